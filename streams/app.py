@@ -1,0 +1,70 @@
+"""An application: the one literal list of what it is made of. Nothing is found by scanning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streams.data import EventData, namespace_of
+from streams.errors import BadName, DefinitionError, DuplicateHandler
+from streams.gateway import Gateway
+from streams.namespace import Namespace, place_of
+from streams.projection import Projection
+from streams.view import View
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """Raises a DefinitionError if two parts would handle one event or carry one name."""
+
+    name: str
+    namespaces: Sequence[Namespace[Any]]
+    gateways: Sequence[Gateway[Any]] = ()
+    projections: Sequence[Projection[Any]] = ()
+    views: Sequence[View] = ()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise BadName(f"the application {self.name!r} is not a name: lower-case letters, digits, - and _, a letter first")
+        names = [part.name for part in (*self.namespaces, *self.projections)]
+        for name in names:
+            if names.count(name) > 1:
+                raise DuplicateHandler(f"two tables of the application {self.name!r} are called {name!r}")
+        self._check_gateways()
+
+    def _check_gateways(self) -> None:
+        seen: set[type[EventData]] = set()
+        for gateway in self.gateways:
+            home = next((n for n in self.namespaces if n.name == namespace_of(gateway.data.event_type)), None)
+            if home is None:
+                raise DefinitionError(f"the gateway of {gateway.data.event_type} has no namespace in {self.name!r}")
+            if gateway.data in seen:
+                raise DuplicateHandler(f"{gateway.data.event_type} has two gateways; an event is handled in one way")
+            if (handler := home.handlers.get(gateway.data)) is not None:
+                raise DuplicateHandler(
+                    f"{gateway.data.event_type} has a gateway and a handler at {place_of(handler)}: remove one of them"
+                )
+            seen.add(gateway.data)
+
+    def namespace(self, name: str) -> Namespace[Any]:
+        """Raises DefinitionError naming the namespaces that there are."""
+        for namespace in self.namespaces:
+            if namespace.name == name:
+                return namespace
+        known = ", ".join(n.name for n in self.namespaces)
+        raise DefinitionError(f"the application {self.name!r} has no namespace {name!r}; it has: {known}")
+
+    def event_types(self) -> dict[str, type[EventData]]:
+        """Every event that the application handles, by name."""
+        handled = [data for namespace in self.namespaces for data in namespace.handlers]
+        return {data.event_type: data for data in (*handled, *(gateway.data for gateway in self.gateways))}
+
+    def flow(self) -> dict[str, tuple[str, ...]]:
+        """Which event can lead to which, read from declarations alone."""
+        edges = {d.event_type: out for namespace in self.namespaces for d, out in namespace.emits.items()}
+        edges |= {gateway.data.event_type: gateway.answers for gateway in self.gateways}
+        return {name: tuple(e.event_type for e in out) for name, out in edges.items()}

@@ -1,0 +1,66 @@
+"""A namespace: a group of events, the one handler of each, and the row they fold into."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from streams.data import EventData, Record, namespace_of
+from streams.errors import BadName, DefinitionError, DuplicateHandler
+from streams.event import Event
+from streams.outcome import Outcome
+
+R = TypeVar("R", bound=Record)
+D = TypeVar("D", bound=EventData)
+Handler = Callable[[R | None, Event[D]], Outcome[R]]
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}")
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """`file:line` of a function, for messages."""
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+class Namespace(Generic[R]):
+    """`row` is the class of the table's rows. A namespace has one inbox, one event log and one table."""
+
+    def __init__(self, name: str, row: type[R]) -> None:
+        if not NAME.fullmatch(name):
+            raise BadName(f"the namespace {name!r} is not a name: lower-case letters, digits and _, at most 63, a letter first")
+        self.name, self.row_type = name, row
+        self.handlers: dict[type[EventData], Callable[[Any, Any], Outcome[R]]] = {}
+        self.emits: dict[type[EventData], tuple[type[EventData], ...]] = {}
+
+    def handles(
+        self, data: type[D], *, emits: Sequence[type[EventData]] = ()
+    ) -> Callable[[Handler[R, D]], Handler[R, D]]:
+        """Bind a function to an event. `emits` declares every event that it may emit.
+
+        Raises DuplicateHandler for a second function of one event: events are handled in no two ways.
+        """
+        self._check_type(data)
+
+        def register(function: Handler[R, D]) -> Handler[R, D]:
+            if (first := self.handlers.get(data)) is not None:
+                raise DuplicateHandler(
+                    f"{data.event_type} has a handler already, at {place_of(first)}; the second one is at "
+                    f"{place_of(function)}. An event is handled in one way: remove one, or give one a new event"
+                )
+            self.handlers[data] = function
+            self.emits[data] = tuple(emits)
+            return function
+
+        return register
+
+    def _check_type(self, data: type[EventData]) -> None:
+        name = getattr(data, "event_type", None)
+        if name is None:
+            raise DefinitionError(f"{data!r} is no event: expected a class that `retold schemas generate` wrote")
+        if not EVENT_TYPE.fullmatch(name):
+            raise BadName(f"the event {name!r} is not named <namespace>.<name> in lower-case letters, digits and _")
+        if namespace_of(name) != self.name:
+            raise BadName(f"{name} belongs to the namespace {namespace_of(name)!r}, not to {self.name!r}")
