@@ -1,0 +1,154 @@
+"""What goes into the engine and what comes out of it: one batch in, one `Changes` a partition out.
+
+The engine meets bytes, never a broker: a faster source or another codec replaces ours without touching it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from streams.data import EventData, Record
+from streams.event import Event
+
+Headers = list[tuple[str, bytes]]
+InboxRecord = tuple[int, bytes | None, bytes | None, Headers | None, int]
+"""offset, key, value, headers, time stamp of the record in ms. A plain tuple: a batch has thousands of them."""
+
+Entry = tuple[Record | None, int]
+"""A row and its version: the sequence of its last accepted event. None is a deleted row's stub."""
+
+ACCEPTED, REJECTED, PARKED, QUARANTINED = "accepted", "rejected", "parked", "quarantined"
+
+
+class Codec(Protocol):
+    """Between bytes and data; the formats layer has the Avro one, `streams.testing` one in memory."""
+
+    def decode(self, value: bytes) -> EventData:
+        """Frozen all the way down. Raises SchemaNotFound (the id is unknown), UndecodableRecord or InvalidEvent."""
+
+    def encode(self, data: EventData) -> bytes:
+        """Canonical bytes. Raises InvalidEvent naming the field, the value and what was expected."""
+
+    def fingerprint(self, value: bytes) -> str:
+        """The full fingerprint of the schema that wrote `value`, carried by the log."""
+
+    def encode_row(self, row: Record) -> bytes:
+        """Canonical bytes, equal for equal rows. Raises InvalidEvent naming the field."""
+
+    def decode_row(self, row_type: type[Record], value: bytes) -> Record: ...
+
+    def freeze(self, row: Record) -> Record:
+        """The row with tuples for lists and read-only mappings for dicts; itself if it has neither."""
+
+
+class LogRecord(NamedTuple):
+    key: bytes
+    """`<entity key>@<sequence>`: unique, so that compaction can never rewrite history."""
+    value: bytes
+    headers: Headers
+
+
+class Emitted(NamedTuple):
+    """A record for an inbox: an emission, or one moved to its right partition. The partitioner places it by its key."""
+
+    namespace: str
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+class SetAside(NamedTuple):
+    """A record for the parked topic, keyed by its inbox offset. Without a value it is kept by reference."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    entity: str | None
+    """The entity key that it blocks; None for a quarantined record, which blocks nobody."""
+
+
+class Call(NamedTuple):
+    """An accepted event for its gateway."""
+
+    event: Event[Any]
+    recorded: int
+
+
+class Due(NamedTuple):
+    """A scheduled emission whose time has not come; `at` in µs since 1970."""
+
+    at: int
+    emitted: Emitted
+    event_id: str
+
+
+class Blocked(NamedTuple):
+    """A record that cannot be handled until its schema or handler is deployed; its partition waits at `offset`."""
+
+    offset: int
+    reason: str
+
+
+class Duplicate(NamedTuple):
+    """A counted duplicate: its inbox offset and the first answer that the id got."""
+
+    offset: int
+    sequence: int
+    outcome: str
+
+
+@dataclass
+class Counters:
+    """Running totals of one partition, kept in its marker."""
+
+    accepted: int = 0
+    rejected: int = 0
+    parked: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    moved: int = 0
+    control: int = 0
+    emitted: int = 0
+    derived_rejected: int = 0
+
+    def plus(self, other: Counters) -> Counters:
+        return Counters(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
+
+@dataclass
+class Changes:
+    """What handling one partition's part of a batch gave. Nothing is true until it is committed and applied.
+
+    `rows` and `row_bytes` are the overlay over the table: the entry and its bytes (empty for a deleted row).
+    """
+
+    partition: int
+    inbox_next: int
+    sequence: int
+    recorded: int
+    rows: dict[str, Entry] = field(default_factory=dict)
+    row_bytes: dict[str, bytes] = field(default_factory=dict)
+    log: list[LogRecord] = field(default_factory=list)
+    emitted: list[Emitted] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+    due: list[Due] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    accepted: list[Event[Any]] = field(default_factory=list)
+    duplicates: list[Duplicate] = field(default_factory=list)
+    remembered: dict[bytes, tuple[int, int, str]] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+    blocked: Blocked | None = None
+    handled: int = 0
+    """Records taken from the inbox."""
+
+
+class Observer(Protocol):
+    """Is told of what happened at the door; for logs and counters. It changes nothing."""
+
+    def parked(self, place: str, reason: str) -> None: ...
+
+
+Batch = Sequence[InboxRecord]
