@@ -1,0 +1,213 @@
+"""Headers: what an event says of itself in CloudEvents' binary mode, and what the log says of it.
+
+What is ours travels packed in one header, because each header costs a record 0.6 µs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from streams.engine.records import Headers
+from streams.errors import InvalidEvent, UndecodableRecord
+
+H = TypeVar("H")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CONTENT_TYPE = b"application/vnd.confluent.avro"
+LOG_HEADER, PARKED_HEADER, VERSION_HEADER = "retold", "retold_parked", "retold_version"
+FOREIGN_LIMIT = 32 * 1024
+HOPS_LIMIT = 100
+OURS = frozenset({"ce_sequence", "ce_recordedtime", "ce_outcome", "ce_reason"})
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """`carried` are the headers to keep, without what only retold may write. Times in µs since 1970."""
+
+    carried: Headers
+    id: str | None = None
+    source: str = ""
+    type: str | None = None
+    time: datetime | None = None
+    cause: str | None = None
+    cause_time: int | None = None
+    correlation: str | None = None
+    ordinal: int = 0
+    revision: str = ""
+    expected_version: int | None = None
+    hops: int = 0
+    trace: bytes | None = None
+
+
+class LogHeader(msgspec.Struct, frozen=True, array_like=True):
+    """What the log says of a record. `id` and `time` (µs) are given where the record's own headers have none."""
+
+    sequence: int
+    recorded: int
+    offset: int
+    outcome: str
+    fingerprint: str
+    reason: str | None = None
+    id: str | None = None
+    time: int | None = None
+
+
+class ParkedHeader(msgspec.Struct, frozen=True):
+    """Why a record was set aside; `key` is the entity that it blocks (None: quarantined)."""
+
+    status: str
+    reason: str
+    detail: str
+    key: str | None
+    topic: str
+    partition: int
+    offset: int
+    recorded: int
+
+
+def is_ours(name: str) -> bool:
+    """Whether only retold may write a header of this name."""
+    return name in OURS or name.startswith("retold")
+
+
+def to_micros(time: datetime) -> int:
+    """µs since 1970, exact (a float would lose the last digits)."""
+    since = time - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def from_micros(micros: int) -> datetime:
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidEvent(f"the header {name} is {value[:80]!r}, which is not UTF-8; CloudEvents headers are text") from None
+
+
+def _time(name: str, value: bytes) -> datetime:
+    text = _text(name, value)
+    try:
+        time = datetime.fromisoformat(text) if len(text) <= 64 else None
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise InvalidEvent(
+            f"the header {name} is {text[:80]!r}; expected an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z"
+        )
+    return time
+
+
+def _micros(name: str, value: bytes) -> int:
+    return to_micros(_time(name, value))
+
+
+def _number(name: str, value: bytes) -> int:
+    if value.isdigit() and len(value) <= 18:
+        return int(value)
+    raise InvalidEvent(f"the header {name} is {value[:80]!r}; expected a whole number from 0 up")
+
+
+READERS: dict[str, tuple[str, Callable[[str, bytes], Any]]] = {
+    "ce_id": ("id", _text),
+    "ce_type": ("type", _text),
+    "ce_source": ("source", _text),
+    "ce_time": ("time", _time),
+    "ce_causationid": ("cause", _text),
+    "ce_causetime": ("cause_time", _micros),
+    "ce_correlationid": ("correlation", _text),
+    "ce_ordinal": ("ordinal", _number),
+    "ce_revision": ("revision", _text),
+    "ce_expectedversion": ("expected_version", _number),
+    "ce_hops": ("hops", _number),
+    "traceparent": ("trace", lambda _, value: value),
+}
+
+
+class _Plan(NamedTuple):
+    """What a list of header names asks for; computed once, because a producer's records all have the same names."""
+
+    strip: bool
+    foreign: tuple[str, ...]
+    check: tuple[str, ...]
+    readers: tuple[tuple[str, str, Callable[[str, bytes], Any]], ...]
+
+
+def _plan(names: tuple[str, ...]) -> _Plan:
+    theirs = [name for name in names if not is_ours(name)]
+    return _Plan(
+        strip=len(theirs) < len(names),
+        foreign=tuple(name for name in theirs if not name.startswith("ce_") and name != "content-type"),
+        check=tuple(name for name in theirs if name.startswith("ce_") and name not in READERS),
+        readers=tuple((name, *READERS[name]) for name in theirs if name in READERS),
+    )
+
+
+class EnvelopeReader:
+    """Reads headers; remembers the plans of at most 1 024 lists of names."""
+
+    def __init__(self) -> None:
+        self._plans: dict[tuple[str, ...], _Plan] = {}
+
+    def read(self, headers: Headers | None) -> Envelope:
+        """Raises InvalidEvent: a `ce_` header that is not UTF-8 or not of its kind, foreign headers over 32 KiB."""
+        if not headers:
+            return Envelope([])
+        found = dict(headers)
+        names = tuple(found)
+        plan = self._plans.get(names)
+        if plan is None:
+            if len(self._plans) >= 1024:
+                self._plans.clear()
+            plan = self._plans[names] = _plan(names)
+        if plan.strip:
+            headers = [pair for pair in headers if not is_ours(pair[0])]
+        if plan.foreign:
+            _check_size(headers, plan.foreign)
+        for name in plan.check:
+            _text(name, found[name] or b"")
+        return Envelope(
+            headers, **{field: read(name, value) for name, field, read in plan.readers if (value := found[name])}
+        )
+
+
+def _check_size(headers: Headers, foreign: tuple[str, ...]) -> None:
+    size = sum(len(name) + len(value or b"") for name, value in headers if name in foreign)
+    if size > FOREIGN_LIMIT:
+        raise InvalidEvent(f"the headers beside CloudEvents' hold {size} bytes; at most {FOREIGN_LIMIT} are carried")
+
+
+_log_decoder = msgspec.json.Decoder(LogHeader)
+_parked_decoder = msgspec.json.Decoder(ParkedHeader)
+
+
+def log_header(headers: Headers | None) -> LogHeader:
+    """Raises UndecodableRecord if a record of a log has no header of retold's."""
+    return _packed(headers, LOG_HEADER, _log_decoder)
+
+
+def parked_header(headers: Headers | None) -> ParkedHeader:
+    return _packed(headers, PARKED_HEADER, _parked_decoder)
+
+
+def pack(header: LogHeader | ParkedHeader) -> tuple[str, bytes]:
+    name = LOG_HEADER if isinstance(header, LogHeader) else PARKED_HEADER
+    return name, msgspec.json.encode(header)
+
+
+def without_packed(headers: Headers | None) -> Headers:
+    return [pair for pair in headers or [] if not is_ours(pair[0])]
+
+
+def _packed(headers: Headers | None, name: str, decoder: msgspec.json.Decoder[H]) -> H:
+    value = next((value for found, value in reversed(headers or []) if found == name), None)
+    try:
+        return decoder.decode(value or b"")
+    except msgspec.MsgspecError as error:
+        raise UndecodableRecord(
+            f"a record without a readable header {name} ({error}): it was not written by a retold worker"
+        ) from error

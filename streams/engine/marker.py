@@ -1,0 +1,48 @@
+"""The marker: the first record of each transaction in each table partition, from which a restore knows its position (rule 2).
+
+Its key begins with a byte that entity keys may not begin with.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from streams.engine.records import Counters
+from streams.errors import UndecodableRecord
+
+KEY = b"\x00marker"
+
+
+class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
+
+    `inbox_next` is where handling goes on; `recorded` in µs; `duplicates` are this transaction's, as
+    (inbox offset, first sequence, outcome).
+    """
+
+    first: int
+    last: int
+    inbox_next: int
+    recorded: int
+    application: str
+    topic_ids: dict[str, str]
+    partitions: int
+    generation: int = 0
+    transactional_id: str
+    counters: Counters
+    duplicates: list[tuple[int, int, str]] = []
+
+
+_decoder = msgspec.json.Decoder(Marker)
+
+
+def encode(marker: Marker) -> bytes:
+    return msgspec.json.encode(marker)
+
+
+def decode(value: bytes) -> Marker:
+    """Raises UndecodableRecord."""
+    try:
+        return _decoder.decode(value)
+    except msgspec.MsgspecError as error:
+        raise UndecodableRecord(f"a table's marker does not read ({error}): another program wrote {value[:80]!r}") from error
