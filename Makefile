@@ -1,0 +1,60 @@
+# Everything happens in a private environment, .venv; nothing is installed outside of it.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+CHECKED := $(wildcard streams processors)
+.DEFAULT_GOAL := help
+.PHONY: help setup lint test unit demo bench constraints clean
+
+help: ## Show what there is
+	@echo "make TARGET [ARGS=\"...\"]"
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 16
+
+# uv installs in a fraction of pip's time. It does not know pip's settings (proxy, mirror), so where it fails, pip tries.
+define install
+$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt $(1) \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(1)
+endef
+
+.venv/bin/uv:
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make PYTHON=/path/to/python setup"; exit 1; }
+	@echo "making .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+
+# The demo needs no test tools, so they have a stamp of their own.
+.venv/runtime.stamp: pyproject.toml constraints.txt | .venv/bin/uv
+	@echo "installing what retold needs"
+	@$(call install,-e .)
+	@touch $@
+
+.venv/dev.stamp: .venv/runtime.stamp
+	@echo "installing what its tests need"
+	@$(call install,-e ".[dev]")
+	@touch $@
+
+setup: .venv/dev.stamp ## Make .venv with everything in it
+
+lint: setup ## Style, types and the application's own laws
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy $(CHECKED)
+
+unit: setup ## The tests that need no broker: seconds
+	@$(BIN)/pytest -q tests/unit $(ARGS)
+
+test: lint ## Everything: style, types, unit tests, then the tests on the embedded Kafka
+	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q $(filter-out tests/unit/,$(sort $(dir $(wildcard tests/*/)))) $(ARGS)
+
+demo: .venv/runtime.stamp ## The main job on real sign-ups; ARGS="--keep", "--input FILE", "--json"
+	@$(BIN)/python -m ops.demo $(ARGS)
+
+bench: setup ## Events per second beside Faust and Quix; ARGS="--quick --json"
+	@$(BIN)/python -m ops.bench $(ARGS)
+
+constraints: setup ## Write the versions now in .venv to constraints.txt
+	@{ head -1 constraints.txt; $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -v -E '^(pip|setuptools)=='; } > .venv/new.txt
+	@mv .venv/new.txt constraints.txt
+
+clean: ## Remove .venv and what the tools leave behind
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
