@@ -11,13 +11,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from streams.data import EventData
+from streams.engine.identity import answer_id, emitted_id
 from streams.engine.records import Headers
 from streams.errors import InvalidEvent, UndecodableRecord
+from streams.event import Event
 
 H = TypeVar("H")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CONTENT_TYPE = b"application/vnd.confluent.avro"
-LOG_HEADER, PARKED_HEADER, VERSION_HEADER = "retold", "retold_parked", "retold_version"
+LOG_HEADER, PARKED_HEADER, VERSION_HEADER, KEY_HEADER = "retold", "retold_parked", "retold_version", "retold_key"
+TEXT_LIMIT = 1024
 FOREIGN_LIMIT = 32 * 1024
 HOPS_LIMIT = 100
 OURS = frozenset({"ce_sequence", "ce_recordedtime", "ce_outcome", "ce_reason"})
@@ -83,6 +87,8 @@ def from_micros(micros: int) -> datetime:
 
 
 def _text(name: str, value: bytes) -> str:
+    if len(value) > TEXT_LIMIT:
+        raise InvalidEvent(f"the header {name} is {len(value)} bytes long; at most {TEXT_LIMIT} are taken")
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -126,6 +132,19 @@ READERS: dict[str, tuple[str, Callable[[str, bytes], Any]]] = {
     "ce_hops": ("hops", _number),
     "traceparent": ("trace", lambda _, value: value),
 }
+
+
+def event_of(data: EventData, envelope: Envelope, event_id: str, time: datetime) -> Event[EventData]:
+    """The event as its handler meets it, live and in every fold.
+
+    It has a cause only if its id is one that this cause gives: that shows consistency, not origin (rule 15).
+    """
+    cause = envelope.cause
+    if cause is not None:
+        derived = emitted_id(cause, data.event_type, data.key, envelope.ordinal, envelope.revision)
+        if event_id != derived and event_id != answer_id(cause):
+            cause = None
+    return Event(data, event_id, time, cause, envelope.correlation if cause else event_id)
 
 
 class _Plan(NamedTuple):

@@ -60,11 +60,10 @@ class Emitted(NamedTuple):
 
 
 class SetAside(NamedTuple):
-    """A record for the parked topic, keyed by its inbox offset. Without a value it is kept by reference."""
+    """A record for the parked topic, keyed by its inbox offset. With an empty value it is kept by reference."""
 
     offset: int
-    key: bytes | None
-    value: bytes | None
+    value: bytes
     headers: Headers
     entity: str | None
     """The entity key that it blocks; None for a quarantined record, which blocks nobody."""
@@ -139,16 +138,13 @@ class Changes:
     accepted: list[Event[Any]] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
     remembered: dict[bytes, tuple[int, int, str]] = field(default_factory=dict)
+    parked_ids: dict[bytes, int] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     blocked: Blocked | None = None
     handled: int = 0
     """Records taken from the inbox."""
-
-
-class Observer(Protocol):
-    """Is told of what happened at the door; for logs and counters. It changes nothing."""
-
-    def parked(self, place: str, reason: str) -> None: ...
+    tracebacks: list[str] = field(default_factory=list)
+    """Of handlers that raised, for the person on call."""
 
 
 Batch = Sequence[InboxRecord]

@@ -1,0 +1,33 @@
+"""Which ids were handled before: a window over the last N log records of one partition, without a clock (rule 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Remembered = tuple[int, int, str]
+"""Log sequence, 64-bit hash of the body (it differs from process to process and is never stored), outcome."""
+
+
+class Window:
+    """Exact: an id counts as known while its record is among the last `size`.
+
+    Two generations of a dict and not one queue: an id costs one insertion, and a whole generation is dropped at once.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._young: dict[bytes, Remembered] = {}
+        self._old: dict[bytes, Remembered] = {}
+
+    def find(self, digest: bytes, last: int) -> Remembered | None:
+        """`last` is the sequence of the newest log record."""
+        found = self._young.get(digest) or self._old.get(digest)
+        return found if found and found[0] > last - self.size else None
+
+    def add(self, remembered: Mapping[bytes, Remembered]) -> None:
+        self._young.update(remembered)
+        if len(self._young) >= self.size:
+            self._old, self._young = self._young, {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)

@@ -1,0 +1,90 @@
+"""What an event's handling emits, as records for inboxes: checked, with derived ids and the cause's time (law 5)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from streams.data import EventData, namespace_of
+from streams.engine.envelope import CONTENT_TYPE, Envelope, from_micros, to_micros
+from streams.engine.identity import emitted_id
+from streams.engine.records import Due, Emitted
+from streams.errors import DefinitionError, InvalidEvent, UndeclaredEmission
+from streams.event import Event
+from streams.outcome import Emission, Scheduled
+
+if TYPE_CHECKING:
+    from streams.engine.engine import Engine
+
+
+class Following(NamedTuple):
+    now: list[Emitted]
+    later: list[Due]
+
+
+class Emissions:
+    """Of one cause, recorded at `recorded` (µs)."""
+
+    def __init__(self, engine: Engine, cause: Event[Any], envelope: Envelope, recorded: int, now: int) -> None:
+        self.engine, self.cause, self.now = engine, cause, now
+        self.ordinals: Counter[tuple[str, str]] = Counter()
+        self.common = [
+            ("ce_specversion", b"1.0"),
+            ("ce_source", engine.source.encode()),
+            ("ce_causationid", cause.id.encode()),
+            ("ce_causetime", from_micros(recorded).isoformat().encode()),
+            ("ce_correlationid", (cause.correlation or cause.id).encode()),
+            ("ce_hops", b"%d" % (envelope.hops + 1)),
+            ("content-type", CONTENT_TYPE),
+        ]
+        if envelope.trace is not None:
+            self.common.append(("traceparent", envelope.trace))
+
+    def of(self, emit: Iterable[Emission], declared: frozenset[type[EventData]]) -> Following:
+        """Raises UndeclaredEmission, InvalidEvent or DefinitionError: then the cause is parked."""
+        following = Following([], [])
+        for emission in emit:
+            data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, None)
+            self._check(data, declared)
+            if at is None:
+                following.now.append(self._record(data, self.cause.time.isoformat())[0])
+                continue
+            if at.tzinfo is None:
+                raise InvalidEvent(f"{data.event_type} is scheduled at {at}, which has no time zone")
+            due = to_micros(at)
+            emitted, event_id = self._record(data, at.isoformat())
+            if due <= self.now:
+                following.now.append(emitted)
+            elif self.engine.timers:
+                following.later.append(Due(due, emitted, event_id))
+            else:
+                raise DefinitionError(f"{data.event_type} is scheduled at {at}, and this worker keeps no timers yet")
+        return following
+
+    def _check(self, data: EventData, declared: frozenset[type[EventData]]) -> None:
+        name = self.cause.data.event_type
+        if not isinstance(data, EventData):
+            raise UndeclaredEmission(f"{name} emitted {str(data)[:100]!r}; expected the data of an event")
+        if type(data) not in declared:
+            raise UndeclaredEmission(f"{name} emitted {data.event_type}; add {type(data).__name__} to its emits=[…]")
+
+    def _record(self, data: EventData, time: str) -> tuple[Emitted, str]:
+        name, key = data.event_type, data.key
+        value = self.engine.codec.encode(data)
+        if len(value) > self.engine.limits.event_bytes:
+            raise InvalidEvent(
+                f"{name}, emitted for {key[:100]!r}, holds {len(value)} bytes; an event may hold {self.engine.limits.event_bytes}"
+            )
+        ordinal = self.ordinals[name, key]
+        self.ordinals[name, key] += 1
+        event_id = emitted_id(self.cause.id, name, key, ordinal)
+        headers = [
+            *self.common,
+            ("ce_id", event_id.encode()),
+            ("ce_type", name.encode()),
+            ("ce_time", time.encode()),
+        ]
+        if ordinal:
+            headers.append(("ce_ordinal", b"%d" % ordinal))
+        return Emitted(namespace_of(name), key.encode(), value, headers), event_id

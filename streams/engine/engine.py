@@ -1,0 +1,115 @@
+"""Handling: a batch of one partition's inbox in, changes out. Live work, the World of tests and folds call this one engine.
+
+The order at the door is rule 10's: strip, decode and validate, right partition?, duplicate?, key parked?, expected
+version, handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from streams.app import App
+from streams.data import EventData, Record, namespace_of
+from streams.engine.envelope import EnvelopeReader
+from streams.engine.image import WINDOW, Image
+from streams.engine.records import Batch, Changes, Codec
+from streams.engine.turn import Turn
+from streams.errors import DefinitionError
+from streams.event import Event
+from streams.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes in bytes; `window` in log records of a partition."""
+
+    event_bytes: int = 1024 * 1024
+    row_bytes: int = 1024 * 1024
+    window: int = WINDOW
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one event is handled. Without a handler it is a gateway's: accepted, and then called."""
+
+    event_type: str
+    handler: Callable[[Any, Event[Any]], Outcome[Any]] | None
+    emits: frozenset[type[EventData]]
+
+
+class Engine:
+    """One namespace's. `place` gives the partition of a key (None: there is one partition); `topic_id` the inbox's.
+
+    With `timers` off, an event that schedules another is parked: nobody would publish it in time.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        namespace: str,
+        codec: Codec,
+        *,
+        limits: Limits | None = None,
+        place: Callable[[bytes], int] | None = None,
+        topic: str = "",
+        topic_id: str = "",
+        timers: bool = True,
+    ) -> None:
+        self.app, self.codec, self.place = app, codec, place
+        self.namespace = app.namespace(namespace)
+        self.limits = limits or Limits()
+        self.topic, self.topic_id, self.timers = topic or namespace, topic_id, timers
+        self.source = f"retold/{app.name}/{namespace}"
+        self.row_type: type[Record] = self.namespace.row_type
+        self.envelopes = EnvelopeReader()
+        self.rules = self._rules()
+        self.known = app.event_types()
+
+    def _rules(self) -> dict[type[EventData], Rule]:
+        space = self.namespace
+        rules = {
+            data: Rule(data.event_type, handler, frozenset(space.emits[data])) for data, handler in space.handlers.items()
+        }
+        for gateway in self.app.gateways:
+            if namespace_of(gateway.data.event_type) == space.name:
+                rules[gateway.data] = Rule(gateway.data.event_type, None, frozenset())
+        return rules
+
+    def image(self, partition: int = 0) -> Image:
+        """An empty one."""
+        return Image(partition, window=self.limits.window)
+
+    def handle(self, image: Image, records: Batch, now: int) -> Changes:
+        """What these records do to `image` at `now` (µs since 1970). The image stays as it is: `image.apply(changes)`.
+
+        Stops before a record whose schema or handler is not known yet (`changes.blocked`).
+        """
+        turn = Turn(self, image, now)
+        take = turn.take
+        for record in records:
+            if not take(record):
+                break
+        return turn.changes
+
+    def decide(self, rule: Rule, row: Record | None, event: Event[Any]) -> Outcome[Any]:
+        """The handler's outcome, its row frozen all the way down. Raises Rejected, or whatever the handler raised."""
+        if rule.handler is None:
+            return Outcome(row)
+        outcome = rule.handler(row, event)
+        if type(outcome) is not Outcome:
+            raise DefinitionError(
+                f"the handler of {rule.event_type} returned {type(outcome).__name__}; expected Outcome(row, emit=[…])"
+            )
+        new = outcome.row
+        if new is None or new is row:
+            return outcome
+        if type(new) is not self.row_type:
+            raise DefinitionError(
+                f"the handler of {rule.event_type} gave a row of {type(new).__name__}; "
+                f"the rows of {self.namespace.name} are {self.row_type.__name__}"
+            )
+        frozen = self.codec.freeze(new)
+        return outcome if frozen is new else Outcome(frozen, emit=outcome.emit)
+

@@ -1,0 +1,53 @@
+"""The log folded into rows again: recorded outcomes are honoured, and the handlers are the ones that ran live (law 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from streams.data import EventData
+from streams.engine.engine import Engine
+from streams.engine.envelope import EnvelopeReader, LogHeader, event_of, from_micros, log_header, without_packed
+from streams.engine.image import Image
+from streams.engine.records import ACCEPTED, Headers
+from streams.errors import HistoryError
+from streams.event import Event
+from streams.outcome import Rejected
+
+
+class Logged(NamedTuple):
+    """A log record read back: the event as its handler met it, and what the log says of it."""
+
+    event: Event[EventData]
+    header: LogHeader
+
+
+def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) -> Logged:
+    """Raises UndecodableRecord if no worker wrote these headers."""
+    header = log_header(headers)
+    envelope = envelopes.read(without_packed(headers))
+    time = envelope.time or from_micros(header.time or 0)
+    return Logged(event_of(data, envelope, envelope.id or header.id or "", time), header)
+
+
+def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]]) -> Image:
+    """Fold the (value, headers) of one partition's log, in order, into `image`, and return it.
+
+    Raises HistoryError if a handler now refuses what was accepted: new code that decides the past otherwise is for a
+    rebuild, which shows the differences.
+    """
+    for value, headers in records:
+        logged = read_logged(engine.envelopes, engine.codec.decode(value), headers)
+        event, header = logged
+        rule = engine.rules[type(event.data)]
+        if header.outcome == ACCEPTED and rule.handler is not None:
+            row = image.rows.get(event.key, (None, 0))[0]
+            try:
+                image.rows[event.key] = (engine.decide(rule, row, event).row, header.sequence)
+            except Rejected as no:
+                raise HistoryError(
+                    f"{rule.event_type} was accepted as record {header.sequence} of {engine.topic}-{image.partition}, "
+                    f"and its handler now rejects it ({no.reason}): the code has changed its mind about the past"
+                ) from no
+        image.sequence, image.recorded = header.sequence, header.recorded
+    return image
