@@ -7,7 +7,7 @@ StreamsError
 │   └── UndeclaredEmission  StaleTypes  ImpureHandler
 ├── SchemaError
 │   ├── SchemaNotFound             a record's schema id is known to nobody here
-│   ├── IncompatibleSchema  FrozenSchemaChanged
+│   ├── InvalidSchema  IncompatibleSchema  FrozenSchemaChanged
 │   └── UndecodableRecord          the bytes do not read as what they say they are
 ├── InvalidEvent              422  an event that may not be published or handled as it is
 ├── EventRejected             409  the handler said no
@@ -79,6 +79,14 @@ class SchemaNotFound(SchemaError):
     def __init__(self, message: str, schema_id: int = 0) -> None:
         super().__init__(message)
         self.schema_id = schema_id
+
+
+class InvalidSchema(SchemaError):
+    """No Avro schema, or one that uses what retold does not. `field` is the name nearest to the mistake."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class IncompatibleSchema(SchemaError):

@@ -1,0 +1,250 @@
+"""Between bytes and data: the Confluent wire format (0, 4-byte schema id, Avro body) for an application's classes.
+
+Every schema that a class carries is known, the newest reads. More arrive at run time by `add_schema`, so that records
+written by a newer deployment wait for their schema only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from streams.data import EventData, Record
+from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord
+from streams.schemas.avro import RecordType, parse
+from streams.schemas.compatibility import unreadable
+from streams.schemas.decoder import Read, record_reader
+from streams.schemas.encoder import record_writer, shown
+from streams.schemas.freezer import Freeze, freezer_of
+from streams.schemas.identity import canonical, fingerprint, id_of
+
+PREFIX = 5
+"""Bytes before the Avro body."""
+KEY_BYTES: Final = 512
+
+
+def prefix_of(schema_id: int) -> bytes:
+    return b"\x00" + schema_id.to_bytes(4, "big")
+
+
+class AvroCodec:
+    """The Codec of streams/engine/records.py.
+
+    `decode` is the hottest path there is: one look-up by the first five bytes, then one function made for that schema.
+    """
+
+    def __init__(self, event_types: Iterable[type[EventData]], row_types: Iterable[type[Record]]) -> None:
+        self._classes: dict[str, type[Record]] = {}
+        self._readers: dict[str, RecordType] = {}
+        self._texts: dict[bytes, str] = {}
+        self._names: dict[bytes, str] = {}
+        self._fingerprints: dict[bytes, str] = {}
+        self._waiting: dict[bytes, str] = {}
+        """Why a known schema cannot be decoded here."""
+        self._decoders: dict[bytes, Callable[[bytes], EventData]] = {}
+        self._row_decoders: dict[bytes, Callable[[bytes], Record]] = {}
+        self._encoders: dict[type[Record], Callable[[Any], bytes]] = {}
+        self._freezers: dict[type[Record], Freeze | None] = {}
+        for cls in (*event_types, *row_types):
+            self._add_class(cls)
+            for text in cls.schemas:
+                self.add_schema(text)
+
+    def decode(self, value: bytes) -> EventData:
+        try:
+            decoder = self._decoders[value[:PREFIX]]
+        except KeyError:
+            raise self._unknown(value) from None
+        return decoder(value)
+
+    def encode(self, data: EventData) -> bytes:
+        try:
+            encoder = self._encoders[type(data)]
+        except KeyError:
+            encoder = self._encoder_of(data)
+        return encoder(data)
+
+    def encode_row(self, row: Record) -> bytes:
+        try:
+            encoder = self._encoders[type(row)]
+        except KeyError:
+            encoder = self._encoder_of(row)
+        return encoder(row)
+
+    def decode_row(self, row_type: type[Record], value: bytes) -> Record:
+        try:
+            decoder = self._row_decoders[value[:PREFIX]]
+        except KeyError:
+            raise self._unknown(value) from None
+        row = decoder(value)
+        if type(row) is not row_type:
+            raise UndecodableRecord(
+                f"the record is a {type(row).__name__} by its schema {self._names[value[:PREFIX]]}; "
+                f"expected a {row_type.__name__}: is this the table of another namespace?"
+            )
+        return row
+
+    def freeze(self, row: Record) -> Record:
+        try:
+            freezer = self._freezers[type(row)]
+        except KeyError:
+            self._encoder_of(row)
+            freezer = self._freezers[type(row)]
+        return row if freezer is None else freezer(row)
+
+    def fingerprint(self, value: bytes) -> str:
+        """The SHA-256 of the schema that wrote `value`, 64 hex digits."""
+        try:
+            return self._fingerprints[value[:PREFIX]]
+        except KeyError:
+            raise self._unknown(value) from None
+
+    def schema_ids(self) -> dict[int, str]:
+        """Every schema known here: its id and the name of its event or row."""
+        return {int.from_bytes(prefix[1:], "big"): name for prefix, name in self._names.items()}
+
+    def schema_text(self, schema_id: int) -> str:
+        """The canonical text, a complete schema. Raises SchemaNotFound."""
+        try:
+            return self._texts[prefix_of(schema_id)]
+        except (KeyError, OverflowError):
+            raise SchemaNotFound(f"no schema with the id {schema_id} is known here", schema_id) from None
+
+    def add_schema(self, text: str) -> int:
+        """Learn one more writer's schema; gives its id. Nothing changes if it is known.
+
+        Raises InvalidSchema for a text that is no schema of ours, and for an id that another schema has already.
+        """
+        record = parse(text)
+        plain = canonical(json.loads(text))
+        schema_id = id_of(plain)
+        prefix = prefix_of(schema_id)
+        if (known := self._texts.get(prefix, plain)) != plain:
+            raise InvalidSchema(
+                f"the schemas {self._names[prefix]} ({fingerprint(known)}) and {record.name} ({fingerprint(plain)}) "
+                f"have one id, {schema_id}: change something in one of them, for instance an alias"
+            )
+        if prefix not in self._texts:
+            self._texts[prefix], self._names[prefix] = plain, record.name
+            self._fingerprints[prefix] = fingerprint(plain)
+            self._learn(prefix, record)
+        return schema_id
+
+    def _learn(self, prefix: bytes, writer: RecordType) -> None:
+        cls, reader = self._classes.get(writer.name), self._readers.get(writer.name)
+        schema_id = int.from_bytes(prefix[1:], "big")
+        if cls is None or reader is None:
+            self._waiting[prefix] = (
+                f"{writer.name} (schema {schema_id}) has no handler in this application: "
+                "deploy the version that handles it"
+            )
+        elif problems := unreadable(reader, writer):
+            self._waiting[prefix] = (
+                f"{writer.name} v{writer.version} (schema {schema_id}) cannot be read as v{reader.version}, which runs "
+                f"here: {problems[0]}. Deploy the version that it belongs to"
+            )
+        else:
+            place = f"{writer.name} v{writer.version} (schema {schema_id})"
+            read = record_reader(writer, reader, cls)
+            if issubclass(cls, EventData):
+                self._decoders[prefix] = _event_decoder(read, place, writer.name, cls.key_field)
+            else:
+                self._row_decoders[prefix] = _decoder(read, place)
+
+    def _add_class(self, cls: type[Record]) -> None:
+        """Writing goes by the newest schema, so an older one read is a newer one written."""
+        if not cls.schemas:
+            raise InvalidSchema(f"{cls.__name__} carries no schema: expected a class of `retold schemas generate`")
+        reader = parse(cls.schemas[-1])
+        self._classes[reader.name], self._readers[reader.name] = cls, reader
+        write = record_writer(reader, cls, reader.name)
+        prefix = prefix_of(id_of(canonical(json.loads(cls.schemas[-1]))))
+        if issubclass(cls, EventData):
+            self._encoders[cls] = _event_encoder(write, prefix, reader.name, cls.key_field)
+        else:
+            self._encoders[cls] = lambda row: prefix + write(row)
+        self._freezers[cls] = freezer_of(reader, cls)
+
+    def _encoder_of(self, data: Record) -> Callable[[Any], bytes]:
+        """The encoder of a class met for the first time: an event for another application."""
+        cls = type(data)
+        if not getattr(cls, "schemas", ()):
+            raise InvalidEvent(
+                f"{shown(data)} is neither an event nor a row: expected a class of `retold schemas generate`"
+            )
+        self._add_class(cls)
+        for text in cls.schemas:
+            self.add_schema(text)
+        return self._encoders[cls]
+
+    def _unknown(self, value: bytes) -> Exception:
+        prefix = value[:PREFIX]
+        if len(prefix) < PREFIX or prefix[0] != 0 or prefix[1] > 127:
+            return UndecodableRecord(
+                f"the value begins with {prefix.hex(' ') or 'nothing'}; expected 00 and the 4 bytes of a schema id, "
+                "then Avro"
+            )
+        schema_id = int.from_bytes(prefix[1:], "big")
+        if (reason := self._waiting.get(prefix)) is not None:
+            return SchemaNotFound(reason, schema_id)
+        if prefix in self._names:
+            return UndecodableRecord(
+                f"the value is a {self._names[prefix]} (schema {schema_id}), which does not belong here"
+            )
+        return SchemaNotFound(
+            f"nobody here knows the schema id {schema_id}: deploy the version that has it, or publish the schema",
+            schema_id,
+        )
+
+
+def _unreadable(place: str, value: bytes, error: Exception) -> UndecodableRecord:
+    reason = f"{type(error).__name__}: {str(error)[:200]}"
+    return UndecodableRecord(
+        f"{len(value)} bytes do not read as {place} ({reason}); expected the Avro body that this schema writes, and "
+        f"nothing after it. The first bytes are {value[PREFIX : PREFIX + 16].hex(' ')}"
+    )
+
+
+def _decoder(read: Read, place: str) -> Callable[[bytes], Any]:
+    def decode(value: bytes) -> Any:
+        try:
+            data, end = read(value, PREFIX)
+            if end != len(value):
+                raise ValueError(f"{len(value) - end} bytes are left over")
+        except Exception as error:  # whatever foreign bytes provoke: set aside, never lost
+            raise _unreadable(place, value, error) from error
+        return data
+
+    return decode
+
+
+def _event_decoder(read: Read, place: str, name: str, key_field: str) -> Callable[[bytes], EventData]:
+    decode_any = _decoder(read, place)
+
+    def decode(value: bytes) -> EventData:
+        data: EventData = decode_any(value)
+        key: str = getattr(data, key_field)
+        if not 0 < len(key) <= KEY_BYTES // 4 or key[0] <= "\x01":
+            check_key(key, f"{name}.{key_field}")
+        return data
+
+    return decode
+
+
+def _event_encoder(write: Callable[[Any], bytes], prefix: bytes, name: str, key_field: str) -> Callable[[Any], bytes]:
+    def encode(data: EventData) -> bytes:
+        body = write(data)
+        check_key(getattr(data, key_field), f"{name}.{key_field}")
+        return prefix + body
+
+    return encode
+
+
+def check_key(key: str, where: str) -> None:
+    """Raises InvalidEvent unless `key` is 1 to 512 bytes of UTF-8 that begin with neither 0x00 nor 0x01."""
+    if not 0 < len(key.encode()) <= KEY_BYTES or key[0] <= "\x01":
+        raise InvalidEvent(
+            f"the key {where} is {shown(key)}; expected 1 to {KEY_BYTES} bytes of UTF-8, "
+            "the first one neither 0x00 nor 0x01"
+        )

@@ -1,0 +1,1 @@
+"""Schemas: `.avsc` files in, frozen classes, ids and a lock out."""

@@ -1,0 +1,52 @@
+"""How a generated class and its schema fit: the annotation of each field, and the classes of the records inside."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+
+from streams.data import Record
+from streams.errors import StaleTypes
+from streams.schemas.avro import RecordType
+
+
+def structure_of(record: RecordType, cls: type[Record]) -> dict[str, Any]:
+    """The annotation of each field of `cls`. Raises StaleTypes if the class has other fields than the schema."""
+    hints = {field.name: field.type for field in msgspec.structs.fields(cls)}
+    names = {field.name for field in record.fields}
+    if names != set(hints):
+        differ = ", ".join(sorted(names ^ set(hints)))
+        raise StaleTypes(
+            f"the class {cls.__module__}.{cls.__qualname__} and the schema {record.name} differ in {differ}: "
+            "run `retold schemas generate`"
+        )
+    return hints
+
+
+def without_none(hint: Any) -> Any:
+    """`X` of `X | None`."""
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [part for part in get_args(hint) if part is not type(None)]
+        return rest[0] if len(rest) == 1 else hint
+    return hint
+
+
+def item_hint(hint: Any) -> Any:
+    """`X` of `tuple[X, ...]` and of `Mapping[str, X]`."""
+    plain = without_none(hint)
+    arguments = get_args(plain)
+    if not arguments:
+        return None
+    origin = get_origin(plain)
+    return arguments[1] if isinstance(origin, type) and issubclass(origin, Mapping) else arguments[0]
+
+
+def record_hint(hint: Any) -> type[Record]:
+    """The class of a record inside a record. Raises StaleTypes if the annotation names none."""
+    plain = without_none(hint)
+    if not (isinstance(plain, type) and issubclass(plain, Record)):
+        raise StaleTypes(f"a field is annotated {hint!r} where its schema has a record: run `retold schemas generate`")
+    return plain

@@ -1,0 +1,69 @@
+"""Whether data written by one schema reads with another: Avro's resolution rules, as far as they never fail on a value.
+
+FULL means both ways: new code reads old records, and workers not yet replaced read new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from streams.schemas.avro import MISSING, AvroType, Field, RecordType
+
+WIDER: Final = {"int": {"long", "float", "double"}, "long": {"float", "double"}, "float": {"double"}}
+
+
+def breaks(new: RecordType, old: RecordType) -> list[str]:
+    """What stands between two versions of one schema and FULL, one sentence each; empty if nothing does."""
+    found = [f"{problem}; records of version {old.version} exist" for problem in unreadable(new, old)]
+    found += [f"{problem}; workers of version {old.version} may still run" for problem in unreadable(old, new)]
+    if new.key != old.key:
+        found.append(
+            f'"key" of {new.name} was {old.key!r} and is {new.key!r}: the same entity would be found in another '
+            "partition; give the event a new name instead"
+        )
+    return found
+
+
+def unreadable(reader: RecordType, writer: RecordType) -> list[str]:
+    """Why `reader` cannot read what `writer` wrote, one sentence for each field; empty if it can."""
+    return list(_record(reader, writer, reader.name))
+
+
+def _record(reader: RecordType, writer: RecordType, where: str) -> Iterator[str]:
+    if reader.name != writer.name and writer.name not in reader.aliases:
+        yield f"{where} was the record {writer.name} and is {reader.name}"
+        return
+    written = {field.name: field for field in writer.fields}
+    for field in reader.fields:
+        source = _source(field, written)
+        if source is not None:
+            yield from _type(field.type, source.type, f"{where}.{field.name}")
+        elif field.default is MISSING:
+            yield f"{where}.{field.name} is not in version {writer.version} and has no default: give it one"
+
+
+def _source(field: Field, written: dict[str, Field]) -> Field | None:
+    names = (field.name, *field.aliases)
+    return next((written[name] for name in names if name in written), None)
+
+
+def _type(reader: AvroType, writer: AvroType, where: str) -> Iterator[str]:
+    if writer.nullable and not reader.nullable:
+        yield f"{where} may be null in one version and not in the other"
+    if reader.kind != writer.kind:
+        if reader.kind not in WIDER.get(writer.kind, ()):
+            yield f"{where} is a {writer.kind} in one version and a {reader.kind} in the other, which cannot read it"
+    elif reader.kind == "record":
+        assert reader.record is not None
+        assert writer.record is not None
+        yield from _record(reader.record, writer.record, where)
+    elif reader.kind == "enum":
+        unknown = [symbol for symbol in writer.symbols if symbol not in reader.symbols]
+        if reader.name != writer.name:
+            yield f"{where} was the enum {writer.name} and is {reader.name}"
+        if unknown and reader.symbol_default is None:
+            yield f"{where} has the symbols {', '.join(unknown)} in one version only, and the enum has no default"
+    elif reader.item is not None:
+        assert writer.item is not None
+        yield from _type(reader.item, writer.item, f"{where}{'[]' if reader.kind == 'array' else '{}'}")
