@@ -1,0 +1,252 @@
+"""Settings: one table, read from `[tool.retold]` of the nearest pyproject.toml and from the environment, which wins.
+
+No other module reads the environment. Help texts and documentation are made from SETTINGS.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from streams.errors import ConfigError
+
+KAFKA_PREFIX = "RETOLD_KAFKA_"
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+_ADDRESS = r"\s*([A-Z_]+://)?(\[[0-9a-fA-F:.]+\]|[^\s:/,\[\]]+):[0-9]{1,5}\s*"
+
+
+def matching(pattern: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9_]+", text) or not least <= int(text) <= most:
+            raise ValueError(text)
+        return int(text)
+
+    return read
+
+
+def seconds(text: str) -> float:
+    if not 0.001 <= float(text) <= 60.0:
+        raise ValueError(text)
+    return float(text)
+
+
+def level(text: str) -> str:
+    if text.lower() not in LOG_LEVELS:
+        raise ValueError(text)
+    return text.lower()
+
+
+def path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """`read` turns a text into the value or raises ValueError; `expected` ends the sentence "… was expected".
+
+    `computed` says in words what a default of None becomes.
+    """
+
+    name: str
+    default: Any
+    read: Callable[[str], Any]
+    expected: str
+    help: str
+    computed: str = ""
+
+    @property
+    def variable(self) -> str:
+        return f"RETOLD_{self.name.upper()}"
+
+    @property
+    def shown_default(self) -> str:
+        return self.computed or str(self.default)
+
+
+SETTINGS = (
+    Setting(
+        "app", "processors:app", matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"), "module:function",
+        "The function that builds the application, as module:function.",
+    ),
+    Setting(
+        "broker", None, matching(rf"{_ADDRESS}(,{_ADDRESS})*"), "host:port, or several with commas between",
+        "The Kafka to use; without it retold starts one of its own.",
+        "none",
+    ),
+    Setting(
+        "prefix", "", matching(r"[A-Za-z0-9._-]{0,100}"), "at most 100 of the characters A-Z a-z 0-9 . _ -",
+        "Put before the name of every topic, group and transaction, so that several projects can share a broker.",
+        "none",
+    ),
+    Setting(
+        "state", None, path, "the path of a folder",
+        "The folder for everything retold keeps on this machine: the broker's data, its address, locks.",
+        "a folder per project in the user's state folder",
+    ),
+    Setting(
+        "instance", None, matching(r"[a-zA-Z0-9_-]{1,100}"), "1 to 100 of the characters A-Z a-z 0-9 _ -",
+        "This machine's name among the workers of an application; it must be the same after a restart.",
+        "the host's name",
+    ),
+    Setting(
+        "partitions", 4, whole(1, 1000), "a whole number from 1 to 1000",
+        "How many partitions a namespace's topics get when they are made; it cannot change later.",
+    ),
+    Setting(
+        "replication", 1, whole(1, 15), "a whole number from 1 to 15",
+        "On how many brokers each topic is kept.",
+    ),
+    Setting(
+        "duplicate_window", 200_000, whole(1, 100_000_000), "a whole number from 1 to 100000000",
+        "How many of a partition's latest root events are remembered, so that a repeated one is recognised.",
+    ),
+    Setting(
+        "max_event_bytes", 1_048_576, whole(1024, 104_857_600), "a whole number of bytes from 1024 to 104857600",
+        "The largest event that may be published, in bytes.",
+    ),
+    Setting(
+        "transaction_events", 20_000, whole(1, 1_000_000), "a whole number from 1 to 1000000",
+        "The most events that one transaction handles.",
+    ),
+    Setting(
+        "transaction_seconds", 1.0, seconds, "a number of seconds from 0.001 to 60",
+        "The longest time that one transaction collects events, in seconds.",
+    ),
+    Setting(
+        "java", None, path, "the path of a java program, version 17 or later",
+        "The java program that runs the embedded Kafka.", "the one installed with retold",
+    ),
+    Setting(
+        "log_level", "warning", level, "one of " + ", ".join(LOG_LEVELS),
+        "How much is logged: debug, info, warning, error or critical.",
+    ),
+    Setting(
+        "schemas", Path("schemas"), path, "the path of a folder",
+        "The folder of the Avro schemas.",
+    ),
+)  # fmt: skip
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Paths are absolute. `kafka` holds options for librdkafka, secrets among them, so it is never shown."""
+
+    project: Path
+    app: str
+    broker: str | None
+    prefix: str
+    state: Path
+    instance: str
+    partitions: int
+    replication: int
+    duplicate_window: int
+    max_event_bytes: int
+    transaction_events: int
+    transaction_seconds: float
+    java: Path | None
+    log_level: str
+    schemas: Path
+    kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def load(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Config:
+    """The settings of the project around `start` (the current folder). An empty variable counts as not set.
+
+    A relative path is relative to the project's folder. Raises ConfigError naming the setting, its value and what
+    was expected.
+    """
+    variables = os.environ if environ is None else environ
+    project, table = _project((start or Path.cwd()).resolve())
+    values: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
+    kafka: dict[str, str] = {}
+    _from_table(table, project / "pyproject.toml", values, kafka)
+    _from_environment(variables, values, kafka)
+    values["state"] = values["state"] or _default_state(project)
+    values["instance"] = values["instance"] or re.sub(r"[^a-zA-Z0-9_-]", "-", socket.gethostname())[:100] or "local"
+    for name, value in values.items():
+        if isinstance(value, Path):
+            values[name] = project / value
+    return Config(project=project, kafka=kafka, **values)
+
+
+def _project(start: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of the nearest pyproject.toml at or above `start`, and its `[tool.retold]`."""
+    for folder in (start, *start.parents):
+        file = folder / "pyproject.toml"
+        if not file.is_file():
+            continue
+        try:
+            table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("retold", {})
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{file} cannot be read: {error}. Correct it, then try again.") from error
+        return folder, table
+    return start, {}
+
+
+def _from_table(table: Mapping[str, Any], file: Path, values: dict[str, Any], kafka: dict[str, str]) -> None:
+    for name, value in table.items():
+        if name == "kafka" and isinstance(value, dict):
+            kafka.update({option: str(setting) for option, setting in value.items()})
+        elif name not in BY_NAME:
+            raise ConfigError(f"{file}: [tool.retold] has no setting {name!r}{_nearest(name, (*BY_NAME, 'kafka'))}.")
+        elif isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise _refusal(f"{name} in [tool.retold] of {file}", value, BY_NAME[name])
+        elif value != "":
+            values[name] = _read(f"{name} in [tool.retold] of {file}", str(value), BY_NAME[name])
+
+
+def _from_environment(variables: Mapping[str, str], values: dict[str, Any], kafka: dict[str, str]) -> None:
+    for variable, text in variables.items():
+        if not variable.startswith("RETOLD_") or text == "":
+            continue
+        if variable.startswith(KAFKA_PREFIX) and variable != KAFKA_PREFIX:
+            kafka[variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")] = text
+        elif variable not in BY_VARIABLE:
+            raise ConfigError(
+                f"there is no setting {variable}{_nearest(variable, BY_VARIABLE)}. Correct its name or unset it."
+            )
+        else:
+            setting = BY_VARIABLE[variable]
+            values[setting.name] = _read(variable, text, setting)
+
+
+def _read(where: str, text: str, setting: Setting) -> Any:
+    try:
+        return setting.read(text.strip())
+    except (ValueError, RuntimeError) as error:  # RuntimeError: expanduser, for a user that does not exist
+        raise _refusal(where, text, setting) from error
+
+
+def _refusal(where: str, value: object, setting: Setting) -> ConfigError:
+    return ConfigError(f"{where} is {value!r}; {setting.expected} was expected.")
+
+
+def _nearest(name: str, known: tuple[str, ...] | Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _default_state(project: Path) -> Path:
+    digest = hashlib.sha256(str(project).encode()).hexdigest()[:8]
+    return Path(platformdirs.user_state_dir("retold")) / f"{project.name or 'root'}-{digest}"

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streams.config import SETTINGS, load
+from streams.errors import ConfigError
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text('[tool.retold]\napp = "shop:app"\npartitions = 8\n')
+    return tmp_path
+
+
+def test_the_environment_wins_over_the_file_which_wins_over_the_default(project: Path) -> None:
+    """Each setting is the variable's value, else the file's, else the table's default."""
+    config = load({"RETOLD_PARTITIONS": "16", "PATH": "/bin"}, project)
+    assert (config.partitions, config.app, config.replication) == (16, "shop:app", 1)
+
+
+def test_the_nearest_file_above_is_the_project(project: Path) -> None:
+    """A command started in a subfolder works on the project around it, and relative paths mean that folder."""
+    below = project / "a" / "b"
+    below.mkdir(parents=True)
+    config = load({}, below)
+    assert (config.project, config.schemas) == (project.resolve(), project.resolve() / "schemas")
+
+
+def test_two_projects_keep_apart(tmp_path: Path) -> None:
+    """Without RETOLD_STATE every project folder has a state folder of its own, the same one each time."""
+    one, two = tmp_path / "one" / "same", tmp_path / "two" / "same"
+    for folder in (one, two):
+        folder.mkdir(parents=True)
+        (folder / "pyproject.toml").touch()
+    assert load({}, one).state == load({}, one).state
+    assert load({}, one).state != load({}, two).state
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expectation"),
+    [
+        ("RETOLD_PARTITIONS", "four", "a whole number from 1 to 1000"),
+        ("RETOLD_PARTITIONS", "0", "a whole number from 1 to 1000"),
+        ("RETOLD_TRANSACTION_SECONDS", "nan", "a number of seconds"),
+        ("RETOLD_BROKER", "localhost", "host:port"),
+        ("RETOLD_INSTANCE", "my host", "A-Z a-z 0-9 _ -"),
+        ("RETOLD_PREFIX", "a/", "A-Z a-z 0-9 . _ -"),
+        ("RETOLD_APP", "shop", "module:function"),
+        ("RETOLD_LOG_LEVEL", "loud", "debug"),
+    ],
+)
+def test_a_bad_value_is_a_sentence(tmp_path: Path, variable: str, value: str, expectation: str) -> None:
+    """The error names the variable, its value and what was expected."""
+    with pytest.raises(ConfigError) as caught:
+        load({variable: value}, tmp_path)
+    sentence = str(caught.value)
+    assert (variable in sentence, repr(value) in sentence, expectation in sentence) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("partitions = true", "partitions in [tool.retold]"),
+        ("partitons = 4", "did you mean partitions?"),
+        ("partitions = ", "pyproject.toml cannot be read"),
+    ],
+)
+def test_a_bad_file_is_a_sentence(tmp_path: Path, line: str, words: str) -> None:
+    """A mistake in the file names the file and the setting, or the line that is no TOML."""
+    (tmp_path / "pyproject.toml").write_text(f"[tool.retold]\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        load({}, tmp_path)
+    assert words in str(caught.value)
+    assert str(tmp_path / "pyproject.toml") in str(caught.value)
+
+
+def test_an_unknown_variable_suggests_the_nearest(tmp_path: Path) -> None:
+    """A misspelt variable would silently do nothing; it is refused, with the likely name."""
+    with pytest.raises(ConfigError, match=r"no setting RETOLD_BROKR \(did you mean RETOLD_BROKER\?\)"):
+        load({"RETOLD_BROKR": "localhost:9092"}, tmp_path)
+
+
+def test_an_empty_variable_counts_as_not_set(project: Path) -> None:
+    """Compose files pass every variable on, the unset ones empty."""
+    config = load({"RETOLD_PARTITIONS": "", "RETOLD_BROKER": ""}, project)
+    assert (config.partitions, config.broker) == (8, None)
+
+
+def test_kafka_options_pass_through_and_are_never_shown(tmp_path: Path) -> None:
+    """Any librdkafka option can be given, and a password does not appear in the settings' text."""
+    config = load({"RETOLD_KAFKA_SASL_USERNAME": "ann", "RETOLD_KAFKA_SASL_PASSWORD": "hunter2"}, tmp_path)
+    assert dict(config.kafka) == {"sasl.username": "ann", "sasl.password": "hunter2"}
+    assert "hunter2" not in repr(config)
+
+
+def test_every_default_is_readable() -> None:
+    """A default written in a file as it is shown is accepted, so that documentation can be copied."""
+    unread = [
+        s.name for s in SETTINGS if not s.help or (s.default not in (None, "") and s.read(str(s.default)) != s.default)
+    ]
+    assert unread == []
