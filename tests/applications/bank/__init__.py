@@ -61,7 +61,9 @@ def credit(row: AccountRow | None, event: Event[AccountCredit]) -> Outcome[Accou
 
 def refusal(asked: AccountDebit | AccountCredit, why: str) -> TransferFailed:
     """What the transfer hears when an account says no."""
-    return TransferFailed(transfer=asked.transfer, step="debit" if isinstance(asked, AccountDebit) else "credit", why=why)
+    if isinstance(asked, AccountDebit):
+        return TransferFailed(transfer=asked.transfer, step="debit", why=why)
+    return TransferFailed(transfer=asked.transfer, step="credit", why=why)
 
 
 @transfer.handles(TransferStart, emits=[AccountDebit])

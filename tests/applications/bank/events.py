@@ -6,17 +6,26 @@ from typing import ClassVar, Literal
 
 from streams.data import EventData, Record
 
+__all__ = [
+    "AccountClose",
+    "AccountCredit",
+    "AccountDebit",
+    "AccountOpen",
+    "AccountRow",
+    "TransferDone",
+    "TransferFailed",
+    "TransferRow",
+    "TransferStart",
+]
 
-class AccountOpen(EventData, frozen=True, kw_only=True):
-    """Open an account."""
 
-    event_type: ClassVar[str] = "account.open"
-    key_field: ClassVar[str] = "account"
+class AccountRow(Record, frozen=True, kw_only=True):
+    """An open account."""
+
     schemas: ClassVar[tuple[str, ...]] = (
-        '{"type":"record","namespace":"account","name":"open","key":"account","fields":[{"name":"account","type":"string"},{"name":"balance","type":"long"}]}',
+        '{"fields":[{"name":"balance","type":"long"}],"name":"account.row","type":"record"}',
     )
 
-    account: str
     balance: int
 
 
@@ -26,24 +35,10 @@ class AccountClose(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "account.close"
     key_field: ClassVar[str] = "account"
     schemas: ClassVar[tuple[str, ...]] = (
-        '{"type":"record","namespace":"account","name":"close","key":"account","fields":[{"name":"account","type":"string"}]}',
+        '{"fields":[{"name":"account","type":"string"}],"key":"account","name":"account.close","type":"record"}',
     )
 
     account: str
-
-
-class AccountDebit(EventData, frozen=True, kw_only=True):
-    """Take money out, for a transfer."""
-
-    event_type: ClassVar[str] = "account.debit"
-    key_field: ClassVar[str] = "account"
-    schemas: ClassVar[tuple[str, ...]] = (
-        '{"type":"record","namespace":"account","name":"debit","key":"account","fields":[{"name":"account","type":"string"},{"name":"transfer","type":"string"},{"name":"amount","type":"long"}]}',
-    )
-
-    account: str
-    transfer: str
-    amount: int
 
 
 class AccountCredit(EventData, frozen=True, kw_only=True):
@@ -52,7 +47,7 @@ class AccountCredit(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "account.credit"
     key_field: ClassVar[str] = "account"
     schemas: ClassVar[tuple[str, ...]] = (
-        '{"type":"record","namespace":"account","name":"credit","key":"account","fields":[{"name":"account","type":"string"},{"name":"transfer","type":"string"},{"name":"amount","type":"long"}]}',
+        '{"fields":[{"name":"account","type":"string"},{"name":"transfer","type":"string"},{"name":"amount","type":"long"}],"key":"account","name":"account.credit","type":"record"}',
     )
 
     account: str
@@ -60,29 +55,44 @@ class AccountCredit(EventData, frozen=True, kw_only=True):
     amount: int
 
 
-class AccountRow(Record, frozen=True, kw_only=True):
-    """An open account."""
+class AccountDebit(EventData, frozen=True, kw_only=True):
+    """Take money out, for a transfer."""
 
+    event_type: ClassVar[str] = "account.debit"
+    key_field: ClassVar[str] = "account"
     schemas: ClassVar[tuple[str, ...]] = (
-        '{"type":"record","namespace":"account","name":"row","fields":[{"name":"balance","type":"long"}]}',
+        '{"fields":[{"name":"account","type":"string"},{"name":"transfer","type":"string"},{"name":"amount","type":"long"}],"key":"account","name":"account.debit","type":"record"}',
     )
 
+    account: str
+    transfer: str
+    amount: int
+
+
+class AccountOpen(EventData, frozen=True, kw_only=True):
+    """Open an account."""
+
+    event_type: ClassVar[str] = "account.open"
+    key_field: ClassVar[str] = "account"
+    schemas: ClassVar[tuple[str, ...]] = (
+        '{"fields":[{"name":"account","type":"string"},{"name":"balance","type":"long"}],"key":"account","name":"account.open","type":"record"}',
+    )
+
+    account: str
     balance: int
 
 
-class TransferStart(EventData, frozen=True, kw_only=True):
-    """Move money from one account to another."""
+class TransferRow(Record, frozen=True, kw_only=True):
+    """A transfer and how far it came. Stranded: taken from its source, wanted by nobody; a person decides."""
 
-    event_type: ClassVar[str] = "transfer.start"
-    key_field: ClassVar[str] = "transfer"
     schemas: ClassVar[tuple[str, ...]] = (
-        '{"type":"record","namespace":"transfer","name":"start","key":"transfer","fields":[{"name":"transfer","type":"string"},{"name":"source","type":"string"},{"name":"target","type":"string"},{"name":"amount","type":"long"}]}',
+        '{"fields":[{"name":"source","type":"string"},{"name":"target","type":"string"},{"name":"amount","type":"long"},{"name":"status","type":{"name":"transfer.status","symbols":["debiting","crediting","returning","done","failed","returned","stranded"],"type":"enum"}}],"name":"transfer.row","type":"record"}',
     )
 
-    transfer: str
     source: str
     target: str
     amount: int
+    status: Literal["debiting", "crediting", "returning", "done", "failed", "returned", "stranded"]
 
 
 class TransferDone(EventData, frozen=True, kw_only=True):
@@ -91,7 +101,7 @@ class TransferDone(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "transfer.done"
     key_field: ClassVar[str] = "transfer"
     schemas: ClassVar[tuple[str, ...]] = (
-        '{"type":"record","namespace":"transfer","name":"done","key":"transfer","fields":[{"name":"transfer","type":"string"},{"name":"step","type":{"type":"enum","name":"step","symbols":["debit","credit"]}}]}',
+        '{"fields":[{"name":"transfer","type":"string"},{"name":"step","type":{"name":"transfer.step","symbols":["debit","credit"],"type":"enum"}}],"key":"transfer","name":"transfer.done","type":"record"}',
     )
 
     transfer: str
@@ -104,7 +114,7 @@ class TransferFailed(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "transfer.failed"
     key_field: ClassVar[str] = "transfer"
     schemas: ClassVar[tuple[str, ...]] = (
-        '{"type":"record","namespace":"transfer","name":"failed","key":"transfer","fields":[{"name":"transfer","type":"string"},{"name":"step","type":{"type":"enum","name":"step","symbols":["debit","credit"]}},{"name":"why","type":"string"}]}',
+        '{"fields":[{"name":"transfer","type":"string"},{"name":"step","type":{"name":"transfer.step","symbols":["debit","credit"],"type":"enum"}},{"name":"why","type":"string"}],"key":"transfer","name":"transfer.failed","type":"record"}',
     )
 
     transfer: str
@@ -112,14 +122,16 @@ class TransferFailed(EventData, frozen=True, kw_only=True):
     why: str
 
 
-class TransferRow(Record, frozen=True, kw_only=True):
-    """A transfer and how far it came. Stranded: taken from its source, wanted by nobody; a person decides."""
+class TransferStart(EventData, frozen=True, kw_only=True):
+    """Move money from one account to another."""
 
+    event_type: ClassVar[str] = "transfer.start"
+    key_field: ClassVar[str] = "transfer"
     schemas: ClassVar[tuple[str, ...]] = (
-        '{"type":"record","namespace":"transfer","name":"row","fields":[{"name":"source","type":"string"},{"name":"target","type":"string"},{"name":"amount","type":"long"},{"name":"status","type":{"type":"enum","name":"status","symbols":["debiting","crediting","returning","done","failed","returned","stranded"]}}]}',
+        '{"fields":[{"name":"transfer","type":"string"},{"name":"source","type":"string"},{"name":"target","type":"string"},{"name":"amount","type":"long"}],"key":"transfer","name":"transfer.start","type":"record"}',
     )
 
+    transfer: str
     source: str
     target: str
     amount: int
-    status: Literal["debiting", "crediting", "returning", "done", "failed", "returned", "stranded"]

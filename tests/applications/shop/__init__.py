@@ -34,7 +34,7 @@ from tests.applications.shop.events import (
 order = Namespace("order", row=OrderRow)
 stock = Namespace("stock", row=StockRow)
 payment = Namespace("payment", row=PaymentRow)
-orders_per_day = Projection("orders-per-day", row=OrdersPerDayRow)
+orders_per_day = Projection("orders_per_day", row=OrdersPerDayRow)
 charges = Projection("charges", row=ChargesRow)
 
 PAY_WITHIN = timedelta(minutes=15)
