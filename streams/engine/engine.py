@@ -14,7 +14,7 @@ from streams.app import App
 from streams.data import EventData, Record, namespace_of
 from streams.engine.envelope import EnvelopeReader
 from streams.engine.image import WINDOW, Image
-from streams.engine.records import Batch, Changes, Codec
+from streams.engine.records import Batch, Changes, Codec, InboxRecord
 from streams.engine.turn import Turn
 from streams.errors import DefinitionError
 from streams.event import Event
@@ -91,6 +91,12 @@ class Engine:
         for record in records:
             if not take(record):
                 break
+        return turn.changes
+
+    def refuse(self, image: Image, record: InboxRecord, reason: str, now: int) -> Changes:
+        """Quarantine one record by reference, unread: no transaction can hold it."""
+        turn = Turn(self, image, now)
+        turn.refuse(record, reason)
         return turn.changes
 
     def decide(self, rule: Rule, row: Record | None, event: Event[Any]) -> Outcome[Any]:

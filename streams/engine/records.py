@@ -143,8 +143,8 @@ class Changes:
     blocked: Blocked | None = None
     handled: int = 0
     """Records taken from the inbox."""
-    tracebacks: list[str] = field(default_factory=list)
-    """Of handlers that raised, for the person on call."""
+    raised: list[tuple[str, str]] = field(default_factory=list)
+    """Key and traceback of each handler that raised, for the breaker and the person on call."""
 
 
 Batch = Sequence[InboxRecord]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from streams.data import EventData
@@ -76,6 +77,13 @@ class Turn:
         changes.handled += 1
         return True
 
+    def refuse(self, record: InboxRecord, reason: str) -> None:
+        """Quarantine by reference: the inbox still holds what no transaction can."""
+        offset, _, _, _, stamp = record
+        self._quarantine((offset, None, b"", None, stamp), reason)
+        self.changes.inbox_next = offset + 1
+        self.changes.handled += 1
+
     def _open(self, record: InboxRecord) -> tuple[Envelope, EventData]:
         value = record[2]
         if value is None:
@@ -148,8 +156,8 @@ class Turn:
     ) -> None:
         engine, changes = self.engine, self.changes
         row, version = entry
-        emit: tuple[Emission, ...] | Any
-        reason, row_bytes = None, None
+        emit: Sequence[Emission]
+        reason, new, row_bytes = None, row, None
         recorded = self._recorded(envelope, event)
         try:
             try:
@@ -220,7 +228,7 @@ class Turn:
             None if envelope.id else event.id,
             None if envelope.time else to_micros(event.time),
         )
-        key = b"%b@%d" % (record[1], sequence)
+        key = b"%b@%d" % (record[1] or b"", sequence)
         self.changes.log.append(LogRecord(key, value, [*envelope.carried, pack(header)]))
 
     def _park_raised(
@@ -228,7 +236,7 @@ class Turn:
     ) -> None:
         where = f"{event.data.event_type} at {self.engine.topic}-{self.image.partition}@{record[0]}"
         detail = "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
-        self.changes.tracebacks.append(f"{where} was parked: its handler raised\n{detail}")
+        self.changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
         what = str(error) if isinstance(error, StreamsError) else f"{type(error).__name__}: {error}"
         self._park(record, envelope, event.key, digest, what, detail)
 

@@ -1,0 +1,187 @@
+"""One Kafka transaction: log, emissions, rows, marker and inbox offsets become true together, or not at all (law 2).
+
+The rules are those of docs/correctness: what each error inside a transaction means, and that nothing of a transaction in
+doubt is ever undone locally.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from streams.engine import marker
+from streams.engine.envelope import VERSION_HEADER
+from streams.engine.image import Image
+from streams.engine.records import Changes
+from streams.errors import StreamsError
+
+POISON = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD}
+FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+PARTITION_BY_KEY = -1
+"""The partitioner decides, however many partitions the other namespace has."""
+
+
+class TransactionAborted(StreamsError):
+    """Nothing of it happened. `poison`: the broker or the client refused a record for its size or shape, and only that."""
+
+    def __init__(self, message: str, *, poison: bool = False) -> None:
+        super().__init__(message)
+        self.poison = poison
+
+
+class ProducerLost(StreamsError):
+    """The producer is of no use any more and what happened is unknown: drop the images, make a new one, restore.
+
+    `fenced`: another producer with the same transactional id took over, or the transaction outlived its time-out.
+    """
+
+    def __init__(self, message: str, *, fenced: bool, age: float) -> None:
+        super().__init__(message)
+        self.fenced, self.age = fenced, age
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Topics of one namespace, and what its markers say of the writer."""
+
+    inbox: str
+    log: str
+    table: str
+    parked: str
+    inbox_of: Callable[[str], str]
+    application: str
+    topic_ids: Mapping[str, str]
+    partitions: int
+    transactional_id: str
+
+
+class Transactions:
+    """`make` builds a transactional producer, given the callback for failed deliveries; `timeout` in s."""
+
+    def __init__(self, make: Callable[[Callable[..., None]], Producer], to: Destination, *, timeout: float = 10.0) -> None:
+        self._make, self._to, self._timeout = make, to, timeout
+        self._failures: list[KafkaError] = []
+        self._producer: Producer | None = None
+        self._started = 0.0
+
+    def open(self) -> None:
+        """Get a producer ready. It fences any other with the same transactional id and ends what that one left open."""
+        self._producer = self._make(self._on_delivery)
+        deadline = time.monotonic() + 3 * self._timeout
+        self._call(self._producer.init_transactions, deadline)
+
+    def close(self) -> None:
+        self._producer = None
+
+    def write(self, parts: Iterable[Changes], metadata: Any, before: Mapping[int, Image]) -> None:
+        """Commit the changes of some partitions. `metadata` is what was captured with the batch (rule 4).
+
+        `before` has each partition's image, whose counters the marker continues. Raises TransactionAborted or
+        ProducerLost.
+        """
+        producer = self._producer
+        assert producer is not None, "open() comes first"
+        self._failures.clear()
+        self._started = time.monotonic()
+        try:
+            producer.begin_transaction()
+            offsets = []
+            for changes in parts:
+                self._produce(producer, changes, before[changes.partition])
+                offsets.append(TopicPartition(self._to.inbox, changes.partition, changes.inbox_next))
+            deadline = self._started + self._timeout * 0.9
+            self._call(lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait), deadline)
+        except (KafkaException, BufferError, ValueError, TypeError) as error:
+            self._abort(producer, error)
+        try:
+            self._call(producer.commit_transaction, deadline)
+        except KafkaException as error:
+            if error.args[0].txn_requires_abort():
+                self._abort(producer, error)
+            raise self._lost(error) from error
+
+    def _produce(self, producer: Producer, changes: Changes, image: Image) -> None:
+        to, partition = self._to, changes.partition
+        self._put(producer, to.table, self._marker(changes, image), marker.KEY, partition, None)
+        for key, value, headers in changes.log:
+            self._put(producer, to.log, value, key, partition, headers)
+        for name, value in changes.row_bytes.items():
+            version = [(VERSION_HEADER, b"%d" % changes.rows[name][1])]
+            self._put(producer, to.table, value, name.encode(), partition, version)
+        for emitted in changes.emitted:
+            topic = to.inbox_of(emitted.namespace)
+            self._put(producer, topic, emitted.value, emitted.key, PARTITION_BY_KEY, emitted.headers)
+        for record in changes.set_aside:
+            self._put(producer, to.parked, record.value, b"%d" % record.offset, partition, record.headers)
+
+    def _put(
+        self, producer: Producer, topic: str, value: bytes, key: bytes, partition: int, headers: Any
+    ) -> None:
+        while True:
+            try:
+                return producer.produce(topic, value, key, partition, headers=headers)
+            except BufferError:
+                self._make_room(producer)
+
+    def _make_room(self, producer: Producer) -> None:
+        if time.monotonic() - self._started > self._timeout * 0.9:
+            raise BufferError("the producer's queue stayed full")
+        producer.poll(0.05)
+
+    def _marker(self, changes: Changes, image: Image) -> bytes:
+        return marker.encode(
+            marker.Marker(
+                first=image.sequence + 1,
+                last=changes.sequence,
+                inbox_next=changes.inbox_next,
+                recorded=changes.recorded,
+                application=self._to.application,
+                topic_ids=dict(self._to.topic_ids),
+                partitions=self._to.partitions,
+                transactional_id=self._to.transactional_id,
+                counters=image.counters.plus(changes.counters),
+                duplicates=[tuple(duplicate) for duplicate in changes.duplicates],
+            )
+        )
+
+    def _on_delivery(self, error: KafkaError | None, _message: Any) -> None:
+        if error is not None and len(self._failures) < 100:
+            self._failures.append(error)
+
+    def _call(self, call: Callable[[float], Any], deadline: float) -> None:
+        """Again while the client says that this helps: a commit whose answer was lost is asked for again too."""
+        while True:
+            try:
+                call(max(0.1, deadline - time.monotonic()))
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() >= deadline:
+                    raise
+            else:
+                return
+
+    def _abort(self, producer: Producer, error: Exception) -> None:
+        """End the transaction and say why; an abort that fails leaves a producer that nobody may use."""
+        if isinstance(error, KafkaException) and error.args[0].fatal():
+            raise self._lost(error) from error
+        try:
+            self._call(producer.abort_transaction, time.monotonic() + self._timeout)
+        except KafkaException as second:
+            raise self._lost(second) from error
+        codes = {failure.code() for failure in self._failures} - {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
+        if isinstance(error, KafkaException) and not codes:
+            codes = {error.args[0].code()}
+        causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
+        raise TransactionAborted(
+            f"a transaction of {self._to.inbox} was aborted and is tried again: {causes}",
+            poison=bool(codes) and codes <= POISON,
+        ) from error
+
+    def _lost(self, error: KafkaException) -> ProducerLost:
+        self._producer = None
+        age = time.monotonic() - self._started
+        fenced = error.args[0].code() in FENCED
+        return ProducerLost(f"the producer {self._to.transactional_id} was lost: {error.args[0].str()}", fenced=fenced, age=age)

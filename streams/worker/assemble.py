@@ -1,0 +1,137 @@
+"""Putting a worker together: the one place where settings, topics, codec, engine, transactions and Faust meet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from confluent_kafka import Producer, murmur2
+
+from streams.app import App
+from streams.codec import AvroCodec
+from streams.config import Config, load
+from streams.engine.engine import Engine, Limits
+from streams.errors import DefinitionError
+from streams.kafka.clients import Clients
+from streams.kafka.commit import Destination, Transactions
+from streams.kafka.schemas_topic import SchemaReader, publish_schemas
+from streams.kafka.topics import Names, describe, ensure, names
+from streams.worker.batch import Batch
+from streams.worker.faust_app import FaustApp
+from streams.worker.pace import Pace
+from streams.worker.partitions import Partitions
+from streams.worker.restore import Restorer
+from streams.worker.slots import Slot
+from streams.worker.source import Parts, Source
+from streams.worker.waiting import Waiting
+
+TRANSACTION_SECONDS = 10.0
+
+
+def codec_of(app: App) -> AvroCodec:
+    return AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+
+
+def now() -> int:
+    """µs since 1970."""
+    return time.time_ns() // 1000
+
+
+def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = ()) -> FaustApp:
+    """A worker of `namespaces` (all, if none is named), its topics made or checked, ready to `run`.
+
+    Raises DefinitionError, TopicMismatch, BrokerUnavailable or ConfigError: nothing has started then.
+    """
+    chosen = [app.namespace(name).name for name in namespaces or [space.name for space in app.namespaces]]
+    _refuse_what_only_a_world_can(app, chosen)
+    clients = Clients(address, config.kafka)
+    admin = clients.admin()
+    ensure(admin, config, [space.name for space in app.namespaces])
+    codec = codec_of(app)
+    publish_schemas(clients, config.prefix, codec)
+    faust_app = listed(app, config)
+    for name in chosen:
+        faust_app.add(name, partial(_source, app, config, clients, codec, name))
+    return faust_app
+
+
+def listed(app: App | None = None, config: Config | None = None) -> FaustApp:
+    """The Faust application alone, to list its agents and tables."""
+    config = config or load()
+    if app is None:
+        from streams.cli.load import application  # Faust's own command line comes in by here
+
+        app = application(config)
+    return FaustApp(app, config.state / "faust", lambda name: names(config.prefix, name).inbox)
+
+
+def _refuse_what_only_a_world_can(app: App, namespaces: Sequence[str]) -> None:
+    for gateway in app.gateways:
+        if gateway.data.event_type.partition(".")[0] in namespaces:
+            raise DefinitionError(
+                f"{gateway.data.event_type} has a gateway, and this worker calls none yet: run it in streams.testing.World, "
+                "or name the other namespaces to the worker"
+            )
+
+
+def _source(
+    app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str, hand: Callable[[Batch], None]
+) -> Source:
+    topics = names(config.prefix, namespace)
+    admin = clients.admin()
+    described = describe(admin, [topics.inbox, topics.log, topics.table, topics.parked])
+    topic_ids = {topic: it.id for topic, it in described.items()}
+    count = described[topics.inbox].partitions
+    engine = Engine(
+        app,
+        namespace,
+        codec,
+        limits=Limits(config.max_event_bytes, config.max_event_bytes, config.duplicate_window),
+        place=lambda key: int(murmur2(key, count)),
+        topic=topics.inbox,
+        topic_id=topic_ids[topics.inbox],
+        timers=False,
+    )
+    slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
+    transactional_id = f"{config.prefix}retold.{app.name}.{namespace}.{config.instance}.{slot.number}"
+    group = f"{config.prefix}retold.{namespace}"
+    waiting = Waiting(topics.inbox, lambda: SchemaReader(clients, config.prefix), codec.add_schema)
+    restorer = Restorer(
+        lambda: clients.plain_consumer(partition_eof=True), admin, topics, group, engine, app.name, topic_ids, count
+    )
+    parts = Parts(
+        namespace,
+        topics.inbox,
+        engine,
+        lambda: clients.group_consumer(group, client_id=transactional_id),
+        _transactions(clients, config, topics, app.name, topic_ids, count, transactional_id),
+        Partitions(topics.inbox, restorer, waiting.forget),
+        waiting,
+        Pace(config.transaction_events, config.transaction_seconds),
+        now,
+        TRANSACTION_SECONDS,
+        slot,
+    )
+    return Source(parts, hand)
+
+
+def _transactions(
+    clients: Clients, config: Config, topics: Names, application: str, topic_ids: dict[str, str], count: int, transactional_id: str
+) -> Transactions:
+    def make(on_delivery: Callable[..., Any]) -> Producer:
+        return clients.transactional_producer(transactional_id, on_delivery=on_delivery)
+
+    to = Destination(
+        topics.inbox,
+        topics.log,
+        topics.table,
+        topics.parked,
+        lambda namespace: names(config.prefix, namespace).inbox,
+        application,
+        topic_ids,
+        count,
+        transactional_id,
+    )
+    return Transactions(make, to, timeout=TRANSACTION_SECONDS)

@@ -1,0 +1,171 @@
+"""The Faust application: each namespace is an agent, each table a Faust table. The only module that imports Faust.
+
+Seam: Faust's own consumer, producer, conductor and table recovery are left out by a boot strategy, which starts our
+sources instead. A source's poll thread puts whole batches on the channel of its namespace, whose agent hands them to the
+engine. `faust -A streams.worker.faust_app agents` and `tables` list what the application of `[tool.retold]` is made of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from faust.channels import Channel
+from mode import Service
+
+from streams.app import App
+from streams.data import Record
+from streams.engine.image import Image
+from streams.worker.batch import Batch
+from streams.worker.source import Source
+
+Images = Callable[[], Mapping[int, Image]]
+
+
+class RowsView(Mapping[str, Record]):
+    """The rows of the partitions that this worker holds: only committed changes are seen, and nobody writes here."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    def __getitem__(self, key: str) -> Record:
+        for image in list(self._images().values()):
+            row = image.rows.get(key, (None, 0))[0]
+            if row is not None:
+                return row
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        for image in list(self._images().values()):
+            yield from [key for key, (row, _) in list(image.rows.items()) if row is not None]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class CommittedTable(faust.Table):  # type: ignore[misc]  # Faust's classes are untyped here
+    """A Faust table over committed rows. Faust writes no changelog for it: rows leave in the batch's transaction."""
+
+    rows: RowsView
+
+    @property
+    def data(self) -> RowsView:
+        return self.rows
+
+    def on_key_get(self, key: Any) -> None: ...
+
+    def on_key_set(self, key: Any, value: Any) -> None:
+        raise TypeError("a table changes by events alone: publish one")
+
+    def on_key_del(self, key: Any) -> None:
+        raise TypeError("a table changes by events alone: publish one")
+
+
+class InboxChannel(Channel):  # type: ignore[misc]  # Faust's classes are untyped here
+    """A channel of batches that Faust lists under its inbox's name."""
+
+    def __init__(self, *args: Any, inbox: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.inbox = inbox
+
+    def _clone_args(self) -> Mapping[str, Any]:
+        return {**super()._clone_args(), "inbox": self.inbox}
+
+    def get_topic_name(self) -> str:
+        return self.inbox
+
+
+class SourceService(Service):  # type: ignore[misc]  # mode's classes are untyped here
+    """A source's life inside Faust's: its poll thread starts with the app and has ended when the app has stopped."""
+
+    def __init__(self, source: Source, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+
+    async def on_start(self) -> None:
+        self.source.start()
+
+    async def on_stop(self) -> None:
+        self.source.stop()
+        await asyncio.to_thread(self.source.join)
+
+
+class Boot(BootStrategy):  # type: ignore[misc]  # Faust's classes are untyped here
+    """Starts our sources where Faust would start its consumer, producer, conductor and table recovery."""
+
+    services: Iterable[Service] = ()
+
+    def kafka_producer(self) -> Iterable[Any]:
+        return []
+
+    def kafka_consumer(self) -> Iterable[Any]:
+        return []
+
+    def kafka_conductor(self) -> Iterable[Any]:
+        return []
+
+    def tables(self) -> Iterable[Any]:
+        return self.services
+
+
+class FaustApp:
+    """`make_source(namespace, hand)` gives a namespace's source; without it the app is one to list and not to run."""
+
+    def __init__(self, app: App, folder: Path, inbox_of: Callable[[str], str]) -> None:
+        self.faust = faust.App(
+            f"retold-{app.name}",
+            broker="kafka://127.0.0.1:1",  # never connected to: Boot leaves Faust's own transport out
+            web_enabled=False,
+            topic_disable_leader=True,
+            datadir=str(folder),
+        )
+        self.faust.conf.Table = CommittedTable
+        self._boot = Boot(self.faust)
+        self.faust.boot_strategy = self._boot
+        self.sources: dict[str, Source] = {}
+        self._channels = {space.name: self._agent(space.name, inbox_of(space.name)) for space in app.namespaces}
+
+    def add(self, namespace: str, make: Callable[[Callable[[Batch], None]], Source]) -> None:
+        """A source that this process runs."""
+        channel = self._channels[namespace]
+
+        def hand(batch: Batch) -> None:
+            asyncio.run_coroutine_threadsafe(channel.put(batch), self.faust.loop)
+
+        self.sources[namespace] = make(hand)
+        self._boot.services = [SourceService(source) for source in self.sources.values()]
+
+    def _agent(self, namespace: str, inbox: str) -> InboxChannel:
+        channel = InboxChannel(self.faust, inbox=inbox)
+        table = self.faust.Table(namespace, help=f"rows of {namespace}, folded by its handlers")
+        table.rows = RowsView(lambda: self.sources[namespace].parts.partitions.images if namespace in self.sources else {})
+
+        async def handle(batches: Any) -> None:
+            async for batch in batches:
+                batch.run()
+
+        handle.__name__ = handle.__qualname__ = namespace
+        handle.__doc__ = f"The one handler of each event of {namespace}."
+        self.faust.agent(channel, name=namespace)(handle)
+        return channel
+
+    async def start(self) -> None:
+        self.faust.loop = asyncio.get_running_loop()
+        self.faust.flow_control.resume()  # without this, channels hand nothing over
+        await self.faust.start()
+
+    async def stop(self) -> None:
+        await self.faust.stop()
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, for Faust's own command line: `faust -A streams.worker.faust_app agents`."""
+    if name != "app":
+        raise AttributeError(name)
+    from streams.worker.assemble import listed  # only here: assembling reads settings, importing must not
+
+    return listed().faust

@@ -1,0 +1,37 @@
+"""How large a batch may grow: an idle system commits an event at once, a busy one by time and not by count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BYTES = 32 * 1024 * 1024
+CHUNK = 2_000
+LINGER = 0.05
+
+
+@dataclass
+class Pace:
+    """`events` caps a batch, `seconds` what handling one may take. `commit` and `each` are running means, in s."""
+
+    events: int
+    seconds: float
+    commit: float = 0.01
+    each: float = 50e-6
+    cap: int = 0
+
+    def limit(self) -> int:
+        """Events for the next batch; fewer while a poisonous record is being looked for."""
+        limit = max(1, min(self.events, int(self.seconds / self.each)))
+        return min(limit, self.cap) if self.cap else limit
+
+    def linger(self, waited: float) -> float:
+        """How long to gather more, in s. A record that was there already means that we are busy: as long as a commit."""
+        return min(self.commit, LINGER) if waited < 0.001 else 0.0
+
+    def took(self, events: int, handling: float, commit: float) -> None:
+        self.each += 0.2 * (handling / events - self.each)
+        self.commit += 0.2 * (commit - self.commit)
+        self.cap = self.cap * 2 if 0 < self.cap < self.events else 0
+
+    def halve(self, events: int) -> None:
+        self.cap = max(1, events // 2)

@@ -1,0 +1,80 @@
+"""Running a worker: sources started, watched and stopped, on one event loop, until told to stop or nothing is left to do."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from streams.errors import StreamsError
+from streams.worker.faust_app import FaustApp
+from streams.worker.source import Source
+
+log = structlog.get_logger("retold.worker")
+
+EVERY = 0.2
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How a namespace's source is doing: `restoring` is (records read, records in all) while it restores."""
+
+    namespace: str
+    running: bool
+    ready: bool
+    restoring: tuple[int, int] | None
+    error: BaseException | None
+
+
+Watch = Callable[[list[Snapshot]], None]
+
+
+def snapshot(namespace: str, source: Source) -> Snapshot:
+    restores = list(source.parts.partitions.restores.values())
+    progress = [restore.progress for restore in restores]
+    restoring = (sum(p.done for p in progress), sum(p.total for p in progress)) if progress else None
+    return Snapshot(namespace, source.running, source.ready.is_set(), restoring, source.error)
+
+
+def run(worker: FaustApp, *, stop: threading.Event | None = None, watch: Watch = lambda _: None) -> list[BaseException]:
+    """Run until `stop` is set, a signal comes (SIGINT, SIGTERM) or every namespace has ended. Gives what ended any.
+
+    `watch` is told five times a second how each namespace is doing.
+    """
+    return asyncio.run(_run(worker, stop or threading.Event(), watch))
+
+
+async def _run(worker: FaustApp, stop: threading.Event, watch: Watch) -> list[BaseException]:
+    _listen(stop)
+    await worker.start()
+    told: set[str] = set()
+    try:
+        while not stop.is_set() and any(source.running for source in worker.sources.values()):
+            snapshots = [snapshot(name, source) for name, source in worker.sources.items()]
+            watch(snapshots)
+            _tell_ended(snapshots, told)
+            await asyncio.sleep(EVERY)
+    finally:
+        await worker.stop()
+    snapshots = [snapshot(name, source) for name, source in worker.sources.items()]
+    watch(snapshots)
+    _tell_ended(snapshots, told)
+    return [shot.error for shot in snapshots if shot.error is not None]
+
+
+def _listen(stop: threading.Event) -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def _tell_ended(snapshots: Iterable[Snapshot], told: set[str]) -> None:
+    for shot in snapshots:
+        if shot.error is not None and shot.namespace not in told:
+            told.add(shot.namespace)
+            sentence = isinstance(shot.error, StreamsError)
+            log.error("a namespace has ended", namespace=shot.namespace, error=str(shot.error), exc_info=None if sentence else shot.error)

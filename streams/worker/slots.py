@@ -1,0 +1,43 @@
+"""Slots: which of an instance's workers this one is. A slot names a transactional id, so it is held by a file lock.
+
+A worker that starts again takes the slot of the one that died, and by that ends the transaction it left open (rule 3).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from streams.errors import ConfigError
+
+SLOTS = 1000
+
+
+class Slot:
+    """`number` counts from 0. The lock ends with the process, however it ends."""
+
+    def __init__(self, folder: Path, namespace: str) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.number, self._file = self._take(folder, namespace)
+        except OSError as error:
+            raise ConfigError(
+                f"the state folder {folder.parent} cannot be written ({error.strerror}); a worker keeps its locks there. "
+                "Set RETOLD_STATE to a folder of your own"
+            ) from error
+
+    @staticmethod
+    def _take(folder: Path, namespace: str) -> tuple[int, int]:
+        for number in range(SLOTS):
+            file = os.open(folder / f"{namespace}.{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(file)
+            else:
+                return number, file
+        raise ConfigError(f"{SLOTS} workers of {namespace} run on this machine already")
+
+    def release(self) -> None:
+        os.close(self._file)

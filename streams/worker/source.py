@@ -1,0 +1,242 @@
+"""The poll thread of one namespace: it alone calls the consumer, and it writes every transaction (rule 6).
+
+It polls, hands a batch to the agent, writes what came back as one transaction, and makes it true in the images. While a
+transaction is open nothing is polled, so a rebalance can never meet one half written (rule 5). What was not committed is
+read again from the image's position: that position is the one truth about how far handling has come.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, Message
+
+from streams.engine.engine import Engine
+from streams.engine.image import Image
+from streams.engine.records import Changes, InboxRecord
+from streams.errors import BrokerError, NamespaceStopped
+from streams.kafka.commit import ProducerLost, TransactionAborted, Transactions
+from streams.worker.batch import Batch
+from streams.worker.breaker import Breaker
+from streams.worker.pace import BYTES, CHUNK, Pace
+from streams.worker.partitions import Partitions
+from streams.worker.slots import Slot
+from streams.worker.waiting import Waiting
+
+log = structlog.get_logger("retold.worker")
+
+IDLE = 0.1
+POISONED = 2
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a source is made of; `worker.assemble` puts it together. `consumer` makes the group's consumer."""
+
+    namespace: str
+    inbox: str
+    engine: Engine
+    consumer: Callable[[], Consumer]
+    transactions: Transactions
+    partitions: Partitions
+    waiting: Waiting
+    pace: Pace
+    clock: Callable[[], int]
+    fence_age: float
+    slot: Slot
+
+
+class Source:
+    """`hand` gives a batch to the agent; it returns at once."""
+
+    def __init__(self, parts: Parts, hand: Callable[[Batch], None]) -> None:
+        self.parts, self._hand = parts, hand
+        self.error: BaseException | None = None
+        self.ready = threading.Event()
+        self._stop = threading.Event()
+        self._breaker = Breaker()
+        self._poison: tuple[int, str] = (0, "")
+        self._aborted = 0
+        self._thread = threading.Thread(target=self._run, name=f"retold-{parts.namespace}", daemon=True)
+        self._consumer: Consumer
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end after the batch in hand; `join` waits."""
+        self._stop.set()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Whether it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        parts = self.parts
+        try:
+            parts.transactions.open()
+            self._consumer = parts.consumer()
+            try:
+                parts.partitions.follow(self._consumer)
+                while not self._stop.is_set():
+                    self._step()
+            finally:
+                parts.partitions.close()
+                self._consumer.close()
+        except Exception as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
+            self.error = error
+        finally:
+            parts.transactions.close()
+            parts.waiting.close()
+            parts.slot.release()
+
+    def _step(self) -> None:
+        parts = self.parts
+        parts.partitions.install()
+        if parts.waiting.learned():
+            parts.partitions.rewind(parts.waiting.release())
+        batch = self._collect()
+        if parts.partitions.all_restored:
+            self.ready.set()
+        if batch is not None and len(batch):
+            self._settle(batch)
+
+    def _collect(self) -> Batch | None:
+        """What is there, up to the pace's limits. The metadata is taken right after the records (rule 4)."""
+        consumer, pace = self._consumer, self.parts.pace
+        began = time.monotonic()
+        first = consumer.poll(IDLE)
+        if first is None:
+            return None
+        messages, limit = [first], pace.limit()
+        until = time.monotonic() + pace.linger(time.monotonic() - began)
+        size = 0
+        while len(messages) < limit and size < BYTES:
+            more = consumer.consume(min(CHUNK, limit - len(messages)), max(0.0, until - time.monotonic()))
+            messages += more
+            size += sum(map(len, more))
+            if not more or (len(more) < CHUNK and time.monotonic() >= until):
+                break
+        metadata = consumer.consumer_group_metadata()
+        return Batch(self._sorted(messages), self.parts.partitions.images, metadata, self._handle)
+
+    def _sorted(self, messages: list[Message]) -> dict[int, list[InboxRecord]]:
+        """By partition; without those that a rebalance took away while we gathered, or that wait for a schema."""
+        images, blocked = self.parts.partitions.images, self.parts.waiting.blocked
+        found: dict[int, list[InboxRecord]] = {partition: [] for partition in images if partition not in blocked}
+        for message in messages:
+            if message.error() is not None:
+                self._complain(message.error())
+                continue
+            records = found.get(message.partition())
+            if records is not None:
+                records.append(
+                    (message.offset(), message.key(), message.value(), message.headers(), message.timestamp()[1])
+                )
+        return {
+            partition: kept
+            for partition, records in found.items()
+            if (kept := [record for record in records if record[0] >= images[partition].inbox_next] if records else [])
+        }
+
+    def _complain(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+            raise BrokerError(f"reading {self.parts.inbox} failed: {error.str()}")
+        log.warning("the broker complains", namespace=self.parts.namespace, error=error.str())
+
+    def _handle(self, image: Image, records: list[InboxRecord]) -> Changes:
+        return self.parts.engine.handle(image, records, self.parts.clock())
+
+    def _settle(self, batch: Batch) -> None:
+        began = time.monotonic()
+        changes = self._answer(batch)
+        handled = time.monotonic()
+        parts = [part for part in changes if part.handled]
+        if parts:
+            if not self._write(batch, parts):
+                return
+            self._tell(parts)
+            self.parts.pace.took(len(batch), handled - began, time.monotonic() - handled)
+        for part in changes:
+            if part.blocked is not None and part.partition in self.parts.partitions.images:
+                self.parts.waiting.wait(part.partition, part.blocked)
+                self.parts.partitions.hold(part.partition)
+
+    def _answer(self, batch: Batch) -> list[Changes]:
+        """The agent's, while the group is kept waiting; a stop does not tear a batch."""
+        self._hand(batch)
+        return batch.changes.result()
+
+    def _write(self, batch: Batch, changes: list[Changes]) -> bool:
+        """Whether it is true now. If not, the same records come again."""
+        self._check_breaker(changes)
+        images = self.parts.partitions.images
+        try:
+            self.parts.transactions.write(changes, batch.metadata, images)
+        except TransactionAborted as error:
+            self._after_abort(batch, error)
+            return False
+        except ProducerLost as error:
+            self._after_loss(error)
+            return False
+        for part in changes:
+            images[part.partition].apply(part)
+        self._aborted, self._poison = 0, (0, "")
+        return True
+
+    def _after_abort(self, batch: Batch, error: TransactionAborted) -> None:
+        self._aborted += 1
+        log.warning("a transaction was aborted", namespace=self.parts.namespace, times=self._aborted, error=str(error))
+        self._poison = (self._poison[0] + 1, str(error)) if error.poison else (0, "")
+        if self._poison[0] >= POISONED and len(batch) == 1:
+            self._refuse(batch)
+            return
+        if self._poison[0] >= POISONED:
+            self.parts.pace.halve(len(batch))
+        self._stop.wait(min(2.0, 0.05 * self._aborted))
+        self.parts.partitions.rewind(batch.records)
+
+    def _refuse(self, batch: Batch) -> None:
+        """One event that no transaction can hold: quarantined by reference, the inbox still has it (rule 8)."""
+        [(partition, [record])] = batch.records.items()
+        image = self.parts.partitions.images[partition]
+        change = self.parts.engine.refuse(image, record, self._poison[1], self.parts.clock())
+        self._poison = (0, "")
+        if self._write(Batch(batch.records, batch.images, batch.metadata, self._handle), [change]):
+            self.parts.pace.cap = self.parts.pace.cap * 2
+
+    def _after_loss(self, error: ProducerLost) -> None:
+        """What was committed is unknown: forget the images, and read what the broker has (rule: never undo locally)."""
+        if error.fenced and error.age < self.parts.fence_age:
+            raise NamespaceStopped(
+                f"{error}. Another worker uses the same instance name and slot: give each machine its own RETOLD_INSTANCE"
+            )
+        log.warning("the producer was lost; restoring", namespace=self.parts.namespace, error=str(error))
+        self.parts.partitions.forget()
+        self.parts.transactions.open()
+
+    def _check_breaker(self, changes: list[Changes]) -> None:
+        raised = [pair for part in changes for pair in part.raised]
+        handled, keys = sum(part.handled for part in changes), frozenset(key for key, _ in raised)
+        now = self.parts.clock()
+        if raised and self._breaker.trips(now, handled, len(raised), keys):
+            raise NamespaceStopped(
+                f"the namespace {self.parts.namespace} stops: its handlers raise for too many events (over 20 keys, or over "
+                f"1 % of the events of a minute), which a bad deploy does. Nothing of this batch was committed; mend the "
+                f"handler and start again. The last one:\n{raised[-1][1]}"
+            )
+        self._breaker.saw(now, handled, len(raised), keys)
+
+    def _tell(self, changes: list[Changes]) -> None:
+        for part in changes:
+            for _, text in part.raised:
+                log.error("parked", namespace=self.parts.namespace, detail=text)

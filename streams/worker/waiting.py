@@ -1,0 +1,57 @@
+"""Partitions that wait for a schema or a handler: the others go on, and these do when the schema arrives (rule 11)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from streams.engine.records import Blocked
+from streams.kafka.schemas_topic import SchemaReader
+
+log = structlog.get_logger("retold.worker")
+
+EVERY = 1.0
+
+
+class Waiting:
+    """`reader` opens the topic of schemas; `learn` gives one to the codec."""
+
+    def __init__(self, inbox: str, reader: Callable[[], SchemaReader], learn: Callable[[str], int]) -> None:
+        self._inbox, self._open, self._learn = inbox, reader, learn
+        self._reader: SchemaReader | None = None
+        self._next = 0.0
+        self.blocked: dict[int, Blocked] = {}
+
+    def wait(self, partition: int, blocked: Blocked) -> None:
+        if self.blocked.get(partition) != blocked:
+            log.error("waits", at=f"{self._inbox}-{partition}@{blocked.offset}", reason=blocked.reason)
+        self.blocked[partition] = blocked
+        self._next = 0.0
+
+    def forget(self, partition: int) -> None:
+        self.blocked.pop(partition, None)
+
+    def learned(self) -> bool:
+        """Whether a schema arrived since we asked last; asks once a second, and only while somebody waits."""
+        if not self.blocked or time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + EVERY
+        if self._reader is None:
+            self._reader = self._open()
+        arrived = self._reader.poll_new(0.5)
+        for text in arrived.values():
+            self._learn(text)
+        return bool(arrived)
+
+    def release(self) -> list[int]:
+        """The partitions to try again."""
+        partitions = list(self.blocked)
+        self.blocked.clear()
+        return partitions
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
