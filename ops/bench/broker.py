@@ -1,0 +1,22 @@
+"""The broker of a benchmark: a given one, or the embedded Kafka in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def broker(address: str | None, folder: Path) -> Iterator[str]:
+    """Its address. The embedded one ends with the block."""
+    if address:
+        yield address
+        return
+    from streams.broker import embedded  # only here: with a broker given, Kafka's jars are not needed
+
+    running = embedded.start(folder)
+    try:
+        yield running.address
+    finally:
+        running.stop()

@@ -1,0 +1,86 @@
+"""Who takes part: how each is started, what its table is called, and how a row is read from it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ops.bench.environments import python_of
+from ops.bench.work import EVENT_FILE, Row, decode_row
+
+PROGRAMS = Path(__file__).parent / "contestants"
+RowReader = Callable[[bytes, bytes], tuple[str, Row] | None]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """`table(prefix)` names its table's topic; `row` reads a record of it (None: not a row).
+
+    One that says itself how far it is has no output to read: `writes` is False.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    table: Callable[[str], str]
+    row: RowReader
+    writes: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def environment(prefix: str, name: str, broker: str, state: Path) -> dict[str, str]:
+    """What every contestant is told; each reads what it knows."""
+    return {
+        "BENCH_BROKER": broker,
+        "BENCH_NAME": prefix + name,
+        "BENCH_INBOX": prefix + "bench",
+        "BENCH_LOG": prefix + "bench-log",
+        "BENCH_SCHEMA": str(EVENT_FILE),
+        "BENCH_STATE": str(state),
+        "RETOLD_APP": "ops.bench.application:app",
+        "RETOLD_BROKER": broker,
+        "RETOLD_PREFIX": prefix,
+        "RETOLD_STATE": str(state),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def raw(_: Say) -> Contestant:
+    return Contestant("raw", (sys.executable, str(PROGRAMS / "raw.py")), lambda _: "", lambda *_: None, writes=False)
+
+
+def faust(say: Say) -> Contestant:
+    python = python_of("faust", say)
+    command = (str(python), str(PROGRAMS / "stock_faust.py"), "--loop", "uvloop", "worker", "-l", "warn")
+    return Contestant("faust", command, lambda prefix: f"{prefix}faust-users-changelog", _faust_row)
+
+
+def quix(say: Say) -> Contestant:
+    python = python_of("quix", say)
+    command = (str(python), str(PROGRAMS / "quix.py"))
+    return Contestant("quix", command, lambda prefix: f"changelog__{prefix}quix--{prefix}bench--default", _quix_row)
+
+
+def us(_: Say) -> Contestant:
+    retold = Path(sys.executable).with_name("retold")
+    return Contestant("us", (str(retold), "worker", "bench"), lambda prefix: f"{prefix}bench-table", _our_row)
+
+
+MAKERS: dict[str, Callable[[Say], Contestant]] = {"raw": raw, "faust": faust, "quix": quix, "us": us}
+
+
+def _faust_row(key: bytes, value: bytes) -> tuple[str, Row]:
+    return json.loads(key), json.loads(value)
+
+
+def _quix_row(key: bytes, value: bytes) -> tuple[str, Row]:
+    """Its keys are `<message key>|"<name of the value>"`."""
+    return key.partition(b"|")[0].decode(), json.loads(value)
+
+
+def _our_row(key: bytes, value: bytes) -> tuple[str, Row] | None:
+    """Keys that begin with 0x00 or 0x01 are not rows; the marker is one of them."""
+    return None if key[:1] in (b"\x00", b"\x01") else (key.decode(), decode_row(value))

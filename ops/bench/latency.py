@@ -1,0 +1,125 @@
+"""Publish → row visible: how long after `produce()` a read_committed follower of the table meets the event's row.
+
+Publisher and follower are one process, so one clock. No two events of a run have the same key, so a row's key says which
+event it came from.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition, murmur2
+from confluent_kafka.admin import AdminClient
+
+from ops.bench import topic
+from ops.bench.child import last_words, running
+from ops.bench.contestant import Contestant, environment
+from ops.bench.run import GaveUp, WrongResult
+from ops.bench.work import PARTITIONS, encode, event_number, headers_of
+
+WARM_UP = 0.25
+"""The part of the events that is not measured."""
+
+FIRST_ROW_SECONDS = 60
+"""How long a worker may take from its start to its first row."""
+
+LAST_ROW_SECONDS = 10
+SETTLE = 20
+"""Events published one by one, each waited for, before anything is measured: the worker has started and is warm."""
+
+
+@dataclass
+class Trial:
+    """`rate` in events per second, published evenly; `events` in all. All names begin with `prefix`."""
+
+    contestant: Contestant
+    prefix: str
+    rate: int
+    events: int
+    broker: str
+    folder: Path
+    published: dict[bytes, float] = field(default_factory=dict)
+    seen: dict[bytes, float] = field(default_factory=dict)
+    number: int = 0
+
+    def go(self) -> dict[str, float]:
+        """p50 and p99 in ms. Raises GaveUp or WrongResult."""
+        self.folder.mkdir(parents=True)
+        words = self.folder / "output.txt"
+        topic.create(AdminClient({"bootstrap.servers": self.broker}), [self.prefix + "bench"])
+        told = environment(self.prefix, self.contestant.name, self.broker, self.folder / "state")
+        with running(self.contestant.command, told, words) as child:
+            table = self.contestant.table(self.prefix)
+            if not topic.appears(AdminClient({"bootstrap.servers": self.broker}), table, FIRST_ROW_SECONDS):
+                raise GaveUp(f"{table} was not made in {FIRST_ROW_SECONDS} s. Last words:\n{last_words(words)}")
+            stop = threading.Event()
+            follower = threading.Thread(target=self._follow, args=(table, stop), daemon=True)
+            follower.start()
+            try:
+                self._publish()
+            finally:
+                stop.set()
+                follower.join(10)
+            if child.poll() is not None:
+                raise GaveUp(f"{self.contestant.name} ended by itself. Its last words:\n{last_words(words)}")
+        return self._percentiles()
+
+    def _follow(self, table: str, stop: threading.Event) -> None:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.broker,
+                "group.id": "benchmark-follower",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 5,
+            }
+        )
+        consumer.assign([TopicPartition(table, partition, OFFSET_END) for partition in range(PARTITIONS)])
+        while not stop.is_set():
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                self.seen.setdefault(message.key(), time.perf_counter())
+        consumer.close()
+
+    def _publish(self) -> None:
+        producer = Producer({"bootstrap.servers": self.broker, "enable.idempotence": True, "linger.ms": 0})
+        deadline = time.monotonic() + FIRST_ROW_SECONDS
+        for _ in range(SETTLE):
+            self._wait_for(self._send(producer), deadline)
+        first = self.number
+        start = time.perf_counter()
+        while self.number - first < self.events:
+            ahead = start + (self.number - first) / self.rate - time.perf_counter()
+            if ahead > 0:
+                producer.poll(0)
+                time.sleep(ahead)
+            self._send(producer)
+        producer.flush(10)
+        deadline = time.monotonic() + LAST_ROW_SECONDS
+        for key in list(self.published):
+            self._wait_for(key, deadline)
+
+    def _send(self, producer: Producer) -> bytes:
+        event = event_number(self.number, self.number)
+        key = event["user"].encode()
+        value, headers = encode(event), headers_of(self.number, key)
+        self.published[key] = time.perf_counter()
+        producer.produce(self.prefix + "bench", value, key, murmur2(key, PARTITIONS), headers=headers)
+        producer.poll(0)
+        self.number += 1
+        return key
+
+    def _wait_for(self, key: bytes, deadline: float) -> None:
+        while key not in self.seen:
+            if time.monotonic() > deadline:
+                raise WrongResult(f"the row of {key!r} did not appear; {len(self.seen)} of {len(self.published)} did")
+            time.sleep(0.001)
+
+    def _percentiles(self) -> dict[str, float]:
+        measured = list(self.published)[SETTLE + int(self.events * WARM_UP) :]
+        times = sorted((self.seen[key] - self.published[key]) * 1000 for key in measured)
+        return {"p50": statistics.median(times), "p99": times[min(len(times) - 1, int(len(times) * 0.99))]}

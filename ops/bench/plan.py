@@ -1,0 +1,18 @@
+"""How much each contestant does: enough for a steady window of some seconds, little enough to end in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`events` a run, by contestant in the order of a round; `latency`: events a second → events in all."""
+
+    rounds: int
+    events: dict[str, int]
+    latency: dict[int, int]
+
+
+QUICK = Plan(3, {"raw": 200_000, "faust": 6_000, "quix": 60_000, "us": 150_000}, {10: 40, 2_000: 6_000})
+FULL = Plan(3, {"raw": 400_000, "faust": 12_000, "quix": 150_000, "us": 400_000}, {10: 100, 2_000: 20_000})

@@ -1,0 +1,104 @@
+"""What the benchmark asks of topics: make them, see their stable offsets, read them whole as committed."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from ops.bench.work import PARTITIONS
+
+
+def create(admin: AdminClient, names: Iterable[str]) -> None:
+    """Topics with the number of partitions that everyone works with; those that are there already are left."""
+    wanted = [NewTopic(name, PARTITIONS, 1, config={"message.timestamp.type": "LogAppendTime"}) for name in names]
+    for future in admin.create_topics(wanted).values():
+        try:
+            future.result(30)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+
+def stable_offsets(admin: AdminClient, topic: str) -> dict[int, int]:
+    """Up to where a read_committed reader may read, by partition. Cheap: one request, no record is moved."""
+    asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(PARTITIONS)}
+    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
+    return {where.partition: future.result(10).offset for where, future in answers.items()}
+
+
+class Reader:
+    """A read_committed reader from the beginning, that stops at the end."""
+
+    def __init__(self, broker: str, topic: str, partitions: int = PARTITIONS) -> None:
+        self.consumer = Consumer(
+            {
+                "bootstrap.servers": broker,
+                "group.id": "benchmark-reader",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        self.topic, self.partitions = topic, partitions
+        self.consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(partitions)])
+
+    def to_the_end(self, seconds: float = 20) -> Iterable[Message]:
+        """The records up to the end of every partition as it is met; may be asked again for what came later.
+
+        Raises TimeoutError.
+        """
+        ended: set[int] = set()
+        deadline = time.monotonic() + seconds
+        while len(ended) < self.partitions:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.topic} was not read to its end in {seconds:.0f} s")
+            for message in self.consumer.consume(5000, 0.1):
+                if (error := message.error()) is None:
+                    ended.discard(message.partition())
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    ended.add(message.partition())
+                else:
+                    raise KafkaException(error)
+
+    def close(self) -> None:
+        self.consumer.close()
+
+
+@dataclass
+class LogContent:
+    """What a log holds: offsets by partition, and a sum over all values that is the same in any order."""
+
+    offsets: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    count: int = 0
+    checksum: int = 0
+
+    def take(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self.offsets[message.partition()].append(message.offset())
+            self.count += 1
+            self.checksum += zlib.crc32(message.value() or b"")
+
+
+def appears(admin: AdminClient, name: str, seconds: float) -> bool:
+    """Whether a topic is made within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while name not in admin.list_topics(timeout=10).topics:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True

@@ -1,0 +1,133 @@
+"""The work that every contestant does: the events, and what must have come out of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer, murmur2
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+
+from streams.schemas.identity import canonical, id_of
+
+HERE = Path(__file__).parent
+EVENT_FILE = HERE / "schemas" / "bench" / "signup.avsc"
+EVENT, ROW = (json.loads(p.read_text()) for p in (EVENT_FILE, HERE / "schemas" / "bench.avsc"))
+EVENT_SCHEMA, ROW_SCHEMA = parse_schema(EVENT), parse_schema(ROW)
+FRAME = b"\x00" + id_of(canonical(EVENT)).to_bytes(4, "big")
+"""Before the body: Confluent's wire format."""
+
+PARTITIONS = 4
+KEYS = 10_000
+SEED = 3
+START_MS = 1_793_491_200_000  # 2026-11-01T00:00:00Z
+
+Row = dict[str, Any]
+Record = tuple[bytes, bytes, list[tuple[str, bytes]]]
+
+
+@dataclass
+class Expected:
+    """What a run over these events must leave: every event once in the log, and these rows."""
+
+    count: int = 0
+    checksum: int = 0
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    def add(self, event: dict[str, Any], value: bytes) -> None:
+        before = self.rows.get(event["user"])
+        self.rows[event["user"]] = {
+            "email": event["email"],
+            "plan": event["plan"],
+            "n": (before["n"] if before else 0) + 1,
+        }
+        self.count += 1
+        self.checksum += zlib.crc32(value)
+
+
+def event_number(number: int, key: int) -> dict[str, Any]:
+    user = f"user-{key:05d}"
+    return {
+        "user": user,
+        "email": f"{user}@example.org" if number % 3 else f"{user}@mail.example.org",
+        "name": f"Name of {user}",
+        "plan": "pro" if number % 5 == 0 else "free",
+        "at": START_MS + number,
+        "credits": number % 1000,
+    }
+
+
+def headers_of(number: int, user: bytes) -> list[tuple[str, bytes]]:
+    """The seven of CloudEvents' binary mode."""
+    seconds, milliseconds = divmod(number, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    time = f"2026-11-01T{minutes // 60 % 24:02d}:{minutes % 60:02d}:{seconds:02d}.{milliseconds:03d}Z"
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"7d1c0000-0000-4000-8000-%012x" % number),
+        ("ce_type", b"bench.signup"),
+        ("ce_source", b"/benchmark"),
+        ("ce_time", time.encode()),
+        ("ce_subject", user),
+        ("content-type", b"application/vnd.confluent.avro"),
+    ]
+
+
+def encode(event: dict[str, Any]) -> bytes:
+    body = io.BytesIO()
+    body.write(FRAME)
+    schemaless_writer(body, EVENT_SCHEMA, event)
+    return body.getvalue()
+
+
+def decode_row(value: bytes) -> Row:
+    """The row in a framed Avro record."""
+    body = io.BytesIO(value)
+    body.seek(len(FRAME))
+    row: Row = schemaless_reader(body, ROW_SCHEMA)
+    return row
+
+
+def records(count: int, expected: Expected) -> Iterator[Record]:
+    """`count` events over keys drawn evenly, the same ones each time. Notes in `expected` what they lead to."""
+    draw = random.Random(SEED)  # noqa: S311 (repeatable, and nothing secret)
+    for number in range(count):
+        event = event_number(number, draw.randrange(KEYS))
+        value, key = encode(event), event["user"].encode()
+        expected.add(event, value)
+        yield key, value, headers_of(number, key)
+
+
+def fill(broker: str, inbox: str, count: int) -> Expected:
+    """Publish the events, placed as Java's default partitioner places them, and wait until all are there."""
+    producer = Producer(
+        {
+            "bootstrap.servers": broker,
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 20,
+            "batch.size": 1_000_000,
+            "queue.buffering.max.messages": 1_000_000,
+        }
+    )
+    failed: list[str] = []
+    expected = Expected()
+    for key, value, headers in records(count, expected):
+        producer.produce(
+            inbox,
+            value,
+            key,
+            murmur2(key, PARTITIONS),
+            on_delivery=lambda error, _: failed.append(str(error)) if error else None,
+            headers=headers,
+        )
+        producer.poll(0)
+    if producer.flush(60) or failed:
+        raise RuntimeError(f"{inbox} could not be filled: {failed[:1] or 'the broker took longer than 60 s'}")
+    return expected
