@@ -1,0 +1,162 @@
+"""The list of breaches of one application, and of the schemas that it should have (law 1)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from streams.app import App
+from streams.data import Record
+from streams.laws.emissions import undeclared_answers, undeclared_emissions
+from streams.laws.purity import idle_imports, impurities
+from streams.laws.sources import Breach, function_of, place_of_class, reach, tree_of
+from streams.namespace import EVENT_TYPE, Namespace
+from streams.projection import Projection
+
+
+def check(app: App, schemas: Mapping[str, str] | None = None) -> list[Breach]:
+    """Every breach of law 1 that can be read, in the order of files and lines.
+
+    `schemas` are the names that the schema files define, with their files: `user.signup` an event, `user.row` a row.
+    None: the application stands alone, as a deployed one does, and its classes bring their schemas.
+    """
+    found = [
+        *_handlers(app),
+        *_gateways(app),
+        *_projections(app),
+        *_imports(app),
+        *_unhandled(app),
+        *_classes(app, schemas),
+    ]
+    if schemas is not None:
+        found += _files(app, schemas)
+    return sorted(set(found))
+
+
+def _handlers(app: App) -> Iterator[Breach]:
+    for namespace in app.namespaces:
+        for data, handler in namespace.handlers.items():
+            subject = f"the handler of {data.event_type}"
+            function = function_of(handler)
+            if function is None:
+                yield Breach("<unknown>", 1, "ImpureHandler", f"{subject} is {handler!r}, whose source cannot be read")
+                continue
+            reached = reach(function)
+            if not reached[0].scopes:
+                file, line = place_of(handler)
+                yield Breach(file, line, "ImpureHandler", f"{subject} has no source to read: write it in a file")
+            yield from impurities(subject, reached)
+            yield from undeclared_emissions(data.event_type, reached, namespace.emits[data])
+
+
+def _gateways(app: App) -> Iterator[Breach]:
+    for gateway in app.gateways:
+        yield from undeclared_answers(gateway)
+
+
+def _projections(app: App) -> Iterator[Breach]:
+    for projection in app.projections:
+        for data, functions in projection.folds_by.items():
+            for function in (function_of(function) for function in functions):
+                if function is not None:
+                    subject = f"the projection {projection.name}, folding {data.event_type},"
+                    yield from impurities(subject, reach(function))
+
+
+def _imports(app: App) -> Iterator[Breach]:
+    """Impure imports in the modules of handlers."""
+    functions = [function_of(handler) for namespace in app.namespaces for handler in namespace.handlers.values()]
+    known = [function for function in functions if function is not None]
+    for name in sorted({function.__module__ for function in known}):
+        module = sys.modules.get(name)
+        scopes = [
+            scope
+            for function in known
+            for part in reach(function)
+            if part.function.__module__ == name
+            for scope in part.scopes
+        ]
+        for line, source, why in idle_imports(tree_of(module), scopes):
+            file = getattr(module, "__file__", None) or name
+            message = f"the handlers' module {name} imports {source}, which depends on {why}: remove it"
+            yield Breach(file, line, "ImpureHandler", message)
+
+
+def _unhandled(app: App) -> Iterator[Breach]:
+    """What is emitted or answered and handled by nobody here."""
+    known = app.event_types()
+    for namespace in app.namespaces:
+        for data, emits in namespace.emits.items():
+            file, line = place_of(namespace.handlers[data])
+            for emitted in emits:
+                name = emitted.event_type
+                if not EVENT_TYPE.fullmatch(name):
+                    yield Breach(file, line, "BadName", f"{data.event_type} emits {name!r}, which is no event's name")
+                elif name not in known:
+                    yield _nobody(file, line, f"{data.event_type} emits {name}", app)
+    for gateway in app.gateways:
+        file, line = place_of(gateway.call)
+        subject = f"the gateway of {gateway.data.event_type}"
+        for answer in gateway.answers:
+            if answer.event_type not in known:
+                yield _nobody(file, line, f"{subject} answers {answer.event_type}", app)
+        if gateway.undo is not None and gateway.undo.event_type not in known:
+            yield _nobody(file, line, f"{subject} is undone by {gateway.undo.event_type}", app)
+
+
+def _nobody(file: str, line: int, what: str, app: App) -> Breach:
+    message = f"{what}, which no namespace and no gateway of {app.name} handles: write its handler"
+    return Breach(file, line, "MissingHandler", message)
+
+
+def _classes(app: App, schemas: Mapping[str, str] | None) -> Iterator[Breach]:
+    """Every class that is handled, or kept as a row, comes from a schema."""
+    for name, data in app.event_types().items():
+        yield from _from_schema(data, name, schemas)
+        if data.key_field not in data.__struct_fields__:
+            file, line = place_of_class(data)
+            yield Breach(file, line, "BadName", f"the key of {name} is {data.key_field!r}, which is none of its fields")
+    for part in tables_of(app):
+        yield from _from_schema(part.row_type, row_name(part), schemas)
+
+
+def row_name(part: Namespace[Any] | Projection[Any]) -> str:
+    """The name of a table's row schema."""
+    return f"{part.name.replace('-', '_')}.row"
+
+
+def tables_of(app: App) -> list[Namespace[Any] | Projection[Any]]:
+    return [*app.namespaces, *app.projections]
+
+
+def _from_schema(cls: type[Record], name: str, schemas: Mapping[str, str] | None) -> Iterator[Breach]:
+    path = f"schemas/{name.removesuffix('.row').replace('.', '/')}.avsc"
+    file, line = place_of_class(cls)
+    if not cls.schemas:
+        message = f"{cls.__name__} of {name} has no schema: write {path}, then run `retold schemas generate`"
+        yield Breach(file, line, "MissingSchema", message)
+    elif schemas is not None and name not in schemas:
+        message = f"{cls.__name__} of {name} has no file in the schema folder: expected {path}"
+        yield Breach(file, line, "MissingSchema", message)
+
+
+def _files(app: App, schemas: Mapping[str, str]) -> Iterator[Breach]:
+    """Every schema file has a name, and a handler or a table."""
+    events = app.event_types()
+    rows = {row_name(part) for part in tables_of(app)}
+    for name, file in schemas.items():
+        if not EVENT_TYPE.fullmatch(name):
+            message = f"{name!r} is not named <namespace>.<name> in lower-case letters, digits and _, a letter first"
+            yield Breach(file, 1, "BadName", message)
+        elif name.endswith(".row") and name not in rows:
+            message = f"this is the schema of {name.removesuffix('.row')}'s rows, and {app.name} has no such table"
+            yield Breach(file, 1, "MissingHandler", message)
+        elif not name.endswith(".row") and name not in events:
+            yield _nobody(file, 1, f"this is the schema of {name}", app)
+
+
+def place_of(function: Callable[..., Any]) -> tuple[str, int]:
+    """File and line of a handler."""
+    found = function_of(function)
+    return (found.__code__.co_filename, found.__code__.co_firstlineno) if found else ("<unknown>", 1)

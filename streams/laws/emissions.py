@@ -1,0 +1,73 @@
+"""Declared emissions and answers: the event classes that a handler builds, against those that it declares."""
+
+from __future__ import annotations
+
+import ast
+import typing
+from collections.abc import Iterable, Iterator
+from types import FunctionType
+
+from streams.data import EventData
+from streams.gateway import Gateway
+from streams.laws.sources import Breach, Reached, chain_of, function_of, reach, walk
+
+
+def built_in(reached: Iterable[Reached]) -> Iterator[tuple[type[EventData], str, int]]:
+    """The event classes that the functions build, with the file and line of each call."""
+    for part in reached:
+        for scope in part.scopes:
+            for node in walk(scope):
+                if not isinstance(node, ast.Call) or (chain := chain_of(node.func)) is None:
+                    continue
+                found = part.names.resolve(chain)
+                if _is_event(found):
+                    yield found, part.file, node.lineno
+
+
+def undeclared_emissions(
+    event_type: str, reached: Iterable[Reached], declared: tuple[type[EventData], ...]
+) -> Iterator[Breach]:
+    for built, file, line in built_in(reached):
+        if built not in declared:
+            yield Breach(
+                file,
+                line,
+                "UndeclaredEmission",
+                f"the handler of {event_type} builds {built.event_type}, which it does not declare: "
+                f"add {built.__name__} to its emits=[…]",
+            )
+
+
+def undeclared_answers(gateway: Gateway[typing.Any]) -> Iterator[Breach]:
+    """By the call's return annotation and by what it builds."""
+    call = function_of(gateway.call)
+    if call is None:
+        return
+    name = gateway.data.event_type
+    file, line = call.__code__.co_filename, call.__code__.co_firstlineno
+    places = [(answer, file, line) for answer in _promised(call)]
+    reported: set[type[EventData]] = set()
+    for answer, file, line in (*places, *built_in(reach(call))):
+        if answer not in gateway.answers and answer not in reported:
+            reported.add(answer)
+            yield Breach(
+                file,
+                line,
+                "UndeclaredEmission",
+                f"the gateway of {name} answers {answer.event_type}, which it does not declare: "
+                f"add {answer.__name__} to its answers=[…]",
+            )
+
+
+def _promised(call: FunctionType) -> list[type[EventData]]:
+    """The event classes in the return annotation."""
+    try:
+        hint = typing.get_type_hints(call).get("return")
+    except (NameError, TypeError, AttributeError):
+        return []
+    parts = typing.get_args(hint) or (hint,)
+    return [part for part in parts if _is_event(part)]
+
+
+def _is_event(found: object) -> typing.TypeGuard[type[EventData]]:
+    return isinstance(found, type) and issubclass(found, EventData) and hasattr(found, "event_type")

@@ -1,0 +1,187 @@
+"""The source of a function, and what its names stand for: the syntax tree says where, the imported module says what."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import inspect
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+UNKNOWN = object()
+Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+@dataclass(frozen=True, order=True)
+class Breach:
+    """`law` is the name of the DefinitionError that says the same at run time."""
+
+    file: str
+    line: int
+    law: str
+    message: str
+
+
+def function_of(handler: Callable[..., Any]) -> FunctionType | None:
+    """The plain function under partials, wrappers and methods; None if it is none of Python's."""
+    found: Any = handler
+    while isinstance(found, functools.partial):
+        found = found.func
+    found = inspect.unwrap(found)
+    if not isinstance(found, FunctionType | MethodType):
+        found = getattr(type(found), "__call__", None)  # noqa: B004 - the function itself is wanted, not whether it can be called
+    found = found.__func__ if isinstance(found, MethodType) else found
+    return found if isinstance(found, FunctionType) else None
+
+
+def place_of_class(cls: type) -> tuple[str, int]:
+    """File and line of a class."""
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None) or "<unknown>"
+    for node in ast.walk(tree_of(module)) if module else ():
+        if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
+            return file, node.lineno
+    return file, 1
+
+
+def is_application(function: FunctionType | type) -> bool:
+    """Whether people wrote it for this application: neither Python's, nor installed, nor retold's own."""
+    name = function.__module__ or ""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if name.partition(".")[0] in {"streams", *sys.stdlib_module_names} or file is None:
+        return False
+    return not file.startswith(INSTALLED)
+
+
+@functools.lru_cache(maxsize=256)
+def tree_of(module: ModuleType | None) -> ast.Module:
+    """The syntax of a module; empty if its source cannot be had."""
+    try:
+        return ast.parse(inspect.getsource(module)) if module else ast.Module([], [])
+    except (OSError, TypeError, SyntaxError):
+        return ast.Module([], [])
+
+
+def scopes_of(function: FunctionType) -> list[Scope]:
+    """The syntax of a function. Lambdas of one line cannot be told apart: all of them."""
+    code = function.__code__
+    tree = tree_of(sys.modules.get(function.__module__))
+    found: list[Scope] = [node for node in ast.walk(tree) if isinstance(node, Scope)]
+    return [node for node in found if _first_line(node) == code.co_firstlineno and _name(node) == code.co_name]
+
+
+def _first_line(node: Scope) -> int:
+    decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _name(node: Scope) -> str:
+    return "<lambda>" if isinstance(node, ast.Lambda) else node.name
+
+
+def chain_of(node: ast.AST) -> list[str] | None:
+    """`["a", "b", "c"]` of `a.b.c`; None of anything else."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(names)] if isinstance(node, ast.Name) else None
+
+
+class Names:
+    """What the names of one function stand for: modules, classes, functions and what is shared. Locals are unknown."""
+
+    def __init__(self, function: FunctionType) -> None:
+        self.local = set(_locals(function.__code__))
+        self.globals = function.__globals__
+        closure = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
+        self.free = {name: cell.cell_contents for name, cell in closure if _is_filled(cell)}
+
+    def first(self, name: str) -> object:
+        if name in self.local:
+            return UNKNOWN
+        if name in self.free:
+            return self.free[name]
+        return self.globals.get(name, getattr(builtins, name, UNKNOWN))
+
+    def along(self, chain: list[str]) -> Iterator[object]:
+        """The object of each prefix of a chain, as long as it is known. No property of an instance is called."""
+        found = self.first(chain[0])
+        for name in chain[1:]:
+            if found is UNKNOWN:
+                return
+            yield found
+            known = isinstance(found, ModuleType | type | list | dict | set | bytearray)
+            found = getattr(found, name, UNKNOWN) if known else UNKNOWN
+        if found is not UNKNOWN:
+            yield found
+
+    def resolve(self, chain: list[str]) -> object:
+        objects = list(self.along(chain))
+        return objects[-1] if len(objects) == len(chain) else UNKNOWN
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not UNKNOWN
+    except ValueError:
+        return False
+
+
+def _locals(code: CodeType) -> Iterator[str]:
+    """Names bound in a function and in the functions inside it."""
+    yield from code.co_varnames
+    yield from code.co_cellvars
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _locals(constant)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """One function that a handler's call may come to, with its syntax."""
+
+    function: FunctionType
+    file: str
+    scopes: list[Scope]
+    names: Names
+
+
+def reach(function: FunctionType) -> list[Reached]:
+    """The function and, through the names in them, the application's functions and classes that it may call."""
+    seen: dict[FunctionType, Reached] = {}
+    queue = [function]
+    while queue:
+        at = queue.pop(0)
+        if at in seen:
+            continue
+        reached = Reached(at, at.__code__.co_filename, scopes_of(at), Names(at))
+        seen[at] = reached
+        queue += [to for scope in reached.scopes for to in _functions_named(scope, reached.names)]
+    return list(seen.values())
+
+
+def _functions_named(scope: Scope, names: Names) -> Iterator[FunctionType]:
+    for node in walk(scope):
+        if not isinstance(node, ast.Name | ast.Attribute) or (chain := chain_of(node)) is None:
+            continue
+        found = names.resolve(chain)
+        if isinstance(found, type) and is_application(found) and not issubclass(found, BaseException):
+            yield from (value for value in vars(found).values() if isinstance(value, FunctionType))
+        elif isinstance(found, FunctionType | MethodType | functools.partial):
+            plain = function_of(found)
+            if plain is not None and is_application(plain):
+                yield plain
+
+
+def walk(scope: Scope) -> Iterator[ast.AST]:
+    """What runs when the function runs: its body, neither its decorators nor its annotations."""
+    body = scope.body if isinstance(scope.body, list) else [scope.body]
+    for statement in body:
+        yield from ast.walk(statement)
