@@ -47,7 +47,8 @@ class AvroCodec:
         self._encoders: dict[type[Record], Callable[[Any], bytes]] = {}
         self._freezers: dict[type[Record], Freeze | None] = {}
         for cls in (*event_types, *row_types):
-            self._add_class(cls)
+            reader = self._add_class(cls)
+            self._classes[reader.name], self._readers[reader.name] = cls, reader
             for text in cls.schemas:
                 self.add_schema(text)
 
@@ -150,14 +151,13 @@ class AvroCodec:
             if issubclass(cls, EventData):
                 self._decoders[prefix] = _event_decoder(read, place, writer.name, cls.key_field)
             else:
-                self._row_decoders[prefix] = _decoder(read, place)
+                self._row_decoders[prefix] = _row_decoder(read, place)
 
-    def _add_class(self, cls: type[Record]) -> None:
+    def _add_class(self, cls: type[Record]) -> RecordType:
         """Writing goes by the newest schema, so an older one read is a newer one written."""
         if not cls.schemas:
             raise InvalidSchema(f"{cls.__name__} carries no schema: expected a class of `retold schemas generate`")
         reader = parse(cls.schemas[-1])
-        self._classes[reader.name], self._readers[reader.name] = cls, reader
         write = record_writer(reader, cls, reader.name)
         prefix = prefix_of(id_of(canonical(json.loads(cls.schemas[-1]))))
         if issubclass(cls, EventData):
@@ -165,9 +165,10 @@ class AvroCodec:
         else:
             self._encoders[cls] = lambda row: prefix + write(row)
         self._freezers[cls] = freezer_of(reader, cls)
+        return reader
 
     def _encoder_of(self, data: Record) -> Callable[[Any], bytes]:
-        """The encoder of a class met for the first time: an event for another application."""
+        """The encoder of a class met for the first time: an event for another application, which alone decodes it."""
         cls = type(data)
         if not getattr(cls, "schemas", ()):
             raise InvalidEvent(
@@ -206,24 +207,31 @@ def _unreadable(place: str, value: bytes, error: Exception) -> UndecodableRecord
     )
 
 
-def _decoder(read: Read, place: str) -> Callable[[bytes], Any]:
-    def decode(value: bytes) -> Any:
+def _row_decoder(read: Read, place: str) -> Callable[[bytes], Record]:
+    def decode(value: bytes) -> Record:
+        row: Record
+        try:
+            row, end = read(value, PREFIX)
+            if end != len(value):
+                raise ValueError(f"{len(value) - end} bytes are left over")
+        except Exception as error:  # whatever the bytes provoke, it is one and the same fault
+            raise _unreadable(place, value, error) from error
+        return row
+
+    return decode
+
+
+def _event_decoder(read: Read, place: str, name: str, key_field: str) -> Callable[[bytes], EventData]:
+    """Like the one for rows, but on the hot path, and with the key checked."""
+
+    def decode(value: bytes) -> EventData:
+        data: EventData
         try:
             data, end = read(value, PREFIX)
             if end != len(value):
                 raise ValueError(f"{len(value) - end} bytes are left over")
         except Exception as error:  # whatever foreign bytes provoke: set aside, never lost
             raise _unreadable(place, value, error) from error
-        return data
-
-    return decode
-
-
-def _event_decoder(read: Read, place: str, name: str, key_field: str) -> Callable[[bytes], EventData]:
-    decode_any = _decoder(read, place)
-
-    def decode(value: bytes) -> EventData:
-        data: EventData = decode_any(value)
         key: str = getattr(data, key_field)
         if not 0 < len(key) <= KEY_BYTES // 4 or key[0] <= "\x01":
             check_key(key, f"{name}.{key_field}")

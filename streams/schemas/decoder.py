@@ -16,33 +16,13 @@ from typing import Any, Final
 from streams.data import Record
 from streams.schemas.avro import RANGES, AvroType, RecordType
 from streams.schemas.classes import item_hint, record_hint, structure_of
+from streams.schemas.varint import read_eight, read_long
 
 Read = Callable[[bytes, int], tuple[Any, int]]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 DOUBLE: Final = struct.Struct("<d").unpack_from
 FLOAT: Final = struct.Struct("<f").unpack_from
-
-
-def read_long(buffer: bytes, at: int) -> tuple[int, int]:
-    byte = buffer[at]
-    at += 1
-    if byte < 128:
-        return (byte >> 1) ^ -(byte & 1), at
-    number, shift = byte & 127, 7
-    while True:
-        byte = buffer[at]
-        at += 1
-        if byte < 128:
-            break
-        number |= (byte & 127) << shift
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
-    number |= byte << shift
-    if number >> 64:
-        raise ValueError("a number of more than 64 bits")
-    return (number >> 1) ^ -(number & 1), at
 
 
 def read_int(buffer: bytes, at: int) -> tuple[int, int]:
@@ -104,8 +84,8 @@ def _number(value: float) -> float:
 
 
 def read_micros(buffer: bytes, at: int) -> tuple[datetime, int]:
-    number, at = read_long(buffer, at)
-    return EPOCH + timedelta(microseconds=number), at
+    number, at = read_eight(buffer, at)
+    return EPOCH + timedelta(0, 0, number), at
 
 
 def read_millis(buffer: bytes, at: int) -> tuple[datetime, int]:

@@ -18,6 +18,7 @@ from streams.data import Record
 from streams.errors import InvalidEvent
 from streams.schemas.avro import RANGES, AvroType, RecordType
 from streams.schemas.classes import item_hint, record_hint, structure_of
+from streams.schemas.varint import write_long
 
 Write = Callable[[Any], bytes]
 """A value in, its Avro bytes out; raises InvalidEvent naming the field."""
@@ -37,21 +38,7 @@ def refused(where: str, value: object, expected: str) -> InvalidEvent:
     return InvalidEvent(f"{where} is {shown(value)}; expected {expected}")
 
 
-def varint(number: int) -> bytes:
-    """Avro's zig-zag number, for -2**63 to 2**63 - 1."""
-    rest = number << 1 if number >= 0 else ~(number << 1)
-    if rest < 128:
-        return SMALL[rest]
-    out = bytearray()
-    while rest > 127:
-        out.append(rest & 127 | 128)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
-SMALL: Final = [bytes((n,)) for n in range(128)]
-LENGTHS: Final = [varint(n) for n in range(1024)]
+LENGTHS: Final = [write_long(n) for n in range(1024)]
 """Counts and lengths, ready made."""
 NONE, SOME, NOTHING, YES = b"\x00", b"\x02", b"\x00", b"\x01"
 EIGHT = struct.Struct("<d").pack
@@ -128,7 +115,7 @@ def _string(where: str) -> Write:
         except UnicodeEncodeError as error:
             raise refused(where, value, "text that UTF-8 can write (this has half a surrogate pair)") from error
         length = len(body)
-        return (LENGTHS[length] if length < 1024 else varint(length)) + body
+        return (LENGTHS[length] if length < 1024 else write_long(length)) + body
 
     return write
 
@@ -137,7 +124,7 @@ def _bytes(where: str) -> Write:
     def write(value: Any) -> bytes:
         if type(value) is not bytes:
             raise refused(where, value, "bytes")
-        return varint(len(value)) + value
+        return write_long(len(value)) + value
 
     return write
 
@@ -148,7 +135,7 @@ def _number(kind: str, where: str) -> Write:
     def write(value: Any) -> bytes:
         if type(value) is not int or not low <= value <= high:
             raise refused(where, value, f"a whole number from {low} to {high}")
-        return LENGTHS[value] if 0 <= value < 1024 else varint(value)
+        return LENGTHS[value] if 0 <= value < 1024 else write_long(value)
 
     return write
 
@@ -192,16 +179,16 @@ def _timestamp(unit: int, where: str) -> Write:
             raise refused(where, value, "a datetime with a time zone")
         count = (value - EPOCH) // MICROSECOND
         if unit == 1:
-            return varint(count)
+            return write_long(count)
         if count % unit:
             raise refused(where, value, "a time in whole milliseconds: or make the field timestamp-micros")
-        return varint(count // unit)
+        return write_long(count // unit)
 
     return write
 
 
 def _enum(symbols: tuple[str, ...], where: str) -> Write:
-    written = {symbol: varint(index) for index, symbol in enumerate(symbols)}
+    written = {symbol: write_long(index) for index, symbol in enumerate(symbols)}
 
     def write(value: Any) -> bytes:
         if type(value) is not str or value not in written:
@@ -218,7 +205,7 @@ def _array(kind: AvroType, where: str, hint: Any) -> Write:
     def write(value: Any) -> bytes:
         if type(value) not in (tuple, list):
             raise refused(where, value, "a tuple")
-        return b"".join([varint(len(value)), *map(item, value), NOTHING]) if value else NOTHING
+        return b"".join([write_long(len(value)), *map(item, value), NOTHING]) if value else NOTHING
 
     return write
 
@@ -233,6 +220,6 @@ def _map(kind: AvroType, where: str, hint: Any) -> Write:
         if not value:
             return NOTHING
         written = sorted((key(name), name) for name in value)
-        return b"".join([varint(len(written)), *(part + item(value[name]) for part, name in written), NOTHING])
+        return b"".join([write_long(len(written)), *(part + item(value[name]) for part, name in written), NOTHING])
 
     return write

@@ -1,0 +1,438 @@
+"""The codec: what is written reads back, equal data gives equal bytes, and no bytes can do harm."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
+from typing import Any
+
+import fastavro
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.codec import AvroCodec
+from streams.data import Record
+from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, StaleTypes, UndecodableRecord
+from streams.schemas.identity import canonical, fingerprint, id_of
+from tests.unit.codec_classes import NAME_1, NAME_2, Part, ThingName1, ThingName2, ThingRow, ThingSet, named
+
+CALM = settings(deadline=None)
+"""How long an example takes says nothing on a machine that others use."""
+CODEC = AvroCodec([ThingSet, ThingName2], [ThingRow])
+PARSED = fastavro.parse_schema(json.loads(ThingSet.schemas[0]))
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+keys = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=2), min_size=1, max_size=128)
+times = st.datetimes(min_value=datetime(1, 1, 2), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is the next argument
+doubles = st.floats(allow_nan=False)
+parts = st.builds(
+    Part,
+    word=text,
+    weights=st.dictionaries(text, doubles, max_size=3).map(MappingProxyType),
+    seen=st.none() | times,
+)
+things = st.builds(
+    ThingSet,
+    thing=keys,
+    small=st.integers(-(2**31), 2**31 - 1),
+    large=st.integers(-(2**63), 2**63 - 1),
+    ratio=doubles,
+    short=st.floats(allow_nan=False, width=32),
+    flag=st.booleans(),
+    raw=st.binary(max_size=40),
+    at=times,
+    around=times.map(lambda time: time.replace(microsecond=time.microsecond // 1000 * 1000)),
+    colour=st.sampled_from(["red", "green"]),
+    note=st.none() | text,
+    part=parts,
+    parts=st.lists(parts, max_size=3).map(tuple),
+    counts=st.dictionaries(text, st.none() | st.integers(-(2**63), 2**63 - 1), max_size=3).map(MappingProxyType),
+    table=st.lists(st.lists(st.integers(-300, 300), max_size=3).map(tuple), max_size=3).map(tuple),
+    maybe=st.none() | st.lists(text, max_size=2).map(tuple),
+)
+
+
+def thing(**changes: Any) -> ThingSet:
+    base = ThingSet(
+        thing="t1",
+        small=1,
+        large=2,
+        ratio=0.5,
+        short=0.25,
+        flag=True,
+        raw=b"\x00",
+        at=datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
+        around=datetime(2026, 1, 2, tzinfo=UTC),
+        colour="red",
+        part=Part(word="w", weights={"b": 1.0, "a": 2.0}),
+        parts=(),
+        counts={},
+        table=((1,), ()),
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def row(**changes: Any) -> ThingRow:
+    event = thing(**changes)
+    return ThingRow(**{name: getattr(event, name) for name in event.__struct_fields__})
+
+
+def builtins(value: Any) -> Any:
+    """What fastavro's writer takes: dicts sorted by their keys' bytes, lists, no negative zero."""
+    if isinstance(value, Record):
+        return {name: builtins(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, MappingProxyType | dict):
+        return {name: builtins(value[name]) for name in value}
+    if isinstance(value, tuple):
+        return [builtins(item) for item in value]
+    return value + 0.0 if isinstance(value, float) else value
+
+
+@CALM
+@given(things)
+def test_what_is_written_reads_back(event: ThingSet) -> None:
+    """Decoding what was encoded gives equal data, whatever the values of every type."""
+    assert event == CODEC.decode(CODEC.encode(event))
+
+
+@CALM
+@given(things)
+def test_the_bytes_are_avro(event: ThingSet) -> None:
+    """Another Avro implementation reads our bytes as the same data."""
+    body = io.BytesIO(CODEC.encode(event)[5:])
+    assert builtins(event) == fastavro.schemaless_reader(body, PARSED, None)
+    assert body.read() == b""
+
+
+@CALM
+@given(things)
+def test_foreign_bytes_read_as_they_were_meant(event: ThingSet) -> None:
+    """What another Avro implementation writes decodes to the same data."""
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, PARSED, builtins(event))
+    assert event == CODEC.decode(CODEC.encode(event)[:5] + body.getvalue())
+
+
+@CALM
+@given(things)
+def test_writing_again_gives_the_same_bytes(event: ThingSet) -> None:
+    """Encoding what was decoded gives the very bytes."""
+    value = CODEC.encode(event)
+    assert value == CODEC.encode(CODEC.decode(value))
+
+
+@CALM
+@given(st.dictionaries(text, doubles, min_size=2, max_size=5), st.randoms())
+def test_the_order_of_a_map_does_not_show(weights: dict[str, float], random: Any) -> None:
+    """Two equal maps, filled in different orders, are written alike."""
+    names = list(weights)
+    random.shuffle(names)
+    first, second = Part(word="", weights=weights), Part(word="", weights={name: weights[name] for name in names})
+    assert CODEC.encode(thing(part=first)) == CODEC.encode(thing(part=second))
+
+
+def test_equal_numbers_are_written_alike() -> None:
+    """-0.0 is written as 0.0, and a whole number in a float field as that float."""
+    assert CODEC.encode(thing(ratio=0.0, short=2.0)) == CODEC.encode(thing(ratio=-0.0, short=2))
+
+
+def test_a_time_is_the_same_in_every_zone() -> None:
+    """One moment, told in two zones, is written alike."""
+    east = datetime(2026, 1, 2, 5, tzinfo=timezone(timedelta(hours=2)))
+    assert CODEC.encode(thing(at=east)) == CODEC.encode(thing(at=datetime(2026, 1, 2, 3, tzinfo=UTC)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "expected"),
+    [
+        ({"thing": 7}, "thing.set.thing", "a string"),
+        ({"thing": "\ud800"}, "thing.set.thing", "UTF-8"),
+        ({"small": 2**31}, "thing.set.small", "a whole number from -2147483648 to 2147483647"),
+        ({"small": True}, "thing.set.small", "a whole number"),
+        ({"small": 1.0}, "thing.set.small", "a whole number"),
+        ({"large": -(2**63) - 1}, "thing.set.large", "a whole number"),
+        ({"ratio": float("nan")}, "thing.set.ratio", "not NaN"),
+        ({"ratio": 2**53 + 1}, "thing.set.ratio", "a number"),
+        ({"ratio": True}, "thing.set.ratio", "a number"),
+        ({"short": 0.1}, "thing.set.short", "32 bits hold exactly"),
+        ({"short": 1e300}, "thing.set.short", "32 bits"),
+        ({"flag": 1}, "thing.set.flag", "True or False"),
+        ({"raw": "text"}, "thing.set.raw", "bytes"),
+        ({"at": datetime(2026, 1, 1)}, "thing.set.at", "a time zone"),  # noqa: DTZ001 - the fault that is refused
+        ({"around": datetime(2026, 1, 1, microsecond=1, tzinfo=UTC)}, "thing.set.around", "whole milliseconds"),
+        ({"colour": "blue"}, "thing.set.colour", "one of red, green"),
+        ({"note": 1}, "thing.set.note", "a string"),
+        ({"part": None}, "thing.set.part", "a Part"),
+        ({"part": thing()}, "thing.set.part", "a Part"),
+        ({"part": Part(word="w", weights={"a": "1"})}, "thing.set.part.weights{}", "a number"),  # type: ignore[dict-item]  # the fault that is refused
+        ({"parts": (Part(word=1, weights={}),)}, "thing.set.parts[].word", "a string"),  # type: ignore[arg-type]  # the fault that is refused
+        ({"parts": "no"}, "thing.set.parts", "a tuple"),
+        ({"counts": {1: 1}}, "a key of thing.set.counts", "a string"),
+        ({"counts": [1]}, "thing.set.counts", "a mapping"),
+        ({"table": ((None,),)}, "thing.set.table[][]", "a whole number"),
+    ],
+)
+def test_wrong_data_is_refused_by_name(changes: dict[str, Any], path: str, expected: str) -> None:
+    """A value of a wrong type or range is refused with its path, itself and what was expected."""
+    with pytest.raises(InvalidEvent) as caught:
+        CODEC.encode(thing(**changes))
+    assert str(caught.value).startswith(f"{path} is ")
+    assert expected in str(caught.value)
+
+
+def test_a_refusal_is_short() -> None:
+    """A value of a megabyte is cut in the message."""
+    with pytest.raises(InvalidEvent) as caught:
+        CODEC.encode(thing(small="x" * 1_000_000))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("key", ["", "\x00a", "\x01a", "x" * 513, "ü" * 257])
+def test_a_bad_key_is_refused_both_ways(key: str) -> None:
+    """A key that is empty, too long or reserved can be neither written nor read; the message names the field."""
+    with pytest.raises(InvalidEvent, match=r"the key thing\.name\.thing is "):
+        CODEC.encode(ThingName2(thing=key))
+    good = CODEC.encode(ThingName2(thing="k"))
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, fastavro.parse_schema(json.loads(NAME_2)), {"thing": key})
+    with pytest.raises(InvalidEvent, match=r"the key thing\.name\.thing is "):
+        CODEC.decode(good[:5] + body.getvalue())
+
+
+@pytest.mark.parametrize("key", ["x" * 512, "ü" * 256, "\x02", "\U0001f600" * 128])
+def test_a_long_key_is_a_key(key: str) -> None:
+    """512 bytes are a key, and so is any first byte above 0x01."""
+    assert key == CODEC.decode(CODEC.encode(ThingName2(thing=key))).key
+
+
+@settings(CALM, max_examples=500)
+@given(st.binary(max_size=200), st.sampled_from([ThingSet.schemas[0], NAME_1, NAME_2]))
+def test_random_bytes_do_no_harm(body: bytes, schema: str) -> None:
+    """Any bytes behind a known id give data or one of three errors, nothing else."""
+    harmless(b"\x00" + id_of(canonical(json.loads(schema))).to_bytes(4, "big") + body)
+
+
+@settings(CALM, max_examples=500)
+@given(things, st.data())
+def test_damaged_bytes_do_no_harm(event: ThingSet, data: st.DataObject) -> None:
+    """Valid bytes with bytes changed, cut or put in give data or one of three errors, nothing else."""
+    value = bytearray(CODEC.encode(event))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(value)))
+        value[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    harmless(bytes(value))
+
+
+def harmless(value: bytes) -> None:
+    try:
+        data = CODEC.decode(value)
+    except (InvalidEvent, SchemaNotFound, UndecodableRecord):
+        return
+    assert data == CODEC.decode(CODEC.encode(data))
+
+
+def every_length(number: int) -> bytes:
+    """`number` as Avro writes it."""
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, "long", number)
+    return body.getvalue()
+
+
+@pytest.mark.parametrize("length", [2**20, 2**31, 2**62, -1, -(2**63)])
+def test_an_absurd_length_costs_nothing(length: int) -> None:
+    """A length or count far beyond the bytes is one error, not memory or time."""
+    prefix = CODEC.encode(thing())[:5]
+    for value in (prefix + every_length(length), damaged_count(length)):
+        with pytest.raises(UndecodableRecord, match="do not read as thing"):
+            CODEC.decode(value)
+
+
+def damaged_count(count: int) -> bytes:
+    """A `thing.name` v1 whose array claims `count` items, with none behind."""
+    prefix = b"\x00" + id_of(canonical(json.loads(NAME_1))).to_bytes(4, "big")
+    return prefix + b"\x02k" + b"\x00" + every_length(count)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b"", "begins with nothing"),
+        (b"\x00\x01", "begins with 00 01"),
+        (b'{"user": "u1"}', "begins with 7b 22"),
+        (b"\x00\xff\xff\xff\xff", "begins with 00 ff"),
+    ],
+)
+def test_what_is_not_framed_is_undecodable(value: bytes, words: str) -> None:
+    """A value that cannot be ours (no frame, or an id of 32 bits) is set aside, it waits for no schema."""
+    with pytest.raises(UndecodableRecord, match=words):
+        CODEC.decode(value)
+
+
+def test_a_byte_too_many_is_undecodable() -> None:
+    """Bytes behind the body mean that it is not what its schema id says."""
+    with pytest.raises(UndecodableRecord, match="1 bytes are left over"):
+        CODEC.decode(CODEC.encode(thing()) + b"\x00")
+
+
+@pytest.mark.parametrize(
+    ("field", "bits"),
+    [("ratio", struct.pack("<d", float("nan"))), ("short", struct.pack("<f", float("nan")))],
+)
+def test_nan_cannot_come_in(field: str, bits: bytes) -> None:
+    """A foreign record with NaN is undecodable, as a row could not hold it."""
+    value = CODEC.encode(thing(**{field: 123456.0}))
+    there = struct.pack("<d" if field == "ratio" else "<f", 123456.0)
+    with pytest.raises(UndecodableRecord, match="NaN"):
+        CODEC.decode(value.replace(there, bits))
+
+
+def test_a_negative_zero_comes_in_as_zero() -> None:
+    """A foreign -0.0 is 0.0 for handlers too, so that equal rows are written alike."""
+    value = CODEC.encode(thing(ratio=123456.0)).replace(struct.pack("<d", 123456.0), struct.pack("<d", -0.0))
+    event = CODEC.decode(value)
+    assert isinstance(event, ThingSet)
+    assert str(event.ratio) == "0.0"
+
+
+def test_an_int_of_64_bits_is_undecodable() -> None:
+    """A number that an int field cannot hold is refused at the door, not when a row would be written."""
+    schema = id_of(canonical(json.loads(NAME_2))).to_bytes(4, "big")
+    with pytest.raises(UndecodableRecord, match="the number 4294967296 in a field of 32 bits"):
+        CODEC.decode(b"\x00" + schema + b"\x02k\x00" + every_length(2**32) + b"\x00")
+
+
+def test_an_unknown_id_is_named() -> None:
+    """A schema id that nobody knows is reported with the id, for the partition waits for it."""
+    with pytest.raises(SchemaNotFound, match="schema id 77") as caught:
+        CODEC.decode(b"\x00\x00\x00\x00\x4d")
+    assert caught.value.schema_id == 77
+
+
+def test_an_older_version_reads_as_the_newest() -> None:
+    """A record of version 1 gives the class of version 2: renamed by alias, removed read over, new by default."""
+    old = AvroCodec([ThingName1], [])
+    event = ThingName1(thing="k", title="a title", gone=(Part(word="w", weights={"a": 1.0}),), rank=3)
+    assert ThingName2(thing="k", name="a title", rank=3) == CODEC.decode(old.encode(event))
+
+
+def test_a_newer_version_is_learned_while_running() -> None:
+    """A record of version 2 waits in an application of version 1 until the schema arrives, then reads."""
+    old = AvroCodec([ThingName1], [])
+    value = CODEC.encode(ThingName2(thing="k", name="n", rank=3))
+    with pytest.raises(SchemaNotFound):
+        old.decode(value)
+    assert old.add_schema(NAME_2) == int.from_bytes(value[1:5], "big")
+    assert ThingName1(thing="k", rank=3) == old.decode(value)
+
+
+def test_an_event_without_a_handler_is_named() -> None:
+    """A schema of an event that this application does not handle is remembered; its records wait, by name."""
+    codec = AvroCodec([ThingSet], [])
+    schema_id = codec.add_schema(NAME_1)
+    assert codec.schema_ids()[schema_id] == "thing.name"
+    with pytest.raises(SchemaNotFound, match=r"thing\.name .* has no handler in this application"):
+        codec.decode(AvroCodec([ThingName1], []).encode(ThingName1(thing="k")))
+
+
+def test_an_event_for_others_is_written_and_not_read() -> None:
+    """An emission for another application can be encoded; it does not become decodable here by that."""
+    codec = AvroCodec([ThingSet], [])
+    value = codec.encode(ThingName1(thing="k"))
+    assert ThingName1(thing="k") == AvroCodec([ThingName1], []).decode(value)
+    with pytest.raises(SchemaNotFound, match="no handler"):
+        codec.decode(value)
+
+
+def test_a_version_that_cannot_be_read_waits() -> None:
+    """A newer schema that breaks the rules is no reason to set records aside: they wait for their deployment."""
+    codec = AvroCodec([ThingName1], [])
+    broken = named([{"name": "thing", "type": "string"}, {"name": "rank", "type": "string"}], version=3)
+    schema_id = codec.add_schema(broken)
+    with pytest.raises(SchemaNotFound, match=r"thing\.name\.rank is a string in one version and a int"):
+        codec.decode(b"\x00" + schema_id.to_bytes(4, "big") + b"\x02k\x02x")
+
+
+def test_a_schema_beyond_ours_is_refused() -> None:
+    """A text that is no schema, or uses what we left out, cannot be learned."""
+    with pytest.raises(InvalidSchema, match="no JSON"):
+        CODEC.add_schema("{")
+    with pytest.raises(InvalidSchema, match="logicalType 'uuid'"):
+        CODEC.add_schema(named([{"name": "thing", "type": {"type": "string", "logicalType": "uuid"}}]))
+
+
+def test_a_class_that_differs_from_its_schema_is_stale() -> None:
+    """A class whose fields are not those of its schema is found when the codec is made."""
+
+    class ThingName(ThingName1, frozen=True, kw_only=True):
+        more: int = 0
+
+    with pytest.raises(StaleTypes, match="differ in more"):
+        AvroCodec([ThingName], [])
+
+
+def test_the_fingerprint_is_the_writers() -> None:
+    """The log carries the full fingerprint of the schema that wrote the value."""
+    value = AvroCodec([ThingName1], []).encode(ThingName1(thing="k"))
+    assert fingerprint(canonical(json.loads(NAME_1))) == CODEC.fingerprint(value)
+    assert canonical(json.loads(NAME_1)) == CODEC.schema_text(int.from_bytes(value[1:5], "big"))
+    with pytest.raises(SchemaNotFound):
+        CODEC.fingerprint(b"\x00\x00\x00\x00\x01")
+    with pytest.raises(SchemaNotFound):
+        CODEC.schema_text(1)
+
+
+def test_a_row_reads_as_its_own_class_only() -> None:
+    """A row reads back; as the row of another class, or as an event, it does not."""
+    value = CODEC.encode_row(row())
+    assert CODEC.freeze(row()) == CODEC.decode_row(ThingRow, value)
+    with pytest.raises(UndecodableRecord, match="expected a Part"):
+        CODEC.decode_row(Part, value)
+    with pytest.raises(UndecodableRecord, match="does not belong here"):
+        CODEC.decode(value)
+    with pytest.raises(UndecodableRecord, match="does not belong here"):
+        CODEC.decode_row(ThingRow, CODEC.encode(thing()))
+
+
+def test_a_frozen_row_is_the_restored_row() -> None:
+    """What a table holds live is what it would hold after a restart: types, zones and order of maps too."""
+    east = timezone(timedelta(hours=2))
+    part = Part(word="w", weights={"b": -0.0, "a": 3}, seen=datetime(2026, 1, 1, tzinfo=east))
+    live = row(ratio=1, short=-0.0, parts=[part], counts={"z": 1, "é": None, "a": 2}, table=[[1], (2,)], maybe=["x"])
+    frozen = CODEC.freeze(live)
+    assert repr(CODEC.decode_row(ThingRow, CODEC.encode_row(live))) == repr(frozen)
+    assert CODEC.encode_row(live) == CODEC.encode_row(frozen)
+
+
+def test_a_frozen_row_stays_itself() -> None:
+    """Freezing what is frozen costs no new row."""
+    frozen = CODEC.freeze(row(parts=(Part(word="w", weights={"b": 1.0, "a": 2.0}),)))
+    assert CODEC.freeze(frozen) is frozen
+
+
+def test_a_map_in_a_frozen_row_cannot_be_changed() -> None:
+    """A dict that a handler put into a row is out of its hands afterwards."""
+    counts: dict[str, int | None] = {"a": 1}
+    frozen = CODEC.freeze(row(counts=counts))
+    assert isinstance(frozen, ThingRow)
+    counts["a"] = 2
+    assert dict(frozen.counts) == {"a": 1}
+    with pytest.raises(TypeError):
+        frozen.counts["a"] = 3  # type: ignore[index]  # what a handler may try
+
+
+def test_freezing_leaves_mistakes_for_the_writer() -> None:
+    """A wrong value passes the freezer, so that one place only refuses it, by name."""
+    wrong = row(at="yesterday", counts=7, parts=None, part="p", ratio="x")
+    with pytest.raises(InvalidEvent, match=r"thing\.row\."):
+        CODEC.encode_row(CODEC.freeze(wrong))
+
+
+def test_a_class_without_a_schema_cannot_be_written() -> None:
+    """A part of a row is no row: the message says where classes come from."""
+    with pytest.raises(InvalidEvent, match="retold schemas generate"):
+        CODEC.encode_row(Part(word="w", weights={}))
