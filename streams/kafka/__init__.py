@@ -1,0 +1,1 @@
+"""Everything that talks to Kafka: topics, clients, the transaction, reading and following."""

@@ -1,0 +1,194 @@
+"""Every Kafka client is made here, so that what the rules ask of clients stands in one place.
+
+Times in s, sizes in bytes. What librdkafka has to say goes to the logger `retold.kafka`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
+
+from streams.config import Config
+from streams.errors import BrokerUnavailable, ConfigError
+from streams.kafka.topics import MIB, largest_bytes
+
+log = logging.getLogger("retold.kafka")
+# Without a handler of its own, Python prints the warnings of a program that has not set up logging.
+logging.getLogger("retold").addHandler(logging.NullHandler())
+
+OnDelivery = Callable[[KafkaError | None, Message], None]
+Options = dict[str, Any]
+C = TypeVar("C", AdminClient, Consumer, Producer)
+
+RULED = frozenset({
+    "acks", "request.required.acks", "auto.offset.reset", "bootstrap.servers", "metadata.broker.list",
+    "enable.auto.commit", "enable.idempotence", "enable.partition.eof", "group.id", "group.protocol", "isolation.level",
+    "partition.assignment.strategy", "partitioner", "transactional.id", "transaction.timeout.ms",
+})  # fmt: skip
+"""What correctness rests on: nobody may pass another value."""
+
+SESSION = 6.0
+"""How long a dead worker's partitions stay without an owner: the broker's minimum."""
+MAX_POLL = 60.0
+REPEAT = 10.0
+TRANSACTION = 10.0
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Makes clients of the broker at `address` (`host:port`, or several with commas).
+
+    `options` go to librdkafka as they are, secrets among them, so they are never shown. `largest` is the size of the
+    largest record of any topic.
+    """
+
+    address: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    largest: int = largest_bytes(MIB)
+
+    @classmethod
+    def of(cls, config: Config, address: str) -> Self:
+        """Raises ConfigError for an option that the rules have decided."""
+        if refused := sorted(RULED & set(config.kafka)):
+            raise ConfigError(
+                f"the Kafka option {refused[0]} is set to {config.kafka[refused[0]]!r}, and retold decides it itself: "
+                "events would be lost or handled twice. Remove the setting"
+            )
+        return cls(address, dict(config.kafka), largest_bytes(config.max_event_bytes))
+
+    def admin(self, client_id: str = "retold") -> AdminClient:
+        return _make(AdminClient, self._common(client_id))
+
+    def consumer(
+        self, client_id: str = "retold", *, read_uncommitted: bool = False, tell_ends: bool = True
+    ) -> Consumer:
+        """Without a group: assign it, with offsets. `tell_ends`: a message of its own says that a partition ended."""
+        return _make(Consumer, self._common(client_id) | self._reading() | {
+            "group.id": "retold-reader",  # the client demands one; a consumer that is only assigned never joins it
+            "isolation.level": "read_uncommitted" if read_uncommitted else "read_committed",
+            "enable.partition.eof": tell_ends,
+        })  # fmt: skip
+
+    def group_consumer(self, group: str, client_id: str) -> Consumer:
+        """A worker's. Assignments need explicit offsets: the marker says where, and no committed offset (rule 1c)."""
+        return _make(Consumer, self._common(client_id) | self._reading() | {
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": _ms(SESSION),
+            "heartbeat.interval.ms": _ms(SESSION / 3),
+            "max.poll.interval.ms": _ms(MAX_POLL),
+        })  # fmt: skip
+
+    def producer(
+        self, client_id: str = "retold", *, delivery: float = 30.0, on_delivery: OnDelivery | None = None
+    ) -> Producer:
+        """Keeps the order per key and writes nothing twice. A record not delivered after `delivery` s has failed."""
+        options = self._common(client_id) | self._writing() | {"message.timeout.ms": _ms(delivery)}
+        return _make(Producer, options | ({"on_delivery": on_delivery} if on_delivery else {}))
+
+    def transactional_producer(
+        self, transactional_id: str, client_id: str, on_delivery: OnDelivery, *, timeout: float = TRANSACTION
+    ) -> Producer:
+        """`on_delivery` hears of failures only. A transaction older than `timeout` s is aborted by the broker.
+
+        A record fails before its transaction times out, so that the cause is known (rule 8).
+        """
+        return _make(Producer, self._common(client_id) | self._writing() | {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": _ms(timeout),
+            "message.timeout.ms": _ms(timeout * 0.8),
+            "socket.timeout.ms": _ms(timeout * 0.8),
+            "topic.metadata.propagation.max.ms": _ms(timeout * 0.4),
+            "delivery.report.only.error": True,
+            "queue.buffering.max.messages": 1_000_000,
+            "on_delivery": on_delivery,
+        })  # fmt: skip
+
+    def reach(self, timeout: float = 5.0) -> None:
+        """Raises BrokerUnavailable if no broker answers in `timeout` s."""
+        seen: list[KafkaError] = []
+        admin = _make(AdminClient, self._common("retold") | {"error_cb": seen.append})
+        deadline = time.monotonic() + timeout
+        try:
+            admin.list_topics(timeout=timeout)
+        except KafkaException as error:
+            admin.poll(max(0.0, min(0.1, deadline - time.monotonic())))
+            causes = [cause.str() for cause in seen if cause.code() != KafkaError._ALL_BROKERS_DOWN]
+            cause = causes[-1] if causes else error.args[0].str()
+            raise BrokerUnavailable(
+                f"no Kafka broker answers at {self.address} ({cause}), {timeout:.0f} s after it was asked. "
+                "Start it, or name another one in RETOLD_BROKER"
+            ) from error
+
+    def _common(self, client_id: str) -> Options:
+        return {
+            "bootstrap.servers": self.address,
+            "client.id": client_id,
+            "logger": _Voice(),
+            "log_level": 4,
+            "log.connection.close": False,
+            "error_cb": _on_error,
+            "reconnect.backoff.max.ms": 1000,
+            "socket.nagle.disable": True,
+            "message.max.bytes": self.largest,
+            **self.options,
+        }
+
+    def _reading(self) -> Options:
+        return {
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "fetch.queue.backoff.ms": 10,  # the default of 1 s leaves a fast reader without records
+        }
+
+    def _writing(self) -> Options:
+        return {
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "batch.size": 1_000_000,
+            "batch.num.messages": 100_000,
+        }
+
+
+def _make(kind: Callable[[Options], C], options: Options) -> C:
+    """Raises ConfigError for an option that librdkafka does not take; the value may be a secret and is not told."""
+    try:
+        return kind(options)
+    except KafkaException as error:
+        cause = error.args[0]
+        text = cause.str() if isinstance(cause, KafkaError) else str(cause)
+        raise ConfigError(f"a Kafka client cannot be made: {text}. Look at the RETOLD_KAFKA_… settings") from error
+
+
+class _Voice:
+    """What one client logs: a thing said again within 10 s is left out, or a lost broker fills the log."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def log(self, level: int, pattern: str, *parts: str) -> None:
+        """As `logging.Logger.log`. At most a warning: what cannot be mended reaches the caller as an exception."""
+        now, topic = time.monotonic(), re.sub(r"[0-9]+ms", "", str(parts))
+        if now - self._said.get(topic, -REPEAT) >= REPEAT:
+            self._said = {text: at for text, at in self._said.items() if now - at < REPEAT} | {topic: now}
+            log.log(min(level, logging.WARNING), pattern, *parts)
+
+
+def _on_error(error: KafkaError) -> None:
+    """What librdkafka logs as well, as its callback's name for it."""
+    log.debug("%s: %s", error.name(), error.str())
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,271 @@
+"""The topics: one table of what each one is, made where they miss and checked where they are.
+
+Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`; `retold-schemas` for all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Literal, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from streams.config import Config
+from streams.errors import BrokerError, BrokerUnavailable, TopicMismatch
+
+KIB, MIB, DAY = 1024, 1024 * 1024, 86_400_000
+HEADERS = 64 * KIB
+"""Room for a record's headers beside its value: foreign headers may hold 32 KiB."""
+GROWTH = 64 * KIB
+"""What the log's own header, or a parked record's traceback, may add to a record of the inbox (rule 8)."""
+TIMEOUT = 10.0
+
+Rule = Literal["equal", "at least", "unchecked"]
+
+
+class Setting(NamedTuple):
+    """`value` is a number, a text, or the name of a size in bytes that depends on the configuration."""
+
+    name: str
+    value: str
+    rule: Rule
+
+
+class Kind(NamedTuple):
+    """One row of the table. `pattern` is the name without the prefix; `partitions` None means the configured number."""
+
+    name: str
+    pattern: str
+    partitions: int | None
+    settings: tuple[Setting, ...]
+
+
+BROKER_TIME = Setting("message.timestamp.type", "LogAppendTime", "equal")
+"""A worker whose clock is hours ahead would be refused otherwise (rule 8); it also dates receipts."""
+COMPACT = (
+    Setting("cleanup.policy", "compact", "equal"),
+    Setting("delete.retention.ms", str(7 * DAY), "at least"),
+    BROKER_TIME,
+)
+TOPICS = (
+    Kind("inbox", "{namespace}", None, (
+        Setting("cleanup.policy", "delete", "equal"),
+        Setting("retention.ms", "-1", "equal"),
+        Setting("retention.bytes", "-1", "equal"),
+        BROKER_TIME,
+        Setting("max.message.bytes", "inbox record", "at least"),
+    )),
+    Kind("log", "{namespace}-log", None, (
+        *COMPACT,
+        Setting("max.message.bytes", "largest record", "at least"),
+    )),
+    Kind("table", "{namespace}-table", None, (
+        *COMPACT,
+        Setting("max.message.bytes", "largest record", "at least"),
+        # Small segments, cleaned often: a restore reads what compaction has not removed yet.
+        Setting("segment.bytes", str(128 * MIB), "unchecked"),
+        Setting("min.cleanable.dirty.ratio", "0.3", "unchecked"),
+    )),
+    Kind("parked", "{namespace}-parked", None, (
+        *COMPACT,
+        Setting("max.message.bytes", "largest record", "at least"),
+        Setting("segment.bytes", str(128 * MIB), "unchecked"),
+    )),
+    Kind("schemas", "retold-schemas", 1, COMPACT),
+)  # fmt: skip
+
+
+class Names(NamedTuple):
+    """The topics of one namespace."""
+
+    namespace: str
+    inbox: str
+    log: str
+    table: str
+    parked: str
+
+
+class TopicInfo(NamedTuple):
+    """`id` is Kafka's own: a topic that was deleted and made again has another one."""
+
+    id: str
+    partitions: int
+
+
+class TopicReport(NamedTuple):
+    """`problems` are sentences, each with the value that is and the one that was expected."""
+
+    name: str
+    kind: str
+    created: bool
+    partitions: int
+    problems: tuple[str, ...] = ()
+
+
+class Wanted(NamedTuple):
+    """A topic as it should be; `checks` has the settings that an existing one is compared with."""
+
+    name: str
+    kind: str
+    partitions: int
+    settings: dict[str, str]
+    checks: Mapping[str, Rule]
+
+
+def names(prefix: str, namespace: str) -> Names:
+    patterns = [kind.pattern for kind in TOPICS if "{namespace}" in kind.pattern]
+    return Names(namespace, *(prefix + pattern.format(namespace=namespace) for pattern in patterns))
+
+
+def schemas_topic(prefix: str) -> str:
+    return f"{prefix}retold-schemas"
+
+
+def group_of(prefix: str, namespace: str) -> str:
+    """The consumer group of a namespace's workers: one application per namespace (rule 27)."""
+    return f"{prefix}retold.{namespace}"
+
+
+def inbox_bytes(max_event_bytes: int) -> int:
+    """The largest batch that the inbox takes. Never below 1 MiB: foreign producers send batches of that size."""
+    return max(max_event_bytes, MIB) + HEADERS
+
+
+def largest_bytes(max_event_bytes: int) -> int:
+    """The largest batch of any topic: what fits the inbox fits the log with what the log adds."""
+    return inbox_bytes(max_event_bytes) + GROWTH
+
+
+def wanted(config: Config, namespaces: Iterable[str]) -> list[Wanted]:
+    """Every topic of these namespaces and the shared ones, as the table and the configuration ask for it."""
+    spaces = list(namespaces)
+    sizes = {
+        "inbox record": str(inbox_bytes(config.max_event_bytes)),
+        "largest record": str(largest_bytes(config.max_event_bytes)),
+    }
+    found: list[Wanted] = []
+    for kind in TOPICS:
+        settings = {setting.name: sizes.get(setting.value, setting.value) for setting in kind.settings}
+        # One broker may be down without a write being refused, and an acknowledged write is on two.
+        settings["min.insync.replicas"] = str(max(1, config.replication - 1))
+        checks = {setting.name: setting.rule for setting in kind.settings if setting.rule != "unchecked"}
+        partitions = kind.partitions or config.partitions
+        per_space = [kind.pattern.format(namespace=space) for space in spaces]
+        of_kind = per_space if kind.partitions is None else [kind.pattern]
+        found += [Wanted(config.prefix + name, kind.name, partitions, settings, checks) for name in of_kind]
+    return found
+
+
+def ensure(
+    admin: AdminClient, config: Config, namespaces: Iterable[str], *, create: bool = True
+) -> list[TopicReport]:
+    """Make the topics that miss and compare those that are there. With `create` off, a missing one is a problem.
+
+    Raises BrokerUnavailable or BrokerError. `refuse(reports)` turns problems into TopicMismatch.
+    """
+    asked = wanted(config, namespaces)
+    existing = describe(admin, [topic.name for topic in asked])
+    missing = [topic for topic in asked if topic.name not in existing]
+    if create and missing:
+        _create(admin, missing, config.replication)
+    settings = _settings(admin, list(existing))
+    reports = []
+    for topic in asked:
+        if (info := existing.get(topic.name)) is not None:
+            problems = tuple(_problems(topic, info, settings[topic.name]))
+            reports.append(TopicReport(topic.name, topic.kind, False, info.partitions, problems))
+        elif create:
+            reports.append(TopicReport(topic.name, topic.kind, True, topic.partitions))
+        else:
+            problem = f"the topic {topic.name} is missing: make it with `retold topics`, or start a worker, which does"
+            reports.append(TopicReport(topic.name, topic.kind, False, 0, (problem,)))
+    return reports
+
+
+def refuse(reports: Iterable[TopicReport]) -> None:
+    """Raises TopicMismatch with every problem, one a line."""
+    problems = [problem for report in reports for problem in report.problems]
+    if problems:
+        raise TopicMismatch("\n".join(problems))
+
+
+def describe(admin: AdminClient, topics: Sequence[str]) -> dict[str, TopicInfo]:
+    """Ids and partition counts of those topics that exist."""
+    found = {}
+    if topics:
+        answers = admin.describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT)
+        for name, answer in answers.items():
+            description = result(answer, f"asking for the topic {name}", KafkaError.UNKNOWN_TOPIC_OR_PART)
+            if description is not None:
+                found[name] = TopicInfo(str(description.topic_id), len(description.partitions))
+    return found
+
+
+def result(future: Future[Any], doing: str, *absent: int) -> Any:
+    """The answer of an admin request; None for an error whose code is among `absent`.
+
+    Raises BrokerUnavailable if nothing answered, else BrokerError.
+    """
+    try:
+        return future.result()
+    except KafkaException as error:
+        cause: KafkaError = error.args[0]
+        if cause.code() in absent:
+            return None
+        if cause.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+            raise BrokerUnavailable(f"{doing}: the broker did not answer ({cause.str()}). Is it running?") from error
+        raise BrokerError(f"{doing}: the broker refused ({cause.name()}: {cause.str()})") from error
+
+
+def _create(admin: AdminClient, missing: list[Wanted], replication: int) -> None:
+    new = [NewTopic(topic.name, topic.partitions, replication, config=topic.settings) for topic in missing]
+    for name, answer in admin.create_topics(new, operation_timeout=TIMEOUT, request_timeout=TIMEOUT).items():
+        result(answer, f"making the topic {name}", KafkaError.TOPIC_ALREADY_EXISTS)
+    _wait_until_known(admin, [topic.name for topic in missing])
+
+
+def _wait_until_known(admin: AdminClient, topics: list[str]) -> None:
+    """A broker learns of a new topic a moment after the controller made it."""
+    deadline = time.monotonic() + TIMEOUT
+    while len(describe(admin, topics)) < len(topics):
+        if time.monotonic() > deadline:
+            raise BrokerError(
+                f"the topics {', '.join(topics)} were made, and the broker does not show them after {TIMEOUT:.0f} s"
+            )
+        time.sleep(0.05)
+
+
+def _settings(admin: AdminClient, topics: list[str]) -> dict[str, Mapping[str, str]]:
+    if not topics:
+        return {}
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+    answers = admin.describe_configs(asked, request_timeout=TIMEOUT)
+    return {
+        resource.name: {
+            name: entry.value for name, entry in result(answer, f"asking for the settings of {resource.name}").items()
+        }
+        for resource, answer in answers.items()
+    }
+
+
+def _problems(topic: Wanted, info: TopicInfo, settings: Mapping[str, str]) -> Iterable[str]:
+    if info.partitions != topic.partitions:
+        yield (
+            f"the topic {topic.name} has {info.partitions} partitions; {topic.partitions} were expected. The number "
+            f"is fixed, because keys would move: set RETOLD_PARTITIONS={info.partitions}, or take another RETOLD_PREFIX"
+        )
+    for name, rule in topic.checks.items():
+        expected, found = topic.settings[name], settings.get(name, "")
+        fits = found == expected if rule == "equal" else found.isdigit() and int(found) >= int(expected)
+        if not fits:
+            least = "at least " if rule == "at least" else ""
+            yield (
+                f"the topic {topic.name} has {name}={found}; {least}{expected} was expected. "
+                f"Set it: kafka-configs --alter --topic {topic.name} --add-config {name}={expected}"
+            )
