@@ -70,7 +70,8 @@ class Engine:
     def _rules(self) -> dict[type[EventData], Rule]:
         space = self.namespace
         rules = {
-            data: Rule(data.event_type, handler, frozenset(space.emits[data])) for data, handler in space.handlers.items()
+            data: Rule(data.event_type, handler, frozenset(space.emits[data]))
+            for data, handler in space.handlers.items()
         }
         for gateway in self.app.gateways:
             if namespace_of(gateway.data.event_type) == space.name:
@@ -118,4 +119,3 @@ class Engine:
             )
         frozen = self.codec.freeze(new)
         return outcome if frozen is new else Outcome(frozen, emit=outcome.emit)
-

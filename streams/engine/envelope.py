@@ -92,7 +92,9 @@ def _text(name: str, value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        raise InvalidEvent(f"the header {name} is {value[:80]!r}, which is not UTF-8; CloudEvents headers are text") from None
+        raise InvalidEvent(
+            f"the header {name} is {value[:80]!r}, which is not UTF-8; CloudEvents headers are text"
+        ) from None
 
 
 def _time(name: str, value: bytes) -> datetime:

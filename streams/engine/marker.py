@@ -45,4 +45,6 @@ def decode(value: bytes) -> Marker:
     try:
         return _decoder.decode(value)
     except msgspec.MsgspecError as error:
-        raise UndecodableRecord(f"a table's marker does not read ({error}): another program wrote {value[:80]!r}") from error
+        raise UndecodableRecord(
+            f"a table's marker does not read ({error}): another program wrote {value[:80]!r}"
+        ) from error

@@ -96,7 +96,9 @@ class Turn:
         """An event that decodes but has no rule here: another namespace's, or one whose handler is not deployed yet."""
         name = data.event_type
         if name.startswith(self.engine.namespace.name + "."):
-            self.changes.blocked = Blocked(record[0], f"{name} has no handler in the application {self.engine.app.name}")
+            self.changes.blocked = Blocked(
+                record[0], f"{name} has no handler in the application {self.engine.app.name}"
+            )
             return False
         self._quarantine(record, f"{name} belongs to another namespace than {self.engine.namespace.name}")
         self.changes.inbox_next = record[0] + 1
@@ -126,7 +128,9 @@ class Turn:
         if key in self.parked_keys or key in image.parked:
             self._park(record, envelope, key, digest, "an event of this key before it is parked")
         elif envelope.hops > HOPS_LIMIT:
-            self._park(record, envelope, key, digest, f"it is {envelope.hops} events away from its root; at most {HOPS_LIMIT}")
+            self._park(
+                record, envelope, key, digest, f"it is {envelope.hops} events away from its root; at most {HOPS_LIMIT}"
+            )
         else:
             self._decide(record, envelope, event, rule, entry or ABSENT, digest)
 
@@ -257,7 +261,13 @@ class Turn:
         self._set_aside(record, headers, QUARANTINED, reason, "", None)
 
     def _set_aside(
-        self, record: InboxRecord, headers: list[tuple[str, bytes]], status: str, reason: str, detail: str, key: str | None
+        self,
+        record: InboxRecord,
+        headers: list[tuple[str, bytes]],
+        status: str,
+        reason: str,
+        detail: str,
+        key: str | None,
     ) -> None:
         offset, record_key, value, _, _ = record
         value = value or b""

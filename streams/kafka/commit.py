@@ -62,7 +62,9 @@ class Destination:
 class Transactions:
     """`make` builds a transactional producer, given the callback for failed deliveries; `timeout` in s."""
 
-    def __init__(self, make: Callable[[Callable[..., None]], Producer], to: Destination, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, make: Callable[[Callable[..., None]], Producer], to: Destination, *, timeout: float = 10.0
+    ) -> None:
         self._make, self._to, self._timeout = make, to, timeout
         self._failures: list[KafkaError] = []
         self._producer: Producer | None = None
@@ -87,13 +89,13 @@ class Transactions:
         assert producer is not None, "open() comes first"
         self._failures.clear()
         self._started = time.monotonic()
+        deadline = self._started + self._timeout * 0.9
         try:
             producer.begin_transaction()
             offsets = []
             for changes in parts:
                 self._produce(producer, changes, before[changes.partition])
                 offsets.append(TopicPartition(self._to.inbox, changes.partition, changes.inbox_next))
-            deadline = self._started + self._timeout * 0.9
             self._call(lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait), deadline)
         except (KafkaException, BufferError, ValueError, TypeError) as error:
             self._abort(producer, error)
@@ -118,9 +120,7 @@ class Transactions:
         for record in changes.set_aside:
             self._put(producer, to.parked, record.value, b"%d" % record.offset, partition, record.headers)
 
-    def _put(
-        self, producer: Producer, topic: str, value: bytes, key: bytes, partition: int, headers: Any
-    ) -> None:
+    def _put(self, producer: Producer, topic: str, value: bytes, key: bytes, partition: int, headers: Any) -> None:
         while True:
             try:
                 return producer.produce(topic, value, key, partition, headers=headers)
@@ -144,7 +144,7 @@ class Transactions:
                 partitions=self._to.partitions,
                 transactional_id=self._to.transactional_id,
                 counters=image.counters.plus(changes.counters),
-                duplicates=[tuple(duplicate) for duplicate in changes.duplicates],
+                duplicates=[(it.offset, it.sequence, it.outcome) for it in changes.duplicates],
             )
         )
 
@@ -184,4 +184,6 @@ class Transactions:
         self._producer = None
         age = time.monotonic() - self._started
         fenced = error.args[0].code() in FENCED
-        return ProducerLost(f"the producer {self._to.transactional_id} was lost: {error.args[0].str()}", fenced=fenced, age=age)
+        return ProducerLost(
+            f"the producer {self._to.transactional_id} was lost: {error.args[0].str()}", fenced=fenced, age=age
+        )

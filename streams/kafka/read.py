@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
-from confluent_kafka import IsolationLevel
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
+from streams.engine.records import Headers
 from streams.errors import BrokerError, PartitionLost
 
 Places = list[tuple[str, int]]
@@ -19,16 +19,23 @@ def ends(admin: AdminClient, places: Places, *, timeout: float = 10.0) -> dict[t
 
     A read_committed consumer's watermark is the stable offset, which is not the end.
     """
-    asked = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in places}
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
+    asked = {TopicPartition(topic, partition): latest for topic, partition in places}
     answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout)
     return {(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
 
 
 def starts(admin: AdminClient, places: Places, *, timeout: float = 10.0) -> dict[tuple[str, int], int]:
     """The first offsets that are still kept."""
-    asked = {TopicPartition(topic, partition): OffsetSpec.earliest() for topic, partition in places}
+    earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's own lack
+    asked = {TopicPartition(topic, partition): earliest for topic, partition in places}
     answers = admin.list_offsets(asked, request_timeout=timeout)
     return {(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+
+
+def headers_of(message: Message) -> Headers:
+    """A consumed record's headers: a list of pairs, as they stand in the record."""
+    return message.headers() or []  # type: ignore[return-value]  # the annotation covers what producers may pass too
 
 
 def read_to(

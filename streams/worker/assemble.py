@@ -14,10 +14,10 @@ from streams.codec import AvroCodec
 from streams.config import Config, load
 from streams.engine.engine import Engine, Limits
 from streams.errors import DefinitionError
-from streams.kafka.clients import Clients
+from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
 from streams.kafka.schemas_topic import SchemaReader, publish_schemas
-from streams.kafka.topics import Names, describe, ensure, names
+from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
 from streams.worker.batch import Batch
 from streams.worker.faust_app import FaustApp
 from streams.worker.pace import Pace
@@ -26,8 +26,6 @@ from streams.worker.restore import Restorer
 from streams.worker.slots import Slot
 from streams.worker.source import Parts, Source
 from streams.worker.waiting import Waiting
-
-TRANSACTION_SECONDS = 10.0
 
 
 def codec_of(app: App) -> AvroCodec:
@@ -46,9 +44,9 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     """
     chosen = [app.namespace(name).name for name in namespaces or [space.name for space in app.namespaces]]
     _refuse_what_only_a_world_can(app, chosen)
-    clients = Clients(address, config.kafka)
-    admin = clients.admin()
-    ensure(admin, config, [space.name for space in app.namespaces])
+    clients = Clients.of(config, address)
+    clients.reach()
+    refuse(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
     codec = codec_of(app)
     publish_schemas(clients, config.prefix, codec)
     faust_app = listed(app, config)
@@ -96,32 +94,36 @@ def _source(
     )
     slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
     transactional_id = f"{config.prefix}retold.{app.name}.{namespace}.{config.instance}.{slot.number}"
-    group = f"{config.prefix}retold.{namespace}"
+    group = group_of(config.prefix, namespace)
     waiting = Waiting(topics.inbox, lambda: SchemaReader(clients, config.prefix), codec.add_schema)
-    restorer = Restorer(
-        lambda: clients.plain_consumer(partition_eof=True), admin, topics, group, engine, app.name, topic_ids, count
-    )
+    restorer = Restorer(clients.consumer, admin, topics, group, engine, app.name, topic_ids, count)
     parts = Parts(
         namespace,
         topics.inbox,
         engine,
-        lambda: clients.group_consumer(group, client_id=transactional_id),
+        lambda: clients.group_consumer(group, transactional_id),
         _transactions(clients, config, topics, app.name, topic_ids, count, transactional_id),
         Partitions(topics.inbox, restorer, waiting.forget),
         waiting,
         Pace(config.transaction_events, config.transaction_seconds),
         now,
-        TRANSACTION_SECONDS,
+        TRANSACTION,
         slot,
     )
     return Source(parts, hand)
 
 
 def _transactions(
-    clients: Clients, config: Config, topics: Names, application: str, topic_ids: dict[str, str], count: int, transactional_id: str
+    clients: Clients,
+    config: Config,
+    topics: Names,
+    application: str,
+    topic_ids: dict[str, str],
+    count: int,
+    transactional_id: str,
 ) -> Transactions:
     def make(on_delivery: Callable[..., Any]) -> Producer:
-        return clients.transactional_producer(transactional_id, on_delivery=on_delivery)
+        return clients.transactional_producer(transactional_id, transactional_id, on_delivery, timeout=TRANSACTION)
 
     to = Destination(
         topics.inbox,
@@ -134,4 +136,4 @@ def _transactions(
         count,
         transactional_id,
     )
-    return Transactions(make, to, timeout=TRANSACTION_SECONDS)
+    return Transactions(make, to, timeout=TRANSACTION)

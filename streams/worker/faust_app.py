@@ -47,13 +47,13 @@ class RowsView(Mapping[str, Record]):
         return sum(1 for _ in self)
 
 
-class CommittedTable(faust.Table):  # type: ignore[misc]  # Faust's classes are untyped here
+class CommittedTable(faust.Table[str, Record]):
     """A Faust table over committed rows. Faust writes no changelog for it: rows leave in the batch's transaction."""
 
     rows: RowsView
 
     @property
-    def data(self) -> RowsView:
+    def data(self) -> RowsView:  # type: ignore[override]  # read-only, where Faust expects a store it may write
         return self.rows
 
     def on_key_get(self, key: Any) -> None: ...
@@ -65,7 +65,7 @@ class CommittedTable(faust.Table):  # type: ignore[misc]  # Faust's classes are 
         raise TypeError("a table changes by events alone: publish one")
 
 
-class InboxChannel(Channel):  # type: ignore[misc]  # Faust's classes are untyped here
+class InboxChannel(Channel[Any]):
     """A channel of batches that Faust lists under its inbox's name."""
 
     def __init__(self, *args: Any, inbox: str = "", **kwargs: Any) -> None:
@@ -79,7 +79,7 @@ class InboxChannel(Channel):  # type: ignore[misc]  # Faust's classes are untype
         return self.inbox
 
 
-class SourceService(Service):  # type: ignore[misc]  # mode's classes are untyped here
+class SourceService(Service):
     """A source's life inside Faust's: its poll thread starts with the app and has ended when the app has stopped."""
 
     def __init__(self, source: Source, **kwargs: Any) -> None:
@@ -94,7 +94,7 @@ class SourceService(Service):  # type: ignore[misc]  # mode's classes are untype
         await asyncio.to_thread(self.source.join)
 
 
-class Boot(BootStrategy):  # type: ignore[misc]  # Faust's classes are untyped here
+class Boot(BootStrategy):
     """Starts our sources where Faust would start its consumer, producer, conductor and table recovery."""
 
     services: Iterable[Service] = ()
@@ -123,7 +123,7 @@ class FaustApp:
             topic_disable_leader=True,
             datadir=str(folder),
         )
-        self.faust.conf.Table = CommittedTable
+        self.faust.conf.Table = CommittedTable  # type: ignore[assignment]  # a setting annotated as an instance
         self._boot = Boot(self.faust)
         self.faust.boot_strategy = self._boot
         self.sources: dict[str, Source] = {}
@@ -134,7 +134,7 @@ class FaustApp:
         channel = self._channels[namespace]
 
         def hand(batch: Batch) -> None:
-            asyncio.run_coroutine_threadsafe(channel.put(batch), self.faust.loop)
+            asyncio.run_coroutine_threadsafe(channel.put(batch), self.faust.loop)  # type: ignore[arg-type]  # any value goes through a channel as it is
 
         self.sources[namespace] = make(hand)
         self._boot.services = [SourceService(source) for source in self.sources.values()]
@@ -142,7 +142,10 @@ class FaustApp:
     def _agent(self, namespace: str, inbox: str) -> InboxChannel:
         channel = InboxChannel(self.faust, inbox=inbox)
         table = self.faust.Table(namespace, help=f"rows of {namespace}, folded by its handlers")
-        table.rows = RowsView(lambda: self.sources[namespace].parts.partitions.images if namespace in self.sources else {})
+        assert isinstance(table, CommittedTable)
+        table.rows = RowsView(
+            lambda: self.sources[namespace].parts.partitions.images if namespace in self.sources else {}
+        )
 
         async def handle(batches: Any) -> None:
             async for batch in batches:

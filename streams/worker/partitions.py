@@ -75,7 +75,9 @@ class Partitions:
             if self._go_on(partition, image.inbox_next):
                 del self.restores[partition]
                 self.images[partition] = image
-                log.info("restored", inbox=self.inbox, partition=partition, rows=len(image.rows), offset=image.inbox_next)
+                log.info(
+                    "restored", inbox=self.inbox, partition=partition, rows=len(image.rows), offset=image.inbox_next
+                )
 
     def rewind(self, partitions: Iterable[int]) -> None:
         """Read again from where each image stands: what was in hand is dropped, nothing is lost."""

@@ -16,7 +16,7 @@ from streams.engine.identity import fingerprint_of
 from streams.engine.image import Image
 from streams.engine.records import SetAside
 from streams.errors import NamespaceTaken, TopicMismatch
-from streams.kafka.read import ends, read_to, starts
+from streams.kafka.read import ends, headers_of, read_to, starts
 from streams.kafka.topics import Names
 
 SETTLE = 15.0
@@ -92,7 +92,7 @@ class Restorer:
             if key == marker.KEY:
                 last = marker.decode(value)
                 continue
-            version = int(next((v for name, v in message.headers() or [] if name == VERSION_HEADER), b"0"))
+            version = int(next((v for name, v in headers_of(message) if name == VERSION_HEADER), b"0"))
             row = engine.codec.decode_row(engine.row_type, value) if value else None
             image.rows[key.decode()] = (row, version)
         if last is not None:
@@ -128,7 +128,7 @@ class Restorer:
         """The queues in order; a record without a value takes an earlier one out."""
         kept: dict[int, SetAside] = {}
         for message in records:
-            offset, value, headers = int(message.key() or b"0"), message.value(), message.headers() or []
+            offset, value, headers = int(message.key() or b"0"), message.value(), headers_of(message)
             if value is None:
                 kept.pop(offset, None)
             else:
@@ -144,7 +144,7 @@ class Restorer:
         """Of the log's tail: what a duplicate is recognised by."""
         remembered, sequence = {}, 0
         for message in records:
-            headers = message.headers()
+            headers = headers_of(message)
             header = log_header(headers)
             sequence = header.sequence
             envelope = self.engine.envelopes.read(without_packed(headers))
@@ -162,5 +162,4 @@ class Restorer:
         """The group's committed offset, or -1; it serves fencing and lag only, the marker says where handling starts."""
         asked = ConsumerGroupTopicPartitions(self.group, [TopicPartition(self.names.inbox, partition)])
         answer = self.admin.list_consumer_group_offsets([asked])[self.group].result()
-        return max(at.offset for at in answer.topic_partitions)
-
+        return max(int(at.offset) for at in answer.topic_partitions)

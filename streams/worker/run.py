@@ -77,4 +77,9 @@ def _tell_ended(snapshots: Iterable[Snapshot], told: set[str]) -> None:
         if shot.error is not None and shot.namespace not in told:
             told.add(shot.namespace)
             sentence = isinstance(shot.error, StreamsError)
-            log.error("a namespace has ended", namespace=shot.namespace, error=str(shot.error), exc_info=None if sentence else shot.error)
+            log.error(
+                "a namespace has ended",
+                namespace=shot.namespace,
+                error=str(shot.error),
+                exc_info=None if sentence else shot.error,
+            )

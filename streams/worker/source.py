@@ -134,14 +134,14 @@ class Source:
         images, blocked = self.parts.partitions.images, self.parts.waiting.blocked
         found: dict[int, list[InboxRecord]] = {partition: [] for partition in images if partition not in blocked}
         for message in messages:
-            if message.error() is not None:
-                self._complain(message.error())
+            error = message.error()
+            if error is not None:
+                self._complain(error)
                 continue
-            records = found.get(message.partition())
+            records = found.get(message.partition())  # type: ignore[arg-type]  # None only for errors
             if records is not None:
-                records.append(
-                    (message.offset(), message.key(), message.value(), message.headers(), message.timestamp()[1])
-                )
+                it = (message.offset(), message.key(), message.value(), message.headers(), message.timestamp()[1])
+                records.append(it)  # type: ignore[arg-type]  # it has an offset, and its headers are a list of pairs
         return {
             partition: kept
             for partition, records in found.items()
