@@ -52,8 +52,12 @@ def place_of_class(cls: type) -> tuple[str, int]:
 
 def is_application(function: FunctionType | type) -> bool:
     """Whether people wrote it for this application: neither Python's, nor installed, nor retold's own."""
-    name = function.__module__ or ""
-    file = getattr(sys.modules.get(name), "__file__", None)
+    module = sys.modules.get(function.__module__ or "")
+    return module is not None and is_application_module(module)
+
+
+def is_application_module(module: ModuleType) -> bool:
+    name, file = module.__name__, getattr(module, "__file__", None)
     if name.partition(".")[0] in {"streams", *sys.stdlib_module_names} or file is None:
         return False
     return not file.startswith(INSTALLED)

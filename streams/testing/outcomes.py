@@ -1,0 +1,67 @@
+"""What a World tells of what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from streams.data import EventData, Record
+from streams.engine.envelope import log_header, parked_header
+from streams.engine.records import ACCEPTED, Changes, InboxRecord
+from streams.outcome import Emission
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one event: `emitted` is what followed at once, then what was scheduled, then a gateway's answer.
+
+    `outcome` is accepted, rejected, parked, quarantined, duplicate or blocked; a duplicate gets the first answer of
+    its id again. `row` and `version` are those of the event's key afterwards.
+    """
+
+    outcome: str
+    accepted: bool
+    reason: str | None
+    row: Record | None
+    emitted: list[Emission]
+    version: int
+
+
+class Unhandled(NamedTuple):
+    """An event that was set aside. `data` and `key` are None for a quarantined one: nobody could use it."""
+
+    data: EventData | None
+    key: str | None
+    reason: str
+    detail: str
+    value: bytes
+
+
+class FailedCall(NamedTuple):
+    """A gateway's request that got no answer that counts: its call raised, or answered what it may not."""
+
+    data: EventData
+    reason: str
+
+
+class Step(NamedTuple):
+    """One record as it was handled, and what came of it: enough to do it again elsewhere and compare."""
+
+    namespace: str
+    now: int
+    record: InboxRecord
+    changes: Changes
+
+
+def outcome_of(changes: Changes) -> tuple[str, bool, str | None]:
+    """Outcome, whether it is accepted, and the reason, of the one record that these changes come from."""
+    if changes.blocked is not None:
+        return "blocked", False, changes.blocked.reason
+    if changes.log:
+        logged = log_header(changes.log[0].headers)
+        return logged.outcome, logged.outcome == ACCEPTED, logged.reason
+    if changes.duplicates:
+        first = changes.duplicates[0].outcome
+        return "duplicate", first == ACCEPTED, f"an event of this id was {first} before"
+    aside = parked_header(changes.set_aside[0].headers)
+    return aside.status, False, aside.reason

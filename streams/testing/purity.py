@@ -1,0 +1,90 @@
+"""The purity run: what a World did is done again in another process, and comes out the same (rule 21).
+
+The other process has another hash seed, time zone and locale, and its clock, random numbers and sockets raise.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streams.engine.envelope import parked_header
+from streams.engine.records import Changes
+from streams.errors import ConfigError
+from streams.testing.outcomes import Step
+from streams.testing.world import World
+
+SEEDS = (1, 2, 3)
+SECONDS = 60
+
+
+def purity_probe(world: World, app: str, *, seeds: Sequence[int] = SEEDS) -> list[str]:
+    """The first difference of each run, as a sentence; empty if the handlers are pure.
+
+    `app` names the factory of the world's application as `module:function`, called without arguments.
+    Raises ConfigError if it cannot be made there.
+    """
+    expected = [trace(step.changes) for step in world.steps]
+    orders = msgspec.msgpack.encode([(step.namespace, step.now, step.record) for step in world.steps])
+    found: list[str] = []
+    for seed in seeds:
+        got = _elsewhere(app, orders, seed)
+        found += _first_difference(world.steps, expected, got, seed)
+    return found
+
+
+def _elsewhere(app: str, orders: bytes, seed: int) -> list[Any]:
+    """The traces of the same records in a process of its own, which inherits no environment."""
+    environment = {
+        "PYTHONHASHSEED": str(seed),
+        "PYTHONPATH": ":".join([str(Path.cwd()), *filter(None, sys.path)]),
+        "TZ": "Pacific/Chatham",
+        "LC_ALL": "C",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONUTF8": "0",
+    }
+    command = [sys.executable, "-m", "streams.testing.elsewhere", app]
+    done = subprocess.run(command, input=orders, capture_output=True, env=environment, timeout=SECONDS, check=False)
+    if done.returncode != 0:
+        raise ConfigError(f"{app} could not be run in another process:\n{done.stderr.decode(errors='replace')[-2000:]}")
+    traces: list[Any] = msgspec.msgpack.decode(done.stdout)
+    return traces
+
+
+def _first_difference(steps: Sequence[Step], expected: list[Any], got: list[Any], seed: int) -> Iterator[str]:
+    for step, here, there in zip(steps, expected, got, strict=True):
+        if here != there:
+            part = next(name for name in here if here[name] != there[name])
+            yield (
+                f"{step.namespace}@{step.record[0]} gave other {part} in a process with PYTHONHASHSEED={seed}: "
+                f"here {here[part]!r:.500}, there {there[part]!r:.500}"
+            )
+            return
+
+
+def trace(changes: Changes) -> dict[str, Any]:
+    """All that handling a record gave, in types that survive MessagePack; tracebacks and sentences of time apart."""
+    return {
+        "rows": [[key, changes.row_bytes[key]] for key in changes.row_bytes],
+        "log": [_record(*record) for record in changes.log],
+        "emissions": [_record(emitted.key, emitted.value, emitted.headers) for emitted in changes.emitted],
+        "timers": [[due.at, due.emitted.value, due.event_id] for due in changes.due],
+        "parked": [[aside.offset, aside.value, _reason(aside.headers)] for aside in changes.set_aside],
+        "duplicates": [list(duplicate) for duplicate in changes.duplicates],
+    }
+
+
+def _record(key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> list[Any]:
+    return [key, value, [list(header) for header in headers]]
+
+
+def _reason(headers: list[tuple[str, bytes]]) -> list[Any]:
+    header = parked_header(headers)
+    return [header.status, header.key, header.reason]
+
+

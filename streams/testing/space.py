@@ -1,0 +1,55 @@
+"""One namespace of a World: its inbox, its engine, its image and its log, all of one partition."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from streams.data import Record
+from streams.engine.engine import Engine
+from streams.engine.fold import Logged, read_logged
+from streams.engine.records import Changes, Headers, InboxRecord, LogRecord
+
+
+class Space:
+    """Records wait in `inbox` with the number of their arrival; `blocked` says why they must go on waiting."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.name = engine.namespace.name
+        self.image = engine.image()
+        self.inbox: deque[tuple[int, InboxRecord]] = deque()
+        self.log: list[LogRecord] = []
+        self.blocked: str | None = None
+        self._next = 0
+
+    def put(self, arrival: int, key: bytes | None, value: bytes | None, headers: Headers | None, now: int) -> int:
+        """`now` in µs. Gives the offset."""
+        offset = self._next
+        self.inbox.append((arrival, (offset, key, value, headers, now // 1000)))
+        self._next += 1
+        return offset
+
+    def take(self, now: int) -> tuple[InboxRecord, Changes]:
+        """Handle the first record that waits, unless it must wait on."""
+        record = self.inbox[0][1]
+        changes = self.engine.handle(self.image, [record], now)
+        if changes.blocked is None:
+            self.inbox.popleft()
+            self.image.apply(changes)
+            self.log += changes.log
+        else:
+            self.blocked = changes.blocked.reason
+        return record, changes
+
+    def ready(self) -> bool:
+        return bool(self.inbox) and self.blocked is None
+
+    def entry(self, key: str) -> tuple[Record | None, int]:
+        return self.image.rows.get(key, (None, 0))
+
+    def rows(self) -> dict[str, Record]:
+        return {key: row for key, (row, _) in self.image.rows.items() if row is not None}
+
+    def logged(self) -> list[Logged]:
+        engine = self.engine
+        return [read_logged(engine.envelopes, engine.codec.decode(one.value), one.headers) for one in self.log]

@@ -1,0 +1,222 @@
+"""A World: an application in memory, on the engine that a worker runs, one partition a namespace."""
+
+from __future__ import annotations
+
+import heapq
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from streams.app import App
+from streams.data import EventData, Record, namespace_of
+from streams.engine.engine import Engine
+from streams.engine.envelope import from_micros, log_header, parked_header, to_micros
+from streams.engine.fold import Logged
+from streams.engine.image import Image
+from streams.engine.projection import Projecting
+from streams.engine.records import REJECTED, Call, Changes, Emitted, Headers, InboxRecord, LogRecord, SetAside
+from streams.errors import DefinitionError
+from streams.event import Event
+from streams.namespace import Namespace
+from streams.outcome import Emission, Scheduled
+from streams.projection import Projection
+from streams.testing.calls import answer_headers, ask, headers_of
+from streams.testing.codec import MemoryCodec
+from streams.testing.outcomes import FailedCall, Result, Step, Unhandled, outcome_of
+from streams.testing.space import Space
+from streams.view import Table, Tables
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+R = TypeVar("R", bound=Record)
+D = TypeVar("D", bound=EventData)
+
+
+def event(data: D, *, time: datetime = START, id: str = "e1") -> Event[D]:
+    """An event to call a handler with, which is a plain function."""
+    return Event(data, id, time, None, id)
+
+
+class World:
+    """Time stands still at `now` until `advance`. What was emitted waits until `settle`.
+
+    `calls` are the requests that gateways got, `rejections` the events that handlers refused with their reasons,
+    `outside` what was emitted to namespaces of other applications, `steps` everything handled.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app, self.now = app, START
+        self.calls: list[EventData] = []
+        self.calls_failed: list[FailedCall] = []
+        self.rejections: list[tuple[EventData, str]] = []
+        self.parked: list[Unhandled] = []
+        self.quarantined: list[Unhandled] = []
+        self.outside: list[EventData] = []
+        self.steps: list[Step] = []
+        self._codec = MemoryCodec(app)
+        self._projecting = Projecting(app.projections, self._codec)
+        self._gateways = {gateway.data: gateway for gateway in app.gateways}
+        self._spaces = {part.name: Space(Engine(app, part.name, self._codec)) for part in app.namespaces}
+        self._due: list[tuple[int, int, Emitted]] = []
+        self._arrivals = 0
+
+    def when(
+        self,
+        data: EventData,
+        *,
+        id: str | None = None,
+        time: datetime | None = None,
+        expected_version: int | None = None,
+    ) -> Result:
+        """Publish an event and handle it, after whatever waits in its namespace's inbox. What it emits waits.
+
+        Without an id it gets one of its own. Raises InvalidEvent for data that may not be published, DefinitionError
+        for an event of a namespace that the application does not have.
+        """
+        space = self._space(data.event_type)
+        headers = headers_of(data, id or f"when-{self._arrivals + 1}", "test", (time or self.now).isoformat())
+        if expected_version is not None:
+            headers.append(("ce_expectedversion", b"%d" % expected_version))
+        offset = self.publish(space.name, data.key.encode(), self._codec.encode(data), headers)
+        while space.blocked is None:
+            changes, emitted = self._take(space)
+            if changes.inbox_next > offset:
+                row, version = space.entry(data.key)
+                return Result(*outcome_of(changes), row, emitted, version)
+        row, version = space.entry(data.key)
+        return Result("blocked", False, space.blocked, row, [], version)
+
+    def publish(self, namespace: str, key: bytes | None, value: bytes | None, headers: Headers | None = None) -> int:
+        """Put raw bytes into an inbox, as any Kafka producer may, and give the offset. `settle` handles them."""
+        self._arrivals += 1
+        return self._space(namespace).put(self._arrivals, key, value, headers, to_micros(self.now))
+
+    def encode(self, data: EventData) -> bytes:
+        """The value of an inbox record, for `publish`."""
+        return self._codec.encode(data)
+
+    def settle(self) -> World:
+        """Handle what was emitted, and what that emits, in the order of arrival, until nothing is left."""
+        while ready := [space for space in self._spaces.values() if space.ready()]:
+            self._take(min(ready, key=lambda space: space.inbox[0][0]))
+        return self
+
+    def advance(self, by: timedelta) -> World:
+        """Let time pass: what was scheduled comes due in order, and each settles before the next."""
+        if by < timedelta(0):
+            raise ValueError(f"time goes forward only; {by} is negative")
+        end = self.now + by
+        while self._due and self._due[0][0] <= to_micros(end):
+            at, _, emitted = heapq.heappop(self._due)
+            self.now = from_micros(at)
+            self._deliver(emitted)
+            self.settle()
+        self.now = end
+        return self
+
+    @property
+    def tables(self) -> Tables:
+        """All tables, of namespaces and of projections."""
+        return Tables({name: space.rows() for name, space in self._spaces.items()} | self._projecting.rows)
+
+    def table(self, source: Namespace[R] | Projection[R]) -> Table[R]:
+        return self.tables.of(source)
+
+    def view(self, path: str) -> object:
+        """A view's answer. Raises DefinitionError naming the views that there are."""
+        got = path.strip("/").split("/")
+        for view in self.app.views:
+            pairs = list(zip(want := view.path.strip("/").split("/"), got, strict=False))
+            if len(want) == len(got) and all(w == g or w.startswith("{") for w, g in pairs):
+                return view.answer(self.tables, **{w[1:-1]: g for w, g in pairs if w.startswith("{")})
+        known = ", ".join(view.path for view in self.app.views) or "none"
+        raise DefinitionError(f"{self.app.name} has no view {path!r}; it has: {known}")
+
+    def log(self, namespace: str) -> list[Logged]:
+        """What was handled in a namespace, in order: the event, and its header with sequence, outcome and reason."""
+        return self._space(namespace).logged()
+
+    def log_records(self, namespace: str) -> list[LogRecord]:
+        """The same as bytes."""
+        return list(self._space(namespace).log)
+
+    def image(self, namespace: str) -> Image:
+        """The state that the engine works on."""
+        return self._space(namespace).image
+
+    @property
+    def blocked(self) -> dict[str, str]:
+        """The namespaces that wait for a schema or a handler, and why."""
+        return {name: space.blocked for name, space in self._spaces.items() if space.blocked is not None}
+
+    def _space(self, event_type: str) -> Space:
+        return self._spaces[self.app.namespace(namespace_of(event_type)).name]
+
+    def _take(self, space: Space) -> tuple[Changes, list[Emission]]:
+        """Handle the first record of an inbox, and let what follows from it leave."""
+        now = to_micros(self.now)
+        record, changes = space.take(now)
+        if changes.blocked is not None:
+            return changes, []
+        self.steps.append(Step(space.name, now, record, changes))
+        self._note(changes)
+        for accepted in changes.accepted:
+            self._projecting.fold(accepted)
+        return changes, self._let_go(space, record, changes)
+
+    def _note(self, changes: Changes) -> None:
+        for record in changes.log:
+            header = log_header(record.headers)
+            if header.outcome == REJECTED:
+                self.rejections.append((self._codec.decode(record.value), header.reason or ""))
+        for aside in changes.set_aside:
+            (self.quarantined if aside.entity is None else self.parked).append(self._unhandled(aside))
+
+    def _unhandled(self, aside: SetAside) -> Unhandled:
+        header = parked_header(aside.headers)
+        data = None if aside.entity is None else self._codec.decode(aside.value)
+        return Unhandled(data, aside.entity, header.reason, header.detail, aside.value)
+
+    def _let_go(self, space: Space, record: InboxRecord, changes: Changes) -> list[Emission]:
+        """Emissions to their inboxes, timers to the heap, calls to their gateways."""
+        gone: list[Emission] = []
+        for emitted in changes.emitted:
+            gone.append(self._codec.decode(emitted.value))
+            self._deliver(emitted)
+        for due in changes.due:
+            gone.append(Scheduled(self._codec.decode(due.emitted.value), from_micros(due.at)))
+            self._arrivals += 1
+            heapq.heappush(self._due, (due.at, self._arrivals, due.emitted))
+        for call in changes.calls:
+            hops = space.engine.envelopes.read(record[3]).hops + 1
+            gone += self._call(space, call, hops)
+        return gone
+
+    def _deliver(self, emitted: Emitted) -> None:
+        if emitted.namespace in self._spaces:
+            self.publish(emitted.namespace, emitted.key, emitted.value, emitted.headers)
+        else:
+            self.outside.append(self._codec.decode(emitted.value))
+
+    def _call(self, space: Space, call: Call, hops: int) -> list[EventData]:
+        """Ask the gateway and publish its answer; a call that fails is kept for a person, with the reason."""
+        request = call.event.data
+        self.calls.append(request)
+        try:
+            answer = ask(self._gateways[type(request)], call)
+            value = self._codec.encode(answer)
+        except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
+            self.calls_failed.append(FailedCall(request, f"{type(error).__name__}: {error}"))
+            return []
+        headers = answer_headers(answer, call, space.engine.source, self.now.isoformat(), hops)
+        self.publish(space.name, answer.key.encode(), value, headers)
+        return [answer]
+
+
+def given(app: App, *history: EventData) -> World:
+    """The application after `history` and all that followed. Raises AssertionError if any of it was not accepted."""
+    world = World(app)
+    for data in history:
+        result = world.when(data)
+        if not result.accepted:
+            raise AssertionError(f"given {data!r}: it was {result.outcome}, {result.reason}")
+        world.settle()
+    return world
