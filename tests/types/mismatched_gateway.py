@@ -6,5 +6,4 @@ from streams import Gateway
 from tests.applications.shop import CardApi
 from tests.applications.shop.events import PaymentCharge, PaymentRefunded
 
-
 Gateway(PaymentCharge, CardApi().refund, answers=[PaymentRefunded])  # wrong: arg-type

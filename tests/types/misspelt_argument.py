@@ -11,4 +11,5 @@ transfer = Namespace("transfer", row=TransferRow)
 @transfer.handles(TransferStart, emits=[AccountDebit])
 def start(row: TransferRow | None, event: Event[TransferStart]) -> Outcome[TransferRow]:
     it = event.data
-    return Outcome(row, emit=[AccountDebit(account=it.source, transfer=it.transfer, amuont=it.amount)])  # wrong: call-arg
+    taken = AccountDebit(account=it.source, transfer=it.transfer, amuont=it.amount)  # wrong: call-arg
+    return Outcome(row, emit=[taken])

@@ -40,8 +40,7 @@ def test_money_that_nobody_wants_back_is_seen() -> None:
     """If the source has closed while its money was away, the transfer is stranded, where a person finds it."""
     world = given(bank.app(), AccountOpen(account="a", balance=60))
     world.when(TransferStart(transfer="t1", source="a", target="nobody", amount=60))
-    while (account := world.table(bank.account).get("a")) is None or account.balance:
-        world.when(AccountOpen(account="z", balance=0), id="z")  # takes what waits in the accounts' inbox with it
+    world.when(AccountOpen(account="z", balance=0))  # behind the debit in the accounts' inbox, so that is handled too
     assert world.when(AccountClose(account="a")).accepted
     world.settle()
     row = world.table(bank.transfer).get("t1")

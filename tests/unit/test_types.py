@@ -36,7 +36,7 @@ def found() -> dict[str, Errors]:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
 def test_each_wrong_program_is_reported_where_it_is_wrong(program: Path, found: dict[str, Errors]) -> None:
-    """mypy --strict reports exactly the lines that are marked as wrong, and nothing in the right program."""
+    """Run strictly, mypy reports exactly the lines that are marked as wrong, and nothing in the right program."""
     lines = enumerate(program.read_text().splitlines(), start=1)
     expected = [(number, match[1]) for number, line in lines if (match := EXPECTED.search(line))]
     assert found.get(program.name, []) == expected

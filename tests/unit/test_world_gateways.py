@@ -1,0 +1,81 @@
+"""Gateways in memory: asked once, answered by the rules, or kept for a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streams import App, Event, Gateway
+from streams.engine.identity import answer_id
+from streams.errors import DuplicateHandler
+from streams.testing import World, given
+from tests.applications import shop
+from tests.applications.shop.events import (
+    Line,
+    OrderPlace,
+    PaymentCharge,
+    PaymentCharged,
+    PaymentRefund,
+    PaymentRefunded,
+    StockReceive,
+)
+
+PAYING = (
+    StockReceive(sku="A1", quantity=5, price=300),
+    OrderPlace(order="o1", customer="c", lines=(Line(sku="A1", quantity=1),)),
+)
+
+
+def test_two_gateways_for_one_event_are_refused() -> None:
+    """An event is handled in one way."""
+    cards = shop.CardApi()
+    gateway = Gateway(PaymentRefund, cards.refund, answers=[PaymentRefunded])
+    with pytest.raises(DuplicateHandler, match=r"payment\.refund has two gateways"):
+        App(name="two", namespaces=[shop.payment], gateways=[gateway, gateway])
+
+
+def test_an_answer_has_an_id_from_its_request_alone() -> None:
+    """And the request as its cause: so a second answer would be known as one."""
+    world = given(shop.app(), *PAYING)
+    charge, charged = [entry.event for entry in world.log("payment")]
+    assert isinstance(charge.data, PaymentCharge)
+    assert isinstance(charged.data, PaymentCharged)
+    assert charged.id == answer_id(charge.id)
+    assert (charged.cause, charged.correlation) == (charge.id, charge.correlation)
+
+
+def test_a_gateways_event_published_twice_is_called_once() -> None:
+    """Handled once, so called once, and answered once."""
+    world = World(shop.app())
+    charge = PaymentCharge(order="o1", amount=1)
+    first = world.when(charge, id="c1")
+    assert first.emitted == [PaymentCharged(order="o1", receipt="c1")]
+    assert world.when(charge, id="c1").outcome == "duplicate"
+    assert world.calls == [charge]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (OSError("the line is dead"), "the line is dead"),
+        (PaymentRefunded(order="o1", receipt="r"), "which it does not declare"),
+        (PaymentCharged(order="o2", receipt="r"), "was asked about 'o1' and answered about 'o2'"),
+        (None, "answered NoneType"),
+    ],
+)
+def test_a_call_without_a_right_answer_is_kept_for_a_person(answer: Any, expected: str) -> None:
+    """The request stays in the log, no answer is published, and the reason is told."""
+
+    class Odd(shop.CardApi):
+        async def charge(self, event: Event[PaymentCharge]) -> PaymentCharged:
+            if isinstance(answer, Exception):
+                raise answer
+            made: PaymentCharged = answer
+            return made
+
+    world = given(shop.app(Odd()), *PAYING)
+    [failed] = world.calls_failed
+    assert expected in failed.reason
+    assert failed.data == PaymentCharge(order="o1", amount=300)
+    assert [entry.event.data for entry in world.log("payment")] == [failed.data]
