@@ -25,6 +25,7 @@ MISSING: Final = object()
 
 FIELD_NAME = re.compile(r"[a-z][A-Za-z0-9_]*")
 TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*")
+SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED: Final = frozenset(
     {"key", "schemas", "event_type", "key_field", "str", "int", "float", "bool", "bytes", "datetime", "tuple"}
 )
@@ -99,6 +100,14 @@ def full_name(schema: Mapping[str, Any], namespace: str) -> str:
     return name if "." in name or not home else f"{home}.{name}"
 
 
+def aliases_of(schema: Mapping[str, Any], where: str, field: str) -> tuple[str, ...]:
+    """The former names of a record or a field."""
+    aliases = schema.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise InvalidSchema(f'"aliases" of {where} is {aliases!r}; expected a list of names', field)
+    return tuple(aliases)
+
+
 class _Parser:
     """One walk over one schema; named types may be used again by name once they are complete."""
 
@@ -117,7 +126,7 @@ class _Parser:
             if sum(field.name == other.name for other in fields) > 1:
                 raise InvalidSchema(f"{name} has two fields called {field.name!r}: rename one", field.name)
         self.open.discard(name)
-        return RecordType(name, fields, str(schema.get("doc", "")), aliases=tuple(schema.get("aliases", ())))
+        return RecordType(name, fields, str(schema.get("doc", "")), aliases=aliases_of(schema, name, name))
 
     def _begin(self, name: str) -> None:
         if name in self.named or name in self.open:
@@ -141,7 +150,7 @@ class _Parser:
         default = raw.get("default", MISSING)
         if default is not MISSING:
             self._check_default(default, kind, raw["type"], where, name)
-        return Field(name, kind, default, tuple(raw.get("aliases", ())), str(raw.get("doc", "")))
+        return Field(name, kind, default, aliases_of(raw, where, name), str(raw.get("doc", "")))
 
     def _check_default(self, default: object, kind: AvroType, raw: object, where: str, name: str) -> None:
         """Avro takes the default of a union from its first branch."""
@@ -209,8 +218,9 @@ class _Parser:
         self._begin(name)
         self.open.discard(name)
         symbols, default = raw.get("symbols"), raw.get("default")
-        if not isinstance(symbols, list) or not symbols or not all(isinstance(s, str) for s in symbols):
-            raise InvalidSchema(f"{where}: the enum {name} has no symbols; expected a list of words", field)
+        words = isinstance(symbols, list) and all(isinstance(s, str) and SYMBOL.fullmatch(s) for s in symbols)
+        if not symbols or not words:
+            raise InvalidSchema(f"{where}: the enum {name} has the symbols {symbols!r}; expected some words", field)
         if len(set(symbols)) < len(symbols) or (default is not None and default not in symbols):
             raise InvalidSchema(f"{where}: the enum {name} repeats a symbol, or its default is none of them", field)
         return AvroType("enum", name=name, symbols=tuple(symbols), symbol_default=default)

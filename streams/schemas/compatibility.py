@@ -10,7 +10,8 @@ from typing import Final
 
 from streams.schemas.avro import MISSING, AvroType, Field, RecordType
 
-WIDER: Final = {"int": {"long", "float", "double"}, "long": {"float", "double"}, "float": {"double"}}
+WIDER: Final = {"int": {"long", "double"}, "long": {"double"}, "float": {"double"}}
+"""What else may read a type. Avro lets a `float` read whole numbers too; it cannot hold them all."""
 
 
 def breaks(new: RecordType, old: RecordType) -> list[str]:
@@ -27,10 +28,11 @@ def breaks(new: RecordType, old: RecordType) -> list[str]:
 
 def unreadable(reader: RecordType, writer: RecordType) -> list[str]:
     """Why `reader` cannot read what `writer` wrote, one sentence for each field; empty if it can."""
-    return list(_record(reader, writer, reader.name))
+    return list(_record(reader, writer, reader.name, (reader.version, writer.version)))
 
 
-def _record(reader: RecordType, writer: RecordType, where: str) -> Iterator[str]:
+def _record(reader: RecordType, writer: RecordType, where: str, versions: tuple[int, int]) -> Iterator[str]:
+    """`versions` are those of the outermost reader and writer, for messages."""
     if reader.name != writer.name and writer.name not in reader.aliases:
         yield f"{where} was the record {writer.name} and is {reader.name}"
         return
@@ -38,9 +40,10 @@ def _record(reader: RecordType, writer: RecordType, where: str) -> Iterator[str]
     for field in reader.fields:
         source = _source(field, written)
         if source is not None:
-            yield from _type(field.type, source.type, f"{where}.{field.name}")
+            yield from _type(field.type, source.type, f"{where}.{field.name}", versions)
         elif field.default is MISSING:
-            yield f"{where}.{field.name} is not in version {writer.version} and has no default: give it one"
+            missing = f"{where}.{field.name} is not in version {versions[1]}"
+            yield f"{missing} and has no default in version {versions[0]}"
 
 
 def _source(field: Field, written: dict[str, Field]) -> Field | None:
@@ -48,16 +51,16 @@ def _source(field: Field, written: dict[str, Field]) -> Field | None:
     return next((written[name] for name in names if name in written), None)
 
 
-def _type(reader: AvroType, writer: AvroType, where: str) -> Iterator[str]:
+def _type(reader: AvroType, writer: AvroType, where: str, versions: tuple[int, int]) -> Iterator[str]:
     if writer.nullable and not reader.nullable:
         yield f"{where} may be null in one version and not in the other"
     if reader.kind != writer.kind:
         if reader.kind not in WIDER.get(writer.kind, ()):
-            yield f"{where} is a {writer.kind} in one version and a {reader.kind} in the other, which cannot read it"
+            yield f"{where} is of type {writer.kind} in one version and {reader.kind} in another, which cannot read it"
     elif reader.kind == "record":
         assert reader.record is not None
         assert writer.record is not None
-        yield from _record(reader.record, writer.record, where)
+        yield from _record(reader.record, writer.record, where, versions)
     elif reader.kind == "enum":
         unknown = [symbol for symbol in writer.symbols if symbol not in reader.symbols]
         if reader.name != writer.name:
@@ -66,4 +69,4 @@ def _type(reader: AvroType, writer: AvroType, where: str) -> Iterator[str]:
             yield f"{where} has the symbols {', '.join(unknown)} in one version only, and the enum has no default"
     elif reader.item is not None:
         assert writer.item is not None
-        yield from _type(reader.item, writer.item, f"{where}{'[]' if reader.kind == 'array' else '{}'}")
+        yield from _type(reader.item, writer.item, f"{where}{'[]' if reader.kind == 'array' else '{}'}", versions)

@@ -1,7 +1,8 @@
 """Reading `schemas/`: `user.avsc` is the row of the namespace `user`, `user/signup.avsc` the event `user.signup`.
 
 The record in a file is called like its path: `user.row` for the row (so no event may be called `row`), `user.signup`
-for the event. Every file stands alone; a type that two files of one namespace define must be the same in both.
+for the event, `orders_per_day.row` for the projection `orders-per-day` (Avro knows no `-`). Every file stands alone; a
+type that two files define must be the same in both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from streams.errors import InvalidSchema
-from streams.namespace import EVENT_TYPE, NAME
+from streams.namespace import EVENT_TYPE
+from streams.projection import NAME
 from streams.schemas.avro import AvroType, RecordType, record_of
 from streams.schemas.identity import canonical
 
@@ -140,12 +142,12 @@ def expected_name(path: Path) -> str:
     """The record's name for a path below the folder. Raises InvalidSchema for a path that can hold no schema."""
     parts = path.with_suffix("").parts
     if len(parts) == 1 and NAME.fullmatch(parts[0]):
-        return f"{parts[0]}.{ROW}"
+        return f"{parts[0].replace('-', '_')}.{ROW}"
     name = ".".join(parts)
     if len(parts) != 2 or not EVENT_TYPE.fullmatch(name):
         raise InvalidSchema(
-            f"{path.as_posix()} is no place for a schema: expected <namespace>.avsc or <namespace>/<event>.avsc, in "
-            "lower-case letters, digits and _"
+            f"{path.as_posix()} is no place for a schema: expected <namespace>.avsc, <projection>.avsc or "
+            "<namespace>/<event>.avsc, in lower-case letters, digits and _"
         )
     return name
 

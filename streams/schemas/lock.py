@@ -66,9 +66,7 @@ def lock_text(lock: Lock) -> str:
 
 
 def locked_of(file: SchemaFile, released: bool = False) -> LockedVersion:
-    return LockedVersion(
-        file.record.version, id_of(file.text), fingerprint(file.text), released, json.loads(file.text)
-    )
+    return LockedVersion(file.record.version, id_of(file.text), fingerprint(file.text), released, json.loads(file.text))
 
 
 def update(files: Sequence[SchemaFile], lock: Lock) -> Lock:
@@ -119,7 +117,8 @@ def _check_file(file: SchemaFile, released: Sequence[LockedVersion]) -> list[Sch
             )
         ]
     problems = [p for old in released for p in breaks(file.record, parse(old.text))]
-    return [IncompatibleSchema(f"version {version} of {file.name}: {problem}") for problem in dict.fromkeys(problems)]
+    advice = "Add fields with a default, keep those without one, or give the event a new name"
+    return [IncompatibleSchema(f"version {version} of {file.name}: {problem}. {advice}") for problem in problems]
 
 
 def _gone(name: str) -> str:

@@ -102,15 +102,16 @@ def _class(record: RecordType, name: str, base: str, variables: Sequence[str]) -
 
 def _docstring(doc: str) -> Iterator[str]:
     """The `doc` of the schema, safe inside three quotes."""
-    words = " ".join(doc.split()).replace("\\", "\\\\").replace('"""', "'''")
+    words = " ".join(doc.split()).replace('"""', "'''")
     if not words:
         return
     words = words if words[-1] in ".!?" else f"{words}."
     summary, _, rest = words.partition(". ")
+    quotes = 'r"""' if "\\" in words else '"""'
     if len(words) <= 106 or not rest:
-        yield f'"""{words}"""'
+        yield f'{quotes}{words}"""'
     else:
-        yield from (f'"""{summary}.', "", *textwrap.wrap(rest, 112), '"""')
+        yield from (f"{quotes}{summary}.", "", *textwrap.wrap(rest, 112), '"""')
     yield ""
 
 
@@ -121,20 +122,22 @@ def _class_variables(file: SchemaFile, lock: Lock) -> Iterator[str]:
     now = fingerprint(file.text)
     texts = [v.text for v in released_of(lock, file.name) if v.fingerprint != now] + [file.text]
     yield "schemas: ClassVar[tuple[str, ...]] = ("
-    yield from (f"    {_literal(text)}," for text in texts)
+    yield from (f"    {text!r}," for text in texts)
     yield ")"
     yield ""
 
 
-def _literal(text: str) -> str:
-    """A Python string; single quotes outside, as JSON is full of double ones."""
-    return text.__repr__()
+def _quoted(text: str) -> str:
+    """A Python string in double quotes where that is safe."""
+    return json.dumps(text, ensure_ascii=False) if text.isprintable() else repr(text)
 
 
 def _field(field: Field) -> str:
     annotation = _annotation(field.type)
-    return f"{field.name}: {annotation}" if field.default is MISSING else (
-        f"{field.name}: {annotation} = {_default(field.default, field.type)}"
+    return (
+        f"{field.name}: {annotation}"
+        if field.default is MISSING
+        else (f"{field.name}: {annotation} = {_default(field.default, field.type)}")
     )
 
 
@@ -169,7 +172,7 @@ def _default(value: Any, kind: AvroType) -> str:
         return repr(value)
     match kind.kind:
         case "string" | "enum":
-            return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
+            return _quoted(value)
         case "bytes":
             return repr(value.encode("latin-1"))
         case "float" | "double":
@@ -180,7 +183,7 @@ def _default(value: Any, kind: AvroType) -> str:
             return _tuple([_default(item, kind.item) for item in value if kind.item is not None])
         case "map":
             assert kind.item is not None
-            pairs = ", ".join(f"{json.dumps(name)}: {_default(value[name], kind.item)}" for name in sorted(value))
+            pairs = ", ".join(f"{_quoted(name)}: {_default(value[name], kind.item)}" for name in sorted(value))
             return f"MappingProxyType({{{pairs}}})"
         case "record":
             return _record(value, kind)

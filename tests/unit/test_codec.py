@@ -353,7 +353,7 @@ def test_a_version_that_cannot_be_read_waits() -> None:
     codec = AvroCodec([ThingName1], [])
     broken = named([{"name": "thing", "type": "string"}, {"name": "rank", "type": "string"}], version=3)
     schema_id = codec.add_schema(broken)
-    with pytest.raises(SchemaNotFound, match=r"thing\.name\.rank is a string in one version and a int"):
+    with pytest.raises(SchemaNotFound, match=r"thing\.name\.rank is of type string in one version and int"):
         codec.decode(b"\x00" + schema_id.to_bytes(4, "big") + b"\x02k\x02x")
 
 
