@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ from ops.bench.measure import TooFewSteps
 from ops.bench.plan import FULL, QUICK, Plan
 from ops.bench.run import GaveUp, Run, WrongResult
 
-NO_FIGURE = (GaveUp, WrongResult, TooFewSteps, TimeoutError)
+STUCK = (GaveUp, TooFewSteps, TimeoutError)
 
 
 class Benchmark:
@@ -35,48 +36,57 @@ class Benchmark:
         self.rates: dict[str, list[float]] = {contestant.name: [] for contestant in self.contestants}
         self.latency: dict[str, list[dict[str, float]]] = defaultdict(list)
         self.left_out: dict[str, str] = {}
+        self.repeated: dict[str, int] = {}
 
     def say(self, words: str) -> None:
         self.console.print(f"[dim]{time.monotonic() - self.started:5.0f} s[/dim]  {words}", highlight=False)
 
     def throughput(self) -> None:
         """Interleaved, so that a change of the machine's mood meets everyone."""
-        for round_number in range(1, self.plan.rounds + 1):
+        for _ in range(self.plan.rounds):
             for contestant in self.contestants:
-                name = contestant.name
-                prefix = f"r{round_number}-{name}-"
-                run = Run(contestant, prefix, self.plan.events[name], self.address, self.folder / prefix)
-                self._attempt(name, partial(self._one, run))
+                self._attempt(contestant.name, partial(self._run, contestant))
 
-    def _one(self, run: Run) -> None:
-        found = run.go()
-        self.rates[run.contestant.name].append(found.rate)
+    def _run(self, contestant: Contestant, prefix: str) -> None:
+        events = self.plan.events[contestant.name]
+        found = Run(contestant, prefix, events, self.address, self.folder / prefix).go()
+        self.rates[contestant.name].append(found.rate)
         self.say(
-            f"{run.contestant.name:6}{found.rate:9,.0f} events/s  "
+            f"{contestant.name:6}{found.rate:9,.0f} events/s  "
             f"({found.events:,} in {found.seconds:.1f} s, {found.steps} commits seen)"
         )
 
     def latencies(self, contestant: Contestant) -> None:
-        for round_number in range(1, self.plan.rounds + 1):
-            for rate, events in self.plan.latency.items():
-                prefix = f"l{round_number}-{rate}-"
-                trial = Trial(contestant, prefix, rate, events, self.address, self.folder / prefix)
-                self._attempt(f"{rate}/s", partial(self._one_latency, trial))
+        for _ in range(self.plan.rounds):
+            for rate in self.plan.latency:
+                self._attempt(f"{rate}/s", partial(self._trial, contestant, rate))
 
-    def _one_latency(self, trial: Trial) -> None:
-        found = trial.go()
-        self.latency[f"{trial.rate}/s"].append(found)
-        self.say(f"at {trial.rate}/s: p50 {found['p50']:.1f} ms, p99 {found['p99']:.1f} ms")
+    def _trial(self, contestant: Contestant, rate: int, prefix: str) -> None:
+        events = self.plan.latency[rate]
+        found = Trial(contestant, prefix, rate, events, self.address, self.folder / prefix).go()
+        self.latency[f"{rate}/s"].append(found)
+        self.say(f"at {rate}/s: p50 {found['p50']:.1f} ms, p99 {found['p99']:.1f} ms")
 
-    def _attempt(self, name: str, work: Callable[[], None]) -> None:
-        """Who failed once has no figure at all, and is not tried again."""
-        if name in self.left_out:
-            return
-        try:
-            work()
-        except NO_FIGURE as error:
-            self.left_out[name] = str(error)
-            self.say(f"no figure for {name}: {error}")
+    def _attempt(self, name: str, work: Callable[[str], None]) -> None:
+        """`work` is given a prefix that nobody used before.
+
+        A run that stuck is told and repeated once; a wrong result is never repeated. Without a right result in every
+        round there is no figure.
+        """
+        for attempt in range(2):
+            if name in self.left_out:
+                return
+            try:
+                work(f"bench{time.time_ns() // 1_000_000}-")
+                return
+            except STUCK as error:
+                if attempt:
+                    self.left_out[name] = str(error)
+                self.repeated[name] = self.repeated.get(name, 0) + 1
+                self.say(f"{name}: {error}")
+            except WrongResult as error:
+                self.left_out[name] = str(error)
+                self.say(f"{name}: {error}")
 
 
 def arguments() -> argparse.Namespace:
@@ -103,7 +113,7 @@ def main() -> int:
         for contestant in go.contestants:
             if contestant.name == "us" and "us" not in go.left_out:
                 go.latencies(contestant)
-    figures = report.summary(go.rates, go.latency, go.left_out)
+    figures = report.summary(go.rates, go.latency, go.left_out) | {"repeated": go.repeated}
     report.show(figures, console)
     if asked.json:
         print(json.dumps(figures))
@@ -111,6 +121,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the contestant and the broker end with us
     try:
         sys.exit(main())
     except KeyboardInterrupt:

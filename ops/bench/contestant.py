@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka.admin import AdminClient
+
+from ops.bench import topic
 from ops.bench.environments import python_of
 from ops.bench.work import EVENT_FILE, Row, decode_row
+from streams.config import load
+from streams.kafka.topics import ensure
 
 PROGRAMS = Path(__file__).parent / "contestants"
 RowReader = Callable[[bytes, bytes], tuple[str, Row] | None]
@@ -20,7 +25,7 @@ Say = Callable[[str], None]
 class Contestant:
     """`table(prefix)` names its table's topic; `row` reads a record of it (None: not a row).
 
-    One that says itself how far it is has no output to read: `writes` is False.
+    One that says itself how far it is has no output to read: `writes` is False. `prepare` makes the inbox and the log.
     """
 
     name: str
@@ -28,7 +33,7 @@ class Contestant:
     table: Callable[[str], str]
     row: RowReader
     writes: bool = True
-    settings: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[AdminClient, str], None] = topic.create_plain
 
 
 def environment(prefix: str, name: str, broker: str, state: Path) -> dict[str, str]:
@@ -66,10 +71,16 @@ def quix(say: Say) -> Contestant:
 
 def us(_: Say) -> Contestant:
     retold = Path(sys.executable).with_name("retold")
-    return Contestant("us", (str(retold), "worker", "bench"), lambda prefix: f"{prefix}bench-table", _our_row)
+    command = (str(retold), "worker", "bench")
+    return Contestant("us", command, lambda prefix: f"{prefix}bench-table", _our_row, prepare=_our_topics)
 
 
 MAKERS: dict[str, Callable[[Say], Contestant]] = {"raw": raw, "faust": faust, "quix": quix, "us": us}
+
+
+def _our_topics(admin: AdminClient, prefix: str) -> None:
+    """As the worker makes them: it would refuse others."""
+    ensure(admin, load({"RETOLD_PREFIX": prefix}), ["bench"])
 
 
 def _faust_row(key: bytes, value: bytes) -> tuple[str, Row]:

@@ -1,7 +1,7 @@
 """Publish → row visible: how long after `produce()` a read_committed follower of the table meets the event's row.
 
-Publisher and follower are one process, so one clock. No two events of a run have the same key, so a row's key says which
-event it came from.
+Publisher and follower are one process, so one clock. No two events of a run have the same key, so a row's key says
+which event it came from.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition, murmur2
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition, murmur2
 from confluent_kafka.admin import AdminClient
 
-from ops.bench import topic
 from ops.bench.child import last_words, running
 from ops.bench.contestant import Contestant, environment
 from ops.bench.run import GaveUp, WrongResult
@@ -50,22 +49,22 @@ class Trial:
         """p50 and p99 in ms. Raises GaveUp or WrongResult."""
         self.folder.mkdir(parents=True)
         words = self.folder / "output.txt"
-        topic.create(AdminClient({"bootstrap.servers": self.broker}), [self.prefix + "bench"])
+        self.contestant.prepare(AdminClient({"bootstrap.servers": self.broker}), self.prefix)
         told = environment(self.prefix, self.contestant.name, self.broker, self.folder / "state")
         with running(self.contestant.command, told, words) as child:
-            table = self.contestant.table(self.prefix)
-            if not topic.appears(AdminClient({"bootstrap.servers": self.broker}), table, FIRST_ROW_SECONDS):
-                raise GaveUp(f"{table} was not made in {FIRST_ROW_SECONDS} s. Last words:\n{last_words(words)}")
             stop = threading.Event()
-            follower = threading.Thread(target=self._follow, args=(table, stop), daemon=True)
+            follower = threading.Thread(
+                target=self._follow, args=(self.contestant.table(self.prefix), stop), daemon=True
+            )
             follower.start()
             try:
                 self._publish()
+            except WrongResult as error:
+                how = "ended by itself" if child.poll() is not None else "goes on"
+                raise GaveUp(f"{error}; {self.contestant.name} {how}. Its last words:\n{last_words(words)}") from error
             finally:
                 stop.set()
                 follower.join(10)
-            if child.poll() is not None:
-                raise GaveUp(f"{self.contestant.name} ended by itself. Its last words:\n{last_words(words)}")
         return self._percentiles()
 
     def _follow(self, table: str, stop: threading.Event) -> None:
@@ -78,7 +77,7 @@ class Trial:
                 "fetch.wait.max.ms": 5,
             }
         )
-        consumer.assign([TopicPartition(table, partition, OFFSET_END) for partition in range(PARTITIONS)])
+        consumer.assign([TopicPartition(table, partition, OFFSET_BEGINNING) for partition in range(PARTITIONS)])
         while not stop.is_set():
             message = consumer.poll(0.1)
             if message is not None and message.error() is None:

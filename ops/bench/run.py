@@ -38,7 +38,7 @@ class Run:
     events: int
     broker: str
     folder: Path
-    limit: float = 60
+    limit: float = 45
     window: measure.Window | None = None
     points: list[measure.Point] = field(default_factory=list)
 
@@ -50,10 +50,10 @@ class Run:
 
     def go(self) -> measure.Window:
         """Raises GaveUp, WrongResult or TooFewSteps."""
-        topic.create(self.admin, [self.prefix + "bench", self.log])
+        self.contestant.prepare(self.admin, self.prefix)
         expected = fill(self.broker, self.prefix + "bench", self.events)
         told = environment(self.prefix, self.contestant.name, self.broker, self.folder / "state")
-        with running(self.contestant.command, {**told, **self.contestant.settings}, self.words) as child:
+        with running(self.contestant.command, told, self.words) as child:
             if self.contestant.writes:
                 self._watch_commits(child, expected)
                 self._check_rows(expected)

@@ -22,15 +22,11 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from ops.bench.work import PARTITIONS
 
 
-def create(admin: AdminClient, names: Iterable[str]) -> None:
-    """Topics with the number of partitions that everyone works with; those that are there already are left."""
-    wanted = [NewTopic(name, PARTITIONS, 1, config={"message.timestamp.type": "LogAppendTime"}) for name in names]
+def create_plain(admin: AdminClient, prefix: str) -> None:
+    """The inbox and the log, with Kafka's own settings and the number of partitions that everyone works with."""
+    wanted = [NewTopic(prefix + name, PARTITIONS, 1) for name in ("bench", "bench-log")]
     for future in admin.create_topics(wanted).values():
-        try:
-            future.result(30)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
+        future.result(30)
 
 
 def stable_offsets(admin: AdminClient, topic: str) -> dict[int, int]:
@@ -92,13 +88,3 @@ class LogContent:
             self.offsets[message.partition()].append(message.offset())
             self.count += 1
             self.checksum += zlib.crc32(message.value() or b"")
-
-
-def appears(admin: AdminClient, name: str, seconds: float) -> bool:
-    """Whether a topic is made within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while name not in admin.list_topics(timeout=10).topics:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
