@@ -1,0 +1,166 @@
+"""The topic of schemas: every writer's by its id, so that records can be read where their writer is not deployed.
+
+Key: the id as decimal text. Value: JSON {"name", "schema"}, the schema in its canonical text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
+
+from streams.codec import AvroCodec
+from streams.errors import BrokerError, InvalidSchema, SchemaNotFound
+from streams.kafka.clients import Clients
+from streams.kafka.topics import schemas_topic
+from streams.schemas.identity import canonical, id_of
+
+log = logging.getLogger("retold.schemas")
+
+
+class Published(msgspec.Struct, frozen=True):
+    """`schema` is canonical JSON text; `name` that of its event or row."""
+
+    name: str
+    schema: str
+
+
+class SchemaReader:
+    """Reads on from where it stood. Used by one thread."""
+
+    def __init__(self, clients: Clients, prefix: str) -> None:
+        self._topic = schemas_topic(prefix)
+        self._consumer = clients.consumer("retold-schemas")
+        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+        self.at_end = False
+
+    def poll_new(self, timeout: float) -> dict[int, str]:
+        """The schemas that came since, by id. Waits at most `timeout` s for the topic's end, for nothing beyond."""
+        found: dict[int, str] = {}
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            messages = self._consumer.consume(500, 0 if self.at_end else max(0.0, min(left, 0.1)))
+            for message in messages:
+                self._take(message, found)
+            if not messages and (self.at_end or left <= 0):
+                return found
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _take(self, message: Message, found: dict[int, str]) -> None:
+        error = message.error()
+        if error is None:
+            self.at_end = False
+            if (schema := _read(message)) is not None:
+                found[schema[0]] = schema[1]
+        elif error.code() in (KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+            self.at_end = True
+        elif not error.retriable():
+            raise BrokerError(f"reading {self._topic} failed: {error.str()}")
+
+
+def all_schemas(clients: Clients, prefix: str, timeout: float = 10.0) -> dict[int, str]:
+    """Every schema by its id; none if the topic is not there. Raises BrokerError after `timeout` s."""
+    reader = SchemaReader(clients, prefix)
+    try:
+        found = reader.poll_new(timeout)
+        if not reader.at_end:
+            raise BrokerError(f"the topic {schemas_topic(prefix)} could not be read to its end in {timeout:.0f} s")
+        return found
+    finally:
+        reader.close()
+
+
+def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> list[int]:
+    """Write the codec's schemas that are not there yet; gives their ids.
+
+    Raises InvalidSchema if another schema has the id of one of ours, and BrokerError.
+    """
+    there = all_schemas(clients, prefix)
+    ours = {schema_id: Published(name, codec.schema_text(schema_id)) for schema_id, name in codec.schema_ids().items()}
+    for schema_id in ours.keys() & there.keys():
+        if there[schema_id] != ours[schema_id].schema:
+            raise InvalidSchema(
+                f"the schema {ours[schema_id].name} has the id {schema_id}, and {schemas_topic(prefix)} holds another "
+                f"one under it: {there[schema_id][:200]}. Change something in ours, for instance an alias"
+            )
+    missing = sorted(ours.keys() - there.keys())
+    if missing:
+        _write(clients, schemas_topic(prefix), {schema_id: ours[schema_id] for schema_id in missing})
+    return missing
+
+
+def _write(clients: Clients, topic: str, schemas: dict[int, Published]) -> None:
+    failures: list[str] = []
+
+    def delivered(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            failures.append(error.str())
+
+    producer = clients.producer("retold-schemas", delivery=10.0, on_delivery=delivered)
+    for schema_id, schema in schemas.items():
+        producer.produce(topic, msgspec.json.encode(schema), b"%d" % schema_id)
+    if left := producer.flush(15.0):
+        failures.append(f"{left} are still waiting")
+    if failures:
+        raise BrokerError(f"schemas could not be written to {topic}: {'; '.join(sorted(set(failures)))}")
+
+
+def _read(message: Message) -> tuple[int, str] | None:
+    """The id and the text; None, with a word in the log, for what no writer of ours wrote."""
+    try:
+        text = msgspec.json.decode(message.value() or b"", type=Published).schema
+        schema_id = id_of(canonical(json.loads(text)))
+        if b"%d" % schema_id == message.key():
+            return schema_id, text
+        problem = f"its schema has the id {schema_id}"
+    except Exception as error:  # noqa: BLE001 - whatever a stranger wrote there must not stop those who read
+        problem = str(error)
+    log.warning("%s@%s is no schema under its id %r: %s", message.topic(), message.offset(), message.key(), problem)
+    return None
+
+
+class Learning:
+    """A codec that asks the topic of schemas once for each schema that it does not know. Used by one thread."""
+
+    def __init__(self, codec: AvroCodec, clients: Clients, prefix: str) -> None:
+        self._codec, self._clients, self._prefix = codec, clients, prefix
+        self._reader: SchemaReader | None = None
+
+    def decode(self, value: bytes) -> Any:
+        """As `AvroCodec.decode`."""
+        try:
+            return self._codec.decode(value)
+        except SchemaNotFound:
+            if not self.learn():
+                raise
+            return self._codec.decode(value)
+
+    def decode_row(self, row_type: type[Any], value: bytes) -> Any:
+        """As `AvroCodec.decode_row`."""
+        try:
+            return self._codec.decode_row(row_type, value)
+        except SchemaNotFound:
+            if not self.learn():
+                raise
+            return self._codec.decode_row(row_type, value)
+
+    def learn(self) -> bool:
+        """Whether there were schemas that we had not read."""
+        if self._reader is None:
+            self._reader = SchemaReader(self._clients, self._prefix)
+        arrived = self._reader.poll_new(5.0)
+        for text in arrived.values():
+            self._codec.add_schema(text)
+        return bool(arrived)
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
