@@ -58,8 +58,11 @@ def _impurities_in(part: Reached) -> Iterator[tuple[int, str]]:
     for scope in part.scopes:
         if isinstance(scope, ast.AsyncFunctionDef):
             yield scope.lineno, "is async: it may wait for the outside world"
-        for node in walk(scope):
-            yield from _impurities_of(node, part.names, free)
+        nodes = list(walk(scope))
+        shorter = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}  # `a.b` of `a.b.c`
+        for node in nodes:
+            if id(node) not in shorter:
+                yield from _impurities_of(node, part.names, free)
 
 
 def _impurities_of(node: ast.AST, names: Names, free: set[str]) -> Iterator[tuple[int, str]]:

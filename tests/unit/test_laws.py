@@ -1,0 +1,409 @@
+"""The laws that are read from an application's source: each breach is found, with its file and line.
+
+A test writes a module, marks the line that breaks a law with `# here`, and expects one breach, there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import processors
+from streams import App
+from streams.errors import BadName, DuplicateHandler
+from streams.laws import Breach, check, cycles
+from tests.applications import bank, shop
+
+ROOT = Path(__file__).parents[2]
+NUMBERS = itertools.count(1)
+PROGRAM = """
+from __future__ import annotations
+from datetime import date, datetime, timedelta
+import datetime as clock
+import uuid
+from msgspec.structs import replace
+from streams import App, Event, Gateway, Namespace, Outcome, Projection, Rejected, Scheduled
+from streams.data import EventData, Record
+from tests.applications.bank.events import *
+from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentDeclined, PaymentRefund, PaymentRow
+
+account = Namespace("account", row=AccountRow)
+SEEN: dict[str, int] = {}
+"""
+PLAIN = """
+@account.handles(AccountOpen)
+def open_account(row, event):
+    return Outcome(AccountRow(balance=event.data.balance))
+
+def app():
+    return App(name="written", namespaces=[account])
+"""
+
+Write = Callable[[str], tuple[App, Path, int]]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Write a module behind PROGRAM and import it: its application, its file, and the line marked `# here`."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names: list[str] = []
+
+    def written(code: str) -> tuple[App, Path, int]:
+        names.append(name := f"written_{next(NUMBERS)}")
+        file = tmp_path / f"{name}.py"
+        file.write_text(PROGRAM + code)
+        marked = [number for number, line in enumerate(file.read_text().splitlines(), start=1) if "# here" in line]
+        return importlib.import_module(name).app(), file, marked[0] if marked else 0
+
+    yield written
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def handler(body: str, emits: str = "", before: str = "") -> str:
+    """A module with one handler, whose body and emits=[…] are given, behind what is defined `before`."""
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    return f"""
+{before}
+@account.handles(AccountOpen, emits=[{emits}])
+def open_account(row, event):
+{lines}
+    return Outcome(row)
+
+@account.handles(AccountClose)
+def close(row, event):
+    return Outcome(None)
+
+def app():
+    return App(name="written", namespaces=[account])
+"""
+
+
+@pytest.mark.parametrize("app", [bank.app, shop.app, processors.app], ids=["bank", "shop", "demo"])
+def test_a_lawful_application_has_no_breach(app: Callable[[], App]) -> None:
+    """The bank, the shop and the demo keep every law."""
+    assert check(app()) == []
+
+
+def test_lawful_code_is_not_taken_for_impure(write: Write) -> None:
+    """Dates are computed, ids derived, local things changed, and a helper's own counter counted."""
+    code = handler(
+        """\
+later = event.time + timedelta(days=1)
+day = datetime.fromisoformat("2026-01-01T00:00:00+00:00") if later else date(2026, 1, 1)
+name = uuid.uuid5(uuid.NAMESPACE_URL, event.key)
+mine = {}
+mine["x"] = 1
+mine.update(y=2)
+count = 0
+def counted():
+    nonlocal count
+    count += 1
+counted()
+from urllib.parse import quote
+if quote(event.key) == str(name):
+    raise Rejected("no")"""
+    )
+    app, _, _ = write(code)
+    assert check(app) == []
+
+
+IMPURE = {
+    "clock": ("import time", "time.time()  # here", "uses time.time, which depends on the clock"),
+    "clock by name": ("from time import time as t", "t()  # here", "uses t, which depends on the clock"),
+    "now": ("", "datetime.now()  # here", "uses datetime.now, which depends on the clock"),
+    "utcnow": ("", "clock.datetime.utcnow()  # here", "depends on the clock"),
+    "today": ("", "date.today()  # here", "uses date.today, which depends on the clock"),
+    "chance": ("import random", "random.random()  # here", "depends on chance"),
+    "chance by name": ("from random import choice", "choice([1, 2])  # here", "depends on chance"),
+    "secrets": ("import secrets", "secrets.token_hex()  # here", "depends on chance"),
+    "uuid4": ("", "uuid.uuid4()  # here", "depends on chance"),
+    "uuid1": ("from uuid import uuid1", "uuid1()  # here", "depends on chance"),
+    "environment": ("import os", "os.environ.get('X')  # here", "depends on this machine"),
+    "environment by name": ("from os import environ", "environ['X']  # here", "depends on this machine"),
+    "network": ("import socket", "socket.create_connection(('x', 1))  # here", "depends on the network"),
+    "http": ("import urllib.request", "urllib.request.urlopen('x')  # here", "depends on the network"),
+    "process": ("import subprocess", "subprocess.run(['ls'])  # here", "depends on other processes and threads"),
+    "thread": ("import threading", "threading.Lock()  # here", "depends on other processes and threads"),
+    "asyncio": ("import asyncio", "asyncio.sleep(1)  # here", "depends on other processes and threads"),
+    "file": ("", "open('x')  # here", "uses open, which depends on the outside world"),
+    "path": ("from pathlib import Path", "Path('x').read_text()  # here", "depends on files"),
+    "hash": ("", "hash(event.key)  # here", "depends on this process"),
+    "own import": ("", "import random  # here", "imports random, which depends on chance"),
+    "own import from": ("", "from urllib import request  # here", "imports urllib.request, which depends on the netw"),
+    "global": ("total = 0", "global total  # here\ntotal = 1", "changes the global total"),
+    "kept": ("", "SEEN[event.key] = 1  # here", "changes SEEN, which outlives the call"),
+    "kept by a method": ("", "SEEN.update({event.key: 1})  # here", "calls SEEN.update, which changes what outlives"),
+    "attribute": ("class C: pass", "C.seen = event.key  # here", "changes C, which outlives the call"),
+    "zone": ("", "event.time.astimezone()  # here", "without a time zone"),
+    "in a lambda": ("", "f = lambda: datetime.now()  # here", "depends on the clock"),
+    "in a helper": ("def helper():\n    return datetime.now()  # here", "helper()", "depends on the clock"),
+    "in a class": (
+        "class Now:\n    def __init__(self):\n        self.at = datetime.now()  # here",
+        "Now()",
+        "depends on the clock",
+    ),
+    "in a partial": (
+        "import functools\ndef helper(x):\n    return date.today()  # here\nbound = functools.partial(helper, 1)",
+        "bound()",
+        "depends on the clock",
+    ),
+    "unused import": ("import random  # here", "pass", "imports random, which depends on chance: remove it"),
+}
+
+
+@pytest.mark.parametrize("name", IMPURE)
+def test_an_impure_handler_is_found(name: str, write: Write) -> None:
+    """Whatever differs from run to run, or outlives the call, is named at its line."""
+    before, body, expected = IMPURE[name]
+    app, file, line = write(handler(body, before=before))
+    [breach] = check(app)
+    assert (breach.file, breach.line, breach.law) == (str(file), line, "ImpureHandler")
+    assert expected in breach.message
+
+
+def test_a_closure_that_remembers_is_found(write: Write) -> None:
+    """A handler made by a function may not keep anything in it."""
+    app, file, line = write(
+        """
+def made():
+    count = 0
+    def open_account(row, event):
+        nonlocal count  # here
+        count += 1
+        return Outcome(row)
+    return open_account
+account.handles(AccountOpen)(made())
+def app():
+    return App(name="written", namespaces=[account])
+"""
+    )
+    [breach] = check(app)
+    assert (breach.file, breach.line, breach.law) == (str(file), line, "ImpureHandler")
+    assert "changes count of the function around it" in breach.message
+
+
+def test_an_async_handler_is_found(write: Write) -> None:
+    """What may wait for the outside world is a gateway's."""
+    app, file, line = write(
+        """
+account.handles(AccountOpen)  # a handler that mypy refuses too
+async def open_account(row, event):  # here
+    return Outcome(row)
+account.handles(AccountOpen)(open_account)
+def app():
+    return App(name="written", namespaces=[account])
+"""
+    )
+    assert check(app) == [
+        Breach(
+            str(file),
+            line,
+            "ImpureHandler",
+            "the handler of account.open is async: it may wait for the outside world; "
+            "the same event must always do the same",
+        )
+    ]
+
+
+def test_a_gateway_may_touch_the_world_beside_handlers(write: Write) -> None:
+    """The clock and the network of a gateway, or of the factory, in the handlers' own file are no breach."""
+    app, _, _ = write(
+        """
+import os
+import socket
+import time
+payment = Namespace("payment", row=PaymentRow)
+@payment.handles(PaymentCharged)
+def charged(row, event):
+    return Outcome(PaymentRow(status="charged"))
+class Cards:
+    async def charge(self, event) -> PaymentCharged:
+        time.time(), socket.gethostname()
+        return PaymentCharged(order=event.key, receipt="r")
+def app():
+    os.environ.get("CARDS")
+    gateway = Gateway(PaymentCharge, Cards().charge, answers=[PaymentCharged])
+    return App(name="written", namespaces=[payment], gateways=[gateway])
+"""
+    )
+    assert check(app) == []
+
+
+def test_an_impure_projection_is_found(write: Write) -> None:
+    """Its fold and its key are held to the handlers' law."""
+    app, file, line = write(
+        PLAIN.replace("def app", "opened = Projection('opened', row=AccountRow)\n"
+        "opened.folds(AccountOpen, key=lambda event: str(date.today()))(lambda row, event: None)  # here\n"
+        "def app").replace("namespaces=[account]", "namespaces=[account], projections=[opened]")
+    )
+    [breach] = check(app)
+    assert (breach.file, breach.line, breach.law) == (str(file), line, "ImpureHandler")
+    assert "the projection opened, folding account.open, uses date.today" in breach.message
+
+
+@pytest.mark.parametrize(
+    ("body", "before"),
+    [
+        ("if row: return Outcome(row, emit=[AccountClose(account='a')])  # here", ""),
+        ("if row: raise Rejected('no', emit=[AccountClose(account='a')])  # here", ""),
+        ("later = Scheduled(AccountClose(account='a'), at=event.time)  # here", ""),
+        ("helper()", "def helper():\n    return [AccountClose(account='a')]  # here"),
+    ],
+    ids=["outcome", "rejection", "scheduled", "helper"],
+)
+def test_an_undeclared_emission_is_found(body: str, before: str, write: Write) -> None:
+    """Where the event is built, also in a helper; declared, it is no breach."""
+    app, file, line = write(handler(body, before=before))
+    [breach] = check(app)
+    assert (breach.file, breach.line, breach.law) == (str(file), line, "UndeclaredEmission")
+    assert "builds account.close, which it does not declare: add AccountClose to its emits" in breach.message
+    declared, _, _ = write(handler(body, before=before, emits="AccountClose"))
+    assert check(declared) == []
+
+
+def test_an_emission_that_nobody_handles_is_found(write: Write) -> None:
+    """Declared, and without a handler in this application: at the handler that declares it."""
+    app, file, _ = write(handler("pass", emits="AccountCredit"))
+    [breach] = check(app)
+    declared = file.read_text().splitlines().index("@account.handles(AccountOpen, emits=[AccountCredit])") + 1
+    assert (breach.file, breach.line, breach.law) == (str(file), declared, "MissingHandler")
+    assert "account.open emits account.credit, which no namespace and no gateway of written handles" in breach.message
+
+
+GATEWAY = """
+payment = Namespace("payment", row=PaymentRow)
+@payment.handles(PaymentCharged)
+def charged(row, event):
+    return Outcome(PaymentRow(status="charged"))
+class Cards:
+    {call}
+def app():
+    gateway = Gateway(PaymentCharge, Cards().charge, answers=[PaymentCharged{more}])
+    return App(name="written", namespaces=[payment], gateways=[gateway])
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "async def charge(self, event) -> PaymentCharged | PaymentDeclined: ...  # here",
+        "async def charge(self, event):\n        return PaymentDeclined(order=event.key, why='no')  # here",
+    ],
+    ids=["promised", "built"],
+)
+def test_an_undeclared_answer_is_found(call: str, write: Write) -> None:
+    """By what the call says it returns, and by what it builds."""
+    app, file, line = write(GATEWAY.format(call=call, more=""))
+    [breach] = check(app)
+    assert (breach.file, breach.line, breach.law) == (str(file), line, "UndeclaredEmission")
+    assert "the gateway of payment.charge answers payment.declined" in breach.message
+
+
+def test_an_answer_that_nobody_handles_is_found(write: Write) -> None:
+    """The owner of the request handles its answer, so the handler must be there."""
+    call = "async def charge(self, event): ...  # here"
+    app, file, line = write(GATEWAY.format(call=call, more=", PaymentDeclined"))
+    [breach] = check(app)
+    assert (breach.file, breach.line, breach.law) == (str(file), line, "MissingHandler")
+    assert "answers payment.declined" in breach.message
+
+
+def test_a_handler_without_a_schema_is_found(write: Write) -> None:
+    """A class that `retold schemas generate` did not write has no schema to publish with."""
+    own = """
+class AccountFreeze(EventData, frozen=True, kw_only=True):  # here
+    event_type = "account.freeze"
+    key_field = "account"
+    account: str
+@account.handles(AccountFreeze)
+def freeze(row, event):
+    return Outcome(row)
+"""
+    app, file, line = write(own + PLAIN)
+    [breach] = check(app)
+    assert (breach.file, breach.line, breach.law) == (str(file), line, "MissingSchema")
+    assert "write schemas/account/freeze.avsc" in breach.message
+
+
+def test_a_key_that_is_no_field_is_found(write: Write) -> None:
+    """Nothing could be published under it."""
+    own = """
+class AccountFreeze(EventData, frozen=True, kw_only=True):  # here
+    event_type = "account.freeze"
+    key_field = "acount"
+    schemas = ("{}",)
+    account: str
+@account.handles(AccountFreeze)
+def freeze(row, event):
+    return Outcome(row)
+"""
+    app, file, line = write(own + PLAIN)
+    assert check(app) == [
+        Breach(str(file), line, "BadName", "the key of account.freeze is 'acount', which is none of its fields")
+    ]
+
+
+BANK_FILES = {
+    name: f"schemas/{name.removesuffix('.row').replace('.', '/')}.avsc"
+    for name in (*bank.app().event_types(), "account.row", "transfer.row")
+}
+
+
+def test_the_schema_folder_is_compared_with_the_handlers() -> None:
+    """Every file has its handler or table, every handler and table its file."""
+    assert check(bank.app(), BANK_FILES) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "law", "message"),
+    [
+        ("account.freeze", "MissingHandler", "this is the schema of account.freeze, which no namespace"),
+        ("savings.row", "MissingHandler", "this is the schema of savings's rows, and bank has no such table"),
+        ("account.Freeze", "BadName", "'account.Freeze' is not named <namespace>.<name>"),
+        ("account.for.ever", "BadName", "'account.for.ever' is not named <namespace>.<name>"),
+    ],
+)
+def test_a_schema_that_nothing_handles_is_found(name: str, law: str, message: str) -> None:
+    """At the schema's file."""
+    [breach] = check(bank.app(), BANK_FILES | {name: "schemas/odd.avsc"})
+    assert (breach.file, breach.line, breach.law) == ("schemas/odd.avsc", 1, law)
+    assert message in breach.message
+
+
+@pytest.mark.parametrize("name", ["account.open", "account.row"])
+def test_a_class_whose_schema_file_is_gone_is_found(name: str) -> None:
+    """At the class, with the path of the file that should be there."""
+    [breach] = check(bank.app(), {known: file for known, file in BANK_FILES.items() if known != name})
+    assert breach.law == "MissingSchema"
+    assert breach.file == str(ROOT / "tests/applications/bank/events.py")
+    assert BANK_FILES[name] in breach.message
+
+
+def test_two_handlers_for_one_event_raise_at_import(write: Write) -> None:
+    """The sentence names both places."""
+    with pytest.raises(DuplicateHandler, match=r"at .*written_\d+\.py:\d+; the second one is at .*written_\d+\.py:\d+"):
+        write(PLAIN + PLAIN)
+
+
+def test_an_event_of_another_namespace_raises_at_import(write: Write) -> None:
+    """A namespace handles its own events only."""
+    with pytest.raises(BadName, match=r"transfer\.start belongs to the namespace 'transfer', not to 'account'"):
+        write(PLAIN.replace("AccountOpen", "TransferStart"))
+
+
+def test_cycles_are_listed_once_each() -> None:
+    """For information: a cycle may well end, as the bank's do."""
+    assert cycles(shop.app()) == []
+    assert cycles(bank.app()) == [["account.credit", "transfer.done"], ["account.credit", "transfer.failed"]]
+
+
+def test_a_cycle_of_one_is_listed(write: Write) -> None:
+    """An event that leads to itself."""
+    app, _, _ = write(handler("pass", emits="AccountOpen"))
+    assert cycles(app) == [["account.open"]]
