@@ -49,16 +49,13 @@ def read_bytes(buffer: bytes, at: int) -> tuple[bytes, int]:
 
 
 def read_string(buffer: bytes, at: int) -> tuple[str, int]:
+    """Most strings have fewer than 64 bytes; where one ends beyond the buffer, the codec sees the position it gives."""
     length = buffer[at]
-    if length < 128:
-        start = at + 1
-        length = (length >> 1) ^ -(length & 1)
-    else:
-        length, start = read_long(buffer, at)
-    end = start + length
-    if length < 0 or end > len(buffer):
-        raise ValueError(f"a length of {length} where {len(buffer) - start} bytes are left")
-    return buffer[start:end].decode(), end
+    if length < 128 and not length & 1:
+        end = at + 1 + (length >> 1)
+        return buffer[at + 1 : end].decode(), end
+    body, end = read_bytes(buffer, at)
+    return body.decode(), end
 
 
 def read_boolean(buffer: bytes, at: int) -> tuple[bool, int]:

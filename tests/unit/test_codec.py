@@ -19,6 +19,7 @@ from streams.codec import AvroCodec
 from streams.data import Record
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, StaleTypes, UndecodableRecord
 from streams.schemas.identity import canonical, fingerprint, id_of
+from streams.schemas.varint import read_long, write_long
 from tests.unit.codec_classes import NAME_1, NAME_2, Part, ThingName1, ThingName2, ThingRow, ThingSet, named
 
 CALM = settings(deadline=None)
@@ -436,3 +437,29 @@ def test_a_class_without_a_schema_cannot_be_written() -> None:
     """A part of a row is no row: the message says where classes come from."""
     with pytest.raises(InvalidEvent, match="retold schemas generate"):
         CODEC.encode_row(Part(word="w", weights={}))
+
+
+@pytest.mark.parametrize("groups", range(1, 11))
+def test_numbers_of_every_length(groups: int) -> None:
+    """Around every length that Avro can give a number, ours is the one that Avro gives, both ways."""
+    edge = 2 ** min(7 * groups - 1, 63)
+    for number in (edge - 2, edge - 1, -edge + 1, -edge, *([edge, -edge - 1] if edge < 2**63 else [])):
+        assert every_length(number) == write_long(number)
+        assert read_long(b"-" + write_long(number) + b"-", 1) == (number, 1 + len(write_long(number)))
+
+
+@pytest.mark.parametrize("tail", [b"", b"\x02"])
+def test_a_number_without_end_is_no_number(tail: bytes) -> None:
+    """Bytes that never end a number, and numbers above 64 bits, are refused."""
+    for length in (7, 8, 9, 10, 11):
+        with pytest.raises((IndexError, ValueError)):
+            read_long(b"\xff" * (length if not tail else length + 4) + tail, 0)
+
+
+@pytest.mark.parametrize("event", [thing(), ThingName2(thing="k", name="n", rank=300)])
+def test_a_record_cut_anywhere_is_undecodable(event: ThingSet | ThingName2) -> None:
+    """A value that lost its end, at whatever byte, is never taken for another event."""
+    value = CODEC.encode(event)
+    for length in range(5, len(value)):
+        with pytest.raises(UndecodableRecord):
+            CODEC.decode(value[:length])
