@@ -1,0 +1,230 @@
+"""Publishing from a script: validated before it leaves, in order per key, confirmed by the broker, never dropped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from uuid import uuid4
+
+from confluent_kafka import KafkaError, Message
+
+from streams.app import App
+from streams.broker.state import find
+from streams.codec import AvroCodec
+from streams.config import Config, load
+from streams.data import EventData, namespace_of
+from streams.engine.envelope import CONTENT_TYPE, TEXT_LIMIT
+from streams.errors import BrokerError, BrokerUnavailable, InvalidEvent, OutcomeTimeout
+from streams.kafka.clients import Clients
+from streams.kafka.schemas_topic import publish_schemas
+from streams.kafka.settled import Outcomes
+from streams.kafka.topics import describe, names
+from streams.receipt import Receipt, Settled
+
+log = logging.getLogger("retold.client")
+
+Headers = list[tuple[str, bytes]]
+CONFIRM_EVERY = 200
+"""Events between two looks at the broker's confirmations."""
+
+
+class Route(NamedTuple):
+    """What all events of one type have in common."""
+
+    namespace: str
+    event_type: str
+    topic: str
+    headers: Headers
+
+
+class Client:
+    """Publishes events of `app`. Leaving the with-block waits until all are delivered.
+
+    `publish` and `flush` may be called by several threads (each thread's events keep their order per key); `wait` takes
+    turns. The broker is `broker` (host:port), else RETOLD_BROKER, else the one that this project runs.
+    Raises BrokerUnavailable within 10 s if none answers.
+    """
+
+    def __init__(
+        self, app: App, broker: str | None = None, *, config: Config | None = None, source: str = "retold/client"
+    ) -> None:
+        self._config = config or load()
+        address = broker or self._config.broker or find(self._config)
+        if address is None:
+            raise BrokerUnavailable(
+                "no Kafka broker runs for this project. Start one with `retold run`, or name one in RETOLD_BROKER"
+            )
+        self._clients = Clients.of(self._config, address)
+        self._clients.reach()
+        self._source = source
+        self._codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+        self._known = app.event_types()
+        self._app_name = app.name
+        self._limit = self._config.max_event_bytes
+        self._routes: dict[type[EventData], Route] = {}
+        self._producer = self._clients.producer(source)
+        self._failures: list[tuple[Receipt, KafkaError]] = []
+        self._since_confirmed = 0
+        self._outcomes: Outcomes | None = None
+        self._turn = threading.Lock()
+
+    def publish(
+        self,
+        data: EventData,
+        *,
+        id: str | None = None,
+        time: datetime | None = None,
+        expected_version: int | None = None,
+        source: str | None = None,
+    ) -> Receipt:
+        """Hand an event over; `flush` or leaving the block confirms it. Blocks while the queue is full.
+
+        `time` is when it happened (now, if not given); an event of an `id` handled before changes nothing;
+        `expected_version` is the version that its row must have (0: there is no row).
+        Raises InvalidEvent, and BrokerError if an earlier event could not be delivered: this one did not leave then.
+        """
+        if self._failures:
+            self._raise_failures()
+        route = self._routes.get(type(data)) or self._route(data)
+        value = self._codec.encode(data)
+        if len(value) > self._limit:
+            raise InvalidEvent(
+                f"{route.event_type} of {data.key[:100]!r} holds {len(value)} bytes; an event may hold {self._limit} "
+                "(RETOLD_MAX_EVENT_BYTES)"
+            )
+        event_id = str(uuid4()) if id is None else id
+        headers = [
+            *route.headers,
+            ("ce_source", (self._source if source is None else source).encode()),
+            ("ce_id", event_id.encode() if id is None else _text("id", event_id)),
+            ("ce_time", _moment(time, route.event_type)),
+        ]
+        if expected_version is not None:
+            headers.append(("ce_expectedversion", _version(expected_version)))
+        receipt = Receipt(route.namespace, route.event_type, data.key, event_id)
+        self._send(route.topic, value, receipt, headers)
+        return receipt
+
+    def flush(self, timeout: float = 60.0) -> None:
+        """Wait until every event is delivered. Raises BrokerError if one was not, or not in `timeout` s."""
+        left = self._producer.flush(timeout)
+        if self._failures:
+            self._raise_failures()
+        if left:
+            raise BrokerError(f"{left} events are not confirmed after {timeout:.0f} s; they may be later")
+
+    def wait(self, receipt: Receipt, timeout: float = 10.0) -> Settled:
+        """What became of a published event. Raises OutcomeTimeout, a sentence on what is known, after `timeout` s."""
+        deadline = time.monotonic() + timeout
+        while not receipt.delivered:
+            if receipt.error is not None:
+                raise BrokerError(f"{receipt!r} was not delivered: {receipt.error}")
+            if time.monotonic() > deadline:
+                raise OutcomeTimeout(f"{receipt!r} is not delivered yet, {timeout:.1f} s after we began to wait")
+            self._producer.poll(0.01)
+        with self._turn:
+            if self._outcomes is None:
+                self._outcomes = Outcomes(self._clients, self._config.prefix)
+            return self._outcomes.wait(receipt, deadline)
+
+    def close(self) -> None:
+        """Let go of connections, without waiting for what is not delivered: `flush` first."""
+        if self._outcomes is not None:
+            self._outcomes.close()
+            self._outcomes = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if error is None:
+                self.flush()
+            else:
+                self._tell_undelivered(error)
+        finally:
+            self.close()
+
+    def _send(self, topic: str, value: bytes, receipt: Receipt, headers: Headers) -> None:
+        confirmed = partial(self._confirmed, receipt)
+        while True:
+            try:
+                self._producer.produce(topic, value, receipt.key.encode(), on_delivery=confirmed, headers=headers)  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+        self._since_confirmed += 1
+        if self._since_confirmed >= CONFIRM_EVERY:
+            self._since_confirmed = 0
+            self._producer.poll(0)
+
+    def _confirmed(self, receipt: Receipt, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            receipt.partition, receipt.timestamp = message.partition(), message.timestamp()[1]
+            receipt.offset = message.offset()  # last: a receipt with an offset is delivered
+        else:
+            receipt.error = error.str()
+            self._failures.append((receipt, error))
+
+    def _route(self, data: EventData) -> Route:
+        """Raises InvalidEvent for an event that the application does not handle, BrokerError if there is no inbox."""
+        cls = type(data)
+        if cls not in self._known.values():
+            name = getattr(cls, "event_type", None) or f"a value of type {cls.__name__}"
+            known = ", ".join(sorted(self._known))
+            raise InvalidEvent(f"the application {self._app_name!r} handles no event {name}; it handles: {known}")
+        namespace = namespace_of(cls.event_type)
+        topic = names(self._config.prefix, namespace).inbox
+        if topic not in describe(self._clients.admin(), [topic]):
+            raise BrokerError(f"the topic {topic} is missing: start a worker, or make it with `retold topics`")
+        if not self._routes:
+            publish_schemas(self._clients, self._config.prefix, self._codec)
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_type", cls.event_type.encode()),
+            ("content-type", CONTENT_TYPE),
+        ]
+        route = self._routes[cls] = Route(namespace, cls.event_type, topic, headers)
+        return route
+
+    def _raise_failures(self) -> None:
+        failures, self._failures = self._failures, []
+        receipt, error = failures[0]
+        raise BrokerError(
+            f"{len(failures)} events were not delivered; the first is {receipt.event_type} of {receipt.key!r}, id "
+            f"{receipt.id} ({error.str()}). Publish them again with their ids: what did arrive is not handled twice"
+        )
+
+    def _tell_undelivered(self, error: BaseException) -> None:
+        """The exception that ends the block is the one to raise; what was not delivered is told with it."""
+        left = self._producer.flush(2.0)
+        lost = left + len(self._failures)
+        if lost:
+            error.add_note(f"besides, {lost} published events were not confirmed by the broker")
+            log.warning("%s published events were not confirmed by the broker", lost)
+
+
+def _text(name: str, value: str) -> bytes:
+    encoded = value.encode()
+    if not 0 < len(encoded) <= TEXT_LIMIT:
+        raise InvalidEvent(f"the {name} of an event is {value[:100]!r}; expected 1 to {TEXT_LIMIT} bytes")
+    return encoded
+
+
+def _moment(moment: datetime | None, event_type: str) -> bytes:
+    if moment is None:
+        moment = datetime.now(UTC)
+    elif moment.tzinfo is None:
+        raise InvalidEvent(f"the time of {event_type} is {moment}, which has no time zone: is it UTC? Then say so")
+    return moment.isoformat().encode()
+
+
+def _version(version: Any) -> bytes:
+    if type(version) is int and version >= 0:
+        return b"%d" % version
+    raise InvalidEvent(f"the expected version is {version!r}; expected a whole number from 0 up (0: there is no row)")

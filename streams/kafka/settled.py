@@ -1,0 +1,118 @@
+"""Finding out what became of one event: in the event log, among what was set aside, or as a duplicate in a marker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
+
+from streams.engine import marker
+from streams.engine.envelope import from_micros, log_header, parked_header
+from streams.errors import OutcomeTimeout
+from streams.kafka.clients import Clients
+from streams.kafka.read import ends, headers_of
+from streams.kafka.topics import Names, names, result
+from streams.receipt import Receipt, Settled
+
+SKEW = 500
+"""How far the clocks of brokers may be apart, in ms: the log's broker may date an outcome before its event."""
+
+
+class Outcomes:
+    """Waits for one event at a time; used by one thread."""
+
+    def __init__(self, clients: Clients, prefix: str) -> None:
+        self._clients, self._prefix = clients, prefix
+        self._admin: AdminClient = clients.admin()
+        self._consumer: Consumer = clients.consumer("retold-outcomes", tell_ends=False)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def wait(self, receipt: Receipt, deadline: float) -> Settled:
+        """`receipt` is delivered; `deadline` as of `time.monotonic()`. Raises OutcomeTimeout saying what is known."""
+        assert receipt.partition is not None, "only a delivered event has an outcome"
+        topics = names(self._prefix, receipt.namespace)
+        self._consumer.assign(self._places(topics, receipt))
+        position = None
+        try:
+            for message in self._messages(deadline):
+                if message.topic() == topics.table:
+                    if message.key() != marker.KEY:
+                        continue
+                    last = marker.decode(message.value() or b"")
+                    position = last.inbox_next
+                    settled = _duplicate(last, receipt)
+                elif message.topic() == topics.log:
+                    settled = _logged(message, receipt)
+                else:
+                    settled = _set_aside(message, receipt)
+                if settled is not None:
+                    return settled
+        finally:
+            self._consumer.unassign()
+        raise OutcomeTimeout(_what_is_known(receipt, topics, position))
+
+    def _places(self, topics: Names, receipt: Receipt) -> list[TopicPartition]:
+        """From the time of the receipt on. What is not there yet comes after the end, asked for before (rule 1a)."""
+        assert receipt.partition is not None
+        assert receipt.timestamp is not None
+        places = [(topic, receipt.partition) for topic in (topics.log, topics.table, topics.parked)]
+        end = ends(self._admin, places)
+        since = OffsetSpec.for_timestamp(receipt.timestamp - SKEW)
+        asked = {TopicPartition(topic, partition): since for topic, partition in places}
+        answers = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=10.0
+        )
+        found = []
+        for at, answer in answers.items():
+            offset = result(answer, f"asking for the offsets of {at.topic}").offset
+            found.append(TopicPartition(at.topic, at.partition, offset if offset >= 0 else end[at.topic, at.partition]))
+        return found
+
+    def _messages(self, deadline: float) -> Iterator[Message]:
+        while (left := deadline - time.monotonic()) > 0:
+            message = self._consumer.poll(min(left, 0.1))
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
+                raise OutcomeTimeout(f"the outcome cannot be read from {message.topic()}: {error.str()}")
+
+
+def _logged(message: Message, receipt: Receipt) -> Settled | None:
+    header = log_header(headers_of(message))
+    if header.offset != receipt.offset:
+        return None
+    recorded = from_micros(header.recorded)
+    partition = receipt.partition or 0
+    return Settled(receipt, header.outcome, False, partition, header.sequence, recorded, header.reason)
+
+
+def _set_aside(message: Message, receipt: Receipt) -> Settled | None:
+    if message.key() != b"%d" % (receipt.offset or 0) or message.value() is None:
+        return None
+    header = parked_header(headers_of(message))
+    recorded = from_micros(header.recorded)
+    return Settled(receipt, header.status, False, receipt.partition or 0, None, recorded, header.reason)
+
+
+def _duplicate(last: marker.Marker, receipt: Receipt) -> Settled | None:
+    for offset, sequence, outcome in last.duplicates:
+        if offset == receipt.offset:
+            place = sequence if outcome in ("accepted", "rejected") else None
+            return Settled(receipt, outcome, True, receipt.partition or 0, place)
+    return None
+
+
+def _what_is_known(receipt: Receipt, topics: Names, position: int | None) -> str:
+    what = f"{receipt.event_type} of {receipt.key!r} is in {topics.inbox}-{receipt.partition}@{receipt.offset}"
+    if position is None:
+        return f"{what} and nothing of that partition was handled since: is a worker running? See `retold status`"
+    if position <= receipt.offset:  # type: ignore[operator]  # a delivered receipt has an offset
+        return f"{what} and is not handled yet: handling stands at {position}. Wait longer, or see `retold status`"
+    return f"{what} and was handled, and its outcome is not here: it was moved to another partition. See `retold tail`"
