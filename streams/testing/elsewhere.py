@@ -56,7 +56,8 @@ class Guards:
     def arm(self) -> None:
         """Methods of `datetime` cannot be replaced: the application's modules get another class in its place."""
         classes = {real: self._without_clock(real) for real in (datetime.datetime, datetime.date)}
-        for module in filter(is_application_module, list(sys.modules.values())):
+        modules = [module for name, module in sys.modules.items() if name != "__main__"]  # not this one
+        for module in filter(is_application_module, modules):
             for name, value in list(vars(module).items()):
                 if value is datetime:
                     setattr(module, name, types.SimpleNamespace(**{**vars(datetime), **_by_name(classes)}))

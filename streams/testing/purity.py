@@ -68,13 +68,13 @@ def _first_difference(steps: Sequence[Step], expected: list[Any], got: list[Any]
 
 
 def trace(changes: Changes) -> dict[str, Any]:
-    """All that handling a record gave, in types that survive MessagePack; tracebacks and sentences of time apart."""
+    """All that handling a record gave but tracebacks, in types that MessagePack has; what explains most is first."""
     return {
+        "parked": [[aside.offset, aside.value, _reason(aside.headers)] for aside in changes.set_aside],
         "rows": [[key, changes.row_bytes[key]] for key in changes.row_bytes],
         "log": [_record(*record) for record in changes.log],
         "emissions": [_record(emitted.key, emitted.value, emitted.headers) for emitted in changes.emitted],
         "timers": [[due.at, due.emitted.value, due.event_id] for due in changes.due],
-        "parked": [[aside.offset, aside.value, _reason(aside.headers)] for aside in changes.set_aside],
         "duplicates": [list(duplicate) for duplicate in changes.duplicates],
     }
 
