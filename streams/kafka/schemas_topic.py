@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, Message
 
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, InvalidSchema, SchemaNotFound
 from streams.kafka.clients import Clients
+from streams.kafka.read import NoSuchTopic, ends, read_to
 from streams.kafka.topics import schemas_topic
 from streams.schemas.identity import canonical, id_of
 
@@ -30,51 +30,36 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class SchemaReader:
-    """Reads on from where it stood. Used by one thread."""
+    """Reads on from where it stood. Between two looks it holds no consumer. Used by one thread."""
 
     def __init__(self, clients: Clients, prefix: str) -> None:
-        self._topic = schemas_topic(prefix)
-        self._consumer = clients.consumer("retold-schemas")
-        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
-        self.at_end = False
+        self._clients, self._topic = clients, schemas_topic(prefix)
+        self._admin = clients.admin("retold-schemas")
+        self._next = 0
 
     def poll_new(self, timeout: float) -> dict[int, str]:
-        """The schemas that came since, by id. Waits at most `timeout` s for the topic's end, for nothing beyond."""
-        found: dict[int, str] = {}
-        deadline = time.monotonic() + timeout
-        while True:
-            left = deadline - time.monotonic()
-            messages = self._consumer.consume(500, 0 if self.at_end else max(0.0, min(left, 0.1)))
-            for message in messages:
-                self._take(message, found)
-            if not messages and (self.at_end or left <= 0):
-                return found
+        """The schemas that came since, by id; none if the topic is not there. Raises BrokerError after `timeout` s."""
+        try:
+            end = ends(self._admin, [(self._topic, 0)], timeout=timeout)[self._topic, 0]
+        except NoSuchTopic:
+            return {}
+        if end <= self._next:
+            return {}
+        consumer = self._clients.consumer("retold-schemas")
+        try:
+            messages = list(read_to(consumer, {(self._topic, 0): (self._next, end)}, timeout=timeout))
+        finally:
+            consumer.close()
+        self._next = end
+        return dict(schema for message in messages if (schema := _read(message)) is not None)
 
     def close(self) -> None:
-        self._consumer.close()
-
-    def _take(self, message: Message, found: dict[int, str]) -> None:
-        error = message.error()
-        if error is None:
-            self.at_end = False
-            if (schema := _read(message)) is not None:
-                found[schema[0]] = schema[1]
-        elif error.code() in (KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
-            self.at_end = True
-        elif not error.retriable():
-            raise BrokerError(f"reading {self._topic} failed: {error.str()}")
+        """For who holds it like what it is made of; it keeps nothing open that must be closed."""
 
 
 def all_schemas(clients: Clients, prefix: str, timeout: float = 10.0) -> dict[int, str]:
     """Every schema by its id; none if the topic is not there. Raises BrokerError after `timeout` s."""
-    reader = SchemaReader(clients, prefix)
-    try:
-        found = reader.poll_new(timeout)
-        if not reader.at_end:
-            raise BrokerError(f"the topic {schemas_topic(prefix)} could not be read to its end in {timeout:.0f} s")
-        return found
-    finally:
-        reader.close()
+    return SchemaReader(clients, prefix).poll_new(timeout)
 
 
 def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> list[int]:
@@ -159,8 +144,3 @@ class Learning:
         for text in arrived.values():
             self._codec.add_schema(text)
         return bool(arrived)
-
-    def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None

@@ -1,0 +1,212 @@
+"""Reading tables and event logs straight from Kafka: what a person asks, with no worker in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, TopicPartition, murmur2
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
+
+from streams.codec import AvroCodec
+from streams.data import Record
+from streams.engine import marker
+from streams.engine.envelope import VERSION_HEADER, EnvelopeReader, from_micros
+from streams.engine.fold import read_logged
+from streams.errors import BrokerError, TopicMismatch
+from streams.event import Event
+from streams.kafka.clients import Clients
+from streams.kafka.read import ends, headers_of, read_to, starts
+from streams.kafka.schemas_topic import Learning
+from streams.kafka.topics import Names, describe, names, result
+
+R = TypeVar("R", bound=Record)
+Place = tuple[str, int]
+OPEN_TRANSACTION = 15.0
+"""How long reading to an end waits for a dead worker's transaction, which the broker aborts after 10 s."""
+
+
+@dataclass(frozen=True)
+class TableState(Generic[R]):
+    """`rows` has (row, version) by key; `positions` the marker of each partition: up to where the rows are true."""
+
+    rows: Mapping[str, tuple[R, int]]
+    positions: Mapping[int, marker.Marker]
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """A record of an event log: what was handled, when (`recorded`), and with which outcome."""
+
+    namespace: str
+    partition: int
+    offset: int
+    sequence: int
+    recorded: datetime
+    outcome: str
+    reason: str | None
+    event: Event[Any]
+
+
+def partitions_of(admin: AdminClient, topic: str) -> int:
+    """Raises TopicMismatch if the topic is missing."""
+    found = describe(admin, [topic])
+    if topic not in found:
+        raise TopicMismatch(f"the topic {topic} is missing: start a worker, or make it with `retold topics`")
+    return found[topic].partitions
+
+
+def stable_ends(admin: AdminClient, places: Sequence[Place]) -> dict[Place, int]:
+    """The ends that a read_committed reader can reach at once: before the first transaction that is still open."""
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
+    asked = {TopicPartition(topic, partition): latest for topic, partition in places}
+    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=10.0)
+    return {
+        (at.topic, at.partition): result(answer, f"asking for the end of {at.topic}").offset
+        for at, answer in answers.items()
+    }
+
+
+def read_table(
+    clients: Clients, prefix: str, namespace: str, codec: AvroCodec, row_type: type[R], key: str | None = None
+) -> TableState[R]:
+    """The rows committed when it was called; with `key`, of that key alone, and only its partition is read.
+
+    Raises BrokerError if a transaction stays open for 15 s, TopicMismatch if there is no such table.
+    """
+    admin = clients.admin()
+    topic = names(prefix, namespace).table
+    count = partitions_of(admin, topic)
+    wanted = None if key is None else key.encode()
+    chosen = range(count) if wanted is None else [murmur2(wanted, count)]
+    places = [(topic, partition) for partition in chosen]
+    first, last = starts(admin, places), ends(admin, places)
+    learning = Learning(codec, clients, prefix)
+    values: dict[bytes, tuple[bytes, int]] = {}
+    positions: dict[int, marker.Marker] = {}
+    consumer = clients.consumer("retold-table")
+    try:
+        spans = {place: (first[place], last[place]) for place in places}
+        for message in read_to(consumer, spans, timeout=OPEN_TRANSACTION):
+            name, value = message.key() or b"", message.value() or b""
+            if name == marker.KEY:
+                positions[message.partition() or 0] = marker.decode(value)
+            elif wanted is None or name == wanted:
+                values[name] = (value, _version(message))
+    finally:
+        consumer.close()
+    # Decoded once a key and not once a record: a table holds old versions until Kafka removes them.
+    rows = {
+        name.decode(): (learning.decode_row(row_type, value), version)
+        for name, (value, version) in values.items()
+        if value
+    }
+    return TableState(rows, positions)
+
+
+def _version(message: Message) -> int:
+    return int(next((value for name, value in headers_of(message) if name == VERSION_HEADER), b"0"))
+
+
+class Tail:
+    """The event logs of some namespaces, followed: records in order per partition, the past of several merged by time.
+
+    Where it begins is settled when it is made: what is committed after that is not missed. Used by one thread.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        prefix: str,
+        namespaces: Iterable[str],
+        codec: AvroCodec,
+        *,
+        types: Iterable[str] = (),
+    ) -> None:
+        """`types` are names of events; without any, all are shown."""
+        self._clients, self._types = clients, frozenset(types)
+        self._admin = clients.admin()
+        self._logs: dict[str, Names] = {topics.log: topics for topics in (names(prefix, name) for name in namespaces)}
+        self._learning = Learning(codec, clients, prefix)
+        self._envelopes = EnvelopeReader()
+        self._places = [
+            (log, partition) for log in self._logs for partition in range(partitions_of(self._admin, log))
+        ]
+        self._now = stable_ends(self._admin, self._places)
+
+    def beginning(self) -> Iterator[LogEvent]:
+        """All that was committed when this was made, in order per partition."""
+        first = starts(self._admin, self._places)
+        return self._read({place: (first[place], self._now[place]) for place in self._places})
+
+    def last(self, count: int) -> list[LogEvent]:
+        """The last `count` of them by recorded time, over all partitions."""
+        if count <= 0:
+            return []
+        first = starts(self._admin, self._places)
+        found: dict[Place, list[LogEvent]] = {}
+        left, width = set(self._places), max(200, 4 * count)
+        while left:
+            spans = {place: (max(first[place], self._now[place] - width), self._now[place]) for place in left}
+            found |= {place: [] for place in left}
+            for event in self._read(spans):
+                found[names_log(self._logs, event.namespace), event.partition].append(event)
+            left = {place for place in left if len(found[place]) < count and spans[place][0] > first[place]}
+            width *= 8
+        merged = [event for events in found.values() for event in events]
+        merged.sort(key=lambda event: (event.recorded, event.namespace, event.partition, event.sequence))
+        return merged[-count:]
+
+    def follow(self, stopped: Callable[[], bool]) -> Iterator[LogEvent]:
+        """What is committed from then on, until `stopped()`, which is asked five times a second."""
+        consumer = self._clients.consumer("retold-tail", tell_ends=False)
+        try:
+            consumer.assign([TopicPartition(*place, self._now[place]) for place in self._places])
+            while not stopped():
+                yield from self._shown(_records(consumer))
+        finally:
+            consumer.close()
+
+    def _read(self, spans: Mapping[Place, tuple[int, int]]) -> Iterator[LogEvent]:
+        consumer = self._clients.consumer("retold-tail")
+        try:
+            yield from self._shown(read_to(consumer, spans, timeout=OPEN_TRANSACTION))
+        finally:
+            consumer.close()
+
+    def _shown(self, messages: Iterable[Message]) -> Iterator[LogEvent]:
+        for message in messages:
+            event = self._event(message)
+            if not self._types or event.event.data.event_type in self._types:
+                yield event
+
+    def _event(self, message: Message) -> LogEvent:
+        data = self._learning.decode(message.value() or b"")
+        event, header = read_logged(self._envelopes, data, headers_of(message))
+        return LogEvent(
+            self._logs[message.topic() or ""].namespace,
+            message.partition() or 0,
+            message.offset() or 0,
+            header.sequence,
+            from_micros(header.recorded),
+            header.outcome,
+            header.reason,
+            event,
+        )
+
+
+def names_log(logs: Mapping[str, Names], namespace: str) -> str:
+    return next(log for log, topics in logs.items() if topics.namespace == namespace)
+
+
+def _records(consumer: Consumer) -> Iterator[Message]:
+    message = consumer.poll(0.2)
+    if message is None:
+        return
+    error = message.error()
+    if error is None:
+        yield message
+    elif not error.retriable():
+        raise BrokerError(f"following {message.topic()} failed: {error.str()}") from KafkaException(error)
