@@ -3,34 +3,60 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
+import stamina
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
 from streams.engine.records import Headers
 from streams.errors import BrokerError, PartitionLost
 
 Places = list[tuple[str, int]]
+MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+"""What a broker answers for a moment after a topic was made, or its leader has moved."""
+
+
+class TryAgain(BrokerError):
+    """An answer that another attempt may better."""
+
+
+class NoSuchTopic(BrokerError):
+    pass
 
 
 def ends(admin: AdminClient, places: Places, *, timeout: float = 10.0) -> dict[tuple[str, int], int]:
     """The READ_UNCOMMITTED ends: past every record, also those of transactions still open (rule 1a).
 
-    A read_committed consumer's watermark is the stable offset, which is not the end.
+    A read_committed consumer's watermark is the stable offset, which is not the end. Raises BrokerError.
     """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
-    asked = {TopicPartition(topic, partition): latest for topic, partition in places}
-    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout)
-    return {(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+    return _offsets(admin, places, latest, timeout)
 
 
 def starts(admin: AdminClient, places: Places, *, timeout: float = 10.0) -> dict[tuple[str, int], int]:
-    """The first offsets that are still kept."""
+    """The first offsets that are still kept. Raises BrokerError."""
     earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's own lack
-    asked = {TopicPartition(topic, partition): earliest for topic, partition in places}
-    answers = admin.list_offsets(asked, request_timeout=timeout)
-    return {(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+    return _offsets(admin, places, earliest, timeout)
+
+
+@stamina.retry(on=TryAgain, timeout=10.0, attempts=None, wait_initial=0.05, wait_max=0.5)
+def _offsets(admin: AdminClient, places: Places, which: OffsetSpec, timeout: float) -> dict[tuple[str, int], int]:
+    asked = {TopicPartition(topic, partition): which for topic, partition in places}
+    if not asked:
+        return {}
+    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout)
+    found = {}
+    for at, answer in answers.items():
+        try:
+            found[at.topic, at.partition] = answer.result().offset
+        except KafkaException as error:
+            cause: KafkaError = error.args[0]
+            kind: type[BrokerError] = TryAgain if cause.retriable() or cause.code() in MOVING else BrokerError
+            if cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                kind = NoSuchTopic
+            raise kind(f"the offsets of {at.topic}-{at.partition} are not known: {cause.str()}") from error
+    return found
 
 
 def headers_of(message: Message) -> Headers:
@@ -40,39 +66,36 @@ def headers_of(message: Message) -> Headers:
 
 def read_to(
     consumer: Consumer,
-    topic: str,
-    partition: int,
-    start: int,
-    end: int,
+    spans: Mapping[tuple[str, int], tuple[int, int]],
     *,
     timeout: float = 60.0,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Message]:
-    """Committed records from `start` until an end of partition at or past `end` (rule 1b).
+    """Committed records of each (topic, partition) from its start until an end of partition at or past its end (rule 1b).
 
     Control records leave gaps, so no record's offset is waited for. The consumer is read_committed and tells of
-    partition ends; it is assigned to this partition alone. Raises BrokerError after `timeout` s without progress (an
-    open transaction in the way lasts at most its own time-out) and PartitionLost when cancelled.
+    partition ends; all partitions are read at once. Raises BrokerError after `timeout` s without progress (an open
+    transaction in the way lasts at most its own time-out) and PartitionLost when cancelled.
     """
-    if start >= end:
-        return
-    consumer.assign([TopicPartition(topic, partition, start)])
+    left = {place: end for place, (start, end) in spans.items() if start < end}
+    consumer.assign([TopicPartition(*place, spans[place][0]) for place in left])
     last_progress = time.monotonic()
-    while True:
+    while left:
         if cancelled():
-            raise PartitionLost(f"reading {topic}-{partition} was given up: the partition has moved")
-        for message in consumer.consume(5000, 0.1):
+            raise PartitionLost("a restore was given up: its partition has moved")
+        for message in consumer.consume(5000, 0.02):
             error = message.error()
             if error is None:
                 last_progress = time.monotonic()
                 yield message
             elif error.code() == KafkaError._PARTITION_EOF:
-                if (message.offset() or 0) >= end:
-                    return
+                place = (message.topic() or "", message.partition() or 0)
+                if (message.offset() or 0) >= left.get(place, 0):
+                    left.pop(place, None)
             elif not error.retriable():
-                raise BrokerError(f"reading {topic}-{partition} failed: {error.str()}")
+                raise BrokerError(f"reading {message.topic()} failed: {error.str()}")
         if time.monotonic() - last_progress > timeout:
+            where = ", ".join(f"{topic}-{partition} to {end}" for (topic, partition), end in left.items())
             raise BrokerError(
-                f"{topic}-{partition} did not become readable to its end {end} in {timeout:.0f} s: a transaction is open "
-                "there, or the broker does not answer"
+                f"{where}: not readable for {timeout:.0f} s. A transaction is open there, or the broker does not answer"
             )

@@ -112,11 +112,23 @@ class Boot(BootStrategy):
         return self.services
 
 
+class Quiet(faust.App):
+    """An app whose own Kafka consumer never starts. Faust makes one all the same, with an event loop that we close."""
+
+    async def on_start(self) -> None:
+        self.finalize()
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        if self._consumer is not None:
+            self._consumer._thread.thread_loop.close()  # type: ignore[attr-defined]  # of the aiokafka driver's class
+
+
 class FaustApp:
-    """`make_source(namespace, hand)` gives a namespace's source; without it the app is one to list and not to run."""
+    """Agents and tables of `app`; `add` gives it the sources that this process runs."""
 
     def __init__(self, app: App, folder: Path, inbox_of: Callable[[str], str]) -> None:
-        self.faust = faust.App(
+        self.faust = Quiet(
             f"retold-{app.name}",
             broker="kafka://127.0.0.1:1",  # never connected to: Boot leaves Faust's own transport out
             web_enabled=False,

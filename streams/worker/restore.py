@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.engine import marker
+from streams.engine.duplicates import Remembered
 from streams.engine.engine import Engine
 from streams.engine.envelope import VERSION_HEADER, log_header, parked_header, without_packed
 from streams.engine.identity import fingerprint_of
 from streams.engine.image import Image
-from streams.engine.records import SetAside
+from streams.engine.records import Headers, SetAside
 from streams.errors import NamespaceTaken, TopicMismatch
 from streams.kafka.read import ends, headers_of, read_to, starts
 from streams.kafka.topics import Names
 
-SETTLE = 15.0
+SETTLE = 5.0
 """How long a group's committed offset may be ahead of the marker: a commit's control records arrive one by one."""
 
 
@@ -65,44 +66,34 @@ class Restorer:
         names = self.names
         places = [(topic, partition) for topic in (names.table, names.parked, names.log)]
         end, start = ends(self.admin, places), starts(self.admin, [*places, (names.inbox, partition)])
-        tail = max(start[names.log, partition], end[names.log, partition] - self.engine.limits.window)
-        first = {**start, (names.log, partition): tail}
-        progress.done, progress.total = 0, sum(end[place] - first[place] for place in places)
-        image = self.engine.image(partition)
+        log = (names.log, partition)
+        start[log] = max(start[log], end[log] - self.engine.limits.window)
+        progress.done, progress.total = 0, sum(end[place] - start[place] for place in places)
+        reading = Reading(self.engine, partition)
+        take = {names.table: reading.row, names.parked: reading.parked, names.log: reading.logged}
         consumer = self.consumer()
-
-        def records(topic: str) -> Iterator[Message]:
-            place = (topic, partition)
-            for message in read_to(consumer, topic, partition, first[place], end[place], cancelled=cancelled):
-                progress.done += 1
-                yield message
-
         try:
-            self._rows(image, records(names.table), start[names.inbox, partition])
-            self._parked(image, records(names.parked))
-            self._ids(image, records(names.log))
+            for message in read_to(consumer, {at: (start[at], end[at]) for at in places}, cancelled=cancelled):
+                progress.done += 1
+                take[message.topic() or ""](message)
         finally:
             consumer.close()
+        if reading.marker is not None:
+            self._check(reading.marker, partition)
+        image = reading.image()
+        self._check_positions(image, reading, start[names.inbox, partition])
         return image
 
-    def _rows(self, image: Image, records: Iterator[Message], inbox_start: int) -> None:
-        engine, last = self.engine, None
-        for message in records:
-            key, value = message.key() or b"", message.value() or b""
-            if key == marker.KEY:
-                last = marker.decode(value)
-                continue
-            version = int(next((v for name, v in headers_of(message) if name == VERSION_HEADER), b"0"))
-            row = engine.codec.decode_row(engine.row_type, value) if value else None
-            image.rows[key.decode()] = (row, version)
-        if last is not None:
-            self._check(last, image.partition)
-            image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
-            image.counters = last.counters
+    def _check_positions(self, image: Image, reading: Reading, inbox_start: int) -> None:
         if image.inbox_next < inbox_start:
             raise TopicMismatch(
-                f"handling of {self.names.inbox}-{image.partition} should go on at offset {image.inbox_next}, and the topic "
-                f"begins at {inbox_start}: events were deleted before they were handled. Look at its retention settings"
+                f"handling of {self.names.inbox}-{image.partition} should go on at offset {image.inbox_next}, and the "
+                f"topic begins at {inbox_start}: events were deleted before they were handled. Look at its retention"
+            )
+        if reading.sequence > image.sequence:
+            raise TopicMismatch(
+                f"{self.names.log}-{image.partition} goes to sequence {reading.sequence}, and the table's marker to "
+                f"{image.sequence}: the log was written by something that is not this namespace's worker"
             )
 
     def _check(self, last: marker.Marker, partition: int) -> None:
@@ -124,42 +115,63 @@ class Restorer:
                     f"{self.topic_ids[topic]}): offsets mean something else. Delete the namespace's other topics too, or restore"
                 )
 
-    def _parked(self, image: Image, records: Iterator[Message]) -> None:
-        """The queues in order; a record without a value takes an earlier one out."""
-        kept: dict[int, SetAside] = {}
-        for message in records:
-            offset, value, headers = int(message.key() or b"0"), message.value(), headers_of(message)
-            if value is None:
-                kept.pop(offset, None)
-            else:
-                kept[offset] = SetAside(offset, value, headers, parked_header(headers).key)
-        for record in kept.values():
-            image.set_aside(record)
-            if record.entity is not None:
-                envelope = self.engine.envelopes.read(without_packed(record.headers))
-                if envelope.id is not None:
-                    image.parked_ids[fingerprint_of(envelope.source, envelope.id)] = hash(record.value)
-
-    def _ids(self, image: Image, records: Iterator[Message]) -> None:
-        """Of the log's tail: what a duplicate is recognised by."""
-        remembered, sequence = {}, 0
-        for message in records:
-            headers = headers_of(message)
-            header = log_header(headers)
-            sequence = header.sequence
-            envelope = self.engine.envelopes.read(without_packed(headers))
-            if envelope.id is not None:
-                digest = fingerprint_of(envelope.source, envelope.id)
-                remembered[digest] = (header.sequence, hash(message.value()), header.outcome)
-        image.window.add(remembered)
-        if sequence > image.sequence:
-            raise TopicMismatch(
-                f"{self.names.log}-{image.partition} goes to sequence {sequence}, and the table's marker to {image.sequence}: "
-                "the log was written by something that is not this namespace's worker"
-            )
-
     def _committed(self, partition: int) -> int:
         """The group's committed offset, or -1; it serves fencing and lag only, the marker says where handling starts."""
         asked = ConsumerGroupTopicPartitions(self.group, [TopicPartition(self.names.inbox, partition)])
         answer = self.admin.list_consumer_group_offsets([asked])[self.group].result()
         return max(int(at.offset) for at in answer.topic_partitions)
+
+
+class Reading:
+    """One partition's topics being read, in whatever order their records come in."""
+
+    def __init__(self, engine: Engine, partition: int) -> None:
+        self._engine, self._image = engine, engine.image(partition)
+        self._aside: dict[int, SetAside] = {}
+        self._remembered: dict[bytes, Remembered] = {}
+        self.marker: marker.Marker | None = None
+        self.sequence = 0
+
+    def row(self, message: Message) -> None:
+        key, value = message.key() or b"", message.value() or b""
+        if key == marker.KEY:
+            self.marker = marker.decode(value)
+            return
+        version = int(next((v for name, v in headers_of(message) if name == VERSION_HEADER), b"0"))
+        row = self._engine.codec.decode_row(self._engine.row_type, value) if value else None
+        self._image.rows[key.decode()] = (row, version)
+
+    def parked(self, message: Message) -> None:
+        """Queues in order; a record without a value takes an earlier one out."""
+        offset, value, headers = int(message.key() or b"0"), message.value(), headers_of(message)
+        if value is None:
+            self._aside.pop(offset, None)
+        else:
+            self._aside[offset] = SetAside(offset, value, headers, parked_header(headers).key)
+
+    def logged(self, message: Message) -> None:
+        """What a duplicate is recognised by."""
+        headers = headers_of(message)
+        header = log_header(headers)
+        self.sequence = header.sequence
+        digest = self._digest(headers)
+        if digest is not None:
+            self._remembered[digest] = (header.sequence, hash(message.value()), header.outcome)
+
+    def image(self) -> Image:
+        image, last = self._image, self.marker
+        if last is not None:
+            image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
+            image.counters = last.counters
+        image.window.add(self._remembered)
+        for record in self._aside.values():
+            image.set_aside(record)
+            digest = self._digest(record.headers) if record.entity is not None else None
+            if digest is not None:
+                image.parked_ids[digest] = hash(record.value)
+        return image
+
+    def _digest(self, headers: Headers) -> bytes | None:
+        """None for an event without an id of its own: it can have no duplicate."""
+        envelope = self._engine.envelopes.read(without_packed(headers))
+        return fingerprint_of(envelope.source, envelope.id) if envelope.id is not None else None

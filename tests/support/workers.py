@@ -18,7 +18,12 @@ from streams.worker.run import run
 
 def settings(state: Path, prefix: str, **others: str) -> Config:
     """The defaults with two partitions, under a prefix of the test's own."""
-    variables = {"RETOLD_PREFIX": prefix, "RETOLD_STATE": str(state), "RETOLD_PARTITIONS": "2", "RETOLD_INSTANCE": "test"}
+    variables = {
+        "RETOLD_PREFIX": prefix,
+        "RETOLD_STATE": str(state),
+        "RETOLD_PARTITIONS": "2",
+        "RETOLD_INSTANCE": "test",
+    }
     return load({**variables, **{f"RETOLD_{name.upper()}": value for name, value in others.items()}}, start=state)
 
 

@@ -1,0 +1,281 @@
+"""The worker on a real broker: what it commits, what it refuses, and what it goes on from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+from streams import App
+from streams.codec import AvroCodec, prefix_of
+from streams.config import Config
+from streams.engine.engine import Engine
+from streams.engine.envelope import log_header, parked_header
+from streams.engine.fold import fold
+from streams.errors import NamespaceStopped, NamespaceTaken, TopicMismatch
+from streams.kafka.read import headers_of
+from streams.kafka.schemas_topic import publish_schemas
+from streams.testing import given
+from tests.applications import bank, probe
+from tests.applications.bank.events import AccountOpen, TransferStart
+from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
+from tests.support.inbox import Foreign
+from tests.support.workers import Running, settings, until
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Config:
+    return settings(tmp_path, prefix)
+
+
+@pytest.fixture
+def foreign(config: Config, broker: str) -> Foreign:
+    return Foreign(probe.app(), config, broker)
+
+
+def counted(worker: Running, namespace: str, name: str) -> int:
+    images = worker.faust.sources[namespace].parts.partitions.images.values()
+    return sum(getattr(image.counters, name) for image in images)
+
+
+def test_an_event_becomes_a_row_a_log_record_and_what_it_emits(config: Config, broker: str, foreign: Foreign) -> None:
+    """One transaction holds the log, the row, the marker and the emission, which its own namespace handles in turn."""
+    with Running(probe.app(), config, broker) as worker:
+        foreign.publish(ProbeDo(name="k", how="echo"), ce_id="a")
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=1)}, "the emission was not handled")
+        assert worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}
+    [logged] = foreign.read("probe-log")
+    assert (logged.key(), log_header(headers_of(logged)).outcome) == (b"k@1", "accepted")
+    [heard] = foreign.read("echo-log")
+    assert dict(headers_of(heard))["ce_causationid"] == b"a"
+    assert sum(marker.inbox_next for marker in foreign.markers("probe").values()) == 1
+
+
+def test_the_bank_gives_the_same_rows_as_in_memory(config: Config, broker: str) -> None:
+    """Transfers that succeed, bounce and fail: two workers on Kafka and the World agree."""
+    opened = [AccountOpen(account=name, balance=100) for name in "abc"]
+    starts = [
+        TransferStart(transfer=f"t{n}", source="abc"[n % 3], target=["b", "c", "nobody"][n // 3 % 3], amount=10 * n)
+        for n in range(12)
+    ]
+    world = given(bank.app(), *opened)
+    for start in starts:
+        world.when(start)
+        world.settle()
+    foreign = Foreign(bank.app(), config, broker)
+    with Running(bank.app(), config, broker) as one, Running(bank.app(), config, broker) as two:
+        for data in [*opened, *starts]:
+            foreign.publish(data)
+            until(lambda: _quiet(foreign, (one, two)), "the bank did not come to rest")
+        for space in (bank.account, bank.transfer):
+            table = world.table(space)
+            assert {**one.rows(space.name), **two.rows(space.name)} == {key: table.get(key) for key in table}
+
+
+def _quiet(foreign: Foreign, workers: tuple[Running, ...]) -> bool:
+    """Whether every inbox record is handled."""
+    for namespace in ("account", "transfer"):
+        handled = sum(
+            marker.counters.accepted + marker.counters.rejected for marker in foreign.markers(namespace).values()
+        )
+        if handled < len(foreign.read(namespace)):
+            return False
+    return True
+
+
+def test_a_worker_goes_on_where_the_last_one_stopped(config: Config, broker: str, foreign: Foreign) -> None:
+    """Rows, versions, duplicates and parked keys are what they were."""
+    with Running(probe.app(), config, broker) as worker:
+        foreign.publish(ProbeDo(name="k"), ce_id="a")
+        foreign.publish(ProbeDo(name="bad", how="raise"), ce_id="b")
+        until(
+            lambda: counted(worker, "probe", "parked") == 1 and counted(worker, "probe", "accepted") == 1, "not handled"
+        )
+    foreign.publish(ProbeDo(name="k"), ce_id="a")
+    foreign.publish(ProbeDo(name="bad", how="raise"), ce_id="b")
+    foreign.publish(ProbeDo(name="bad"), ce_id="c")
+    foreign.publish(ProbeDo(name="k"), ce_id="d")
+    with Running(probe.app(), config, broker) as worker:
+        until(lambda: counted(worker, "probe", "accepted") == 2, "the new event was not handled")
+        until(lambda: counted(worker, "probe", "parked") == 2, "what is behind the parked event was not set aside")
+        assert worker.rows("probe") == {"k": ProbeRow(count=2, texts={})}
+        assert counted(worker, "probe", "duplicates") == 2
+    entities = [parked_header(headers_of(m)).key for m in foreign.read("probe-parked")]
+    assert entities == ["bad", "bad"]
+
+
+def test_a_fold_of_the_log_gives_the_live_rows_byte_for_byte(config: Config, broker: str, foreign: Foreign) -> None:
+    """Law 4, and canonical bytes (rule 21)."""
+    with Running(probe.app(), config, broker) as worker:
+        for n in range(60):
+            how = ["count", "echo", "delete", "refuse", "raise"][n % 5] if n < 50 else "count"
+            foreign.publish(ProbeDo(name=f"k{n % 7}" if how != "raise" else f"bad{n}", how=how, text=f"t{n}"))
+        until(
+            lambda: sum(counted(worker, "probe", name) for name in ("accepted", "rejected", "parked")) == 60, "not done"
+        )
+    engine = Engine(probe.app(), "probe", foreign.codec)
+    folded = {}
+    for partition in (0, 1):
+        records = [(m.value() or b"", headers_of(m)) for m in foreign.read("probe-log") if m.partition() == partition]
+        rows = fold(engine, engine.image(partition), records).rows
+        folded |= {key: foreign.codec.encode_row(row) for key, (row, _) in rows.items() if row is not None}
+    assert folded == foreign.rows("probe")
+    assert folded
+
+
+@pytest.mark.parametrize("how", sorted(probe.WRONG))
+def test_a_handler_gone_wrong_parks_its_event_and_its_key_and_nobody_else(
+    how: str, config: Config, broker: str, foreign: Foreign
+) -> None:
+    """The event is kept with the reason; later events of the key wait behind it in order; other keys go on."""
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        foreign.publish(ProbeDo(name="k"), ProbeDo(name="k", how=how), ProbeDo(name="k"), ProbeDo(name="other"))
+        until(lambda: counted(worker, "probe", "parked") == 2 and "other" in worker.rows("probe"), "not parked")
+        assert worker.rows("probe")["k"] == ProbeRow(count=1, texts={})
+    first, second = (parked_header(headers_of(m)) for m in foreign.read("probe-parked"))
+    assert (first.status, first.key, second.reason) == ("parked", "k", "an event of this key before it is parked")
+    assert "Traceback" in first.detail
+
+
+def test_bad_records_are_quarantined_with_their_bytes_and_the_rest_goes_on(
+    config: Config, broker: str, foreign: Foreign
+) -> None:
+    """No Avro, no value, a header not UTF-8, another namespace's event, an empty key: kept, and nobody waits."""
+    good = foreign.codec.encode(ProbeDo(name="k"))
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        foreign.write("probe", b"no Avro at all", b"k")
+        foreign.write("probe", None, b"k")
+        foreign.write("probe", good[:-1], b"k")
+        foreign.write("probe", good, b"k", ce_id=b"\xff\xfe")
+        foreign.write("probe", foreign.codec.encode(EchoHear(name="k")), b"k")
+        foreign.write("probe", good[:5] + b"\0" + good[7:], b"")
+        foreign.write("probe", good, b"k", ce_sequence="99", ce_id="a")
+        until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "the good event was not handled")
+        assert counted(worker, "probe", "quarantined") == 6
+    kept = foreign.read("probe-parked")
+    assert sorted(m.value() or b"" for m in kept)[-1] == b"no Avro at all"
+    assert {parked_header(headers_of(m)).status for m in kept} == {"quarantined"}
+    [logged] = foreign.read("probe-log")
+    assert log_header(headers_of(logged)).sequence == 1
+
+
+def test_a_misplaced_event_is_moved_and_handled_once_in_its_own_partition(
+    config: Config, broker: str, foreign: Foreign
+) -> None:
+    """A null key, a wrong key and a wrong partition end where the data's key belongs."""
+    value = foreign.codec.encode(ProbeDo(name="k"))
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        foreign.write("probe", value, None, 0)
+        foreign.write("probe", value, None, 1)
+        foreign.write("probe", value, b"another", ce_id="a")
+        foreign.write("probe", value, b"k", 0)
+        foreign.write("probe", value, b"k", 1)
+        until(lambda: worker.rows("probe") == {"k": ProbeRow(count=5, texts={})}, "not all were handled")
+        until(lambda: counted(worker, "probe", "moved") == 4, "not moved")
+    assert len({m.partition() for m in foreign.read("probe-log")}) == 1
+
+
+def test_an_unknown_schema_holds_its_partition_until_it_arrives(config: Config, broker: str, foreign: Foreign) -> None:
+    """The other partition goes on; when the schema is published, the event is handled, in order."""
+    newer = json.dumps({**json.loads(ProbeDo.schemas[-1]), "aliases": ["probe.did"]})
+    other = AvroCodec([ProbeDo], [])
+    schema_id = other.add_schema(newer)
+    value = foreign.codec.encode(ProbeDo(name="k"))
+    assert value[:5] != prefix_of(schema_id), "the newer schema is another one"
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        foreign.write("probe", prefix_of(schema_id) + value[5:], b"k")
+        foreign.publish(ProbeDo(name="k", text="second"))
+        waiting = worker.faust.sources["probe"].parts.waiting
+        until(lambda: len(waiting.blocked) == 1, "nobody waits")
+        [blocked] = waiting.blocked.values()
+        assert (blocked.offset, str(schema_id) in blocked.reason) == (0, True)
+        elsewhere = [f"x{n}" for n in range(8)]
+        foreign.publish(*(ProbeDo(name=name) for name in elsewhere))
+        until(lambda: 0 < len(worker.rows("probe")) < 9, "the other partition did not go on")
+        assert "k" not in worker.rows("probe")
+        publish_schemas(foreign.clients, config.prefix, other)
+        until(lambda: len(worker.rows("probe")) == 9, "it did not go on when the schema arrived")
+        assert worker.rows("probe")["k"] == ProbeRow(count=2, texts={"second": "k"})
+
+
+def test_another_application_may_not_take_a_namespace(config: Config, broker: str, foreign: Foreign) -> None:
+    """Law 1 across deployments: the marker names who handles it."""
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: len(worker.rows("echo")) == 1, "not handled")
+    rival = App(name="rival", namespaces=[probe.probe, probe.echo])
+    with Running(rival, config, broker, ["echo"]) as worker:
+        until(worker.ended, "the rival goes on")
+    [error] = worker.errors
+    assert isinstance(error, NamespaceTaken)
+    assert "'probe'" in str(error)
+
+
+def test_a_committed_offset_ahead_of_the_marker_is_refused(config: Config, broker: str, foreign: Foreign) -> None:
+    """Somebody else commits for our group: rows would miss events (rule 1c)."""
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: len(worker.rows("echo")) == 1, "not handled")
+    topic, admin = f"{config.prefix}echo", foreign.clients.admin()
+    at = [TopicPartition(topic, partition, 100) for partition in (0, 1)]
+    group = f"{config.prefix}retold.echo"
+    admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, at)])[group].result()
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        until(worker.ended, "the worker goes on")
+    assert isinstance(worker.errors[0], TopicMismatch)
+    assert "@100" in str(worker.errors[0])
+
+
+def test_lost_group_offsets_do_no_harm(config: Config, broker: str, foreign: Foreign) -> None:
+    """The marker says where handling goes on, and no committed offset."""
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(EchoHear(name="k"), EchoHear(name="k"))
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=2)}, "not handled")
+    admin, group = foreign.clients.admin(), f"{config.prefix}retold.echo"
+    admin.delete_consumer_groups([group])[group].result()
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "handled again, or not at all")
+
+
+def test_a_deleted_and_recreated_inbox_is_refused(config: Config, broker: str, foreign: Foreign) -> None:
+    """Its offsets mean something else, and the marker knows the topic's id."""
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: len(worker.rows("echo")) == 1, "not handled")
+    topic, admin = f"{config.prefix}echo", foreign.clients.admin()
+    admin.delete_topics([topic])[topic].result()
+    until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is still there")
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        until(worker.ended, "the worker goes on")
+    assert "made again" in str(worker.errors[0])
+
+
+def test_a_namespace_stops_before_a_bad_deploy_parks_everything(config: Config, broker: str, foreign: Foreign) -> None:
+    """Over 20 keys in a minute: nothing of that batch is committed, and the traceback is told."""
+    with Running(probe.app(), config, broker, ["probe"]):
+        pass  # it makes the topics
+    foreign.publish(*(ProbeDo(name=f"k{n}", how="raise") for n in range(50)))
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        until(worker.ended, "the namespace goes on")
+    assert isinstance(worker.errors[0], NamespaceStopped)
+    assert "told to raise" in str(worker.errors[0])
+    assert foreign.read("probe-log") == []
+
+
+def test_two_workers_share_the_partitions_and_one_takes_over(config: Config, broker: str, foreign: Foreign) -> None:
+    """Each handles its own; when one leaves, the other goes on from its markers, and every event is handled once."""
+    keys = [f"k{n}" for n in range(40)]
+    with Running(probe.app(), config, broker, ["echo"]) as one:
+        with Running(probe.app(), config, broker, ["echo"]) as two:
+            images = [worker.faust.sources["echo"].parts.partitions.images for worker in (one, two)]
+            until(lambda: [len(held) for held in images] == [1, 1], "the partitions are not shared")
+            foreign.publish(*(EchoHear(name=key) for key in keys))
+            until(lambda: len(one.rows("echo")) + len(two.rows("echo")) == 40, "not all handled")
+            assert not set(one.rows("echo")) & set(two.rows("echo"))
+        until(lambda: len(one.rows("echo")) == 40, "the rows of the one that left were not taken over")
+        foreign.publish(*(EchoHear(name=key) for key in keys))
+        until(lambda: one.rows("echo") == {key: EchoRow(heard=2) for key in keys}, "not handled once each")
+    assert len(foreign.read("echo-log")) == 80

@@ -1,0 +1,68 @@
+"""A foreign producer and a foreign reader: plain confluent clients that know nothing of retold but the topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import Message
+
+from streams import App
+from streams.config import Config
+from streams.data import EventData
+from streams.engine import marker
+from streams.kafka.clients import Clients
+from streams.kafka.read import ends, read_to
+from streams.kafka.topics import names
+from streams.worker.assemble import codec_of
+
+
+class Foreign:
+    """Writes into inboxes what it is told to, right or wrong, and reads topics to their end."""
+
+    def __init__(self, app: App, config: Config, address: str) -> None:
+        self.app, self.config = app, config
+        self.clients = Clients.of(config, address)
+        self.codec = codec_of(app)
+        self._producer = self.clients.producer()
+        self._admin = self.clients.admin()
+
+    def publish(self, *events: EventData, **headers: str) -> None:
+        for data in events:
+            namespace = data.event_type.partition(".")[0]
+            self.write(namespace, self.codec.encode(data), data.key.encode(), **headers)
+
+    def write(
+        self, namespace: str, value: bytes | None, key: bytes | None, partition: int = -1, **headers: Any
+    ) -> None:
+        """One record, delivered when this returns."""
+        failed: list[Any] = []
+        topic = names(self.config.prefix, namespace).inbox
+        pairs = [(name, text.encode() if isinstance(text, str) else text) for name, text in headers.items()]
+        self._producer.produce(
+            topic, value, key, partition, headers=pairs, on_delivery=lambda error, _: failed.append(error)
+        )
+        assert self._producer.flush(20) == 0
+        assert failed == [None]
+
+    def read(self, topic: str, *, isolated: bool = True) -> list[Message]:
+        """Every committed record of `topic` (its name without the prefix), partition by partition."""
+        topic = self.config.prefix + topic
+        partitions = range(len(self._admin.list_topics(topic, timeout=10).topics[topic].partitions))
+        end = ends(self._admin, [(topic, partition) for partition in partitions])
+        consumer = self.clients.consumer(read_uncommitted=not isolated)
+        try:
+            spans = {(topic, partition): (0, end[topic, partition]) for partition in partitions}
+            return sorted(read_to(consumer, spans, timeout=30), key=lambda m: (m.partition(), m.offset()))
+        finally:
+            consumer.close()
+
+    def markers(self, namespace: str) -> dict[int, marker.Marker]:
+        """The last marker of each partition."""
+        records = [m for m in self.read(f"{namespace}-table") if m.key() == marker.KEY]
+        return {m.partition() or 0: marker.decode(m.value() or b"") for m in records}
+
+    def rows(self, namespace: str) -> dict[str, Any]:
+        """The rows that a reader of the table topic has, byte by byte; deleted ones left out."""
+        records = [m for m in self.read(f"{namespace}-table") if m.key() != marker.KEY]
+        last = {(m.key() or b"").decode(): m.value() for m in records}
+        return {key: value for key, value in last.items() if value}
