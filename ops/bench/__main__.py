@@ -58,14 +58,13 @@ class Benchmark:
 
     def latencies(self, contestant: Contestant) -> None:
         for _ in range(self.plan.rounds):
-            for rate in self.plan.latency:
-                self._attempt(f"{rate}/s", partial(self._trial, contestant, rate))
+            self._attempt("latency", partial(self._trial, contestant))
 
-    def _trial(self, contestant: Contestant, rate: int, prefix: str) -> None:
-        events = self.plan.latency[rate]
-        found = Trial(contestant, prefix, rate, events, self.address, self.folder / prefix).go()
-        self.latency[f"{rate}/s"].append(found)
-        self.say(f"at {rate}/s: p50 {found['p50']:.1f} ms, p99 {found['p99']:.1f} ms")
+    def _trial(self, contestant: Contestant, prefix: str) -> None:
+        found = Trial(contestant, prefix, self.plan.latency, self.address, self.folder / prefix).go()
+        for rate, times in found.items():
+            self.latency[f"{rate}/s"].append(times)
+            self.say(f"latency at {rate}/s: p50 {times['p50']:.1f} ms, p99 {times['p99']:.1f} ms")
 
     def _attempt(self, name: str, work: Callable[[str], None]) -> None:
         """`work` is given a prefix that nobody used before.
@@ -107,7 +106,10 @@ def main() -> int:
     asked = arguments()
     console = Console(stderr=asked.json)
     plan = QUICK if asked.quick else FULL
-    with tempfile.TemporaryDirectory(prefix="retold-bench-") as name, broker(asked.broker, Path(name, "broker")) as at:
+    with (
+        tempfile.TemporaryDirectory(prefix="retold-bench-") as name,
+        broker(asked.broker, Path(name, "broker"), console.print) as at,
+    ):
         go = Benchmark(plan, asked.only.split(","), at, Path(name, "runs"), console)
         go.throughput()
         for contestant in go.contestants:

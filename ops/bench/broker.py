@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
-def broker(address: str | None, folder: Path) -> Iterator[str]:
+def broker(address: str | None, folder: Path, say: Callable[[str], None]) -> Iterator[str]:
     """Its address. The embedded one ends with the block."""
     if address:
         yield address
         return
     from streams.broker import embedded  # only here: with a broker given, Kafka's jars are not needed
 
-    running = embedded.start(folder)
-    try:
+    with embedded.start(folder, on_progress=say) as running:
         yield running.address
-    finally:
-        running.stop()

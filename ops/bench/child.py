@@ -9,12 +9,17 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from streams.broker.keeper import die_with_parent
+
 ROOT = Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
 def running(command: Sequence[str], settings: Mapping[str, str], words: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The process while the block runs; afterwards it is asked to end, and ended after 10 s."""
+    """The process while the block runs; afterwards it is asked to end, and ended after 10 s.
+
+    If this process is killed, Linux asks it in our place.
+    """
     with words.open("wb") as output:
         child = subprocess.Popen(
             command,
@@ -24,6 +29,7 @@ def running(command: Sequence[str], settings: Mapping[str, str], words: Path) ->
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
     try:
         yield child

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,20 +34,22 @@ SETTLE = 20
 
 @dataclass
 class Trial:
-    """`rate` in events per second, published evenly; `events` in all. All names begin with `prefix`."""
+    """`plan`: events a second → events in all, published evenly, one rate after the other to the same worker.
+
+    All names begin with `prefix`.
+    """
 
     contestant: Contestant
     prefix: str
-    rate: int
-    events: int
+    plan: Mapping[int, int]
     broker: str
     folder: Path
     published: dict[bytes, float] = field(default_factory=dict)
     seen: dict[bytes, float] = field(default_factory=dict)
     number: int = 0
 
-    def go(self) -> dict[str, float]:
-        """p50 and p99 in ms. Raises GaveUp or WrongResult."""
+    def go(self) -> dict[int, dict[str, float]]:
+        """p50 and p99 in ms, by rate. Raises GaveUp."""
         self.folder.mkdir(parents=True)
         words = self.folder / "output.txt"
         self.contestant.prepare(AdminClient({"bootstrap.servers": self.broker}), self.prefix)
@@ -58,14 +61,14 @@ class Trial:
             )
             follower.start()
             try:
-                self._publish()
+                found = self._measure()
             except WrongResult as error:
                 how = "ended by itself" if child.poll() is not None else "goes on"
                 raise GaveUp(f"{error}; {self.contestant.name} {how}. Its last words:\n{last_words(words)}") from error
             finally:
                 stop.set()
                 follower.join(10)
-        return self._percentiles()
+        return found
 
     def _follow(self, table: str, stop: threading.Event) -> None:
         consumer = Consumer(
@@ -84,23 +87,26 @@ class Trial:
                 self.seen.setdefault(message.key(), time.perf_counter())
         consumer.close()
 
-    def _publish(self) -> None:
+    def _measure(self) -> dict[int, dict[str, float]]:
         producer = Producer({"bootstrap.servers": self.broker, "enable.idempotence": True, "linger.ms": 0})
         deadline = time.monotonic() + FIRST_ROW_SECONDS
         for _ in range(SETTLE):
             self._wait_for(self._send(producer), deadline)
-        first = self.number
+        return {rate: self._one_rate(producer, rate, events) for rate, events in self.plan.items()}
+
+    def _one_rate(self, producer: Producer, rate: int, events: int) -> dict[str, float]:
         start = time.perf_counter()
-        while self.number - first < self.events:
-            ahead = start + (self.number - first) / self.rate - time.perf_counter()
+        keys = []
+        for number in range(events):
+            ahead = start + number / rate - time.perf_counter()
             if ahead > 0:
-                producer.poll(0)
                 time.sleep(ahead)
-            self._send(producer)
+            keys.append(self._send(producer))
         producer.flush(10)
         deadline = time.monotonic() + LAST_ROW_SECONDS
-        for key in list(self.published):
+        for key in keys:
             self._wait_for(key, deadline)
+        return self._percentiles(keys[int(events * WARM_UP) :])
 
     def _send(self, producer: Producer) -> bytes:
         event = event_number(self.number, self.number)
@@ -118,7 +124,6 @@ class Trial:
                 raise WrongResult(f"the row of {key!r} did not appear; {len(self.seen)} of {len(self.published)} did")
             time.sleep(0.001)
 
-    def _percentiles(self) -> dict[str, float]:
-        measured = list(self.published)[SETTLE + int(self.events * WARM_UP) :]
-        times = sorted((self.seen[key] - self.published[key]) * 1000 for key in measured)
+    def _percentiles(self, keys: Sequence[bytes]) -> dict[str, float]:
+        times = sorted((self.seen[key] - self.published[key]) * 1000 for key in keys)
         return {"p50": statistics.median(times), "p99": times[min(len(times) - 1, int(len(times) * 0.99))]}

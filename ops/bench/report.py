@@ -29,7 +29,7 @@ def summary(rates: Rates, latency: Latencies, left_out: Mapping[str, str]) -> di
         "events_per_second": medians,
         "ratio": {peer: round(us / median, 2) if us and (median := medians[peer]) else None for peer in PEERS},
         "range": {name: [round(min(found)), round(max(found))] for name, found in rates.items() if found},
-        "latency_ms": {at: _percentiles(runs) for at, runs in latency.items() if at not in left_out},
+        "latency_ms": {at: _percentiles(runs) for at, runs in latency.items() if "latency" not in left_out},
         "left_out": dict(left_out),
     }
 

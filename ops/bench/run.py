@@ -51,7 +51,10 @@ class Run:
     def go(self) -> measure.Window:
         """Raises GaveUp, WrongResult or TooFewSteps."""
         self.contestant.prepare(self.admin, self.prefix)
-        expected = fill(self.broker, self.prefix + "bench", self.events)
+        inbox = self.prefix + "bench"
+        expected = fill(self.broker, inbox, self.events)
+        if (there := sum(topic.stable_offsets(self.admin, inbox).values())) != self.events:
+            raise GaveUp(f"{inbox} holds {there} of {self.events} events")
         told = environment(self.prefix, self.contestant.name, self.broker, self.folder / "state")
         with running(self.contestant.command, told, self.words) as child:
             if self.contestant.writes:

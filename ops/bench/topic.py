@@ -50,16 +50,19 @@ class Reader:
             }
         )
         self.topic, self.partitions = topic, partitions
+        self.ended: set[int] = set()
         self.consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(partitions)])
 
     def to_the_end(self, seconds: float = 20) -> Iterable[Message]:
-        """The records up to the end of every partition as it is met; may be asked again for what came later.
+        """The records up to the end of every partition as it was last met; ask again for what came later.
 
-        Raises TimeoutError.
+        An end is told once, so it is remembered until its partition gives another record. Raises TimeoutError.
         """
-        ended: set[int] = set()
+        ended = self.ended
         deadline = time.monotonic() + seconds
-        while len(ended) < self.partitions:
+        first = True
+        while first or len(ended) < self.partitions:
+            first = False
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.topic} was not read to its end in {seconds:.0f} s")
             for message in self.consumer.consume(5000, 0.1):
