@@ -40,7 +40,7 @@ def starts(admin: AdminClient, places: Places, *, timeout: float = 10.0) -> dict
     return _offsets(admin, places, earliest, timeout)
 
 
-@stamina.retry(on=TryAgain, timeout=10.0, attempts=None, wait_initial=0.05, wait_max=0.5)
+@stamina.retry(on=TryAgain, timeout=10.0, attempts=None, wait_initial=0.05, wait_max=0.5, wait_jitter=0.05)
 def _offsets(admin: AdminClient, places: Places, which: OffsetSpec, timeout: float) -> dict[tuple[str, int], int]:
     asked = {TopicPartition(topic, partition): which for topic, partition in places}
     if not asked:

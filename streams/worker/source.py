@@ -60,7 +60,7 @@ class Source:
         self._stop = threading.Event()
         self._breaker = Breaker()
         self._poison: tuple[int, str] = (0, "")
-        self._aborted = 0
+        self.aborted = 0
         self._thread = threading.Thread(target=self._run, name=f"retold-{parts.namespace}", daemon=True)
         self._consumer: Consumer
 
@@ -190,19 +190,19 @@ class Source:
             return False
         for part in changes:
             images[part.partition].apply(part)
-        self._aborted, self._poison = 0, (0, "")
+        self.aborted, self._poison = 0, (0, "")
         return True
 
     def _after_abort(self, batch: Batch, error: TransactionAborted) -> None:
-        self._aborted += 1
-        log.warning("a transaction was aborted", namespace=self.parts.namespace, times=self._aborted, error=str(error))
+        self.aborted += 1
+        log.warning("a transaction was aborted", namespace=self.parts.namespace, times=self.aborted, error=str(error))
         self._poison = (self._poison[0] + 1, str(error)) if error.poison else (0, "")
         if self._poison[0] >= POISONED and len(batch) == 1:
             self._refuse(batch)
             return
         if self._poison[0] >= POISONED:
             self.parts.pace.halve(len(batch))
-        self._stop.wait(min(2.0, 0.05 * self._aborted))
+        self._stop.wait(min(2.0, 0.05 * self.aborted))
         self.parts.partitions.rewind(batch.records)
 
     def _refuse(self, batch: Batch) -> None:

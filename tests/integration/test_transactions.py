@@ -1,0 +1,202 @@
+"""The rules of docs/correctness about transactions, each on a real broker and each with the harm it guards against."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from streams.config import Config
+from streams.engine.engine import Engine
+from streams.engine.envelope import parked_header
+from streams.errors import NamespaceStopped
+from streams.kafka.commit import Destination, ProducerLost, TransactionAborted, Transactions
+from streams.kafka.read import headers_of
+from streams.kafka.topics import Names, ensure, group_of, names
+from tests.applications import probe
+from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
+from tests.support.inbox import Foreign
+from tests.support.workers import Running, settings, until
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Config:
+    return settings(tmp_path, prefix)
+
+
+@pytest.fixture
+def foreign(config: Config, broker: str) -> Foreign:
+    return Foreign(probe.app(), config, broker)
+
+
+def nothing(*_: object) -> None:
+    """For callbacks that a test has no use for."""
+
+
+def test_a_member_that_left_cannot_commit_with_what_it_knew(config: Config, foreign: Foreign) -> None:
+    """The metadata captured with a batch fences its transaction (rule 4): nothing of it is seen."""
+    clients, topics = foreign.clients, names(config.prefix, "echo")
+    ensure(clients.admin(), config, ["echo"])
+    metadata = left(foreign, group_of(config.prefix, "echo"))
+    engine = Engine(probe.app(), "echo", foreign.codec)
+    value = foreign.codec.encode(EchoHear(name="k"))
+    changes = engine.handle(engine.image(0), [(0, b"k", value, None, 0)], 1)
+    transactions = Transactions(
+        lambda told: clients.transactional_producer(f"{config.prefix}leaver", "leaver", told), destination(topics)
+    )
+    transactions.open()
+    with pytest.raises(TransactionAborted):
+        transactions.write([changes], metadata, {0: engine.image(0)})
+    transactions.close()
+    assert foreign.read("echo-log") == []
+    assert foreign.read("echo-table") == []
+
+
+def destination(topics: Names) -> Destination:
+    return Destination(
+        topics.inbox, topics.log, topics.table, topics.parked, lambda name: name, "probe", {}, 2, "leaver"
+    )
+
+
+def hanging(foreign: Foreign, topic: str, seconds: float) -> Producer:
+    """A producer that has written to both partitions of `topic` and neither commits nor aborts: a worker that died."""
+    producer = foreign.clients.transactional_producer(f"{topic}.dead", "dead", nothing, timeout=seconds)
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    for partition in (0, 1):
+        producer.produce(topic, b"", b"k0", partition, headers=[("retold_version", b"99")])
+    producer.flush(20)
+    return producer
+
+
+def test_a_restore_waits_for_what_an_open_transaction_hides(config: Config, broker: str, foreign: Foreign) -> None:
+    """A died with a transaction open, B committed behind it and left, C has every row of B's (rule 1).
+
+    A restore to the stable offset would end before B's rows, and say nothing.
+    """
+    keys = [f"k{n}" for n in range(20)]
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(*(EchoHear(name=key) for key in keys))
+        until(lambda: len(worker.rows("echo")) == 20, "not handled")
+        dead = hanging(foreign, f"{config.prefix}echo-table", 8.0)
+        foreign.publish(*(EchoHear(name=key) for key in keys))
+        until(lambda: worker.rows("echo") == {key: EchoRow(heard=2) for key in keys}, "not handled behind the dead one")
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        assert worker.rows("echo") == {key: EchoRow(heard=2) for key in keys}
+    del dead
+
+
+def test_an_event_that_no_transaction_can_hold_is_quarantined_by_reference(
+    config: Config, broker: str, foreign: Foreign
+) -> None:
+    """It is found by halving, only for its size; its neighbours are handled, and the inbox still has it (rule 8)."""
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        alter(foreign, f"{config.prefix}probe-log", "max.message.bytes", "3000")
+        large = ProbeDo(name="large", text=secrets.token_hex(10_000))
+        foreign.publish(*(ProbeDo(name=f"a{n}") for n in range(5)), large, *(ProbeDo(name=f"b{n}") for n in range(5)))
+        until(lambda: len(worker.rows("probe")) == 10, "the neighbours were not handled", seconds=60)
+        assert "large" not in worker.rows("probe")
+    [kept] = foreign.read("probe-parked")
+    header = parked_header(headers_of(kept))
+    assert (kept.value(), header.status) == (b"", "quarantined")
+    assert "large" in header.reason.lower()
+    assert len(foreign.read("probe-log")) == 10
+
+
+def alter(foreign: Foreign, topic: str, setting: str, value: str) -> None:
+    entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = foreign.clients.admin()
+    [answer] = admin.incremental_alter_configs([resource]).values()
+    answer.result()
+
+
+def test_an_aborted_batch_leaves_no_trace_in_rows_and_is_handled_again(
+    config: Config, broker: str, foreign: Foreign
+) -> None:
+    """While the broker refuses it, the row is not there; when it takes it, it is handled once (rules 5 and 9)."""
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        source = worker.faust.sources["probe"]
+        foreign.publish(ProbeDo(name="k", how="echo"))
+        until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "not handled")
+        stale = Stale(source.parts.transactions.write, left(foreign, f"{config.prefix}other"))
+        source.parts.transactions.write = stale  # type: ignore[method-assign]  # a member that the broker knows no more
+        foreign.publish(ProbeDo(name="k", how="echo"))
+        until(lambda: source.aborted >= 3, "nothing was aborted")
+        assert worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}
+        assert len(foreign.read("probe-log")) == len(foreign.read("echo")) == 1
+        stale.over = True
+        until(lambda: worker.rows("probe") == {"k": ProbeRow(count=2, texts={})}, "not handled again")
+    assert [m.key() for m in foreign.read("probe-log")] == [b"k@1", b"k@2"]
+    assert len(foreign.read("echo")) == 2
+
+
+def left(foreign: Foreign, group: str) -> object:
+    """The metadata of a member that has left its group."""
+    consumer = foreign.clients.group_consumer(group, "leaver")
+    assigned: list[object] = []
+    consumer.subscribe([f"{foreign.config.prefix}echo"], on_assign=lambda it, partitions: assigned.extend(partitions))
+    until(lambda: consumer.poll(0.1) is None and len(assigned) == 2, "nothing was assigned")
+    metadata = consumer.consumer_group_metadata()
+    consumer.close()
+    return metadata
+
+
+class Stale:
+    """Commits with the metadata of a member that has left, until it is over."""
+
+    def __init__(self, write: Callable[..., None], metadata: object) -> None:
+        self._write, self._metadata, self.over = write, metadata, False
+
+    def __call__(self, changes: object, metadata: object, images: object) -> None:
+        self._write(changes, metadata if self.over else self._metadata, images)
+
+
+def test_a_second_worker_of_the_same_name_stops_the_first_with_a_sentence(
+    config: Config, broker: str, foreign: Foreign
+) -> None:
+    """Two machines with one instance name fence each other; that is said, and nothing is handled twice (rule 3)."""
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=1)}, "not handled")
+        rival = foreign.clients.transactional_producer(f"{config.prefix}retold.probe.echo.test.0", "rival", nothing)
+        rival.init_transactions(20)
+        foreign.publish(EchoHear(name="k"))
+        until(worker.ended, "the fenced worker goes on")
+    [error] = worker.errors
+    assert isinstance(error, NamespaceStopped)
+    assert "RETOLD_INSTANCE" in str(error)
+    assert len(foreign.read("echo-log")) == 1
+
+
+def test_a_lost_producer_is_replaced_and_everything_restored(config: Config, broker: str, foreign: Foreign) -> None:
+    """A transaction past its time-out is not undone locally: the images are dropped and read again (rule 3 and 8)."""
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        source = worker.faust.sources["echo"]
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=1)}, "not handled")
+        slow = Slow(source.parts.transactions.write)
+        source.parts.transactions.write = slow  # type: ignore[method-assign]  # the lost answer of one commit
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: slow.lost, "nothing was lost")
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=2)}, "not restored", seconds=60)
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "it does not go on")
+    assert len(foreign.read("echo-log")) == 3
+
+
+class Slow:
+    """A commit that happens, and whose answer never comes."""
+
+    def __init__(self, write: Callable[..., None]) -> None:
+        self._write, self.lost = write, False
+
+    def __call__(self, *args: object) -> None:
+        self._write(*args)
+        if not self.lost:
+            self.lost = True
+            raise ProducerLost("the answer of a commit was lost", fenced=False, age=1.0)
