@@ -1,15 +1,21 @@
 """retold: publish a named event; its one handler folds it into a table you can query; the event log keeps it for ever."""
 
+from typing import TYPE_CHECKING, Any
+
 from streams.app import App
 from streams.event import Event
 from streams.gateway import Gateway
 from streams.namespace import Namespace
 from streams.outcome import Outcome, Rejected, Scheduled, required
 from streams.projection import Projection
-from streams.view import Tables, View
+from streams.view import Table, Tables, View
+
+if TYPE_CHECKING:
+    from streams.client import Client
 
 __all__ = [
     "App",
+    "Client",
     "Event",
     "Gateway",
     "Namespace",
@@ -17,7 +23,17 @@ __all__ = [
     "Projection",
     "Rejected",
     "Scheduled",
+    "Table",
     "Tables",
     "View",
     "required",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Client` is loaded when it is asked for: handlers and their tests need no Kafka."""
+    if name == "Client":
+        from streams.client import Client
+
+        return Client
+    raise AttributeError(f"module 'streams' has no attribute {name!r}")

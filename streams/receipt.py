@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from streams.engine.records import WRONG_VERSION
 from streams.errors import EventRejected, EventSetAside, WrongVersion
-
-WRONG_VERSION = "wrong version:"
-"""How the reason of a rejection begins if the row was not at the expected version."""
 
 
 class Receipt:

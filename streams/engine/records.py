@@ -19,6 +19,8 @@ InboxRecord = tuple[int, bytes | None, bytes | None, Headers | None, int]
 Entry = tuple[Record | None, int]
 """A row and its version: the sequence of its last accepted event. None is a deleted row's stub."""
 
+WRONG_VERSION = "wrong version:"
+"""How the reason of a rejection begins if the row was not at the expected version."""
 ACCEPTED, REJECTED, PARKED, QUARANTINED = "accepted", "rejected", "parked", "quarantined"
 
 

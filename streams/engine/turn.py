@@ -26,6 +26,7 @@ from streams.engine.records import (
     PARKED,
     QUARANTINED,
     REJECTED,
+    WRONG_VERSION,
     Blocked,
     Call,
     Changes,
@@ -167,7 +168,7 @@ class Turn:
             try:
                 expected = envelope.expected_version
                 if expected is not None and expected != version and (expected or row is not None):
-                    raise Rejected(f"wrong version: expected {expected}, the row is at {version if row else 0}")
+                    raise Rejected(f"{WRONG_VERSION} expected {expected}, the row is at {version if row else 0}")
                 outcome = engine.decide(rule, row, event)
                 emit, new = outcome.emit, outcome.row
                 if rule.handler is not None:
