@@ -8,7 +8,7 @@ from streams.gateway import Gateway
 from streams.namespace import Namespace
 from streams.outcome import Outcome, Rejected, Scheduled, required
 from streams.projection import Projection
-from streams.view import Table, Tables, View
+from streams.view import Tables, View
 
 if TYPE_CHECKING:
     from streams.client import Client
@@ -23,7 +23,6 @@ __all__ = [
     "Projection",
     "Rejected",
     "Scheduled",
-    "Table",
     "Tables",
     "View",
     "required",
