@@ -1,0 +1,55 @@
+"""Which Kafka a command uses.
+
+`own` serves the commands that may start one (run, demo, tests); `found` serves all others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from streams.broker import docker, embedded, state
+from streams.broker.jars import Progress, silent
+from streams.broker.reach import reach
+from streams.config import Config
+from streams.errors import BrokerUnavailable
+
+
+@contextlib.contextmanager
+def own(config: Config, on_progress: Progress = silent, *, lasting: bool = True) -> Iterator[str]:
+    """The address of a broker that answers; if it was started here it ends with the block, or with this process.
+
+    RETOLD_BROKER, else one that this project runs already, else Docker if its engine answers, else the embedded one.
+    Once a project has data in one of the last two, it stays there. `lasting=False`: the data will not be asked for
+    again. Raises BrokerUnavailable, ConfigError.
+    """
+    running = config.broker or state.find(config)
+    if running is not None:
+        reach(running, options=_options(config))
+        yield running
+    elif not embedded.holds_data(config.state) and (docker.holds_data(config.state) or docker.answers()):
+        with docker.start(config.state, on_progress, lasting=lasting) as address:
+            yield address
+    else:
+        with embedded.start(config.state, java=config.java, on_progress=on_progress) as broker:
+            yield broker.address
+
+
+def found(config: Config) -> str:
+    """The address of a broker that answers: RETOLD_BROKER, else the one that this project runs now.
+
+    Raises BrokerUnavailable saying how to get one.
+    """
+    running = config.broker or state.find(config)
+    if running is None:
+        raise BrokerUnavailable(
+            f"no Kafka was found: RETOLD_BROKER is not set, and no broker of this project ({config.project}) runs. "
+            "Start one with `retold run` in another terminal, or set RETOLD_BROKER=host:port."
+        )
+    reach(running, options=_options(config))
+    return running
+
+
+def _options(config: Config) -> dict[str, str]:
+    """Options for librdkafka are meant for the broker that was named, not for one of our own on loopback."""
+    return dict(config.kafka) if config.broker else {}

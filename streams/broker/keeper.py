@@ -1,0 +1,128 @@
+"""Ends the embedded broker with its owner, also after the owner's `kill -9`.
+
+Run as a program of its own, by its path and without site-packages, so that it starts in milliseconds: it imports the
+standard library only. Its standard input is a pipe from the owner that is never written to; when it closes, the owner
+is gone. Its one argument is a JSON object:
+    commands   lists of arguments, run one after the other; the last one is the broker
+    lock       the number of the inherited file that holds the folder's lock; each command inherits it too, so that
+               the folder stays locked as long as anything uses it
+    record     the path of broker.json, removed when the broker has ended
+    work       null, or what streams.broker.archive.Work says: something to prepare for the next start
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+SECONDS_TO_STOP = 10.0
+SECONDS_BEFORE_WORK = 5.0  # the broker's own start comes first
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """In a new child: ask Linux to end it if the keeper itself is killed. Elsewhere nothing happens."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+class Keeper:
+    """Runs commands in turn until one fails, the last one ends, or the owner is gone."""
+
+    def __init__(self, lock: int) -> None:
+        self.lock = lock
+        self.child: subprocess.Popen[bytes] | None = None
+        self.ending = False
+        self.ended = threading.Event()
+        self.turn = threading.Lock()
+
+    def run(self, command: list[str]) -> int:
+        with self.turn:
+            if self.ending:
+                return 0
+            self.child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[self.lock],
+                preexec_fn=die_with_parent,  # no other thread holds a lock at this moment
+            )
+        return self.child.wait()
+
+    def terminate(self) -> None:
+        self.ending = True
+        if self.child is not None:
+            self.child.terminate()
+
+    def end_with_owner(self) -> None:
+        os.read(0, 1)  # returns when the pipe closes
+        with self.turn:
+            self.ending = True
+        if self.child is not None:
+            end(self.child)
+
+
+def prepare(command: list[str], draft: str, result: str, ended: threading.Event) -> None:
+    """Runs the work's command at low priority; it is given up when the broker ends, and begun anew another time."""
+    if ended.wait(SECONDS_BEFORE_WORK):
+        return
+    with contextlib.suppress(OSError):
+        child = subprocess.Popen(
+            ["nice", "-n", "19", *command],
+            stdin=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,  # as above
+        )
+        while child.poll() is None and not ended.wait(0.2):
+            pass
+        child.kill()
+        keep(draft, result, complete=child.wait() == 0)
+
+
+def keep(draft: str, result: str, *, complete: bool) -> None:
+    with contextlib.suppress(OSError):
+        if complete:
+            os.replace(draft, result)  # noqa: PTH105 - as below
+        else:
+            os.unlink(draft)  # noqa: PTH108 - as below
+
+
+def main() -> int:
+    task = json.loads(sys.argv[1])
+    keeper = Keeper(task["lock"])
+    work = task["work"]
+    helper = None
+    if work and work["command"]:
+        helper = threading.Thread(target=prepare, args=(work["command"], work["draft"], work["result"], keeper.ended))
+        helper.start()
+    signal.signal(signal.SIGTERM, lambda *_: keeper.terminate())
+    threading.Thread(target=keeper.end_with_owner, daemon=True).start()
+    code = 0
+    for command in task["commands"]:
+        code = keeper.run(command)
+        if code != 0:
+            break
+    keeper.ended.set()
+    if helper:
+        helper.join()
+    elif work:
+        keep(work["draft"], work["result"], complete=keeper.ending)
+    with contextlib.suppress(OSError):
+        os.unlink(task["record"])  # noqa: PTH108 - pathlib is not worth its import time here
+    return 0 if keeper.ending else abs(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

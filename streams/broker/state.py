@@ -1,0 +1,114 @@
+"""Who runs the broker of a state folder, and where: `broker.json`, believed only while `broker.lock` is held.
+
+The lock is an flock, which the system releases when its last holder ends, however it ended. So a file left by a crash
+is recognised by a lock that nobody holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from streams.config import Config
+from streams.errors import BrokerUnavailable, ConfigError
+
+SECONDS_FOR_LOCK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`pid` is the process whose end ends the broker's life; `started` is an ISO 8601 time."""
+
+    address: str
+    pid: int
+    started: str
+
+
+def find(config: Config) -> str | None:
+    """The address of the broker that this project runs now, or None."""
+    record = running(config.state)
+    return record.address if record else None
+
+
+def running(folder: Path) -> Record | None:
+    """What `broker.json` says, if its broker runs; a stale file is removed."""
+    file = folder / "broker.json"
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), _opened(folder) as lock:
+        if _locked(lock):
+            with contextlib.suppress(OSError):
+                file.unlink()
+            return None
+        with contextlib.suppress(ValueError, TypeError):
+            return Record(**json.loads(file.read_text(encoding="utf-8")))
+    return None
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    lock = os.open(folder / "broker.lock", os.O_RDONLY)
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def take(folder: Path) -> int:
+    """The open file that holds the folder's lock; closing it, in every process that inherited it, releases the lock.
+
+    Raises BrokerUnavailable if a broker runs on this folder, ConfigError if the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "broker.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise unusable(folder, error) from error
+    deadline = time.monotonic() + SECONDS_FOR_LOCK
+    while not _locked(lock):
+        # A command that looks whether a broker runs holds the lock for a moment: hence a second try.
+        if time.monotonic() > deadline:
+            os.close(lock)
+            raise BrokerUnavailable(_taken(folder))
+        time.sleep(0.05)
+    return lock
+
+
+def write(folder: Path, address: str, pid: int) -> None:
+    """Tells other commands the address. To be called by a holder of the lock."""
+    record = Record(address, pid, datetime.now(UTC).isoformat(timespec="seconds"))
+    draft = folder / "broker.json.new"
+    try:
+        draft.write_text(json.dumps(asdict(record)) + "\n", encoding="utf-8")
+        draft.replace(folder / "broker.json")
+    except OSError as error:
+        raise unusable(folder, error) from error
+
+
+def unusable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the state folder {folder} cannot be written: {error.strerror or error}. "
+        "Make it writable, or set RETOLD_STATE to a folder that is."
+    )
+
+
+def _taken(folder: Path) -> str:
+    record = running(folder)
+    whose = f"at {record.address}, started {record.started} by process {record.pid}" if record else "still starting"
+    return (
+        f"a broker already runs on the state folder {folder} ({whose}). "
+        "Use that one, stop it first, or set RETOLD_STATE to another folder."
+    )
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from streams.broker import embedded
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Kafka that all tests of this session share; it starts with the first test that asks."""
+    with embedded.start(tmp_path_factory.mktemp("broker")) as running:
+        yield running.address
+
+
+@pytest.fixture
+def prefix() -> str:
+    """What a test puts before its topics' names, so that no two tests meet on the shared broker."""
+    return f"t{uuid.uuid4().hex[:8]}."
