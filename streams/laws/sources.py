@@ -121,14 +121,20 @@ class Names:
             if found is UNKNOWN:
                 return
             yield found
-            known = isinstance(found, ModuleType | type | list | dict | set | bytearray)
-            found = getattr(found, name, UNKNOWN) if known else UNKNOWN
+            found = _attribute(found, name)
         if found is not UNKNOWN:
             yield found
 
     def resolve(self, chain: list[str]) -> object:
         objects = list(self.along(chain))
         return objects[-1] if len(objects) == len(chain) else UNKNOWN
+
+
+def _attribute(owner: object, name: str) -> object:
+    """Of an application's own object only what its class says: nothing of it is run."""
+    if isinstance(owner, ModuleType | type | list | dict | set | bytearray):
+        return getattr(owner, name, UNKNOWN)
+    return inspect.getattr_static(type(owner), name, UNKNOWN) if is_application(type(owner)) else UNKNOWN
 
 
 def _is_filled(cell: Any) -> bool:
@@ -185,7 +191,7 @@ def _functions_named(scope: Scope, names: Names) -> Iterator[FunctionType]:
 
 
 def walk(scope: Scope) -> Iterator[ast.AST]:
-    """What runs when the function runs: its body, neither its decorators nor its annotations."""
-    body = scope.body if isinstance(scope.body, list) else [scope.body]
-    for statement in body:
-        yield from ast.walk(statement)
+    """What decides what the function does: its body and its defaults, neither its decorators nor its annotations."""
+    body: list[ast.stmt] | list[ast.expr] = scope.body if isinstance(scope.body, list) else [scope.body]
+    for part in (*body, *scope.args.defaults, *filter(None, scope.args.kw_defaults)):
+        yield from ast.walk(part)

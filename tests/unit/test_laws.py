@@ -153,6 +153,13 @@ IMPURE = {
         "bound()",
         "depends on the clock",
     ),
+    "in an object": (
+        "class Clock:\n    def now(self):\n        return datetime.now()  # here\nCLOCK = Clock()",
+        "CLOCK.now()",
+        "depends on the clock",
+    ),
+    "in a default": ("def helper(at=datetime.now()):  # here\n    return at", "helper()", "depends on the clock"),
+    "chance kept": ("import random\nDICE = random.Random(1)", "DICE.random()  # here", "uses DICE.random, which depe"),
     "unused import": ("import random  # here", "pass", "imports random, which depends on chance: remove it"),
 }
 
