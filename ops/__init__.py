@@ -1,0 +1,1 @@
+"""What is run beside the product: the demonstration and the benchmark."""

@@ -1,0 +1,34 @@
+"""What a question needs: the settings, the application, its codec, and clients of the broker that runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streams.app import App
+from streams.broker.choose import found
+from streams.cli.load import application
+from streams.codec import AvroCodec
+from streams.config import Config, load
+from streams.kafka.clients import Clients
+
+
+@dataclass(frozen=True)
+class Session:
+    config: Config
+    app: App
+    codec: AvroCodec
+    clients: Clients
+
+    @property
+    def namespaces(self) -> list[str]:
+        return [namespace.name for namespace in self.app.namespaces]
+
+
+def connect() -> Session:
+    """Raises BrokerUnavailable if none runs, or it does not answer."""
+    config = load()
+    app = application(config)
+    codec = AvroCodec(app.event_types().values(), [namespace.row_type for namespace in app.namespaces])
+    clients = Clients.of(config, found(config))
+    clients.reach()
+    return Session(config, app, codec, clients)

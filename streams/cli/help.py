@@ -1,0 +1,91 @@
+"""Help as tables. Typer's own loads Markdown, syntax colours and tracebacks first, which takes twice the time."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from streams.cli import exits
+from streams.cli.screen import console
+
+Lines = list[tuple[str, str]]
+
+
+class Command(TyperCommand):
+    """One command."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the table is printed, not formatted
+        _head(self, ctx)
+        _panel("Arguments", _parameters(self, ctx, "argument"))
+        _panel("Options", _parameters(self, ctx, "option"))
+
+
+class Group(TyperGroup):
+    """A command of commands; the outermost one tells the exit codes too."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as above
+        _head(self, ctx)
+        panels: dict[str, Lines] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.commands[name]
+            panel = command.rich_help_panel if isinstance(command.rich_help_panel, str) else "Commands"
+            panels.setdefault(panel, []).append((name, _paragraphs(command.help)[0]))
+        for panel, lines in panels.items():
+            _panel(panel, lines)
+        _panel("Options", _parameters(self, ctx, "option"))
+        if ctx.parent is None:
+            _panel("Exit codes", [(str(code), meaning) for code, meaning in exits.MEANINGS.items()])
+
+
+def _head(command: Any, ctx: Any) -> None:
+    pieces = " ".join(command.collect_usage_pieces(ctx)).replace("[", r"\[")
+    console().print(f"\n [bold]Usage:[/] [cyan]{ctx.command_path}[/] {pieces}\n")
+    for paragraph in _paragraphs(command.help):
+        console().print(_indented(paragraph))
+
+
+def _paragraphs(text: str | None) -> list[str]:
+    parts = textwrap.dedent(text or "").strip().split("\n\n")
+    return [" ".join(part.split()) for part in parts]
+
+
+def _indented(paragraph: str) -> Any:
+    from rich.padding import Padding
+
+    return Padding(paragraph, (0, 1, 1, 1))
+
+
+def _parameters(command: Any, ctx: Any, kind: str) -> Lines:
+    found = [p for p in command.get_params(ctx) if p.param_type_name == kind and not getattr(p, "hidden", False)]
+    return [(_name(parameter), _text(parameter)) for parameter in found]
+
+
+def _name(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name)
+    names = ", ".join(sorted(parameter.opts, key=len))
+    return names if parameter.is_flag else f"{names} {parameter.metavar or 'TEXT'}"
+
+
+def _text(parameter: Any) -> str:
+    default = parameter.default
+    told = "" if default is None or default is False or parameter.name == "help" else f" \\[default: {default}]"
+    return f"{parameter.help or ''}{told}"
+
+
+def _panel(title: str, lines: Iterable[tuple[str, str]]) -> None:
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = list(lines)
+    if lines:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True, min_width=9)
+        grid.add_column()
+        for name, text in lines:
+            grid.add_row(Text(name, style="bold cyan"), text)
+        console().print(Panel(grid, title=title, title_align="left", border_style="dim"))

@@ -1,0 +1,98 @@
+"""Finding what a setting or an option names: `module:function` of the project."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from streams.app import App
+from streams.config import Config
+from streams.errors import ConfigError, StreamsError
+
+NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def application(config: Config) -> App:
+    """The application that `app` in [tool.retold] or RETOLD_APP names.
+
+    Raises ConfigError if it cannot be found or is none, and whatever DefinitionError its own code raises.
+    """
+    factory = function(config, config.app, "RETOLD_APP, or app in [tool.retold],")
+    app = _within(config, config.app, factory)
+    if not isinstance(app, App):
+        raise ConfigError(f"{config.app} gave a {type(app).__name__}; a streams.App was expected.")
+    return app
+
+
+def function(config: Config, name: str, where: str) -> Callable[..., Any]:
+    """The function of a `module:function`. `where` names the setting or option for messages. Raises ConfigError."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{where} is {name!r}; module:function was expected, such as processors.publish:from_row.")
+    module_name, _, attribute = name.partition(":")
+    folder = str(config.project)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = _within(config, name, lambda: _module(module_name, where, config.project))
+    found = getattr(module, attribute, None)
+    if found is None:
+        raise ConfigError(f"{where} is {name!r}, and {_place(module)} has no {attribute!r}: correct the name.")
+    if not callable(found):
+        raise ConfigError(f"{where} is {name!r}, which is a {type(found).__name__}; a function was expected.")
+    result: Callable[..., Any] = found
+    return result
+
+
+def _module(name: str, where: str, project: Path) -> object:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name == missing or name.startswith(f"{missing}."):
+            raise ConfigError(
+                f"{where} names the module {name!r}, and there is none below {project}. "
+                "Go to the project's folder, or correct the name."
+            ) from error
+        raise
+
+
+def _within(config: Config, name: str, call: Callable[[], Any]) -> Any:
+    """The result of the project's code; a mistake in it is told with its file and line."""
+    try:
+        return call()
+    except StreamsError:
+        raise
+    except SyntaxError as error:
+        raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}; so {name} cannot be loaded.") from error
+    except Exception as error:
+        place = _last_place(error, config.project)
+        raise ConfigError(f"{place}{type(error).__name__}: {error}; so {name} cannot be loaded.") from error
+
+
+def _last_place(error: BaseException, project: Path) -> str:
+    """`file:line: ` of the innermost line that belongs to the project."""
+    retold = str(Path(__file__).parents[1])
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.startswith(str(project)) and not frame.filename.startswith((retold, sys.prefix))
+    ]
+    return f"{theirs[-1].filename}:{theirs[-1].lineno}: " if theirs else ""
+
+
+def _place(module: object) -> str:
+    return getattr(module, "__file__", None) or repr(module)
+
+
+def events_file(config: Config) -> Path:
+    """Where the generated classes are: `events.py` beside the module that holds the application.
+
+    Found without importing it, because the application cannot be imported before the classes are there.
+    """
+    parts = config.app.partition(":")[0].split(".")
+    package = config.project.joinpath(*parts)
+    return (package if package.is_dir() else package.parent) / "events.py"

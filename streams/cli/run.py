@@ -1,0 +1,36 @@
+"""Run: what stays up until Ctrl-C."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def run() -> None:
+    """Start a broker and a worker for everything on this machine; Ctrl-C ends both.
+
+    With RETOLD_BROKER set, the worker uses that one. Example: [bold]retold run[/], and in another terminal
+    [bold]retold publish user.signup user=u1 email=u1@example.org[/]
+    """
+    from streams.cli import serve
+
+    raise typer.Exit(serve.run())
+
+
+def worker(
+    namespaces: Annotated[
+        list[str] | None, typer.Argument(help="Handle these only; without any, all.", metavar="NAMESPACE")
+    ] = None,
+    ends_with_stdin: Annotated[
+        bool,
+        typer.Option("--ends-with-stdin", help="Stop when stdin closes, that is, with the program that began this."),
+    ] = False,
+) -> None:
+    """Handle events until Ctrl-C, on a broker that runs; the laws are checked first.
+
+    Start it as often as wanted: the partitions are shared out. Example: [bold]retold worker user folder[/]
+    """
+    from streams.cli import serve
+
+    raise typer.Exit(serve.worker(namespaces or [], ends_with_stdin))

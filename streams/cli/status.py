@@ -1,0 +1,73 @@
+"""`retold status`: how every namespace is doing, read from Kafka alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from streams.cli import exits
+from streams.cli.connect import connect
+from streams.cli.screen import json_line, say, table, talk
+from streams.kafka.status import NamespaceStatus, Status
+from streams.kafka.status import status as read
+
+COUNTED = ("accepted", "rejected", "duplicates", "emitted")
+
+
+def status(as_json: bool) -> int:
+    session = connect()
+    found = read(session.clients, session.config.prefix, session.namespaces, session.codec)
+    if as_json:
+        json_line(as_json_value(found))
+        return exits.OK
+    talk(f"{session.app.name} on {found.broker}{f', prefix {found.prefix}' if found.prefix else ''}")
+    _show_namespaces(found)
+    _show_partitions(found)
+    for space in found.namespaces:
+        _tell(space)
+    return exits.OK
+
+
+def as_json_value(found: Status) -> dict[str, object]:
+    spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
+    return {"broker": found.broker, "prefix": found.prefix, "namespaces": spaces}
+
+
+def _show_namespaces(found: Status) -> None:
+    heads = ("namespace", "lag", *COUNTED, "parked", "quarantined")
+    rows = [
+        (space.name, space.lag, *(getattr(space.counters, name) for name in COUNTED), space.parked, space.quarantined)
+        for space in found.namespaces
+    ]
+    table(heads, rows, right=heads[1:])
+
+
+def _show_partitions(found: Status) -> None:
+    heads = ("partition", "handled to", "inbox end", "lag", "log", "owner")
+    rows = [
+        (
+            f"{space.name}-{part.partition}",
+            part.position,
+            part.inbox_end,
+            part.lag,
+            part.sequence,
+            part.owner or "nobody",
+        )
+        for space in found.namespaces
+        for part in space.partitions
+    ]
+    table(heads, rows, right=heads[1:5])
+
+
+def _tell(space: NamespaceStatus) -> None:
+    """What a person should look at."""
+    if not space.partitions:
+        say(f"{space.name} has no topics yet: start a worker, or make them with `retold topics --create`.")
+    elif any(part.owner is None for part in space.partitions):
+        lag = f", and {space.lag:,} events wait" if space.lag else ""
+        say(f"Nobody handles all of {space.name}{lag}: start a worker with `retold worker {space.name}`.")
+    if space.counters.derived_rejected:
+        say(
+            f"{space.counters.derived_rejected:,} rejected events of {space.name} had a cause; nobody else heard of it."
+        )
+    for waits in space.waiting:
+        say(f"{waits.topic}-{waits.partition} waits at offset {waits.offset}, schema {waits.schema_id}: {waits.reason}")

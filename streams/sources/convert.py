@@ -1,0 +1,197 @@
+"""Values from outside (texts, JSON, Avro) as an event's fields, by its schema's types. Mistakes name the column."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from streams.data import EventData, Record
+from streams.errors import InvalidEvent
+from streams.schemas.avro import MISSING, RANGES, AvroType, Field, RecordType, parse
+from streams.schemas.classes import item_hint, record_hint, structure_of
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
+WORDS = {"true": True, "false": False}
+
+
+class _At(NamedTuple):
+    """Where a value is, for messages, and whether its numbers, truths and times may be texts."""
+
+    noun: str
+    path: str
+    texts: bool
+
+    def below(self, name: str) -> _At:
+        return self._replace(path=f"{self.path}.{name}" if self.path else name)
+
+    def __str__(self) -> str:
+        return f"{self.noun} {self.path!r}"
+
+
+class Converter:
+    """For one class of events. `texts`: all values are texts, as in CSV. `noun`: what messages call a value's place."""
+
+    def __init__(self, data: type[EventData], *, texts: bool, noun: str = "column") -> None:
+        self._data, self._at = data, _At(noun, "", texts)
+        self._record = parse(data.schemas[-1])
+        self._hints = structure_of(self._record, data)
+        self._fields = {field.name: field for field in self._record.fields}
+
+    def __call__(self, values: Mapping[str, Any]) -> EventData:
+        """Raises InvalidEvent naming the column, its value and what was expected."""
+        if (unknown := next((name for name in values if name not in self._fields), None)) is not None:
+            raise InvalidEvent(
+                f"{self._at.below(unknown)} is no field of {self._data.event_type}{self._nearest(unknown)}; "
+                f"its fields are {', '.join(self._fields)}"
+            )
+        return self._data(**_fields(self._record, self._hints, values, self._at))
+
+    def _nearest(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self._fields, n=1)
+        return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _fields(record: RecordType, hints: Mapping[str, Any], values: Mapping[str, Any], at: _At) -> dict[str, Any]:
+    found = {}
+    for field in record.fields:
+        below = at.below(field.name)
+        if field.name not in values or _left_out(field, values[field.name], at.texts):
+            if field.default is MISSING:
+                raise InvalidEvent(f"{below} is missing; {_expected(field.type)} was expected")
+        else:
+            found[field.name] = _value(field.type, hints[field.name], values[field.name], below)
+    return found
+
+
+def _left_out(field: Field, value: object, texts: bool) -> bool:
+    """An empty cell stands for the field's default, unless the empty text is a value of its own."""
+    return (
+        texts and value == "" and field.default is not MISSING and (field.type.kind != "string" or field.type.nullable)
+    )
+
+
+def _value(kind: AvroType, hint: Any, value: Any, at: _At) -> Any:
+    if value is None or (value == "" and at.texts and kind.nullable):
+        if kind.nullable:
+            return None
+        raise _refusal(at, value, kind)
+    if kind.kind in ("array", "map", "record"):
+        return _compound(kind, hint, value, at)
+    if isinstance(value, str) and kind.kind not in ("string", "enum"):
+        return _from_text(kind, value, at)
+    if not _natural(kind, value):
+        raise _refusal(at, value, kind)
+    return value
+
+
+def _natural(kind: AvroType, value: Any) -> bool:
+    match kind.kind:
+        case "string":
+            return isinstance(value, str)
+        case "enum":
+            return isinstance(value, str) and value in kind.symbols
+        case "boolean":
+            return isinstance(value, bool)
+        case "bytes":
+            return isinstance(value, bytes)
+        case "float" | "double":
+            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        case "timestamp-micros" | "timestamp-millis":
+            return isinstance(value, datetime) and value.tzinfo is not None
+        case number:
+            low, high = RANGES[number]
+            return type(value) is int and low <= value <= high
+
+
+def _from_text(kind: AvroType, text: str, at: _At) -> Any:
+    """Times and bytes are texts in JSON too; numbers and truths are texts where all values are."""
+    if not at.texts and kind.kind in ("int", "long", "float", "double", "boolean"):
+        raise _refusal(at, text, kind)
+    try:
+        value = _READ[kind.kind](text.strip())
+    except (ValueError, KeyError, binascii.Error):
+        raise _refusal(at, text, kind) from None
+    if not _natural(kind, value):
+        raise _refusal(at, text, kind)
+    return value
+
+
+def _whole(text: str) -> int:
+    if not WHOLE.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "int": _whole,
+    "long": _whole,
+    "float": float,
+    "double": float,
+    "boolean": lambda text: WORDS[text.lower()],
+    "bytes": lambda text: base64.b64decode(text, validate=True),
+    "timestamp-micros": datetime.fromisoformat,
+    "timestamp-millis": datetime.fromisoformat,
+}
+
+
+def _compound(kind: AvroType, hint: Any, value: Any, at: _At) -> Any:
+    """Among texts, an array, map or record is written as JSON."""
+    if isinstance(value, str) and at.texts:
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise _refusal(at, value, kind) from None
+        at = at._replace(texts=False)
+    if kind.kind == "array" and isinstance(value, list | tuple):
+        assert kind.item is not None
+        item = item_hint(hint)
+        return tuple(_value(kind.item, item, one, at.below(str(place))) for place, one in enumerate(value, 1))
+    if kind.kind == "map" and isinstance(value, Mapping):
+        assert kind.item is not None
+        item = item_hint(hint)
+        return {str(name): _value(kind.item, item, one, at.below(str(name))) for name, one in value.items()}
+    if kind.kind == "record" and isinstance(value, Mapping):
+        return _record(kind, record_hint(hint), value, at)
+    raise _refusal(at, value, kind)
+
+
+def _record(kind: AvroType, cls: type[Record], value: Mapping[str, Any], at: _At) -> Record:
+    assert kind.record is not None
+    known = {field.name for field in kind.record.fields}
+    if (unknown := next((name for name in value if name not in known), None)) is not None:
+        raise InvalidEvent(f"{at} has no field {unknown!r}; its fields are {', '.join(sorted(known))}")
+    return cls(**_fields(kind.record, structure_of(kind.record, cls), value, at))
+
+
+def _refusal(at: _At, value: object, kind: AvroType) -> InvalidEvent:
+    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}…"
+    return InvalidEvent(f"{at} is {shown}; {_expected(kind)} was expected")
+
+
+def _expected(kind: AvroType) -> str:
+    match kind.kind:
+        case "int" | "long":
+            low, high = RANGES[kind.kind]
+            words = f"a whole number from {low} to {high}"
+        case "float" | "double":
+            words = "a number"
+        case "boolean":
+            words = "true or false"
+        case "bytes":
+            words = "bytes, in a text as base64,"
+        case "timestamp-micros" | "timestamp-millis":
+            words = "an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z,"
+        case "enum":
+            words = f"one of {', '.join(kind.symbols)}"
+        case "array" | "map" | "record":
+            words = f"JSON for the {kind.kind}"
+        case _:
+            words = "a text"
+    return f"{words} or nothing" if kind.nullable and not words.endswith(",") else words
