@@ -126,7 +126,7 @@ class Tail:
         types: Iterable[str] = (),
     ) -> None:
         """`types` are names of events; without any, all are shown."""
-        self._clients, self._types = clients, frozenset(types)
+        self._clients, self._prefix, self._types = clients, prefix, frozenset(types)
         self._admin = clients.admin()
         self._logs: dict[str, Names] = {topics.log: topics for topics in (names(prefix, name) for name in namespaces)}
         self._learning = Learning(codec, clients, prefix)
@@ -152,7 +152,7 @@ class Tail:
             spans = {place: (max(first[place], self._now[place] - width), self._now[place]) for place in left}
             found |= {place: [] for place in left}
             for event in self._read(spans):
-                found[names_log(self._logs, event.namespace), event.partition].append(event)
+                found[names(self._prefix, event.namespace).log, event.partition].append(event)
             left = {place for place in left if len(found[place]) < count and spans[place][0] > first[place]}
             width *= 8
         merged = [event for events in found.values() for event in events]
@@ -172,7 +172,8 @@ class Tail:
     def _read(self, spans: Mapping[Place, tuple[int, int]]) -> Iterator[LogEvent]:
         consumer = self._clients.consumer("retold-tail")
         try:
-            yield from self._shown(read_to(consumer, spans, timeout=OPEN_TRANSACTION))
+            messages = read_to(consumer, spans, timeout=OPEN_TRANSACTION)
+            yield from self._shown(each for each in messages if (each.offset() or 0) < self._now[_place(each)])
         finally:
             consumer.close()
 
@@ -197,8 +198,8 @@ class Tail:
         )
 
 
-def names_log(logs: Mapping[str, Names], namespace: str) -> str:
-    return next(log for log, topics in logs.items() if topics.namespace == namespace)
+def _place(message: Message) -> Place:
+    return message.topic() or "", message.partition() or 0
 
 
 def _records(consumer: Consumer) -> Iterator[Message]:

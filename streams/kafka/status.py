@@ -1,0 +1,265 @@
+"""How an application is doing, read from Kafka alone: positions from markers, owners from groups, what waits and why.
+
+Nothing here reads a whole table: the last marker of a partition is near its end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.codec import AvroCodec
+from streams.engine import marker
+from streams.engine.envelope import parked_header
+from streams.engine.records import PARKED, Counters
+from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
+from streams.kafka.clients import Clients
+from streams.kafka.follow import stable_ends
+from streams.kafka.read import ends, headers_of, read_to, starts
+from streams.kafka.schemas_topic import Learning
+from streams.kafka.topics import TIMEOUT, Names, describe, group_of, names, result
+
+Place = tuple[str, int]
+FIRST_LOOK = 300
+"""Records before a table's end where its last marker is looked for first; then eight times as many, and so on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """`position` is the next inbox offset to handle; `lag` counts what lies before the end (with Kafka's own records).
+
+    `owner` is the client id of the worker that holds the partition. `recorded` in µs since 1970.
+    """
+
+    partition: int
+    owner: str | None
+    inbox_end: int
+    position: int
+    lag: int
+    sequence: int
+    recorded: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """A record that holds up its partition: its schema or its handler is not known here."""
+
+    topic: str
+    partition: int
+    offset: int
+    schema_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceStatus:
+    """`counters` are the sums since the topics were made; `parked` and `quarantined` what is set aside now.
+
+    `application` is None if nothing was handled yet. A namespace without topics has no partitions.
+    """
+
+    name: str
+    application: str | None
+    partitions: tuple[PartitionStatus, ...] = ()
+    counters: Counters = field(default_factory=Counters)
+    parked: int = 0
+    quarantined: int = 0
+    waiting: tuple[Waits, ...] = ()
+
+    @property
+    def lag(self) -> int:
+        return sum(partition.lag for partition in self.partitions)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    broker: str
+    prefix: str
+    namespaces: tuple[NamespaceStatus, ...]
+
+
+def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: AvroCodec) -> Status:
+    """Of these namespaces. Raises BrokerUnavailable or BrokerError.
+
+    What waits is judged by `codec` and the topic of schemas: the application as it is here, which may differ from the
+    one that a worker runs.
+    """
+    admin = clients.admin()
+    spaces = [names(prefix, name) for name in namespaces]
+    topics = describe(admin, [topic for space in spaces for topic in space[1:]])
+    there = [space for space in spaces if all(topic in topics for topic in space[1:])]
+    look = _Look(clients, admin, {topic: info.partitions for topic, info in topics.items()})
+    markers = look.markers([space.table for space in there])
+    firsts = look.firsts(there, markers)
+    seen = _Seen(
+        look.counts,
+        markers,
+        ends(admin, look.places(space.inbox for space in there)),
+        firsts,
+        look.set_aside([space.parked for space in there]),
+        _owners(admin, prefix, [space.namespace for space in there]),
+        _waiting(firsts.values(), Learning(codec, clients, prefix)),
+    )
+    found = [seen.namespace(space) if space in there else NamespaceStatus(space.namespace, None) for space in spaces]
+    return Status(clients.address, prefix, tuple(found))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was read: `firsts` has the first record of each inbox partition that is not handled yet."""
+
+    counts: Mapping[str, int]
+    markers: Mapping[Place, marker.Marker]
+    inbox_ends: Mapping[Place, int]
+    firsts: Mapping[Place, Message]
+    aside: Mapping[str, tuple[int, int]]
+    owners: Mapping[Place, str]
+    waiting: Sequence[Waits]
+
+    def namespace(self, space: Names) -> NamespaceStatus:
+        numbers = range(self.counts[space.inbox])
+        markers = [last for number in numbers if (last := self.markers.get((space.table, number))) is not None]
+        counters = Counters()
+        for last in markers:
+            counters = counters.plus(last.counters)
+        parked, quarantined = self.aside.get(space.parked, (0, 0))
+        return NamespaceStatus(
+            space.namespace,
+            markers[0].application if markers else None,
+            tuple(self._partition(space, number) for number in numbers),
+            counters,
+            parked,
+            quarantined,
+            tuple(each for each in self.waiting if each.topic == space.inbox),
+        )
+
+    def _partition(self, space: Names, number: int) -> PartitionStatus:
+        at = (space.inbox, number)
+        last, first = self.markers.get((space.table, number)), self.firsts.get(at)
+        end, owner = self.inbox_ends[at], self.owners.get(at)
+        lag = end - (first.offset() or 0) if first is not None else 0
+        if last is None:
+            return PartitionStatus(number, owner, end, 0, lag, 0, 0)
+        return PartitionStatus(number, owner, end, last.inbox_next, lag, last.last, last.recorded)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Reads parts of many partitions at once. `counts` has the number of partitions of each topic that exists."""
+
+    clients: Clients
+    admin: AdminClient
+    counts: Mapping[str, int]
+
+    def places(self, topics: Iterable[str]) -> list[Place]:
+        return [(topic, partition) for topic in topics for partition in range(self.counts[topic])]
+
+    def markers(self, tables: Iterable[str]) -> dict[Place, marker.Marker]:
+        """The last committed marker of each partition that has one, looked for backwards from the end."""
+        places = self.places(tables)
+        first, last = starts(self.admin, places), stable_ends(self.admin, places)
+        found: dict[Place, marker.Marker] = {}
+        left, width = set(places), FIRST_LOOK
+        while left:
+            spans = {place: (max(first[place], last[place] - width), last[place]) for place in left}
+            for message in self._read(spans):
+                if message.key() == marker.KEY:
+                    found[_place(message)] = marker.decode(message.value() or b"")
+            left = {place for place in left if place not in found and spans[place][0] > first[place]}
+            width *= 8
+        return found
+
+    def firsts(self, spaces: Sequence[Names], markers: Mapping[Place, marker.Marker]) -> dict[Place, Message]:
+        """The first record not handled yet of each inbox partition that has one."""
+        tables = {space.inbox: space.table for space in spaces}
+        places = self.places(tables)
+        first, end = starts(self.admin, places), stable_ends(self.admin, places)
+        begin = {}
+        for topic, partition in places:
+            last = markers.get((tables[topic], partition))
+            start = max(first[topic, partition], last.inbox_next if last else 0)
+            if start < end[topic, partition]:
+                begin[topic, partition] = start
+        return self._first_of(begin)
+
+    def _first_of(self, begin: Mapping[Place, int]) -> dict[Place, Message]:
+        """The first record from each place on; none where only Kafka's own records follow."""
+        found: dict[Place, Message] = {}
+        left, deadline = set(begin), time.monotonic() + TIMEOUT
+        if not left:
+            return found
+        consumer = self.clients.consumer("retold-status")
+        try:
+            consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])
+            while left and time.monotonic() < deadline:
+                for message in consumer.consume(100, 0.02):
+                    place, error = _place(message), message.error()
+                    if error is None:
+                        found.setdefault(place, message)
+                    if error is None or error.code() == KafkaError._PARTITION_EOF:
+                        left.discard(place)
+        finally:
+            consumer.close()
+        return found
+
+    def set_aside(self, topics: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """How many are parked and quarantined now, by topic."""
+        places = self.places(topics)
+        first, last = starts(self.admin, places), stable_ends(self.admin, places)
+        kept: dict[tuple[Place, bytes], str] = {}
+        for message in self._read({place: (first[place], last[place]) for place in places}):
+            at = (_place(message), message.key() or b"")
+            if message.value() is None:
+                kept.pop(at, None)
+            else:
+                kept[at] = parked_header(headers_of(message)).status
+        counts: dict[str, tuple[int, int]] = {}
+        for ((topic, _), _), kind in kept.items():
+            parked, quarantined = counts.get(topic, (0, 0))
+            counts[topic] = (parked + (kind == PARKED), quarantined + (kind != PARKED))
+        return counts
+
+    def _read(self, spans: Mapping[Place, tuple[int, int]]) -> Iterator[Message]:
+        if all(start >= end for start, end in spans.values()):
+            return
+        consumer = self.clients.consumer("retold-status")
+        try:
+            yield from read_to(consumer, spans, timeout=TIMEOUT)
+        finally:
+            consumer.close()
+
+
+def _place(message: Message) -> Place:
+    return message.topic() or "", message.partition() or 0
+
+
+def _waiting(firsts: Iterable[Message], learning: Learning) -> list[Waits]:
+    found = []
+    for message in firsts:
+        value = message.value() or b""
+        try:
+            learning.decode(value)
+        except SchemaNotFound as error:
+            topic, partition = _place(message)
+            found.append(Waits(topic, partition, message.offset() or 0, error.schema_id, str(error)))
+        except (InvalidEvent, UndecodableRecord):
+            continue  # it will be quarantined: it holds nothing up
+    return found
+
+
+def _owners(admin: AdminClient, prefix: str, namespaces: Iterable[str]) -> dict[Place, str]:
+    """The client id of the member that holds each inbox partition."""
+    groups = [group_of(prefix, namespace) for namespace in namespaces]
+    if not groups:
+        return {}
+    found = {}
+    for group, answer in admin.describe_consumer_groups(groups, request_timeout=TIMEOUT).items():
+        described = result(answer, f"asking for the group {group}", KafkaError.GROUP_ID_NOT_FOUND)
+        for member in described.members if described is not None else []:
+            for at in member.assignment.topic_partitions if member.assignment else []:
+                found[at.topic, at.partition] = member.client_id
+    return found
