@@ -41,7 +41,7 @@ def running(folder: Path) -> Record | None:
     """What `broker.json` says, if its broker runs; a stale file is removed."""
     file = folder / "broker.json"
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), _opened(folder) as lock:
-        if _locked(lock):
+        if _locked(lock, fcntl.LOCK_SH):  # shared, so that two that look do not take each other for a broker
             with contextlib.suppress(OSError):
                 file.unlink()
             return None
@@ -70,7 +70,7 @@ def take(folder: Path) -> int:
     except OSError as error:
         raise unusable(folder, error) from error
     deadline = time.monotonic() + SECONDS_FOR_LOCK
-    while not _locked(lock):
+    while not _locked(lock, fcntl.LOCK_EX):
         # A command that looks whether a broker runs holds the lock for a moment: hence a second try.
         if time.monotonic() > deadline:
             os.close(lock)
@@ -106,9 +106,9 @@ def _taken(folder: Path) -> str:
     )
 
 
-def _locked(lock: int) -> bool:
+def _locked(lock: int, kind: int) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
