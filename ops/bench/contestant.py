@@ -46,6 +46,7 @@ def environment(prefix: str, name: str, broker: str, state: Path) -> dict[str, s
         "BENCH_SCHEMA": str(EVENT_FILE),
         "BENCH_STATE": str(state),
         "RETOLD_APP": "ops.bench.application:app",
+        "RETOLD_SCHEMAS": "ops/bench/schemas",
         "RETOLD_BROKER": broker,
         "RETOLD_PREFIX": prefix,
         "RETOLD_STATE": str(state),
