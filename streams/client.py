@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
@@ -14,12 +15,12 @@ from uuid import uuid4
 from confluent_kafka import KafkaError, Message
 
 from streams.app import App
-from streams.broker.state import find
+from streams.broker.choose import found
 from streams.codec import AvroCodec
 from streams.config import Config, load
 from streams.data import EventData, namespace_of
 from streams.engine.envelope import CONTENT_TYPE, TEXT_LIMIT
-from streams.errors import BrokerError, BrokerUnavailable, InvalidEvent, OutcomeTimeout
+from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.settled import Outcomes
@@ -47,20 +48,15 @@ class Client:
 
     `publish` and `flush` may be called by several threads (each thread's events keep their order per key); `wait` takes
     turns. The broker is `broker` (host:port), else RETOLD_BROKER, else the one that this project runs.
-    Raises BrokerUnavailable within 10 s if none answers.
+    Raises BrokerUnavailable, after 10 s at most, if none answers.
     """
 
     def __init__(
         self, app: App, broker: str | None = None, *, config: Config | None = None, source: str = "retold/client"
     ) -> None:
-        self._config = config or load()
-        address = broker or self._config.broker or find(self._config)
-        if address is None:
-            raise BrokerUnavailable(
-                "no Kafka broker runs for this project. Start one with `retold run`, or name one in RETOLD_BROKER"
-            )
-        self._clients = Clients.of(self._config, address)
-        self._clients.reach()
+        config = config or load()
+        self._config = replace(config, broker=broker) if broker else config
+        self._clients = Clients.of(self._config, found(self._config))
         self._source = source
         self._codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
         self._known = app.event_types()

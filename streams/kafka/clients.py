@@ -15,8 +15,9 @@ from typing import Any, Self, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
+from streams.broker.reach import reach
 from streams.config import Config
-from streams.errors import BrokerUnavailable, ConfigError
+from streams.errors import ConfigError
 from streams.kafka.topics import MIB, largest_bytes
 
 log = logging.getLogger("retold.kafka")
@@ -55,13 +56,17 @@ class Clients:
 
     @classmethod
     def of(cls, config: Config, address: str) -> Self:
-        """Raises ConfigError for an option that the rules have decided."""
+        """Options are meant for the broker that was named, and not for one of our own on loopback.
+
+        Raises ConfigError for an option that the rules have decided.
+        """
         if refused := sorted(RULED & set(config.kafka)):
             raise ConfigError(
                 f"the Kafka option {refused[0]} is set to {config.kafka[refused[0]]!r}, and retold decides it itself: "
                 "events would be lost or handled twice. Remove the setting"
             )
-        return cls(address, dict(config.kafka), largest_bytes(config.max_event_bytes))
+        options = dict(config.kafka) if config.broker else {}
+        return cls(address, options, largest_bytes(config.max_event_bytes))
 
     def admin(self, client_id: str = "retold") -> AdminClient:
         return _make(AdminClient, self._common(client_id))
@@ -116,21 +121,9 @@ class Clients:
             "on_delivery": on_delivery,
         })  # fmt: skip
 
-    def reach(self, timeout: float = 5.0) -> None:
+    def reach(self, timeout: float = 8.0) -> None:
         """Raises BrokerUnavailable if no broker answers in `timeout` s."""
-        seen: list[KafkaError] = []
-        admin = _make(AdminClient, self._common("retold") | {"error_cb": seen.append})
-        deadline = time.monotonic() + timeout
-        try:
-            admin.list_topics(timeout=timeout)
-        except KafkaException as error:
-            admin.poll(max(0.0, min(0.1, deadline - time.monotonic())))
-            causes = [cause.str() for cause in seen if cause.code() != KafkaError._ALL_BROKERS_DOWN]
-            cause = causes[-1] if causes else error.args[0].str()
-            raise BrokerUnavailable(
-                f"no Kafka broker answers at {self.address} ({cause}), {timeout:.0f} s after it was asked. "
-                "Start it, or name another one in RETOLD_BROKER"
-            ) from error
+        reach(self.address, timeout, self.options)
 
     def _common(self, client_id: str) -> Options:
         return {

@@ -1,0 +1,182 @@
+"""Publishing by the client, and what became of what was published."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from streams.client import Client
+from streams.config import Config
+from streams.engine.envelope import EnvelopeReader
+from streams.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    EventRejected,
+    EventSetAside,
+    InvalidEvent,
+    OutcomeTimeout,
+    WrongVersion,
+)
+from streams.kafka.clients import Clients
+from streams.kafka.read import headers_of
+from streams.kafka.schemas_topic import all_schemas
+from streams.kafka.topics import ensure
+from tests.applications import bank, probe
+from tests.applications.bank.events import AccountOpen
+from tests.applications.probe.events import EchoHear, ProbeDo
+from tests.support.inbox import Foreign
+from tests.support.workers import Running, settings
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Config:
+    return settings(tmp_path, prefix)
+
+
+@pytest.fixture
+def topics(config: Config, broker: str) -> None:
+    ensure(Clients.of(config, broker).admin(), config, ["probe", "echo"])
+
+
+@pytest.mark.usefixtures("topics")
+def test_an_event_leaves_with_what_it_says_of_itself(config: Config, broker: str) -> None:
+    """Key, wire format and CloudEvents headers are those that a worker reads; the receipt says where the record is."""
+    app, time_of_it = probe.app(), datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+    with Client(app, broker, config=config, source="test") as client:
+        receipt = client.publish(ProbeDo(name="k"), id="a", time=time_of_it, expected_version=3)
+        assert not receipt.delivered
+    assert receipt.delivered
+    foreign = Foreign(app, config, broker)
+    [record] = foreign.read("probe")
+    envelope = EnvelopeReader().read(headers_of(record))
+    assert (record.key(), foreign.codec.decode(record.value() or b"")) == (b"k", ProbeDo(name="k"))
+    assert (envelope.id, envelope.source, envelope.type) == ("a", "test", "probe.do")
+    assert (envelope.time, envelope.expected_version) == (time_of_it, 3)
+    assert (record.partition(), record.offset()) == (receipt.partition, receipt.offset)
+    assert record.timestamp()[1] == receipt.timestamp
+
+
+@pytest.mark.usefixtures("topics")
+def test_the_order_of_a_key_is_kept_and_nothing_is_missing(config: Config, broker: str) -> None:
+    """Twenty times more events than the producer's queue holds arrive, each key's in the order of publishing."""
+    small = replace(config, kafka={"queue.buffering.max.messages": "1000"})
+    with Client(probe.app(), broker, config=small) as client:
+        receipts = [client.publish(ProbeDo(name=f"k{n % 7}", text=str(n))) for n in range(20_000)]
+    assert len({(receipt.partition, receipt.offset) for receipt in receipts}) == 20_000
+    for key in range(7):
+        offsets = [receipt.offset for receipt in receipts[key::7]]
+        assert offsets == sorted(offsets)  # type: ignore[type-var]  # delivered: none is None
+
+
+@pytest.mark.usefixtures("topics")
+def test_an_invalid_event_does_not_leave(config: Config, broker: str) -> None:
+    """Data, key, size, time, id and version are checked before anything is sent, and the message names the mistake."""
+    with Client(probe.app(), broker, config=config) as client:
+        for data, others, said in [
+            (ProbeDo(name="k", how=3), {}, r"probe\.do\.how is 3"),
+            (ProbeDo(name=""), {}, "expected 1 to 512 bytes"),
+            (ProbeDo(name="k", text="x" * 2_000_000), {}, "an event may hold 1048576"),
+            (ProbeDo(name="k"), {"time": datetime(2026, 1, 1)}, "no time zone"),  # noqa: DTZ001 - that is the mistake
+            (ProbeDo(name="k"), {"id": ""}, "expected 1 to 1024 bytes"),
+            (ProbeDo(name="k"), {"expected_version": -1}, "expected a whole number"),
+            (AccountOpen(account="a", balance=1), {}, r"handles no event account\.open; it handles: echo\.hear, probe"),
+        ]:
+            with pytest.raises(InvalidEvent, match=said):
+                client.publish(data, **others)
+    assert Foreign(probe.app(), config, broker).read("probe") == []
+
+
+@pytest.mark.usefixtures("topics")
+def test_publishing_makes_the_schemas_known(config: Config, broker: str) -> None:
+    """A worker that is older than the publisher can look its schemas up."""
+    with Client(probe.app(), broker, config=config) as client:
+        client.publish(ProbeDo(name="k"))
+    found = all_schemas(Clients.of(config, broker), config.prefix)
+    assert sorted(schema.count('"name":"probe.do"') for schema in found.values()) == [0, 0, 0, 1]
+
+
+def test_a_missing_topic_is_told_at_once(config: Config, broker: str) -> None:
+    """Publishing where no worker has ever been names the topic and what to do."""
+    began = time.monotonic()
+    with Client(bank.app(), broker, config=config) as client, pytest.raises(BrokerError, match="account is missing"):
+        client.publish(AccountOpen(account="a", balance=1))
+    assert time.monotonic() - began < 5
+
+
+def test_a_broker_that_is_not_there_is_a_sentence(config: Config) -> None:
+    """Within 10 s, naming the address and what to do."""
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1 "):
+        Client(probe.app(), "127.0.0.1:1", config=config)
+    assert time.monotonic() - began < 11
+
+
+@pytest.mark.usefixtures("topics")
+def test_an_event_that_nobody_handles_times_out(config: Config, broker: str) -> None:
+    """Without a worker, waiting ends in time and says that none seems to run."""
+    with Client(probe.app(), broker, config=config) as client:
+        receipt = client.publish(ProbeDo(name="k"))
+        began = time.monotonic()
+        with pytest.raises(OutcomeTimeout, match="is a worker running"):
+            client.wait(receipt, timeout=1)
+        assert time.monotonic() - began < 4
+
+
+@pytest.mark.usefixtures("topics")
+def test_an_exception_in_the_block_still_delivers(config: Config, broker: str) -> None:
+    """A script that fails half way has published what it had published."""
+
+    def script() -> None:
+        with Client(probe.app(), broker, config=config) as client:
+            client.publish(ProbeDo(name="k"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        script()
+    assert getattr(caught.value, "__notes__", []) == []
+    assert len(Foreign(probe.app(), config, broker).read("probe")) == 1
+
+
+def test_every_outcome_is_found(config: Config, broker: str) -> None:
+    """Accepted, rejected, wrong version, parked, and a duplicate with the first answer: wait tells each one."""
+    with Running(probe.app(), config, broker), Client(probe.app(), broker, config=config) as client:
+        accepted = client.wait(client.publish(ProbeDo(name="k"), id="a"))
+        assert (accepted.outcome, accepted.duplicate, accepted.sequence) == ("accepted", False, 1)
+        assert accepted.raise_for_outcome() is accepted
+
+        again = client.wait(client.publish(ProbeDo(name="k"), id="a"))
+        assert (again.outcome, again.duplicate, again.sequence) == ("accepted", True, 1)
+
+        conflict = client.wait(client.publish(ProbeDo(name="k", text="another"), id="a"))
+        assert (conflict.outcome, conflict.sequence) == ("quarantined", None)
+
+        refused = client.wait(client.publish(ProbeDo(name="k", how="refuse")))
+        with pytest.raises(EventRejected, match="told to refuse"):
+            refused.raise_for_outcome()
+
+        late = client.wait(client.publish(ProbeDo(name="k"), expected_version=7))
+        with pytest.raises(WrongVersion, match="expected 7, the row is at 1"):
+            late.raise_for_outcome()
+
+        raised = client.wait(client.publish(ProbeDo(name="k", how="raise")))
+        assert raised.outcome == "parked"
+        with pytest.raises(EventSetAside, match="told to raise for k"):
+            raised.raise_for_outcome()
+
+        behind = client.wait(client.publish(ProbeDo(name="k")))
+        assert (behind.outcome, behind.reason) == ("parked", "an event of this key before it is parked")
+
+
+def test_an_outcome_is_found_later_and_among_many(config: Config, broker: str) -> None:
+    """Waiting for the first of many events, after all were handled, finds that one and not its neighbour."""
+    with Running(probe.app(), config, broker), Client(probe.app(), broker, config=config) as client:
+        receipts = [client.publish(EchoHear(name=f"k{n % 3}")) for n in range(300)]
+        last = client.wait(receipts[-1], 30)
+        first = client.wait(receipts[0])
+    assert (first.sequence, first.receipt) == (1, receipts[0])
+    assert last.sequence is not None
+    assert last.sequence > 1

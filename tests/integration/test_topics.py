@@ -1,0 +1,78 @@
+"""Topics on a real broker: made, compared, described."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from confluent_kafka.cimpl import NewTopic
+
+from streams.config import Config
+from streams.errors import TopicMismatch
+from streams.kafka.clients import Clients
+from streams.kafka.topics import describe, ensure, names, refuse
+from tests.support.workers import settings, until
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Config:
+    return settings(tmp_path, prefix)
+
+
+def test_topics_are_made_once(config: Config, broker: str) -> None:
+    """The first call makes all five, the second finds them right and makes none."""
+    admin = Clients.of(config, broker).admin()
+    first, second = ensure(admin, config, ["user"]), ensure(admin, config, ["user"])
+    assert [(len(first), all(report.created for report in first))] == [(5, True)]
+    assert [(report.created, report.problems) for report in second] == [(False, ())] * 5
+    refuse(second)
+
+
+def test_a_missing_topic_is_a_problem_when_none_is_made(config: Config, broker: str) -> None:
+    """A mere check changes nothing on the broker."""
+    admin = Clients.of(config, broker).admin()
+    reports = ensure(admin, config, ["user"], create=False)
+    assert ["is missing" in report.problems[0] for report in reports] == [True] * 5
+    assert describe(admin, [report.name for report in reports]) == {}
+
+
+def test_a_wrong_setting_is_told_with_both_values(config: Config, broker: str) -> None:
+    """Partitions, policy, time stamps and size of a topic that somebody else made are compared with the table."""
+    admin, topic = Clients.of(config, broker).admin(), names(config.prefix, "user").log
+    wrong = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "max.message.bytes": "1000000"}
+    admin.create_topics([NewTopic(topic, 5, 1, config=wrong)])[topic].result()
+    reports = ensure(admin, config, ["user"])
+    [report] = [report for report in reports if report.name == topic]
+    assert not report.created
+    for said in (
+        "has 5 partitions; 2 were expected",
+        "cleanup.policy=delete; compact was expected",
+        "message.timestamp.type=CreateTime; LogAppendTime was expected",
+        "max.message.bytes=1000000; at least 1179648 was expected",
+        "delete.retention.ms=86400000; at least 604800000 was expected",
+    ):
+        assert any(topic in problem and said in problem for problem in report.problems), said
+    assert len(report.problems) == 5
+    with pytest.raises(TopicMismatch, match="5 partitions"):
+        refuse(reports)
+
+
+def test_a_larger_size_than_needed_is_no_problem(config: Config, broker: str) -> None:
+    """Sizes are lower bounds: the configuration may ask for less than the topic takes."""
+    admin = Clients.of(config, broker).admin()
+    ensure(admin, replace(config, max_event_bytes=3_000_000), ["user"])
+    refuse(ensure(admin, config, ["user"]))
+
+
+def test_a_topic_made_again_has_another_id(config: Config, broker: str) -> None:
+    """Positions of the old one mean nothing in the new one, and its id shows it."""
+    admin, topic = Clients.of(config, broker).admin(), names(config.prefix, "user").inbox
+    ensure(admin, config, ["user"])
+    before = describe(admin, [topic])[topic]
+    admin.delete_topics([topic])[topic].result()
+    until(lambda: not describe(admin, [topic]), "the topic is still there")
+    ensure(admin, config, ["user"])
+    after = describe(admin, [topic])[topic]
+    assert (before.partitions, after.partitions) == (2, 2)
+    assert before.id != after.id

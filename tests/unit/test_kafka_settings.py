@@ -1,0 +1,111 @@
+"""What is asked of topics and clients, and what a receipt and an outcome say: no broker needed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from streams.config import Config, load
+from streams.errors import ConfigError, EventRejected, EventSetAside, WrongVersion
+from streams.kafka.clients import Clients, _Voice
+from streams.kafka.topics import group_of, names, schemas_topic, wanted
+from streams.receipt import Receipt, Settled
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load({"RETOLD_PREFIX": "p.", "RETOLD_PARTITIONS": "3"}, start=tmp_path)
+
+
+def test_every_name_carries_the_prefix() -> None:
+    """Topics and groups of two projects on one broker never meet."""
+    assert names("p.", "user") == ("user", "p.user", "p.user-log", "p.user-table", "p.user-parked")
+    assert (schemas_topic("p."), group_of("p.", "user")) == ("p.retold-schemas", "p.retold.user")
+
+
+def test_a_namespace_has_four_topics_with_the_same_number_of_partitions(config: Config) -> None:
+    """Partitions correspond: what is handled in inbox partition 2 is logged in log partition 2."""
+    found = {topic.name: topic.partitions for topic in wanted(config, ["user"])}
+    assert found == {"p.user": 3, "p.user-log": 3, "p.user-table": 3, "p.user-parked": 3, "p.retold-schemas": 1}
+
+
+def test_what_fits_the_inbox_fits_the_log(config: Config) -> None:
+    """The log takes 64 KiB more than the inbox, for what retold adds; whatever size an event may have."""
+    for size in (1024, 1_048_576, 5_000_000):
+        topics = {t.kind: t.settings for t in wanted(replace(config, max_event_bytes=size), ["user"])}
+        inbox = int(topics["inbox"]["max.message.bytes"])
+        assert inbox >= size + 32 * 1024
+        assert {int(topics[kind]["max.message.bytes"]) for kind in ("log", "table", "parked")} == {inbox + 64 * 1024}
+
+
+def test_the_inbox_keeps_everything_and_the_log_for_ever(config: Config) -> None:
+    """Nothing leaves an inbox by age or size, and a log by compaction only."""
+    topics = {topic.kind: topic.settings for topic in wanted(config, ["user"])}
+    inbox = topics["inbox"]
+    assert (inbox["cleanup.policy"], inbox["retention.ms"], inbox["retention.bytes"]) == ("delete", "-1", "-1")
+    assert {topics[kind]["cleanup.policy"] for kind in ("log", "table", "parked", "schemas")} == {"compact"}
+
+
+def test_an_option_that_the_rules_decide_is_refused(config: Config) -> None:
+    """Nobody can switch exactly-once off by a setting."""
+    broken = replace(config, broker="b:1", kafka={"isolation.level": "read_uncommitted"})
+    with pytest.raises(ConfigError, match=r"isolation\.level is set to 'read_uncommitted'"):
+        Clients.of(broken, "b:1")
+
+
+def test_an_unknown_option_is_a_sentence(config: Config) -> None:
+    """What librdkafka does not take is named, and its value, which may be a secret, is not."""
+    clients = Clients.of(replace(config, broker="b:1", kafka={"sasl.pasword": "hunter2"}), "b:1")
+    with pytest.raises(ConfigError, match=r"sasl\.pasword") as caught:
+        clients.producer()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_options_are_never_shown(config: Config) -> None:
+    """A client factory in a log or a trace holds no password."""
+    clients = Clients.of(replace(config, broker="b:1", kafka={"sasl.password": "hunter2"}), "b:1")
+    assert "hunter2" not in repr(clients)
+
+
+def test_options_are_for_the_broker_that_was_named(config: Config) -> None:
+    """A broker of our own on loopback gets none of them."""
+    assert Clients.of(replace(config, kafka={"security.protocol": "ssl"}), "127.0.0.1:1").options == {}
+
+
+def test_a_lost_broker_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """If a client repeats itself, the log has the first time only, and never as an error."""
+    voice = _Voice()
+    with caplog.at_level(logging.DEBUG, "retold.kafka"):
+        voice.log(logging.ERROR, "%s [%s] %s", "FAIL", "x", "refused after 1ms")
+        voice.log(logging.ERROR, "%s [%s] %s", "FAIL", "x", "refused after 20ms")
+        voice.log(logging.ERROR, "%s [%s] %s", "FAIL", "x", "something else")
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("WARNING", "FAIL [x] refused after 1ms"),
+        ("WARNING", "FAIL [x] something else"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "error"),
+    [
+        ("rejected", "no", EventRejected),
+        ("rejected", "wrong version: expected 2, the row is at 1", WrongVersion),
+        ("parked", "its handler raised", EventSetAside),
+        ("quarantined", "not Avro", EventSetAside),
+    ],
+)
+def test_an_outcome_that_is_not_accepted_raises(outcome: str, reason: str, error: type[Exception]) -> None:
+    """The exception's class says what to do, its text what happened to which event."""
+    settled = Settled(Receipt("user", "user.close", "u1", "id1"), outcome, False, 0, reason=reason)
+    with pytest.raises(error, match=rf"user\.close of 'u1' \(id id1\) was {outcome}: {reason}") as caught:
+        settled.raise_for_outcome()
+    assert type(caught.value) is error
+
+
+def test_an_accepted_outcome_is_returned() -> None:
+    """So that a script may chain wait and raise."""
+    settled = Settled(Receipt("user", "user.close", "u1", "id1"), "accepted", False, 0, 1)
+    assert settled.raise_for_outcome() is settled
