@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from streams.app import App
 from streams.broker.choose import found
+from streams.cli import logs
 from streams.cli.load import application
 from streams.codec import AvroCodec
 from streams.config import Config, load
@@ -27,6 +28,7 @@ class Session:
 def connect() -> Session:
     """Raises BrokerUnavailable if none runs, or it does not answer."""
     config = load()
+    logs.set_up(config)
     app = application(config)
     codec = AvroCodec(app.event_types().values(), [namespace.row_type for namespace in app.namespaces])
     clients = Clients.of(config, found(config))

@@ -38,7 +38,8 @@ def get(name: str, key: str | None, limit: int | None, as_json: bool) -> int:
     elif key is not None:
         _show_one(*rows[0])
     else:
-        _show_many(name, shown)
+        keys = {data.key_field for data in namespace.handlers}
+        _show_many(name, shown, keys)
         count = f"{len(shown):,} of {len(rows):,} rows" if len(shown) < len(rows) else plural(len(rows), "row")
         more = "; --limit shows more" if len(shown) < len(rows) else ""
         talk(f"{count}{more}")
@@ -69,16 +70,15 @@ def _show_one(key: str, row: Record, version: int) -> None:
     table((key, f"version {version}"), fields)
 
 
-def _show_many(name: str, rows: Rows) -> None:
-    """As many columns as fit the screen; the others are named."""
+def _show_many(name: str, rows: Rows, key_fields: set[str]) -> None:
+    """As many columns as fit the screen; the others are named. The key is shown once, where the row repeats it."""
     if not rows:
         return
     fields = rows[0][1].__struct_fields__
     cells = {field: [cell_text(getattr(row, field)) for _, row, _ in rows] for field in fields}
     keys, versions = [key for key, _, _ in rows], [str(version) for _, _, version in rows]
     left = console().width - _width("key", keys) - _width("version", versions)
-    # The key is a field too, most often: shown once.
-    columns = [field for field in fields if cells[field] != keys]
+    columns = [field for field in fields if field not in key_fields or cells[field] != keys]
     chosen: list[str] = []
     for field in columns:
         left -= _width(field, cells[field])

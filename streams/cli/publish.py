@@ -11,7 +11,7 @@ from datetime import datetime
 import typer
 
 from streams.app import App
-from streams.cli import exits
+from streams.cli import exits, logs
 from streams.cli.load import application
 from streams.cli.publish_file import SOURCE, Rows, publish_file
 from streams.cli.screen import json_line, say
@@ -44,6 +44,7 @@ def publish(
 ) -> int:
     """Gives the exit code."""
     config = load()
+    logs.set_up(config)
     app = application(config)
     data = None if event_type is None else event_class(app, event_type)
     if file is not None:

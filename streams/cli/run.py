@@ -22,6 +22,9 @@ def worker(
     namespaces: Annotated[
         list[str] | None, typer.Argument(help="Handle these only; without any, all.", metavar="NAMESPACE")
     ] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.0, help="Wait so many seconds for a broker to be there.", metavar="SECONDS")
+    ] = 0.0,
     ends_with_stdin: Annotated[
         bool,
         typer.Option("--ends-with-stdin", help="Stop when stdin closes, that is, with the program that began this."),
@@ -33,4 +36,4 @@ def worker(
     """
     from streams.cli import serve
 
-    raise typer.Exit(serve.worker(namespaces or [], ends_with_stdin))
+    raise typer.Exit(serve.worker(namespaces or [], wait, ends_with_stdin))

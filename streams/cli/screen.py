@@ -50,14 +50,9 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-    )
+    if title:
+        console().print(f"[bold]{title}[/]")
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in columns:
         shown.add_column(column, justify="right" if column in set(right) else "left", overflow="fold")
     for row in rows:

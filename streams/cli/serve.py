@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from streams.app import App
@@ -14,13 +15,36 @@ from streams.cli.checks import lawful
 from streams.cli.screen import talk
 from streams.cli.watch import Watching
 from streams.config import Config, load
-from streams.errors import StreamsError
+from streams.errors import BrokerUnavailable, StreamsError
 
 
-def worker(namespaces: Sequence[str], ends_with_stdin: bool) -> int:
+def worker(namespaces: Sequence[str], wait: float, ends_with_stdin: bool) -> int:
+    """Gives the exit code. Raises BrokerUnavailable if there is no broker after `wait` s."""
     config = load()
     app = lawful(config)
-    return _serve(app, config, found(config), namespaces, ends_with_stdin)
+    ending = Ending(ends_with_stdin)
+    if wait:
+        import_worker()
+    address = _found(config, wait, ending)
+    return _serve(app, config, address, namespaces, ending) if address is not None else ending.code
+
+
+def import_worker() -> None:
+    """Faust takes seconds to import; a broker may start meanwhile."""
+    import streams.worker.assemble  # noqa: F401 - it is used below, when there is something to use it on
+
+
+def _found(config: Config, wait: float, ending: Ending) -> str | None:
+    """The broker's address; None if the end came first."""
+    deadline = time.monotonic() + wait
+    while not ending.stop.is_set():
+        try:
+            return found(config)
+        except BrokerUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+        ending.stop.wait(0.1)
+    return None
 
 
 def run() -> int:
@@ -28,18 +52,22 @@ def run() -> int:
     app = lawful(config)
     with own(config, on_progress=talk) as address:
         talk(f"Kafka answers at {address}; in another terminal of this project, `retold publish` finds it.")
-        return _serve(app, config, address, (), False)
+        return _serve(app, config, address, (), Ending())
 
 
 class Ending:
     """Set by a signal or by the end of stdin; `interrupted` by Ctrl-C. To be made in the main thread."""
 
-    def __init__(self, with_stdin: bool) -> None:
+    def __init__(self, with_stdin: bool = False) -> None:
         self.stop, self.interrupted = threading.Event(), False
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
         if with_stdin:
             threading.Thread(target=self._with_stdin, daemon=True).start()
+
+    @property
+    def code(self) -> int:
+        return exits.INTERRUPTED if self.interrupted else exits.OK
 
     def _on_signal(self, number: int, _: object) -> None:
         if number == signal.SIGINT and not self.interrupted:
@@ -53,14 +81,14 @@ class Ending:
         self.stop.set()
 
 
-def _serve(app: App, config: Config, address: str, namespaces: Sequence[str], ends_with_stdin: bool) -> int:
+def _serve(app: App, config: Config, address: str, namespaces: Sequence[str], ending: Ending) -> int:
     """Runs the worker in a thread of its own, so that this one answers to signals. Gives the exit code."""
     logs.set_up(config)
     from streams.worker import assemble
     from streams.worker.run import run as run_worker
 
     made = assemble.worker(app, config, address, namespaces)
-    ending, ended = Ending(ends_with_stdin), Ended()
+    ended = Ended()
     with Watching() as watch:
 
         def work() -> None:
@@ -73,7 +101,7 @@ def _serve(app: App, config: Config, address: str, namespaces: Sequence[str], en
         thread.start()
         while thread.is_alive():
             thread.join(0.1)  # with a limit, so that signals are answered
-    return ended.code(ending.interrupted)
+    return ended.code(ending)
 
 
 class Ended:
@@ -83,9 +111,9 @@ class Ended:
         self.errors: list[BaseException] = []
         self.fault: BaseException | None = None
 
-    def code(self, interrupted: bool) -> int:
+    def code(self, ending: Ending) -> int:
         if self.fault is not None:
             raise self.fault
         for error in self.errors:
             return exits.code_of(error) if isinstance(error, StreamsError) else exits.FAULT
-        return exits.INTERRUPTED if interrupted else exits.OK
+        return ending.code

@@ -21,7 +21,7 @@ def status(as_json: bool) -> int:
         return exits.OK
     talk(f"{session.app.name} on {found.broker}{f', prefix {found.prefix}' if found.prefix else ''}")
     _show_namespaces(found)
-    _show_partitions(found)
+    _show_partitions(found, session.app.name)
     for space in found.namespaces:
         _tell(space)
     return exits.OK
@@ -41,7 +41,7 @@ def _show_namespaces(found: Status) -> None:
     table(heads, rows, right=heads[1:])
 
 
-def _show_partitions(found: Status) -> None:
+def _show_partitions(found: Status, app: str) -> None:
     heads = ("partition", "handled to", "inbox end", "lag", "log", "owner")
     rows = [
         (
@@ -50,12 +50,17 @@ def _show_partitions(found: Status) -> None:
             part.inbox_end,
             part.lag,
             part.sequence,
-            part.owner or "nobody",
+            _owner(part.owner, app),
         )
         for space in found.namespaces
         for part in space.partitions
     ]
     table(heads, rows, right=heads[1:5])
+
+
+def _owner(client_id: str | None, app: str) -> str:
+    """Instance and slot: the rest of a client id says what the row says already."""
+    return "nobody" if client_id is None else client_id.rpartition(f"retold.{app}.")[2].partition(".")[2]
 
 
 def _tell(space: NamespaceStatus) -> None:
