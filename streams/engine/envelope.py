@@ -120,16 +120,18 @@ def _number(name: str, value: bytes) -> int:
     raise InvalidEvent(f"the header {name} is {value[:80]!r}; expected a whole number from 0 up")
 
 
-READERS: dict[str, tuple[str, Callable[[str, bytes], Any]]] = {
-    "ce_id": ("id", _text),
-    "ce_type": ("type", _text),
-    "ce_source": ("source", _text),
+TEXTS = {
+    "ce_id": "id",
+    "ce_type": "type",
+    "ce_source": "source",
+    "ce_causationid": "cause",
+    "ce_correlationid": "correlation",
+    "ce_revision": "revision",
+}
+VALUES: dict[str, tuple[str, Callable[[str, bytes], Any]]] = {
     "ce_time": ("time", _time),
-    "ce_causationid": ("cause", _text),
     "ce_causetime": ("cause_time", _micros),
-    "ce_correlationid": ("correlation", _text),
     "ce_ordinal": ("ordinal", _number),
-    "ce_revision": ("revision", _text),
     "ce_expectedversion": ("expected_version", _number),
     "ce_hops": ("hops", _number),
     "traceparent": ("trace", lambda _, value: value),
@@ -150,12 +152,16 @@ def event_of(data: EventData, envelope: Envelope, event_id: str, time: datetime)
 
 
 class _Plan(NamedTuple):
-    """What a list of header names asks for; computed once, because a producer's records all have the same names."""
+    """What a list of header names asks for; computed once, because a producer's records all have the same names.
+
+    `texts` and `values` go into the envelope, `checked` need only be text, `foreign` only be small.
+    """
 
     strip: bool
     foreign: tuple[str, ...]
-    check: tuple[str, ...]
-    readers: tuple[tuple[str, str, Callable[[str, bytes], Any]], ...]
+    checked: tuple[str, ...]
+    texts: tuple[tuple[str, str], ...]
+    values: tuple[tuple[str, str, Callable[[str, bytes], Any]], ...]
 
 
 def _plan(names: tuple[str, ...]) -> _Plan:
@@ -163,13 +169,14 @@ def _plan(names: tuple[str, ...]) -> _Plan:
     return _Plan(
         strip=len(theirs) < len(names),
         foreign=tuple(name for name in theirs if not name.startswith("ce_") and name != "content-type"),
-        check=tuple(name for name in theirs if name.startswith("ce_") and name not in READERS),
-        readers=tuple((name, *READERS[name]) for name in theirs if name in READERS),
+        checked=tuple(name for name in theirs if name.startswith("ce_") and name not in {**TEXTS, **VALUES}),
+        texts=tuple((name, TEXTS[name]) for name in theirs if name in TEXTS),
+        values=tuple((name, *VALUES[name]) for name in theirs if name in VALUES),
     )
 
 
 class EnvelopeReader:
-    """Reads headers; remembers the plans of at most 1 024 lists of names."""
+    """Reads headers; remembers the plans of at most 1 024 lists of names. Every event passes here, so it is short."""
 
     def __init__(self) -> None:
         self._plans: dict[tuple[str, ...], _Plan] = {}
@@ -180,20 +187,27 @@ class EnvelopeReader:
             return Envelope([])
         found = dict(headers)
         names = tuple(found)
-        plan = self._plans.get(names)
-        if plan is None:
-            if len(self._plans) >= 1024:
-                self._plans.clear()
-            plan = self._plans[names] = _plan(names)
+        plan = self._plans.get(names) or self._remember(names)
         if plan.strip:
             headers = [pair for pair in headers if not is_ours(pair[0])]
         if plan.foreign:
             _check_size(headers, plan.foreign)
-        for name in plan.check:
+        fields: dict[str, Any] = {}
+        for name, field in plan.texts:
+            if value := found[name]:
+                fields[field] = _text(name, value)
+        for name in plan.checked:
             _text(name, found[name] or b"")
-        return Envelope(
-            headers, **{field: read(name, value) for name, field, read in plan.readers if (value := found[name])}
-        )
+        for name, field, read in plan.values:
+            if value := found[name]:
+                fields[field] = read(name, value)
+        return Envelope(headers, **fields)
+
+    def _remember(self, names: tuple[str, ...]) -> _Plan:
+        if len(self._plans) >= 1024:
+            self._plans.clear()
+        plan = self._plans[names] = _plan(names)
+        return plan
 
 
 def _check_size(headers: Headers, foreign: tuple[str, ...]) -> None:
