@@ -117,7 +117,9 @@ def test_status_tells_positions_owners_and_counters(config: Config, clients: Cli
     client.flush()
     # The refused one echoes too, so that whoever waits for it hears of it.
     until(lambda: look(clients, config)["echo"].counters.accepted == 2, "the echoes were not handled")
+    began = time.monotonic()
     spaces = look(clients, config)
+    assert time.monotonic() - began < 3, "an inbox that ends in control records was waited for"
     space = spaces["probe"]
     assert (space.application, space.lag, space.parked, space.quarantined, space.waiting) == ("probe", 0, 1, 0, ())
     counters = space.counters
