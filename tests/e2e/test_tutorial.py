@@ -1,0 +1,146 @@
+"""The tutorial is run as it stands: its files written, its commands executed, its output compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECONDS = 90.0
+"""For one command. `retold run` has to start a worker, the others a Python."""
+
+
+@dataclass
+class Reader:
+    """A person with two terminals: one for what stays up, one for the rest."""
+
+    folder: Path
+    environment: dict[str, str]
+    code: int = 0
+    background: list[tuple[subprocess.Popen[bytes], Path]] = field(default_factory=list)
+
+    def write(self, name: str, how: str, text: str) -> None:
+        path = self.folder / name
+        before = path.read_text() if path.exists() else ""
+        if how == "excerpt":
+            assert text in before, f"{name} does not hold what the tutorial shows"
+        elif how == "append":
+            path.write_text(f"{before}\n\n{text}")
+        elif how == "line":
+            start = text[: text.index("import")]
+            lines = [text if line.startswith(start) else line for line in before.splitlines(keepends=True)]
+            assert text in lines, f"{name} has no line {start}"
+            path.write_text("".join(lines))
+        else:
+            assert how == "", f"a block that is to be {how!r}"
+            path.write_text(text)
+
+    def run(self, command: str, expected: list[str]) -> None:
+        if command.startswith("cd "):
+            self.folder /= command[3:]
+            return
+        shell = f"(exit {self.code}); {command}"
+        done = subprocess.run(
+            ["bash", "-c", shell],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=SECONDS,
+            check=False,
+        )
+        self.code = done.returncode
+        compare(command, done.stdout.decode(), expected)
+
+    def leave_running(self, command: str, expected: list[str]) -> None:
+        out = self.folder / "background.out"
+        with out.open("wb") as file:
+            process = subprocess.Popen(
+                command.split(), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+        self.background.append((process, out))
+        deadline = time.monotonic() + SECONDS
+        while expected[-1] not in out.read_text():
+            assert process.poll() is None, f"{command} has ended:\n{out.read_text()}"
+            assert time.monotonic() < deadline, f"{command} is not ready after {SECONDS:.0f} s:\n{out.read_text()}"
+            time.sleep(0.1)  # another process decides when
+        compare(command, out.read_text(), expected)
+
+    def stop(self) -> Iterator[tuple[int, str]]:
+        """Exit code and output of what stayed up, after Ctrl-C."""
+        for process, out in self.background:
+            process.send_signal(signal.SIGINT)
+            try:
+                yield process.wait(30), out.read_text()
+            finally:
+                process.kill()
+                process.wait()
+
+
+def compare(command: str, got: str, expected: list[str]) -> None:
+    """`…` in a line stands for anything in it; a line of nothing else for any lines. Blank lines do not count."""
+    if not expected:
+        return
+    pattern = ""
+    for line in filter(str.strip, expected):
+        text = re.escape(line.rstrip()).replace("…", ".*")
+        pattern += r"(?:.*\n)*?" if line == "…" else rf"{text}\n"
+    lines = "".join(f"{line.rstrip()}\n" for line in got.splitlines() if line.strip())
+    assert re.fullmatch(pattern, lines), f"{command} said\n{lines}\nand the tutorial says\n" + "\n".join(expected)
+
+
+def steps(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a console block, with the lines below it."""
+    for part in re.split(r"(?m)^\$ ", text)[1:]:
+        command, *output = part.rstrip("\n").split("\n")
+        yield command, output
+
+
+@pytest.fixture
+def reader(broker: str, prefix: str, tmp_path: Path) -> Iterator[Reader]:
+    """Of settings only the broker, which all tests share, and where its names begin."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RETOLD_")}
+    ours = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "COLUMNS": "80",
+        "RETOLD_BROKER": broker,
+        "RETOLD_PREFIX": prefix,
+        "RETOLD_STATE": str(tmp_path / "state"),
+    }
+    reader = Reader(tmp_path, kept | ours)
+    yield reader
+    for process, _ in reader.background:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_tutorial_works_as_it_is_written(reader: Reader) -> None:
+    """Every file, every command and every line of output of the page, from the first to the last."""
+    blocks = BLOCK.findall(TUTORIAL.read_text(encoding="utf-8"))
+    assert len(blocks) > 10
+    for language, rest, text in blocks:
+        words = rest.split()
+        if language != "console":
+            reader.write(words[0], "".join(words[1:]), text)
+            continue
+        for command, output in steps(text):
+            if words == ["background"]:
+                reader.leave_running(command, output)
+            else:
+                reader.run(command, output)
+    [(code, said)] = reader.stop()
+    assert (code, "Traceback" in said) == (130, False)
