@@ -1,0 +1,64 @@
+"""The command `retold` in processes of its own, as a person or a supervisor runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+PROJECT = Path(__file__).parents[2]
+
+
+def environment(broker: str, prefix: str, state: Path, **others: str) -> dict[str, str]:
+    settings = {"BROKER": broker, "PREFIX": prefix, "STATE": str(state), **{k.upper(): v for k, v in others.items()}}
+    return {**os.environ, **{f"RETOLD_{name}": value for name, value in settings.items()}}
+
+
+def retold(*words: str, env: Mapping[str, str], timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; whoever asks looks at its exit code."""
+    command = [sys.executable, "-m", "streams.cli", *words]
+    return subprocess.run(
+        command, env=dict(env), cwd=PROJECT, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def answer(*words: str, env: Mapping[str, str], timeout: float = 120.0) -> Any:
+    """The JSON that a command ends with."""
+    done = retold(*words, "--json", env=env, timeout=timeout)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+class Process:
+    """A worker in a process of its own; leaving the block ends it, cleanly unless it was killed."""
+
+    def __init__(self, *words: str, env: Mapping[str, str], log: Path) -> None:
+        self._log = log.open("ab")
+        command = [sys.executable, "-m", "streams.cli", *words]
+        self.process = subprocess.Popen(
+            command, env=dict(env), cwd=PROJECT, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
+        )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.ended(30)
+
+    def ended(self, seconds: float) -> int:
+        """Its exit code, when it ends by itself."""
+        code = self.process.wait(seconds)
+        self._log.close()
+        return code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
