@@ -13,11 +13,10 @@ from typing import Any, Final
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord
 from streams.schemas.avro import RecordType, parse
+from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
-from streams.schemas.decoder import Read, record_reader
-from streams.schemas.encoder import record_writer, shown
-from streams.schemas.freezer import Freeze, freezer_of
 from streams.schemas.identity import canonical, fingerprint, id_of
+from streams.schemas.values import Check, record_check, shown
 
 PREFIX = 5
 """Bytes before the Avro body."""
@@ -45,7 +44,7 @@ class AvroCodec:
         self._decoders: dict[bytes, Callable[[bytes], EventData]] = {}
         self._row_decoders: dict[bytes, Callable[[bytes], Record]] = {}
         self._encoders: dict[type[Record], Callable[[Any], bytes]] = {}
-        self._freezers: dict[type[Record], Freeze | None] = {}
+        self._checks: dict[type[Record], Check] = {}
         for cls in (*event_types, *row_types):
             reader = self._add_class(cls)
             self._classes[reader.name], self._readers[reader.name] = cls, reader
@@ -87,12 +86,11 @@ class AvroCodec:
         return row
 
     def freeze(self, row: Record) -> Record:
-        try:
-            freezer = self._freezers[type(row)]
-        except KeyError:
+        """The row as it reads back once it is written. Raises InvalidEvent if it cannot be written."""
+        if type(row) not in self._checks:
             self._encoder_of(row)
-            freezer = self._freezers[type(row)]
-        return row if freezer is None else freezer(row)
+        frozen: Record = self._checks[type(row)](row)
+        return frozen
 
     def fingerprint(self, value: bytes) -> str:
         """The SHA-256 of the schema that wrote `value`, 64 hex digits."""
@@ -129,10 +127,10 @@ class AvroCodec:
         if prefix not in self._texts:
             self._texts[prefix], self._names[prefix] = plain, record.name
             self._fingerprints[prefix] = fingerprint(plain)
-            self._learn(prefix, record)
+            self._learn(prefix, record, plain)
         return schema_id
 
-    def _learn(self, prefix: bytes, writer: RecordType) -> None:
+    def _learn(self, prefix: bytes, writer: RecordType, text: str) -> None:
         cls, reader = self._classes.get(writer.name), self._readers.get(writer.name)
         schema_id = int.from_bytes(prefix[1:], "big")
         if cls is None or reader is None:
@@ -147,24 +145,23 @@ class AvroCodec:
             )
         else:
             place = f"{writer.name} v{writer.version} (schema {schema_id})"
-            read = record_reader(writer, reader, cls)
+            decode = _decoder(reader_of(text, writer, reader, cls), place)
             if issubclass(cls, EventData):
-                self._decoders[prefix] = _event_decoder(read, place, writer.name, cls.key_field)
+                self._decoders[prefix] = _event_decoder(decode, f"{writer.name}.{cls.key_field}", cls.key_field)
             else:
-                self._row_decoders[prefix] = _row_decoder(read, place)
+                self._row_decoders[prefix] = decode
 
     def _add_class(self, cls: type[Record]) -> RecordType:
         """Writing goes by the newest schema, so an older one read is a newer one written."""
         if not cls.schemas:
             raise InvalidSchema(f"{cls.__name__} carries no schema: expected a class of `retold schemas generate`")
-        reader = parse(cls.schemas[-1])
-        write = record_writer(reader, cls, reader.name)
-        prefix = prefix_of(id_of(canonical(json.loads(cls.schemas[-1]))))
+        reader, text = parse(cls.schemas[-1]), canonical(json.loads(cls.schemas[-1]))
+        check = self._checks[cls] = record_check(reader, cls, reader.name)
+        write = writer_of(text, prefix_of(id_of(text)), check)
         if issubclass(cls, EventData):
-            self._encoders[cls] = _event_encoder(write, prefix, reader.name, cls.key_field)
+            self._encoders[cls] = _event_encoder(write, f"{reader.name}.{cls.key_field}", cls.key_field)
         else:
-            self._encoders[cls] = lambda row: prefix + write(row)
-        self._freezers[cls] = freezer_of(reader, cls)
+            self._encoders[cls] = write
         return reader
 
     def _encoder_of(self, data: Record) -> Callable[[Any], bytes]:
@@ -207,44 +204,30 @@ def _unreadable(place: str, value: bytes, error: Exception) -> UndecodableRecord
     )
 
 
-def _row_decoder(read: Read, place: str) -> Callable[[bytes], Record]:
-    def decode(value: bytes) -> Record:
-        row: Record
+def _decoder(read: Read, place: str) -> Callable[[bytes], Any]:
+    def decode(value: bytes) -> Any:
         try:
-            row, end = read(value, PREFIX)
-            if end != len(value):
-                raise ValueError(f"{len(value) - end} bytes are left over")
-        except Exception as error:  # whatever the bytes provoke, it is one and the same fault
+            return read(value, PREFIX)
+        except Exception as error:  # whatever the bytes provoke, it is one and the same fault: set aside, never lost
             raise _unreadable(place, value, error) from error
-        return row
 
     return decode
 
 
-def _event_decoder(read: Read, place: str, name: str, key_field: str) -> Callable[[bytes], EventData]:
-    """Like the one for rows, but on the hot path, and with the key checked."""
-
-    def decode(value: bytes) -> EventData:
-        data: EventData
-        try:
-            data, end = read(value, PREFIX)
-            if end != len(value):
-                raise ValueError(f"{len(value) - end} bytes are left over")
-        except Exception as error:  # whatever foreign bytes provoke: set aside, never lost
-            raise _unreadable(place, value, error) from error
-        key: str = getattr(data, key_field)
-        if not 0 < len(key) <= KEY_BYTES // 4 or key[0] <= "\x01":
-            check_key(key, f"{name}.{key_field}")
+def _event_decoder(decode: Callable[[bytes], Any], where: str, key_field: str) -> Callable[[bytes], EventData]:
+    def decode_event(value: bytes) -> EventData:
+        data: EventData = decode(value)
+        check_key(getattr(data, key_field), where)
         return data
 
-    return decode
+    return decode_event
 
 
-def _event_encoder(write: Callable[[Any], bytes], prefix: bytes, name: str, key_field: str) -> Callable[[Any], bytes]:
+def _event_encoder(write: Callable[[Any], bytes], where: str, key_field: str) -> Callable[[Any], bytes]:
     def encode(data: EventData) -> bytes:
-        body = write(data)
-        check_key(getattr(data, key_field), f"{name}.{key_field}")
-        return prefix + body
+        value = write(data)
+        check_key(getattr(data, key_field), where)
+        return value
 
     return encode
 

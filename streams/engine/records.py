@@ -42,7 +42,7 @@ class Codec(Protocol):
     def decode_row(self, row_type: type[Record], value: bytes) -> Record: ...
 
     def freeze(self, row: Record) -> Record:
-        """The row with tuples for lists and read-only mappings for dicts; itself if it has neither."""
+        """The row as it reads back once it is written; itself if it is so. Raises InvalidEvent as `encode_row` does."""
 
 
 class LogRecord(NamedTuple):

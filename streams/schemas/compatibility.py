@@ -1,17 +1,19 @@
-"""Whether data written by one schema reads with another: Avro's resolution rules, as far as they never fail on a value.
+"""Whether data written by one schema reads with another, and how: Avro's rules, as far as they never fail on a value.
 
 FULL means both ways: new code reads old records, and workers not yet replaced read new ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from streams.schemas.avro import MISSING, AvroType, Field, RecordType
 
 WIDER: Final = {"int": {"long", "double"}, "long": {"double"}, "float": {"double"}}
 """What else may read a type. Avro lets a `float` read whole numbers too; it cannot hold them all."""
+
+Adapt = Callable[[Any], Any]
 
 
 def breaks(new: RecordType, old: RecordType) -> list[str]:
@@ -70,3 +72,44 @@ def _type(reader: AvroType, writer: AvroType, where: str, versions: tuple[int, i
     elif reader.item is not None:
         assert writer.item is not None
         yield from _type(reader.item, writer.item, f"{where}{'[]' if reader.kind == 'array' else '{}'}", versions)
+
+
+def adapter_of(writer: RecordType, reader: RecordType) -> Adapt | None:
+    """From a dict by the fields of `writer` to one by those of `reader`: new names, and the default for a new symbol.
+
+    None if there is nothing of that. fastavro resolves too, but gives the JSON of a default (0 for a time), and fails
+    where the old name of a field is the name of another one.
+    """
+    written = {field.name: field for field in writer.fields}
+    found = [
+        (source.name, field.name, _adapter(source.type, field.type))
+        for field in reader.fields
+        if (source := _source(field, written)) is not None
+    ]
+    if all(old == new and adapt is None for old, new, adapt in found):
+        return None
+
+    def adapt_record(data: Any) -> Any:
+        return {new: data[old] if adapt is None else adapt(data[old]) for old, new, adapt in found}
+
+    return adapt_record
+
+
+def _adapter(writer: AvroType, reader: AvroType) -> Adapt | None:
+    adapt = _plain_adapter(writer, reader)
+    if adapt is None or not writer.nullable:
+        return adapt
+    return lambda value: None if value is None else adapt(value)
+
+
+def _plain_adapter(writer: AvroType, reader: AvroType) -> Adapt | None:
+    if writer.record is not None and reader.record is not None:
+        return adapter_of(writer.record, reader.record)
+    if not set(writer.symbols) <= set(reader.symbols):
+        return lambda symbol: symbol if symbol in reader.symbols else reader.symbol_default
+    item = _adapter(writer.item, reader.item) if writer.item is not None and reader.item is not None else None
+    if item is None:
+        return None
+    if writer.kind == "array":
+        return lambda items: [item(value) for value in items]
+    return lambda items: {name: item(value) for name, value in items.items()}

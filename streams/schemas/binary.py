@@ -1,0 +1,64 @@
+"""Between Avro bytes and frozen records: fastavro reads and writes, msgspec builds, streams/schemas/values.py checks.
+
+Two functions are put together once per schema. Whatever is wrong with bytes shows as some exception, of which the codec
+makes one sentence. Every item of an array or map takes a byte at least (streams/schemas/avro.py sees to that), so an
+absurd count ends with the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from io import BytesIO
+from typing import Any, Final
+
+import msgspec
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+
+from streams.data import Record
+from streams.schemas.avro import RecordType
+from streams.schemas.compatibility import adapter_of
+from streams.schemas.values import Check, record_check
+
+SOUND: Final = frozenset({"string", "bytes", "boolean", "long", "enum", "timestamp-millis", "timestamp-micros"})
+"""What fastavro reads as the one form that a value has. It lets an `int` have 64 bits, and a number be NaN or -0.0."""
+
+
+Read = Callable[[bytes, int], Any]
+"""The record whose Avro bytes go from a position to the end."""
+
+
+def reader_of(text: str, writer: RecordType, reader: RecordType, cls: type[Record]) -> Read:
+    """For what the schema `text`, whose tree is `writer`, wrote; `reader` is the newest, that of `cls`.
+
+    A field that only `reader` has takes the default of the class.
+    """
+    schema, adapt = parse_schema(json.loads(text)), adapter_of(writer, reader)
+    check = record_check(reader, cls, reader.name)
+    sound = all(field.type.kind in SOUND for field in reader.fields)
+
+    def read(value: bytes, start: int) -> Any:
+        body = BytesIO(value)
+        body.seek(start)
+        data = schemaless_reader(body, schema, None)
+        if (end := body.tell()) != len(value):
+            raise ValueError(f"{len(value) - end} bytes are left over")
+        record = msgspec.convert(data if adapt is None else adapt(data), cls)
+        return record if sound else check(record)
+
+    return read
+
+
+def writer_of(text: str, prefix: bytes, check: Check) -> Callable[[Any], bytes]:
+    """Gives `prefix` and the Avro bytes, by the schema `text`, of a record that passes `check`; raises as that does."""
+    schema = parse_schema(json.loads(text))
+
+    def write(record: Any) -> bytes:
+        body = BytesIO()
+        body.write(prefix)
+        data = msgspec.to_builtins(check(record), builtin_types=(bytes, datetime), enc_hook=dict)
+        schemaless_writer(body, schema, data, disable_tuple_notation=True)
+        return body.getvalue()
+
+    return write

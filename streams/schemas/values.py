@@ -1,0 +1,205 @@
+"""What a value must be, and its one form: a check for each type, put together once per class.
+
+Constructors do not validate, and fastavro writes much that it should not (True as a number, a NaN, 64 bits in an int):
+so whatever is written, read or kept in a table passes here, and live and restored rows cannot differ. Lists become
+tuples; dicts read-only mappings in the order of their keys; times take the zone UTC and no `fold`; whole numbers in
+float fields become floats; -0.0 becomes 0.0.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+import struct
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from operator import is_
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from streams.data import Record
+from streams.errors import InvalidEvent
+from streams.schemas.avro import RANGES, AvroType, RecordType
+from streams.schemas.classes import item_hint, record_hint, structure_of
+
+Check = Callable[[Any], Any]
+"""Gives the value in its one form, the very same object if it has it; raises InvalidEvent naming the field."""
+
+FOUR: Final = struct.Struct("<f")
+EXACT: Final[dict[str, tuple[type, str]]] = {"boolean": (bool, "True or False"), "bytes": (bytes, "bytes")}
+SHORT: Final = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80
+
+
+def shown(value: object) -> str:
+    """A value for a message, at most some hundred characters."""
+    return f"{SHORT.repr(value)[:300]} ({type(value).__name__})"
+
+
+def refused(where: str, value: object, expected: str) -> InvalidEvent:
+    return InvalidEvent(f"{where} is {shown(value)}; expected {expected}")
+
+
+def record_check(record: RecordType, cls: type[Record], where: str) -> Check:
+    """For exactly `cls`. `where` is the path of the field for messages."""
+    hints = structure_of(record, cls)
+    kinds = {field.name: field.type for field in record.fields}
+    names = cls.__struct_fields__
+    checks = [_check(kinds[name], f"{where}.{name}", hints[name]) for name in names]
+
+    def check(value: Any) -> Any:
+        if type(value) is not cls:
+            raise refused(where, value, f"a {cls.__name__}")
+        old = msgspec.structs.astuple(value)
+        new = [check(part) for check, part in zip(checks, old, strict=True)]
+        return value if all(map(is_, old, new)) else cls(**dict(zip(names, new, strict=True)))
+
+    return check
+
+
+def _check(kind: AvroType, where: str, hint: Any) -> Check:
+    """`hint` is the annotation of the field, which names the classes of records."""
+    check = _plain_check(kind, where, hint)
+    return (lambda value: None if value is None else check(value)) if kind.nullable else check
+
+
+def _plain_check(kind: AvroType, where: str, hint: Any) -> Check:
+    match kind.kind:
+        case "string":
+            return _string(where)
+        case "int" | "long":
+            return _number(kind.kind, where)
+        case "timestamp-micros" | "timestamp-millis":
+            return _time(kind.kind == "timestamp-millis", where)
+        case "float" | "double":
+            return _floating(kind.kind == "float", where)
+        case "enum":
+            return _enum(kind.symbols, where)
+        case "array":
+            assert kind.item is not None
+            return _array(_check(kind.item, f"{where}[]", item_hint(hint)), where)
+        case "map":
+            assert kind.item is not None
+            return _map(_check(kind.item, f"{where}{{}}", item_hint(hint)), where)
+        case "record":
+            assert kind.record is not None
+            return record_check(kind.record, record_hint(hint), where)
+        case exact:
+            return _exact(*EXACT[exact], where)
+
+
+def _string(where: str) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is not str:
+            raise refused(where, value, "a string")
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise refused(where, value, "text that UTF-8 can write (this has half a surrogate pair)") from error
+        return value
+
+    return check
+
+
+def _exact(cls: type, words: str, where: str) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is not cls:
+            raise refused(where, value, words)
+        return value
+
+    return check
+
+
+def _number(kind: str, where: str) -> Check:
+    low, high = RANGES[kind]
+
+    def check(value: Any) -> Any:
+        if type(value) is not int or not low <= value <= high:
+            raise refused(where, value, f"a whole number from {low} to {high}")
+        return value
+
+    return check
+
+
+def _floating(four: bool, where: str) -> Check:
+    """A whole number is taken if it loses nothing. `four`: the field has four bytes."""
+
+    def check(value: Any) -> Any:
+        if type(value) is int and -(2**53) <= value <= 2**53:
+            value = float(value)
+        if type(value) is not float or value != value:
+            raise refused(where, value, "a number that is not NaN")
+        if four and not _fits_four(value):
+            raise refused(where, value, 'a number that 32 bits hold exactly: or make the field a "double"')
+        return 0.0 if value == 0.0 and math.copysign(1.0, value) < 0 else value
+
+    return check
+
+
+def _fits_four(value: float) -> bool:
+    try:
+        return bool(FOUR.unpack(FOUR.pack(value))[0] == value)
+    except OverflowError:
+        return False
+
+
+def _time(millis: bool, where: str) -> Check:
+    """A finer time than `millis` is refused: it would change between memory and table."""
+
+    def check(value: Any) -> Any:
+        if type(value) is not datetime:
+            raise refused(where, value, "a datetime with a time zone")
+        if value.tzinfo is not UTC or value.fold:
+            value = _in_utc(value, where)
+        if millis and value.microsecond % 1000:
+            raise refused(where, value, "a time in whole milliseconds: or make the field timestamp-micros")
+        return value
+
+    return check
+
+
+def _in_utc(value: datetime, where: str) -> datetime:
+    if value.utcoffset() is None:
+        raise refused(where, value, "a datetime with a time zone")
+    try:
+        return value.astimezone(UTC).replace(fold=0)
+    except OverflowError as error:
+        raise refused(where, value, "a time of the years 1 to 9999 in UTC") from error
+
+
+def _enum(symbols: tuple[str, ...], where: str) -> Check:
+    known = frozenset(symbols)
+
+    def check(value: Any) -> Any:
+        if type(value) is not str or value not in known:
+            raise refused(where, value, f"one of {', '.join(symbols)}")
+        return value
+
+    return check
+
+
+def _array(item: Check, where: str) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) not in (tuple, list):
+            raise refused(where, value, "a tuple")
+        new = tuple(map(item, value))
+        return value if type(value) is tuple and all(map(is_, value, new)) else new
+
+    return check
+
+
+def _map(item: Check, where: str) -> Check:
+    key = _string(f"a key of {where}")
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise refused(where, value, "a mapping from strings")
+        names = sorted(map(key, value))
+        new = {name: item(value[name]) for name in names}
+        same = type(value) is MappingProxyType and names == list(value)
+        return value if same and all(value[name] is new[name] for name in names) else MappingProxyType(new)
+
+    return check
