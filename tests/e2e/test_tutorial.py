@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import Process, environment
+
 ROOT = Path(__file__).parents[2]
-TUTORIAL = ROOT / "docs" / "tutorial.md"
+TUTORIAL, HEADERS = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "events-and-headers.md"
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 90.0
 """For one command. `retold run` has to start a worker, the others a Python."""
@@ -68,7 +70,12 @@ class Reader:
         out = self.folder / "background.out"
         with out.open("wb") as file:
             process = subprocess.Popen(
-                command.split(), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                command.split(),
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
             )
         self.background.append((process, out))
         deadline = time.monotonic() + SECONDS
@@ -144,3 +151,18 @@ def test_the_tutorial_works_as_it_is_written(reader: Reader) -> None:
                 reader.run(command, output)
     [(code, said)] = reader.stop()
     assert (code, "Traceback" in said) == (130, False)
+
+
+def test_clients_that_know_nothing_of_retold_publish_and_read(broker: str, prefix: str, tmp_path: Path) -> None:
+    """The two programs of the page on headers: a plain producer's event is handled, a plain consumer reads the log."""
+    env = environment(broker, prefix, tmp_path)
+    publish, read = (text for language, _, text in BLOCK.findall(HEADERS.read_text(encoding="utf-8")))
+    subprocess.run(
+        [sys.executable, "-m", "streams.cli", "topics", "--create"], cwd=ROOT, env=env, timeout=60, check=True
+    )
+    with Process("worker", "user", env=env, log=tmp_path / "worker.log"):
+        subprocess.run([sys.executable, "-c", publish], cwd=ROOT, env=env, timeout=60, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", read], cwd=ROOT, env=env, stdout=subprocess.PIPE, timeout=60, check=True
+        )
+    assert done.stdout.decode() == "ada@1 accepted\n"

@@ -1,17 +1,28 @@
-"""The documentation says what is there: every file, function, setting and command that it names exists, and none is left out."""
+"""The documentation says what is there: what it names exists, and no setting, command or option is left out."""
 
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from streams.cli import exits, make_cli
+from streams.config import SETTINGS, Setting
+from streams.kafka.clients import RULED
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OURS = [page for page in PAGES if page.name != "tutorial.md"]
+"""The tutorial names files of the application that it makes; it is run as a whole."""
 FOLDERS = ("streams", "processors", "schemas", "tests", "ops", "docs")
 SPAN = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*")
@@ -64,7 +75,7 @@ def mentions(text: str) -> Iterator[tuple[str, list[str]]]:
         yield file, names
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", OURS, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_file_and_function_that_is_named_exists(page: Path) -> None:
     """A page that names `streams/x.py` `Thing.method` is wrong as soon as that is moved or renamed."""
     wrong = []
@@ -105,4 +116,66 @@ def test_every_class_and_method_that_is_named_exists(page: str) -> None:
     """Also those that stand without their file, such as `Turn.take` in a paragraph about the engine."""
     spans = SPAN.findall(prose(ROOT / "docs" / page))
     named = {span for span in spans if re.fullmatch(r"[A-Z]\w*\.[a-z_]\w*|[A-Z]+[a-z]+[A-Z]\w*", span)}
-    assert sorted(named - everything()) == []
+    assert sorted(named - everything() - set(dir(builtins))) == []
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_documented_as_it_is(setting: Setting) -> None:
+    """The table of settings has a row for each, with today's default and words."""
+    cells = (f"`{setting.name}`", f"`{setting.variable}`", setting.shown_default, setting.expected, setting.help)
+    assert f"| {' | '.join(cells)} |" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").splitlines()
+
+
+def test_options_that_are_refused_are_documented() -> None:
+    """Who reads the page need not find out by an error."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert [option for option in sorted(RULED) if f"`{option}`" not in text] == []
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command, with its long options."""
+    found: dict[str, set[str]] = {}
+
+    def walk(command: Any, name: str) -> None:
+        if children := getattr(command, "commands", None):
+            for child in children:
+                walk(children[child], f"{name} {child}")
+        else:
+            found[name] = {option for it in command.params for option in it.opts if option.startswith("--")}
+
+    walk(typer.main.get_command(make_cli()), "retold")
+    return found
+
+
+def documented() -> dict[str, set[str]]:
+    """The same, from the page: a heading names a command, the text below it the options. `--help` is everyone's."""
+    found: dict[str, set[str]] = {}
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for heading, text in re.findall(r"(?ms)^### `(retold[^`]*)`$(.*?)(?=^##|\Z)", page):
+        name = re.match(r"retold(?: [a-z]+)+", heading)
+        assert name is not None, heading
+        found.setdefault(name[0], set()).update(re.findall(r"`(--[a-z-]+)", text))
+    return found
+
+
+def test_every_command_and_option_is_documented_and_no_other() -> None:
+    """A new option without a word about it fails here, and so does a word about one that is gone."""
+    real = {name: options - {"--help"} for name, options in commands().items()}
+    assert documented() == real
+
+
+def test_every_exit_code_is_documented() -> None:
+    """In the words of the table that the help is made of."""
+    lines = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8").splitlines()
+    assert [code for code, meaning in exits.MEANINGS.items() if f"| {code} | {meaning} |" not in lines] == []
+
+
+def test_faust_lists_agents_and_tables_as_documented() -> None:
+    """The commands on the page about Faust say today what the page says."""
+    page = (ROOT / "docs" / "faust.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"(?ms)^```console$\n(.*?)^```$", page)
+    for step in re.split(r"(?m)^\$ faust ", block)[1:]:
+        command, expected = step.split("\n", 1)
+        faust = [str(Path(sys.executable).with_name("faust")), *command.split()]
+        done = subprocess.run(faust, cwd=ROOT, stdout=subprocess.PIPE, timeout=60, check=True)
+        assert done.stdout.decode() == expected
