@@ -38,6 +38,7 @@ setup: .venv/dev.stamp ## Make .venv with everything in it
 lint: setup ## Style, types and the application's own laws
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy $(CHECKED)
+	@$(BIN)/retold check
 
 unit: setup ## The tests that need no broker: seconds
 	@$(BIN)/pytest -q tests/unit $(ARGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streams.app import App
 from streams.cli import exits
-from streams.cli.load import application, events_file
+from streams.load import application, events_file
 from streams.cli.screen import json_line, plural, say, talk
 from streams.config import Config, load
 from streams.errors import DefinitionError, StreamsError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from streams.app import App
 from streams.broker.choose import found
 from streams.cli import logs
-from streams.cli.load import application
+from streams.load import application
 from streams.codec import AvroCodec
 from streams.config import Config, load
 from streams.kafka.clients import Clients

@@ -12,7 +12,7 @@ import typer
 
 from streams.app import App
 from streams.cli import exits, logs
-from streams.cli.load import application
+from streams.load import application
 from streams.cli.publish_file import SOURCE, Rows, publish_file
 from streams.cli.screen import json_line, say
 from streams.client import Client

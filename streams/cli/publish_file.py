@@ -17,7 +17,7 @@ import typer
 
 from streams.app import App
 from streams.cli import exits
-from streams.cli.load import function
+from streams.load import function
 from streams.cli.progress import bar
 from streams.cli.screen import json_line, plural, say, talk
 from streams.client import Client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.cli.checks import shown
-from streams.cli.load import events_file
+from streams.load import events_file
 from streams.cli.screen import json_line, say, table, talk
 from streams.config import load
 from streams.schemas import generate as formats

@@ -86,7 +86,9 @@ def _serve(app: App, config: Config, address: str, namespaces: Sequence[str], en
     logs.set_up(config)
     from streams.worker import assemble
     from streams.worker.run import run as run_worker
+    from streams.worker.run import spare_the_collector
 
+    spare_the_collector()
     made = assemble.worker(app, config, address, namespaces)
     ended = Ended()
     with Watching() as watch:

@@ -1,4 +1,4 @@
-"""Handling: a batch of one partition's inbox in, changes out. Live work, the World of tests and folds call this one engine.
+"""Handling: a batch of one partition's inbox in, changes out. Live work, World and folds call this one engine.
 
 The order at the door is rule 10's: strip, decode and validate, right partition?, duplicate?, key parked?, expected
 version, handler.
@@ -31,6 +31,15 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Inbox:
+    """Where the records come from. `place` gives the partition of a key; None: there is one partition."""
+
+    topic: str
+    topic_id: str = ""
+    place: Callable[[bytes], int] | None = None
+
+
+@dataclass(frozen=True)
 class Rule:
     """How one event is handled. Without a handler it is a gateway's: accepted, and then called."""
 
@@ -40,7 +49,7 @@ class Rule:
 
 
 class Engine:
-    """One namespace's. `place` gives the partition of a key (None: there is one partition); `topic_id` the inbox's.
+    """One namespace's.
 
     With `timers` off, an event that schedules another is parked: nobody would publish it in time.
     """
@@ -52,15 +61,13 @@ class Engine:
         codec: Codec,
         *,
         limits: Limits | None = None,
-        place: Callable[[bytes], int] | None = None,
-        topic: str = "",
-        topic_id: str = "",
+        inbox: Inbox | None = None,
         timers: bool = True,
     ) -> None:
-        self.app, self.codec, self.place = app, codec, place
+        self.app, self.codec, self.timers = app, codec, timers
         self.namespace = app.namespace(namespace)
         self.limits = limits or Limits()
-        self.topic, self.topic_id, self.timers = topic or namespace, topic_id, timers
+        self.inbox = inbox or Inbox(namespace)
         self.source = f"retold/{app.name}/{namespace}"
         self.row_type: type[Record] = self.namespace.row_type
         self.envelopes = EnvelopeReader()

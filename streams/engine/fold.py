@@ -46,7 +46,7 @@ def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]])
                 image.rows[event.key] = (engine.decide(rule, row, event).row, header.sequence)
             except Rejected as no:
                 raise HistoryError(
-                    f"{rule.event_type} was accepted as record {header.sequence} of {engine.topic}-{image.partition}, "
+                    f"{rule.event_type} was accepted as record {header.sequence} of {engine.inbox.topic}-{image.partition}, "
                     f"and its handler now rejects it ({no.reason}): the code has changed its mind about the past"
                 ) from no
         image.sequence, image.recorded = header.sequence, header.recorded

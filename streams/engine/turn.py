@@ -120,7 +120,7 @@ class Turn:
         event_id = envelope.id
         digest = None
         if event_id is None:
-            event_id = position_id(self.engine.topic_id, image.partition, offset)
+            event_id = position_id(self.engine.inbox.topic_id, image.partition, offset)
         else:
             digest = fingerprint_of(envelope.source, event_id)
             if self._known(record, digest, value):
@@ -136,7 +136,7 @@ class Turn:
             self._decide(record, envelope, event, rule, entry or ABSENT, digest)
 
     def _is_ours(self, key: bytes) -> bool:
-        place = self.engine.place
+        place = self.engine.inbox.place
         return place is None or place(key) == self.image.partition
 
     def _known(self, record: InboxRecord, digest: bytes, value: bytes) -> bool:
@@ -239,7 +239,7 @@ class Turn:
     def _park_raised(
         self, record: InboxRecord, envelope: Envelope, event: Event[Any], digest: bytes | None, error: Exception
     ) -> None:
-        where = f"{event.data.event_type} at {self.engine.topic}-{self.image.partition}@{record[0]}"
+        where = f"{event.data.event_type} at {self.engine.inbox.topic}-{self.image.partition}@{record[0]}"
         detail = "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
         self.changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
         what = str(error) if isinstance(error, StreamsError) else f"{type(error).__name__}: {error}"
@@ -276,7 +276,7 @@ class Turn:
         if size > self.engine.limits.event_bytes + 32 * 1024:
             value, headers, record_key = b"", [], None  # kept by reference: the inbox still holds it
         header = ParkedHeader(
-            status, reason[:REASON_LIMIT], detail, key, self.engine.topic, self.image.partition, offset, self.now
+            status, reason[:REASON_LIMIT], detail, key, self.engine.inbox.topic, self.image.partition, offset, self.now
         )
         if record_key is not None:
             headers.append((KEY_HEADER, record_key))
@@ -292,7 +292,7 @@ class Turn:
         assert value is not None
         headers = list(envelope.carried)
         if envelope.id is None:
-            headers.append(("ce_id", position_id(self.engine.topic_id, self.image.partition, offset).encode()))
+            headers.append(("ce_id", position_id(self.engine.inbox.topic_id, self.image.partition, offset).encode()))
         if envelope.time is None:
             headers.append(("ce_time", from_micros(stamp * 1000).isoformat().encode()))
         self.changes.emitted.append(Emitted(self.engine.namespace.name, key, value, headers))

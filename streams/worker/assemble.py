@@ -12,12 +12,13 @@ from confluent_kafka import Producer, murmur2
 from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config, load
-from streams.engine.engine import Engine, Limits
+from streams.engine.engine import Engine, Inbox, Limits
 from streams.errors import DefinitionError
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
 from streams.kafka.schemas_topic import SchemaReader, publish_schemas
 from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
+from streams.load import application
 from streams.worker.batch import Batch
 from streams.worker.faust_app import FaustApp
 from streams.worker.pace import Pace
@@ -58,11 +59,7 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
 def listed(app: App | None = None, config: Config | None = None) -> FaustApp:
     """The Faust application alone, to list its agents and tables."""
     config = config or load()
-    if app is None:
-        from streams.cli.load import application  # Faust's own command line comes in by here
-
-        app = application(config)
-    return FaustApp(app, config.state / "faust", lambda name: names(config.prefix, name).inbox)
+    return FaustApp(app or application(config), config.state / "faust", lambda name: names(config.prefix, name).inbox)
 
 
 def _refuse_what_only_a_world_can(app: App, namespaces: Sequence[str]) -> None:
@@ -87,9 +84,7 @@ def _source(
         namespace,
         codec,
         limits=Limits(config.max_event_bytes, config.max_event_bytes, config.duplicate_window),
-        place=lambda key: int(murmur2(key, count)),
-        topic=topics.inbox,
-        topic_id=topic_ids[topics.inbox],
+        inbox=Inbox(topics.inbox, topic_ids[topics.inbox], lambda key: int(murmur2(key, count))),
         timers=False,
     )
     slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Message
+
 from processors import app
 from processors.events import FolderRow, UserRow
 from processors.publish import from_row
-
 from streams.engine.engine import Engine
 from streams.engine.envelope import log_header
 from streams.engine.fold import fold

@@ -155,7 +155,7 @@ def test_bad_records_are_quarantined_with_their_bytes_and_the_rest_goes_on(
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "the good event was not handled")
         assert counted(worker, "probe", "quarantined") == 6
     kept = foreign.read("probe-parked")
-    assert sorted(m.value() or b"" for m in kept)[-1] == b"no Avro at all"
+    assert max(m.value() or b"" for m in kept) == b"no Avro at all"
     assert {parked_header(headers_of(m)).status for m in kept} == {"quarantined"}
     [logged] = foreign.read("probe-log")
     assert log_header(headers_of(logged)).sequence == 1

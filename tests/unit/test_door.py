@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from processors import app
 from processors.events import FolderCreate, UserRename, UserSignup
-
 from streams.codec import AvroCodec
-from streams.engine.engine import Engine, Limits
+from streams.engine.engine import Engine, Inbox, Limits
 from streams.engine.envelope import log_header, parked_header
 from streams.engine.identity import emitted_id
 from streams.engine.image import Image
-from streams.engine.records import Changes, Headers, InboxRecord
+from streams.engine.records import Changes, InboxRecord
 
 APP = app()
 CODEC = AvroCodec(APP.event_types().values(), [space.row_type for space in APP.namespaces])
@@ -21,7 +21,7 @@ NOW = 1_800_000_000_000_000
 
 
 def engine(place: Callable[[bytes], int] | None = None, **limits: int) -> Engine:
-    return Engine(APP, "user", CODEC, place=place, limits=Limits(**limits), topic_id="topic-1")
+    return Engine(APP, "user", CODEC, limits=Limits(**limits), inbox=Inbox("user", "topic-1", place))
 
 
 def signup(user: str = "u1", email: str = "u1@example.org") -> UserSignup:

@@ -75,7 +75,7 @@ def _within(config: Config, name: str, call: Callable[[], Any]) -> Any:
 
 def _last_place(error: BaseException, project: Path) -> str:
     """`file:line: ` of the innermost line that belongs to the project."""
-    retold = str(Path(__file__).parents[1])
+    retold = str(Path(__file__).parent)
     theirs = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
