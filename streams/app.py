@@ -29,8 +29,10 @@ class App:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise BadName(f"the application {self.name!r} is not a name: lower-case letters, digits, - and _, a letter first")
-        names = [part.name for part in (*self.namespaces, *self.projections)]
+            raise BadName(
+                f"the application {self.name!r} is not a name: lower-case letters, digits, - and _, a letter first"
+            )
+        names = [space.name for space in self.namespaces] + [projection.name for projection in self.projections]
         for name in names:
             if names.count(name) > 1:
                 raise DuplicateHandler(f"two tables of the application {self.name!r} are called {name!r}")

@@ -30,7 +30,9 @@ class Namespace(Generic[R]):
 
     def __init__(self, name: str, row: type[R]) -> None:
         if not NAME.fullmatch(name):
-            raise BadName(f"the namespace {name!r} is not a name: lower-case letters, digits and _, at most 63, a letter first")
+            raise BadName(
+                f"the namespace {name!r} is not a name: lower-case letters, digits and _, at most 63, a letter first"
+            )
         self.name, self.row_type = name, row
         self.handlers: dict[type[EventData], Callable[[Any, Any], Outcome[R]]] = {}
         self.emits: dict[type[EventData], tuple[type[EventData], ...]] = {}
