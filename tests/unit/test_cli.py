@@ -1,0 +1,369 @@
+"""The command line as far as it needs no broker: help, exit codes, finding the application, checks, and files."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer.main
+
+from streams import cli
+from streams.cli import COMMANDS, exits, make_cli, run_command
+from streams.errors import (
+    BrokerUnavailable,
+    ConfigError,
+    DefinitionError,
+    EventRejected,
+    OutcomeTimeout,
+    SchemaError,
+    StreamsError,
+    TopicMismatch,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Project:
+    """A folder with an application of its own, and the command line run in it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.name = folder, f"app_{uuid.uuid4().hex}"
+        self._capsys = capsys
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        for name in ("RETOLD_BROKER", "RETOLD_PREFIX", "RETOLD_APP", "RETOLD_SCHEMAS"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("RETOLD_STATE", str(folder / "state"))
+        self.set("app", f"{self.name}:app")
+
+    def set(self, name: str, value: str) -> None:
+        (self.folder / "pyproject.toml").write_text(f'[tool.retold]\n{name} = "{value}"\n', encoding="utf-8")
+
+    def write(self, file: str, text: str) -> Path:
+        path = self.folder / file.replace("APP", self.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("APP", self.name), encoding="utf-8")
+        return path
+
+    def retold(self, *arguments: str) -> Said:
+        self._capsys.readouterr()
+        code = run_command(arguments)
+        return Said(code, *self._capsys.readouterr())
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
+    return Project(tmp_path, capsys, monkeypatch)
+
+
+@pytest.fixture
+def demo(project: Project) -> Project:
+    """The demonstration's application, seen from a project with its schemas and a state folder of its own."""
+    project.set("app", "processors:app")
+    shutil.copytree(ROOT / "schemas", project.folder / "schemas")
+    shutil.copytree(ROOT / "processors", project.folder / "processors", ignore=shutil.ignore_patterns("__pycache__"))
+    return project
+
+
+def all_commands() -> dict[str, Any]:
+    group: Any = typer.main.get_command(make_cli())
+    found = {name: command for name, command in group.commands.items() if name != "schemas"}
+    return found | {f"schemas {name}": command for name, command in group.commands["schemas"].commands.items()}
+
+
+def test_help_names_every_command_and_every_exit_code(project: Project) -> None:
+    """In the groups of the design, with what each exit code means."""
+    said = project.retold("--help")
+    assert said.code == 0
+    for group in ("Make", "Run", "Use", "Operate", "Exit codes"):
+        assert f"─ {group} ─" in said.out
+    words = said.out.split()
+    assert {command.__name__ for _, command in COMMANDS} | {"schemas"} <= set(words)
+    assert {str(code) for code in exits.MEANINGS} <= set(words)
+
+
+def test_help_fits_the_screen(project: Project) -> None:
+    """No line is longer than 80 characters."""
+    for name in ["", *all_commands()]:
+        said = project.retold(*name.split(), "--help")
+        assert [line for line in said.out.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("name", sorted(all_commands()))
+def test_help_teaches_by_an_example(name: str, project: Project) -> None:
+    """Each command shows one."""
+    said = project.retold(*name.split(), "--help")
+    assert "Example: " in said.out
+    assert f"retold {name}" in said.out
+
+
+def test_help_waits_for_nothing_that_it_does_not_show() -> None:
+    """Neither Kafka nor Faust nor the codec is loaded, nor what Typer would load for its own help."""
+    code = "import sys; from streams.cli import run_command; run_command(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    slow = {"confluent_kafka", "faust", "fastavro", "structlog", "rich.markdown", "pygments", "streams.config"}
+    assert loaded & slow == set()
+
+
+def test_the_version_is_the_packages(project: Project) -> None:
+    """As pip shows it."""
+    assert project.retold("--version").out.startswith("retold 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["publish"],
+        ["publish", "user.signup", "user"],
+        ["publish", "user.signup", "user=1", "user=2"],
+        ["publish", "user.signup", "user=1", "email=e", "--limit", "3"],
+        ["publish", "user.signup", "user=1", "email=e", "--time", "noon"],
+        ["publish", "user.signup", "--from", "f.csv", "--wait", "3"],
+        ["publish", "user.signup", "user=1", "--from", "f.csv"],
+        ["publish", "user.signup", "--from", "f.csv", "--on-error", "cry"],
+        ["publish", "--from", "f.csv"],
+    ],
+)
+def test_a_command_written_otherwise_is_refused(arguments: list[str], demo: Project) -> None:
+    """With exit code 2, before anything is looked for."""
+    demo.write("f.csv", "user,email\n")
+    said = demo.retold(*arguments)
+    assert (said.code, said.out) == (exits.USAGE, "")
+    assert "Usage: retold" in said.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("x"), 3),
+        (TopicMismatch("x"), 3),
+        (BrokerUnavailable("x"), 4),
+        (OutcomeTimeout("x"), 5),
+        (DefinitionError("x"), 1),
+        (SchemaError("x"), 1),
+        (EventRejected("x"), 1),
+        (StreamsError("x"), 1),
+    ],
+)
+def test_an_errors_class_gives_the_exit_code(error: StreamsError, code: int) -> None:
+    """The nearest class in the table decides."""
+    assert exits.code_of(error) == code
+
+
+@pytest.mark.parametrize(
+    ("app", "text", "message"),
+    [
+        ("nowhere_at_all:app", "", "names the module 'nowhere_at_all', and there is none below {folder}"),
+        ("APP:start", "", "is '{name}:start', and {folder}/{name}.py has no 'start': correct the name"),
+        ("APP:app", "app = 3", "is '{name}:app', which is a int; a function was expected"),
+        ("APP:app", "def app(): return 3", "{name}:app gave a int; a streams.App was expected"),
+        ("APP:app", "\ndef app(:", "{folder}/{name}.py:2: invalid syntax"),
+        ("APP:app", "\n\nimport nowhere_at_all", "{folder}/{name}.py:3: ModuleNotFoundError: No module named 'nowhere"),
+        ("APP:app", "def app():\n    return 1 / 0", "{folder}/{name}.py:2: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_an_application_that_cannot_be_found_is_a_sentence(app: str, text: str, message: str, project: Project) -> None:
+    """It says which name is wrong, or in which line the application's own code stumbles; with exit code 3."""
+    project.set("app", app.replace("APP", project.name))
+    project.write("APP.py", text)
+    project.write("schemas/README.md", "")
+    said = project.retold("publish", "user.signup")
+    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert message.format(folder=project.folder, name=project.name) in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_the_demonstration_keeps_the_laws(demo: Project) -> None:
+    """Nothing on stdout, one sentence beside it."""
+    assert demo.retold("check") == (0, "", "retold-demo keeps the laws: 6 events, each with its one handler.\n")
+
+
+CLOCK = """
+from datetime import datetime
+from streams import App, Namespace, Outcome
+from APP.events import ThingDo, ThingRow
+
+thing = Namespace("thing", row=ThingRow)
+
+@thing.handles(ThingDo, emits=[ThingDo])
+def do(row, event):
+    return Outcome(ThingRow(at=str(datetime.now())))
+
+def app():
+    return App(name="clock", namespaces=[thing])
+"""
+TYPO = '{"type": "record", "name": "row", "namespace": "thing", "fields": [\n{"name": "at", "type": "strng"}]}'
+FIELDS = '"fields": [{"name": "at", "type": "string"}]'
+
+
+def test_a_breach_is_told_with_file_and_line(project: Project) -> None:
+    """On stdout, one a line, as an editor reads it; cycles are told beside it; with exit code 1."""
+    project.write("schemas/thing.avsc", f'{{"type": "record", "name": "row", "namespace": "thing", {FIELDS}}}')
+    project.write(
+        "schemas/thing/do.avsc", f'{{"type": "record", "name": "do", "namespace": "thing", "key": "at", {FIELDS}}}'
+    )
+    project.write("APP/__init__.py", CLOCK)
+    generated = project.retold("schemas", "generate")
+    assert (generated.code, generated.out) == (0, "new thing.do\nnew thing.row\n")
+    said = project.retold("check")
+    assert said.code == exits.NO
+    assert said.out.startswith(f"{project.name}/__init__.py:10: ")
+    assert "the handler of thing.do" in said.out
+    assert "For information, a cycle: thing.do → thing.do." in said.err
+    as_json = [json.loads(line) for line in project.retold("check", "--json").out.splitlines()]
+    assert [(each["file"], each["line"], each["law"]) for each in as_json] == [
+        (f"{project.name}/__init__.py", 10, "ImpureHandler")
+    ]
+    worker = project.retold("worker")
+    assert (worker.code, worker.out) == (exits.NO, "")
+    assert worker.err.startswith(said.out)
+
+
+def test_a_schema_with_a_typo_is_told_before_the_application_is_loaded(project: Project) -> None:
+    """The application cannot load without its classes; the typo comes first."""
+    project.write("schemas/thing.avsc", TYPO)
+    project.write("APP/__init__.py", CLOCK)
+    said = project.retold("check")
+    assert said.code == exits.NO
+    assert said.out.startswith("schemas/thing.avsc:2: ")
+    assert "Besides, the application does not load" in said.err
+    assert project.retold("schemas", "generate").code == exits.NO
+
+
+def test_schemas_are_listed_and_released(demo: Project) -> None:
+    """A release freezes what is a draft, once."""
+    (demo.folder / "schemas/lock.json").unlink()
+    assert demo.retold("schemas", "generate").code == 0
+    listed = [json.loads(line) for line in demo.retold("schemas", "list", "--json").out.splitlines()]
+    assert len(listed) == 8
+    assert {each["released"] for each in listed} == {False}
+    assert demo.retold("schemas", "release").out.splitlines()[0] == "released folder.create v1"
+    assert demo.retold("schemas", "release") == (0, "", "All versions were released already.\n")
+    assert demo.retold("schemas", "list").out.count("released") == 8
+    assert demo.retold("schemas", "generate") == (0, "", "Nothing has changed.\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (["user=u1"], "field 'email' is missing; a text was expected."),
+        (["user=u1", "email=e", "views=many"], "field 'views' is 'many'; a whole number from -9223372036854775808 to"),
+        (["user=u1", "mail=e"], "field 'mail' is no field of user.signup (did you mean email?)"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named(fields: list[str], message: str, demo: Project) -> None:
+    """Before a broker is looked for."""
+    said = demo.retold("publish", "user.signup", *fields)
+    assert (said.code, said.out) == (exits.NO, "")
+    assert message in said.err
+
+
+def test_an_event_that_nobody_handles_is_named(demo: Project) -> None:
+    """With the nearest one that there is."""
+    said = demo.retold("publish", "user.sign_up", "user=u1")
+    assert said.code == exits.NO
+    assert "retold-demo handles no event 'user.sign_up' (did you mean user.signup?)" in said.err
+
+
+@pytest.mark.parametrize("arguments", [["get", "user"], ["tail"], ["status"], ["topics"], ["worker"]])
+def test_without_a_broker_a_sentence_says_how_to_get_one(arguments: list[str], demo: Project) -> None:
+    """With exit code 4."""
+    said = demo.retold(*arguments)
+    assert (said.code, said.out) == (exits.BROKER, "")
+    assert "Start one with `retold run`" in said.err
+
+
+def test_a_broken_line_keeps_the_whole_file_back(demo: Project) -> None:
+    """Each broken line is named by its number and column; the broker is not even looked for."""
+    demo.write("f.csv", "user,email,views\nu1,e,1\nu2,e,x\nu3,e,3\nu4,e\n")
+    said = demo.retold("publish", "user.signup", "--from", "f.csv")
+    assert (said.code, said.out) == (exits.NO, "")
+    first, second, last = said.err.splitlines()
+    assert first.startswith("f.csv:3: column 'views' is 'x'; a whole number")
+    assert second == "f.csv:5: column 'views' is missing: 2 of 3 are there"
+    assert last == "Nothing was published: 2 lines of 4 broken."
+
+
+def test_many_broken_lines_are_counted(demo: Project) -> None:
+    """Ten are told one by one."""
+    demo.write("f.jsonl", "?\n" * 1234)
+    said = demo.retold("publish", "user.signup", "--from", "f.jsonl")
+    *told, more, last = said.err.splitlines()
+    assert len(told) == 10
+    assert more == "… and 1,224 more lines like these."
+    assert last == "Nothing was published: 1,234 lines of 1,234 broken."
+
+
+def test_only_as_many_rows_as_asked_for_are_read(demo: Project) -> None:
+    """A broken line beyond the limit is none of our business: what is missing now is a broker."""
+    demo.write("f.jsonl", '{"user": "u1", "email": "e"}\n?\n')
+    assert demo.retold("publish", "user.signup", "--from", "f.jsonl", "--limit", "1").code == exits.BROKER
+
+
+def test_what_comes_through_a_pipe_is_checked_like_a_file(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON lines, unless another format is named."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"user": "u1"}\n')))
+    said = demo.retold("publish", "user.signup", "--from", "-")
+    assert said.err.splitlines()[0] == "stdin:1: column 'email' is missing; a text was expected"
+    assert said.code == exits.NO
+
+
+def test_a_file_that_is_not_there_is_a_sentence(demo: Project) -> None:
+    """With exit code 3."""
+    said = demo.retold("publish", "user.signup", "--from", "f.csv")
+    assert (said.code, said.err) == (exits.CONFIGURATION, "the file f.csv cannot be read: No such file or directory.\n")
+
+
+def test_a_function_that_is_not_there_is_a_sentence(demo: Project) -> None:
+    """It names the option."""
+    demo.write("f.csv", "a\n")
+    said = demo.retold("publish", "user.signup", "--from", "f.csv", "--with", "processors.publish:of_row")
+    assert said.code == exits.CONFIGURATION
+    assert said.err.startswith("--with is 'processors.publish:of_row', and ")
+
+
+def test_a_fault_of_our_own_is_told_apart(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a user's can be meant by it, so the lines that a report needs are shown; with exit code 70."""
+
+    def divide() -> None:
+        1 / 0  # noqa: B018 - the fault
+
+    monkeypatch.setattr(cli, "COMMANDS", (("Run", divide),))
+    said = project.retold("divide")
+    assert said.code == exits.FAULT
+    assert "Traceback" in said.err
+    assert said.err.splitlines()[-1].startswith("This is a fault of retold's own")
+
+
+@pytest.mark.parametrize("name", ["Shop", "1shop", "shop-1", "class", "json", "streams", "tests", "", "x" * 64])
+def test_a_name_that_cannot_be_an_applications_is_refused(name: str, project: Project) -> None:
+    """It would be no package, or hide one; nothing is written."""
+    before = sorted(project.folder.iterdir())
+    said = project.retold("new", name)
+    assert said.code == exits.CONFIGURATION
+    assert "cannot be the name of an application" in said.err
+    assert sorted(project.folder.iterdir()) == before
+
+
+def test_what_is_there_is_not_written_over(project: Project) -> None:
+    """A second `retold new` of a name changes nothing."""
+    (project.folder / "shop").mkdir()
+    said = project.retold("new", "shop")
+    assert said.code == exits.CONFIGURATION
+    assert said.err.endswith("shop is there already: take another name, or move it away.\n")
+    assert list((project.folder / "shop").iterdir()) == []
