@@ -8,11 +8,11 @@ from pathlib import Path
 
 from streams.app import App
 from streams.cli import exits
-from streams.load import application, events_file
 from streams.cli.screen import json_line, plural, say, talk
 from streams.config import Config, load
 from streams.errors import DefinitionError, StreamsError
 from streams.laws import check, cycles
+from streams.load import application, events_file
 from streams.schemas.files import read_all
 from streams.schemas.generate import verify
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from streams.app import App
 from streams.broker.choose import found
 from streams.cli import logs
-from streams.load import application
 from streams.codec import AvroCodec
 from streams.config import Config, load
 from streams.kafka.clients import Clients
+from streams.load import application
 
 
 @dataclass(frozen=True)

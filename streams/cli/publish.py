@@ -12,13 +12,13 @@ import typer
 
 from streams.app import App
 from streams.cli import exits, logs
-from streams.load import application
 from streams.cli.publish_file import SOURCE, Rows, publish_file
 from streams.cli.screen import json_line, say
 from streams.client import Client
 from streams.config import Config, load
 from streams.data import EventData
 from streams.errors import InvalidEvent
+from streams.load import application
 from streams.receipt import Receipt, Settled
 from streams.sources.convert import Converter
 

@@ -17,7 +17,6 @@ import typer
 
 from streams.app import App
 from streams.cli import exits
-from streams.load import function
 from streams.cli.progress import bar
 from streams.cli.screen import json_line, plural, say, talk
 from streams.client import Client
@@ -25,6 +24,7 @@ from streams.codec import AvroCodec
 from streams.config import Config
 from streams.data import EventData
 from streams.errors import ConfigError, InvalidEvent
+from streams.load import function
 from streams.sources.convert import Converter
 from streams.sources.events import BadRow, FileEvent, FromRow, Maker
 from streams.sources.rows import FORMATS, TEXT_FORMATS, format_of

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from streams.cli.checks import shown
-from streams.load import events_file
 from streams.cli.screen import json_line, say, table, talk
 from streams.config import load
+from streams.load import events_file
 from streams.schemas import generate as formats
 from streams.schemas.lock import LOCK_FILE, load_lock
 
