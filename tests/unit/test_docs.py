@@ -179,3 +179,26 @@ def test_faust_lists_agents_and_tables_as_documented() -> None:
         faust = [str(Path(sys.executable).with_name("faust")), *command.split()]
         done = subprocess.run(faust, cwd=ROOT, stdout=subprocess.PIPE, timeout=60, check=True)
         assert done.stdout.decode() == expected
+
+
+def test_the_readme_shows_the_handler_as_it_is() -> None:
+    """What a newcomer sees first is code that runs."""
+    blocks = re.findall(r"(?ms)^```python$\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"))
+    source = (ROOT / "processors" / "user.py").read_text(encoding="utf-8")
+    assert [block in source for block in blocks] == [True]
+
+
+def test_the_readme_and_the_changelog_name_every_command() -> None:
+    """The table of commands has one row for each."""
+    readme, changelog = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md"))
+    names = {name.split()[1] for name in commands()}
+    assert [name for name in sorted(names) if f"`retold {name}" not in readme] == []
+    [listed] = re.findall(r"The command `retold`: `([a-z ]+)`", changelog)
+    assert set(listed.split()) == names
+
+
+def test_every_decision_is_listed() -> None:
+    """The list of decisions links each file beside it."""
+    folder = ROOT / "docs" / "adr"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert [it.name for it in sorted(folder.glob("0*.md")) if f"]({it.name})" not in text] == []
