@@ -16,7 +16,7 @@ from streams.schemas.avro import RecordType, parse
 from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
 from streams.schemas.identity import canonical, fingerprint, id_of
-from streams.schemas.values import Check, record_check, shown
+from streams.schemas.values import Check, quick_check, record_check, shown
 
 PREFIX = 5
 """Bytes before the Avro body."""
@@ -43,7 +43,7 @@ class AvroCodec:
         """Why a known schema cannot be decoded here."""
         self._decoders: dict[bytes, Callable[[bytes], EventData]] = {}
         self._row_decoders: dict[bytes, Callable[[bytes], Record]] = {}
-        self._encoders: dict[type[Record], Callable[[Any], bytes]] = {}
+        self._writers: dict[type[Record], Callable[[Any], bytes]] = {}
         self._checks: dict[type[Record], Check] = {}
         for cls in (*event_types, *row_types):
             reader = self._add_class(cls)
@@ -59,18 +59,19 @@ class AvroCodec:
         return decoder(value)
 
     def encode(self, data: EventData) -> bytes:
-        try:
-            encoder = self._encoders[type(data)]
-        except KeyError:
-            encoder = self._encoder_of(data)
-        return encoder(data)
+        _, value = self.settle(data)
+        check_key(data.key, f"{data.event_type}.{data.key_field}")
+        return value
 
     def encode_row(self, row: Record) -> bytes:
-        try:
-            encoder = self._encoders[type(row)]
-        except KeyError:
-            encoder = self._encoder_of(row)
-        return encoder(row)
+        return self.settle(row)[1]
+
+    def settle(self, row: Record) -> tuple[Record, bytes]:
+        cls = type(row)
+        if cls not in self._checks:
+            self._meet(row)
+        frozen: Record = self._checks[cls](row)
+        return frozen, self._writers[cls](frozen)
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record:
         try:
@@ -88,7 +89,7 @@ class AvroCodec:
     def freeze(self, row: Record) -> Record:
         """The row as it reads back once it is written. Raises InvalidEvent if it cannot be written."""
         if type(row) not in self._checks:
-            self._encoder_of(row)
+            self._meet(row)
         frozen: Record = self._checks[type(row)](row)
         return frozen
 
@@ -156,16 +157,13 @@ class AvroCodec:
         if not cls.schemas:
             raise InvalidSchema(f"{cls.__name__} carries no schema: expected a class of `retold schemas generate`")
         reader, text = parse(cls.schemas[-1]), canonical(json.loads(cls.schemas[-1]))
-        check = self._checks[cls] = record_check(reader, cls, reader.name)
-        write = writer_of(text, prefix_of(id_of(text)), check)
-        if issubclass(cls, EventData):
-            self._encoders[cls] = _event_encoder(write, f"{reader.name}.{cls.key_field}", cls.key_field)
-        else:
-            self._encoders[cls] = write
+        strict = record_check(reader, cls, reader.name)
+        self._checks[cls] = quick_check(reader, cls, strict)
+        self._writers[cls] = writer_of(text, prefix_of(id_of(text)), reader, strict)
         return reader
 
-    def _encoder_of(self, data: Record) -> Callable[[Any], bytes]:
-        """The encoder of a class met for the first time: an event for another application, which alone decodes it."""
+    def _meet(self, data: Record) -> None:
+        """A class met for the first time: an event for another application, which alone decodes it."""
         cls = type(data)
         if not getattr(cls, "schemas", ()):
             raise InvalidEvent(
@@ -174,7 +172,6 @@ class AvroCodec:
         self._add_class(cls)
         for text in cls.schemas:
             self.add_schema(text)
-        return self._encoders[cls]
 
     def _unknown(self, value: bytes) -> Exception:
         prefix = value[:PREFIX]
@@ -221,15 +218,6 @@ def _event_decoder(decode: Callable[[bytes], Any], where: str, key_field: str) -
         return data
 
     return decode_event
-
-
-def _event_encoder(write: Callable[[Any], bytes], where: str, key_field: str) -> Callable[[Any], bytes]:
-    def encode(data: EventData) -> bytes:
-        value = write(data)
-        check_key(getattr(data, key_field), where)
-        return value
-
-    return encode
 
 
 def check_key(key: str, where: str) -> None:

@@ -108,7 +108,7 @@ class Engine:
         return turn.changes
 
     def decide(self, rule: Rule, row: Record | None, event: Event[Any]) -> Outcome[Any]:
-        """The handler's outcome, its row frozen all the way down. Raises Rejected, or whatever the handler raised."""
+        """The handler's outcome, its row not frozen yet. Raises Rejected, or whatever the handler raised."""
         if rule.handler is None:
             return Outcome(row)
         outcome = rule.handler(row, event)
@@ -116,13 +116,9 @@ class Engine:
             raise DefinitionError(
                 f"the handler of {rule.event_type} returned {type(outcome).__name__}; expected Outcome(row, emit=[…])"
             )
-        new = outcome.row
-        if new is None or new is row:
-            return outcome
-        if type(new) is not self.row_type:
+        if outcome.row is not None and type(outcome.row) is not self.row_type:
             raise DefinitionError(
-                f"the handler of {rule.event_type} gave a row of {type(new).__name__}; "
+                f"the handler of {rule.event_type} gave a row of {type(outcome.row).__name__}; "
                 f"the rows of {self.namespace.name} are {self.row_type.__name__}"
             )
-        frozen = self.codec.freeze(new)
-        return outcome if frozen is new else Outcome(frozen, emit=outcome.emit)
+        return outcome

@@ -43,7 +43,8 @@ def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]])
         if header.outcome == ACCEPTED and rule.handler is not None:
             row = image.rows.get(event.key, (None, 0))[0]
             try:
-                image.rows[event.key] = (engine.decide(rule, row, event).row, header.sequence)
+                new = engine.decide(rule, row, event).row
+                image.rows[event.key] = (new and engine.codec.freeze(new), header.sequence)
             except Rejected as no:
                 raise HistoryError(
                     f"{rule.event_type} was accepted as record {header.sequence} of {engine.inbox.topic}-{image.partition}, "

@@ -36,13 +36,13 @@ class Codec(Protocol):
     def fingerprint(self, value: bytes) -> str:
         """The full fingerprint of the schema that wrote `value`, carried by the log."""
 
-    def encode_row(self, row: Record) -> bytes:
-        """Canonical bytes, equal for equal rows. Raises InvalidEvent naming the field."""
+    def settle(self, row: Record) -> tuple[Record, bytes]:
+        """`freeze(row)` and its canonical bytes, equal for equal rows. Raises InvalidEvent naming the field."""
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record: ...
 
     def freeze(self, row: Record) -> Record:
-        """The row as it reads back once it is written; itself if it is so. Raises InvalidEvent as `encode_row` does."""
+        """The row as it reads back once it is written; itself if it is so. Raises InvalidEvent as `settle` does."""
 
 
 class LogRecord(NamedTuple):

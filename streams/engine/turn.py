@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from streams.data import EventData
+from streams.data import EventData, Record
 from streams.engine.emissions import Emissions
 from streams.engine.envelope import (
     HOPS_LIMIT,
@@ -170,9 +170,9 @@ class Turn:
                 if expected is not None and expected != version and (expected or row is not None):
                     raise Rejected(f"{WRONG_VERSION} expected {expected}, the row is at {version if row else 0}")
                 outcome = engine.decide(rule, row, event)
-                emit, new = outcome.emit, outcome.row
+                emit = outcome.emit
                 if rule.handler is not None:
-                    row_bytes = self._row_bytes(rule, new)
+                    new, row_bytes = self._settle(rule, outcome.row)
             except Rejected as no:
                 emit, reason = no.emit, str(no.reason)[:REASON_LIMIT]
             following = Emissions(engine, event, envelope, recorded, self.now).of(emit, rule.emits) if emit else None
@@ -200,15 +200,16 @@ class Turn:
             changes.counters.rejected += 1
             changes.counters.derived_rejected += event.cause is not None
 
-    def _row_bytes(self, rule: Rule, row: Any) -> bytes:
+    def _settle(self, rule: Rule, row: Record | None) -> tuple[Record | None, bytes]:
+        """The row frozen all the way down, and its bytes (none for a deleted row)."""
         if row is None:
-            return b""
-        encoded = self.codec.encode_row(row)
+            return None, b""
+        frozen, encoded = self.codec.settle(row)
         if len(encoded) > self.engine.limits.row_bytes:
             raise InvalidEvent(
                 f"the row that {rule.event_type} leaves holds {len(encoded)} bytes; a row may hold {self.engine.limits.row_bytes}"
             )
-        return encoded
+        return frozen, encoded
 
     def _recorded(self, envelope: Envelope, event: Event[Any]) -> int:
         """Later than the partition's last and than its cause, which is believed up to an hour ahead (rules 10 and 18)."""

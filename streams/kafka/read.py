@@ -13,8 +13,11 @@ from streams.engine.records import Headers
 from streams.errors import BrokerError, PartitionLost
 
 Places = list[tuple[str, int]]
-MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
-"""What a broker answers for a moment after a topic was made, or its leader has moved."""
+PASSING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NETWORK_EXCEPTION,
+    KafkaError.REQUEST_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION,
+}  # fmt: skip
+"""What one hears for a moment after a topic was made, or its leader has moved, or a broker was slow."""
 
 
 class TryAgain(BrokerError):
@@ -52,7 +55,7 @@ def _offsets(admin: AdminClient, places: Places, which: OffsetSpec, timeout: flo
             found[at.topic, at.partition] = answer.result().offset
         except KafkaException as error:
             cause: KafkaError = error.args[0]
-            kind: type[BrokerError] = TryAgain if cause.retriable() or cause.code() in MOVING else BrokerError
+            kind: type[BrokerError] = TryAgain if cause.retriable() or cause.code() in PASSING else BrokerError
             if cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 kind = NoSuchTopic
             raise kind(f"the offsets of {at.topic}-{at.partition} are not known: {cause.str()}") from error

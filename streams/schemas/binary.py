@@ -25,6 +25,8 @@ SOUND: Final = frozenset({"string", "bytes", "boolean", "long", "enum", "timesta
 """What fastavro reads as the one form that a value has. It lets an `int` have 64 bits, and a number be NaN or -0.0."""
 
 
+NESTED: Final = frozenset({"array", "map", "record"})
+
 Read = Callable[[bytes, int], Any]
 """The record whose Avro bytes go from a position to the end."""
 
@@ -50,15 +52,27 @@ def reader_of(text: str, writer: RecordType, reader: RecordType, cls: type[Recor
     return read
 
 
-def writer_of(text: str, prefix: bytes, check: Check) -> Callable[[Any], bytes]:
-    """Gives `prefix` and the Avro bytes, by the schema `text`, of a record that passes `check`; raises as that does."""
-    schema = parse_schema(json.loads(text))
+def writer_of(text: str, prefix: bytes, record: RecordType, strict: Check) -> Callable[[Any], bytes]:
+    """Gives `prefix` and the Avro bytes, by the schema `text`, of a record in its one form (`quick_check`).
 
-    def write(record: Any) -> bytes:
+    Raises InvalidEvent as `strict` does for what cannot be written.
+    """
+    schema = parse_schema(json.loads(text))
+    nested = any(field.type.kind in NESTED for field in record.fields)
+
+    def write(value: Any) -> bytes:
         body = BytesIO()
         body.write(prefix)
-        data = msgspec.to_builtins(check(record), builtin_types=(bytes, datetime), enc_hook=dict)
-        schemaless_writer(body, schema, data, disable_tuple_notation=True)
+        try:
+            data = (
+                msgspec.to_builtins(value, builtin_types=(bytes, datetime), enc_hook=dict)
+                if nested
+                else msgspec.structs.asdict(value)
+            )
+            schemaless_writer(body, schema, data, disable_tuple_notation=True)
+        except Exception:
+            strict(value)
+            raise
         return body.getvalue()
 
     return write

@@ -60,6 +60,9 @@ class MemoryCodec:
     def encode_row(self, row: Record) -> bytes:
         return canonical_bytes(row)
 
+    def settle(self, row: Record) -> tuple[Record, bytes]:
+        return checked(row), canonical_bytes(row)
+
     def decode_row(self, row_type: type[Record], value: bytes) -> Record:
         try:
             return frozen(msgspec.msgpack.decode(value, type=row_type))

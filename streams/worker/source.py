@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from streams.engine.engine import Engine
 from streams.engine.image import Image
@@ -83,7 +83,7 @@ class Source:
     def _run(self) -> None:
         parts = self.parts
         try:
-            parts.transactions.open()
+            self._open_transactions()
             self._consumer = parts.consumer()
             try:
                 parts.partitions.follow(self._consumer)
@@ -98,6 +98,17 @@ class Source:
             parts.transactions.close()
             parts.waiting.close()
             parts.slot.release()
+
+    def _open_transactions(self) -> None:
+        """Again until the broker answers, or we are to stop; a broker that is away for a while ends no worker."""
+        while not self._stop.is_set():
+            try:
+                return self.parts.transactions.open()
+            except KafkaException as error:
+                if error.args[0].fatal():
+                    raise
+                log.warning("no transactions yet; trying again", namespace=self.parts.namespace, error=str(error))
+                self._stop.wait(1.0)
 
     def _step(self) -> None:
         parts = self.parts
@@ -222,7 +233,7 @@ class Source:
             )
         log.warning("the producer was lost; restoring", namespace=self.parts.namespace, error=str(error))
         self.parts.partitions.forget()
-        self.parts.transactions.open()
+        self._open_transactions()
 
     def _check_breaker(self, changes: list[Changes]) -> None:
         raised = [pair for part in changes for pair in part.raised]
