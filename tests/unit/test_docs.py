@@ -202,3 +202,12 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "adr"
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert [it.name for it in sorted(folder.glob("0*.md")) if f"]({it.name})" not in text] == []
+
+
+@pytest.mark.parametrize(
+    "words", ["published and handled in", "what happened, and what followed from it", "In numbers"]
+)
+def test_the_readme_shows_what_the_demo_says(words: str) -> None:
+    """The demo's titles are those that the README promises."""
+    for file in ("README.md", "ops/demo_report.py"):
+        assert words in (ROOT / file).read_text(encoding="utf-8")
