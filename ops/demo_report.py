@@ -83,7 +83,7 @@ def tell(result: Result, path: Path) -> None:
     names = ("handled", "rejected", "parked", "quarantined", "duplicates", "emitted")
     table(names, [[numbers[name] for name in names]], title="In numbers", right=names)
     say("Where to look next")
-    say("  processors/user.py           the handlers: a row and an event in, an outcome out")
+    say("  processors/user.py           the handlers: row and event in, outcome out")
     say('  make demo ARGS="--keep"      the same, and it stays up to be asked')
     say("  .venv/bin/retold --help      every command, with an example each")
     say("  .venv/bin/retold new shop    an application of your own")

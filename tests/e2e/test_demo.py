@@ -1,0 +1,176 @@
+"""`make demo` as a person meets it: what it says, what it leaves behind, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import PROJECT, answer
+from tests.support.workers import until
+
+pytestmark = pytest.mark.slow
+
+
+class Demo:
+    """A demonstration in a session of its own, as in a terminal of its own, its temporary files below `folder`."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder, self.said = folder, folder / "said"
+        folder.mkdir(exist_ok=True)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RETOLD_")}
+        with (folder / "told").open("wb") as out, self.said.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ops.demo", *arguments],
+                cwd=PROJECT,
+                env={**environment, "TMPDIR": str(folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    @property
+    def told(self) -> str:
+        return (self.folder / "told").read_text(encoding="utf-8")
+
+    def says(self, text: str) -> None:
+        """Wait until it has said `text`, or fail with what it said."""
+        until(
+            lambda: text in self.said.read_text(encoding="utf-8") or self.process.poll() is not None,
+            f"it does not say {text!r}: {self.said.read_text(encoding='utf-8')}",
+            seconds=100,
+        )
+        assert text in self.said.read_text(encoding="utf-8")
+
+    def interrupt(self) -> None:
+        """Ctrl-C reaches every process of the terminal's foreground group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def left(self) -> list[str]:
+        """Processes that know the state folder, by argument or by variable."""
+        mark = str(self.folder / "retold-demo-").encode()
+        return [name for name, text in running() if mark in text]
+
+
+def running() -> Iterator[tuple[str, bytes]]:
+    """Number, arguments and variables of every process that we may look at."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                yield process.name, (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            except OSError:
+                continue  # it has ended, or is somebody else's
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Starts demonstrations; ended with the test, whatever happens."""
+    started: list[Demo] = []
+
+    def one(*arguments: str) -> Demo:
+        started.append(Demo(tmp_path / f"demo{len(started)}", *arguments))
+        return started[-1]
+
+    yield one
+    for demo in started:
+        if demo.process.poll() is None:
+            demo.process.kill()
+            demo.process.wait()
+
+
+@pytest.fixture
+def demo(start: Callable[..., Demo]) -> Demo:
+    """One that stays up."""
+    return start("--keep")
+
+
+def test_two_demonstrations_at_once_do_not_meet(start: Callable[..., Demo]) -> None:
+    """Each tells its own 500 sign-ups in one JSON object on the last line, exits with 0, and leaves nothing behind."""
+    both = [start("--json"), start("--json")]
+    for each in both:
+        assert each.process.wait(110) == 0, each.said.read_text(encoding="utf-8")
+        told = json.loads(each.told.splitlines()[-1])
+        assert told.pop("seconds") > 0
+        assert told == {
+            "published": 500,
+            "handled": 1000,
+            "rejected": 0,
+            "parked": 0,
+            "quarantined": 0,
+            "duplicates": 0,
+            "emitted": 500,
+            "rows": {"user": 500, "folder": 500},
+            "logged": {"user": 500, "folder": 500},
+        }
+        assert "folder.create" in each.told
+        assert "2@example.org" in each.told
+        assert [line for line in each.told.splitlines()[:-1] if len(line.rstrip()) > 80] == []
+        assert each.left() == []
+        assert list(each.folder.glob("retold-demo-*")) == []
+
+
+def test_a_demonstration_that_stays_can_be_asked_and_ends_with_ctrl_c(demo: Demo) -> None:
+    """It says which variables lead to it; Ctrl-C adds no line, gives 130, and leaves nothing behind."""
+    demo.says("retold get user 2")
+    said = demo.said.read_text(encoding="utf-8")
+    exports = dict(line.split("export ")[1].split("=", 1) for line in said.splitlines() if "export " in line)
+    env = {**os.environ, **exports}
+    found = answer("get", "user", "2", env=env)
+    assert (found["row"]["email"], found["version"]) == ("2@example.org", 1)
+    demo.interrupt()
+    assert demo.process.wait(40) == 130
+    assert demo.said.read_text(encoding="utf-8") == said
+    assert demo.left() == []
+    assert list(demo.folder.glob("retold-demo-*")) == []
+
+
+@pytest.mark.parametrize("moment", ["", "starting Kafka", "Kafka answers"])
+def test_ctrl_c_at_any_moment_leaves_nothing_behind(moment: str, demo: Demo) -> None:
+    """In the imports, while Kafka starts, while events are published: no line, 130, no process, no folder."""
+    if moment:
+        demo.says(moment)
+    else:
+        until(lambda: signal_is_caught(demo.process.pid), "it does not listen to signals")
+    said = demo.said.read_text(encoding="utf-8")
+    demo.interrupt()
+    assert demo.process.wait(40) == 130
+    assert demo.said.read_text(encoding="utf-8") == said
+    assert demo.left() == []
+    assert list(demo.folder.glob("retold-demo-*")) == []
+
+
+def signal_is_caught(pid: int) -> bool:
+    """Whether its handlers are set: Python has none for SIGTERM, which the demonstration sets after SIGINT's."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught & 1 << (signal.SIGTERM - 1))
+
+
+def test_a_killed_demonstration_takes_broker_and_worker_along(demo: Demo) -> None:
+    """After `kill -9` nobody else could end them."""
+    demo.says("retold get user 2")
+    assert len(demo.left()) >= 3, "a broker, its keeper, and a worker"
+    demo.process.kill()
+    demo.process.wait()
+    until(lambda: demo.left() == [], "something still runs", seconds=40)
+
+
+def test_a_broken_line_is_named_before_anything_starts(start: Callable[..., Demo], tmp_path: Path) -> None:
+    """Its number and column; with exit code 1."""
+    lines = (PROJECT / "ops/data/signups.tsv").read_text(encoding="utf-8").splitlines()[:3]
+    file = tmp_path / "broken.tsv"
+    file.write_text("\n".join([*lines, lines[1].replace("101", "many")]), encoding="utf-8")
+    demo = start("--input", str(file))
+    assert demo.process.wait(30) == 1
+    first, last = demo.said.read_text(encoding="utf-8").splitlines()
+    assert f"{file}:4: column 'reputation' is 'many'" in first
+    assert last == "Nothing was published: 1 line of 3 broken."
+    assert demo.told == ""
+    assert demo.left() == []
