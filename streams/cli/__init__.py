@@ -11,7 +11,7 @@ import typer
 
 from streams.cli import exits, make, operate, run, use
 from streams.cli.help import Command, Group
-from streams.cli.screen import talk
+from streams.cli.screen import ReaderLeft, talk
 from streams.errors import BrokerError, StreamsError
 
 COMMANDS = (
@@ -72,8 +72,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else exits.OK
     except KeyboardInterrupt:
         return exits.INTERRUPTED
-    except BrokenPipeError:
-        return _reader_left()
+    except ReaderLeft:
+        return _quietly()
     except StreamsError as error:
         _tell(error)
         return exits.code_of(error)
@@ -98,8 +98,8 @@ def _tell(error: StreamsError) -> None:
         talk(note)
 
 
-def _reader_left() -> int:
-    """`retold tail | head`: whoever reads has seen enough. Without this, Python complains once more when it ends."""
+def _quietly() -> int:
+    """Without this, Python would find nobody to read what is left when it ends, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return exits.OK
 

@@ -27,9 +27,16 @@ def talk(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+class ReaderLeft(Exception):
+    """Whoever reads stdout has seen enough: `retold tail | head`. Typer would make an error of it."""
+
+
 def say(text: str) -> None:
-    """A line of data."""
-    print(text, flush=True)
+    """A line of data. Raises ReaderLeft."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise ReaderLeft from None
 
 
 def console() -> Console:

@@ -12,7 +12,7 @@ from streams.app import App
 from streams.broker.choose import found, own
 from streams.cli import exits, logs
 from streams.cli.checks import lawful
-from streams.cli.screen import talk
+from streams.cli.screen import is_terminal, talk
 from streams.cli.watch import Watching
 from streams.config import Config, load
 from streams.errors import BrokerUnavailable, StreamsError
@@ -72,7 +72,8 @@ class Ending:
     def _on_signal(self, number: int, _: object) -> None:
         if number == signal.SIGINT and not self.interrupted:
             self.interrupted = True
-            talk("\rStopping: what was begun is finished first.")
+            back = "\r" if is_terminal() else ""  # over the ^C that the terminal shows
+            talk(f"{back}Stopping: what was begun is finished first.")
         self.stop.set()
 
     def _with_stdin(self) -> None:
