@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -114,15 +115,24 @@ class Client:
         if left:
             raise BrokerError(f"{left} events are not confirmed after {timeout:.0f} s; they may be later")
 
-    def wait(self, receipt: Receipt, timeout: float = 10.0) -> Settled:
-        """What became of a published event. Raises OutcomeTimeout, a sentence on what is known, after `timeout` s."""
+    def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
+        """Wait until the broker has this event. A failure told here is told to nobody else.
+
+        Raises BrokerError if it will never have it, OutcomeTimeout after `timeout` s.
+        """
         deadline = time.monotonic() + timeout
         while not receipt.delivered:
             if receipt.error is not None:
+                self._forget_failure(receipt)
                 raise BrokerError(f"{receipt!r} was not delivered: {receipt.error}")
             if time.monotonic() > deadline:
                 raise OutcomeTimeout(f"{receipt!r} is not delivered yet, {timeout:.1f} s after we began to wait")
             self._producer.poll(0.01)
+
+    def wait(self, receipt: Receipt, timeout: float = 10.0) -> Settled:
+        """What became of a published event. Raises OutcomeTimeout, a sentence on what is known, after `timeout` s."""
+        deadline = time.monotonic() + timeout
+        self.confirm(receipt, timeout)
         with self._turn:
             if self._outcomes is None:
                 self._outcomes = Outcomes(self._clients, self._config.prefix)
@@ -187,6 +197,12 @@ class Client:
         ]
         route = self._routes[cls] = Route(namespace, cls.event_type, topic, headers)
         return route
+
+    def _forget_failure(self, receipt: Receipt) -> None:
+        for failure in list(self._failures):
+            if failure[0] is receipt:
+                with suppress(ValueError):  # another thread told it meanwhile
+                    self._failures.remove(failure)
 
     def _raise_failures(self) -> None:
         failures, self._failures = self._failures, []

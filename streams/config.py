@@ -72,6 +72,8 @@ class Setting:
     expected: str
     help: str
     computed: str = ""
+    secret: bool = False
+    """Its value is never shown."""
 
     @property
     def variable(self) -> str:
@@ -143,6 +145,18 @@ SETTINGS = (
         "schemas", Path("schemas"), path, "the path of a folder",
         "The folder of the Avro schemas.",
     ),
+    Setting(
+        "http_host", "127.0.0.1", matching(r"[A-Za-z0-9.:_-]{1,253}"), "an address of this machine",
+        "The address that the server listens at; any but a loopback one needs a token.",
+    ),
+    Setting(
+        "http_port", 8080, whole(0, 65_535), "a whole number from 0 to 65535",
+        "The port that the server listens at; 0: one that is free.",
+    ),
+    Setting(
+        "http_token", None, matching(r"[!-~]{16,1024}"), "16 to 1024 ASCII characters without spaces",
+        "What a request must show as `Authorization: Bearer …`; it is never shown.", "none", secret=True,
+    ),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
@@ -150,7 +164,7 @@ BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Paths are absolute. `kafka` holds options for librdkafka, secrets among them, so it is never shown."""
+    """Paths are absolute. `kafka` (options for librdkafka) and `http_token` hold secrets, so they are never shown."""
 
     project: Path
     app: str
@@ -167,6 +181,9 @@ class Config:
     java: Path | None
     log_level: str
     schemas: Path
+    http_host: str
+    http_port: int
+    http_token: str | None = field(repr=False)
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -235,11 +252,12 @@ def _read(where: str, text: str, setting: Setting) -> Any:
     try:
         return setting.read(text.strip())
     except (ValueError, RuntimeError) as error:  # RuntimeError: expanduser, for a user that does not exist
-        raise _refusal(where, text, setting) from error
+        raise _refusal(where, text, setting) from (None if setting.secret else error)
 
 
 def _refusal(where: str, value: object, setting: Setting) -> ConfigError:
-    return ConfigError(f"{where} is {value!r}; {setting.expected} was expected.")
+    shown = "not usable (its value is secret)" if setting.secret else repr(value)
+    return ConfigError(f"{where} is {shown}; {setting.expected} was expected.")
 
 
 def _nearest(name: str, known: tuple[str, ...] | Mapping[str, object]) -> str:

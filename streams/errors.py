@@ -102,7 +102,13 @@ class UndecodableRecord(SchemaError):
 
 
 class InvalidEvent(StreamsError):
+    """`field` is the path of the field that is wrong (`lines.1.sku`), empty if the mistake is none of a field."""
+
     status = 422
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class EventRejected(StreamsError):

@@ -37,6 +37,11 @@ def content_id(event_type: str, data: bytes) -> str:
     return _derive("content", event_type, data.hex())
 
 
+def request_id(principal: str, route: str, key: str) -> str:
+    """An event published over HTTP with an `Idempotency-Key`: who sent it, where to, and the key."""
+    return _derive("request", principal, route, key)
+
+
 def fingerprint_of(source: str, event_id: str) -> bytes:
     """16 bytes for the pair that makes a CloudEvent unique."""
     return blake2b(f"{source}\0{event_id}".encode(), digest_size=16).digest()

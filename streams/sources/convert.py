@@ -49,7 +49,8 @@ class Converter:
         if (unknown := next((name for name in values if name not in self._fields), None)) is not None:
             raise InvalidEvent(
                 f"{self._at.below(unknown)} is no field of {self._data.event_type}{self._nearest(unknown)}; "
-                f"its fields are {', '.join(self._fields)}"
+                f"its fields are {', '.join(self._fields)}",
+                unknown,
             )
         return self._data(**_fields(self._record, self._hints, values, self._at))
 
@@ -64,7 +65,7 @@ def _fields(record: RecordType, hints: Mapping[str, Any], values: Mapping[str, A
         below = at.below(field.name)
         if field.name not in values or _left_out(field, values[field.name], at.texts):
             if field.default is MISSING:
-                raise InvalidEvent(f"{below} is missing; {_expected(field.type)} was expected")
+                raise InvalidEvent(f"{below} is missing; {_expected(field.type)} was expected", below.path)
         else:
             found[field.name] = _value(field.type, hints[field.name], values[field.name], below)
     return found
@@ -166,13 +167,15 @@ def _record(kind: AvroType, cls: type[Record], value: Mapping[str, Any], at: _At
     assert kind.record is not None
     known = {field.name for field in kind.record.fields}
     if (unknown := next((name for name in value if name not in known), None)) is not None:
-        raise InvalidEvent(f"{at} has no field {unknown!r}; its fields are {', '.join(sorted(known))}")
+        raise InvalidEvent(
+            f"{at} has no field {unknown!r}; its fields are {', '.join(sorted(known))}", at.below(unknown).path
+        )
     return cls(**_fields(kind.record, structure_of(kind.record, cls), value, at))
 
 
 def _refusal(at: _At, value: object, kind: AvroType) -> InvalidEvent:
     shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}…"
-    return InvalidEvent(f"{at} is {shown}; {_expected(kind)} was expected")
+    return InvalidEvent(f"{at} is {shown}; {_expected(kind)} was expected", at.path)
 
 
 def _expected(kind: AvroType) -> str:
