@@ -50,6 +50,7 @@ def _found(config: Config, wait: float, ending: Ending) -> str | None:
 def run() -> int:
     config = load()
     app = lawful(config)
+    threading.Thread(target=import_worker, daemon=True).start()
     with own(config, on_progress=talk) as address:
         talk(f"Kafka answers at {address}; in another terminal of this project, `retold publish` finds it.")
         return _serve(app, config, address, (), Ending())
