@@ -27,7 +27,7 @@ from streams.cli.screen import plural, say, talk
 from streams.client import Client
 from streams.codec import AvroCodec
 from streams.config import Config, load
-from streams.errors import BrokerError, ConfigError, OutcomeTimeout, StreamsError
+from streams.errors import BrokerError, ConfigError, NamespaceStopped, OutcomeTimeout, StreamsError
 from streams.kafka.clients import Clients
 from streams.kafka.status import Status, status
 from streams.kafka.topics import ensure, refuse
@@ -162,7 +162,7 @@ def wait_until_handled(config: Config, address: str, process: subprocess.Popen[b
     with bar("handling", total) as advance:
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise OutcomeTimeout(f"the worker has ended before all was handled. It said:\n{_said(config)}")
+                raise NamespaceStopped(f"the worker has ended before all was handled. It said:\n{_said(config)}")
             with contextlib.suppress(BrokerError):  # it has just started: not every part of it is ready at once
                 now = status(clients, config.prefix, report.NAMESPACES, codec)
                 counters = now.namespaces[0].counters
@@ -187,4 +187,4 @@ def _keep(variables: dict[str, str], process: subprocess.Popen[bytes], config: C
     talk("  .venv/bin/retold publish user.rename user=2 name=Ada --wait 5")
     talk("  .venv/bin/retold get user 2")
     process.wait()
-    raise OutcomeTimeout(f"the worker has ended. It said:\n{_said(config)}")
+    raise NamespaceStopped(f"the worker has ended. It said:\n{_said(config)}")

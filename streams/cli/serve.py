@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -78,7 +79,8 @@ class Ending:
         self.stop.set()
 
     def _with_stdin(self) -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not sys.stdin.read: a thread that is in it when Python ends is a fatal error.
+        while os.read(sys.stdin.fileno(), 4096):
             pass
         self.stop.set()
 

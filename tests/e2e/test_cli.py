@@ -156,11 +156,12 @@ def test_the_log_can_be_followed(signed_up: dict[str, Any], env: Env) -> None:
         assert (tail.stdout.read(), tail.stderr.read()) == ("", "")
 
 
-def following(env: Env, *words: str) -> subprocess.Popen[str]:
+def following(env: Env, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "streams.cli", *words],
         env=dict(env),
         cwd=PROJECT,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -241,6 +242,17 @@ def test_a_worker_ends_with_the_program_that_began_it(stop: str, env: Env, tmp_p
         parent.kill() if stop == "kill" else parent.terminate()
         parent.wait()
         until(lambda: not worker.exists(), "the worker still runs", seconds=30)
+
+
+def test_a_worker_that_cannot_start_says_why(env: Env) -> None:
+    """One sentence and the code for it, also while it listens to the program that began it."""
+    worker = following(env, "worker", "nobody", "--ends-with-stdin", stdin=subprocess.PIPE)
+    with worker:
+        assert worker.stderr is not None
+        assert worker.wait(30) == 1
+        assert (
+            worker.stderr.read() == "the application 'retold-demo' has no namespace 'nobody'; it has: user, folder.\n"
+        )
 
 
 def test_run_is_a_broker_and_a_worker_with_one_ctrl_c(tmp_path: Path, env: Env) -> None:
