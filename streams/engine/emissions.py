@@ -10,7 +10,7 @@ from streams.data import EventData, namespace_of
 from streams.engine.envelope import CONTENT_TYPE, Envelope, from_micros, to_micros
 from streams.engine.identity import emitted_id
 from streams.engine.records import Due, Emitted
-from streams.errors import DefinitionError, InvalidEvent, UndeclaredEmission
+from streams.errors import InvalidEvent, UndeclaredEmission
 from streams.event import Event
 from streams.outcome import Emission, Scheduled
 
@@ -42,7 +42,7 @@ class Emissions:
             self.common.append(("traceparent", envelope.trace))
 
     def of(self, emit: Iterable[Emission], declared: frozenset[type[EventData]]) -> Following:
-        """Raises UndeclaredEmission, InvalidEvent or DefinitionError: then the cause is parked."""
+        """Raises UndeclaredEmission or InvalidEvent: then the cause is parked."""
         following = Following([], [])
         for emission in emit:
             data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, None)
@@ -56,10 +56,8 @@ class Emissions:
             emitted, event_id = self._record(data, at.isoformat())
             if due <= self.now:
                 following.now.append(emitted)
-            elif self.engine.timers:
-                following.later.append(Due(due, emitted, event_id))
             else:
-                raise DefinitionError(f"{data.event_type} is scheduled at {at}, and this worker keeps no timers yet")
+                following.later.append(Due(due, emitted, event_id))
         return following
 
     def _check(self, data: EventData, declared: frozenset[type[EventData]]) -> None:

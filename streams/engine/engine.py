@@ -14,9 +14,9 @@ from streams.app import App
 from streams.data import EventData, Record, namespace_of
 from streams.engine.envelope import EnvelopeReader
 from streams.engine.image import WINDOW, Image
-from streams.engine.records import Batch, Changes, Codec, InboxRecord
+from streams.engine.records import Batch, Call, Changes, Codec, InboxRecord
 from streams.engine.turn import Turn
-from streams.errors import DefinitionError
+from streams.errors import DefinitionError, InvalidEvent
 from streams.event import Event
 from streams.outcome import Outcome
 
@@ -49,10 +49,7 @@ class Rule:
 
 
 class Engine:
-    """One namespace's.
-
-    With `timers` off, an event that schedules another is parked: nobody would publish it in time.
-    """
+    """One namespace's."""
 
     def __init__(
         self,
@@ -62,9 +59,8 @@ class Engine:
         *,
         limits: Limits | None = None,
         inbox: Inbox | None = None,
-        timers: bool = True,
     ) -> None:
-        self.app, self.codec, self.timers = app, codec, timers
+        self.app, self.codec = app, codec
         self.namespace = app.namespace(namespace)
         self.limits = limits or Limits()
         self.inbox = inbox or Inbox(namespace)
@@ -106,6 +102,20 @@ class Engine:
         turn = Turn(self, image, now)
         turn.refuse(record, reason)
         return turn.changes
+
+    def check_answer(self, call: Call, answer: EventData) -> None:
+        """Raises InvalidEvent unless the gateway of the request declares this answer, and it is about the same key."""
+        request = call.event
+        allowed = next((it.answers for it in self.app.gateways if it.data is type(request.data)), ())
+        subject = f"the gateway of {request.data.event_type}"
+        if type(answer) not in allowed:
+            names = ", ".join(it.event_type for it in allowed) or "nothing"
+            raise InvalidEvent(f"{subject} answered {type(answer).__name__}; it declares: {names}")
+        if answer.key != request.key:
+            raise InvalidEvent(
+                f"{subject} was asked about {request.key[:100]!r} and answered about {answer.key[:100]!r}: an answer "
+                "belongs to the request's key"
+            )
 
     def decide(self, rule: Rule, row: Record | None, event: Event[Any]) -> Outcome[Any]:
         """The handler's outcome, its row not frozen yet. Raises Rejected, or whatever the handler raised."""

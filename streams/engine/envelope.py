@@ -20,7 +20,8 @@ from streams.event import Event
 H = TypeVar("H")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CONTENT_TYPE = b"application/vnd.confluent.avro"
-LOG_HEADER, PARKED_HEADER, VERSION_HEADER, KEY_HEADER = "retold", "retold_parked", "retold_version", "retold_key"
+LOG_HEADER, PARKED_HEADER, DUE_HEADER = "retold", "retold_parked", "retold_due"
+VERSION_HEADER, KEY_HEADER = "retold_version", "retold_key"
 TEXT_LIMIT = 1024
 FOREIGN_LIMIT = 32 * 1024
 HOPS_LIMIT = 100
@@ -59,7 +60,10 @@ class LogHeader(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ParkedHeader(msgspec.Struct, frozen=True):
-    """Why a record was set aside; `key` is the entity that it blocks (None: quarantined)."""
+    """Why a record was set aside; `key` is the entity that it blocks (None: quarantined).
+
+    `time` (µs) and `id` are the event's where its own headers have none.
+    """
 
     status: str
     reason: str
@@ -69,6 +73,23 @@ class ParkedHeader(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     recorded: int
+    time: int | None = None
+    id: str | None = None
+
+
+class DueHeader(msgspec.Struct, frozen=True):
+    """What the due topic says of a record: a `timer` to publish at `at` (µs), or a `call` whose answer is not handled.
+
+    `offset` is the request's in the inbox, `time` (µs) the event's where its own headers have none.
+    """
+
+    kind: str
+    at: int
+    namespace: str
+    key: str
+    offset: int = 0
+    hops: int = 0
+    time: int | None = None
 
 
 def is_ours(name: str) -> bool:
@@ -218,6 +239,8 @@ def _check_size(headers: Headers, foreign: tuple[str, ...]) -> None:
 
 _log_decoder = msgspec.json.Decoder(LogHeader)
 _parked_decoder = msgspec.json.Decoder(ParkedHeader)
+_due_decoder = msgspec.json.Decoder(DueHeader)
+_NAMES = {LogHeader: LOG_HEADER, ParkedHeader: PARKED_HEADER, DueHeader: DUE_HEADER}
 
 
 def log_header(headers: Headers | None) -> LogHeader:
@@ -229,9 +252,12 @@ def parked_header(headers: Headers | None) -> ParkedHeader:
     return _packed(headers, PARKED_HEADER, _parked_decoder)
 
 
-def pack(header: LogHeader | ParkedHeader) -> tuple[str, bytes]:
-    name = LOG_HEADER if isinstance(header, LogHeader) else PARKED_HEADER
-    return name, msgspec.json.encode(header)
+def due_header(headers: Headers | None) -> DueHeader:
+    return _packed(headers, DUE_HEADER, _due_decoder)
+
+
+def pack(header: LogHeader | ParkedHeader | DueHeader) -> tuple[str, bytes]:
+    return _NAMES[type(header)], msgspec.json.encode(header)
 
 
 def without_packed(headers: Headers | None) -> Headers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.engine.duplicates import Window
-from streams.engine.records import Changes, Counters, Entry, SetAside
+from streams.engine.records import Call, Changes, Counters, Due, Entry, SetAside
 
 WINDOW = 200_000
 
@@ -11,7 +11,8 @@ WINDOW = 200_000
 class Image:
     """`sequence` is that of the last log record (0: none), `recorded` its time in µs, `inbox_next` the next offset.
 
-    `parked` holds, per blocked entity key, its queue in order; `parked_ids` what these would be recognised by.
+    `parked` holds, per blocked entity key, its queue in order; `parked_ids` what these would be recognised by. `due`
+    and `calls` are what is pending, by event id.
     """
 
     def __init__(self, partition: int = 0, *, window: int = WINDOW, rows: dict[str, Entry] | None = None) -> None:
@@ -23,6 +24,8 @@ class Image:
         self.window = Window(window)
         self.parked: dict[str, list[SetAside]] = {}
         self.parked_ids: dict[bytes, int] = {}
+        self.due: dict[str, Due] = {}
+        self.calls: dict[str, Call] = {}
         self.quarantined = 0
         self.counters = Counters()
 
@@ -30,15 +33,31 @@ class Image:
         """Make committed changes true. Nothing here may fail half way: plain assignments only."""
         self.rows.update(changes.rows)
         self.window.add(changes.remembered)
-        for record in changes.set_aside:
-            self.set_aside(record)
-        self.parked_ids.update(changes.parked_ids)
+        self._apply_parked(changes)
+        self.due.update((due.event_id, due) for due in changes.due)
+        self.calls.update((call.event.id, call) for call in changes.calls)
+        for event_id in changes.settled:
+            self.due.pop(event_id, None)
+            self.calls.pop(event_id, None)
         self.sequence, self.recorded = changes.sequence, changes.recorded
         self.inbox_next = changes.inbox_next
         self.counters = self.counters.plus(changes.counters)
 
+    def _apply_parked(self, changes: Changes) -> None:
+        self.quarantined += sum(record.entity is None for record in changes.set_aside)
+        for key, queue in changes.queues.items():
+            if queue:
+                self.parked[key] = queue
+            else:
+                self.parked.pop(key, None)
+        for digest, body in changes.parked_ids.items():
+            if body is None:
+                self.parked_ids.pop(digest, None)
+            else:
+                self.parked_ids[digest] = body
+
     def set_aside(self, record: SetAside) -> None:
-        """Queue a parked record behind its key's others, or count a quarantined one."""
+        """Queue a parked record behind its key's others, or count a quarantined one: for a restore."""
         if record.entity is None:
             self.quarantined += 1
         else:

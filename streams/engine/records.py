@@ -22,6 +22,8 @@ Entry = tuple[Record | None, int]
 WRONG_VERSION = "wrong version:"
 """How the reason of a rejection begins if the row was not at the expected version."""
 ACCEPTED, REJECTED, PARKED, QUARANTINED = "accepted", "rejected", "parked", "quarantined"
+UNANSWERED = "unanswered"
+"""Parked for another reason: its gateway gave no answer, often enough. The event itself was accepted."""
 
 
 class Codec(Protocol):
@@ -72,14 +74,21 @@ class SetAside(NamedTuple):
 
 
 class Call(NamedTuple):
-    """An accepted event for its gateway."""
+    """An accepted event for its gateway, kept in the due topic until its answer is handled (rule 23).
+
+    `offset`, `value` and `headers` (those to carry) are its record's; `recorded` in µs.
+    """
 
     event: Event[Any]
     recorded: int
+    offset: int
+    value: bytes
+    headers: Headers
+    hops: int
 
 
 class Due(NamedTuple):
-    """A scheduled emission whose time has not come; `at` in µs since 1970."""
+    """A scheduled emission whose time has not come, kept in the due topic; `at` in µs since 1970."""
 
     at: int
     emitted: Emitted
@@ -140,11 +149,18 @@ class Changes:
     accepted: list[Event[Any]] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
     remembered: dict[bytes, tuple[int, int, str]] = field(default_factory=dict)
-    parked_ids: dict[bytes, int] = field(default_factory=dict)
+    queues: dict[str, list[SetAside]] = field(default_factory=dict)
+    """By entity key, what its parked queue is from now on (empty: the key is free)."""
+    parked_ids: dict[bytes, int | None] = field(default_factory=dict)
+    """Hash of the body by digest; None: it is parked no more."""
+    unparked: list[int] = field(default_factory=list)
+    """Inbox offsets whose records leave the parked topic."""
+    settled: list[str] = field(default_factory=list)
+    """Ids of timers and calls that leave the due topic."""
     counters: Counters = field(default_factory=Counters)
     blocked: Blocked | None = None
     handled: int = 0
-    """Records taken from the inbox."""
+    """Records taken from the inbox, or timers and calls dealt with."""
     raised: list[tuple[str, str]] = field(default_factory=list)
     """Key and traceback of each handler that raised, for the breaker and the person on call."""
 

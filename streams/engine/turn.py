@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from streams.data import EventData, Record
+from streams.engine.aside import REASON_LIMIT, Aside
+from streams.engine.control import PREFIX as CONTROL
+from streams.engine.control import obey
 from streams.engine.emissions import Emissions
 from streams.engine.envelope import (
     HOPS_LIMIT,
-    KEY_HEADER,
     Envelope,
     LogHeader,
-    ParkedHeader,
     event_of,
     from_micros,
     pack,
     to_micros,
 )
-from streams.engine.identity import fingerprint_of, position_id
+from streams.engine.identity import answer_id, fingerprint_of, position_id
 from streams.engine.image import Image
 from streams.engine.records import (
     ACCEPTED,
     PARKED,
-    QUARANTINED,
     REJECTED,
     WRONG_VERSION,
     Blocked,
@@ -35,9 +34,8 @@ from streams.engine.records import (
     Entry,
     InboxRecord,
     LogRecord,
-    SetAside,
 )
-from streams.errors import InvalidEvent, SchemaNotFound, StreamsError, UndecodableRecord
+from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
 from streams.event import Event
 from streams.outcome import Emission, Rejected
 
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     from streams.engine.engine import Engine, Rule
 
 HOUR = 3_600_000_000
-REASON_LIMIT, DETAIL_LIMIT = 1_000, 8_000
 ABSENT: Entry = (None, 0)
 
 
@@ -54,38 +51,51 @@ class Turn:
         self.engine, self.image, self.now = engine, image, now
         self.codec = engine.codec
         self.changes = Changes(image.partition, image.inbox_next, image.sequence, image.recorded)
-        self.parked_keys: set[str] = set()
+        self.aside = Aside(engine, image, self.changes, now)
 
     def take(self, record: InboxRecord) -> bool:
         """Handle one record. False: it must wait, and so must all behind it."""
         changes = self.changes
         try:
-            envelope, data = self._open(record)
+            if record[2] is not None and record[2][:1] == CONTROL:
+                return self._obey(record)
+            envelope, data = self.open(record)
         except SchemaNotFound as error:
             changes.blocked = Blocked(record[0], str(error))
             return False
         except (InvalidEvent, UndecodableRecord) as error:
-            self._quarantine(record, str(error))
+            self.aside.quarantine(record, str(error))
         else:
             rule = self.engine.rules.get(type(data))
             if rule is None:
                 return self._foreign(record, data)
             if envelope.type is not None and envelope.type != rule.event_type:
-                self._quarantine(record, f"its ce_type says {envelope.type[:100]!r}, its schema is {rule.event_type}'s")
+                self.aside.quarantine(
+                    record, f"its ce_type says {envelope.type[:100]!r}, its schema is {rule.event_type}'s"
+                )
             else:
                 self._admit(record, envelope, data, rule)
         changes.inbox_next = record[0] + 1
         changes.handled += 1
         return True
 
+    def _obey(self, record: InboxRecord) -> bool:
+        try:
+            obey(self, record)
+        except (InvalidEvent, UndecodableRecord) as error:
+            self.aside.quarantine(record, str(error))
+        self.changes.inbox_next = record[0] + 1
+        self.changes.handled += 1
+        return True
+
     def refuse(self, record: InboxRecord, reason: str) -> None:
         """Quarantine by reference: the inbox still holds what no transaction can."""
         offset, _, _, _, stamp = record
-        self._quarantine((offset, None, b"", None, stamp), reason)
+        self.aside.quarantine((offset, None, b"", None, stamp), reason)
         self.changes.inbox_next = offset + 1
         self.changes.handled += 1
 
-    def _open(self, record: InboxRecord) -> tuple[Envelope, EventData]:
+    def open(self, record: InboxRecord) -> tuple[Envelope, EventData]:
         value = record[2]
         if value is None:
             raise UndecodableRecord("it has no value; expected an event in Confluent's wire format")
@@ -101,7 +111,7 @@ class Turn:
                 record[0], f"{name} has no handler in the application {self.engine.app.name}"
             )
             return False
-        self._quarantine(record, f"{name} belongs to another namespace than {self.engine.namespace.name}")
+        self.aside.quarantine(record, f"{name} belongs to another namespace than {self.engine.namespace.name}")
         self.changes.inbox_next = record[0] + 1
         self.changes.handled += 1
         return True
@@ -126,14 +136,19 @@ class Turn:
             if self._known(record, digest, value):
                 return
         event = event_of(data, envelope, event_id, envelope.time or from_micros(stamp * 1000))
-        if key in self.parked_keys or key in image.parked:
-            self._park(record, envelope, key, digest, "an event of this key before it is parked")
+        answers = event.cause is not None and event_id == answer_id(event.cause)
+        if answers and self._is_settled(event.cause):
+            self.reject(record, envelope, event, digest, "already answered")
+            return
+        if self.aside.blocks(key):
+            self.aside.park(record, envelope, event, digest, "an event of this key before it is parked")
         elif envelope.hops > HOPS_LIMIT:
-            self._park(
-                record, envelope, key, digest, f"it is {envelope.hops} events away from its root; at most {HOPS_LIMIT}"
-            )
+            why = f"it is {envelope.hops} events away from its root; at most {HOPS_LIMIT}"
+            self.aside.park(record, envelope, event, digest, why)
         else:
-            self._decide(record, envelope, event, rule, entry or ABSENT, digest)
+            self.decide(record, envelope, event, rule, digest)
+        if answers:
+            changes.settled.append(event.cause or "")
 
     def _is_ours(self, key: bytes) -> bool:
         place = self.engine.inbox.place
@@ -153,14 +168,25 @@ class Turn:
             changes.duplicates.append(Duplicate(record[0], sequence, outcome))
             changes.counters.duplicates += 1
         else:
-            self._quarantine(record, f"an event of this id and source was {outcome} before, with another body")
+            self.aside.quarantine(record, f"an event of this id and source was {outcome} before, with another body")
         return True
 
-    def _decide(
-        self, record: InboxRecord, envelope: Envelope, event: Event[Any], rule: Rule, entry: Entry, digest: bytes | None
+    def _is_settled(self, cause: str | None) -> bool:
+        """Whether a gateway's answer comes for a request that waits for none (rule 23)."""
+        return cause not in self.image.calls or cause in self.changes.settled
+
+    def reject(
+        self, record: InboxRecord, envelope: Envelope, event: Event[Any], digest: bytes | None, reason: str
     ) -> None:
+        """Without asking the handler."""
+        self._accept_or_reject(record, envelope, event, digest, self._recorded(envelope, event), reason)
+
+    def decide(
+        self, record: InboxRecord, envelope: Envelope, event: Event[Any], rule: Rule, digest: bytes | None
+    ) -> bool:
+        """Ask the handler, and note what follows. False: it raised, and the event is parked."""
         engine, changes = self.engine, self.changes
-        row, version = entry
+        row, version = changes.rows.get(event.key) or self.image.rows.get(event.key) or ABSENT
         emit: Sequence[Emission]
         reason, new, row_bytes = None, row, None
         recorded = self._recorded(envelope, event)
@@ -177,25 +203,40 @@ class Turn:
                 emit, reason = no.emit, str(no.reason)[:REASON_LIMIT]
             following = Emissions(engine, event, envelope, recorded, self.now).of(emit, rule.emits) if emit else None
         except Exception as error:  # noqa: BLE001 - whatever a handler raises parks its event and stops nobody else
-            self._park_raised(record, envelope, event, digest, error)
-            return
+            self.aside.raised(record, envelope, event, digest, error)
+            return False
+        self._accept_or_reject(record, envelope, event, digest, recorded, reason)
+        if following is not None:
+            changes.emitted += following.now
+            changes.due += following.later
+            changes.counters.emitted += len(following.now)
+        if row_bytes is not None:
+            changes.rows[event.key] = (new, changes.sequence)
+            changes.row_bytes[event.key] = row_bytes
+        elif reason is None:
+            offset, _, value, _, _ = record
+            changes.calls.append(Call(event, recorded, offset, value or b"", envelope.carried, envelope.hops))
+        return True
+
+    def _accept_or_reject(
+        self,
+        record: InboxRecord,
+        envelope: Envelope,
+        event: Event[Any],
+        digest: bytes | None,
+        recorded: int,
+        reason: str | None,
+    ) -> None:
+        """Append to the log, remember the id, and count; with a `reason` it was rejected."""
+        changes = self.changes
         changes.sequence += 1
         changes.recorded = recorded
         self._log(record, envelope, event, recorded, reason)
         if digest is not None:
             changes.remembered[digest] = (changes.sequence, hash(record[2]), ACCEPTED if reason is None else REJECTED)
-        if following is not None:
-            changes.emitted += following.now
-            changes.due += following.later
-            changes.counters.emitted += len(following.now)
         if reason is None:
             changes.counters.accepted += 1
             changes.accepted.append(event)
-            if row_bytes is None:
-                changes.calls.append(Call(event, recorded))
-            else:
-                changes.rows[event.key] = (new, changes.sequence)
-                changes.row_bytes[event.key] = row_bytes
         else:
             changes.counters.rejected += 1
             changes.counters.derived_rejected += event.cause is not None
@@ -236,53 +277,6 @@ class Turn:
         )
         key = b"%b@%d" % (record[1] or b"", sequence)
         self.changes.log.append(LogRecord(key, value, [*envelope.carried, pack(header)]))
-
-    def _park_raised(
-        self, record: InboxRecord, envelope: Envelope, event: Event[Any], digest: bytes | None, error: Exception
-    ) -> None:
-        where = f"{event.data.event_type} at {self.engine.inbox.topic}-{self.image.partition}@{record[0]}"
-        detail = "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
-        self.changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
-        what = str(error) if isinstance(error, StreamsError) else f"{type(error).__name__}: {error}"
-        self._park(record, envelope, event.key, digest, what, detail)
-
-    def _park(
-        self, record: InboxRecord, envelope: Envelope, key: str, digest: bytes | None, reason: str, detail: str = ""
-    ) -> None:
-        """Set the event and, from now on, its key aside, in order."""
-        self.parked_keys.add(key)
-        if digest is not None:
-            self.changes.parked_ids[digest] = hash(record[2])
-        self.changes.counters.parked += 1
-        self._set_aside(record, list(envelope.carried), PARKED, reason, detail, key)
-
-    def _quarantine(self, record: InboxRecord, reason: str) -> None:
-        """Keep what cannot be read or may not be handled, with the reason. It blocks nobody."""
-        self.changes.counters.quarantined += 1
-        headers = [pair for pair in record[3] or [] if not pair[0].startswith("retold")]
-        self._set_aside(record, headers, QUARANTINED, reason, "", None)
-
-    def _set_aside(
-        self,
-        record: InboxRecord,
-        headers: list[tuple[str, bytes]],
-        status: str,
-        reason: str,
-        detail: str,
-        key: str | None,
-    ) -> None:
-        offset, record_key, value, _, _ = record
-        value = value or b""
-        size = len(value) + len(record_key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
-        if size > self.engine.limits.event_bytes + 32 * 1024:
-            value, headers, record_key = b"", [], None  # kept by reference: the inbox still holds it
-        header = ParkedHeader(
-            status, reason[:REASON_LIMIT], detail, key, self.engine.inbox.topic, self.image.partition, offset, self.now
-        )
-        if record_key is not None:
-            headers.append((KEY_HEADER, record_key))
-        headers.append(pack(header))
-        self.changes.set_aside.append(SetAside(offset, value, headers, key))
 
     def _move(self, record: InboxRecord, envelope: Envelope, key: bytes) -> None:
         """Publish it to where its data's key belongs, in the same transaction; it is handled there (rule 14).

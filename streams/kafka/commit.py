@@ -16,8 +16,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from streams.engine import marker
 from streams.engine.envelope import VERSION_HEADER
 from streams.engine.image import Image
-from streams.engine.records import Changes
+from streams.engine.pending import due_record
+from streams.engine.records import Call, Changes, Due
 from streams.errors import StreamsError
+from streams.kafka.topics import Names
 
 POISON = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD}
 FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
@@ -48,10 +50,7 @@ class ProducerLost(StreamsError):
 class Destination:
     """Topics of one namespace, and what its markers say of the writer."""
 
-    inbox: str
-    log: str
-    table: str
-    parked: str
+    topics: Names
     inbox_of: Callable[[str], str]
     application: str
     topic_ids: Mapping[str, str]
@@ -95,7 +94,7 @@ class Transactions:
             offsets = []
             for changes in parts:
                 self._produce(producer, changes, before[changes.partition])
-                offsets.append(TopicPartition(self._to.inbox, changes.partition, changes.inbox_next))
+                offsets.append(TopicPartition(self._to.topics.inbox, changes.partition, changes.inbox_next))
             self._call(lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait), deadline)
         except (KafkaException, BufferError, ValueError, TypeError) as error:
             self._abort(producer, error)
@@ -107,20 +106,30 @@ class Transactions:
             raise self._lost(error) from error
 
     def _produce(self, producer: Producer, changes: Changes, image: Image) -> None:
-        to, partition = self._to, changes.partition
-        self._put(producer, to.table, self._marker(changes, image), marker.KEY, partition, None)
+        to, topics, partition = self._to, self._to.topics, changes.partition
+        self._put(producer, topics.table, self._marker(changes, image), marker.KEY, partition, None)
         for key, value, headers in changes.log:
-            self._put(producer, to.log, value, key, partition, headers)
+            self._put(producer, topics.log, value, key, partition, headers)
         for name, value in changes.row_bytes.items():
             version = [(VERSION_HEADER, b"%d" % changes.rows[name][1])]
-            self._put(producer, to.table, value, name.encode(), partition, version)
+            self._put(producer, topics.table, value, name.encode(), partition, version)
         for emitted in changes.emitted:
             topic = to.inbox_of(emitted.namespace)
             self._put(producer, topic, emitted.value, emitted.key, PARTITION_BY_KEY, emitted.headers)
         for record in changes.set_aside:
-            self._put(producer, to.parked, record.value, b"%d" % record.offset, partition, record.headers)
+            self._put(producer, topics.parked, record.value, b"%d" % record.offset, partition, record.headers)
+        for offset in changes.unparked:
+            self._put(producer, topics.parked, None, b"%d" % offset, partition, None)
+        pendings: list[Due | Call] = [*changes.due, *changes.calls]
+        for pending in pendings:
+            key, value, headers = due_record(topics.namespace, pending)
+            self._put(producer, topics.due, value, key, partition, headers)
+        for event_id in changes.settled:
+            self._put(producer, topics.due, None, event_id.encode(), partition, None)
 
-    def _put(self, producer: Producer, topic: str, value: bytes, key: bytes, partition: int, headers: Any) -> None:
+    def _put(
+        self, producer: Producer, topic: str, value: bytes | None, key: bytes, partition: int, headers: Any
+    ) -> None:
         while True:
             try:
                 return producer.produce(topic, value, key, partition, headers=headers)
@@ -176,7 +185,7 @@ class Transactions:
             codes = {error.args[0].code()}
         causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
         raise TransactionAborted(
-            f"a transaction of {self._to.inbox} was aborted and is tried again: {causes}",
+            f"a transaction of {self._to.topics.inbox} was aborted and is tried again: {causes}",
             poison=bool(codes) and codes <= POISON,
         ) from error
 

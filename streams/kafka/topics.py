@@ -77,6 +77,12 @@ TOPICS = (
         Setting("max.message.bytes", "largest record", "at least"),
         Setting("segment.bytes", str(128 * MIB), "unchecked"),
     )),
+    Kind("due", "{namespace}-due", None, (
+        *COMPACT,
+        Setting("max.message.bytes", "largest record", "at least"),
+        Setting("segment.bytes", str(128 * MIB), "unchecked"),
+        Setting("min.cleanable.dirty.ratio", "0.3", "unchecked"),
+    )),
     Kind("schemas", "retold-schemas", 1, COMPACT),
 )  # fmt: skip
 
@@ -89,6 +95,7 @@ class Names(NamedTuple):
     log: str
     table: str
     parked: str
+    due: str
 
 
 class TopicInfo(NamedTuple):

@@ -86,5 +86,3 @@ def _record(key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> list[
 def _reason(headers: list[tuple[str, bytes]]) -> list[Any]:
     header = parked_header(headers)
     return [header.status, header.key, header.reason]
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -12,14 +11,15 @@ from streams.engine.engine import Engine
 from streams.engine.envelope import from_micros, log_header, parked_header, to_micros
 from streams.engine.fold import Logged
 from streams.engine.image import Image
+from streams.engine.pending import answered, exhausted, fire
 from streams.engine.projection import Projecting
-from streams.engine.records import REJECTED, Call, Changes, Emitted, Headers, InboxRecord, LogRecord, SetAside
+from streams.engine.records import REJECTED, Call, Changes, Emitted, Headers, LogRecord, SetAside
 from streams.errors import DefinitionError
 from streams.event import Event
 from streams.namespace import Namespace
 from streams.outcome import Emission, Scheduled
 from streams.projection import Projection
-from streams.testing.calls import answer_headers, ask, headers_of
+from streams.testing.calls import ask, headers_of
 from streams.testing.codec import MemoryCodec
 from streams.testing.outcomes import FailedCall, Result, Step, Unhandled, outcome_of
 from streams.testing.space import Space
@@ -55,7 +55,6 @@ class World:
         self._projecting = Projecting(app.projections, self._codec)
         self._gateways = {gateway.data: gateway for gateway in app.gateways}
         self._spaces = {part.name: Space(Engine(app, part.name, self._codec)) for part in app.namespaces}
-        self._due: list[tuple[int, int, Emitted]] = []
         self._arrivals = 0
 
     def when(
@@ -104,13 +103,24 @@ class World:
         if by < timedelta(0):
             raise ValueError(f"time goes forward only; {by} is negative")
         end = self.now + by
-        while self._due and self._due[0][0] <= to_micros(end):
-            at, _, emitted = heapq.heappop(self._due)
+        while (at := self._next_due()) is not None and at <= to_micros(end):
             self.now = from_micros(at)
-            self._deliver(emitted)
+            for space in self._spaces.values():
+                if (changes := fire(space.image, at)) is not None:
+                    self._make_true(space, changes)
             self.settle()
         self.now = end
         return self
+
+    def _next_due(self) -> int | None:
+        return min((due.at for space in self._spaces.values() for due in space.image.due.values()), default=None)
+
+    def _make_true(self, space: Space, changes: Changes) -> None:
+        """Apply what came from no inbox, and let it leave."""
+        space.image.apply(changes)
+        self._note(changes)
+        for emitted in changes.emitted:
+            self._deliver(emitted)
 
     @property
     def tables(self) -> Tables:
@@ -160,7 +170,7 @@ class World:
         self._note(changes)
         for accepted in changes.accepted:
             self._projecting.fold(accepted)
-        return changes, self._let_go(space, record, changes)
+        return changes, self._let_go(space, changes)
 
     def _note(self, changes: Changes) -> None:
         for record in changes.log:
@@ -175,19 +185,15 @@ class World:
         data = None if aside.entity is None else self._codec.decode(aside.value)
         return Unhandled(data, aside.entity, header.reason, header.detail, aside.value)
 
-    def _let_go(self, space: Space, record: InboxRecord, changes: Changes) -> list[Emission]:
-        """Emissions to their inboxes, timers to the heap, calls to their gateways."""
+    def _let_go(self, space: Space, changes: Changes) -> list[Emission]:
+        """Emissions to their inboxes and calls to their gateways; timers wait in the image."""
         gone: list[Emission] = []
         for emitted in changes.emitted:
             gone.append(self._codec.decode(emitted.value))
             self._deliver(emitted)
-        for due in changes.due:
-            gone.append(Scheduled(self._codec.decode(due.emitted.value), from_micros(due.at)))
-            self._arrivals += 1
-            heapq.heappush(self._due, (due.at, self._arrivals, due.emitted))
+        gone += [Scheduled(self._codec.decode(due.emitted.value), from_micros(due.at)) for due in changes.due]
         for call in changes.calls:
-            hops = space.engine.envelopes.read(record[3]).hops + 1
-            gone += self._call(space, call, hops)
+            gone += self._call(space, call)
         return gone
 
     def _deliver(self, emitted: Emitted) -> None:
@@ -196,18 +202,18 @@ class World:
         else:
             self.outside.append(self._codec.decode(emitted.value))
 
-    def _call(self, space: Space, call: Call, hops: int) -> list[EventData]:
-        """Ask the gateway and publish its answer; a call that fails is kept for a person, with the reason."""
-        request = call.event.data
+    def _call(self, space: Space, call: Call) -> list[EventData]:
+        """Ask the gateway and publish its answer; a call that fails is parked with its key, for a person."""
+        request, image, now = call.event.data, space.image, to_micros(self.now)
         self.calls.append(request)
         try:
-            answer = ask(self._gateways[type(request)], call)
-            value = self._codec.encode(answer)
+            answer = ask(self._gateways[type(request)], call.event)
+            self._make_true(space, answered(space.engine, image, call, answer, now))
         except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
-            self.calls_failed.append(FailedCall(request, f"{type(error).__name__}: {error}"))
+            reason = f"{type(error).__name__}: {error}"
+            self.calls_failed.append(FailedCall(request, reason))
+            self._make_true(space, exhausted(space.engine, image, call, reason, "", now))
             return []
-        headers = answer_headers(answer, call, space.engine.source, self.now.isoformat(), hops)
-        self.publish(space.name, answer.key.encode(), value, headers)
         return [answer]
 
 

@@ -13,16 +13,17 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config, load
 from streams.engine.engine import Engine, Inbox, Limits
-from streams.errors import DefinitionError
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
 from streams.kafka.schemas_topic import SchemaReader, publish_schemas
 from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
 from streams.load import application
 from streams.worker.batch import Batch
-from streams.worker.faust_app import FaustApp
+from streams.worker.caller import Caller, Patience
+from streams.worker.faust_app import FaustApp, Loop
 from streams.worker.pace import Pace
 from streams.worker.partitions import Partitions
+from streams.worker.pending import Pending
 from streams.worker.restore import Restorer
 from streams.worker.slots import Slot
 from streams.worker.source import Parts, Source
@@ -44,7 +45,6 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     Raises DefinitionError, TopicMismatch, BrokerUnavailable or ConfigError: nothing has started then.
     """
     chosen = [app.namespace(name).name for name in namespaces or [space.name for space in app.namespaces]]
-    _refuse_what_only_a_world_can(app, chosen)
     clients = Clients.of(config, address)
     clients.reach()
     refuse(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
@@ -62,21 +62,18 @@ def listed(app: App | None = None, config: Config | None = None) -> FaustApp:
     return FaustApp(app or application(config), config.state / "faust", lambda name: names(config.prefix, name).inbox)
 
 
-def _refuse_what_only_a_world_can(app: App, namespaces: Sequence[str]) -> None:
-    for gateway in app.gateways:
-        if gateway.data.event_type.partition(".")[0] in namespaces:
-            raise DefinitionError(
-                f"{gateway.data.event_type} has a gateway, and this worker calls none yet: run it in streams.testing.World, "
-                "or name the other namespaces to the worker"
-            )
-
-
 def _source(
-    app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str, hand: Callable[[Batch], None]
+    app: App,
+    config: Config,
+    clients: Clients,
+    codec: AvroCodec,
+    namespace: str,
+    hand: Callable[[Batch], None],
+    loop: Loop,
 ) -> Source:
     topics = names(config.prefix, namespace)
     admin = clients.admin()
-    described = describe(admin, [topics.inbox, topics.log, topics.table, topics.parked])
+    described = describe(admin, topics[1:])
     topic_ids = {topic: it.id for topic, it in described.items()}
     count = described[topics.inbox].partitions
     engine = Engine(
@@ -85,12 +82,18 @@ def _source(
         codec,
         limits=Limits(config.max_event_bytes, config.max_event_bytes, config.duplicate_window),
         inbox=Inbox(topics.inbox, topic_ids[topics.inbox], lambda key: int(murmur2(key, count))),
-        timers=False,
     )
     slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
     transactional_id = f"{config.prefix}retold.{app.name}.{namespace}.{config.instance}.{slot.number}"
     group = group_of(config.prefix, namespace)
     waiting = Waiting(topics.inbox, lambda: SchemaReader(clients, config.prefix), codec.add_schema)
+    gateways = {gateway.data: gateway for gateway in app.gateways}
+    pending = Pending(engine, lambda done: Caller(gateways, Patience(), loop(), done))
+
+    def gone(partition: int) -> None:
+        waiting.forget(partition)
+        pending.gone(partition)
+
     restorer = Restorer(clients.consumer, admin, topics, group, engine, app.name, topic_ids, count)
     parts = Parts(
         namespace,
@@ -98,8 +101,9 @@ def _source(
         engine,
         lambda: clients.group_consumer(group, transactional_id),
         _transactions(clients, config, topics, app.name, topic_ids, count, transactional_id),
-        Partitions(topics.inbox, restorer, waiting.forget),
+        Partitions(topics.inbox, restorer, pending.come, gone),
         waiting,
+        pending,
         Pace(config.transaction_events, config.transaction_seconds),
         now,
         TRANSACTION,
@@ -121,10 +125,7 @@ def _transactions(
         return clients.transactional_producer(transactional_id, transactional_id, on_delivery, timeout=TRANSACTION)
 
     to = Destination(
-        topics.inbox,
-        topics.log,
-        topics.table,
-        topics.parked,
+        topics,
         lambda namespace: names(config.prefix, namespace).inbox,
         application,
         topic_ids,

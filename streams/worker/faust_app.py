@@ -23,6 +23,7 @@ from streams.engine.image import Image
 from streams.worker.batch import Batch
 from streams.worker.source import Source
 
+Loop = Callable[[], asyncio.AbstractEventLoop]
 Images = Callable[[], Mapping[int, Image]]
 
 
@@ -142,14 +143,14 @@ class FaustApp:
         self.sources: dict[str, Source] = {}
         self._channels = {space.name: self._agent(space.name, inbox_of(space.name)) for space in app.namespaces}
 
-    def add(self, namespace: str, make: Callable[[Callable[[Batch], None]], Source]) -> None:
-        """A source that this process runs."""
+    def add(self, namespace: str, make: Callable[[Callable[[Batch], None], Loop], Source]) -> None:
+        """A source that this process runs. `make` is given the way to the agent, and to the event loop once it runs."""
         channel = self._channels[namespace]
 
         def hand(batch: Batch) -> None:
             asyncio.run_coroutine_threadsafe(channel.put(batch), self.faust.loop)  # type: ignore[arg-type]  # any value goes through a channel as it is
 
-        self.sources[namespace] = make(hand)
+        self.sources[namespace] = make(hand, lambda: self.faust.loop)
         self._boot.services = [SourceService(source) for source in self.sources.values()]
 
     def _agent(self, namespace: str, inbox: str) -> InboxChannel:

@@ -28,10 +28,12 @@ class Restore:
 
 
 class Partitions:
-    """`on_moved(partition)` is told of a partition that is ours no longer."""
+    """`on_come(image)` is told of a partition that is restored, `on_gone(partition)` of one that is ours no longer."""
 
-    def __init__(self, inbox: str, restorer: Restorer, on_moved: Callable[[int], None]) -> None:
-        self.inbox, self._restorer, self._on_moved = inbox, restorer, on_moved
+    def __init__(
+        self, inbox: str, restorer: Restorer, on_come: Callable[[Image], None], on_gone: Callable[[int], None]
+    ) -> None:
+        self.inbox, self._restorer, self._on_come, self._on_gone = inbox, restorer, on_come, on_gone
         self.images: dict[int, Image] = {}
         self.restores: dict[int, Restore] = {}
         self.assigned_once = False
@@ -75,6 +77,7 @@ class Partitions:
             if self._go_on(partition, image.inbox_next):
                 del self.restores[partition]
                 self.images[partition] = image
+                self._on_come(image)
                 log.info(
                     "restored", inbox=self.inbox, partition=partition, rows=len(image.rows), offset=image.inbox_next
                 )
@@ -118,7 +121,7 @@ class Partitions:
     def _drop(self, partitions: list[int]) -> None:
         for partition in partitions:
             self.images.pop(partition, None)
-            self._on_moved(partition)
+            self._on_gone(partition)
             if (restore := self.restores.pop(partition, None)) is not None:
                 restore.cancelled.set()
 

@@ -1,4 +1,4 @@
-"""Restoring one partition: its rows, its parked queues and the ids it knows, to an end that no open transaction hides (rule 1)."""
+"""Restoring one partition: rows, parked queues, what is pending, known ids; to an end that no open transaction hides."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from confluent_kafka.admin import AdminClient
 from streams.engine import marker
 from streams.engine.duplicates import Remembered
 from streams.engine.engine import Engine
-from streams.engine.envelope import VERSION_HEADER, log_header, parked_header, without_packed
+from streams.engine.envelope import VERSION_HEADER, due_header, log_header, parked_header, without_packed
 from streams.engine.identity import fingerprint_of
 from streams.engine.image import Image
-from streams.engine.records import Headers, SetAside
+from streams.engine.pending import pending_of
+from streams.engine.records import Due, Headers, SetAside
 from streams.errors import NamespaceTaken, TopicMismatch
 from streams.kafka.read import ends, headers_of, read_to, starts
 from streams.kafka.topics import Names
@@ -64,13 +65,18 @@ class Restorer:
 
     def _read(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
         names = self.names
-        places = [(topic, partition) for topic in (names.table, names.parked, names.log)]
+        places = [(topic, partition) for topic in (names.table, names.parked, names.due, names.log)]
         end, start = ends(self.admin, places), starts(self.admin, [*places, (names.inbox, partition)])
         log = (names.log, partition)
         start[log] = max(start[log], end[log] - self.engine.limits.window)
         progress.done, progress.total = 0, sum(end[place] - start[place] for place in places)
         reading = Reading(self.engine, partition)
-        take = {names.table: reading.row, names.parked: reading.parked, names.log: reading.logged}
+        take = {
+            names.table: reading.row,
+            names.parked: reading.parked,
+            names.due: reading.due,
+            names.log: reading.logged,
+        }
         consumer = self.consumer()
         try:
             for message in read_to(consumer, {at: (start[at], end[at]) for at in places}, cancelled=cancelled):
@@ -128,6 +134,7 @@ class Reading:
     def __init__(self, engine: Engine, partition: int) -> None:
         self._engine, self._image = engine, engine.image(partition)
         self._aside: dict[int, SetAside] = {}
+        self._pending: dict[str, tuple[bytes, Headers]] = {}
         self._remembered: dict[bytes, Remembered] = {}
         self.marker: marker.Marker | None = None
         self.sequence = 0
@@ -149,6 +156,14 @@ class Reading:
         else:
             self._aside[offset] = SetAside(offset, value, headers, parked_header(headers).key)
 
+    def due(self, message: Message) -> None:
+        """Timers and calls; a record without a value takes an earlier one out."""
+        event_id, value, headers = (message.key() or b"").decode(), message.value(), headers_of(message)
+        if value is None:
+            self._pending.pop(event_id, None)
+        else:
+            self._pending[event_id] = (value, headers)
+
     def logged(self, message: Message) -> None:
         """What a duplicate is recognised by."""
         headers = headers_of(message)
@@ -164,6 +179,12 @@ class Reading:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
             image.counters = last.counters
         image.window.add(self._remembered)
+        for event_id, (value, headers) in self._pending.items():
+            pending = pending_of(self._engine, event_id, value, without_packed(headers), due_header(headers))
+            if isinstance(pending, Due):
+                image.due[event_id] = pending
+            else:
+                image.calls[event_id] = pending
         for record in self._aside.values():
             image.set_aside(record)
             digest = self._digest(record.headers) if record.entity is not None else None

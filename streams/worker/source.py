@@ -24,6 +24,7 @@ from streams.worker.batch import Batch
 from streams.worker.breaker import Breaker
 from streams.worker.pace import BYTES, CHUNK, Pace
 from streams.worker.partitions import Partitions
+from streams.worker.pending import Pending
 from streams.worker.slots import Slot
 from streams.worker.waiting import Waiting
 
@@ -44,6 +45,7 @@ class Parts:
     transactions: Transactions
     partitions: Partitions
     waiting: Waiting
+    pending: Pending
     pace: Pace
     clock: Callable[[], int]
     fence_age: float
@@ -103,7 +105,8 @@ class Source:
         """Again until the broker answers, or we are to stop; a broker that is away for a while ends no worker."""
         while not self._stop.is_set():
             try:
-                return self.parts.transactions.open()
+                self.parts.transactions.open()
+                break
             except KafkaException as error:
                 if error.args[0].fatal():
                     raise
@@ -120,6 +123,16 @@ class Source:
             self.ready.set()
         if batch is not None and len(batch):
             self._settle(batch)
+        self._settle_pending()
+
+    def _settle_pending(self) -> None:
+        """Publish timers that have come due, and what gateways answered, one partition a transaction."""
+        parts, images = self.parts, self.parts.partitions.images
+        for owed in parts.pending.owed(images, parts.clock()):
+            batch = Batch({owed.changes.partition: []}, images, self._consumer.consumer_group_metadata(), self._handle)
+            if not self._write(batch, [owed.changes]):
+                owed.again()
+                return
 
     def _collect(self) -> Batch | None:
         """What is there, up to the pace's limits. The metadata is taken right after the records (rule 4)."""
@@ -201,6 +214,7 @@ class Source:
             return False
         for part in changes:
             images[part.partition].apply(part)
+            self.parts.pending.committed(part)
         self.aborted, self._poison = 0, (0, "")
         return True
 

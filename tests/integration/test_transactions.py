@@ -57,9 +57,7 @@ def test_a_member_that_left_cannot_commit_with_what_it_knew(config: Config, fore
 
 
 def destination(topics: Names) -> Destination:
-    return Destination(
-        topics.inbox, topics.log, topics.table, topics.parked, lambda name: name, "probe", {}, 2, "leaver"
-    )
+    return Destination(topics, lambda name: name, "probe", {}, 2, "leaver")
 
 
 def hanging(foreign: Foreign, topic: str, seconds: float) -> Producer:

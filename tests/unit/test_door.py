@@ -88,7 +88,7 @@ def test_only_retold_may_write_its_own_headers() -> None:
     [
         ((0, b"u1", None, None, 0), "no value"),
         ((0, b"u1", CODEC.encode(signup())[:9], None, 0), "user.signup"),
-        ((0, b"u1", b"\x01\x00\x00\x00\x00x", None, 0), "expected"),
+        ((0, b"u1", b"\x02\x00\x00\x00\x00x", None, 0), "expected"),
         (record(ce_type="user.close"), "ce_type"),
         (record(data=FolderCreate(folder="u1", owner="u1")), "another namespace"),
         ((0, b"u1", CODEC.encode(signup()), [("ce_id", b"\xff")], 0), "not UTF-8"),

@@ -59,7 +59,7 @@ def test_a_gateways_event_published_twice_is_called_once() -> None:
     ("answer", "expected"),
     [
         (OSError("the line is dead"), "the line is dead"),
-        (PaymentRefunded(order="o1", receipt="r"), "which it does not declare"),
+        (PaymentRefunded(order="o1", receipt="r"), "; it declares: payment.charged, payment.declined"),
         (PaymentCharged(order="o2", receipt="r"), "was asked about 'o1' and answered about 'o2'"),
         (None, "answered NoneType"),
     ],

@@ -1,0 +1,102 @@
+"""Setting records aside: parked with their key, in order, or quarantined. Nothing is lost, and each says why."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from streams.engine.envelope import KEY_HEADER, Envelope, ParkedHeader, pack, to_micros
+from streams.engine.image import Image
+from streams.engine.records import PARKED, QUARANTINED, Changes, Headers, InboxRecord, SetAside
+from streams.errors import StreamsError
+from streams.event import Event
+
+if TYPE_CHECKING:
+    from streams.engine.engine import Engine
+
+REASON_LIMIT, DETAIL_LIMIT = 1_000, 8_000
+ROOM_FOR_HEADERS = 32 * 1024
+
+
+class Aside:
+    """Of one turn: adds to its changes, and keeps the overlay over the image's parked queues."""
+
+    def __init__(self, engine: Engine, image: Image, changes: Changes, now: int) -> None:
+        self._engine, self._image, self._changes, self._now = engine, image, changes, now
+
+    def queue(self, key: str) -> list[SetAside]:
+        """The key's parked queue as this turn sees it."""
+        return self._changes.queues.get(key) or self._image.parked.get(key, [])
+
+    def blocks(self, key: str) -> bool:
+        queue = self._changes.queues.get(key)
+        return bool(queue) if queue is not None else key in self._image.parked
+
+    def raised(
+        self, record: InboxRecord, envelope: Envelope, event: Event[Any], digest: bytes | None, error: Exception
+    ) -> None:
+        """Park an event whose handler raised, with the traceback."""
+        where = f"{event.data.event_type} at {self._engine.inbox.topic}-{self._image.partition}@{record[0]}"
+        detail = "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
+        self._changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
+        what = str(error) if isinstance(error, StreamsError) else f"{type(error).__name__}: {error}"
+        self.park(record, envelope, event, digest, what, detail)
+
+    def park(
+        self,
+        record: InboxRecord,
+        envelope: Envelope,
+        event: Event[Any],
+        digest: bytes | None,
+        reason: str,
+        detail: str = "",
+    ) -> None:
+        """Set the event and, from now on, its key aside."""
+        if digest is not None:
+            self._changes.parked_ids[digest] = hash(record[2])
+        self._changes.counters.parked += 1
+        header = self._header(PARKED, reason, detail, event.key, record[0])
+        header = _with_own(header, envelope, event)
+        self.append(event.key, self._set_aside(record, list(envelope.carried), header))
+
+    def append(self, key: str, aside: SetAside) -> None:
+        self._changes.queues[key] = [*self.queue(key), aside]
+
+    def unanswered(self, offset: int, value: bytes, headers: Headers, header: ParkedHeader) -> None:
+        """A request whose gateway gave up: it was accepted, and its key waits for a person."""
+        assert header.key is not None
+        self._changes.counters.parked += 1
+        self.append(header.key, self._set_aside((offset, header.key.encode(), value, None, 0), list(headers), header))
+
+    def quarantine(self, record: InboxRecord, reason: str) -> None:
+        """Keep what cannot be read or may not be handled. It blocks nobody."""
+        self._changes.counters.quarantined += 1
+        headers = [pair for pair in record[3] or [] if not pair[0].startswith("retold")]
+        self._set_aside(record, headers, self._header(QUARANTINED, reason, "", None, record[0]))
+
+    def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
+        topic, partition = self._engine.inbox.topic, self._image.partition
+        return ParkedHeader(status, reason[:REASON_LIMIT], detail, key, topic, partition, offset, self._now)
+
+    def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader) -> SetAside:
+        offset, record_key, value, _, _ = record
+        value = value or b""
+        size = len(value) + len(record_key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
+        if size > self._engine.limits.event_bytes + ROOM_FOR_HEADERS:
+            value, headers, record_key = b"", [], None  # kept by reference: the inbox still holds it
+        if record_key is not None:
+            headers.append((KEY_HEADER, record_key))
+        headers.append(pack(header))
+        aside = SetAside(offset, value, headers, header.key)
+        self._changes.set_aside.append(aside)
+        return aside
+
+
+def _with_own(header: ParkedHeader, envelope: Envelope, event: Event[Any]) -> ParkedHeader:
+    """What the record got from its place, which it is given again when it is handled at last."""
+    if envelope.time and envelope.id:
+        return header
+    time, event_id = None if envelope.time else to_micros(event.time), None if envelope.id else event.id
+    return replace(header, time=time, id=event_id)

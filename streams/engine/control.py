@@ -1,0 +1,148 @@
+"""Control records: what a person says of a parked key, met by its owner in order, like an event (rule 12).
+
+A control record lies in the inbox under the entity's key: the byte 0x01, then JSON. It names who gave it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from streams.engine.envelope import KEY_HEADER, event_of, from_micros, parked_header, without_packed
+from streams.engine.identity import answer_id, fingerprint_of
+from streams.engine.pending import answer_headers, request_of
+from streams.engine.records import UNANSWERED, InboxRecord, SetAside
+from streams.errors import InvalidEvent, StreamsError, UndecodableRecord
+
+if TYPE_CHECKING:
+    from streams.engine.turn import Turn
+
+PREFIX = b"\x01"
+
+
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`offset` names the first of the key's queue, so that a command said twice does nothing the second time.
+
+    `retry` handles the queue again; `reject` takes its first event as rejected; `answer` gives `value`, an event in the
+    wire format, as the answer of an unanswered request that is first in the queue.
+    """
+
+    command: Literal["retry", "reject", "answer"]
+    key: str
+    offset: int
+    who: str
+    why: str = ""
+    value: bytes = b""
+
+
+_decoder = msgspec.json.Decoder(Control)
+
+
+def encode(control: Control) -> bytes:
+    return PREFIX + msgspec.json.encode(control)
+
+
+def decode(value: bytes) -> Control:
+    """Raises InvalidEvent."""
+    try:
+        return _decoder.decode(value[1:])
+    except msgspec.MsgspecError as error:
+        raise InvalidEvent(f"it is a control record that does not read: {error}") from error
+
+
+def obey(turn: Turn, record: InboxRecord) -> None:
+    """Do what it says. A command for a place that is first in no queue (any more) does nothing.
+
+    Raises InvalidEvent for a record that is no control record of its key.
+    """
+    control = decode(record[2] or b"")
+    if record[1] != control.key.encode():
+        raise InvalidEvent(f"it is a control record of {control.key[:100]!r} under another key")
+    turn.changes.counters.control += 1
+    queue = turn.aside.queue(control.key)
+    if not queue or queue[0].offset != control.offset:
+        return
+    first, rest = queue[0], queue[1:]
+    turn.changes.queues[control.key] = []
+    if control.command == "retry":
+        _again(turn, control.key, queue)
+        return
+    try:
+        _reject(turn, control, first) if control.command == "reject" else _answer(turn, control, first, record)
+    except (InvalidEvent, UndecodableRecord):
+        turn.changes.queues[control.key] = queue
+        raise
+    _gone(turn, first)
+    _again(turn, control.key, rest)
+
+
+def _again(turn: Turn, key: str, queue: list[SetAside]) -> None:
+    """Handle a queue in order, up to one that cannot be handled now either: it and the rest stay parked."""
+    for number, aside in enumerate(queue):
+        try:
+            handled = _handle(turn, aside)
+        except StreamsError:
+            turn.changes.queues[key] = queue[number:]
+            return
+        if not handled:
+            turn.changes.queues[key] = [*turn.aside.queue(key), *queue[number + 1 :]]
+            return
+        _gone(turn, aside)
+
+
+def _handle(turn: Turn, aside: SetAside) -> bool:
+    header, record = parked_header(aside.headers), _record_of(aside)
+    envelope, data = turn.open(record)
+    if header.status == UNANSWERED:
+        turn.changes.calls.append(request_of(turn.engine, aside.value, record[3] or [], header))
+        return True
+    event_id = envelope.id or header.id or ""
+    event = event_of(data, envelope, event_id, envelope.time or from_micros(header.time or 0))
+    return turn.decide(record, envelope, event, turn.engine.rules[type(data)], _digest(envelope.source, envelope.id))
+
+
+def _reject(turn: Turn, control: Control, aside: SetAside) -> None:
+    header, record = parked_header(aside.headers), _record_of(aside)
+    if header.status == UNANSWERED:
+        return  # its event was accepted; that nobody answers it any more needs no record
+    envelope, data = turn.open(record)
+    event_id = envelope.id or header.id or ""
+    event = event_of(data, envelope, event_id, envelope.time or from_micros(header.time or 0))
+    reason = f"rejected by {control.who}: {control.why}"
+    turn.reject(record, envelope, event, _digest(envelope.source, envelope.id), reason)
+
+
+def _answer(turn: Turn, control: Control, aside: SetAside, record: InboxRecord) -> None:
+    header = parked_header(aside.headers)
+    if header.status != UNANSWERED:
+        raise InvalidEvent(f"{control.who} answers for an event that was parked by its handler, not by its gateway")
+    engine = turn.engine
+    call = request_of(engine, aside.value, _record_of(aside)[3] or [], header)
+    answer = engine.codec.decode(control.value)
+    engine.check_answer(call, answer)
+    event_id = answer_id(call.event.id)
+    headers = answer_headers(engine, call, answer, turn.now)
+    answered = (record[0], record[1], control.value, headers, record[4])
+    envelope = engine.envelopes.read(headers)
+    event = event_of(answer, envelope, event_id, envelope.time or from_micros(turn.now))
+    digest = fingerprint_of(envelope.source, event_id)
+    turn.decide(answered, envelope, event, engine.rules[type(answer)], digest)
+
+
+def _gone(turn: Turn, aside: SetAside) -> None:
+    turn.changes.unparked.append(aside.offset)
+    envelope = turn.engine.envelopes.read(without_packed(aside.headers))
+    digest = _digest(envelope.source, envelope.id)
+    if digest is not None:
+        turn.changes.parked_ids[digest] = None
+
+
+def _digest(source: str, event_id: str | None) -> bytes | None:
+    return fingerprint_of(source, event_id) if event_id is not None else None
+
+
+def _record_of(aside: SetAside) -> InboxRecord:
+    """As it lay in the inbox. Its time stamp is in the parked header, where it was needed."""
+    key = next((value for name, value in aside.headers if name == KEY_HEADER), None)
+    return (aside.offset, key, aside.value, without_packed(aside.headers), 0)

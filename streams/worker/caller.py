@@ -1,0 +1,110 @@
+"""Calling gateways: at the same time for different keys, one after the other for one key, again after a failure.
+
+At least once towards the outside world: a worker that dies before an answer is handled calls again (rule 23). The
+event's id goes with the call, as the idempotency key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from streams.data import EventData
+from streams.engine.records import Call
+from streams.gateway import Gateway
+
+log = structlog.get_logger("retold.worker")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """`at_once` calls in flight; one may take `seconds`; it is tried `times`, the waits between doubling from `wait` s."""
+
+    at_once: int = 16
+    seconds: float = 30.0
+    times: int = 6
+    wait: float = 0.2
+    longest: float = 10.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call came to: an answer, or why there is none."""
+
+    partition: int
+    call: Call
+    answer: EventData | None
+    reason: str = ""
+    detail: str = ""
+
+
+class Caller:
+    """Works on `loop`; `submit` and `forget` may be called from the poll thread, `done` hears of each result."""
+
+    def __init__(
+        self,
+        gateways: Mapping[type[EventData], Gateway[Any]],
+        patience: Patience,
+        loop: asyncio.AbstractEventLoop,
+        done: Callable[[Result], None],
+    ) -> None:
+        self._gateways, self._patience, self._done = gateways, patience, done
+        self._places = asyncio.Semaphore(patience.at_once)
+        self._queues: dict[tuple[int, str], deque[Call]] = {}
+        self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
+        self._loop = loop
+
+    def submit(self, partition: int, calls: list[Call]) -> None:
+        self._loop.call_soon_threadsafe(self._submit, partition, calls)
+
+    def forget(self, partition: int) -> None:
+        """Its new owner calls: what is in flight is cancelled."""
+        self._loop.call_soon_threadsafe(self._forget, partition)
+
+    def _submit(self, partition: int, calls: list[Call]) -> None:
+        for call in calls:
+            place = (partition, call.event.key)
+            queue = self._queues.setdefault(place, deque())
+            queue.append(call)
+            if place not in self._tasks:
+                self._tasks[place] = self._loop.create_task(self._work(place, queue))
+
+    def _forget(self, partition: int) -> None:
+        for place in [place for place in self._tasks if place[0] == partition]:
+            self._queues.pop(place, None)
+            self._tasks.pop(place).cancel()
+
+    async def _work(self, place: tuple[int, str], queue: deque[Call]) -> None:
+        """One key's calls, in order."""
+        while queue:
+            async with self._places:
+                result = await self._ask(place[0], queue.popleft())
+            self._done(result)
+        if self._queues.get(place) is queue:
+            del self._queues[place], self._tasks[place]
+
+    async def _ask(self, partition: int, call: Call) -> Result:
+        patience, gateway = self._patience, self._gateways[type(call.event.data)]
+        wait, reason, detail = patience.wait, "", ""
+        for attempt in range(1, patience.times + 1):
+            try:
+                answer = await asyncio.wait_for(gateway.call(call.event), patience.seconds)
+            except TimeoutError:
+                reason, detail = f"no answer in {patience.seconds:.0f} s", ""
+            except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
+                reason, detail = f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
+            else:
+                return Result(partition, call, answer)
+            log.warning(
+                "a gateway failed", event=call.event.data.event_type, id=call.event.id, attempt=attempt, reason=reason
+            )
+            if attempt < patience.times:
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, patience.longest)
+        return Result(partition, call, None, f"the gateway failed {patience.times} times, at last: {reason}", detail)
