@@ -15,6 +15,7 @@ from pathlib import Path
 from processors import app
 from processors.events import UserSignup
 from streams import Client
+from streams.errors import StreamsError
 
 
 def from_row(row: Mapping[str, str]) -> tuple[UserSignup, datetime]:
@@ -51,4 +52,9 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m processors.publish FILE")
+    try:
+        main(Path(sys.argv[1]))
+    except StreamsError as error:
+        sys.exit(str(error))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from streams.kafka.topics import TOPICS
 from tests.support.processes import PROJECT, Process, answer, retold
 from tests.support.processes import environment as environment_of
 from tests.support.workers import until
@@ -128,6 +129,20 @@ def test_a_broken_line_can_be_left_out(signed_up: dict[str, Any], env: Env, tmp_
     assert [retold("get", "user", key, env=env).returncode for key in keys] == [0, 0, 1]
 
 
+def test_the_sample_producer_may_be_run_again(signed_up: dict[str, Any], env: Env, tmp_path: Path) -> None:
+    """A script with the public client: its ids are the same each time, so the second run changes nothing."""
+    file = tmp_path / "few.tsv"
+    sample = (PROJECT / "ops/data/signups.tsv").read_text(encoding="utf-8")
+    file.write_text("".join(sample.splitlines(keepends=True)[:4]), encoding="utf-8")
+    command = [sys.executable, "-m", "processors.publish", str(file)]
+    for _ in range(2):
+        done = subprocess.run(command, env=dict(env), cwd=PROJECT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "3 sign-ups published\n"), done.stderr
+    until(lambda: retold("get", "user", "2", env=env).returncode == 0, "user 2 is not there", seconds=60)
+    handled = [one for one in lines("tail", "user.signup", "--last", "1000", env=env) if one["id"] == "signup-2"]
+    assert [(one["outcome"], one["time"]) for one in handled] == [("accepted", "2011-01-11T19:50:40.620000Z")]
+
+
 def test_the_log_can_be_read_from_its_end(signed_up: dict[str, Any], env: Env) -> None:
     """The last so many of what was asked for; each a line."""
     (signup,) = [one for one in lines("tail", "user.signup", "--last", "1000", env=env) if one["id"] == signed_up["id"]]
@@ -201,7 +216,7 @@ def test_status_says_how_things_are(signed_up: dict[str, Any], env: Env) -> None
 def test_topics_are_compared_with_what_they_should_be(env: Env) -> None:
     """What differs is told with both values, and the exit code is 1."""
     found = lines("topics", env=env)
-    assert {topic["kind"] for topic in found} == {"inbox", "log", "table", "parked", "schemas"}
+    assert {topic["kind"] for topic in found} == {kind.name for kind in TOPICS}
     other = retold("topics", env={**env, "RETOLD_PARTITIONS": "3"})
     assert other.returncode == 1
     assert "has 4 partitions; 3 were expected" in other.stderr
