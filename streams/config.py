@@ -134,6 +134,18 @@ SETTINGS = (
         "The longest time that one transaction collects events, in seconds.",
     ),
     Setting(
+        "gateway_seconds", 30.0, seconds, "a number of seconds from 0.001 to 60",
+        "How long one call of a gateway may take, in seconds.",
+    ),
+    Setting(
+        "gateway_tries", 6, whole(1, 100), "a whole number from 1 to 100",
+        "How often a gateway is called for an event before the event is parked.",
+    ),
+    Setting(
+        "gateway_calls", 16, whole(1, 1000), "a whole number from 1 to 1000",
+        "The most calls of gateways at one time, in each namespace of a worker.",
+    ),
+    Setting(
         "java", None, path, "the path of a java program, version 17 or later",
         "The java program that runs the embedded Kafka.", "the one installed with retold",
     ),
@@ -178,6 +190,9 @@ class Config:
     max_event_bytes: int
     transaction_events: int
     transaction_seconds: float
+    gateway_seconds: float
+    gateway_tries: int
+    gateway_calls: int
     java: Path | None
     log_level: str
     schemas: Path

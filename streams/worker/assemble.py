@@ -88,7 +88,8 @@ def _source(
     group = group_of(config.prefix, namespace)
     waiting = Waiting(topics.inbox, lambda: SchemaReader(clients, config.prefix), codec.add_schema)
     gateways = {gateway.data: gateway for gateway in app.gateways}
-    pending = Pending(engine, lambda done: Caller(gateways, Patience(), loop(), done))
+    patience = Patience(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
+    pending = Pending(engine, lambda done: Caller(gateways, patience, loop(), done))
 
     def gone(partition: int) -> None:
         waiting.forget(partition)

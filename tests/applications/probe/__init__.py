@@ -31,6 +31,10 @@ def hear(row: EchoRow | None, event: Event[EchoHear]) -> Outcome[EchoRow]:
     return Outcome(EchoRow(heard=(row.heard if row else 0) + 1))
 
 
+def counted(row: ProbeRow) -> Outcome[ProbeRow]:
+    return Outcome(ProbeRow(count=row.count + 1, texts=row.texts))
+
+
 def _raise(row: ProbeRow, key: str) -> Any:
     raise RuntimeError(f"told to raise for {key}")
 

@@ -1,0 +1,244 @@
+"""What waits for the clock, the outside world or a person, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams import Event
+from streams.config import Config
+from streams.engine import control
+from streams.engine.control import Control
+from streams.engine.envelope import log_header, parked_header
+from streams.engine.identity import answer_id
+from streams.kafka.read import headers_of
+from streams.testing import World, given
+from tests.applications import probe, shop
+from tests.applications.probe.events import ProbeDo, ProbeRow
+from tests.applications.shop.events import (
+    Line,
+    OrderExpire,
+    OrderPlace,
+    PaymentCharge,
+    PaymentCharged,
+    PaymentDeclined,
+    StockReceive,
+    StockRow,
+)
+from tests.support.inbox import Foreign
+from tests.support.workers import Running, settings, until
+
+STOCKED = (StockReceive(sku="A1", quantity=5, price=300), StockReceive(sku="B2", quantity=1, price=1000))
+PLACE = OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=2), Line(sku="B2", quantity=1)))
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Config:
+    return settings(tmp_path, prefix, gateway_tries="2", gateway_seconds="1")
+
+
+class Cards(shop.CardApi):
+    """Counts its calls; `how` says what each comes to."""
+
+    def __init__(self, how: Callable[[Event[PaymentCharge]], Any] | None = None) -> None:
+        self.calls: list[str] = []
+        self.how = how
+
+    async def charge(self, event: Event[PaymentCharge]) -> PaymentCharged | PaymentDeclined:
+        self.calls.append(event.id)
+        if self.how is None:
+            return await super().charge(event)
+        made: PaymentCharged | PaymentDeclined = await self.how(event)
+        return made
+
+
+async def refuse(event: Event[PaymentCharge]) -> Any:
+    raise ConnectionRefusedError("the card company is closed")
+
+
+async def hang(event: Event[PaymentCharge]) -> Any:
+    await asyncio.sleep(3600)
+
+
+async def misfit(event: Event[PaymentCharge]) -> Any:
+    return PaymentCharged(order="another", receipt="r")
+
+
+def placed(foreign: Foreign, worker: Running | Both, at: datetime | None = None) -> None:
+    """Stock first, because order holds per key only."""
+    foreign.publish(*STOCKED)
+    until(lambda: len(worker.rows("stock")) == 2, "the stock was not received")
+    foreign.publish(PLACE, ce_time=(at or datetime.now(UTC)).isoformat())
+
+
+def test_the_shop_gives_the_same_rows_as_in_memory(config: Config, broker: str) -> None:
+    """Two workers on Kafka and the World agree on rows, through three namespaces, a gateway and a timer."""
+    at = datetime.now(UTC)
+    world = given(shop.app(), *STOCKED)
+    world.when(PLACE, time=at)
+    world.settle()
+    foreign, cards = Foreign(shop.app(), config, broker), Cards()
+    with Running(shop.app(cards), config, broker) as one, Running(shop.app(cards), config, broker) as two:
+        both = Both(one, two)
+        placed(foreign, both, at)
+        until(lambda: same(world, both), "the rows differ", seconds=60)
+    assert len(cards.calls) == 1
+    outcomes = Counter(str(dict(headers_of(m)).get("ce_type")) for m in foreign.read("payment-log"))
+    assert outcomes == {"b'payment.charge'": 1, "b'payment.charged'": 1}
+
+
+class Both:
+    def __init__(self, *workers: Running) -> None:
+        self._workers = workers
+
+    def rows(self, namespace: str) -> dict[str, object]:
+        return {key: row for worker in self._workers for key, row in worker.rows(namespace).items()}
+
+
+def same(world: World, both: Both) -> bool:
+    return all(
+        both.rows(space.name) == {key: world.table(space).get(key) for key in world.table(space)}
+        for space in (shop.order, shop.stock, shop.payment)
+    )
+
+
+def test_a_timer_fires_once_also_after_the_worker_was_away(config: Config, broker: str) -> None:
+    """It is kept in the due topic, restored by whoever owns the partition, and published in one transaction."""
+    foreign = Foreign(shop.app(), config, broker)
+    with Running(shop.app(Cards(hang)), config, broker) as worker:
+        foreign.publish(STOCKED[0])
+        until(lambda: len(worker.rows("stock")) == 1, "the stock was not received")
+        when = (datetime.now(UTC) - shop.PAY_WITHIN + timedelta(seconds=4)).isoformat()
+        foreign.publish(OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=2),)), ce_time=when)
+        until(lambda: bool(foreign.read("order-due")), "no timer was kept")
+    assert not any(m.key() == b"o1" and type_of(m) == "order.expire" for m in foreign.read("order"))
+    with Running(shop.app(Cards(hang)), config, broker) as worker:
+        until(lambda: getattr(worker.rows("order").get("o1"), "status", "") == "cancelled", "it did not expire")
+        until(lambda: worker.rows("stock") == {"A1": StockRow(free=5, price=300)}, "the stock did not come back")
+    expired = [m for m in foreign.read("order") if type_of(m) == "order.expire"]
+    assert len(expired) == 1
+    assert foreign.codec.decode(expired[0].value() or b"") == OrderExpire(order="o1")
+    [last] = {m.key(): m.value() for m in foreign.read("order-due")}.values()
+    assert last is None
+
+
+def type_of(message: Any) -> str:
+    return dict(headers_of(message)).get("ce_type", b"").decode()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [(refuse, "the card company is closed"), (hang, "no answer in 1 s"), (misfit, "answered about 'another'")],
+)
+def test_a_gateway_that_gives_up_parks_its_request_and_a_retry_goes_on(
+    how: Callable[[Event[PaymentCharge]], Any], words: str, config: Config, broker: str
+) -> None:
+    """Tried as often as the settings say; then a person says retry, and the order is paid."""
+    foreign, cards = Foreign(shop.app(), config, broker), Cards(how)
+    with Running(shop.app(cards), config, broker) as worker:
+        placed(foreign, worker)
+        until(lambda: bool(foreign.read("payment-parked")), "nothing was parked", seconds=60)
+        [kept] = foreign.read("payment-parked")
+        header = parked_header(headers_of(kept))
+        assert (header.status, header.key) == ("unanswered", "o1")
+        assert words in header.reason
+        cards.how = None
+        say(foreign, "payment", Control("retry", "o1", header.offset, "ada"))
+        until(lambda: getattr(worker.rows("order").get("o1"), "status", "") == "paid", "it was not paid")
+    assert [m.value() for m in foreign.read("payment-parked")][-1] is None
+
+
+def say(foreign: Foreign, namespace: str, command: Control) -> None:
+    foreign.write(namespace, control.encode(command), command.key.encode())
+
+
+def test_a_person_may_answer_for_a_gateway(config: Config, broker: str) -> None:
+    """The answer is handled in order, with the id that the gateway's would have had."""
+    foreign = Foreign(shop.app(), config, broker)
+    with Running(shop.app(Cards(refuse)), config, broker) as worker:
+        placed(foreign, worker)
+        until(lambda: bool(foreign.read("payment-parked")), "nothing was parked", seconds=60)
+        offset = parked_header(headers_of(foreign.read("payment-parked")[0])).offset
+        value = foreign.codec.encode(PaymentCharged(order="o1", receipt="by hand"))
+        say(foreign, "payment", Control("answer", "o1", offset, "ada", "called them", value))
+        until(lambda: getattr(worker.rows("order").get("o1"), "receipt", "") == "by hand", "it was not paid")
+
+
+def test_a_call_is_made_again_if_its_worker_left_before_the_answer(config: Config, broker: str) -> None:
+    """At least once towards the world, and exactly one answer in the log."""
+    foreign, hanging, cards = Foreign(shop.app(), config, broker), Cards(hang), Cards()
+    with Running(shop.app(hanging), config, broker) as worker:
+        placed(foreign, worker)
+        until(lambda: bool(hanging.calls), "the gateway was not called")
+    with Running(shop.app(cards), config, broker) as worker:
+        until(lambda: getattr(worker.rows("order").get("o1"), "status", "") == "paid", "it was not paid", seconds=60)
+    assert set(cards.calls) == set(hanging.calls)
+    assert sum(type_of(m) == "payment.charged" for m in foreign.read("payment-log")) == 1
+
+
+def test_an_answer_that_nobody_waits_for_is_rejected(config: Config, broker: str) -> None:
+    """A forged or late one changes no row."""
+    foreign = Foreign(shop.app(), config, broker)
+    with Running(shop.app(), config, broker, ["payment"]) as worker:
+        late = PaymentCharged(order="o9", receipt="late")
+        foreign.publish(late, ce_id=answer_id("gone"), ce_causationid="gone")
+        until(lambda: bool(foreign.read("payment-log")), "not handled")
+        assert worker.rows("payment") == {}
+    [logged] = foreign.read("payment-log")
+    assert log_header(headers_of(logged)).reason == "already answered"
+
+
+class Mended:
+    """The probe's handler raises until it is mended, as a bug does."""
+
+    def __init__(self) -> None:
+        self.broken = True
+
+    def __call__(self, row: ProbeRow, key: str) -> Any:
+        if self.broken:
+            raise RuntimeError("a bug")
+        return probe.counted(row)
+
+
+def test_a_mended_table_equals_one_that_never_saw_the_bug(config: Config, broker: str) -> None:
+    """Retry handles the whole queue of a key in order, in one transaction, also with arrivals and a restart between."""
+    mended = Mended()
+    probe.WRONG["until mended"] = mended
+    foreign = Foreign(probe.app(), config, broker)
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        foreign.publish(ProbeDo(name="k", text="1"), ProbeDo(name="k", how="until mended"), ProbeDo(name="k", text="2"))
+        until(lambda: len(foreign.read("probe-parked")) == 2, "not parked")
+        [first, _] = (parked_header(headers_of(m)) for m in foreign.read("probe-parked"))
+        say(foreign, "probe", Control("retry", "k", first.offset, "ada"))
+        until(lambda: len(foreign.read("probe-parked")) == 3, "it was not tried, and parked again")
+    mended.broken = False
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        foreign.publish(ProbeDo(name="k", text="3"))
+        say(foreign, "probe", Control("retry", "k", first.offset, "ada"))
+        until(
+            lambda: worker.rows("probe") == {"k": ProbeRow(count=4, texts={"1": "k", "2": "k", "3": "k"})}, "not mended"
+        )
+    last = {m.key(): m.value() for m in foreign.read("probe-parked")}
+    assert set(last.values()) == {None}
+    order = [log_header(headers_of(m)).offset for m in foreign.read("probe-log")]
+    assert order == sorted(order)
+    del probe.WRONG["until mended"]
+
+
+def test_a_person_may_reject_a_parked_event_and_the_rest_goes_on(config: Config, broker: str) -> None:
+    """It is in the log as rejected, with who and why."""
+    foreign = Foreign(probe.app(), config, broker)
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        foreign.publish(ProbeDo(name="k", how="raise"), ProbeDo(name="k"))
+        until(lambda: len(foreign.read("probe-parked")) == 2, "not parked")
+        offset = parked_header(headers_of(foreign.read("probe-parked")[0])).offset
+        say(foreign, "probe", Control("reject", "k", offset, "ada", "it was a typo"))
+        until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "the rest did not go on")
+    [rejected, _] = (log_header(headers_of(m)) for m in foreign.read("probe-log"))
+    assert (rejected.outcome, rejected.reason) == ("rejected", "rejected by ada: it was a typo")
