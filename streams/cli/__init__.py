@@ -19,6 +19,7 @@ COMMANDS = (
     ("Make", make.check),
     ("Run", run.run),
     ("Run", run.worker),
+    ("Run", run.server),
     ("Use", use.publish),
     ("Use", use.get),
     ("Use", use.tail),

@@ -37,3 +37,22 @@ def worker(
     from streams.cli import serve
 
     raise typer.Exit(serve.worker(namespaces or [], wait, ends_with_stdin))
+
+
+def server(
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.0, help="Wait so many seconds for a broker to be there.", metavar="SECONDS")
+    ] = 0.0,
+    ends_with_stdin: Annotated[
+        bool,
+        typer.Option("--ends-with-stdin", help="Stop when stdin closes, that is, with the program that began this."),
+    ] = False,
+) -> None:
+    """Answer over HTTP until Ctrl-C: publish events, ask for rows, projections and views, watch event logs.
+
+    It listens on this machine only, unless RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN say otherwise. Example: [bold]retold
+    server[/], and in another terminal [bold]curl http://127.0.0.1:8080/rows/user[/]
+    """
+    from streams.cli import server as action
+
+    raise typer.Exit(action.server(wait, ends_with_stdin))

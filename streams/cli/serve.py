@@ -26,7 +26,7 @@ def worker(namespaces: Sequence[str], wait: float, ends_with_stdin: bool) -> int
     ending = Ending(ends_with_stdin)
     if wait:
         import_worker()
-    address = _found(config, wait, ending)
+    address = find_broker(config, wait, ending)
     return _serve(app, config, address, namespaces, ending) if address is not None else ending.code
 
 
@@ -35,7 +35,7 @@ def import_worker() -> None:
     import streams.worker.assemble  # noqa: F401 - it is used below, when there is something to use it on
 
 
-def _found(config: Config, wait: float, ending: Ending) -> str | None:
+def find_broker(config: Config, wait: float, ending: Ending) -> str | None:
     """The broker's address; None if the end came first."""
     deadline = time.monotonic() + wait
     while not ending.stop.is_set():

@@ -1,0 +1,110 @@
+"""What is asked of Kafka itself, with a reader of its own for each question."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import KafkaError, Message, TopicPartition
+
+from streams.codec import AvroCodec
+from streams.engine.envelope import EnvelopeReader, from_micros
+from streams.engine.fold import read_logged
+from streams.errors import OutcomeTimeout
+from streams.kafka.clients import Clients
+from streams.kafka.follow import LogEvent, stable_ends
+from streams.kafka.read import ends, headers_of, read_to, starts
+from streams.kafka.schemas_topic import Learning, all_schemas
+from streams.kafka.settled import Outcomes
+from streams.kafka.status import Status, status
+from streams.kafka.topics import names
+from streams.receipt import Receipt
+from streams.server.followed import Place
+from streams.server.recent import Became
+
+PATIENCE = 5.0
+STATUS_FOR = 1.0
+"""s for which an answer about the status is given again."""
+
+
+class KafkaArchive:
+    """The Archive of streams/server/parts.py."""
+
+    def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, namespaces: Sequence[str]) -> None:
+        self._clients, self._prefix, self._codec, self._namespaces = clients, prefix, codec, namespaces
+        self._admin = clients.admin("retold-server")
+        self._turn = threading.Lock()
+        self._status: tuple[float, Status] | None = None
+
+    def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+        namespace, partition = place
+        at = names(self._prefix, namespace).log, partition
+        begin = max(offset, starts(self._admin, [at])[at])
+        learning, envelopes = Learning(self._codec, self._clients, self._prefix), EnvelopeReader()
+        found: list[LogEvent] = []
+        consumer = self._clients.consumer("retold-live")
+        try:
+            for message in read_to(consumer, {at: (begin, stable_ends(self._admin, [at])[at])}, timeout=PATIENCE):
+                event, header = read_logged(envelopes, learning.decode(message.value() or b""), headers_of(message))
+                if header.sequence > after:
+                    recorded = from_micros(header.recorded)
+                    where = namespace, partition, message.offset() or 0, header.sequence
+                    found.append(LogEvent(*where, recorded, header.outcome, header.reason, event))
+                if len(found) == limit:
+                    break
+        finally:
+            consumer.close()
+        return found
+
+    def receipt(self, place: Place, offset: int) -> Receipt | None:
+        namespace, partition = place
+        at = names(self._prefix, namespace).inbox, partition
+        if not starts(self._admin, [at])[at] <= offset < ends(self._admin, [at])[at]:
+            return None
+        message = self._record(at, offset)
+        if message is None or message.offset() != offset:
+            return None  # a record of Kafka's own, or one of a transaction that was given up
+        texts = {name: (value or b"").decode(errors="replace") for name, value in headers_of(message)}
+        key = (message.key() or b"").decode(errors="replace")
+        receipt = Receipt(namespace, texts.get("ce_type", ""), key, texts.get("ce_id", ""))
+        receipt.partition, receipt.timestamp, receipt.offset = partition, message.timestamp()[1], offset
+        return receipt
+
+    def _record(self, at: tuple[str, int], offset: int) -> Message | None:
+        """The first record from an offset on that may be read now."""
+        consumer = self._clients.consumer("retold-outcomes")
+        deadline = time.monotonic() + PATIENCE
+        try:
+            consumer.assign([TopicPartition(*at, offset)])
+            while time.monotonic() < deadline:
+                message = consumer.poll(0.1)
+                error = None if message is None else message.error()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    return None
+                if message is not None and error is None:
+                    return message
+        finally:
+            consumer.close()
+        return None
+
+    def became(self, receipt: Receipt) -> Became | None:
+        outcomes = Outcomes(self._clients, self._prefix)
+        try:
+            found = outcomes.wait(receipt, time.monotonic() + PATIENCE)
+        except OutcomeTimeout:
+            return None
+        finally:
+            outcomes.close()
+        return Became(found.outcome, found.sequence, found.recorded, found.reason, found.duplicate)
+
+    def status(self) -> Status:
+        """At most a second old."""
+        with self._turn:
+            if self._status is None or time.monotonic() - self._status[0] > STATUS_FOR:
+                found = status(self._clients, self._prefix, self._namespaces, self._codec)
+                self._status = time.monotonic(), found
+            return self._status[1]
+
+    def schemas(self) -> Mapping[int, str]:
+        return all_schemas(self._clients, self._prefix)

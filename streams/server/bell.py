@@ -1,0 +1,69 @@
+"""Telling tasks of an event loop what a thread has done."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Bell:
+    """Rung by any thread, heard by tasks of any loop.
+
+    Take a ticket, look, then wait with the ticket: what is rung after the look is not missed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tickets: set[Ticket] = set()
+
+    def ring(self) -> None:
+        with self._lock:
+            tickets, self._tickets = self._tickets, set()
+        for ticket in tickets:
+            ticket.ring()
+
+    def ticket(self) -> Ticket:
+        """To be asked for in a task."""
+        ticket = Ticket(self, asyncio.get_running_loop())
+        with self._lock:
+            self._tickets.add(ticket)
+        return ticket
+
+    def forget(self, ticket: Ticket) -> None:
+        with self._lock:
+            self._tickets.discard(ticket)
+
+
+class Ticket:
+    def __init__(self, bell: Bell, loop: asyncio.AbstractEventLoop) -> None:
+        self._bell, self._loop, self._rung = bell, loop, asyncio.Event()
+
+    def ring(self) -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile, and so has whoever waited
+            self._loop.call_soon_threadsafe(self._rung.set)
+
+    async def wait(self, seconds: float) -> None:
+        """Until the bell rings, `seconds` at most."""
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._rung.wait(), max(seconds, 0.0))
+        finally:
+            self._bell.forget(self)
+
+
+async def until(bell: Bell, look: Callable[[], T | None], seconds: float) -> T | None:
+    """What `look` gives, once it gives something; None after `seconds`. It looks once at least, and never blocks."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
+    while True:
+        ticket = bell.ticket()
+        found, left = look(), deadline - clock()
+        if found is not None or left <= 0:
+            bell.forget(ticket)
+            return found
+        await ticket.wait(left)

@@ -1,0 +1,267 @@
+"""The one thread that follows tables, logs and what is set aside, from their beginning, read_committed.
+
+Memory holds no more than a restart can read again, so nothing is kept on disk: projections are folded anew at each start.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.codec import AvroCodec
+from streams.engine import marker
+from streams.engine.envelope import VERSION_HEADER, EnvelopeReader, from_micros, parked_header
+from streams.engine.fold import read_logged
+from streams.errors import BrokerError, StreamsError
+from streams.kafka.clients import Clients
+from streams.kafka.follow import LogEvent, partitions_of
+from streams.kafka.read import ends, headers_of, starts
+from streams.kafka.schemas_topic import Learning
+from streams.kafka.topics import Names, names
+from streams.server.followed import Followed, Place, Unreadable
+from streams.server.merge import Merge, time_order
+from streams.server.recent import Became
+
+log = logging.getLogger("retold.server")
+BATCH = 2_000
+AGAIN = 1.0
+"""s after which a start that failed is tried again."""
+BROKER_EVERY = 5.0
+STUCK_EVERY = 5.0
+PENDING = 5_000
+"""Rows read before anything is shown; a later transaction holds as many as its worker put into it."""
+
+At = tuple[str, int]
+"""Topic and partition."""
+
+
+class Following:
+    """Reads into `followed` until `stopped`; a failure is told, and everything is read again."""
+
+    def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, followed: Followed) -> None:
+        self._clients, self._prefix, self._codec, self._followed = clients, prefix, codec, followed
+
+    def run(self, stopped: threading.Event) -> None:
+        while not stopped.is_set():
+            try:
+                self._follow(stopped.is_set)
+            except (StreamsError, KafkaException) as error:
+                self._followed.waits = f"the tables and logs cannot be followed now: {error}"
+                log.warning("%s", self._followed.waits)
+            except Exception:
+                self._followed.waits = "the tables and logs cannot be followed, by a fault of the server's own"
+                log.exception("following has failed; it begins again")
+            stopped.wait(AGAIN)
+
+    def _follow(self, stopped: Callable[[], bool]) -> None:
+        admin = self._clients.admin("retold-server")
+        spaces = [names(self._prefix, space.name) for space in self._followed.app.namespaces]
+        self._followed.begin({space.namespace: partitions_of(admin, space.log) for space in spaces})
+        places = [
+            (topic, number)
+            for space in spaces
+            for topic in (space.table, space.log, space.parked)
+            for number in range(self._followed.counts[space.namespace])
+        ]
+        begin, end = starts(admin, places), ends(admin, places)
+        consumer = self._clients.consumer("retold-server")
+        try:
+            consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])
+            reading = _Reading(consumer, spaces, self._followed, Learning(self._codec, self._clients, self._prefix), end)
+            while not stopped():
+                reading.step()
+        finally:
+            consumer.close()
+
+
+class _Reading:
+    """One consumer's way through all topics. `ends` are those that must be reached before anything is shown."""
+
+    def __init__(
+        self, consumer: Consumer, spaces: list[Names], followed: Followed, learning: Learning, ends: dict[At, int]
+    ) -> None:
+        self._consumer, self._followed, self._ends = consumer, followed, ends
+        self._kinds = {space.table: ("table", space.namespace) for space in spaces}
+        self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
+        self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
+        self._logs = _Logs(followed, learning)
+        self._tables = {place: _Transaction(followed, place, learning) for place in followed.places()}
+        self._left = set(ends)
+        self._paused: set[At] = set()
+        self._stuck: dict[At, int] = {}
+        self._asked = self._retried = time.monotonic()
+
+    def step(self) -> None:
+        messages = self._consumer.consume(BATCH, 0.1)
+        touched = {at for message in messages if (at := self._take(message)) is not None}
+        changed = self._logs.flush()
+        self._measure(touched)
+        self._pace()
+        if not self._left and self._followed.waits is not None:
+            self._followed.waits, changed = None, True
+        if changed or touched:
+            self._followed.bell.ring()
+        self._look_after()
+
+    def _take(self, message: Message) -> At | None:
+        """Where it was, if that was a record."""
+        at, told = (message.topic() or "", message.partition() or 0), message.error()
+        if told is not None:
+            if told.code() == KafkaError._PARTITION_EOF:
+                self._at_end(at, message.offset() or 0)
+            elif not told.retriable():
+                raise BrokerError(f"following {at[0]} failed: {told.str()}")
+            return None
+        kind, namespace = self._kinds[at[0]]
+        place = namespace, at[1]
+        if kind == "table":
+            self._tables[place].take(message, at in self._left)
+        elif kind == "parked":
+            _take_parked(self._followed, place, message)
+        elif at not in self._stuck:
+            try:
+                self._logs.take(place, message)
+            except StreamsError as error:
+                self._get_stuck(at, message.offset() or 0, error)
+        return at
+
+    def _at_end(self, at: At, offset: int) -> None:
+        kind, namespace = self._kinds[at[0]]
+        self._followed.lags[kind, namespace, at[1]] = 0
+        if kind == "table":
+            self._tables[namespace, at[1]].flush()
+        if at in self._left and offset >= self._ends[at]:
+            self._reached(at)
+
+    def _reached(self, at: At) -> None:
+        self._left.discard(at)
+        kind, namespace = self._kinds[at[0]]
+        if kind == "log":
+            self._logs.merge.ended((namespace, at[1]))
+
+    def _measure(self, touched: set[At]) -> None:
+        """From what the broker said with the records, without asking it."""
+        for topic, partition in touched:
+            here = TopicPartition(topic, partition)
+            [position] = self._consumer.position([here])
+            known = self._consumer.get_watermark_offsets(here, cached=True)
+            if known is not None:
+                self._followed.lags[(*self._kinds[topic], partition)] = max(0, known[1] - position.offset)
+
+    def _pace(self) -> None:
+        """While logs are merged, none of them may run far ahead."""
+        for at in [at for at in self._ends if self._kinds[at[0]][0] == "log"]:
+            place = self._kinds[at[0]][1], at[1]
+            if at in self._paused and self._logs.merge.low(place):
+                self._paused.discard(at)
+                self._consumer.resume([TopicPartition(*at)])
+            elif at not in self._paused and self._logs.merge.full(place):
+                self._paused.add(at)
+                self._consumer.pause([TopicPartition(*at)])
+
+    def _get_stuck(self, at: At, offset: int, error: StreamsError) -> None:
+        """To skip a record of a log would make projections silently wrong, so its partition waits for a schema."""
+        self._stuck[at] = offset
+        self._followed.faults[f"{at[0]}-{at[1]}"] = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
+        log.warning("%s", self._followed.faults[f"{at[0]}-{at[1]}"])
+        self._consumer.pause([TopicPartition(*at)])
+        self._reached(at)
+
+    def _look_after(self) -> None:
+        """Asks now and then whether the broker is there, and tries again what did not read."""
+        now = time.monotonic()
+        if now - self._asked >= BROKER_EVERY:
+            self._asked = now
+            try:
+                self._consumer.list_topics(next(iter(self._kinds)), timeout=3.0)
+                self._followed.faults.pop("broker", None)
+            except KafkaException as error:
+                self._followed.faults["broker"] = f"the broker does not answer: {error.args[0]}"
+        if self._stuck and now - self._retried >= STUCK_EVERY:
+            self._retried, stuck, self._stuck = now, self._stuck, {}
+            for at, offset in stuck.items():
+                self._followed.faults.pop(f"{at[0]}-{at[1]}", None)
+                self._consumer.resume([TopicPartition(*at)])
+                self._consumer.seek(TopicPartition(*at, offset))
+
+
+class _Transaction:
+    """One partition of a table. A transaction begins with its marker and ends with the next one, or with the partition."""
+
+    def __init__(self, followed: Followed, place: Place, learning: Learning) -> None:
+        self._followed, self._place, self._learning = followed, place, learning
+        self._row_type = followed.app.namespace(place[0]).row_type
+        self._marker: marker.Marker | None = None
+        self._rows: dict[str, tuple[bytes, int]] = {}
+
+    def take(self, message: Message, past: bool) -> None:
+        key, value = message.key() or b"", message.value() or b""
+        if key == marker.KEY:
+            self.flush()
+            self._marker = marker.decode(value)
+            return
+        version = next((text for name, text in headers_of(message) if name == VERSION_HEADER), b"0")
+        self._rows[key.decode()] = (value, int(version))
+        if past and len(self._rows) >= PENDING:  # of a compacted past: nobody sees it yet
+            self._show(None)
+
+    def flush(self) -> None:
+        if self._marker is not None or self._rows:
+            self._show(self._marker)
+            self._marker = None
+
+    def _show(self, last: marker.Marker | None) -> None:
+        rows = {key: (self._row(value), version) for key, (value, version) in self._rows.items()}
+        self._rows = {}
+        self._followed.committed(self._place, last, rows)
+
+    def _row(self, value: bytes) -> object:
+        if not value:
+            return None
+        try:
+            return self._learning.decode_row(self._row_type, value)
+        except StreamsError as error:
+            return Unreadable(str(error))
+
+
+class _Logs:
+    """All logs: the past merged by time, then as it comes."""
+
+    def __init__(self, followed: Followed, learning: Learning) -> None:
+        self.merge = Merge(followed.places())
+        self._followed, self._learning = followed, learning
+        self._envelopes = EnvelopeReader()
+
+    def take(self, place: Place, message: Message) -> None:
+        """Raises SchemaNotFound or UndecodableRecord."""
+        data = self._learning.decode(message.value() or b"")
+        event, header = read_logged(self._envelopes, data, headers_of(message))
+        logged = LogEvent(
+            *place, message.offset() or 0, header.sequence, from_micros(header.recorded), header.outcome,
+            header.reason, event,
+        )  # fmt: skip
+        self.merge.add(place, (logged, header.offset))
+
+    def flush(self) -> bool:
+        """Whether there was anything."""
+        ready = sorted(self.merge.ready(), key=time_order)
+        for event, inbox_offset in ready:
+            self._followed.logged(event, inbox_offset)
+        return bool(ready)
+
+
+def _take_parked(followed: Followed, place: Place, message: Message) -> None:
+    if message.value() is None:
+        return
+    header = parked_header(headers_of(message))
+    found = dict(headers_of(message))
+    texts = [(found.get(name) or b"").decode(errors="replace") or None for name in ("ce_type", "ce_id")]
+    became = Became(
+        header.status, None, from_micros(header.recorded), header.reason,
+        event_type=texts[0], key=header.key, id=texts[1],
+    )  # fmt: skip
+    followed.set_aside(place, int(message.key() or b"0"), became)

@@ -1,0 +1,72 @@
+"""The door: who may ask, what is counted, and what happens to an error that no route expected."""
+
+from __future__ import annotations
+
+import hmac
+import time
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from streams.server.metrics import Metrics
+from streams.server.problems import Problem, problem_of
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+OPEN = "/-/health"
+"""Answers without a token, to those who start and stop servers; it tells no more than whether this one is ready."""
+TOKEN_HOLDER, LOCAL = "token", "loopback"
+
+
+class Guard:
+    """Without a token only this machine can ask, and only by a name of loopback.
+
+    Else a web page could let its own host's name lead here, and a browser would take our answers for the page's.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, host: str, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+        self._expected = None if token is None else f"Bearer {token}".encode()
+        self._hosts = LOOPBACK | {host.lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if status != 304 and scope["method"] != "GET":
+                    message["headers"] = [*message["headers"], (b"cache-control", b"no-store")]
+            await send(message)
+
+        try:
+            self._check(Request(scope))
+            await self._app(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 - the last place where a fault can become an answer
+            problem = problem_of(error)
+            if status == 0:
+                await problem.response(scope["path"])(scope, receive, sending)
+        finally:
+            self._metrics.answered(scope, status, time.perf_counter() - began)
+
+    def _check(self, request: Request) -> None:
+        """Tells apart neither a missing token from a wrong one, nor how much of it was right."""
+        request.state.principal = LOCAL if self._expected is None else TOKEN_HOLDER
+        if self._expected is None:
+            host = request.headers.get("host", "").lower()
+            name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+            if name not in self._hosts:
+                raise Problem(
+                    421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {name[:100]!r}; for other "
+                    "machines set RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN",
+                )  # fmt: skip
+        elif request.url.path != OPEN:
+            shown = request.headers.get("authorization", "").encode("latin-1", "replace")
+            if not hmac.compare_digest(shown, self._expected):
+                raise Problem(
+                    401, "the header `Authorization: Bearer …` with this server's token (RETOLD_HTTP_TOKEN) was expected",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )  # fmt: skip

@@ -1,0 +1,159 @@
+"""`GET /live/NAMESPACE` and `GET /live/NAMESPACE/KEY`: the event log as it grows, as server-sent events.
+
+The id of an event is where the stream stands in each partition, `0@12,1@40`, so any server of the application can go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from streams.kafka.follow import LogEvent
+from streams.server.answers import ready, standing, to_json
+from streams.server.bell import until
+from streams.server.followed import Place
+from streams.server.parts import Parts
+from streams.server.problems import RETRY_AFTER, Problem
+from streams.server.rows import known_namespace
+
+MOST_STREAMS = 500
+AT_ONCE = 200
+ALIVE = 15.0
+"""s of silence after which a comment is sent: whoever is between us and the client keeps the connection."""
+STOP = 0.5
+ID = re.compile(r"\d{1,6}@\d{1,18}(,\d{1,6}@\d{1,18})*")
+
+
+def routes(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["live"])
+
+    @router.get("/live/{namespace}", response_class=Response, summary="The log of a namespace, as it grows")
+    async def of_namespace(request: Request, namespace: str) -> Response:
+        return _respond(request, parts, namespace, None)
+
+    @router.get("/live/{namespace}/{key:path}", response_class=Response, summary="The events of a key, as they come")
+    async def of_key(request: Request, namespace: str, key: str) -> Response:
+        return _respond(request, parts, namespace, key)
+
+    return router
+
+
+def _respond(request: Request, parts: Parts, namespace: str, key: str | None) -> Response:
+    known_namespace(parts, namespace)
+    followed = ready(parts)
+    places = followed.places([namespace]) if key is None else [followed.place_of(namespace, key)]
+    stream = Stream(parts, places, key, _begin(request, parts, places))
+    if len(parts.watching) >= MOST_STREAMS:
+        raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
+    headers = {**standing(followed, ("log",), places).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(stream.lines(), headers=headers, media_type="text/event-stream")
+
+
+def _begin(request: Request, parts: Parts, places: list[Place]) -> dict[Place, int]:
+    """The last sequence known to the client, per partition: by Last-Event-ID, `_from=beginning`, or as it is now."""
+    followed, text = parts.followed, request.headers.get("last-event-id")
+    origin = request.query_params.get("_from", "now")
+    if origin not in ("now", "beginning"):
+        raise Problem(422, f"_from is {origin[:80]!r}; now or beginning was expected", field="_from")
+    if text is None:
+        return {place: 0 if origin == "beginning" else followed.log_position(place) for place in places}
+    if not ID.fullmatch(text):
+        raise Problem(
+            422, f"Last-Event-ID is {text[:100]!r}; the id of an event of this stream, such as 0@12,1@40, was expected",
+            field="Last-Event-ID",
+        )  # fmt: skip
+    known = {int(number): int(sequence) for number, _, sequence in (part.partition("@") for part in text.split(","))}
+    return {place: known.get(place[1], 0) for place in places}
+
+
+@dataclass(frozen=True)
+class Older:
+    """The next events of a partition are not in memory any more."""
+
+    place: Place
+
+
+class Stream:
+    """One client's. It holds no queue: it reads from memory at its own pace, and from Kafka when it falls behind."""
+
+    def __init__(self, parts: Parts, places: list[Place], key: str | None, begin: dict[Place, int]) -> None:
+        self._parts, self._places, self._key, self._at = parts, places, key, begin
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        self._parts.watching.add(self)
+        try:
+            yield b"retry: 2000\n" + self._id() + b"\n"
+            silent = 0.0
+            while not self._parts.stopping.is_set():
+                events = await self._next()
+                if text := b"".join(self._line(event) for event in events):
+                    yield text
+                if events:
+                    silent = 0.0
+                elif (silent := silent + STOP) >= ALIVE:
+                    silent = 0.0
+                    yield b": alive\n\n"
+        finally:
+            self._parts.watching.discard(self)
+
+    async def _next(self) -> list[LogEvent]:
+        """What comes next, in order per partition; nothing after half a second of silence."""
+        found: list[LogEvent] | Older | None = await until(self._parts.followed.bell, self._look, STOP)
+        if not isinstance(found, Older):
+            return [] if found is None else found
+        place, followed = found.place, self._parts.followed
+        offset = followed.logs[place].offset_before(self._at[place])
+        older = await run_in_threadpool(self._parts.archive.events, place, offset, self._at[place], AT_ONCE)
+        if not older:
+            await asyncio.sleep(STOP)  # Kafka says something else than memory: look again, but not at once
+        return list(older)
+
+    def _look(self) -> list[LogEvent] | Older | None:
+        followed = self._parts.followed
+        with followed.lock:
+            found: list[LogEvent] = []
+            for place in self._places:
+                recent = followed.logs.get(place)
+                events = [] if recent is None else recent.after(self._at[place], AT_ONCE)
+                if events is None:
+                    return Older(place)
+                found += events
+        found.sort(key=lambda event: (event.recorded, event.partition, event.sequence))
+        return found or None
+
+    def _line(self, event: LogEvent) -> bytes:
+        """Moves on, also past what this client does not watch."""
+        self._at[event.namespace, event.partition] = event.sequence
+        if self._key is not None and event.event.key != self._key:
+            return b""
+        return self._id() + b"data: " + to_json(shown(event)) + b"\n\n"
+
+    def _id(self) -> bytes:
+        return ("id: " + ",".join(f"{place[1]}@{sequence}" for place, sequence in self._at.items()) + "\n").encode()
+
+
+def shown(event: LogEvent) -> dict[str, object]:
+    """The members of `retold tail --json`, and the position in one word."""
+    inner = event.event
+    return {
+        "namespace": event.namespace,
+        "partition": event.partition,
+        "sequence": event.sequence,
+        "position": f"{event.namespace}-{event.partition}@{event.sequence}",
+        "recorded": event.recorded,
+        "outcome": event.outcome,
+        "reason": event.reason,
+        "type": inner.data.event_type,
+        "key": inner.key,
+        "id": inner.id,
+        "time": inner.time,
+        "cause": inner.cause,
+        "correlation": inner.correlation,
+        "data": inner.data,
+    }

@@ -1,0 +1,76 @@
+"""Figures for Prometheus: what is asked, what is followed, and what the markers of the tables have counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import Scope
+
+from streams.server.followed import Followed
+
+COUNTED = ("accepted", "rejected", "duplicates", "emitted")
+
+
+class Metrics:
+    """One server's own, so that two in one process do not count together."""
+
+    def __init__(self, followed: Followed, watching: set[object]) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "retold_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "retold_http_seconds", "Time to answer, in seconds; streams are not counted.", ("route",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.registry.register(_Followed(followed, watching))
+
+    def answered(self, scope: Scope, status: int, seconds: float) -> None:
+        """`status` is 0 if the client left before there was an answer."""
+        route = getattr(scope.get("route"), "path", "none")
+        self._requests.labels(scope["method"], route, str(status)).inc()
+        if not route.startswith("/live/"):
+            self._seconds.labels(route).observe(seconds)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class _Followed(Collector):
+    """Read when Prometheus asks."""
+
+    def __init__(self, followed: Followed, watching: set[object]) -> None:
+        self._followed, self._watching = followed, watching
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("retold_ready", "1: tables and logs are read.", float(self._followed.waits is None))
+        yield GaugeMetricFamily("retold_faults", "What is wrong now; /-/status says it.", len(self._followed.faults))
+        yield GaugeMetricFamily("retold_live_streams", "Clients that watch a log.", len(self._watching))
+        yield from self._tables()
+        yield from self._partitions()
+
+    def _tables(self) -> Iterator[Metric]:
+        rows = GaugeMetricFamily("retold_rows", "Rows of a table or projection.", labels=("table",))
+        with self._followed.lock:
+            sizes = {name: len(table.rows) for name, table in self._followed.tables.items()}
+            sizes |= {name: len(projected.rows) for name, projected in self._followed.projections.items()}
+        for name, size in sizes.items():
+            rows.add_metric((name,), size)
+        yield rows
+
+    def _partitions(self) -> Iterator[Metric]:
+        place = ("namespace", "partition")
+        position = GaugeMetricFamily("retold_position", "Last sequence whose row is here.", labels=place)
+        lag = GaugeMetricFamily("retold_lag", "Committed records not read here yet.", labels=("kind", *place))
+        events = CounterMetricFamily("retold_events", "Events handled by workers.", labels=("what", *place))
+        for (namespace, number), last in sorted(self._followed.markers.items()):
+            labels = (namespace, str(number))
+            position.add_metric(labels, last.last)
+            for what in COUNTED:
+                events.add_metric((what, *labels), getattr(last.counters, what))
+        for (kind, namespace, number), behind in sorted(self._followed.lags.items()):
+            lag.add_metric((kind, namespace, str(number)), behind)
+        yield from (position, lag, events)

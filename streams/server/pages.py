@@ -1,0 +1,145 @@
+"""Rows by equality of their fields, in an order, a page at a time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, get_origin
+
+import msgspec
+
+from streams.data import Record
+from streams.schemas.classes import without_none
+from streams.server.problems import Problem
+
+LIMIT, MOST = 50, 1000
+OURS = ("_sort", "_limit", "_next", "_min_position")
+
+
+class Cursor(NamedTuple):
+    """The last row of a page: what it was sorted by, its key, and the order, which must stay the same."""
+
+    order: str
+    value: Any
+    key: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """`sort` is a field, empty for the key."""
+
+    equal: Mapping[str, Any]
+    sort: str = ""
+    falling: bool = False
+    limit: int = LIMIT
+    after: tuple[Any, str] | None = None
+
+    @property
+    def order(self) -> str:
+        return f"{'-' if self.falling else ''}{self.sort or '_key'}"
+
+    def page(self, rows: Mapping[str, Record]) -> tuple[list[str], str | None]:
+        """The keys of the page, and the cursor of the next one, if there is one."""
+        places = self._places(rows)
+        pick = heapq.nlargest if self.falling else heapq.nsmallest
+        found = pick(self.limit + 1, places)
+        keys = [key for _, key in found[: self.limit]]
+        if len(found) <= self.limit:
+            return keys, None
+        last = keys[-1]
+        value = getattr(rows[last], self.sort) if self.sort else None
+        text = msgspec.json.encode([self.order, value, last])
+        return keys, base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+    def _places(self, rows: Mapping[str, Record]) -> Iterator[tuple[Any, str]]:
+        equal, after = list(self.equal.items()), self.after
+        for key, row in rows.items():
+            if any(getattr(row, name) != value for name, value in equal):
+                continue
+            place = (_rank(getattr(row, self.sort)) if self.sort else 0, key)
+            if after is None or (place < after if self.falling else place > after):
+                yield place
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    """Nothing comes last, and is compared with nothing."""
+    return value is None, 0 if value is None else value
+
+
+def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> Query:
+    """From a URL's parameters. Raises a 422 problem naming the parameter, its value and what was expected."""
+    hints = {field.name: field.type for field in msgspec.structs.fields(row_type)}
+    equal: dict[str, Any] = {}
+    ours: dict[str, str] = {}
+    for name, text in pairs:
+        if name in equal or name in ours:
+            raise Problem(422, f"the parameter {name!r} is given twice; it is compared with one value", field=name)
+        if name in OURS:
+            ours[name] = text
+        elif name in hints:
+            equal[name] = _value(name, text, hints[name])
+        else:
+            fields = ", ".join(hints) or "none"
+            raise Problem(
+                422, f"{name!r} is no field of these rows, which have {fields}, and none of {', '.join(OURS)}", field=name
+            )
+    sort, falling = _sort(ours.get("_sort", "_key"), hints)
+    query = Query(equal, sort, falling, _limit(ours.get("_limit", str(LIMIT))))
+    if "_next" in ours:
+        cursor = _cursor(ours["_next"], query, hints)
+        place = (_rank(cursor.value) if sort else 0, cursor.key)
+        return Query(equal, sort, falling, query.limit, place)
+    return query
+
+
+def _value(name: str, text: str, hint: Any) -> Any:
+    plain = without_none(hint)
+    if text == "" and plain is not hint:
+        return None
+    if plain is str:
+        return text
+    if not _scalar(plain):
+        raise Problem(422, f"{name!r} holds more than one value, so rows cannot be chosen by it", field=name)
+    try:
+        return msgspec.convert(text, plain, strict=False)
+    except msgspec.ValidationError as error:
+        raise Problem(422, f"the parameter {name!r} is {text[:80]!r}: {error}", field=name) from None
+
+
+def _scalar(plain: Any) -> bool:
+    return plain in (str, int, float, bool, bytes, datetime) or get_origin(plain) is Literal
+
+
+def _sort(text: str, hints: Mapping[str, Any]) -> tuple[str, bool]:
+    name = text.removeprefix("-")
+    if name != "_key" and (name not in hints or not _scalar(without_none(hints[name]))):
+        fields = ", ".join(["_key", *(each for each, hint in hints.items() if _scalar(without_none(hint)))])
+        raise Problem(
+            422, f"_sort is {text[:80]!r}; one of {fields} was expected, with - before it to begin with the largest",
+            field="_sort",
+        )  # fmt: skip
+    return "" if name == "_key" else name, text.startswith("-")
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+        raise Problem(422, f"_limit is {text[:80]!r}; a whole number from 1 to {MOST} was expected", field="_limit")
+    return int(text)
+
+
+def _cursor(text: str, query: Query, hints: Mapping[str, Any]) -> Cursor:
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        found: Sequence[Any] = msgspec.json.decode(raw, type=tuple[str, hints.get(query.sort, None), str])  # type: ignore[misc]  # the type of the field that is sorted by
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        found = ("", None, "")
+    if found[0] != query.order:
+        raise Problem(
+            422, f"_next is {text[:80]!r}; the `next` of a page was expected, asked for with the same _sort",
+            field="_next",
+        )  # fmt: skip
+    return Cursor(*found)

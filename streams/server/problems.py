@@ -1,0 +1,82 @@
+"""Errors as answers: one shape, application/problem+json (RFC 9457), for everything that goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from confluent_kafka import KafkaException
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from streams.errors import BrokerError, InvalidEvent, StreamsError
+
+log = logging.getLogger("retold.server")
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "1"}
+
+
+class Problem(Exception):
+    """An answer that only HTTP knows; what retold itself refuses is a StreamsError.
+
+    `detail` is a sentence, `field` the field or parameter that is wrong, `members` more of the answer.
+    """
+
+    def __init__(
+        self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.field = status, detail, field
+        self.headers, self.members = dict(headers or {}), members
+
+    def body(self, instance: str) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail if self.detail.endswith((".", "?", "!")) else f"{self.detail}.",
+            "instance": instance,
+        }
+        if self.field:
+            found["errors"] = [{"field": self.field, "detail": found["detail"]}]
+        return found | self.members
+
+    def response(self, instance: str) -> Response:
+        body = msgspec.json.encode(self.body(instance))
+        return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def problem_of(error: Exception) -> Problem:
+    """What an error is over HTTP; a fault of ours tells nothing of the inside."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, InvalidEvent):
+        return Problem(error.status, str(error), field=error.field)
+    if isinstance(error, StreamsError):
+        return Problem(error.status, str(error), headers=RETRY_AFTER if isinstance(error, BrokerError) else None)
+    if isinstance(error, HTTPException):
+        return Problem(error.status_code, str(error.detail), headers=error.headers)
+    if isinstance(error, KafkaException):
+        return Problem(503, f"Kafka could not do it: {error.args[0]}", headers=RETRY_AFTER)
+    log.error("a fault of retold's own", exc_info=error)
+    return Problem(500, "this is a fault of the server's own; its log says more")
+
+
+def install(app: FastAPI) -> None:
+    """Every error that a route or routing raises answers as a problem; the guard sees to what nobody expected."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        if isinstance(error, HTTPException) and error.status_code == 404:
+            problem.detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
+        elif isinstance(error, HTTPException) and error.status_code == 405:
+            allowed = problem.headers.get("Allow", "other methods")
+            problem.detail = f"{request.method} is not possible at {request.url.path}; {allowed} is"
+        return problem.response(request.url.path)
+
+    for kind in (Problem, StreamsError, HTTPException, KafkaException):
+        app.add_exception_handler(kind, answer)

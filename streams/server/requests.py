@@ -1,0 +1,178 @@
+"""Reading a request to publish: its body, its headers, and what its Idempotency-Key was used for before."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from fastapi import Request
+
+from streams.errors import InvalidEvent
+from streams.receipt import Receipt
+from streams.server.problems import Problem
+
+JSON, CLOUD_EVENT = "application/json", "application/cloudevents+json"
+DRAINED = 16 * 1024 * 1024
+"""Read of a body that is too large before we answer: else the client, still sending, would not hear why."""
+KEYS = 100_000
+LONGEST_WAIT = 60.0
+VERSION = re.compile(r'"(\d{1,18})"')
+WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4}(?:\.\d{1,3})?)(?=$|[,;\s])")
+ATTRIBUTES = ("specversion", "type", "source", "id", "time", "subject", "datacontenttype", "expectedversion", "data")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An event to publish, as the request gives it."""
+
+    data: Mapping[str, Any]
+    id: str | None = None
+    source: str | None = None
+    time: datetime | None = None
+    subject: str | None = None
+    expected_version: int | None = None
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Raises a 413 problem for more than `limit` bytes."""
+    size, parts = 0, []
+    async for part in request.stream():
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        elif size > limit + DRAINED:
+            break
+    if size > limit:
+        least = "at least " if size > limit + DRAINED else ""
+        raise Problem(413, f"the body has {least}{size} bytes; at most {limit} are taken (RETOLD_MAX_EVENT_BYTES)")
+    return b"".join(parts)
+
+
+def media_type(request: Request) -> str:
+    """Raises a 415 problem for what is neither JSON nor a CloudEvent in JSON, in UTF-8."""
+    text = request.headers.get("content-type", "")
+    name, _, parameters = text.lower().partition(";")
+    charset = re.search(r'charset="?([^";\s]*)', parameters)
+    if name.strip() not in (JSON, CLOUD_EVENT) or (charset and charset[1] not in ("utf-8", "utf8")):
+        shown = repr(text[:100]) if text else "missing"
+        raise Problem(415, f"the content type is {shown}; {JSON} or {CLOUD_EVENT} was expected", field="Content-Type")
+    return name.strip()
+
+
+def read_asked(kind: str, body: bytes, event_type: str) -> Asked:
+    """Raises a 400 problem for what is no JSON, a 422 one for JSON that is not as it should be."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(400, f"the body is no JSON: {error}") from None
+    except RecursionError:
+        raise Problem(400, "the body is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise Problem(422, f"the body is {_kind(value)}; an object with the event's fields was expected")
+    return Asked(value) if kind == JSON else _cloud_event(value, event_type)
+
+
+def _cloud_event(value: Mapping[str, Any], event_type: str) -> Asked:
+    for name in value:
+        if name not in ATTRIBUTES:
+            raise _wrong(name, f"is not carried; there are {', '.join(ATTRIBUTES)}")
+    if value.get("specversion") != "1.0":
+        raise _wrong("specversion", f"is {value.get('specversion')!r:.80}; '1.0' was expected")
+    for name in ("type", "source", "id"):
+        if not isinstance(value.get(name), str) or not value[name]:
+            raise _wrong(name, f"is {value.get(name)!r:.80}; a text was expected")
+    if value["type"] != event_type:
+        raise _wrong("type", f"is {value['type']!r:.80}; {event_type!r} was expected, as in the address")
+    if value.get("datacontenttype", JSON) != JSON:
+        raise _wrong("datacontenttype", f"is {value['datacontenttype']!r:.80}; {JSON!r} was expected")
+    if not isinstance(value.get("data"), dict):
+        raise _wrong("data", f"is {_kind(value.get('data'))}; an object with the event's fields was expected")
+    version = value.get("expectedversion")
+    if version is not None and (type(version) is not int or version < 0):
+        raise _wrong("expectedversion", f"is {version!r:.80}; a whole number from 0 up was expected")
+    subject = value.get("subject")
+    return Asked(value["data"], value["id"], value["source"], _time(value.get("time")), subject, version)
+
+
+def _time(text: Any) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        time = None
+    if time is None or time.tzinfo is None:
+        raise _wrong("time", f"is {text!r:.80}; an ISO 8601 time with a zone was expected")
+    return time
+
+
+def _wrong(name: str, what: str) -> InvalidEvent:
+    return InvalidEvent(f"the attribute {name!r} {what}", name)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def expected_version(request: Request) -> int | None:
+    """From `If-Match: "7"`, or `If-None-Match: *` (0: there is no row). Raises a 400 problem."""
+    match, none = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if match is None and none is None:
+        return None
+    if match is None and none == "*":
+        return 0
+    found = None if none is not None else VERSION.fullmatch((match or "").strip())
+    if found is None:
+        name, value = ("If-None-Match", none) if none is not None else ("If-Match", match)
+        raise Problem(
+            400, f'{name} is {value!r:.80}; If-Match with the ETag of the row (such as "7"), or If-None-Match: * if there '
+            "should be no row, was expected", field=str(name),
+        )  # fmt: skip
+    return int(found[1])
+
+
+def wait_of(request: Request) -> float | None:
+    """The seconds of `Prefer: wait=5`, 60 at most. Other preferences are ignored, as RFC 7240 says."""
+    found = WAIT.search(request.headers.get("prefer", ""))
+    return None if found is None else min(float(found[1]), LONGEST_WAIT)
+
+
+@dataclass
+class _Used:
+    digest: bytes
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    receipt: Receipt | None = None
+
+
+class Keys:
+    """What the latest Idempotency-Keys were used for, by the id that each gives its event.
+
+    Older ones, and those of before a restart, are known to the engine: by id and contents, over its own window.
+    """
+
+    def __init__(self, size: int = KEYS) -> None:
+        self._size, self._used, self._lock = size, dict[str, _Used](), threading.Lock()
+
+    def once(self, event_id: str, content: bytes, publish: Callable[[], Receipt]) -> Receipt:
+        """The receipt of the first request with this key; it is published once. Raises a 422 problem."""
+        digest = blake2b(content, digest_size=16).digest()
+        with self._lock:
+            used = self._used.setdefault(event_id, _Used(digest))
+            if len(self._used) > self._size:
+                del self._used[next(iter(self._used))]
+        if used.digest != digest:
+            raise Problem(
+                422, "this Idempotency-Key came before with another event or another expected version; a key belongs to "
+                "one request: repeat that one as it was, or take a new key", field="Idempotency-Key",
+            )  # fmt: skip
+        with used.turn:
+            if used.receipt is None or used.receipt.error is not None:
+                used.receipt = publish()
+            return used.receipt

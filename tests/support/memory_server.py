@@ -1,0 +1,157 @@
+"""A server whose Kafka is a World: real HTTP on a free port, nothing else outside this process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from streams import App
+from streams.codec import AvroCodec
+from streams.config import Config
+from streams.data import EventData, namespace_of
+from streams.engine.envelope import from_micros, parked_header
+from streams.engine.marker import Marker
+from streams.engine.records import Counters
+from streams.errors import BrokerError
+from streams.kafka.follow import LogEvent
+from streams.kafka.status import Status
+from streams.receipt import Receipt
+from streams.server.followed import Followed, Place
+from streams.server.parts import Parts
+from streams.server.recent import Became
+from streams.server.run import answer, listen, url_of
+from streams.testing import World
+from tests.support.workers import settings, until
+
+
+class MemoryKafka:
+    """Publisher and Archive: what is published is handled at once in a World, and `followed` learns of it.
+
+    With `held` set, events are taken and not handled; with `broken` set, none is taken.
+    """
+
+    def __init__(self, app: App, followed: Followed) -> None:
+        self.app, self.followed = app, followed
+        self.world = World(app)
+        self.held = self.broken = False
+        self.receipts: dict[tuple[str, int], Receipt] = {}
+        self.became_later: dict[int, Became] = {}
+        self.published: list[tuple[EventData, dict[str, Any]]] = []
+        self._shown = {space.name: 0 for space in app.namespaces}
+        self._turn = threading.Lock()
+        followed.begin({space.name: 1 for space in app.namespaces})
+        followed.waits = None
+        self.show()
+
+    def publish(
+        self,
+        data: EventData,
+        *,
+        id: str | None = None,
+        time: datetime | None = None,
+        expected_version: int | None = None,
+        source: str | None = None,
+    ) -> Receipt:
+        with self._turn:
+            if self.broken:
+                raise BrokerError("the broker is gone")
+            self.published.append((data, {"id": id, "time": time, "version": expected_version, "source": source}))
+            space = namespace_of(data.event_type)
+            receipt = Receipt(space, data.event_type, data.key, id or f"id-{len(self.published)}")
+            receipt.partition, receipt.timestamp = 0, 0
+            receipt.offset = sum(1 for place in self.receipts if place[0] == space)
+            self.receipts[space, receipt.offset] = receipt
+            if not self.held:
+                self.world.when(data, id=receipt.id, time=time, expected_version=expected_version)
+                self.show()
+            return receipt
+
+    def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
+        pass
+
+    def show(self) -> None:
+        """What the World has handled, as a server follows it."""
+        for space in self.app.namespaces:
+            place, name = (space.name, 0), space.name
+            image, logged = self.world.image(name), self.world.log(name)
+            for event, header in logged[self._shown[name] :]:
+                recorded = from_micros(header.recorded)
+                record = LogEvent(name, 0, header.sequence - 1, header.sequence, recorded, header.outcome, header.reason, event)
+                self.followed.logged(record, header.offset)
+            self._shown[name] = len(logged)
+            for queue in image.parked.values():
+                for aside in queue:
+                    header_ = parked_header(aside.headers)
+                    became = Became(header_.status, None, from_micros(header_.recorded), header_.reason, key=header_.key)
+                    self.followed.set_aside(place, aside.offset, became)
+            last = Marker(
+                first=1, last=image.sequence, inbox_next=image.inbox_next, recorded=image.recorded,
+                application=self.app.name, topic_ids={}, partitions=1, transactional_id="t", counters=Counters(),
+            )  # fmt: skip
+            rows = {key: (row, version) for key, (row, version) in image.rows.items()}
+            self.followed.committed(place, last, rows)
+        self.followed.bell.ring()
+
+    def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+        found = []
+        for event, header in self.world.log(place[0])[offset:]:
+            if header.sequence > after:
+                recorded = from_micros(header.recorded)
+                found.append(
+                    LogEvent(*place, header.sequence - 1, header.sequence, recorded, header.outcome, header.reason, event)
+                )
+        return found[:limit]
+
+    def receipt(self, place: Place, offset: int) -> Receipt | None:
+        return self.receipts.get((place[0], offset))
+
+    def became(self, receipt: Receipt) -> Became | None:
+        return self.became_later.get(receipt.offset or 0)
+
+    def status(self) -> Status:
+        return Status("memory", "", ())
+
+    def schemas(self) -> Mapping[int, str]:
+        return {}
+
+
+class MemoryServer:
+    """Leaving the block ends it. `http` is a client of it that speaks from this machine."""
+
+    def __init__(self, app: App, state: Path, token: str | None = None, **others: str) -> None:
+        self.config: Config = replace(settings(state, "", http_port="0", **others), http_token=token)
+        self.codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+        self.followed = Followed(app, self.codec)
+        self.kafka = MemoryKafka(app, self.followed)
+        self.parts = Parts(app, self.config, self.codec, self.followed, self.kafka, self.kafka)
+        self._stop = threading.Event()
+        self._listening = listen(self.config)
+        self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop))
+        self.http = httpx.Client(base_url=url_of(self._listening), timeout=10.0)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        until(lambda: self._answers() or not self._thread.is_alive(), "the server does not answer")
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return self.http.get("/-/health").status_code > 0
+        except httpx.TransportError:
+            return False
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        began = time.monotonic()
+        self.http.close()
+        self._stop.set()
+        self._thread.join(10)
+        assert time.monotonic() - began < 10, "the server did not end"
+        self._listening.close()
