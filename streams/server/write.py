@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from streams.codec import check_key
 from streams.data import EventData
 from streams.engine.identity import request_id
 from streams.errors import InvalidEvent, OutcomeTimeout, StreamsError
@@ -66,10 +67,11 @@ class Door:
         if seconds is not None:
             ready(self._parts)
         data = self._convert(asked.data)
+        content = self._checked(data)
         if asked.subject not in (None, data.key):
             raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
         version = self._version(request, asked)
-        receipt = await run_in_threadpool(self._publish, request, asked, data, version)
+        receipt = await run_in_threadpool(self._publish, request, asked, data, content, version)
         if seconds is None:
             return _answer(202, _shown(receipt), receipt)
         return await self._wait(receipt, seconds)
@@ -82,7 +84,18 @@ class Door:
             )
         return asked.expected_version if version is None else version
 
-    def _publish(self, request: Request, asked: Asked, data: EventData, version: int | None) -> Receipt:
+    def _checked(self, data: EventData) -> bytes:
+        """Its bytes. Raises InvalidEvent for what only the codec finds, the size aside."""
+        try:
+            check_key(data.key, f"{self._type}.{data.key_field}")
+        except InvalidEvent as error:
+            error.field = data.key_field
+            raise
+        return self._parts.codec.encode(data)
+
+    def _publish(
+        self, request: Request, asked: Asked, data: EventData, content: bytes, version: int | None
+    ) -> Receipt:
         """The receipt, confirmed by the broker. Blocks."""
 
         def publish() -> Receipt:
@@ -95,8 +108,7 @@ class Door:
             receipt = publish()
         else:
             event_id = self._id(request, key, asked)
-            content = self._parts.codec.encode(data) + f"@{version}".encode()
-            receipt = self._keys.once(event_id, content, publish)
+            receipt = self._keys.once(event_id, content + f"@{version}".encode(), publish)
         self._parts.publisher.confirm(receipt)
         return receipt
 

@@ -1,0 +1,275 @@
+"""What the server refuses, and that every refusal has one shape and names what is wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from streams import View
+from streams.errors import ConfigError
+from streams.server.followed import STARTING, Unreadable
+from streams.server.run import listen
+from tests.applications import shop
+from tests.support.memory_server import MemoryServer
+from tests.support.workers import settings
+
+TOKEN = "correct-horse-battery"
+LINE = {"sku": "A1", "quantity": 1}
+ORDER: dict[str, Any] = {"order": "o1", "customer": "c7", "lines": [LINE]}
+KINDS = {"json": "application/json", "cloud": "application/cloudevents+json"}
+
+
+def failing(tables: object) -> object:
+    raise RuntimeError("not today")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
+    app = shop.app()
+    app = replace(app, views=[*app.views, View("failing", failing)])
+    with MemoryServer(app, tmp_path_factory.mktemp("state")) as server:
+        yield server
+
+
+@pytest.fixture
+def http(server: MemoryServer) -> Iterator[httpx.Client]:
+    yield server.http
+    server.followed.waits = None
+
+
+def assert_problem(got: httpx.Response, status: int, *words: str, field: str = "") -> dict[str, Any]:
+    """One shape: RFC 9457's members, a sentence, and the field if the fault is in one."""
+    assert (got.status_code, got.headers["content-type"]) == (status, "application/problem+json")
+    body: dict[str, Any] = got.json()
+    assert {"type", "title", "status", "detail", "instance"} <= body.keys()
+    assert (body["status"], body["detail"][-1] in ".?!") == (status, True)
+    assert [word for word in words if word not in body["detail"]] == []
+    assert [error["field"] for error in body.get("errors", [])] == ([field] if field else [])
+    return body
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "status", "words"),
+    [
+        ("POST", "/events/order.plaice", 404, ["order.plaice", "order.place"]),
+        ("GET", "/rows/nowhere", 404, ["nowhere", "order, stock, payment"]),
+        ("GET", "/rows/nowhere/k", 404, ["nowhere", "order, stock, payment"]),
+        ("GET", "/rows/order/none/such", 404, ["none/such", "order-0@"]),
+        ("GET", "/live/nowhere", 404, ["nowhere"]),
+        ("GET", "/live/nowhere/k", 404, ["nowhere"]),
+        ("GET", "/events/nowhere/0/0", 404, ["nowhere"]),
+        ("GET", "/events/order/7/0", 404, ["partition 7"]),
+        ("GET", "/events/order/0/999", 404, ["offset 999"]),
+        ("GET", "/projections/nowhere", 404, ["nowhere", "orders_per_day"]),
+        ("GET", "/projections/nowhere/k", 404, ["nowhere"]),
+        ("GET", "/projections/charges/none", 404, ["none"]),
+        ("GET", "/views/nowhere", 404, ["nowhere", "orders-of/{customer}"]),
+        ("GET", "/views/orders-of/c7/more", 404, ["orders-of/{customer}"]),
+        ("GET", "/views/failing", 500, ["the view failing raised RuntimeError"]),
+        ("GET", "/schemas/ids/1", 404, ["id 1"]),
+        ("GET", "/schemas/ids/one", 422, ["'one'"]),
+        ("GET", "/subjects/nowhere/versions", 404, ["nowhere"]),
+        ("GET", "/subjects/order.place/versions/9", 404, ["version '9'"]),
+        ("GET", "/", 404, ["/openapi.json"]),
+        ("GET", "/rows", 404, ["/rows"]),
+        ("GET", "/rows/order/", 404, ["no row ''"]),
+        ("DELETE", "/rows/order/o1", 405, ["DELETE", "GET"]),
+        ("PUT", "/events/order.place", 405, ["PUT", "POST"]),
+        ("GET", "/-/nothing", 404, ["/-/nothing"]),
+    ],
+)
+def test_what_is_not_there_is_said_with_what_is(
+    http: httpx.Client, method: str, url: str, status: int, words: list[str]
+) -> None:
+    """Every route answers in one shape, with the value that was wrong and those that are right."""
+    assert_problem(http.request(method, url), status, *words)
+
+
+@pytest.mark.parametrize(
+    ("url", "field", "word"),
+    [
+        ("/rows/order?colour=red", "colour", "customer"),
+        ("/rows/order?status=lost", "status", "lost"),
+        ("/rows/order?total=many", "total", "many"),
+        ("/rows/order?placed=yesterday", "placed", "yesterday"),
+        ("/rows/order?held=A1", "held", "more than one value"),
+        ("/rows/order?customer=a&customer=b", "customer", "twice"),
+        ("/rows/order?_limit=0", "_limit", "from 1 to 1000"),
+        ("/rows/order?_limit=1001", "_limit", "from 1 to 1000"),
+        ("/rows/order?_limit=ten", "_limit", "'ten'"),
+        ("/rows/order?_sort=colour", "_sort", "customer"),
+        ("/rows/order?_sort=held", "_sort", "held"),
+        ("/rows/order?_next=xyz", "_next", "xyz"),
+        ("/rows/order?_next=WyItdG90YWwiLDEsIm8xIl0&_sort=total", "_next", "same _sort"),
+        ("/rows/order?_min_position=7", "_min_position", "user-3@1042"),
+        ("/rows/order?_min_position=order-9@1", "_min_position", "order-9@1"),
+        ("/rows/order/o1?_min_position=x", "_min_position", "'x'"),
+        ("/views/orders-of/c7?_min_position=x", "_min_position", "'x'"),
+        ("/projections/charges?count=many", "count", "many"),
+        ("/projections/charges?_min_position=x", "_min_position", "'x'"),
+        ("/live/order?_from=then", "_from", "beginning"),
+        ("/events/order/zero/0", "partition", "zero"),
+        ("/events/order/0/-1", "offset", "-1"),
+    ],
+)
+def test_a_wrong_parameter_is_named(http: httpx.Client, url: str, field: str, word: str) -> None:
+    """With its value and what was expected."""
+    assert_problem(http.get(url), 422, word, field=field)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field", "words"),
+    [
+        (b"", 400, "", ["no JSON"]),
+        (b"{", 400, "", ["no JSON"]),
+        (b'{"order": NaN}', 400, "", ["no JSON"]),
+        (b'{"order": "\xff"}', 400, "", ["no JSON"]),
+        (b"[" * 100_000, 400, "", []),
+        (b"[]", 422, "", ["a list"]),
+        (b"7", 422, "", ["a number"]),
+        (b"{}", 422, "order", ["missing"]),
+        (json.dumps({**ORDER, "colour": "red"}).encode(), 422, "colour", ["order, customer, lines"]),
+        (json.dumps({**ORDER, "customer": 7}).encode(), 422, "customer", ["7", "a text"]),
+        (json.dumps({**ORDER, "customer": None}).encode(), 422, "customer", ["None"]),
+        (json.dumps({**ORDER, "lines": [{"sku": "A1"}]}).encode(), 422, "lines.1.quantity", ["missing"]),
+        (json.dumps({**ORDER, "lines": [{**LINE, "x": 1}]}).encode(), 422, "lines.1.x", ["quantity, sku"]),
+        (json.dumps({**ORDER, "lines": [{**LINE, "quantity": 2**70}]}).encode(), 422, "lines.1.quantity", ["whole number"]),
+        (json.dumps({**ORDER, "order": ""}).encode(), 422, "order", ["key"]),
+        (json.dumps({**ORDER, "order": "x" * 513}).encode(), 422, "order", ["512"]),
+    ],
+)
+def test_a_wrong_body_names_its_field(
+    http: httpx.Client, server: MemoryServer, body: bytes, status: int, field: str, words: list[str]
+) -> None:
+    """400 for what is no JSON, 422 for JSON that is no such event; nothing is published."""
+    before = len(server.kafka.published)
+    got = http.post("/events/order.place", content=body, headers={"Content-Type": KINDS["json"]})
+    assert_problem(got, status, *words, field=field)
+    assert len(server.kafka.published) == before
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/xml", "application/json; charset=latin-1"])
+def test_a_wrong_content_type_is_refused(http: httpx.Client, kind: str) -> None:
+    """415: also what a page of another origin could send without asking first."""
+    headers = {"Content-Type": kind} if kind else {}
+    got = http.post("/events/order.place", content=json.dumps(ORDER).encode(), headers=headers)
+    assert_problem(got, 415, "application/cloudevents+json", field="Content-Type")
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_body_of_2_mb_is_refused(http: httpx.Client, told: bool) -> None:
+    """413, whether its size was told in advance or not."""
+    content = b'{"order": "' + b"x" * 2_000_000 + b'"}'
+    parts = (content[at : at + 65_536] for at in range(0, len(content), 65_536))
+    got = http.post(
+        "/events/order.place", content=content if told else parts, headers={"Content-Type": KINDS["json"]}
+    )
+    assert_problem(got, 413, str(len(content)), "1048576", "RETOLD_MAX_EVENT_BYTES")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "field"),
+    [
+        ({"If-Match": "7"}, 400, "If-Match"),
+        ({"If-Match": 'W/"7"'}, 400, "If-Match"),
+        ({"If-Match": "*"}, 400, "If-Match"),
+        ({"If-None-Match": '"7"'}, 400, "If-None-Match"),
+        ({"If-Match": '"7"', "If-None-Match": "*"}, 400, "If-None-Match"),
+        ({"Idempotency-Key": ""}, 400, "Idempotency-Key"),
+        ({"Idempotency-Key": "x" * 300}, 400, "Idempotency-Key"),
+    ],
+)
+def test_a_wrong_header_is_named(http: httpx.Client, headers: dict[str, str], status: int, field: str) -> None:
+    """A condition that cannot be kept is refused, and not left out."""
+    assert_problem(http.post("/events/order.place", json=ORDER, headers=headers), status, field=field)
+
+
+def test_a_wrong_last_event_id_is_named(http: httpx.Client) -> None:
+    """Else a stream would begin somewhere else than the client believes."""
+    assert_problem(http.get("/live/order", headers={"Last-Event-ID": "seven"}), 422, "seven", field="Last-Event-ID")
+
+
+@pytest.mark.parametrize(
+    "url", ["/rows/order", "/rows/order/o1", "/projections/charges", "/views/orders-of/c7", "/live/order", "/events/order/0/0"]
+)
+def test_before_everything_is_read_there_is_no_answer(server: MemoryServer, http: httpx.Client, url: str) -> None:
+    """503 with the reason and when to ask again: half a table would be a wrong answer."""
+    server.followed.waits = STARTING
+    got = http.get(url)
+    assert_problem(got, 503, STARTING)
+    assert got.headers["retry-after"] == "1"
+    assert http.get("/-/health").status_code == 503
+
+
+def test_a_position_that_is_not_reached_is_said(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 with where the server stands."""
+    monkeypatch.setattr("streams.server.answers.PATIENCE", 0.1)
+    assert_problem(http.get("/rows/order?_min_position=order-0@99"), 503, "order-0@99", field="_min_position")
+
+
+def test_a_row_that_does_not_read_is_not_shown_as_missing(server: MemoryServer, http: httpx.Client) -> None:
+    """A newer deployment wrote it: 503 and why."""
+    server.followed.committed(("order", 0), None, {"new": (Unreadable("nobody here knows the schema id 7"), 1)})
+    assert_problem(http.get("/rows/order/new"), 503, "schema id 7")
+
+
+@pytest.mark.parametrize("shown", [None, "", "Bearer", "Bearer wrong-horse-battery", f"Basic {TOKEN}", TOKEN])
+def test_without_the_token_nothing_is_told(tmp_path: Path, shown: str | None) -> None:
+    """401 in one shape for every address, known or not; health alone answers, and says no more than that."""
+    with MemoryServer(shop.app(), tmp_path, TOKEN) as server:
+        headers = {} if shown is None else {"Authorization": shown}
+        for url in ("/rows/order", "/-/status", "/openapi.json", "/nothing"):
+            got = server.http.get(url, headers=headers)
+            body = assert_problem(got, 401, "Authorization: Bearer")
+            assert TOKEN not in json.dumps(body)
+        assert server.http.get("/-/health").json() == {"status": "ready"}
+        right = {"Authorization": f"Bearer {TOKEN}"}
+        assert server.http.get("/rows/order", headers={**right, "Host": "example.org"}).status_code == 200
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 200), ("localhost:8080", 200), ("evil.example", 421)])
+def test_a_page_cannot_lead_its_own_name_here(http: httpx.Client, host: str, status: int) -> None:
+    """Without a token, only names of loopback are answered to; and no other origin is let in."""
+    got = http.get("/rows/order", headers={"Host": host, "Origin": "http://evil.example"})
+    assert (got.status_code, got.headers.get("access-control-allow-origin")) == (status, None)
+
+
+def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
+    """With the setting that names another one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"the port {port} of 127.0.0.1 is in use.*RETOLD_HTTP_PORT"):
+            listen(settings(tmp_path, "", http_port=str(port)))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
+def test_an_address_that_others_reach_needs_a_token(tmp_path: Path, host: str) -> None:
+    """Else everyone could read and publish."""
+    with pytest.raises(ConfigError, match="RETOLD_HTTP_TOKEN"):
+        listen(settings(tmp_path, "", http_host=host))
+
+
+def test_an_address_that_is_not_ours_is_a_sentence(tmp_path: Path) -> None:
+    """Also with a token."""
+    config = settings(tmp_path, "", http_host="192.0.2.7", http_port="0", http_token=TOKEN)
+    with pytest.raises(ConfigError, match=r"cannot listen at 192\.0\.2\.7") as caught:
+        listen(config)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.EADDRNOTAVAIL
+
+
+def test_a_token_is_never_shown(tmp_path: Path) -> None:
+    """Neither by the settings nor by a message about it."""
+    assert TOKEN not in repr(settings(tmp_path, "", http_token=TOKEN))
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path, "", http_token="short secret")
+    assert "short secret" not in str(caught.value)
+    assert "RETOLD_HTTP_TOKEN" in str(caught.value)
