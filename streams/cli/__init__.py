@@ -62,6 +62,7 @@ def make_cli() -> typer.Typer:
     cli.add_typer(make.schemas, name="schemas", rich_help_panel="Make")
     for panel, command in COMMANDS:
         cli.command(rich_help_panel=panel, cls=Command)(command)
+    cli.add_typer(operate.parked, name="parked", rich_help_panel="Operate")
     return cli
 
 

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from streams.codec import AvroCodec
 from streams.engine import marker
 from streams.engine.envelope import parked_header
-from streams.engine.records import PARKED, Counters
+from streams.engine.records import QUARANTINED, Counters
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
 from streams.kafka.clients import Clients
 from streams.kafka.follow import stable_ends
@@ -220,7 +220,8 @@ class _Look:
         counts: dict[str, tuple[int, int]] = {}
         for ((topic, _), _), kind in kept.items():
             parked, quarantined = counts.get(topic, (0, 0))
-            counts[topic] = (parked + (kind == PARKED), quarantined + (kind != PARKED))
+            blocks = kind != QUARANTINED
+            counts[topic] = (parked + blocks, quarantined + (not blocks))
         return counts
 
     def _read(self, spans: Mapping[Place, tuple[int, int]]) -> Iterator[Message]:

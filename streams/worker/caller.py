@@ -102,7 +102,7 @@ class Caller:
             else:
                 return Result(partition, call, answer)
             log.warning(
-                "a gateway failed", event=call.event.data.event_type, id=call.event.id, attempt=attempt, reason=reason
+                "a gateway failed", type=call.event.data.event_type, id=call.event.id, tried=attempt, reason=reason
             )
             if attempt < patience.times:
                 await asyncio.sleep(wait)

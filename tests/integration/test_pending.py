@@ -74,14 +74,14 @@ def placed(foreign: Foreign, worker: Running | Both, at: datetime | None = None)
     """Stock first, because order holds per key only."""
     foreign.publish(*STOCKED)
     until(lambda: len(worker.rows("stock")) == 2, "the stock was not received")
-    foreign.publish(PLACE, ce_time=(at or datetime.now(UTC)).isoformat())
+    foreign.publish(PLACE, ce_id="order-1", ce_time=(at or datetime.now(UTC)).isoformat())
 
 
 def test_the_shop_gives_the_same_rows_as_in_memory(config: Config, broker: str) -> None:
     """Two workers on Kafka and the World agree on rows, through three namespaces, a gateway and a timer."""
     at = datetime.now(UTC)
     world = given(shop.app(), *STOCKED)
-    world.when(PLACE, time=at)
+    world.when(PLACE, id="order-1", time=at)
     world.settle()
     foreign, cards = Foreign(shop.app(), config, broker), Cards()
     with Running(shop.app(cards), config, broker) as one, Running(shop.app(cards), config, broker) as two:

@@ -1,0 +1,137 @@
+"""`retold parked`: what is set aside, and what a person says about it."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Sequence
+
+from streams.cli import exits
+from streams.cli.connect import Session, connect
+from streams.cli.publish import event_class, pairs
+from streams.cli.screen import json_line, plain, say, table, talk
+from streams.engine.control import Control
+from streams.engine.envelope import from_micros
+from streams.engine.records import QUARANTINED, UNANSWERED
+from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout, StreamsError
+from streams.kafka.parked import SetAsideNow, place_of, set_aside_now
+from streams.kafka.parked import say as send
+from streams.sources.convert import Converter
+
+WAIT = 10.0
+
+
+def listed(namespace: str | None, as_json: bool) -> int:
+    session = connect()
+    spaces = [session.app.namespace(namespace).name] if namespace else session.namespaces
+    found = set_aside_now(session.clients, session.config.prefix, spaces)
+    if as_json:
+        for kept in found:
+            json_line(_value(session, kept))
+        return exits.OK
+    if not found:
+        talk("Nothing is set aside.")
+        return exits.OK
+    rows = [
+        (str(kept.place), kept.header.status, kept.header.key, _name(session, kept), kept.header.reason[:120])
+        for kept in found
+    ]
+    table(("place", "status", "key", "event", "why"), rows)
+    talk(
+        "`retold parked show PLACE` tells all of one; retry, reject or answer the first of a key, and the rest goes on."
+    )
+    return exits.OK
+
+
+def show(place: str, as_json: bool) -> int:
+    session = connect()
+    kept = _one(session, place)
+    if as_json:
+        json_line(_value(session, kept))
+        return exits.OK
+    for name, value in _value(session, kept).items():
+        if name != "detail" and value is not None:
+            say(f"{name:10} {value}")
+    if kept.header.detail:
+        say("")
+        say(kept.header.detail.rstrip())
+    return exits.OK
+
+
+def command(what: str, place: str, who: str | None, why: str, answer: Sequence[str] = ()) -> int:
+    """Send a command about the first event of a key's queue, and wait until its owner has met it."""
+    session = connect()
+    kept = _one(session, place)
+    key, offset = kept.header.key, kept.place.offset
+    if key is None:
+        raise InvalidEvent(
+            f"{place} is quarantined: it blocks nobody, and no handler can read it ({kept.header.reason}). Publish it "
+            "again as it should be"
+        )
+    value = _answer(session, kept, answer) if what == "answer" else b""
+    control = Control(what, key, offset, who or getpass.getuser(), why, value)  # type: ignore[arg-type]  # one of its commands
+    send(session.clients, session.config.prefix, kept.place.namespace, control)
+    return _wait(session, kept)
+
+
+def _answer(session: Session, kept: SetAsideNow, words: Sequence[str]) -> bytes:
+    if kept.header.status != UNANSWERED:
+        raise InvalidEvent(
+            f"{kept.place} was parked by its handler, not by its gateway: mend the handler, then retry it"
+        )
+    if not words:
+        raise InvalidEvent("an answer is an event: name it, then its fields, such as email.sent email=… receipt=…")
+    data = Converter(event_class(session.app, words[0]), texts=True, noun="field")(pairs(words[1:]))
+    return session.codec.encode(data)
+
+
+def _wait(session: Session, kept: SetAsideNow) -> int:
+    """Until it is set aside no more, or was set aside anew."""
+    deadline = time.monotonic() + WAIT
+    while time.monotonic() < deadline:
+        now = {it.place: it for it in set_aside_now(session.clients, session.config.prefix, [kept.place.namespace])}
+        if kept.place not in now:
+            talk(f"{kept.place} is set aside no more.")
+            return exits.OK
+        if now[kept.place].header.recorded != kept.header.recorded:
+            raise EventSetAside(f"{kept.place} was tried, and set aside again: {now[kept.place].header.reason}")
+        time.sleep(0.2)
+    raise OutcomeTimeout(
+        f"the command for {kept.place} was sent, and not obeyed in {WAIT:.0f} s. Is a worker running, and is it the first of "
+        "its key's queue? `retold parked list` shows them in order"
+    )
+
+
+def _one(session: Session, text: str) -> SetAsideNow:
+    place = place_of(text)
+    space = session.app.namespace(place.namespace).name
+    for kept in set_aside_now(session.clients, session.config.prefix, [space]):
+        if kept.place == place:
+            return kept
+    raise InvalidEvent(f"nothing is set aside at {place}: `retold parked list` shows what is")
+
+
+def _name(session: Session, kept: SetAsideNow) -> str | None:
+    try:
+        return session.codec.decode(kept.value).event_type
+    except StreamsError:
+        return None
+
+
+def _value(session: Session, kept: SetAsideNow) -> dict[str, object]:
+    header = kept.header
+    try:
+        data: object = plain(session.codec.decode(kept.value))
+    except StreamsError:
+        data = None
+    return {
+        "place": str(kept.place),
+        "status": header.status,
+        "key": header.key,
+        "event": _name(session, kept),
+        "why": header.reason,
+        "since": from_micros(header.recorded).isoformat(),
+        "data": data,
+        "bytes": len(kept.value) if header.status == QUARANTINED else None,
+        "detail": header.detail or None,
+    }

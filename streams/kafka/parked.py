@@ -1,0 +1,88 @@
+"""What is set aside now, read straight from Kafka, and the control records that a person sends about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, Message
+
+from streams.engine import control
+from streams.engine.control import Control
+from streams.engine.envelope import ParkedHeader, parked_header, without_packed
+from streams.engine.records import Headers
+from streams.errors import BrokerError, InvalidEvent
+from streams.kafka.clients import Clients
+from streams.kafka.read import ends, headers_of, read_to, starts
+from streams.kafka.topics import describe, names
+
+PLACE = re.compile(r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6})@(?P<offset>\d{1,18})")
+
+
+class Place(NamedTuple):
+    """Of an event in its inbox, written `user-3@1042`."""
+
+    namespace: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.namespace}-{self.partition}@{self.offset}"
+
+
+class SetAsideNow(NamedTuple):
+    """`value` is empty for what is kept by reference: the inbox holds it."""
+
+    place: Place
+    header: ParkedHeader
+    value: bytes
+    headers: Headers
+
+
+def place_of(text: str) -> Place:
+    """Raises InvalidEvent."""
+    match = PLACE.fullmatch(text)
+    if match is None:
+        raise InvalidEvent(f"{text[:100]!r} names no place of an event; expected one such as user-3@1042")
+    return Place(match["namespace"], int(match["partition"]), int(match["offset"]))
+
+
+def set_aside_now(clients: Clients, prefix: str, namespaces: Sequence[str]) -> list[SetAsideNow]:
+    """Everything that is parked, unanswered or quarantined, in the order of its places. Raises BrokerError."""
+    topics = {names(prefix, namespace).parked: namespace for namespace in namespaces}
+    admin = clients.admin()
+    there = describe(admin, list(topics))
+    places = [(topic, partition) for topic, info in there.items() for partition in range(info.partitions)]
+    first, last = starts(admin, places), ends(admin, places)
+    kept: dict[Place, SetAsideNow] = {}
+    consumer = clients.consumer()
+    try:
+        for message in read_to(consumer, {place: (first[place], last[place]) for place in places}, timeout=30.0):
+            place = Place(topics[message.topic() or ""], message.partition() or 0, int(message.key() or b"0"))
+            kept.pop(place, None)
+            if message.value() is not None:
+                kept[place] = _kept(place, message)
+    finally:
+        consumer.close()
+    return [kept[place] for place in sorted(kept)]
+
+
+def _kept(place: Place, message: Message) -> SetAsideNow:
+    headers = headers_of(message)
+    return SetAsideNow(place, parked_header(headers), message.value() or b"", without_packed(headers))
+
+
+def say(clients: Clients, prefix: str, namespace: str, command: Control) -> None:
+    """Put a command into the inbox, under the key that it is about. Raises BrokerError if it was not delivered."""
+    failed: list[KafkaError] = []
+
+    def told(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            failed.append(error)
+
+    producer = clients.producer("retold-parked", delivery=10.0, on_delivery=told)
+    producer.produce(names(prefix, namespace).inbox, control.encode(command), command.key.encode())
+    if producer.flush(15.0) or failed:
+        why = failed[0].str() if failed else "no confirmation in 15 s"
+        raise BrokerError(f"the command did not reach the inbox of {namespace}: {why}. Say it again")

@@ -1,0 +1,285 @@
+"""The server on a real Kafka: what is published by HTTP comes back as rows, projections, views and streams."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from streams import App, Client, Event, Projection, Tables, View
+from streams.codec import AvroCodec
+from streams.config import Config
+from streams.kafka.clients import Clients
+from streams.server.archive import KafkaArchive
+from streams.server.followed import Followed
+from streams.server.parts import Parts
+from streams.server.run import listen, serve, url_of
+from tests.applications import bank
+from tests.applications.bank.events import AccountOpen, AccountRow
+from tests.applications.shop.events import OrdersPerDayRow
+from tests.support.inbox import Foreign
+from tests.support.processes import Process, environment, retold
+from tests.support.workers import Running, settings, until
+
+WAIT = {"Prefer": "wait=10"}
+
+
+def app() -> App:
+    """The bank, with a count of the accounts that were opened with each balance, and a view of the rich."""
+    openings = Projection("openings", row=OrdersPerDayRow)
+
+    @openings.folds(AccountOpen, key=lambda event: str(event.data.balance))
+    def count(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
+        return OrdersPerDayRow(count=(row.count if row else 0) + 1)
+
+    def at_least(tables: Tables, balance: str) -> list[str]:
+        accounts = tables.of(bank.account)
+        return sorted(key for key in accounts if (row := accounts.get(key)) and row.balance >= int(balance))
+
+    return App(
+        name="bank",
+        namespaces=[bank.account, bank.transfer],
+        projections=[openings],
+        views=[View("at-least/{balance}", at_least)],
+    )
+
+
+APP = app()
+
+
+class Serving:
+    """A server of this process; leaving the block ends it."""
+
+    def __init__(self, config: Config, address: str) -> None:
+        clients = Clients.of(config, address)
+        codec = AvroCodec(APP.event_types().values(), [space.row_type for space in APP.namespaces])
+        self.client = Client(APP, address, config=config)
+        archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in APP.namespaces])
+        self.parts = Parts(APP, config, codec, Followed(APP, codec), self.client, archive)
+        self._stop, self._listening = threading.Event(), listen(config)
+        self._thread = threading.Thread(target=serve, args=(self.parts, clients, self._listening, self._stop))
+        self.http = httpx.Client(base_url=url_of(self._listening), timeout=20.0)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        until(lambda: self.parts.followed.waits is None, "the server has not read tables and logs")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.http.close()
+        self._stop.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the server did not end"
+        self._listening.close()
+        self.client.close()
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Config:
+    return settings(tmp_path, prefix, http_port="0")
+
+
+@pytest.fixture
+def worker(config: Config, broker: str) -> Iterator[Running]:
+    with Running(APP, config, broker) as worker:
+        yield worker
+
+
+@pytest.fixture
+def serving(config: Config, broker: str, worker: Running) -> Iterator[Serving]:
+    with Serving(config, broker) as serving:
+        yield serving
+
+
+def opened(http: httpx.Client, key: str, balance: int = 10, **headers: str) -> httpx.Response:
+    return http.post("/events/account.open", json={"account": key, "balance": balance}, headers=headers)
+
+
+def watched(http: httpx.Client, url: str, count: int, **headers: str) -> list[tuple[str, dict[str, Any]]]:
+    """The first `count` events of a stream, each with the id to resume at."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    last = ""
+    with http.stream("GET", url, headers=headers) as got:
+        for line in got.iter_lines():
+            if line.startswith("id: "):
+                last = line[4:]
+            elif line.startswith("data: "):
+                found.append((last, json.loads(line[6:])))
+            if len(found) == count:
+                break
+    return found
+
+
+def test_published_waited_for_and_read(serving: Serving) -> None:
+    """The row is there once the outcome is told; a second opening is refused, a stale version too."""
+    http = serving.http
+    got = opened(http, "a/ö", 7, **WAIT)
+    assert (got.status_code, got.json()["outcome"]) == (200, "accepted")
+    row = http.get("/rows/account/a%2F%C3%B6").json()
+    assert (row["row"], row["version"], row["position"]) == ({"balance": 7}, 1, got.headers["retold-position"])
+    assert opened(http, "a/ö", 7, **WAIT).json()["reason"] == "this account is already open"
+    body = {"account": "a/ö", "transfer": "t", "amount": 1}
+    assert http.post("/events/account.credit", json=body, headers={"If-Match": '"9"', **WAIT}).status_code == 412
+    assert http.post("/events/account.credit", json=body, headers={"If-Match": '"1"', **WAIT}).status_code == 200
+
+
+def test_filters_pages_projections_and_views(serving: Serving) -> None:
+    """All of them hold what was accepted; pages together hold each row once."""
+    http = serving.http
+    last = [opened(http, f"a{n}", n % 3, **WAIT) for n in range(12)][-1]
+    assert last.status_code == 200
+    assert sorted(row["key"] for row in http.get("/rows/account?balance=1").json()["rows"]) == ["a1", "a10", "a4", "a7"]
+    keys, following = [], ""
+    while following is not None:
+        page = http.get("/rows/account", params={"_limit": "5", **({"_next": following} if following else {})}).json()
+        keys += [row["key"] for row in page["rows"]]
+        following = page["next"]
+    assert keys == sorted(f"a{n}" for n in range(12))
+    counted = http.get("/projections/openings", params={"_min_position": last.headers["retold-position"]}).json()
+    assert {row["key"]: row["row"]["count"] for row in counted["rows"]} == {"0": 4, "1": 4, "2": 4}
+    assert http.get("/views/at-least/2").json()["answer"] == ["a11", "a2", "a5", "a8"]
+
+
+def answers(http: httpx.Client) -> list[Any]:
+    urls = ["/rows/account", "/rows/account/a3", "/projections/openings", "/views/at-least/1", "/events/account/0/0"]
+    return [http.get(url).json() for url in urls]
+
+
+def test_a_restarted_server_gives_the_same_answers(config: Config, broker: str, worker: Running) -> None:
+    """It keeps nothing: tables and logs are read again, and folded again. Streams go on where they were."""
+    with Serving(config, broker) as first:
+        for n in range(8):
+            assert opened(first.http, f"a{n}", n % 3, **WAIT).status_code == 200
+        opened(first.http, "a0", 5, **WAIT)
+        before = answers(first.http)
+        seen = watched(first.http, "/live/account?_from=beginning", 4)
+    with Serving(config, broker) as second:
+        assert answers(second.http) == before
+        rest = watched(second.http, "/live/account", 5, **{"Last-Event-ID": seen[-1][0]})
+        told = [(data["partition"], data["sequence"]) for _, data in seen + rest]
+        assert sorted(told) == sorted(set(told))
+        assert len(told) == 9
+        again = watched(second.http, "/live/account?_from=beginning", 9)
+    assert {data["id"] for _, data in again} == {data["id"] for _, data in seen + rest}
+
+
+def test_a_stream_shows_what_comes(serving: Serving) -> None:
+    """What is handled after it began, of its key alone; and whoever leaves is not counted any more."""
+    got: list[tuple[str, dict[str, Any]]] = []
+    thread = threading.Thread(target=lambda: got.extend(watched(serving.http, "/live/account/b", 2)))
+    opened(serving.http, "b", 1, **WAIT)
+    thread.start()
+    until(lambda: len(serving.parts.watching) == 1, "nobody watches")
+    for key in ("a", "b", "c", "b"):
+        opened(serving.http, key, 1, **WAIT)
+    thread.join(20)
+    assert [(data["key"], data["outcome"]) for _, data in got] == [("b", "rejected"), ("b", "rejected")]
+    until(lambda: not serving.parts.watching, "a client that left is still counted")
+
+
+def test_transactions_are_shown_whole(serving: Serving) -> None:
+    """Every account is one event and one row, so rows and positions agree in every answer, also while many arrive."""
+    client = serving.client
+    for n in range(900):
+        client.publish(AccountOpen(account=f"a{n:04}", balance=1))
+    answers = []
+    until(lambda: answers.append(serving.http.get("/rows/account?_limit=1000").json()) or len(answers[-1]["rows"]) == 900, "not all are there")  # type: ignore[func-returns-value]  # append gives None, and the other side decides
+    for body in answers:
+        assert len(body["rows"]) == sum(int(at.partition("@")[2]) for at in body["positions"])
+
+
+def test_an_idempotency_key_is_known_after_a_restart(config: Config, broker: str, worker: Running) -> None:
+    """The engine recognises the id: the same event is a duplicate, another one under the key is set aside."""
+    for n, (balance, status) in enumerate([(1, 200), (1, 200), (2, 500)]):
+        with Serving(config, broker) as serving:
+            got = opened(serving.http, "a", balance, **{"Idempotency-Key": "k"}, **WAIT)
+            assert got.status_code == status, got.text
+            assert (got.json()["outcome"], got.json()["duplicate"]) == (
+                ("quarantined", False) if n == 2 else ("accepted", n == 1)
+            )
+
+
+def test_an_outcome_that_memory_lost_is_found_in_kafka(serving: Serving) -> None:
+    """As is what is not handled yet; a position without an event is a 404."""
+    place = opened(serving.http, "a", 3, **WAIT).headers["location"]
+    known = serving.http.get(place).json()
+    serving.parts.followed.outcomes._by_place.clear()
+    assert serving.http.get(place).json() == known
+    assert serving.http.get(place.rpartition("/")[0] + "/5000").status_code == 404
+
+
+def test_what_nobody_handles_is_pending(config: Config, broker: str) -> None:
+    """With no worker the event is kept, and the one who waits is told so."""
+    with Running(APP, config, broker):
+        pass  # the topics are made
+    with Serving(config, broker) as serving:
+        got = opened(serving.http, "a", Prefer="wait=0.3")
+        assert (got.status_code, got.json()["receipt"]["key"]) == (504, "a")
+        assert serving.http.get(got.headers["location"]).json()["outcome"] == "pending"
+
+
+def test_a_foreign_producers_garbage_is_an_outcome(serving: Serving, config: Config, broker: str) -> None:
+    """Bytes that nobody reads are quarantined, and the inbox position says so."""
+    Foreign(APP, config, broker).write("account", b"garbage", b"a")
+    follow = serving.parts.followed
+    until(lambda: any(last.inbox_next > 0 for last in follow.markers.values()), "it is not handled")
+    [place] = [place for place, last in follow.markers.items() if last.inbox_next > 0]
+    got = serving.http.get(f"/events/account/{place[1]}/0").json()
+    assert (got["outcome"], got["key"]) == ("quarantined", "a")
+
+
+def test_status_and_metrics_tell_of_workers(serving: Serving) -> None:
+    """Counters of the markers, owners of the partitions."""
+    opened(serving.http, "a", **WAIT)
+    status = serving.http.get("/-/status").json()
+    [account] = [space for space in status["namespaces"] if space["name"] == "account"]
+    assert (account["counters"]["accepted"], status["server"]["rows"]["account"]) == (1, 1)
+    text = serving.http.get("/-/metrics").text
+    total = sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith('retold_events_total{') and "accepted" in line)
+    assert total == 1
+
+
+def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path) -> None:
+    """Started before any worker it says what is missing, and answers once the topics are there."""
+    clients = Clients.of(config, broker)
+    codec = AvroCodec(APP.event_types().values(), [AccountRow])
+    client = Client(APP, broker, config=config)
+    followed, stop = Followed(APP, codec), threading.Event()
+    archive = KafkaArchive(clients, config.prefix, codec, ["account"])
+    parts = Parts(APP, config, codec, followed, client, archive)
+    with listen(config) as listening:
+        thread = threading.Thread(target=serve, args=(parts, clients, listening, stop))
+        thread.start()
+        try:
+            until(lambda: "is missing" in (followed.waits or ""), "it does not say what it waits for")
+            with httpx.Client(base_url=url_of(listening)) as http:
+                assert http.get("/rows/account").status_code == 503
+                with Running(APP, config, broker):
+                    until(lambda: http.get("/rows/account").status_code == 200, "it has not found the topics")
+        finally:
+            stop.set()
+            thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.mark.slow
+def test_the_command_serves_until_it_is_told_to_end(broker: str, prefix: str, tmp_path: Path) -> None:
+    """`retold server` is ready, answers, and ends with 0; a second one on its port ends with a sentence and 3."""
+    env = environment(broker, prefix, tmp_path, http_port="0")
+    assert retold("topics", "--create", env=env).returncode == 0
+    log = tmp_path / "server.log"
+    with Process("server", env=env, log=log) as process:
+        until(lambda: "Ready" in log.read_text() or process.process.poll() is not None, "not ready", seconds=60)
+        url = log.read_text().split("Listening at ")[1].split(";")[0]
+        assert httpx.get(f"{url}/rows/user").json()["rows"] == []
+        second = retold("server", env={**env, "RETOLD_HTTP_PORT": url.rpartition(":")[2]})
+        assert (second.returncode, "is in use" in second.stderr) == (3, True)
+        assert process.stop() == 0
+    open_to_all = retold("server", env={**env, "RETOLD_HTTP_HOST": "0.0.0.0"})
+    assert (open_to_all.returncode, "RETOLD_HTTP_TOKEN" in open_to_all.stderr) == (3, True)
