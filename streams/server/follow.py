@@ -96,14 +96,15 @@ class _Reading:
         self._asked = self._retried = time.monotonic()
 
     def step(self) -> None:
-        messages = self._consumer.consume(BATCH, 0.1)
+        first = self._consumer.poll(0.1)  # to consume many waits until they are many
+        messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
         touched = {at for message in messages if (at := self._take(message)) is not None}
-        changed = self._logs.flush()
+        self._logs.flush()
         self._measure(touched)
         self._pace()
-        if not self._left and self._followed.waits is not None:
-            self._followed.waits, changed = None, True
-        if changed or touched:
+        if not self._left:
+            self._followed.waits = None
+        if messages:  # an end of partition too: it ends a transaction
             self._followed.bell.ring()
         self._look_after()
 
@@ -246,12 +247,9 @@ class _Logs:
         )  # fmt: skip
         self.merge.add(place, (logged, header.offset))
 
-    def flush(self) -> bool:
-        """Whether there was anything."""
-        ready = sorted(self.merge.ready(), key=time_order)
-        for event, inbox_offset in ready:
+    def flush(self) -> None:
+        for event, inbox_offset in sorted(self.merge.ready(), key=time_order):
             self._followed.logged(event, inbox_offset)
-        return bool(ready)
 
 
 def _take_parked(followed: Followed, place: Place, message: Message) -> None:
