@@ -90,12 +90,13 @@ class Engine:
 
         Stops before a record whose schema or handler is not known yet (`changes.blocked`).
         """
-        turn = Turn(self, image, now)
-        take = turn.take
-        for record in records:
-            if not take(record):
-                break
+        turn = self.begin(image, now)
+        turn.take_all(records)
         return turn.changes
+
+    def begin(self, image: Image, now: int) -> Turn:
+        """For who hands the records over piece by piece: `take_all`, and `changes` at the end."""
+        return Turn(self, image, now)
 
     def refuse(self, image: Image, record: InboxRecord, reason: str, now: int) -> Changes:
         """Quarantine one record by reference, unread: no transaction can hold it."""

@@ -26,6 +26,7 @@ from streams.engine.records import (
     PARKED,
     REJECTED,
     WRONG_VERSION,
+    Batch,
     Blocked,
     Call,
     Changes,
@@ -52,6 +53,10 @@ class Turn:
         self.codec = engine.codec
         self.changes = Changes(image.partition, image.inbox_next, image.sequence, image.recorded)
         self.aside = Aside(engine, image, self.changes, now)
+
+    def take_all(self, records: Batch) -> bool:
+        """Handle them in order. False: one must wait, and so must all behind it."""
+        return all(map(self.take, records))
 
     def take(self, record: InboxRecord) -> bool:
         """Handle one record. False: it must wait, and so must all behind it."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
@@ -68,15 +69,35 @@ class Transactions:
         self._failures: list[KafkaError] = []
         self._producer: Producer | None = None
         self._started = 0.0
+        self._open = False
+        self._sent: dict[int, tuple[int, int]] = {}
 
     def open(self) -> None:
         """Get a producer ready. It fences any other with the same transactional id and ends what that one left open."""
-        self._producer = self._make(self._on_delivery)
+        self._producer, self._open = self._make(self._on_delivery), False
         deadline = time.monotonic() + 3 * self._timeout
         self._call(self._producer.init_transactions, deadline)
 
     def close(self) -> None:
+        """A transaction left open would hide what others commit behind it until it times out: it is aborted."""
+        if self._producer is not None and self._open:
+            with suppress(KafkaException):
+                self._producer.abort_transaction(5.0)
         self._producer = None
+
+    def stream(self, changes: Changes) -> None:
+        """Hand over what `changes` has by now for the log and the inboxes, so that it travels while handling goes on.
+
+        Begins the transaction. Whatever it raises must reach `give_up`: the transaction may not be committed then.
+        """
+        producer = self._begun()
+        log, emitted = self._sent.get(changes.partition, (0, 0))
+        self._sent[changes.partition] = len(changes.log), len(changes.emitted)
+        for key, value, headers in changes.log[log:]:
+            self._put(producer, self._to.topics.log, value, key, changes.partition, headers)
+        for record in changes.emitted[emitted:]:
+            topic = self._to.inbox_of(record.namespace)
+            self._put(producer, topic, record.value, record.key, PARTITION_BY_KEY, record.headers)
 
     def write(self, parts: Iterable[Changes], metadata: Any, before: Mapping[int, Image]) -> None:
         """Commit the changes of some partitions. `metadata` is what was captured with the batch (rule 4).
@@ -84,38 +105,64 @@ class Transactions:
         `before` has each partition's image, whose counters the marker continues. Raises TransactionAborted or
         ProducerLost.
         """
-        producer = self._producer
-        assert producer is not None, "open() comes first"
-        self._failures.clear()
-        self._started = time.monotonic()
-        deadline = self._started + self._timeout * 0.9
         try:
-            producer.begin_transaction()
+            producer = self._begun()
+            deadline = self._started + self._timeout * 0.9
             offsets = []
             for changes in parts:
+                self.stream(changes)
                 self._produce(producer, changes, before[changes.partition])
                 offsets.append(TopicPartition(self._to.topics.inbox, changes.partition, changes.inbox_next))
             self._call(lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait), deadline)
         except (KafkaException, BufferError, ValueError, TypeError) as error:
-            self._abort(producer, error)
+            self.give_up(error)
         try:
             self._call(producer.commit_transaction, deadline)
         except KafkaException as error:
             if error.args[0].txn_requires_abort():
-                self._abort(producer, error)
+                self.give_up(error)
             raise self._lost(error) from error
+        self._open = False
+
+    def give_up(self, error: BaseException) -> NoReturn:
+        """Abort what was begun, for `error`. Raises TransactionAborted, or ProducerLost if even that fails."""
+        producer = self._producer
+        assert producer is not None, "open() comes first"
+        if isinstance(error, KafkaException) and error.args[0].fatal():
+            raise self._lost(error) from error
+        try:
+            if self._open:
+                self._call(producer.abort_transaction, time.monotonic() + self._timeout)
+        except KafkaException as second:
+            raise self._lost(second) from error
+        self._open = False
+        codes = {failure.code() for failure in self._failures} - {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
+        if isinstance(error, KafkaException) and not codes:
+            codes = {error.args[0].code()}
+        causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
+        raise TransactionAborted(
+            f"a transaction of {self._to.topics.inbox} was aborted and is tried again: {causes}",
+            poison=bool(codes) and codes <= POISON,
+        ) from error
+
+    def _begun(self) -> Producer:
+        producer = self._producer
+        assert producer is not None, "open() comes first"
+        if not self._open:
+            self._failures.clear()
+            self._sent.clear()
+            self._started = time.monotonic()
+            producer.begin_transaction()
+            self._open = True
+        return producer
 
     def _produce(self, producer: Producer, changes: Changes, image: Image) -> None:
-        to, topics, partition = self._to, self._to.topics, changes.partition
+        """All but what was streamed. The marker is the first record of the transaction in its table partition."""
+        topics, partition = self._to.topics, changes.partition
         self._put(producer, topics.table, self._marker(changes, image), marker.KEY, partition, None)
-        for key, value, headers in changes.log:
-            self._put(producer, topics.log, value, key, partition, headers)
         for name, value in changes.row_bytes.items():
             version = [(VERSION_HEADER, b"%d" % changes.rows[name][1])]
             self._put(producer, topics.table, value, name.encode(), partition, version)
-        for emitted in changes.emitted:
-            topic = to.inbox_of(emitted.namespace)
-            self._put(producer, topic, emitted.value, emitted.key, PARTITION_BY_KEY, emitted.headers)
         for record in changes.set_aside:
             self._put(producer, topics.parked, record.value, b"%d" % record.offset, partition, record.headers)
         for offset in changes.unparked:
@@ -171,23 +218,6 @@ class Transactions:
                     raise
             else:
                 return
-
-    def _abort(self, producer: Producer, error: Exception) -> None:
-        """End the transaction and say why; an abort that fails leaves a producer that nobody may use."""
-        if isinstance(error, KafkaException) and error.args[0].fatal():
-            raise self._lost(error) from error
-        try:
-            self._call(producer.abort_transaction, time.monotonic() + self._timeout)
-        except KafkaException as second:
-            raise self._lost(second) from error
-        codes = {failure.code() for failure in self._failures} - {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
-        if isinstance(error, KafkaException) and not codes:
-            codes = {error.args[0].code()}
-        causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
-        raise TransactionAborted(
-            f"a transaction of {self._to.topics.inbox} was aborted and is tried again: {causes}",
-            poison=bool(codes) and codes <= POISON,
-        ) from error
 
     def _lost(self, error: KafkaException) -> ProducerLost:
         self._producer = None

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -31,6 +32,8 @@ from streams.worker.waiting import Waiting
 log = structlog.get_logger("retold.worker")
 
 IDLE = 0.1
+SMALLEST_PIECE, LARGEST_PIECE = 16, 1024
+"""Events handled between two looks at the clock. Small ones first: a slow handler may need a second for ten."""
 POISONED = 2
 
 
@@ -178,7 +181,18 @@ class Source:
         log.warning("the broker complains", namespace=self.parts.namespace, error=error.str())
 
     def _handle(self, image: Image, records: list[InboxRecord]) -> Changes:
-        return self.parts.engine.handle(image, records, self.parts.clock())
+        """Piece by piece, in the agent: what was handled travels to the broker while the next piece is.
+
+        Ends early when the batch has taken its time, or its transaction would time out; the rest is read again.
+        """
+        turn = self.parts.engine.begin(image, self.parts.clock())
+        until, done, piece = time.monotonic() + self.parts.pace.seconds, 0, SMALLEST_PIECE
+        while done < len(records) and time.monotonic() < until:
+            if not turn.take_all(records[done : done + piece]):
+                break
+            done, piece = done + piece, min(piece * 2, LARGEST_PIECE)
+            self.parts.transactions.stream(turn.changes)
+        return turn.changes
 
     def _settle(self, batch: Batch) -> None:
         began = time.monotonic()
@@ -189,28 +203,40 @@ class Source:
             if not self._write(batch, parts):
                 return
             self._tell(parts)
-            self.parts.pace.took(len(batch), handled - began, time.monotonic() - handled)
+            self.parts.pace.took(sum(part.handled for part in parts), handled - began, time.monotonic() - handled)
         for part in changes:
             if part.blocked is not None and part.partition in self.parts.partitions.images:
                 self.parts.waiting.wait(part.partition, part.blocked)
                 self.parts.partitions.hold(part.partition)
+            elif part.handled < len(batch.records[part.partition]):
+                self.parts.partitions.rewind([part.partition])
 
     def _answer(self, batch: Batch) -> list[Changes]:
-        """The agent's, while the group is kept waiting; a stop does not tear a batch."""
+        """The agent's, while the group is kept waiting; a stop does not tear a batch. Empty if it was aborted."""
         self._hand(batch)
-        return batch.changes.result()
-
-    def _write(self, batch: Batch, changes: list[Changes]) -> bool:
-        """Whether it is true now. If not, the same records come again."""
-        self._check_breaker(changes)
-        images = self.parts.partitions.images
         try:
-            self.parts.transactions.write(changes, batch.metadata, images)
+            return batch.changes.result()
+        except (KafkaException, BufferError) as error:
+            self._guarded(batch, partial(self.parts.transactions.give_up, error))
+            return []
+
+    def _guarded(self, batch: Batch, act: Callable[[], None]) -> bool:
+        """Whether `act` went well. If not, the batch's records come again."""
+        try:
+            act()
         except TransactionAborted as error:
             self._after_abort(batch, error)
             return False
         except ProducerLost as error:
             self._after_loss(error)
+            return False
+        return True
+
+    def _write(self, batch: Batch, changes: list[Changes]) -> bool:
+        """Whether it is true now. If not, the same records come again."""
+        self._check_breaker(changes)
+        images = self.parts.partitions.images
+        if not self._guarded(batch, lambda: self.parts.transactions.write(changes, batch.metadata, images)):
             return False
         for part in changes:
             images[part.partition].apply(part)
