@@ -32,6 +32,8 @@ AGAIN = 1.0
 """s after which a start that failed is tried again."""
 BROKER_EVERY = 5.0
 STUCK_EVERY = 5.0
+PATIENCE = 0.5
+"""s in which the broker answers a fetch that finds nothing new. What is new comes at once."""
 PENDING = 5_000
 """Rows read before anything is shown; a later transaction holds as many as its worker put into it."""
 
@@ -68,7 +70,7 @@ class Following:
             for number in range(self._followed.counts[space.namespace])
         ]
         begin, end = starts(admin, places), ends(admin, places)
-        consumer = self._clients.consumer("retold-server")
+        consumer = self._clients.consumer("retold-server", patience=PATIENCE)
         try:
             consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])
             reading = _Reading(consumer, spaces, self._followed, Learning(self._codec, self._clients, self._prefix), end)
@@ -145,13 +147,18 @@ class _Reading:
             self._logs.merge.ended((namespace, at[1]))
 
     def _measure(self, touched: set[At]) -> None:
-        """From what the broker said with the records, without asking it."""
+        """By the stable end that the broker told with the records.
+
+        No transaction goes on across that end, so who stands there has read whole ones: that is known at once, while
+        the end of a partition is told after a fetch that brought nothing.
+        """
         for topic, partition in touched:
-            here = TopicPartition(topic, partition)
+            here, (kind, namespace) = TopicPartition(topic, partition), self._kinds[topic]
             [position] = self._consumer.position([here])
-            known = self._consumer.get_watermark_offsets(here, cached=True)
-            if known is not None:
-                self._followed.lags[(*self._kinds[topic], partition)] = max(0, known[1] - position.offset)
+            _, end = self._consumer.get_watermark_offsets(here, cached=True)
+            self._followed.lags[kind, namespace, partition] = max(0, end - position.offset)
+            if kind == "table" and end == position.offset:
+                self._tables[namespace, partition].flush()
 
     def _pace(self) -> None:
         """While logs are merged, none of them may run far ahead."""
@@ -191,7 +198,7 @@ class _Reading:
 
 
 class _Transaction:
-    """One partition of a table. A transaction begins with its marker and ends with the next one, or with the partition."""
+    """One partition of a table. A transaction begins with its marker, and ends with the next one or where no more is."""
 
     def __init__(self, followed: Followed, place: Place, learning: Learning) -> None:
         self._followed, self._place, self._learning = followed, place, learning

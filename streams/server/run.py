@@ -31,10 +31,21 @@ def listen(config: Config) -> socket.socket:
             "publish. Set RETOLD_HTTP_TOKEN, or leave the host at 127.0.0.1"
         )
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
+        # With its protocol named, asyncio turns Nagle's algorithm off, which costs an answer 40 ms.
+        listening = socket.socket(family, kind, protocol)
     except OSError as error:
         raise ConfigError(_told(host, port, error)) from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(_told(host, port, error)) from error
+    return listening
 
 
 def _is_loopback(host: str) -> bool:
