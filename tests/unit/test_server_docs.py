@@ -1,0 +1,31 @@
+"""The page about HTTP names every route, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from streams.codec import AvroCodec
+from streams.config import load
+from streams.server.assemble import http_app
+from streams.server.followed import Followed
+from streams.server.parts import Parts
+from tests.applications import bank
+from tests.support.memory_server import MemoryKafka
+
+PAGE = Path(__file__).parents[2] / "docs" / "http.md"
+
+
+def test_every_route_is_documented_and_no_other(tmp_path: Path) -> None:
+    """A new route without a word about it fails here, and so does a word about one that is gone."""
+    app = bank.app()
+    codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+    followed = Followed(app, codec)
+    kafka = MemoryKafka(app, followed)
+    spec = http_app(Parts(app, load({}, tmp_path), codec, followed, kafka, kafka)).openapi()
+    real = {f"{method.upper()} {path}" for path, operations in spec["paths"].items() for method in operations}
+    events = {f"POST /events/{name}" for name in app.event_types()}
+    assert events < real
+    real = real - events | {"POST /events/{type}"}
+    documented = set(re.findall(r"(?m)^### `([A-Z]+ [^`]+)`$", PAGE.read_text(encoding="utf-8")))
+    assert documented == real
