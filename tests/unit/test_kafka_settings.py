@@ -22,14 +22,15 @@ def config(tmp_path: Path) -> Config:
 
 def test_every_name_carries_the_prefix() -> None:
     """Topics and groups of two projects on one broker never meet."""
-    assert names("p.", "user") == ("user", "p.user", "p.user-log", "p.user-table", "p.user-parked")
+    assert names("p.", "user") == ("user", "p.user", "p.user-log", "p.user-table", "p.user-parked", "p.user-due")
     assert (schemas_topic("p."), group_of("p.", "user")) == ("p.retold-schemas", "p.retold.user")
 
 
-def test_a_namespace_has_four_topics_with_the_same_number_of_partitions(config: Config) -> None:
+def test_a_namespaces_topics_have_the_same_number_of_partitions(config: Config) -> None:
     """Partitions correspond: what is handled in inbox partition 2 is logged in log partition 2."""
     found = {topic.name: topic.partitions for topic in wanted(config, ["user"])}
-    assert found == {"p.user": 3, "p.user-log": 3, "p.user-table": 3, "p.user-parked": 3, "p.retold-schemas": 1}
+    kinds = ("", "-log", "-table", "-parked", "-due")
+    assert found == {**{f"p.user{kind}": 3 for kind in kinds}, "p.retold-schemas": 1}
 
 
 def test_what_fits_the_inbox_fits_the_log(config: Config) -> None:
