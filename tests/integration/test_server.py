@@ -21,7 +21,7 @@ from streams.server.archive import KafkaArchive
 from streams.server.followed import Followed
 from streams.server.parts import Parts
 from streams.server.run import listen, serve, url_of
-from tests.applications import bank
+from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow
 from tests.support.inbox import Foreign
@@ -57,12 +57,12 @@ APP = app()
 class Serving:
     """A server of this process; leaving the block ends it."""
 
-    def __init__(self, config: Config, address: str) -> None:
+    def __init__(self, config: Config, address: str, app: App = APP) -> None:
         clients = Clients.of(config, address)
-        codec = AvroCodec(APP.event_types().values(), [space.row_type for space in APP.namespaces])
-        self.client = Client(APP, address, config=config)
-        archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in APP.namespaces])
-        self.parts = Parts(APP, config, codec, Followed(APP, codec), self.client, archive)
+        codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+        self.client = Client(app, address, config=config)
+        archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
+        self.parts = Parts(app, config, codec, Followed(app, codec), self.client, archive)
         self._stop, self._listening = threading.Event(), listen(config)
         self._thread = threading.Thread(target=serve, args=(self.parts, clients, self._listening, self._stop))
         self.http = httpx.Client(base_url=url_of(self._listening), timeout=20.0)
@@ -177,6 +177,28 @@ def test_a_restarted_server_gives_the_same_answers(config: Config, broker: str, 
         assert len(told) == 9
         again = watched(second.http, "/live/account?_from=beginning", 9)
     assert {data["id"] for _, data in again} == {data["id"] for _, data in seen + rest}
+
+
+def test_the_shop_is_asked_over_http(config: Config, broker: str) -> None:
+    """Orders are placed, paid by the card company and counted per day; a rejected one is in no projection."""
+    app = shop.app()
+    lines = [{"sku": "A1", "quantity": 1}]
+    with Running(app, config, broker), Serving(config, broker, app) as serving:
+        http = serving.http
+        got = http.post("/events/stock.receive", json={"sku": "A1", "quantity": 9, "price": 5}, headers=WAIT)
+        assert got.status_code == 200, got.text
+        for order, status in (("o1", 200), ("o2", 200), ("o1", 409)):
+            body = {"order": order, "customer": "c7", "lines": lines}
+            assert http.post("/events/order.place", json=body, headers=WAIT).status_code == status
+        until(lambda: len(http.get("/rows/order?status=paid").json()["rows"]) == 2, "the orders are not paid")
+        [day] = http.get("/projections/orders_per_day").json()["rows"]
+        assert day["row"] == {"count": 2}
+        before = http.get("/views/orders-of/c7").json()["answer"]
+        assert {order: row["status"] for order, row in before.items()} == {"o1": "paid", "o2": "paid"}
+    with Serving(config, broker, app) as again:
+        assert again.http.get("/views/orders-of/c7").json()["answer"] == before
+        assert again.http.get("/projections/orders_per_day").json()["rows"] == [day]
+        assert len(again.http.get("/projections/charges").json()["rows"]) == 2
 
 
 def test_a_stream_shows_what_comes(serving: Serving) -> None:
