@@ -71,9 +71,13 @@ def position(followed: Followed, kinds: Iterable[str], place: Place) -> int:
 
 def ready(parts: Parts) -> Followed:
     """Raises a 503 problem as long as there is nothing to answer from."""
-    if parts.followed.waits is not None:
-        raise Problem(503, parts.followed.waits, headers=RETRY_AFTER)
+    _check(parts.followed)
     return parts.followed
+
+
+def _check(followed: Followed) -> None:
+    if followed.waits is not None:
+        raise Problem(503, followed.waits, headers=RETRY_AFTER)
 
 
 async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -> None:
@@ -96,6 +100,7 @@ async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -
             503, f"_min_position {text} is not reached after {PATIENCE:.0f} s; this server stands at {now}",
             field="_min_position", headers=RETRY_AFTER,
         )  # fmt: skip
+    _check(followed)  # all may have begun anew meanwhile
 
 
 def _wanted(followed: Followed, text: str) -> tuple[Place, int]:

@@ -95,6 +95,7 @@ class _Reading:
         self._left = set(ends)
         self._paused: set[At] = set()
         self._stuck: dict[At, int] = {}
+        self._faulty: set[At] = set()
         self._asked = self._retried = time.monotonic()
 
     def step(self) -> None:
@@ -126,11 +127,18 @@ class _Reading:
         elif kind == "parked":
             _take_parked(self._followed, place, message)
         elif at not in self._stuck:
-            try:
-                self._logs.take(place, message)
-            except StreamsError as error:
-                self._get_stuck(at, message.offset() or 0, error)
+            self._take_logged(at, place, message)
         return at
+
+    def _take_logged(self, at: At, place: Place, message: Message) -> None:
+        try:
+            self._logs.take(place, message)
+        except StreamsError as error:
+            self._get_stuck(at, message.offset() or 0, error)
+        else:
+            if at in self._faulty:  # it had been stuck, and reads now
+                self._faulty.discard(at)
+                self._followed.faults.pop(f"{at[0]}-{at[1]}", None)
 
     def _at_end(self, at: At, offset: int) -> None:
         kind, namespace = self._kinds[at[0]]
@@ -174,6 +182,7 @@ class _Reading:
     def _get_stuck(self, at: At, offset: int, error: StreamsError) -> None:
         """To skip a record of a log would make projections silently wrong, so its partition waits for a schema."""
         self._stuck[at] = offset
+        self._faulty.add(at)
         self._followed.faults[f"{at[0]}-{at[1]}"] = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
         log.warning("%s", self._followed.faults[f"{at[0]}-{at[1]}"])
         self._consumer.pause([TopicPartition(*at)])
@@ -188,11 +197,10 @@ class _Reading:
                 self._consumer.list_topics(next(iter(self._kinds)), timeout=3.0)
                 self._followed.faults.pop("broker", None)
             except KafkaException as error:
-                self._followed.faults["broker"] = f"the broker does not answer: {error.args[0]}"
+                self._followed.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
         if self._stuck and now - self._retried >= STUCK_EVERY:
             self._retried, stuck, self._stuck = now, self._stuck, {}
             for at, offset in stuck.items():
-                self._followed.faults.pop(f"{at[0]}-{at[1]}", None)
                 self._consumer.resume([TopicPartition(*at)])
                 self._consumer.seek(TopicPartition(*at, offset))
 

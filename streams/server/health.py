@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
+from streams.errors import BrokerError
 from streams.server.answers import to_json
 from streams.server.metrics import Metrics
 from streams.server.parts import Parts
@@ -27,7 +28,10 @@ def routes(parts: Parts, metrics: Metrics) -> APIRouter:
 
     @router.get("/status", response_class=Response, summary="The application and this server, as they are")
     async def status() -> Response:
-        found = await run_in_threadpool(parts.archive.status)
+        try:
+            found = await run_in_threadpool(parts.archive.status)
+        except BrokerError as error:
+            raise Problem(error.status, str(error), headers=RETRY_AFTER, server=_server(parts)) from None
         spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
         body = {
             "application": parts.app.name,

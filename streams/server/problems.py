@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
@@ -61,7 +61,9 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         return Problem(error.status_code, str(error.detail), headers=error.headers)
     if isinstance(error, KafkaException):
-        return Problem(503, f"Kafka could not do it: {error.args[0]}", headers=RETRY_AFTER)
+        cause = error.args[0]
+        told = cause.str() if isinstance(cause, KafkaError) else cause
+        return Problem(503, f"Kafka could not do it: {told}", headers=RETRY_AFTER)
     log.error("a fault of retold's own", exc_info=error)
     return Problem(500, "this is a fault of the server's own; its log says more")
 

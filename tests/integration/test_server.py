@@ -269,6 +269,21 @@ def test_a_foreign_producers_garbage_is_an_outcome(serving: Serving, config: Con
     assert (got["outcome"], got["key"]) == ("quarantined", "a")
 
 
+def test_a_log_that_does_not_read_stands_still_and_is_told(serving: Serving, config: Config, broker: str) -> None:
+    """Nothing of it is skipped, since projections would be silently wrong; rows go on."""
+    assert opened(serving.http, "a", 1, **WAIT).status_code == 200
+    producer = Clients.of(config, broker).producer()
+    producer.produce(f"{config.prefix}account-log", b"garbage", b"a@9", partition=0)
+    assert producer.flush(20) == 0
+    until(lambda: bool(serving.parts.followed.faults), "nothing is told of it")
+    status = serving.http.get("/-/status").json()["server"]
+    assert (len(status["faults"]), f"{config.prefix}account-log-0" in status["faults"][0]) == (1, True)
+    for n in range(6):
+        opened(serving.http, f"b{n}")
+    until(lambda: len(serving.http.get("/rows/account").json()["rows"]) == 7, "the rows stand still too")
+    assert serving.http.get("/-/health").status_code == 200
+
+
 def test_status_and_metrics_tell_of_workers(serving: Serving) -> None:
     """Counters of the markers, owners of the partitions."""
     opened(serving.http, "a", **WAIT)

@@ -117,6 +117,8 @@ class MemoryKafka:
         return self.became_later.get(receipt.offset or 0)
 
     def status(self) -> Status:
+        if self.broken:
+            raise BrokerError("the broker is gone")
         return Status("memory", "", ())
 
     def schemas(self) -> Mapping[int, str]:

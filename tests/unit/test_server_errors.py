@@ -81,6 +81,9 @@ def assert_problem(got: httpx.Response, status: int, *words: str, field: str = "
         ("GET", "/", 404, ["/openapi.json"]),
         ("GET", "/rows", 404, ["/rows"]),
         ("GET", "/rows/order/", 404, ["no row ''"]),
+        ("GET", "/rows/order/%FF%00", 404, ["no row"]),
+        ("GET", "/views/orders-of/%FF/x", 404, ["orders-of/{customer}"]),
+        ("OPTIONS", "/rows/order", 405, ["OPTIONS", "GET"]),
         ("DELETE", "/rows/order/o1", 405, ["DELETE", "GET"]),
         ("PUT", "/events/order.place", 405, ["PUT", "POST"]),
         ("GET", "/-/nothing", 404, ["/-/nothing"]),
@@ -132,6 +135,7 @@ def test_a_wrong_parameter_is_named(http: httpx.Client, url: str, field: str, wo
         (b"{", 400, "", ["no JSON"]),
         (b'{"order": NaN}', 400, "", ["no JSON"]),
         (b'{"order": "\xff"}', 400, "", ["no JSON"]),
+        (b'{"order": "\\ud800"}', 400, "", ["no JSON"]),
         (b"[" * 100_000, 400, "", []),
         (b"[]", 422, "", ["a list"]),
         (b"7", 422, "", ["a number"]),
@@ -207,6 +211,17 @@ def test_before_everything_is_read_there_is_no_answer(server: MemoryServer, http
     assert_problem(got, 503, STARTING)
     assert got.headers["retry-after"] == "1"
     assert http.get("/-/health").status_code == 503
+
+
+def test_without_a_broker_the_server_still_tells_of_itself(server: MemoryServer, http: httpx.Client) -> None:
+    """503 for the status of the application, with the server's own part; an event is not taken."""
+    server.kafka.broken = True
+    try:
+        body = assert_problem(http.get("/-/status"), 503, "the broker is gone")
+        assert_problem(http.post("/events/order.place", json=ORDER), 503, "the broker is gone")
+    finally:
+        server.kafka.broken = False
+    assert (body["server"]["waits"], body["server"]["rows"]["payment"]) == (None, 0)
 
 
 def test_a_position_that_is_not_reached_is_said(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
