@@ -252,6 +252,13 @@ def _waiting(firsts: Iterable[Message], learning: Learning) -> list[Waits]:
     return found
 
 
+NO_OWNER_KNOWN = (
+    KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)  # fmt: skip
+"""No worker yet, or a broker that has just started and does not know yet who coordinates the group."""
+
+
 def _owners(admin: AdminClient, prefix: str, namespaces: Iterable[str]) -> dict[Place, str]:
     """The client id of the member that holds each inbox partition."""
     groups = [group_of(prefix, namespace) for namespace in namespaces]
@@ -259,7 +266,7 @@ def _owners(admin: AdminClient, prefix: str, namespaces: Iterable[str]) -> dict[
         return {}
     found = {}
     for group, answer in admin.describe_consumer_groups(groups, request_timeout=TIMEOUT).items():
-        described = result(answer, f"asking for the group {group}", KafkaError.GROUP_ID_NOT_FOUND)
+        described = result(answer, f"asking for the group {group}", *NO_OWNER_KNOWN)
         for member in described.members if described is not None else []:
             for at in member.assignment.topic_partitions if member.assignment else []:
                 found[at.topic, at.partition] = member.client_id

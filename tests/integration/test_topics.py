@@ -21,11 +21,11 @@ def config(tmp_path: Path, prefix: str) -> Config:
 
 
 def test_topics_are_made_once(config: Config, broker: str) -> None:
-    """The first call makes all five, the second finds them right and makes none."""
+    """The first call makes all six, the second finds them right and makes none."""
     admin = Clients.of(config, broker).admin()
     first, second = ensure(admin, config, ["user"]), ensure(admin, config, ["user"])
-    assert [(len(first), all(report.created for report in first))] == [(5, True)]
-    assert [(report.created, report.problems) for report in second] == [(False, ())] * 5
+    assert [(len(first), all(report.created for report in first))] == [(6, True)]
+    assert [(report.created, report.problems) for report in second] == [(False, ())] * 6
     refuse(second)
 
 
@@ -33,7 +33,7 @@ def test_a_missing_topic_is_a_problem_when_none_is_made(config: Config, broker: 
     """A mere check changes nothing on the broker."""
     admin = Clients.of(config, broker).admin()
     reports = ensure(admin, config, ["user"], create=False)
-    assert ["is missing" in report.problems[0] for report in reports] == [True] * 5
+    assert ["is missing" in report.problems[0] for report in reports] == [True] * 6
     assert describe(admin, [report.name for report in reports]) == {}
 
 

@@ -1,0 +1,74 @@
+"""`retold parked`, as the person on call uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.applications import probe
+from tests.applications.probe.events import ProbeDo
+from tests.support.inbox import Foreign
+from tests.support.processes import Process, environment, retold
+from tests.support.workers import settings, until
+
+
+@pytest.fixture
+def env(broker: str, prefix: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A worker of the probe runs; three events of one key are parked, and one is quarantined."""
+    names = {"app": "tests.applications.probe:app", "schemas": "tests/applications/probe/schemas", "partitions": "1"}
+    made = environment(broker, prefix, tmp_path, **names)
+    foreign = Foreign(probe.app(), settings(tmp_path, prefix, partitions="1"), broker)
+    with Process("worker", "probe", env=made, log=tmp_path / "worker.log"):
+        admin = foreign.clients.admin()
+        until(lambda: f"{prefix}probe" in admin.list_topics(timeout=10).topics, "no topics", seconds=60)
+        foreign.publish(ProbeDo(name="k", how="raise"), ProbeDo(name="k", text="1"), ProbeDo(name="k", text="2"))
+        foreign.write("probe", b"no Avro", b"k")
+        until(lambda: len(foreign.read("probe-parked")) == 4, "not set aside", seconds=60)
+        yield made
+
+
+def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str]) -> None:
+    """The list names places and reasons, one is shown with its traceback, a retry that fails says so, a rejection frees."""
+    listed = retold("parked", "list", "--json", env=env)
+    found = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert [(it["place"], it["status"]) for it in found] == [
+        ("probe-0@0", "parked"),
+        ("probe-0@1", "parked"),
+        ("probe-0@2", "parked"),
+        ("probe-0@3", "quarantined"),
+    ]
+    shown = retold("parked", "show", "probe-0@0", env=env)
+    assert "told to raise for k" in shown.stdout
+    assert "Traceback" in shown.stdout
+    tried = retold("parked", "retry", "probe-0@0", env=env)
+    assert tried.returncode == 1
+    assert "set aside again" in tried.stderr
+    freed = retold("parked", "reject", "probe-0@0", "--why", "a typo", "--who", "ada", env=env)
+    assert (freed.returncode, freed.stderr) == (0, "probe-0@0 is set aside no more.\n")
+    row = json.loads(retold("get", "probe", "k", "--json", env=env).stdout)
+    assert "'count': 2" in str(row)
+    left = retold("parked", "list", env=env)
+    assert "quarantined" in left.stdout
+    assert "probe-0@1" not in left.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("show", "probe-0@9"), "nothing is set aside at probe-0@9"),
+        (("retry", "here"), "expected one such as user-3@1042"),
+        (("reject", "probe-0@3", "--why", "x"), "it blocks nobody"),
+        (("answer", "probe-0@0", "echo.hear"), "parked by its handler, not by its gateway"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_a_sentence(
+    words: tuple[str, ...], sentence: str, env: dict[str, str]
+) -> None:
+    """What, which value, what was expected; nothing is sent."""
+    said = retold("parked", *words, env=env)
+    assert said.returncode != 0
+    assert sentence in said.stderr
+    assert "Traceback" not in said.stderr
