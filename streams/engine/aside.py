@@ -28,7 +28,8 @@ class Aside:
 
     def queue(self, key: str) -> list[SetAside]:
         """The key's parked queue as this turn sees it."""
-        return self._changes.queues.get(key) or self._image.parked.get(key, [])
+        queue = self._changes.queues.get(key)  # an emptied one counts: the key is free in this turn
+        return queue if queue is not None else self._image.parked.get(key, [])
 
     def blocks(self, key: str) -> bool:
         queue = self._changes.queues.get(key)

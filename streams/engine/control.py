@@ -13,7 +13,7 @@ from streams.engine.envelope import KEY_HEADER, event_of, from_micros, parked_he
 from streams.engine.identity import answer_id, fingerprint_of
 from streams.engine.pending import answer_headers, request_of
 from streams.engine.records import UNANSWERED, InboxRecord, SetAside
-from streams.errors import InvalidEvent, StreamsError, UndecodableRecord
+from streams.errors import InvalidEvent, StreamsError
 
 if TYPE_CHECKING:
     from streams.engine.turn import Turn
@@ -70,10 +70,14 @@ def obey(turn: Turn, record: InboxRecord) -> None:
         return
     try:
         _reject(turn, control, first) if control.command == "reject" else _answer(turn, control, first, record)
-    except (InvalidEvent, UndecodableRecord):
+    except StreamsError:  # also SchemaNotFound: the partition waits, and the key stays as it was
         turn.changes.queues[control.key] = queue
+        turn.changes.counters.control -= 1
         raise
     _gone(turn, first)
+    if parked := turn.changes.queues[control.key]:  # the answer's handler raised: the rest stays behind it
+        turn.changes.queues[control.key] = [*parked, *rest]
+        return
     _again(turn, control.key, rest)
 
 

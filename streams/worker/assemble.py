@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,10 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config, load
 from streams.engine.engine import Engine, Inbox, Limits
+from streams.errors import InvalidSchema
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
-from streams.kafka.schemas_topic import SchemaReader, publish_schemas
+from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
 from streams.load import application
 from streams.worker.batch import Batch
@@ -50,6 +52,9 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     refuse(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
     codec = codec_of(app)
     publish_schemas(clients, config.prefix, codec)
+    for text in all_schemas(clients, config.prefix).values():
+        with suppress(InvalidSchema):  # a stranger's; what was accepted in a newer schema is restored in it
+            codec.add_schema(text)
     faust_app = listed(app, config)
     for name in chosen:
         faust_app.add(name, partial(_source, app, config, clients, codec, name))

@@ -29,8 +29,10 @@ class Pace:
         """How long to gather more, in s. A record that was there already means that we are busy: as long as a commit."""
         return min(self.commit, LINGER) if waited < 0.001 else 0.0
 
-    def took(self, events: int, handling: float, commit: float) -> None:
-        self.each += 0.2 * (handling / events - self.each)
+    def handled(self, events: int, seconds: float) -> None:
+        self.each += 0.2 * (seconds / events - self.each)
+
+    def committed(self, commit: float) -> None:
         self.commit += 0.2 * (commit - self.commit)
         self.cap = self.cap * 2 if 0 < self.cap < self.events else 0
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.engine import marker
@@ -17,7 +17,7 @@ from streams.engine.identity import fingerprint_of
 from streams.engine.image import Image
 from streams.engine.pending import pending_of
 from streams.engine.records import Due, Headers, SetAside
-from streams.errors import NamespaceTaken, TopicMismatch
+from streams.errors import NamespaceTaken, PartitionLost, TopicMismatch
 from streams.kafka.read import ends, headers_of, read_to, starts
 from streams.kafka.topics import Names
 
@@ -54,6 +54,10 @@ class Restorer:
         while True:
             image = self._read(partition, cancelled, progress)
             committed = self._committed(partition)
+            if committed is None:
+                self._wait(cancelled)
+                deadline = time.monotonic() + SETTLE
+                continue
             if committed <= image.inbox_next:
                 return image
             if time.monotonic() > deadline:
@@ -121,10 +125,28 @@ class Restorer:
                     f"{self.topic_ids[topic]}): offsets mean something else. Delete the namespace's other topics too, or restore"
                 )
 
-    def _committed(self, partition: int) -> int:
-        """The group's committed offset, or -1; it serves fencing and lag only, the marker says where handling starts."""
+    @staticmethod
+    def _wait(cancelled: Callable[[], bool]) -> None:
+        if cancelled():
+            raise PartitionLost("a restore was given up: its partition has moved")
+        time.sleep(0.2)
+
+    def _committed(self, partition: int) -> int | None:
+        """The group's committed offset, or -1; it serves fencing and lag only, the marker says where handling starts.
+
+        None while an open transaction has sent one: its records may not even be on the broker yet, if its worker was
+        frozen before it flushed. It commits or times out before we go on (KIP-447).
+        """
         asked = ConsumerGroupTopicPartitions(self.group, [TopicPartition(self.names.inbox, partition)])
-        answer = self.admin.list_consumer_group_offsets([asked])[self.group].result()
+        try:
+            answer = self.admin.list_consumer_group_offsets([asked], require_stable=True)[self.group].result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNSTABLE_OFFSET_COMMIT:
+                return None
+            raise
+        for at in answer.topic_partitions:
+            if at.error is not None and at.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT:
+                return None
         return max(int(at.offset) for at in answer.topic_partitions)
 
 
@@ -185,7 +207,7 @@ class Reading:
                 image.due[event_id] = pending
             else:
                 image.calls[event_id] = pending
-        for record in self._aside.values():
+        for record in sorted(self._aside.values(), key=lambda it: it.offset):  # compaction keeps the last copy's place
             image.set_aside(record)
             digest = self._digest(record.headers) if record.entity is not None else None
             if digest is not None:

@@ -66,6 +66,7 @@ class Source:
         self._breaker = Breaker()
         self._poison: tuple[int, str] = (0, "")
         self.aborted = 0
+        self._until: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"retold-{parts.namespace}", daemon=True)
         self._consumer: Consumer
 
@@ -186,8 +187,10 @@ class Source:
         Ends early when the batch has taken its time, or its transaction would time out; the rest is read again.
         """
         turn = self.parts.engine.begin(image, self.parts.clock())
-        until, done, piece = time.monotonic() + self.parts.pace.seconds, 0, SMALLEST_PIECE
-        while done < len(records) and time.monotonic() < until:
+        if self._until is None:  # from where handling begins: the agent may have been busy with another namespace
+            self._until = time.monotonic() + self.parts.pace.seconds
+        done, piece = 0, SMALLEST_PIECE
+        while done < len(records) and time.monotonic() < self._until:
             if not turn.take_all(records[done : done + piece]):
                 break
             done, piece = done + piece, min(piece * 2, LARGEST_PIECE)
@@ -200,10 +203,11 @@ class Source:
         handled = time.monotonic()
         parts = [part for part in changes if part.handled]
         if parts:
+            self.parts.pace.handled(sum(part.handled for part in parts), handled - began)  # also if it is aborted
             if not self._write(batch, parts):
                 return
             self._tell(parts)
-            self.parts.pace.took(sum(part.handled for part in parts), handled - began, time.monotonic() - handled)
+            self.parts.pace.committed(time.monotonic() - handled)
         for part in changes:
             if part.blocked is not None and part.partition in self.parts.partitions.images:
                 self.parts.waiting.wait(part.partition, part.blocked)
@@ -213,6 +217,7 @@ class Source:
 
     def _answer(self, batch: Batch) -> list[Changes]:
         """The agent's, while the group is kept waiting; a stop does not tear a batch. Empty if it was aborted."""
+        self._until = None
         self._hand(batch)
         try:
             return batch.changes.result()

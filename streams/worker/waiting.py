@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 
 import structlog
+from confluent_kafka import KafkaException
 
 from streams.engine.records import Blocked
+from streams.errors import BrokerError, InvalidSchema
 from streams.kafka.schemas_topic import SchemaReader
 
 log = structlog.get_logger("retold.worker")
@@ -40,9 +42,16 @@ class Waiting:
         self._next = time.monotonic() + EVERY
         if self._reader is None:
             self._reader = self._open()
-        arrived = self._reader.poll_new(0.5)
+        try:
+            arrived = self._reader.poll_new(2.0)
+        except (BrokerError, KafkaException) as error:
+            log.warning("schemas cannot be read now", inbox=self._inbox, error=str(error))
+            return False
         for text in arrived.values():
-            self._learn(text)
+            try:
+                self._learn(text)
+            except InvalidSchema as error:
+                log.warning("a schema is not taken", inbox=self._inbox, error=str(error))
         return bool(arrived)
 
     def release(self) -> list[int]:

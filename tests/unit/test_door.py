@@ -26,12 +26,23 @@ def engine(place: Callable[[bytes], int] | None = None, **limits: int) -> Engine
 
 def signup(user: str = "u1", email: str = "u1@example.org") -> UserSignup:
     return UserSignup(
-        user=user, email=email, plan="free", created=None, last_seen=None, reputation=0, views=0, up_votes=0, down_votes=0
+        user=user,
+        email=email,
+        plan="free",
+        created=None,
+        last_seen=None,
+        reputation=0,
+        views=0,
+        up_votes=0,
+        down_votes=0,
     )
 
 
 def record(
-    offset: int = 0, data: UserSignup | UserRename | FolderCreate | None = None, key: bytes | None = b"u1", **headers: str
+    offset: int = 0,
+    data: UserSignup | UserRename | FolderCreate | None = None,
+    key: bytes | None = b"u1",
+    **headers: str,
 ) -> InboxRecord:
     value = CODEC.encode(data or signup())
     return (offset, key, value, [(name, text.encode()) for name, text in headers.items()], 1_700_000_000_000)
@@ -71,7 +82,10 @@ def test_a_rejected_event_is_logged_and_changes_no_row() -> None:
     """The reason is in the log, and the row keeps its version."""
     changes = handle(record(0, ce_id="a"), record(1, ce_id="b"))
     headers = [log_header(logged.headers) for logged in changes.log]
-    assert [(h.outcome, h.reason) for h in headers] == [("accepted", None), ("rejected", "this user has already signed up")]
+    assert [(h.outcome, h.reason) for h in headers] == [
+        ("accepted", None),
+        ("rejected", "this user has already signed up"),
+    ]
     assert changes.rows["u1"][1] == 1
 
 
@@ -166,7 +180,9 @@ def test_the_window_forgets_ids_beyond_its_size_and_none_before() -> None:
     using = engine(window=3)
     image = using.image()
     for offset in range(4):
-        image.apply(handle(record(offset, signup(f"u{offset}"), b"u%d" % offset, ce_id=str(offset)), image=image, using=using))
+        image.apply(
+            handle(record(offset, signup(f"u{offset}"), b"u%d" % offset, ce_id=str(offset)), image=image, using=using)
+        )
     changes = handle(
         record(4, signup("u1"), b"u1", ce_id="1"), record(5, signup("u0"), b"u0", ce_id="0"), image=image, using=using
     )

@@ -245,9 +245,12 @@ def app():
 def test_an_impure_projection_is_found(write: Write) -> None:
     """Its fold and its key are held to the handlers' law."""
     app, file, line = write(
-        PLAIN.replace("def app", "opened = Projection('opened', row=AccountRow)\n"
-        "opened.folds(AccountOpen, key=lambda event: str(date.today()))(lambda row, event: None)  # here\n"
-        "def app").replace("namespaces=[account]", "namespaces=[account], projections=[opened]")
+        PLAIN.replace(
+            "def app",
+            "opened = Projection('opened', row=AccountRow)\n"
+            "opened.folds(AccountOpen, key=lambda event: str(date.today()))(lambda row, event: None)  # here\n"
+            "def app",
+        ).replace("namespaces=[account]", "namespaces=[account], projections=[opened]")
     )
     [breach] = check(app)
     assert (breach.file, breach.line, breach.law) == (str(file), line, "ImpureHandler")

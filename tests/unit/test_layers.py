@@ -71,11 +71,7 @@ def test_nothing_imports_from_above(path: Path) -> None:
     """A module imports its own layer and those below."""
     part = part_of(path)
     rank = RANK.get(part, RANK["cli"])
-    above = [
-        f"{path}:{line} imports {imported}"
-        for line, imported in imported_parts(path)
-        if RANK[imported] > rank
-    ]
+    above = [f"{path}:{line} imports {imported}" for line, imported in imported_parts(path) if RANK[imported] > rank]
     assert above == []
 
 

@@ -16,7 +16,7 @@ def test_slow_handlers_make_small_batches() -> None:
     """A batch takes about the seconds given, however long one event takes."""
     pace = Pace(20_000, 1.0)
     for _ in range(50):
-        pace.took(100, 1.0, 0.01)
+        pace.handled(100, 1.0)
     assert 99 <= pace.limit() <= 101
 
 
@@ -29,7 +29,7 @@ def test_a_poisonous_record_is_found_by_halving() -> None:
     pace.halve(1)
     assert pace.limit() == 1
     for _ in range(10):
-        pace.took(1, 50e-6, 0.01)
+        pace.committed(0.01)
     assert pace.limit() == 1_000
 
 

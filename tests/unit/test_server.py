@@ -54,7 +54,11 @@ def test_who_waits_hears_the_outcome_and_can_read_its_row(http: httpx.Client) ->
     assert (got.headers["retold-position"], got.headers["etag"]) == ("account-0@1", '"1"')
     row = http.get("/rows/account/a1", params={"_min_position": got.headers["retold-position"]})
     assert row.json() == {"key": "a1", "version": 1, "row": {"balance": 10}, "position": "account-0@1"}
-    assert (row.headers["etag"], row.headers["retold-position"], row.headers["retold-lag"]) == ('"1"', "account-0@1", "0")
+    assert (row.headers["etag"], row.headers["retold-position"], row.headers["retold-lag"]) == (
+        '"1"',
+        "account-0@1",
+        "0",
+    )
 
 
 def test_an_answer_that_the_client_has_is_not_sent_again(http: httpx.Client) -> None:
@@ -75,11 +79,15 @@ def test_a_rejection_a_wrong_version_and_silence_are_told_apart(server: MemorySe
         409, "rejected", "this account is already open",
     )  # fmt: skip
     stale = http.post(
-        "/events/account.credit", json={"account": "a1", "transfer": "t", "amount": 5}, headers={"If-Match": '"7"', **WAIT}
+        "/events/account.credit",
+        json={"account": "a1", "transfer": "t", "amount": 5},
+        headers={"If-Match": '"7"', **WAIT},
     )
     assert (stale.status_code, stale.json()["outcome"]) == (412, "rejected")
     right = http.post(
-        "/events/account.credit", json={"account": "a1", "transfer": "t", "amount": 5}, headers={"If-Match": '"1"', **WAIT}
+        "/events/account.credit",
+        json={"account": "a1", "transfer": "t", "amount": 5},
+        headers={"If-Match": '"1"', **WAIT},
     )
     assert right.status_code == 200
     server.kafka.held = True
@@ -184,7 +192,9 @@ def test_rows_are_chosen_sorted_and_paged(http: httpx.Client) -> None:
     assert [row["key"] for row in http.get("/rows/account?balance=0").json()["rows"]] == ["a0", "a3", "a6"]
     found, following = [], ""
     while following is not None:
-        page = http.get("/rows/account", params={"_sort": "-balance", "_limit": "3", **({"_next": following} if following else {})})
+        page = http.get(
+            "/rows/account", params={"_sort": "-balance", "_limit": "3", **({"_next": following} if following else {})}
+        )
         found += [(row["row"]["balance"], row["key"]) for row in page.json()["rows"]]
         following = page.json()["next"]
     assert found == sorted(found, reverse=True)

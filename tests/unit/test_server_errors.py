@@ -145,7 +145,12 @@ def test_a_wrong_parameter_is_named(http: httpx.Client, url: str, field: str, wo
         (json.dumps({**ORDER, "customer": None}).encode(), 422, "customer", ["None"]),
         (json.dumps({**ORDER, "lines": [{"sku": "A1"}]}).encode(), 422, "lines.1.quantity", ["missing"]),
         (json.dumps({**ORDER, "lines": [{**LINE, "x": 1}]}).encode(), 422, "lines.1.x", ["quantity, sku"]),
-        (json.dumps({**ORDER, "lines": [{**LINE, "quantity": 2**70}]}).encode(), 422, "lines.1.quantity", ["whole number"]),
+        (
+            json.dumps({**ORDER, "lines": [{**LINE, "quantity": 2**70}]}).encode(),
+            422,
+            "lines.1.quantity",
+            ["whole number"],
+        ),
         (json.dumps({**ORDER, "order": ""}).encode(), 422, "order", ["key"]),
         (json.dumps({**ORDER, "order": "x" * 513}).encode(), 422, "order", ["512"]),
     ],
@@ -173,9 +178,7 @@ def test_a_body_of_2_mb_is_refused(http: httpx.Client, told: bool) -> None:
     """413, whether its size was told in advance or not."""
     content = b'{"order": "' + b"x" * 2_000_000 + b'"}'
     parts = (content[at : at + 65_536] for at in range(0, len(content), 65_536))
-    got = http.post(
-        "/events/order.place", content=content if told else parts, headers={"Content-Type": KINDS["json"]}
-    )
+    got = http.post("/events/order.place", content=content if told else parts, headers={"Content-Type": KINDS["json"]})
     assert_problem(got, 413, str(len(content)), "1048576", "RETOLD_MAX_EVENT_BYTES")
 
 
@@ -202,7 +205,15 @@ def test_a_wrong_last_event_id_is_named(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["/rows/order", "/rows/order/o1", "/projections/charges", "/views/orders-of/c7", "/live/order", "/events/order/0/0"]
+    "url",
+    [
+        "/rows/order",
+        "/rows/order/o1",
+        "/projections/charges",
+        "/views/orders-of/c7",
+        "/live/order",
+        "/events/order/0/0",
+    ],
 )
 def test_before_everything_is_read_there_is_no_answer(server: MemoryServer, http: httpx.Client, url: str) -> None:
     """503 with the reason and when to ask again: half a table would be a wrong answer."""

@@ -86,9 +86,7 @@ def one_by_one(records: list[InboxRecord]) -> tuple[Image, list[Changes]]:
 
 def state(image: Image) -> dict[str, tuple[bytes, int]]:
     """Rows in canonical bytes, with their versions; deleted ones too."""
-    return {
-        key: (b"" if row is None else CODEC.encode_row(row), version) for key, (row, version) in image.rows.items()
-    }
+    return {key: (b"" if row is None else CODEC.encode_row(row), version) for key, (row, version) in image.rows.items()}
 
 
 def joined(done: list[Changes]) -> dict[str, list[Any]]:
