@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 import time
 
@@ -10,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.metrics import Metrics
 from streams.server.problems import Problem, problem_of
+from streams.server.registry import is_registry
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 OPEN = "/-/health"
@@ -25,7 +28,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str | None, host: str, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
-        self._expected = None if token is None else f"Bearer {token}".encode()
+        self._expected = None if token is None else token.encode()
         self._hosts = LOOPBACK | {host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,10 +66,28 @@ class Guard:
                     421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {name[:100]!r}; for other "
                     "machines set RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN",
                 )  # fmt: skip
-        elif request.url.path != OPEN:
-            shown = request.headers.get("authorization", "").encode("latin-1", "replace")
-            if not hmac.compare_digest(shown, self._expected):
+        elif (path := request.scope["path"]) != OPEN:
+            kind, shown = _credentials(request.headers.get("authorization", ""))
+            taken = kind == "bearer" or (kind == "basic" and is_registry(path))
+            if not (hmac.compare_digest(shown, self._expected) and taken):
                 raise Problem(
-                    401, "the header `Authorization: Bearer …` with this server's token (RETOLD_HTTP_TOKEN) was expected",
+                    401, "the header `Authorization: Bearer …` with this server's token (RETOLD_HTTP_TOKEN) was expected; "
+                    "a schema registry's client may show the token as the password of HTTP Basic",
                     headers={"WWW-Authenticate": "Bearer"},
                 )  # fmt: skip
+
+
+def _credentials(header: str) -> tuple[str, bytes]:
+    """The scheme in small letters, and what is shown as the token: of HTTP Basic the password, whoever the user is.
+
+    Clients of a registry know no other scheme. It is not offered in a 401, since they send it unasked, and a browser that
+    was offered it would ask for a password, keep it, and send it along with whatever another page makes it request.
+    """
+    kind, _, shown = header.partition(" ")
+    raw = shown.encode("latin-1", "replace")
+    if kind.lower() == "basic":
+        try:
+            raw = base64.b64decode(raw, validate=True).partition(b":")[2]
+        except binascii.Error:
+            raw = b""
+    return kind.lower(), raw

@@ -20,7 +20,13 @@ from streams.server.problems import Problem
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403
+ROOTS = ("/schemas/", "/subjects/", "/config/")
 Subjects = dict[str, dict[int, int]]
+
+
+def is_registry(path: str) -> bool:
+    """Whether a path leads to the calls below, which read schemas and nothing else."""
+    return f"{path}/".startswith(ROOTS)
 
 
 def routes(parts: Parts) -> APIRouter:

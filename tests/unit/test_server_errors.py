@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import socket
@@ -12,10 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from streams import View
 from streams.errors import ConfigError
 from streams.server.followed import STARTING, Unreadable
+from streams.server.registry import is_registry, routes
 from streams.server.run import listen
 from tests.applications import shop
 from tests.support.memory_server import MemoryServer
@@ -259,6 +262,36 @@ def test_without_the_token_nothing_is_told(tmp_path: Path, shown: str | None) ->
         assert server.http.get("/-/health").json() == {"status": "ready"}
         right = {"Authorization": f"Bearer {TOKEN}"}
         assert server.http.get("/rows/order", headers={**right, "Host": "example.org"}).status_code == 200
+
+
+@pytest.mark.parametrize(("url", "status"), [("/subjects", 200), ("/config", 200), ("/rows/order", 401)])
+def test_a_registrys_client_shows_the_token_as_a_password(tmp_path: Path, url: str, status: int) -> None:
+    """It knows HTTP Basic alone: any user, the token as password. Nothing but schemas is told for it."""
+    with MemoryServer(shop.app(), tmp_path, TOKEN) as server:
+        assert server.http.get(url, auth=("kafka-ui", TOKEN)).status_code == status
+        assert server.http.post("/events/order.cancel", json={}, auth=("kafka-ui", TOKEN)).status_code == 401
+
+
+@pytest.mark.parametrize("shown", ["", "kafka-ui", "kafka-ui:wrong", f"{TOKEN}:", f":x{TOKEN}", f":{TOKEN} ", "no base64"])
+def test_a_wrong_password_is_refused_and_no_browser_asks_for_one(tmp_path: Path, shown: str) -> None:
+    """401, whatever is wrong; Basic is taken and never offered, since a browser would keep what it asked for."""
+    with MemoryServer(shop.app(), tmp_path, TOKEN) as server:
+        text = shown if shown == "no base64" else base64.b64encode(shown.encode()).decode()
+        got = server.http.get("/subjects", headers={"Authorization": f"Basic {text}".strip()})
+        assert (got.status_code, got.headers["www-authenticate"]) == (401, "Bearer")
+
+
+@pytest.mark.parametrize("path", ["/subjectsx", "//subjects", "/rows/subjects/config", "/configs", "*", ""])
+def test_what_lies_beside_the_registry_takes_no_password(path: str) -> None:
+    """The routes for schemas are told apart by whole steps of the path."""
+    assert not is_registry(path)
+
+
+def test_every_route_of_the_registry_takes_the_password(server: MemoryServer) -> None:
+    """A new one cannot be forgotten."""
+    paths = [route.path for route in routes(server.parts).routes if isinstance(route, APIRoute)]
+    assert [path for path in paths if not is_registry(path)] == []
+    assert len(paths) > 7
 
 
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 200), ("localhost:8080", 200), ("evil.example", 421)])
