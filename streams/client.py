@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, Message
 
 from streams.app import App
 from streams.broker.choose import found
-from streams.codec import AvroCodec
+from streams.codec import codec_of
 from streams.config import Config, load
 from streams.data import EventData, namespace_of
 from streams.engine.envelope import CONTENT_TYPE, TEXT_LIMIT
@@ -59,7 +59,7 @@ class Client:
         self._config = replace(config, broker=broker) if broker else config
         self._clients = Clients.of(self._config, found(self._config))
         self._source = source
-        self._codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+        self._codec = codec_of(app)
         self._known = app.event_types()
         self._app_name = app.name
         self._limit = self._config.max_event_bytes

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from streams.app import App
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord
 from streams.schemas.avro import RecordType, parse
@@ -191,6 +192,11 @@ class AvroCodec:
             f"nobody here knows the schema id {schema_id}: deploy the version that has it, or publish the schema",
             schema_id,
         )
+
+
+def codec_of(app: App) -> AvroCodec:
+    """Of all events and rows of an application."""
+    return AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
 
 
 def _unreadable(place: str, value: bytes, error: Exception) -> UndecodableRecord:

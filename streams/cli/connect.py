@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from streams.app import App
 from streams.broker.choose import found
 from streams.cli import logs
-from streams.codec import AvroCodec
+from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
 from streams.kafka.clients import Clients
 from streams.load import application
@@ -30,7 +30,7 @@ def connect() -> Session:
     config = load()
     logs.set_up(config)
     app = application(config)
-    codec = AvroCodec(app.event_types().values(), [namespace.row_type for namespace in app.namespaces])
+    codec = codec_of(app)
     clients = Clients.of(config, found(config))
     clients.reach()
     return Session(config, app, codec, clients)

@@ -9,7 +9,7 @@ from streams.cli import logs
 from streams.cli.screen import talk
 from streams.cli.serve import Ended, Ending, find_broker
 from streams.client import Client
-from streams.codec import AvroCodec
+from streams.codec import codec_of
 from streams.config import load
 from streams.kafka.clients import Clients
 from streams.load import application
@@ -34,7 +34,7 @@ def server(wait: float, ends_with_stdin: bool) -> int:
             return ending.code
         clients = Clients.of(config, address)
         clients.reach()
-        codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+        codec = codec_of(app)
         archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
         with Client(app, config=config, source="retold/server") as client:
             parts = Parts(app, config, codec, Followed(app, codec), client, archive)

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import Producer, murmur2
 
 from streams.app import App
-from streams.codec import AvroCodec
+from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
 from streams.engine.engine import Engine, Inbox, Limits
 from streams.errors import InvalidSchema
@@ -30,10 +30,6 @@ from streams.worker.restore import Restorer
 from streams.worker.slots import Slot
 from streams.worker.source import Parts, Source
 from streams.worker.waiting import Waiting
-
-
-def codec_of(app: App) -> AvroCodec:
-    return AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
 
 
 def now() -> int:

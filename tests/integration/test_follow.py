@@ -11,13 +11,12 @@ import msgspec
 import pytest
 
 from streams.client import Client
-from streams.codec import prefix_of
+from streams.codec import codec_of, prefix_of
 from streams.config import Config
 from streams.errors import TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.follow import LogEvent, Tail, read_table
 from streams.kafka.status import NamespaceStatus, status
-from streams.worker.assemble import codec_of
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, ProbeDo, ProbeRow
 from tests.support.inbox import Foreign

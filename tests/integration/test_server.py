@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from streams import App, Client, Event, Projection, Tables, View
-from streams.codec import AvroCodec
+from streams.codec import AvroCodec, codec_of
 from streams.config import Config
 from streams.kafka.clients import Clients
 from streams.server.archive import KafkaArchive
@@ -59,7 +59,7 @@ class Serving:
 
     def __init__(self, config: Config, address: str, app: App = APP) -> None:
         clients = Clients.of(config, address)
-        codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+        codec = codec_of(app)
         self.client = Client(app, address, config=config)
         archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
         self.parts = Parts(app, config, codec, Followed(app, codec), self.client, archive)

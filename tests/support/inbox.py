@@ -7,13 +7,13 @@ from typing import Any
 from confluent_kafka import Message
 
 from streams import App
+from streams.codec import codec_of
 from streams.config import Config
 from streams.data import EventData
 from streams.engine import marker
 from streams.kafka.clients import Clients
 from streams.kafka.read import ends, read_to
 from streams.kafka.topics import names
-from streams.worker.assemble import codec_of
 
 
 class Foreign:

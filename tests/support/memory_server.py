@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx
 
 from streams import App
-from streams.codec import AvroCodec
+from streams.codec import codec_of
 from streams.config import Config
 from streams.data import EventData, namespace_of
 from streams.engine.envelope import from_micros, parked_header
@@ -84,13 +84,17 @@ class MemoryKafka:
             image, logged = self.world.image(name), self.world.log(name)
             for event, header in logged[self._shown[name] :]:
                 recorded = from_micros(header.recorded)
-                record = LogEvent(name, 0, header.sequence - 1, header.sequence, recorded, header.outcome, header.reason, event)
+                record = LogEvent(
+                    name, 0, header.sequence - 1, header.sequence, recorded, header.outcome, header.reason, event
+                )
                 self.followed.logged(record, header.offset)
             self._shown[name] = len(logged)
             for queue in image.parked.values():
                 for aside in queue:
                     header_ = parked_header(aside.headers)
-                    became = Became(header_.status, None, from_micros(header_.recorded), header_.reason, key=header_.key)
+                    became = Became(
+                        header_.status, None, from_micros(header_.recorded), header_.reason, key=header_.key
+                    )
                     self.followed.set_aside(place, aside.offset, became)
             last = Marker(
                 first=1, last=image.sequence, inbox_next=image.inbox_next, recorded=image.recorded,
@@ -106,7 +110,9 @@ class MemoryKafka:
             if header.sequence > after:
                 recorded = from_micros(header.recorded)
                 found.append(
-                    LogEvent(*place, header.sequence - 1, header.sequence, recorded, header.outcome, header.reason, event)
+                    LogEvent(
+                        *place, header.sequence - 1, header.sequence, recorded, header.outcome, header.reason, event
+                    )
                 )
         return found[:limit]
 
@@ -130,7 +136,7 @@ class MemoryServer:
 
     def __init__(self, app: App, state: Path, token: str | None = None, **others: str) -> None:
         self.config: Config = replace(settings(state, "", http_port="0", **others), http_token=token)
-        self.codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+        self.codec = codec_of(app)
         self.followed = Followed(app, self.codec)
         self.kafka = MemoryKafka(app, self.followed)
         self.parts = Parts(app, self.config, self.codec, self.followed, self.kafka, self.kafka)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.codec import AvroCodec
+from streams.codec import codec_of
 from streams.engine import control
 from streams.engine.control import Control
 from streams.engine.engine import Engine
@@ -13,7 +13,7 @@ from tests.applications import probe
 from tests.applications.probe.events import ProbeDo, ProbeRow
 
 APP = probe.app()
-CODEC = AvroCodec(APP.event_types().values(), [space.row_type for space in APP.namespaces])
+CODEC = codec_of(APP)
 
 
 def event(offset: int, how: str = "count", text: str = "") -> InboxRecord:

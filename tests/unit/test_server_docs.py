@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from streams.codec import AvroCodec
+from streams.codec import codec_of
 from streams.config import load
 from streams.server.assemble import http_app
 from streams.server.followed import Followed
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "http.md"
 def test_every_route_is_documented_and_no_other(tmp_path: Path) -> None:
     """A new route without a word about it fails here, and so does a word about one that is gone."""
     app = bank.app()
-    codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+    codec = codec_of(app)
     followed = Followed(app, codec)
     kafka = MemoryKafka(app, followed)
     spec = http_app(Parts(app, load({}, tmp_path), codec, followed, kafka, kafka)).openapi()
