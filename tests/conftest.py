@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from streams.broker import embedded
+
+os.environ["DEMO_MAIL"] = os.devnull
+"""The demonstration's mails that no test looks at."""
 
 
 @pytest.fixture(scope="session")

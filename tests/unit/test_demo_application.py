@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from processors import app
+from processors.email import email
 from processors.events import (
+    EmailBounced,
+    EmailRow,
+    EmailSend,
+    EmailSent,
     FolderCreate,
     FolderRemove,
     FolderRename,
     FolderRow,
     UserClose,
+    UserRemind,
     UserRename,
     UserRow,
     UserSignup,
 )
-from processors.folder import create, remove
+from processors.folder import create, folder, remove
 from processors.folder import rename as rename_folder
-from processors.user import close, rename, signup
-from streams import Event, Outcome, Rejected
+from processors.settings import Settings
+from processors.user import REMIND_AFTER, users
+from streams import Event, Outcome, Rejected, Scheduled
 from streams.codec import AvroCodec
 from streams.data import EventData
+from streams.testing import World, given
+
+user = users(reminders=True)
+signup, rename, close = (user.handlers[data] for data in (UserSignup, UserRename, UserClose))
 
 THEN = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 CREATED = datetime(2011, 1, 11, 19, 50, 40, 620000, tzinfo=UTC)
@@ -53,9 +66,97 @@ USER = UserRow(
 FOLDER = FolderRow(owner="2", name="2")
 
 
-def test_a_signup_makes_the_row_and_a_folder() -> None:
-    """The row holds all that the sign-up said and when it happened; a folder of the same key follows."""
-    assert Outcome(USER, emit=[FolderCreate(folder="2", owner="2")]) == signup(None, Event(SIGNUP, "e1", THEN))
+WELCOME = EmailSend(email="2/welcome", to="2@example.org", template="welcome", name="2")
+REMINDER = EmailSend(email="2/reminder", to="2@example.org", template="reminder", name="2")
+
+
+@dataclass
+class Letters:
+    """A mailer that keeps what it was given; a mail to nobody bounces."""
+
+    sent: list[EmailSend] = field(default_factory=list)
+
+    async def send(self, event: Event[EmailSend]) -> EmailSent | EmailBounced:
+        if event.data.to.startswith("nobody@"):
+            return EmailBounced(email=event.key, to=event.data.to, reason="550 no such user")
+        self.sent.append(event.data)
+        return EmailSent(email=event.key, to=event.data.to, receipt=f"<{event.id}@here>")
+
+
+def test_a_signup_makes_the_row_a_mail_a_folder_and_a_timer() -> None:
+    """The row holds all that the sign-up said and when it happened; what follows has the same key or begins with it."""
+    reminder = Scheduled(UserRemind(user="2"), at=THEN + timedelta(days=30))
+    emitted = [WELCOME, FolderCreate(folder="2", owner="2"), reminder]
+    assert Outcome(USER, emit=emitted) == signup(None, Event(SIGNUP, "e1", THEN))
+
+
+def test_a_signup_is_told_by_mail_and_the_answer_is_a_row() -> None:
+    """Event, handler, what it emitted, the mail, the folder: the story of the demonstration."""
+    letters = Letters()
+    world = given(app(Settings(letters, reminders=True)), SIGNUP)
+    assert letters.sent == [WELCOME]
+    assert world.table(folder).get("2") == FOLDER
+    row = world.table(email).get("2/welcome")
+    assert row is not None
+    assert (row.status, row.to) == ("sent", "2@example.org")
+    assert row.receipt is not None
+
+
+def test_a_mail_that_bounces_is_an_answer() -> None:
+    """With the server's words, and nobody asks again."""
+    world = given(app(Settings(Letters(), reminders=True)), UserSignup(user="u", email="nobody@example.org"))
+    row = world.table(email).get("u/welcome")
+    assert row == EmailRow(to="nobody@example.org", status="bounced", at=world.now, reason="550 no such user")
+    assert world.calls_failed == []
+
+
+def reminded(world: World, letters: Letters) -> list[EmailSend]:
+    """What is sent from now on, after two months."""
+    before = len(letters.sent)
+    world.advance(timedelta(days=60))
+    return letters.sent[before:]
+
+
+def test_a_user_who_is_silent_for_thirty_days_is_reminded_once() -> None:
+    """Not before, and not again."""
+    letters = Letters()
+    world = given(app(Settings(letters, reminders=True)), SIGNUP)
+    world.advance(REMIND_AFTER - timedelta(seconds=1))
+    assert letters.sent == [WELCOME]
+    world.advance(timedelta(seconds=1))
+    assert letters.sent == [WELCOME, REMINDER]
+    assert reminded(world, letters) == []
+
+
+@pytest.mark.parametrize("event", [UserRename(user="2", name="Ada"), UserClose(user="2")])
+def test_a_user_who_was_heard_of_is_not_reminded(event: EventData) -> None:
+    """The timer still comes, is accepted, and finds nothing to do."""
+    letters = Letters()
+    world = given(app(Settings(letters, reminders=True)), SIGNUP, event)
+    assert reminded(world, letters) == []
+    assert sum(isinstance(entry.event.data, UserRemind) for entry in world.log("user")) == 1
+
+
+def test_a_user_who_came_back_waits_for_the_second_timer() -> None:
+    """The first sign-up's timer comes too early for the second one."""
+    letters = Letters()
+    world = given(app(Settings(letters, reminders=True)), SIGNUP, UserClose(user="2"))
+    world.advance(timedelta(days=10))
+    world.when(SIGNUP)
+    world.settle()
+    world.advance(timedelta(days=29))
+    assert letters.sent == [WELCOME, WELCOME]
+    assert reminded(world, letters) == [REMINDER]
+
+
+def test_the_setting_turns_reminders_off() -> None:
+    """No timer is set, and one of before finds nothing to do."""
+    letters = Letters()
+    world = given(app(Settings(letters, reminders=False)), SIGNUP)
+    assert reminded(world, letters) == []
+    assert not any(isinstance(entry.event.data, UserRemind) for entry in world.log("user"))
+    assert world.when(UserRemind(user="2")).accepted
+    assert reminded(world, letters) == []
 
 
 def test_a_second_signup_is_rejected() -> None:
@@ -68,7 +169,7 @@ def test_a_rename_changes_the_name_only() -> None:
     """Key, address and the rest stay."""
     outcome = rename(USER, Event(UserRename(user="2", name="Ada"), "e2", THEN))
     assert outcome.row is not None
-    assert (outcome.row.name, outcome.row.user, outcome.row.email) == ("Ada", "2", "2@example.org")
+    assert outcome.row == replace(USER, name="Ada", heard=THEN)
     assert outcome.emit == ()
 
 
@@ -113,10 +214,14 @@ def test_the_application_handles_every_schema() -> None:
     """Every event of the schemas has its one handler, and every row reads back."""
     demo = app()
     assert sorted(demo.event_types()) == [
+        "email.bounced",
+        "email.send",
+        "email.sent",
         "folder.create",
         "folder.remove",
         "folder.rename",
         "user.close",
+        "user.remind",
         "user.rename",
         "user.signup",
     ]
@@ -127,8 +232,10 @@ def test_the_application_handles_every_schema() -> None:
 
 
 def test_what_follows_from_what_is_declared() -> None:
-    """A sign-up leads to a folder, and closing an account to its removal; nothing else leads on."""
+    """A sign-up leads to a mail, a folder and a timer; closing an account to the folder's removal; a timer to a mail."""
     assert {name: follows for name, follows in app().flow().items() if follows} == {
-        "user.signup": ("folder.create",),
+        "email.send": ("email.sent", "email.bounced"),
+        "user.signup": ("email.send", "folder.create", "user.remind"),
+        "user.remind": ("email.send",),
         "user.close": ("folder.remove",),
     }

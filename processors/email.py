@@ -1,0 +1,22 @@
+"""Mails: `email.send` is the gateway's (see `mailers`), which acts; its answers are handled here and say what became of it."""
+
+from __future__ import annotations
+
+from processors.events import EmailBounced, EmailRow, EmailSent
+from streams import Event, Namespace, Outcome
+
+email = Namespace("email", row=EmailRow)
+
+
+@email.handles(EmailSent)
+def sent(row: EmailRow | None, event: Event[EmailSent]) -> Outcome[EmailRow]:  # noqa: ARG001 - every handler has one shape
+    """The receipt finds the mail again: in the mail file, or in the mail server's log."""
+    answer = event.data
+    return Outcome(EmailRow(to=answer.to, status="sent", at=event.time, receipt=answer.receipt))
+
+
+@email.handles(EmailBounced)
+def bounced(row: EmailRow | None, event: Event[EmailBounced]) -> Outcome[EmailRow]:  # noqa: ARG001 - every handler has one shape
+    """A wrong address is an answer and no failure: nobody asks again."""
+    answer = event.data
+    return Outcome(EmailRow(to=answer.to, status="bounced", at=event.time, reason=answer.reason))

@@ -1,0 +1,109 @@
+"""Two ways to send a mail: into a file that any mail program opens, or through a mail server.
+
+A mail goes out at least once: a worker that dies after sending and before its answer is handled sends again. Both have
+the same Message-ID, made from the request's id, by which a reader can tell.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+from dataclasses import dataclass, field
+from email.generator import BytesGenerator
+from email.message import EmailMessage
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Protocol
+
+from processors.events import EmailBounced, EmailSend, EmailSent
+from streams import Event
+
+SENDER = "demo@example.org"
+TEXTS = {
+    "welcome": ("Welcome", "your account and your folder are ready."),
+    "reminder": ("Your account waits for you", "we have not heard of you since you signed up."),
+}
+SECONDS = 20.0
+"""For one step of a talk with a mail server."""
+
+
+class Mailer(Protocol):
+    """What the gateway of `email.send` needs. Whatever it raises is tried again; an answer is final."""
+
+    async def send(self, event: Event[EmailSend]) -> EmailSent | EmailBounced: ...
+
+
+def message_of(event: Event[EmailSend]) -> EmailMessage:
+    """Raises ValueError for a template that does not exist, or an address that no header can hold."""
+    request = event.data
+    if request.template not in TEXTS:
+        raise ValueError(f"there is no template {request.template!r}; there are: {', '.join(TEXTS)}")
+    subject, text = TEXTS[request.template]
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = SENDER, request.to, subject
+    message["Date"] = format_datetime(event.time)
+    message["Message-ID"] = f"<{event.id}@{SENDER.partition('@')[2]}>"
+    message.set_content(f"Dear {request.name or 'user'},\n{text}\n")
+    return message
+
+
+@dataclass(frozen=True)
+class FileMailer:
+    """Appends to a file in mbox format; several workers may write to the same one."""
+
+    path: Path
+
+    async def send(self, event: Event[EmailSend]) -> EmailSent:
+        """The mail is in the file when this returns; a power failure may still take it back."""
+        message = message_of(event)
+        message.set_unixfrom(f"From {SENDER} {event.time:%a %b %e %H:%M:%S %Y}")
+        text = io.BytesIO()
+        BytesGenerator(text, mangle_from_=True).flatten(message, unixfrom=True)
+        with self.path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(text.getvalue() + b"\n")
+        return EmailSent(email=event.key, to=event.data.to, receipt=message["Message-ID"])
+
+
+@dataclass(frozen=True)
+class Smtp:
+    """`tls`: from the first byte. Without it STARTTLS is used where the server offers it."""
+
+    host: str
+    port: int
+    tls: bool = False
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class SmtpMailer:
+    server: Smtp
+
+    async def send(self, event: Event[EmailSend]) -> EmailSent | EmailBounced:
+        """A refusal for good (5xx) of the address or the text is a bounce. All else is raised, and tried again."""
+        import aiosmtplib  # here, because only those who send by SMTP need it: pip install retold[smtp]
+
+        message, server = message_of(event), self.server
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            use_tls=server.tls,
+            username=server.user,
+            password=server.password,
+            timeout=SECONDS,
+        )
+        try:
+            await client.connect()
+            await client.send_message(message)
+        except aiosmtplib.SMTPRecipientsRefused as refused:
+            code, reason = refused.recipients[0].code, refused.recipients[0].message
+        except aiosmtplib.SMTPResponseException as refused:
+            code, reason = refused.code, refused.message
+        else:
+            return EmailSent(email=event.key, to=event.data.to, receipt=message["Message-ID"])
+        finally:
+            client.close()  # at once: a polite QUIT would wait for a server that hangs
+        if code < 500 or code in (530, 534, 535, 538):  # about us and not about this mail
+            raise ConnectionError(f"the mail server {server.host}:{server.port} said {code} {reason}")
+        return EmailBounced(email=event.key, to=event.data.to, reason=f"{code} {reason}")
