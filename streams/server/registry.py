@@ -21,12 +21,14 @@ from streams.server.problems import Problem
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403
 ROOTS = ("/schemas/", "/subjects/", "/config/")
+ASKED_FOR = ("/associations/", "/contexts/", "/mode/", "/v1/")
+"""What stock clients try as well: they go on after a 404, and give up after a 401."""
 Subjects = dict[str, dict[int, int]]
 
 
 def is_registry(path: str) -> bool:
-    """Whether a path leads to the calls below, which read schemas and nothing else."""
-    return f"{path}/".startswith(ROOTS)
+    """Whether a path leads to the calls below, which read schemas and nothing else, or nowhere."""
+    return f"{path}/".startswith(ROOTS + ASKED_FOR)
 
 
 def routes(parts: Parts) -> APIRouter:
