@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from streams.engine.envelope import KEY_HEADER, Envelope, ParkedHeader, pack, to_micros
+from streams.engine.envelope import KEY_HEADER, Arrival, Envelope, ParkedHeader, pack, to_micros
 from streams.engine.image import Image
 from streams.engine.records import PARKED, QUARANTINED, Changes, Headers, InboxRecord, SetAside
 from streams.errors import StreamsError
@@ -35,26 +35,18 @@ class Aside:
         queue = self._changes.queues.get(key)
         return bool(queue) if queue is not None else key in self._image.parked
 
-    def raised(
-        self, record: InboxRecord, envelope: Envelope, event: Event[Any], digest: bytes | None, error: Exception
-    ) -> None:
+    def raised(self, arrival: Arrival, error: Exception) -> None:
         """Park an event whose handler raised, with the traceback."""
+        record, event = arrival.record, arrival.event
         where = f"{event.data.event_type} at {self._engine.inbox.topic}-{self._image.partition}@{record[0]}"
         detail = "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
         self._changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
         what = str(error) if isinstance(error, StreamsError) else f"{type(error).__name__}: {error}"
-        self.park(record, envelope, event, digest, what, detail)
+        self.park(arrival, what, detail)
 
-    def park(
-        self,
-        record: InboxRecord,
-        envelope: Envelope,
-        event: Event[Any],
-        digest: bytes | None,
-        reason: str,
-        detail: str = "",
-    ) -> None:
+    def park(self, arrival: Arrival, reason: str, detail: str = "") -> None:
         """Set the event and, from now on, its key aside."""
+        record, envelope, event, digest = arrival
         if digest is not None:
             self._changes.parked_ids[digest] = hash(record[2])
         self._changes.counters.parked += 1

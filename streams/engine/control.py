@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from streams.engine.envelope import KEY_HEADER, event_of, from_micros, parked_header, without_packed
-from streams.engine.identity import answer_id, fingerprint_of
+from streams.engine.envelope import (
+    KEY_HEADER,
+    Arrival,
+    event_again,
+    event_of,
+    from_micros,
+    parked_header,
+    without_packed,
+)
 from streams.engine.pending import answer_headers, request_of
 from streams.engine.records import UNANSWERED, InboxRecord, SetAside
 from streams.errors import InvalidEvent, StreamsError
@@ -101,9 +108,8 @@ def _handle(turn: Turn, aside: SetAside) -> bool:
     if header.status == UNANSWERED:
         turn.changes.calls.append(request_of(turn.engine, aside.value, record[3] or [], header))
         return True
-    event_id = envelope.id or header.id or ""
-    event = event_of(data, envelope, event_id, envelope.time or from_micros(header.time or 0))
-    return turn.decide(record, envelope, event, turn.engine.rules[type(data)], _digest(envelope.source, envelope.id))
+    event = event_again(data, envelope, header)
+    return turn.deciding.decide(Arrival(record, envelope, event, envelope.digest))
 
 
 def _reject(turn: Turn, control: Control, aside: SetAside) -> None:
@@ -111,10 +117,8 @@ def _reject(turn: Turn, control: Control, aside: SetAside) -> None:
     if header.status == UNANSWERED:
         return  # its event was accepted; that nobody answers it any more needs no record
     envelope, data = turn.open(record)
-    event_id = envelope.id or header.id or ""
-    event = event_of(data, envelope, event_id, envelope.time or from_micros(header.time or 0))
-    reason = f"rejected by {control.who}: {control.why}"
-    turn.reject(record, envelope, event, _digest(envelope.source, envelope.id), reason)
+    event = event_again(data, envelope, header)
+    turn.deciding.reject(Arrival(record, envelope, event, envelope.digest), f"rejected by {control.who}: {control.why}")
 
 
 def _answer(turn: Turn, control: Control, aside: SetAside, record: InboxRecord) -> None:
@@ -125,25 +129,18 @@ def _answer(turn: Turn, control: Control, aside: SetAside, record: InboxRecord) 
     call = request_of(engine, aside.value, _record_of(aside)[3] or [], header)
     answer = engine.codec.decode(control.value)
     engine.check_answer(call, answer)
-    event_id = answer_id(call.event.id)
     headers = answer_headers(engine, call, answer, turn.now)
     answered = (record[0], record[1], control.value, headers, record[4])
     envelope = engine.envelopes.read(headers)
-    event = event_of(answer, envelope, event_id, envelope.time or from_micros(turn.now))
-    digest = fingerprint_of(envelope.source, event_id)
-    turn.decide(answered, envelope, event, engine.rules[type(answer)], digest)
+    event = event_of(answer, envelope, envelope.id or "", envelope.time or from_micros(turn.now))
+    turn.deciding.decide(Arrival(answered, envelope, event, envelope.digest))
 
 
 def _gone(turn: Turn, aside: SetAside) -> None:
     turn.changes.unparked.append(aside.offset)
     envelope = turn.engine.envelopes.read(without_packed(aside.headers))
-    digest = _digest(envelope.source, envelope.id)
-    if digest is not None:
-        turn.changes.parked_ids[digest] = None
-
-
-def _digest(source: str, event_id: str | None) -> bytes | None:
-    return fingerprint_of(source, event_id) if event_id is not None else None
+    if envelope.digest is not None:
+        turn.changes.parked_ids[envelope.digest] = None
 
 
 def _record_of(aside: SetAside) -> InboxRecord:

@@ -68,7 +68,6 @@ class Engine:
         self.row_type: type[Record] = self.namespace.row_type
         self.envelopes = EnvelopeReader()
         self.rules = self._rules()
-        self.known = app.event_types()
 
     def _rules(self) -> dict[type[EventData], Rule]:
         space = self.namespace

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from streams.data import EventData
-from streams.engine.identity import answer_id, emitted_id
-from streams.engine.records import Headers
+from streams.engine.identity import answer_id, emitted_id, fingerprint_of
+from streams.engine.records import Headers, InboxRecord
 from streams.errors import InvalidEvent, UndecodableRecord
 from streams.event import Event
 
@@ -44,6 +44,11 @@ class Envelope(msgspec.Struct, frozen=True):
     expected_version: int | None = None
     hops: int = 0
     trace: bytes | None = None
+
+    @property
+    def digest(self) -> bytes | None:
+        """What a duplicate is known by; None for an event without an id of its own, which can have none."""
+        return fingerprint_of(self.source, self.id) if self.id is not None else None
 
 
 class LogHeader(msgspec.Struct, frozen=True, array_like=True):
@@ -170,6 +175,21 @@ def event_of(data: EventData, envelope: Envelope, event_id: str, time: datetime)
         if event_id != derived and event_id != answer_id(cause):
             cause = None
     return Event(data, event_id, time, cause, envelope.correlation if cause else event_id)
+
+
+def event_again(data: EventData, envelope: Envelope, own: LogHeader | ParkedHeader) -> Event[EventData]:
+    """The event of a record that a worker kept, as it was when it was met."""
+    time = envelope.time or from_micros(own.time or 0)
+    return event_of(data, envelope, envelope.id or own.id or "", time)
+
+
+class Arrival(NamedTuple):
+    """A record of the inbox that was read; `digest` is its envelope's."""
+
+    record: InboxRecord
+    envelope: Envelope
+    event: Event[Any]
+    digest: bytes | None
 
 
 class _Plan(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from streams.data import EventData
 from streams.engine.engine import Engine
-from streams.engine.envelope import EnvelopeReader, LogHeader, event_of, from_micros, log_header, without_packed
+from streams.engine.envelope import EnvelopeReader, LogHeader, event_again, log_header, without_packed
 from streams.engine.image import Image
 from streams.engine.records import ACCEPTED, Headers
 from streams.errors import HistoryError
@@ -26,8 +26,7 @@ def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) ->
     """Raises UndecodableRecord if no worker wrote these headers."""
     header = log_header(headers)
     envelope = envelopes.read(without_packed(headers))
-    time = envelope.time or from_micros(header.time or 0)
-    return Logged(event_of(data, envelope, envelope.id or header.id or "", time), header)
+    return Logged(event_again(data, envelope, header), header)
 
 
 def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]]) -> Image:

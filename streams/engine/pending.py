@@ -10,6 +10,7 @@ from streams.engine.envelope import (
     CONTENT_TYPE,
     DueHeader,
     ParkedHeader,
+    event_again,
     event_of,
     from_micros,
     pack,
@@ -96,8 +97,7 @@ def answer_headers(engine: Engine, call: Call, answer: EventData, now: int) -> H
 def request_of(engine: Engine, value: bytes, headers: Headers, header: ParkedHeader) -> Call:
     """The call of a request that was parked unanswered."""
     envelope, data = engine.envelopes.read(headers), engine.codec.decode(value)
-    time = envelope.time or from_micros(header.time or 0)
-    event = event_of(data, envelope, envelope.id or header.id or "", time)
+    event = event_again(data, envelope, header)
     return Call(event, header.recorded, header.offset, value, headers, envelope.hops)
 
 

@@ -13,7 +13,6 @@ from streams.engine import marker
 from streams.engine.duplicates import Remembered
 from streams.engine.engine import Engine
 from streams.engine.envelope import VERSION_HEADER, due_header, log_header, parked_header, without_packed
-from streams.engine.identity import fingerprint_of
 from streams.engine.image import Image
 from streams.engine.pending import pending_of
 from streams.engine.records import Due, Headers, SetAside
@@ -215,6 +214,4 @@ class Reading:
         return image
 
     def _digest(self, headers: Headers) -> bytes | None:
-        """None for an event without an id of its own: it can have no duplicate."""
-        envelope = self._engine.envelopes.read(without_packed(headers))
-        return fingerprint_of(envelope.source, envelope.id) if envelope.id is not None else None
+        return self._engine.envelopes.read(without_packed(headers)).digest
