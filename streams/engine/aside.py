@@ -46,7 +46,7 @@ class Aside:
 
     def park(self, arrival: Arrival, reason: str, detail: str = "") -> None:
         """Set the event and, from now on, its key aside."""
-        record, envelope, event, digest = arrival
+        record, envelope, event, digest = arrival.record, arrival.envelope, arrival.event, arrival.digest
         if digest is not None:
             self._changes.parked_ids[digest] = hash(record[2])
         self._changes.counters.parked += 1

@@ -104,7 +104,7 @@ class Deciding:
         return recorded
 
     def _log(self, arrival: Arrival, outcome: str, reason: str | None) -> None:
-        (offset, record_key, value, _, _), envelope, event, _ = arrival
+        (offset, record_key, value, _, _), envelope, event = arrival.record, arrival.envelope, arrival.event
         assert value is not None
         sequence = self._changes.sequence
         header = LogHeader(

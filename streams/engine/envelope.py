@@ -183,7 +183,7 @@ def event_again(data: EventData, envelope: Envelope, own: LogHeader | ParkedHead
     return event_of(data, envelope, envelope.id or own.id or "", time)
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, frozen=True):
     """A record of the inbox that was read; `digest` is its envelope's."""
 
     record: InboxRecord

@@ -40,10 +40,8 @@ class Turn:
                 obey(self, record)
             else:
                 envelope, data = self.open(record)
-                if not self._is_handled_here(data):
-                    return self._wait(
-                        record, f"{data.event_type} has no handler in the application {self.engine.app.name}"
-                    )
+                if type(data) not in self.engine.rules:
+                    return self._wait(record, self._why_unhandled(data))
                 self._admit(record, envelope, data)
         except SchemaNotFound as error:
             return self._wait(record, str(error))
@@ -74,13 +72,11 @@ class Turn:
             raise InvalidEvent(f"it holds {len(value)} bytes; an event may hold {self.engine.limits.event_bytes}")
         return self.engine.envelopes.read(record[3]), self.engine.codec.decode(value)
 
-    def _is_handled_here(self, data: EventData) -> bool:
-        """False: its handler is not deployed yet. Raises InvalidEvent for an event of another namespace."""
-        if type(data) in self.engine.rules:
-            return True
-        if data.event_type.startswith(self.engine.namespace.name + "."):
-            return False
-        raise InvalidEvent(f"{data.event_type} belongs to another namespace than {self.engine.namespace.name}")
+    def _why_unhandled(self, data: EventData) -> str:
+        """Its handler is not deployed yet. Raises InvalidEvent for an event of another namespace."""
+        if not data.event_type.startswith(self.engine.namespace.name + "."):
+            raise InvalidEvent(f"{data.event_type} belongs to another namespace than {self.engine.namespace.name}")
+        return f"{data.event_type} has no handler in the application {self.engine.app.name}"
 
     def _admit(self, record: InboxRecord, envelope: Envelope, data: EventData) -> None:
         """Right place, not a duplicate, its key not parked: then it is decided. Raises InvalidEvent."""
