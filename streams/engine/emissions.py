@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.data import EventData, namespace_of
-from streams.engine.envelope import CONTENT_TYPE, Envelope, from_micros, to_micros
+from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, to_micros
 from streams.engine.identity import emitted_id
 from streams.engine.records import Due, Emitted
 from streams.errors import InvalidEvent, UndeclaredEmission
@@ -28,15 +28,13 @@ class Emissions:
 
     def __init__(self, engine: Engine, cause: Event[Any], envelope: Envelope, recorded: int, now: int) -> None:
         self.engine, self.cause, self.now = engine, cause, now
+        self.reference = cause.reference
         self.ordinals: Counter[tuple[str, str]] = Counter()
         self.common = [
             ("ce_specversion", b"1.0"),
             ("ce_source", engine.source.encode()),
-            ("ce_causationid", cause.id.encode()),
-            ("ce_causetime", from_micros(recorded).isoformat().encode()),
-            ("ce_correlationid", (cause.correlation or cause.id).encode()),
-            ("ce_hops", b"%d" % (envelope.hops + 1)),
             ("content-type", CONTENT_TYPE),
+            *caused_by(cause, recorded, envelope.hops),
         ]
         if envelope.trace is not None:
             self.common.append(("traceparent", envelope.trace))
@@ -76,7 +74,7 @@ class Emissions:
             )
         ordinal = self.ordinals[name, key]
         self.ordinals[name, key] += 1
-        event_id = emitted_id(self.cause.id, name, key, ordinal)
+        event_id = emitted_id(self.reference, name, key, ordinal)
         headers = [
             *self.common,
             ("ce_id", event_id.encode()),

@@ -15,7 +15,7 @@ from streams.data import EventData
 from streams.engine.identity import answer_id, emitted_id, fingerprint_of
 from streams.engine.records import Headers, InboxRecord
 from streams.errors import InvalidEvent, UndecodableRecord
-from streams.event import Event
+from streams.event import Event, is_unique, reference_of
 
 H = TypeVar("H")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,6 +37,7 @@ class Envelope(msgspec.Struct, frozen=True):
     type: str | None = None
     time: datetime | None = None
     cause: str | None = None
+    cause_source: str = ""
     cause_time: int | None = None
     correlation: str | None = None
     ordinal: int = 0
@@ -85,7 +86,7 @@ class ParkedHeader(msgspec.Struct, frozen=True):
 class DueHeader(msgspec.Struct, frozen=True):
     """What the due topic says of a record: a `timer` to publish at `at` (µs), or a `call` whose answer is not handled.
 
-    `offset` is the request's in the inbox, `time` (µs) the event's where its own headers have none.
+    `offset` is the request's in the inbox; `time` (µs) and `id` are the event's where its own headers have none.
     """
 
     kind: str
@@ -95,6 +96,7 @@ class DueHeader(msgspec.Struct, frozen=True):
     offset: int = 0
     hops: int = 0
     time: int | None = None
+    id: str | None = None
 
 
 def is_ours(name: str) -> bool:
@@ -151,6 +153,7 @@ TEXTS = {
     "ce_type": "type",
     "ce_source": "source",
     "ce_causationid": "cause",
+    "ce_causationsource": "cause_source",
     "ce_correlationid": "correlation",
     "ce_revision": "revision",
 }
@@ -171,13 +174,30 @@ def event_of(data: EventData, envelope: Envelope, event_id: str, time: datetime)
     """
     cause = envelope.cause
     if cause is not None:
-        derived = emitted_id(cause, data.event_type, data.key, envelope.ordinal, envelope.revision)
-        if event_id != derived and event_id != answer_id(cause):
+        reference = reference_of(envelope.cause_source, cause)
+        derived = emitted_id(reference, data.event_type, data.key, envelope.ordinal, envelope.revision)
+        if event_id != derived and event_id != answer_id(reference):
             cause = None
-    return Event(data, event_id, time, cause, envelope.correlation if cause else event_id)
+    return Event(data, event_id, time, cause, envelope.correlation if cause else event_id, envelope.source)
 
 
-def event_again(data: EventData, envelope: Envelope, own: LogHeader | ParkedHeader) -> Event[EventData]:
+def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:
+    """What an event says of its cause, which was recorded at `recorded` (µs), `hops` events away from its root.
+
+    The cause's source travels only where its id alone does not name it.
+    """
+    headers = [
+        ("ce_causationid", cause.id.encode()),
+        ("ce_causetime", from_micros(recorded).isoformat().encode()),
+        ("ce_correlationid", (cause.correlation or cause.id).encode()),
+        ("ce_hops", b"%d" % (hops + 1)),
+    ]
+    if cause.source and not is_unique(cause.source, cause.id):
+        headers.append(("ce_causationsource", cause.source.encode()))
+    return headers
+
+
+def event_again(data: EventData, envelope: Envelope, own: LogHeader | ParkedHeader | DueHeader) -> Event[EventData]:
     """The event of a record that a worker kept, as it was when it was met."""
     time = envelope.time or from_micros(own.time or 0)
     return event_of(data, envelope, envelope.id or own.id or "", time)

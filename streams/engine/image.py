@@ -12,7 +12,7 @@ class Image:
     """`sequence` is that of the last log record (0: none), `recorded` its time in µs, `inbox_next` the next offset.
 
     `parked` holds, per blocked entity key, its queue in order; `parked_ids` what these would be recognised by. `due`
-    and `calls` are what is pending, by event id.
+    is what the clock owes, by the event's id; `calls` what gateways owe, by the request's reference.
     """
 
     def __init__(self, partition: int = 0, *, window: int = WINDOW, rows: dict[str, Entry] | None = None) -> None:
@@ -35,10 +35,10 @@ class Image:
         self.window.add(changes.remembered)
         self._apply_parked(changes)
         self.due.update((due.event_id, due) for due in changes.due)
-        self.calls.update((call.event.id, call) for call in changes.calls)
-        for event_id in changes.settled:
-            self.due.pop(event_id, None)
-            self.calls.pop(event_id, None)
+        self.calls.update((call.event.reference, call) for call in changes.calls)
+        for key in changes.settled:
+            self.due.pop(key, None)
+            self.calls.pop(key, None)
         self.sequence, self.recorded = changes.sequence, changes.recorded
         self.inbox_next = changes.inbox_next
         self.counters = self.counters.plus(changes.counters)

@@ -10,8 +10,8 @@ from streams.engine.envelope import (
     CONTENT_TYPE,
     DueHeader,
     ParkedHeader,
+    caused_by,
     event_again,
-    event_of,
     from_micros,
     pack,
     to_micros,
@@ -72,7 +72,7 @@ def exhausted(engine: Engine, image: Image, call: Call, reason: str, detail: str
         to_micros(call.event.time), call.event.id,
     )  # fmt: skip
     Aside(engine, image, changes, now).unanswered(call.offset, call.value, call.headers, header)
-    changes.settled.append(call.event.id)
+    changes.settled.append(call.event.reference)
     changes.handled = 1
     return changes
 
@@ -82,15 +82,12 @@ def answer_headers(engine: Engine, call: Call, answer: EventData, now: int) -> H
     request = call.event
     return [
         ("ce_specversion", b"1.0"),
-        ("ce_id", answer_id(request.id).encode()),
+        ("ce_id", answer_id(request.reference).encode()),
         ("ce_type", answer.event_type.encode()),
         ("ce_source", engine.source.encode()),
         ("ce_time", from_micros(now).isoformat().encode()),
-        ("ce_causationid", request.id.encode()),
-        ("ce_causetime", from_micros(call.recorded).isoformat().encode()),
-        ("ce_correlationid", (request.correlation or request.id).encode()),
-        ("ce_hops", b"%d" % (call.hops + 1)),
         ("content-type", CONTENT_TYPE),
+        *caused_by(request, call.recorded, call.hops),
     ]
 
 
@@ -109,18 +106,17 @@ def due_record(namespace: str, pending: Due | Call) -> tuple[bytes, bytes, Heade
         return pending.event_id.encode(), emitted.value, [*emitted.headers, pack(header)]
     event = pending.event
     header = DueHeader(
-        CALL, pending.recorded, namespace, event.key, pending.offset, pending.hops, to_micros(event.time)
+        CALL, pending.recorded, namespace, event.key, pending.offset, pending.hops, to_micros(event.time), event.id
     )
-    return event.id.encode(), pending.value, [*pending.headers, pack(header)]
+    return event.reference.encode(), pending.value, [*pending.headers, pack(header)]
 
 
-def pending_of(engine: Engine, event_id: str, value: bytes, headers: Headers, header: DueHeader) -> Due | Call:
-    """Read back from the due topic; `headers` without ours."""
+def pending_of(engine: Engine, key: str, value: bytes, headers: Headers, header: DueHeader) -> Due | Call:
+    """Read back from the due topic, where it lay under `key`; `headers` without ours."""
     if header.kind == TIMER:
-        return Due(header.at, Emitted(header.namespace, header.key.encode(), value, headers), event_id)
+        return Due(header.at, Emitted(header.namespace, header.key.encode(), value, headers), key)
     envelope = engine.envelopes.read(headers)
-    time = envelope.time or from_micros(header.time or 0)
-    event = event_of(engine.codec.decode(value), envelope, event_id, time)
+    event = event_again(engine.codec.decode(value), envelope, header)
     return Call(event, header.at, header.offset, value, headers, header.hops)
 
 

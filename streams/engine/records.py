@@ -156,7 +156,7 @@ class Changes:
     unparked: list[int] = field(default_factory=list)
     """Inbox offsets whose records leave the parked topic."""
     settled: list[str] = field(default_factory=list)
-    """Ids of timers and calls that leave the due topic."""
+    """Keys of timers and calls that leave the due topic: a timer's event id, a request's reference."""
     counters: Counters = field(default_factory=Counters)
     blocked: Blocked | None = None
     handled: int = 0

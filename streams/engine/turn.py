@@ -17,6 +17,7 @@ from streams.engine.identity import answer_id, position_id
 from streams.engine.image import Image
 from streams.engine.records import PARKED, Batch, Blocked, Changes, Duplicate, Emitted, InboxRecord
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
+from streams.event import reference_of
 
 if TYPE_CHECKING:
     from streams.engine.engine import Engine
@@ -94,8 +95,8 @@ class Turn:
         event_id = envelope.id or position_id(self.engine.inbox.topic_id, self.image.partition, offset)
         event = event_of(data, envelope, event_id, envelope.time or from_micros(stamp * 1000))
         arrival = Arrival(record, envelope, event, digest)
-        answers = event.cause is not None and event_id == answer_id(event.cause)
-        if answers and self._is_settled(event.cause):
+        request = _request_of(arrival)
+        if request is not None and self._is_settled(request):
             self.deciding.reject(arrival, "already answered")
             return
         if self.aside.blocks(key):
@@ -104,8 +105,8 @@ class Turn:
             self.aside.park(arrival, f"it is {envelope.hops} events away from its root; at most {HOPS_LIMIT}")
         else:
             self.deciding.decide(arrival)
-        if answers:
-            self.changes.settled.append(event.cause or "")
+        if request is not None:
+            self.changes.settled.append(request)
 
     def _is_ours(self, key: bytes) -> bool:
         place = self.engine.inbox.place
@@ -127,9 +128,9 @@ class Turn:
         changes.counters.duplicates += 1
         return True
 
-    def _is_settled(self, cause: str | None) -> bool:
+    def _is_settled(self, request: str) -> bool:
         """Whether a gateway's answer comes for a request that waits for none (rule 23)."""
-        return cause not in self.image.calls or cause in self.changes.settled
+        return request not in self.image.calls or request in self.changes.settled
 
     def _move(self, record: InboxRecord, envelope: Envelope, key: bytes) -> None:
         """Publish it to where its data's key belongs, in the same transaction; it is handled there (rule 14).
@@ -145,3 +146,12 @@ class Turn:
             headers.append(("ce_time", from_micros(stamp * 1000).isoformat().encode()))
         self.changes.emitted.append(Emitted(self.engine.namespace.name, key, value, headers))
         self.changes.counters.moved += 1
+
+
+def _request_of(arrival: Arrival) -> str | None:
+    """The reference of the request that it answers; None: it is no gateway's answer."""
+    event = arrival.event
+    if event.cause is None:
+        return None
+    request = reference_of(arrival.envelope.cause_source, event.cause)
+    return request if event.id == answer_id(request) else None

@@ -171,8 +171,8 @@ class Transactions:
         for pending in pendings:
             key, value, headers = due_record(topics.namespace, pending)
             self._put(producer, topics.due, value, key, partition, headers)
-        for event_id in changes.settled:
-            self._put(producer, topics.due, None, event_id.encode(), partition, None)
+        for settled in changes.settled:
+            self._put(producer, topics.due, None, settled.encode(), partition, None)
 
     def _put(
         self, producer: Producer, topic: str, value: bytes | None, key: bytes, partition: int, headers: Any

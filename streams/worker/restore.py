@@ -179,11 +179,11 @@ class Reading:
 
     def due(self, message: Message) -> None:
         """Timers and calls; a record without a value takes an earlier one out."""
-        event_id, value, headers = (message.key() or b"").decode(), message.value(), headers_of(message)
+        key, value, headers = (message.key() or b"").decode(), message.value(), headers_of(message)
         if value is None:
-            self._pending.pop(event_id, None)
+            self._pending.pop(key, None)
         else:
-            self._pending[event_id] = (value, headers)
+            self._pending[key] = (value, headers)
 
     def logged(self, message: Message) -> None:
         """What a duplicate is recognised by."""
@@ -200,12 +200,12 @@ class Reading:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
             image.counters = last.counters
         image.window.add(self._remembered)
-        for event_id, (value, headers) in self._pending.items():
-            pending = pending_of(self._engine, event_id, value, without_packed(headers), due_header(headers))
+        for key, (value, headers) in self._pending.items():
+            pending = pending_of(self._engine, key, value, without_packed(headers), due_header(headers))
             if isinstance(pending, Due):
-                image.due[event_id] = pending
+                image.due[key] = pending
             else:
-                image.calls[event_id] = pending
+                image.calls[key] = pending
         for record in sorted(self._aside.values(), key=lambda it: it.offset):  # compaction keeps the last copy's place
             image.set_aside(record)
             digest = self._digest(record.headers) if record.entity is not None else None

@@ -17,6 +17,7 @@ from streams.engine import control
 from streams.engine.control import Control
 from streams.engine.envelope import log_header, parked_header
 from streams.engine.identity import answer_id
+from streams.event import reference_of
 from streams.kafka.read import headers_of
 from streams.testing import World, given
 from tests.applications import probe, shop
@@ -76,7 +77,7 @@ def placed(foreign: Foreign, worker: Running | Both, at: datetime | None = None,
     """Stock first, because order holds per key only."""
     foreign.publish(*STOCKED)
     until(lambda: len(worker.rows("stock")) == 2, "the stock was not received")
-    foreign.publish(order, ce_id="order-1", ce_time=(at or datetime.now(UTC)).isoformat())
+    foreign.publish(order, ce_id="order-1", ce_source="test", ce_time=(at or datetime.now(UTC)).isoformat())
 
 
 def test_the_shop_gives_the_same_rows_as_in_memory(config: Config, broker: str) -> None:
@@ -189,7 +190,7 @@ def test_an_answer_that_nobody_waits_for_is_rejected(config: Config, broker: str
     foreign = Foreign(shop.app(), config, broker)
     with Running(shop.app(), config, broker, ["payment"]) as worker:
         late = PaymentCharged(order="o9", receipt="late")
-        foreign.publish(late, ce_id=answer_id("gone"), ce_causationid="gone")
+        foreign.publish(late, ce_id=answer_id(reference_of("", "gone")), ce_causationid="gone")
         until(lambda: bool(foreign.read("payment-log")), "not handled")
         assert worker.rows("payment") == {}
     [logged] = foreign.read("payment-log")

@@ -7,10 +7,11 @@ from streams.engine import control
 from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Headers, InboxRecord
+from streams.engine.records import InboxRecord
 from streams.worker.restore import Reading
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo, ProbeRow
+from tests.support.kept import Kept
 
 APP = probe.app()
 CODEC = codec_of(APP)
@@ -73,22 +74,6 @@ def test_arrivals_behind_a_retry_that_fails_stay_behind() -> None:
     image, _ = parked(engine)
     image.apply(engine.handle(image, [retry(0, 2), event(3)], 1))
     assert [aside.offset for aside in image.parked["k"]] == [0, 1, 3]
-
-
-class Kept:
-    """A record of the parked topic, read back."""
-
-    def __init__(self, key: bytes, value: bytes, headers: Headers) -> None:
-        self._key, self._value, self._headers = key, value, headers
-
-    def key(self) -> bytes:
-        return self._key
-
-    def value(self) -> bytes:
-        return self._value
-
-    def headers(self) -> Headers:
-        return self._headers
 
 
 def test_a_restored_queue_is_in_order_whatever_compaction_kept() -> None:

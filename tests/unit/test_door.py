@@ -14,6 +14,7 @@ from streams.engine.envelope import log_header, parked_header
 from streams.engine.identity import emitted_id
 from streams.engine.image import Image
 from streams.engine.records import Changes, InboxRecord
+from streams.event import reference_of
 
 APP = app()
 CODEC = codec_of(APP)
@@ -210,14 +211,14 @@ def test_an_emission_has_an_id_derived_from_its_cause_and_its_causes_time() -> N
     """Handling it again anywhere gives the same id."""
     changes = handle(record(ce_id="a", ce_time="2026-01-01T00:00:00Z", ce_hops="4", traceparent="00-1-2-00"))
     [headers] = [dict(emitted.headers) for emitted in changes.emitted if emitted.namespace == "folder"]
-    assert headers["ce_id"].decode() == emitted_id("a", "folder.create", "u1", 0)
+    assert headers["ce_id"].decode() == emitted_id(reference_of("", "a"), "folder.create", "u1", 0)
     assert (headers["ce_time"], headers["ce_causationid"]) == (b"2026-01-01T00:00:00+00:00", b"a")
     assert (headers["ce_hops"], headers["traceparent"]) == (b"5", b"00-1-2-00")
 
 
 def test_a_cause_is_believed_only_if_the_id_derives_from_it() -> None:
     """Anybody can write a ce_causationid."""
-    derived = emitted_id("c", "user.signup", "u1", 0)
+    derived = emitted_id(reference_of("", "c"), "user.signup", "u1", 0)
     changes = handle(
         record(0, ce_id=derived, ce_causationid="c"), record(1, signup("u2"), b"u2", ce_id="x", ce_causationid="c")
     )
@@ -226,7 +227,7 @@ def test_a_cause_is_believed_only_if_the_id_derives_from_it() -> None:
 
 def test_recorded_time_is_after_the_cause_and_after_the_last_but_not_after_a_forged_one() -> None:
     """A cause may be up to an hour ahead of our clock; a claim beyond that is not believed."""
-    derived = emitted_id("c", "user.signup", "u1", 0)
+    derived = emitted_id(reference_of("", "c"), "user.signup", "u1", 0)
     ahead, forged = "2027-01-15T08:30:00Z", "2030-01-01T00:00:00Z"  # NOW is 2027-01-15T08:00:00Z
     near = handle(record(ce_id=derived, ce_causationid="c", ce_causetime=ahead))
     far = handle(record(ce_id=derived, ce_causationid="c", ce_causetime=forged))

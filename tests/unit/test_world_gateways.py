@@ -41,7 +41,7 @@ def test_an_answer_has_an_id_from_its_request_alone() -> None:
     charge, charged = [entry.event for entry in world.log("payment")]
     assert isinstance(charge.data, PaymentCharge)
     assert isinstance(charged.data, PaymentCharged)
-    assert charged.id == answer_id(charge.id)
+    assert charged.id == answer_id(charge.reference)
     assert (charged.cause, charged.correlation) == (charge.id, charge.correlation)
 
 

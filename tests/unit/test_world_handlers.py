@@ -123,11 +123,11 @@ def test_emitted_ids_are_derived_from_cause_type_key_and_ordinal() -> None:
     world = World(app_of(twice, emits=[AccountCredit]))
     world.when(OPEN, id="root")
     world.settle()
-    ids = [entry.event.id for entry in world.log("account")[1:]]
-    assert ids == [
-        emitted_id("root", "account.credit", "x", 0),
-        emitted_id("root", "account.credit", "y", 0),
-        emitted_id("root", "account.credit", "x", 1),
+    root, *emitted = [entry.event for entry in world.log("account")]
+    assert [event.id for event in emitted] == [
+        emitted_id(root.reference, "account.credit", "x", 0),
+        emitted_id(root.reference, "account.credit", "y", 0),
+        emitted_id(root.reference, "account.credit", "x", 1),
     ]
 
 
