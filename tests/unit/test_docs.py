@@ -11,14 +11,13 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
-from streams.cli import exits, make_cli
+from streams.cli import exits
 from streams.config import SETTINGS, Setting
 from streams.kafka.clients import RULED
+from tests.support.commandline import commands, problem_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -133,21 +132,6 @@ def test_options_that_are_refused_are_documented() -> None:
     assert [option for option in sorted(RULED) if f"`{option}`" not in text] == []
 
 
-def commands() -> dict[str, set[str]]:
-    """Every command, with its long options."""
-    found: dict[str, set[str]] = {}
-
-    def walk(command: Any, name: str) -> None:
-        if children := getattr(command, "commands", None):
-            for child in children:
-                walk(children[child], f"{name} {child}")
-        else:
-            found[name] = {option for it in command.params for option in it.opts if option.startswith("--")}
-
-    walk(typer.main.get_command(make_cli()), "retold")
-    return found
-
-
 def documented() -> dict[str, set[str]]:
     """The same, from the page: a heading names a command, the text below it the options. `--help` is everyone's."""
     found: dict[str, set[str]] = {}
@@ -163,6 +147,26 @@ def test_every_command_and_option_is_documented_and_no_other() -> None:
     """A new option without a word about it fails here, and so does a word about one that is gone."""
     real = {name: options - {"--help"} for name, options in commands().items()}
     assert documented() == real
+
+
+BEFORE = r"(?:[A-Z_]+=\S+ |docker compose exec \w+ )*"
+"""What may stand before a command: settings, and where to run it."""
+
+
+def command_lines(page: Path) -> list[str]:
+    """What a page says to type, in blocks and in sentences; `retold worker` in a table of words is one as well."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"(?ms)^```(?:console|sh)?[^\n]*\n(.*?)^```", text)
+    typed = [line for block in blocks for line in re.findall(rf"(?m)^(?:\$ )?({BEFORE}retold .*)", block)]
+    return typed + [span for span in re.findall(r"`([^`]+)`", prose(page)) if re.match(rf"{BEFORE}retold ", span)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_line_can_be_typed(page: Path) -> None:
+    """A command and its long options exist, wherever a page names them."""
+    lines = [re.sub(rf"^{BEFORE}", "", " ".join(line.split())) for line in command_lines(page)]
+    words = [line.partition("#")[0].split() for line in lines]
+    assert [problem for each in words if "COMMAND" not in each and (problem := problem_of(each))] == []
 
 
 def test_every_exit_code_is_documented() -> None:

@@ -1,0 +1,40 @@
+"""The commands of `retold` as they are, to hold pages and files to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from streams.cli import make_cli
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command, such as `retold parked list`, with its long options."""
+    found: dict[str, set[str]] = {}
+
+    def walk(command: Any, name: str) -> None:
+        if children := getattr(command, "commands", None):
+            for child in children:
+                walk(children[child], f"{name} {child}")
+        else:
+            options = (option for it in command.params for option in (*it.opts, *it.secondary_opts))
+            found[name] = {option for option in options if option.startswith("--")}
+
+    walk(typer.main.get_command(make_cli()), "retold")
+    return found
+
+
+def problem_of(words: list[str]) -> str | None:
+    """What a command line gets wrong, `retold` first; None if it is one."""
+    if words[1:] in (["--help"], ["--version"]):
+        return None
+    real = commands()
+    names = [name for name in (" ".join(words[:count]) for count in (2, 3)) if name in real]
+    if not names and any(name.startswith(f"{' '.join(words)} ") for name in real):
+        return None  # a group of commands
+    if not names:
+        return f"there is no command {' '.join(words[:3])}"
+    given = {word.partition("=")[0] for word in words if word.startswith("--")}
+    wrong = sorted(given - real[names[0]])
+    return f"{names[0]} has no {', '.join(wrong)}" if wrong else None

@@ -1,0 +1,75 @@
+"""The how-to pages are run: their Python, their excerpts and their requests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.applications import shop
+from tests.applications.shop.events import StockReceive
+from tests.support.memory_server import MemoryServer
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "howto"
+PAGES = [page for page in sorted(FOLDER.glob("*.md")) if page.name != "README.md"]
+ADDRESS = "http://127.0.0.1:8080"
+"""The server's, in the pages; here it is at a free port."""
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """The fenced blocks whose first line says `kind`."""
+    return re.findall(rf"(?ms)^```{kind}$\n(.*?)^```$", page.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Any:
+    with MemoryServer(shop.app(), tmp_path) as server:
+        server.kafka.publish(StockReceive(sku="A1", quantity=5, price=300))
+        yield server
+
+
+@every_page
+def test_the_python_of_a_page_runs(page: Path, server: MemoryServer) -> None:
+    """From the first block to the last, as a reader would paste it; what it asserts is so."""
+    names: dict[str, Any] = {"__name__": page.stem}
+    for number, block in enumerate(blocks(page, "python"), start=1):
+        text = block.replace(ADDRESS, str(server.http.base_url).rstrip("/"))
+        exec(compile(text, f"{page.name}, block {number}", "exec", dont_inherit=True), names)
+
+
+@every_page
+def test_an_excerpt_is_what_stands_in_its_file(page: Path) -> None:
+    """Code that is shown is code that the tests of the applications run."""
+    text = page.read_text(encoding="utf-8")
+    for file, block in re.findall(r"(?ms)^```python excerpt (\S+)$\n(.*?)^```$", text):
+        assert block in (ROOT / file).read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^```(?!python$|python excerpt \S+$|console$|$)\S*.*$", text) == []
+
+
+@every_page
+def test_what_a_page_asks_a_server_is_answered(page: Path, server: MemoryServer) -> None:
+    """Every address in a `curl` line; of a stream the beginning."""
+    for url in re.findall(rf"curl -s[N]? '?{ADDRESS}([^\s']*)", text := page.read_text(encoding="utf-8")):
+        with server.http.stream("GET", url) as answer:
+            assert (url, answer.status_code) == (url, httpx.codes.OK)
+    assert text.count("curl ") == len(re.findall(rf"curl -s[N]? '?{ADDRESS}", text))
+
+
+@every_page
+def test_a_page_says_what_to_do_at_night_and_what_it_cannot_do(page: Path) -> None:
+    """Every page ends with both, and none is long."""
+    text = page.read_text(encoding="utf-8")
+    assert re.search(r"(?m)^## (At night|Is it pure\?)$", text)
+    assert re.search(r"(?m)^## (Limits|What this is not)$", text)
+    assert len(text.splitlines()) <= 120
+
+
+def test_every_page_is_listed() -> None:
+    """In the list beside them."""
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f"]({page.name})" not in text] == []
