@@ -62,7 +62,7 @@ class FileMailer:
         with self.path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write(text.getvalue() + b"\n")
-        return EmailSent(email=event.key, to=event.data.to, receipt=message["Message-ID"])
+        return EmailSent(email=event.key, to=event.data.to, receipt=str(message["Message-ID"]))
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class SmtpMailer:
         except aiosmtplib.SMTPResponseException as refused:
             code, reason = refused.code, refused.message
         else:
-            return EmailSent(email=event.key, to=event.data.to, receipt=message["Message-ID"])
+            return EmailSent(email=event.key, to=event.data.to, receipt=str(message["Message-ID"]))
         finally:
             client.close()  # at once: a polite QUIT would wait for a server that hangs
         if code < 500 or code in (530, 534, 535, 538):  # about us and not about this mail

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 from streams.engine.engine import Engine
 from streams.engine.image import Image
@@ -14,15 +14,8 @@ from streams.engine.records import Call, Changes
 from streams.errors import InvalidEvent
 from streams.worker.caller import Caller, Result
 
-RESULTS = 500
-"""Results taken in one go."""
-
-
-class Owed(NamedTuple):
-    """Changes of one partition that came from no inbox; `again` is to be called if they could not be committed."""
-
-    changes: Changes
-    again: Callable[[], None]
+RESULTS, RESULT_BYTES = 500, 4 * 1024 * 1024
+"""What one transaction takes of them."""
 
 
 class Pending:
@@ -31,6 +24,8 @@ class Pending:
     def __init__(self, engine: Engine, caller: Callable[[Callable[[Result], None]], Caller]) -> None:
         self._engine, self._make = engine, caller
         self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._waiting: dict[int, deque[Result]] = {}
+        """Results by partition, in the order in which they came, until they are committed."""
         self._caller: Caller | None = None
         self._next_due: dict[int, int] = {}
 
@@ -41,6 +36,7 @@ class Pending:
 
     def gone(self, partition: int) -> None:
         self._next_due.pop(partition, None)
+        self._waiting.pop(partition, None)
         if self._caller is not None:
             self._caller.forget(partition)
 
@@ -51,21 +47,46 @@ class Pending:
             self._next_due[changes.partition] = min(self._next_due.get(changes.partition, earliest), earliest)
         self._call(changes.partition, changes.calls)
 
-    def owed(self, images: Mapping[int, Image], now: int) -> Iterator[Owed]:
-        """What is to be committed now; what came before is applied by then."""
+    def owed(self, images: Mapping[int, Image], now: int) -> Iterator[Changes]:
+        """Changes that come from no inbox, each of one partition, to be committed and applied before the next is asked for.
+
+        Who could not commit stops asking: the same comes again.
+        """
         for partition in [p for p, at in self._next_due.items() if at <= now and p in images]:
             if (changes := fire(images[partition], now)) is not None:
-                yield Owed(changes, lambda: None)
+                yield changes
             if partition in images:
                 self._note_due(images[partition])
-        for _ in range(RESULTS):
-            try:
-                result = self._results.get_nowait()
-            except queue.Empty:
-                return
-            image = images.get(result.partition)
-            if image is not None and result.call.event.id in image.calls:
-                yield Owed(self._came_to(image, result, now), partial(self._results.put, result))
+        self._sort(images)
+        for partition, results in list(self._waiting.items()):
+            while results and partition in images:
+                changes, taken = self._together(images[partition], results, now)
+                if changes is not None:
+                    yield changes
+                for _ in range(taken):
+                    results.popleft()
+            if not results:
+                self._waiting.pop(partition, None)
+
+    def _sort(self, images: Mapping[int, Image]) -> None:
+        """Take what has come in by now; a partition that is another's is its owner's to call for."""
+        for _ in range(self._results.qsize()):
+            result = self._results.get_nowait()
+            if result.partition in images:
+                self._waiting.setdefault(result.partition, deque()).append(result)
+
+    def _together(self, image: Image, results: Iterable[Result], now: int) -> tuple[Changes | None, int]:
+        """What the first results come to in one transaction, and how many they are."""
+        changes, taken, size = None, 0, 0
+        for result in islice(results, RESULTS):
+            if result.call.event.reference in image.calls:
+                came = self._came_to(image, result, now)
+                size += sum(len(it.value) for it in came.emitted) + sum(len(it.value) for it in came.set_aside)
+                if changes is not None and (size > RESULT_BYTES or came.queues.keys() & changes.queues.keys()):
+                    break  # a key's queue grows by what is committed
+                changes = came if changes is None else _joined(changes, came)
+            taken += 1
+        return changes, taken
 
     def _came_to(self, image: Image, result: Result, now: int) -> Changes:
         call, reason = result.call, result.reason
@@ -87,3 +108,14 @@ class Pending:
             if self._caller is None:
                 self._caller = self._make(self._results.put)
             self._caller.submit(partition, calls)
+
+
+def _joined(first: Changes, second: Changes) -> Changes:
+    """Both, of one partition: they emit answers, or park requests of different keys."""
+    first.emitted += second.emitted
+    first.set_aside += second.set_aside
+    first.settled += second.settled
+    first.queues |= second.queues
+    first.counters = first.counters.plus(second.counters)
+    first.handled += second.handled
+    return first

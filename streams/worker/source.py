@@ -130,12 +130,15 @@ class Source:
         self._settle_pending()
 
     def _settle_pending(self) -> None:
-        """Publish timers that have come due, and what gateways answered, one partition a transaction."""
+        """Publish timers that have come due, and what gateways answered, one partition a transaction.
+
+        For as long as a batch may take: after that the group wants to hear of us, and the inbox waits too.
+        """
         parts, images = self.parts, self.parts.partitions.images
-        for owed in parts.pending.owed(images, parts.clock()):
-            batch = Batch({owed.changes.partition: []}, images, self._consumer.consumer_group_metadata(), self._handle)
-            if not self._write(batch, [owed.changes]):
-                owed.again()
+        until = time.monotonic() + parts.pace.seconds
+        for changes in parts.pending.owed(images, parts.clock()):
+            batch = Batch({changes.partition: []}, images, self._consumer.consumer_group_metadata(), self._handle)
+            if time.monotonic() >= until or not self._write(batch, [changes]):
                 return
 
     def _collect(self) -> Batch | None:
