@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from bisect import insort
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -52,29 +53,34 @@ class Aside:
         self._changes.counters.parked += 1
         header = self._header(PARKED, reason, detail, event.key, record[0])
         header = _with_own(header, envelope, event)
-        self.append(event.key, self._set_aside(record, list(envelope.carried), header))
+        place = record[0] if arrival.place is None else arrival.place
+        self._append(event.key, self._set_aside(record, list(envelope.carried), header, place))
 
-    def append(self, key: str, aside: SetAside) -> None:
-        self._changes.queues[key] = [*self.queue(key), aside]
+    def _append(self, key: str, aside: SetAside) -> None:
+        """In the order of places, as a restore does: a request that is given up comes before what arrived meanwhile."""
+        queue = list(self.queue(key))
+        insort(queue, aside, key=lambda it: it.offset)
+        self._changes.queues[key] = queue
 
     def unanswered(self, offset: int, value: bytes, headers: Headers, header: ParkedHeader) -> None:
         """A request whose gateway gave up: it was accepted, and its key waits for a person."""
         assert header.key is not None
         self._changes.counters.parked += 1
-        self.append(header.key, self._set_aside((offset, header.key.encode(), value, None, 0), list(headers), header))
+        record = (offset, header.key.encode(), value, None, 0)
+        self._append(header.key, self._set_aside(record, list(headers), header, offset))
 
     def quarantine(self, record: InboxRecord, reason: str) -> None:
         """Keep what cannot be read or may not be handled. It blocks nobody."""
         self._changes.counters.quarantined += 1
         headers = [pair for pair in record[3] or [] if not pair[0].startswith("retold")]
-        self._set_aside(record, headers, self._header(QUARANTINED, reason, "", None, record[0]))
+        self._set_aside(record, headers, self._header(QUARANTINED, reason, "", None, record[0]), record[0])
 
     def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
         topic, partition = self._engine.inbox.topic, self._image.partition
         return ParkedHeader(status, reason[:REASON_LIMIT], detail, key, topic, partition, offset, self._now)
 
-    def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader) -> SetAside:
-        offset, record_key, value, _, _ = record
+    def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, place: int) -> SetAside:
+        _, record_key, value, _, _ = record
         value = value or b""
         size = len(value) + len(record_key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
         if size > self._engine.limits.event_bytes + ROOM_FOR_HEADERS:
@@ -82,7 +88,7 @@ class Aside:
         if record_key is not None:
             headers.append((KEY_HEADER, record_key))
         headers.append(pack(header))
-        aside = SetAside(offset, value, headers, header.key)
+        aside = SetAside(place, value, headers, header.key)
         self._changes.set_aside.append(aside)
         return aside
 

@@ -81,10 +81,10 @@ def obey(turn: Turn, record: InboxRecord) -> None:
         turn.changes.queues[control.key] = queue
         turn.changes.counters.control -= 1
         raise
-    _gone(turn, first)
-    if parked := turn.changes.queues[control.key]:  # the answer's handler raised: the rest stays behind it
+    if parked := turn.changes.queues[control.key]:  # the answer's handler raised: it stands in its request's place
         turn.changes.queues[control.key] = [*parked, *rest]
         return
+    _gone(turn, first)
     _again(turn, control.key, rest)
 
 
@@ -109,7 +109,7 @@ def _handle(turn: Turn, aside: SetAside) -> bool:
         turn.changes.calls.append(request_of(turn.engine, aside.value, record[3] or [], header))
         return True
     event = event_again(data, envelope, header)
-    return turn.deciding.decide(Arrival(record, envelope, event, envelope.digest))
+    return turn.deciding.decide(Arrival(record, envelope, event, envelope.digest, aside.offset))
 
 
 def _reject(turn: Turn, control: Control, aside: SetAside) -> None:
@@ -133,7 +133,7 @@ def _answer(turn: Turn, control: Control, aside: SetAside, record: InboxRecord) 
     answered = (record[0], record[1], control.value, headers, record[4])
     envelope = engine.envelopes.read(headers)
     event = event_of(answer, envelope, envelope.id or "", envelope.time or from_micros(turn.now))
-    turn.deciding.decide(Arrival(answered, envelope, event, envelope.digest))
+    turn.deciding.decide(Arrival(answered, envelope, event, envelope.digest, aside.offset))
 
 
 def _gone(turn: Turn, aside: SetAside) -> None:
@@ -144,6 +144,6 @@ def _gone(turn: Turn, aside: SetAside) -> None:
 
 
 def _record_of(aside: SetAside) -> InboxRecord:
-    """As it lay in the inbox. Its time stamp is in the parked header, where it was needed."""
+    """As it lay in the inbox, where its header says it did. Its time stamp is in the parked header, where it was needed."""
     key = next((value for name, value in aside.headers if name == KEY_HEADER), None)
-    return (aside.offset, key, aside.value, without_packed(aside.headers), 0)
+    return (parked_header(aside.headers).offset, key, aside.value, without_packed(aside.headers), 0)

@@ -204,12 +204,16 @@ def event_again(data: EventData, envelope: Envelope, own: LogHeader | ParkedHead
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """A record of the inbox that was read; `digest` is its envelope's."""
+    """A record of the inbox that was read; `digest` is its envelope's.
+
+    `place` is where it stands in its key's parked queue, if that is not its own offset.
+    """
 
     record: InboxRecord
     envelope: Envelope
     event: Event[Any]
     digest: bytes | None
+    place: int | None = None
 
 
 class _Plan(NamedTuple):

@@ -64,7 +64,10 @@ class Emitted(NamedTuple):
 
 
 class SetAside(NamedTuple):
-    """A record for the parked topic, keyed by its inbox offset. With an empty value it is kept by reference."""
+    """A record for the parked topic, keyed by its inbox offset. With an empty value it is kept by reference.
+
+    A person's answer is parked under its request's offset: it stands where that stood. Its header says where it lies.
+    """
 
     offset: int
     value: bytes

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from streams import App, Event, Gateway, Namespace, Outcome
 from streams.codec import codec_of
+from streams.data import EventData
 from streams.engine import control
 from streams.engine.control import Control
 from streams.engine.engine import Engine
+from streams.engine.envelope import log_header
 from streams.engine.image import Image
-from streams.engine.records import InboxRecord
+from streams.engine.pending import exhausted
+from streams.engine.records import Changes, InboxRecord, SetAside
 from streams.worker.restore import Reading
-from tests.applications import probe
+from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
+from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded, PaymentRow
 from tests.support.kept import Kept
 
 APP = probe.app()
@@ -84,3 +89,95 @@ def test_a_restored_queue_is_in_order_whatever_compaction_kept() -> None:
     for aside in reversed(image.parked["k"]):
         reading.parked(Kept(b"%d" % aside.offset, aside.value, aside.headers))  # type: ignore[arg-type]  # reads alike
     assert [aside.offset for aside in reading.image().parked["k"]] == [0, 1]
+
+
+class Topic:
+    """The parked topic: what each transaction writes into it, and what a restore makes of that."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._kept = engine, dict[int, SetAside]()
+
+    def write(self, image: Image, changes: Changes) -> None:
+        """As a worker does: first what is set aside, then what leaves."""
+        image.apply(changes)
+        self._kept.update((aside.offset, aside) for aside in changes.set_aside)
+        for offset in changes.unparked:
+            self._kept.pop(offset, None)
+
+    def restored(self) -> Image:
+        reading = Reading(self._engine, 0)
+        for offset, aside in self._kept.items():
+            reading.parked(Kept(b"%d" % offset, aside.value, aside.headers))  # type: ignore[arg-type]  # reads alike
+        return reading.image()
+
+
+class Answered:
+    """One payment's worth of an application: a gateway that has given up, and a handler of its answer that raises."""
+
+    def __init__(self) -> None:
+        self.broken = True
+        payment = Namespace("payment", row=PaymentRow)
+
+        @payment.handles(PaymentCharged)
+        def charged(row: PaymentRow | None, event: Event[PaymentCharged]) -> Outcome[PaymentRow]:
+            if self.broken:
+                raise RuntimeError("a bug")
+            return Outcome(PaymentRow(status="charged"))
+
+        @payment.handles(PaymentRefunded)
+        def refunded(row: PaymentRow | None, event: Event[PaymentRefunded]) -> Outcome[PaymentRow]:
+            if self.broken:
+                raise RuntimeError("a bug")
+            return Outcome(row)
+
+        app = App(
+            name="answered",
+            namespaces=[payment],
+            gateways=[Gateway(PaymentCharge, shop.CardApi().charge, answers=[PaymentCharged])],
+        )
+        self.codec = codec_of(app)
+        self.engine = Engine(app, "payment", self.codec)
+        self.image, self.topic = self.engine.image(), Topic(self.engine)
+
+    def take(self, offset: int, data: EventData | Control) -> Changes:
+        value = control.encode(data) if isinstance(data, Control) else self.codec.encode(data)
+        changes = self.engine.handle(self.image, [(offset, b"k", value, None, 0)], 1)
+        self.topic.write(self.image, changes)
+        return changes
+
+    def give_up(self) -> None:
+        [call] = self.image.calls.values()
+        self.topic.write(self.image, exhausted(self.engine, self.image, call, "closed", "", 1))
+
+    @property
+    def queue(self) -> list[int]:
+        assert self.topic.restored().parked == self.image.parked
+        return [aside.offset for aside in self.image.parked["k"]]
+
+
+def test_a_persons_answer_that_fails_stands_where_its_request_stood() -> None:
+    """Before what came later, also after a restore; mended and tried again it is handled first, once."""
+    it = Answered()
+    it.take(0, PaymentCharge(order="k", amount=1))
+    it.give_up()
+    it.take(1, PaymentRefunded(order="k", receipt="later"))
+    assert it.queue == [0, 1]
+    by_hand = it.codec.encode(PaymentCharged(order="k", receipt="by hand"))
+    it.take(2, Control("answer", "k", 0, "ada", "", by_hand))
+    assert it.queue == [0, 1]
+    it.take(3, Control("retry", "k", 0, "ada"))
+    assert it.queue == [0, 1]
+    it.broken = False
+    changes = it.take(4, Control("retry", "k", 0, "ada"))
+    assert [log_header(logged.headers).offset for logged in changes.log] == [2, 1]
+    assert it.image.rows["k"][0] == PaymentRow(status="charged")
+    assert it.topic.restored().parked == it.image.parked == {}
+
+
+def test_a_request_that_is_given_up_late_stands_before_what_came_after_it() -> None:
+    """An event of its key was parked while it was called: the order is the inbox's, before and after a restore."""
+    it = Answered()
+    it.take(0, PaymentCharge(order="k", amount=1))
+    it.take(1, PaymentRefunded(order="k", receipt="later"))
+    it.give_up()
+    assert it.queue == [0, 1]
