@@ -119,6 +119,38 @@ def test_workers_can_be_scaled() -> None:
     assert {"container_name", "hostname", "ports"} & worker.keys() == set()
 
 
+SLOT = """
+import sys
+from pathlib import Path
+from streams.worker.slots import Slot
+slot = Slot(Path(sys.argv[1]), "user")
+print(slot.number, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_workers_of_one_folder_have_numbers_of_their_own(tmp_path: Path) -> None:
+    """Three processes get 0, 1 and 2; after kill -9 the number is free, and who starts anew takes it."""
+    workers: list[subprocess.Popen[str]] = []
+
+    def start() -> int:
+        command = [sys.executable, "-c", SLOT, str(tmp_path / "slots")]
+        worker = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        workers.append(worker)
+        assert worker.stdout is not None
+        return int(worker.stdout.readline())
+
+    try:
+        assert [start() for _ in range(3)] == [0, 1, 2]
+        workers[1].kill()
+        workers[1].wait()
+        assert start() == 1
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+
+
 def test_volumes_are_declared_and_used() -> None:
     """A name that is misspelt would be an error, or an empty volume."""
     used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
