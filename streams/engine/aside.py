@@ -69,11 +69,11 @@ class Aside:
         record = (offset, header.key.encode(), value, None, 0)
         self._append(header.key, self._set_aside(record, list(headers), header, offset))
 
-    def quarantine(self, record: InboxRecord, reason: str) -> None:
+    def quarantine(self, record: InboxRecord, reason: str, detail: str = "") -> None:
         """Keep what cannot be read or may not be handled. It blocks nobody."""
         self._changes.counters.quarantined += 1
         headers = [pair for pair in record[3] or [] if not pair[0].startswith("retold")]
-        self._set_aside(record, headers, self._header(QUARANTINED, reason, "", None, record[0]), record[0])
+        self._set_aside(record, headers, self._header(QUARANTINED, reason, detail, None, record[0]), record[0])
 
     def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
         topic, partition = self._engine.inbox.topic, self._image.partition

@@ -33,9 +33,12 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `retry` handles the queue again; `reject` takes its first event as rejected; `answer` gives `value`, an event in the
     wire format, as the answer of an unanswered request that is first in the queue.
+
+    `quarantine` is about no key but about the record at `offset`, at which its partition waits. It lies behind that record
+    in the same partition, so the owner looks ahead for it (rule 11); when it is met in order, all is done.
     """
 
-    command: Literal["retry", "reject", "answer"]
+    command: Literal["retry", "reject", "answer", "quarantine"]
     key: str
     offset: int
     who: str
@@ -50,12 +53,26 @@ def encode(control: Control) -> bytes:
     return PREFIX + msgspec.json.encode(control)
 
 
-def decode(value: bytes) -> Control:
-    """Raises InvalidEvent."""
+def read(record_key: bytes | None, value: bytes) -> Control:
+    """Raises InvalidEvent for a record that is no control record of its key."""
     try:
-        return _decoder.decode(value[1:])
+        control = _decoder.decode(value[1:])
     except msgspec.MsgspecError as error:
         raise InvalidEvent(f"it is a control record that does not read: {error}") from error
+    if record_key != control.key.encode():
+        raise InvalidEvent(f"it is a control record of {control.key[:100]!r} under another key")
+    return control
+
+
+def order_to_quarantine(record_key: bytes | None, value: bytes | None) -> Control | None:
+    """None for every other record, readable or not."""
+    if value is None or value[:1] != PREFIX:
+        return None
+    try:
+        control = read(record_key, value)
+    except InvalidEvent:
+        return None
+    return control if control.command == "quarantine" else None
 
 
 def obey(turn: Turn, record: InboxRecord) -> None:
@@ -63,10 +80,10 @@ def obey(turn: Turn, record: InboxRecord) -> None:
 
     Raises InvalidEvent for a record that is no control record of its key.
     """
-    control = decode(record[2] or b"")
-    if record[1] != control.key.encode():
-        raise InvalidEvent(f"it is a control record of {control.key[:100]!r} under another key")
+    control = read(record[1], record[2] or b"")
     turn.changes.counters.control += 1
+    if control.command == "quarantine":
+        return
     queue = turn.aside.queue(control.key)
     if not queue or queue[0].offset != control.offset:
         return

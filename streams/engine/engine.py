@@ -6,7 +6,7 @@ version, handler.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from streams.data import EventData, Record, namespace_of
 from streams.engine.envelope import EnvelopeReader
 from streams.engine.image import WINDOW, Image
 from streams.engine.records import Batch, Call, Changes, Codec, InboxRecord
-from streams.engine.turn import Turn
+from streams.engine.turn import NO_ORDERS, Turn
 from streams.errors import DefinitionError, InvalidEvent
 from streams.event import Event
 from streams.outcome import Outcome
@@ -93,9 +93,12 @@ class Engine:
         turn.take_all(records)
         return turn.changes
 
-    def begin(self, image: Image, now: int) -> Turn:
-        """For who hands the records over piece by piece: `take_all`, and `changes` at the end."""
-        return Turn(self, image, now)
+    def begin(self, image: Image, now: int, orders: Mapping[int, str] = NO_ORDERS) -> Turn:
+        """For who hands the records over piece by piece: `take_all`, and `changes` at the end.
+
+        `orders` are reasons by inbox offset: a record there that must wait is quarantined instead.
+        """
+        return Turn(self, image, now, orders)
 
     def refuse(self, image: Image, record: InboxRecord, reason: str, now: int) -> Changes:
         """Quarantine one record by reference, unread: no transaction can hold it."""

@@ -5,6 +5,7 @@ Here is the door: what happens to a record before, and instead of, its handler (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from streams.data import EventData
@@ -23,9 +24,14 @@ if TYPE_CHECKING:
     from streams.engine.engine import Engine
 
 
+NO_ORDERS: Mapping[int, str] = {}
+
+
 class Turn:
-    def __init__(self, engine: Engine, image: Image, now: int) -> None:
-        self.engine, self.image, self.now = engine, image, now
+    """`orders` are reasons by inbox offset: a record there that must wait is quarantined instead, by a person's order."""
+
+    def __init__(self, engine: Engine, image: Image, now: int, orders: Mapping[int, str] = NO_ORDERS) -> None:
+        self.engine, self.image, self.now, self._orders = engine, image, now, orders
         self.changes = Changes(image.partition, image.inbox_next, image.sequence, image.recorded)
         self.aside = Aside(engine, image, self.changes, now)
         self.deciding = Deciding(engine, image, self.changes, self.aside, now)
@@ -62,6 +68,9 @@ class Turn:
         return True
 
     def _wait(self, record: InboxRecord, reason: str) -> bool:
+        if (order := self._orders.get(record[0])) is not None:
+            self.aside.quarantine(record, order, reason)
+            return self._done(record)
         self.changes.blocked = Blocked(record[0], reason)
         return False
 

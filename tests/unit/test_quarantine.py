@@ -1,0 +1,105 @@
+"""A record that its partition waits at, and a person's order to quarantine it: the engine's part (rule 11)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.codec import codec_of, prefix_of
+from streams.engine import control
+from streams.engine.control import Control
+from streams.engine.engine import Engine
+from streams.engine.envelope import KEY_HEADER, parked_header, without_packed
+from streams.engine.image import Image
+from streams.engine.records import Changes, Counters, InboxRecord
+from tests.applications import probe
+from tests.applications.probe.events import ProbeDo, ProbeRow
+
+APP = probe.app()
+CODEC = codec_of(APP)
+UNKNOWN = prefix_of(12345) + b"whatever"
+WHY = "set aside by ada: obsolete"
+
+
+def event(offset: int, how: str = "count") -> InboxRecord:
+    return (offset, b"k", CODEC.encode(ProbeDo(name="k", how=how)), None, 0)
+
+
+def unknown(offset: int) -> InboxRecord:
+    return (offset, b"k", UNKNOWN, [("ce_id", b"a"), ("x-theirs", b"\xff")], 0)
+
+
+def order(offset: int, at: int, key: str = "") -> InboxRecord:
+    return (at, key.encode(), control.encode(Control("quarantine", key, offset, "ada", "obsolete")), None, 0)
+
+
+def handled(image: Image, records: list[InboxRecord], orders: dict[int, str] | None = None) -> Changes:
+    turn = Engine(APP, "probe", CODEC).begin(image, 1, orders or {})
+    turn.take_all(records)
+    image.apply(turn.changes)
+    return turn.changes
+
+
+def test_an_order_quarantines_the_record_that_waits_and_what_is_behind_goes_on() -> None:
+    """With its bytes, its key and its headers, who ordered it and why it waited; nobody waits any more."""
+    image = Image()
+    assert handled(image, [event(0), unknown(1), event(2)]).blocked is not None
+    assert (image.inbox_next, image.counters) == (1, Counters(accepted=1))
+    changes = handled(image, [unknown(1), event(2), order(1, 3)], {1: WHY})
+    [kept] = changes.set_aside
+    header = parked_header(kept.headers)
+    assert (header.status, header.reason, header.key, header.offset) == ("quarantined", WHY, None, 1)
+    assert "12345" in header.detail
+    assert (kept.offset, kept.value, dict(kept.headers)[KEY_HEADER]) == (1, UNKNOWN, b"k")
+    assert [pair for pair in without_packed(kept.headers) if pair[0] != KEY_HEADER] == unknown(1)[3]
+    assert (changes.blocked, image.inbox_next, image.rows["k"][0]) == (None, 4, ProbeRow(count=2, texts={}))
+    assert image.counters == Counters(accepted=2, quarantined=1, control=1)
+
+
+def test_an_order_about_another_record_changes_nothing() -> None:
+    """One that is known is handled, and one that is not waits on."""
+    image = Image()
+    changes = handled(image, [event(0), unknown(1)], {0: WHY, 2: WHY})
+    assert (changes.blocked is not None, image.counters) == (True, Counters(accepted=1))
+
+
+@pytest.mark.parametrize("key", ["", "k", "other"])
+def test_an_order_met_in_its_place_is_counted_and_does_nothing(key: str) -> None:
+    """Also if it names the first of a parked queue."""
+    image = Image()
+    handled(image, [event(0, "raise"), event(1)])
+    changes = handled(image, [order(0, 2, key), order(7, 3, key)])
+    assert (changes.queues, changes.unparked, changes.log, changes.set_aside) == ({}, [], [], [])
+    assert (image.counters, image.inbox_next) == (Counters(parked=2, control=2), 4)
+
+
+def test_an_answer_of_an_unknown_schema_may_be_quarantined_as_well() -> None:
+    """It is a control record that its partition waits at: counted once."""
+    answer = (1, b"k", control.encode(Control("answer", "k", 0, "ada", "", UNKNOWN)), None, 0)
+    image = Image()
+    handled(image, [event(0, "raise")])
+    handled(image, [answer], {1: WHY})
+    assert image.counters.parked == 1
+    assert image.counters.quarantined + image.counters.control == 1
+
+
+@given(
+    st.one_of(
+        st.none(),
+        st.binary(max_size=60),
+        st.binary(max_size=60).map(lambda text: control.PREFIX + text),
+        st.sampled_from(["retry", "reject", "answer"]).map(lambda what: control.encode(Control(what, "", 1, "ada"))),  # type: ignore[arg-type]  # its commands
+    )
+)
+def test_no_other_record_is_an_order(value: bytes | None) -> None:
+    """Whatever its bytes are, nothing raises."""
+    assert control.order_to_quarantine(b"", value) is None
+
+
+def test_an_order_is_read_under_its_own_key_only() -> None:
+    """Under another it is no control record, and will be quarantined itself."""
+    said = Control("quarantine", "", 1, "ada", "obsolete")
+    assert control.order_to_quarantine(b"", control.encode(said)) == said
+    assert control.order_to_quarantine(b"k", control.encode(said)) is None
+    assert control.order_to_quarantine(None, control.encode(said)) is None
