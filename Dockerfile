@@ -1,6 +1,6 @@
 # The image of an application on retold: worker, server and every other command. docs/howto/deploy.md says how to use it.
 #
-# Checked without a Docker engine: tests/unit/test_compose.py reads this file against the repository, and its installation
+# Checked without a Docker engine: hadolint, tests/unit/test_compose.py against the repository, and its installation
 # was done by hand in a fresh environment. The image itself was never built.
 
 FROM python:3.11-slim-bookworm AS build
@@ -25,6 +25,6 @@ WORKDIR /app
 COPY pyproject.toml ops/compose/handled.py ./
 COPY schemas schemas
 COPY processors processors
-USER retold
+USER 10001
 ENTRYPOINT ["retold"]
 CMD ["--help"]
