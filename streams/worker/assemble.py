@@ -17,6 +17,7 @@ from streams.engine.engine import Engine, Inbox, Limits
 from streams.errors import InvalidSchema
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
+from streams.kafka.orders import OrderReader
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
 from streams.load import application
@@ -48,13 +49,18 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     refuse(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
     codec = codec_of(app)
     publish_schemas(clients, config.prefix, codec)
-    for text in all_schemas(clients, config.prefix).values():
-        with suppress(InvalidSchema):  # a stranger's; what was accepted in a newer schema is restored in it
-            codec.add_schema(text)
+    _learn(clients, config.prefix, codec)
     faust_app = listed(app, config)
     for name in chosen:
         faust_app.add(name, partial(_source, app, config, clients, codec, name))
     return faust_app
+
+
+def _learn(clients: Clients, prefix: str, codec: AvroCodec) -> None:
+    """Take in every schema that is published: what was written in a newer one is restored in it. Raises BrokerError."""
+    for text in all_schemas(clients, prefix).values():
+        with suppress(InvalidSchema):  # a stranger's
+            codec.add_schema(text)
 
 
 def listed(app: App | None = None, config: Config | None = None) -> FaustApp:
@@ -87,7 +93,8 @@ def _source(
     slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
     transactional_id = f"{config.prefix}retold.{app.name}.{namespace}.{config.instance}.{slot.number}"
     group = group_of(config.prefix, namespace)
-    waiting = Waiting(topics.inbox, lambda: SchemaReader(clients, config.prefix), codec.add_schema)
+    ahead = OrderReader(clients, topics.inbox)
+    waiting = Waiting(topics.inbox, lambda: SchemaReader(clients, config.prefix), codec.add_schema, ahead)
     gateways = {gateway.data: gateway for gateway in app.gateways}
     patience = Patience(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
     pending = Pending(engine, lambda done: Caller(gateways, patience, loop(), done))
@@ -96,7 +103,8 @@ def _source(
         waiting.forget(partition)
         pending.gone(partition)
 
-    restorer = Restorer(clients.consumer, admin, topics, group, engine, app.name, topic_ids, count)
+    learn = partial(_learn, clients, config.prefix, codec)
+    restorer = Restorer(clients.consumer, admin, topics, group, engine, app.name, topic_ids, count, learn)
     parts = Parts(
         namespace,
         topics.inbox,

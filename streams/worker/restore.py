@@ -16,7 +16,7 @@ from streams.engine.envelope import VERSION_HEADER, due_header, log_header, park
 from streams.engine.image import Image
 from streams.engine.pending import pending_of
 from streams.engine.records import Due, Headers, SetAside
-from streams.errors import NamespaceTaken, PartitionLost, TopicMismatch
+from streams.errors import NamespaceTaken, PartitionLost, SchemaNotFound, TopicMismatch
 from streams.kafka.read import ends, headers_of, read_to, starts
 from streams.kafka.topics import Names
 
@@ -36,7 +36,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Restorer:
-    """`consumer` makes a read_committed consumer without a group that tells of partition ends."""
+    """`consumer` makes a read_committed consumer without a group that tells of partition ends.
+
+    `learn` gives the engine's codec every schema that is published.
+    """
 
     consumer: Callable[[], Consumer]
     admin: AdminClient
@@ -46,12 +49,20 @@ class Restorer:
     application: str
     topic_ids: dict[str, str]
     partitions: int
+    learn: Callable[[], None]
 
     def restore(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
-        """Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch if this is not our table, BrokerError."""
+        """Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch if this is not our table, BrokerError.
+
+        Raises SchemaNotFound for a row or a request that only another version of the application reads.
+        """
         deadline = time.monotonic() + SETTLE
         while True:
-            image = self._read(partition, cancelled, progress)
+            try:
+                image = self._read(partition, cancelled, progress)
+            except SchemaNotFound:  # written by a worker that was deployed after we started: its schemas are published
+                self.learn()
+                image = self._read(partition, cancelled, progress)
             committed = self._committed(partition)
             if committed is None:
                 self._wait(cancelled)
