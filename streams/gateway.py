@@ -15,6 +15,7 @@ D = TypeVar("D", bound=EventData)
 class Gateway(Generic[D]):
     """`call` acts and answers with one of `answers`, which belong to the request's namespace and key.
 
+    It may be called again for one request: `event.reference` is the idempotency key to hand on.
     `undo` is the event that takes the act back. On replay a gateway is silent: its recorded answer is a fact.
     """
 

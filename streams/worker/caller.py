@@ -1,7 +1,7 @@
 """Calling gateways: at the same time for different keys, one after the other for one key, again after a failure.
 
 At least once towards the outside world: a worker that dies before an answer is handled calls again (rule 23). The
-event's id goes with the call, as the idempotency key.
+event's reference goes with the call, as the idempotency key.
 """
 
 from __future__ import annotations
