@@ -32,7 +32,8 @@ class Child:
         keep: Sequence[int] = (),
     ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "streams.cli", *words, "--ends-with-stdin"],
+            # -P: what lies in the current folder hides none of the modules that retold imports
+            [sys.executable, "-P", "-m", "streams.cli", *words, "--ends-with-stdin"],
             cwd=folder,
             env=environ,
             stdin=subprocess.PIPE,

@@ -25,7 +25,7 @@ def new_application(name: str) -> None:
     say(f"  cd {folder.name}")
     say("  retold check                                  # does it keep the laws?")
     say("  python -m pytest                              # its test, without a broker")
-    say("  retold run                                    # a broker and a worker, until Ctrl-C")
+    say("  retold run                                    # a broker, a worker and a server, until Ctrl-C")
     say("  retold publish item.receive item=tea count=3  # in another terminal")
     say("  retold get item tea")
 

@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 
-def run() -> None:
-    """Start a broker and a worker for everything on this machine; Ctrl-C ends both.
+def run(
+    no_server: Annotated[bool, typer.Option("--no-server", help="Start no server.")] = False,
+) -> None:
+    """Start a broker, a worker for everything and a server on this machine; Ctrl-C ends them all.
 
-    With RETOLD_BROKER set, the worker uses that one. Example: [bold]retold run[/], and in another terminal
+    With RETOLD_BROKER set, that one is used. Example: [bold]retold run[/], and in another terminal
     [bold]retold publish user.signup user=u1 email=u1@example.org[/]
     """
     from streams.cli import serve
 
-    raise typer.Exit(serve.run())
+    raise typer.Exit(serve.run(with_server=not no_server))
 
 
 def worker(
@@ -47,6 +49,10 @@ def server(
         bool,
         typer.Option("--ends-with-stdin", help="Stop when stdin closes, that is, with the program that began this."),
     ] = False,
+    fd: Annotated[
+        int | None,
+        typer.Option("--fd", min=0, help="Answer at this socket, which listens already.", metavar="NUMBER"),
+    ] = None,
 ) -> None:
     """Answer over HTTP until Ctrl-C: publish events, ask for rows, projections and views, watch event logs.
 
@@ -55,4 +61,4 @@ def server(
     """
     from streams.cli import server as action
 
-    raise typer.Exit(action.server(wait, ends_with_stdin))
+    raise typer.Exit(action.server(wait, ends_with_stdin, fd))

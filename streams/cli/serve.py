@@ -1,22 +1,24 @@
-"""`retold worker` and `retold run`: what stays up until Ctrl-C, SIGTERM, or the end of the program that began it."""
+"""`retold worker` and `retold run`: a worker, alone or with a broker and a server."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
+import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from streams.app import App
 from streams.broker.choose import found, own
 from streams.cli import exits, logs
+from streams.cli.beside import ServerBeside
 from streams.cli.checks import lawful
-from streams.cli.screen import is_terminal, talk
+from streams.cli.ending import Ending
+from streams.cli.screen import talk
 from streams.cli.watch import Watching
 from streams.config import Config, load
-from streams.errors import BrokerUnavailable, StreamsError
+from streams.errors import BrokerUnavailable, ConfigError, StreamsError
+from streams.server.listen import listen, url_of
 
 
 def worker(namespaces: Sequence[str], wait: float, ends_with_stdin: bool) -> int:
@@ -48,45 +50,44 @@ def find_broker(config: Config, wait: float, ending: Ending) -> str | None:
     return None
 
 
-def run() -> int:
+def run(with_server: bool) -> int:
+    """Gives the exit code. Raises ConfigError for an address that the server cannot have; nothing has started then."""
     config = load()
     app = lawful(config)
-    threading.Thread(target=import_worker, daemon=True).start()
-    with own(config, on_progress=talk) as address:
+    with ExitStack() as stack:
+        listening = stack.enter_context(_address(config)) if with_server else None
+        threading.Thread(target=import_worker, daemon=True).start()
+        address = stack.enter_context(own(config, on_progress=talk))
         talk(f"Kafka answers at {address}; in another terminal of this project, `retold publish` finds it.")
-        return _serve(app, config, address, (), Ending())
+        ending = Ending()
+        if listening is None:
+            return _serve(app, config, address, (), ending)
+        url = url_of(listening)
+        talk(f"The server listens at {url}; {url}/openapi.json says what it answers.")
+        server = stack.enter_context(ServerBeside(listening, ending))
+        return _serve(app, config, address, (), ending, server.ready.is_set)
 
 
-class Ending:
-    """Set by a signal or by the end of stdin; `interrupted` by Ctrl-C. To be made in the main thread."""
-
-    def __init__(self, with_stdin: bool = False) -> None:
-        self.stop, self.interrupted = threading.Event(), False
-        signal.signal(signal.SIGINT, self._on_signal)
-        signal.signal(signal.SIGTERM, self._on_signal)
-        if with_stdin:
-            threading.Thread(target=self._with_stdin, daemon=True).start()
-
-    @property
-    def code(self) -> int:
-        return exits.INTERRUPTED if self.interrupted else exits.OK
-
-    def _on_signal(self, number: int, _: object) -> None:
-        if number == signal.SIGINT and not self.interrupted:
-            self.interrupted = True
-            back = "\r" if is_terminal() else ""  # over the ^C that the terminal shows
-            talk(f"{back}Stopping: what was begun is finished first.")
-        self.stop.set()
-
-    def _with_stdin(self) -> None:
-        # Not sys.stdin.read: a thread that is in it when Python ends is a fatal error.
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        self.stop.set()
+def _address(config: Config) -> socket.socket:
+    try:
+        return listen(config)
+    except ConfigError as error:
+        error.add_note("`retold run --no-server` does without a server.")
+        raise
 
 
-def _serve(app: App, config: Config, address: str, namespaces: Sequence[str], ending: Ending) -> int:
-    """Runs the worker in a thread of its own, so that this one answers to signals. Gives the exit code."""
+def _serve(
+    app: App,
+    config: Config,
+    address: str,
+    namespaces: Sequence[str],
+    ending: Ending,
+    also_ready: Callable[[], bool] = lambda: True,
+) -> int:
+    """Runs the worker in a thread of its own, so that this one answers to signals. Gives the exit code.
+
+    It is said to be ready once `also_ready` says so too.
+    """
     logs.set_up(config)
     from streams.worker import assemble
     from streams.worker.run import run as run_worker
@@ -95,7 +96,7 @@ def _serve(app: App, config: Config, address: str, namespaces: Sequence[str], en
     spare_the_collector()
     made = assemble.worker(app, config, address, namespaces)
     ended = Ended()
-    with Watching() as watch:
+    with Watching(also_ready) as watch:
 
         def work() -> None:
             try:

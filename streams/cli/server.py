@@ -6,29 +6,31 @@ import threading
 import time
 
 from streams.cli import logs
-from streams.cli.screen import talk
-from streams.cli.serve import Ended, Ending, find_broker
+from streams.cli.ending import Ending
+from streams.cli.screen import say, talk
+from streams.cli.serve import Ended, find_broker
 from streams.client import Client
 from streams.codec import codec_of
 from streams.config import load
 from streams.kafka.clients import Clients
 from streams.load import application
+from streams.server.listen import inherited, listen, url_of
 
 TELL_EVERY = 10.0
 
 
-def server(wait: float, ends_with_stdin: bool) -> int:
+def server(wait: float, ends_with_stdin: bool, fd: int | None) -> int:
     """Gives the exit code. Raises ConfigError for an address that cannot be had, BrokerUnavailable after `wait` s."""
     from streams.server.archive import KafkaArchive
     from streams.server.followed import Followed
     from streams.server.parts import Parts
-    from streams.server.run import listen, serve, url_of
+    from streams.server.run import serve
 
     config = load()
     logs.set_up(config)
     app = application(config)
     ending, ended = Ending(ends_with_stdin), Ended()
-    with listen(config) as listening:
+    with listen(config) if fd is None else inherited(config, fd) as listening:
         address = find_broker(config, wait, ending)
         if address is None:
             return ending.code
@@ -47,8 +49,7 @@ def server(wait: float, ends_with_stdin: bool) -> int:
 
             thread = threading.Thread(target=work, name="server")
             thread.start()
-            talk(f"Listening at {url_of(listening)}; reading tables and logs.")
-            told = Told()
+            told = Told(url_of(listening), to_program=ends_with_stdin)
             while thread.is_alive():
                 thread.join(0.1)  # with a limit, so that signals are answered
                 told.look(parts.followed.waits)
@@ -56,10 +57,13 @@ def server(wait: float, ends_with_stdin: bool) -> int:
 
 
 class Told:
-    """What a person at the terminal has read."""
+    """What whoever began the server has read: a person at the terminal, or a program by our stdout."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str, to_program: bool) -> None:
+        self._url, self._to_program = url, to_program
         self._ready, self._last = False, time.monotonic()
+        if not to_program:
+            talk(f"Listening at {url}; reading tables and logs.")
 
     def look(self, waits: str | None) -> None:
         """Says once that there are answers now; until then, every 10 s, why there are none."""
@@ -67,7 +71,10 @@ class Told:
             return
         if waits is None:
             self._ready = True
-            talk("Ready. Ctrl-C ends it.")
+            if self._to_program:
+                say(self._url)
+            else:
+                talk("Ready. Ctrl-C ends it.")
         elif time.monotonic() - self._last >= TELL_EVERY:
             self._last = time.monotonic()
-            talk(f"Not yet: {waits}.")
+            talk(f"The server is not ready yet: {waits}.")

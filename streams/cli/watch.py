@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 class Watching:
-    """Called several times a second with how each namespace is doing."""
+    """Called several times a second with how each namespace is doing. `also` says whether all the rest is ready."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: Callable[[], bool]) -> None:
+        self._also = also
         self._bar: tuple[int, Advance] | None = None
         self._open = ExitStack()
         self._ready = False
@@ -35,7 +36,7 @@ class Watching:
         done, total = sum(part[0] for part in progress), sum(part[1] for part in progress)
         if done < total:
             self._restoring(done, total)
-        if all(shot.ready for shot in namespaces):
+        if all(shot.ready for shot in namespaces) and self._also():
             self._open.close()
             self._ready = True
             talk(f"Ready: {', '.join(shot.namespace for shot in namespaces)}. Ctrl-C ends it.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from streams.kafka.topics import TOPICS
-from tests.support.processes import PROJECT, Process, answer, retold
+from tests.support.processes import PROJECT, Process, answer, descendants, retold
 from tests.support.processes import environment as environment_of
 from tests.support.workers import until
 
@@ -203,7 +205,7 @@ def test_status_says_how_things_are(signed_up: dict[str, Any], env: Env) -> None
         return sum(space["lag"] for space in answer("status", env=env)["namespaces"]) == 0
 
     until(settled, "there is lag", seconds=60)
-    user, folder = answer("status", env=env)["namespaces"]
+    user, folder, *_ = answer("status", env=env)["namespaces"]
     assert (user["name"], folder["name"]) == ("user", "folder")
     assert all(part["owner"] for part in user["partitions"])
     assert user["counters"]["accepted"] >= 1
@@ -265,27 +267,77 @@ def test_a_worker_that_cannot_start_says_why(env: Env) -> None:
     with worker:
         assert worker.stderr is not None
         assert worker.wait(30) == 1
-        assert (
-            worker.stderr.read() == "the application 'retold-demo' has no namespace 'nobody'; it has: user, folder.\n"
-        )
+        said = worker.stderr.read()
+    assert said.startswith("the application 'retold-demo' has no namespace 'nobody'; it has: user, folder")
+    assert said.count("\n") == 1
 
 
-def test_run_is_a_broker_and_a_worker_with_one_ctrl_c(tmp_path: Path, env: Env) -> None:
-    """Other commands find it by the project's state folder; afterwards nobody answers there."""
+def url_in(log: Path) -> str:
+    """Of the last server that `retold run` told of."""
+    return log.read_text(encoding="utf-8").split("The server listens at ")[-1].split(";")[0]
+
+
+def ready(log: Path, times: int = 1) -> None:
+    until(lambda: log.read_text(encoding="utf-8").count("Ready: user, folder") == times, "it is not ready", seconds=100)
+
+
+def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, env: Env) -> None:
+    """Other commands find it by the project's state folder; a server that dies comes back; the end ends all of it."""
     own = {name: value for name, value in env.items() if name not in ("RETOLD_BROKER", "RETOLD_PREFIX")}
     own["RETOLD_STATE"] = str(tmp_path)
     log = tmp_path / "run.log"
-    run = Process("run", env=own, log=log)
-    until(lambda: "Ready: user, folder" in log.read_text(encoding="utf-8"), "it is not ready", seconds=100)
-    assert answer("publish", "user.signup", "user=u9", "email=e", "--wait", "30", env=own)["outcome"] == "accepted"
-    said = log.read_text(encoding="utf-8")
-    assert run.stop(signal.SIGINT) == 130
+    with Process("run", env=own, log=log) as run:
+        ready(log)
+        assert answer("publish", "user.signup", "user=u9", "email=e", "--wait", "30", env=own)["outcome"] == "accepted"
+        began = descendants(run.process.pid)
+        with httpx.Client(base_url=url_in(log), timeout=60) as http:
+            assert http.get("/rows/user/u9").json()["row"]["email"] == "e"
+            began |= the_server_dies_and_comes_back(run, log, http)
+            said = log.read_text(encoding="utf-8")
+            assert len(said.splitlines()) == 5, said
+            assert run.stop(signal.SIGINT) == 130
+            with pytest.raises(httpx.ConnectError):
+                http.get("/rows/user")
     assert log.read_text(encoding="utf-8").removeprefix(said).count("\n") == 1
+    assert running(began) == []
     assert retold("get", "user", "u9", env=own).returncode == 4
-    again = Process("run", env=own, log=log)
-    until(lambda: log.read_text(encoding="utf-8").count("Ready: user, folder") == 2, "it is not ready", seconds=100)
-    assert answer("get", "user", "u9", env=own)["row"]["email"] == "e"
-    assert again.stop(signal.SIGTERM) == 0
+    with Process("run", env=own, log=log) as again:
+        ready(log, 2)
+        assert httpx.get(f"{url_in(log)}/rows/user/u9", timeout=60).json()["row"]["email"] == "e"
+        began = descendants(again.process.pid)
+        assert len(began) == 3, began  # the server, the keeper and the broker
+        again.stop(signal.SIGKILL)
+    until(lambda: running(began) == [], f"some of {began} still run")
+
+
+def the_server_dies_and_comes_back(run: Process, log: Path, http: httpx.Client) -> dict[int, str]:
+    """The processes as they are then."""
+    (server,) = [pid for pid, command in descendants(run.process.pid).items() if " server " in command]
+    os.kill(server, signal.SIGKILL)
+    until(lambda: "The server was ended by SIGKILL; " in log.read_text(encoding="utf-8"), "it is not told")
+    body = {"user": "u10", "email": "e"}
+
+    def handled() -> bool:
+        return http.post("/events/user.signup", json=body, headers={"Prefer": "wait=10"}).status_code == 200
+
+    until(handled, "the server is not back", seconds=60)
+    return descendants(run.process.pid)
+
+
+def running(began: Mapping[int, str]) -> list[str]:
+    return [command for pid, command in began.items() if Path(f"/proc/{pid}").exists()]
+
+
+def test_run_uses_the_broker_that_is_set_wherever_in_the_project_it_is_called(tmp_path: Path, env: Env) -> None:
+    """It starts a server and nothing else, which has the same settings; SIGTERM ends both with 0 and no word."""
+    log, variables = tmp_path / "run.log", {**env, "RETOLD_STATE": str(tmp_path), "RETOLD_INSTANCE": "run"}
+    with Process("run", env=variables, log=log, folder=PROJECT / "docs") as run:
+        ready(log)
+        assert httpx.get(f"{url_in(log)}/rows/user", timeout=60).status_code == 200
+        assert [" server " in command for command in descendants(run.process.pid).values()] == [True]
+        assert not (tmp_path / "broker.json").exists()
+        assert run.stop(signal.SIGTERM) == 0
+    assert len(log.read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_a_broker_that_is_not_there_is_a_sentence_within_ten_seconds(env: Env) -> None:

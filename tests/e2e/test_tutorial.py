@@ -117,7 +117,7 @@ def steps(text: str) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.fixture
 def reader(broker: str, prefix: str, tmp_path: Path) -> Iterator[Reader]:
-    """Of settings only the broker, which all tests share, and where its names begin."""
+    """Of settings only what tests that run at one time share: the broker, where its names begin, and the ports."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RETOLD_")}
     ours = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -125,6 +125,7 @@ def reader(broker: str, prefix: str, tmp_path: Path) -> Iterator[Reader]:
         "RETOLD_BROKER": broker,
         "RETOLD_PREFIX": prefix,
         "RETOLD_STATE": str(tmp_path / "state"),
+        "RETOLD_HTTP_PORT": "0",
     }
     reader = Reader(tmp_path, kept | ours)
     yield reader

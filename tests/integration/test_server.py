@@ -19,8 +19,9 @@ from streams.config import Config
 from streams.kafka.clients import Clients
 from streams.server.archive import KafkaArchive
 from streams.server.followed import Followed
+from streams.server.listen import listen, url_of
 from streams.server.parts import Parts
-from streams.server.run import listen, serve, url_of
+from streams.server.run import serve
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow
@@ -321,7 +322,7 @@ def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_told_to_end(broker: str, prefix: str, tmp_path: Path) -> None:
     """`retold server` is ready, answers, and ends with 0; a second one on its port ends with a sentence and 3."""
-    env = environment(broker, prefix, tmp_path, http_port="0")
+    env = environment(broker, prefix, tmp_path)
     assert retold("topics", "--create", env=env).returncode == 0
     log = tmp_path / "server.log"
     with Process("server", env=env, log=log) as process:

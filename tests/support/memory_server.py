@@ -25,9 +25,10 @@ from streams.kafka.follow import LogEvent
 from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.followed import Followed, Place
+from streams.server.listen import listen, url_of
 from streams.server.parts import Parts
 from streams.server.recent import Became
-from streams.server.run import answer, listen, url_of
+from streams.server.run import answer
 from streams.testing import World
 from tests.support.workers import settings, until
 

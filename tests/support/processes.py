@@ -16,7 +16,9 @@ PROJECT = Path(__file__).parents[2]
 
 
 def environment(broker: str, prefix: str, state: Path, **others: str) -> dict[str, str]:
-    settings = {"BROKER": broker, "PREFIX": prefix, "STATE": str(state), **{k.upper(): v for k, v in others.items()}}
+    """The variables of a project of its own on this broker; a server takes any port that is free."""
+    ours = {"BROKER": broker, "PREFIX": prefix, "STATE": str(state), "HTTP_PORT": "0"}
+    settings = {**ours, **{k.upper(): v for k, v in others.items()}}
     return {**os.environ, **{f"RETOLD_{name}": value for name, value in settings.items()}}
 
 
@@ -36,13 +38,13 @@ def answer(*words: str, env: Mapping[str, str], timeout: float = 120.0) -> Any:
 
 
 class Process:
-    """A worker in a process of its own; leaving the block ends it, cleanly unless it was killed."""
+    """What stays up, in a process of its own; leaving the block ends it, cleanly unless it was killed."""
 
-    def __init__(self, *words: str, env: Mapping[str, str], log: Path) -> None:
+    def __init__(self, *words: str, env: Mapping[str, str], log: Path, folder: Path = PROJECT) -> None:
         self._log = log.open("ab")
         command = [sys.executable, "-m", "streams.cli", *words]
         self.process = subprocess.Popen(
-            command, env=dict(env), cwd=PROJECT, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
+            command, env=dict(env), cwd=folder, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
         )
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -62,3 +64,12 @@ class Process:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The processes that it began, and those that these began, each with its command."""
+    found: dict[int, str] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found |= {child: Path(f"/proc/{child}/cmdline").read_text().replace("\0", " "), **descendants(child)}
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import uuid
@@ -294,6 +295,23 @@ def test_without_a_broker_a_sentence_says_how_to_get_one(arguments: list[str], d
     said = demo.retold(*arguments)
     assert (said.code, said.out) == (exits.BROKER, "")
     assert "Start one with `retold run`" in said.err
+
+
+def test_run_finds_a_port_in_use_before_anything_starts(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ways out are named, with exit code 3; no broker was begun. Without a server, the port is of no matter."""
+    demo.write("state/kafka/data/meta.properties", "")
+    (demo.folder / "state" / "broker.lock").mkdir()  # no broker can start here, which would be the next to be said
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("RETOLD_HTTP_PORT", str(port))
+        said = demo.retold("run")
+        alone = demo.retold("run", "--no-server")
+    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    first, second = said.err.splitlines()
+    assert first.startswith(f"the port {port} of 127.0.0.1 is in use, ")
+    assert "RETOLD_HTTP_PORT" in first
+    assert second == "`retold run --no-server` does without a server."
+    assert alone.err.startswith("the state folder ")
 
 
 def test_a_broken_line_keeps_the_whole_file_back(demo: Project) -> None:

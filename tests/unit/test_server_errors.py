@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import json
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +19,8 @@ from fastapi.routing import APIRoute
 from streams import View
 from streams.errors import ConfigError
 from streams.server.followed import STARTING, Unreadable
+from streams.server.listen import inherited, listen, url_of
 from streams.server.registry import is_registry, routes
-from streams.server.run import listen
 from tests.applications import shop
 from tests.support.memory_server import MemoryServer
 from tests.support.workers import settings
@@ -338,3 +339,33 @@ def test_a_token_is_never_shown(tmp_path: Path) -> None:
         settings(tmp_path, "", http_token="short secret")
     assert "short secret" not in str(caught.value)
     assert "RETOLD_HTTP_TOKEN" in str(caught.value)
+
+
+def test_a_socket_may_be_inherited(tmp_path: Path) -> None:
+    """From the program that began the server; its address is that socket's, whatever the settings say."""
+    config = settings(tmp_path, "")
+    with listen(replace(config, http_port=0)) as listening, inherited(config, os.dup(listening.fileno())) as ours:
+        assert (url_of(ours), ours.proto) == (url_of(listening), socket.IPPROTO_TCP)
+
+
+@pytest.mark.parametrize("kind", ["nothing", "a file", "a socket that does not listen", "a socket of this machine alone"])
+def test_what_is_no_socket_that_listens_is_named(tmp_path: Path, kind: str) -> None:
+    """And it stays open: it belongs to the program that began the server."""
+    with (tmp_path / "file").open("wb") as file, socket.socket() as deaf, socket.socket(socket.AF_UNIX) as local:
+        local.bind(str(tmp_path / "socket"))
+        local.listen()
+        open_files = {"a file": file, "a socket that does not listen": deaf, "a socket of this machine alone": local}
+        tried = open_files[kind].fileno() if kind in open_files else 9999
+        with pytest.raises(ConfigError, match=f"--fd is {tried}; the number of an open TCP socket that listens"):
+            inherited(settings(tmp_path, ""), tried)
+        for one in open_files.values():
+            os.fstat(one.fileno())
+
+
+def test_an_inherited_address_that_others_reach_needs_a_token_too(tmp_path: Path) -> None:
+    """The settings do not say where such a socket listens."""
+    with socket.create_server(("0.0.0.0", 0)) as open_to_all:
+        number = open_to_all.fileno()
+        with pytest.raises(ConfigError, match=rf"--fd {number} is '0\.0\.0\.0', which other.*RETOLD_HTTP_TOKEN"):
+            inherited(settings(tmp_path, ""), number)
+        inherited(settings(tmp_path, "", http_token=TOKEN), number).detach()

@@ -1,0 +1,40 @@
+"""When what stays up shall end: Ctrl-C, SIGTERM, or the end of the program that began it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from streams.cli import exits
+from streams.cli.screen import is_terminal, talk
+
+
+class Ending:
+    """Set by a signal, by the end of stdin or by `end`; `code` is the exit code. To be made in the main thread."""
+
+    def __init__(self, with_stdin: bool = False) -> None:
+        self.stop, self.code = threading.Event(), exits.OK
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        if with_stdin:
+            threading.Thread(target=self._with_stdin, daemon=True).start()
+
+    def end(self, code: int) -> None:
+        """From any thread."""
+        self.code = code
+        self.stop.set()
+
+    def _on_signal(self, number: int, _: object) -> None:
+        if number == signal.SIGINT and self.code != exits.INTERRUPTED:
+            self.code = exits.INTERRUPTED
+            back = "\r" if is_terminal() else ""  # over the ^C that the terminal shows
+            talk(f"{back}Stopping: what was begun is finished first.")
+        self.stop.set()
+
+    def _with_stdin(self) -> None:
+        # Not sys.stdin.read: a thread that is in it when Python ends is a fatal error.
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        self.stop.set()
