@@ -30,8 +30,8 @@ class Deciding:
     def decide(self, arrival: Arrival) -> bool:
         """Ask the handler, and note what follows. False: it raised, and the event is parked."""
         engine, changes, envelope, event = self._engine, self._changes, arrival.envelope, arrival.event
-        rule = engine.rules[type(event.data)]
-        row, version = changes.rows.get(event.key) or self._image.rows.get(event.key) or ABSENT
+        rule, key = engine.rules[type(event.data)], event.key
+        row, version = changes.rows.get(key) or self._image.rows.get(key) or ABSENT
         emit: Sequence[Emission]
         reason, new, row_bytes = None, row, None
         recorded = self._recorded(arrival)
@@ -56,8 +56,8 @@ class Deciding:
             changes.due += following.later
             changes.counters.emitted += len(following.now)
         if row_bytes is not None:
-            changes.rows[event.key] = (new, changes.sequence)
-            changes.row_bytes[event.key] = row_bytes
+            changes.rows[key] = (new, changes.sequence)
+            changes.row_bytes[key] = row_bytes
         elif reason is None:
             offset, _, value, _, _ = arrival.record
             changes.calls.append(Call(event, recorded, offset, value or b"", envelope.carried, envelope.hops))

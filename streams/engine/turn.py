@@ -93,7 +93,8 @@ class Turn:
         if envelope.type is not None and envelope.type != data.event_type:
             raise InvalidEvent(f"its ce_type says {envelope.type[:100]!r}, its schema is {data.event_type}'s")
         offset, record_key, _, _, stamp = record
-        key, key_bytes = data.key, data.key.encode()
+        key = data.key
+        key_bytes = key.encode()
         entry = self.changes.rows.get(key) or self.image.rows.get(key)
         if record_key != key_bytes or (entry is None and not self._is_ours(key_bytes)):
             self._move(record, envelope, key_bytes)
