@@ -120,8 +120,7 @@ class Source:
     def _step(self) -> None:
         parts = self.parts
         parts.partitions.install()
-        if parts.waiting.learned():
-            parts.partitions.rewind(parts.waiting.release())
+        parts.partitions.rewind(parts.waiting.again())
         batch = self._collect()
         if parts.partitions.all_restored:
             self.ready.set()
@@ -189,7 +188,7 @@ class Source:
 
         Ends early when the batch has taken its time, or its transaction would time out; the rest is read again.
         """
-        turn = self.parts.engine.begin(image, self.parts.clock())
+        turn = self.parts.engine.begin(image, self.parts.clock(), self.parts.waiting.orders(image.partition))
         if self._until is None:  # from where handling begins: the agent may have been busy with another namespace
             self._until = time.monotonic() + self.parts.pace.seconds
         done, piece = 0, SMALLEST_PIECE

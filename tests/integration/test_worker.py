@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,17 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from streams import App
 from streams.codec import AvroCodec, prefix_of
 from streams.config import Config
+from streams.engine import control
+from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.envelope import ParkedHeader, log_header, parked_header
 from streams.engine.fold import fold
+from streams.engine.records import Counters
 from streams.errors import NamespaceStopped, NamespaceTaken, TopicMismatch
+from streams.kafka.orders import OrderReader
 from streams.kafka.read import headers_of
 from streams.kafka.schemas_topic import publish_schemas
+from streams.kafka.topics import ensure
 from streams.testing import given
 from tests.applications import bank, probe
 from tests.applications.bank.events import AccountOpen, TransferStart
@@ -207,6 +213,68 @@ def test_an_unknown_schema_holds_its_partition_until_it_arrives(config: Config, 
         publish_schemas(foreign.clients, config.prefix, other)
         until(lambda: len(worker.rows("probe")) == 9, "it did not go on when the schema arrived")
         assert worker.rows("probe")["k"] == ProbeRow(count=2, texts={"second": "k"})
+
+
+def test_a_record_that_waits_is_set_aside_by_order_and_what_is_behind_goes_on(
+    config: Config, broker: str, foreign: Foreign
+) -> None:
+    """By an order that lies behind it, also from while no worker ran; one about another record does nothing."""
+    unknown = prefix_of(12345) + b"whatever"
+    one = replace(config, partitions=1)
+
+    def order(offset: int) -> None:
+        foreign.write("probe", control.encode(Control("quarantine", "", offset, "ada", "obsolete")), b"", 0)
+
+    with Running(probe.app(), one, broker, ["probe"]) as worker:
+        waiting = worker.faust.sources["probe"].parts.waiting
+        foreign.publish(ProbeDo(name="k", text="1"))
+        foreign.write("probe", unknown, b"k", theirs="kept")
+        foreign.publish(ProbeDo(name="k", text="2"))
+        until(lambda: 0 in waiting.blocked, "nobody waits")
+        order(2)
+        foreign.write("probe", control.PREFIX + b"no order", b"")
+        until(lambda: waiting.ahead.next.get(0) == 5, "nobody looked ahead")
+        assert worker.rows("probe") == {"k": ProbeRow(count=1, texts={"1": "k"})}
+        order(1)
+        foreign.write("probe", unknown, b"k")
+        foreign.publish(ProbeDo(name="k", text="3"))
+        until(lambda: waiting.blocked.get(0, (0,))[0] == 6, "it was not set aside, or the next one does not wait")
+        assert worker.rows("probe") == {"k": ProbeRow(count=2, texts={"1": "k", "2": "k"})}
+    order(6)
+    order(2)
+    with Running(probe.app(), one, broker, ["probe"]) as worker:
+        until(lambda: counted(worker, "probe", "control") == 4, "the order from before the start was not obeyed")
+        assert worker.rows("probe") == {"k": ProbeRow(count=3, texts={"1": "k", "2": "k", "3": "k"})}
+    kept = [(parked_header(headers_of(m)), m) for m in foreign.read("probe-parked")]
+    assert [(m.key(), m.value(), header.reason) for header, m in kept if header.offset in (1, 6)] == [
+        (b"1", unknown, "set aside by ada: obsolete"),
+        (b"6", unknown, "set aside by ada: obsolete"),
+    ]
+    assert ("theirs", b"kept") in headers_of(kept[0][1])
+    [marker] = foreign.markers("probe").values()
+    assert marker.counters == Counters(accepted=3, quarantined=3, control=4)
+    assert marker.inbox_next == 10
+
+
+def test_an_order_is_seen_once_and_again_by_who_begins_anew(config: Config, broker: str, foreign: Foreign) -> None:
+    """A partition that went and came back waits at the same record, and its order still lies behind it."""
+    ensure(foreign.clients.admin(), config, ["probe"])
+    said = Control("quarantine", "", 0, "ada", "obsolete")
+    foreign.write("probe", b"waits", b"k", 0)
+    foreign.write("probe", control.encode(said), b"", 0)
+    reader = OrderReader(foreign.clients, f"{config.prefix}probe")
+    found: list[dict[int, Control]] = []
+
+    def sees(count: int) -> bool:
+        found.append(reader.look({0: 0}))
+        return len([each for each in found if each]) == count
+
+    until(lambda: sees(1), "the order was not seen")
+    assert not sees(2)
+    reader.forget(0)
+    until(lambda: sees(2), "the order was not seen again")
+    assert found[-1] == {0: said}
+    reader.close()
 
 
 def test_another_application_may_not_take_a_namespace(config: Config, broker: str, foreign: Foreign) -> None:
