@@ -27,7 +27,8 @@ def main() -> int:
     if asked.returncode != 0:
         return 1  # it has said why
     problems = unhandled(json.loads(asked.stdout))
-    print(*problems, sep="\n")
+    for problem in problems:
+        print(problem)
     return 1 if problems else 0
 
 
