@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from streams.cli import exits
 from streams.cli.connect import connect
-from streams.cli.screen import json_line, say, table, talk
+from streams.cli.screen import json_line, plural, say, table, talk
 from streams.kafka.status import NamespaceStatus, Status
 from streams.kafka.status import status as read
 
@@ -74,5 +74,7 @@ def _tell(space: NamespaceStatus) -> None:
         say(
             f"{space.counters.derived_rejected:,} rejected events of {space.name} had a cause; nobody else heard of it."
         )
+    if space.calls or space.timers:
+        say(f"Pending in {space.name}: {plural(space.calls, 'call')} of gateways, {plural(space.timers, 'timer')}.")
     for waits in space.waiting:
         say(f"{waits.topic}-{waits.partition} waits at offset {waits.offset}, schema {waits.schema_id}: {waits.reason}")

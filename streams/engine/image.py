@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from streams.engine.duplicates import Window
 from streams.engine.records import Call, Changes, Counters, Due, Entry, SetAside
 
@@ -43,6 +45,12 @@ class Image:
         self.inbox_next = changes.inbox_next
         self.counters = self.counters.plus(changes.counters)
 
+    def pending_after(self, changes: Changes) -> tuple[int, int]:
+        """How many calls and how many timers wait once `changes` are true."""
+        settled = set(changes.settled)
+        calls = _left(self.calls, {call.event.reference for call in changes.calls}, settled)
+        return calls, _left(self.due, {due.event_id for due in changes.due}, settled)
+
     def _apply_parked(self, changes: Changes) -> None:
         self.quarantined += sum(record.entity is None for record in changes.set_aside)
         for key, queue in changes.queues.items():
@@ -62,3 +70,8 @@ class Image:
             self.quarantined += 1
         else:
             self.parked.setdefault(record.entity, []).append(record)
+
+
+def _left(there: Mapping[str, object], new: set[str], gone: set[str]) -> int:
+    """The size of `there` with `new` and without `gone`; it may be large, and they are not."""
+    return len(there) + len(new - there.keys()) - sum(key in there or key in new for key in gone)

@@ -17,7 +17,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
 
     `inbox_next` is where handling goes on; `recorded` in µs; `duplicates` are this transaction's, as
-    (inbox offset, first sequence, outcome).
+    (inbox offset, first sequence, outcome). `calls` and `timers` are how many are pending afterwards.
     """
 
     first: int
@@ -31,6 +31,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     transactional_id: str
     counters: Counters
     duplicates: list[tuple[int, int, str]] = []
+    calls: int = 0
+    timers: int = 0
 
 
 _decoder = msgspec.json.Decoder(Marker)

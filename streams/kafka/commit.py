@@ -189,6 +189,7 @@ class Transactions:
         producer.poll(0.05)
 
     def _marker(self, changes: Changes, image: Image) -> bytes:
+        calls, timers = image.pending_after(changes)
         return marker.encode(
             marker.Marker(
                 first=image.sequence + 1,
@@ -201,6 +202,8 @@ class Transactions:
                 transactional_id=self._to.transactional_id,
                 counters=image.counters.plus(changes.counters),
                 duplicates=[(it.offset, it.sequence, it.outcome) for it in changes.duplicates],
+                calls=calls,
+                timers=timers,
             )
         )
 

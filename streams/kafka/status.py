@@ -59,6 +59,8 @@ class Waits:
 class NamespaceStatus:
     """`counters` are the sums since the topics were made; `parked` and `quarantined` what is set aside now.
 
+    `calls` are requests whose gateway's answer is not handled yet, `timers` events that wait for their time.
+
     `application` is None if nothing was handled yet. A namespace without topics has no partitions.
     """
 
@@ -69,6 +71,8 @@ class NamespaceStatus:
     parked: int = 0
     quarantined: int = 0
     waiting: tuple[Waits, ...] = ()
+    calls: int = 0
+    timers: int = 0
 
     @property
     def lag(self) -> int:
@@ -135,6 +139,8 @@ class _Seen:
             parked,
             quarantined,
             tuple(each for each in self.waiting if each.topic == space.inbox),
+            sum(last.calls for last in markers),
+            sum(last.timers for last in markers),
         )
 
     def _partition(self, space: Names, number: int) -> PartitionStatus:

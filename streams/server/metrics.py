@@ -66,11 +66,14 @@ class _Followed(Collector):
         position = GaugeMetricFamily("retold_position", "Last sequence whose row is here.", labels=place)
         lag = GaugeMetricFamily("retold_lag", "Committed records not read here yet.", labels=("kind", *place))
         events = CounterMetricFamily("retold_events", "Events handled by workers.", labels=("what", *place))
+        pending = GaugeMetricFamily("retold_pending", "Calls and timers that wait.", labels=("kind", *place))
         for (namespace, number), last in sorted(self._followed.markers.items()):
             labels = (namespace, str(number))
             position.add_metric(labels, last.last)
+            pending.add_metric(("call", *labels), last.calls)
+            pending.add_metric(("timer", *labels), last.timers)
             for what in COUNTED:
                 events.add_metric((what, *labels), getattr(last.counters, what))
         for (kind, namespace, number), behind in sorted(self._followed.lags.items()):
             lag.add_metric((kind, namespace, str(number)), behind)
-        yield from (position, lag, events)
+        yield from (position, lag, events, pending)

@@ -9,11 +9,12 @@ import pytest
 from streams.codec import codec_of
 from streams.engine.engine import Engine
 from streams.engine.image import Image
+from streams.engine.pending import fire
 from streams.engine.records import Call, Changes
 from streams.worker.caller import Caller, Result
 from streams.worker.pending import RESULTS, Pending
 from tests.applications import shop
-from tests.applications.shop.events import PaymentCharge, PaymentCharged
+from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
 
 APP = shop.app()
 CODEC = codec_of(APP)
@@ -49,7 +50,10 @@ class Payments:
         return self.asked
 
     def apply(self, changes: Changes) -> None:
+        """Each time, what the marker would say of what is pending is what is pending."""
+        expected = self.image.pending_after(changes)
         self.image.apply(changes)
+        assert expected == (len(self.image.calls), len(self.image.due))
         self.pending.committed(changes)
 
     @property
@@ -111,3 +115,22 @@ def test_a_partition_that_is_anothers_is_its_owners(leave: bool) -> None:
         payments.pending.gone(0)
     assert list(payments.pending.owed({}, 2)) == []
     assert list(payments.pending.owed(payments.images, 2)) == []
+
+
+def test_what_is_pending_is_counted_as_changes_come() -> None:
+    """Asked, answered, and the answer handled: the call is pending until then. And so with a timer."""
+    payments = Payments("a", "b")
+    assert len(payments.image.calls) == 2
+    payments.answer()
+    [changes] = payments.owed()
+    assert len(payments.image.calls) == 2
+    answers = [(2 + n, it.key, it.value, it.headers, 0) for n, it in enumerate(changes.emitted)]
+    payments.apply(payments.engine.handle(payments.image, answers, 3))
+    assert payments.image.pending_after(payments.engine.handle(payments.image, [], 3)) == (0, 0)
+    orders = Engine(APP, "order", CODEC)
+    image, placed = orders.image(), OrderPlace(order="o", customer="c", lines=(Line(sku="s", quantity=1),))
+    image.apply(orders.handle(image, [(0, b"o", CODEC.encode(placed), None, 0)], 1))
+    assert image.pending_after(orders.handle(image, [], 1)) == (0, 1)
+    fired = fire(image, 1 + 3_600_000_000)
+    assert fired is not None
+    assert image.pending_after(fired) == (0, 0)
