@@ -90,12 +90,21 @@ def test_every_file_and_function_that_is_named_exists(page: Path) -> None:
     assert wrong == []
 
 
+def leads_somewhere(page: Path, link: str) -> bool:
+    """Whether the file is there, and the heading in it as GitHub names it."""
+    file, _, heading = link.partition("#")
+    target = page.parent / file if file else page
+    if not heading or not target.exists():
+        return target.exists()
+    headings = re.findall(r"(?m)^#+ (.*)$", prose(target))
+    return heading in {re.sub(r"[^\w\s-]", "", text.lower()).strip().replace(" ", "-") for text in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(page: Path) -> None:
-    """Links inside the repository point at files that are there."""
-    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
-    inside = [link for link in links if link and "://" not in link]
-    assert [link for link in inside if not (page.parent / link).exists()] == []
+    """Links inside the repository point at files and headings that are there."""
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)) if "://" not in link]
+    assert [link for link in links if not leads_somewhere(page, link)] == []
 
 
 def test_the_architecture_names_every_part_of_streams() -> None:
@@ -200,6 +209,14 @@ def test_the_readme_and_the_changelog_name_every_command() -> None:
     assert [name for name in sorted(names) if f"`retold {name}" not in readme] == []
     [listed] = re.findall(r"The command `retold`: `([a-z ]+)`", changelog)
     assert set(listed.split()) == names
+
+
+def test_every_page_is_listed() -> None:
+    """The index of the documentation links each page; a folder has an index of its own."""
+    folder = ROOT / "docs"
+    pages = {it.name for it in folder.glob("*.md")} - {"README.md"} | {f"{it.parent.name}/README.md" for it in folder.glob("*/*.md")}
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert [page for page in sorted(pages) if f"]({page})" not in text] == []
 
 
 def test_every_decision_is_listed() -> None:
