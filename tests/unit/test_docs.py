@@ -214,7 +214,8 @@ def test_the_readme_and_the_changelog_name_every_command() -> None:
 def test_every_page_is_listed() -> None:
     """The index of the documentation links each page; a folder has an index of its own."""
     folder = ROOT / "docs"
-    pages = {it.name for it in folder.glob("*.md")} - {"README.md"} | {f"{it.parent.name}/README.md" for it in folder.glob("*/*.md")}
+    folders = {f"{it.parent.name}/README.md" for it in folder.glob("*/*.md")}
+    pages = {it.name for it in folder.glob("*.md")} - {"README.md"} | folders
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert [page for page in sorted(pages) if f"]({page})" not in text] == []
 
