@@ -9,6 +9,7 @@ from streams.codec import codec_of
 from streams.config import load
 from streams.server.assemble import http_app
 from streams.server.followed import Followed
+from streams.server.metrics import Metrics
 from streams.server.parts import Parts
 from tests.applications import bank
 from tests.support.memory_server import MemoryKafka
@@ -29,3 +30,11 @@ def test_every_route_is_documented_and_no_other(tmp_path: Path) -> None:
     real = real - events | {"POST /events/{type}"}
     documented = set(re.findall(r"(?m)^### `([A-Z]+ [^`]+)`$", PAGE.read_text(encoding="utf-8")))
     assert documented == real
+
+
+def test_every_figure_is_documented_and_no_other() -> None:
+    """By the name that Prometheus sees."""
+    app = bank.app()
+    text = Metrics(Followed(app, codec_of(app)), set()).text().decode()
+    real = set(re.findall(r"(?m)^# TYPE (retold_\w+)", text))
+    assert set(re.findall(r"`(retold_\w+)`", PAGE.read_text(encoding="utf-8"))) == real
