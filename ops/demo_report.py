@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from ops import demo_story as story
 from processors import app as make_app
 from streams.cli.screen import plural, say, table
-from streams.codec import AvroCodec
+from streams.codec import codec_of
 from streams.config import Config
 from streams.data import Record
 from streams.kafka.clients import Clients
@@ -18,6 +19,11 @@ from streams.kafka.status import Status
 
 NAMESPACES = [namespace.name for namespace in make_app().namespaces]
 SHOWN = 3
+COLUMNS = {
+    "user": ("email", "plan", "reputation", "since"),
+    "folder": ("owner", "name"),
+    "email": ("to", "status"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Result:
     published: int
     status: Status
     kept: Kept
+    story: story.Story
     seconds: float
 
     def as_json(self) -> dict[str, object]:
@@ -51,6 +58,7 @@ class Result:
             "quarantined": sum(space.quarantined for space in self.status.namespaces),
             **sums,
             "rows": {name: len(rows) for name, rows in self.kept.rows.items()},
+            "mails": self.story.mails,
             "logged": {name: count[name, "accepted"] + count[name, "rejected"] for name in NAMESPACES},
             "seconds": round(self.seconds, 2),
         }
@@ -59,7 +67,7 @@ class Result:
 def read(config: Config, address: str, root: str | None) -> Kept:
     """Reads logs and tables from Kafka, as anyone could; the chain is of the event with the id `root`."""
     app, clients = make_app(), Clients.of(config, address)
-    codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+    codec = codec_of(app)
     outcomes: Counter[tuple[str, str]] = Counter()
     chain: list[LogEvent] = []
     for event in Tail(clients, config.prefix, NAMESPACES, codec).beginning():
@@ -77,7 +85,7 @@ def tell(result: Result, path: Path) -> None:
     """For a person, in 80 columns."""
     numbers = result.as_json()
     say(f"\n{plural(result.published, 'sign-up')} of {path.name} published and handled in {result.seconds:.1f} s.")
-    _tell_chain(result.kept.chain)
+    story.tell(result.story)
     for name, rows in result.kept.rows.items():
         _tell_table(name, rows)
     names = ("handled", "rejected", "parked", "quarantined", "duplicates", "emitted")
@@ -89,25 +97,8 @@ def tell(result: Result, path: Path) -> None:
     say("  .venv/bin/retold new shop    an application of your own")
 
 
-def _tell_chain(chain: list[LogEvent]) -> None:
-    if not chain:
-        return
-    rows = [
-        (
-            f"{event.namespace}-{event.partition}@{event.sequence}",
-            f"{'  → ' if event.event.cause else ''}{event.event.data.event_type}",
-            event.event.key,
-            event.outcome,
-            event.event.time.strftime("%Y-%m-%d %H:%M:%S"),
-        )
-        for event in sorted(chain, key=lambda event: (event.recorded, event.event.cause is not None))
-    ]
-    title = f"User {chain[0].event.key}: what happened, and what followed from it"
-    table(("in the log", "event", "key", "outcome", "it happened (UTC)"), rows, title=title)
-
-
 def _tell_table(name: str, rows: dict[str, tuple[Record, int]]) -> None:
-    columns = {"user": ("email", "plan", "reputation", "since"), "folder": ("owner", "name")}[name]
+    columns = COLUMNS[name]
     shown = [
         (key, version, *(getattr(row, column) for column in columns))
         for key, (row, version) in islice(sorted(rows.items(), key=lambda item: (len(item[0]), item[0])), SHOWN)

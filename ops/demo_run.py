@@ -1,4 +1,5 @@
-"""What the demonstration does: a broker, topics, a worker in a process of its own, sign-ups, and the wait for all."""
+"""What the demonstration does: a broker, topics, a worker and a server in processes of their own, sign-ups, and the wait
+for all that follows."""
 
 from __future__ import annotations
 
@@ -7,37 +8,39 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
 from ops import demo_report as report
+from ops import demo_story as story
 from processors import app as make_app
 from processors.publish import from_row
 from streams.broker.choose import own
 from streams.cli import exits, logs
+from streams.cli.child import Child
 from streams.cli.progress import bar
 from streams.cli.publish_file import SOURCE, EventFile, check, publish_events
 from streams.cli.screen import plural, say, talk
 from streams.client import Client
-from streams.codec import AvroCodec
+from streams.codec import codec_of
 from streams.config import Config, load
 from streams.errors import BrokerError, ConfigError, NamespaceStopped, OutcomeTimeout, StreamsError
 from streams.kafka.clients import Clients
 from streams.kafka.status import Status, status
 from streams.kafka.topics import ensure, refuse
+from streams.server.listen import listen, url_of
 from streams.sources.events import FileEvent, Maker
 from streams.sources.rows import format_of
 
 SAMPLE = Path(__file__).parent / "data" / "signups.tsv"
 PROJECT = Path(__file__).parents[1]
-LOG = "worker.log"
-SECONDS_TO_START, EVENTS_A_SECOND = 60.0, 500.0
+MAILS = "mail.mbox"
+SECONDS_TO_START, SIGN_UPS_A_SECOND = 60.0, 100.0
 """What the slowest machine that we know of needs, several times over."""
 
 
@@ -59,13 +62,29 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@dataclass(frozen=True)
+class Site:
+    """What runs for the demonstration. `variables` give other processes the same settings."""
+
+    config: Config
+    variables: dict[str, str]
+    worker: Child
+    server: Child
+    url: str
+
+    def check(self) -> None:
+        """Raises NamespaceStopped if one of the processes has ended."""
+        for name, child in (("worker", self.worker), ("server", self.server)):
+            if child.code is not None:
+                raise NamespaceStopped(f"the {name} has ended. It said:\n{said(self.config, name)}")
+
+
 def _demo(options: argparse.Namespace) -> int:
     began = time.monotonic()
     with ExitStack() as stack:
         config, variables = stack.enter_context(private_settings())
-        # It waits for the broker: Faust takes as long to import as Kafka to start, and there are two cores.
-        process = start_worker(variables, config)
-        stack.callback(stop_worker, process)
+        # They wait for the broker: their imports take as long as Kafka's start, and there are two cores.
+        site = started(config, variables, stack)
         logs.set_up(config)
         source = stack.enter_context(sign_ups(options.input, config))
         total, broken = check(source)
@@ -73,26 +92,27 @@ def _demo(options: argparse.Namespace) -> int:
             talk(f"Nothing was published: {plural(broken, 'line')} of {total + broken:,} broken.")
             return exits.NO
         address = stack.enter_context(own(config, on_progress=talk, lasting=False))
-        stack.callback(stop_worker, process)  # it ends before its broker does
-        talk(f"Kafka answers at {address}.")
-        last = _publish_and_wait(config, address, source, process, total)
+        stack.callback(site.worker.stop)  # they end before their broker does
+        stack.callback(site.server.stop)
+        talk(f"Kafka answers at {address}, the server at {site.url}")
+        last = _publish_and_wait(site, address, source, total)
         kept = report.read(config, address, first_id(source))
-        result = report.Result(total, last, kept, time.monotonic() - began)
+        told = story.read(kept.chain, mail_file(variables), site.url, config.http_token)
+        result = report.Result(total, last, kept, told, time.monotonic() - began)
         report.tell(result, options.input)
         if options.json:
             say(json.dumps(result.as_json()))
         if options.keep:
-            _keep(variables, process, config)
+            _keep(site)
     return exits.OK
 
 
-def _publish_and_wait(
-    config: Config, address: str, source: EventFile, process: subprocess.Popen[bytes], total: int
-) -> Status:
+def _publish_and_wait(site: Site, address: str, source: EventFile, total: int) -> Status:
+    config = site.config
     refuse(ensure(Clients.of(config, address).admin(), config, report.NAMESPACES))
     with Client(make_app(), address, config=config, source=SOURCE) as client:
         publish_events(client, source, total)
-    return wait_until_handled(config, address, process, total)
+    return wait_until_handled(site, address, total)
 
 
 @contextlib.contextmanager
@@ -101,6 +121,8 @@ def private_settings() -> Iterator[tuple[Config, dict[str, str]]]:
     folder = tempfile.mkdtemp(prefix="retold-demo-")
     try:
         variables = {"RETOLD_STATE": folder, "RETOLD_APP": "processors:app"}
+        if "DEMO_MAIL" not in os.environ:
+            variables["DEMO_MAIL"] = str(Path(folder) / MAILS)
         if broker := os.environ.get("RETOLD_BROKER"):
             prefix = f"{os.environ.get('RETOLD_PREFIX', '')}demo-{uuid4().hex[:8]}-"
             variables |= {"RETOLD_BROKER": broker, "RETOLD_PREFIX": prefix}
@@ -115,7 +137,7 @@ def sign_ups(path: Path, config: Config) -> Iterator[EventFile]:
         opened = path.open("rb")
     except OSError as error:
         raise ConfigError(f"the file {path} cannot be read: {error.strerror}.") from error
-    codec = AvroCodec(make_app().event_types().values(), [])
+    codec = codec_of(make_app())
     with opened:
         maker = Maker(from_row, codec, "user.signup", config.max_event_bytes)
         yield EventFile(str(path), opened, format_of(path, None), maker, None)
@@ -127,64 +149,63 @@ def first_id(source: EventFile) -> str | None:
     return first.id if isinstance(first, FileEvent) else None
 
 
-def start_worker(variables: dict[str, str], config: Config) -> subprocess.Popen[bytes]:
-    """A worker that ends when its stdin closes: when we stop it, and also when this process is killed."""
-    with (config.state / LOG).open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "streams.cli", "worker", "--ends-with-stdin", "--wait", str(SECONDS_TO_START)],
-            cwd=PROJECT,
-            env={**os.environ, **variables},
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C in the terminal is ours to answer
+def mail_file(variables: dict[str, str]) -> Path | None:
+    """None if the mails go elsewhere, as DEMO_MAIL says."""
+    return Path(variables["DEMO_MAIL"]) if "DEMO_MAIL" in variables else None
+
+
+def started(config: Config, variables: dict[str, str], stack: ExitStack) -> Site:
+    """A worker and a server, which wait for the broker. They end with `stack`, and also when this process is killed."""
+    port = config.http_port if "RETOLD_HTTP_PORT" in os.environ else 0
+    listening = stack.enter_context(listen(replace(config, http_port=port)))
+    number = listening.fileno()
+    environ = {**os.environ, **variables}
+
+    def start(name: str, *words: str, keep: tuple[int, ...] = ()) -> Child:
+        log = stack.enter_context((config.state / f"{name}.log").open("wb"))
+        wait = str(SECONDS_TO_START)
+        return stack.enter_context(
+            Child(name, "--wait", wait, *words, environ=environ, folder=PROJECT, stdout=log, stderr=log, keep=keep)
         )
 
-
-def stop_worker(process: subprocess.Popen[bytes]) -> None:
-    """Returns when it has ended; nothing happens if it has."""
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    return Site(
+        config, variables, start("worker"), start("server", "--fd", str(number), keep=(number,)), url_of(listening)
+    )
 
 
-def wait_until_handled(config: Config, address: str, process: subprocess.Popen[bytes], total: int) -> Status:
-    """The status once nothing waits in any inbox, seen twice the same: what one handles, it may emit to another."""
-    app = make_app()
-    codec = AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
-    clients = Clients.of(config, address)
-    deadline = time.monotonic() + SECONDS_TO_START + total / EVENTS_A_SECOND
+def wait_until_handled(site: Site, address: str, total: int) -> Status:
+    """The status once nothing waits in any inbox, nor for a gateway, seen twice the same: what one handles, it may emit."""
+    codec = codec_of(make_app())
+    clients = Clients.of(site.config, address)
+    deadline = time.monotonic() + SECONDS_TO_START + total / SIGN_UPS_A_SECOND
     before = None
     with bar("handling", total) as advance:
         while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise NamespaceStopped(f"the worker has ended before all was handled. It said:\n{_said(config)}")
+            site.check()
             with contextlib.suppress(BrokerError):  # it has just started: not every part of it is ready at once
-                now = status(clients, config.prefix, report.NAMESPACES, codec)
+                now = status(clients, site.config.prefix, report.NAMESPACES, codec)
                 counters = now.namespaces[0].counters
                 advance(min(total, counters.accepted + counters.rejected + counters.duplicates))
-                if before == now and all(space.lag == 0 for space in now.namespaces):
+                if before == now and not any(space.lag or space.calls for space in now.namespaces):
                     return now
                 before = now
             time.sleep(0.1)  # a look takes as long; a worker must not be slowed down by being watched
-    raise OutcomeTimeout(f"not all was handled in {deadline:.0f} s. The worker said:\n{_said(config)}")
+    raise OutcomeTimeout(f"not all was handled in time. The worker said:\n{said(site.config, 'worker')}")
 
 
-def _said(config: Config) -> str:
-    lines = (config.state / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+def said(config: Config, name: str) -> str:
+    lines = (config.state / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(f"  {line}" for line in lines[-10:])
 
 
-def _keep(variables: dict[str, str], process: subprocess.Popen[bytes], config: Config) -> None:
+def _keep(site: Site) -> None:
     talk("\nIt stays up until Ctrl-C. In another terminal, in this folder:")
-    for name, value in variables.items():
+    for name, value in site.variables.items():
         talk(f"  export {name}={value}")
     talk("  .venv/bin/retold status")
     talk("  .venv/bin/retold publish user.rename user=2 name=Ada --wait 5")
+    talk(f"  curl {site.url}/rows/email/2/welcome")
     talk("  .venv/bin/retold get user 2")
-    process.wait()
-    raise NamespaceStopped(f"the worker has ended. It said:\n{_said(config)}")
+    while True:
+        site.check()
+        time.sleep(0.2)

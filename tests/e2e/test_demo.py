@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.processes import PROJECT, answer
@@ -24,7 +25,7 @@ class Demo:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder, self.said = folder, folder / "said"
         folder.mkdir(exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RETOLD_")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("RETOLD_", "DEMO_"))}
         with (folder / "told").open("wb") as out, self.said.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ops.demo", *arguments],
@@ -92,7 +93,11 @@ def demo(start: Callable[..., Demo]) -> Demo:
 
 
 def test_two_demonstrations_at_once_do_not_meet(start: Callable[..., Demo]) -> None:
-    """Each tells its own 500 sign-ups in one JSON object on the last line, exits with 0, and leaves nothing behind."""
+    """Each tells its own 500 sign-ups in one JSON object on the last line, exits with 0, and leaves nothing behind.
+
+    Seven events each: the sign-up, its folder, its mail and the answer, the reminder (all of them were silent for
+    thirty days), its mail and the answer.
+    """
     both = [start("--json"), start("--json")]
     for each in both:
         assert each.process.wait(110) == 0, each.said.read_text(encoding="utf-8")
@@ -100,20 +105,42 @@ def test_two_demonstrations_at_once_do_not_meet(start: Callable[..., Demo]) -> N
         assert told.pop("seconds") > 0
         assert told == {
             "published": 500,
-            "handled": 1000,
+            "handled": 3500,
             "rejected": 0,
             "parked": 0,
             "quarantined": 0,
             "duplicates": 0,
-            "emitted": 500,
-            "rows": {"user": 500, "folder": 500},
-            "logged": {"user": 500, "folder": 500},
+            "emitted": 3000,
+            "rows": {"user": 500, "folder": 500, "email": 1000},
+            "mails": 1000,
+            "logged": {"user": 1000, "folder": 500, "email": 2000},
         }
-        assert "folder.create" in each.told
-        assert "2@example.org" in each.told
+        assert story_of(each.told) == [
+            "user.signup 2",
+            "→ email.send 2/welcome",
+            "→ email.sent 2/welcome",
+            "→ folder.create 2",
+            "→ user.remind 2",
+            "→ email.send 2/reminder",
+            "→ email.sent 2/reminder",
+        ]
+        for words in (
+            "Subject: Welcome",
+            "Subject: Your account waits",
+            '{"owner": "2", "name": "2"}',
+            '"status": "sent"',
+        ):
+            assert words in each.told
         assert [line for line in each.told.splitlines()[:-1] if len(line.rstrip()) > 80] == []
         assert each.left() == []
         assert list(each.folder.glob("retold-demo-*")) == []
+
+
+def story_of(told: str) -> list[str]:
+    """Event and key of each line of the first table."""
+    lines = told.partition("what followed from it")[2].partition("What was mailed")[0].splitlines()[4:]
+    words = (line.split() for line in lines)
+    return [" ".join(each[1:4] if each[1] == "→" else each[1:3]) for each in words if each]
 
 
 def test_a_demonstration_that_stays_can_be_asked_and_ends_with_ctrl_c(demo: Demo) -> None:
@@ -123,7 +150,9 @@ def test_a_demonstration_that_stays_can_be_asked_and_ends_with_ctrl_c(demo: Demo
     exports = dict(line.split("export ")[1].split("=", 1) for line in said.splitlines() if "export " in line)
     env = {**os.environ, **exports}
     found = answer("get", "user", "2", env=env)
-    assert (found["row"]["email"], found["version"]) == ("2@example.org", 1)
+    assert found["row"]["email"] == "2@example.org"
+    url = said.partition("the server at ")[2].split()[0]
+    assert httpx.get(f"{url}/rows/email/2/welcome").json()["row"]["status"] == "sent"
     demo.interrupt()
     assert demo.process.wait(40) == 130
     assert demo.said.read_text(encoding="utf-8") == said
@@ -156,7 +185,7 @@ def signal_is_caught(pid: int) -> bool:
 def test_a_killed_demonstration_takes_broker_and_worker_along(demo: Demo) -> None:
     """After `kill -9` nobody else could end them."""
     demo.says("retold get user 2")
-    assert len(demo.left()) >= 3, "a broker, its keeper, and a worker"
+    assert len(demo.left()) >= 4, "a broker, its keeper, a worker and a server"
     demo.process.kill()
     demo.process.wait()
     until(lambda: demo.left() == [], "something still runs", seconds=40)

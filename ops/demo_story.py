@@ -1,0 +1,124 @@
+"""The story of one user: the event, what its handler emitted, what became of that, the mail, and the rows over HTTP."""
+
+from __future__ import annotations
+
+import json
+import mailbox
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from streams.cli.screen import say, table
+from streams.errors import OutcomeTimeout
+from streams.kafka.follow import LogEvent
+
+SECONDS_TO_ANSWER = 60.0
+WIDTH = 78
+
+
+@dataclass(frozen=True)
+class Story:
+    """`chain` is in causal order, `letters` the mails to this user as text, `answers` URLs and what they answer.
+
+    `mails` counts all mails; None if they went elsewhere than into the demonstration's file.
+    """
+
+    chain: list[LogEvent]
+    letters: list[str]
+    answers: list[tuple[str, str]]
+    mails: int | None
+
+
+def read(chain: list[LogEvent], mails: Path | None, url: str, token: str | None) -> Story:
+    """Of the user whom `chain` is about. Raises OutcomeTimeout if the server does not answer."""
+    ordered = list(in_causal_order(chain))
+    user = ordered[0].event.key if ordered else ""
+    letters, count = ([], None) if mails is None else letters_to(f"{user}@example.org", mails)
+    paths = (f"folder/{quote(user)}", f"email/{quote(user)}/welcome") if ordered else ()
+    asked = [f"{url}/rows/{path}" for path in paths]
+    return Story(ordered, letters, [(each, row_at(each, token)) for each in asked], count)
+
+
+def in_causal_order(chain: list[LogEvent]) -> Iterator[LogEvent]:
+    """Each event before what followed from it, and that before the next event; between namespaces there is no other order."""
+    following: dict[str | None, list[LogEvent]] = {}
+    for event in sorted(chain, key=lambda event: (event.event.time, event.namespace, event.recorded)):
+        following.setdefault(event.event.cause, []).append(event)
+
+    def walk(cause: str | None) -> Iterator[LogEvent]:
+        for event in following.get(cause, []):
+            yield event
+            yield from walk(event.event.id)
+
+    return walk(None)
+
+
+def letters_to(address: str, path: Path) -> tuple[list[str], int]:
+    """The mails to an address, as a person reads them, and the number of all mails."""
+    with closing(mailbox.mbox(path, create=False)) as box:
+        letters = [
+            f"To: {mail['To']}\nSubject: {mail['Subject']}\n\n{str(mail.get_payload()).rstrip()}"
+            for mail in box
+            if mail["To"] == address
+        ]
+        return letters, len(box)
+
+
+def row_at(url: str, token: str | None) -> str:
+    """The row as JSON, once the server has read that far."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the server that we started
+    deadline = time.monotonic() + SECONDS_TO_ANSWER
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
+                return json.dumps(json.load(answer)["row"])
+        except (urllib.error.URLError, TimeoutError) as error:
+            if time.monotonic() >= deadline:
+                raise OutcomeTimeout(f"{url} gave no row: {error}") from error
+        time.sleep(0.1)
+
+
+def tell(story: Story) -> None:
+    if not story.chain:
+        return
+    depths: dict[str | None, int] = {None: -1}
+    rows = []
+    for event in story.chain:
+        depth = depths[event.event.id] = depths[event.event.cause] + 1
+        rows.append(
+            (
+                f"{event.namespace}-{event.partition}@{event.sequence}",
+                f"{'   ' * (depth - 1)}{' → ' if depth else ''}{event.event.data.event_type}",
+                event.event.key,
+                event.outcome,
+                event.event.time.strftime("%Y-%m-%d %H:%M:%S"),
+            )
+        )
+    title = f"User {story.chain[0].event.key}: what happened, and what followed from it"
+    table(("in the log", "event", "key", "outcome", "it happened (UTC)"), rows, title=title)
+    if story.letters:
+        say(f"What was mailed ({story.mails:,} mails in all)\n")
+        for letter in story.letters:
+            say("\n".join(f"  │ {line}" for line in letter.splitlines()) + "\n")
+    say("What the server answers\n")
+    for url, row in story.answers:
+        say(f"  GET {url}")
+        say("\n".join(f"      {line}" for line in wrapped(row)) + "\n")
+
+
+def wrapped(text: str) -> Iterator[str]:
+    """Cut where JSON has a space, to fit the screen."""
+    line = ""
+    for part in text.replace(", ", ",\0 ").split("\0"):
+        if line and len(line) + len(part) > WIDTH - 6:
+            yield line
+            line = part.lstrip()
+        else:
+            line += part
+    yield line
