@@ -34,7 +34,10 @@ def topics(
 
 
 parked = typer.Typer(
-    cls=Group, help="See what is set aside, and retry, reject or answer it.", no_args_is_help=True, add_completion=False
+    cls=Group,
+    help="See what is set aside, and retry, reject or answer it; quarantine what waits.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 Place = Annotated[str, typer.Argument(help="Where it lies in its inbox, such as user-3@1042.", metavar="PLACE")]
 Who = Annotated[str | None, typer.Option("--who", help="Who says so; without it, you.", metavar="NAME")]
@@ -104,3 +107,18 @@ def answer(
     from streams.cli import parked as action
 
     raise typer.Exit(action.command("answer", place, who, why, event))
+
+
+@parked.command(cls=Command)
+def quarantine(
+    place: Place,
+    why: Annotated[str, typer.Option("--why", help="Why; it is kept with the event.", metavar="TEXT")],
+    who: Who = None,
+) -> None:
+    """Set aside the event that a partition waits at, so that the partition goes on.
+
+    For an event whose schema or handler will never come. Example: [bold]retold parked quarantine user-3@1042 --why "a test"[/]
+    """
+    from streams.cli import parked as action
+
+    raise typer.Exit(action.quarantine(place, who, why))

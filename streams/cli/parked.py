@@ -10,12 +10,14 @@ from streams.cli import exits
 from streams.cli.connect import Session, connect
 from streams.cli.publish import event_class, pairs
 from streams.cli.screen import json_line, plain, say, table, talk
+from streams.cli.status import waits_text
 from streams.engine.control import Control
 from streams.engine.envelope import from_micros
 from streams.engine.records import QUARANTINED, UNANSWERED
 from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout, StreamsError
-from streams.kafka.parked import SetAsideNow, place_of, set_aside_now
+from streams.kafka.parked import Place, SetAsideNow, place_of, set_aside_now
 from streams.kafka.parked import say as send
+from streams.kafka.status import status
 from streams.sources.convert import Converter
 
 WAIT = 10.0
@@ -29,6 +31,8 @@ def listed(namespace: str | None, as_json: bool) -> int:
         for kept in found:
             json_line(_value(session, kept))
         return exits.OK
+    for text in _waiting(session, spaces).values():
+        talk(text)
     if not found:
         talk("Nothing is set aside.")
         return exits.OK
@@ -72,6 +76,50 @@ def command(what: str, place: str, who: str | None, why: str, answer: Sequence[s
     control = Control(what, key, offset, who or getpass.getuser(), why, value)  # type: ignore[arg-type]  # one of its commands
     send(session.clients, session.config.prefix, kept.place.namespace, control)
     return _wait(session, kept)
+
+
+def quarantine(place: str, who: str | None, why: str) -> int:
+    """Order the event that a partition waits at aside, and wait until its owner has done so."""
+    session = connect()
+    at = place_of(place)
+    space = session.app.namespace(at.namespace).name
+    waiting = _waiting(session, session.namespaces)
+    if at not in waiting:
+        waits = (
+            f"what waits is {', '.join(map(str, waiting))}"
+            if waiting
+            else "none waits now, as far as the application that is here can tell"
+        )
+        raise InvalidEvent(
+            f"no partition waits at {at}, and only where one does is there something to quarantine: {waits}"
+        )
+    order = Control("quarantine", "", at.offset, who or getpass.getuser(), why)
+    send(session.clients, session.config.prefix, space, order, at.partition)
+    deadline = time.monotonic() + WAIT
+    while time.monotonic() < deadline:
+        waits_still = at in _waiting(session, [space])  # asked first: what waits no more is settled by the second look
+        if any(kept.place == at for kept in set_aside_now(session.clients, session.config.prefix, [space])):
+            talk(f"{at} is quarantined; the partition goes on.")
+            return exits.OK
+        if not waits_still:
+            raise InvalidEvent(
+                f"{at} was not quarantined: it waits no more, because its schema and its handler are known now"
+            )
+        time.sleep(0.2)
+    raise OutcomeTimeout(
+        f"the order for {at} was sent, and not obeyed in {WAIT:.0f} s. It will be by the worker that owns the partition, also "
+        "by one that starts later: is one running? `retold status` shows it"
+    )
+
+
+def _waiting(session: Session, spaces: Sequence[str]) -> dict[Place, str]:
+    """The events that partitions wait at, each with a sentence about it."""
+    found = status(session.clients, session.config.prefix, spaces, session.codec).namespaces
+    return {
+        Place(space.name, waits.partition, waits.offset): waits_text(space, waits)
+        for space in found
+        for waits in space.waiting
+    }
 
 
 def _answer(session: Session, kept: SetAsideNow, words: Sequence[str]) -> bytes:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from streams.cli import exits
 from streams.cli.connect import connect
 from streams.cli.screen import json_line, plural, say, table, talk
-from streams.kafka.status import NamespaceStatus, Status
+from streams.kafka.parked import Place
+from streams.kafka.status import NamespaceStatus, Status, Waits
 from streams.kafka.status import status as read
 
 COUNTED = ("accepted", "rejected", "duplicates", "emitted")
@@ -77,4 +78,12 @@ def _tell(space: NamespaceStatus) -> None:
     if space.calls or space.timers:
         say(f"Pending in {space.name}: {plural(space.calls, 'call')} of gateways, {plural(space.timers, 'timer')}.")
     for waits in space.waiting:
-        say(f"{waits.topic}-{waits.partition} waits at offset {waits.offset}, schema {waits.schema_id}: {waits.reason}")
+        say(waits_text(space, waits))
+
+
+def waits_text(space: NamespaceStatus, waits: Waits) -> str:
+    place = Place(space.name, waits.partition, waits.offset)
+    return (
+        f"{waits.topic}-{waits.partition} waits at offset {waits.offset}, schema {waits.schema_id}: {waits.reason}. If "
+        f"that will never be, set the event aside: `retold parked quarantine {place} --why …`"
+    )

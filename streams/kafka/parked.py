@@ -73,8 +73,11 @@ def _kept(place: Place, message: Message) -> SetAsideNow:
     return SetAsideNow(place, parked_header(headers), message.value() or b"", without_packed(headers))
 
 
-def say(clients: Clients, prefix: str, namespace: str, command: Control) -> None:
-    """Put a command into the inbox, under the key that it is about. Raises BrokerError if it was not delivered."""
+def say(clients: Clients, prefix: str, namespace: str, command: Control, partition: int = -1) -> None:
+    """Put a command into the inbox: where its key belongs, or into a `partition` that it is about.
+
+    Raises BrokerError if it was not delivered.
+    """
     failed: list[KafkaError] = []
 
     def told(error: KafkaError | None, _message: Message) -> None:
@@ -82,7 +85,7 @@ def say(clients: Clients, prefix: str, namespace: str, command: Control) -> None
             failed.append(error)
 
     producer = clients.producer("retold-parked", delivery=10.0, on_delivery=told)
-    producer.produce(names(prefix, namespace).inbox, control.encode(command), command.key.encode())
+    producer.produce(names(prefix, namespace).inbox, control.encode(command), command.key.encode(), partition)
     if producer.flush(15.0) or failed:
         why = failed[0].str() if failed else "no confirmation in 15 s"
         raise BrokerError(f"the command did not reach the inbox of {namespace}: {why}. Say it again")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.codec import prefix_of
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
 from tests.support.inbox import Foreign
@@ -16,11 +17,15 @@ from tests.support.workers import settings, until
 
 
 @pytest.fixture
-def env(broker: str, prefix: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+def foreign(broker: str, prefix: str, tmp_path: Path) -> Foreign:
+    return Foreign(probe.app(), settings(tmp_path, prefix, partitions="1"), broker)
+
+
+@pytest.fixture
+def env(broker: str, prefix: str, tmp_path: Path, foreign: Foreign) -> Iterator[dict[str, str]]:
     """A worker of the probe runs; three events of one key are parked, and one is quarantined."""
     names = {"app": "tests.applications.probe:app", "schemas": "tests/applications/probe/schemas", "partitions": "1"}
     made = environment(broker, prefix, tmp_path, **names)
-    foreign = Foreign(probe.app(), settings(tmp_path, prefix, partitions="1"), broker)
     with Process("worker", "probe", env=made, log=tmp_path / "worker.log"):
         admin = foreign.clients.admin()
         until(lambda: f"{prefix}probe" in admin.list_topics(timeout=10).topics, "no topics", seconds=60)
@@ -30,8 +35,11 @@ def env(broker: str, prefix: str, tmp_path: Path) -> Iterator[dict[str, str]]:
         yield made
 
 
-def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str]) -> None:
-    """The list names places and reasons, one is shown with its traceback, a retry that fails says so, a rejection frees."""
+def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str], foreign: Foreign) -> None:
+    """The list names places and reasons, one is shown with its traceback, a retry that fails says so, a rejection frees.
+
+    What the partition waits at is told with the command that quarantines it, and then the partition goes on.
+    """
     listed = retold("parked", "list", "--json", env=env)
     found = [json.loads(line) for line in listed.stdout.splitlines()]
     assert [(it["place"], it["status"]) for it in found] == [
@@ -53,6 +61,26 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
     left = retold("parked", "list", env=env)
     assert "quarantined" in left.stdout
     assert "probe-0@1" not in left.stdout
+    quarantines_what_waits(env, foreign)
+
+
+def quarantines_what_waits(env: dict[str, str], foreign: Foreign) -> None:
+    """Behind four events and two commands."""
+    foreign.write("probe", prefix_of(12345) + b"whatever", b"k")
+    foreign.publish(ProbeDo(name="k", text="behind"))
+    words = "`retold parked quarantine probe-0@6 --why …`"
+    until(lambda: words in retold("status", env=env).stdout, "nothing waits", seconds=60)
+    assert words in retold("parked", "list", env=env).stderr
+    elsewhere = retold("parked", "quarantine", "probe-0@7", "--why", "x", env=env)
+    assert elsewhere.returncode != 0
+    assert "no partition waits at probe-0@7" in elsewhere.stderr
+    assert "what waits is probe-0@6" in elsewhere.stderr
+    done = retold("parked", "quarantine", "probe-0@6", "--why", "obsolete", "--who", "ada", env=env)
+    assert (done.returncode, done.stderr) == (0, "probe-0@6 is quarantined; the partition goes on.\n")
+    shown = json.loads(retold("parked", "show", "probe-0@6", "--json", env=env).stdout)
+    assert (shown["status"], shown["why"]) == ("quarantined", "set aside by ada: obsolete")
+    assert "schema id 12345" in shown["detail"]
+    until(lambda: "behind" in retold("get", "probe", "k", "--json", env=env).stdout, "it does not go on")
 
 
 SENTENCES = {
@@ -60,6 +88,8 @@ SENTENCES = {
     ("retry", "here"): "expected one such as user-3@1042",
     ("reject", "probe-0@3", "--why", "x"): "it blocks nobody",
     ("answer", "probe-0@0", "echo.hear"): "parked by its handler, not by its gateway",
+    ("quarantine", "probe-0@0", "--why", "x"): "none waits now",
+    ("quarantine", "probe-0@0"): "--why",
 }
 
 
