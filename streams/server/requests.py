@@ -20,6 +20,7 @@ from streams.server.problems import Problem
 JSON, CLOUD_EVENT = "application/json", "application/cloudevents+json"
 DRAINED = 16 * 1024 * 1024
 """Read of a body that is too large before we answer: else the client, still sending, would not hear why."""
+WANTED = "an object with the event's fields"
 KEYS = 100_000
 LONGEST_WAIT = 60.0
 VERSION = re.compile(r'"(\d{1,18})"')
@@ -70,11 +71,14 @@ def read_asked(kind: str, body: bytes, event_type: str) -> Asked:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(400, f"the body is no JSON: {error}") from None
+        begin = body[:40].decode("utf-8", "replace")
+        raise Problem(
+            400, f"the body, which begins with {begin!r}, is no JSON ({error}); {WANTED} was expected"
+        ) from None
     except RecursionError:
         raise Problem(400, "the body is nested too deeply") from None
     if not isinstance(value, dict):
-        raise Problem(422, f"the body is {_kind(value)}; an object with the event's fields was expected")
+        raise Problem(422, f"the body is {_kind(value)}; {WANTED} was expected")
     return Asked(value) if kind == JSON else _cloud_event(value, event_type)
 
 
@@ -92,7 +96,7 @@ def _cloud_event(value: Mapping[str, Any], event_type: str) -> Asked:
     if value.get("datacontenttype", JSON) != JSON:
         raise _wrong("datacontenttype", f"is {value['datacontenttype']!r:.80}; {JSON!r} was expected")
     if not isinstance(value.get("data"), dict):
-        raise _wrong("data", f"is {_kind(value.get('data'))}; an object with the event's fields was expected")
+        raise _wrong("data", f"is {_kind(value.get('data'))}; {WANTED} was expected")
     version = value.get("expectedversion")
     if version is not None and (type(version) is not int or version < 0):
         raise _wrong("expectedversion", f"is {version!r:.80}; a whole number from 0 up was expected")
@@ -160,7 +164,7 @@ class Keys:
     def __init__(self, size: int = KEYS) -> None:
         self._size, self._used, self._lock = size, dict[str, _Used](), threading.Lock()
 
-    def once(self, event_id: str, content: bytes, publish: Callable[[], Receipt]) -> Receipt:
+    def once(self, key: str, event_id: str, content: bytes, publish: Callable[[], Receipt]) -> Receipt:
         """The receipt of the first request with this key; it is published once. Raises a 422 problem."""
         digest = blake2b(content, digest_size=16).digest()
         with self._lock:
@@ -169,8 +173,8 @@ class Keys:
                 del self._used[next(iter(self._used))]
         if used.digest != digest:
             raise Problem(
-                422, "this Idempotency-Key came before with another event or another expected version; a key belongs to "
-                "one request: repeat that one as it was, or take a new key", field="Idempotency-Key",
+                422, f"the Idempotency-Key {key!r:.80} came before with another event or another expected version; a key "
+                "belongs to one request: repeat that one as it was, or take a new key", field="Idempotency-Key",
             )  # fmt: skip
         with used.turn:
             if used.receipt is None or used.receipt.error is not None:

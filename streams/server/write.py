@@ -108,7 +108,7 @@ class Door:
             receipt = publish()
         else:
             event_id = self._id(request, key, asked)
-            receipt = self._keys.once(event_id, content + f"@{version}".encode(), publish)
+            receipt = self._keys.once(key, event_id, content + f"@{version}".encode(), publish)
         self._parts.publisher.confirm(receipt)
         return receipt
 

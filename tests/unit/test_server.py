@@ -84,6 +84,7 @@ def test_a_rejection_a_wrong_version_and_silence_are_told_apart(server: MemorySe
         headers={"If-Match": '"7"', **WAIT},
     )
     assert (stale.status_code, stale.json()["outcome"]) == (412, "rejected")
+    assert stale.json()["reason"] == "wrong version: expected 7, the row is at 1"
     right = http.post(
         "/events/account.credit",
         json={"account": "a1", "transfer": "t", "amount": 5},
@@ -126,6 +127,7 @@ def test_an_idempotency_key_belongs_to_one_request(http: httpx.Client, change: d
     opened(http, "a1", **{"Idempotency-Key": "k1"})
     got = opened(http, "a1", **{"Idempotency-Key": "k1", **change})  # type: ignore[arg-type]  # the balance is a number
     assert (got.status_code, got.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
+    assert got.json()["detail"].startswith("the Idempotency-Key 'k1' came before with another event")
 
 
 def test_an_event_that_was_not_taken_may_be_tried_again(server: MemoryServer, http: httpx.Client) -> None:

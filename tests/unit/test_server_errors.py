@@ -136,8 +136,8 @@ def test_a_wrong_parameter_is_named(http: httpx.Client, url: str, field: str, wo
     ("body", "status", "field", "words"),
     [
         (b"", 400, "", ["no JSON"]),
-        (b"{", 400, "", ["no JSON"]),
-        (b'{"order": NaN}', 400, "", ["no JSON"]),
+        (b"{", 400, "", ["begins with '{'", "no JSON", "an object with the event's fields was expected"]),
+        (b'{"order": NaN}', 400, "", ["NaN", "no JSON", "byte 10"]),
         (b'{"order": "\xff"}', 400, "", ["no JSON"]),
         (b'{"order": "\\ud800"}', 400, "", ["no JSON"]),
         (b"[" * 100_000, 400, "", []),
@@ -174,7 +174,7 @@ def test_a_wrong_content_type_is_refused(http: httpx.Client, kind: str) -> None:
     """415: also what a page of another origin could send without asking first."""
     headers = {"Content-Type": kind} if kind else {}
     got = http.post("/events/order.place", content=json.dumps(ORDER).encode(), headers=headers)
-    assert_problem(got, 415, "application/cloudevents+json", field="Content-Type")
+    assert_problem(got, 415, repr(kind) if kind else "missing", "application/cloudevents+json", field="Content-Type")
 
 
 @pytest.mark.parametrize("told", [True, False])
