@@ -330,16 +330,21 @@ def test_a_deleted_and_recreated_inbox_is_refused(config: Config, broker: str, f
     assert "made again" in str(worker.errors[0])
 
 
-def test_a_namespace_stops_before_a_bad_deploy_parks_everything(config: Config, broker: str, foreign: Foreign) -> None:
-    """Over 20 keys in a minute: nothing of that batch is committed, and the traceback is told."""
-    with Running(probe.app(), config, broker, ["probe"]):
-        pass  # it makes the topics
+def test_a_namespace_stops_before_a_bad_deploy_parks_everything_and_goes_on_once_mended(
+    config: Config, broker: str, foreign: Foreign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over 20 keys in a minute: nothing of that batch is committed, and the traceback is told; nothing is missing after."""
+    ensure(foreign.clients.admin(), config, ["probe"])
     foreign.publish(*(ProbeDo(name=f"k{n}", how="raise") for n in range(50)))
     with Running(probe.app(), config, broker, ["probe"]) as worker:
         until(worker.ended, "the namespace goes on")
     assert isinstance(worker.errors[0], NamespaceStopped)
     assert "told to raise" in str(worker.errors[0])
-    assert foreign.read("probe-log") == []
+    assert [foreign.read(f"probe-{topic}") for topic in ("log", "parked", "table")] == [[], [], []]
+    monkeypatch.setitem(probe.WRONG, "raise", lambda row, key: probe.counted(row))
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        until(lambda: worker.rows("probe") == {f"k{n}": ProbeRow(count=1, texts={}) for n in range(50)}, "not handled")
+    assert foreign.read("probe-parked") == []
 
 
 def test_two_workers_share_the_partitions_and_one_takes_over(config: Config, broker: str, foreign: Foreign) -> None:
