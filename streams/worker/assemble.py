@@ -32,6 +32,9 @@ from streams.worker.slots import Slot
 from streams.worker.source import Parts, Source
 from streams.worker.waiting import Waiting
 
+LAST_CALLS = 3.0
+"""s that a worker which is told to stop gives its gateways: most answer by then, and are not called twice."""
+
 
 def now() -> int:
     """µs since 1970."""
@@ -118,6 +121,7 @@ def _source(
         now,
         TRANSACTION,
         slot,
+        min(LAST_CALLS, config.gateway_seconds),
     )
     return Source(parts, hand)
 

@@ -7,6 +7,7 @@ event's reference goes with the call, as the idempotency key.
 from __future__ import annotations
 
 import asyncio
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ class Result:
 
 
 class Caller:
-    """Works on `loop`; `submit` and `forget` may be called from the poll thread, `done` hears of each result."""
+    """Works on `loop`; the poll thread calls the methods without an underscore, `done` hears of each result."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Caller:
         self._queues: dict[tuple[int, str], deque[Call]] = {}
         self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
         self._loop = loop
+        self._in_flight, self._ending, self._ended = 0, False, threading.Event()
 
     def submit(self, partition: int, calls: list[Call]) -> None:
         self._loop.call_soon_threadsafe(self._submit, partition, calls)
@@ -66,6 +68,19 @@ class Caller:
     def forget(self, partition: int) -> None:
         """Its new owner calls: what is in flight is cancelled."""
         self._loop.call_soon_threadsafe(self._forget, partition)
+
+    def finish(self, seconds: float) -> None:
+        """Begin no more calls, and wait for those in flight: what is cut off is called again by the next owner."""
+        self._loop.call_soon_threadsafe(self._finish)
+        self._ended.wait(seconds)
+
+    def _finish(self) -> None:
+        self._ending = True
+        self._look()
+
+    def _look(self) -> None:
+        if self._ending and not self._in_flight:
+            self._ended.set()
 
     def _submit(self, partition: int, calls: list[Call]) -> None:
         for call in calls:
@@ -84,12 +99,24 @@ class Caller:
         """One key's calls, in order."""
         while queue:
             async with self._places:
-                result = await self._ask(place[0], queue.popleft())
-            self._done(result)
+                if self._ending:
+                    return
+                result = await self._count(place[0], queue.popleft())
+            if result is not None:
+                self._done(result)
+            self._look()
         if self._queues.get(place) is queue:
             del self._queues[place], self._tasks[place]
 
-    async def _ask(self, partition: int, call: Call) -> Result:
+    async def _count(self, partition: int, call: Call) -> Result | None:
+        self._in_flight += 1
+        try:
+            return await self._ask(partition, call)
+        finally:
+            self._in_flight -= 1
+
+    async def _ask(self, partition: int, call: Call) -> Result | None:
+        """None if there is no time left to try again."""
         patience, gateway = self._patience, self._gateways[type(call.event.data)]
         wait, reason, detail = patience.wait, "", ""
         for attempt in range(1, patience.times + 1):
@@ -105,6 +132,8 @@ class Caller:
                 "a gateway failed", type=call.event.data.event_type, id=call.event.id, tried=attempt, reason=reason
             )
             if attempt < patience.times:
+                if self._ending:
+                    return None
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, patience.longest)
         return Result(partition, call, None, f"the gateway failed {patience.times} times, at last: {reason}", detail)

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
-from streams.worker.restore import Progress, Restorer
+from streams.worker.restore import Progress, Restored, Restorer
 
 log = structlog.get_logger("retold.worker")
 
@@ -24,14 +24,14 @@ log = structlog.get_logger("retold.worker")
 class Restore:
     progress: Progress
     cancelled: threading.Event = field(default_factory=threading.Event)
-    result: Future[Image] | None = None
+    result: Future[Restored] | None = None
 
 
 class Partitions:
-    """`on_come(image)` is told of a partition that is restored, `on_gone(partition)` of one that is ours no longer."""
+    """`on_come(restored)` is told of a partition that is restored, `on_gone(partition)` of one that is ours no longer."""
 
     def __init__(
-        self, inbox: str, restorer: Restorer, on_come: Callable[[Image], None], on_gone: Callable[[int], None]
+        self, inbox: str, restorer: Restorer, on_come: Callable[[Restored], None], on_gone: Callable[[int], None]
     ) -> None:
         self.inbox, self._restorer, self._on_come, self._on_gone = inbox, restorer, on_come, on_gone
         self.images: dict[int, Image] = {}
@@ -68,16 +68,17 @@ class Partitions:
             if not restore.result.done():
                 continue
             try:
-                image = restore.result.result()
+                restored = restore.result.result()
             except (NamespaceTaken, TopicMismatch):
                 raise
             except (BrokerError, KafkaException):
                 self._begin(partition)
                 continue
+            image = restored.image
             if self._go_on(partition, image.inbox_next):
                 del self.restores[partition]
                 self.images[partition] = image
-                self._on_come(image)
+                self._on_come(restored)
                 log.info(
                     "restored", inbox=self.inbox, partition=partition, rows=len(image.rows), offset=image.inbox_next
                 )
@@ -136,7 +137,7 @@ class Partitions:
         return TopicPartition(self.inbox, partition, offset)
 
 
-def _quiet(done: Future[Image]) -> None:
+def _quiet(done: Future[Restored]) -> None:
     error = done.exception()
     if error is not None and not isinstance(error, PartitionLost):
         log.warning("a restore failed", error=str(error))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 
 from streams.engine.engine import Engine
@@ -13,9 +15,23 @@ from streams.engine.pending import answered, exhausted, fire
 from streams.engine.records import Call, Changes
 from streams.errors import InvalidEvent
 from streams.worker.caller import Caller, Result
+from streams.worker.restore import Restored
 
 RESULTS, RESULT_BYTES = 500, 4 * 1024 * 1024
 """What one transaction takes of them."""
+
+
+QUIET = 1.0
+"""s without a record after which an inbox is taken to be read: its end may lie behind records of Kafka's own."""
+
+
+@dataclass
+class Held:
+    """Restored calls, whose answers may lie in the inbox before `end`; `until` (monotonic s) moves as records come."""
+
+    calls: list[Call]
+    end: int
+    until: float
 
 
 class Pending:
@@ -28,24 +44,49 @@ class Pending:
         """Results by partition, in the order in which they came, until they are committed."""
         self._caller: Caller | None = None
         self._next_due: dict[int, int] = {}
+        self._held: dict[int, Held] = {}
 
-    def come(self, image: Image) -> None:
-        """A partition is ours: what it owes is called and timed from here."""
+    def come(self, restored: Restored) -> None:
+        """A partition is ours: what it owes is timed from here, and called once no answer of before lies in the inbox."""
+        image = restored.image
         self._note_due(image)
-        self._call(image.partition, list(image.calls.values()))
+        if image.calls:
+            calls = list(image.calls.values())
+            self._held[image.partition] = Held(calls, restored.inbox_end, time.monotonic() + QUIET)
+
+    def arrived(self, partitions: Iterable[int]) -> None:
+        """Records of these came from the inbox."""
+        for partition in self._held.keys() & set(partitions):
+            self._held[partition].until = time.monotonic() + QUIET
+
+    def _release(self, images: Mapping[int, Image]) -> None:
+        for partition, held in list(self._held.items()):
+            image = images.get(partition)
+            if image is not None and (image.inbox_next >= held.end or time.monotonic() >= held.until):
+                del self._held[partition]
+                self._call(partition, [call for call in held.calls if call.event.reference in image.calls])
 
     def gone(self, partition: int) -> None:
         self._next_due.pop(partition, None)
         self._waiting.pop(partition, None)
+        self._held.pop(partition, None)
         if self._caller is not None:
             self._caller.forget(partition)
+
+    def finish(self, seconds: float) -> None:
+        """Before the partitions go: begin no more calls, and give those in flight a last chance to be answered."""
+        if self._caller is not None:
+            self._caller.finish(seconds)
 
     def committed(self, changes: Changes) -> None:
         """Call what was made durable, and no earlier."""
         if changes.due:
             earliest = min(due.at for due in changes.due)
             self._next_due[changes.partition] = min(self._next_due.get(changes.partition, earliest), earliest)
-        self._call(changes.partition, changes.calls)
+        if (held := self._held.get(changes.partition)) is not None:
+            held.calls += changes.calls  # a key's calls stay in order
+        else:
+            self._call(changes.partition, changes.calls)
 
     def owed(self, images: Mapping[int, Image], now: int) -> Iterator[Changes]:
         """Changes that come from no inbox, each of one partition, to be committed and applied before the next is asked for.
@@ -57,6 +98,7 @@ class Pending:
                 yield changes
             if partition in images:
                 self._note_due(images[partition])
+        self._release(images)
         self._sort(images)
         for partition, results in list(self._waiting.items()):
             while results and partition in images:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -22,6 +23,13 @@ from streams.kafka.topics import Names
 
 SETTLE = 5.0
 """How long a group's committed offset may be ahead of the marker: a commit's control records arrive one by one."""
+
+
+class Restored(NamedTuple):
+    """`inbox_end` is where the inbox ended meanwhile: answers of gateways may lie before it."""
+
+    image: Image
+    inbox_end: int
 
 
 @dataclass
@@ -51,7 +59,7 @@ class Restorer:
     partitions: int
     learn: Callable[[], None]
 
-    def restore(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
+    def restore(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Restored:
         """Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch if this is not our table, BrokerError.
 
         Raises SchemaNotFound for a row or a request that only another version of the application reads.
@@ -69,7 +77,8 @@ class Restorer:
                 deadline = time.monotonic() + SETTLE
                 continue
             if committed <= image.inbox_next:
-                return image
+                inbox = (self.names.inbox, partition)
+                return Restored(image, ends(self.admin, [inbox])[inbox])
             if time.monotonic() > deadline:
                 raise TopicMismatch(
                     f"the group {self.group} committed {self.names.inbox}-{partition}@{committed}, and the table's marker "

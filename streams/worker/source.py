@@ -39,7 +39,10 @@ POISONED = 2
 
 @dataclass(frozen=True)
 class Parts:
-    """What a source is made of; `worker.assemble` puts it together. `consumer` makes the group's consumer."""
+    """What a source is made of; `worker.assemble` puts it together. `consumer` makes the group's consumer.
+
+    `last_calls` in s: how long a stop waits for gateways.
+    """
 
     namespace: str
     inbox: str
@@ -53,6 +56,7 @@ class Parts:
     clock: Callable[[], int]
     fence_age: float
     slot: Slot
+    last_calls: float
 
 
 class Source:
@@ -95,6 +99,8 @@ class Source:
                 parts.partitions.follow(self._consumer)
                 while not self._stop.is_set():
                     self._step()
+                parts.pending.finish(parts.last_calls)
+                self._settle_pending()
             finally:
                 parts.partitions.close()
                 self._consumer.close()
@@ -125,6 +131,7 @@ class Source:
         if parts.partitions.all_restored:
             self.ready.set()
         if batch is not None and len(batch):
+            parts.pending.arrived(batch.records)
             self._settle(batch)
         self._settle_pending()
 

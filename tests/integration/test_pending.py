@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,25 @@ def test_a_call_is_made_again_if_its_worker_left_before_the_answer(config: Confi
         until(lambda: getattr(worker.rows("order").get("o1"), "status", "") == "paid", "it was not paid", seconds=60)
     assert set(cards.calls) == set(hanging.calls)
     assert sum(type_of(m) == "payment.charged" for m in foreign.read("payment-log")) == 1
+
+
+def test_a_worker_that_is_told_to_stop_hears_its_gateways_out(config: Config, broker: str) -> None:
+    """So a deploy makes no call twice: what is in flight is answered, and nothing more is begun."""
+
+    async def slow(event: Event[PaymentCharge]) -> PaymentCharged:
+        await asyncio.sleep(0.7)
+        return PaymentCharged(order=event.key, receipt="slow")
+
+    foreign, cards = Foreign(shop.app(), config, broker), Cards(slow)
+    with Running(shop.app(cards), replace(config, gateway_calls=1), broker, ["payment"]):
+        foreign.publish(*(PaymentCharge(order=f"o{n}", amount=1) for n in range(3)))
+        until(lambda: bool(cards.calls), "the gateway was not called")
+    assert len(cards.calls) == 1
+    answers = [m for m in foreign.read("payment") if type_of(m) == "payment.charged"]
+    assert [m.key() for m in answers] == [b"o0"]
+    with Running(shop.app(cards), config, broker, ["payment"]) as worker:
+        until(lambda: len(worker.rows("payment")) == 3, "not all were charged")
+    assert len(cards.calls) == 3
 
 
 def test_an_answer_that_nobody_waits_for_is_rejected(config: Config, broker: str) -> None:
