@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+MOST_PROCESSES = 100
+
 
 def run(
     no_server: Annotated[bool, typer.Option("--no-server", help="Start no server.")] = False,
@@ -31,6 +33,9 @@ def worker(
         bool,
         typer.Option("--ends-with-stdin", help="Stop when stdin closes, that is, with the program that began this."),
     ] = False,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, max=MOST_PROCESSES, help="Start so many workers.", metavar="N")
+    ] = 1,
 ) -> None:
     """Handle events until Ctrl-C, on a broker that runs; the laws are checked first.
 
@@ -38,7 +43,7 @@ def worker(
     """
     from streams.cli import serve
 
-    raise typer.Exit(serve.worker(namespaces or [], wait, ends_with_stdin))
+    raise typer.Exit(serve.worker(namespaces or [], wait, ends_with_stdin, processes))
 
 
 def server(

@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from streams.app import App
 from streams.broker.choose import found, own
 from streams.cli import exits, logs
-from streams.cli.beside import ServerBeside
 from streams.cli.checks import lawful
 from streams.cli.ending import Ending
+from streams.cli.kept import Kept
 from streams.cli.screen import talk
-from streams.cli.watch import Watching
+from streams.cli.watch import Watching, tell_ready
 from streams.config import Config, load
 from streams.errors import BrokerUnavailable, ConfigError, StreamsError
 from streams.server.listen import listen, url_of
 
 
-def worker(namespaces: Sequence[str], wait: float, ends_with_stdin: bool) -> int:
+def worker(namespaces: Sequence[str], wait: float, ends_with_stdin: bool, processes: int) -> int:
     """Gives the exit code. Raises BrokerUnavailable if there is no broker after `wait` s."""
     config = load()
     app = lawful(config)
+    for name in namespaces:
+        app.namespace(name)
     ending = Ending(ends_with_stdin)
-    if wait:
+    if wait and processes == 1:
         import_worker()
     address = find_broker(config, wait, ending)
-    return _serve(app, config, address, namespaces, ending) if address is not None else ending.code
+    if address is None:
+        return ending.code
+    if processes > 1:
+        return _several(namespaces, processes, ending, ends_with_stdin)
+    return _serve(app, config, address, namespaces, ending, Watching(to_program=ends_with_stdin))
+
+
+def _several(namespaces: Sequence[str], processes: int, ending: Ending, to_program: bool) -> int:
+    """Workers that end together; one that is killed is started again. Gives the exit code."""
+    with ExitStack() as stack:
+        kept = [
+            stack.enter_context(Kept(f"Worker {n} of {processes}", ["worker", *namespaces], ending, final=_gave_up))
+            for n in range(1, processes + 1)
+        ]
+        told = False
+        while not ending.stop.wait(0.1):  # with a limit, so that signals are answered
+            if not told and all(one.ready.is_set() for one in kept):
+                told = True
+                tell_ready(f"{processes} workers", to_program)
+    return ending.code
+
+
+def _gave_up(code: int) -> bool:
+    """What a worker cannot go on with, another cannot either; one that was killed is missed."""
+    return code > 0
 
 
 def import_worker() -> None:
@@ -61,11 +88,29 @@ def run(with_server: bool) -> int:
         talk(f"Kafka answers at {address}; in another terminal of this project, `retold publish` finds it.")
         ending = Ending()
         if listening is None:
-            return _serve(app, config, address, (), ending)
+            return _serve(app, config, address, (), ending, Watching())
         url = url_of(listening)
         talk(f"The server listens at {url}; {url}/openapi.json says what it answers.")
-        server = stack.enter_context(ServerBeside(listening, ending))
-        return _serve(app, config, address, (), ending, server.ready.is_set)
+        server = stack.enter_context(server_beside(listening, ending))
+        return _serve(app, config, address, (), ending, Watching(server.ready.is_set))
+
+
+@contextlib.contextmanager
+def server_beside(listening: socket.socket, ending: Ending, environ: Mapping[str, str] | None = None) -> Iterator[Kept]:
+    """In a process of its own, so that a fold never slows an answer.
+
+    The socket stays open here: whoever asks while the server is started again waits, and is not refused.
+    """
+    number = listening.fileno()
+    words = ["server", "--fd", str(number)]
+    kept = Kept("The server", words, ending, final=_unusable, environ=environ, keep=[number])
+    with listening, kept:
+        yield kept
+
+
+def _unusable(code: int) -> bool:
+    """A setting will not mend itself; a broker may."""
+    return code == exits.CONFIGURATION
 
 
 def _address(config: Config) -> socket.socket:
@@ -82,12 +127,9 @@ def _serve(
     address: str,
     namespaces: Sequence[str],
     ending: Ending,
-    also_ready: Callable[[], bool] = lambda: True,
+    watching: Watching,
 ) -> int:
-    """Runs the worker in a thread of its own, so that this one answers to signals. Gives the exit code.
-
-    It is said to be ready once `also_ready` says so too.
-    """
+    """Runs the worker in a thread of its own, so that this one answers to signals. Gives the exit code."""
     logs.set_up(config)
     from streams.worker import assemble
     from streams.worker.run import run as run_worker
@@ -96,7 +138,7 @@ def _serve(
     spare_the_collector()
     made = assemble.worker(app, config, address, namespaces)
     ended = Ended()
-    with Watching(also_ready) as watch:
+    with watching as watch:
 
         def work() -> None:
             try:

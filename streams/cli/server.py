@@ -72,7 +72,7 @@ class Told:
         if waits is None:
             self._ready = True
             if self._to_program:
-                say(self._url)
+                say(f"Ready: {self._url}")
             else:
                 talk("Ready. Ctrl-C ends it.")
         elif time.monotonic() - self._last >= TELL_EVERY:

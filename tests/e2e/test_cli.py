@@ -225,16 +225,38 @@ def test_topics_are_compared_with_what_they_should_be(env: Env) -> None:
     assert "set otherwise" in other.stdout
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_a_worker_ends_cleanly(number: signal.Signals, code: int, env: Env, tmp_path: Path) -> None:
-    """Ctrl-C gives one line and 130, a supervisor's SIGTERM 0; the partitions go to the other worker."""
+def test_a_worker_ends_cleanly(signed_up: dict[str, Any], env: Env, tmp_path: Path) -> None:
+    """Ctrl-C gives one line and 130; the partitions go to the other worker."""
     log = tmp_path / "worker.log"
-    second = Process("worker", "user", env={**env, "RETOLD_STATE": str(tmp_path), "RETOLD_INSTANCE": "b"}, log=log)
-    until(lambda: "Ready: user." in log.read_text(encoding="utf-8"), "it is not ready", seconds=60)
-    said = log.read_text(encoding="utf-8")
-    assert second.stop(number) == code
+    variables = {**env, "RETOLD_STATE": str(tmp_path), "RETOLD_INSTANCE": "b"}
+    with Process("worker", "user", env=variables, log=log) as second:
+        until(lambda: "Ready: user." in log.read_text(encoding="utf-8"), "it is not ready", seconds=60)
+        said = log.read_text(encoding="utf-8")
+        assert second.stop(signal.SIGINT) == 130
     more = log.read_text(encoding="utf-8").removeprefix(said)
-    assert more.count("\n") == (1 if number == signal.SIGINT else 0), more
+    assert more.count("\n") == 1, more
+    assert answer("publish", "user.rename", "user=u1", "name=Ada", "--wait", "30", env=env)["outcome"] == "accepted"
+
+
+def test_several_workers_end_together(signed_up: dict[str, Any], env: Env, tmp_path: Path) -> None:
+    """One that is killed is started again, as the same worker; a supervisor's SIGTERM ends all with 0 and no word."""
+    log = tmp_path / "worker.log"
+    variables = {**env, "RETOLD_STATE": str(tmp_path), "RETOLD_INSTANCE": "several"}
+    with Process("worker", "user", "--processes", "2", env=variables, log=log) as both:
+        until(lambda: "Ready: 2 workers." in log.read_text(encoding="utf-8"), "they are not ready", seconds=60)
+        first, second = began = descendants(both.process.pid)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(descendants(both.process.pid).keys() - began.keys()) == 1, "it is not started again")
+        assert second in descendants(both.process.pid)
+        began |= descendants(both.process.pid)
+        assert both.stop(signal.SIGTERM) == 0
+    assert log.read_text(encoding="utf-8").splitlines() == [
+        "Ready: 2 workers. Ctrl-C ends it.",
+        f"Worker {1 if min(first, second) == first else 2} of 2 was ended by SIGKILL; it is started again in 1 s. "
+        "The rest goes on.",
+    ]
+    assert running(began) == []
+    assert len(list((tmp_path / "slots").iterdir())) == 2
     assert answer("publish", "user.rename", "user=u1", "name=Ada", "--wait", "30", env=env)["outcome"] == "accepted"
 
 

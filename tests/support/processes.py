@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -70,6 +71,7 @@ def descendants(pid: int) -> dict[int, str]:
     """The processes that it began, and those that these began, each with its command."""
     found: dict[int, str] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found |= {child: Path(f"/proc/{child}/cmdline").read_text().replace("\0", " "), **descendants(child)}
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread, or a process, that has just ended
+            for child in map(int, (task / "children").read_text().split()):
+                found |= {child: Path(f"/proc/{child}/cmdline").read_text().replace("\0", " "), **descendants(child)}
     return found

@@ -297,6 +297,14 @@ def test_without_a_broker_a_sentence_says_how_to_get_one(arguments: list[str], d
     assert "Start one with `retold run`" in said.err
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_namespace_that_is_not_there_is_named_once(processes: str, demo: Project) -> None:
+    """However many workers were asked for, and before a broker is looked for."""
+    said = demo.retold("worker", "nobody", "--processes", processes)
+    assert (said.code, said.out, said.err.count("\n")) == (exits.NO, "", 1)
+    assert "has no namespace 'nobody'; it has: user, folder" in said.err
+
+
 def test_run_finds_a_port_in_use_before_anything_starts(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ways out are named, with exit code 3; no broker was begun. Without a server, the port is of no matter."""
     demo.write("state/kafka/data/meta.properties", "")

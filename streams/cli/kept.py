@@ -1,0 +1,80 @@
+"""Commands kept running beside this process: the server of `retold run`, the workers of `retold worker --processes`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from streams.cli.child import Child
+from streams.cli.ending import Ending
+from streams.cli.screen import talk
+
+LEAST_PAUSE, MOST_PAUSE = 1.0, 30.0
+"""s before one is started again: the least after it was ready, twice as long each time that it was not."""
+
+
+class Kept:
+    """A child that is started again when it ends by itself, until `ending` or the end of the block.
+
+    It writes a line to stdout when it is ready; `ready` is set then. `name` begins a sentence. If `final` says so of
+    the exit code that it ended with, it has said why itself, and everything ends with that code.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        words: Sequence[str],
+        ending: Ending,
+        *,
+        final: Callable[[int], bool],
+        environ: Mapping[str, str] | None = None,
+        keep: Sequence[int] = (),
+    ) -> None:
+        self.ready, self.pid = threading.Event(), 0
+        self._name, self._words, self._ending, self._final = name, words, ending, final
+        self._environ, self._keep = environ, keep
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._ending.stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause, stop = LEAST_PAUSE, self._ending.stop
+        while not stop.is_set():
+            was_ready, why = self._once()
+            if stop.is_set():
+                return
+            pause = LEAST_PAUSE if was_ready else pause
+            talk(f"{self._name} {why}; it is started again in {pause:.0f} s. The rest goes on.")
+            stop.wait(pause)
+            pause = min(2 * pause, MOST_PAUSE)
+
+    def _once(self) -> tuple[bool, str]:
+        """From its start to its end: whether it was ready, and how it ended."""
+        try:
+            child = Child(*self._words, environ=self._environ, stdout=subprocess.PIPE, keep=self._keep)
+        except OSError as error:
+            return False, f"cannot be started ({error.strerror})"
+        ready, self.pid = False, child.process.pid
+        said = child.process.stdout
+        assert said is not None
+        with said, child:
+            os.set_blocking(said.fileno(), False)
+            while child.code is None and not self._ending.stop.wait(0.1):
+                if said.read():
+                    ready = True
+                    self.ready.set()
+        code = child.code or 0
+        if self._final(code) and not self._ending.stop.is_set():
+            self._ending.end(code)
+        return ready, f"was ended by {signal.Signals(-code).name}" if code < 0 else f"has ended with exit code {code}"
