@@ -1,7 +1,7 @@
 """Two ways to send a mail: into a file that any mail program opens, or through a mail server.
 
 A mail goes out at least once: a worker that dies after sending and before its answer is handled sends again. Both have
-the same Message-ID, made from the request's id, by which a reader can tell.
+the same Message-ID, made from the request's reference, by which a reader can tell.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def message_of(event: Event[EmailSend]) -> EmailMessage:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = SENDER, request.to, subject
     message["Date"] = format_datetime(event.time)
-    message["Message-ID"] = f"<{event.id}@{SENDER.partition('@')[2]}>"
+    message["Message-ID"] = f"<{event.reference}@{SENDER.partition('@')[2]}>"
     message.set_content(f"Dear {request.name or 'user'},\n{text}\n")
     return message
 

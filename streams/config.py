@@ -138,7 +138,7 @@ SETTINGS = (
         "How long one call of a gateway may take, in seconds.",
     ),
     Setting(
-        "gateway_tries", 6, whole(1, 100), "a whole number from 1 to 100",
+        "gateway_tries", 10, whole(1, 100), "a whole number from 1 to 100",
         "How often a gateway is called for an event before the event is parked.",
     ),
     Setting(

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from streams.data import EventData, namespace_of
 from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, to_micros
 from streams.engine.identity import emitted_id
-from streams.engine.records import Due, Emitted
+from streams.engine.records import Due, Emitted, Headers
 from streams.errors import InvalidEvent, UndeclaredEmission
 from streams.event import Event
 from streams.outcome import Emission, Scheduled
 
 if TYPE_CHECKING:
     from streams.engine.engine import Engine
+
+
+A_WHILE = 1_000_000
+"""µs after which a timer's event counts its hops anew: what waits runs in no circle, and may come back for ever."""
 
 
 class Following(NamedTuple):
@@ -55,6 +59,8 @@ class Emissions:
             if due <= self.now:
                 following.now.append(emitted)
             else:
+                if due >= self.now + A_WHILE:
+                    emitted = emitted._replace(headers=_without_hops(emitted.headers))
                 following.later.append(Due(due, emitted, event_id))
         return following
 
@@ -84,3 +90,7 @@ class Emissions:
         if ordinal:
             headers.append(("ce_ordinal", b"%d" % ordinal))
         return Emitted(namespace_of(name), key.encode(), value, headers), event_id
+
+
+def _without_hops(headers: Headers) -> Headers:
+    return [(name, b"0" if name == "ce_hops" else value) for name, value in headers]

@@ -12,7 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -29,9 +29,9 @@ class Patience:
 
     at_once: int = 16
     seconds: float = 30.0
-    times: int = 6
+    times: int = 10
     wait: float = 0.2
-    longest: float = 10.0
+    longest: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Result:
     answer: EventData | None
     reason: str = ""
     detail: str = ""
+
+
+class Failure(NamedTuple):
+    reason: str
+    detail: str
 
 
 class Caller:
@@ -98,42 +103,42 @@ class Caller:
     async def _work(self, place: tuple[int, str], queue: deque[Call]) -> None:
         """One key's calls, in order."""
         while queue:
-            async with self._places:
-                if self._ending:
-                    return
-                result = await self._count(place[0], queue.popleft())
+            result = await self._ask(place[0], queue.popleft())
             if result is not None:
                 self._done(result)
             self._look()
         if self._queues.get(place) is queue:
             del self._queues[place], self._tasks[place]
 
-    async def _count(self, partition: int, call: Call) -> Result | None:
-        self._in_flight += 1
-        try:
-            return await self._ask(partition, call)
-        finally:
-            self._in_flight -= 1
-
     async def _ask(self, partition: int, call: Call) -> Result | None:
-        """None if there is no time left to try again."""
-        patience, gateway = self._patience, self._gateways[type(call.event.data)]
-        wait, reason, detail = patience.wait, "", ""
+        """Again and again, with longer and longer waits, in which another key has its place. None if we are to end."""
+        patience, wait, failure = self._patience, self._patience.wait, Failure("", "")
         for attempt in range(1, patience.times + 1):
-            try:
-                answer = await asyncio.wait_for(gateway.call(call.event), patience.seconds)
-            except TimeoutError:
-                reason, detail = f"no answer in {patience.seconds:.0f} s", ""
-            except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
-                reason, detail = f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
-            else:
-                return Result(partition, call, answer)
-            log.warning(
-                "a gateway failed", type=call.event.data.event_type, id=call.event.id, tried=attempt, reason=reason
-            )
-            if attempt < patience.times:
+            async with self._places:
                 if self._ending:
                     return None
+                answer = await self._try(call)
+            if not isinstance(answer, Failure):
+                return Result(partition, call, answer)
+            failure, event = answer, call.event
+            log.warning(
+                "a gateway failed", type=event.data.event_type, id=event.id, tried=attempt, reason=failure.reason
+            )
+            if attempt < patience.times:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, patience.longest)
-        return Result(partition, call, None, f"the gateway failed {patience.times} times, at last: {reason}", detail)
+        reason = f"the gateway failed {patience.times} times, at last: {failure.reason}"
+        return Result(partition, call, None, reason, failure.detail)
+
+    async def _try(self, call: Call) -> EventData | Failure:
+        """Once."""
+        seconds, gateway = self._patience.seconds, self._gateways[type(call.event.data)]
+        self._in_flight += 1
+        try:
+            return await asyncio.wait_for(gateway.call(call.event), seconds)
+        except TimeoutError:
+            return Failure(f"no answer in {seconds:.0f} s", "")
+        except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
+            return Failure(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+        finally:
+            self._in_flight -= 1

@@ -31,6 +31,9 @@ def request(
     return Event(EmailSend(email="u1/welcome", to=to, template=template, name=name), id, THEN, None, id)
 
 
+MESSAGE_ID = f"<{request().reference}@example.org>"
+
+
 @pytest.fixture
 def server() -> Iterator[MailServer]:
     with mail_server() as mails:
@@ -43,14 +46,14 @@ def by_smtp(server: MailServer, event: Event[EmailSend], seconds: float = 10) ->
 
 
 def test_a_mail_in_a_file_is_read_by_any_mail_program(tmp_path: Path) -> None:
-    """In mbox format, with a Message-ID from the event's id, which is the receipt; text that looks like a new mail is not one."""
+    """In mbox format, with a Message-ID from the event's reference, which is the receipt; text that looks like a new mail is not one."""
     mailer = FileMailer(tmp_path / "mails")
     first = asyncio.run(mailer.send(request()))
     asyncio.run(mailer.send(request(name="x\nFrom y", template="reminder", id="e2")))
     with closing(mailbox.mbox(tmp_path / "mails")) as found:
         one, two = found
-    assert first == EmailSent(email="u1/welcome", to="u1@example.org", receipt="<e1@example.org>")
-    assert (one["To"], one["Subject"], one["Message-ID"]) == ("u1@example.org", "Welcome", "<e1@example.org>")
+    assert first == EmailSent(email="u1/welcome", to="u1@example.org", receipt=MESSAGE_ID)
+    assert (one["To"], one["Subject"], one["Message-ID"]) == ("u1@example.org", "Welcome", MESSAGE_ID)
     assert "Dear Ada," in one.get_payload()
     assert two["Subject"] == "Your account waits for you"
 
@@ -71,8 +74,8 @@ def test_a_mail_server_that_takes_it(server: MailServer) -> None:
     """The mail arrives as it was written; the answer has its Message-ID."""
     answer = by_smtp(server, request())
     [text] = server.taken
-    assert answer == EmailSent(email="u1/welcome", to="u1@example.org", receipt="<e1@example.org>")
-    assert message_from_bytes(text)["Message-ID"] == "<e1@example.org>"
+    assert answer == EmailSent(email="u1/welcome", to="u1@example.org", receipt=MESSAGE_ID)
+    assert message_from_bytes(text)["Message-ID"] == MESSAGE_ID
 
 
 def test_an_address_that_does_not_exist_bounces(server: MailServer) -> None:
@@ -109,7 +112,7 @@ def test_a_mail_server_that_dies_after_accepting_gets_the_mail_twice(server: Mai
     with pytest.raises(aiosmtplib.SMTPServerDisconnected):
         by_smtp(server, request())
     assert isinstance(by_smtp(server, request()), EmailSent)
-    assert [message_from_bytes(text)["Message-ID"] for text in server.taken] == ["<e1@example.org>"] * 2
+    assert [message_from_bytes(text)["Message-ID"] for text in server.taken] == [MESSAGE_ID] * 2
 
 
 def test_a_mail_server_that_is_not_there() -> None:

@@ -165,6 +165,20 @@ def test_events_that_chase_each_other_for_ever_are_parked() -> None:
     assert "at most 100" in world.parked[0].reason
 
 
+@pytest.mark.parametrize(("ahead", "parked"), [(timedelta(days=1), 0), (timedelta(milliseconds=1), 1)])
+def test_an_event_may_schedule_itself_for_ever(ahead: timedelta, parked: int) -> None:
+    """Every day of a year; but not without a pause, which would be a circle as any other."""
+
+    def again(row: AccountRow | None, event: Event[AccountOpen]) -> Outcome[AccountRow]:
+        return Outcome(AccountRow(balance=1), emit=[Scheduled(event.data, at=event.time + ahead)])
+
+    world = World(app_of(again, emits=[AccountOpen]))
+    world.when(OPEN)
+    world.advance(200 * ahead)
+    assert len(world.parked) == parked
+    assert len(world.log("account")) == (101 if parked else 201)
+
+
 def test_scheduled_events_come_in_the_order_of_their_time() -> None:
     """Not in the order in which they were scheduled; each has its due time as its time."""
 
