@@ -6,7 +6,7 @@ What is ours travels packed in one header, because each header costs a record 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -135,6 +135,13 @@ def _time(name: str, value: bytes) -> datetime:
         raise InvalidEvent(
             f"the header {name} is {text[:80]!r}; expected an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z"
         )
+    if time.year in (MINYEAR, MAXYEAR):  # its zone may lead out of what a reader can show in UTC
+        try:
+            time.astimezone(UTC)
+        except OverflowError:
+            raise InvalidEvent(
+                f"the header {name} is {text!r}; expected a time of the years {MINYEAR} to {MAXYEAR} in UTC"
+            ) from None
     return time
 
 

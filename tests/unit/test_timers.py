@@ -1,0 +1,92 @@
+"""Timers and times at the edges: a hundred years ahead, the last year there is, long ago, and none at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from streams import Event, Namespace, Outcome, Scheduled
+from streams.app import App
+from streams.codec import codec_of
+from streams.engine.engine import Engine
+from streams.engine.envelope import parked_header, to_micros
+from streams.engine.image import Image
+from streams.engine.pending import due_record, fire
+from streams.engine.records import InboxRecord
+from streams.worker.restore import Reading
+from tests.applications.bank.events import AccountClose, AccountOpen, AccountRow
+from tests.support.kept import Kept
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
+FIRST = datetime(1, 1, 1, tzinfo=UTC)
+OPEN = AccountOpen(account="a", balance=1)
+
+
+def engine_of(at: timedelta | datetime) -> Engine:
+    """Its one handler schedules an event: at a time, or so long after the time of its cause."""
+    account = Namespace("account", row=AccountRow)
+
+    @account.handles(AccountOpen, emits=[AccountClose])
+    def opened(row: AccountRow | None, event: Event[AccountOpen]) -> Outcome[AccountRow]:
+        when = at if isinstance(at, datetime) else event.time + at
+        return Outcome(AccountRow(balance=1), emit=[Scheduled(AccountClose(account=event.key), at=when)])
+
+    @account.handles(AccountClose)
+    def closed(row: AccountRow | None, event: Event[AccountClose]) -> Outcome[AccountRow]:
+        return Outcome(None)
+
+    app = App(name="timers", namespaces=[account])
+    return Engine(app, "account", codec_of(app))
+
+
+def opened(engine: Engine, time: str = NOW.isoformat()) -> InboxRecord:
+    return (0, b"a", engine.codec.encode(OPEN), [("ce_time", time.encode())], 0)
+
+
+@pytest.mark.parametrize("at", [NOW + timedelta(days=36_525), LAST], ids=["a hundred years", "the last microsecond"])
+def test_a_timer_far_ahead_is_kept_restored_and_fired_at_its_time(at: datetime) -> None:
+    """Not a microsecond earlier; its event has that time, and is handled."""
+    engine, image = engine_of(at), Image()
+    image.apply(engine.handle(image, [opened(engine)], to_micros(NOW)))
+    [due] = image.due.values()
+    reading = Reading(engine, 0)
+    reading.due(Kept(*due_record("account", due)))  # type: ignore[arg-type]  # reads alike
+    restored = reading.image()
+    assert restored.due == image.due
+    assert fire(restored, to_micros(at) - 1) is None
+    fired = fire(restored, to_micros(at))
+    assert fired is not None
+    [emitted] = fired.emitted
+    changes = engine.handle(image, [(1, emitted.key, emitted.value, emitted.headers, 0)], to_micros(at))
+    assert [event.time for event in changes.accepted] == [at]
+
+
+def test_a_timer_long_past_is_published_at_once() -> None:
+    """Also of the first year there is."""
+    engine, image = engine_of(FIRST), Image()
+    changes = engine.handle(image, [opened(engine)], to_micros(NOW))
+    image.apply(changes)
+    assert (len(changes.emitted), image.due) == (1, {})
+    [emitted] = changes.emitted
+    changes = engine.handle(image, [(1, emitted.key, emitted.value, emitted.headers, 0)], to_micros(NOW))
+    assert [event.time for event in changes.accepted] == [FIRST]
+
+
+def test_a_time_that_no_calendar_has_parks_its_event() -> None:
+    """A day after the last one: the handler raises, and the reason says so."""
+    engine, image = engine_of(timedelta(days=1)), Image()
+    changes = engine.handle(image, [opened(engine, LAST.isoformat())], to_micros(NOW))
+    [kept] = changes.set_aside
+    assert "OverflowError" in parked_header(kept.headers).reason
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+def test_a_time_that_utc_does_not_have_is_quarantined(time: str) -> None:
+    """Nobody could show it: one such event would end every reader of the log."""
+    engine, image = engine_of(timedelta(days=1)), Image()
+    changes = engine.handle(image, [opened(engine, time)], to_micros(NOW))
+    [kept] = changes.set_aside
+    header = parked_header(kept.headers)
+    assert (header.status, "the years 1 to 9999 in UTC" in header.reason) == ("quarantined", True)
