@@ -25,7 +25,6 @@ from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import (
     Line,
-    OrderExpire,
     OrderPlace,
     PaymentCharge,
     PaymentCharged,
@@ -113,23 +112,41 @@ def same(world: World, both: Both) -> bool:
 
 
 def test_a_timer_fires_once_also_after_the_worker_was_away(config: Config, broker: str) -> None:
-    """It is kept in the due topic, restored by whoever owns the partition, and published in one transaction."""
+    """It is kept in the due topic, restored by whoever owns the partition, and published in one transaction.
+
+    One a hundred years ahead, and one of the last year there is, are kept as well, and hold nothing up; one past fires at once.
+    """
     foreign = Foreign(shop.app(), config, broker)
     with Running(shop.app(Cards(hang)), config, broker) as worker:
         foreign.publish(STOCKED[0])
         until(lambda: len(worker.rows("stock")) == 1, "the stock was not received")
+        for order, time in TIMES.items():
+            foreign.publish(OrderPlace(order=order, customer="c7", lines=(Line(sku="C3", quantity=1),)), ce_time=time)
+        until(lambda: expired(foreign) == [b"past"], "the one that is past did not fire")
+        until(lambda: len(foreign.read("order-due")) == 2, "the timers far ahead were not kept")
         when = (datetime.now(UTC) - shop.PAY_WITHIN + timedelta(seconds=4)).isoformat()
         foreign.publish(OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=2),)), ce_time=when)
-        until(lambda: bool(foreign.read("order-due")), "no timer was kept")
+        until(lambda: len(foreign.read("order-due")) == 3, "no timer was kept")
     assert not any(m.key() == b"o1" and type_of(m) == "order.expire" for m in foreign.read("order"))
     with Running(shop.app(Cards(hang)), config, broker) as worker:
         until(lambda: getattr(worker.rows("order").get("o1"), "status", "") == "cancelled", "it did not expire")
         until(lambda: worker.rows("stock") == {"A1": StockRow(free=5, price=300)}, "the stock did not come back")
-    expired = [m for m in foreign.read("order") if type_of(m) == "order.expire"]
-    assert len(expired) == 1
-    assert foreign.codec.decode(expired[0].value() or b"") == OrderExpire(order="o1")
-    [last] = {m.key(): m.value() for m in foreign.read("order-due")}.values()
-    assert last is None
+    assert sorted(expired(foreign)) == [b"o1", b"past"]
+    last = {m.key(): m.value() for m in foreign.read("order-due")}.values()
+    kept = sorted(foreign.codec.decode(value).key for value in last if value is not None)
+    assert (kept, len(last)) == (["century", "last year"], 3)
+
+
+TIMES = {
+    "century": (datetime.now(UTC) + timedelta(days=36_525)).isoformat(),
+    "last year": "9999-12-31T23:00:00Z",
+    "past": "1926-01-01T00:00:00Z",
+}
+
+
+def expired(foreign: Foreign) -> list[bytes | None]:
+    """The keys of the timers that were published."""
+    return [m.key() for m in foreign.read("order") if type_of(m) == "order.expire"]
 
 
 def type_of(message: Any) -> str:
