@@ -8,6 +8,7 @@ import typer
 
 from streams.cli.help import Command, Group
 from streams.cli.make import Json
+from streams.errors import InvalidEvent
 
 
 def status(as_json: Json = False) -> None:
@@ -70,14 +71,22 @@ def show(place: Place, as_json: Json = False) -> None:
 
 
 @parked.command(cls=Command)
-def retry(place: Place, who: Who = None) -> None:
-    """Handle a key's queue again, from its first event on.
+def retry(
+    place: Annotated[str | None, typer.Argument(help="Where it lies, such as user-3@1042.", metavar="PLACE")] = None,
+    every: Annotated[
+        str | None, typer.Option("--all", help="Every parked key of this namespace.", metavar="NAMESPACE")
+    ] = None,
+    who: Who = None,
+) -> None:
+    """Handle a key's queue again, from its first event on; or the queues of all keys.
 
     For after the handler was mended, or the gateway's other end. Example: [bold]retold parked retry user-3@1042[/]
     """
     from streams.cli import parked as action
 
-    raise typer.Exit(action.command("retry", place, who, ""))
+    if (place is None) == (every is None):
+        raise InvalidEvent("a place such as user-3@1042, or --all and the name of a namespace, was expected")
+    raise typer.Exit(action.retry_all(every, who) if every else action.command("retry", place or "", who, ""))
 
 
 @parked.command(cls=Command)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from streams.cli import exits
 from streams.cli.connect import Session, connect
 from streams.cli.publish import event_class, pairs
-from streams.cli.screen import json_line, plain, say, table, talk
+from streams.cli.screen import json_line, plain, plural, say, table, talk
 from streams.cli.status import waits_text
 from streams.engine.control import Control
 from streams.engine.envelope import from_micros
@@ -20,7 +20,8 @@ from streams.kafka.parked import say as send
 from streams.kafka.status import status
 from streams.sources.convert import Converter
 
-WAIT = 10.0
+WAIT, TRIED_A_SECOND = 10.0, 100.0
+SHOWN = 10
 
 
 def listed(namespace: str | None, as_json: bool) -> int:
@@ -74,8 +75,56 @@ def command(what: str, place: str, who: str | None, why: str, answer: Sequence[s
         )
     value = _answer(session, kept, answer) if what == "answer" else b""
     control = Control(what, key, offset, who or getpass.getuser(), why, value)  # type: ignore[arg-type]  # one of its commands
-    send(session.clients, session.config.prefix, kept.place.namespace, control)
+    send(session.clients, session.config.prefix, kept.place.namespace, [control])
     return _wait(session, kept)
+
+
+def retry_all(namespace: str, who: str | None) -> int:
+    """Send a retry for each key of a namespace that is parked, and wait until its owners have met them."""
+    session = connect()
+    space = session.app.namespace(namespace).name
+    firsts = _firsts(session, space)
+    if not firsts:
+        talk(f"Nothing is parked in {space}.")
+        return exits.OK
+    name = who or getpass.getuser()
+    commands = [Control("retry", key, kept.place.offset, name) for key, kept in firsts.items()]
+    send(session.clients, session.config.prefix, space, commands)
+    again = _tried(session, space, firsts)
+    talk(f"{plural(len(firsts), 'key')} of {space} tried again; {len(firsts) - len(again):,} go on.")
+    for kept in again[:SHOWN]:
+        talk(f"{kept.place} was set aside again: {kept.header.reason}")
+    if len(again) > SHOWN:
+        talk(f"So were {len(again) - SHOWN:,} others; `retold parked list {space}` shows them.")
+    return exits.NO if again else exits.OK
+
+
+def _firsts(session: Session, space: str) -> dict[str, SetAsideNow]:
+    """The first of each parked key's queue."""
+    firsts: dict[str, SetAsideNow] = {}
+    for kept in set_aside_now(session.clients, session.config.prefix, [space]):
+        if kept.header.key is not None:
+            firsts.setdefault(kept.header.key, kept)
+    return firsts
+
+
+def _tried(session: Session, space: str, before: Mapping[str, SetAsideNow]) -> list[SetAsideNow]:
+    """What is parked of these keys when all were tried: each is free, or its first was set aside at another time."""
+    deadline = time.monotonic() + WAIT + len(before) / TRIED_A_SECOND
+    while time.monotonic() < deadline:
+        now = _firsts(session, space)
+        left = [key for key in before if key in now]
+        if all((now[key].place, now[key].header.recorded) != _at(before[key]) for key in left):
+            return [now[key] for key in left]
+        time.sleep(0.2)
+    raise OutcomeTimeout(
+        f"the commands for {plural(len(before), 'key')} of {space} were sent, and not all obeyed in time. They will be: is a "
+        "worker running? `retold status` shows it"
+    )
+
+
+def _at(kept: SetAsideNow) -> tuple[Place, int]:
+    return kept.place, kept.header.recorded
 
 
 def quarantine(place: str, who: str | None, why: str) -> int:
@@ -94,7 +143,7 @@ def quarantine(place: str, who: str | None, why: str) -> int:
             f"no partition waits at {at}, and only where one does is there something to quarantine: {waits}"
         )
     order = Control("quarantine", "", at.offset, who or getpass.getuser(), why)
-    send(session.clients, session.config.prefix, space, order, at.partition)
+    send(session.clients, session.config.prefix, space, [order], at.partition)
     deadline = time.monotonic() + WAIT
     while time.monotonic() < deadline:
         waits_still = at in _waiting(session, [space])  # asked first: what waits no more is settled by the second look

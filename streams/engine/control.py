@@ -114,6 +114,7 @@ def _again(turn: Turn, key: str, queue: list[SetAside]) -> None:
             turn.changes.queues[key] = queue[number:]
             return
         if not handled:
+            turn.changes.raised.pop()  # it was parked before: the breaker is for what is new, and whoever asked is told
             turn.changes.queues[key] = [*turn.aside.queue(key), *queue[number + 1 :]]
             return
         _gone(turn, aside)

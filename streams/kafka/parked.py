@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, Message
@@ -73,10 +73,10 @@ def _kept(place: Place, message: Message) -> SetAsideNow:
     return SetAsideNow(place, parked_header(headers), message.value() or b"", without_packed(headers))
 
 
-def say(clients: Clients, prefix: str, namespace: str, command: Control, partition: int = -1) -> None:
-    """Put a command into the inbox: where its key belongs, or into a `partition` that it is about.
+def say(clients: Clients, prefix: str, namespace: str, commands: Iterable[Control], partition: int = -1) -> None:
+    """Put commands into the inbox: where their keys belong, or into a `partition` that they are about.
 
-    Raises BrokerError if it was not delivered.
+    Raises BrokerError if any was not delivered.
     """
     failed: list[KafkaError] = []
 
@@ -85,7 +85,14 @@ def say(clients: Clients, prefix: str, namespace: str, command: Control, partiti
             failed.append(error)
 
     producer = clients.producer("retold-parked", delivery=10.0, on_delivery=told)
-    producer.produce(names(prefix, namespace).inbox, control.encode(command), command.key.encode(), partition)
+    inbox = names(prefix, namespace).inbox
+    for command in commands:
+        while True:
+            try:
+                producer.produce(inbox, control.encode(command), command.key.encode(), partition)
+                break
+            except BufferError:
+                producer.poll(0.1)
     if producer.flush(15.0) or failed:
         why = failed[0].str() if failed else "no confirmation in 15 s"
-        raise BrokerError(f"the command did not reach the inbox of {namespace}: {why}. Say it again")
+        raise BrokerError(f"a command did not reach the inbox of {namespace}: {why}. Say it again")

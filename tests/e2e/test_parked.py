@@ -54,6 +54,9 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
     tried = retold("parked", "retry", "probe-0@0", env=env)
     assert tried.returncode == 1
     assert "set aside again" in tried.stderr
+    tried = retold("parked", "retry", "--all", "probe", env=env)
+    assert (tried.returncode, tried.stderr.splitlines()[0]) == (1, "1 key of probe tried again; 0 go on.")
+    assert "probe-0@0 was set aside again: RuntimeError: told to raise for k" in tried.stderr
     freed = retold("parked", "reject", "probe-0@0", "--why", "a typo", "--who", "ada", env=env)
     assert (freed.returncode, freed.stderr) == (0, "probe-0@0 is set aside no more.\n")
     row = json.loads(retold("get", "probe", "k", "--json", env=env).stdout)
@@ -65,19 +68,19 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
 
 
 def quarantines_what_waits(env: dict[str, str], foreign: Foreign) -> None:
-    """Behind four events and two commands."""
+    """Behind four events and three commands."""
     foreign.write("probe", prefix_of(12345) + b"whatever", b"k")
     foreign.publish(ProbeDo(name="k", text="behind"))
-    words = "`retold parked quarantine probe-0@6 --why …`"
+    words = "`retold parked quarantine probe-0@7 --why …`"
     until(lambda: words in retold("status", env=env).stdout, "nothing waits", seconds=60)
     assert words in retold("parked", "list", env=env).stderr
-    elsewhere = retold("parked", "quarantine", "probe-0@7", "--why", "x", env=env)
+    elsewhere = retold("parked", "quarantine", "probe-0@8", "--why", "x", env=env)
     assert elsewhere.returncode != 0
-    assert "no partition waits at probe-0@7" in elsewhere.stderr
-    assert "what waits is probe-0@6" in elsewhere.stderr
-    done = retold("parked", "quarantine", "probe-0@6", "--why", "obsolete", "--who", "ada", env=env)
-    assert (done.returncode, done.stderr) == (0, "probe-0@6 is quarantined; the partition goes on.\n")
-    shown = json.loads(retold("parked", "show", "probe-0@6", "--json", env=env).stdout)
+    assert "no partition waits at probe-0@8" in elsewhere.stderr
+    assert "what waits is probe-0@7" in elsewhere.stderr
+    done = retold("parked", "quarantine", "probe-0@7", "--why", "obsolete", "--who", "ada", env=env)
+    assert (done.returncode, done.stderr) == (0, "probe-0@7 is quarantined; the partition goes on.\n")
+    shown = json.loads(retold("parked", "show", "probe-0@7", "--json", env=env).stdout)
     assert (shown["status"], shown["why"]) == ("quarantined", "set aside by ada: obsolete")
     assert "schema id 12345" in shown["detail"]
     until(lambda: "behind" in retold("get", "probe", "k", "--json", env=env).stdout, "it does not go on")
@@ -86,6 +89,8 @@ def quarantines_what_waits(env: dict[str, str], foreign: Foreign) -> None:
 SENTENCES = {
     ("show", "probe-0@9"): "nothing is set aside at probe-0@9",
     ("retry", "here"): "expected one such as user-3@1042",
+    ("retry",): "or --all and the name of a namespace, was expected",
+    ("retry", "--all", "nobody"): "nobody",
     ("reject", "probe-0@3", "--why", "x"): "it blocks nobody",
     ("answer", "probe-0@0", "echo.hear"): "parked by its handler, not by its gateway",
     ("quarantine", "probe-0@0", "--why", "x"): "none waits now",

@@ -30,6 +30,15 @@ def retry(offset: int, at: int) -> InboxRecord:
     return (at, b"k", control.encode(Control("retry", "k", offset, "ada")), None, 0)
 
 
+def test_a_retry_that_fails_does_not_count_for_the_breaker() -> None:
+    """What was parked before is no sign of a bad deploy; else a retry of many would stop the namespace, again and again."""
+    engine = Engine(APP, "probe", CODEC)
+    image, _ = parked(engine)
+    changes = engine.handle(image, [retry(0, 2)], 1)
+    assert changes.raised == []
+    assert [aside.offset for aside in changes.queues["k"]] == [0, 1]
+
+
 class Switch:
     """A handler that raises until it is mended."""
 

@@ -46,7 +46,7 @@ def by_smtp(server: MailServer, event: Event[EmailSend], seconds: float = 10) ->
 
 
 def test_a_mail_in_a_file_is_read_by_any_mail_program(tmp_path: Path) -> None:
-    """In mbox format, with a Message-ID from the event's reference, which is the receipt; a line that looks like a new mail is none."""
+    """In mbox format, with a Message-ID from the event's reference, which is the receipt; no line begins a new mail."""
     mailer = FileMailer(tmp_path / "mails")
     first = asyncio.run(mailer.send(request()))
     asyncio.run(mailer.send(request(name="x\nFrom y", template="reminder", id="e2")))
