@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from streams.engine.image import Image
-from streams.engine.records import Changes
-
 MINUTE = 60_000_000
 KEYS = 20
 SHARE, EVENTS = 0.01, 1_000
-
-
-def newly_raised(changes: Changes, image: Image) -> list[tuple[str, str]]:
-    """Keys and tracebacks of `changes`, without those of keys that were parked before: a retry in vain parks no more.
-
-    Or many retries before the mending would stop the namespace, again at each start, since they lie in its inbox.
-    """
-    return [raised for raised in changes.raised if raised[0] not in image.parked]
 
 
 class Breaker:

@@ -22,7 +22,7 @@ from streams.engine.records import Changes, InboxRecord
 from streams.errors import BrokerError, NamespaceStopped
 from streams.kafka.commit import ProducerLost, TransactionAborted, Transactions
 from streams.worker.batch import Batch
-from streams.worker.breaker import Breaker, newly_raised
+from streams.worker.breaker import Breaker
 from streams.worker.pace import BYTES, CHUNK, Pace
 from streams.worker.partitions import Partitions
 from streams.worker.pending import Pending
@@ -290,8 +290,7 @@ class Source:
         self._open_transactions()
 
     def _check_breaker(self, changes: list[Changes]) -> None:
-        images = self.parts.partitions.images
-        raised = [pair for part in changes for pair in newly_raised(part, images[part.partition])]
+        raised = [pair for part in changes for pair in part.raised]
         handled, keys = sum(part.handled for part in changes), frozenset(key for key, _ in raised)
         now = self.parts.clock()
         if raised and self._breaker.trips(now, handled, len(raised), keys):

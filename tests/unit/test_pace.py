@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from streams.codec import codec_of
-from streams.engine import control
-from streams.engine.control import Control
-from streams.engine.engine import Engine
-from streams.engine.records import InboxRecord
-from streams.worker.breaker import MINUTE, Breaker, newly_raised
+from streams.worker.breaker import MINUTE, Breaker
 from streams.worker.pace import Pace
-from tests.applications import probe
-from tests.applications.probe.events import ProbeDo
 
 
 def test_an_idle_system_waits_for_nobody() -> None:
@@ -56,23 +49,3 @@ def test_the_breaker_trips_over_one_percent_of_a_thousand_events() -> None:
     assert not Breaker().trips(0, 999, 15, one)
     assert Breaker().trips(0, 1_000, 11, one)
     assert not Breaker().trips(0, 1_000, 10, one)
-
-
-def test_retries_in_vain_of_many_keys_do_not_trip_the_breaker() -> None:
-    """They park nobody who was not parked; an event of another key that raises counts, also in the same batch."""
-    app = probe.app()
-    codec = codec_of(app)
-    engine = Engine(app, "probe", codec)
-    image = engine.image()
-
-    def raising(offset: int, key: str) -> InboxRecord:
-        return (offset, key.encode(), codec.encode(ProbeDo(name=key, how="raise")), None, 0)
-
-    keys = [f"k{n}" for n in range(21)]
-    image.apply(engine.handle(image, [raising(n, key) for n, key in enumerate(keys)], 1))
-    retries: list[InboxRecord] = [
-        (100 + n, key.encode(), control.encode(Control("retry", key, n, "ada")), None, 0) for n, key in enumerate(keys)
-    ]
-    changes = engine.handle(image, [*retries, raising(200, "new")], 1)
-    assert {key for key, _ in changes.raised} == {*keys, "new"}
-    assert [key for key, _ in newly_raised(changes, image)] == ["new"]
