@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.codec import AvroCodec
-from streams.engine import marker
+from streams.engine import control, marker
 from streams.engine.envelope import parked_header
 from streams.engine.records import QUARANTINED, Counters
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
@@ -249,6 +249,8 @@ def _waiting(firsts: Iterable[Message], learning: Learning) -> list[Waits]:
     for message in firsts:
         value = message.value() or b""
         try:
+            if value[:1] == control.PREFIX:  # a person's answer is an event too; other commands hold none
+                value = control.read(message.key(), value).value
             learning.decode(value)
         except SchemaNotFound as error:
             topic, partition = _place(message)

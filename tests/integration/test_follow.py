@@ -13,10 +13,13 @@ import pytest
 from streams.client import Client
 from streams.codec import codec_of, prefix_of
 from streams.config import Config
+from streams.engine import control
+from streams.engine.control import Control
 from streams.errors import TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.follow import LogEvent, Tail, read_table
 from streams.kafka.status import NamespaceStatus, status
+from streams.kafka.topics import ensure
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, ProbeDo, ProbeRow
 from tests.support.inbox import Foreign
@@ -144,6 +147,12 @@ def test_status_names_what_waits(config: Config, clients: Clients, client: Clien
     assert (waits.topic, waits.partition, waits.schema_id) == (f"{config.prefix}probe", first.partition, 7)
     assert waits.offset == 1
     assert "schema id 7" in waits.reason
+    # A person's answer is an event too, and other commands hold none.
+    ensure(clients.admin(), config, ["nowhere"])
+    foreign.write("nowhere", control.encode(Control("answer", "k", 0, "ada", "", prefix_of(7) + b"x")), b"k", 0)
+    foreign.write("nowhere", control.encode(Control("retry", "k", 0, "ada")), b"k", 1)
+    [waits] = look(clients, config)["nowhere"].waiting
+    assert (waits.partition, waits.offset, waits.schema_id) == (0, 0, 7)
 
 
 def test_status_is_quick_and_needs_no_worker(config: Config, clients: Clients, broker: str, client: Client) -> None:

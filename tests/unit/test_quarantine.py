@@ -12,9 +12,11 @@ from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.envelope import KEY_HEADER, parked_header, without_packed
 from streams.engine.image import Image
+from streams.engine.pending import exhausted
 from streams.engine.records import Changes, Counters, InboxRecord
-from tests.applications import probe
+from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
+from tests.applications.shop.events import PaymentCharge
 
 APP = probe.app()
 CODEC = codec_of(APP)
@@ -75,13 +77,20 @@ def test_an_order_met_in_its_place_is_counted_and_does_nothing(key: str) -> None
 
 
 def test_an_answer_of_an_unknown_schema_may_be_quarantined_as_well() -> None:
-    """It is a control record that its partition waits at: counted once."""
-    answer = (1, b"k", control.encode(Control("answer", "k", 0, "ada", "", UNKNOWN)), None, 0)
-    image = Image()
-    handled(image, [event(0, "raise")])
-    handled(image, [answer], {1: WHY})
-    assert image.counters.parked == 1
-    assert image.counters.quarantined + image.counters.control == 1
+    """A partition waits at a person's answer as at any event; the request that it is about stays parked."""
+    engine = Engine(shop.app(), "payment", codec_of(shop.app()))
+    image, charge = Image(), engine.codec.encode(PaymentCharge(order="o1", amount=1))
+    image.apply(engine.handle(image, [(0, b"o1", charge, None, 0)], 1))
+    [call] = image.calls.values()
+    image.apply(exhausted(engine, image, call, "closed", "", 1))
+    answer = (1, b"o1", control.encode(Control("answer", "o1", 0, "ada", "", UNKNOWN)), None, 0)
+    changes = engine.handle(image, [answer], 1)
+    assert (changes.blocked is not None, changes.counters) == (True, Counters())
+    turn = engine.begin(image, 1, {1: WHY})
+    assert turn.take_all([answer])
+    image.apply(turn.changes)
+    assert (turn.changes.counters, image.inbox_next) == (Counters(quarantined=1), 2)
+    assert [aside.offset for aside in image.parked["o1"]] == [0]
 
 
 @given(
