@@ -21,6 +21,7 @@ from streams.namespace import EVENT_TYPE
 
 R = TypeVar("R", bound=Record)
 KEY_BYTES = 512
+SCALARS = (str, int, float, bytes)
 
 
 class MemoryCodec:
@@ -129,6 +130,9 @@ def utf8(text: str) -> bytes:
 
 
 def scalar(value: Any, where: str) -> Any:
+    for kind in SCALARS:
+        if isinstance(value, kind) and type(value) not in (kind, bool):  # such as an enum, as the Avro codec refuses it
+            raise InvalidEvent(f"{where} is {value!r:.80} ({type(value).__name__}); expected {kind.__name__} itself")
     match value:
         case datetime():
             if value.tzinfo is None:
