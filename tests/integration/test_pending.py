@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,6 @@ from streams.engine.envelope import log_header, parked_header
 from streams.engine.identity import answer_id
 from streams.event import reference_of
 from streams.kafka.read import headers_of
-from streams.testing import World, given
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import (
@@ -37,8 +35,6 @@ from tests.support.workers import Running, settings, until
 
 STOCKED = (StockReceive(sku="A1", quantity=5, price=300), StockReceive(sku="B2", quantity=1, price=1000))
 PLACE = OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=2), Line(sku="B2", quantity=1)))
-ONE = OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=2),))
-"""With two lines, whichever is reserved last is the cause of the charge: no order is promised between keys."""
 
 
 @pytest.fixture
@@ -73,42 +69,11 @@ async def misfit(event: Event[PaymentCharge]) -> Any:
     return PaymentCharged(order="another", receipt="r")
 
 
-def placed(foreign: Foreign, worker: Running | Both, at: datetime | None = None, order: OrderPlace = PLACE) -> None:
+def placed(foreign: Foreign, worker: Running, at: datetime | None = None) -> None:
     """Stock first, because order holds per key only."""
     foreign.publish(*STOCKED)
     until(lambda: len(worker.rows("stock")) == 2, "the stock was not received")
-    foreign.publish(order, ce_id="order-1", ce_source="test", ce_time=(at or datetime.now(UTC)).isoformat())
-
-
-def test_the_shop_gives_the_same_rows_as_in_memory(config: Config, broker: str) -> None:
-    """Two workers on Kafka and the World agree on rows, through three namespaces, a gateway and a timer."""
-    at = datetime.now(UTC)
-    world = given(shop.app(), *STOCKED)
-    world.when(ONE, id="order-1", time=at)
-    world.settle()
-    foreign, cards = Foreign(shop.app(), config, broker), Cards()
-    with Running(shop.app(cards), config, broker) as one, Running(shop.app(cards), config, broker) as two:
-        both = Both(one, two)
-        placed(foreign, both, at, ONE)
-        until(lambda: same(world, both), "the rows differ", seconds=60)
-    assert len(cards.calls) == 1
-    outcomes = Counter(str(dict(headers_of(m)).get("ce_type")) for m in foreign.read("payment-log"))
-    assert outcomes == {"b'payment.charge'": 1, "b'payment.charged'": 1}
-
-
-class Both:
-    def __init__(self, *workers: Running) -> None:
-        self._workers = workers
-
-    def rows(self, namespace: str) -> dict[str, object]:
-        return {key: row for worker in self._workers for key, row in worker.rows(namespace).items()}
-
-
-def same(world: World, both: Both) -> bool:
-    return all(
-        both.rows(space.name) == {key: world.table(space).get(key) for key in world.table(space)}
-        for space in (shop.order, shop.stock, shop.payment)
-    )
+    foreign.publish(PLACE, ce_id="order-1", ce_source="test", ce_time=(at or datetime.now(UTC)).isoformat())
 
 
 def test_a_timer_fires_once_also_after_the_worker_was_away(config: Config, broker: str) -> None:

@@ -23,9 +23,7 @@ from streams.kafka.orders import OrderReader
 from streams.kafka.read import headers_of
 from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.topics import ensure
-from streams.testing import given
-from tests.applications import bank, probe
-from tests.applications.bank.events import AccountOpen, TransferStart
+from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
 from tests.support.inbox import Foreign
 from tests.support.workers import Running, settings, until
@@ -57,38 +55,6 @@ def test_an_event_becomes_a_row_a_log_record_and_what_it_emits(config: Config, b
     [heard] = foreign.read("echo-log")
     assert dict(headers_of(heard))["ce_causationid"] == b"a"
     assert sum(marker.inbox_next for marker in foreign.markers("probe").values()) == 1
-
-
-def test_the_bank_gives_the_same_rows_as_in_memory(config: Config, broker: str) -> None:
-    """Transfers that succeed, bounce and fail: two workers on Kafka and the World agree."""
-    opened = [AccountOpen(account=name, balance=100) for name in "abc"]
-    starts = [
-        TransferStart(transfer=f"t{n}", source="abc"[n % 3], target=["b", "c", "nobody"][n // 3 % 3], amount=10 * n)
-        for n in range(12)
-    ]
-    world = given(bank.app(), *opened)
-    for start in starts:
-        world.when(start)
-        world.settle()
-    foreign = Foreign(bank.app(), config, broker)
-    with Running(bank.app(), config, broker) as one, Running(bank.app(), config, broker) as two:
-        for data in [*opened, *starts]:
-            foreign.publish(data)
-            until(lambda: _quiet(foreign, (one, two)), "the bank did not come to rest")
-        for space in (bank.account, bank.transfer):
-            table = world.table(space)
-            assert {**one.rows(space.name), **two.rows(space.name)} == {key: table.get(key) for key in table}
-
-
-def _quiet(foreign: Foreign, workers: tuple[Running, ...]) -> bool:
-    """Whether every inbox record is handled."""
-    for namespace in ("account", "transfer"):
-        handled = sum(
-            marker.counters.accepted + marker.counters.rejected for marker in foreign.markers(namespace).values()
-        )
-        if handled < len(foreign.read(namespace)):
-            return False
-    return True
 
 
 def test_a_worker_goes_on_where_the_last_one_stopped(config: Config, broker: str, foreign: Foreign) -> None:
