@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.concurrency import run_in_threadpool
 
 from streams.kafka.follow import LogEvent
@@ -27,6 +28,8 @@ AT_ONCE = 200
 ALIVE = 15.0
 """s of silence after which a comment is sent: whoever is between us and the client keeps the connection."""
 STOP = 0.5
+RETRY = 2_000
+"""ms after which a client that was cut off comes back."""
 ID = re.compile(r"\d{1,6}@\d{1,18}(,\d{1,6}@\d{1,18})*")
 
 
@@ -52,7 +55,7 @@ def _respond(request: Request, parts: Parts, namespace: str, key: str | None) ->
     if len(parts.watching) >= MOST_STREAMS:
         raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
     headers = {**standing(followed, ("log",), places).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream.lines(), headers=headers, media_type="text/event-stream")
+    return EventSourceResponse(stream.lines(), headers=headers)
 
 
 def _begin(request: Request, parts: Parts, places: list[Place]) -> dict[Place, int]:
@@ -88,7 +91,7 @@ class Stream:
     async def lines(self) -> AsyncIterator[bytes]:
         self._parts.watching.add(self)
         try:
-            yield b"retry: 2000\n" + self._id() + b"\n"
+            yield format_sse_event(id=self._id(), retry=RETRY)
             silent = 0.0
             while not self._parts.stopping.is_set():
                 events = await self._next()
@@ -98,7 +101,7 @@ class Stream:
                     silent = 0.0
                 elif (silent := silent + STOP) >= ALIVE:
                     silent = 0.0
-                    yield b": alive\n\n"
+                    yield KEEPALIVE_COMMENT
         finally:
             self._parts.watching.discard(self)
 
@@ -132,10 +135,10 @@ class Stream:
         self._at[event.namespace, event.partition] = event.sequence
         if self._key is not None and event.event.key != self._key:
             return b""
-        return self._id() + b"data: " + to_json(shown(event)) + b"\n\n"
+        return format_sse_event(id=self._id(), data_str=to_json(shown(event)).decode())
 
-    def _id(self) -> bytes:
-        return ("id: " + ",".join(f"{place[1]}@{sequence}" for place, sequence in self._at.items()) + "\n").encode()
+    def _id(self) -> str:
+        return ",".join(f"{place[1]}@{sequence}" for place, sequence in self._at.items())
 
 
 def shown(event: LogEvent) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow
 from tests.support.inbox import Foreign
 from tests.support.processes import Process, environment, retold
+from tests.support.sse import watched
 from tests.support.workers import Running, settings, until
 
 WAIT = {"Prefer": "wait=10"}
@@ -101,21 +101,6 @@ def serving(config: Config, broker: str, worker: Running) -> Iterator[Serving]:
 
 def opened(http: httpx.Client, key: str, balance: int = 10, **headers: str) -> httpx.Response:
     return http.post("/events/account.open", json={"account": key, "balance": balance}, headers=headers)
-
-
-def watched(http: httpx.Client, url: str, count: int, **headers: str) -> list[tuple[str, dict[str, Any]]]:
-    """The first `count` events of a stream, each with the id to resume at."""
-    found: list[tuple[str, dict[str, Any]]] = []
-    last = ""
-    with http.stream("GET", url, headers=headers) as got:
-        for line in got.iter_lines():
-            if line.startswith("id: "):
-                last = line[4:]
-            elif line.startswith("data: "):
-                found.append((last, json.loads(line[6:])))
-            if len(found) == count:
-                break
-    return found
 
 
 def test_an_outcome_is_told_as_soon_as_it_is_known(serving: Serving) -> None:

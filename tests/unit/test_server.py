@@ -15,6 +15,7 @@ from tests.applications import bank, probe, shop
 from tests.applications.bank.events import AccountCredit, AccountOpen
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace
 from tests.support.memory_server import MemoryServer
+from tests.support.sse import watched
 
 WAIT = {"Prefer": "wait=5"}
 
@@ -276,28 +277,12 @@ def test_a_fold_that_raises_stops_its_projection_and_no_other(tmp_path: Path) ->
     assert (len(other.json()["rows"]), "ZeroDivisionError" in status["fault"]) == (1, True)
 
 
-def stream(http: httpx.Client, url: str, count: int, **headers: str) -> list[tuple[str, dict[str, Any]]]:
-    """The first `count` events of a stream: the id and the data of each."""
-    found: list[tuple[str, dict[str, Any]]] = []
-    with http.stream("GET", url, headers=headers) as got:
-        assert got.headers["content-type"].startswith("text/event-stream")
-        last = ""
-        for line in got.iter_lines():
-            if line.startswith("id: "):
-                last = line[4:]
-            elif line.startswith("data: "):
-                found.append((last, json.loads(line[6:])))
-            if len(found) == count:
-                break
-    return found
-
-
 def test_a_stream_resumes_after_the_last_event_that_was_seen(server: MemoryServer, http: httpx.Client) -> None:
     """Last-Event-ID says where; nothing is missing and nothing comes twice."""
     for n in range(5):
         server.kafka.publish(AccountOpen(account=f"a{n}", balance=n))
-    first = stream(http, "/live/account?_from=beginning", 2)
-    rest = stream(http, "/live/account", 3, **{"Last-Event-ID": first[-1][0]})
+    first = watched(http, "/live/account?_from=beginning", 2)
+    rest = watched(http, "/live/account", 3, **{"Last-Event-ID": first[-1][0]})
     assert [data["key"] for _, data in first + rest] == ["a0", "a1", "a2", "a3", "a4"]
     assert [name for name, _ in first + rest] == [f"0@{n}" for n in range(1, 6)]
 
@@ -306,7 +291,7 @@ def test_a_stream_of_a_key_shows_its_events_alone(server: MemoryServer, http: ht
     """Rejected ones too, as such; others move its id on."""
     for key in ("a/1", "a2", "a/1"):
         server.kafka.publish(AccountOpen(account=key, balance=1))
-    found = stream(http, "/live/account/a%2F1?_from=beginning", 2)
+    found = watched(http, "/live/account/a%2F1?_from=beginning", 2)
     assert [(name, data["outcome"]) for name, data in found] == [("0@1", "accepted"), ("0@3", "rejected")]
 
 
@@ -315,7 +300,7 @@ def test_a_stream_that_fell_behind_reads_on_from_kafka(server: MemoryServer, htt
     for n in range(2_300):
         server.kafka.world.when(AccountOpen(account=f"a{n}", balance=n))
     server.kafka.show()
-    found = stream(http, "/live/account?_from=beginning", 2_300)
+    found = watched(http, "/live/account?_from=beginning", 2_300)
     assert [data["sequence"] for _, data in found] == list(range(1, 2_301))
 
 
