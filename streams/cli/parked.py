@@ -83,15 +83,15 @@ def retry_all(namespace: str, who: str | None) -> int:
     """Send a retry for each key of a namespace that is parked, and wait until its owners have met them."""
     session = connect()
     space = session.app.namespace(namespace).name
-    firsts = _firsts(session, space)
-    if not firsts:
+    queues = _queues(session, space)
+    if not queues:
         talk(f"Nothing is parked in {space}.")
         return exits.OK
     name = who or getpass.getuser()
-    commands = [Control("retry", key, kept.place.offset, name) for key, kept in firsts.items()]
+    commands = [Control("retry", key, queue[0].place.offset, name) for key, queue in queues.items()]
     send(session.clients, session.config.prefix, space, commands)
-    again = _tried(session, space, firsts)
-    talk(f"{plural(len(firsts), 'key')} of {space} tried again; {len(firsts) - len(again):,} go on.")
+    again = _tried(session, space, queues)
+    talk(f"{plural(len(queues), 'key')} of {space} tried again; {len(queues) - len(again):,} go on.")
     for kept in again[:SHOWN]:
         talk(f"{kept.place} was set aside again: {kept.header.reason}")
     if len(again) > SHOWN:
@@ -99,23 +99,23 @@ def retry_all(namespace: str, who: str | None) -> int:
     return exits.NO if again else exits.OK
 
 
-def _firsts(session: Session, space: str) -> dict[str, SetAsideNow]:
-    """The first of each parked key's queue."""
-    firsts: dict[str, SetAsideNow] = {}
+def _queues(session: Session, space: str) -> dict[str, list[SetAsideNow]]:
+    """What is parked, by key, in order."""
+    queues: dict[str, list[SetAsideNow]] = {}
     for kept in set_aside_now(session.clients, session.config.prefix, [space]):
         if kept.header.key is not None:
-            firsts.setdefault(kept.header.key, kept)
-    return firsts
+            queues.setdefault(kept.header.key, []).append(kept)
+    return queues
 
 
-def _tried(session: Session, space: str, before: Mapping[str, SetAsideNow]) -> list[SetAsideNow]:
+def _tried(session: Session, space: str, before: Mapping[str, Sequence[SetAsideNow]]) -> list[SetAsideNow]:
     """What is parked of these keys when all were tried: each is free, or its first was set aside at another time."""
-    deadline = time.monotonic() + WAIT + len(before) / TRIED_A_SECOND
+    known = {_at(kept) for queue in before.values() for kept in queue}
+    deadline = time.monotonic() + WAIT + len(known) / TRIED_A_SECOND
     while time.monotonic() < deadline:
-        now = _firsts(session, space)
-        left = [key for key in before if key in now]
-        if all((now[key].place, now[key].header.recorded) != _at(before[key]) for key in left):
-            return [now[key] for key in left]
+        firsts = [queue[0] for key, queue in _queues(session, space).items() if key in before]
+        if not any(_at(first) in known for first in firsts):
+            return firsts
         time.sleep(0.2)
     raise OutcomeTimeout(
         f"the commands for {plural(len(before), 'key')} of {space} were sent, and not all obeyed in time. They will be: is a "

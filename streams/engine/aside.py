@@ -10,7 +10,16 @@ from msgspec.structs import replace
 
 from streams.engine.envelope import KEY_HEADER, Arrival, Envelope, ParkedHeader, pack, to_micros
 from streams.engine.image import Image
-from streams.engine.records import PARKED, QUARANTINED, Changes, Headers, InboxRecord, SetAside
+from streams.engine.records import (
+    PARKED,
+    QUARANTINED,
+    UNANSWERED,
+    Call,
+    Changes,
+    Headers,
+    InboxRecord,
+    SetAside,
+)
 from streams.errors import StreamsError
 from streams.event import Event
 
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from streams.engine.engine import Engine
 
 REASON_LIMIT, DETAIL_LIMIT = 1_000, 8_000
+BEHIND = "an event of this key before it is parked"
 ROOM_FOR_HEADERS = 32 * 1024
 
 
@@ -36,14 +46,13 @@ class Aside:
         queue = self._changes.queues.get(key)
         return bool(queue) if queue is not None else key in self._image.parked
 
-    def raised(self, arrival: Arrival, error: Exception) -> None:
+    def raised(self, arrival: Arrival, error: BaseException) -> None:
         """Park an event whose handler raised, with the traceback."""
         record, event = arrival.record, arrival.event
         where = f"{event.data.event_type} at {self._engine.inbox.topic}-{self._image.partition}@{record[0]}"
         detail = "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
         self._changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
-        what = str(error) if isinstance(error, StreamsError) else f"{type(error).__name__}: {error}"
-        self.park(arrival, what, detail)
+        self.park(arrival, str(error) if isinstance(error, StreamsError) else in_a_line(error), detail)
 
     def park(self, arrival: Arrival, reason: str, detail: str = "") -> None:
         """Set the event and, from now on, its key aside."""
@@ -58,16 +67,19 @@ class Aside:
 
     def _append(self, key: str, aside: SetAside) -> None:
         """In the order of places, as a restore does: a request that is given up comes before what arrived meanwhile."""
-        queue = list(self.queue(key))
+        queue = self._changes.queues.get(key)
+        if queue is None:  # the turn's own copy, made once: a queue may be long, and more may come in one batch
+            queue = self._changes.queues[key] = list(self._image.parked.get(key, ()))
         insort(queue, aside, key=lambda it: it.offset)
-        self._changes.queues[key] = queue
 
-    def unanswered(self, offset: int, value: bytes, headers: Headers, header: ParkedHeader) -> None:
-        """A request whose gateway gave up: it was accepted, and its key waits for a person."""
-        assert header.key is not None
+    def unanswered(self, call: Call, reason: str, detail: str = "") -> None:
+        """A request that its gateway does not answer: it was accepted, and its key waits for a person."""
+        event = call.event
         self._changes.counters.parked += 1
-        record = (offset, header.key.encode(), value, None, 0)
-        self._append(header.key, self._set_aside(record, list(headers), header, offset))
+        header = self._header(UNANSWERED, reason, detail, event.key, call.offset)
+        header = replace(header, asked=call.recorded, time=to_micros(event.time), id=event.id)
+        record = (call.offset, event.key.encode(), call.value, None, 0)
+        self._append(event.key, self._set_aside(record, list(call.headers), header, call.offset))
 
     def quarantine(self, record: InboxRecord, reason: str, detail: str = "") -> None:
         """Keep what cannot be read or may not be handled. It blocks nobody."""
@@ -77,13 +89,15 @@ class Aside:
 
     def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
         topic, partition = self._engine.inbox.topic, self._image.partition
-        return ParkedHeader(status, reason[:REASON_LIMIT], detail, key, topic, partition, offset, self._now)
+        return ParkedHeader(
+            status, reason[:REASON_LIMIT], detail[-DETAIL_LIMIT:], key, topic, partition, offset, self._now
+        )
 
     def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, place: int) -> SetAside:
         _, record_key, value, _, _ = record
         value = value or b""
         size = len(value) + len(record_key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
-        if size > self._engine.limits.event_bytes + ROOM_FOR_HEADERS:
+        if header.status == QUARANTINED and size > self._engine.limits.event_bytes + ROOM_FOR_HEADERS:
             value, headers, record_key = b"", [], None  # kept by reference: the inbox still holds it
         if record_key is not None:
             headers.append((KEY_HEADER, record_key))
@@ -91,6 +105,11 @@ class Aside:
         aside = SetAside(place, value, headers, header.key)
         self._changes.set_aside.append(aside)
         return aside
+
+
+def in_a_line(error: BaseException) -> str:
+    """Its class and what it says, also if it cannot say it."""
+    return traceback.format_exception_only(error)[-1].strip()
 
 
 def _with_own(header: ParkedHeader, envelope: Envelope, event: Event[Any]) -> ParkedHeader:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from msgspec.structs import replace
 
+from streams.engine.aside import BEHIND
 from streams.engine.envelope import (
     KEY_HEADER,
     Arrival,
@@ -19,13 +21,15 @@ from streams.engine.envelope import (
     without_packed,
 )
 from streams.engine.pending import answer_headers, request_of
-from streams.engine.records import UNANSWERED, InboxRecord, SetAside
+from streams.engine.records import UNANSWERED, Emitted, InboxRecord, SetAside
 from streams.errors import InvalidEvent, StreamsError
 
 if TYPE_CHECKING:
     from streams.engine.turn import Turn
 
 PREFIX = b"\x01"
+AT_ONCE = 500
+"""Events of a queue that one command handles: as long as it is at it, the group hears nothing of the worker."""
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,24 +94,64 @@ def obey(turn: Turn, record: InboxRecord) -> None:
     first, rest = queue[0], queue[1:]
     turn.changes.queues[control.key] = []
     if control.command == "retry":
-        _again(turn, control.key, queue)
+        _again(turn, control.key, queue, control.who)
         return
     try:
         _reject(turn, control, first) if control.command == "reject" else _answer(turn, control, first, record)
     except StreamsError:  # also SchemaNotFound: the partition waits, and the key stays as it was
-        turn.changes.queues[control.key] = queue
+        turn.changes.queues[control.key] = [*queue]  # what lies in the image stays as it is
         turn.changes.counters.control -= 1
         raise
-    if parked := turn.changes.queues[control.key]:  # the answer's handler raised: it stands in its request's place
-        turn.changes.queues[control.key] = [*parked, *rest]
+    _go_on(turn, control.key, first, rest, control.who)
+
+
+def answer_at_last(turn: Turn, arrival: Arrival, request: str) -> bool:
+    """Let the answer of a request that was given up meanwhile take its place. False: no such request is parked."""
+    key = arrival.event.key
+    queue = turn.aside.queue(key)
+    place = next((number for number, aside in enumerate(queue) if _is_request(turn, aside, request)), None)
+    if place is None:
+        return False
+    before, first, rest = queue[:place], queue[place], queue[place + 1 :]
+    turn.changes.queues[key] = before
+    arrival = replace(arrival, place=first.offset)
+    if before:
+        turn.aside.park(arrival, BEHIND)
+        turn.changes.queues[key] += rest
+    else:
+        turn.deciding.decide(arrival)
+        _go_on(turn, key, first, rest, turn.engine.source)
+    return True
+
+
+def _is_request(turn: Turn, aside: SetAside, reference: str) -> bool:
+    header = parked_header(aside.headers)
+    if header.status != UNANSWERED:
+        return False
+    call = request_of(turn.engine, aside.value, without_packed(aside.headers), header)
+    return call.event.reference == reference
+
+
+def _go_on(turn: Turn, key: str, first: SetAside, rest: list[SetAside], who: str) -> None:
+    """After the first of a queue was dealt with."""
+    if parked := turn.changes.queues[key]:  # an answer's handler raised: it stands in its request's place
+        turn.changes.queues[key] = [*parked, *rest]
         return
     _gone(turn, first)
-    _again(turn, control.key, rest)
+    _again(turn, key, rest, who)
 
 
-def _again(turn: Turn, key: str, queue: list[SetAside]) -> None:
-    """Handle a queue in order, up to one that cannot be handled now either: it and the rest stay parked."""
+def _again(turn: Turn, key: str, queue: list[SetAside], who: str) -> None:
+    """Handle a queue in order, up to one that cannot be handled now either: it and the rest stay parked.
+
+    A long queue goes on with a command of its own, in the next transaction or a later one; the key waits until then.
+    """
     for number, aside in enumerate(queue):
+        if number == AT_ONCE:
+            turn.changes.queues[key] = queue[number:]
+            following = Control("retry", key, aside.offset, who)
+            turn.changes.emitted.append(Emitted(turn.engine.namespace.name, key.encode(), encode(following), []))
+            return
         try:
             handled = _handle(turn, aside)
         except StreamsError:
@@ -124,7 +168,8 @@ def _handle(turn: Turn, aside: SetAside) -> bool:
     header, record = parked_header(aside.headers), _record_of(aside)
     envelope, data = turn.open(record)
     if header.status == UNANSWERED:
-        turn.changes.calls.append(request_of(turn.engine, aside.value, record[3] or [], header))
+        call = request_of(turn.engine, aside.value, record[3] or [], header)
+        turn.changes.calls[call.event.reference] = call
         return True
     event = event_again(data, envelope, header)
     return turn.deciding.decide(Arrival(record, envelope, event, envelope.digest, aside.offset))
@@ -146,7 +191,7 @@ def _answer(turn: Turn, control: Control, aside: SetAside, record: InboxRecord) 
     engine = turn.engine
     call = request_of(engine, aside.value, _record_of(aside)[3] or [], header)
     answer = engine.codec.decode(control.value)
-    engine.check_answer(call, answer)
+    engine.answer_value(call, answer)
     headers = answer_headers(engine, call, answer, turn.now)
     answered = (record[0], record[1], control.value, headers, record[4])
     envelope = engine.envelopes.read(headers)

@@ -47,7 +47,7 @@ class Deciding:
             except Rejected as no:
                 emit, reason = no.emit, str(no.reason)[:REASON_LIMIT]
             following = Emissions(engine, event, envelope, recorded, self._now).of(emit, rule.emits) if emit else None
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises parks its event and stops nobody else
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
             self._aside.raised(arrival, error)
             return False
         self._accept_or_reject(arrival, recorded, reason)
@@ -60,7 +60,8 @@ class Deciding:
             changes.row_bytes[key] = row_bytes
         elif reason is None:
             offset, _, value, _, _ = arrival.record
-            changes.calls.append(Call(event, recorded, offset, value or b"", envelope.carried, envelope.hops))
+            call = Call(event, recorded, offset, value or b"", envelope.carried, envelope.hops)
+            changes.calls[event.reference] = call
         return True
 
     def reject(self, arrival: Arrival, reason: str) -> None:

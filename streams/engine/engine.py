@@ -106,19 +106,26 @@ class Engine:
         turn.refuse(record, reason)
         return turn.changes
 
-    def check_answer(self, call: Call, answer: EventData) -> None:
-        """Raises InvalidEvent unless the gateway of the request declares this answer, and it is about the same key."""
+    def answer_value(self, call: Call, answer: EventData) -> bytes:
+        """The answer's bytes. Raises InvalidEvent unless the gateway declares it, and it is about the request's key."""
         request = call.event
         allowed = next((it.answers for it in self.app.gateways if it.data is type(request.data)), ())
         subject = f"the gateway of {request.data.event_type}"
         if type(answer) not in allowed:
             names = ", ".join(it.event_type for it in allowed) or "nothing"
             raise InvalidEvent(f"{subject} answered {type(answer).__name__}; it declares: {names}")
+        value = self.codec.encode(answer)  # before its key is looked at: nobody has checked that it is a text
         if answer.key != request.key:
             raise InvalidEvent(
                 f"{subject} was asked about {request.key[:100]!r} and answered about {answer.key[:100]!r}: an answer "
                 "belongs to the request's key"
             )
+        if len(value) > self.limits.event_bytes:
+            raise InvalidEvent(
+                f"{subject} answered {answer.event_type}, which holds {len(value)} bytes; an event may hold "
+                f"{self.limits.event_bytes}"
+            )
+        return value
 
     def decide(self, rule: Rule, row: Record | None, event: Event[Any]) -> Outcome[Any]:
         """The handler's outcome, its row not frozen yet. Raises Rejected, or whatever the handler raised."""

@@ -13,7 +13,7 @@ import msgspec
 
 from streams.data import EventData
 from streams.engine.identity import answer_id, emitted_id, fingerprint_of
-from streams.engine.records import Headers, InboxRecord
+from streams.engine.records import UNREADABLE, Headers, InboxRecord
 from streams.errors import InvalidEvent, UndecodableRecord
 from streams.event import Event, is_unique, reference_of
 
@@ -68,7 +68,8 @@ class LogHeader(msgspec.Struct, frozen=True, array_like=True):
 class ParkedHeader(msgspec.Struct, frozen=True):
     """Why a record was set aside; `key` is the entity that it blocks (None: quarantined).
 
-    `time` (µs) and `id` are the event's where its own headers have none.
+    `time` (µs) and `id` are the event's where its own headers have none; `asked` is when a request was recorded that its
+    gateway gave up.
     """
 
     status: str
@@ -81,6 +82,7 @@ class ParkedHeader(msgspec.Struct, frozen=True):
     recorded: int
     time: int | None = None
     id: str | None = None
+    asked: int | None = None
 
 
 class DueHeader(msgspec.Struct, frozen=True):
@@ -256,6 +258,8 @@ class EnvelopeReader:
     def read(self, headers: Headers | None) -> Envelope:
         """Raises InvalidEvent: a `ce_` header that is not UTF-8 or not of its kind, foreign headers over 32 KiB."""
         if not headers:
+            if headers is UNREADABLE:
+                raise InvalidEvent("the name of one of its headers is not UTF-8; CloudEvents headers are text")
             return Envelope([])
         found = dict(headers)
         names = tuple(found)

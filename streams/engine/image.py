@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streams.engine.duplicates import Window
-from streams.engine.records import Call, Changes, Counters, Due, Entry, SetAside
+from streams.engine.owed import Calls, Timers
+from streams.engine.records import Changes, Counters, Entry, SetAside
 
 WINDOW = 200_000
 
@@ -26,8 +27,8 @@ class Image:
         self.window = Window(window)
         self.parked: dict[str, list[SetAside]] = {}
         self.parked_ids: dict[bytes, int] = {}
-        self.due: dict[str, Due] = {}
-        self.calls: dict[str, Call] = {}
+        self.due = Timers()
+        self.calls = Calls()
         self.quarantined = 0
         self.counters = Counters()
 
@@ -36,11 +37,13 @@ class Image:
         self.rows.update(changes.rows)
         self.window.add(changes.remembered)
         self._apply_parked(changes)
-        self.due.update((due.event_id, due) for due in changes.due)
-        self.calls.update((call.event.reference, call) for call in changes.calls)
+        for due in changes.due:
+            self.due.add(due)
+        for call in changes.calls.values():
+            self.calls.add(call)
         for key in changes.settled:
-            self.due.pop(key, None)
-            self.calls.pop(key, None)
+            self.due.discard(key)
+            self.calls.discard(key)
         self.sequence, self.recorded = changes.sequence, changes.recorded
         self.inbox_next = changes.inbox_next
         self.counters = self.counters.plus(changes.counters)
@@ -48,7 +51,7 @@ class Image:
     def pending_after(self, changes: Changes) -> tuple[int, int]:
         """How many calls and how many timers wait once `changes` are true."""
         settled = set(changes.settled)
-        calls = _left(self.calls, {call.event.reference for call in changes.calls}, settled)
+        calls = _left(self.calls, set(changes.calls), settled)
         return calls, _left(self.due, {due.event_id for due in changes.due}, settled)
 
     def _apply_parked(self, changes: Changes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from streams.data import EventData, namespace_of
@@ -18,14 +19,14 @@ from streams.engine.envelope import (
 )
 from streams.engine.identity import answer_id
 from streams.engine.image import Image
-from streams.engine.records import UNANSWERED, Call, Changes, Due, Emitted, Headers
-from streams.errors import InvalidEvent
+from streams.engine.records import Call, Changes, Due, Emitted, Headers
 
 if TYPE_CHECKING:
     from streams.engine.engine import Engine
 
 TIMER, CALL = "timer", "call"
-AT_ONCE = 1_000
+AT_ONCE, BYTES_AT_ONCE = 1_000, 4 * 1024 * 1024
+"""What one transaction takes of what came in from no inbox."""
 
 
 def fire(image: Image, now: int) -> Changes | None:
@@ -33,15 +34,15 @@ def fire(image: Image, now: int) -> Changes | None:
 
     Each leaves the due topic in the transaction that publishes it, so it fires once.
     """
-    due = sorted(timer for timer in image.due.values() if timer.at <= now)[:AT_ONCE]
-    if not due:
-        return None
-    changes = _nothing(image)
-    for timer in due:
+    changes, size = _nothing(image), 0
+    for timer in islice(image.due.until(now), AT_ONCE):
+        size += len(timer.emitted.value)
+        if changes.emitted and size > BYTES_AT_ONCE:
+            break
         changes.emitted.append(timer.emitted)
         changes.settled.append(timer.event_id)
-    changes.counters.emitted = changes.handled = len(due)
-    return changes
+    changes.counters.emitted = changes.handled = len(changes.emitted)
+    return changes if changes.handled else None
 
 
 def answered(engine: Engine, image: Image, call: Call, answer: EventData, now: int) -> Changes:
@@ -49,13 +50,7 @@ def answered(engine: Engine, image: Image, call: Call, answer: EventData, now: i
 
     Raises InvalidEvent for an answer that the gateway may not give.
     """
-    engine.check_answer(call, answer)
-    value = engine.codec.encode(answer)
-    if len(value) > engine.limits.event_bytes:
-        raise InvalidEvent(
-            f"the answer {answer.event_type} of {answer.key[:100]!r} holds {len(value)} bytes; an event may hold "
-            f"{engine.limits.event_bytes}"
-        )
+    value = engine.answer_value(call, answer)
     headers = answer_headers(engine, call, answer, now)
     changes = _nothing(image)
     changes.emitted.append(Emitted(namespace_of(answer.event_type), answer.key.encode(), value, headers))
@@ -64,16 +59,19 @@ def answered(engine: Engine, image: Image, call: Call, answer: EventData, now: i
 
 
 def exhausted(engine: Engine, image: Image, call: Call, reason: str, detail: str, now: int) -> Changes:
-    """Give a request up for now: it is parked with its key, until a person says retry, reject or answer."""
+    """Give a request up for now: it is parked with its key, until a person says retry, reject or answer.
+
+    So are the requests of its key that were accepted after it: they may not be answered before it is.
+    """
     changes = _nothing(image)
-    topic, key = engine.inbox.topic, call.event.key
-    header = ParkedHeader(
-        UNANSWERED, reason[:1000], detail[-8000:], key, topic, image.partition, call.offset, call.recorded,
-        to_micros(call.event.time), call.event.id,
-    )  # fmt: skip
-    Aside(engine, image, changes, now).unanswered(call.offset, call.value, call.headers, header)
+    aside = Aside(engine, image, changes, now)
+    aside.unanswered(call, reason, detail)
     changes.settled.append(call.event.reference)
-    changes.handled = 1
+    for behind in image.calls.of(call.event.key):
+        if behind.offset > call.offset:
+            aside.unanswered(behind, "a request of this key before it is unanswered")
+            changes.settled.append(behind.event.reference)
+    changes.handled = len(changes.settled)
     return changes
 
 
@@ -95,7 +93,8 @@ def request_of(engine: Engine, value: bytes, headers: Headers, header: ParkedHea
     """The call of a request that was parked unanswered."""
     envelope, data = engine.envelopes.read(headers), engine.codec.decode(value)
     event = event_again(data, envelope, header)
-    return Call(event, header.recorded, header.offset, value, headers, envelope.hops)
+    recorded = header.recorded if header.asked is None else header.asked
+    return Call(event, recorded, header.offset, value, headers, envelope.hops)
 
 
 def due_record(namespace: str, pending: Due | Call) -> tuple[bytes, bytes, Headers]:

@@ -13,6 +13,8 @@ from streams.data import EventData, Record
 from streams.event import Event
 
 Headers = list[tuple[str, bytes]]
+UNREADABLE: Headers = []
+"""This very list stands for headers of which a name is not UTF-8: no client of ours can say what they are."""
 InboxRecord = tuple[int, bytes | None, bytes | None, Headers | None, int]
 """offset, key, value, headers, time stamp of the record in ms. A plain tuple: a batch has thousands of them."""
 
@@ -148,7 +150,8 @@ class Changes:
     emitted: list[Emitted] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
     due: list[Due] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
+    calls: dict[str, Call] = field(default_factory=dict)
+    """By the request's reference."""
     accepted: list[Event[Any]] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
     remembered: dict[bytes, tuple[int, int, str]] = field(default_factory=dict)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from streams.data import EventData
-from streams.engine.aside import Aside
+from streams.engine.aside import BEHIND, Aside
 from streams.engine.control import PREFIX as CONTROL
-from streams.engine.control import obey
+from streams.engine.control import answer_at_last, obey
 from streams.engine.deciding import Deciding
 from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_of, from_micros
 from streams.engine.identity import answer_id, position_id
@@ -99,32 +99,47 @@ class Turn:
         if record_key != key_bytes or (entry is None and not self._is_ours(key_bytes)):
             self._move(record, envelope, key_bytes)
             return
-        digest = envelope.digest
-        if digest is not None and self._known(record, digest):
-            return
         event_id = envelope.id or position_id(self.engine.inbox.topic_id, self.image.partition, offset)
         event = event_of(data, envelope, event_id, envelope.time or from_micros(stamp * 1000))
-        arrival = Arrival(record, envelope, event, digest)
+        arrival = Arrival(record, envelope, event, envelope.digest)
         request = _request_of(arrival)
-        if request is not None and self._is_settled(request):
-            self.deciding.reject(arrival, "already answered")
-            return
-        if self.aside.blocks(key):
-            self.aside.park(arrival, "an event of this key before it is parked")
-        elif envelope.hops > HOPS_LIMIT:
-            self.aside.park(arrival, f"it is {envelope.hops} events away from its root; at most {HOPS_LIMIT}")
+        if request is not None:
+            self._answer(arrival, request)
+        elif not self._is_duplicate(arrival):
+            self._decide(arrival)
+
+    def _decide(self, arrival: Arrival) -> None:
+        """Unless its key is parked."""
+        hops = arrival.envelope.hops
+        if self.aside.blocks(arrival.event.key):
+            self.aside.park(arrival, BEHIND)
+        elif hops > HOPS_LIMIT:
+            self.aside.park(arrival, f"it is {hops} events away from its root; at most {HOPS_LIMIT}")
         else:
             self.deciding.decide(arrival)
-        if request is not None:
+
+    def _answer(self, arrival: Arrival, request: str) -> None:
+        """A gateway's answer: its id comes from its request's, so that of two answers one is handled (rule 23)."""
+        if self._is_pending(request):
+            self._decide(arrival)
             self.changes.settled.append(request)
+        elif not answer_at_last(self, arrival, request):
+            try:
+                again = self._is_duplicate(arrival)
+            except InvalidEvent:
+                again = False
+            if not again:
+                self.deciding.reject(arrival, "already answered")
 
     def _is_ours(self, key: bytes) -> bool:
         place = self.engine.inbox.place
         return place is None or place(key) == self.image.partition
 
-    def _known(self, record: InboxRecord, digest: bytes) -> bool:
-        """Answer a duplicate with the first outcome; the same id with another body is a conflict."""
-        changes, image = self.changes, self.image
+    def _is_duplicate(self, arrival: Arrival) -> bool:
+        """Answer a duplicate with the first outcome. Raises InvalidEvent for a known id with another body: a conflict."""
+        changes, image, record, digest = self.changes, self.image, arrival.record, arrival.digest
+        if digest is None:
+            return False
         found = changes.remembered.get(digest) or image.window.find(digest, changes.sequence)
         if found is None:
             body = changes.parked_ids.get(digest) or image.parked_ids.get(digest)
@@ -138,9 +153,10 @@ class Turn:
         changes.counters.duplicates += 1
         return True
 
-    def _is_settled(self, request: str) -> bool:
-        """Whether a gateway's answer comes for a request that waits for none (rule 23)."""
-        return request not in self.image.calls or request in self.changes.settled
+    def _is_pending(self, request: str) -> bool:
+        """Whether a request waits for its gateway's answer."""
+        asked = request in self.image.calls or request in self.changes.calls
+        return asked and request not in self.changes.settled
 
     def _move(self, record: InboxRecord, envelope: Envelope, key: bytes) -> None:
         """Publish it to where its data's key belongs, in the same transaction; it is handled there (rule 14).

@@ -167,7 +167,7 @@ class Transactions:
             self._put(producer, topics.parked, record.value, b"%d" % record.offset, partition, record.headers)
         for offset in changes.unparked:
             self._put(producer, topics.parked, None, b"%d" % offset, partition, None)
-        pendings: list[Due | Call] = [*changes.due, *changes.calls]
+        pendings: list[Due | Call] = [*changes.due, *changes.calls.values()]
         for pending in pendings:
             key, value, headers = due_record(topics.namespace, pending)
             self._put(producer, topics.due, value, key, partition, headers)

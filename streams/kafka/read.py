@@ -9,7 +9,7 @@ import stamina
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
-from streams.engine.records import Headers
+from streams.engine.records import UNREADABLE, Headers
 from streams.errors import BrokerError, PartitionLost
 
 Places = list[tuple[str, int]]
@@ -63,8 +63,11 @@ def _offsets(admin: AdminClient, places: Places, which: OffsetSpec, timeout: flo
 
 
 def headers_of(message: Message) -> Headers:
-    """A consumed record's headers: a list of pairs, as they stand in the record."""
-    return message.headers() or []  # type: ignore[return-value]  # the annotation covers what producers may pass too
+    """A consumed record's headers: a list of pairs, as they stand in the record, or UNREADABLE."""
+    try:
+        return message.headers() or []  # type: ignore[return-value]  # the annotation covers what producers may pass too
+    except (UnicodeDecodeError, SystemError):  # any bytes may be a name, of which the client makes now one, now the other
+        return UNREADABLE
 
 
 def read_to(

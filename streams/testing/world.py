@@ -113,7 +113,7 @@ class World:
         return self
 
     def _next_due(self) -> int | None:
-        return min((due.at for space in self._spaces.values() for due in space.image.due.values()), default=None)
+        return min((at for space in self._spaces.values() if (at := space.image.due.earliest) is not None), default=None)
 
     def _make_true(self, space: Space, changes: Changes) -> None:
         """Apply what came from no inbox, and let it leave."""
@@ -192,7 +192,7 @@ class World:
             gone.append(self._codec.decode(emitted.value))
             self._deliver(emitted)
         gone += [Scheduled(self._codec.decode(due.emitted.value), from_micros(due.at)) for due in changes.due]
-        for call in changes.calls:
+        for call in changes.calls.values():
             gone += self._call(space, call)
         return gone
 

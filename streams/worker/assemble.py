@@ -13,6 +13,7 @@ from confluent_kafka import Producer, murmur2
 from streams.app import App
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
+from streams.data import namespace_of
 from streams.engine.engine import Engine, Inbox, Limits
 from streams.errors import InvalidSchema
 from streams.kafka.clients import TRANSACTION, Clients
@@ -54,6 +55,8 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     publish_schemas(clients, config.prefix, codec)
     _learn(clients, config.prefix, codec)
     faust_app = listed(app, config)
+    acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
+    faust_app.threads += config.gateway_calls * len(acting)
     for name in chosen:
         faust_app.add(name, partial(_source, app, config, clients, codec, name))
     return faust_app
@@ -100,7 +103,7 @@ def _source(
     waiting = Waiting(topics.inbox, lambda: SchemaReader(clients, config.prefix), codec.add_schema, ahead)
     gateways = {gateway.data: gateway for gateway in app.gateways}
     patience = Patience(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
-    pending = Pending(engine, lambda done: Caller(gateways, patience, loop(), done))
+    pending = Pending(engine, lambda done: Caller(gateways, engine.answer_value, patience, loop(), done))
 
     def gone(partition: int) -> None:
         waiting.forget(partition)

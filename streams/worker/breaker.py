@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streams.engine.records import Changes
+from streams.errors import NamespaceStopped
 
 MINUTE = 60_000_000
 KEYS = 20
@@ -12,19 +17,49 @@ SHARE, EVENTS = 0.01, 1_000
 class Breaker:
     """Trips over 20 keys, or over 1 % of at least 1 000 events, parked within a minute. Times in µs."""
 
-    def __init__(self) -> None:
-        self._seen: deque[tuple[int, int, int, frozenset[str]]] = deque()
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._seen: deque[Seen] = deque()
 
-    def trips(self, now: int, handled: int, parked: int, keys: frozenset[str]) -> bool:
-        """Whether committing a batch of `handled` events, `parked` of them, for new `keys`, would be too much."""
-        while self._seen and self._seen[0][0] < now - MINUTE:
+    def check(self, now: int, changes: Sequence[Changes]) -> None:
+        """Raises NamespaceStopped, with the last traceback."""
+        raised = [text for part in changes for _, text in part.raised]
+        if raised and self.trips(now, changes):
+            raise NamespaceStopped(
+                f"the namespace {self._namespace} stops: its handlers raise for too many events (over 20 keys, or over "
+                f"1 % of the events of a minute), which a bad deploy does. Nothing of this batch was committed; mend the "
+                f"handler and start again. The last one:\n{raised[-1]}"
+            )
+
+    def trips(self, now: int, changes: Sequence[Changes]) -> bool:
+        """Whether committing what a batch came to would be too much."""
+        self._forget(now)
+        batches = [*self._seen, _seen(now, changes)]
+        keys = frozenset[str]().union(*(batch.keys for batch in batches))
+        events = sum(batch.handled for batch in batches)
+        return len(keys) > KEYS or (events >= EVENTS and sum(batch.raised for batch in batches) > SHARE * events)
+
+    def saw(self, now: int, changes: Sequence[Changes]) -> None:
+        """Count what was committed, and nothing else: what is aborted comes again."""
+        self._forget(now)
+        self._seen.append(_seen(now, changes))
+
+    def __len__(self) -> int:
+        """Batches that it remembers."""
+        return len(self._seen)
+
+    def _forget(self, now: int) -> None:
+        while self._seen and self._seen[0].at < now - MINUTE:
             self._seen.popleft()
-        batches = [*self._seen, (now, handled, parked, keys)]
-        all_keys = frozenset().union(*(batch[3] for batch in batches))
-        events = sum(batch[1] for batch in batches)
-        return len(all_keys) > KEYS or (events >= EVENTS and sum(batch[2] for batch in batches) > SHARE * events)
 
-    def saw(self, now: int, handled: int, parked: int, keys: frozenset[str]) -> None:
-        """Count a batch that was committed."""
-        if handled:
-            self._seen.append((now, handled, parked, keys))
+
+class Seen(NamedTuple):
+    at: int
+    handled: int
+    raised: int
+    keys: frozenset[str]
+
+
+def _seen(now: int, changes: Sequence[Changes]) -> Seen:
+    raised = [key for part in changes for key, _ in part.raised]
+    return Seen(now, sum(part.handled for part in changes), len(raised), frozenset(raised))

@@ -7,17 +7,20 @@ event's reference goes with the call, as the idempotency key.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import traceback
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import structlog
 
 from streams.data import EventData
+from streams.engine.aside import in_a_line
 from streams.engine.records import Call
+from streams.errors import InvalidEvent
 from streams.gateway import Gateway
 
 log = structlog.get_logger("retold.worker")
@@ -46,29 +49,54 @@ class Result:
 
 
 class Failure(NamedTuple):
+    """`final`: another try would come to the same."""
+
     reason: str
-    detail: str
+    detail: str = ""
+    final: bool = False
+
+
+@dataclass(eq=False)
+class Line:
+    """The calls of one key, the first of which is being made, or waits to be. After one was given up: none."""
+
+    partition: int
+    key: str
+    calls: deque[Call] = field(default_factory=deque)
+    tried: int = 0
+    given_up: bool = False
+    task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
 
 
 class Caller:
-    """Works on `loop`; the poll thread calls the methods without an underscore, `done` hears of each result."""
+    """Works on `loop`; the poll thread calls the methods without an underscore, `done` hears of each result.
+
+    `check` raises InvalidEvent for an answer that may not be given. What of a key comes after a call that was given up
+    is not called, until `go_on`.
+    """
 
     def __init__(
         self,
         gateways: Mapping[type[EventData], Gateway[Any]],
+        check: Callable[[Call, EventData], object],
         patience: Patience,
         loop: asyncio.AbstractEventLoop,
         done: Callable[[Result], None],
     ) -> None:
-        self._gateways, self._patience, self._done = gateways, patience, done
-        self._places = asyncio.Semaphore(patience.at_once)
-        self._queues: dict[tuple[int, str], deque[Call]] = {}
-        self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
+        self._gateways, self._check, self._patience, self._done = gateways, check, patience, done
+        self._lines: defaultdict[int, dict[str, Line]] = defaultdict(dict)
+        self._ready: deque[Line] = deque()
+        self._running: set[Line] = set()
         self._loop = loop
-        self._in_flight, self._ending, self._ended = 0, False, threading.Event()
+        self._ending, self._ended = False, threading.Event()
 
-    def submit(self, partition: int, calls: list[Call]) -> None:
+    def submit(self, partition: int, calls: Iterable[Call]) -> None:
         self._loop.call_soon_threadsafe(self._submit, partition, calls)
+
+    def go_on(self, partition: int, key: str, calls: Iterable[Call]) -> None:
+        """What was given up of a key is dealt with; `calls` are those of it that are still to be made."""
+        self._loop.call_soon_threadsafe(self._go_on, partition, key, calls)
 
     def forget(self, partition: int) -> None:
         """Its new owner calls: what is in flight is cancelled."""
@@ -79,66 +107,115 @@ class Caller:
         self._loop.call_soon_threadsafe(self._finish)
         self._ended.wait(seconds)
 
+    def _submit(self, partition: int, calls: Iterable[Call]) -> None:
+        lines = self._lines[partition]
+        for call in calls:
+            line = lines.get(call.event.key)
+            if line is None:
+                line = lines[call.event.key] = Line(partition, call.event.key)
+                self._ready.append(line)
+            if not line.given_up:
+                line.calls.append(call)
+        self._begin()
+
+    def _go_on(self, partition: int, key: str, calls: Iterable[Call]) -> None:
+        self._lines[partition].pop(key, None)
+        self._submit(partition, calls)
+
+    def _forget(self, partition: int) -> None:
+        for line in self._lines.pop(partition, {}).values():
+            if line.timer is not None:
+                line.timer.cancel()
+            if line.task is not None:
+                line.task.cancel()
+
     def _finish(self) -> None:
         self._ending = True
         self._look()
 
     def _look(self) -> None:
-        if self._ending and not self._in_flight:
+        if self._ending and not self._running:
             self._ended.set()
 
-    def _submit(self, partition: int, calls: list[Call]) -> None:
-        for call in calls:
-            place = (partition, call.event.key)
-            queue = self._queues.setdefault(place, deque())
-            queue.append(call)
-            if place not in self._tasks:
-                self._tasks[place] = self._loop.create_task(self._work(place, queue))
+    def _begin(self) -> None:
+        """As many as there is room for. A key is tried once, and then others have its place."""
+        while self._ready and len(self._running) < self._patience.at_once and not self._ending:
+            line = self._ready.popleft()
+            if self._lines[line.partition].get(line.key) is line:
+                self._running.add(line)
+                line.task = self._loop.create_task(self._work(line))
 
-    def _forget(self, partition: int) -> None:
-        for place in [place for place in self._tasks if place[0] == partition]:
-            self._queues.pop(place, None)
-            self._tasks.pop(place).cancel()
-
-    async def _work(self, place: tuple[int, str], queue: deque[Call]) -> None:
-        """One key's calls, in order."""
-        while queue:
-            result = await self._ask(place[0], queue.popleft())
-            if result is not None:
-                self._done(result)
+    async def _work(self, line: Line) -> None:
+        call = line.calls[0]
+        try:
+            came = await self._try(call)
+            line.tried += 1
+            if isinstance(came, Failure):
+                self._failed(line, call, came)
+            else:
+                self._answered(line, call, came)
+        finally:  # also if it is forgotten
+            self._running.discard(line)
+            line.task = None
+            self._begin()
             self._look()
-        if self._queues.get(place) is queue:
-            del self._queues[place], self._tasks[place]
 
-    async def _ask(self, partition: int, call: Call) -> Result | None:
-        """Again and again, with longer and longer waits, in which another key has its place. None if we are to end."""
-        patience, wait, failure = self._patience, self._patience.wait, Failure("", "")
-        for attempt in range(1, patience.times + 1):
-            async with self._places:
-                if self._ending:
-                    return None
-                answer = await self._try(call)
-            if not isinstance(answer, Failure):
-                return Result(partition, call, answer)
-            failure, event = answer, call.event
-            log.warning(
-                "a gateway failed", type=event.data.event_type, id=event.id, tried=attempt, reason=failure.reason
-            )
-            if attempt < patience.times:
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, patience.longest)
-        reason = f"the gateway failed {patience.times} times, at last: {failure.reason}"
-        return Result(partition, call, None, reason, failure.detail)
+    def _answered(self, line: Line, call: Call, answer: EventData) -> None:
+        self._done(Result(line.partition, call, answer))
+        line.calls.popleft()
+        line.tried = 0
+        if line.calls:
+            self._ready.append(line)
+        else:
+            del self._lines[line.partition][line.key]
+
+    def _failed(self, line: Line, call: Call, failure: Failure) -> None:
+        """Again after a longer and longer wait, or given up."""
+        event, patience = call.event, self._patience
+        log.warning(
+            "a gateway failed", type=event.data.event_type, id=event.id, tried=line.tried, reason=failure.reason
+        )
+        if not failure.final and line.tried < patience.times:
+            wait = min(patience.wait * 2 ** (line.tried - 1), patience.longest)
+            line.timer = self._loop.call_later(wait, self._again, line)
+            return
+        line.given_up = True
+        line.calls.clear()
+        reason = failure.reason
+        if not failure.final:
+            reason = f"the gateway failed {line.tried} times, at last: {reason}"
+        self._done(Result(line.partition, call, None, reason, failure.detail))
+
+    def _again(self, line: Line) -> None:
+        line.timer = None
+        self._ready.append(line)
+        self._begin()
 
     async def _try(self, call: Call) -> EventData | Failure:
         """Once."""
-        seconds, gateway = self._patience.seconds, self._gateways[type(call.event.data)]
-        self._in_flight += 1
+        event_type, gateway = call.event.data.event_type, self._gateways.get(type(call.event.data))
+        if gateway is None:
+            return Failure(f"{event_type} has no gateway in this application any more", final=True)
+        limit = asyncio.timeout(self._patience.seconds)
         try:
-            return await asyncio.wait_for(gateway.call(call.event), seconds)
-        except TimeoutError:
-            return Failure(f"no answer in {seconds:.0f} s", "")
-        except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
-            return Failure(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
-        finally:
-            self._in_flight -= 1
+            async with limit:
+                asked: object = gateway.call(call.event)
+                if not inspect.isawaitable(asked):
+                    return Failure(f"the gateway of {event_type} is no async function: it gave {asked!r:.100}", final=True)
+                answer: EventData = await asked
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise  # the partition has moved
+            return _failure_of(error)  # something that it waited for was cancelled
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the outside world may fail in any way
+            expired = isinstance(error, TimeoutError) and limit.expired()
+            return Failure(f"no answer in {self._patience.seconds:g} s") if expired else _failure_of(error)
+        try:
+            self._check(call, answer)
+        except InvalidEvent as error:
+            return Failure(str(error), final=True)
+        return answer
+
+
+def _failure_of(error: BaseException) -> Failure:
+    return Failure(in_a_line(error), "".join(traceback.format_exception(error)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from streams.worker.batch import Batch
 from streams.worker.source import Source
 
 Loop = Callable[[], asyncio.AbstractEventLoop]
+SPARE = 4
 Images = Callable[[], Mapping[int, Image]]
 
 
@@ -93,7 +95,8 @@ class SourceService(Service):
 
     async def on_stop(self) -> None:
         self.source.stop()
-        await asyncio.to_thread(self.source.join)
+        while not self.source.join(0.0):  # not in a thread of the pool, which gateways may have filled
+            await asyncio.sleep(0.02)
 
 
 class Boot(BootStrategy):
@@ -141,6 +144,8 @@ class FaustApp:
         self._boot = Boot(self.faust)
         self.faust.boot_strategy = self._boot
         self.sources: dict[str, Source] = {}
+        self.threads = SPARE
+        """For `asyncio.to_thread`: gateways use it for clients that block."""
         self._channels = {space.name: self._agent(space.name, inbox_of(space.name)) for space in app.namespaces}
 
     def add(self, namespace: str, make: Callable[[Callable[[Batch], None], Loop], Source]) -> None:
@@ -171,7 +176,8 @@ class FaustApp:
         return channel
 
     async def start(self) -> None:
-        self.faust.loop = asyncio.get_running_loop()
+        self.faust.loop = loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(self.threads, "retold-call"))
         self.faust.flow_control.resume()  # without this, channels hand nothing over
         await self.faust.start()
 

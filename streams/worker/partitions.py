@@ -88,7 +88,7 @@ class Partitions:
         for partition in partitions:
             image = self.images.get(partition)
             if image is not None and not self._go_on(partition, image.inbox_next):
-                del self.images[partition]
+                self._drop([partition])
                 self._begin(partition)
 
     def hold(self, partition: int) -> None:

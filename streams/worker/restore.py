@@ -223,9 +223,9 @@ class Reading:
         for key, (value, headers) in self._pending.items():
             pending = pending_of(self._engine, key, value, without_packed(headers), due_header(headers))
             if isinstance(pending, Due):
-                image.due[key] = pending
+                image.due.add(pending)
             else:
-                image.calls[key] = pending
+                image.calls.add(pending)
         for record in sorted(self._aside.values(), key=lambda it: it.offset):  # compaction keeps the last copy's place
             image.set_aside(record)
             digest = self._digest(record.headers) if record.entity is not None else None

@@ -21,6 +21,7 @@ from streams.engine.image import Image
 from streams.engine.records import Changes, InboxRecord
 from streams.errors import BrokerError, NamespaceStopped
 from streams.kafka.commit import ProducerLost, TransactionAborted, Transactions
+from streams.kafka.read import headers_of
 from streams.worker.batch import Batch
 from streams.worker.breaker import Breaker
 from streams.worker.pace import BYTES, CHUNK, Pace
@@ -67,7 +68,7 @@ class Source:
         self.error: BaseException | None = None
         self.ready = threading.Event()
         self._stop = threading.Event()
-        self._breaker = Breaker()
+        self._breaker = Breaker(parts.namespace)
         self._poison: tuple[int, str] = (0, "")
         self.aborted = 0
         self._until: float | None = None
@@ -104,7 +105,7 @@ class Source:
             finally:
                 parts.partitions.close()
                 self._consumer.close()
-        except Exception as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
+        except BaseException as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
             self.error = error
         finally:
             parts.transactions.close()
@@ -127,11 +128,13 @@ class Source:
         parts = self.parts
         parts.partitions.install()
         parts.partitions.rewind(parts.waiting.again())
+        began = time.monotonic()
         batch = self._collect()
+        came = () if batch is None else batch.records.keys()
+        parts.pending.polled(came, time.monotonic() - began, parts.waiting.blocked)
         if parts.partitions.all_restored:
             self.ready.set()
         if batch is not None and len(batch):
-            parts.pending.arrived(batch.records)
             self._settle(batch)
         self._settle_pending()
 
@@ -144,7 +147,7 @@ class Source:
         until = time.monotonic() + parts.pace.seconds
         for changes in parts.pending.owed(images, parts.clock()):
             batch = Batch({changes.partition: []}, images, self._consumer.consumer_group_metadata(), self._handle)
-            if time.monotonic() >= until or not self._write(batch, [changes]):
+            if not self._write(batch, [changes]) or time.monotonic() >= until:
                 return
 
     def _collect(self) -> Batch | None:
@@ -177,8 +180,8 @@ class Source:
                 continue
             records = found.get(message.partition())  # type: ignore[arg-type]  # None only for errors
             if records is not None:
-                it = (message.offset(), message.key(), message.value(), message.headers(), message.timestamp()[1])
-                records.append(it)  # type: ignore[arg-type]  # it has an offset, and its headers are a list of pairs
+                it = (message.offset(), message.key(), message.value(), headers_of(message), message.timestamp()[1])
+                records.append(it)  # type: ignore[arg-type]  # it has an offset
         return {
             partition: kept
             for partition, records in found.items()
@@ -248,13 +251,16 @@ class Source:
 
     def _write(self, batch: Batch, changes: list[Changes]) -> bool:
         """Whether it is true now. If not, the same records come again."""
-        self._check_breaker(changes)
+        now = self.parts.clock()
+        self._breaker.check(now, changes)
         images = self.parts.partitions.images
         if not self._guarded(batch, lambda: self.parts.transactions.write(changes, batch.metadata, images)):
             return False
         for part in changes:
             images[part.partition].apply(part)
             self.parts.pending.committed(part)
+        if len(batch):  # timers and answers are no events that were handled
+            self._breaker.saw(now, changes)
         self.aborted, self._poison = 0, (0, "")
         return True
 
@@ -265,7 +271,7 @@ class Source:
         if self._poison[0] >= POISONED and len(batch) == 1:
             self._refuse(batch)
             return
-        if self._poison[0] >= POISONED:
+        if self._poison[0] >= POISONED and len(batch):
             self.parts.pace.halve(len(batch))
         self._stop.wait(min(2.0, 0.05 * self.aborted))
         self.parts.partitions.rewind(batch.records)
@@ -288,18 +294,6 @@ class Source:
         log.warning("the producer was lost; restoring", namespace=self.parts.namespace, error=str(error))
         self.parts.partitions.forget()
         self._open_transactions()
-
-    def _check_breaker(self, changes: list[Changes]) -> None:
-        raised = [pair for part in changes for pair in part.raised]
-        handled, keys = sum(part.handled for part in changes), frozenset(key for key, _ in raised)
-        now = self.parts.clock()
-        if raised and self._breaker.trips(now, handled, len(raised), keys):
-            raise NamespaceStopped(
-                f"the namespace {self.parts.namespace} stops: its handlers raise for too many events (over 20 keys, or over "
-                f"1 % of the events of a minute), which a bad deploy does. Nothing of this batch was committed; mend the "
-                f"handler and start again. The last one:\n{raised[-1][1]}"
-            )
-        self._breaker.saw(now, handled, len(raised), keys)
 
     def _tell(self, changes: list[Changes]) -> None:
         for part in changes:

@@ -22,9 +22,10 @@ from streams.errors import NamespaceStopped, NamespaceTaken, TopicMismatch
 from streams.kafka.orders import OrderReader
 from streams.kafka.read import headers_of
 from streams.kafka.schemas_topic import publish_schemas
-from streams.kafka.topics import ensure
+from streams.kafka.topics import ensure, names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
+from tests.support import raw_header
 from tests.support.inbox import Foreign
 from tests.support.workers import Running, settings, until
 
@@ -123,18 +124,20 @@ def test_a_handler_gone_wrong_parks_its_event_and_its_key_and_nobody_else(
 def test_bad_records_are_quarantined_with_their_bytes_and_the_rest_goes_on(
     config: Config, broker: str, foreign: Foreign
 ) -> None:
-    """No Avro, no value, a header not UTF-8, another namespace's event, an empty key: kept, and nobody waits."""
+    """No Avro, no value, a header or its name not UTF-8, another namespace's event, an empty key: nobody waits."""
     good = foreign.codec.encode(ProbeDo(name="k"))
     with Running(probe.app(), config, broker, ["probe"]) as worker:
         foreign.write("probe", b"no Avro at all", b"k")
         foreign.write("probe", None, b"k")
         foreign.write("probe", good[:-1], b"k")
         foreign.write("probe", good, b"k", ce_id=b"\xff\xfe")
+        for partition in (0, 1):
+            raw_header.write(broker, names(config.prefix, "probe").inbox, partition, b"k", good, (b"na\xffme", b"1"))
         foreign.write("probe", foreign.codec.encode(EchoHear(name="k")), b"k")
         foreign.write("probe", good[:5] + b"\0" + good[7:], b"")
         foreign.write("probe", good, b"k", ce_sequence="99", ce_id="a")
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "the good event was not handled")
-        assert counted(worker, "probe", "quarantined") == 6
+        assert counted(worker, "probe", "quarantined") == 8
     kept = foreign.read("probe-parked")
     assert max(m.value() or b"" for m in kept) == b"no Avro at all"
     assert {parked_header(headers_of(m)).status for m in kept} == {"quarantined"}

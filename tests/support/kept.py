@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from streams.engine.records import Headers
+from streams.engine.engine import Engine
+from streams.engine.image import Image
+from streams.engine.records import Changes, Headers, SetAside
+from streams.worker.restore import Reading
 
 
 class Kept:
@@ -19,3 +22,23 @@ class Kept:
 
     def headers(self) -> Headers:
         return self._headers
+
+
+class ParkedTopic:
+    """What each transaction writes into the parked topic, and what a restore makes of that."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._kept = engine, dict[int, SetAside]()
+
+    def write(self, image: Image, changes: Changes) -> None:
+        """As a worker does: first what is set aside, then what leaves."""
+        image.apply(changes)
+        self._kept.update((aside.offset, aside) for aside in changes.set_aside)
+        for offset in changes.unparked:
+            self._kept.pop(offset, None)
+
+    def restored(self) -> Image:
+        reading = Reading(self._engine, 0)
+        for offset, aside in self._kept.items():
+            reading.parked(Kept(b"%d" % offset, aside.value, aside.headers))  # type: ignore[arg-type]  # reads alike
+        return reading.image()

@@ -8,12 +8,18 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from streams import Event, Gateway
+from streams.codec import codec_of
 from streams.data import EventData
+from streams.engine.engine import Engine
 from streams.engine.records import Call
 from streams.worker.caller import Caller, Patience, Result
-from tests.applications.shop.events import PaymentCharge, PaymentCharged
+from tests.applications import shop
+from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefund
 
+ENGINE = Engine(shop.app(), "payment", codec_of(shop.app()))
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 Act = Callable[[Event[PaymentCharge]], Awaitable[EventData]]
 Test = Callable[[Caller, list[Result]], Awaitable[None]]
@@ -31,7 +37,7 @@ def calling(act: Act, test: Test, **patience: Any) -> list[Result]:
     async def both() -> None:
         gateways = {PaymentCharge: Gateway(PaymentCharge, act, answers=[PaymentCharged])}
         given = Patience(**{"wait": 0.001, "seconds": 1.0} | patience)
-        await test(Caller(gateways, given, asyncio.get_running_loop(), results.append), results)
+        await test(Caller(gateways, ENGINE.answer_value, given, asyncio.get_running_loop(), results.append), results)
 
     asyncio.run(asyncio.wait_for(both(), 20))
     return results
@@ -145,3 +151,174 @@ def test_an_end_with_nothing_in_flight_takes_no_time() -> None:
         assert results == []
 
     calling(fails, test, wait=30.0)
+
+
+def test_many_keys_wait_without_a_task_each() -> None:
+    """After an outage hundreds of thousands do."""
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(0, [call(str(number)) for number in range(1_000)])
+        most = 0
+        while len(results) < 1_000:
+            most = max(most, len(asyncio.all_tasks()))
+            await asyncio.sleep(0)
+        assert most <= 4 + 2  # those in flight, this one, and the one around it
+
+    calling(charged, test, at_once=4)
+
+
+def test_nothing_of_a_key_is_called_after_what_was_given_up() -> None:
+    """Neither what waited behind it nor what comes later, until it is dealt with; other keys are called."""
+    begun = list[str]()
+
+    async def fails_at_first(event: Event[PaymentCharge]) -> EventData:
+        begun.append(event.id)
+        if event.id == "a-0":
+            raise ConnectionError("closed")
+        return await charged(event)
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(0, [call("a", 0), call("a", 1)])
+        await told(results, 1)
+        caller.submit(0, [call("a", 2), call("b")])
+        await told(results, 2)
+        assert begun == ["a-0", "b-0"]
+        caller.go_on(0, "a", [call("a", 2)])
+        await told(results, 3)
+
+    calling(fails_at_first, test, times=1)
+    assert begun == ["a-0", "b-0", "a-2"]
+
+
+def test_a_gateway_that_waits_for_what_was_cancelled_has_failed() -> None:
+    """Gateways share things, such as the refresh of a token: one that is cut off is no end of another key's calls."""
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(0, [call("a")])
+        await told(results, 1)
+
+    async def shares(event: Event[PaymentCharge]) -> EventData:
+        refresh = asyncio.create_task(asyncio.sleep(60))
+        refresh.cancel()
+        await refresh
+        return await charged(event)
+
+    [result] = calling(shares, test, times=2)
+    assert result.reason == "the gateway failed 2 times, at last: asyncio.exceptions.CancelledError"
+
+
+async def exits(event: Event[PaymentCharge]) -> EventData:
+    raise SystemExit(1)
+
+
+async def is_late(event: Event[PaymentCharge]) -> EventData:
+    raise TimeoutError("the card company's own")
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nothing can be said of it")
+
+
+async def cannot_say(event: Event[PaymentCharge]) -> EventData:
+    raise Mute
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (exits, "SystemExit: 1"),
+        (is_late, "TimeoutError: the card company's own"),
+        (cannot_say, "Mute: <exception str() failed>"),
+    ],
+)
+def test_whatever_a_gateway_raises_is_a_failure(act: Act, words: str) -> None:
+    """Its key can be tried again, and nothing else ends."""
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(0, [call("a")])
+        await told(results, 1)
+
+    [result] = calling(act, test, times=1)
+    assert result.reason.endswith(words)
+
+
+async def says_nothing(event: Event[PaymentCharge]) -> EventData:
+    return None  # type: ignore[return-value]  # what is being tested
+
+
+async def means_another(event: Event[PaymentCharge]) -> EventData:
+    return PaymentCharged(order="another", receipt="r")
+
+
+async def has_no_key(event: Event[PaymentCharge]) -> EventData:
+    return PaymentCharged(order=7, receipt="r")  # type: ignore[arg-type]  # what is being tested
+
+
+async def answers_something_else(event: Event[PaymentCharge]) -> EventData:
+    return PaymentRefund(order=event.key, receipt="r")
+
+
+def is_not_async(event: Event[PaymentCharge]) -> EventData:
+    return PaymentCharged(order=event.key, receipt="r")
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (says_nothing, "the gateway of payment.charge answered NoneType; it declares: payment.charged, payment.declined"),
+        (means_another, "was asked about 'a' and answered about 'another'"),
+        (has_no_key, "payment.charged.order is 7"),
+        (answers_something_else, "answered PaymentRefund; it declares: payment.charged, payment.declined"),
+        (is_not_async, "the gateway of payment.charge is no async function: it gave PaymentCharged"),
+    ],
+)
+def test_an_answer_that_may_not_be_given_is_given_up_at_once(act: Act, words: str) -> None:
+    """The outside world was asked: asking again would only act again."""
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(0, [call("a")])
+        await told(results, 1)
+
+    [result] = calling(act, test, times=10)
+    assert result.answer is None
+    assert words in result.reason
+    assert "failed" not in result.reason
+
+
+def test_a_request_without_a_gateway_is_given_up() -> None:
+    """Its event has a handler by now, or none: a person decides."""
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        event: Event[Any] = Event(PaymentRefund(order="a", receipt="r"), "a-0", THEN, None, "c")
+        caller.submit(0, [Call(event, 1, 0, b"", [], 0)])
+        await told(results, 1)
+
+    [result] = calling(charged, test)
+    assert result.reason == "payment.refund has no gateway in this application any more"
+
+
+def test_a_partition_that_moves_takes_its_calls_along() -> None:
+    """Those in flight are cancelled, those that wait are not made; the other partition's are."""
+    begun = list[str]()
+
+    async def hangs_for_a(event: Event[PaymentCharge]) -> EventData:
+        begun.append(event.id)
+        if event.key == "a":
+            await asyncio.Event().wait()
+        if event.key == "c":
+            raise ConnectionError("closed")
+        return await charged(event)
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(0, [call("c"), call("a"), call("a", 1)])
+        while "a-0" not in begun:
+            await asyncio.sleep(0.001)
+        caller.forget(0)
+        caller.submit(1, [call("b")])
+        await told(results, 1)
+        await asyncio.wait_for(asyncio.to_thread(caller.finish, 60.0), 5)
+        assert [result.call.event.id for result in results] == ["b-0"]
+
+    calling(hangs_for_a, test, at_once=1, wait=0.01)
+    assert begun == ["c-0", "a-0", "b-0"]

@@ -6,17 +6,17 @@ from streams import App, Event, Gateway, Namespace, Outcome
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
-from streams.engine.control import Control
-from streams.engine.engine import Engine
-from streams.engine.envelope import log_header
+from streams.engine.control import AT_ONCE, Control
+from streams.engine.engine import Engine, Limits
+from streams.engine.envelope import log_header, parked_header
 from streams.engine.image import Image
 from streams.engine.pending import exhausted
-from streams.engine.records import Changes, InboxRecord, SetAside
+from streams.engine.records import Changes, InboxRecord
 from streams.worker.restore import Reading
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded, PaymentRow
-from tests.support.kept import Kept
+from tests.support.kept import Kept, ParkedTopic
 
 APP = probe.app()
 CODEC = codec_of(APP)
@@ -100,26 +100,6 @@ def test_a_restored_queue_is_in_order_whatever_compaction_kept() -> None:
     assert [aside.offset for aside in reading.image().parked["k"]] == [0, 1]
 
 
-class Topic:
-    """The parked topic: what each transaction writes into it, and what a restore makes of that."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._kept = engine, dict[int, SetAside]()
-
-    def write(self, image: Image, changes: Changes) -> None:
-        """As a worker does: first what is set aside, then what leaves."""
-        image.apply(changes)
-        self._kept.update((aside.offset, aside) for aside in changes.set_aside)
-        for offset in changes.unparked:
-            self._kept.pop(offset, None)
-
-    def restored(self) -> Image:
-        reading = Reading(self._engine, 0)
-        for offset, aside in self._kept.items():
-            reading.parked(Kept(b"%d" % offset, aside.value, aside.headers))  # type: ignore[arg-type]  # reads alike
-        return reading.image()
-
-
 class Answered:
     """One payment's worth of an application: a gateway that has given up, and a handler of its answer that raises."""
 
@@ -146,7 +126,7 @@ class Answered:
         )
         self.codec = codec_of(app)
         self.engine = Engine(app, "payment", self.codec)
-        self.image, self.topic = self.engine.image(), Topic(self.engine)
+        self.image, self.topic = self.engine.image(), ParkedTopic(self.engine)
 
     def take(self, offset: int, data: EventData | Control) -> Changes:
         value = control.encode(data) if isinstance(data, Control) else self.codec.encode(data)
@@ -190,3 +170,58 @@ def test_a_request_that_is_given_up_late_stands_before_what_came_after_it() -> N
     it.take(1, PaymentRefunded(order="k", receipt="later"))
     it.give_up()
     assert it.queue == [0, 1]
+
+
+def test_a_long_queue_is_let_through_in_parts() -> None:
+    """One of a hundred thousand would take longer than the group waits; what arrives meanwhile stays behind, in order."""
+    engine = Engine(APP, "probe", CODEC)
+    image, switch = parked(engine)
+    count = 2 * AT_ONCE + 1
+    image.apply(engine.handle(image, [event(offset) for offset in range(2, count)], 1))
+    switch.broken = False
+    record: InboxRecord | None = retry(0, count)
+    handled = list[int]()
+    while record is not None:
+        changes = engine.handle(image, [record, event(record[0] + 1)], 1)
+        image.apply(changes)
+        handled.append(len(changes.log))
+        follows = [it for it in changes.emitted if it.namespace == "probe"]
+        record = (record[0] + 2, follows[0].key, follows[0].value, follows[0].headers, 0) if follows else None
+    assert handled == [AT_ONCE, AT_ONCE, 1 + 2 + 1]  # the rest, what arrived meanwhile, and what came behind it
+    assert image.parked == {}
+    assert image.rows["k"][0] == ProbeRow(count=count + 3, texts={})
+    assert image.counters.control == 3
+
+
+def test_a_parked_event_is_kept_whole_however_large() -> None:
+    """It will be handled; only what is quarantined may be left to the inbox."""
+    engine = Engine(APP, "probe", CODEC, limits=Limits(event_bytes=1024))
+    image, switch = engine.image(), Switch()
+    probe.WRONG["switch"] = switch
+    headers = [(f"ce_x{number}", b"x" * 1000) for number in range(40)]
+    first = (0, b"k", CODEC.encode(ProbeDo(name="k", how="switch")), headers, 0)
+    image.apply(engine.handle(image, [first], 1))
+    switch.broken = False
+    image.apply(engine.handle(image, [retry(0, 1)], 1))
+    assert (image.parked, image.counters.accepted) == ({}, 1)
+
+
+def test_an_exit_is_no_way_out() -> None:
+    """A handler that ends the process would end it again at each start; nor is one whose error has no words."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("nothing can be said of it")
+
+    def leave(row: ProbeRow, key: str) -> object:
+        raise SystemExit(1)
+
+    def mumble(row: ProbeRow, key: str) -> object:
+        raise Mute
+
+    engine, reasons = Engine(APP, "probe", CODEC), list[str]()
+    for way in (leave, mumble):
+        probe.WRONG["switch"] = way
+        [aside] = engine.handle(engine.image(), [event(0, "switch")], 1).set_aside
+        reasons.append(parked_header(aside.headers).reason)
+    assert [reason.rpartition(".")[2] for reason in reasons] == ["SystemExit: 1", "Mute: <exception str() failed>"]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from streams.engine.records import Changes
 from streams.worker.breaker import MINUTE, Breaker
 from streams.worker.pace import Pace
+
+
+def batch(handled: int, *raised: str) -> list[Changes]:
+    """What a batch came to whose handlers raised for these keys."""
+    return [Changes(0, 0, 0, 0, handled=handled, raised=[(key, "a traceback") for key in raised])]
 
 
 def test_an_idle_system_waits_for_nobody() -> None:
@@ -35,17 +41,33 @@ def test_a_poisonous_record_is_found_by_halving() -> None:
 
 def test_the_breaker_trips_over_20_keys_in_a_minute() -> None:
     """The 21st key; after a minute they are forgotten."""
-    breaker = Breaker()
-    twenty = frozenset(str(n) for n in range(20))
-    assert not breaker.trips(0, 20, 20, twenty)
-    breaker.saw(0, 20, 20, twenty)
-    assert breaker.trips(1, 1, 1, frozenset({"x"}))
-    assert not breaker.trips(MINUTE + 1, 1, 1, frozenset({"x"}))
+    breaker = Breaker("user")
+    twenty, another = batch(20, *map(str, range(20))), batch(1, "x")
+    assert not breaker.trips(0, twenty)
+    breaker.saw(0, twenty)
+    assert breaker.trips(1, another)
+    assert not breaker.trips(MINUTE + 1, another)
+
+
+def test_the_breaker_counts_what_was_committed() -> None:
+    """A batch that is aborted again and again, for another reason, is no sign of a bad deploy."""
+    breaker, one = Breaker("user"), batch(50, "x")
+    for now in range(100):
+        breaker.check(now, one)
+    breaker.saw(100, one)
+    breaker.check(101, batch(1_000))
+
+
+def test_the_breaker_remembers_a_minute_and_no_more() -> None:
+    """Also while nothing raises: a worker runs for months."""
+    breaker = Breaker("user")
+    for minute in range(10):
+        breaker.saw(minute * (MINUTE + 1), batch(1))
+    assert len(breaker) == 1
 
 
 def test_the_breaker_trips_over_one_percent_of_a_thousand_events() -> None:
     """One bad key among few events is nobody's bad deploy."""
-    one = frozenset({"x"})
-    assert not Breaker().trips(0, 999, 15, one)
-    assert Breaker().trips(0, 1_000, 11, one)
-    assert not Breaker().trips(0, 1_000, 10, one)
+    assert not Breaker("user").trips(0, batch(999, *["x"] * 15))
+    assert Breaker("user").trips(0, batch(1_000, *["x"] * 11))
+    assert not Breaker("user").trips(0, batch(1_000, *["x"] * 10))

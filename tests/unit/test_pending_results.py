@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
 from streams.codec import codec_of
+from streams.engine import control
+from streams.engine.control import Control
 from streams.engine.engine import Engine
+from streams.engine.envelope import parked_header
 from streams.engine.image import Image
-from streams.engine.pending import fire
-from streams.engine.records import Call, Changes
+from streams.engine.pending import answered, fire
+from streams.engine.records import Call, Changes, Due, Emitted
 from streams.worker.caller import Caller, Result
-from streams.worker.pending import RESULTS, Pending
+from streams.worker.pending import QUIET, RESULTS, Pending
+from streams.worker.restore import Restored
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
 
@@ -25,10 +29,13 @@ class Asked(Caller):
     """Keeps what it is asked for; a test says what came of it."""
 
     def __init__(self, done: Answering) -> None:
-        self.done, self.calls = done, list[Call]()
+        self.done, self.calls, self.went_on = done, list[Call](), list[tuple[str, list[str]]]()
 
-    def submit(self, partition: int, calls: list[Call]) -> None:
+    def submit(self, partition: int, calls: Iterable[Call]) -> None:
         self.calls += calls
+
+    def go_on(self, partition: int, key: str, calls: Iterable[Call]) -> None:
+        self.went_on.append((key, [call.event.id for call in calls]))
 
     def forget(self, partition: int) -> None:
         self.calls.clear()
@@ -61,12 +68,19 @@ class Payments:
         return {0: self.image}
 
     def answer(self) -> None:
-        for call in self.asked.calls:
+        for call in list(self.asked.calls):
             self.asked.done(Result(0, call, PaymentCharged(order=call.event.key, receipt="r")))
 
-    def give_up(self) -> None:
-        for call in self.asked.calls:
-            self.asked.done(Result(0, call, None, "closed"))
+    def give_up(self, *numbers: int) -> None:
+        for number in numbers:
+            self.asked.done(Result(0, self.asked.calls[number], None, "closed"))
+
+    def take_answer(self, call: Call) -> None:
+        """From the inbox, where a worker before this one put it."""
+        answer = answered(self.engine, self.image, call, PaymentCharged(order=call.event.key, receipt="r"), 2)
+        [emitted] = answer.emitted
+        record = (self.image.inbox_next, emitted.key, emitted.value, emitted.headers, 0)
+        self.apply(self.engine.handle(self.image, [record], 3))
 
     def owed(self) -> Iterator[Changes]:
         """Each as it is committed."""
@@ -85,14 +99,41 @@ def test_many_answers_share_a_transaction() -> None:
 
 
 def test_many_requests_that_are_given_up_share_a_transaction() -> None:
-    """A mail server that is down parks thousands; requests of one key stay in order."""
+    """A mail server that is down parks thousands; of one key all go together, in order."""
     payments = Payments("a", "b", "b", "c")
-    payments.give_up()
-    assert [changes.handled for changes in payments.owed()] == [2, 2]
+    payments.give_up(0, 1, 3)
+    assert [changes.handled for changes in payments.owed()] == [4]
     assert {key: [aside.offset for aside in queue] for key, queue in payments.image.parked.items()} == {
         "a": [0], "b": [1, 2], "c": [3],
     }  # fmt: skip
     assert payments.image.calls == {}
+    assert payments.asked.went_on == [("a", []), ("b", []), ("c", [])]
+
+
+def test_a_request_given_up_takes_those_behind_it_along() -> None:
+    """A refund may not be paid before its charge. A retry asks for both, in order."""
+    payments = Payments("a", "a", "b")
+    payments.give_up(0)
+    [changes] = payments.owed()
+    assert [parked_header(aside.headers).reason for aside in changes.set_aside] == [
+        "closed", "a request of this key before it is unanswered",
+    ]  # fmt: skip
+    assert [call.event.key for call in payments.image.calls.values()] == ["b"]
+    retry = control.encode(Control("retry", "a", 0, "ada"))
+    payments.apply(payments.engine.handle(payments.image, [(3, b"a", retry, None, 0)], 3))
+    assert [call.offset for call in payments.asked.calls] == [0, 1, 2, 0, 1]
+    assert payments.image.parked == {}
+
+
+def test_what_was_given_up_and_is_settled_holds_up_nobody() -> None:
+    """Its answer was handled meanwhile; those behind it are still to be called."""
+    payments = Payments("a", "a")
+    payments.give_up(0)
+    first = payments.asked.calls[0]
+    payments.take_answer(first)
+    assert list(payments.owed()) == []
+    [(key, ids)] = payments.asked.went_on
+    assert (key, ids) == ("a", [payments.asked.calls[1].event.id])
 
 
 def test_what_was_not_committed_comes_again_in_order() -> None:
@@ -134,3 +175,66 @@ def test_what_is_pending_is_counted_as_changes_come() -> None:
     fired = fire(image, 1 + 3_600_000_000)
     assert fired is not None
     assert image.pending_after(fired) == (0, 0)
+
+
+class Restoring:
+    """Payments of which one was restored by another worker, with an inbox that goes on to `end`."""
+
+    def __init__(self, end: int) -> None:
+        self.before = Payments("a")
+        self.image = self.before.image
+        self.pending = Pending(self.before.engine, self._caller)
+        self.asked: Asked | None = None
+        self.pending.come(Restored(self.image, end))
+
+    def _caller(self, done: Answering) -> Caller:
+        self.asked = Asked(done)
+        return self.asked
+
+    def called(self) -> bool:
+        list(self.pending.owed(self.before.images, 2))
+        return self.asked is not None
+
+
+def test_a_restored_call_waits_until_the_inbox_is_read() -> None:
+    """Its answer may lie there: then the outside world is not asked again."""
+    restoring = Restoring(end=5)
+    for _ in range(100):
+        restoring.pending.polled({0}, 1.0, ())
+        assert not restoring.called()
+    restoring.image.inbox_next = 5
+    assert restoring.called()
+
+
+def test_an_inbox_that_gives_nothing_for_a_second_is_read() -> None:
+    """Its end may lie behind records of Kafka's own. Time in which nothing was polled does not count."""
+    restoring = Restoring(end=5)
+    restoring.pending.polled((), QUIET - 0.1, ())
+    assert not restoring.called()
+    restoring.pending.polled({0}, 0.0, ())
+    restoring.pending.polled((), QUIET - 0.1, ())
+    assert not restoring.called()
+    restoring.pending.polled({1}, 0.2, ())
+    assert restoring.called()
+
+
+def test_a_partition_that_waits_for_a_schema_is_not_quiet() -> None:
+    """Nothing comes from it because nothing is asked for; the answers lie behind."""
+    restoring = Restoring(end=5)
+    restoring.pending.polled((), 60.0, {0})
+    assert not restoring.called()
+
+
+def test_partitions_take_turns() -> None:
+    """Who stops after one transaction finds another partition first the next time."""
+    images = {}
+    for partition in range(3):
+        payments = Payments("a")
+        images[partition] = payments.image
+        payments.image.partition = partition
+        for call in payments.image.calls.values():
+            timer = Due(1, Emitted("order", b"o", b"", []), f"{call.event.id}-{partition}")
+            payments.image.due.add(timer)
+    pending = Pending(Engine(APP, "payment", CODEC), lambda _: pytest.fail("nothing is called"))
+    first = [next(iter(pending.owed(images, 2))).partition for _ in range(3)]
+    assert sorted(first) == [0, 1, 2]

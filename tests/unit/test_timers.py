@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams import Event, Namespace, Outcome, Scheduled
 from streams.app import App
@@ -12,8 +14,9 @@ from streams.codec import codec_of
 from streams.engine.engine import Engine
 from streams.engine.envelope import parked_header, to_micros
 from streams.engine.image import Image
-from streams.engine.pending import due_record, fire
-from streams.engine.records import InboxRecord
+from streams.engine.owed import Timers
+from streams.engine.pending import BYTES_AT_ONCE, due_record, fire
+from streams.engine.records import Due, Emitted, InboxRecord
 from streams.worker.restore import Reading
 from tests.applications.bank.events import AccountClose, AccountOpen, AccountRow
 from tests.support.kept import Kept
@@ -90,3 +93,46 @@ def test_a_time_that_utc_does_not_have_is_quarantined(time: str) -> None:
     [kept] = changes.set_aside
     header = parked_header(kept.headers)
     assert (header.status, "the years 1 to 9999 in UTC" in header.reason) == ("quarantined", True)
+
+
+def timer(at: int, name: str, size: int = 1) -> Due:
+    return Due(at, Emitted("account", b"a", b"x" * size, []), name)
+
+
+def test_timers_of_one_time_fire_in_the_order_in_which_they_were_scheduled() -> None:
+    """Whatever they hold: that of midnight's events which was decided first comes first."""
+    image = Image()
+    for name in "ecadb":
+        image.due.add(timer(5, name))
+    fired = fire(image, 5)
+    assert fired is not None
+    assert fired.settled == list("ecadb")
+
+
+def test_a_transaction_holds_so_many_bytes_of_timers() -> None:
+    """Large ones come in several, and one alone always does."""
+    image = Image()
+    for name in "abc":
+        image.due.add(timer(5, name, BYTES_AT_ONCE // 2 + 1))
+    counts = []
+    while (fired := fire(image, 5)) is not None:
+        counts.append(len(fired.emitted))
+        image.apply(fired)
+    assert counts == [1, 1, 1]
+    image.due.add(timer(5, "large", BYTES_AT_ONCE + 1))
+    assert fire(image, 5) is not None
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5) | st.none()), max_size=40))
+def test_what_is_due_is_what_a_sorted_list_says(steps: list[tuple[int, int | None]]) -> None:
+    """However timers come and go: those until a time, earliest first, in the order in which they came; all stay."""
+    timers, model = Timers(), list[Due]()
+    for number, (at, discarded) in enumerate(steps):
+        timers.add(timer(at, str(number)))
+        model.append(timer(at, str(number)))
+        if discarded is not None and discarded < len(model):
+            timers.discard(model.pop(discarded).event_id)
+        for now in (at, 9):
+            assert list(timers.until(now)) == sorted((it for it in model if it.at <= now), key=lambda it: it.at)
+        assert timers.earliest == min((it.at for it in model), default=None)
+        assert len(timers) == len(model)

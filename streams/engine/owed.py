@@ -1,0 +1,95 @@
+"""What a partition is owed: timers by the clock, answers by gateways. Each is found without looking at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+
+from streams.engine.records import Call, Due
+
+
+class Timers(Mapping[str, Due]):
+    """By the event's id. Those of one time keep the order in which they were scheduled."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Due] = {}
+        self._heap: list[tuple[int, int, Due]] = []
+        self._scheduled = 0
+
+    def add(self, due: Due) -> None:
+        self._by_id[due.event_id] = due
+        self._scheduled += 1
+        heappush(self._heap, (due.at, self._scheduled, due))
+
+    def discard(self, event_id: str) -> None:
+        """Its place in the heap goes when it comes to the top."""
+        if self._by_id.pop(event_id, None) is not None:
+            while self._heap and not self._waits(self._heap[0][2]):
+                heappop(self._heap)
+
+    @property
+    def earliest(self) -> int | None:
+        """When the first one is due, in µs; None if there is none."""
+        return self._heap[0][0] if self._heap else None
+
+    def until(self, now: int) -> Iterator[Due]:
+        """Those that are due by `now` (µs), earliest first. They stay until they are discarded.
+
+        A walk down the heap: its cost grows with what is asked for, and not with what waits.
+        """
+        heap = self._heap
+        next_ones = [(heap[0], 0)] if heap else []
+        while next_ones:
+            (at, _, due), place = heappop(next_ones)
+            if at > now:
+                return
+            if self._waits(due):
+                yield due
+            for child in (2 * place + 1, 2 * place + 2):
+                if child < len(heap):
+                    heappush(next_ones, (heap[child], child))
+
+    def _waits(self, due: Due) -> bool:
+        return self._by_id.get(due.event_id) is due
+
+    def __getitem__(self, event_id: str) -> Due:
+        return self._by_id[event_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_id)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+
+class Calls(Mapping[str, Call]):
+    """By the request's reference; of a key in the order in which they were accepted."""
+
+    def __init__(self) -> None:
+        self._by_reference: dict[str, Call] = {}
+        self._by_key: dict[str, list[Call]] = {}
+
+    def add(self, call: Call) -> None:
+        self.discard(call.event.reference)
+        self._by_reference[call.event.reference] = call
+        self._by_key.setdefault(call.event.key, []).append(call)
+
+    def discard(self, reference: str) -> None:
+        call = self._by_reference.pop(reference, None)
+        if call is not None:
+            of_key = self._by_key[call.event.key]
+            of_key.remove(call)
+            if not of_key:
+                del self._by_key[call.event.key]
+
+    def of(self, key: str) -> Sequence[Call]:
+        return tuple(self._by_key.get(key, ()))
+
+    def __getitem__(self, reference: str) -> Call:
+        return self._by_reference[reference]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_reference)
+
+    def __len__(self) -> int:
+        return len(self._by_reference)
