@@ -124,25 +124,36 @@ def test_a_handler_gone_wrong_parks_its_event_and_its_key_and_nobody_else(
 def test_bad_records_are_quarantined_with_their_bytes_and_the_rest_goes_on(
     config: Config, broker: str, foreign: Foreign
 ) -> None:
-    """No Avro, no value, a header or its name not UTF-8, another namespace's event, an empty key: nobody waits."""
+    """No Avro, no value, a header not UTF-8, another namespace's event, an empty key: kept, and nobody waits."""
     good = foreign.codec.encode(ProbeDo(name="k"))
     with Running(probe.app(), config, broker, ["probe"]) as worker:
         foreign.write("probe", b"no Avro at all", b"k")
         foreign.write("probe", None, b"k")
         foreign.write("probe", good[:-1], b"k")
         foreign.write("probe", good, b"k", ce_id=b"\xff\xfe")
-        for partition in (0, 1):
-            raw_header.write(broker, names(config.prefix, "probe").inbox, partition, b"k", good, (b"na\xffme", b"1"))
         foreign.write("probe", foreign.codec.encode(EchoHear(name="k")), b"k")
         foreign.write("probe", good[:5] + b"\0" + good[7:], b"")
         foreign.write("probe", good, b"k", ce_sequence="99", ce_id="a")
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "the good event was not handled")
-        assert counted(worker, "probe", "quarantined") == 8
+        assert counted(worker, "probe", "quarantined") == 6
     kept = foreign.read("probe-parked")
     assert max(m.value() or b"" for m in kept) == b"no Avro at all"
     assert {parked_header(headers_of(m)).status for m in kept} == {"quarantined"}
     [logged] = foreign.read("probe-log")
     assert log_header(headers_of(logged)).sequence == 1
+
+
+def test_a_header_whose_name_is_no_text_is_quarantined(config: Config, broker: str, foreign: Foreign) -> None:
+    """With its key and bytes. Also once a worker has read many: the client then crashed the process instead of raising."""
+    good, inbox = foreign.codec.encode(ProbeDo(name="k")), names(config.prefix, "probe").inbox
+    with Running(probe.app(), config, broker, ["probe"]) as worker:
+        foreign.publish(*[ProbeDo(name="k")] * 500)
+        for partition in (0, 1):
+            raw_header.write(broker, inbox, partition, b"k", good, (b"na\xffme", b"1"))
+        foreign.publish(ProbeDo(name="k"))
+        until(lambda: worker.rows("probe") == {"k": ProbeRow(count=501, texts={})}, "the good events were not handled")
+        assert counted(worker, "probe", "quarantined") == 2
+    assert [(m.value(), dict(headers_of(m))["retold_key"]) for m in foreign.read("probe-parked")] == [(good, b"k")] * 2
 
 
 def test_a_misplaced_event_is_moved_and_handled_once_in_its_own_partition(
