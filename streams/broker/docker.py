@@ -59,6 +59,9 @@ def answers() -> bool:
         return False
     import docker
 
+    _, _, path = (docker.utils.kwargs_from_env().get("base_url") or docker.constants.DEFAULT_UNIX_SOCKET).partition("unix://")
+    if path and not Path(path).exists():
+        return False  # asked all the same, the library would leave a socket open
     try:
         client = docker.from_env(timeout=SECONDS_FOR_ENGINE)
         try:
