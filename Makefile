@@ -45,7 +45,7 @@ unit: setup ## The tests that need no broker: seconds
 
 test: lint ## Everything: style, types, unit tests, then the tests on the embedded Kafka
 	@$(BIN)/pytest -q tests/unit
-	@$(BIN)/pytest -q $(wildcard tests/contracts tests/integration tests/e2e) $(ARGS)
+	@$(BIN)/pytest -q $(wildcard tests/contracts tests/integration tests/e2e tests/chaos) $(ARGS)
 
 demo: .venv/runtime.stamp ## The main job on real sign-ups; ARGS="--keep", "--input FILE", "--json"
 	@$(BIN)/python -m ops.demo $(ARGS)

@@ -7,11 +7,9 @@ published a second time.
 from __future__ import annotations
 
 import csv
-import mailbox
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,78 +25,32 @@ from streams.engine.envelope import log_header
 from streams.engine.fold import fold
 from streams.engine.identity import answer_id, emitted_id
 from streams.kafka.read import headers_of
-from streams.kafka.status import NamespaceStatus, status
 from tests.applications.buggy import BROKEN, FIRST
-from tests.support.inbox import Foreign
-from tests.support.processes import Process, answer, environment, retold
-from tests.support.workers import settings, until
+from tests.support.processes import answer, retold
+from tests.support.site import SPACES, Site
+from tests.support.workers import until
 
 pytestmark = pytest.mark.slow
 
 FILE = Path(__file__).parents[1] / "data" / "signups.tsv"
 COUNT = 24_259
-SPACES = ("user", "email", "folder")
 
 
 def publish(file: Path) -> tuple[str, ...]:
     return ("publish", "user.signup", "--from", str(file), "--with", "processors.publish:from_row")
 
 
-@dataclass
-class Site:
-    """An installation: topics under a prefix of its own, and what its processes are started with."""
-
-    foreign: Foreign
-    env: dict[str, str]
-    state: Path
-
-    @classmethod
-    def make(cls, broker: str, state: Path, name: str) -> Site:
-        mails = {"DEMO_MAIL": str(state / "mail.mbox"), "DEMO_REMINDERS": "off"}
-        env = environment(broker, name, state, partitions="4", log_level="info", http_port="0") | mails
-        return cls(Foreign(app(), settings(state, name, partitions="4"), broker), env, state)
-
-    def start(self, *words: str, **others: str) -> Process:
-        return Process(*words, env=self.env | others, log=self.log)
-
-    @property
-    def log(self) -> Path:
-        return self.state / "processes.log"
-
-    def said(self) -> str:
-        return self.log.read_text(encoding="utf-8")
-
-    def now(self) -> dict[str, NamespaceStatus]:
-        found = status(self.foreign.clients, self.foreign.config.prefix, SPACES, self.foreign.codec)
-        return {space.name: space for space in found.namespaces}
-
-    def owned(self) -> int:
-        return sum(part.owner is not None for space in self.now().values() for part in space.partitions)
-
-    def handled(self) -> int:
-        return sum(space.counters.accepted + space.counters.duplicates for space in self.now().values())
-
+class SignUps(Site):
     def answered(self) -> bool:
         """Every sign-up has its folder, its mail and the answer that it was sent."""
-        accepted = {name: space.counters.accepted for name, space in self.now().items()}
-        return accepted == {"user": COUNT, "folder": COUNT, "email": 2 * COUNT}
-
-    def rows(self) -> dict[str, dict[str, bytes]]:
-        return {name: self.foreign.rows(name) for name in SPACES}
-
-    def logs(self) -> dict[str, list[Message]]:
-        return {name: self.foreign.read(f"{name}-log") for name in SPACES}
-
-    def mails(self) -> Counter[str]:
-        with closing(mailbox.mbox(self.state / "mail.mbox")) as found:
-            return Counter(str(mail["To"]) for mail in found)
+        return self.accepted() == {"user": COUNT, "folder": COUNT, "email": 2 * COUNT}
 
 
 @dataclass
 class Troubled:
     """What became of the second installation, and what it held before everything was published once more."""
 
-    site: Site
+    site: SignUps
     logs: dict[str, list[Message]]
     rows: dict[str, dict[str, bytes]]
     logs_before: dict[str, list[tuple[bytes | None, int | None]]]
@@ -108,12 +60,12 @@ class Troubled:
 
 
 @pytest.fixture(scope="module")
-def peaceful(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def peaceful(broker: str, tmp_path_factory: pytest.TempPathFactory) -> SignUps:
     """One worker, and nothing goes wrong."""
     state = tmp_path_factory.mktemp("peaceful")
-    site = Site.make(broker, state, f"peace{state.name[-1]}.")
+    site = SignUps.make(broker, state, f"peace{state.name[-1]}.", DEMO_REMINDERS="off")
     with site.start("worker"):
-        until(lambda: site.owned() == 12, "the worker is not ready", seconds=60)
+        until(site.all_owned, "the worker is not ready", seconds=60)
         done = retold(*publish(FILE), env=site.env)
         assert done.returncode == 0, done.stderr
         until(site.answered, "not all was handled", seconds=110)
@@ -124,7 +76,7 @@ def peaceful(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Site:
 def troubled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troubled]:
     """Two workers with a bug; mended; one of two killed in the middle; published once more. A worker stays."""
     state = tmp_path_factory.mktemp("troubled")
-    site = Site.make(broker, state, f"trouble{state.name[-1]}.")
+    site = SignUps.make(broker, state, f"trouble{state.name[-1]}.", DEMO_REMINDERS="off")
     beginning = state / "beginning.tsv"
     with FILE.open(encoding="utf-8") as lines:
         beginning.write_text("".join(line for _, line in zip(range(FIRST + 1), lines, strict=False)), encoding="utf-8")
@@ -146,11 +98,11 @@ def troubled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             yield Troubled(site, site.logs(), site.rows(), logs_before, rows_before, parked, retried)
 
 
-def deploy_the_bug(site: Site, beginning: Path) -> int:
+def deploy_the_bug(site: SignUps, beginning: Path) -> int:
     """A few of its events are parked; many stop the namespace. Gives how many are parked at the end."""
     alone = {"RETOLD_APP": "tests.applications.buggy:app", "RETOLD_SCHEMAS": str(site.state / "none")}
     with site.start("worker", **alone):
-        until(lambda: site.owned() == 12, "the worker is not ready", seconds=60)
+        until(site.all_owned, "the worker is not ready", seconds=60)
         assert retold(*publish(beginning), env=site.env).returncode == 0
         until(lambda: site.now()["user"].lag == 0, "the first sign-ups were not handled", seconds=60)
         assert site.now()["user"].parked == len(BROKEN & set(users()[:FIRST])) == 15
@@ -160,7 +112,7 @@ def deploy_the_bug(site: Site, beginning: Path) -> int:
     return site.now()["user"].parked
 
 
-def retry_what_is_parked(site: Site) -> int:
+def retry_what_is_parked(site: SignUps) -> int:
     done = retold("parked", "retry", "--all", "user", env=site.env)
     assert done.returncode == 0, done.stderr
     return int(done.stderr.split()[0])
@@ -192,7 +144,7 @@ def types_of(messages: list[Message]) -> Counter[tuple[str, str]]:
     return Counter((header(m, "ce_type"), log_header(headers_of(m)).outcome) for m in messages)
 
 
-def test_in_peace_each_sign_up_is_mailed_once(peaceful: Site) -> None:
+def test_in_peace_each_sign_up_is_mailed_once(peaceful: SignUps) -> None:
     """24 259 of each of the four events are accepted, nothing else happened, and each address is in the mail file once."""
     found = sum((types_of(messages) for messages in peaceful.logs().values()), Counter[tuple[str, str]]())
     expected = ("user.signup", "email.send", "email.sent", "folder.create")
@@ -207,7 +159,7 @@ def test_a_bug_stops_the_namespace_and_leaves_what_it_parked(troubled: Troubled)
     assert [space.parked for space in troubled.site.now().values()] == [0, 0, 0]
 
 
-def test_a_mended_bug_and_a_killed_worker_leave_the_same_tables(peaceful: Site, troubled: Troubled) -> None:
+def test_a_mended_bug_and_a_killed_worker_leave_the_same_tables(peaceful: SignUps, troubled: Troubled) -> None:
     """Byte for byte, but for when a mail was answered and by which receipt."""
     calm = peaceful.rows()
     assert troubled.rows["user"] == calm["user"]
@@ -219,7 +171,7 @@ def test_a_mended_bug_and_a_killed_worker_leave_the_same_tables(peaceful: Site, 
     assert decoded[0] == decoded[1]
 
 
-def emails(site: Site, rows: dict[str, dict[str, bytes]]) -> dict[str, EmailRow]:
+def emails(site: SignUps, rows: dict[str, dict[str, bytes]]) -> dict[str, EmailRow]:
     found = {key: site.foreign.codec.decode_row(EmailRow, value) for key, value in rows["email"].items()}
     return {key: row for key, row in found.items() if isinstance(row, EmailRow)}
 
