@@ -22,9 +22,10 @@ from streams.kafka.follow import LogEvent, partitions_of
 from streams.kafka.read import ends, headers_of, starts
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import Names, names
-from streams.server.followed import Followed, Place, Unreadable
+from streams.server.followed import Followed, Place
 from streams.server.merge import Merge, time_order
 from streams.server.recent import Became
+from streams.server.tables import Unreadable
 
 log = logging.getLogger("retold.server")
 BATCH = 2_000

@@ -31,25 +31,27 @@ def routes(parts: Parts, metrics: Metrics) -> APIRouter:
         try:
             found = await run_in_threadpool(parts.archive.status)
         except BrokerError as error:
-            raise Problem(error.status, str(error), headers=RETRY_AFTER, server=_server(parts)) from None
+            server = await run_in_threadpool(_server, parts)
+            raise Problem(error.status, str(error), headers=RETRY_AFTER, server=server) from None
         spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
         body = {
             "application": parts.app.name,
             "broker": found.broker,
             "prefix": found.prefix,
             "namespaces": spaces,
-            "server": _server(parts),
+            "server": await run_in_threadpool(_server, parts),
         }
         return Response(to_json(body), media_type="application/json")
 
     @router.get("/metrics", response_class=Response, summary="Figures for Prometheus")
     async def figures() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await run_in_threadpool(metrics.text), media_type=CONTENT_TYPE_LATEST)
 
     return router
 
 
 def _server(parts: Parts) -> dict[str, Any]:
+    """Takes the lock, and so belongs into a thread."""
     followed = parts.followed
     with followed.lock:
         return {

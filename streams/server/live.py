@@ -119,14 +119,13 @@ class Stream:
 
     def _look(self) -> list[LogEvent] | Older | None:
         followed = self._parts.followed
-        with followed.lock:
-            found: list[LogEvent] = []
-            for place in self._places:
-                recent = followed.logs.get(place)
-                events = [] if recent is None else recent.after(self._at[place], AT_ONCE)
-                if events is None:
-                    return Older(place)
-                found += events
+        found: list[LogEvent] = []
+        for place in self._places:
+            recent = followed.logs.get(place)
+            events = [] if recent is None else recent.after(self._at[place], AT_ONCE)
+            if events is None:
+                return Older(place)
+            found += events
         found.sort(key=lambda event: (event.recorded, event.partition, event.sequence))
         return found or None
 

@@ -28,9 +28,8 @@ def routes(parts: Parts) -> APIRouter:
         followed = ready(parts)
         kinds = ("table", "log") if parts.app.projections else ("table",)
         await at_least(request, followed, kinds)
-        with followed.lock:
-            at = standing(followed, kinds, followed.places())
-            fault = next((it.fault for it in followed.projections.values() if it.fault is not None), None)
+        at = standing(followed, kinds, followed.places())
+        fault = next((it.fault for it in followed.projections.values() if it.fault is not None), None)
         if fault is not None:
             raise Problem(500, f"the view may rest on a projection that stands still: {fault}")
 

@@ -18,9 +18,10 @@ from fastapi.routing import APIRoute
 
 from streams import View
 from streams.errors import ConfigError
-from streams.server.followed import STARTING, Unreadable
+from streams.server.followed import STARTING
 from streams.server.listen import inherited, listen, url_of
 from streams.server.registry import is_registry, routes
+from streams.server.tables import Unreadable
 from tests.applications import shop
 from tests.support.memory_server import MemoryServer
 from tests.support.workers import settings
