@@ -96,7 +96,9 @@ class _Reading:
         self._left = set(ends)
         self._paused: set[At] = set()
         self._stuck: dict[At, int] = {}
-        self._faulty: set[At] = set()
+        """Where logs stand still, until their record reads."""
+        self._held: set[At] = set()
+        """Those of them that wait to be tried again."""
         self._asked = self._retried = time.monotonic()
 
     def step(self) -> None:
@@ -127,7 +129,7 @@ class _Reading:
             self._tables[place].take(message, at in self._left)
         elif kind == "parked":
             _take_parked(self._followed, place, message)
-        elif at not in self._stuck:
+        elif at not in self._held:
             self._take_logged(at, place, message)
         return at
 
@@ -137,13 +139,14 @@ class _Reading:
         except StreamsError as error:
             self._get_stuck(at, message.offset() or 0, error)
         else:
-            if at in self._faulty:  # it had been stuck, and reads now
-                self._faulty.discard(at)
+            if self._stuck.pop(at, None) is not None:  # it reads now
+                self._followed.stuck.pop(place, None)
                 self._followed.faults.pop(f"{at[0]}-{at[1]}", None)
 
     def _at_end(self, at: At, offset: int) -> None:
         kind, namespace = self._kinds[at[0]]
-        self._followed.lags[kind, namespace, at[1]] = 0
+        if at not in self._stuck:
+            self._followed.lags[kind, namespace, at[1]] = 0
         if kind == "table":
             self._tables[namespace, at[1]].flush()
         if at in self._left and offset >= self._ends[at]:
@@ -165,7 +168,8 @@ class _Reading:
             here, (kind, namespace) = TopicPartition(topic, partition), self._kinds[topic]
             [position] = self._consumer.position([here])
             _, end = self._consumer.get_watermark_offsets(here, cached=True)
-            self._followed.lags[kind, namespace, partition] = max(0, end - position.offset)
+            read = self._stuck.get((topic, partition), position.offset)
+            self._followed.lags[kind, namespace, partition] = max(0, end - read)
             if kind == "table" and end == position.offset:
                 self._tables[namespace, partition].flush()
 
@@ -182,10 +186,12 @@ class _Reading:
 
     def _get_stuck(self, at: At, offset: int, error: StreamsError) -> None:
         """To skip a record of a log would make projections silently wrong, so its partition waits for a schema."""
+        why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
         self._stuck[at] = offset
-        self._faulty.add(at)
-        self._followed.faults[f"{at[0]}-{at[1]}"] = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
-        log.warning("%s", self._followed.faults[f"{at[0]}-{at[1]}"])
+        self._held.add(at)
+        self._followed.stuck[self._kinds[at[0]][1], at[1]] = why
+        self._followed.faults[f"{at[0]}-{at[1]}"] = why
+        log.warning("%s", why)
         self._consumer.pause([TopicPartition(*at)])
         self._reached(at)
 
@@ -199,11 +205,11 @@ class _Reading:
                 self._followed.faults.pop("broker", None)
             except KafkaException as error:
                 self._followed.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
-        if self._stuck and now - self._retried >= STUCK_EVERY:
-            self._retried, stuck, self._stuck = now, self._stuck, {}
-            for at, offset in stuck.items():
+        if self._held and now - self._retried >= STUCK_EVERY:
+            self._retried, held, self._held = now, self._held, set()
+            for at in held:
                 self._consumer.resume([TopicPartition(*at)])
-                self._consumer.seek(TopicPartition(*at, offset))
+                self._consumer.seek(TopicPartition(*at, self._stuck[at]))
 
 
 class _Transaction:

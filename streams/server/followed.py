@@ -8,7 +8,7 @@ a position, an outcome) is one look into a dict. It reads the position before th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from confluent_kafka import murmur2
@@ -37,6 +37,8 @@ class Followed:
         self.waits: str | None = STARTING
         self.faults: dict[str, str] = {}
         """What is wrong now, by what it is about."""
+        self.stuck: dict[Place, str] = {}
+        """Why a log stands still: who needs all of its events cannot be answered."""
         self.begin({})
 
     def begin(self, counts: Mapping[str, int]) -> None:
@@ -51,6 +53,7 @@ class Followed:
             self.projections = {it.name: Projected(self.app, it.name, self._codec) for it in self.app.projections}
             self.lags: dict[tuple[str, str, int], int] = {}
             self.faults = {}
+            self.stuck = {}
 
     def places(self, namespaces: Iterable[str] | None = None) -> list[Place]:
         chosen = self.counts if namespaces is None else namespaces
@@ -126,27 +129,3 @@ class Followed:
         """
         with self.lock:
             return table.copy(), look()
-
-    def snapshot(self) -> Snapshot:
-        return Snapshot(self)
-
-
-class Snapshot(Mapping[str, Mapping[str, Any]]):
-    """All tables by name, each copied when it is first asked for."""
-
-    def __init__(self, followed: Followed) -> None:
-        self._followed = followed
-        self._found: dict[str, Mapping[str, Any]] = {}
-
-    def __getitem__(self, name: str) -> Mapping[str, Any]:
-        if name not in self._found:
-            followed = self._followed
-            table = followed.projections.get(name) or followed.tables[name]
-            self._found[name] = followed.copy(table, lambda: None)[0].rows
-        return self._found[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([*self._followed.tables, *self._followed.projections])
-
-    def __len__(self) -> int:
-        return len(self._followed.tables) + len(self._followed.projections)

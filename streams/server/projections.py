@@ -11,6 +11,7 @@ from streams.server.answers import answer, at_least, ready, standing
 from streams.server.pages import Query, read_query
 from streams.server.parts import Parts
 from streams.server.problems import Problem
+from streams.server.snapshot import check
 from streams.server.tables import Projected
 
 KINDS = ("log",)
@@ -34,7 +35,7 @@ def routes(parts: Parts) -> APIRouter:
         at = standing(followed, KINDS, followed.places(projected.namespaces))  # before the row: never ahead of it
         found = projected.rows.get(key)
         ready(parts)  # all may have begun anew meanwhile
-        _check(projected)
+        check(followed, projected)
         if found is None:
             raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
         return answer(request, {"key": key, "row": found, "positions": at.texts, "lag": at.lag}, at)
@@ -49,13 +50,8 @@ def _known(parts: Parts, name: str) -> Projected:
         known = ", ".join(names) or "none"
         raise Problem(404, f"{parts.app.name} has no projection {name[:100]!r}; it has {known}")
     projected = ready(parts).projections[name]
-    _check(projected)
+    check(parts.followed, projected)
     return projected
-
-
-def _check(projected: Projected) -> None:
-    if projected.fault is not None:
-        raise Problem(500, projected.fault)
 
 
 def _page(request: Request, parts: Parts, projected: Projected, query: Query) -> Response:
@@ -63,7 +59,7 @@ def _page(request: Request, parts: Parts, projected: Projected, query: Query) ->
     places = followed.places(projected.namespaces)
     copy, at = followed.copy(projected, lambda: standing(followed, KINDS, places))
     ready(parts)  # all may have begun anew meanwhile
-    _check(projected)
+    check(followed, projected)
     keys, following = query.page(copy.rows)
     shown = [{"key": key, "row": copy.rows[key]} for key in keys]
     return answer(request, {"rows": shown, "next": following, "positions": at.texts, "lag": at.lag}, at)

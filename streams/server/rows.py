@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -18,6 +19,8 @@ from streams.server.problems import Problem
 from streams.server.tables import Unreadable
 
 KINDS = ("table",)
+MOST_UNREADABLE = 100
+"""Keys that a list names of the rows that do not read here."""
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -72,4 +75,6 @@ def _page(request: Request, parts: Parts, namespace: str, query: Query) -> Respo
     shown: list[Mapping[str, Any]] = [
         {"key": key, "version": copy.kept[key].version, "row": copy.rows[key]} for key in keys
     ]
-    return answer(request, {"rows": shown, "next": following, "positions": at.texts, "lag": at.lag}, at)
+    unreadable = {"count": len(copy.unreadable), "keys": list(islice(copy.unreadable, MOST_UNREADABLE))}
+    body = {"rows": shown, "next": following, "unreadable": unreadable, "positions": at.texts, "lag": at.lag}
+    return answer(request, body, at)
