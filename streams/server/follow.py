@@ -14,17 +14,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streams.codec import AvroCodec
 from streams.engine import marker
-from streams.engine.envelope import VERSION_HEADER, EnvelopeReader, from_micros, parked_header
-from streams.engine.fold import read_logged
+from streams.engine.envelope import VERSION_HEADER
 from streams.errors import BrokerError, StreamsError
 from streams.kafka.clients import Clients
-from streams.kafka.follow import LogEvent, partitions_of
+from streams.kafka.follow import partitions_of
 from streams.kafka.read import ends, headers_of, starts
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import Names, names
 from streams.server.followed import Followed, Place
-from streams.server.merge import Merge, time_order
-from streams.server.recent import Became
+from streams.server.logs import Logs
 from streams.server.tables import Unreadable
 
 log = logging.getLogger("retold.server")
@@ -91,7 +89,7 @@ class _Reading:
         self._kinds = {space.table: ("table", space.namespace) for space in spaces}
         self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
         self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
-        self._logs = _Logs(followed, learning)
+        self._logs = Logs(followed, learning)
         self._tables = {place: _Transaction(followed, place, learning) for place in followed.places()}
         self._left = set(ends)
         self._paused: set[At] = set()
@@ -128,7 +126,7 @@ class _Reading:
         if kind == "table":
             self._tables[place].take(message, at in self._left)
         elif kind == "parked":
-            _take_parked(self._followed, place, message)
+            self._logs.take_parked(place, message)
         elif at not in self._held:
             self._take_logged(at, place, message)
         return at
@@ -249,39 +247,3 @@ class _Transaction:
             return self._learning.decode_row(self._row_type, value)
         except StreamsError as error:
             return Unreadable(str(error))
-
-
-class _Logs:
-    """All logs: the past merged by time, then as it comes."""
-
-    def __init__(self, followed: Followed, learning: Learning) -> None:
-        self.merge = Merge(followed.places())
-        self._followed, self._learning = followed, learning
-        self._envelopes = EnvelopeReader()
-
-    def take(self, place: Place, message: Message) -> None:
-        """Raises SchemaNotFound or UndecodableRecord."""
-        data = self._learning.decode(message.value() or b"")
-        event, header = read_logged(self._envelopes, data, headers_of(message))
-        logged = LogEvent(
-            *place, message.offset() or 0, header.sequence, from_micros(header.recorded), header.outcome,
-            header.reason, event,
-        )  # fmt: skip
-        self.merge.add(place, (logged, header.offset))
-
-    def flush(self) -> None:
-        for event, inbox_offset in sorted(self.merge.ready(), key=time_order):
-            self._followed.logged(event, inbox_offset)
-
-
-def _take_parked(followed: Followed, place: Place, message: Message) -> None:
-    if message.value() is None:
-        return
-    header = parked_header(headers_of(message))
-    found = dict(headers_of(message))
-    texts = [(found.get(name) or b"").decode(errors="replace") or None for name in ("ce_type", "ce_id")]
-    became = Became(
-        header.status, None, from_micros(header.recorded), header.reason,
-        event_type=texts[0], key=header.key, id=texts[1],
-    )  # fmt: skip
-    followed.set_aside(place, int(message.key() or b"0"), became)

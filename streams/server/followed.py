@@ -16,8 +16,12 @@ from confluent_kafka import murmur2
 from streams.app import App
 from streams.engine.marker import Marker
 from streams.engine.records import Codec
+from streams.errors import StreamsError
+from streams.event import Event
 from streams.kafka.follow import LogEvent
+from streams.receipt import Receipt
 from streams.server.bell import Bell
+from streams.server.keys import Memory, Sent, digest_of
 from streams.server.recent import Became, Outcomes, Recent
 from streams.server.tables import Copy, Projected, Rows
 
@@ -50,6 +54,7 @@ class Followed:
             self.markers: dict[Place, Marker] = {}
             self.logs: dict[Place, Recent] = {place: Recent() for place in self.places()}
             self.outcomes = Outcomes()
+            self._sent = Memory()
             self.projections = {it.name: Projected(self.app, it.name, self._codec) for it in self.app.projections}
             self.lags: dict[tuple[str, str, int], int] = {}
             self.faults = {}
@@ -95,6 +100,16 @@ class Followed:
             self.logs[event.namespace, event.partition].add(event)
             self.outcomes.add((event.namespace, event.partition, inbox_offset), became)
 
+    def remember(self, event: Event[Any], place: Place, offset: int, expected_version: int | None) -> None:
+        """An event that came in with an Idempotency-Key, at whichever server; `offset` is its place in the inbox."""
+        try:
+            content = self._codec.encode(event.data)
+        except StreamsError:
+            return  # the classes here would not publish it any more, so nobody repeats the request in vain
+        receipt = Receipt(place[0], event.data.event_type, event.key, event.id)
+        receipt.partition, receipt.offset = place[1], offset
+        self._sent.add(Sent(receipt, digest_of(content, expected_version)))
+
     def set_aside(self, place: Place, offset: int, became: Became) -> None:
         with self.lock:
             self.outcomes.add((*place, offset), became)
@@ -107,6 +122,10 @@ class Followed:
         if last is None or last.inbox_next <= offset:
             return None
         return self.outcomes.get((*place, offset))
+
+    def sent(self, event_id: str) -> Sent | None:
+        """What a request with an Idempotency-Key has published, as far as it is known here."""
+        return self._sent.get(event_id)
 
     def table_position(self, place: Place) -> int:
         """The last sequence whose row is in the table."""

@@ -17,13 +17,14 @@ from streams.receipt import Receipt, Settled
 from streams.server import openapi
 from streams.server.answers import Standing, ready, to_json
 from streams.server.bell import until
+from streams.server.keys import SOURCE, Keys, digest_of
 from streams.server.parts import Parts
 from streams.server.problems import Problem
 from streams.server.recent import Became
-from streams.server.requests import Asked, Keys, expected_version, media_type, read_asked, read_body, wait_of
+from streams.server.requests import Asked, expected_version, media_type, read_asked, read_body, wait_of
 from streams.sources.convert import Converter
 
-SOURCE = "retold/server"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY_LENGTH = 256
 Route = Callable[[Request], Awaitable[Response]]
 
@@ -31,7 +32,7 @@ Route = Callable[[Request], Awaitable[Response]]
 def routes(parts: Parts) -> APIRouter:
     """One route an event, so that each has its schema in the OpenAPI, and one that names them all."""
     router = APIRouter(tags=["events"])
-    keys = Keys()
+    keys = Keys(parts.followed.sent)
     for name, data in parts.app.event_types().items():
         door = Door(parts, keys, data)
         router.add_api_route(
@@ -64,8 +65,8 @@ class Door:
         kind = media_type(request)
         body = await read_body(request, self._parts.config.max_event_bytes)
         asked, seconds = read_asked(kind, body, self._type), wait_of(request)
-        if seconds is not None:
-            ready(self._parts)
+        if seconds is not None or IDEMPOTENCY_KEY in request.headers:
+            ready(self._parts)  # before the logs are read, nobody knows what a key was used for
         data = self._convert(asked.data)
         content = self._checked(data)
         if asked.subject not in (None, data.key):
@@ -103,12 +104,12 @@ class Door:
                 data, id=event_id, time=asked.time, expected_version=version, source=asked.source or SOURCE
             )
 
-        event_id, key = asked.id, request.headers.get("idempotency-key")
+        event_id, key = asked.id, request.headers.get(IDEMPOTENCY_KEY)
         if key is None:
             receipt = publish()
         else:
             event_id = self._id(request, key, asked)
-            receipt = self._keys.once(key, event_id, content + f"@{version}".encode(), publish)
+            receipt = self._keys.once(key, event_id, digest_of(content, version), publish)
         self._parts.publisher.confirm(receipt)
         return receipt
 
@@ -118,7 +119,7 @@ class Door:
         if not 0 < len(key) <= KEY_LENGTH:
             raise Problem(
                 400, f"the Idempotency-Key has {len(key)} characters; 1 to {KEY_LENGTH} were expected",
-                field="Idempotency-Key",
+                field=IDEMPOTENCY_KEY,
             )  # fmt: skip
         return request_id(request.state.principal, f"POST /events/{self._type}", key)
 
