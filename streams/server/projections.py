@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.pages import Query, read_query
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import Problem
 from streams.server.snapshot import check
 from streams.server.tables import Projected
@@ -26,7 +26,7 @@ def routes(parts: Parts) -> APIRouter:
         projected = _known(parts, name)
         query = read_query(request.query_params.multi_items(), projected.projection.row_type)
         await at_least(request, parts.followed, KINDS)
-        return await run_in_threadpool(_page, request, parts, projected, query)
+        return await in_thread(parts.pools.memory, _page, request, parts, projected, query)
 
     @router.get("/projections/{name}/{key:path}", response_class=Response, summary="A projection's row")
     async def row(request: Request, name: str, key: str) -> Response:

@@ -8,13 +8,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.namespace import Namespace
 from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.pages import Query, read_query
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import Problem
 from streams.server.tables import Unreadable
 
@@ -32,7 +32,7 @@ def routes(parts: Parts) -> APIRouter:
         followed = ready(parts)
         query = read_query(request.query_params.multi_items(), row_type)
         await at_least(request, followed, KINDS)
-        return await run_in_threadpool(_page, request, parts, namespace, query)
+        return await in_thread(parts.pools.memory, _page, request, parts, namespace, query)
 
     @router.get(
         "/rows/{namespace}/{key:path}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"

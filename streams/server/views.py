@@ -9,11 +9,11 @@ from urllib.parse import unquote
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.app import App
 from streams.server.answers import answer, at_least, ready, standing, to_json
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import Problem
 from streams.server.snapshot import Snapshot
 from streams.view import Tables, View
@@ -29,7 +29,7 @@ def routes(parts: Parts) -> APIRouter:
         raw = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("/views/")[2] or path
         found, names = match(parts.app, raw)
         await at_least(request, ready(parts), kinds_of(parts.app))
-        return await run_in_threadpool(_answer, request, parts, found, names)
+        return await in_thread(parts.pools.views, _answer, request, parts, found, names)
 
     return router
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.codec import check_key
 from streams.data import EventData
@@ -19,6 +18,7 @@ from streams.server.answers import Standing, ready, to_json
 from streams.server.bell import until
 from streams.server.keys import SOURCE, Keys, digest_of
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import Problem
 from streams.server.recent import Became
 from streams.server.requests import Asked, expected_version, media_type, read_asked, read_body, wait_of
@@ -72,7 +72,7 @@ class Door:
         if asked.subject not in (None, data.key):
             raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
         version = self._version(request, asked)
-        receipt = await run_in_threadpool(self._publish, request, asked, data, content, version)
+        receipt = await in_thread(self._parts.pools.publishing, self._publish, request, asked, data, content, version)
         if seconds is None:
             return _answer(202, _shown(receipt), receipt)
         return await self._wait(receipt, seconds)

@@ -38,13 +38,16 @@ from tests.support.workers import settings, until
 class MemoryKafka:
     """Publisher and Archive: what is published is handled at once in a World, and `followed` learns of it.
 
-    With `held` set, events are taken and not handled; with `broken` set, none is taken.
+    With `held` set, events are taken and not handled; with `broken` set, none is taken. With `answers` cleared, it is slow:
+    neither a confirmation comes nor what is read.
     """
 
     def __init__(self, app: App, followed: Followed) -> None:
         self.app, self.followed = app, followed
         self.world = World(app)
         self.held = self.broken = False
+        self.answers = threading.Event()
+        self.answers.set()
         self.receipts: dict[tuple[str, int], Receipt] = {}
         self.became_later: dict[int, Became] = {}
         self.given: dict[str, dict[str, Any]] = {}
@@ -87,7 +90,7 @@ class MemoryKafka:
         self.show()
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
-        pass
+        assert self.answers.wait(30)
 
     def show(self) -> None:
         """What the World has handled, as a server follows it."""
@@ -122,6 +125,7 @@ class MemoryKafka:
         self.followed.bell.ring()
 
     def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+        assert self.answers.wait(30)
         found = []
         for event, header in self.world.log(place[0])[offset:]:
             if header.sequence > after:
@@ -134,6 +138,7 @@ class MemoryKafka:
         return found[:limit]
 
     def receipt(self, place: Place, offset: int) -> Receipt | None:
+        assert self.answers.wait(30)
         return self.receipts.get((place[0], offset))
 
     def became(self, receipt: Receipt) -> Became | None:
