@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,12 +14,12 @@ from streams.engine.identity import request_id
 from streams.errors import InvalidEvent, OutcomeTimeout, StreamsError
 from streams.receipt import Receipt, Settled
 from streams.server import openapi
-from streams.server.answers import Standing, ready, to_json
+from streams.server.answers import STOPS, Standing, ready, to_json
 from streams.server.bell import until
 from streams.server.keys import SOURCE, Keys, digest_of
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
-from streams.server.problems import Problem
+from streams.server.problems import RETRY_AFTER, Problem
 from streams.server.recent import Became
 from streams.server.requests import Asked, expected_version, media_type, read_asked, read_body, wait_of
 from streams.sources.convert import Converter
@@ -127,22 +127,30 @@ class Door:
         followed, shown = self._parts.followed, _shown(receipt)
         place = receipt.namespace, receipt.partition or 0
         became = await until(followed.bell, lambda: followed.became(place, receipt.offset or 0), seconds)
-        headers = {"Preference-Applied": f"wait={seconds:g}"}
+        headers = {"Preference-Applied": f"wait={seconds:g}", "Location": url_of(receipt)}
+        if became is None:
+            raise _unknown(receipt, seconds, headers, stops=followed.bell.ended)
+        if became.sequence is not None:
+            headers |= Standing({place: became.sequence}, followed.lag(["table"], [place])).headers
         try:
-            if became is None:
-                raise OutcomeTimeout(f"{receipt!r} is published, and not handled after {seconds:g} s; see {url_of(receipt)}")
             settled(receipt, became).raise_for_outcome()
         except StreamsError as error:
-            known = {} if became is None else outcome_of(became)
-            raise Problem(
-                error.status, str(error), headers={**headers, "Location": url_of(receipt)}, receipt=shown, **known
-            ) from None
+            raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(became)) from None
+        kept = followed.tables[receipt.namespace].kept.get(receipt.key)
+        if kept is not None:  # another event may have changed it since: the version is the one that is there now
+            headers["ETag"] = f'"{kept.version}"'
         answer = _answer(200, {**shown, **outcome_of(became)}, receipt)
         answer.headers.update(headers)
-        if became.sequence is not None:
-            at = Standing({place: became.sequence}, followed.lag(["table"], [place]))
-            answer.headers.update({**at.headers, "ETag": f'"{became.sequence}"'})
         return answer
+
+
+def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], *, stops: bool) -> Problem:
+    """Nobody has handled it yet, as far as it is known here."""
+    if stops:
+        told = f"{STOPS}; {receipt!r} is published, see {url_of(receipt)}"
+        return Problem(503, told, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
+    told = f"{receipt!r} is published, and not handled after {seconds:g} s; see {url_of(receipt)}"
+    return Problem(OutcomeTimeout.status, told, headers=headers, receipt=_shown(receipt))
 
 
 def url_of(receipt: Receipt) -> str:
