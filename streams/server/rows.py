@@ -15,7 +15,7 @@ from streams.server.answers import answer, at_least, ready, standing
 from streams.server.pages import Query, read_query
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
-from streams.server.problems import Problem
+from streams.server.problems import RETRY_AFTER, Problem
 from streams.server.tables import Unreadable
 
 KINDS = ("table",)
@@ -50,7 +50,7 @@ def routes(parts: Parts) -> APIRouter:
             raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
         if isinstance(kept.row, Unreadable):
             wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.row.reason}"
-            raise Problem(503, wrong, headers=at.headers)
+            raise Problem(503, wrong, headers={**RETRY_AFTER, **at.headers})
         body = {"key": key, "version": kept.version, "row": kept.row, "position": at.texts[0]}
         return answer(request, body, at, etag=f'"{kept.version}"')
 
