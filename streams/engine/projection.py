@@ -22,18 +22,26 @@ class Projecting:
     def fold(self, event: Event[EventData]) -> None:
         """The event must have been accepted: what was rejected never happened."""
         for projection in self.projections:
-            found = projection.folds_by.get(type(event.data))
-            if found is None:
-                continue
-            key_of, function = found
-            key, table = key_of(event), self.rows[projection.name]
-            new = function(table.get(key), event)
-            if new is None:
-                table.pop(key, None)
-            elif type(new) is projection.row_type:
-                table[key] = self.codec.freeze(new)
-            else:
-                raise DefinitionError(
-                    f"the projection {projection.name} folded {event.data.event_type} into {type(new).__name__}; "
-                    f"its rows are {projection.row_type.__name__}"
-                )
+            if type(event.data) in projection.folds_by:
+                key, new = self.change(projection, event)
+                if new is None:
+                    self.rows[projection.name].pop(key, None)
+                else:
+                    self.rows[projection.name][key] = new
+
+    def change(self, projection: Projection[Any], event: Event[EventData]) -> tuple[str, Record | None]:
+        """The key and the new row (None: it is removed) that a projection's fold gives for an event; nothing is changed.
+
+        Raises whatever the fold raises, and DefinitionError for a row of another class.
+        """
+        key_of, function = projection.folds_by[type(event.data)]
+        key = key_of(event)
+        new = function(self.rows[projection.name].get(key), event)
+        if new is None:
+            return key, None
+        if type(new) is projection.row_type:
+            return key, self.codec.freeze(new)
+        raise DefinitionError(
+            f"the projection {projection.name} folded {event.data.event_type} into {type(new).__name__}; "
+            f"its rows are {projection.row_type.__name__}"
+        )

@@ -21,6 +21,7 @@ from streams.view import Table
 POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6})@(\d{1,18})")
 SHOWN = 100
 """Positions in a header; an answer about more partitions has them in its body alone."""
+STOPS = "this server is stopping: ask another one, or this one when it is there again"
 PATIENCE = 5.0
 """s for which an answer waits until it is true at `_min_position`."""
 
@@ -83,7 +84,7 @@ def _check(followed: Followed) -> None:
 async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -> None:
     """Waits for `_min_position` (such as `user-3@1042`; several with commas), so that who wrote reads what it wrote.
 
-    Raises a 503 problem if it is not reached in 5 s.
+    Raises a 503 problem if it is not reached in 5 s, or before the server ends.
     """
     text = request.query_params.get("_min_position")
     if text is None:
@@ -94,6 +95,8 @@ async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -
         lambda: all(position(followed, kinds, place) >= sequence for place, sequence in wanted) or None,
         PATIENCE,
     )
+    if reached is None and followed.bell.ended:
+        raise Problem(503, f"{STOPS}; _min_position {text} is not reached", field="_min_position", headers=RETRY_AFTER)
     if reached is None:
         now = ", ".join(f"{place[0]}-{place[1]}@{position(followed, kinds, place)}" for place, _ in wanted)
         raise Problem(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -21,21 +20,21 @@ from streams.kafka.status import Status, status
 from streams.kafka.topics import names
 from streams.receipt import Receipt
 from streams.server.followed import Place
+from streams.server.lately import Lately
 from streams.server.recent import Became
 
 PATIENCE = 5.0
 STATUS_FOR = 1.0
-"""s for which an answer about the status is given again."""
+"""s for which an answer about the status is given again, and so is that there is none."""
 
 
 class KafkaArchive:
     """The Archive of streams/server/parts.py."""
 
     def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, namespaces: Sequence[str]) -> None:
-        self._clients, self._prefix, self._codec, self._namespaces = clients, prefix, codec, namespaces
+        self._clients, self._prefix, self._codec = clients, prefix, codec
         self._admin = clients.admin("retold-server")
-        self._turn = threading.Lock()
-        self._status: tuple[float, Status] | None = None
+        self._status = Lately(lambda: status(clients, prefix, namespaces, codec), STATUS_FOR)
 
     def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
         namespace, partition = place
@@ -100,11 +99,7 @@ class KafkaArchive:
 
     def status(self) -> Status:
         """At most a second old."""
-        with self._turn:
-            if self._status is None or time.monotonic() - self._status[0] > STATUS_FOR:
-                found = status(self._clients, self._prefix, self._namespaces, self._codec)
-                self._status = time.monotonic(), found
-            return self._status[1]
+        return self._status.get()
 
     def schemas(self) -> Mapping[int, str]:
         return all_schemas(self._clients, self._prefix)

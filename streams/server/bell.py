@@ -14,18 +14,24 @@ T = TypeVar("T")
 class Bell:
     """Rung by any thread, heard by tasks of any loop.
 
-    Take a ticket, look, then wait with the ticket: what is rung after the look is not missed.
+    Take a ticket, look, then wait with the ticket: what is rung after the look is not missed. Once it has `ended`, since the
+    server ends, nobody waits any more.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tickets: set[Ticket] = set()
+        self.ended = False
 
     def ring(self) -> None:
         with self._lock:
             tickets, self._tickets = self._tickets, set()
         for ticket in tickets:
             ticket.ring()
+
+    def end(self) -> None:
+        self.ended = True
+        self.ring()
 
     def ticket(self) -> Ticket:
         """To be asked for in a task."""
@@ -57,13 +63,16 @@ class Ticket:
 
 
 async def until(bell: Bell, look: Callable[[], T | None], seconds: float) -> T | None:
-    """What `look` gives, once it gives something; None after `seconds`. It looks once at least, and never blocks."""
+    """What `look` gives, once it gives something; None after `seconds`, or once the bell has ended.
+
+    It looks once at least, and never blocks.
+    """
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
     while True:
         ticket = bell.ticket()
         found, left = look(), deadline - clock()
-        if found is not None or left <= 0:
+        if found is not None or left <= 0 or bell.ended:
             bell.forget(ticket)
             return found
         await ticket.wait(left)

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.followed import Place
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import Problem
 from streams.server.recent import Became
 from streams.server.rows import known_namespace
@@ -29,7 +29,7 @@ def routes(parts: Parts) -> APIRouter:
         await at_least(request, followed, ["table"])
         became = followed.became(place, number)
         if became is None or became.key is None:
-            became = await run_in_threadpool(_look, parts, place, number, became)
+            became = await in_thread(parts.pools.kafka, _look, parts, place, number, became)
         body: dict[str, Any] = {
             "type": became.event_type, "key": became.key, "id": became.id,
             "namespace": namespace, "partition": place[1], "offset": number, **outcome_of(became),

@@ -14,17 +14,16 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streams.codec import AvroCodec
 from streams.engine import marker
-from streams.engine.envelope import VERSION_HEADER, EnvelopeReader, from_micros, parked_header
-from streams.engine.fold import read_logged
+from streams.engine.envelope import VERSION_HEADER
 from streams.errors import BrokerError, StreamsError
 from streams.kafka.clients import Clients
-from streams.kafka.follow import LogEvent, partitions_of
+from streams.kafka.follow import partitions_of
 from streams.kafka.read import ends, headers_of, starts
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import Names, names
-from streams.server.followed import Followed, Place, Unreadable
-from streams.server.merge import Merge, time_order
-from streams.server.recent import Became
+from streams.server.followed import Followed, Place
+from streams.server.logs import Logs
+from streams.server.tables import Unreadable
 
 log = logging.getLogger("retold.server")
 BATCH = 2_000
@@ -90,12 +89,14 @@ class _Reading:
         self._kinds = {space.table: ("table", space.namespace) for space in spaces}
         self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
         self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
-        self._logs = _Logs(followed, learning)
+        self._logs = Logs(followed, learning)
         self._tables = {place: _Transaction(followed, place, learning) for place in followed.places()}
         self._left = set(ends)
         self._paused: set[At] = set()
         self._stuck: dict[At, int] = {}
-        self._faulty: set[At] = set()
+        """Where logs stand still, until their record reads."""
+        self._held: set[At] = set()
+        """Those of them that wait to be tried again."""
         self._asked = self._retried = time.monotonic()
 
     def step(self) -> None:
@@ -125,8 +126,8 @@ class _Reading:
         if kind == "table":
             self._tables[place].take(message, at in self._left)
         elif kind == "parked":
-            _take_parked(self._followed, place, message)
-        elif at not in self._stuck:
+            self._logs.take_parked(place, message)
+        elif at not in self._held:
             self._take_logged(at, place, message)
         return at
 
@@ -136,13 +137,14 @@ class _Reading:
         except StreamsError as error:
             self._get_stuck(at, message.offset() or 0, error)
         else:
-            if at in self._faulty:  # it had been stuck, and reads now
-                self._faulty.discard(at)
+            if self._stuck.pop(at, None) is not None:  # it reads now
+                self._followed.stuck.pop(place, None)
                 self._followed.faults.pop(f"{at[0]}-{at[1]}", None)
 
     def _at_end(self, at: At, offset: int) -> None:
         kind, namespace = self._kinds[at[0]]
-        self._followed.lags[kind, namespace, at[1]] = 0
+        if at not in self._stuck:
+            self._followed.lags[kind, namespace, at[1]] = 0
         if kind == "table":
             self._tables[namespace, at[1]].flush()
         if at in self._left and offset >= self._ends[at]:
@@ -164,7 +166,8 @@ class _Reading:
             here, (kind, namespace) = TopicPartition(topic, partition), self._kinds[topic]
             [position] = self._consumer.position([here])
             _, end = self._consumer.get_watermark_offsets(here, cached=True)
-            self._followed.lags[kind, namespace, partition] = max(0, end - position.offset)
+            read = self._stuck.get((topic, partition), position.offset)
+            self._followed.lags[kind, namespace, partition] = max(0, end - read)
             if kind == "table" and end == position.offset:
                 self._tables[namespace, partition].flush()
 
@@ -181,10 +184,12 @@ class _Reading:
 
     def _get_stuck(self, at: At, offset: int, error: StreamsError) -> None:
         """To skip a record of a log would make projections silently wrong, so its partition waits for a schema."""
+        why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
         self._stuck[at] = offset
-        self._faulty.add(at)
-        self._followed.faults[f"{at[0]}-{at[1]}"] = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
-        log.warning("%s", self._followed.faults[f"{at[0]}-{at[1]}"])
+        self._held.add(at)
+        self._followed.stuck[self._kinds[at[0]][1], at[1]] = why
+        self._followed.faults[f"{at[0]}-{at[1]}"] = why
+        log.warning("%s", why)
         self._consumer.pause([TopicPartition(*at)])
         self._reached(at)
 
@@ -198,11 +203,11 @@ class _Reading:
                 self._followed.faults.pop("broker", None)
             except KafkaException as error:
                 self._followed.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
-        if self._stuck and now - self._retried >= STUCK_EVERY:
-            self._retried, stuck, self._stuck = now, self._stuck, {}
-            for at, offset in stuck.items():
+        if self._held and now - self._retried >= STUCK_EVERY:
+            self._retried, held, self._held = now, self._held, set()
+            for at in held:
                 self._consumer.resume([TopicPartition(*at)])
-                self._consumer.seek(TopicPartition(*at, offset))
+                self._consumer.seek(TopicPartition(*at, self._stuck[at]))
 
 
 class _Transaction:
@@ -242,39 +247,3 @@ class _Transaction:
             return self._learning.decode_row(self._row_type, value)
         except StreamsError as error:
             return Unreadable(str(error))
-
-
-class _Logs:
-    """All logs: the past merged by time, then as it comes."""
-
-    def __init__(self, followed: Followed, learning: Learning) -> None:
-        self.merge = Merge(followed.places())
-        self._followed, self._learning = followed, learning
-        self._envelopes = EnvelopeReader()
-
-    def take(self, place: Place, message: Message) -> None:
-        """Raises SchemaNotFound or UndecodableRecord."""
-        data = self._learning.decode(message.value() or b"")
-        event, header = read_logged(self._envelopes, data, headers_of(message))
-        logged = LogEvent(
-            *place, message.offset() or 0, header.sequence, from_micros(header.recorded), header.outcome,
-            header.reason, event,
-        )  # fmt: skip
-        self.merge.add(place, (logged, header.offset))
-
-    def flush(self) -> None:
-        for event, inbox_offset in sorted(self.merge.ready(), key=time_order):
-            self._followed.logged(event, inbox_offset)
-
-
-def _take_parked(followed: Followed, place: Place, message: Message) -> None:
-    if message.value() is None:
-        return
-    header = parked_header(headers_of(message))
-    found = dict(headers_of(message))
-    texts = [(found.get(name) or b"").decode(errors="replace") or None for name in ("ce_type", "ce_id")]
-    became = Became(
-        header.status, None, from_micros(header.recorded), header.reason,
-        event_type=texts[0], key=header.key, id=texts[1],
-    )  # fmt: skip
-    followed.set_aside(place, int(message.key() or b"0"), became)

@@ -1,92 +1,34 @@
 """What the server knows: tables, projections and the end of the logs, as they are committed, and up to where.
 
-One thread writes (streams/server/follow.py); everyone else reads. The lock is held for moments only, so a task of the
-event loop may take it.
+One thread writes (streams/server/follow.py); everyone else reads. The lock keeps whole transactions together for who copies
+a table, and a copy takes its time: only threads take it, never a task of the event loop. What such a task reads (one row,
+a position, an outcome) is one look into a dict. It reads the position before the row: what it claims is never ahead.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from confluent_kafka import murmur2
 
 from streams.app import App
-from streams.data import Record, namespace_of
 from streams.engine.marker import Marker
-from streams.engine.projection import Projecting
 from streams.engine.records import Codec
+from streams.errors import StreamsError
+from streams.event import Event
 from streams.kafka.follow import LogEvent
+from streams.receipt import Receipt
 from streams.server.bell import Bell
+from streams.server.keys import Memory, Sent, digest_of
 from streams.server.recent import Became, Outcomes, Recent
+from streams.server.tables import Copy, Projected, Rows
 
+T = TypeVar("T")
 Place = tuple[str, int]
 """Namespace and partition."""
 STARTING = "the server has not read the tables and logs yet"
-
-
-class Unreadable(NamedTuple):
-    """Stands for a row that the classes here do not read: a newer deployment wrote it."""
-
-    reason: str
-
-
-class Rows:
-    """One table. `copy` gives a copy that nobody changes, the same one until the table changes."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, Any] = {}
-        self.versions: dict[str, int] = {}
-        self.unreadable: dict[str, str] = {}
-        self._copy: tuple[Mapping[str, Any], Mapping[str, int]] | None = None
-
-    def put(self, key: str, row: Any, version: int) -> None:
-        """`row` is None for a deleted one."""
-        self._copy = None
-        for kept in (self.rows, self.versions, self.unreadable):
-            kept.pop(key, None)
-        if isinstance(row, Unreadable):
-            self.unreadable[key] = row.reason
-        elif row is not None:
-            self.rows[key], self.versions[key] = row, version
-
-    def copy(self) -> tuple[Mapping[str, Any], Mapping[str, int]]:
-        """Rows and versions. To be called under the lock."""
-        if self._copy is None:
-            self._copy = dict(self.rows), dict(self.versions)
-        return self._copy
-
-
-class Projected:
-    """One projection's rows. A fold that raises ends it: to skip an event would make it silently wrong."""
-
-    def __init__(self, app: App, name: str, codec: Codec) -> None:
-        [self.projection] = [it for it in app.projections if it.name == name]
-        self._projecting = Projecting([self.projection], codec)
-        self.rows: dict[str, Record] = self._projecting.rows[name]
-        self.namespaces = sorted({namespace_of(data.event_type) for data in self.projection.folds_by})
-        self.fault: str | None = None
-        self._copy: Mapping[str, Record] | None = None
-
-    def fold(self, event: LogEvent) -> None:
-        if self.fault is not None or type(event.event.data) not in self.projection.folds_by:
-            return
-        self._copy = None
-        try:
-            self._projecting.fold(event.event)
-        except Exception as error:  # noqa: BLE001 - the application's own function may raise anything
-            self.fault = (
-                f"the projection {self.projection.name} raised {type(error).__name__} ({error}) at "
-                f"{event.event.data.event_type}, {event.namespace}-{event.partition}@{event.sequence}. It stands still: "
-                "correct it and start the server again"
-            )
-
-    def copy(self) -> Mapping[str, Record]:
-        """To be called under the lock."""
-        if self._copy is None:
-            self._copy = dict(self.rows)
-        return self._copy
 
 
 class Followed:
@@ -99,6 +41,8 @@ class Followed:
         self.waits: str | None = STARTING
         self.faults: dict[str, str] = {}
         """What is wrong now, by what it is about."""
+        self.stuck: dict[Place, str] = {}
+        """Why a log stands still: who needs all of its events cannot be answered."""
         self.begin({})
 
     def begin(self, counts: Mapping[str, int]) -> None:
@@ -110,9 +54,11 @@ class Followed:
             self.markers: dict[Place, Marker] = {}
             self.logs: dict[Place, Recent] = {place: Recent() for place in self.places()}
             self.outcomes = Outcomes()
+            self._sent = Memory()
             self.projections = {it.name: Projected(self.app, it.name, self._codec) for it in self.app.projections}
             self.lags: dict[tuple[str, str, int], int] = {}
             self.faults = {}
+            self.stuck = {}
 
     def places(self, namespaces: Iterable[str] | None = None) -> list[Place]:
         chosen = self.counts if namespaces is None else namespaces
@@ -137,18 +83,32 @@ class Followed:
                     self.outcomes.add((*place, offset), became)
 
     def logged(self, event: LogEvent, inbox_offset: int) -> None:
-        """The next record of a partition's log."""
+        """The next record of a partition's log.
+
+        It counts as read once all folds of it are in; they are computed without the lock, since they are the application's.
+        """
         inner = event.event
         became = Became(
             event.outcome, event.sequence, event.recorded, event.reason,
             event_type=inner.data.event_type, key=inner.key, id=inner.id,
         )  # fmt: skip
+        folds = list(self.projections.values()) if event.outcome == "accepted" else []
+        changes = [(projected, change) for projected in folds if (change := projected.fold(event)) is not None]
         with self.lock:
+            for projected, change in changes:
+                projected.put(change)
             self.logs[event.namespace, event.partition].add(event)
             self.outcomes.add((event.namespace, event.partition, inbox_offset), became)
-            if event.outcome == "accepted":
-                for projected in self.projections.values():
-                    projected.fold(event)
+
+    def remember(self, event: Event[Any], place: Place, offset: int, expected_version: int | None) -> None:
+        """An event that came in with an Idempotency-Key, at whichever server; `offset` is its place in the inbox."""
+        try:
+            content = self._codec.encode(event.data)
+        except StreamsError:
+            return  # the classes here would not publish it any more, so nobody repeats the request in vain
+        receipt = Receipt(place[0], event.data.event_type, event.key, event.id)
+        receipt.partition, receipt.offset = place[1], offset
+        self._sent.add(Sent(receipt, digest_of(content, expected_version)))
 
     def set_aside(self, place: Place, offset: int, became: Became) -> None:
         with self.lock:
@@ -162,6 +122,10 @@ class Followed:
         if last is None or last.inbox_next <= offset:
             return None
         return self.outcomes.get((*place, offset))
+
+    def sent(self, event_id: str) -> Sent | None:
+        """What a request with an Idempotency-Key has published, as far as it is known here."""
+        return self._sent.get(event_id)
 
     def table_position(self, place: Place) -> int:
         """The last sequence whose row is in the table."""
@@ -177,27 +141,10 @@ class Followed:
         """Records of these tables or logs that are committed and not read here yet, when we last looked."""
         return sum(self.lags.get((kind, *place), 0) for kind in kinds for place in places)
 
-    def snapshot(self) -> Snapshot:
-        return Snapshot(self)
+    def copy(self, table: Rows | Projected, look: Callable[[], T]) -> tuple[Copy, T]:
+        """A table as it is at one moment, and what `look` gives at that same moment.
 
-
-class Snapshot(Mapping[str, Mapping[str, Any]]):
-    """All tables by name, each copied when it is first asked for."""
-
-    def __init__(self, followed: Followed) -> None:
-        self._followed = followed
-        self._found: dict[str, Mapping[str, Any]] = {}
-
-    def __getitem__(self, name: str) -> Mapping[str, Any]:
-        if name not in self._found:
-            followed = self._followed
-            with followed.lock:
-                projected = followed.projections.get(name)
-                self._found[name] = followed.tables[name].copy()[0] if projected is None else projected.copy()
-        return self._found[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([*self._followed.tables, *self._followed.projections])
-
-    def __len__(self) -> int:
-        return len(self._followed.tables) + len(self._followed.projections)
+        It blocks, so it is for threads. Under the one lock not two of them copy at the same time.
+        """
+        with self.lock:
+            return table.copy(), look()

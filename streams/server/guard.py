@@ -8,6 +8,7 @@ import hmac
 import time
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.metrics import Metrics
@@ -48,6 +49,8 @@ class Guard:
         try:
             self._check(Request(scope))
             await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            pass  # in the middle of its body: nobody's fault, and there is nobody to answer
         except Exception as error:  # noqa: BLE001 - the last place where a fault can become an answer
             problem = problem_of(error)
             if status == 0:

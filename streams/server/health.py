@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.concurrency import run_in_threadpool
 
 from streams.errors import BrokerError
 from streams.server.answers import to_json
 from streams.server.metrics import Metrics
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import RETRY_AFTER, Problem
 
 
@@ -29,27 +29,29 @@ def routes(parts: Parts, metrics: Metrics) -> APIRouter:
     @router.get("/status", response_class=Response, summary="The application and this server, as they are")
     async def status() -> Response:
         try:
-            found = await run_in_threadpool(parts.archive.status)
+            found = await in_thread(parts.pools.kafka, parts.archive.status)
         except BrokerError as error:
-            raise Problem(error.status, str(error), headers=RETRY_AFTER, server=_server(parts)) from None
+            server = await in_thread(parts.pools.memory, _server, parts)
+            raise Problem(error.status, str(error), headers=RETRY_AFTER, server=server) from None
         spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
         body = {
             "application": parts.app.name,
             "broker": found.broker,
             "prefix": found.prefix,
             "namespaces": spaces,
-            "server": _server(parts),
+            "server": await in_thread(parts.pools.memory, _server, parts),
         }
         return Response(to_json(body), media_type="application/json")
 
     @router.get("/metrics", response_class=Response, summary="Figures for Prometheus")
     async def figures() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await in_thread(parts.pools.memory, metrics.text), media_type=CONTENT_TYPE_LATEST)
 
     return router
 
 
 def _server(parts: Parts) -> dict[str, Any]:
+    """Takes the lock, and so belongs into a thread."""
     followed = parts.followed
     with followed.lock:
         return {

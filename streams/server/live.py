@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
-from starlette.concurrency import run_in_threadpool
 
 from streams.kafka.follow import LogEvent
 from streams.server.answers import ready, standing, to_json
 from streams.server.bell import until
 from streams.server.followed import Place
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import RETRY_AFTER, Problem
 from streams.server.rows import known_namespace
 
@@ -112,21 +112,22 @@ class Stream:
             return [] if found is None else found
         place, followed = found.place, self._parts.followed
         offset = followed.logs[place].offset_before(self._at[place])
-        older = await run_in_threadpool(self._parts.archive.events, place, offset, self._at[place], AT_ONCE)
+        older = await in_thread(
+            self._parts.pools.kafka, self._parts.archive.events, place, offset, self._at[place], AT_ONCE
+        )
         if not older:
             await asyncio.sleep(STOP)  # Kafka says something else than memory: look again, but not at once
         return list(older)
 
     def _look(self) -> list[LogEvent] | Older | None:
         followed = self._parts.followed
-        with followed.lock:
-            found: list[LogEvent] = []
-            for place in self._places:
-                recent = followed.logs.get(place)
-                events = [] if recent is None else recent.after(self._at[place], AT_ONCE)
-                if events is None:
-                    return Older(place)
-                found += events
+        found: list[LogEvent] = []
+        for place in self._places:
+            recent = followed.logs.get(place)
+            events = [] if recent is None else recent.after(self._at[place], AT_ONCE)
+            if events is None:
+                return Older(place)
+            found += events
         found.sort(key=lambda event: (event.recorded, event.partition, event.sequence))
         return found or None
 

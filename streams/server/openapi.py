@@ -32,6 +32,15 @@ PROBLEM: Spec = {
     },
 }
 
+UNREADABLE: Spec = {
+    "type": "object",
+    "description": "Rows that are there and do not read here: a newer deployment wrote them. Not all keys if they are many.",
+    "properties": {
+        "count": {"type": "integer"},
+        "keys": {"type": "array", "items": {"type": "string"}},
+    },
+}
+
 
 def types_of(app: App) -> list[type[Record]]:
     """Every event and every row, also of projections."""
@@ -74,7 +83,8 @@ def publishing(data: type[EventData]) -> Spec:
 
 def listing(app: App) -> Spec:
     """For `GET /rows/NAMESPACE`."""
-    return {"parameters": _paging(), "responses": _found([space.row_type for space in app.namespaces], many=True)}
+    types = [space.row_type for space in app.namespaces]
+    return {"parameters": _paging(), "responses": _found(types, many=True, unreadable=True)}
 
 
 def one_row(app: App) -> Spec:
@@ -88,7 +98,7 @@ def projected(app: App) -> Spec:
     return {"parameters": _paging(), "responses": _found([it.row_type for it in app.projections], many=True)}
 
 
-def _found(types: list[type[Record]], *, many: bool) -> Spec:
+def _found(types: list[type[Record]], *, many: bool, unreadable: bool = False) -> Spec:
     of_row = {"anyOf": [reference(each) for each in dict.fromkeys(types)]} if types else {}
     row = {
         "type": "object",
@@ -99,6 +109,7 @@ def _found(types: list[type[Record]], *, many: bool) -> Spec:
         "properties": {
             "rows": {"type": "array", "items": row},
             "next": {"type": ["string", "null"]},
+            **({"unreadable": UNREADABLE} if unreadable else {}),
             "positions": {"type": "array", "items": {"type": "string"}},
             "lag": {"type": "integer"},
         },

@@ -16,6 +16,7 @@ from streams.kafka.follow import LogEvent
 from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.followed import Followed, Place
+from streams.server.pools import Pools
 from streams.server.recent import Became
 
 
@@ -66,3 +67,4 @@ class Parts:
     archive: Archive
     stopping: threading.Event = field(default_factory=threading.Event)
     watching: set[object] = field(default_factory=set)
+    pools: Pools = field(default_factory=Pools)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
-from streams.server.followed import Followed, Projected
 from streams.server.pages import Query, read_query
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import Problem
+from streams.server.snapshot import check
+from streams.server.tables import Projected
 
 KINDS = ("log",)
 
@@ -25,15 +26,16 @@ def routes(parts: Parts) -> APIRouter:
         projected = _known(parts, name)
         query = read_query(request.query_params.multi_items(), projected.projection.row_type)
         await at_least(request, parts.followed, KINDS)
-        return await run_in_threadpool(_page, request, parts.followed, projected, query)
+        return await in_thread(parts.pools.memory, _page, request, parts, projected, query)
 
     @router.get("/projections/{name}/{key:path}", response_class=Response, summary="A projection's row")
     async def row(request: Request, name: str, key: str) -> Response:
         projected, followed = _known(parts, name), parts.followed
         await at_least(request, followed, KINDS)
-        with followed.lock:
-            found, at = projected.rows.get(key), standing(followed, KINDS, followed.places(projected.namespaces))
-        _check(projected)
+        at = standing(followed, KINDS, followed.places(projected.namespaces))  # before the row: never ahead of it
+        found = projected.rows.get(key)
+        ready(parts)  # all may have begun anew meanwhile
+        check(followed, projected)
         if found is None:
             raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
         return answer(request, {"key": key, "row": found, "positions": at.texts, "lag": at.lag}, at)
@@ -48,19 +50,16 @@ def _known(parts: Parts, name: str) -> Projected:
         known = ", ".join(names) or "none"
         raise Problem(404, f"{parts.app.name} has no projection {name[:100]!r}; it has {known}")
     projected = ready(parts).projections[name]
-    _check(projected)
+    check(parts.followed, projected)
     return projected
 
 
-def _check(projected: Projected) -> None:
-    if projected.fault is not None:
-        raise Problem(500, projected.fault)
-
-
-def _page(request: Request, followed: Followed, projected: Projected, query: Query) -> Response:
-    with followed.lock:
-        rows, at = projected.copy(), standing(followed, KINDS, followed.places(projected.namespaces))
-    _check(projected)
-    keys, following = query.page(rows)
-    shown = [{"key": key, "row": rows[key]} for key in keys]
+def _page(request: Request, parts: Parts, projected: Projected, query: Query) -> Response:
+    followed = parts.followed
+    places = followed.places(projected.namespaces)
+    copy, at = followed.copy(projected, lambda: standing(followed, KINDS, places))
+    ready(parts)  # all may have begun anew meanwhile
+    check(followed, projected)
+    keys, following = query.page(copy.rows)
+    shown = [{"key": key, "row": copy.rows[key]} for key in keys]
     return answer(request, {"rows": shown, "next": following, "positions": at.texts, "lag": at.lag}, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
@@ -60,12 +61,14 @@ class Outcomes:
 class Recent:
     """The end of one partition's log. Sequences are dense, so a place in it is a subtraction.
 
-    It also knows roughly where older sequences are, for whoever reads them from Kafka.
+    It also knows roughly where older sequences are, for whoever reads them from Kafka. Its lock is held for moments: a task
+    of the event loop may read.
     """
 
     def __init__(self, size: int = EVENTS) -> None:
         self._events: deque[LogEvent] = deque(maxlen=size)
         self._offsets: list[tuple[int, int]] = []
+        self._lock = threading.Lock()
 
     @property
     def last(self) -> int:
@@ -73,18 +76,21 @@ class Recent:
         return self._events[-1].sequence if self._events else 0
 
     def add(self, event: LogEvent) -> None:
-        if event.sequence % STEP == 1:
-            self._offsets.append((event.sequence, event.offset))
-        self._events.append(event)
+        with self._lock:
+            if event.sequence % STEP == 1:
+                self._offsets.append((event.sequence, event.offset))
+            self._events.append(event)
 
     def after(self, sequence: int, limit: int) -> list[LogEvent] | None:
         """At most `limit` events that follow `sequence`; None if some of them are not kept here any more."""
-        if sequence >= self.last:
-            return []
-        skip = sequence + 1 - self._events[0].sequence
-        return None if skip < 0 else list(islice(self._events, skip, skip + limit))
+        with self._lock:
+            if sequence >= self.last:
+                return []
+            skip = sequence + 1 - self._events[0].sequence
+            return None if skip < 0 else list(islice(self._events, skip, skip + limit))
 
     def offset_before(self, sequence: int) -> int:
         """An offset of the log at or before the record that follows `sequence`."""
-        place = bisect_right(self._offsets, sequence + 1, key=lambda mark: mark[0]) - 1
-        return self._offsets[place][1] if place >= 0 else 0
+        with self._lock:
+            place = bisect_right(self._offsets, sequence + 1, key=lambda mark: mark[0]) - 1
+            return self._offsets[place][1] if place >= 0 else 0

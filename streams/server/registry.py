@@ -10,12 +10,12 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.errors import InvalidSchema, SchemaNotFound
 from streams.schemas.avro import parse
 from streams.server.answers import to_json
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import Problem
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -36,15 +36,15 @@ def routes(parts: Parts) -> APIRouter:
 
     @router.get("/schemas/ids/{schema_id}", response_class=Response, summary="A schema by its id")
     async def by_id(schema_id: str) -> Response:
-        return _answer({"schema": await run_in_threadpool(_text, parts, schema_id)})
+        return _answer({"schema": await in_thread(parts.pools.kafka, _text, parts, schema_id)})
 
     @router.get("/schemas/ids/{schema_id}/schema", response_class=Response, summary="Its text alone")
     async def text_by_id(schema_id: str) -> Response:
-        return _answer(json.loads(await run_in_threadpool(_text, parts, schema_id)))
+        return _answer(json.loads(await in_thread(parts.pools.kafka, _text, parts, schema_id)))
 
     @router.get("/schemas/ids/{schema_id}/versions", response_class=Response, summary="Where it is used")
     async def versions_by_id(schema_id: str) -> Response:
-        await run_in_threadpool(_text, parts, schema_id)
+        await in_thread(parts.pools.kafka, _text, parts, schema_id)
         wanted = int(schema_id)
         uses = [(name, number) for name, found in _subjects(parts).items() for number in found if found[number] == wanted]
         return _answer([{"subject": name, "version": number} for name, number in uses])

@@ -1,27 +1,23 @@
-"""Reading a request to publish: its body, its headers, and what its Idempotency-Key was used for before."""
+"""Reading a request to publish: its body and its headers."""
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 from fastapi import Request
 
 from streams.errors import InvalidEvent
-from streams.receipt import Receipt
 from streams.server.problems import Problem
 
 JSON, CLOUD_EVENT = "application/json", "application/cloudevents+json"
 DRAINED = 16 * 1024 * 1024
 """Read of a body that is too large before we answer: else the client, still sending, would not hear why."""
 WANTED = "an object with the event's fields"
-KEYS = 100_000
 LONGEST_WAIT = 60.0
 VERSION = re.compile(r'"(\d{1,18})"')
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4}(?:\.\d{1,3})?)(?=$|[,;\s])")
@@ -146,37 +142,3 @@ def wait_of(request: Request) -> float | None:
     """The seconds of `Prefer: wait=5`, 60 at most. Other preferences are ignored, as RFC 7240 says."""
     found = WAIT.search(request.headers.get("prefer", ""))
     return None if found is None else min(float(found[1]), LONGEST_WAIT)
-
-
-@dataclass
-class _Used:
-    digest: bytes
-    turn: threading.Lock = field(default_factory=threading.Lock)
-    receipt: Receipt | None = None
-
-
-class Keys:
-    """What the latest Idempotency-Keys were used for, by the id that each gives its event.
-
-    Older ones, and those of before a restart, are known to the engine: by id and contents, over its own window.
-    """
-
-    def __init__(self, size: int = KEYS) -> None:
-        self._size, self._used, self._lock = size, dict[str, _Used](), threading.Lock()
-
-    def once(self, key: str, event_id: str, content: bytes, publish: Callable[[], Receipt]) -> Receipt:
-        """The receipt of the first request with this key; it is published once. Raises a 422 problem."""
-        digest = blake2b(content, digest_size=16).digest()
-        with self._lock:
-            used = self._used.setdefault(event_id, _Used(digest))
-            if len(self._used) > self._size:
-                del self._used[next(iter(self._used))]
-        if used.digest != digest:
-            raise Problem(
-                422, f"the Idempotency-Key {key!r:.80} came before with another event or another expected version; a key "
-                "belongs to one request: repeat that one as it was, or take a new key", field="Idempotency-Key",
-            )  # fmt: skip
-        with used.turn:
-            if used.receipt is None or used.receipt.error is not None:
-                used.receipt = publish()
-            return used.receipt

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.namespace import Namespace
 from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
-from streams.server.followed import Followed
 from streams.server.pages import Query, read_query
 from streams.server.parts import Parts
-from streams.server.problems import Problem
+from streams.server.pools import in_thread
+from streams.server.problems import RETRY_AFTER, Problem
+from streams.server.tables import Unreadable
 
 KINDS = ("table",)
+MOST_UNREADABLE = 100
+"""Keys that a list names of the rows that do not read here."""
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -29,7 +32,7 @@ def routes(parts: Parts) -> APIRouter:
         followed = ready(parts)
         query = read_query(request.query_params.multi_items(), row_type)
         await at_least(request, followed, KINDS)
-        return await run_in_threadpool(_page, request, followed, namespace, query)
+        return await in_thread(parts.pools.memory, _page, request, parts, namespace, query)
 
     @router.get(
         "/rows/{namespace}/{key:path}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
@@ -39,17 +42,17 @@ def routes(parts: Parts) -> APIRouter:
         followed = ready(parts)
         await at_least(request, followed, KINDS)
         place = followed.place_of(namespace, key)
-        with followed.lock:
-            table = followed.tables[namespace]
-            found, version, wrong = table.rows.get(key), table.versions.get(key), table.unreadable.get(key)
-            at = standing(followed, KINDS, [place])
-        if wrong is not None:
-            raise Problem(503, f"the row {key!r:.200} of {namespace} does not read here: {wrong}", headers=at.headers)
-        if found is None:
+        at = standing(followed, KINDS, [place])  # before the row: what it claims is never ahead of what is shown
+        kept = followed.tables[namespace].kept.get(key)
+        ready(parts)  # all may have begun anew meanwhile
+        if kept is None:
             up_to = ", ".join(at.texts)
             raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
-        body = {"key": key, "version": version, "row": found, "position": at.texts[0]}
-        return answer(request, body, at, etag=f'"{version}"')
+        if isinstance(kept.row, Unreadable):
+            wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.row.reason}"
+            raise Problem(503, wrong, headers={**RETRY_AFTER, **at.headers})
+        body = {"key": key, "version": kept.version, "row": kept.row, "position": at.texts[0]}
+        return answer(request, body, at, etag=f'"{kept.version}"')
 
     return router
 
@@ -63,10 +66,15 @@ def known_namespace(parts: Parts, name: str) -> Namespace[Any]:
     raise Problem(404, f"{parts.app.name} has no namespace {name[:100]!r}; it has {known}")
 
 
-def _page(request: Request, followed: Followed, namespace: str, query: Query) -> Response:
-    with followed.lock:
-        rows, versions = followed.tables[namespace].copy()
-        at = standing(followed, KINDS, followed.places([namespace]))
-    keys, following = query.page(rows)
-    shown: list[Mapping[str, Any]] = [{"key": key, "version": versions[key], "row": rows[key]} for key in keys]
-    return answer(request, {"rows": shown, "next": following, "positions": at.texts, "lag": at.lag}, at)
+def _page(request: Request, parts: Parts, namespace: str, query: Query) -> Response:
+    followed = parts.followed
+    places = followed.places([namespace])
+    copy, at = followed.copy(followed.tables[namespace], lambda: standing(followed, KINDS, places))
+    ready(parts)  # all may have begun anew meanwhile
+    keys, following = query.page(copy.rows)
+    shown: list[Mapping[str, Any]] = [
+        {"key": key, "version": copy.kept[key].version, "row": copy.rows[key]} for key in keys
+    ]
+    unreadable = {"count": len(copy.unreadable), "keys": list(islice(copy.unreadable, MOST_UNREADABLE))}
+    body = {"rows": shown, "next": following, "unreadable": unreadable, "positions": at.texts, "lag": at.lag}
+    return answer(request, body, at)

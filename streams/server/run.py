@@ -18,7 +18,7 @@ GRACE = 5
 
 
 def serve(parts: Parts, clients: Clients, listening: socket.socket, stop: threading.Event) -> None:
-    """Follows and answers until `stop`. Requests that are under way are finished, streams are let go."""
+    """Follows and answers until `stop`. Requests under way are finished, those that wait and streams are let go."""
     following = Following(clients, parts.config.prefix, parts.codec, parts.followed)
     follower = threading.Thread(target=following.run, args=(parts.stopping,), name="follow")
     follower.start()
@@ -46,6 +46,7 @@ def answer(parts: Parts, listening: socket.socket, stop: threading.Event) -> Non
     def end() -> None:
         stop.wait()
         parts.stopping.set()
+        parts.followed.bell.end()
         server.should_exit = True
 
     threading.Thread(target=end, name="end", daemon=True).start()

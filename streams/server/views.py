@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from urllib.parse import unquote
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.app import App
-from streams.server.answers import answer, at_least, ready, standing
+from streams.server.answers import answer, at_least, ready, standing, to_json
 from streams.server.parts import Parts
+from streams.server.pools import in_thread
 from streams.server.problems import Problem
+from streams.server.snapshot import Snapshot
 from streams.view import Tables, View
 
 log = logging.getLogger("retold.server")
@@ -25,26 +28,39 @@ def routes(parts: Parts) -> APIRouter:
     async def view(request: Request, path: str) -> Response:
         raw = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("/views/")[2] or path
         found, names = match(parts.app, raw)
-        followed = ready(parts)
-        kinds = ("table", "log") if parts.app.projections else ("table",)
-        await at_least(request, followed, kinds)
-        with followed.lock:
-            at = standing(followed, kinds, followed.places())
-            fault = next((it.fault for it in followed.projections.values() if it.fault is not None), None)
-        if fault is not None:
-            raise Problem(500, f"the view may rest on a projection that stands still: {fault}")
-
-        def compute() -> Response:
-            try:
-                value = found.answer(Tables(followed.snapshot()), **names)
-            except Exception as error:
-                log.exception("the view %s raised", found.path)
-                raise Problem(500, f"the view {found.path} raised {type(error).__name__}; the server's log says more") from error
-            return answer(request, {"answer": value, "positions": at.texts, "lag": at.lag}, at)
-
-        return await run_in_threadpool(compute)
+        await at_least(request, ready(parts), kinds_of(parts.app))
+        return await in_thread(parts.pools.views, _answer, request, parts, found, names)
 
     return router
+
+
+def _answer(request: Request, parts: Parts, view: View, names: Mapping[str, str]) -> Response:
+    """What goes wrong in it, also while its value is written as JSON, is the application's fault and is told as such."""
+    followed = parts.followed
+    kinds = kinds_of(parts.app)
+    at = standing(followed, kinds, followed.places())  # before the tables: what it claims is never ahead of them
+    snapshot = Snapshot(followed)
+    value, did = msgspec.Raw(), "raised"
+    try:
+        found = view.answer(Tables(snapshot), **names)
+        did = "gave what cannot be written as JSON:"
+        value = msgspec.Raw(to_json(found))
+    except Exception as error:
+        if snapshot.refused is None:
+            log.exception("the view %s %s", view.path, did)
+            told = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
+            raise Problem(500, told) from error
+    ready(parts)  # all may have begun anew meanwhile
+    if snapshot.refused is not None:
+        refused = snapshot.refused
+        told = f"the view {view.path} rests on a table that is not whole: {refused.detail}"
+        raise Problem(refused.status, told, headers={**refused.headers, **at.headers})
+    return answer(request, {"answer": value, "positions": at.texts, "lag": at.lag}, at)
+
+
+def kinds_of(app: App) -> tuple[str, ...]:
+    """The topics that a view's answer may rest on."""
+    return ("table", "log") if app.projections else ("table",)
 
 
 def match(app: App, raw: str) -> tuple[View, dict[str, str]]:

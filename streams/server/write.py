@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from streams.codec import check_key
 from streams.data import EventData
@@ -15,15 +14,17 @@ from streams.engine.identity import request_id
 from streams.errors import InvalidEvent, OutcomeTimeout, StreamsError
 from streams.receipt import Receipt, Settled
 from streams.server import openapi
-from streams.server.answers import Standing, ready, to_json
+from streams.server.answers import STOPS, Standing, ready, to_json
 from streams.server.bell import until
+from streams.server.keys import SOURCE, Keys, digest_of
 from streams.server.parts import Parts
-from streams.server.problems import Problem
+from streams.server.pools import in_thread
+from streams.server.problems import RETRY_AFTER, Problem
 from streams.server.recent import Became
-from streams.server.requests import Asked, Keys, expected_version, media_type, read_asked, read_body, wait_of
+from streams.server.requests import Asked, expected_version, media_type, read_asked, read_body, wait_of
 from streams.sources.convert import Converter
 
-SOURCE = "retold/server"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY_LENGTH = 256
 Route = Callable[[Request], Awaitable[Response]]
 
@@ -31,7 +32,7 @@ Route = Callable[[Request], Awaitable[Response]]
 def routes(parts: Parts) -> APIRouter:
     """One route an event, so that each has its schema in the OpenAPI, and one that names them all."""
     router = APIRouter(tags=["events"])
-    keys = Keys()
+    keys = Keys(parts.followed.sent)
     for name, data in parts.app.event_types().items():
         door = Door(parts, keys, data)
         router.add_api_route(
@@ -64,14 +65,14 @@ class Door:
         kind = media_type(request)
         body = await read_body(request, self._parts.config.max_event_bytes)
         asked, seconds = read_asked(kind, body, self._type), wait_of(request)
-        if seconds is not None:
-            ready(self._parts)
+        if seconds is not None or IDEMPOTENCY_KEY in request.headers:
+            ready(self._parts)  # before the logs are read, nobody knows what a key was used for
         data = self._convert(asked.data)
         content = self._checked(data)
         if asked.subject not in (None, data.key):
             raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
         version = self._version(request, asked)
-        receipt = await run_in_threadpool(self._publish, request, asked, data, content, version)
+        receipt = await in_thread(self._parts.pools.publishing, self._publish, request, asked, data, content, version)
         if seconds is None:
             return _answer(202, _shown(receipt), receipt)
         return await self._wait(receipt, seconds)
@@ -103,12 +104,12 @@ class Door:
                 data, id=event_id, time=asked.time, expected_version=version, source=asked.source or SOURCE
             )
 
-        event_id, key = asked.id, request.headers.get("idempotency-key")
+        event_id, key = asked.id, request.headers.get(IDEMPOTENCY_KEY)
         if key is None:
             receipt = publish()
         else:
             event_id = self._id(request, key, asked)
-            receipt = self._keys.once(key, event_id, content + f"@{version}".encode(), publish)
+            receipt = self._keys.once(key, event_id, digest_of(content, version), publish)
         self._parts.publisher.confirm(receipt)
         return receipt
 
@@ -118,7 +119,7 @@ class Door:
         if not 0 < len(key) <= KEY_LENGTH:
             raise Problem(
                 400, f"the Idempotency-Key has {len(key)} characters; 1 to {KEY_LENGTH} were expected",
-                field="Idempotency-Key",
+                field=IDEMPOTENCY_KEY,
             )  # fmt: skip
         return request_id(request.state.principal, f"POST /events/{self._type}", key)
 
@@ -126,22 +127,30 @@ class Door:
         followed, shown = self._parts.followed, _shown(receipt)
         place = receipt.namespace, receipt.partition or 0
         became = await until(followed.bell, lambda: followed.became(place, receipt.offset or 0), seconds)
-        headers = {"Preference-Applied": f"wait={seconds:g}"}
+        headers = {"Preference-Applied": f"wait={seconds:g}", "Location": url_of(receipt)}
+        if became is None:
+            raise _unknown(receipt, seconds, headers, stops=followed.bell.ended)
+        if became.sequence is not None:
+            headers |= Standing({place: became.sequence}, followed.lag(["table"], [place])).headers
         try:
-            if became is None:
-                raise OutcomeTimeout(f"{receipt!r} is published, and not handled after {seconds:g} s; see {url_of(receipt)}")
             settled(receipt, became).raise_for_outcome()
         except StreamsError as error:
-            known = {} if became is None else outcome_of(became)
-            raise Problem(
-                error.status, str(error), headers={**headers, "Location": url_of(receipt)}, receipt=shown, **known
-            ) from None
+            raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(became)) from None
+        kept = followed.tables[receipt.namespace].kept.get(receipt.key)
+        if kept is not None:  # another event may have changed it since: the version is the one that is there now
+            headers["ETag"] = f'"{kept.version}"'
         answer = _answer(200, {**shown, **outcome_of(became)}, receipt)
         answer.headers.update(headers)
-        if became.sequence is not None:
-            at = Standing({place: became.sequence}, followed.lag(["table"], [place]))
-            answer.headers.update({**at.headers, "ETag": f'"{became.sequence}"'})
         return answer
+
+
+def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], *, stops: bool) -> Problem:
+    """Nobody has handled it yet, as far as it is known here."""
+    if stops:
+        told = f"{STOPS}; {receipt!r} is published, see {url_of(receipt)}"
+        return Problem(503, told, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
+    told = f"{receipt!r} is published, and not handled after {seconds:g} s; see {url_of(receipt)}"
+    return Problem(OutcomeTimeout.status, told, headers=headers, receipt=_shown(receipt))
 
 
 def url_of(receipt: Receipt) -> str:

@@ -18,6 +18,7 @@ from streams.config import Config
 from streams.kafka.clients import Clients
 from streams.server.archive import KafkaArchive
 from streams.server.followed import Followed
+from streams.server.keys import Memory
 from streams.server.listen import listen, url_of
 from streams.server.parts import Parts
 from streams.server.run import serve
@@ -216,9 +217,23 @@ def test_transactions_are_shown_whole(serving: Serving) -> None:
 
 
 def test_an_idempotency_key_is_known_after_a_restart(config: Config, broker: str, worker: Running) -> None:
-    """The engine recognises the id: the same event is a duplicate, another one under the key is set aside."""
+    """From the logs: the same request has the same receipt and is not published again, another one is refused."""
+    receipts = []
+    for balance, status in [(1, 200), (1, 200), (2, 422)]:
+        with Serving(config, broker) as serving:
+            got = opened(serving.http, "a", balance, **{"Idempotency-Key": "k"}, **WAIT)
+            assert got.status_code == status, got.text
+            receipts.append(got.json())
+    assert receipts[0] == receipts[1]
+    assert (receipts[0]["outcome"], receipts[0]["duplicate"]) == ("accepted", False)
+    assert receipts[2]["errors"][0]["field"] == "Idempotency-Key"
+
+
+def test_a_key_that_no_server_remembers_is_known_to_the_engine(config: Config, broker: str, worker: Running) -> None:
+    """By its id: the same event is a duplicate, another one under the key is set aside."""
     for n, (balance, status) in enumerate([(1, 200), (1, 200), (2, 500)]):
         with Serving(config, broker) as serving:
+            serving.parts.followed._sent = Memory()
             got = opened(serving.http, "a", balance, **{"Idempotency-Key": "k"}, **WAIT)
             assert got.status_code == status, got.text
             assert (got.json()["outcome"], got.json()["duplicate"]) == (

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import msgspec
 
 from streams import App
 from streams.codec import codec_of
@@ -25,6 +26,7 @@ from streams.kafka.follow import LogEvent
 from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.followed import Followed, Place
+from streams.server.keys import has_key
 from streams.server.listen import listen, url_of
 from streams.server.parts import Parts
 from streams.server.recent import Became
@@ -36,15 +38,20 @@ from tests.support.workers import settings, until
 class MemoryKafka:
     """Publisher and Archive: what is published is handled at once in a World, and `followed` learns of it.
 
-    With `held` set, events are taken and not handled; with `broken` set, none is taken.
+    With `held` set, events are taken and not handled; with `broken` set, none is taken. With `answers` cleared, it is slow:
+    neither a confirmation comes nor what is read.
     """
 
     def __init__(self, app: App, followed: Followed) -> None:
         self.app, self.followed = app, followed
         self.world = World(app)
         self.held = self.broken = False
+        self.answers = threading.Event()
+        self.answers.set()
         self.receipts: dict[tuple[str, int], Receipt] = {}
         self.became_later: dict[int, Became] = {}
+        self.given: dict[str, dict[str, Any]] = {}
+        """What came with an event, by its id; a World keeps neither its source nor its expected version."""
         self.published: list[tuple[EventData, dict[str, Any]]] = []
         self._shown = {space.name: 0 for space in app.namespaces}
         self._turn = threading.Lock()
@@ -67,6 +74,7 @@ class MemoryKafka:
             self.published.append((data, {"id": id, "time": time, "version": expected_version, "source": source}))
             space = namespace_of(data.event_type)
             receipt = Receipt(space, data.event_type, data.key, id or f"id-{len(self.published)}")
+            self.given.setdefault(receipt.id, self.published[-1][1])
             receipt.partition, receipt.timestamp = 0, 0
             receipt.offset = sum(1 for place in self.receipts if place[0] == space)
             self.receipts[space, receipt.offset] = receipt
@@ -75,8 +83,14 @@ class MemoryKafka:
                 self.show()
             return receipt
 
+    def take_over(self, other: MemoryKafka) -> None:
+        """The same Kafka as another server's, which this one reads from the beginning."""
+        self.world, self.receipts, self.given = other.world, other.receipts, other.given
+        self._shown = {space.name: 0 for space in self.app.namespaces}
+        self.show()
+
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
-        pass
+        assert self.answers.wait(30)
 
     def show(self) -> None:
         """What the World has handled, as a server follows it."""
@@ -85,6 +99,11 @@ class MemoryKafka:
             image, logged = self.world.image(name), self.world.log(name)
             for event, header in logged[self._shown[name] :]:
                 recorded = from_micros(header.recorded)
+                given = self.given.get(event.id)
+                if given is not None:
+                    event = msgspec.structs.replace(event, source=given["source"] or "")
+                    if has_key(event.source, event.id):
+                        self.followed.remember(event, place, header.offset, given["version"])
                 record = LogEvent(
                     name, 0, header.sequence - 1, header.sequence, recorded, header.outcome, header.reason, event
                 )
@@ -106,6 +125,7 @@ class MemoryKafka:
         self.followed.bell.ring()
 
     def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+        assert self.answers.wait(30)
         found = []
         for event, header in self.world.log(place[0])[offset:]:
             if header.sequence > after:
@@ -118,6 +138,7 @@ class MemoryKafka:
         return found[:limit]
 
     def receipt(self, place: Place, offset: int) -> Receipt | None:
+        assert self.answers.wait(30)
         return self.receipts.get((place[0], offset))
 
     def became(self, receipt: Receipt) -> Became | None:

@@ -18,9 +18,10 @@ from fastapi.routing import APIRoute
 
 from streams import View
 from streams.errors import ConfigError
-from streams.server.followed import STARTING, Unreadable
+from streams.server.followed import STARTING
 from streams.server.listen import inherited, listen, url_of
 from streams.server.registry import is_registry, routes
+from streams.server.tables import Unreadable
 from tests.applications import shop
 from tests.support.memory_server import MemoryServer
 from tests.support.workers import settings
@@ -248,7 +249,9 @@ def test_a_position_that_is_not_reached_is_said(http: httpx.Client, monkeypatch:
 def test_a_row_that_does_not_read_is_not_shown_as_missing(server: MemoryServer, http: httpx.Client) -> None:
     """A newer deployment wrote it: 503 and why."""
     server.followed.committed(("order", 0), None, {"new": (Unreadable("nobody here knows the schema id 7"), 1)})
-    assert_problem(http.get("/rows/order/new"), 503, "schema id 7")
+    got = http.get("/rows/order/new")
+    assert_problem(got, 503, "schema id 7")
+    assert got.headers["retry-after"] == "1"
 
 
 @pytest.mark.parametrize("shown", [None, "", "Bearer", "Bearer wrong-horse-battery", f"Basic {TOKEN}", TOKEN])

@@ -12,6 +12,7 @@ from streams.kafka.follow import LogEvent
 from streams.server.followed import Followed
 from streams.server.merge import Merge
 from streams.server.recent import Became, Outcomes, Recent
+from streams.server.snapshot import Snapshot
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
 
@@ -100,6 +101,6 @@ def test_a_copy_of_a_table_stays_as_it_was() -> None:
     followed = Followed(app, AvroCodec(app.event_types().values(), [AccountRow]))
     followed.begin({"account": 1, "transfer": 1})
     followed.committed(A, None, {"a": (AccountRow(balance=1), 1)})
-    first, same = followed.snapshot()["account"], followed.snapshot()["account"]
+    first, same = Snapshot(followed)["account"], Snapshot(followed)["account"]
     followed.committed(A, None, {"a": (None, 2), "b": (AccountRow(balance=2), 3)})
-    assert (first is same, list(first), list(followed.snapshot()["account"])) == (True, ["a"], ["b"])
+    assert (first is same, list(first), list(Snapshot(followed)["account"])) == (True, ["a"], ["b"])

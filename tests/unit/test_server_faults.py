@@ -1,0 +1,135 @@
+"""Half of a log or of a table is no answer: who needs the whole is refused, and told why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+from confluent_kafka import Consumer
+
+from streams import App, Tables, View
+from streams.codec import codec_of
+from streams.engine.envelope import LogHeader, pack
+from streams.engine.records import Headers
+from streams.kafka.clients import Clients
+from streams.kafka.schemas_topic import Learning
+from streams.kafka.topics import names
+from streams.server import follow
+from streams.server.follow import _Reading
+from streams.server.followed import Followed
+from streams.server.tables import Unreadable
+from tests.applications import bank, shop
+from tests.applications.bank.events import AccountOpen
+from tests.applications.shop.events import OrderPlace
+from tests.support.memory_consumer import MemoryConsumer
+from tests.support.memory_server import MemoryServer
+from tests.unit.test_server_errors import assert_problem
+
+ACCOUNT = ("account", 0)
+COUNT = 10
+
+
+def views() -> App:
+    """The shop, with views of one table, of none, of one that catches what it can, and of a projection."""
+    order = next(space for space in shop.app().namespaces if space.name == "order")
+    charges = next(it for it in shop.app().projections if it.name == "charges")
+
+    def careless(tables: Tables) -> int:
+        try:
+            return len(tables.of(order))
+        except Exception:  # noqa: BLE001 - what an application may do
+            return 0
+
+    def endless(tables: Tables) -> Iterator[int]:
+        yield 1
+        raise RuntimeError("not today")
+
+    return replace(
+        shop.app(),
+        views=[
+            View("orders", lambda tables: len(tables.of(order))),
+            View("careless", careless),
+            View("charges", lambda tables: len(tables.of(charges))),
+            View("seven", lambda tables: 7),
+            View("object", lambda tables: object()),
+            View("endless", endless),
+        ],
+    )
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MemoryServer]:
+    with MemoryServer(views(), tmp_path) as server:
+        yield server
+
+
+@pytest.mark.parametrize("path", ["orders", "careless"])
+def test_a_view_over_rows_that_do_not_read_is_refused(server: MemoryServer, path: str) -> None:
+    """503 and why, also if the view catches what was raised; a view of other tables answers."""
+    server.followed.committed(("order", 0), None, {"new": (Unreadable("nobody here knows the schema id 7"), 1)})
+    got = server.http.get(f"/views/{path}")
+    assert_problem(got, 503, f"the view {path} rests on", "1 rows of order", "'new'", "schema id 7")
+    assert (got.headers["retry-after"], server.http.get("/views/seven").json()["answer"]) == ("1", 7)
+    server.followed.committed(("order", 0), None, {"new": (None, 2)})
+    assert server.http.get(f"/views/{path}").json()["answer"] == 0
+
+
+@pytest.mark.parametrize("path", ["object", "endless"])
+def test_what_a_view_cannot_give_as_json_is_its_own_fault(server: MemoryServer, path: str) -> None:
+    """It is told of the view, and not as a fault of the server's."""
+    assert_problem(server.http.get(f"/views/{path}"), 500, f"the view {path} gave what cannot be written as JSON")
+
+
+def test_a_list_names_the_rows_that_do_not_read(server: MemoryServer) -> None:
+    """Their number and at most 100 of their keys: nobody takes the list for all that there is."""
+    assert server.http.get("/rows/order").json()["unreadable"] == {"count": 0, "keys": []}
+    wrong = Unreadable("nobody here knows the schema id 7")
+    server.followed.committed(("order", 0), None, {f"o{n:03}": (wrong, n + 1) for n in range(150)})
+    found = server.http.get("/rows/order?customer=c7").json()["unreadable"]
+    assert (found["count"], found["keys"]) == (150, [f"o{n:03}" for n in range(100)])
+
+
+def test_what_rests_on_a_log_that_stands_still_is_refused(server: MemoryServer) -> None:
+    """503 with the reason for projections and views of them, as long as it stands; tables and other views answer."""
+    server.kafka.publish(OrderPlace(order="o1", customer="c", lines=()))
+    why = "order-log-0 is not read beyond offset 7: nobody here knows the schema id 7"
+    server.followed.stuck["order", 0] = why
+    refused = [f"/projections/{name}" for name in ("orders_per_day", "orders_per_day/2026-01-31")]
+    for url in refused:
+        assert_problem(server.http.get(url), 503, "the projection orders_per_day lacks events", why)
+    assert [server.http.get(url).status_code for url in ("/rows/order", "/views/seven")] == [200, 200]
+    server.followed.stuck["payment", 0] = why
+    assert_problem(server.http.get("/views/charges"), 503, "the view charges rests on", why)
+    server.followed.stuck.clear()
+    assert server.http.get("/views/charges").status_code == 200
+
+
+def logged(sequence: int) -> Headers:
+    """What a worker writes of a record of a log."""
+    header = LogHeader(sequence, 0, sequence - 1, "accepted", "f", id=f"id-{sequence}", time=0)
+    return [("ce_id", b"id-%d" % sequence), ("ce_type", b"account.open"), pack(header)]
+
+
+def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the record that does not read to the end, whatever is told of that; once it reads, all goes on."""
+    monkeypatch.setattr(follow, "STUCK_EVERY", 0.0)
+    app, codec = bank.app(), codec_of(bank.app())
+    followed = Followed(app, codec)
+    followed.begin({"account": 1})
+    spaces, value = [names("", "account")], codec.encode(AccountOpen(account="a", balance=1))
+    consumer, learning = MemoryConsumer(spaces[0].log), Learning(codec, Clients("127.0.0.1:1"), "")
+    reading = _Reading(cast(Consumer, consumer), spaces, followed, learning, {(spaces[0].log, 0): COUNT})
+    for sequence in range(1, COUNT + 1):
+        consumer.add(value, logged(sequence) if sequence != 5 else [])
+    reading.step()
+    assert (followed.log_position(ACCOUNT), followed.lag(["log"], [ACCOUNT])) == (4, COUNT - 4)
+    assert "not read beyond offset 4" in followed.stuck[ACCOUNT]
+    reading._take(consumer.end_again())
+    assert followed.lag(["log"], [ACCOUNT]) == COUNT - 4
+    consumer.replace(4, value, logged(5))
+    reading.step()
+    assert (followed.log_position(ACCOUNT), followed.lag(["log"], [ACCOUNT])) == (COUNT, 0)
+    assert (followed.stuck, followed.faults) == ({}, {})

@@ -1,0 +1,133 @@
+"""An application's fold may take long: it holds up nothing but what waits for its result."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from streams import Event, Projection
+from streams.engine.marker import Marker
+from streams.engine.records import Counters
+from streams.kafka.follow import LogEvent
+from tests.applications import bank
+from tests.applications.bank.events import AccountOpen, AccountRow
+from tests.applications.shop.events import OrdersPerDayRow
+from tests.support.memory_server import MemoryServer
+from tests.support.sse import watched
+from tests.support.workers import until
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Held:
+    """A server with two projections; the fold of the first hangs at the account "slow" until `go` is set."""
+
+    def __init__(self, path: Path) -> None:
+        self.go, self.hangs = threading.Event(), threading.Event()
+        slow, quick = (Projection(name, row=OrdersPerDayRow) for name in ("slow", "quick"))
+
+        @quick.folds(AccountOpen, key=lambda event: event.key)
+        @slow.folds(AccountOpen, key=lambda event: event.key)
+        def fold(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
+            if event.key == "slow":
+                self.hangs.set()
+                assert self.go.wait(30)
+            return OrdersPerDayRow(count=1)
+
+        self.server = MemoryServer(replace(bank.app(), projections=[slow, quick]), path)
+
+    def fold(self) -> threading.Thread:
+        """Follows the log's second record, in a thread as the follower is one."""
+        event = Event(AccountOpen(account="slow", balance=1), "id-2", NOW)
+        record = LogEvent("account", 0, 1, 2, NOW, "accepted", None, event)
+        thread = threading.Thread(target=self.server.followed.logged, args=(record, 1))
+        thread.start()
+        assert self.hangs.wait(10)
+        return thread
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    held = Held(tmp_path)
+    with held.server as server:
+        server.kafka.publish(AccountOpen(account="a", balance=1))
+        thread = held.fold()
+        try:
+            yield held
+        finally:
+            held.go.set()
+            thread.join(10)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/-/health", "/-/status", "/-/metrics", "/rows/account/a", "/rows/account", "/projections/quick/a",
+        "/projections/quick", "/projections/slow/a", "/events/account/0/0",
+    ],
+)  # fmt: skip
+def test_a_fold_that_hangs_slows_no_answer(held: Held, url: str) -> None:
+    """It is the application's own function, and so it runs while nobody waits for a lock."""
+    began = time.monotonic()
+    assert held.server.http.get(url, timeout=5).status_code == 200
+    assert time.monotonic() - began < 2
+
+
+def test_streams_go_on_while_a_fold_hangs(held: Held) -> None:
+    """What was read before is told."""
+    assert [name for name, _ in watched(held.server.http, "/live/account?_from=beginning", 1)] == ["0@1"]
+
+
+def test_an_event_counts_as_folded_once_all_its_folds_are_in(held: Held) -> None:
+    """Until then neither projection shows it, and none says that it is true up to there."""
+    http = held.server.http
+    for name in ("slow", "quick"):
+        got = http.get(f"/projections/{name}/slow")
+        assert (got.status_code, got.headers["retold-position"]) == (404, "account-0@1")
+    held.go.set()
+    until(lambda: held.server.followed.log_position(("account", 0)) == 2, "the fold has not ended")
+    for name in ("slow", "quick"):
+        got = http.get(f"/projections/{name}/slow")
+        assert (got.status_code, got.headers["retold-position"]) == (200, "account-0@2")
+
+
+def test_a_row_is_read_while_a_table_is_copied(tmp_path: Path) -> None:
+    """One row and its version are one entry: it needs no lock, and never waits for who holds it."""
+    with MemoryServer(bank.app(), tmp_path) as server:
+        server.kafka.publish(AccountOpen(account="a", balance=1))
+        with server.followed.lock:
+            got = server.http.get("/rows/account/a", timeout=5)
+        assert (got.status_code, got.json()["version"]) == (200, 1)
+
+
+def test_a_list_is_of_one_moment_and_says_of_which(tmp_path: Path) -> None:
+    """While another thread commits transactions of two rows, a list holds both of one, at the position it names."""
+    with MemoryServer(bank.app(), tmp_path) as server:
+        ended = threading.Event()
+
+        def commit() -> None:
+            for number in range(1, 5_000):
+                rows = {key: (AccountRow(balance=number), number) for key in ("a", "b")}
+                server.followed.committed(("account", 0), marker(number), rows)
+            ended.set()
+
+        thread = threading.Thread(target=commit)
+        thread.start()
+        while not ended.is_set():
+            body = server.http.get("/rows/account").json()
+            seen = {row["row"]["balance"] for row in body["rows"]} | {row["version"] for row in body["rows"]}
+            assert not seen or body["positions"] == [f"account-0@{number}" for number in seen]
+        thread.join(10)
+
+
+def marker(last: int) -> Marker:
+    return Marker(
+        first=1, last=last, inbox_next=last, recorded=0, application="bank", topic_ids={}, partitions=1,
+        transactional_id="t", counters=Counters(),
+    )  # fmt: skip

@@ -1,0 +1,154 @@
+"""An Idempotency-Key belongs to one request: after a restart, at another server, and when nothing was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka import Message
+
+from streams.codec import codec_of
+from streams.engine.envelope import LogHeader, ParkedHeader, pack
+from streams.engine.identity import request_id
+from streams.engine.records import PARKED
+from streams.errors import BrokerError, OutcomeTimeout
+from streams.kafka.clients import Clients
+from streams.kafka.schemas_topic import Learning
+from streams.receipt import Receipt
+from streams.server.followed import STARTING, Followed
+from streams.server.keys import SOURCE, Keys, Memory, Sent, digest_of
+from streams.server.logs import Logs
+from tests.applications import bank
+from tests.applications.bank.events import AccountOpen
+from tests.support.memory_server import MemoryServer
+from tests.unit.test_server_errors import assert_problem
+
+KEY = {"Idempotency-Key": "k1"}
+ID = request_id("loopback", "POST /events/account.open", "k1")
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Iterator[MemoryServer]:
+    with MemoryServer(bank.app(), tmp_path) as server:
+        yield server
+
+
+def opened(server: MemoryServer, account: str = "a1", balance: int = 10, **headers: str) -> httpx.Response:
+    body = {"account": account, "balance": balance}
+    return server.http.post("/events/account.open", json=body, headers={**KEY, **headers})
+
+
+def test_another_server_knows_a_key(first: MemoryServer, tmp_path: Path) -> None:
+    """Or the same one after a restart: it has the same receipt, and publishes nothing."""
+    receipt = opened(first).json()
+    with MemoryServer(bank.app(), tmp_path) as second:
+        second.kafka.take_over(first.kafka)
+        again, waited = opened(second), opened(second, Prefer="wait=5")
+        assert (again.status_code, again.json(), second.kafka.published) == (202, receipt, [])
+        assert (waited.status_code, waited.json()["outcome"]) == (200, "accepted")
+
+
+@pytest.mark.parametrize("change", [{"balance": 11}, {"account": "a2"}, {"If-Match": '"3"'}, {"If-None-Match": "*"}])
+def test_another_server_refuses_another_request_under_a_key(
+    first: MemoryServer, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """Another body, another row or another expected version is a 422 there too; a rejected event has its key as well."""
+    first.kafka.publish(AccountOpen(account="a1", balance=1))
+    assert opened(first, Prefer="wait=5").status_code == 409
+    with MemoryServer(bank.app(), tmp_path) as second:
+        second.kafka.take_over(first.kafka)
+        got = opened(second, **change)
+        assert_problem(got, 422, "the Idempotency-Key 'k1' came before", field="Idempotency-Key")
+        assert (opened(second).status_code, second.kafka.published) == (202, [])
+
+
+def test_before_the_logs_are_read_no_key_is_taken(first: MemoryServer) -> None:
+    """503: nobody knows what it was used for; an event without a key is taken."""
+    first.followed.waits = STARTING
+    assert_problem(opened(first), 503, STARTING)
+    body = {"account": "a1", "balance": 1}
+    assert first.http.post("/events/account.open", json=body).status_code == 202
+
+
+def test_a_key_whose_event_did_not_leave_is_free(first: MemoryServer) -> None:
+    """Also for another event: nothing was published under it."""
+    first.kafka.broken = True
+    assert opened(first).status_code == 503
+    first.kafka.broken = False
+    assert opened(first, balance=11).status_code == 202
+
+
+def receipt_of(error: str | None = None) -> Receipt:
+    receipt = Receipt("account", "account.open", "a1", ID)
+    receipt.error = error
+    return receipt
+
+
+def test_a_key_whose_event_did_not_arrive_is_free() -> None:
+    """The broker said so; one that may still arrive keeps its key."""
+    keys = Keys(lambda _: None)
+    lost = keys.once("k1", ID, b"one", lambda: receipt_of())
+    with pytest.raises(Exception, match="came before with another event"):
+        keys.once("k1", ID, b"two", lambda: receipt_of())
+    lost.error = "the broker would not have it"
+    found = keys.once("k1", ID, b"two", lambda: receipt_of())
+    assert found is not lost
+    assert keys.once("k1", ID, b"two", lambda: receipt_of("not asked")) is found
+
+
+@pytest.mark.parametrize("error", [BrokerError, OutcomeTimeout])
+def test_what_publishing_raises_frees_a_key(error: type[Exception]) -> None:
+    """Whatever it was, there is no receipt to give again."""
+    keys = Keys(lambda _: None)
+
+    def fail() -> Receipt:
+        raise error("not now")
+
+    with pytest.raises(error):
+        keys.once("k1", ID, b"one", fail)
+    assert keys.once("k1", ID, b"two", lambda: receipt_of()).id == ID
+
+
+def followed() -> tuple[Followed, Logs]:
+    codec = codec_of(bank.app())
+    followed = Followed(bank.app(), codec)
+    followed.begin({"account": 1})
+    return followed, Logs(followed, Learning(codec, Clients("127.0.0.1:1"), ""))
+
+
+LOG = LogHeader(1, 0, 7, "accepted", "f")
+ASIDE = ParkedHeader(PARKED, "why", "", "a1", "account-inbox", 0, 7, 0, time=0)
+
+
+@pytest.mark.parametrize("kind", ["log", "parked"])
+@pytest.mark.parametrize(("source", "event_id"), [(SOURCE, ID), ("//till", ID), (SOURCE, "0" * 14 + "4" + "0" * 21)])
+def test_keys_are_read_from_logs_and_from_what_is_parked(kind: str, source: str, event_id: str) -> None:
+    """With place, contents and expected version. What other sources sent, or came in without a key, is not kept."""
+    known, logs = followed()
+    value = codec_of(bank.app()).encode(AccountOpen(account="a1", balance=10))
+    headers = [("ce_id", event_id.encode()), ("ce_source", source.encode()), ("ce_type", b"account.open")]
+    headers += [("ce_expectedversion", b"3"), pack(LOG if kind == "log" else ASIDE)]
+    message = Message(topic="t", partition=0, offset=0, key=b"7", value=value, headers=headers)
+    (logs.take if kind == "log" else logs.take_parked)(("account", 0), message)
+    sent = known.sent(event_id)
+    if (source, event_id) != (SOURCE, ID):
+        assert sent is None
+        return
+    assert sent is not None
+    assert (sent.receipt.namespace, sent.receipt.partition, sent.receipt.offset) == ("account", 0, 7)
+    assert (sent.receipt.key, sent.digest) == ("a1", digest_of(value, 3))
+
+
+def test_the_latest_keys_are_remembered() -> None:
+    """The first event of an id counts; the oldest are forgotten."""
+    memory = Memory(size=2)
+    for event_id, digest in (("1", b"a"), ("1", b"b"), ("2", b"c")):
+        memory.add(Sent(Receipt("account", "account.open", "a", event_id), digest))
+    one = memory.get("1")
+    assert one is not None
+    assert one.digest == b"a"
+    memory.add(Sent(Receipt("account", "account.open", "a", "3"), b"d"))
+    assert (memory.get("1"), memory.get("2") is None) == (None, False)

@@ -1,0 +1,112 @@
+"""Who waits for one thing takes no thread from who waits for another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from streams import Tables, View
+from streams.errors import BrokerError
+from streams.server.lately import Lately
+from streams.server.pools import THREADS
+from tests.applications import bank
+from tests.applications.bank.events import AccountOpen
+from tests.support.memory_server import MemoryServer
+from tests.support.workers import until
+
+MANY = THREADS + 10
+
+
+class Busy:
+    """A server whose broker is slow and whose view hangs, until the block ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.go, self.called = threading.Event(), 0
+
+        def hang(tables: Tables) -> int:
+            self.called += 1
+            assert self.go.wait(30)
+            return 1
+
+        app = replace(bank.app(), views=[View("hang", hang)])
+        self.server = MemoryServer(app, path)
+
+    def __enter__(self) -> Busy:
+        self.server.__enter__()
+        self.server.kafka.publish(AccountOpen(account="a", balance=1))
+        self.pool = ThreadPoolExecutor(MANY)
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.go.set()
+        self.server.kafka.answers.set()
+        self.pool.shutdown()
+        self.server.__exit__(None, None, None)
+
+    def ask(self, method: str, url: str, times: int) -> None:
+        """So many requests at once, whose answers nobody reads here."""
+        base = str(self.server.http.base_url)
+        for n in range(times):
+            body = {"account": f"b{n}", "balance": 1}
+            sent = {"json": body} if method == "POST" else {}
+            self.pool.submit(httpx.request, method, base + url, timeout=60, **sent)
+
+    def assert_answers(self, *urls: str) -> None:
+        for url in urls:
+            assert self.server.http.get(url, timeout=5).status_code == 200, url
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Iterator[Busy]:
+    with Busy(tmp_path) as busy:
+        yield busy
+
+
+def test_publishing_that_waits_for_the_broker_starves_no_reader(busy: Busy) -> None:
+    """Lists, rows and what memory knows are answered while more events than there are threads wait for the broker."""
+    busy.server.kafka.answers.clear()
+    busy.ask("POST", "/events/account.open", MANY)
+    until(lambda: len(busy.server.kafka.published) > THREADS, "they are not under way")
+    busy.assert_answers("/rows/account", "/rows/account/a", "/-/health", "/-/status", "/-/metrics")
+
+
+def test_reading_kafka_starves_no_list(busy: Busy) -> None:
+    """Outcomes that memory has forgotten take long while the broker is slow; lists do not."""
+    busy.server.followed.outcomes._by_place.clear()
+    busy.server.kafka.answers.clear()
+    busy.ask("GET", "/events/account/0/0", MANY)
+    kafka = busy.server.parts.pools.kafka
+    until(lambda: kafka.borrowed_tokens == THREADS, "they are not under way")
+    busy.assert_answers("/rows/account", "/-/metrics")
+
+
+def test_a_view_that_hangs_starves_no_list(busy: Busy) -> None:
+    """A view is the application's own function."""
+    busy.ask("GET", "/views/hang", MANY)
+    until(lambda: busy.called > 1, "they are not under way")
+    busy.assert_answers("/rows/account", "/-/status", "/-/metrics")
+
+
+def test_an_error_holds_for_a_while_too() -> None:
+    """So who asks again in an outage does not queue up behind who asked before."""
+    calls: list[int] = []
+
+    def look() -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            raise BrokerError("the broker is gone")
+        return 7
+
+    lately = Lately(look, 60.0)
+    for _ in range(3):
+        with pytest.raises(BrokerError, match="the broker is gone"):
+            lately.get()
+    assert len(calls) == 1
+    fresh = Lately(look, 0.0)
+    assert ([fresh.get(), fresh.get()], len(calls)) == ([7, 7], 3)
