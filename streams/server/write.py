@@ -63,18 +63,22 @@ class Door:
     async def publish(self, request: Request) -> Response:
         kind = media_type(request)
         body = await read_body(request, self._parts.config.max_event_bytes)
-        asked, seconds = read_asked(kind, body, self._type), wait_of(request)
+        seconds = wait_of(request)
         if seconds is not None:
             ready(self._parts)
+        receipt = await run_in_threadpool(self._take, request, kind, body)
+        if seconds is None:
+            return _answer(202, _shown(receipt), receipt)
+        return await self._wait(receipt, seconds)
+
+    def _take(self, request: Request, kind: str, body: bytes) -> Receipt:
+        """The receipt of what the body says. Blocks: a large body takes some 100 ms, in which other requests are answered."""
+        asked = read_asked(kind, body, self._type)
         data = self._convert(asked.data)
         content = self._checked(data)
         if asked.subject not in (None, data.key):
             raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
-        version = self._version(request, asked)
-        receipt = await run_in_threadpool(self._publish, request, asked, data, content, version)
-        if seconds is None:
-            return _answer(202, _shown(receipt), receipt)
-        return await self._wait(receipt, seconds)
+        return self._publish(request, asked, data, content, self._version(request, asked))
 
     def _version(self, request: Request, asked: Asked) -> int | None:
         version = expected_version(request)
