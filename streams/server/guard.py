@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.metrics import Metrics
+from streams.server.paths import escaped_path
 from streams.server.problems import Problem, problem_of
 from streams.server.registry import is_registry
 
@@ -47,6 +48,7 @@ class Guard:
 
         try:
             self._check(Request(scope))
+            escaped_path(scope)
             await self._app(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - the last place where a fault can become an answer
             problem = problem_of(error)

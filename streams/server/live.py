@@ -40,8 +40,10 @@ def routes(parts: Parts) -> APIRouter:
     async def of_namespace(request: Request, namespace: str) -> Response:
         return _respond(request, parts, namespace, None)
 
-    @router.get("/live/{namespace}/{key:path}", response_class=Response, summary="The events of a key, as they come")
+    @router.get("/live/{namespace}/{key:rest}", response_class=Response, summary="The events of a key, as they come")
     async def of_key(request: Request, namespace: str, key: str) -> Response:
+        if key == "":
+            raise Problem(404, f"no key is empty; /live/{namespace[:100]} is the log of all keys")
         return _respond(request, parts, namespace, key)
 
     return router

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +13,7 @@ from starlette.types import Scope
 from streams.server.followed import Followed
 
 COUNTED = ("accepted", "rejected", "duplicates", "emitted")
+METHODS = frozenset(HTTPMethod)
 
 
 class Metrics:
@@ -30,8 +32,9 @@ class Metrics:
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """`status` is 0 if the client left before there was an answer."""
-        route = getattr(scope.get("route"), "path", "none")
-        self._requests.labels(scope["method"], route, str(status)).inc()
+        route = getattr(scope.get("route"), "path_format", "none")
+        method = scope["method"] if scope["method"] in METHODS else "other"  # anyone may invent one, also without a token
+        self._requests.labels(method, route, str(status)).inc()
         if not route.startswith("/live/"):
             self._seconds.labels(route).observe(seconds)
 

@@ -27,7 +27,7 @@ def routes(parts: Parts) -> APIRouter:
         await at_least(request, parts.followed, KINDS)
         return await run_in_threadpool(_page, request, parts.followed, projected, query)
 
-    @router.get("/projections/{name}/{key:path}", response_class=Response, summary="A projection's row")
+    @router.get("/projections/{name}/{key:rest}", response_class=Response, summary="A projection's row")
     async def row(request: Request, name: str, key: str) -> Response:
         projected, followed = _known(parts, name), parts.followed
         await at_least(request, followed, KINDS)

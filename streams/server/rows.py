@@ -32,7 +32,7 @@ def routes(parts: Parts) -> APIRouter:
         return await run_in_threadpool(_page, request, followed, namespace, query)
 
     @router.get(
-        "/rows/{namespace}/{key:path}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
+        "/rows/{namespace}/{key:rest}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
     )
     async def row(request: Request, namespace: str, key: str) -> Response:
         known_namespace(parts, namespace)

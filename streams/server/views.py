@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from streams.app import App
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.parts import Parts
+from streams.server.paths import escaped_path
 from streams.server.problems import Problem
 from streams.view import Tables, View
 
@@ -21,10 +22,9 @@ log = logging.getLogger("retold.server")
 def routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["views"])
 
-    @router.get("/views/{path:path}", response_class=Response, summary="A view's answer")
-    async def view(request: Request, path: str) -> Response:
-        raw = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("/views/")[2] or path
-        found, names = match(parts.app, raw)
+    @router.get("/views/{path:rest}", response_class=Response, summary="A view's answer")
+    async def view(request: Request) -> Response:
+        found, names = match(parts.app, escaped_path(request.scope).partition("/views/")[2])
         followed = ready(parts)
         kinds = ("table", "log") if parts.app.projections else ("table",)
         await at_least(request, followed, kinds)
@@ -49,7 +49,7 @@ def routes(parts: Parts) -> APIRouter:
 
 def match(app: App, raw: str) -> tuple[View, dict[str, str]]:
     """The view of a path as it stands in the address: a name may hold an escaped slash. Raises a 404 problem."""
-    got = [unquote(part) for part in raw.partition("?")[0].strip("/").split("/")]
+    got = [unquote(part) for part in raw.strip("/").split("/")]
     for view in app.views:
         pairs = list(zip(want := view.path.strip("/").split("/"), got, strict=False))
         if len(want) == len(got) and all(w == g or w.startswith("{") for w, g in pairs):

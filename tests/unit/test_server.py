@@ -332,7 +332,7 @@ def test_health_status_and_metrics(http: httpx.Client) -> None:
     assert http.get("/-/health").json() == {"status": "ready"}
     assert http.get("/-/status").json()["server"]["rows"] == {"account": 1, "transfer": 0}
     text = http.get("/-/metrics").text
-    assert 'retold_http_requests_total{method="GET",route="/rows/{namespace}/{key:path}",status="200"} 1.0' in text
+    assert 'retold_http_requests_total{method="GET",route="/rows/{namespace}/{key}",status="200"} 1.0' in text
     assert 'retold_position{namespace="account",partition="0"} 1.0' in text
 
 

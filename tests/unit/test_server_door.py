@@ -18,6 +18,7 @@ from tests.applications import shop
 from tests.applications.bank.events import AccountRow
 from tests.applications.shop.events import Line, OrderPlace
 from tests.support.memory_server import MemoryServer
+from tests.support.sse import watched
 from tests.unit.test_server_errors import LINE, ORDER, assert_problem
 
 MADE_BY: list[int | None] = []
@@ -81,3 +82,28 @@ def test_a_long_name_is_not_sent_back(http: httpx.Client, inside: bool) -> None:
     field = "x" * 100 + "…"
     assert_problem(got, 422, field, field=f"lines.1.{field}" if inside else field)
     assert len(got.content) < 1_000
+
+
+def test_a_key_is_all_of_the_rest_of_the_path(tmp_path: Path) -> None:
+    """Also with a newline, which a pattern may leave out: it never leads to another key's row, events or answer."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        for order in ("a", "a\n", "x\ny"):
+            body = {**ORDER, "order": order, "customer": order}
+            assert server.http.post("/events/order.place", json=body).status_code == 202
+        for order, escaped in (("a", "a"), ("a\n", "a%0A"), ("x\ny", "x%0Ay")):
+            assert server.http.get(f"/rows/order/{escaped}").json()["row"]["customer"] == order
+            [(_, told)] = watched(server.http, f"/live/order/{escaped}?_from=beginning", 1)
+            assert told["key"] == order
+            assert list(server.http.get(f"/views/orders-of/{escaped}").json()["answer"]) == [order]
+        for url in ("/rows/order/x%0A", "/rows/order/a%0A%0A", "/projections/orders_per_day/2026-01-31%0A"):
+            assert "\\n" in assert_problem(server.http.get(url), 404, "no row")["detail"]
+
+
+def test_methods_that_somebody_invents_are_one_figure(tmp_path: Path) -> None:
+    """Else anyone could fill the memory, also without a token: each label is kept for ever."""
+    with MemoryServer(shop.app(), tmp_path, "correct-horse-battery") as server:
+        for n in range(20):
+            assert server.http.request(f"M{n}", "/rows/order").status_code == 401
+        text = server.http.get("/-/metrics", headers={"Authorization": "Bearer correct-horse-battery"}).text
+    assert 'retold_http_requests_total{method="other",route="none",status="401"} 20.0' in text
+    assert 'method="M' not in text
