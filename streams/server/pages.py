@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_origin
 
 import msgspec
 
@@ -17,6 +17,9 @@ from streams.schemas.classes import without_none
 from streams.server.problems import Problem
 
 LIMIT, MOST = 50, 1000
+COMPARED = 200
+"""Characters of a text, or bytes, by which rows are sorted: a cursor holds them, and is sent in an address."""
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 OURS = ("_sort", "_limit", "_next", "_min_position")
 
 
@@ -51,7 +54,7 @@ class Query:
         if len(found) <= self.limit:
             return keys, None
         last = keys[-1]
-        value = getattr(rows[last], self.sort) if self.sort else None
+        value = _compared(getattr(rows[last], self.sort)) if self.sort else None
         text = msgspec.json.encode([self.order, value, last])
         return keys, base64.urlsafe_b64encode(text).decode().rstrip("=")
 
@@ -60,14 +63,18 @@ class Query:
         for key, row in rows.items():
             if any(getattr(row, name) != value for name, value in equal):
                 continue
-            place = (_rank(getattr(row, self.sort)) if self.sort else 0, key)
+            place = (_rank(getattr(row, self.sort), self.falling) if self.sort else 0, key)
             if after is None or (place < after if self.falling else place > after):
                 yield place
 
 
-def _rank(value: Any) -> tuple[bool, Any]:
-    """Nothing comes last, and is compared with nothing."""
-    return value is None, 0 if value is None else value
+def _rank(value: Any, falling: bool) -> tuple[bool, Any]:
+    """Nothing comes last in either direction, and is compared with nothing."""
+    return (not falling, 0) if value is None else (falling, _compared(value))
+
+
+def _compared(value: Any) -> Any:
+    return value[:COMPARED] if isinstance(value, str | bytes) else value
 
 
 def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> Query:
@@ -91,7 +98,7 @@ def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> Quer
     query = Query(equal, sort, falling, _limit(ours.get("_limit", str(LIMIT))))
     if "_next" in ours:
         cursor = _cursor(ours["_next"], query, hints)
-        place = (_rank(cursor.value) if sort else 0, cursor.key)
+        place = (_rank(cursor.value, falling) if sort else 0, cursor.key)
         return Query(equal, sort, falling, query.limit, place)
     return query
 
@@ -104,10 +111,23 @@ def _value(name: str, text: str, hint: Any) -> Any:
         return text
     if not _scalar(plain):
         raise Problem(422, f"{name!r} holds more than one value, so rows cannot be chosen by it", field=name)
+    if plain is datetime:
+        return _time(name, text)
     try:
         return msgspec.convert(text, plain, strict=False)
     except msgspec.ValidationError as error:
         raise Problem(422, f"the parameter {name!r} is {text[:80]!r}: {error}", field=name) from None
+
+
+def _time(name: str, text: str) -> datetime:
+    """A time without a zone equals none in a table, so it would find nothing, in silence."""
+    try:
+        return msgspec.convert(text, Moment)
+    except msgspec.ValidationError:
+        raise Problem(
+            422, f"the parameter {name!r} is {text[:80]!r}; an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z, was "
+            "expected (+ in an address is %2B)", field=name,
+        ) from None  # fmt: skip
 
 
 def _scalar(plain: Any) -> bool:
@@ -126,15 +146,24 @@ def _sort(text: str, hints: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST):
         raise Problem(422, f"_limit is {text[:80]!r}; a whole number from 1 to {MOST} was expected", field="_limit")
     return int(text)
+
+
+def _sorted_by(hint: Any) -> Any:
+    """The type of such a field's value in a cursor, where an enumeration's may be cut."""
+    plain = without_none(hint)
+    if plain is datetime:
+        return Moment | None
+    return str | None if get_origin(plain) is Literal else hint
 
 
 def _cursor(text: str, query: Query, hints: Mapping[str, Any]) -> Cursor:
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        found: Sequence[Any] = msgspec.json.decode(raw, type=tuple[str, hints.get(query.sort, None), str])  # type: ignore[misc]  # the type of the field that is sorted by
+        value = _sorted_by(hints.get(query.sort))
+        found: Sequence[Any] = msgspec.json.decode(raw, type=tuple[str, value, str])  # type: ignore[valid-type]  # made at run time
     except (msgspec.MsgspecError, binascii.Error, ValueError):
         found = ("", None, "")
     if found[0] != query.order:
