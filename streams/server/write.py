@@ -20,7 +20,17 @@ from streams.server.bell import until
 from streams.server.parts import Parts
 from streams.server.problems import Problem
 from streams.server.recent import Became
-from streams.server.requests import Asked, Keys, expected_version, media_type, read_asked, read_body, wait_of
+from streams.server.requests import (
+    Asked,
+    Keys,
+    expected_version,
+    media_type,
+    no_binary_mode,
+    one_line,
+    read_asked,
+    read_body,
+    wait_of,
+)
 from streams.sources.convert import Converter
 
 SOURCE = "retold/server"
@@ -61,6 +71,7 @@ class Door:
         return publish
 
     async def publish(self, request: Request) -> Response:
+        no_binary_mode(request)
         kind = media_type(request)
         body = await read_body(request, self._parts.config.max_event_bytes)
         seconds = wait_of(request)
@@ -84,8 +95,9 @@ class Door:
         version = expected_version(request)
         if version is not None and asked.expected_version not in (None, version):
             raise Problem(
-                400, f"If-Match expects the version {version}, the attribute expectedversion {asked.expected_version}"
-            )
+                400, f"the headers expect the version {version}, the attribute expectedversion {asked.expected_version}; one "
+                "of them is enough", field="expectedversion",
+            )  # fmt: skip
         return asked.expected_version if version is None else version
 
     def _checked(self, data: EventData) -> bytes:
@@ -107,7 +119,7 @@ class Door:
                 data, id=event_id, time=asked.time, expected_version=version, source=asked.source or SOURCE
             )
 
-        event_id, key = asked.id, request.headers.get("idempotency-key")
+        event_id, key = asked.id, one_line(request, "Idempotency-Key")
         if key is None:
             receipt = publish()
         else:
@@ -118,7 +130,9 @@ class Door:
 
     def _id(self, request: Request, key: str, asked: Asked) -> str:
         if asked.id is not None:
-            raise Problem(400, "a CloudEvent has an id of its own: send it without an Idempotency-Key")
+            raise Problem(
+                400, "a CloudEvent has an id of its own: send it without an Idempotency-Key", field="Idempotency-Key"
+            )
         if not 0 < len(key) <= KEY_LENGTH:
             raise Problem(
                 400, f"the Idempotency-Key has {len(key)} characters; 1 to {KEY_LENGTH} were expected",

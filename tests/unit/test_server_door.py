@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 
 from streams import App, Event, Namespace, Outcome
 from streams.data import EventData
+from streams.engine.attributes import attributes
+from streams.engine.envelope import EnvelopeReader
+from streams.errors import InvalidEvent
 from streams.schemas.avro import parse
 from streams.schemas.classes import structure_of
+from streams.testing import START
 from tests.applications import shop
 from tests.applications.bank.events import AccountRow
 from tests.applications.shop.events import Line, OrderPlace
 from tests.support.memory_server import MemoryServer
 from tests.support.sse import watched
-from tests.unit.test_server_errors import LINE, ORDER, assert_problem
+from tests.unit.test_server_errors import KINDS, LINE, ORDER, assert_problem
 
 MADE_BY: list[int | None] = []
 """The threads that made an AccountNote."""
@@ -107,3 +112,104 @@ def test_methods_that_somebody_invents_are_one_figure(tmp_path: Path) -> None:
         text = server.http.get("/-/metrics", headers={"Authorization": "Bearer correct-horse-battery"}).text
     assert 'retold_http_requests_total{method="other",route="none",status="401"} 20.0' in text
     assert 'method="M' not in text
+
+
+CLOUD = {"Content-Type": "application/cloudevents+json"}
+PLACE = {"specversion": "1.0", "type": "order.place", "source": "//till/7", "id": "e-1", "data": ORDER}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "field"),
+    [
+        (json.dumps(ORDER)[:-1] + ', "customer": "c8"}', KINDS["json"], "customer"),
+        (
+            json.dumps({**ORDER, "lines": ["?"]}).replace('"?"', '{"sku": "a", "quantity": 1, "sku": "b"}'),
+            KINDS["json"],
+            "sku",
+        ),
+        (json.dumps(PLACE)[:-1] + ', "id": "e-2"}', KINDS["cloud"], "id"),
+        (json.dumps(ORDER)[:-1] + f', "{"x" * 5000}": 1, "{"x" * 5000}": 1}}', KINDS["json"], "x" * 100),
+    ],
+)
+def test_a_name_that_is_there_twice_is_refused(
+    http: httpx.Client, server: MemoryServer, body: str, kind: str, field: str
+) -> None:
+    """The last one would win, in silence: nobody knows which one was meant."""
+    before = len(server.kafka.published)
+    got = http.post("/events/order.place", content=body, headers={"Content-Type": kind})
+    assert_problem(got, 400, f"{field!r} is there twice", field=field)
+    assert len(server.kafka.published) == before
+
+
+@pytest.mark.parametrize("name", ["ce-id", "CE-Type", "ce-specversion", "ce-colour"])
+def test_a_cloud_event_in_binary_mode_is_refused(http: httpx.Client, name: str) -> None:
+    """Without its attributes it would be another event; the answer says how to send it."""
+    got = http.post("/events/order.place", json=ORDER, headers={name: "1"})
+    assert_problem(got, 400, "structured mode", KINDS["cloud"], field=name.lower())
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("If-Match", ['"1"', '"9"']), ("If-None-Match", ["*", "*"]), ("Idempotency-Key", ["a", "b"])]
+)
+def test_a_header_that_is_there_twice_is_refused(http: httpx.Client, name: str, values: list[str]) -> None:
+    """One of them would be left out, in silence."""
+    got = http.post("/events/order.place", json=ORDER, headers=[(name, value) for value in values])
+    assert_problem(got, 400, "2 times", field=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("source", "s" * 1025),
+        ("source", "ß" * 513),
+        ("id", "i" * 1025),
+        ("time", "0001-01-01T00:00:00+14:00"),
+        ("time", "9999-12-31T23:59:59-00:01"),
+        ("expectedversion", 10**18),
+    ],
+)
+def test_what_a_worker_would_quarantine_is_refused_at_the_door(http: httpx.Client, name: str, value: object) -> None:
+    """The publisher is still there to hear it; a worker's reader of headers refuses the same."""
+    got = http.post("/events/order.place", content=json.dumps({**PLACE, name: value}), headers=CLOUD)
+    assert_problem(got, 422, "expected", field=name)
+    with pytest.raises(InvalidEvent):
+        EnvelopeReader().read([(f"ce_{name}", str(value).encode())])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("source", "s" * 1024), ("id", "i" * 1024), ("time", "0001-01-01T00:00:00Z"), ("expectedversion", 10**18 - 1)],
+)
+def test_what_the_door_takes_a_worker_takes(http: httpx.Client, server: MemoryServer, name: str, value: object) -> None:
+    """Up to the last byte and the first year."""
+    got = http.post("/events/order.place", content=json.dumps({**PLACE, name: value}), headers=CLOUD)
+    assert got.status_code == 202, got.text
+    given = server.kafka.published[-1][1]
+    EnvelopeReader().read(attributes(given["id"], given["source"], given["time"] or START, given["version"]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"datacontenttype": "application/json; charset=utf-8"},
+        {"datacontenttype": "Application/JSON;charset=UTF-8"},
+        {"datacontenttype": None, "time": None, "subject": None, "expectedversion": None, "colour": None},
+    ],
+)
+def test_an_attribute_may_be_null_and_json_may_name_its_encoding(http: httpx.Client, change: dict[str, Any]) -> None:
+    """Null stands for an absent attribute in the JSON of a CloudEvent."""
+    got = http.post("/events/order.place", content=json.dumps({**PLACE, **change}), headers=CLOUD)
+    assert got.status_code == 202, got.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "field"),
+    [({"If-Match": '"3"'}, "expectedversion"), ({"Idempotency-Key": "k"}, "Idempotency-Key")],
+)
+def test_a_cloud_event_and_a_header_that_contradict_each_other(
+    http: httpx.Client, headers: dict[str, str], field: str
+) -> None:
+    """The answer names which of the two is too much."""
+    event = {**PLACE, "expectedversion": 2}
+    got = http.post("/events/order.place", content=json.dumps(event), headers={**CLOUD, **headers})
+    assert_problem(got, 400, field=field)
