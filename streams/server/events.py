@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.followed import Place
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.problems import Problem
 from streams.server.recent import Became
@@ -26,6 +27,7 @@ def routes(parts: Parts) -> APIRouter:
     async def event(request: Request, namespace: str, partition: str, offset: str) -> Response:
         followed = ready(parts)
         place, number = _place(parts, namespace, partition, offset)
+        known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, followed, ["table"])
         became = followed.became(place, number)
         if became is None or became.key is None:

@@ -14,6 +14,7 @@ import msgspec
 
 from streams.data import Record
 from streams.schemas.classes import without_none
+from streams.server.parameters import known_params
 from streams.server.problems import Problem
 
 LIMIT, MOST = 50, 1000
@@ -80,20 +81,8 @@ def _compared(value: Any) -> Any:
 def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> Query:
     """From a URL's parameters. Raises a 422 problem naming the parameter, its value and what was expected."""
     hints = {field.name: field.type for field in msgspec.structs.fields(row_type)}
-    equal: dict[str, Any] = {}
-    ours: dict[str, str] = {}
-    for name, text in pairs:
-        if name in equal or name in ours:
-            raise Problem(422, f"the parameter {name!r} is given twice; it is compared with one value", field=name)
-        if name in OURS:
-            ours[name] = text
-        elif name in hints:
-            equal[name] = _value(name, text, hints[name])
-        else:
-            fields = ", ".join(hints) or "none"
-            raise Problem(
-                422, f"{name!r} is no field of these rows, which have {fields}, and none of {', '.join(OURS)}", field=name
-            )
+    ours = known_params(pairs, *OURS, *hints)
+    equal = {name: _value(name, text, hints[name]) for name, text in ours.items() if name in hints}
     sort, falling = _sort(ours.get("_sort", "_key"), hints)
     query = Query(equal, sort, falling, _limit(ours.get("_limit", str(LIMIT))))
     if "_next" in ours:

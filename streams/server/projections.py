@@ -10,6 +10,7 @@ from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.followed import Followed, Projected
 from streams.server.pages import Query, read_query
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.problems import Problem
 
@@ -30,6 +31,7 @@ def routes(parts: Parts) -> APIRouter:
     @router.get("/projections/{name}/{key:rest}", response_class=Response, summary="A projection's row")
     async def row(request: Request, name: str, key: str) -> Response:
         projected, followed = _known(parts, name), parts.followed
+        known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, followed, KINDS)
         with followed.lock:
             found, at = projected.rows.get(key), standing(followed, KINDS, followed.places(projected.namespaces))

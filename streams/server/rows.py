@@ -14,6 +14,7 @@ from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.followed import Followed
 from streams.server.pages import Query, read_query
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.problems import Problem
 
@@ -36,6 +37,7 @@ def routes(parts: Parts) -> APIRouter:
     )
     async def row(request: Request, namespace: str, key: str) -> Response:
         known_namespace(parts, namespace)
+        known_params(request.query_params.multi_items(), "_min_position")
         followed = ready(parts)
         await at_least(request, followed, KINDS)
         place = followed.place_of(namespace, key)

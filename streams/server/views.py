@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from streams.app import App
 from streams.server.answers import answer, at_least, ready, standing
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.paths import escaped_path
 from streams.server.problems import Problem
@@ -25,6 +26,7 @@ def routes(parts: Parts) -> APIRouter:
     @router.get("/views/{path:rest}", response_class=Response, summary="A view's answer")
     async def view(request: Request) -> Response:
         found, names = match(parts.app, escaped_path(request.scope).partition("/views/")[2])
+        known_params(request.query_params.multi_items(), "_min_position")
         followed = ready(parts)
         kinds = ("table", "log") if parts.app.projections else ("table",)
         await at_least(request, followed, kinds)

@@ -17,6 +17,7 @@ from streams.receipt import Receipt, Settled
 from streams.server import openapi
 from streams.server.answers import Standing, ready, to_json
 from streams.server.bell import until
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.problems import Problem
 from streams.server.recent import Became
@@ -71,6 +72,7 @@ class Door:
         return publish
 
     async def publish(self, request: Request) -> Response:
+        known_params(request.query_params.multi_items())
         no_binary_mode(request)
         kind = media_type(request)
         body = await read_body(request, self._parts.config.max_event_bytes)

@@ -18,12 +18,14 @@ from streams.engine.envelope import EnvelopeReader
 from streams.errors import InvalidEvent
 from streams.schemas.avro import parse
 from streams.schemas.classes import structure_of
+from streams.server.followed import STARTING
 from streams.testing import START
 from tests.applications import shop
 from tests.applications.bank.events import AccountRow
 from tests.applications.shop.events import Line, OrderPlace
 from tests.support.memory_server import MemoryServer
 from tests.support.sse import watched
+from tests.support.workers import until
 from tests.unit.test_server_errors import KINDS, LINE, ORDER, assert_problem
 
 MADE_BY: list[int | None] = []
@@ -213,3 +215,90 @@ def test_a_cloud_event_and_a_header_that_contradict_each_other(
     event = {**PLACE, "expectedversion": 2}
     got = http.post("/events/order.place", content=json.dumps(event), headers={**CLOUD, **headers})
     assert_problem(got, 400, field=field)
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("GET", "/rows/order?{}"),
+        ("GET", "/rows/order/o1?{}"),
+        ("GET", "/projections/charges?{}"),
+        ("GET", "/projections/charges/o1?{}"),
+        ("GET", "/views/orders-of/c7?{}"),
+        ("GET", "/live/order?{}"),
+        ("GET", "/live/order/o1?{}"),
+        ("GET", "/events/order/0/0?{}"),
+        ("GET", "/-/health?{}"),
+        ("GET", "/-/status?{}"),
+        ("GET", "/-/metrics?{}"),
+        ("POST", "/events/order.place?{}"),
+    ],
+)
+def test_a_parameter_that_is_misspelt_is_refused(http: httpx.Client, method: str, url: str) -> None:
+    """Left out, another question would be answered."""
+    got = http.request(method, url.format("_form=beginning"), json=ORDER if method == "POST" else None)
+    assert_problem(got, 422, "'_form' is no parameter here; there", field="_form")
+
+
+def test_the_clients_of_a_registry_may_send_what_they_like(http: httpx.Client) -> None:
+    """They send parameters that this one does not have, and would give up."""
+    assert http.get("/subjects?deleted=false").status_code == 200
+
+
+@pytest.mark.parametrize("known", ["0@1", "1@1", "0@1,1@1,2@1", "0@1,0@2", "0@1,1@1,1@2", "0@1,01@1,1@1"])
+def test_the_id_of_another_stream_is_refused(tmp_path: Path, known: str) -> None:
+    """A partition that it does not name would be told from its beginning, all over again."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        server.followed.begin({space.name: 2 for space in server.kafka.app.namespaces})
+        server.followed.waits = None
+        got = server.http.get("/live/order", headers={"Last-Event-ID": known})
+    assert_problem(got, 422, known, "its partitions, 0, 1", field="Last-Event-ID")
+
+
+def test_an_id_beyond_the_end_is_refused_unless_this_server_lags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a log that was made anew, nothing would come for long; a server that lags has not read so far yet."""
+    monkeypatch.setattr("streams.server.live.PATIENCE", 0.1)
+    beyond = {"Last-Event-ID": "0@99"}
+    with MemoryServer(shop.app(), tmp_path) as server:
+        got = server.http.get("/live/order", headers=beyond)
+        assert_problem(got, 422, "0@99", "the log ends at 0@0", field="Last-Event-ID")
+        server.followed.lags["log", "order", 0] = 7
+        with server.http.stream("GET", "/live/order", headers=beyond) as lagging:
+            assert lagging.status_code == 200
+        server.followed.waits = STARTING
+        assert_problem(server.http.get("/live/order", headers=beyond), 503, STARTING)
+
+
+def test_a_stream_goes_on_at_a_server_that_is_a_moment_behind(tmp_path: Path) -> None:
+    """It waits until it is where the client has been; then comes what follows, and nothing twice."""
+    found: list[int] = []
+    with MemoryServer(shop.app(), tmp_path) as server:
+
+        def watch() -> None:
+            [(_, told)] = watched(server.http, "/live/order", 1, **{"Last-Event-ID": "0@2"})
+            found.append(told["sequence"])
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        until(lambda: bool(server.followed.bell._tickets), "nobody waits")
+        for n in range(3):
+            server.kafka.publish(OrderPlace(order=f"o{n}", customer="c7", lines=(Line(sku="A1", quantity=1),)))
+        watching.join(10)
+    assert found == [3]
+
+
+def test_a_server_that_begins_anew_refuses_no_id(tmp_path: Path) -> None:
+    """While it reads everything again it knows no end: 503, and the client comes back."""
+    found: list[httpx.Response] = []
+    with MemoryServer(shop.app(), tmp_path) as server:
+        ask = threading.Thread(
+            target=lambda: found.append(server.http.get("/live/order", headers={"Last-Event-ID": "0@2"}))
+        )
+        ask.start()
+        until(lambda: bool(server.followed.bell._tickets), "nobody waits")
+        server.followed.begin({space.name: 1 for space in server.kafka.app.namespaces})
+        server.followed.bell.ring()
+        ask.join(10)
+    assert_problem(found[0], 503, STARTING)
