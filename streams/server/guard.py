@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.metrics import Metrics
+from streams.server.parts import STREAMS
 from streams.server.paths import escaped_path
 from streams.server.problems import Problem, problem_of
 from streams.server.registry import is_registry
@@ -36,7 +37,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 0
+        began, status, method = time.perf_counter(), 0, scope["method"]
+        if method == "HEAD" and not scope["path"].startswith(STREAMS):
+            scope = {**scope, "method": "GET"}  # the same headers; the body is left out by what sends the answer
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -55,7 +58,7 @@ class Guard:
             if status == 0:
                 await problem.response(scope["path"])(scope, receive, sending)
         finally:
-            self._metrics.answered(scope, status, time.perf_counter() - began)
+            self._metrics.answered(method, scope, status, time.perf_counter() - began)
 
     def _check(self, request: Request) -> None:
         """Tells apart neither a missing token from a wrong one, nor how much of it was right."""

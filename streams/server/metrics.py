@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 from streams.server.followed import Followed
+from streams.server.parts import STREAMS
 
 COUNTED = ("accepted", "rejected", "duplicates", "emitted")
 METHODS = frozenset(HTTPMethod)
@@ -30,12 +31,12 @@ class Metrics:
         )  # fmt: skip
         self.registry.register(_Followed(followed, watching))
 
-    def answered(self, scope: Scope, status: int, seconds: float) -> None:
+    def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         """`status` is 0 if the client left before there was an answer."""
         route = getattr(scope.get("route"), "path_format", "none")
-        method = scope["method"] if scope["method"] in METHODS else "other"  # anyone may invent one, also without a token
-        self._requests.labels(method, route, str(status)).inc()
-        if not route.startswith("/live/"):
+        known = method if method in METHODS else "other"  # anyone may invent one, also without a token
+        self._requests.labels(known, route, str(status)).inc()
+        if not route.startswith(STREAMS):
             self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:

@@ -18,6 +18,9 @@ from streams.receipt import Receipt
 from streams.server.followed import Followed, Place
 from streams.server.recent import Became
 
+STREAMS = "/live/"
+"""How the addresses begin whose answers do not end."""
+
 
 class Publisher(Protocol):
     """`streams.Client` is one. Both calls may block for seconds and are made from several threads."""

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from streams.errors import BrokerError, InvalidEvent, StreamsError
+from streams.server.parts import STREAMS
 
 log = logging.getLogger("retold.server")
 MEDIA_TYPE = "application/problem+json"
@@ -77,6 +78,8 @@ def install(app: FastAPI) -> None:
             problem.detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
         elif isinstance(error, HTTPException) and error.status_code == 405:
             allowed = problem.headers.get("Allow", "other methods")
+            if allowed == "GET" and not request.url.path.startswith(STREAMS):
+                allowed = problem.headers["Allow"] = "GET, HEAD"  # by the guard
             problem.detail = f"{request.method} is not possible at {request.url.path}; {allowed} is"
         return problem.response(request.url.path)
 

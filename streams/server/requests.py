@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from typing import Any
+from urllib.request import parse_http_list
 
 import msgspec
 from fastapi import Request
@@ -27,7 +28,7 @@ WANTED = "an object with the event's fields"
 KEYS = 100_000
 LONGEST_WAIT = 60.0
 VERSION = re.compile(r'"(\d{1,18})"')
-WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4}(?:\.\d{1,3})?)(?=$|[,;\s])")
+WAIT = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 ATTRIBUTES = ("specversion", "type", "source", "id", "time", "subject", "datacontenttype", "expectedversion", "data")
 
 
@@ -174,9 +175,13 @@ def expected_version(request: Request) -> int | None:
 
 
 def wait_of(request: Request) -> float | None:
-    """The seconds of `Prefer: wait=5`, 60 at most. Other preferences are ignored, as RFC 7240 says."""
-    found = WAIT.search(request.headers.get("prefer", ""))
-    return None if found is None else min(float(found[1]), LONGEST_WAIT)
+    """The seconds of the first `Prefer: wait=5`, 60 at most. What is not understood is ignored, as RFC 7240 says."""
+    for preference in parse_http_list(",".join(request.headers.getlist("prefer"))):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            found = WAIT.fullmatch(value.strip().strip('"'))
+            return None if found is None else min(float(found[0]), LONGEST_WAIT)
+    return None
 
 
 @dataclass

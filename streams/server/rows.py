@@ -50,8 +50,7 @@ def routes(parts: Parts) -> APIRouter:
         if found is None:
             up_to = ", ".join(at.texts)
             raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
-        body = {"key": key, "version": version, "row": found, "position": at.texts[0]}
-        return answer(request, body, at, etag=f'"{version}"')
+        return answer(request, {"key": key, "version": version, "row": found}, at, etag=f'"{version}"')
 
     return router
 

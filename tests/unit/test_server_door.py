@@ -302,3 +302,78 @@ def test_a_server_that_begins_anew_refuses_no_id(tmp_path: Path) -> None:
         server.followed.bell.ring()
         ask.join(10)
     assert_problem(found[0], 503, STARTING)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/rows/order",
+        "/rows/order/none",
+        "/projections/charges",
+        "/views/orders-of/c7",
+        "/events/order/0/999",
+        "/-/health",
+        "/subjects",
+        "/openapi.json",
+        "/nothing",
+    ],
+)
+def test_head_gives_the_headers_of_get_alone(http: httpx.Client, url: str) -> None:
+    """With the same status, and no body that the next answer of the connection would be taken for."""
+    got, head = http.get(url), http.head(url)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    kept = [{name: value for name, value in it.headers.items() if name != "date"} for it in (got, head)]
+    assert kept[0] == kept[1]
+    assert http.get("/-/health").json() == {"status": "ready"}
+
+
+def test_where_head_is_possible_is_said(http: httpx.Client) -> None:
+    """A stream does not end, so its headers come with it; what there is instead stands in `Allow`."""
+    assert_problem(http.delete("/rows/order"), 405, "GET, HEAD is")
+    head, other = http.head("/live/order"), http.delete("/live/order")
+    assert (head.status_code, head.headers["allow"], other.headers["allow"]) == (405, "GET", "GET")
+    assert http.head("/rows/order").status_code == 200
+    assert 'method="HEAD",route="/rows/{namespace}",status="200"' in http.get("/-/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("lines", "applied"),
+    [
+        (["wait=5"], "wait=5"),
+        (["Wait=5"], "wait=5"),
+        (['wait="5"'], "wait=5"),
+        (["wait = 5"], "wait=5"),
+        (["respond-async, wait=5;x=1"], "wait=5"),
+        (["return=minimal", "WAIT=7"], "wait=7"),
+        (["wait=5, wait=7"], "wait=5"),
+        (["wait=100000"], "wait=60"),
+        ([f"wait={'9' * 5000}"], "wait=60"),
+        (['note="a, wait=5"'], None),
+        (["respond-async; wait=5"], None),
+        (["wait=soon"], None),
+        (["wait=-1"], None),
+        (["wait=\u0665"], None),
+        (["await=5"], None),
+        (["wait"], None),
+    ],
+)
+def test_a_preference_is_read_as_its_standard_says(http: httpx.Client, lines: list[str], applied: str | None) -> None:
+    """RFC 7240: several lines, any case, spaces and quotes; the first one counts, what is not understood does not."""
+    headers = [(b"prefer", line.encode()) for line in lines]
+    got = http.post("/events/payment.refund", json={"order": "o", "receipt": "r"}, headers=headers)
+    assert got.headers.get("preference-applied") == applied
+    assert (got.status_code == 202) is (applied is None)
+
+
+def test_a_strong_etag_stands_on_the_same_bytes(tmp_path: Path) -> None:
+    """Whatever happens to other rows: the position of the answer is in its header."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        server.http.post("/events/order.place", json=ORDER)
+        before = server.http.get("/rows/order/o1")
+        server.http.post("/events/order.place", json={**ORDER, "order": "o2"})
+        after = server.http.get("/rows/order/o1")
+        tag = after.headers["etag"]
+        assert (before.headers["etag"], before.content) == (tag, after.content)
+        assert before.headers["retold-position"] != after.headers["retold-position"]
+        lines = [("If-None-Match", '"0"'), ("If-None-Match", tag)]
+        assert server.http.get("/rows/order/o1", headers=lines).status_code == 304
