@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.followed import Place
 from streams.server.parameters import known_params
@@ -23,7 +24,10 @@ PENDING = Became("pending", None)
 def routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["events"])
 
-    @router.get("/events/{namespace}/{partition}/{offset}", response_class=Response, summary="What became of an event")
+    @router.get(
+        "/events/{namespace}/{partition}/{offset}", response_class=Response, openapi_extra=openapi.becoming(),
+        summary="What became of an event",
+    )  # fmt: skip
     async def event(request: Request, namespace: str, partition: str, offset: str) -> Response:
         followed = ready(parts)
         place, number = _place(parts, namespace, partition, offset)

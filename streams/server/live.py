@@ -16,6 +16,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.concurrency import run_in_threadpool
 
 from streams.kafka.follow import LogEvent
+from streams.server import openapi
 from streams.server.answers import ready, standing, to_json
 from streams.server.bell import until
 from streams.server.followed import Place
@@ -38,12 +39,17 @@ ID = re.compile(r"\d{1,6}@\d{1,18}(,\d{1,6}@\d{1,18})*")
 
 def routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["live"])
+    extra = openapi.watching()
 
-    @router.get("/live/{namespace}", response_class=Response, summary="The log of a namespace, as it grows")
+    @router.get(
+        "/live/{namespace}", response_class=Response, openapi_extra=extra, summary="The log of a namespace, as it grows"
+    )
     async def of_namespace(request: Request, namespace: str) -> Response:
         return await _respond(request, parts, namespace, None)
 
-    @router.get("/live/{namespace}/{key:rest}", response_class=Response, summary="The events of a key, as they come")
+    @router.get(
+        "/live/{namespace}/{key:rest}", response_class=Response, openapi_extra=extra, summary="The events of a key"
+    )
     async def of_key(request: Request, namespace: str, key: str) -> Response:
         if key == "":
             raise Problem(404, f"no key is empty; /live/{namespace[:100]} is the log of all keys")

@@ -98,7 +98,7 @@ def _value(name: str, text: str, hint: Any) -> Any:
         return None
     if plain is str:
         return text
-    if not _scalar(plain):
+    if not is_scalar(plain):
         raise Problem(422, f"{name!r} holds more than one value, so rows cannot be chosen by it", field=name)
     if plain is datetime:
         return _time(name, text)
@@ -119,14 +119,14 @@ def _time(name: str, text: str) -> datetime:
         ) from None  # fmt: skip
 
 
-def _scalar(plain: Any) -> bool:
+def is_scalar(plain: Any) -> bool:
     return plain in (str, int, float, bool, bytes, datetime) or get_origin(plain) is Literal
 
 
 def _sort(text: str, hints: Mapping[str, Any]) -> tuple[str, bool]:
     name = text.removeprefix("-")
-    if name != "_key" and (name not in hints or not _scalar(without_none(hints[name]))):
-        fields = ", ".join(["_key", *(each for each, hint in hints.items() if _scalar(without_none(hint)))])
+    if name != "_key" and (name not in hints or not is_scalar(without_none(hints[name]))):
+        fields = ", ".join(["_key", *(each for each, hint in hints.items() if is_scalar(without_none(hint)))])
         raise Problem(
             422, f"_sort is {text[:80]!r}; one of {fields} was expected, with - before it to begin with the largest",
             field="_sort",

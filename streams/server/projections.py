@@ -28,7 +28,9 @@ def routes(parts: Parts) -> APIRouter:
         await at_least(request, parts.followed, KINDS)
         return await run_in_threadpool(_page, request, parts.followed, projected, query)
 
-    @router.get("/projections/{name}/{key:rest}", response_class=Response, summary="A projection's row")
+    one = openapi.one_projected(parts.app)
+
+    @router.get("/projections/{name}/{key:rest}", response_class=Response, openapi_extra=one, summary="A projection's row")
     async def row(request: Request, name: str, key: str) -> Response:
         projected, followed = _known(parts, name), parts.followed
         known_params(request.query_params.multi_items(), "_min_position")

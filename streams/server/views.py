@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from streams.app import App
+from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.parameters import known_params
 from streams.server.parts import Parts
@@ -22,8 +23,9 @@ log = logging.getLogger("retold.server")
 
 def routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["views"])
+    extra = openapi.viewing(parts.app)
 
-    @router.get("/views/{path:rest}", response_class=Response, summary="A view's answer")
+    @router.get("/views/{path:rest}", response_class=Response, openapi_extra=extra, summary="A view's answer")
     async def view(request: Request) -> Response:
         found, names = match(parts.app, escaped_path(request.scope).partition("/views/")[2])
         known_params(request.query_params.multi_items(), "_min_position")
