@@ -90,7 +90,7 @@ async def _begin(request: Request, parts: Parts, places: list[Place], origin: st
 
 
 async def _reached(parts: Parts, known: dict[Place, int], text: str) -> None:
-    """Another server may have been ahead of this one, for a moment or as long as this one lags.
+    """Another server may have been ahead of this one, for a moment or as long as this one lags or stands still.
 
     Raises a 422 problem for an id that is of another log, such as one that was made anew: nothing would come for long.
     """
@@ -102,7 +102,7 @@ async def _reached(parts: Parts, known: dict[Place, int], text: str) -> None:
 
     reached = await until(followed.bell, look, PATIENCE)
     ready(parts)  # all may have begun anew meanwhile
-    if reached is None and followed.lag(["log"], known) == 0:
+    if reached is None and followed.lag(["log"], known) == 0 and not followed.faults:
         end = ",".join(f"{place[1]}@{followed.log_position(place)}" for place in known)
         raise Problem(
             422, f"Last-Event-ID is {text[:100]!r}, and the log ends at {end}: it is of another log. Begin without it",

@@ -27,7 +27,7 @@ def routes(parts: Parts) -> APIRouter:
 
     @router.get("/views/{path:rest}", response_class=Response, openapi_extra=extra, summary="A view's answer")
     async def view(request: Request) -> Response:
-        found, names = match(parts.app, escaped_path(request.scope).partition("/views/")[2])
+        found, names = match(parts.app, escaped_path(request.scope)[1:].partition("/")[2])
         known_params(request.query_params.multi_items(), "_min_position")
         followed = ready(parts)
         kinds = ("table", "log") if parts.app.projections else ("table",)

@@ -16,6 +16,7 @@ from streams.data import EventData, Record
 from streams.errors import InvalidEvent
 from streams.schemas.avro import MISSING, RANGES, AvroType, Field, RecordType, parse
 from streams.schemas.classes import item_hint, record_hint, structure_of
+from streams.sources.repeats import no_repeats
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 WORDS = {"true": True, "false": False}
@@ -153,7 +154,7 @@ def _compound(kind: AvroType, hint: Any, value: Any, at: _At) -> Any:
     """Among texts, an array, map or record is written as JSON."""
     if isinstance(value, str) and at.texts:
         try:
-            value = json.loads(value)
+            value = json.loads(value, object_pairs_hook=no_repeats)
         except ValueError:
             raise _refusal(at, value, kind) from None
         at = at._replace(texts=False)
