@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 from uuid import uuid4
 
 from confluent_kafka import KafkaError, Message
@@ -20,7 +20,8 @@ from streams.broker.choose import found
 from streams.codec import codec_of
 from streams.config import Config, load
 from streams.data import EventData, namespace_of
-from streams.engine.envelope import CONTENT_TYPE, TEXT_LIMIT
+from streams.engine.attributes import attributes
+from streams.engine.envelope import CONTENT_TYPE
 from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import publish_schemas
@@ -95,16 +96,10 @@ class Client:
                 "(RETOLD_MAX_EVENT_BYTES)"
             )
         event_id = str(uuid4()) if id is None else id
-        headers = [
-            *route.headers,
-            ("ce_source", (self._source if source is None else source).encode()),
-            ("ce_id", event_id.encode() if id is None else _text("id", event_id)),
-            ("ce_time", _moment(time, route.event_type)),
-        ]
-        if expected_version is not None:
-            headers.append(("ce_expectedversion", _version(expected_version)))
+        source = self._source if source is None else source
+        said = attributes(event_id, source, datetime.now(UTC) if time is None else time, expected_version)
         receipt = Receipt(route.namespace, route.event_type, data.key, event_id)
-        self._send(route.topic, value, receipt, headers)
+        self._send(route.topic, value, receipt, [*route.headers, *said])
         return receipt
 
     def flush(self, timeout: float = 60.0) -> None:
@@ -219,24 +214,3 @@ class Client:
         if lost:
             error.add_note(f"besides, {lost} published events were not confirmed by the broker")
             log.warning("%s published events were not confirmed by the broker", lost)
-
-
-def _text(name: str, value: str) -> bytes:
-    encoded = value.encode()
-    if not 0 < len(encoded) <= TEXT_LIMIT:
-        raise InvalidEvent(f"the {name} of an event is {value[:100]!r}; expected 1 to {TEXT_LIMIT} bytes")
-    return encoded
-
-
-def _moment(moment: datetime | None, event_type: str) -> bytes:
-    if moment is None:
-        moment = datetime.now(UTC)
-    elif moment.tzinfo is None:
-        raise InvalidEvent(f"the time of {event_type} is {moment}, which has no time zone: is it UTC? Then say so")
-    return moment.isoformat().encode()
-
-
-def _version(version: Any) -> bytes:
-    if type(version) is int and version >= 0:
-        return b"%d" % version
-    raise InvalidEvent(f"the expected version is {version!r}; expected a whole number from 0 up (0: there is no row)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from typing import Any, Union, get_args, get_origin
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -12,9 +13,19 @@ from streams.data import Record
 from streams.errors import StaleTypes
 from streams.schemas.avro import RecordType
 
+_known: WeakKeyDictionary[type[Record], tuple[RecordType, dict[str, Any]]] = WeakKeyDictionary()
+"""What was found for a class, and by which record: to read annotations takes 40 µs, and an event may hold 35 000 records."""
 
-def structure_of(record: RecordType, cls: type[Record]) -> dict[str, Any]:
+
+def structure_of(record: RecordType, cls: type[Record]) -> Mapping[str, Any]:
     """The annotation of each field of `cls`. Raises StaleTypes if the class has other fields than the schema."""
+    known = _known.get(cls)
+    if known is None or known[0] is not record:
+        known = _known[cls] = (record, _structure(record, cls))
+    return known[1]
+
+
+def _structure(record: RecordType, cls: type[Record]) -> dict[str, Any]:
     hints = {field.name: field.type for field in msgspec.structs.fields(cls)}
     names = {field.name for field in record.fields}
     if names != set(hints):

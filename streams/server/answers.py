@@ -119,7 +119,7 @@ def answer(request: Request, body: Any, at: Standing, *, etag: str | None = None
     content = to_json(body)
     tag = etag or f'W/"{blake2b(content, digest_size=9).hexdigest()}"'
     headers = {**at.headers, "ETag": tag, "Cache-Control": "no-cache"}
-    known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    known = [one.strip().removeprefix("W/") for one in ",".join(request.headers.getlist("if-none-match")).split(",")]
     if "*" in known or tag.removeprefix("W/") in known:
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type="application/json")

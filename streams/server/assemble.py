@@ -40,6 +40,6 @@ def http_app(parts: Parts) -> FastAPI:
     ):
         api.include_router(router)
     problems.install(api)
-    openapi.install(api, parts.app)
+    openapi.install(api, parts.app, token=parts.config.http_token is not None)
     api.add_middleware(Guard, token=parts.config.http_token, host=parts.config.http_host, metrics=metrics)
     return api

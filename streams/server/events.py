@@ -7,8 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.followed import Place
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
 from streams.server.problems import Problem
@@ -22,10 +24,14 @@ PENDING = Became("pending", None)
 def routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["events"])
 
-    @router.get("/events/{namespace}/{partition}/{offset}", response_class=Response, summary="What became of an event")
+    @router.get(
+        "/events/{namespace}/{partition}/{offset}", response_class=Response, openapi_extra=openapi.becoming(),
+        summary="What became of an event",
+    )  # fmt: skip
     async def event(request: Request, namespace: str, partition: str, offset: str) -> Response:
         followed = ready(parts)
         place, number = _place(parts, namespace, partition, offset)
+        known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, followed, ["table"])
         became = followed.became(place, number)
         if became is None or became.key is None:

@@ -12,7 +12,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.metrics import Metrics
-from streams.server.problems import Problem, problem_of
+from streams.server.paths import escaped_path
+from streams.server.problems import STREAMS, Problem, problem_of
 from streams.server.registry import is_registry
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -36,7 +37,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 0
+        began, status, method = time.perf_counter(), 0, scope["method"]
+        if method == "HEAD" and not scope["path"].startswith(STREAMS):
+            scope = {**scope, "method": "GET"}  # the same headers; the body is left out by what sends the answer
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -48,6 +51,7 @@ class Guard:
 
         try:
             self._check(Request(scope))
+            escaped_path(scope)
             await self._app(scope, receive, sending)
         except ClientDisconnect:
             pass  # in the middle of its body: nobody's fault, and there is nobody to answer
@@ -56,7 +60,7 @@ class Guard:
             if status == 0:
                 await problem.response(scope["path"])(scope, receive, sending)
         finally:
-            self._metrics.answered(scope, status, time.perf_counter() - began)
+            self._metrics.answered(method, scope, status, time.perf_counter() - began)
 
     def _check(self, request: Request) -> None:
         """Tells apart neither a missing token from a wrong one, nor how much of it was right."""

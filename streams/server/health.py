@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from streams.errors import BrokerError
 from streams.server.answers import to_json
 from streams.server.metrics import Metrics
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
 from streams.server.problems import RETRY_AFTER, Problem
 
 
 def routes(parts: Parts, metrics: Metrics) -> APIRouter:
-    router = APIRouter(tags=["operation"], prefix="/-")
+    async def check(request: Request) -> None:
+        known_params(request.query_params.multi_items())
+
+    router = APIRouter(tags=["operation"], prefix="/-", dependencies=[Depends(check)])
 
     @router.get("/health", response_class=Response, summary="200 if this server can answer, else 503")
     async def health() -> Response:

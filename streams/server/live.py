@@ -15,9 +15,11 @@ from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from streams.kafka.follow import LogEvent
+from streams.server import openapi
 from streams.server.answers import ready, standing, to_json
 from streams.server.bell import until
 from streams.server.followed import Place
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
 from streams.server.problems import RETRY_AFTER, Problem
@@ -28,6 +30,8 @@ AT_ONCE = 200
 ALIVE = 15.0
 """s of silence after which a comment is sent: whoever is between us and the client keeps the connection."""
 STOP = 0.5
+PATIENCE = 5.0
+"""s in which this server may come to where another one has been."""
 RETRY = 2_000
 """ms after which a client that was cut off comes back."""
 ID = re.compile(r"\d{1,6}@\d{1,18}(,\d{1,6}@\d{1,18})*")
@@ -35,44 +39,75 @@ ID = re.compile(r"\d{1,6}@\d{1,18}(,\d{1,6}@\d{1,18})*")
 
 def routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["live"])
+    extra = openapi.watching()
 
-    @router.get("/live/{namespace}", response_class=Response, summary="The log of a namespace, as it grows")
+    @router.get(
+        "/live/{namespace}", response_class=Response, openapi_extra=extra, summary="The log of a namespace, as it grows"
+    )
     async def of_namespace(request: Request, namespace: str) -> Response:
-        return _respond(request, parts, namespace, None)
+        return await _respond(request, parts, namespace, None)
 
-    @router.get("/live/{namespace}/{key:path}", response_class=Response, summary="The events of a key, as they come")
+    @router.get(
+        "/live/{namespace}/{key:rest}", response_class=Response, openapi_extra=extra, summary="The events of a key"
+    )
     async def of_key(request: Request, namespace: str, key: str) -> Response:
-        return _respond(request, parts, namespace, key)
+        if key == "":
+            raise Problem(404, f"no key is empty; /live/{namespace[:100]} is the log of all keys")
+        return await _respond(request, parts, namespace, key)
 
     return router
 
 
-def _respond(request: Request, parts: Parts, namespace: str, key: str | None) -> Response:
+async def _respond(request: Request, parts: Parts, namespace: str, key: str | None) -> Response:
     known_namespace(parts, namespace)
+    origin = known_params(request.query_params.multi_items(), "_from").get("_from", "now")
     followed = ready(parts)
     places = followed.places([namespace]) if key is None else [followed.place_of(namespace, key)]
-    stream = Stream(parts, places, key, _begin(request, parts, places))
+    stream = Stream(parts, places, key, await _begin(request, parts, places, origin))
     if len(parts.watching) >= MOST_STREAMS:
         raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
     headers = {**standing(followed, ("log",), places).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return EventSourceResponse(stream.lines(), headers=headers)
 
 
-def _begin(request: Request, parts: Parts, places: list[Place]) -> dict[Place, int]:
+async def _begin(request: Request, parts: Parts, places: list[Place], origin: str) -> dict[Place, int]:
     """The last sequence known to the client, per partition: by Last-Event-ID, `_from=beginning`, or as it is now."""
     followed, text = parts.followed, request.headers.get("last-event-id")
-    origin = request.query_params.get("_from", "now")
     if origin not in ("now", "beginning"):
         raise Problem(422, f"_from is {origin[:80]!r}; now or beginning was expected", field="_from")
     if text is None:
         return {place: 0 if origin == "beginning" else followed.log_position(place) for place in places}
-    if not ID.fullmatch(text):
+    steps = [part.partition("@") for part in text.split(",")] if ID.fullmatch(text) else []
+    if sorted(int(number) for number, _, _ in steps) != [number for _, number in places]:
+        partitions = ", ".join(str(number) for _, number in places)
         raise Problem(
-            422, f"Last-Event-ID is {text[:100]!r}; the id of an event of this stream, such as 0@12,1@40, was expected",
+            422, f"Last-Event-ID is {text[:100]!r}; the id of an event of this stream, such as 0@12,1@40, was expected, which "
+            f"names its partitions, {partitions}", field="Last-Event-ID",
+        )  # fmt: skip
+    known = {(places[0][0], int(number)): int(sequence) for number, _, sequence in steps}
+    await _reached(parts, known, text)
+    return known
+
+
+async def _reached(parts: Parts, known: dict[Place, int], text: str) -> None:
+    """Another server may have been ahead of this one, for a moment or as long as this one lags or stands still.
+
+    Raises a 422 problem for an id that is of another log, such as one that was made anew: nothing would come for long.
+    """
+    followed = parts.followed
+
+    def look() -> bool | None:
+        there = all(followed.log_position(place) >= sequence for place, sequence in known.items())
+        return there or followed.waits is not None or None
+
+    reached = await until(followed.bell, look, PATIENCE)
+    ready(parts)  # all may have begun anew meanwhile
+    if reached is None and followed.lag(["log"], known) == 0 and not followed.faults:
+        end = ",".join(f"{place[1]}@{followed.log_position(place)}" for place in known)
+        raise Problem(
+            422, f"Last-Event-ID is {text[:100]!r}, and the log ends at {end}: it is of another log. Begin without it",
             field="Last-Event-ID",
         )  # fmt: skip
-    known = {int(number): int(sequence) for number, _, sequence in (part.partition("@") for part in text.split(","))}
-    return {place: known.get(place[1], 0) for place in places}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,8 +11,10 @@ from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 from streams.server.followed import Followed
+from streams.server.problems import STREAMS
 
 COUNTED = ("accepted", "rejected", "duplicates", "emitted")
+METHODS = frozenset(HTTPMethod)
 
 
 class Metrics:
@@ -28,11 +31,12 @@ class Metrics:
         )  # fmt: skip
         self.registry.register(_Followed(followed, watching))
 
-    def answered(self, scope: Scope, status: int, seconds: float) -> None:
+    def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         """`status` is 0 if the client left before there was an answer."""
-        route = getattr(scope.get("route"), "path", "none")
-        self._requests.labels(scope["method"], route, str(status)).inc()
-        if not route.startswith("/live/"):
+        route = getattr(scope.get("route"), "path_format", "none")
+        known = method if method in METHODS else "other"  # anyone may invent one, also without a token
+        self._requests.labels(known, route, str(status)).inc()
+        if not route.startswith(STREAMS):
             self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:

@@ -8,15 +8,19 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_origin
 
 import msgspec
 
 from streams.data import Record
 from streams.schemas.classes import without_none
+from streams.server.parameters import known_params
 from streams.server.problems import Problem
 
 LIMIT, MOST = 50, 1000
+COMPARED = 200
+"""Characters of a text, or bytes, by which rows are sorted: a cursor holds them, and is sent in an address."""
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 OURS = ("_sort", "_limit", "_next", "_min_position")
 
 
@@ -51,7 +55,7 @@ class Query:
         if len(found) <= self.limit:
             return keys, None
         last = keys[-1]
-        value = getattr(rows[last], self.sort) if self.sort else None
+        value = _compared(getattr(rows[last], self.sort)) if self.sort else None
         text = msgspec.json.encode([self.order, value, last])
         return keys, base64.urlsafe_b64encode(text).decode().rstrip("=")
 
@@ -60,38 +64,30 @@ class Query:
         for key, row in rows.items():
             if any(getattr(row, name) != value for name, value in equal):
                 continue
-            place = (_rank(getattr(row, self.sort)) if self.sort else 0, key)
+            place = (_rank(getattr(row, self.sort), self.falling) if self.sort else 0, key)
             if after is None or (place < after if self.falling else place > after):
                 yield place
 
 
-def _rank(value: Any) -> tuple[bool, Any]:
-    """Nothing comes last, and is compared with nothing."""
-    return value is None, 0 if value is None else value
+def _rank(value: Any, falling: bool) -> tuple[bool, Any]:
+    """Nothing comes last in either direction, and is compared with nothing."""
+    return (not falling, 0) if value is None else (falling, _compared(value))
+
+
+def _compared(value: Any) -> Any:
+    return value[:COMPARED] if isinstance(value, str | bytes) else value
 
 
 def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> Query:
     """From a URL's parameters. Raises a 422 problem naming the parameter, its value and what was expected."""
     hints = {field.name: field.type for field in msgspec.structs.fields(row_type)}
-    equal: dict[str, Any] = {}
-    ours: dict[str, str] = {}
-    for name, text in pairs:
-        if name in equal or name in ours:
-            raise Problem(422, f"the parameter {name!r} is given twice; it is compared with one value", field=name)
-        if name in OURS:
-            ours[name] = text
-        elif name in hints:
-            equal[name] = _value(name, text, hints[name])
-        else:
-            fields = ", ".join(hints) or "none"
-            raise Problem(
-                422, f"{name!r} is no field of these rows, which have {fields}, and none of {', '.join(OURS)}", field=name
-            )
+    ours = known_params(pairs, *OURS, *hints)
+    equal = {name: _value(name, text, hints[name]) for name, text in ours.items() if name in hints}
     sort, falling = _sort(ours.get("_sort", "_key"), hints)
     query = Query(equal, sort, falling, _limit(ours.get("_limit", str(LIMIT))))
     if "_next" in ours:
         cursor = _cursor(ours["_next"], query, hints)
-        place = (_rank(cursor.value) if sort else 0, cursor.key)
+        place = (_rank(cursor.value, falling) if sort else 0, cursor.key)
         return Query(equal, sort, falling, query.limit, place)
     return query
 
@@ -102,22 +98,35 @@ def _value(name: str, text: str, hint: Any) -> Any:
         return None
     if plain is str:
         return text
-    if not _scalar(plain):
+    if not is_scalar(plain):
         raise Problem(422, f"{name!r} holds more than one value, so rows cannot be chosen by it", field=name)
+    if plain is datetime:
+        return _time(name, text)
     try:
         return msgspec.convert(text, plain, strict=False)
     except msgspec.ValidationError as error:
         raise Problem(422, f"the parameter {name!r} is {text[:80]!r}: {error}", field=name) from None
 
 
-def _scalar(plain: Any) -> bool:
+def _time(name: str, text: str) -> datetime:
+    """A time without a zone equals none in a table, so it would find nothing, in silence."""
+    try:
+        return msgspec.convert(text, Moment)
+    except msgspec.ValidationError:
+        raise Problem(
+            422, f"the parameter {name!r} is {text[:80]!r}; an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z, was "
+            "expected (+ in an address is %2B)", field=name,
+        ) from None  # fmt: skip
+
+
+def is_scalar(plain: Any) -> bool:
     return plain in (str, int, float, bool, bytes, datetime) or get_origin(plain) is Literal
 
 
 def _sort(text: str, hints: Mapping[str, Any]) -> tuple[str, bool]:
     name = text.removeprefix("-")
-    if name != "_key" and (name not in hints or not _scalar(without_none(hints[name]))):
-        fields = ", ".join(["_key", *(each for each, hint in hints.items() if _scalar(without_none(hint)))])
+    if name != "_key" and (name not in hints or not is_scalar(without_none(hints[name]))):
+        fields = ", ".join(["_key", *(each for each, hint in hints.items() if is_scalar(without_none(hint)))])
         raise Problem(
             422, f"_sort is {text[:80]!r}; one of {fields} was expected, with - before it to begin with the largest",
             field="_sort",
@@ -126,15 +135,24 @@ def _sort(text: str, hints: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST):
         raise Problem(422, f"_limit is {text[:80]!r}; a whole number from 1 to {MOST} was expected", field="_limit")
     return int(text)
+
+
+def _sorted_by(hint: Any) -> Any:
+    """The type of such a field's value in a cursor, where an enumeration's may be cut."""
+    plain = without_none(hint)
+    if plain is datetime:
+        return Moment | None
+    return str | None if get_origin(plain) is Literal else hint
 
 
 def _cursor(text: str, query: Query, hints: Mapping[str, Any]) -> Cursor:
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        found: Sequence[Any] = msgspec.json.decode(raw, type=tuple[str, hints.get(query.sort, None), str])  # type: ignore[misc]  # the type of the field that is sorted by
+        value = _sorted_by(hints.get(query.sort))
+        found: Sequence[Any] = msgspec.json.decode(raw, type=tuple[str, value, str])  # type: ignore[valid-type]  # made at run time
     except (msgspec.MsgspecError, binascii.Error, ValueError):
         found = ("", None, "")
     if found[0] != query.order:

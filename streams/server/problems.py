@@ -18,6 +18,8 @@ from streams.errors import BrokerError, InvalidEvent, StreamsError
 log = logging.getLogger("retold.server")
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
+STREAMS = "/live/"
+"""How the addresses begin whose answers do not end: they alone take no HEAD."""
 
 
 class Problem(Exception):
@@ -77,6 +79,8 @@ def install(app: FastAPI) -> None:
             problem.detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
         elif isinstance(error, HTTPException) and error.status_code == 405:
             allowed = problem.headers.get("Allow", "other methods")
+            if allowed == "GET" and not request.url.path.startswith(STREAMS):
+                allowed = problem.headers["Allow"] = "GET, HEAD"  # by the guard
             problem.detail = f"{request.method} is not possible at {request.url.path}; {allowed} is"
         return problem.response(request.url.path)
 

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.pages import Query, read_query
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
 from streams.server.problems import Problem
@@ -28,9 +29,12 @@ def routes(parts: Parts) -> APIRouter:
         await at_least(request, parts.followed, KINDS)
         return await in_thread(parts.pools.memory, _page, request, parts, projected, query)
 
-    @router.get("/projections/{name}/{key:path}", response_class=Response, summary="A projection's row")
+    one = openapi.one_projected(parts.app)
+
+    @router.get("/projections/{name}/{key:rest}", response_class=Response, openapi_extra=one, summary="A projection's row")
     async def row(request: Request, name: str, key: str) -> Response:
         projected, followed = _known(parts, name), parts.followed
+        known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, followed, KINDS)
         at = standing(followed, KINDS, followed.places(projected.namespaces))  # before the row: never ahead of it
         found = projected.rows.get(key)

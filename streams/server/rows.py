@@ -13,6 +13,7 @@ from streams.namespace import Namespace
 from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing
 from streams.server.pages import Query, read_query
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
 from streams.server.problems import RETRY_AFTER, Problem
@@ -35,10 +36,11 @@ def routes(parts: Parts) -> APIRouter:
         return await in_thread(parts.pools.memory, _page, request, parts, namespace, query)
 
     @router.get(
-        "/rows/{namespace}/{key:path}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
+        "/rows/{namespace}/{key:rest}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
     )
     async def row(request: Request, namespace: str, key: str) -> Response:
         known_namespace(parts, namespace)
+        known_params(request.query_params.multi_items(), "_min_position")
         followed = ready(parts)
         await at_least(request, followed, KINDS)
         place = followed.place_of(namespace, key)
@@ -51,8 +53,7 @@ def routes(parts: Parts) -> APIRouter:
         if isinstance(kept.row, Unreadable):
             wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.row.reason}"
             raise Problem(503, wrong, headers={**RETRY_AFTER, **at.headers})
-        body = {"key": key, "version": kept.version, "row": kept.row, "position": at.texts[0]}
-        return answer(request, body, at, etag=f'"{kept.version}"')
+        return answer(request, {"key": key, "version": kept.version, "row": kept.row}, at, etag=f'"{kept.version}"')
 
     return router
 

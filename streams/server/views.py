@@ -11,8 +11,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from streams.app import App
+from streams.server import openapi
 from streams.server.answers import answer, at_least, ready, standing, to_json
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
+from streams.server.paths import escaped_path
 from streams.server.pools import in_thread
 from streams.server.problems import Problem
 from streams.server.snapshot import Snapshot
@@ -23,11 +26,12 @@ log = logging.getLogger("retold.server")
 
 def routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["views"])
+    extra = openapi.viewing(parts.app)
 
-    @router.get("/views/{path:path}", response_class=Response, summary="A view's answer")
-    async def view(request: Request, path: str) -> Response:
-        raw = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("/views/")[2] or path
-        found, names = match(parts.app, raw)
+    @router.get("/views/{path:rest}", response_class=Response, openapi_extra=extra, summary="A view's answer")
+    async def view(request: Request) -> Response:
+        found, names = match(parts.app, escaped_path(request.scope)[1:].partition("/")[2])
+        known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, ready(parts), kinds_of(parts.app))
         return await in_thread(parts.pools.views, _answer, request, parts, found, names)
 
@@ -65,7 +69,7 @@ def kinds_of(app: App) -> tuple[str, ...]:
 
 def match(app: App, raw: str) -> tuple[View, dict[str, str]]:
     """The view of a path as it stands in the address: a name may hold an escaped slash. Raises a 404 problem."""
-    got = [unquote(part) for part in raw.partition("?")[0].strip("/").split("/")]
+    got = [unquote(part) for part in raw.strip("/").split("/")]
     for view in app.views:
         pairs = list(zip(want := view.path.strip("/").split("/"), got, strict=False))
         if len(want) == len(got) and all(w == g or w.startswith("{") for w, g in pairs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -17,11 +17,21 @@ from streams.server import openapi
 from streams.server.answers import STOPS, Standing, ready, to_json
 from streams.server.bell import until
 from streams.server.keys import SOURCE, Keys, digest_of
+from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
 from streams.server.problems import RETRY_AFTER, Problem
 from streams.server.recent import Became
-from streams.server.requests import Asked, expected_version, media_type, read_asked, read_body, wait_of
+from streams.server.requests import (
+    Asked,
+    expected_version,
+    media_type,
+    no_binary_mode,
+    one_line,
+    read_asked,
+    read_body,
+    wait_of,
+)
 from streams.sources.convert import Converter
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -48,6 +58,15 @@ def routes(parts: Parts) -> APIRouter:
     return router
 
 
+class Wanted(NamedTuple):
+    """What a request asks for, its data, their bytes, and the version that the row must have."""
+
+    asked: Asked
+    data: EventData
+    content: bytes
+    version: int | None
+
+
 class Door:
     """Where events of one type come in."""
 
@@ -62,27 +81,37 @@ class Door:
         return publish
 
     async def publish(self, request: Request) -> Response:
+        known_params(request.query_params.multi_items())
+        no_binary_mode(request)
         kind = media_type(request)
         body = await read_body(request, self._parts.config.max_event_bytes)
-        asked, seconds = read_asked(kind, body, self._type), wait_of(request)
+        seconds = wait_of(request)
         if seconds is not None or IDEMPOTENCY_KEY in request.headers:
             ready(self._parts)  # before the logs are read, nobody knows what a key was used for
+        # A large body takes some 100 ms, and a broker that is slow seconds: neither may hold up other answers, nor one the other.
+        pools = self._parts.pools
+        wanted = await in_thread(pools.memory, self._read, request, kind, body)
+        receipt = await in_thread(pools.publishing, self._publish, request, wanted)
+        if seconds is None:
+            return _answer(202, _shown(receipt), receipt)
+        return await self._wait(receipt, seconds)
+
+    def _read(self, request: Request, kind: str, body: bytes) -> Wanted:
+        """What the body says, checked."""
+        asked = read_asked(kind, body, self._type)
         data = self._convert(asked.data)
         content = self._checked(data)
         if asked.subject not in (None, data.key):
             raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
-        version = self._version(request, asked)
-        receipt = await in_thread(self._parts.pools.publishing, self._publish, request, asked, data, content, version)
-        if seconds is None:
-            return _answer(202, _shown(receipt), receipt)
-        return await self._wait(receipt, seconds)
+        return Wanted(asked, data, content, self._version(request, asked))
 
     def _version(self, request: Request, asked: Asked) -> int | None:
         version = expected_version(request)
         if version is not None and asked.expected_version not in (None, version):
             raise Problem(
-                400, f"If-Match expects the version {version}, the attribute expectedversion {asked.expected_version}"
-            )
+                400, f"the headers expect the version {version}, the attribute expectedversion {asked.expected_version}; one "
+                "of them is enough", field="expectedversion",
+            )  # fmt: skip
         return asked.expected_version if version is None else version
 
     def _checked(self, data: EventData) -> bytes:
@@ -94,9 +123,7 @@ class Door:
             raise
         return self._parts.codec.encode(data)
 
-    def _publish(
-        self, request: Request, asked: Asked, data: EventData, content: bytes, version: int | None
-    ) -> Receipt:
+    def _publish(self, request: Request, wanted: Wanted) -> Receipt:
         """The receipt, confirmed by the broker. Blocks."""
 
         def publish() -> Receipt:
@@ -104,7 +131,8 @@ class Door:
                 data, id=event_id, time=asked.time, expected_version=version, source=asked.source or SOURCE
             )
 
-        event_id, key = asked.id, request.headers.get(IDEMPOTENCY_KEY)
+        asked, data, content, version = wanted
+        event_id, key = asked.id, one_line(request, IDEMPOTENCY_KEY)
         if key is None:
             receipt = publish()
         else:
@@ -115,7 +143,9 @@ class Door:
 
     def _id(self, request: Request, key: str, asked: Asked) -> str:
         if asked.id is not None:
-            raise Problem(400, "a CloudEvent has an id of its own: send it without an Idempotency-Key")
+            raise Problem(
+                400, "a CloudEvent has an id of its own: send it without an Idempotency-Key", field="Idempotency-Key"
+            )
         if not 0 < len(key) <= KEY_LENGTH:
             raise Problem(
                 400, f"the Idempotency-Key has {len(key)} characters; 1 to {KEY_LENGTH} were expected",

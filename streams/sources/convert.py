@@ -16,9 +16,12 @@ from streams.data import EventData, Record
 from streams.errors import InvalidEvent
 from streams.schemas.avro import MISSING, RANGES, AvroType, Field, RecordType, parse
 from streams.schemas.classes import item_hint, record_hint, structure_of
+from streams.sources.repeats import no_repeats
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 WORDS = {"true": True, "false": False}
+NAME_SHOWN = 100
+"""Characters of a name from outside that a message repeats."""
 
 
 class _At(NamedTuple):
@@ -29,6 +32,7 @@ class _At(NamedTuple):
     texts: bool
 
     def below(self, name: str) -> _At:
+        name = _cut(name)
         return self._replace(path=f"{self.path}.{name}" if self.path else name)
 
     def __str__(self) -> str:
@@ -50,13 +54,17 @@ class Converter:
             raise InvalidEvent(
                 f"{self._at.below(unknown)} is no field of {self._data.event_type}{self._nearest(unknown)}; "
                 f"its fields are {', '.join(self._fields)}",
-                unknown,
+                _cut(unknown),
             )
         return self._data(**_fields(self._record, self._hints, values, self._at))
 
     def _nearest(self, name: str) -> str:
-        close = difflib.get_close_matches(name, self._fields, n=1)
+        close = difflib.get_close_matches(_cut(name), self._fields, n=1)
         return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}…"
 
 
 def _fields(record: RecordType, hints: Mapping[str, Any], values: Mapping[str, Any], at: _At) -> dict[str, Any]:
@@ -146,7 +154,7 @@ def _compound(kind: AvroType, hint: Any, value: Any, at: _At) -> Any:
     """Among texts, an array, map or record is written as JSON."""
     if isinstance(value, str) and at.texts:
         try:
-            value = json.loads(value)
+            value = json.loads(value, object_pairs_hook=no_repeats)
         except ValueError:
             raise _refusal(at, value, kind) from None
         at = at._replace(texts=False)
@@ -168,13 +176,14 @@ def _record(kind: AvroType, cls: type[Record], value: Mapping[str, Any], at: _At
     known = {field.name for field in kind.record.fields}
     if (unknown := next((name for name in value if name not in known), None)) is not None:
         raise InvalidEvent(
-            f"{at} has no field {unknown!r}; its fields are {', '.join(sorted(known))}", at.below(unknown).path
+            f"{at} has no field {_cut(unknown)!r}; its fields are {', '.join(sorted(known))}", at.below(unknown).path
         )
     return cls(**_fields(kind.record, structure_of(kind.record, cls), value, at))
 
 
 def _refusal(at: _At, value: object, kind: AvroType) -> InvalidEvent:
-    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}…"
+    text = repr(value)
+    shown = text if len(text) <= 80 else f"{text[:77]}…"
     return InvalidEvent(f"{at} is {shown}; {_expected(kind)} was expected", at.path)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from streams.errors import ConfigError, InvalidEvent
+from streams.sources.repeats import no_repeats
 
 BOM = b"\xef\xbb\xbf"
 FIELD_LIMIT = 16 * 1024 * 1024
@@ -33,7 +34,7 @@ def jsonl(file: IO[bytes]) -> Iterator[Row]:
 
 def _json_row(line: int, text: bytes) -> Row:
     try:
-        values = json.loads(text.decode(), object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+        values = json.loads(text.decode(), object_pairs_hook=no_repeats, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         return Row(line, {}, _not_utf8(text, error))
     except json.JSONDecodeError as error:
@@ -48,16 +49,6 @@ def _json_row(line: int, text: bytes) -> Row:
 def _json_kind(value: object) -> str:
     kinds = {list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
     return kinds.get(type(value), "null")
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON lets the last of two equal names win, in silence."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidEvent(f"column {twice!r} is there twice")
-    return values
 
 
 def _no_constant(word: str) -> None:

@@ -31,6 +31,9 @@ from tests.applications.probe.events import EchoHear, ProbeDo
 from tests.support.inbox import Foreign
 from tests.support.workers import Running, settings
 
+EARLY = datetime.fromisoformat("0001-01-01T00:00:00+14:00")
+"""A time that UTC does not have."""
+
 
 @pytest.fixture
 def config(tmp_path: Path, prefix: str) -> Config:
@@ -81,7 +84,9 @@ def test_an_invalid_event_does_not_leave(config: Config, broker: str) -> None:
             (ProbeDo(name=""), {}, "expected 1 to 512 bytes"),
             (ProbeDo(name="k", text="x" * 2_000_000), {}, "an event may hold 1048576"),
             (ProbeDo(name="k"), {"time": datetime(2026, 1, 1)}, "no time zone"),  # noqa: DTZ001 - that is the mistake
+            (ProbeDo(name="k"), {"time": EARLY}, "the years 1 to 9999 in UTC"),
             (ProbeDo(name="k"), {"id": ""}, "expected 1 to 1024 bytes"),
+            (ProbeDo(name="k"), {"source": "s" * 1025}, "the source of an event is .*expected 1 to 1024 bytes"),
             (ProbeDo(name="k"), {"expected_version": -1}, "expected a whole number"),
             (AccountOpen(account="a", balance=1), {}, r"handles no event account\.open; it handles: echo\.hear, probe"),
         ]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from streams import App
 from streams.codec import codec_of
 from streams.config import Config
 from streams.data import EventData, namespace_of
+from streams.engine.attributes import attributes
 from streams.engine.envelope import from_micros, parked_header
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
@@ -68,6 +69,8 @@ class MemoryKafka:
         expected_version: int | None = None,
         source: str | None = None,
     ) -> Receipt:
+        """Refuses what a Client refuses."""
+        attributes(id or "none", source or "none", time or datetime.now(UTC), expected_version)
         with self._turn:
             if self.broken:
                 raise BrokerError("the broker is gone")

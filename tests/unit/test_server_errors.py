@@ -32,6 +32,11 @@ ORDER: dict[str, Any] = {"order": "o1", "customer": "c7", "lines": [LINE]}
 KINDS = {"json": "application/json", "cloud": "application/cloudevents+json"}
 
 
+def cursor(*parts: object) -> str:
+    """The `next` of a page, as somebody might make it."""
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
 def failing(tables: object) -> object:
     raise RuntimeError("not today")
 
@@ -86,8 +91,12 @@ def assert_problem(got: httpx.Response, status: int, *words: str, field: str = "
         ("GET", "/", 404, ["/openapi.json"]),
         ("GET", "/rows", 404, ["/rows"]),
         ("GET", "/rows/order/", 404, ["no row ''"]),
-        ("GET", "/rows/order/%FF%00", 404, ["no row"]),
-        ("GET", "/views/orders-of/%FF/x", 404, ["orders-of/{customer}"]),
+        ("GET", "/rows/order/%FF%00", 400, ["%FF", "UTF-8"]),
+        ("GET", "/projections/charges/a%80", 400, ["%80", "UTF-8"]),
+        ("GET", "/live/order/%C3", 400, ["%C3", "UTF-8"]),
+        ("GET", "/live/order/", 404, ["no key is empty", "/live/order"]),
+        ("GET", "/projections/charges/", 404, ["no row ''"]),
+        ("GET", "/views/orders-of/%FF/x", 400, ["%FF", "UTF-8"]),
         ("OPTIONS", "/rows/order", 405, ["OPTIONS", "GET"]),
         ("DELETE", "/rows/order/o1", 405, ["DELETE", "GET"]),
         ("PUT", "/events/order.place", 405, ["PUT", "POST"]),
@@ -108,15 +117,21 @@ def test_what_is_not_there_is_said_with_what_is(
         ("/rows/order?status=lost", "status", "lost"),
         ("/rows/order?total=many", "total", "many"),
         ("/rows/order?placed=yesterday", "placed", "yesterday"),
+        ("/rows/order?placed=0", "placed", "with a zone"),
+        ("/rows/order?placed=2026-01-01T00:00:00", "placed", "with a zone"),
         ("/rows/order?held=A1", "held", "more than one value"),
         ("/rows/order?customer=a&customer=b", "customer", "twice"),
         ("/rows/order?_limit=0", "_limit", "from 1 to 1000"),
         ("/rows/order?_limit=1001", "_limit", "from 1 to 1000"),
         ("/rows/order?_limit=ten", "_limit", "'ten'"),
+        ("/rows/order?_limit=000000001999999", "_limit", "from 1 to 1000"),
+        (f"/rows/order?_limit=1{'0' * 5000}", "_limit", "from 1 to 1000"),
         ("/rows/order?_sort=colour", "_sort", "customer"),
         ("/rows/order?_sort=held", "_sort", "held"),
         ("/rows/order?_next=xyz", "_next", "xyz"),
         ("/rows/order?_next=WyItdG90YWwiLDEsIm8xIl0&_sort=total", "_next", "same _sort"),
+        (f"/rows/order?_sort=placed&_next={cursor('placed', '2026-01-01T00:00:00', 'o1')}", "_next", "same _sort"),
+        (f"/rows/order?_sort=total&_next={cursor('total', '1', 'o1')}", "_next", "same _sort"),
         ("/rows/order?_min_position=7", "_min_position", "user-3@1042"),
         ("/rows/order?_min_position=order-9@1", "_min_position", "order-9@1"),
         ("/rows/order/o1?_min_position=x", "_min_position", "'x'"),

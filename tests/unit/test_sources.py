@@ -203,6 +203,7 @@ def test_every_kind_of_field_can_be_given_as_text() -> None:
         ),
         ("counts", '{"x": "1"}', "column 'counts.x' is '1'; a whole number"),
         ("part", "word", "column 'part' is 'word'; JSON for the record was expected"),
+        ("part", '{"word": "w", "weights": {}, "word": "v"}', "column 'word' is there twice"),
         ("part", '{"word": "w"}', "column 'part.weights' is missing; JSON for the map was expected"),
         ("part", '{"word": "w", "weight": {}}', "column 'part' has no field 'weight'"),
         ("parts", '[{"word": "w", "weights": {}, "seen": 1}]', "column 'parts.1.seen' is 1; an ISO 8601 time"),

@@ -1,0 +1,50 @@
+"""What a publisher says of an event, checked before it leaves: afterwards a worker can only quarantine it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from streams.engine.envelope import TEXT_LIMIT
+from streams.engine.records import Headers
+from streams.errors import InvalidEvent
+
+
+def attributes(event_id: str, source: str, time: datetime, expected_version: int | None = None) -> Headers:
+    """As headers, which `EnvelopeReader` takes. Raises InvalidEvent naming the CloudEvents attribute."""
+    headers: Headers = [
+        ("ce_source", _text("source", source)),
+        ("ce_id", _text("id", event_id)),
+        ("ce_time", _moment(time)),
+    ]
+    if expected_version is not None:
+        headers.append(("ce_expectedversion", _version(expected_version)))
+    return headers
+
+
+def _text(name: str, value: str) -> bytes:
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError:
+        raise InvalidEvent(f"the {name} of an event is {value[:100]!r}, which UTF-8 cannot write", name) from None
+    if not 0 < len(encoded) <= TEXT_LIMIT:
+        raise InvalidEvent(f"the {name} of an event is {value[:100]!r}; expected 1 to {TEXT_LIMIT} bytes", name)
+    return encoded
+
+
+def _moment(time: datetime) -> bytes:
+    if time.utcoffset() is None:
+        raise InvalidEvent(f"the time of an event is {time}, which has no time zone: is it UTC? Then say so", "time")
+    try:
+        time.astimezone(UTC)
+    except OverflowError:
+        raise InvalidEvent(f"the time of an event is {time}; expected one of the years 1 to 9999 in UTC", "time") from None
+    return time.isoformat().encode()
+
+
+def _version(version: Any) -> bytes:
+    if type(version) is int and 0 <= version < 10**18:
+        return b"%d" % version
+    raise InvalidEvent(
+        f"the expected version is {version!r:.80}; expected a whole number from 0 up (0: there is no row)", "expectedversion"
+    )

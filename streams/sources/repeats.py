@@ -1,0 +1,19 @@
+"""A name that an object of JSON holds twice: the last one would win, in silence, so it is refused at every door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.errors import InvalidEvent
+
+
+def no_repeats(pairs: list[tuple[str, Any]], noun: str = "column") -> dict[str, Any]:
+    """For `object_pairs_hook` of json.loads. `noun` is what messages call a name. Raises InvalidEvent."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        once = set(values)
+        for name, _ in pairs:
+            if name not in once:
+                raise InvalidEvent(f"{noun} {name[:100]!r} is there twice", name[:100])
+            once.discard(name)
+    return values

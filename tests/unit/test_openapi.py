@@ -1,0 +1,183 @@
+"""What the OpenAPI says is what the server does: its parts fit together, and answers are as it describes them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.applications import shop
+from tests.support.memory_server import MemoryServer
+from tests.support.sse import watched
+from tests.unit.test_server_errors import ORDER
+
+TOKEN = "correct-horse-battery"
+WAIT = {"Prefer": "wait=5"}
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "number": (int, float), "null": type(None),
+}  # fmt: skip
+LISTS = {"/rows/{namespace}", "/projections/{name}"}
+
+
+@pytest.fixture(scope="module")
+def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The shop, with an order that was placed twice."""
+    with MemoryServer(shop.app(), tmp_path_factory.mktemp("state")) as server:
+        for _ in range(2):
+            server.http.post("/events/order.place", json=ORDER)
+        yield server.http
+
+
+@pytest.fixture(scope="module")
+def spec(http: httpx.Client) -> dict[str, Any]:
+    found: dict[str, Any] = http.get("/openapi.json").json()
+    return found
+
+
+def operations(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in spec["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def parameters(operation: Mapping[str, Any], kind: str) -> set[str]:
+    return {it["name"] for it in operation.get("parameters", []) if it["in"] == kind}
+
+
+def test_its_parts_fit_together(spec: dict[str, Any]) -> None:
+    """References lead somewhere; the names in a path are parameters; nothing is described twice."""
+    references = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(spec)))
+    assert references - spec["components"]["schemas"].keys() == set()
+    for path, _, operation in operations(spec):
+        assert parameters(operation, "path") == set(re.findall(r"{(\w+)}", path)), path
+        assert all(it["required"] for it in operation.get("parameters", []) if it["in"] == "path"), path
+        twice = Counter((it["name"], it["in"]) for it in operation.get("parameters", []))
+        assert set(twice.values()) <= {1}, path
+        assert all("description" in response for response in operation["responses"].values()), path
+    names = Counter(operation["operationId"] for _, _, operation in operations(spec))
+    assert set(names.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("/rows/{namespace}", "/rows/order"),
+        ("/rows/{namespace}/{key}", "/rows/order/o1"),
+        ("/projections/{name}", "/projections/charges"),
+        ("/projections/{name}/{key}", "/projections/charges/o1"),
+        ("/views/{path}", "/views/orders-of/c7"),
+        ("/live/{namespace}", "/live/order"),
+        ("/live/{namespace}/{key}", "/live/order/o1"),
+        ("/events/{namespace}/{partition}/{offset}", "/events/order/0/0"),
+        ("/-/status", "/-/status"),
+    ],
+)
+def test_every_parameter_that_a_route_takes_is_described(
+    http: httpx.Client, spec: dict[str, Any], path: str, url: str
+) -> None:
+    """And no other: the refusal of an unknown one lists those that there are. A list takes fields of one of its tables."""
+    told = http.get(f"{url}?_unknown=1").json()["detail"].rstrip(".").partition("; there ")[2]
+    taken = set() if told == "is none" else set(told.removeprefix("are ").split(", "))
+    described = parameters(spec["paths"][path]["get"], "query")
+    assert taken - described == ({"held"} if url == "/rows/order" else set())  # rows are not chosen by a map
+    if path not in LISTS:
+        assert described == taken
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/events/order.place", {"Idempotency-Key", "If-Match", "If-None-Match", "Prefer"}),
+        ("/rows/{namespace}", {"If-None-Match"}),
+        ("/views/{path}", {"If-None-Match"}),
+        ("/live/{namespace}", {"Last-Event-ID"}),
+        ("/live/{namespace}/{key}", {"Last-Event-ID"}),
+    ],
+)
+def test_headers_of_requests_are_described(spec: dict[str, Any], path: str, names: set[str]) -> None:
+    """Those that change the answer."""
+    [operation] = spec["paths"][path].values()
+    assert parameters(operation, "header") == names
+
+
+def fits(value: Any, schema: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+    """As much of JSON Schema as is used here. An object has no members but those that are described."""
+    if "$ref" in schema:
+        return fits(value, spec["components"]["schemas"][schema["$ref"].rpartition("/")[2]], spec)
+    if "anyOf" in schema:
+        return any(fits(value, one, spec) for one in schema["anyOf"])
+    kinds = schema.get("type", [])
+    if kinds and not isinstance(value, tuple(TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))):  # type: ignore[arg-type]  # isinstance takes tuples inside of tuples
+        return False
+    if isinstance(value, list):
+        return all(fits(one, schema.get("items", {}), spec) for one in value)
+    if isinstance(value, dict) and "properties" in schema:
+        members = schema["properties"]
+        there = set(schema.get("required", ())) <= value.keys() <= members.keys()
+        return there and all(fits(one, members[name], spec) for name, one in value.items())
+    return "enum" not in schema or value in schema["enum"]
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("/rows/{namespace}", "/rows/order?_limit=1"),
+        ("/rows/{namespace}/{key}", "/rows/order/o1"),
+        ("/projections/{name}", "/projections/orders_per_day"),
+        ("/projections/{name}/{key}", "/projections/orders_per_day/{day}"),
+        ("/views/{path}", "/views/orders-of/c7"),
+        ("/events/{namespace}/{partition}/{offset}", "/events/order/0/0"),
+        ("/events/{namespace}/{partition}/{offset}", "/events/order/0/1"),
+    ],
+)
+def test_answers_are_as_described(http: httpx.Client, spec: dict[str, Any], path: str, url: str) -> None:
+    """With all of their members and no other."""
+    [day] = [row["key"] for row in http.get("/projections/orders_per_day").json()["rows"]]
+    got = http.get(url.format(day=day))
+    assert got.status_code == 200, got.text
+    described = spec["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert fits(got.json(), described, spec), got.text
+
+
+@pytest.mark.parametrize(
+    ("order", "headers", "status"),
+    [("o7", {}, 202), ("o8", WAIT, 200), ("o1", WAIT, 409), ("o1", {**WAIT, "If-Match": '"9"'}, 412)],
+)
+def test_answers_to_publishing_are_as_described(
+    http: httpx.Client, spec: dict[str, Any], order: str, headers: dict[str, str], status: int
+) -> None:
+    """Errors are problems, which may say more than their common members."""
+    got = http.post("/events/order.place", json={**ORDER, "order": order}, headers=headers)
+    assert got.status_code == status
+    [(kind, content)] = spec["paths"]["/events/order.place"]["post"]["responses"][str(status)]["content"].items()
+    assert got.headers["content-type"] == kind
+    body = got.json()
+    common = (
+        body if status < 400 else {name: body[name] for name in spec["components"]["schemas"]["Problem"]["required"]}
+    )
+    assert fits(common, content["schema"], spec), got.text
+
+
+def test_events_of_a_stream_are_as_described(http: httpx.Client, spec: dict[str, Any]) -> None:
+    """Accepted and rejected ones."""
+    stream = spec["paths"]["/live/{namespace}"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    described = stream["itemSchema"]["properties"]["data"]["contentSchema"]
+    found = watched(http, "/live/order/o1?_from=beginning", 2)
+    assert {data["outcome"] for _, data in found} == {"accepted", "rejected"}
+    assert [fits(data, described, spec) for _, data in found] == [True, True]
+
+
+def test_the_token_is_described_where_one_is_needed(tmp_path: Path, spec: dict[str, Any]) -> None:
+    """Health alone needs none."""
+    assert ("security" in spec, "securitySchemes" in spec["components"]) == (False, False)
+    with MemoryServer(shop.app(), tmp_path, TOKEN) as server:
+        told = server.http.get("/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
+    assert told["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert told["security"] == [{"token": []}]
+    assert [path for path, _, operation in operations(told) if operation.get("security") == []] == ["/-/health"]

@@ -1,0 +1,65 @@
+"""Rows in an order, a page at a time, without a server around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from streams.data import Record
+from streams.server.pages import read_query
+
+HOUR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Thing(Record, frozen=True, kw_only=True):
+    text: str = ""
+    note: str | None = None
+    raw: bytes = b""
+    at: datetime | None = None
+    ratio: float | None = None
+
+
+def paged(rows: Mapping[str, Record], limit: int, **parameters: str) -> tuple[list[str], int]:
+    """The keys of all pages one after the other, and the length of the longest cursor."""
+    keys: list[str] = []
+    following: str | None = ""
+    longest = 0
+    while following is not None:
+        given = {**parameters, "_limit": str(limit), **({"_next": following} if following else {})}
+        page, following = read_query(given.items(), Thing).page(rows)
+        longest = max(longest, len(following or ""))
+        keys += page
+    return keys, longest
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("note", ["a", "b", None, None]),
+        ("at", [HOUR, HOUR.replace(hour=1), None, None]),
+        ("ratio", [-1.5, 0.0, None, None]),
+        ("raw", [b"", b"\x00", b"\xff"]),
+    ],
+)
+@pytest.mark.parametrize("limit", [1, 2, 50])
+def test_nothing_comes_last_in_both_directions(field: str, values: list[Any], limit: int) -> None:
+    """And every row is on one page, however small the pages are."""
+    rows = {f"k{n}": Thing(**{field: value}) for n, value in enumerate(values)}
+    rising = list(rows)
+    there = [key for key in rising if getattr(rows[key], field) is not None]
+    falling = there[::-1] + [key for key in rising if key not in there][::-1]
+    assert paged(rows, limit, _sort=field)[0] == rising
+    assert paged(rows, limit, _sort=f"-{field}")[0] == falling
+
+
+@pytest.mark.parametrize("direction", ["", "-"])
+@pytest.mark.parametrize(("field", "long"), [("text", "ß" * 100_000), ("raw", b"x" * 100_000)])
+def test_a_cursor_is_short_however_long_the_values_are(field: str, long: Any, direction: str) -> None:
+    """Rows whose texts begin alike are in the order of their keys, so that a cursor fits into an address."""
+    rows = {f"k{n}": Thing(**{field: long + long[:1] * (9 - n)}) for n in range(5)}
+    keys, longest = paged(rows, 1, _sort=f"{direction}{field}")
+    assert keys == sorted(rows, reverse=bool(direction))
+    assert longest < 1_000
