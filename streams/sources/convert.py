@@ -155,7 +155,7 @@ def _compound(kind: AvroType, hint: Any, value: Any, at: _At) -> Any:
     if isinstance(value, str) and at.texts:
         try:
             value = json.loads(value, object_pairs_hook=no_repeats)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _refusal(at, value, kind) from None
         at = at._replace(texts=False)
     if kind.kind == "array" and isinstance(value, list | tuple):

@@ -39,8 +39,10 @@ def _json_row(line: int, text: bytes) -> Row:
         return Row(line, {}, _not_utf8(text, error))
     except json.JSONDecodeError as error:
         return Row(line, {}, f"column {error.colno}: this is no JSON ({error.msg})")
-    except (InvalidEvent, RecursionError) as error:
-        return Row(line, {}, str(error) or "it is nested too deeply to read")
+    except InvalidEvent as error:
+        return Row(line, {}, str(error))
+    except (RecursionError, ValueError):
+        return Row(line, {}, "it is nested too deeply, or has a number too long to read")
     if not isinstance(values, dict):
         return Row(line, {}, f"this is a JSON {_json_kind(values)}; an object with the event's fields was expected")
     return Row(line, values)

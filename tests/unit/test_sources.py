@@ -86,8 +86,9 @@ def test_an_avro_container_gives_values_as_they_are() -> None:
         ("jsonl", '{"a": 1}\n[1]\n{"a": 2}', 2, "this is a JSON array; an object with the event's fields was expected"),
         ("jsonl", '{"a": 1}\n{"a": 1, "a": 2}\n{"a": 2}', 2, "column 'a' is there twice"),
         ("jsonl", '{"a": 1}\n{"a": NaN}\n{"a": 2}', 2, "NaN is no JSON"),
+        ("jsonl", f'{{"a": 1}}\n{{"a": {"9" * 5_000}}}\n{{"a": 2}}', 2, "a number too long to read"),
         ("jsonl", b'{"a": 1}\n{"a": "\xc3\x28"}\n{"a": 2}', 2, "column 8: the byte 0xc3 is no UTF-8"),
-        ("jsonl", '{"a": 1}\n' + "[" * 100_000 + '\n{"a": 2}', 2, "maximum recursion depth"),
+        ("jsonl", '{"a": 1}\n' + "[" * 100_000 + '\n{"a": 2}', 2, "it is nested too deeply"),
     ],
 )
 def test_a_broken_line_is_named_and_the_next_one_is_read(form: str, text: str | bytes, line: int, message: str) -> None:
