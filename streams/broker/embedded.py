@@ -10,6 +10,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def start(
 
 def _launch(folder: Path, java: Path, class_path: list[Path], lock: int) -> EmbeddedBroker:
     home = folder / "kafka"
-    port, controller = _free_ports(2)
+    port, controller = _free_ports(_last_port(home), 0)
     try:
         home.mkdir(exist_ok=True)
         (home / "broker.log").unlink(missing_ok=True)
@@ -184,11 +185,28 @@ def _cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def _free_ports(count: int) -> list[int]:
+LISTENS = re.compile(r"^listeners=BROKER://127\.0\.0\.1:(\d{1,5}),", re.MULTILINE)
+
+
+def _last_port(home: Path) -> int:
+    """Where the broker listened the last time, so that who still looks for it there finds it; 0 if that is not known."""
+    with contextlib.suppress(OSError):
+        found = LISTENS.search((home / "server.properties").read_text(encoding="utf-8"))
+        return int(found[1]) if found else 0
+    return 0
+
+
+def _free_ports(*wanted: int) -> list[int]:
+    """Those that are wanted, or others where these are taken; 0: any."""
     with contextlib.ExitStack() as open_sockets:
-        sockets = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
+        sockets = [open_sockets.enter_context(socket.socket()) for _ in wanted]
+        for one, port in zip(sockets, wanted, strict=True):
+            # As Kafka does: connections of before may linger. Not for any port, or two of ours might get the same one.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(port > 0))
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
 
 

@@ -27,10 +27,13 @@ class Ending:
         self.stop.set()
 
     def _on_signal(self, number: int, _: object) -> None:
-        if number == signal.SIGINT and self.code != exits.INTERRUPTED:
+        back = "\r" if is_terminal() else ""  # over the ^C that the terminal shows
+        if number == signal.SIGINT and self.code == exits.INTERRUPTED:
+            talk(f"{back}Ended at once. What was begun is not lost: it is aborted, and done again.")
+            os._exit(exits.INTERRUPTED)  # a broker that is away may hold a thread in the client for as long as it is
+        if number == signal.SIGINT:
             self.code = exits.INTERRUPTED
-            back = "\r" if is_terminal() else ""  # over the ^C that the terminal shows
-            talk(f"{back}Stopping: what was begun is finished first.")
+            talk(f"{back}Stopping: what was begun is finished first; Ctrl-C again ends at once.")
         self.stop.set()
 
     def _with_stdin(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from streams.engine.envelope import KEY_HEADER, Arrival, Envelope, ParkedHeader, pack, to_micros
+from streams.engine.envelope import KEY_HEADER, Arrival, Envelope, ParkedHeader, pack, readable, to_micros
 from streams.engine.image import Image
 from streams.engine.records import (
     PARKED,
@@ -90,7 +90,8 @@ class Aside:
     def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
         topic, partition = self._engine.inbox.topic, self._image.partition
         return ParkedHeader(
-            status, reason[:REASON_LIMIT], detail[-DETAIL_LIMIT:], key, topic, partition, offset, self._now
+            status, readable(reason[:REASON_LIMIT]), readable(detail[-DETAIL_LIMIT:]), key, topic, partition, offset,
+            self._now,
         )
 
     def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, place: int) -> SetAside:
@@ -108,8 +109,9 @@ class Aside:
 
 
 def in_a_line(error: BaseException) -> str:
-    """Its class and what it says, also if it cannot say it."""
-    return traceback.format_exception_only(error)[-1].strip()
+    """Its class and what it says, also if it cannot say it. Notes, and the lines of a syntax error, are left out."""
+    lines = traceback.format_exception_only(error)
+    return next((line for line in lines if not line.startswith("  ")), lines[-1]).strip()
 
 
 def _with_own(header: ParkedHeader, envelope: Envelope, event: Event[Any]) -> ParkedHeader:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from streams.data import Record
 from streams.engine.aside import REASON_LIMIT, Aside
 from streams.engine.emissions import Emissions
-from streams.engine.envelope import Arrival, LogHeader, pack, to_micros
+from streams.engine.envelope import Arrival, LogHeader, pack, readable, to_micros
 from streams.engine.image import Image
 from streams.engine.records import ACCEPTED, REJECTED, WRONG_VERSION, Call, Changes, Entry, LogRecord
 from streams.errors import InvalidEvent
@@ -60,7 +60,8 @@ class Deciding:
             changes.row_bytes[key] = row_bytes
         elif reason is None:
             offset, _, value, _, _ = arrival.record
-            call = Call(event, recorded, offset, value or b"", envelope.carried, envelope.hops)
+            place = offset if arrival.place is None else arrival.place
+            call = Call(event, recorded, place, value or b"", envelope.carried, envelope.hops)
             changes.calls[event.reference] = call
         return True
 
@@ -72,6 +73,7 @@ class Deciding:
         """Append to the log, remember the id, and count; with a `reason` it was rejected."""
         changes, event = self._changes, arrival.event
         outcome = ACCEPTED if reason is None else REJECTED
+        reason = None if reason is None else readable(reason)
         changes.sequence += 1
         changes.recorded = recorded
         self._log(arrival, outcome, reason)

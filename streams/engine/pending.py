@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import TYPE_CHECKING
 
 from streams.data import EventData, namespace_of
@@ -40,7 +40,7 @@ def fire(image: Image, now: int) -> Changes | None:
         if changes.emitted and size > BYTES_AT_ONCE:
             break
         changes.emitted.append(timer.emitted)
-        changes.settled.append(timer.event_id)
+        changes.settled[timer.event_id] = None
     changes.counters.emitted = changes.handled = len(changes.emitted)
     return changes if changes.handled else None
 
@@ -63,14 +63,14 @@ def exhausted(engine: Engine, image: Image, call: Call, reason: str, detail: str
 
     So are the requests of its key that were accepted after it: they may not be answered before it is.
     """
-    changes = _nothing(image)
+    changes, reference = _nothing(image), call.event.reference
     aside = Aside(engine, image, changes, now)
     aside.unanswered(call, reason, detail)
-    changes.settled.append(call.event.reference)
-    for behind in image.calls.of(call.event.key):
-        if behind.offset > call.offset:
+    changes.settled[reference] = None
+    for behind in dropwhile(lambda it: it.event.reference != reference, image.calls.of(call.event.key)):
+        if behind.event.reference != reference:
             aside.unanswered(behind, "a request of this key before it is unanswered")
-            changes.settled.append(behind.event.reference)
+            changes.settled[behind.event.reference] = None
     changes.handled = len(changes.settled)
     return changes
 

@@ -81,7 +81,8 @@ class SetAside(NamedTuple):
 class Call(NamedTuple):
     """An accepted event for its gateway, kept in the due topic until its answer is handled (rule 23).
 
-    `offset`, `value` and `headers` (those to carry) are its record's; `recorded` in µs.
+    `value` and `headers` (those to carry) are its record's; `offset` is its place in its key's order, that record's but for a
+    late answer; `recorded` in µs.
     """
 
     event: Event[Any]
@@ -161,8 +162,8 @@ class Changes:
     """Hash of the body by digest; None: it is parked no more."""
     unparked: list[int] = field(default_factory=list)
     """Inbox offsets whose records leave the parked topic."""
-    settled: list[str] = field(default_factory=list)
-    """Keys of timers and calls that leave the due topic: a timer's event id, a request's reference."""
+    settled: dict[str, None] = field(default_factory=dict)
+    """Keys of timers and calls that leave the due topic, in order: a timer's event id, a request's reference."""
     counters: Counters = field(default_factory=Counters)
     blocked: Blocked | None = None
     handled: int = 0

@@ -122,7 +122,7 @@ class Turn:
         """A gateway's answer: its id comes from its request's, so that of two answers one is handled (rule 23)."""
         if self._is_pending(request):
             self._decide(arrival)
-            self.changes.settled.append(request)
+            self.changes.settled[request] = None
         elif not answer_at_last(self, arrival, request):
             try:
                 again = self._is_duplicate(arrival)

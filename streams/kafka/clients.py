@@ -87,10 +87,14 @@ class Clients:
         })  # fmt: skip
 
     def group_consumer(self, group: str, client_id: str) -> Consumer:
-        """A worker's. Assignments need explicit offsets: the marker says where, and no committed offset (rule 1c)."""
+        """A worker's. Assignments need explicit offsets: the marker says where, and no committed offset (rule 1c).
+
+        It tells of partition ends: who has restored a gateway's calls waits for one.
+        """
         return _make(Consumer, self._common(client_id) | self._reading() | {
             "group.id": group,
             "isolation.level": "read_committed",
+            "enable.partition.eof": True,
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": _ms(SESSION),
             "heartbeat.interval.ms": _ms(SESSION / 3),

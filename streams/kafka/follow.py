@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, TopicPartition, murmur2
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition, murmur2
+from confluent_kafka.admin import AdminClient
 
 from streams.codec import AvroCodec
 from streams.data import Record
@@ -18,12 +18,12 @@ from streams.engine.fold import read_logged
 from streams.errors import BrokerError, TopicMismatch
 from streams.event import Event
 from streams.kafka.clients import Clients
-from streams.kafka.read import ends, headers_of, read_to, starts
+from streams.kafka.offsets import Place, ends, stable_ends, starts
+from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning
-from streams.kafka.topics import Names, describe, names, result
+from streams.kafka.topics import Names, describe, names
 
 R = TypeVar("R", bound=Record)
-Place = tuple[str, int]
 OPEN_TRANSACTION = 15.0
 """How long reading to an end waits for a dead worker's transaction, which the broker aborts after 10 s."""
 
@@ -56,17 +56,6 @@ def partitions_of(admin: AdminClient, topic: str) -> int:
     if topic not in found:
         raise TopicMismatch(f"the topic {topic} is missing: start a worker, or make it with `retold topics`")
     return found[topic].partitions
-
-
-def stable_ends(admin: AdminClient, places: Sequence[Place]) -> dict[Place, int]:
-    """The ends that a read_committed reader can reach at once: before the first transaction that is still open."""
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
-    asked = {TopicPartition(topic, partition): latest for topic, partition in places}
-    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=10.0)
-    return {
-        (at.topic, at.partition): result(answer, f"asking for the end of {at.topic}").offset
-        for at, answer in answers.items()
-    }
 
 
 def read_table(

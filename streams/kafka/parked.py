@@ -14,7 +14,8 @@ from streams.engine.envelope import ParkedHeader, parked_header, without_packed
 from streams.engine.records import Headers
 from streams.errors import BrokerError, InvalidEvent
 from streams.kafka.clients import Clients
-from streams.kafka.read import ends, headers_of, read_to, starts
+from streams.kafka.offsets import ends, starts
+from streams.kafka.read import headers_of, read_to
 from streams.kafka.topics import describe, names
 
 PLACE = re.compile(r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6})@(?P<offset>\d{1,18})")

@@ -6,62 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from operator import methodcaller
 
-import stamina
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from streams.engine.records import UNREADABLE, Headers
 from streams.errors import BrokerError, PartitionLost
-
-Places = list[tuple[str, int]]
-PASSING = {
-    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NETWORK_EXCEPTION,
-    KafkaError.REQUEST_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION,
-}  # fmt: skip
-"""What one hears for a moment after a topic was made, or its leader has moved, or a broker was slow."""
-
-
-class TryAgain(BrokerError):
-    """An answer that another attempt may better."""
-
-
-class NoSuchTopic(BrokerError):
-    pass
-
-
-def ends(admin: AdminClient, places: Places, *, timeout: float = 10.0) -> dict[tuple[str, int], int]:
-    """The READ_UNCOMMITTED ends: past every record, also those of transactions still open (rule 1a).
-
-    A read_committed consumer's watermark is the stable offset, which is not the end. Raises BrokerError.
-    """
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
-    return _offsets(admin, places, latest, timeout)
-
-
-def starts(admin: AdminClient, places: Places, *, timeout: float = 10.0) -> dict[tuple[str, int], int]:
-    """The first offsets that are still kept. Raises BrokerError."""
-    earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's own lack
-    return _offsets(admin, places, earliest, timeout)
-
-
-@stamina.retry(on=TryAgain, timeout=10.0, attempts=None, wait_initial=0.05, wait_max=0.5, wait_jitter=0.05)
-def _offsets(admin: AdminClient, places: Places, which: OffsetSpec, timeout: float) -> dict[tuple[str, int], int]:
-    asked = {TopicPartition(topic, partition): which for topic, partition in places}
-    if not asked:
-        return {}
-    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout)
-    found = {}
-    for at, answer in answers.items():
-        try:
-            found[at.topic, at.partition] = answer.result().offset
-        except KafkaException as error:
-            cause: KafkaError = error.args[0]
-            kind: type[BrokerError] = TryAgain if cause.retriable() or cause.code() in PASSING else BrokerError
-            if cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                kind = NoSuchTopic
-            raise kind(f"the offsets of {at.topic}-{at.partition} are not known: {cause.str()}") from error
-    return found
-
 
 # A producer in another language may write any bytes as a name. confluent-kafka 2.16 then gives a list with a hole in it and
 # leaves an exception behind. CPython finds that out where it checks a call's result, as here; a plain `message.headers()` that

@@ -15,7 +15,8 @@ from confluent_kafka import KafkaError, Message
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, InvalidSchema, SchemaNotFound
 from streams.kafka.clients import Clients
-from streams.kafka.read import NoSuchTopic, ends, read_to
+from streams.kafka.offsets import NoSuchTopic, ends
+from streams.kafka.read import read_to
 from streams.kafka.topics import schemas_topic
 from streams.schemas.identity import canonical, id_of
 

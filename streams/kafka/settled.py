@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streams.engine import marker
 from streams.engine.envelope import from_micros, log_header, parked_header
 from streams.errors import OutcomeTimeout
 from streams.kafka.clients import Clients
-from streams.kafka.read import ends, headers_of
-from streams.kafka.topics import Names, names, result
+from streams.kafka.offsets import ends, since
+from streams.kafka.read import headers_of
+from streams.kafka.topics import Names, names
 from streams.receipt import Receipt, Settled
 
 SKEW = 500
@@ -61,16 +62,8 @@ class Outcomes:
         assert receipt.timestamp is not None
         places = [(topic, receipt.partition) for topic in (topics.log, topics.table, topics.parked)]
         end = ends(self._admin, places)
-        since = OffsetSpec.for_timestamp(receipt.timestamp - SKEW)
-        asked = {TopicPartition(topic, partition): since for topic, partition in places}
-        answers = self._admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=10.0
-        )
-        found = []
-        for at, answer in answers.items():
-            offset = result(answer, f"asking for the offsets of {at.topic}").offset
-            found.append(TopicPartition(at.topic, at.partition, offset if offset >= 0 else end[at.topic, at.partition]))
-        return found
+        begin = since(self._admin, places, receipt.timestamp - SKEW)
+        return [TopicPartition(*place, begin[place] if begin[place] >= 0 else end[place]) for place in places]
 
     def _messages(self, deadline: float) -> Iterator[Message]:
         while (left := deadline - time.monotonic()) > 0:

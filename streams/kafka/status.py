@@ -18,8 +18,8 @@ from streams.engine.envelope import parked_header
 from streams.engine.records import QUARANTINED, Counters
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
 from streams.kafka.clients import Clients
-from streams.kafka.follow import stable_ends
-from streams.kafka.read import ends, headers_of, read_to, starts
+from streams.kafka.offsets import ends, stable_ends, starts
+from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import TIMEOUT, Names, describe, group_of, names, result
 

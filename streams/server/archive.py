@@ -12,8 +12,9 @@ from streams.engine.envelope import EnvelopeReader, from_micros
 from streams.engine.fold import read_logged
 from streams.errors import OutcomeTimeout
 from streams.kafka.clients import Clients
-from streams.kafka.follow import LogEvent, stable_ends
-from streams.kafka.read import ends, headers_of, read_to, starts
+from streams.kafka.follow import LogEvent
+from streams.kafka.offsets import ends, stable_ends, starts
+from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning, all_schemas
 from streams.kafka.settled import Outcomes
 from streams.kafka.status import Status, status

@@ -18,7 +18,8 @@ from streams.engine.envelope import VERSION_HEADER
 from streams.errors import BrokerError, StreamsError
 from streams.kafka.clients import Clients
 from streams.kafka.follow import partitions_of
-from streams.kafka.read import ends, headers_of, starts
+from streams.kafka.offsets import ends, starts
+from streams.kafka.read import headers_of
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import Names, names
 from streams.server.followed import Followed, Place

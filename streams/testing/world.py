@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from streams.app import App
 from streams.data import EventData, Record, namespace_of
+from streams.engine.control import PREFIX as CONTROL
 from streams.engine.engine import Engine
 from streams.engine.envelope import from_micros, log_header, parked_header, to_micros
 from streams.engine.fold import Logged
@@ -189,10 +190,13 @@ class World:
         """Emissions to their inboxes and calls to their gateways; timers wait in the image."""
         gone: list[Emission] = []
         for emitted in changes.emitted:
-            gone.append(self._codec.decode(emitted.value))
+            if not emitted.value.startswith(CONTROL):  # the engine's own way to go on with a long queue
+                gone.append(self._codec.decode(emitted.value))
             self._deliver(emitted)
         gone += [Scheduled(self._codec.decode(due.emitted.value), from_micros(due.at)) for due in changes.due]
-        for call in changes.calls.values():
+        for reference, call in changes.calls.items():
+            if reference not in space.image.calls:
+                continue  # answered in the same step, or behind one of its key that was just given up
             gone += self._call(space, call)
         return gone
 

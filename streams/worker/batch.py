@@ -19,6 +19,8 @@ class Batch:
     images: Mapping[int, Image]
     metadata: Any
     handle: Callable[[Image, list[InboxRecord]], Changes]
+    ends: Mapping[int, int] = field(default_factory=dict)
+    """The offsets at which partitions ended when these records were read."""
     changes: Future[list[Changes]] = field(default_factory=Future)
 
     def run(self) -> None:

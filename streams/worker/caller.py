@@ -11,8 +11,10 @@ import inspect
 import threading
 import traceback
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import structlog
@@ -37,11 +39,18 @@ class Patience:
     longest: float = 60.0
 
 
+class Tenure(NamedTuple):
+    """One time that a partition was ours: what was asked in one has nothing to say in the next."""
+
+    partition: int
+    number: int
+
+
 @dataclass(frozen=True)
 class Result:
     """What a call came to: an answer, or why there is none."""
 
-    partition: int
+    tenure: Tenure
     call: Call
     answer: EventData | None
     reason: str = ""
@@ -58,9 +67,9 @@ class Failure(NamedTuple):
 
 @dataclass(eq=False)
 class Line:
-    """The calls of one key, the first of which is being made, or waits to be. After one was given up: none."""
+    """The calls of one key, the first of which is being made, or waits to be, or was given up."""
 
-    partition: int
+    tenure: Tenure
     key: str
     calls: deque[Call] = field(default_factory=deque)
     tried: int = 0
@@ -85,45 +94,48 @@ class Caller:
         done: Callable[[Result], None],
     ) -> None:
         self._gateways, self._check, self._patience, self._done = gateways, check, patience, done
-        self._lines: defaultdict[int, dict[str, Line]] = defaultdict(dict)
+        self._lines: defaultdict[Tenure, dict[str, Line]] = defaultdict(dict)
         self._ready: deque[Line] = deque()
         self._running: set[Line] = set()
         self._loop = loop
         self._ending, self._ended = False, threading.Event()
 
-    def submit(self, partition: int, calls: Iterable[Call]) -> None:
-        self._loop.call_soon_threadsafe(self._submit, partition, calls)
+    def submit(self, tenure: Tenure, calls: Iterable[Call]) -> None:
+        self._loop.call_soon_threadsafe(self._submit, tenure, calls)
 
-    def go_on(self, partition: int, key: str, calls: Iterable[Call]) -> None:
-        """What was given up of a key is dealt with; `calls` are those of it that are still to be made."""
-        self._loop.call_soon_threadsafe(self._go_on, partition, key, calls)
+    def go_on(self, tenure: Tenure, key: str, pending: Collection[str]) -> None:
+        """What was given up of a key is dealt with; of what waits behind it, call those whose references are `pending`."""
+        self._loop.call_soon_threadsafe(self._go_on, tenure, key, pending)
 
-    def forget(self, partition: int) -> None:
+    def forget(self, tenure: Tenure) -> None:
         """Its new owner calls: what is in flight is cancelled."""
-        self._loop.call_soon_threadsafe(self._forget, partition)
+        self._loop.call_soon_threadsafe(self._forget, tenure)
 
     def finish(self, seconds: float) -> None:
         """Begin no more calls, and wait for those in flight: what is cut off is called again by the next owner."""
         self._loop.call_soon_threadsafe(self._finish)
         self._ended.wait(seconds)
 
-    def _submit(self, partition: int, calls: Iterable[Call]) -> None:
-        lines = self._lines[partition]
+    def _submit(self, tenure: Tenure, calls: Iterable[Call]) -> None:
+        lines = self._lines[tenure]
         for call in calls:
             line = lines.get(call.event.key)
             if line is None:
-                line = lines[call.event.key] = Line(partition, call.event.key)
+                line = lines[call.event.key] = Line(tenure, call.event.key)
                 self._ready.append(line)
-            if not line.given_up:
-                line.calls.append(call)
+            line.calls.append(call)
         self._begin()
 
-    def _go_on(self, partition: int, key: str, calls: Iterable[Call]) -> None:
-        self._lines[partition].pop(key, None)
-        self._submit(partition, calls)
+    def _go_on(self, tenure: Tenure, key: str, pending: Collection[str]) -> None:
+        line = self._lines[tenure].get(key)
+        if line is not None and line.given_up:
+            line.given_up = False
+            line.calls = deque(call for call in islice(line.calls, 1, None) if call.event.reference in pending)
+            self._next(line)
+            self._begin()
 
-    def _forget(self, partition: int) -> None:
-        for line in self._lines.pop(partition, {}).values():
+    def _forget(self, tenure: Tenure) -> None:
+        for line in self._lines.pop(tenure, {}).values():
             if line.timer is not None:
                 line.timer.cancel()
             if line.task is not None:
@@ -141,33 +153,41 @@ class Caller:
         """As many as there is room for. A key is tried once, and then others have its place."""
         while self._ready and len(self._running) < self._patience.at_once and not self._ending:
             line = self._ready.popleft()
-            if self._lines[line.partition].get(line.key) is line:
+            if self._is_ours(line):
                 self._running.add(line)
                 line.task = self._loop.create_task(self._work(line))
+                line.task.add_done_callback(partial(self._worked, line))  # also if it is cancelled before it began
+
+    def _worked(self, line: Line, _task: object) -> None:
+        self._running.discard(line)
+        line.task = None
+        self._begin()
+        self._look()
+
+    def _is_ours(self, line: Line) -> bool:
+        """Whether it was not forgotten; what a call comes to that did not let itself be cancelled counts for nothing."""
+        return self._lines.get(line.tenure, {}).get(line.key) is line
 
     async def _work(self, line: Line) -> None:
         call = line.calls[0]
-        try:
-            came = await self._try(call)
-            line.tried += 1
-            if isinstance(came, Failure):
-                self._failed(line, call, came)
-            else:
-                self._answered(line, call, came)
-        finally:  # also if it is forgotten
-            self._running.discard(line)
-            line.task = None
-            self._begin()
-            self._look()
+        came = await self._try(line, call)
+        if not self._is_ours(line):
+            return
+        line.tried += 1
+        if isinstance(came, Failure):
+            self._failed(line, call, came)
+        else:
+            self._done(Result(line.tenure, call, came))
+            line.calls.popleft()
+            self._next(line)
 
-    def _answered(self, line: Line, call: Call, answer: EventData) -> None:
-        self._done(Result(line.partition, call, answer))
-        line.calls.popleft()
+    def _next(self, line: Line) -> None:
+        """The first of its calls is to be made, if there is one."""
         line.tried = 0
         if line.calls:
             self._ready.append(line)
         else:
-            del self._lines[line.partition][line.key]
+            del self._lines[line.tenure][line.key]
 
     def _failed(self, line: Line, call: Call, failure: Failure) -> None:
         """Again after a longer and longer wait, or given up."""
@@ -180,19 +200,18 @@ class Caller:
             line.timer = self._loop.call_later(wait, self._again, line)
             return
         line.given_up = True
-        line.calls.clear()
         reason = failure.reason
         if not failure.final:
             reason = f"the gateway failed {line.tried} times, at last: {reason}"
-        self._done(Result(line.partition, call, None, reason, failure.detail))
+        self._done(Result(line.tenure, call, None, reason, failure.detail))
 
     def _again(self, line: Line) -> None:
         line.timer = None
         self._ready.append(line)
         self._begin()
 
-    async def _try(self, call: Call) -> EventData | Failure:
-        """Once."""
+    async def _try(self, line: Line, call: Call) -> EventData | Failure:
+        """Once. Nothing that a gateway does may end a key's calls for ever, so whatever it raises is a failure."""
         event_type, gateway = call.event.data.event_type, self._gateways.get(type(call.event.data))
         if gateway is None:
             return Failure(f"{event_type} has no gateway in this application any more", final=True)
@@ -203,17 +222,17 @@ class Caller:
                 if not inspect.isawaitable(asked):
                     return Failure(f"the gateway of {event_type} is no async function: it gave {asked!r:.100}", final=True)
                 answer: EventData = await asked
-        except asyncio.CancelledError as error:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise  # the partition has moved
-            return _failure_of(error)  # something that it waited for was cancelled
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the outside world may fail in any way
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or not self._is_ours(line):
+                raise
             expired = isinstance(error, TimeoutError) and limit.expired()
             return Failure(f"no answer in {self._patience.seconds:g} s") if expired else _failure_of(error)
         try:
             self._check(call, answer)
         except InvalidEvent as error:
             return Failure(str(error), final=True)
+        except Exception as error:  # noqa: BLE001 - a value that cannot even be checked
+            return _failure_of(error)._replace(final=True)
         return answer
 
 

@@ -20,6 +20,10 @@ from streams.worker.restore import Progress, Restored, Restorer
 log = structlog.get_logger("retold.worker")
 
 
+AGAIN = 1.0
+"""s after which a restore that failed is tried again."""
+
+
 @dataclass
 class Restore:
     progress: Progress
@@ -72,7 +76,7 @@ class Partitions:
             except (NamespaceTaken, TopicMismatch):
                 raise
             except (BrokerError, KafkaException):
-                self._begin(partition)
+                self._begin(partition, AGAIN)
                 continue
             image = restored.image
             if self._go_on(partition, image.inbox_next):
@@ -126,12 +130,15 @@ class Partitions:
             if (restore := self.restores.pop(partition, None)) is not None:
                 restore.cancelled.set()
 
-    def _begin(self, partition: int) -> None:
+    def _begin(self, partition: int, pause: float = 0.0) -> None:
         restore = Restore(Progress(partition))
-        cancelled = restore.cancelled.is_set
-        restore.result = self._pool.submit(self._restorer.restore, partition, cancelled, restore.progress)
+        restore.result = self._pool.submit(self._restore, partition, restore, pause)
         restore.result.add_done_callback(lambda done: None if done.cancelled() else _quiet(done))
         self.restores[partition] = restore
+
+    def _restore(self, partition: int, restore: Restore, pause: float) -> Restored:
+        restore.cancelled.wait(pause)
+        return self._restorer.restore(partition, restore.cancelled.is_set, restore.progress)
 
     def _at(self, partition: int, offset: int = -1001) -> TopicPartition:
         return TopicPartition(self.inbox, partition, offset)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import queue
-from collections import deque
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,24 +12,20 @@ from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.pending import BYTES_AT_ONCE, answered, exhausted, fire
 from streams.engine.records import Call, Changes
-from streams.worker.caller import Caller, Result
+from streams.worker.caller import Caller, Result, Tenure
 from streams.worker.restore import Restored
 
 RESULTS = 500
 """What one transaction takes of them."""
 
 
-QUIET = 1.0
-"""s of polling without a record after which an inbox is taken to be read: its end may lie behind records of Kafka's own."""
-
-
 @dataclass
 class Held:
-    """Restored calls, whose answers may lie in the inbox before `end`; `quiet` s were polled without a record."""
+    """Restored calls, whose answers may lie in the inbox before `end`; `read` is how far nothing more lies in it."""
 
     calls: list[Call]
     end: int
-    quiet: float = 0.0
+    read: int = 0
 
 
 class Pending:
@@ -42,6 +38,7 @@ class Pending:
         """Results by partition, in the order in which they came, until they are committed."""
         self._caller: Caller | None = None
         self._held: dict[int, Held] = {}
+        self._terms: Counter[int] = Counter()
         self._rounds = 0
 
     def come(self, restored: Restored) -> None:
@@ -50,18 +47,18 @@ class Pending:
         if image.calls:
             self._held[image.partition] = Held(list(image.calls.values()), restored.inbox_end)
 
-    def polled(self, came: Collection[int], seconds: float, blocked: Container[int]) -> None:
-        """Polling took so long, and records of the partitions `came`; of those `blocked` none can come."""
-        for partition, held in self._held.items():
-            if partition in came:
-                held.quiet = 0.0
-            elif partition not in blocked:
-                held.quiet += seconds
+    def at_end(self, partition: int, offset: int) -> None:
+        """All that lies in the inbox before `offset` was handled. Behind the last event there may be records of Kafka's own."""
+        if (held := self._held.get(partition)) is not None:
+            held.read = offset
+
+    def _tenure(self, partition: int) -> Tenure:
+        return Tenure(partition, self._terms[partition])
 
     def _release(self, images: Mapping[int, Image]) -> None:
         for partition, held in list(self._held.items()):
             image = images.get(partition)
-            if image is not None and (image.inbox_next >= held.end or held.quiet >= QUIET):
+            if image is not None and max(image.inbox_next, held.read) >= held.end:
                 del self._held[partition]
                 self._call(partition, [call for call in held.calls if call.event.reference in image.calls])
 
@@ -69,7 +66,8 @@ class Pending:
         self._waiting.pop(partition, None)
         self._held.pop(partition, None)
         if self._caller is not None:
-            self._caller.forget(partition)
+            self._caller.forget(self._tenure(partition))
+        self._terms[partition] += 1
 
     def finish(self, seconds: float) -> None:
         """Before the partitions go: begin no more calls, and give those in flight a last chance to be answered."""
@@ -104,11 +102,12 @@ class Pending:
         return [*partitions[first:], *partitions[:first]]
 
     def _sort(self, images: Mapping[int, Image]) -> None:
-        """Take what has come in by now; a partition that is another's is its owner's to call for."""
+        """Take what has come in by now; what was asked for a partition that has gone is its owner's to ask again."""
         for _ in range(self._results.qsize()):
             result = self._results.get_nowait()
-            if result.partition in images:
-                self._waiting.setdefault(result.partition, deque()).append(result)
+            partition = result.tenure.partition
+            if partition in images and result.tenure == self._tenure(partition):
+                self._waiting.setdefault(partition, deque()).append(result)
 
     def _came_in(self, image: Image, now: int) -> Iterator[Changes]:
         results = self._waiting.get(image.partition)
@@ -123,13 +122,14 @@ class Pending:
         """What of its key came after a call that was given up is parked with it, or to be made now."""
         if result.answer is None and self._caller is not None:
             key = result.call.event.key
-            self._caller.go_on(image.partition, key, image.calls.of(key))
+            pending = frozenset(call.event.reference for call in image.calls.of(key))
+            self._caller.go_on(result.tenure, key, pending)
 
     def _together(self, image: Image, results: Iterable[Result], now: int) -> tuple[Changes | None, int]:
         """What the first results come to in one transaction, and how many they are."""
         changes, taken, size = None, 0, 0
         for result in islice(results, RESULTS):
-            if result.call.event.reference in image.calls:
+            if result.answer is not None or result.call.event.reference in image.calls:
                 came = self._came_to(image, result, now)
                 size += sum(len(it.value) for it in came.emitted) + sum(len(it.value) for it in came.set_aside)
                 if changes is not None and (size > BYTES_AT_ONCE or came.queues.keys() & changes.queues.keys()):
@@ -147,14 +147,14 @@ class Pending:
         if calls:
             if self._caller is None:
                 self._caller = self._make(self._results.put)
-            self._caller.submit(partition, calls)
+            self._caller.submit(self._tenure(partition), calls)
 
 
 def _joined(first: Changes, second: Changes) -> Changes:
     """Both, of one partition: they emit answers, or park requests of different keys."""
     first.emitted += second.emitted
     first.set_aside += second.set_aside
-    first.settled += second.settled
+    first.settled |= second.settled
     first.queues |= second.queues
     first.counters = first.counters.plus(second.counters)
     first.handled += second.handled

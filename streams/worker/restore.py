@@ -16,9 +16,10 @@ from streams.engine.engine import Engine
 from streams.engine.envelope import VERSION_HEADER, due_header, log_header, parked_header, without_packed
 from streams.engine.image import Image
 from streams.engine.pending import pending_of
-from streams.engine.records import Due, Headers, SetAside
+from streams.engine.records import PARKED, Due, Headers, SetAside
 from streams.errors import NamespaceTaken, PartitionLost, SchemaNotFound, TopicMismatch
-from streams.kafka.read import ends, headers_of, read_to, starts
+from streams.kafka.offsets import ends, starts
+from streams.kafka.read import headers_of, read_to
 from streams.kafka.topics import Names
 
 SETTLE = 5.0
@@ -228,7 +229,8 @@ class Reading:
                 image.calls.add(pending)
         for record in sorted(self._aside.values(), key=lambda it: it.offset):  # compaction keeps the last copy's place
             image.set_aside(record)
-            digest = self._digest(record.headers) if record.entity is not None else None
+            parked = record.entity is not None and parked_header(record.headers).status == PARKED
+            digest = self._digest(record.headers) if parked else None
             if digest is not None:
                 image.parked_ids[digest] = hash(record.value)
         return image

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaException
 
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import Changes, InboxRecord
-from streams.errors import BrokerError, NamespaceStopped
+from streams.errors import NamespaceStopped
 from streams.kafka.commit import ProducerLost, TransactionAborted, Transactions
-from streams.kafka.read import headers_of
 from streams.worker.batch import Batch
 from streams.worker.breaker import Breaker
-from streams.worker.pace import BYTES, CHUNK, Pace
+from streams.worker.collect import Collector
+from streams.worker.pace import Pace
 from streams.worker.partitions import Partitions
 from streams.worker.pending import Pending
 from streams.worker.slots import Slot
@@ -32,7 +32,6 @@ from streams.worker.waiting import Waiting
 
 log = structlog.get_logger("retold.worker")
 
-IDLE = 0.1
 SMALLEST_PIECE, LARGEST_PIECE = 16, 1024
 """Events handled between two looks at the clock. Small ones first: a slow handler may need a second for ten."""
 POISONED = 2
@@ -69,6 +68,7 @@ class Source:
         self.ready = threading.Event()
         self._stop = threading.Event()
         self._breaker = Breaker(parts.namespace)
+        self._collector = Collector(parts.inbox, parts.pace, parts.partitions, parts.waiting)
         self._poison: tuple[int, str] = (0, "")
         self.aborted = 0
         self._until: float | None = None
@@ -128,14 +128,13 @@ class Source:
         parts = self.parts
         parts.partitions.install()
         parts.partitions.rewind(parts.waiting.again())
-        began = time.monotonic()
         batch = self._collect()
-        came = () if batch is None else batch.records.keys()
-        parts.pending.polled(came, time.monotonic() - began, parts.waiting.blocked)
         if parts.partitions.all_restored:
             self.ready.set()
         if batch is not None and len(batch):
             self._settle(batch)
+        if batch is not None and batch.ends:
+            self._note_ends(batch)
         self._settle_pending()
 
     def _settle_pending(self) -> None:
@@ -145,53 +144,26 @@ class Source:
         """
         parts, images = self.parts, self.parts.partitions.images
         until = time.monotonic() + parts.pace.seconds
-        for changes in parts.pending.owed(images, parts.clock()):
+        for written, changes in enumerate(parts.pending.owed(images, parts.clock())):
+            if written and time.monotonic() >= until:
+                return  # before it is written: what was written is told to `owed` by asking for the next
             batch = Batch({changes.partition: []}, images, self._consumer.consumer_group_metadata(), self._handle)
-            if not self._write(batch, [changes]) or time.monotonic() >= until:
+            if not self._write(batch, [changes]):
                 return
 
+    def _note_ends(self, batch: Batch) -> None:
+        """All before the end of a partition was handled, unless its records come again: then its end is told again, too."""
+        images = self.parts.partitions.images
+        for partition in batch.ends.keys() & images.keys() - self.parts.waiting.blocked.keys():
+            records = batch.records.get(partition)
+            if not records or images[partition].inbox_next > records[-1][0]:
+                self.parts.pending.at_end(partition, batch.ends[partition])
+
     def _collect(self) -> Batch | None:
-        """What is there, up to the pace's limits. The metadata is taken right after the records (rule 4)."""
-        consumer, pace = self._consumer, self.parts.pace
-        began = time.monotonic()
-        first = consumer.poll(IDLE)
-        if first is None:
+        found = self._collector.collect(self._consumer)
+        if found is None:
             return None
-        messages, limit = [first], pace.limit()
-        until = time.monotonic() + pace.linger(time.monotonic() - began)
-        size = 0
-        while len(messages) < limit and size < BYTES:
-            more = consumer.consume(min(CHUNK, limit - len(messages)), max(0.0, until - time.monotonic()))
-            messages += more
-            size += sum(map(len, more))
-            if not more or (len(more) < CHUNK and time.monotonic() >= until):
-                break
-        metadata = consumer.consumer_group_metadata()
-        return Batch(self._sorted(messages), self.parts.partitions.images, metadata, self._handle)
-
-    def _sorted(self, messages: list[Message]) -> dict[int, list[InboxRecord]]:
-        """By partition; without those that a rebalance took away while we gathered, or that wait for a schema."""
-        images, blocked = self.parts.partitions.images, self.parts.waiting.blocked
-        found: dict[int, list[InboxRecord]] = {partition: [] for partition in images if partition not in blocked}
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._complain(error)
-                continue
-            records = found.get(message.partition())  # type: ignore[arg-type]  # None only for errors
-            if records is not None:
-                it = (message.offset(), message.key(), message.value(), headers_of(message), message.timestamp()[1])
-                records.append(it)  # type: ignore[arg-type]  # it has an offset
-        return {
-            partition: kept
-            for partition, records in found.items()
-            if (kept := [record for record in records if record[0] >= images[partition].inbox_next] if records else [])
-        }
-
-    def _complain(self, error: KafkaError) -> None:
-        if error.fatal() or error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.TOPIC_AUTHORIZATION_FAILED):
-            raise BrokerError(f"reading {self.parts.inbox} failed: {error.str()}")
-        log.warning("the broker complains", namespace=self.parts.namespace, error=error.str())
+        return Batch(found.records, self.parts.partitions.images, found.metadata, self._handle, found.ends)
 
     def _handle(self, image: Image, records: list[InboxRecord]) -> Changes:
         """Piece by piece, in the agent: what was handled travels to the broker while the next piece is.

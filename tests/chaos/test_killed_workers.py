@@ -18,8 +18,8 @@ from streams.engine.engine import Engine
 from streams.engine.envelope import log_header
 from streams.engine.fold import fold
 from streams.engine.identity import answer_id
-from streams.kafka.follow import stable_ends
-from streams.kafka.read import ends, headers_of
+from streams.kafka.offsets import ends, stable_ends
+from streams.kafka.read import headers_of
 from streams.kafka.topics import names
 from tests.support.processes import Process, retold
 from tests.support.site import PARTITIONS, SPACES, Site

@@ -57,7 +57,7 @@ def started_owner(folder: Path) -> tuple[subprocess.Popen[str], str]:
 
 
 def test_it_answers_and_refuses_a_rival_and_stops_and_starts_again(tmp_path: Path) -> None:
-    """One broker per folder: a rival is refused with the address to use; after a stop the same data runs."""
+    """One broker per folder: a rival is refused with the address to use; after a stop the same data runs, where it did."""
     with embedded.start(tmp_path) as first:
         reach(first.address)
         with pytest.raises(BrokerUnavailable, match=f"already runs on the state folder .*{first.address}"):
@@ -66,7 +66,15 @@ def test_it_answers_and_refuses_a_rival_and_stops_and_starts_again(tmp_path: Pat
     cluster = (tmp_path / "kafka" / "data" / "meta.properties").read_text()
     with embedded.start(tmp_path) as second:
         reach(second.address)
+        assert second.address == first.address
     assert (tmp_path / "kafka" / "data" / "meta.properties").read_text() == cluster
+    with socket.socket() as taken:
+        host, port = first.address.split(":")
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((host, int(port)))
+        taken.listen()
+        with embedded.start(tmp_path) as third:
+            assert third.address != first.address
 
 
 def test_a_killed_owner_takes_its_broker_along(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from streams.config import Config
 from streams.data import EventData
 from streams.engine import marker
 from streams.kafka.clients import Clients
-from streams.kafka.read import ends, read_to
+from streams.kafka.offsets import ends
+from streams.kafka.read import read_to
 from streams.kafka.topics import names
 
 

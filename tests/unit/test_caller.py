@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -15,11 +16,12 @@ from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine.engine import Engine
 from streams.engine.records import Call
-from streams.worker.caller import Caller, Patience, Result
+from streams.worker.caller import Caller, Patience, Result, Tenure
 from tests.applications import shop
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefund
 
 ENGINE = Engine(shop.app(), "payment", codec_of(shop.app()))
+OURS = Tenure(0, 0)
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 Act = Callable[[Event[PaymentCharge]], Awaitable[EventData]]
 Test = Callable[[Caller, list[Result]], Awaitable[None]]
@@ -65,7 +67,7 @@ def test_one_key_after_the_other_and_keys_at_the_same_time() -> None:
         return await charged(event)
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call(key, number) for number in range(3) for key in "abcdef"])
+        caller.submit(OURS, [call(key, number) for number in range(3) for key in "abcdef"])
         await told(results, 18)
 
     calling(counts, test, at_once=4)
@@ -84,7 +86,7 @@ def test_a_key_that_waits_to_be_tried_again_leaves_its_place_to_others() -> None
         return await charged(event)
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call("a"), call("b")])
+        caller.submit(OURS, [call("a"), call("b")])
         await told(results, 2)
 
     results = calling(fails_for_a, test, at_once=1, times=1_000, wait=0.05)
@@ -101,7 +103,7 @@ def test_a_gateway_that_fails_as_often_as_it_may_is_given_up() -> None:
         raise ConnectionError(f"no {tries}")
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call("a")])
+        caller.submit(OURS, [call("a")])
         await told(results, 1)
 
     [result] = calling(fails, test, times=3)
@@ -121,7 +123,7 @@ def test_an_end_waits_for_what_is_in_flight_and_begins_no_more() -> None:
         return await charged(event)
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call("a"), call("a", 1), call("b")])
+        caller.submit(OURS, [call("a"), call("a", 1), call("b")])
         while not begun:
             await asyncio.sleep(0.001)
         ending = asyncio.create_task(asyncio.to_thread(caller.finish, 10.0))
@@ -144,7 +146,7 @@ def test_an_end_with_nothing_in_flight_takes_no_time() -> None:
         raise ConnectionError("no")
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call("a")])
+        caller.submit(OURS, [call("a")])
         while not tried.is_set():
             await asyncio.sleep(0.001)
         await asyncio.wait_for(asyncio.to_thread(caller.finish, 60.0), 5)
@@ -157,7 +159,7 @@ def test_many_keys_wait_without_a_task_each() -> None:
     """After an outage hundreds of thousands do."""
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call(str(number)) for number in range(1_000)])
+        caller.submit(OURS, [call(str(number)) for number in range(1_000)])
         most = 0
         while len(results) < 1_000:
             most = max(most, len(asyncio.all_tasks()))
@@ -178,12 +180,12 @@ def test_nothing_of_a_key_is_called_after_what_was_given_up() -> None:
         return await charged(event)
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call("a", 0), call("a", 1)])
+        caller.submit(OURS, [call("a", 0), call("a", 1)])
         await told(results, 1)
-        caller.submit(0, [call("a", 2), call("b")])
+        caller.submit(OURS, [call("a", 2), call("b")])
         await told(results, 2)
         assert begun == ["a-0", "b-0"]
-        caller.go_on(0, "a", [call("a", 2)])
+        caller.go_on(OURS, "a", {call("a", 2).event.reference})
         await told(results, 3)
 
     calling(fails_at_first, test, times=1)
@@ -194,7 +196,7 @@ def test_a_gateway_that_waits_for_what_was_cancelled_has_failed() -> None:
     """Gateways share things, such as the refresh of a token: one that is cut off is no end of another key's calls."""
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call("a")])
+        caller.submit(OURS, [call("a")])
         await told(results, 1)
 
     async def shares(event: Event[PaymentCharge]) -> EventData:
@@ -215,6 +217,22 @@ async def is_late(event: Event[PaymentCharge]) -> EventData:
     raise TimeoutError("the card company's own")
 
 
+class Panic(BaseException):
+    """As libraries in other languages raise them."""
+
+
+async def panics(event: Event[PaymentCharge]) -> EventData:
+    raise Panic("a library in another language")
+
+
+async def ends_itself(event: Event[PaymentCharge]) -> EventData:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(1)
+    return await charged(event)
+
+
 class Mute(Exception):
     def __str__(self) -> str:
         raise RuntimeError("nothing can be said of it")
@@ -230,13 +248,15 @@ async def cannot_say(event: Event[PaymentCharge]) -> EventData:
         (exits, "SystemExit: 1"),
         (is_late, "TimeoutError: the card company's own"),
         (cannot_say, "Mute: <exception str() failed>"),
+        (panics, "Panic: a library in another language"),
+        (ends_itself, "CancelledError"),
     ],
 )
 def test_whatever_a_gateway_raises_is_a_failure(act: Act, words: str) -> None:
     """Its key can be tried again, and nothing else ends."""
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call("a")])
+        caller.submit(OURS, [call("a")])
         await told(results, 1)
 
     [result] = calling(act, test, times=1)
@@ -259,6 +279,10 @@ async def answers_something_else(event: Event[PaymentCharge]) -> EventData:
     return PaymentRefund(order=event.key, receipt="r")
 
 
+async def cannot_be_written(event: Event[PaymentCharge]) -> EventData:
+    return PaymentCharged(order=event.key, receipt=10**5000)  # type: ignore[arg-type]  # what is being tested
+
+
 def is_not_async(event: Event[PaymentCharge]) -> EventData:
     return PaymentCharged(order=event.key, receipt="r")
 
@@ -270,6 +294,7 @@ def is_not_async(event: Event[PaymentCharge]) -> EventData:
         (means_another, "was asked about 'a' and answered about 'another'"),
         (has_no_key, "payment.charged.order is 7"),
         (answers_something_else, "answered PaymentRefund; it declares: payment.charged, payment.declined"),
+        (cannot_be_written, "ValueError: Exceeds the limit"),
         (is_not_async, "the gateway of payment.charge is no async function: it gave PaymentCharged"),
     ],
 )
@@ -277,7 +302,7 @@ def test_an_answer_that_may_not_be_given_is_given_up_at_once(act: Act, words: st
     """The outside world was asked: asking again would only act again."""
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call("a")])
+        caller.submit(OURS, [call("a")])
         await told(results, 1)
 
     [result] = calling(act, test, times=10)
@@ -291,7 +316,7 @@ def test_a_request_without_a_gateway_is_given_up() -> None:
 
     async def test(caller: Caller, results: list[Result]) -> None:
         event: Event[Any] = Event(PaymentRefund(order="a", receipt="r"), "a-0", THEN, None, "c")
-        caller.submit(0, [Call(event, 1, 0, b"", [], 0)])
+        caller.submit(OURS, [Call(event, 1, 0, b"", [], 0)])
         await told(results, 1)
 
     [result] = calling(charged, test)
@@ -311,14 +336,78 @@ def test_a_partition_that_moves_takes_its_calls_along() -> None:
         return await charged(event)
 
     async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(0, [call("c"), call("a"), call("a", 1)])
+        caller.submit(OURS, [call("c"), call("a"), call("a", 1)])
         while "a-0" not in begun:
             await asyncio.sleep(0.001)
-        caller.forget(0)
-        caller.submit(1, [call("b")])
+        caller.forget(OURS)
+        caller.submit(Tenure(1, 0), [call("b")])
         await told(results, 1)
         await asyncio.wait_for(asyncio.to_thread(caller.finish, 60.0), 5)
         assert [result.call.event.id for result in results] == ["b-0"]
 
     calling(hangs_for_a, test, at_once=1, wait=0.01)
     assert begun == ["c-0", "a-0", "b-0"]
+
+
+def test_a_call_that_was_forgotten_before_it_began_takes_up_no_place() -> None:
+    """A partition may move in the moment in which its calls are begun; those of another have the place."""
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(OURS, [call("a"), call("b")])
+        caller.forget(OURS)  # in the same turn of the event loop
+        caller.submit(Tenure(1, 0), [call("c"), call("d")])
+        await told(results, 2)
+        await asyncio.wait_for(asyncio.to_thread(caller.finish, 60.0), 5)
+
+    results = calling(charged, test, at_once=1)
+    assert [result.call.event.key for result in results] == ["c", "d"]
+
+
+def test_a_call_that_does_not_let_itself_be_cancelled_counts_for_nothing() -> None:
+    """The partition has gone and come back meanwhile: what is asked anew is answered, in order."""
+    begun, go_on = list[str](), asyncio.Event()
+
+    async def stubborn(event: Event[PaymentCharge]) -> EventData:
+        begun.append(event.id)
+        if len(begun) == 1:
+            while not go_on.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await go_on.wait()
+        return await charged(event)
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(OURS, [call("a")])
+        while not begun:
+            await asyncio.sleep(0.001)
+        caller.forget(OURS)
+        again = Tenure(0, 1)
+        caller.submit(again, [call("a"), call("a", 1)])
+        await told(results, 1)
+        go_on.set()
+        caller.submit(again, [call("a", 2)])
+        await told(results, 3)
+        assert {result.tenure for result in results} == {again}
+
+    results = calling(stubborn, test)
+    assert [result.call.event.id for result in results] == ["a-0", "a-1", "a-2"]
+    assert begun == ["a-0", "a-0", "a-1", "a-2"]
+
+
+def test_who_goes_on_without_having_given_up_changes_nothing() -> None:
+    """A call in flight stays in flight, and is made once."""
+    go_on = asyncio.Event()
+
+    async def slow(event: Event[PaymentCharge]) -> EventData:
+        await go_on.wait()
+        return await charged(event)
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(OURS, [call("a"), call("a", 1)])
+        caller.go_on(OURS, "a", {call("a").event.reference})
+        caller.go_on(OURS, "nobody", ())
+        await asyncio.sleep(0.01)
+        go_on.set()
+        await told(results, 2)
+
+    results = calling(slow, test)
+    assert [result.call.event.id for result in results] == ["a-0", "a-1"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams import App, Event, Gateway, Namespace, Outcome
+from streams import App, Event, Gateway, Namespace, Outcome, Rejected
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
@@ -206,8 +206,8 @@ def test_a_parked_event_is_kept_whole_however_large() -> None:
     assert (image.parked, image.counters.accepted) == ({}, 1)
 
 
-def test_an_exit_is_no_way_out() -> None:
-    """A handler that ends the process would end it again at each start; nor is one whose error has no words."""
+def test_whatever_a_handler_raises_parks_its_event() -> None:
+    """A handler that ends the process would end it again at each start; so would one whose error cannot be written."""
 
     class Mute(Exception):
         def __str__(self) -> str:
@@ -219,9 +219,28 @@ def test_an_exit_is_no_way_out() -> None:
     def mumble(row: ProbeRow, key: str) -> object:
         raise Mute
 
+    def quote(row: ProbeRow, key: str) -> object:
+        error = FileNotFoundError("no file 'caf\udce9'")
+        error.add_note("a note of somebody else's")
+        raise error
+
     engine, reasons = Engine(APP, "probe", CODEC), list[str]()
-    for way in (leave, mumble):
+    for way in (leave, mumble, quote):
         probe.WRONG["switch"] = way
         [aside] = engine.handle(engine.image(), [event(0, "switch")], 1).set_aside
         reasons.append(parked_header(aside.headers).reason)
-    assert [reason.rpartition(".")[2] for reason in reasons] == ["SystemExit: 1", "Mute: <exception str() failed>"]
+    assert [reason.rpartition(".")[2] for reason in reasons] == [
+        "SystemExit: 1", "Mute: <exception str() failed>", "FileNotFoundError: no file 'caf\\udce9'",
+    ]  # fmt: skip
+
+
+def test_a_rejection_may_quote_what_has_no_form_in_utf_8() -> None:
+    """A file's name may be any bytes; the log says it as well as it can."""
+
+    def refuse(row: ProbeRow, key: str) -> object:
+        raise Rejected("no file 'caf\udce9'")
+
+    probe.WRONG["switch"] = refuse
+    engine = Engine(APP, "probe", CODEC)
+    [logged] = engine.handle(engine.image(), [event(0, "switch")], 1).log
+    assert log_header(logged.headers).reason == "no file 'caf\\udce9'"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import pytest
 
@@ -14,8 +14,8 @@ from streams.engine.envelope import parked_header
 from streams.engine.image import Image
 from streams.engine.pending import answered, fire
 from streams.engine.records import Call, Changes, Due, Emitted
-from streams.worker.caller import Caller, Result
-from streams.worker.pending import QUIET, RESULTS, Pending
+from streams.worker.caller import Caller, Result, Tenure
+from streams.worker.pending import RESULTS, Pending
 from streams.worker.restore import Restored
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
@@ -30,15 +30,17 @@ class Asked(Caller):
 
     def __init__(self, done: Answering) -> None:
         self.done, self.calls, self.went_on = done, list[Call](), list[tuple[str, list[str]]]()
+        self.tenure = Tenure(0, 0)
 
-    def submit(self, partition: int, calls: Iterable[Call]) -> None:
+    def submit(self, tenure: Tenure, calls: Iterable[Call]) -> None:
+        self.tenure = tenure
         self.calls += calls
 
-    def go_on(self, partition: int, key: str, calls: Iterable[Call]) -> None:
-        self.went_on.append((key, [call.event.id for call in calls]))
+    def go_on(self, tenure: Tenure, key: str, pending: Collection[str]) -> None:
+        self.went_on.append((key, sorted(pending)))
 
-    def forget(self, partition: int) -> None:
-        self.calls.clear()
+    def forget(self, tenure: Tenure) -> None:
+        assert tenure == self.tenure
 
 
 class Payments:
@@ -69,11 +71,11 @@ class Payments:
 
     def answer(self) -> None:
         for call in list(self.asked.calls):
-            self.asked.done(Result(0, call, PaymentCharged(order=call.event.key, receipt="r")))
+            self.asked.done(Result(self.asked.tenure, call, PaymentCharged(order=call.event.key, receipt="r")))
 
     def give_up(self, *numbers: int) -> None:
         for number in numbers:
-            self.asked.done(Result(0, self.asked.calls[number], None, "closed"))
+            self.asked.done(Result(self.asked.tenure, self.asked.calls[number], None, "closed"))
 
     def take_answer(self, call: Call) -> None:
         """From the inbox, where a worker before this one put it."""
@@ -133,7 +135,7 @@ def test_what_was_given_up_and_is_settled_holds_up_nobody() -> None:
     payments.take_answer(first)
     assert list(payments.owed()) == []
     [(key, ids)] = payments.asked.went_on
-    assert (key, ids) == ("a", [payments.asked.calls[1].event.id])
+    assert (key, ids) == ("a", [payments.asked.calls[1].event.reference])
 
 
 def test_what_was_not_committed_comes_again_in_order() -> None:
@@ -199,30 +201,20 @@ class Restoring:
 def test_a_restored_call_waits_until_the_inbox_is_read() -> None:
     """Its answer may lie there: then the outside world is not asked again."""
     restoring = Restoring(end=5)
-    for _ in range(100):
-        restoring.pending.polled({0}, 1.0, ())
-        assert not restoring.called()
+    assert not restoring.called()
     restoring.image.inbox_next = 5
     assert restoring.called()
 
 
-def test_an_inbox_that_gives_nothing_for_a_second_is_read() -> None:
-    """Its end may lie behind records of Kafka's own. Time in which nothing was polled does not count."""
+def test_an_inbox_that_ends_behind_records_of_kafkas_own_is_read() -> None:
+    """Where it ends is told by the client; an end before that of the restore is not it."""
     restoring = Restoring(end=5)
-    restoring.pending.polled((), QUIET - 0.1, ())
+    restoring.pending.at_end(0, 4)
     assert not restoring.called()
-    restoring.pending.polled({0}, 0.0, ())
-    restoring.pending.polled((), QUIET - 0.1, ())
+    restoring.pending.at_end(1, 5)
     assert not restoring.called()
-    restoring.pending.polled({1}, 0.2, ())
+    restoring.pending.at_end(0, 5)
     assert restoring.called()
-
-
-def test_a_partition_that_waits_for_a_schema_is_not_quiet() -> None:
-    """Nothing comes from it because nothing is asked for; the answers lie behind."""
-    restoring = Restoring(end=5)
-    restoring.pending.polled((), 60.0, {0})
-    assert not restoring.called()
 
 
 def test_partitions_take_turns() -> None:
@@ -238,3 +230,37 @@ def test_partitions_take_turns() -> None:
     pending = Pending(Engine(APP, "payment", CODEC), lambda _: pytest.fail("nothing is called"))
     first = [next(iter(pending.owed(images, 2))).partition for _ in range(3)]
     assert sorted(first) == [0, 1, 2]
+
+
+def test_what_was_asked_before_a_partition_went_says_nothing_when_it_is_back() -> None:
+    """It is asked again: what came of it before may be older than what was restored."""
+    payments = Payments("a")
+    payments.give_up(0)
+    payments.pending.gone(0)
+    payments.pending.come(Restored(payments.image, 0))
+    assert list(payments.owed()) == []
+    _, again = payments.asked.calls
+    payments.asked.done(Result(payments.asked.tenure, again, PaymentCharged(order="a", receipt="r")))
+    assert [len(changes.emitted) for changes in payments.owed()] == [1]
+
+
+def test_a_key_goes_on_with_what_is_pending_behind_what_was_given_up() -> None:
+    """What was answered before it is pending too, until its answer is handled; who calls knows what stands behind."""
+    payments = Payments("a", "a", "b")
+    first, second, _ = payments.asked.calls
+    payments.asked.done(Result(payments.asked.tenure, first, PaymentCharged(order="a", receipt="r")))
+    payments.give_up(1)
+    list(payments.owed())
+    assert payments.asked.went_on == [("a", [first.event.reference])]
+    assert payments.image.parked["a"][0].offset == second.offset
+
+
+def test_an_answer_is_published_whatever_became_of_its_request() -> None:
+    """The door counts it, rejects it or finds its request: what the outside world did is not thrown away."""
+    payments = Payments("a")
+    payments.answer()
+    payments.take_answer(payments.asked.calls[0])
+    assert payments.image.calls == {}
+    [changes] = payments.owed()
+    record = (payments.image.inbox_next, b"a", changes.emitted[0].value, changes.emitted[0].headers, 0)
+    assert payments.engine.handle(payments.image, [record], 3).counters.duplicates == 1

@@ -106,7 +106,7 @@ def test_timers_of_one_time_fire_in_the_order_in_which_they_were_scheduled() -> 
         image.due.add(timer(5, name))
     fired = fire(image, 5)
     assert fired is not None
-    assert fired.settled == list("ecadb")
+    assert list(fired.settled) == list("ecadb")
 
 
 def test_a_transaction_holds_so_many_bytes_of_timers() -> None:

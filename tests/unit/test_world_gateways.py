@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from streams import App, Event, Gateway
+from streams.engine import control
+from streams.engine.control import Control
 from streams.engine.identity import answer_id
 from streams.errors import DuplicateHandler
 from streams.testing import World, given
-from tests.applications import shop
+from tests.applications import probe, shop
+from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import (
     Line,
     OrderPlace,
@@ -79,3 +82,38 @@ def test_a_call_without_a_right_answer_is_kept_for_a_person(answer: Any, expecte
     assert expected in failed.reason
     assert failed.data == PaymentCharge(order="o1", amount=300)
     assert [entry.event.data for entry in world.log("payment")] == [failed.data]
+
+
+class Closed(shop.CardApi):
+    """Nobody answers."""
+
+    async def charge(self, event: Event[PaymentCharge]) -> PaymentCharged:
+        raise ConnectionError("closed")
+
+
+def test_a_retry_in_memory_calls_nothing_behind_what_is_given_up_again() -> None:
+    """As a worker does: what stands behind is parked with it, once."""
+    world = World(shop.app(Closed()))
+    world.when(PaymentCharge(order="k", amount=1))
+    world.when(PaymentCharge(order="k", amount=2))
+    image = world.image("payment")
+    assert [aside.offset for aside in image.parked["k"]] == [0, 1]
+    world.publish("payment", b"k", control.encode(Control("retry", "k", 0, "ada")))
+    world.settle()
+    assert [aside.offset for aside in image.parked["k"]] == [0, 1]
+    assert len(world.calls) == 2
+
+
+def test_a_long_queue_is_let_through_in_memory_too() -> None:
+    """The command that the engine leaves behind for itself is no event of the application."""
+    world = World(probe.app())
+    broken = [True]
+    probe.WRONG["switch"] = lambda row, key: 1 / 0 if broken else probe.counted(row)
+    count = control.AT_ONCE + 2
+    for _ in range(count):
+        world.when(ProbeDo(name="k", how="switch"))
+    broken.clear()
+    world.publish("probe", b"k", control.encode(Control("retry", "k", 0, "ada")))
+    world.settle()
+    assert world.image("probe").parked == {}
+    assert world.table(probe.probe).get("k") == ProbeRow(count=count, texts={})

@@ -1,0 +1,78 @@
+"""A broker that stands still for longer than sessions and transactions last, and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from processors.events import UserSignup
+from streams.broker import embedded
+from tests.support.processes import Process, descendants, retold
+from tests.support.site import Site
+from tests.support.workers import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+STALL = 35
+"""s: at 30, its leaders' epochs change as well, and clients hear that theirs are too old."""
+
+
+@pytest.fixture
+def stalling(tmp_path: Path) -> Iterator[tuple[Site, int]]:
+    """An installation on a broker of its own, and that broker's process."""
+    before = descendants(os.getpid())
+    with embedded.start(tmp_path / "broker") as broker:
+        new = {pid: words for pid, words in descendants(os.getpid()).items() if pid not in before}
+        [java] = [pid for pid, words in new.items() if words.split()[0].endswith("java")]
+        yield Site.make(broker.address, tmp_path, "stall.", DEMO_REMINDERS="off"), java
+
+
+def sign_up(site: Site, users: range) -> None:
+    for user in users:
+        site.foreign.publish(UserSignup(user=str(user), email=f"{user}@example.org"), ce_id=f"signup-{user}")
+
+
+def test_a_worker_goes_on_when_its_broker_does(stalling: tuple[Site, int]) -> None:
+    """Whatever it was about to do: each sign-up is handled once, with its folder and mail, and no table is found empty."""
+    site, java = stalling
+    with site.start("worker") as worker:
+        until(site.all_owned, "the worker is not ready", seconds=60)
+        sign_up(site, range(50))
+        os.kill(java, signal.SIGSTOP)
+        try:
+            time.sleep(STALL)  # what is tried is this very time
+        finally:
+            os.kill(java, signal.SIGCONT)
+        until(lambda: handled(site, 50), "what came before was not handled", seconds=90)
+        sign_up(site, range(50, 100))
+        until(lambda: handled(site, 100), "what came afterwards was not handled", seconds=60)
+        assert worker.process.poll() is None
+        assert "has ended" not in site.said()
+    done = retold("get", "user", "7", env=site.env)
+    assert (done.returncode, "7@example.org" in done.stdout) == (0, True)
+
+
+def handled(site: Site, count: int) -> bool:
+    return site.accepted() == {"user": count, "folder": count, "email": 2 * count}
+
+
+def test_a_second_ctrl_c_ends_a_worker_whose_broker_stands_still(stalling: tuple[Site, int]) -> None:
+    """The first one finishes what was begun, which may take as long as the broker is away."""
+    site, java = stalling
+    worker = site.start("worker")
+    until(site.all_owned, "the worker is not ready", seconds=60)
+    sign_up(site, range(5))
+    os.kill(java, signal.SIGSTOP)
+    try:
+        worker.process.send_signal(signal.SIGINT)
+        until(lambda: "Ctrl-C again" in site.said(), "the first Ctrl-C was not heard")
+        if worker.process.poll() is None:
+            worker.process.send_signal(signal.SIGINT)
+        assert Process.ended(worker, 5) == 130
+    finally:
+        os.kill(java, signal.SIGCONT)
