@@ -17,7 +17,7 @@ MOVED = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, Ka
 """What a client hears that knows an older leader, also of a single broker that was away for a while. It asks who leads."""
 PASSING = MOVED | {
     KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NETWORK_EXCEPTION, KafkaError.REQUEST_TIMED_OUT,
-    KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION,
+    KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION, KafkaError._NOENT,
 }  # fmt: skip
 """What one hears for a moment after a topic was made, or its leader has moved, or a broker was slow."""
 

@@ -12,8 +12,11 @@ import pytest
 
 from processors.events import UserSignup
 from streams.broker import embedded
+from streams.errors import BrokerError
+from streams.kafka.offsets import ends
+from streams.kafka.topics import ensure, names
 from tests.support.processes import Process, descendants, retold
-from tests.support.site import Site
+from tests.support.site import PARTITIONS, Site
 from tests.support.workers import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -59,6 +62,24 @@ def test_a_worker_goes_on_when_its_broker_does(stalling: tuple[Site, int]) -> No
 
 def handled(site: Site, count: int) -> bool:
     return site.accepted() == {"user": count, "folder": count, "email": 2 * count}
+
+
+def test_an_offset_that_a_slow_broker_leaves_out_is_none(stalling: tuple[Site, int]) -> None:
+    """The client says -1001 and no error: taken for the end of a table, a full one would be read as empty."""
+    site, java = stalling
+    admin, prefix = site.foreign.clients.admin(), site.foreign.config.prefix
+    ensure(admin, site.foreign.config, ["user"])
+    places = [(names(prefix, "user").inbox, partition) for partition in range(PARTITIONS)]
+    sign_up(site, range(10))
+    known = ends(admin, places)
+    assert sum(known.values()) == 10
+    os.kill(java, signal.SIGSTOP)
+    try:
+        with pytest.raises(BrokerError, match=r"the offsets of stall\.user-. are not known"):
+            ends(admin, places, timeout=1.0)
+    finally:
+        os.kill(java, signal.SIGCONT)
+    until(lambda: ends(admin, places) == known, "the ends are not known again")
 
 
 def test_a_second_ctrl_c_ends_a_worker_whose_broker_stands_still(stalling: tuple[Site, int]) -> None:
