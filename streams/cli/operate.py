@@ -111,7 +111,7 @@ def answer(
 ) -> None:
     """Answer for a gateway that gave up.
 
-    Example: [bold]retold parked answer email-0@7 email.sent email=u1/welcome receipt="by hand"[/]
+    Example: [bold]retold parked answer email-0@7 email.sent email=u1/welcome to=u1@example.org receipt="by hand"[/]
     """
     from streams.cli import parked as action
 
