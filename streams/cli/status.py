@@ -24,7 +24,7 @@ def status(as_json: bool) -> int:
     _show_namespaces(found)
     _show_partitions(found, session.app.name)
     for space in found.namespaces:
-        _tell(space)
+        tell(space)
     return exits.OK
 
 
@@ -64,21 +64,32 @@ def _owner(client_id: str | None, app: str) -> str:
     return "nobody" if client_id is None else client_id.rpartition(f"retold.{app}.")[2].partition(".")[2]
 
 
-def _tell(space: NamespaceStatus) -> None:
+def tell(space: NamespaceStatus) -> None:
     """What a person should look at."""
     if not space.partitions:
         say(f"{space.name} has no topics yet: start a worker, or make them with `retold topics --create`.")
     elif any(part.owner is None for part in space.partitions):
-        lag = f", and {space.lag:,} events wait" if space.lag else ""
+        wait = "1 event waits" if space.lag == 1 else f"{space.lag:,} events wait"
+        lag = f", and {wait}" if space.lag else ""
         say(f"Nobody handles all of {space.name}{lag}: start a worker with `retold worker {space.name}`.")
     if space.counters.derived_rejected:
-        say(
-            f"{space.counters.derived_rejected:,} rejected events of {space.name} had a cause; nobody else heard of it."
-        )
+        rejected = plural(space.counters.derived_rejected, "rejected event")
+        say(f"{rejected} of {space.name} had a cause; nobody else heard of it.")
+    if space.parked or space.quarantined:
+        say(_aside_text(space))
     if space.calls or space.timers:
         say(f"Pending in {space.name}: {plural(space.calls, 'call')} of gateways, {plural(space.timers, 'timer')}.")
     for waits in space.waiting:
         say(waits_text(space, waits))
+
+
+def _aside_text(space: NamespaceStatus) -> str:
+    """Of what is set aside, how many are which; a kind of which there is none is not named."""
+    kinds = [(space.parked, "parked"), (space.quarantined, "quarantined")]
+    (count, kind), *more = [(count, kind) for count, kind in kinds if count]
+    be = "is" if count == 1 else "are"
+    also = "".join(f", and {count:,} {'is' if count == 1 else 'are'} {kind}" for count, kind in more)
+    return f"{plural(count, 'event')} of {space.name} {be} {kind}{also}: `retold parked list {space.name}`."
 
 
 def waits_text(space: NamespaceStatus, waits: Waits) -> str:

@@ -190,7 +190,7 @@ def ensure(
         elif create:
             reports.append(TopicReport(topic.name, topic.kind, True, topic.partitions))
         else:
-            problem = f"the topic {topic.name} is missing: make it with `retold topics`, or start a worker, which does"
+            problem = f"the topic {topic.name} is missing: make it with `retold topics --create`, or start a worker, which does"
             reports.append(TopicReport(topic.name, topic.kind, False, 0, (problem,)))
     return reports
 

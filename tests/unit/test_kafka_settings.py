@@ -106,6 +106,13 @@ def test_an_outcome_that_is_not_accepted_raises(outcome: str, reason: str, error
     assert type(caught.value) is error
 
 
+def test_what_is_kept_is_to_be_found() -> None:
+    """The command that shows it is named, for its namespace."""
+    settled = Settled(Receipt("user", "user.close", "u1", "id1"), "parked", False, 0, reason="no")
+    with pytest.raises(EventSetAside, match=r"It is kept: `retold parked list user` shows it"):
+        settled.raise_for_outcome()
+
+
 def test_an_accepted_outcome_is_returned() -> None:
     """So that a script may chain wait and raise."""
     settled = Settled(Receipt("user", "user.close", "u1", "id1"), "accepted", False, 0, 1)
