@@ -297,6 +297,15 @@ def test_without_a_broker_a_sentence_says_how_to_get_one(arguments: list[str], d
     assert "Start one with `retold run`" in said.err
 
 
+def test_a_kafka_option_that_is_not_taken_is_named(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its variable, with exit code 3: it is a setting, and no broker was asked."""
+    monkeypatch.setenv("RETOLD_BROKER", "127.0.0.1:1")
+    monkeypatch.setenv("RETOLD_KAFKA_NOPE", "1")
+    said = demo.retold("status")
+    assert (said.code, said.out, said.err.count("\n")) == (exits.CONFIGURATION, "", 1)
+    assert said.err.startswith("the setting RETOLD_KAFKA_NOPE (nope of kafka in [tool.retold]) is not usable: ")
+
+
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_namespace_that_is_not_there_is_named_once(processes: str, demo: Project) -> None:
     """However many workers were asked for, and before a broker is looked for."""
