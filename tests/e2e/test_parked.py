@@ -89,7 +89,7 @@ def quarantines_what_waits(env: dict[str, str], foreign: Foreign) -> None:
 SENTENCES = {
     ("show", "probe-0@9"): "nothing is set aside at probe-0@9",
     ("retry", "here"): "expected one such as user-3@1042",
-    ("retry",): "or --all and the name of a namespace, was expected",
+    ("retry",): "a place such as user-3@1042, or --all",
     ("retry", "--all", "nobody"): "nobody",
     ("reject", "probe-0@3", "--why", "x"): "it blocks nobody",
     ("answer", "probe-0@0", "echo.hear"): "parked by its handler, not by its gateway",
