@@ -10,14 +10,12 @@ from confluent_kafka import murmur2
 from streams.cli import exits
 from streams.cli.connect import connect
 from streams.cli.names import namespace_named
-from streams.cli.screen import cell_text, console, json_line, plural, table, talk
+from streams.cli.screen import GAP, cell_text, console, json_line, plural, table, talk
 from streams.data import Record
 from streams.engine.marker import Marker
 from streams.kafka.follow import TableState, read_table
 
 SHOWN = 50
-GAP = 2
-"""Characters between two cells."""
 
 Rows = Sequence[tuple[str, Record, int]]
 """Key, row, version."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from streams.cli import exits
 from streams.cli.connect import Session, connect
 from streams.cli.names import namespace_named
-from streams.cli.queues import answer_of, first_at, is_called, one_at, what_followed
-from streams.cli.screen import json_line, plain, plural, say, table, talk
+from streams.cli.queues import answer_of, first_at, is_called, one_at, what_followed, what_next
+from streams.cli.screen import cell_text, json_line, plain, plural, say, table, talk
 from streams.cli.status import waits_text
 from streams.engine.control import Control
 from streams.engine.envelope import from_micros
@@ -42,9 +42,7 @@ def listed(namespace: str | None, as_json: bool) -> int:
         for kept in found
     ]
     table(("place", "status", "key", "event", "why"), rows)
-    talk(
-        "`retold parked show PLACE` tells all of one; retry, reject or answer the first of a key, and the rest goes on."
-    )
+    talk(what_next(found))
     return exits.OK
 
 
@@ -57,7 +55,7 @@ def show(place: str, as_json: bool) -> int:
         return exits.OK
     for name, value in _value(session, kept).items():
         if name != "detail" and value is not None:
-            say(f"{name:10} {value}")
+            say(f"{name:10} {cell_text(value)}")
     if kept.header.detail:
         say("")
         say(kept.header.detail.rstrip())
@@ -96,7 +94,9 @@ def retry_all(namespace: str, who: str | None) -> int:
     keys = {kept.header.key for kept in again}
     called = sum(is_called(queue) for key, queue in queues.items() if key not in keys)
     if called:
-        talk(f"For {called:,} of these a gateway is called again; `retold parked list {space}` shows it if that fails too.")
+        talk(
+            f"For {called:,} of these a gateway is called again; `retold parked list {space}` shows it if that fails too."
+        )
     for kept in again[:SHOWN]:
         talk(f"{kept.place} was set aside again: {kept.header.reason}")
     if len(again) > SHOWN:

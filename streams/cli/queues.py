@@ -83,6 +83,14 @@ def _answers(app: App, codec: AvroCodec, kept: SetAsideNow) -> tuple[Sequence[ty
     )
 
 
+def what_next(found: Iterable[SetAsideNow]) -> str:
+    """What a person can do about what is listed: what is quarantined can only be looked at."""
+    shown = "`retold parked show PLACE` tells all of one"
+    if any(kept.header.key is not None for kept in found):
+        return f"{shown}; retry, reject or answer the first of a key, and the rest goes on."
+    return f"{shown}. What is quarantined blocks nobody; publish it again as it should be."
+
+
 def is_called(queue: Iterable[SetAsideNow]) -> bool:
     """Whether a gateway is called when this queue is handled again: what becomes of that is not known at once."""
     return any(kept.header.status == UNANSWERED for kept in queue)

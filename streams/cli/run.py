@@ -29,7 +29,10 @@ def worker(
         list[str] | None, typer.Argument(help="Handle these only; without any, all.", metavar="NAMESPACE")
     ] = None,
     wait: Annotated[
-        float, typer.Option("--wait", parser=seconds, help="Wait so many seconds for a broker to be there.", metavar="SECONDS")
+        float,
+        typer.Option(
+            "--wait", parser=seconds, help="Wait so many seconds for a broker to be there.", metavar="SECONDS"
+        ),
     ] = 0.0,
     ends_with_stdin: Annotated[
         bool,
@@ -50,7 +53,10 @@ def worker(
 
 def server(
     wait: Annotated[
-        float, typer.Option("--wait", parser=seconds, help="Wait so many seconds for a broker to be there.", metavar="SECONDS")
+        float,
+        typer.Option(
+            "--wait", parser=seconds, help="Wait so many seconds for a broker to be there.", metavar="SECONDS"
+        ),
     ] = 0.0,
     ends_with_stdin: Annotated[
         bool,

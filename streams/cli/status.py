@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from streams.cli import exits
 from streams.cli.connect import connect
-from streams.cli.screen import json_line, plural, say, table, talk
+from streams.cli.screen import console, json_line, plural, say, table, talk
 from streams.kafka.parked import Place
 from streams.kafka.status import NamespaceStatus, Status, Waits
 from streams.kafka.status import status as read
@@ -22,6 +22,8 @@ def status(as_json: bool) -> int:
         return exits.OK
     talk(f"{session.app.name} on {found.broker}{f', prefix {found.prefix}' if found.prefix else ''}")
     _show_namespaces(found)
+    if not console().is_terminal:
+        say("")  # between two tables; to a terminal they have room around them
     _show_partitions(found, session.app.name)
     for space in found.namespaces:
         tell(space)

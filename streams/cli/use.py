@@ -48,11 +48,15 @@ def publish(  # noqa: PLR0913 - one parameter an option
     expected_version: Annotated[
         int | None,
         typer.Option(
-            "--expected-version", parser=whole(0), help="Handle it only if its row has this version; 0: none.", metavar="N"
+            "--expected-version",
+            parser=whole(0),
+            help="Handle it only if its row has this version; 0: none.",
+            metavar="N",
         ),
     ] = None,
     wait: Annotated[
-        float | None, typer.Option("--wait", parser=seconds, help="Wait so many seconds for the outcome.", metavar="SECONDS")
+        float | None,
+        typer.Option("--wait", parser=seconds, help="Wait so many seconds for the outcome.", metavar="SECONDS"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +79,9 @@ def publish(  # noqa: PLR0913 - one parameter an option
 def get(
     table: Annotated[str, typer.Argument(help="The namespace whose table is asked.", metavar="NAMESPACE")],
     key: Annotated[str | None, typer.Argument(help="One row's key; without it, the rows.", metavar="KEY")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", parser=whole(1), help="At most so many rows.", metavar="N")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", parser=whole(1), help="At most so many rows.", metavar="N")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show a row with its version, or the rows of a table.

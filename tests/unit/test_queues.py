@@ -9,7 +9,7 @@ import pytest
 import processors
 from processors.events import EmailSend, EmailSent
 from streams.cli.names import namespace_named
-from streams.cli.queues import answer_of, first_at, is_called, one_at, what_followed
+from streams.cli.queues import answer_of, first_at, is_called, one_at, what_followed, what_next
 from streams.codec import codec_of
 from streams.engine.envelope import ParkedHeader
 from streams.errors import DefinitionError, InvalidEvent
@@ -26,7 +26,12 @@ def kept(offset: int, status: str, key: str | None) -> SetAsideNow:
     return SetAsideNow(Place("email", 0, offset), header, REQUEST, [])
 
 
-QUEUES = [kept(0, "parked", "a"), kept(1, "quarantined", None), kept(2, "unanswered", "u1/welcome"), kept(3, "parked", "a")]
+QUEUES = [
+    kept(0, "parked", "a"),
+    kept(1, "quarantined", None),
+    kept(2, "unanswered", "u1/welcome"),
+    kept(3, "parked", "a"),
+]
 
 
 def place(offset: int) -> Place:
@@ -71,7 +76,10 @@ def test_an_answer_is_what_the_gateway_would_have_said() -> None:
         (["user.close", "user=u1"], "does not answer user.close; it declares: email.sent, email.bounced"),
         (["email.send", "email=u1/welcome"], "does not answer email.send; it declares"),
         (["email.snt"], "did you mean email.sent"),
-        (["email.sent", "email=u2", "to=e", "receipt=r"], "about 'u1/welcome', and this answer is about 'u2'.* its email"),
+        (
+            ["email.sent", "email=u2", "to=e", "receipt=r"],
+            "about 'u1/welcome', and this answer is about 'u2'.* its email",
+        ),
         (["email.sent", "email=u1/welcome", "to=e"], "field 'receipt' is missing"),
     ],
 )
@@ -107,3 +115,10 @@ def test_a_namespace_that_is_mistyped_is_guessed() -> None:
         namespace_named(APP, "users")
     with pytest.raises(DefinitionError, match=r"it has: user, folder, email$"):
         namespace_named(APP, "xyzzy")
+
+
+def test_only_what_can_be_done_is_offered() -> None:
+    """What is quarantined cannot be retried, rejected or answered."""
+    assert "retry, reject or answer" in what_next(QUEUES)
+    assert "retry" not in what_next([QUEUES[1]])
+    assert "`retold parked show PLACE`" in what_next([QUEUES[1]])
