@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-FOLDED, HEAD, GAP = 8, 16, 2
-"""Characters: a text is folded down to the first, a heading to the second; the last is between two cells."""
+WHOLE, FOLDED, HEAD, GAP = 11, 8, 16, 2
+"""Characters: what is no longer than `user-3@1042` is not folded, what is longer down to `FOLDED`, a heading to `HEAD`.
+
+The last are between two cells.
+"""
 
 
 @cache
@@ -90,7 +93,8 @@ class _Column:
 
         self.head, self.cells, self.is_number = head, cells, is_number
         self.width = max(cell_len(line) for text in (head, *cells) for line in text.split("\n"))
-        self.least = self.width if is_number else min(self.width, max(cell_len(head), FOLDED), HEAD)
+        whole = is_number or self.width <= WHOLE
+        self.least = self.width if whole else min(self.width, max(cell_len(head), FOLDED), HEAD)
 
 
 def _drawn(columns: Sequence[_Column]) -> str:

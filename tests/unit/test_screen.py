@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 HEADS = ("namespace", "lag", "accepted", "rejected", "duplicates", "emitted", "parked", "quarantined")
-PROGRAM = (
-    "from streams.cli.screen import table; table({heads!r}, [({name!r}, 1, 2, 3, 4, 5, 6, 7)], right={heads!r}[1:])"
-)
 
 
 def shown(columns: int, name: str = "user") -> list[str]:
-    """The lines of such a table as `retold status` shows, through a pipe; as wide as a screen of so many columns."""
-    command = [sys.executable, "-c", PROGRAM.format(heads=HEADS, name=name)]
+    """The lines of such a table as `retold status` shows."""
+    return drawn(columns, HEADS, (name, *range(1, 8)), HEADS[1:])
+
+
+def drawn(columns: int, heads: Sequence[str], row: Sequence[object], numbers: Sequence[str] = ()) -> list[str]:
+    """The lines of a table of one row, through a pipe; as wide as a screen of so many columns."""
+    program = f"from streams.cli.screen import table; table({heads!r}, [{row!r}], right={numbers!r})"
     environ = {**os.environ, "COLUMNS": str(columns)}
-    return subprocess.run(
-        command, env=environ, capture_output=True, text=True, check=True, cwd=ROOT
-    ).stdout.splitlines()
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, cwd=ROOT)
+    return done.stdout.splitlines()
 
 
 def test_a_table_in_a_pipe_is_lines_of_data() -> None:
@@ -47,6 +50,17 @@ def test_a_long_value_is_folded_before_anything_else() -> None:
     assert head.split() == [*HEADS]
     assert "".join(line.split()[0] for line in folded) == "a" * 30
     assert folded[0].split()[1:] == [*"1234567"]
+
+
+@pytest.mark.parametrize("columns", [56, 60, 72, 80])
+def test_what_is_short_stays_whole_beside_what_is_long(columns: int) -> None:
+    """As in `retold parked list`; and no line is longer than the screen."""
+    heads, short = ("place", "status", "key", "event", "why"), ("user-3@1042", "unanswered")
+    lines = drawn(columns, heads, (*short, "k" * 99, "e" * 99, "w" * 99))
+    assert lines[0].split() == [*heads]
+    assert lines[2].split()[:2] == [*short]
+    assert max(map(len, lines)) <= columns
+    assert "".join(lines[2:]).count("k") == 99
 
 
 @pytest.mark.parametrize(
