@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,14 +104,8 @@ def _drawn(columns: Sequence[_Column]) -> str:
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for it in columns:
-        whole = it.width == it.least
-        shown.add_column(
-            Text(it.head),
-            justify="right" if it.is_number else "left",
-            overflow="fold",
-            no_wrap=whole,
-            min_width=it.least,
-        )
+        justify: Literal["right", "left"] = "right" if it.is_number else "left"
+        shown.add_column(Text(it.head), justify=justify, overflow="fold", min_width=it.least)
     for row in zip(*(it.cells for it in columns), strict=True):
         shown.add_row(*(Text(cell) for cell in row))
     with console().capture() as captured:
