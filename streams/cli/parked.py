@@ -100,7 +100,7 @@ def retry_all(namespace: str, who: str | None) -> int:
     for kept in again[:SHOWN]:
         talk(f"{kept.place} was set aside again: {kept.header.reason}")
     if len(again) > SHOWN:
-        talk(f"So were {len(again) - SHOWN:,} others; `retold parked list {space}` shows them.")
+        talk(f"… and {len(again) - SHOWN:,} more; `retold parked list {space}` shows all.")
     return exits.NO if again else exits.OK
 
 
