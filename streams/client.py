@@ -108,7 +108,8 @@ class Client:
         if self._failures:
             self._raise_failures()
         if left:
-            raise BrokerError(f"{left} events are not confirmed after {timeout:.0f} s; they may be later")
+            are = "1 event is" if left == 1 else f"{left} events are"
+            raise BrokerError(f"{are} not confirmed after {timeout:.0f} s, and may be later")
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
         """Wait until the broker has this event. A failure told here is told to nobody else.
@@ -182,7 +183,9 @@ class Client:
         namespace = namespace_of(cls.event_type)
         topic = names(self._config.prefix, namespace).inbox
         if topic not in describe(self._clients.admin(), [topic]):
-            raise BrokerError(f"the topic {topic} is missing: start a worker, or make it with `retold topics`")
+            raise BrokerError(
+                f"the topic {topic} is missing: start a worker, or make it with `retold topics --create`"
+            )
         if not self._routes:
             publish_schemas(self._clients, self._config.prefix, self._codec)
         headers = [
@@ -203,7 +206,7 @@ class Client:
         failures, self._failures = self._failures, []
         receipt, error = failures[0]
         raise BrokerError(
-            f"{len(failures)} events were not delivered; the first is {receipt.event_type} of {receipt.key!r}, id "
+            f"{_were(len(failures), 'event')} not delivered; the first is {receipt.event_type} of {receipt.key!r}, id "
             f"{receipt.id} ({error.str()}). Publish them again with their ids: what did arrive is not handled twice"
         )
 
@@ -212,5 +215,10 @@ class Client:
         left = self._producer.flush(2.0)
         lost = left + len(self._failures)
         if lost:
-            error.add_note(f"besides, {lost} published events were not confirmed by the broker")
-            log.warning("%s published events were not confirmed by the broker", lost)
+            error.add_note(f"besides, {_were(lost, 'published event')} not confirmed by the broker")
+            log.warning("%s not confirmed by the broker", _were(lost, "published event"))
+
+
+def _were(count: int, what: str) -> str:
+    """`1 event was`, `2 events were`."""
+    return f"{count} {what} was" if count == 1 else f"{count} {what}s were"

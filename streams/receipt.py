@@ -56,5 +56,5 @@ class Settled:
         if self.outcome == "rejected":
             raise WrongVersion(what) if reason.startswith(WRONG_VERSION) else EventRejected(what)
         if self.outcome != "accepted":
-            raise EventSetAside(f"{what}. It is kept: see `retold status`")
+            raise EventSetAside(f"{what}. It is kept: `retold parked list {receipt.namespace}` shows it")
         return self

@@ -46,8 +46,21 @@ def found(config: Config) -> str:
             f"no Kafka was found: RETOLD_BROKER is not set, and no broker of this project ({config.project}) runs. "
             "Start one with `retold run` in another terminal, or set RETOLD_BROKER=host:port."
         )
-    reach(running, options=_options(config))
+    try:
+        reach(running, options=_options(config))
+    except BrokerUnavailable as error:
+        raise unanswered(config, running, error) from error
     return running
+
+
+def unanswered(config: Config, address: str, error: BrokerUnavailable) -> BrokerUnavailable:
+    """Who has set no RETOLD_BROKER has none to correct: the address is that of the project's own broker."""
+    if config.broker:
+        return error
+    return BrokerUnavailable(
+        f"the broker that `retold run` started for this project does not answer at {address}. If it has just begun, try "
+        "again; else end that `retold run` and start it anew"
+    )
 
 
 def _options(config: Config) -> dict[str, str]:

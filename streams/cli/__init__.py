@@ -81,10 +81,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return exits.code_of(error)
     except Exception as error:  # noqa: BLE001 - the last place where a fault can become an exit code
         if _is_kafkas(error):
-            _tell(
-                BrokerError(f"Kafka could not do it: {error.args[0]}. `retold status` says whether the broker answers")
-            )
-            return exits.BROKER
+            told = _told_of_kafka(error)
+            _tell(told)
+            return exits.code_of(told)
         import traceback
 
         traceback.print_exc()
@@ -104,6 +103,14 @@ def _quietly() -> int:
     """Without this, Python would find nobody to read what is left when it ends, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return exits.OK
+
+
+def _told_of_kafka(error: Any) -> StreamsError:
+    from streams.kafka.clients import option_refused
+
+    return option_refused(error) or BrokerError(
+        f"Kafka could not do it: {error.args[0]}. `retold status` says whether the broker answers"
+    )
 
 
 def _is_kafkas(error: Any) -> bool:

@@ -9,14 +9,13 @@ from confluent_kafka import murmur2
 
 from streams.cli import exits
 from streams.cli.connect import connect
-from streams.cli.screen import cell_text, console, json_line, plural, table, talk
+from streams.cli.names import namespace_named
+from streams.cli.screen import GAP, cell_text, console, json_line, plural, table, talk
 from streams.data import Record
 from streams.engine.marker import Marker
 from streams.kafka.follow import TableState, read_table
 
 SHOWN = 50
-GAP = 2
-"""Characters between two cells."""
 
 Rows = Sequence[tuple[str, Record, int]]
 """Key, row, version."""
@@ -25,8 +24,8 @@ Rows = Sequence[tuple[str, Record, int]]
 def get(name: str, key: str | None, limit: int | None, as_json: bool) -> int:
     """Gives the exit code: 1 if there is no such row."""
     session = connect()
-    namespace = session.app.namespace(name)
-    state = read_table(session.clients, session.config.prefix, name, session.codec, namespace.row_type, key)
+    space = namespace_named(session.app, name)
+    state = read_table(session.clients, session.config.prefix, name, session.codec, space.row_type, key)
     if key is not None and key not in state.rows:
         talk(f"The table {name} has no row {key!r}{_up_to(name, state.positions)}.")
         return exits.NO
@@ -38,7 +37,7 @@ def get(name: str, key: str | None, limit: int | None, as_json: bool) -> int:
     elif key is not None:
         _show_one(*rows[0])
     else:
-        keys = {data.key_field for data in namespace.handlers}
+        keys = {data.key_field for data in space.handlers}
         _show_many(name, shown, keys)
         count = f"{len(shown):,} of {len(rows):,} rows" if len(shown) < len(rows) else plural(len(rows), "row")
         more = "; --limit shows more" if len(shown) < len(rows) else ""

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from typing import TYPE_CHECKING
 
 from streams.config import Config
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
+
+AT = re.compile(r" at \S+-(\d+@\d+) ")
+"""A place behind the name of its topic, which may have a prefix that a place does not have."""
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:
     """What Kafka's client tries again by itself is no news."""
     return not record.getMessage().rstrip().endswith("retrying")
+
+
+def in_lines(_logger: object, _name: str, said: EventDict) -> EventDict:
+    """What is told in detail, such as a parked event's traceback, as a sentence and then its lines, as they are.
+
+    In one line, escaped, nobody could read it. The sentence names the command that shows it again.
+    """
+    detail = said.pop("detail", None)
+    if not isinstance(detail, str):
+        return said
+    sentence, _, lines = detail.rstrip().partition("\n")
+    namespace, at = said.get("namespace"), AT.search(sentence)
+    shows = f"; `retold parked show {namespace}-{at[1]}` shows it again" if namespace and at else ""
+    said["event"] = f"{sentence}{shows}"
+    if lines:
+        said["stack"] = lines  # what structlog writes below the line
+    return said
 
 
 def set_up(config: Config) -> None:
@@ -26,6 +51,7 @@ def set_up(config: Config) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            in_lines,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -8,7 +8,6 @@ import typer
 
 from streams.cli.help import Command, Group
 from streams.cli.make import Json
-from streams.errors import InvalidEvent
 
 
 def status(as_json: Json = False) -> None:
@@ -85,7 +84,7 @@ def retry(
     from streams.cli import parked as action
 
     if (place is None) == (every is None):
-        raise InvalidEvent("a place such as user-3@1042, or --all and the name of a namespace, was expected")
+        raise typer.BadParameter("a place such as user-3@1042, or --all and a namespace's name, was expected.")
     raise typer.Exit(action.retry_all(every, who) if every else action.command("retry", place or "", who, ""))
 
 
@@ -111,7 +110,7 @@ def answer(
 ) -> None:
     """Answer for a gateway that gave up.
 
-    Example: [bold]retold parked answer email-0@7 email.sent email=u1/welcome receipt="by hand"[/]
+    Example: [bold]retold parked answer email-0@7 email.sent email=u1/welcome to=u1@example.org receipt="by hand"[/]
     """
     from streams.cli import parked as action
 

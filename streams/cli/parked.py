@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 
 from streams.cli import exits
 from streams.cli.connect import Session, connect
-from streams.cli.publish import event_class, pairs
-from streams.cli.screen import json_line, plain, plural, say, table, talk
+from streams.cli.names import namespace_named
+from streams.cli.queues import answer_of, first_at, is_called, one_at, what_followed, what_next
+from streams.cli.screen import cell_text, json_line, plain, plural, say, table, talk
 from streams.cli.status import waits_text
 from streams.engine.control import Control
 from streams.engine.envelope import from_micros
-from streams.engine.records import QUARANTINED, UNANSWERED
+from streams.engine.records import QUARANTINED
 from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout, StreamsError
 from streams.kafka.parked import Place, SetAsideNow, place_of, set_aside_now
 from streams.kafka.parked import say as send
 from streams.kafka.status import status
-from streams.sources.convert import Converter
 
 WAIT, TRIED_A_SECOND = 10.0, 100.0
 SHOWN = 10
@@ -26,7 +26,7 @@ SHOWN = 10
 
 def listed(namespace: str | None, as_json: bool) -> int:
     session = connect()
-    spaces = [session.app.namespace(namespace).name] if namespace else session.namespaces
+    spaces = [namespace_named(session.app, namespace).name] if namespace else session.namespaces
     found = set_aside_now(session.clients, session.config.prefix, spaces)
     if as_json:
         for kept in found:
@@ -42,21 +42,20 @@ def listed(namespace: str | None, as_json: bool) -> int:
         for kept in found
     ]
     table(("place", "status", "key", "event", "why"), rows)
-    talk(
-        "`retold parked show PLACE` tells all of one; retry, reject or answer the first of a key, and the rest goes on."
-    )
+    talk(what_next(found))
     return exits.OK
 
 
 def show(place: str, as_json: bool) -> int:
     session = connect()
-    kept = _one(session, place)
+    at = place_of(place)
+    kept = one_at(at, _found(session, at))
     if as_json:
         json_line(_value(session, kept))
         return exits.OK
     for name, value in _value(session, kept).items():
         if name != "detail" and value is not None:
-            say(f"{name:10} {value}")
+            say(f"{name:10} {cell_text(value)}")
     if kept.header.detail:
         say("")
         say(kept.header.detail.rstrip())
@@ -64,25 +63,25 @@ def show(place: str, as_json: bool) -> int:
 
 
 def command(what: str, place: str, who: str | None, why: str, answer: Sequence[str] = ()) -> int:
-    """Send a command about the first event of a key's queue, and wait until its owner has met it."""
+    """Send a command about the first event of a key's queue, and wait until its owner has met it.
+
+    Raises InvalidEvent for one that would do nothing, or be quarantined; it is not sent.
+    """
     session = connect()
-    kept = _one(session, place)
-    key, offset = kept.header.key, kept.place.offset
-    if key is None:
-        raise InvalidEvent(
-            f"{place} is quarantined: it blocks nobody, and no handler can read it ({kept.header.reason}). Publish it "
-            "again as it should be"
-        )
-    value = _answer(session, kept, answer) if what == "answer" else b""
-    control = Control(what, key, offset, who or getpass.getuser(), why, value)  # type: ignore[arg-type]  # one of its commands
-    send(session.clients, session.config.prefix, kept.place.namespace, [control])
-    return _wait(session, kept)
+    at = place_of(place)
+    kept, key = first_at(at, _found(session, at))
+    value = answer_of(session.app, session.codec, kept, answer) if what == "answer" else b""
+    control = Control(what, key, at.offset, who or getpass.getuser(), why, value)  # type: ignore[arg-type]  # one of its commands
+    send(session.clients, session.config.prefix, at.namespace, [control])
+    _wait(session, kept)
+    talk(what_followed(what, kept))
+    return exits.OK
 
 
 def retry_all(namespace: str, who: str | None) -> int:
     """Send a retry for each key of a namespace that is parked, and wait until its owners have met them."""
     session = connect()
-    space = session.app.namespace(namespace).name
+    space = namespace_named(session.app, namespace).name
     queues = _queues(session, space)
     if not queues:
         talk(f"Nothing is parked in {space}.")
@@ -92,10 +91,16 @@ def retry_all(namespace: str, who: str | None) -> int:
     send(session.clients, session.config.prefix, space, commands)
     again = _tried(session, space, queues)
     talk(f"{plural(len(queues), 'key')} of {space} tried again; {len(queues) - len(again):,} go on.")
+    keys = {kept.header.key for kept in again}
+    called = sum(is_called(queue) for key, queue in queues.items() if key not in keys)
+    if called:
+        talk(
+            f"For {called:,} of these a gateway is called again; `retold parked list {space}` shows it if that fails too."
+        )
     for kept in again[:SHOWN]:
         talk(f"{kept.place} was set aside again: {kept.header.reason}")
     if len(again) > SHOWN:
-        talk(f"So were {len(again) - SHOWN:,} others; `retold parked list {space}` shows them.")
+        talk(f"… and {len(again) - SHOWN:,} more; `retold parked list {space}` shows all.")
     return exits.NO if again else exits.OK
 
 
@@ -131,7 +136,7 @@ def quarantine(place: str, who: str | None, why: str) -> int:
     """Order the event that a partition waits at aside, and wait until its owner has done so."""
     session = connect()
     at = place_of(place)
-    space = session.app.namespace(at.namespace).name
+    space = namespace_named(session.app, at.namespace).name
     waiting = _waiting(session, session.namespaces)
     if at not in waiting:
         waits = (
@@ -171,41 +176,26 @@ def _waiting(session: Session, spaces: Sequence[str]) -> dict[Place, str]:
     }
 
 
-def _answer(session: Session, kept: SetAsideNow, words: Sequence[str]) -> bytes:
-    if kept.header.status != UNANSWERED:
-        raise InvalidEvent(
-            f"{kept.place} was parked by its handler, not by its gateway: mend the handler, then retry it"
-        )
-    if not words:
-        raise InvalidEvent("an answer is an event: name it, then its fields, such as email.sent email=… receipt=…")
-    data = Converter(event_class(session.app, words[0]), texts=True, noun="field")(pairs(words[1:]))
-    return session.codec.encode(data)
-
-
-def _wait(session: Session, kept: SetAsideNow) -> int:
+def _wait(session: Session, kept: SetAsideNow) -> None:
     """Until it is set aside no more, or was set aside anew."""
     deadline = time.monotonic() + WAIT
     while time.monotonic() < deadline:
         now = {it.place: it for it in set_aside_now(session.clients, session.config.prefix, [kept.place.namespace])}
         if kept.place not in now:
-            talk(f"{kept.place} is set aside no more.")
-            return exits.OK
+            return
         if now[kept.place].header.recorded != kept.header.recorded:
             raise EventSetAside(f"{kept.place} was tried, and set aside again: {now[kept.place].header.reason}")
         time.sleep(0.2)
     raise OutcomeTimeout(
-        f"the command for {kept.place} was sent, and not obeyed in {WAIT:.0f} s. Is a worker running, and is it the first of "
-        "its key's queue? `retold parked list` shows them in order"
+        f"the command for {kept.place} was sent, and not obeyed in {WAIT:.0f} s. It will be: is a worker running? "
+        "`retold status` shows it"
     )
 
 
-def _one(session: Session, text: str) -> SetAsideNow:
-    place = place_of(text)
-    space = session.app.namespace(place.namespace).name
-    for kept in set_aside_now(session.clients, session.config.prefix, [space]):
-        if kept.place == place:
-            return kept
-    raise InvalidEvent(f"nothing is set aside at {place}: `retold parked list` shows what is")
+def _found(session: Session, place: Place) -> list[SetAsideNow]:
+    """All that is set aside in the place's namespace, in order."""
+    space = namespace_named(session.app, place.namespace).name
+    return set_aside_now(session.clients, session.config.prefix, [space])
 
 
 def _name(session: Session, kept: SetAsideNow) -> str | None:

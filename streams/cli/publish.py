@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ import typer
 
 from streams.app import App
 from streams.cli import exits, logs
+from streams.cli.names import event_class
 from streams.cli.publish_file import SOURCE, Rows, publish_file
 from streams.cli.screen import json_line, say
 from streams.client import Client
 from streams.config import Config, load
 from streams.data import EventData
-from streams.errors import InvalidEvent
 from streams.load import application
 from streams.receipt import Receipt, Settled
 from streams.sources.convert import Converter
@@ -57,16 +56,6 @@ def publish(
         raise typer.BadParameter(f"an event's name is missing: one of {', '.join(sorted(app.event_types()))}.")
     event = Converter(data, texts=True, noun="field")(pairs(values))
     return _publish(config, app, event, one, as_json)
-
-
-def event_class(app: App, event_type: str) -> type[EventData]:
-    """Raises InvalidEvent naming the events that there are."""
-    known = app.event_types()
-    if event_type not in known:
-        close = difflib.get_close_matches(event_type, known, n=1)
-        guess = f" (did you mean {close[0]}?)" if close else ""
-        raise InvalidEvent(f"{app.name} handles no event {event_type!r}{guess}; it handles {', '.join(sorted(known))}.")
-    return known[event_type]
 
 
 def pairs(values: Sequence[str]) -> dict[str, str]:

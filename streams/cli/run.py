@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.numbers import seconds, whole
+
 MOST_PROCESSES = 100
 
 
@@ -27,14 +29,17 @@ def worker(
         list[str] | None, typer.Argument(help="Handle these only; without any, all.", metavar="NAMESPACE")
     ] = None,
     wait: Annotated[
-        float, typer.Option("--wait", min=0.0, help="Wait so many seconds for a broker to be there.", metavar="SECONDS")
+        float,
+        typer.Option(
+            "--wait", parser=seconds, help="Wait so many seconds for a broker to be there.", metavar="SECONDS"
+        ),
     ] = 0.0,
     ends_with_stdin: Annotated[
         bool,
         typer.Option("--ends-with-stdin", help="Stop when stdin closes, that is, with the program that began this."),
     ] = False,
     processes: Annotated[
-        int, typer.Option("--processes", min=1, max=MOST_PROCESSES, help="Start so many workers.", metavar="N")
+        int, typer.Option("--processes", parser=whole(1, MOST_PROCESSES), help="Start so many workers.", metavar="N")
     ] = 1,
 ) -> None:
     """Handle events until Ctrl-C, on a broker that runs; the laws are checked first.
@@ -48,7 +53,10 @@ def worker(
 
 def server(
     wait: Annotated[
-        float, typer.Option("--wait", min=0.0, help="Wait so many seconds for a broker to be there.", metavar="SECONDS")
+        float,
+        typer.Option(
+            "--wait", parser=seconds, help="Wait so many seconds for a broker to be there.", metavar="SECONDS"
+        ),
     ] = 0.0,
     ends_with_stdin: Annotated[
         bool,
@@ -56,7 +64,7 @@ def server(
     ] = False,
     fd: Annotated[
         int | None,
-        typer.Option("--fd", min=0, help="Answer at this socket, which listens already.", metavar="NUMBER"),
+        typer.Option("--fd", parser=whole(0), help="Answer at this socket, which listens already.", metavar="NUMBER"),
     ] = None,
 ) -> None:
     """Answer over HTTP until Ctrl-C: publish events, ask for rows, projections and views, watch event logs.

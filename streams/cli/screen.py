@@ -7,19 +7,28 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-LEAST_WIDTH = 80
+WHOLE, FOLDED, HEAD, GAP = 11, 8, 16, 2
+"""Characters: what is no longer than `user-3@1042` is not folded, what is longer down to `FOLDED`, a heading to `HEAD`.
+
+The last are between two cells.
+"""
 
 
 @cache
 def _console(stderr: bool) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=stderr)
+    class Shown(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich would end the process, with exit code 1."""
+            raise ReaderLeft
+
+    return (Console if stderr else Shown)(stderr=stderr, highlight=False, soft_wrap=stderr)
 
 
 def talk(text: str) -> None:
@@ -28,7 +37,7 @@ def talk(text: str) -> None:
 
 
 class ReaderLeft(Exception):
-    """Whoever reads stdout has seen enough: `retold tail | head`. Typer would make an error of it."""
+    """Whoever reads stdout has seen enough: `retold tail | head`. Typer and Rich would make an error of it."""
 
 
 def say(text: str) -> None:
@@ -52,19 +61,63 @@ def talk_console() -> Console:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", right: Iterable[str] = ()
 ) -> None:
-    """Long cells are folded, never cut: a value that is not all there is a wrong one."""
+    """Long cells are folded, never cut: a value that is not all there is a wrong one.
+
+    A heading or a number is not folded; where the screen is too narrow for them, each value gets a line of its own.
+    """
+    if title:
+        console().print(f"[bold]{title}[/]")
+    numbers = set(right)
+    shown = [_Column(head, cells, head in numbers) for head, cells in _turned(columns, rows)]
+    if sum(column.least + GAP for column in shown) > console().width:
+        say(_in_lines(shown))
+        return
+    text = _drawn(shown)
+    if not console().is_terminal:  # for a program or a file, nothing that only a person's eye needs
+        text = "\n".join(line.rstrip() for line in text.splitlines())
+        text = text if title else text.strip("\n")
+    say(text.removesuffix("\n"))
+
+
+def _turned(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[tuple[str, list[str]]]:
+    """Each column's heading and cells."""
+    cells = [[cell_text(cell) for cell in row] for row in rows]
+    return ((head, list(below)) for head, *below in zip(columns, *cells, strict=True))
+
+
+class _Column:
+    """Of a table: `least` is the width below which it is not folded, in characters."""
+
+    def __init__(self, head: str, cells: list[str], is_number: bool) -> None:
+        from rich.cells import cell_len
+
+        self.head, self.cells, self.is_number = head, cells, is_number
+        self.width = max(cell_len(line) for text in (head, *cells) for line in text.split("\n"))
+        whole = is_number or self.width <= WHOLE
+        self.least = self.width if whole else min(self.width, max(cell_len(head), FOLDED), HEAD)
+
+
+def _drawn(columns: Sequence[_Column]) -> str:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    if title:
-        console().print(f"[bold]{title}[/]")
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for column in columns:
-        shown.add_column(column, justify="right" if column in set(right) else "left", overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text(cell_text(cell)) for cell in row))
-    console().print(shown)
+    for it in columns:
+        justify: Literal["right", "left"] = "right" if it.is_number else "left"
+        shown.add_column(Text(it.head), justify=justify, overflow="fold", min_width=it.least)
+    for row in zip(*(it.cells for it in columns), strict=True):
+        shown.add_row(*(Text(cell) for cell in row))
+    with console().capture() as captured:
+        console().print(shown)
+    return captured.get()
+
+
+def _in_lines(columns: Sequence[_Column]) -> str:
+    """Each row as a paragraph, each of its values with its column's name."""
+    width = max(len(it.head) for it in columns)
+    lines = [[f"{it.head:{width}}  {cell}".rstrip() for cell in it.cells] for it in columns]
+    return "\n\n".join("\n".join(row) for row in zip(*lines, strict=True))
 
 
 def cell_text(value: object) -> str:

@@ -15,6 +15,7 @@ from streams.cli import exits, logs
 from streams.cli.checks import lawful
 from streams.cli.ending import Ending
 from streams.cli.kept import Kept
+from streams.cli.names import namespace_named
 from streams.cli.screen import talk
 from streams.cli.watch import Watching, tell_ready
 from streams.config import Config, load
@@ -27,7 +28,7 @@ def worker(namespaces: Sequence[str], wait: float, ends_with_stdin: bool, proces
     config = load()
     app = lawful(config)
     for name in namespaces:
-        app.namespace(name)
+        namespace_named(app, name)
     ending = Ending(ends_with_stdin)
     if wait and processes == 1:
         import_worker()

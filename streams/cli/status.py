@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from streams.cli import exits
 from streams.cli.connect import connect
-from streams.cli.screen import json_line, plural, say, table, talk
+from streams.cli.screen import console, json_line, plural, say, table, talk
 from streams.kafka.parked import Place
 from streams.kafka.status import NamespaceStatus, Status, Waits
 from streams.kafka.status import status as read
@@ -22,9 +22,11 @@ def status(as_json: bool) -> int:
         return exits.OK
     talk(f"{session.app.name} on {found.broker}{f', prefix {found.prefix}' if found.prefix else ''}")
     _show_namespaces(found)
+    if not console().is_terminal:
+        say("")  # between two tables; to a terminal they have room around them
     _show_partitions(found, session.app.name)
     for space in found.namespaces:
-        _tell(space)
+        tell(space)
     return exits.OK
 
 
@@ -64,21 +66,32 @@ def _owner(client_id: str | None, app: str) -> str:
     return "nobody" if client_id is None else client_id.rpartition(f"retold.{app}.")[2].partition(".")[2]
 
 
-def _tell(space: NamespaceStatus) -> None:
+def tell(space: NamespaceStatus) -> None:
     """What a person should look at."""
     if not space.partitions:
         say(f"{space.name} has no topics yet: start a worker, or make them with `retold topics --create`.")
     elif any(part.owner is None for part in space.partitions):
-        lag = f", and {space.lag:,} events wait" if space.lag else ""
+        wait = "1 event waits" if space.lag == 1 else f"{space.lag:,} events wait"
+        lag = f", and {wait}" if space.lag else ""
         say(f"Nobody handles all of {space.name}{lag}: start a worker with `retold worker {space.name}`.")
     if space.counters.derived_rejected:
-        say(
-            f"{space.counters.derived_rejected:,} rejected events of {space.name} had a cause; nobody else heard of it."
-        )
+        rejected = plural(space.counters.derived_rejected, "rejected event")
+        say(f"{rejected} of {space.name} had a cause; nobody else heard of it.")
+    if space.parked or space.quarantined:
+        say(_aside_text(space))
     if space.calls or space.timers:
         say(f"Pending in {space.name}: {plural(space.calls, 'call')} of gateways, {plural(space.timers, 'timer')}.")
     for waits in space.waiting:
         say(waits_text(space, waits))
+
+
+def _aside_text(space: NamespaceStatus) -> str:
+    """Of what is set aside, how many are which; a kind of which there is none is not named."""
+    kinds = [(space.parked, "parked"), (space.quarantined, "quarantined")]
+    (count, kind), *more = [(count, kind) for count, kind in kinds if count]
+    be = "is" if count == 1 else "are"
+    also = "".join(f", and {count:,} {'is' if count == 1 else 'are'} {kind}" for count, kind in more)
+    return f"{plural(count, 'event')} of {space.name} {be} {kind}{also}: `retold parked list {space.name}`."
 
 
 def waits_text(space: NamespaceStatus, waits: Waits) -> str:

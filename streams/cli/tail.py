@@ -10,7 +10,7 @@ import typer
 from streams.app import App
 from streams.cli import exits
 from streams.cli.connect import connect
-from streams.cli.publish import event_class
+from streams.cli.names import event_class, namespace_named
 from streams.cli.screen import cell_text, console, json_line, say, talk
 from streams.data import namespace_of
 from streams.kafka.follow import LogEvent, Tail
@@ -36,8 +36,8 @@ def tail(what: Sequence[str], from_beginning: bool, last: int | None, as_json: b
 def chosen(app: App, what: Sequence[str]) -> tuple[list[str], list[str]]:
     """The namespaces to read, and the events to show (none: all of them)."""
     if not what:
-        return [namespace.name for namespace in app.namespaces], []
-    whole = [app.namespace(name).name for name in what if "." not in name]
+        return [each.name for each in app.namespaces], []
+    whole = [namespace_named(app, name).name for name in what if "." not in name]
     types = [event_class(app, name).event_type for name in what if "." in name]
     if types:  # beside single events, a whole namespace is all of its events
         types += [name for name in app.event_types() if namespace_of(name) in whole]

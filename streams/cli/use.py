@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.make import Json
+from streams.cli.numbers import seconds, whole
 
 
 def publish(  # noqa: PLR0913 - one parameter an option
@@ -35,7 +36,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
         ),
     ] = "stop",
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only the first so many rows.", metavar="N")
+        int | None, typer.Option("--limit", parser=whole(1), help="Only the first so many rows.", metavar="N")
     ] = None,
     event_id: Annotated[
         str | None, typer.Option("--id", help="The event's id: one handled before changes nothing.", metavar="ID")
@@ -47,11 +48,15 @@ def publish(  # noqa: PLR0913 - one parameter an option
     expected_version: Annotated[
         int | None,
         typer.Option(
-            "--expected-version", min=0, help="Handle it only if its row has this version; 0: none.", metavar="N"
+            "--expected-version",
+            parser=whole(0),
+            help="Handle it only if its row has this version; 0: none.",
+            metavar="N",
         ),
     ] = None,
     wait: Annotated[
-        float | None, typer.Option("--wait", min=0.0, help="Wait so many seconds for the outcome.", metavar="SECONDS")
+        float | None,
+        typer.Option("--wait", parser=seconds, help="Wait so many seconds for the outcome.", metavar="SECONDS"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -74,7 +79,9 @@ def publish(  # noqa: PLR0913 - one parameter an option
 def get(
     table: Annotated[str, typer.Argument(help="The namespace whose table is asked.", metavar="NAMESPACE")],
     key: Annotated[str | None, typer.Argument(help="One row's key; without it, the rows.", metavar="KEY")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many rows.", metavar="N")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", parser=whole(1), help="At most so many rows.", metavar="N")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show a row with its version, or the rows of a table.
@@ -93,7 +100,7 @@ def tail(
     ] = None,
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="From the first event on.")] = False,
     last: Annotated[
-        int | None, typer.Option("--last", min=1, help="Show the last so many events and end.", metavar="N")
+        int | None, typer.Option("--last", parser=whole(1), help="Show the last so many events and end.", metavar="N")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient
 
 from streams.broker.reach import reach
-from streams.config import Config
+from streams.config import KAFKA_PREFIX, Config
 from streams.errors import ConfigError
 from streams.kafka.topics import MIB, largest_bytes
 
@@ -34,6 +34,9 @@ RULED = frozenset({
     "partition.assignment.strategy", "partitioner", "transactional.id", "transaction.timeout.ms",
 })  # fmt: skip
 """What correctness rests on: nobody may pass another value."""
+
+OPTION_PROBLEM = re.compile(r"(?i)configuration property|expected \w+ value for|failed to create|dlopen")
+"""What librdkafka says of an option that it does not take. It hides what it knows to be secret."""
 
 SESSION = 6.0
 """How long a dead worker's partitions stay without an owner: the broker's minimum."""
@@ -169,8 +172,28 @@ def _make(kind: Callable[[Options], C], options: Options) -> C:
         return kind(options)
     except KafkaException as error:
         cause = error.args[0]
-        text = cause.str() if isinstance(cause, KafkaError) else str(cause)
-        raise ConfigError(f"a Kafka client cannot be made: {text}. Look at the RETOLD_KAFKA_… settings") from error
+        text = cause.str().strip() if isinstance(cause, KafkaError) else str(cause)
+        raise option_refused(error) or ConfigError(
+            f"a Kafka client cannot be made: {text}. Look at the RETOLD_KAFKA_… settings"
+        ) from error
+
+
+def option_refused(error: KafkaException) -> ConfigError | None:
+    """What a client says of an option that it does not take, with the setting's name; None for every other error."""
+    cause = error.args[0]
+    if not isinstance(cause, KafkaError) or cause.code() != KafkaError._INVALID_ARG:
+        return None
+    text = cause.str().strip()
+    if not OPTION_PROBLEM.search(text):
+        return None
+    names = re.findall(r'"([a-z0-9_.]+)"', text)  # the value, if it is told, comes before the name
+    if not names:
+        return ConfigError(f"the Kafka options are not usable: {text}. Look at the {KAFKA_PREFIX}… settings")
+    variable = KAFKA_PREFIX + names[-1].upper().replace(".", "_")
+    return ConfigError(
+        f"the setting {variable} ({names[-1]} of kafka in [tool.retold]) is not usable: {text}. An option of librdkafka "
+        "was expected: correct or remove it"
+    )
 
 
 class _Voice:

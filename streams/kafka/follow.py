@@ -54,7 +54,7 @@ def partitions_of(admin: AdminClient, topic: str) -> int:
     """Raises TopicMismatch if the topic is missing."""
     found = describe(admin, [topic])
     if topic not in found:
-        raise TopicMismatch(f"the topic {topic} is missing: start a worker, or make it with `retold topics`")
+        raise TopicMismatch(f"the topic {topic} is missing: start a worker, or make it with `retold topics --create`")
     return found[topic].partitions
 
 

@@ -17,7 +17,7 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from streams.config import Config
-from streams.errors import BrokerError, BrokerUnavailable, TopicMismatch
+from streams.errors import BrokerError, BrokerUnavailable, ConfigError, TopicMismatch
 
 KIB, MIB, DAY = 1024, 1024 * 1024, 86_400_000
 HEADERS = 64 * KIB
@@ -174,7 +174,7 @@ def ensure(
 ) -> list[TopicReport]:
     """Make the topics that miss and compare those that are there. With `create` off, a missing one is a problem.
 
-    Raises BrokerUnavailable or BrokerError. `refuse(reports)` turns problems into TopicMismatch.
+    Raises BrokerUnavailable, BrokerError or ConfigError. `refuse(reports)` turns problems into TopicMismatch.
     """
     asked = wanted(config, namespaces)
     existing = describe(admin, [topic.name for topic in asked])
@@ -190,7 +190,7 @@ def ensure(
         elif create:
             reports.append(TopicReport(topic.name, topic.kind, True, topic.partitions))
         else:
-            problem = f"the topic {topic.name} is missing: make it with `retold topics`, or start a worker, which does"
+            problem = f"the topic {topic.name} is missing: make it with `retold topics --create`, or start a worker, which does"
             reports.append(TopicReport(topic.name, topic.kind, False, 0, (problem,)))
     return reports
 
@@ -233,8 +233,22 @@ def result(future: Future[Any], doing: str, *absent: int) -> Any:
 def _create(admin: AdminClient, missing: list[Wanted], replication: int) -> None:
     new = [NewTopic(topic.name, topic.partitions, replication, config=topic.settings) for topic in missing]
     for name, answer in admin.create_topics(new, operation_timeout=TIMEOUT, request_timeout=TIMEOUT).items():
-        result(answer, f"making the topic {name}", KafkaError.TOPIC_ALREADY_EXISTS)
+        made(name, answer, replication)
     _wait_until_known(admin, [topic.name for topic in missing])
+
+
+def made(name: str, answer: Future[Any], replication: int) -> None:
+    """Raises ConfigError for more copies than there are brokers, else as `result` does."""
+    try:
+        result(answer, f"making the topic {name}", KafkaError.TOPIC_ALREADY_EXISTS)
+    except BrokerError as error:
+        cause = error.__cause__
+        if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError.INVALID_REPLICATION_FACTOR:
+            raise ConfigError(
+                f"RETOLD_REPLICATION is {replication}, and the topic {name} cannot be kept on so many brokers "
+                f"({cause.args[0].str()}). Set it to the number of brokers at most, or start more"
+            ) from error
+        raise
 
 
 def _wait_until_known(admin: AdminClient, topics: list[str]) -> None:

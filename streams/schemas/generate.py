@@ -72,29 +72,37 @@ def verify(schemas: Path, output: Path) -> list[SchemaBreach]:
         if _path_of(name, files, schemas) not in broken
     ]
     breaches = [*breaches, *found]
-    if not breaches and (reason := staleness(files, lock, schemas, output)):
-        breaches.append(SchemaBreach(output, 1, reason))
-    return breaches
+    return breaches or _outdated(files, lock, schemas, output)
 
 
 def stale(schemas: Path, output: Path) -> bool:
     """Whether the generated module is not what the schemas would give today. Raises a SchemaError for bad schemas."""
-    return bool(staleness(load(schemas), load_lock(schemas), schemas, output))
+    return bool(_outdated(load(schemas), load_lock(schemas), schemas, output))
 
 
-def staleness(files: Sequence[SchemaFile], lock: Lock, schemas: Path, output: Path) -> str:
-    """Why the generated files are not of today, as a sentence; empty if they are."""
+def _outdated(files: Sequence[SchemaFile], lock: Lock, schemas: Path, output: Path) -> list[SchemaBreach]:
+    """The generated file that is missing, or is not what the schemas would give today."""
     try:
         expected = render(files, lock)
     except InvalidSchema as error:
-        return str(error)
+        return [SchemaBreach(output, 1, str(error))]
     if not output.exists():
-        return "the generated classes are not there: run `retold schemas generate`"
+        return [SchemaBreach(output, 1, "the generated classes are not there: run `retold schemas generate`")]
     if output.read_text(encoding="utf-8") != expected:
-        return f"these classes are not those of {schemas}: run `retold schemas generate`, and edit the schemas only"
+        ours = f"these classes are not those of {schemas}: run `retold schemas generate`, and edit the schemas only"
+        return [SchemaBreach(output, 1, ours)]
     if update(files, lock) != lock:
-        return f"{schemas / LOCK_FILE} is not of today: run `retold schemas generate`"
-    return ""
+        return [_outdated_lock(schemas / LOCK_FILE)]
+    return []
+
+
+def _outdated_lock(path: Path) -> SchemaBreach:
+    """A lock that is missing is to be fetched back, where it was there: versions that were released stand in no other place."""
+    if path.exists():
+        return SchemaBreach(path, 1, "the lock is out of date: run `retold schemas generate`")
+    return SchemaBreach(
+        path, 1, "the lock is missing: take it back from version control, or run `retold schemas generate` for a first one"
+    )
 
 
 def _write(path: Path, text: str) -> bool:

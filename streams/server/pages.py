@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
@@ -104,8 +104,18 @@ def _value(name: str, text: str, hint: Any) -> Any:
         return _time(name, text)
     try:
         return msgspec.convert(text, plain, strict=False)
-    except msgspec.ValidationError as error:
-        raise Problem(422, f"the parameter {name!r} is {text[:80]!r}: {error}", field=name) from None
+    except msgspec.ValidationError:
+        or_nothing = "" if plain is hint else " or nothing"
+        raise Problem(
+            422, f"the parameter {name!r} is {text[:80]!r}; {_expected(plain)}{or_nothing} was expected", field=name
+        ) from None
+
+
+def _expected(plain: Any) -> str:
+    """A field's type in words, as for a field that is published."""
+    if get_origin(plain) is Literal:
+        return f"one of {', '.join(get_args(plain))}"
+    return {int: "a whole number", float: "a number", bool: "true or false", bytes: "bytes as base64"}[plain]
 
 
 def _time(name: str, text: str) -> datetime:

@@ -29,7 +29,7 @@ def jsonl(file: IO[bytes]) -> Iterator[Row]:
     for line, raw in enumerate(file, 1):
         text = raw.removeprefix(BOM) if line == 1 else raw
         if text.strip():
-            yield _json_row(line, text)
+            yield _json_row(line, text.rstrip(b" \t\r\n"))  # else a line that ends too early is wrong in the next one
 
 
 def _json_row(line: int, text: bytes) -> Row:

@@ -77,6 +77,7 @@ def test_without_a_worker_waiting_ends_with_a_code_of_its_own(env: Env, tmp_path
     missing = retold("publish", "user.close", "user=u1", env=alone)
     assert missing.returncode == 4
     assert "the topic nobody.user is missing" in missing.stderr
+    assert "`retold topics --create`" in missing.stderr
     assert retold("topics", "--create", env=alone).returncode == 0
     late = retold("publish", "user.close", "user=u1", "--wait", "1", env=alone)
     assert late.returncode == 5

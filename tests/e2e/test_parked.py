@@ -48,7 +48,10 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
         ("probe-0@2", "parked"),
         ("probe-0@3", "quarantined"),
     ]
+    told = "3 events of probe are parked, and 1 is quarantined: `retold parked list probe`."
+    assert told in retold("status", env=env).stdout.splitlines()
     shown = retold("parked", "show", "probe-0@0", env=env)
+    assert '"how": "raise"' in shown.stdout
     assert "told to raise for k" in shown.stdout
     assert "Traceback" in shown.stdout
     tried = retold("parked", "retry", "probe-0@0", env=env)
@@ -89,9 +92,12 @@ def quarantines_what_waits(env: dict[str, str], foreign: Foreign) -> None:
 SENTENCES = {
     ("show", "probe-0@9"): "nothing is set aside at probe-0@9",
     ("retry", "here"): "expected one such as user-3@1042",
-    ("retry",): "or --all and the name of a namespace, was expected",
+    ("retry",): "a place such as user-3@1042, or --all",
     ("retry", "--all", "nobody"): "nobody",
     ("reject", "probe-0@3", "--why", "x"): "it blocks nobody",
+    ("retry", "probe-0@1"): "probe-0@1 is not the first of the queue of 'k'",
+    ("reject", "probe-0@2", "--why", "x"): "it is probe-0@0. Name that one",
+    ("list", "prob"): "did you mean probe?",
     ("answer", "probe-0@0", "echo.hear"): "parked by its handler, not by its gateway",
     ("quarantine", "probe-0@0", "--why", "x"): "none waits now",
     ("quarantine", "probe-0@0"): "--why",

@@ -143,6 +143,8 @@ def test_the_version_is_the_packages(project: Project) -> None:
         ["publish", "user.signup", "user=1", "--from", "f.csv"],
         ["publish", "user.signup", "--from", "f.csv", "--on-error", "cry"],
         ["publish", "--from", "f.csv"],
+        ["parked", "retry"],
+        ["parked", "retry", "user-0@1", "--all", "user"],
     ],
 )
 def test_a_command_written_otherwise_is_refused(arguments: list[str], demo: Project) -> None:
@@ -151,6 +153,29 @@ def test_a_command_written_otherwise_is_refused(arguments: list[str], demo: Proj
     said = demo.retold(*arguments)
     assert (said.code, said.out) == (exits.USAGE, "")
     assert "Usage: retold" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["publish", "--expected-version", "x"], "it is 'x'; a whole number of 0 or more was expected."),
+        (["publish", "--expected-version", "-1"], "it is '-1'; a whole number of 0 or more was expected."),
+        (["publish", "--wait", "-1"], "it is '-1'; a number of seconds, 0 or more, was expected."),
+        (["worker", "--wait", "nan"], "it is 'nan'; a number of seconds, 0 or more, was expected."),
+        (["server", "--wait", "soon"], "it is 'soon'; a number of seconds, 0 or more, was expected."),
+        (["tail", "--last", "0"], "it is '0'; a whole number of 1 or more was expected."),
+        (["get", "user", "--limit", "1_0"], "it is '1_0'; a whole number of 1 or more was expected."),
+        (["worker", "--processes", "101"], "it is '101'; a whole number from 1 to 100 was expected."),
+        (["parked", "retry"], "a place such as user-3@1042, or --all and a namespace's name, was expected."),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_was_expected(arguments: list[str], sentence: str, demo: Project) -> None:
+    """After the name of its option."""
+    said = demo.retold(*arguments)
+    words = " ".join(said.err.replace("│", " ").split())  # as it is without the frame, which breaks lines
+    assert said.code == exits.USAGE
+    option = f" for '{arguments[-2]}'" if arguments[-2].startswith("--") else ""
+    assert f"Invalid value{option}: {sentence}" in words
 
 
 @pytest.mark.parametrize(
@@ -295,6 +320,15 @@ def test_without_a_broker_a_sentence_says_how_to_get_one(arguments: list[str], d
     said = demo.retold(*arguments)
     assert (said.code, said.out) == (exits.BROKER, "")
     assert "Start one with `retold run`" in said.err
+
+
+def test_a_kafka_option_that_is_not_taken_is_named(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its variable, with exit code 3: it is a setting, and no broker was asked."""
+    monkeypatch.setenv("RETOLD_BROKER", "127.0.0.1:1")
+    monkeypatch.setenv("RETOLD_KAFKA_NOPE", "1")
+    said = demo.retold("status")
+    assert (said.code, said.out, said.err.count("\n")) == (exits.CONFIGURATION, "", 1)
+    assert said.err.startswith("the setting RETOLD_KAFKA_NOPE (nope of kafka in [tool.retold]) is not usable: ")
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

@@ -139,6 +139,21 @@ def test_an_edit_is_noticed(project: Path) -> None:
     assert "are not there" in verify(project / "schemas", output)[0].message
 
 
+def test_a_lock_that_is_missing_is_no_fault_of_the_classes(project: Path) -> None:
+    """It is told under its own path, as missing or as out of date; what generates it makes it good."""
+    output = written(project)
+    lock = project / "schemas" / "lock.json"
+    text = lock.read_text(encoding="utf-8")
+    lock.unlink()
+    (breach,) = verify(project / "schemas", output)
+    assert (breach.file, breach.message.partition(":")[0]) == (lock, "the lock is missing")
+    lock.write_text("{}", encoding="utf-8")
+    (breach,) = verify(project / "schemas", output)
+    assert (breach.file, breach.message.partition(":")[0]) == (lock, "the lock is out of date")
+    written(project)
+    assert (verify(project / "schemas", output), lock.read_text(encoding="utf-8")) == ([], text)
+
+
 def test_a_changed_schema_makes_the_module_stale(project: Path) -> None:
     """A field that was added to a draft asks for new classes."""
     output = written(project)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
+from streams.broker.choose import unanswered
 from streams.config import Config, load
-from streams.errors import ConfigError, EventRejected, EventSetAside, WrongVersion
-from streams.kafka.clients import Clients, _Voice
-from streams.kafka.topics import group_of, names, schemas_topic, wanted
+from streams.errors import BrokerError, BrokerUnavailable, ConfigError, EventRejected, EventSetAside, WrongVersion
+from streams.kafka.clients import Clients, _Voice, option_refused
+from streams.kafka.topics import group_of, made, names, schemas_topic, wanted
 from streams.receipt import Receipt, Settled
 
 
@@ -65,6 +69,57 @@ def test_an_unknown_option_is_a_sentence(config: Config) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "variable"),
+    [
+        ("nope", "1", "RETOLD_KAFKA_NOPE"),
+        ("security.protocol", "foo", "RETOLD_KAFKA_SECURITY_PROTOCOL"),
+        ("socket.timeout.ms", "1", "RETOLD_KAFKA_SOCKET_TIMEOUT_MS"),
+        ("enable.ssl.certificate.verification", "maybe", "RETOLD_KAFKA_ENABLE_SSL_CERTIFICATE_VERIFICATION"),
+        ("sasl.mechanism", "foo", "RETOLD_KAFKA_…"),
+    ],
+)
+def test_an_option_that_is_not_taken_is_named_as_it_was_set(
+    option: str, value: str, variable: str, config: Config
+) -> None:
+    """By its variable; where librdkafka names none, by what all of them begin with."""
+    options = {"security.protocol": "sasl_plaintext", option: value}
+    clients = Clients.of(replace(config, broker="b:1", kafka=options), "b:1")
+    with pytest.raises(ConfigError, match=rf"{variable}( \({option} of kafka in \[tool\.retold\]\) is| settings)"):
+        clients.producer()
+
+
+def test_an_error_that_is_about_no_option_is_left_alone() -> None:
+    """What a client is misused for is no setting's fault."""
+    assert option_refused(KafkaException(KafkaError(KafkaError._INVALID_ARG, "Unknown partition"))) is None
+    assert option_refused(KafkaException(KafkaError(KafkaError._FAIL, "Failed to create thread"))) is None
+
+
+def test_too_many_copies_are_a_setting() -> None:
+    """A topic on more brokers than there are: RETOLD_REPLICATION is named with its value; other refusals are the broker's."""
+    with pytest.raises(ConfigError, match=r"RETOLD_REPLICATION is 3, and the topic user .*only 1 broker"):
+        made("user", failed(KafkaError.INVALID_REPLICATION_FACTOR, "only 1 broker"), 3)
+    with pytest.raises(BrokerError, match=r"making the topic user: the broker refused \(INVALID_PARTITIONS"):
+        made("user", failed(KafkaError.INVALID_PARTITIONS, "no"), 3)
+    made("user", failed(KafkaError.TOPIC_ALREADY_EXISTS, "there"), 3)
+
+
+def failed(code: int, text: str) -> Future[Any]:
+    """An answer of the broker."""
+    answer: Future[Any] = Future()
+    answer.set_exception(KafkaException(KafkaError(code, text)))
+    return answer
+
+
+def test_a_broker_of_our_own_is_no_setting(config: Config) -> None:
+    """One that `retold run` named in the state folder is not corrected by RETOLD_BROKER; one that was set is."""
+    lost = BrokerUnavailable("correct RETOLD_BROKER")
+    assert unanswered(replace(config, broker="b:1"), "b:1", lost) is lost
+    assert str(unanswered(config, "127.0.0.1:1", lost)).startswith(
+        "the broker that `retold run` started for this project does not answer at 127.0.0.1:1."
+    )
+
+
 def test_options_are_never_shown(config: Config) -> None:
     """A client factory in a log or a trace holds no password."""
     clients = Clients.of(replace(config, broker="b:1", kafka={"sasl.password": "hunter2"}), "b:1")
@@ -104,6 +159,13 @@ def test_an_outcome_that_is_not_accepted_raises(outcome: str, reason: str, error
     with pytest.raises(error, match=rf"user\.close of 'u1' \(id id1\) was {outcome}: {reason}") as caught:
         settled.raise_for_outcome()
     assert type(caught.value) is error
+
+
+def test_what_is_kept_is_to_be_found() -> None:
+    """The command that shows it is named, for its namespace."""
+    settled = Settled(Receipt("user", "user.close", "u1", "id1"), "parked", False, 0, reason="no")
+    with pytest.raises(EventSetAside, match=r"It is kept: `retold parked list user` shows it"):
+        settled.raise_for_outcome()
 
 
 def test_an_accepted_outcome_is_returned() -> None:

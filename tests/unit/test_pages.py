@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from streams.data import Record
 from streams.server.pages import read_query
+from streams.server.problems import Problem
 
 HOUR = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -20,6 +21,9 @@ class Thing(Record, frozen=True, kw_only=True):
     raw: bytes = b""
     at: datetime | None = None
     ratio: float | None = None
+    count: int = 0
+    done: bool = False
+    kind: Literal["a", "b"] = "a"
 
 
 def paged(rows: Mapping[str, Record], limit: int, **parameters: str) -> tuple[list[str], int]:
@@ -63,3 +67,20 @@ def test_a_cursor_is_short_however_long_the_values_are(field: str, long: Any, di
     keys, longest = paged(rows, 1, _sort=f"{direction}{field}")
     assert keys == sorted(rows, reverse=bool(direction))
     assert longest < 1_000
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("count", "x", "a whole number"),
+        ("ratio", "x", "a number or nothing"),
+        ("done", "x", "true or false"),
+        ("kind", "x", "one of a, b"),
+        ("raw", "x", "bytes as base64"),
+    ],
+)
+def test_a_value_that_no_row_can_have_is_told_in_words(field: str, value: str, expected: str) -> None:
+    """The parameter, its value and what was expected, in no library's words."""
+    with pytest.raises(Problem) as caught:
+        read_query([(field, value)], Thing)
+    assert str(caught.value) == f"the parameter '{field}' is 'x'; {expected} was expected"

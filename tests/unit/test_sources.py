@@ -83,6 +83,8 @@ def test_an_avro_container_gives_values_as_they_are() -> None:
         ("tsv", b"a\tb\n1\t2\n3\t\xff\n4\t5\n", 3, "column 3: the byte 0xff is no UTF-8"),
         ("csv", 'a,b\n1,2\n3,"4"5\n4,5\n', 3, "this does not read"),
         ("jsonl", '{"a": 1}\n{"a": }\n{"a": 2}', 2, "column 7: this is no JSON (Expecting value)"),
+        ("jsonl", '{"a": 1}\n{"a": 1\r\n{"a": 2}', 2, "column 8: this is no JSON (Expecting ',' delimiter)"),
+        ("jsonl", '{"a": 1}\n{"a": \n{"a": 2}', 2, "column 6: this is no JSON (Expecting value)"),
         ("jsonl", '{"a": 1}\n[1]\n{"a": 2}', 2, "this is a JSON array; an object with the event's fields was expected"),
         ("jsonl", '{"a": 1}\n{"a": 1, "a": 2}\n{"a": 2}', 2, "column 'a' is there twice"),
         ("jsonl", '{"a": 1}\n{"a": NaN}\n{"a": 2}', 2, "NaN is no JSON"),

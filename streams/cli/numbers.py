@@ -1,0 +1,43 @@
+"""Numbers on a command line. What Typer says of a wrong one names neither the value nor, in our words, what was expected."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from contextlib import suppress
+
+import typer
+
+DIGITS = re.compile(r"[0-9]{1,18}")
+
+Given = str | float
+"""Typer asks about an option's default too, which is a number already."""
+
+
+def whole(least: int, most: int | None = None) -> Callable[[Given], int]:
+    """For `typer.Option(parser=…)`. It raises BadParameter, to which Typer adds the option's name."""
+    expected = f"a whole number of {least} or more" if most is None else f"a whole number from {least} to {most}"
+
+    def read(given: Given) -> int:
+        text = str(given)
+        number = int(text) if DIGITS.fullmatch(text) else -1
+        if not least <= number <= (number if most is None else most):
+            raise _refusal(text, expected)
+        return number
+
+    return read
+
+
+def seconds(given: Given) -> float:
+    """As `whole`."""
+    number = -1.0
+    with suppress(ValueError):
+        number = float(given)
+    if not 0 <= number < math.inf:  # also false for what is not a number
+        raise _refusal(str(given), "a number of seconds, 0 or more,")
+    return number
+
+
+def _refusal(text: str, expected: str) -> typer.BadParameter:
+    return typer.BadParameter(f"it is {text[:80]!r}; {expected} was expected.")

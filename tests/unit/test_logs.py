@@ -1,0 +1,61 @@
+"""What a worker's log looks like to whoever reads it on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from streams.cli import logs
+from streams.codec import codec_of
+from streams.config import load
+from streams.engine.engine import Engine, Inbox
+from tests.applications import probe
+from tests.applications.probe.events import ProbeDo
+
+
+@pytest.fixture(autouse=True)
+def afterwards() -> Iterator[None]:
+    """Other tests find structlog as it was."""
+    yield
+    structlog.reset_defaults()
+
+
+def worker_log(folder: Path) -> structlog.typing.FilteringBoundLogger:
+    """To be asked for within a test: it writes to the stderr of that moment."""
+    logs.set_up(load({}, start=folder))
+    return structlog.get_logger("retold.worker")  # type: ignore[no-any-return]  # as structlog declares it
+
+
+def raised() -> str:
+    """What the engine says of an event whose handler raises, on a broker with a prefix."""
+    app = probe.app()
+    codec = codec_of(app)
+    engine = Engine(app, "probe", codec, inbox=Inbox("p.probe"))
+    record = (7, b"k", codec.encode(ProbeDo(name="k", how="raise")), None, 0)
+    [(_, text)] = engine.handle(engine.image(3), [record], 1).raised
+    return text
+
+
+def test_a_traceback_is_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sentence that names the event and the command that shows it, then the traceback as Python writes it."""
+    worker_log(tmp_path).error("parked", namespace="probe", detail=raised())
+    first, second, *rest = capsys.readouterr().err.splitlines()
+    sentence = "probe.do at p.probe-3@7 was parked: its handler raised; `retold parked show probe-3@7` shows it again"
+    assert sentence in first
+    assert "error" in first
+    assert second == "Traceback (most recent call last):"
+    assert rest[-1] == "RuntimeError: told to raise for k"
+    assert not [line for line in rest if "\\n" in line]
+
+
+def test_all_else_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its values behind it, and a detail without lines is a sentence."""
+    log = worker_log(tmp_path)
+    log.error("waits", at="probe-3@7", reason="no schema")
+    log.error("parked", namespace="probe", detail="it had to be")
+    waits, parked = capsys.readouterr().err.splitlines()
+    assert waits.rstrip().endswith("at=probe-3@7 reason='no schema'")
+    assert "it had to be" in parked

@@ -1,0 +1,76 @@
+"""Tables as a person and a program read them, and a reader that has seen enough."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEADS = ("namespace", "lag", "accepted", "rejected", "duplicates", "emitted", "parked", "quarantined")
+
+
+def shown(columns: int, name: str = "user") -> list[str]:
+    """The lines of such a table as `retold status` shows."""
+    return drawn(columns, HEADS, (name, *range(1, 8)), HEADS[1:])
+
+
+def drawn(columns: int, heads: Sequence[str], row: Sequence[object], numbers: Sequence[str] = ()) -> list[str]:
+    """The lines of a table of one row, through a pipe; as wide as a screen of so many columns."""
+    program = f"from streams.cli.screen import table; table({heads!r}, [{row!r}], right={numbers!r})"
+    environ = {**os.environ, "COLUMNS": str(columns)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, cwd=ROOT)
+    return done.stdout.splitlines()
+
+
+def test_a_table_in_a_pipe_is_lines_of_data() -> None:
+    """No blank line before it or behind it, and nothing at the end of a line that a program would have to strip."""
+    lines = shown(100)
+    assert [line for line in lines if line != line.rstrip() or not line] == []
+    assert (lines[0].split(), lines[-1].split()) == ([*HEADS], ["user", "1", "2", "3", "4", "5", "6", "7"])
+
+
+def test_a_heading_is_never_broken() -> None:
+    """Where the screen is too narrow for all of them, each value has a line of its own, with its name."""
+    lines = shown(60)
+    assert [line.split() for line in lines] == [
+        [head, value] for head, value in zip(HEADS, ["user", *"1234567"], strict=True)
+    ]
+    assert len(shown(80)) == 3
+
+
+def test_a_long_value_is_folded_before_anything_else() -> None:
+    """It is all there, and what is short stays whole."""
+    head, _, *folded = shown(80, "a" * 30)
+    assert head.split() == [*HEADS]
+    assert "".join(line.split()[0] for line in folded) == "a" * 30
+    assert folded[0].split()[1:] == [*"1234567"]
+
+
+@pytest.mark.parametrize("columns", [56, 60, 72, 80])
+def test_what_is_short_stays_whole_beside_what_is_long(columns: int) -> None:
+    """As in `retold parked list`; and no line is longer than the screen."""
+    heads, short = ("place", "status", "key", "event", "why"), ("user-3@1042", "unanswered")
+    lines = drawn(columns, heads, (*short, "k" * 99, "e" * 99, "w" * 99))
+    assert lines[0].split() == [*heads]
+    assert lines[2].split()[:2] == [*short]
+    assert max(map(len, lines)) <= columns
+    assert "".join(lines[2:]).count("k") == 99
+
+
+@pytest.mark.parametrize(
+    "words", [["schemas", "list"], ["schemas", "list", "--json"], ["--help"], ["status", "--help"]]
+)
+def test_a_reader_that_has_seen_enough_is_no_error(words: list[str]) -> None:
+    """`retold … | head -1` ends with 0 and says nothing, also where Rich writes; this reader leaves before the first line."""
+    command = [sys.executable, "-m", "streams.cli", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (0, "")
