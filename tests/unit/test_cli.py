@@ -194,6 +194,51 @@ def test_an_application_that_cannot_be_found_is_a_sentence(app: str, text: str, 
     assert len(said.err.splitlines()) == 1
 
 
+NEED_THE_APPLICATION = [
+    ["check"],
+    ["schemas", "generate"],
+    ["run"],
+    ["worker"],
+    ["server"],
+    ["publish", "user.signup", "user=u1", "email=e"],
+    ["get", "user"],
+    ["tail"],
+    ["status"],
+    ["topics"],
+    ["parked", "list"],
+    ["parked", "show", "user-0@1"],
+    ["parked", "retry", "user-0@1"],
+    ["parked", "reject", "user-0@1", "--why", "w"],
+    ["parked", "answer", "user-0@1", "user.signup", "user=u1", "--why", "w"],
+    ["parked", "quarantine", "user-0@1", "--why", "w"],
+]
+
+
+@pytest.mark.parametrize("table", ["", "[tool.retodl]\napp = 'processors:app'\n", "[tool.retold]\npartitions = 8\n"])
+@pytest.mark.parametrize("arguments", NEED_THE_APPLICATION, ids=lambda arguments: " ".join(arguments[:2]))
+def test_without_an_application_no_other_one_is_taken(arguments: list[str], table: str, project: Project) -> None:
+    """Not even the demonstration, which can be imported here: the file is named, and what to write; with exit code 3."""
+    project.write("pyproject.toml", table)
+    project.write("schemas/README.md", "")
+    said = project.retold(*arguments)
+    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert said.err == (
+        f'no application is named: [tool.retold] app = "PACKAGE:app" is missing in {project.folder}/pyproject.toml. '
+        "Write it, go to your project, or begin with `retold new shop`.\n"
+    )
+
+
+def test_without_a_project_a_sentence_says_where_to_go(project: Project) -> None:
+    """No file is named that is not there; with exit code 3."""
+    (project.folder / "pyproject.toml").unlink()
+    said = project.retold("status")
+    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert said.err == (
+        f"no application is named: there is no pyproject.toml in {project.folder} or above. "
+        "Go to your project, or begin with `retold new shop`.\n"
+    )
+
+
 def test_the_demonstration_keeps_the_laws(demo: Project) -> None:
     """Nothing on stdout, one sentence beside it."""
     assert demo.retold("check") == (0, "", "retold-demo keeps the laws: 10 events, each with its one handler.\n")
