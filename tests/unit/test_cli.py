@@ -285,6 +285,24 @@ def test_a_breach_is_told_with_file_and_line(project: Project) -> None:
     assert worker.err.startswith(said.out)
 
 
+@pytest.mark.parametrize("command", ["check", "worker", "run"])
+def test_a_folder_of_schemas_that_was_named_is_there(
+    command: str, demo: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A misspelt one would leave every schema unchecked; with exit code 3, before a broker is looked for."""
+    monkeypatch.setenv("RETOLD_SCHEMAS", "nope")
+    said = demo.retold(command)
+    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert f"is '{demo.folder}/nope'; the path of a folder that is there was expected" in said.err
+
+
+def test_code_that_is_deployed_alone_is_checked_by_a_worker(demo: Project) -> None:
+    """Without the default folder the worker goes on to look for a broker, and `retold check` misses the schemas."""
+    shutil.rmtree(demo.folder / "schemas")
+    assert demo.retold("worker").code == exits.BROKER
+    assert demo.retold("check").out == "schemas:1: there is no such folder of schemas\n"
+
+
 def test_a_schema_with_a_typo_is_told_before_the_application_is_loaded(project: Project) -> None:
     """The application cannot load without its classes; the typo comes first."""
     project.write("schemas/thing.avsc", TYPO)
