@@ -60,6 +60,7 @@ def publishing(data: type[EventData]) -> Spec:
             "409": {"description": "The handler rejected it."},
             "412": {"description": "The row was not at the expected version."},
             "500": {"description": "It was parked or quarantined, and is kept."},
+            "503": {"description": "Kafka does not answer; the event may still arrive, if `detail` says so."},
             "504": {"description": "No outcome in the time given; the event is published."},
         },
     }

@@ -255,6 +255,23 @@ def test_without_a_broker_the_server_still_tells_of_itself(server: MemoryServer,
     assert (body["server"]["waits"], body["server"]["rows"]["payment"]) == (None, 0)
 
 
+@pytest.mark.parametrize(
+    ("headers", "again"), [({}, None), ({"Prefer": "wait=1"}, None), ({"Idempotency-Key": "unconfirmed"}, "1")]
+)
+def test_an_event_that_kafka_does_not_confirm_may_still_arrive(
+    headers: dict[str, str], again: str | None, server: MemoryServer, http: httpx.Client
+) -> None:
+    """503 in words, whether its outcome is waited for or not; only who repeats the same id is told when to come again."""
+    server.kafka.silent = server.kafka.held = True
+    try:
+        got = http.post("/events/order.place", json=ORDER, headers=headers)
+    finally:
+        server.kafka.silent = server.kafka.held = False
+    body = assert_problem(got, 503, "order.place of ", "is not confirmed by Kafka, and may still arrive")
+    assert "<" not in body["detail"]
+    assert got.headers.get("Retry-After") == again
+
+
 def test_a_position_that_is_not_reached_is_said(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 with where the server stands."""
     monkeypatch.setattr("streams.server.answers.PATIENCE", 0.1)
