@@ -285,7 +285,7 @@ def test_a_breach_is_told_with_file_and_line(project: Project) -> None:
     assert worker.err.startswith(said.out)
 
 
-@pytest.mark.parametrize("command", ["check", "worker", "run"])
+@pytest.mark.parametrize("command", ["check", "worker"])
 def test_a_folder_of_schemas_that_was_named_is_there(
     command: str, demo: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
