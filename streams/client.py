@@ -82,7 +82,8 @@ class Client:
     ) -> Receipt:
         """Hand an event over; `flush` or leaving the block confirms it. Blocks while the queue is full.
 
-        `time` is when it happened (now, if not given); an event of an `id` handled before changes nothing;
+        `time` is when it happened (now, if not given). The same event under an `id` that was handled before changes
+        nothing, and another one of that key is quarantined.
         `expected_version` is the version that its row must have (0: there is no row).
         Raises InvalidEvent, and BrokerError if an earlier event could not be delivered: this one did not leave then.
         """
@@ -114,15 +115,18 @@ class Client:
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
         """Wait until the broker has this event. A failure told here is told to nobody else.
 
-        Raises BrokerError if it will never have it, OutcomeTimeout after `timeout` s.
+        Raises BrokerError if it will never have it, OutcomeTimeout after `timeout` s: then it may still arrive.
         """
         deadline = time.monotonic() + timeout
         while not receipt.delivered:
             if receipt.error is not None:
                 self._forget_failure(receipt)
-                raise BrokerError(f"{receipt!r} was not delivered: {receipt.error}")
+                raise BrokerError(f"{receipt.what} (id {receipt.id}) was not delivered: {receipt.error}")
             if time.monotonic() > deadline:
-                raise OutcomeTimeout(f"{receipt!r} is not delivered yet, {timeout:.1f} s after we began to wait")
+                raise OutcomeTimeout(
+                    f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka after {timeout:g} s, and may still arrive: "
+                    "if it is sent again, then under the same id, so that it is handled once"
+                )
             self._producer.poll(0.01)
 
     def wait(self, receipt: Receipt, timeout: float = 10.0) -> Settled:

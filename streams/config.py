@@ -86,8 +86,9 @@ class Setting:
 
 SETTINGS = (
     Setting(
-        "app", "processors:app", matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"), "module:function",
+        "app", None, matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"), "module:function",
         "The function that builds the application, as module:function.",
+        "none",
     ),
     Setting(
         "broker", None, matching(rf"{_ADDRESS}(,{_ADDRESS})*"), "host:port, or several with commas between",
@@ -179,7 +180,7 @@ class Config:
     """Paths are absolute. `kafka` (options for librdkafka) and `http_token` hold secrets, so they are never shown."""
 
     project: Path
-    app: str
+    app: str | None
     broker: str | None
     prefix: str
     state: Path
@@ -229,9 +230,13 @@ def _project(start: Path) -> tuple[Path, dict[str, Any]]:
         if not file.is_file():
             continue
         try:
-            table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("retold", {})
+            table: Any = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{file} cannot be read: {error}. Correct it, then try again.") from error
+        for name in ("tool", "retold"):
+            table = table.get(name, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{name} in {file} is {table!r}; a table was expected, that is, a line [tool.retold].")
         return folder, table
     return start, {}
 

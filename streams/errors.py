@@ -4,7 +4,7 @@ StreamsError
 ├── ConfigError                    a setting, a file or a folder is not usable
 ├── DefinitionError                the application breaks a law (found at import or by `retold check`)
 │   ├── DuplicateHandler  MissingHandler  MissingSchema  BadName
-│   └── UndeclaredEmission  StaleTypes  ImpureHandler
+│   └── UndeclaredEmission  StaleTypes  ImpureHandler  BadSignature
 ├── SchemaError
 │   ├── SchemaNotFound             a record's schema id is known to nobody here
 │   ├── InvalidSchema  IncompatibleSchema  FrozenSchemaChanged
@@ -66,6 +66,10 @@ class StaleTypes(DefinitionError):
 
 
 class ImpureHandler(DefinitionError):
+    pass
+
+
+class BadSignature(DefinitionError):
     pass
 
 

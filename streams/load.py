@@ -20,13 +20,26 @@ NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 def application(config: Config) -> App:
     """The application that `app` in [tool.retold] or RETOLD_APP names.
 
-    Raises ConfigError if it cannot be found or is none, and whatever DefinitionError its own code raises.
+    Raises ConfigError if none is named, or it cannot be found or is none, and whatever DefinitionError its own code raises.
     """
-    factory = function(config, config.app, "RETOLD_APP, or app in [tool.retold],")
-    app = _within(config, config.app, factory)
+    name = _named(config)
+    factory = function(config, name, "RETOLD_APP, or app in [tool.retold],")
+    app = _within(config, name, factory)
     if not isinstance(app, App):
-        raise ConfigError(f"{config.app} gave a {type(app).__name__}; a streams.App was expected.")
+        raise ConfigError(f"{name} gave a {type(app).__name__}; a streams.App was expected.")
     return app
+
+
+def _named(config: Config) -> str:
+    """Where the application is. There is no default: in a wrong folder a command would work on another application."""
+    if config.app is not None:
+        return config.app
+    file = config.project / "pyproject.toml"
+    if file.is_file():
+        missing = f'[tool.retold] app = "PACKAGE:app" is missing in {file}. Write it, go to your project'
+    else:
+        missing = f"there is no pyproject.toml in {config.project} or above. Go to your project"
+    raise ConfigError(f"no application is named: {missing}, or begin with `retold new shop`.")
 
 
 def function(config: Config, name: str, where: str) -> Callable[..., Any]:
@@ -92,7 +105,8 @@ def events_file(config: Config) -> Path:
     """Where the generated classes are: `events.py` beside the module that holds the application.
 
     Found without importing it, because the application cannot be imported before the classes are there.
+    Raises ConfigError if no application is named.
     """
-    parts = config.app.partition(":")[0].split(".")
+    parts = _named(config).partition(":")[0].split(".")
     package = config.project.joinpath(*parts)
     return (package if package.is_dir() else package.parent) / "events.py"

@@ -28,9 +28,19 @@ class Receipt:
     def delivered(self) -> bool:
         return self.offset is not None
 
+    @property
+    def what(self) -> str:
+        """For sentences: `item.receive of 'tea'`."""
+        return f"{self.event_type} of {self.key!r}"
+
+    @property
+    def place(self) -> str:
+        """Where it is in the inbox, once it is delivered: `item-2@12`."""
+        return f"{self.namespace}-{self.partition}@{self.offset}"
+
     def __repr__(self) -> str:
-        where = f" at {self.namespace}-{self.partition}@{self.offset}" if self.delivered else ""
-        return f"<Receipt: {self.event_type} of {self.key!r}, id {self.id}{where}>"
+        where = f" at {self.place}" if self.delivered else ""
+        return f"<Receipt: {self.what}, id {self.id}{where}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,7 @@ class Settled:
     def raise_for_outcome(self) -> Settled:
         """Itself if accepted. Raises EventRejected, WrongVersion or EventSetAside."""
         receipt, reason = self.receipt, self.reason or "an event of this id came before"
-        what = f"{receipt.event_type} of {receipt.key!r} (id {receipt.id}) was {self.outcome}: {reason}"
+        what = f"{receipt.what} (id {receipt.id}) was {self.outcome}: {reason}"
         if self.outcome == "rejected":
             raise WrongVersion(what) if reason.startswith(WRONG_VERSION) else EventRejected(what)
         if self.outcome != "accepted":

@@ -42,7 +42,7 @@ def top(
 ) -> None:
     r"""Publish a named event; its one handler folds it into a table you can ask; the event log keeps it for ever.
 
-    Begin with [bold]retold new shop[/], or here with [bold]retold run[/]. Settings stand in \[tool.retold] of
+    Begin with [bold]retold new shop[/], then in its folder [bold]retold run[/]. Settings stand in \[tool.retold] of
     pyproject.toml or in RETOLD_… variables.
     """
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from streams.app import App
 from streams.cli import exits
 from streams.cli.screen import json_line, plural, say, talk
-from streams.config import Config, load
-from streams.errors import DefinitionError, StreamsError
+from streams.config import BY_NAME, Config, load
+from streams.errors import ConfigError, DefinitionError, StreamsError
 from streams.laws import check, cycles
 from streams.load import application, events_file
 from streams.schemas.files import read_all
@@ -33,6 +33,7 @@ class Found:
 def report(as_json: bool) -> int:
     """Tell every breach; gives the exit code."""
     config = load()
+    has_schemas(config)
     found = of_schemas(config)
     try:
         app = application(config)
@@ -61,6 +62,21 @@ def _tell(found: list[Found], as_json: bool) -> None:
             say(str(breach))
 
 
+def has_schemas(config: Config) -> bool:
+    """Whether there is a folder of schemas. Code may be deployed without one, since its classes bring their schemas.
+
+    Raises ConfigError if a folder was named and is not there: that is a slip, which would leave its schemas unchecked.
+    """
+    if config.schemas.is_dir():
+        return True
+    if config.schemas == config.project / BY_NAME["schemas"].default:
+        return False
+    raise ConfigError(
+        f"RETOLD_SCHEMAS, or schemas in [tool.retold], is {str(config.schemas)!r}; the path of a folder that is there was "
+        "expected. Correct it, or remove it where the application runs without schema files."
+    )
+
+
 def of_schemas(config: Config) -> list[Found]:
     """What is wrong with the schema files, the lock and the generated classes."""
     breaches = verify(config.schemas, events_file(config))
@@ -70,15 +86,18 @@ def of_schemas(config: Config) -> list[Found]:
 def of_application(config: Config, app: App) -> list[Found]:
     """What is wrong with the application. Without schema files it stands alone, as a deployed one does."""
     names = None
-    if config.schemas.is_dir():
+    if has_schemas(config):
         files, _ = read_all(config.schemas)
         names = {file.name: str(file.path) for file in files}
     return [Found(shown(b.file), b.line, b.law, b.message) for b in check(app, names)]
 
 
 def lawful(config: Config) -> App:
-    """The application, once nothing was found. Raises DefinitionError with one line for each breach."""
-    found = of_schemas(config) if config.schemas.is_dir() else []
+    """The application, once nothing was found. Raises DefinitionError with one line for each breach.
+
+    Raises ConfigError for a folder of schemas that was named and is not there.
+    """
+    found = of_schemas(config) if has_schemas(config) else []
     try:
         app = application(config)
     except StreamsError as error:

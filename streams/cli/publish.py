@@ -80,10 +80,10 @@ def _publish(config: Config, app: App, event: EventData, one: One, as_json: bool
     if as_json:
         json_line(_as_json(receipt, settled))
     elif settled is None:
-        say(f"{_what(receipt)} is published as {_place(receipt)}, id {receipt.id}")
+        say(f"{receipt.what} is published as {receipt.place}, id {receipt.id}")
     elif settled.outcome == "accepted":
         again = ", as the first event of this id was before" if settled.duplicate else ""
-        say(f"{_what(receipt)} was accepted{again}: its row is at version {settled.sequence}, id {receipt.id}")
+        say(f"{receipt.what} was accepted{again}: its row is at version {settled.sequence}, id {receipt.id}")
     else:
         settled.raise_for_outcome()
     return exits.OK if settled is None or settled.outcome == "accepted" else exits.NO
@@ -96,14 +96,6 @@ def moment(text: str) -> datetime:
     if time is None or time.tzinfo is None:
         raise typer.BadParameter(f"--time is {text!r}; a time with a zone was expected, such as 2026-01-31T12:00:00Z.")
     return time
-
-
-def _what(receipt: Receipt) -> str:
-    return f"{receipt.event_type} of {receipt.key!r}"
-
-
-def _place(receipt: Receipt) -> str:
-    return f"{receipt.namespace}-{receipt.partition}@{receipt.offset}"
 
 
 def _as_json(receipt: Receipt, settled: Settled | None) -> dict[str, object]:

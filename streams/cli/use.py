@@ -39,7 +39,12 @@ def publish(  # noqa: PLR0913 - one parameter an option
         int | None, typer.Option("--limit", parser=whole(1), help="Only the first so many rows.", metavar="N")
     ] = None,
     event_id: Annotated[
-        str | None, typer.Option("--id", help="The event's id: one handled before changes nothing.", metavar="ID")
+        str | None,
+        typer.Option(
+            "--id",
+            help="The event's id: the same event under it again changes nothing, another of that key is quarantined.",
+            metavar="ID",
+        ),
     ] = None,
     time: Annotated[
         str | None,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streams.app import App
 from streams.data import Record
 from streams.laws.emissions import undeclared_answers, undeclared_emissions
 from streams.laws.purity import idle_imports, impurities
-from streams.laws.sources import Breach, function_of, place_of_class, reach, tree_of
+from streams.laws.signatures import misfits
+from streams.laws.sources import Breach, function_of, place_of, place_of_class, reach, tree_of
 from streams.namespace import EVENT_TYPE, Namespace
 from streams.projection import Projection
 
@@ -22,6 +23,7 @@ def check(app: App, schemas: Mapping[str, str] | None = None) -> list[Breach]:
     None: the application stands alone, as a deployed one does, and its classes bring their schemas.
     """
     found = [
+        *misfits(app),
         *_handlers(app),
         *_gateways(app),
         *_projections(app),
@@ -154,9 +156,3 @@ def _files(app: App, schemas: Mapping[str, str]) -> Iterator[Breach]:
             yield Breach(file, 1, "MissingHandler", message)
         elif not name.endswith(".row") and name not in events:
             yield _nobody(file, 1, f"this is the schema of {name}", app)
-
-
-def place_of(function: Callable[..., Any]) -> tuple[str, int]:
-    """File and line of a handler."""
-    found = function_of(function)
-    return (found.__code__.co_filename, found.__code__.co_firstlineno) if found else ("<unknown>", 1)

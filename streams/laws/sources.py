@@ -40,6 +40,12 @@ def function_of(handler: Callable[..., Any]) -> FunctionType | None:
     return found if isinstance(found, FunctionType) else None
 
 
+def place_of(function: Callable[..., Any]) -> tuple[str, int]:
+    """File and line of a function, under what it is wrapped in."""
+    found = function_of(function)
+    return (found.__code__.co_filename, found.__code__.co_firstlineno) if found else ("<unknown>", 1)
+
+
 def place_of_class(cls: type) -> tuple[str, int]:
     """File and line of a class."""
     module = sys.modules.get(cls.__module__)

@@ -50,7 +50,7 @@ class Standing:
 
     @property
     def texts(self) -> list[str]:
-        """`user-3@1042`: the partition 3 of user, up to the sequence 1042."""
+        """`user-3@977`: the partition 3 of user, up to the sequence 977."""
         return [f"{namespace}-{number}@{sequence}" for (namespace, number), sequence in self.positions.items()]
 
     @property
@@ -82,7 +82,7 @@ def _check(followed: Followed) -> None:
 
 
 async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -> None:
-    """Waits for `_min_position` (such as `user-3@1042`; several with commas), so that who wrote reads what it wrote.
+    """Waits for `_min_position` (such as `user-3@977`; several with commas), so that who wrote reads what it wrote.
 
     Raises a 503 problem if it is not reached in 5 s, or before the server ends.
     """
@@ -109,7 +109,7 @@ async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -
 def _wanted(followed: Followed, text: str) -> tuple[Place, int]:
     match = POSITION.fullmatch(text)
     if match is None or (match[1], int(match[2])) not in followed.logs:
-        expected = "a position such as user-3@1042 of a partition that there is"
+        expected = "a position such as user-3@977 of a partition that there is"
         raise Problem(422, f"_min_position is {text[:100]!r}; {expected} was expected", field="_min_position")
     return (match[1], int(match[2])), int(match[3])
 

@@ -60,6 +60,7 @@ def publishing(data: type[EventData]) -> Spec:
             "409": {"description": "The handler rejected it."},
             "412": {"description": "The row was not at the expected version."},
             "500": {"description": "It was parked or quarantined, and is kept."},
+            "503": {"description": "Kafka does not answer; the event may still arrive, if `detail` says so."},
             "504": {"description": "No outcome in the time given; the event is published."},
         },
     }
@@ -116,7 +117,7 @@ def _asking(parameters: list[Spec], body: Spec) -> Spec:
     return {
         "parameters": [
             *parameters,
-            _query("_min_position", "Answer once this position is reached, such as user-3@1042."),
+            _query("_min_position", "Answer once this position is reached, such as user-3@977."),
             _header("If-None-Match", "The ETag of an answer that is there: 304 if it is still the same."),
         ],
         "responses": {"200": _json("Found.", body), "304": {"description": "It is still the same."}},

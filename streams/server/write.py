@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from streams.codec import check_key
 from streams.data import EventData
 from streams.engine.identity import request_id
-from streams.errors import InvalidEvent, OutcomeTimeout, StreamsError
+from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError
 from streams.receipt import Receipt, Settled
 from streams.server import openapi
 from streams.server.answers import STOPS, Standing, ready, to_json
@@ -138,8 +138,15 @@ class Door:
         else:
             event_id = self._id(request, key, asked)
             receipt = self._keys.once(key, event_id, digest_of(content, version), publish)
-        self._parts.publisher.confirm(receipt)
+        self._confirm(receipt, repeatable=event_id is not None)
         return receipt
+
+    def _confirm(self, receipt: Receipt, *, repeatable: bool) -> None:
+        """Kafka must have it. `repeatable`: the same request gives the same id; any other is not invited to come again."""
+        try:
+            self._parts.publisher.confirm(receipt)
+        except OutcomeTimeout as error:
+            raise Problem(BrokerError.status, str(error), headers=RETRY_AFTER if repeatable else None) from error
 
     def _id(self, request: Request, key: str, asked: Asked) -> str:
         if asked.id is not None:
@@ -177,9 +184,9 @@ class Door:
 def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], *, stops: bool) -> Problem:
     """Nobody has handled it yet, as far as it is known here."""
     if stops:
-        told = f"{STOPS}; {receipt!r} is published, see {url_of(receipt)}"
+        told = f"{STOPS}; {receipt.what} is published at {receipt.place} of the inbox, see {url_of(receipt)}"
         return Problem(503, told, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
-    told = f"{receipt!r} is published, and not handled after {seconds:g} s; see {url_of(receipt)}"
+    told = f"{receipt.what} is at {receipt.place} of the inbox, and was not handled after {seconds:g} s; see {url_of(receipt)}"
     return Problem(OutcomeTimeout.status, told, headers=headers, receipt=_shown(receipt))
 
 

@@ -27,6 +27,7 @@ from tests.support.workers import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
+ERRATIC = "tests.applications.erratic:app"
 USERS, DEATHS, SECONDS = 400, 10, 25
 """Users sign up over so many seconds, in which a worker dies so often; each user's reminder is due in the same time."""
 
@@ -35,13 +36,12 @@ USERS, DEATHS, SECONDS = 400, 10, 25
 def site(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """After all of it, when nothing is left to do."""
     state = tmp_path_factory.mktemp("killed")
-    app = {"RETOLD_APP": "tests.applications.erratic:app", "RETOLD_SCHEMAS": str(state / "none")}
-    app |= {"RETOLD_GATEWAY_TRIES": "3"}
-    site, chance = Site.make(broker, state, f"chaos{state.name[-1]}.", **app), random.Random(7)
+    site = Site.make(broker, state, f"chaos{state.name[-1]}.", RETOLD_GATEWAY_TRIES="3")
+    chance = random.Random(7)
     began = datetime.now(UTC)
     deaths = sorted(chance.uniform(2, SECONDS) for _ in range(DEATHS))
     with ExitStack() as stack:
-        workers = [stack.enter_context(site.start("worker")) for _ in range(2)]
+        workers = [stack.enter_context(site.start_alone(ERRATIC, "worker")) for _ in range(2)]
         until(site.all_owned, "the workers are not ready", seconds=60)
         start = time.monotonic()
         for number in range(USERS):
@@ -59,7 +59,7 @@ def kill_one(stack: ExitStack, site: Site, workers: list[Process], chance: rando
     victim = workers.pop(chance.randrange(len(workers)))
     victim.process.send_signal(signal.SIGKILL)
     victim.ended(10)
-    workers.append(stack.enter_context(site.start("worker")))
+    workers.append(stack.enter_context(site.start_alone(ERRATIC, "worker")))
 
 
 def sign_up(site: Site, user: str, at: datetime) -> None:

@@ -127,8 +127,8 @@ def test_two_demonstrations_at_once_do_not_meet(start: Callable[..., Demo]) -> N
         for words in (
             "Subject: Welcome",
             "Subject: Your account waits",
-            '{"owner": "2", "name": "2"}',
-            '"status": "sent"',
+            '{"key":"2","version":1,"row":{"owner":"2","name":"2"}}',  # the body, as the server gives it
+            '"status":"sent"',
         ):
             assert words in each.told
         assert [line for line in each.told.splitlines()[:-1] if len(line.rstrip()) > 80] == []

@@ -100,8 +100,7 @@ def troubled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def deploy_the_bug(site: SignUps, beginning: Path) -> int:
     """A few of its events are parked; many stop the namespace. Gives how many are parked at the end."""
-    alone = {"RETOLD_APP": "tests.applications.buggy:app", "RETOLD_SCHEMAS": str(site.state / "none")}
-    with site.start("worker", **alone):
+    with site.start_alone("tests.applications.buggy:app", "worker"):
         until(site.all_owned, "the worker is not ready", seconds=60)
         assert retold(*publish(beginning), env=site.env).returncode == 0
         until(lambda: site.now()["user"].lag == 0, "the first sign-ups were not handled", seconds=60)

@@ -22,7 +22,7 @@ from streams.engine.attributes import attributes
 from streams.engine.envelope import from_micros, parked_header
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
-from streams.errors import BrokerError
+from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.follow import LogEvent
 from streams.kafka.status import Status
 from streams.receipt import Receipt
@@ -39,14 +39,14 @@ from tests.support.workers import settings, until
 class MemoryKafka:
     """Publisher and Archive: what is published is handled at once in a World, and `followed` learns of it.
 
-    With `held` set, events are taken and not handled; with `broken` set, none is taken. With `answers` cleared, it is slow:
-    neither a confirmation comes nor what is read.
+    With `held` set, events are taken and not handled; with `broken` set, none is taken. With `silent` set, no event is
+    confirmed in time. With `answers` cleared, it is slow: neither a confirmation comes nor what is read.
     """
 
     def __init__(self, app: App, followed: Followed) -> None:
         self.app, self.followed = app, followed
         self.world = World(app)
-        self.held = self.broken = False
+        self.held = self.broken = self.silent = False
         self.answers = threading.Event()
         self.answers.set()
         self.receipts: dict[tuple[str, int], Receipt] = {}
@@ -94,6 +94,8 @@ class MemoryKafka:
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
         assert self.answers.wait(30)
+        if self.silent:
+            raise OutcomeTimeout(f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka, and may still arrive")
 
     def show(self) -> None:
         """What the World has handled, as a server follows it."""

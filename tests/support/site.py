@@ -14,7 +14,7 @@ from confluent_kafka import Message
 from processors import app
 from streams.kafka.status import NamespaceStatus, status
 from tests.support.inbox import Foreign
-from tests.support.processes import Process, environment
+from tests.support.processes import PROJECT, Process, environment
 from tests.support.workers import settings
 
 SPACES = ("user", "email", "folder")
@@ -39,6 +39,11 @@ class Site:
 
     def start(self, *words: str, **others: str) -> Process:
         return Process(*words, env=self.env | others, log=self.log)
+
+    def start_alone(self, app: str, *words: str) -> Process:
+        """With another application, whose code is there and no schema files: in a folder without any."""
+        alone = {"RETOLD_APP": app, "PYTHONPATH": str(PROJECT)}
+        return Process(*words, env=self.env | alone, log=self.log, folder=self.state)
 
     @property
     def log(self) -> Path:

@@ -219,6 +219,51 @@ def test_an_application_that_cannot_be_found_is_a_sentence(app: str, text: str, 
     assert len(said.err.splitlines()) == 1
 
 
+NEED_THE_APPLICATION = [
+    ["check"],
+    ["schemas", "generate"],
+    ["run"],
+    ["worker"],
+    ["server"],
+    ["publish", "user.signup", "user=u1", "email=e"],
+    ["get", "user"],
+    ["tail"],
+    ["status"],
+    ["topics"],
+    ["parked", "list"],
+    ["parked", "show", "user-0@1"],
+    ["parked", "retry", "user-0@1"],
+    ["parked", "reject", "user-0@1", "--why", "w"],
+    ["parked", "answer", "user-0@1", "user.signup", "user=u1", "--why", "w"],
+    ["parked", "quarantine", "user-0@1", "--why", "w"],
+]
+
+
+@pytest.mark.parametrize("table", ["", "[tool.retodl]\napp = 'processors:app'\n", "[tool.retold]\npartitions = 8\n"])
+@pytest.mark.parametrize("arguments", NEED_THE_APPLICATION, ids=lambda arguments: " ".join(arguments[:2]))
+def test_without_an_application_no_other_one_is_taken(arguments: list[str], table: str, project: Project) -> None:
+    """Not even the demonstration, which can be imported here: the file is named, and what to write; with exit code 3."""
+    project.write("pyproject.toml", table)
+    project.write("schemas/README.md", "")
+    said = project.retold(*arguments)
+    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert said.err == (
+        f'no application is named: [tool.retold] app = "PACKAGE:app" is missing in {project.folder}/pyproject.toml. '
+        "Write it, go to your project, or begin with `retold new shop`.\n"
+    )
+
+
+def test_without_a_project_a_sentence_says_where_to_go(project: Project) -> None:
+    """No file is named that is not there; with exit code 3."""
+    (project.folder / "pyproject.toml").unlink()
+    said = project.retold("status")
+    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert said.err == (
+        f"no application is named: there is no pyproject.toml in {project.folder} or above. "
+        "Go to your project, or begin with `retold new shop`.\n"
+    )
+
+
 def test_the_demonstration_keeps_the_laws(demo: Project) -> None:
     """Nothing on stdout, one sentence beside it."""
     assert demo.retold("check") == (0, "", "retold-demo keeps the laws: 10 events, each with its one handler.\n")
@@ -263,6 +308,24 @@ def test_a_breach_is_told_with_file_and_line(project: Project) -> None:
     worker = project.retold("worker")
     assert (worker.code, worker.out) == (exits.NO, "")
     assert worker.err.startswith(said.out)
+
+
+@pytest.mark.parametrize("command", ["check", "worker"])
+def test_a_folder_of_schemas_that_was_named_is_there(
+    command: str, demo: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A misspelt one would leave every schema unchecked; with exit code 3, before a broker is looked for."""
+    monkeypatch.setenv("RETOLD_SCHEMAS", "nope")
+    said = demo.retold(command)
+    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert f"is '{demo.folder}/nope'; the path of a folder that is there was expected" in said.err
+
+
+def test_code_that_is_deployed_alone_is_checked_by_a_worker(demo: Project) -> None:
+    """Without the default folder the worker goes on to look for a broker, and `retold check` misses the schemas."""
+    shutil.rmtree(demo.folder / "schemas")
+    assert demo.retold("worker").code == exits.BROKER
+    assert demo.retold("check").out == "schemas:1: there is no such folder of schemas\n"
 
 
 def test_a_schema_with_a_typo_is_told_before_the_application_is_loaded(project: Project) -> None:

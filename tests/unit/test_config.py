@@ -76,6 +76,14 @@ def test_a_bad_file_is_a_sentence(tmp_path: Path, line: str, words: str) -> None
     assert str(tmp_path / "pyproject.toml") in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["[tool]\nretold = 3\n", 'tool = "retold"\n'])
+def test_a_table_that_is_none_is_a_sentence(tmp_path: Path, text: str) -> None:
+    """It names the file, what stands there and what was expected."""
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"pyproject.toml is .*; a table was expected, that is, a line \[tool.retold\]"):
+        load({}, tmp_path)
+
+
 def test_an_unknown_variable_suggests_the_nearest(tmp_path: Path) -> None:
     """A misspelt variable would silently do nothing; it is refused, with the likely name."""
     with pytest.raises(ConfigError, match=r"no setting RETOLD_BROKR \(did you mean RETOLD_BROKER\?\)"):

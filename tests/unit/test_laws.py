@@ -25,9 +25,12 @@ PROGRAM = """
 from __future__ import annotations
 from datetime import date, datetime, timedelta
 import datetime as clock
+import functools
 import uuid
+from collections.abc import Awaitable
+from typing import Any
 from msgspec.structs import replace
-from streams import App, Event, Gateway, Namespace, Outcome, Projection, Rejected, Scheduled
+from streams import App, Event, Gateway, Namespace, Outcome, Projection, Rejected, Scheduled, View
 from streams.data import EventData, Record
 from tests.applications.bank.events import *
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentDeclined, PaymentRefund, PaymentRow
@@ -322,6 +325,125 @@ def test_an_answer_that_nobody_handles_is_found(write: Write) -> None:
     [breach] = check(app)
     assert (breach.file, breach.line, breach.law) == (str(file), line, "MissingHandler")
     assert "answers payment.declined" in breach.message
+
+
+PARTS = """
+payment = Namespace("payment", row=PaymentRow)
+@payment.handles(PaymentCharged)
+def charged(row, event):
+    return Outcome(PaymentRow(status="charged"))
+opened = Projection("opened", row=AccountRow)
+{code}
+def app():
+    parts = dict(namespaces=[account, payment], projections=[opened], gateways=[], views=[])
+    parts |= dict({parts})
+    return App(name="written", **parts)
+"""
+ONE_HANDLER = "@account.handles(AccountOpen)\n"
+ONE_FOLD = "@opened.folds(AccountOpen, key=lambda event: event.key)\n"
+ONE_GATEWAY = "gateways=[Gateway(PaymentCharge, charge, answers=[PaymentCharged])]"
+ONE_VIEW = "views=[View('of/{customer}/{page}', of)]"
+MISFITS = {
+    "a handler of one": (
+        ONE_HANDLER + "def handle(event): ...",
+        "",
+        "the handler of account.open takes (event), and is called with the row and the event: let it take these",
+    ),
+    "a handler of three": (
+        ONE_HANDLER + "def handle(row: AccountRow | None, event, now): ...",
+        "",
+        "the handler of account.open takes (row, event, now), and is called with the row and the event: let it take these",
+    ),
+    "a fold of one": (
+        ONE_FOLD + "def fold(row): ...",
+        "",
+        "the projection opened, folding account.open, takes (row), and is called with the row and the event: "
+        "let it take these",
+    ),
+    "a key of two": (
+        "def key(row, event): ...\nopened.folds(AccountOpen, key=key)(lambda row, event: None)",
+        "",
+        "the key of the projection opened, folding account.open, takes (row, event), and is called with the event: "
+        "let it take these",
+    ),
+    "a gateway of two": (
+        "async def charge(row, event): ...",
+        ONE_GATEWAY,
+        "the gateway of payment.charge takes (row, event), and is called with the event: let it take these",
+    ),
+    "a plain gateway": (
+        "def charge(event) -> PaymentCharged: ...",
+        ONE_GATEWAY,
+        "the gateway of payment.charge is no async function, and its answer is awaited: write `async def`",
+    ),
+    "a view without a name of its path": (
+        "def of(tables, customer): ...",
+        ONE_VIEW,
+        "the view of/{customer}/{page} takes (tables, customer), and is called with (tables, customer, page): "
+        "name its parameters as its path does",
+    ),
+    "a view with another name": (
+        "def of(tables, customer, page, size): ...",
+        ONE_VIEW,
+        "the view of/{customer}/{page} takes (tables, customer, page, size), and is called with (tables, customer, page): "
+        "name its parameters as its path does",
+    ),
+    "a view of numbers": (
+        "def of(tables, customer: str, page: int): ...",
+        ONE_VIEW,
+        "the view of/{customer}/{page} takes page as int, and a name of a path is text: annotate it as str and convert it",
+    ),
+    "a view of numbers or nothing": (
+        "def of(tables, customer: str, page: int | None = None): ...",
+        ONE_VIEW,
+        "the view of/{customer}/{page} takes page as int | None, and a name of a path is text: "
+        "annotate it as str and convert it",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_function_that_cannot_be_called_is_found(name: str, write: Write) -> None:
+    """What would fail at the first event or request is told at its line, in one sentence."""
+    code, parts, message = MISFITS[name]
+    begin, *rest = code.splitlines()  # with the decorator: there a function begins
+    app, file, line = write(PARTS.format(code="\n".join([f"{begin}  # here", *rest]), parts=parts))
+    assert check(app) == [Breach(str(file), line, "BadSignature", message)]
+
+
+@pytest.mark.parametrize(
+    ("code", "parts"),
+    [
+        (ONE_HANDLER + "def handle(row, event, /, limit=3): return Outcome(row)", ""),
+        (ONE_HANDLER + "def handle(*both): return Outcome(both[0])", ""),
+        (
+            "def handle(limit, row, event): return Outcome(row)\n"
+            "account.handles(AccountOpen)(functools.partial(handle, 3))",
+            "",
+        ),
+        (
+            "def limited(function):\n"
+            "    @functools.wraps(function)\n"
+            "    def handle(row, event): return function(row, event, 3)\n"
+            "    return handle\n"
+            "@account.handles(AccountOpen)\n"
+            "@limited\n"
+            "def handle(row, event, limit): return Outcome(row)",
+            "",
+        ),
+        ("def charge(event) -> Awaitable[PaymentCharged]: ...", ONE_GATEWAY),
+        ("async def later(event): ...\ncharge = lambda event: later(event)", ONE_GATEWAY),
+        ("async def later(where, event): ...\ncharge = functools.partial(later, 'there')", ONE_GATEWAY),
+        ("class Cards:\n    async def __call__(self, event): ...\ncharge = Cards()", ONE_GATEWAY),
+        ("def of(tables, **names): ...", ONE_VIEW),
+        ("def of(rows, *, page: Any, customer: str | None, size=50): ...", ONE_VIEW),
+        ("def of(tables: Unknown, customer: str, page: str): ...", ONE_VIEW),
+    ],
+)
+def test_a_function_that_can_be_called_is_let_be(code: str, parts: str, write: Write) -> None:
+    """Defaults, partials, wrappers and objects are taken for what they are when they are called."""
+    app, _, _ = write(PARTS.format(code=code, parts=parts))
+    assert check(app) == []
 
 
 def test_a_handler_without_a_schema_is_found(write: Write) -> None:

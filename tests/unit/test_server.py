@@ -96,6 +96,10 @@ def test_a_rejection_a_wrong_version_and_silence_are_told_apart(server: MemorySe
     late = opened(http, "a2", Prefer="wait=0.1")
     assert (late.status_code, late.headers["location"]) == (504, late.json()["receipt"]["url"])
     assert http.get(late.headers["location"]).json()["outcome"] == "pending"
+    at = late.json()["receipt"]["offset"]
+    assert late.json()["detail"] == (
+        f"account.open of 'a2' is at account-0@{at} of the inbox, and was not handled after 0.1 s; see /events/account/0/{at}."
+    )
 
 
 def test_if_none_match_star_asks_for_no_row(server: MemoryServer, http: httpx.Client) -> None:

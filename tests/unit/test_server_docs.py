@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import processors
+from processors.events import FolderCreate
 from streams.codec import codec_of
 from streams.config import load
 from streams.server.assemble import http_app
@@ -12,7 +14,7 @@ from streams.server.followed import Followed
 from streams.server.metrics import Metrics
 from streams.server.parts import Parts
 from tests.applications import bank
-from tests.support.memory_server import MemoryKafka
+from tests.support.memory_server import MemoryKafka, MemoryServer
 
 PAGE = Path(__file__).parents[2] / "docs" / "http.md"
 
@@ -30,6 +32,15 @@ def test_every_route_is_documented_and_no_other(tmp_path: Path) -> None:
     real = real - events | {"POST /events/{type}"}
     documented = set(re.findall(r"(?m)^### `([A-Z]+ [^`]+)`$", PAGE.read_text(encoding="utf-8")))
     assert documented == real
+
+
+def test_the_answer_that_is_shown_is_the_servers(tmp_path: Path) -> None:
+    """A row's body, as the page has it to the letter."""
+    text = PAGE.read_text(encoding="utf-8")
+    [(path, body)] = re.findall(r"(?m)^\$ curl -s http://127.0.0.1:8080(/rows/\S+)\n(\{.*\})$", text)
+    with MemoryServer(processors.app(), tmp_path) as server:
+        server.kafka.publish(FolderCreate(folder="u1", owner="u1"))  # as the sign-up of the page does
+        assert server.http.get(path).text == body
 
 
 def test_every_figure_is_documented_and_no_other() -> None:
