@@ -146,33 +146,37 @@ def test_an_exception_in_the_block_still_delivers(config: Config, broker: str) -
     assert len(Foreign(probe.app(), config, broker).read("probe")) == 1
 
 
+LONG = 30.0
+"""s: what is tried is what is told, and not how soon."""
+
+
 def test_every_outcome_is_found(config: Config, broker: str) -> None:
     """Accepted, rejected, wrong version, parked, and a duplicate with the first answer: wait tells each one."""
     with Running(probe.app(), config, broker), Client(probe.app(), broker, config=config) as client:
-        accepted = client.wait(client.publish(ProbeDo(name="k"), id="a"))
+        accepted = client.wait(client.publish(ProbeDo(name="k"), id="a"), LONG)
         assert (accepted.outcome, accepted.duplicate, accepted.sequence) == ("accepted", False, 1)
         assert accepted.raise_for_outcome() is accepted
 
-        again = client.wait(client.publish(ProbeDo(name="k"), id="a"))
+        again = client.wait(client.publish(ProbeDo(name="k"), id="a"), LONG)
         assert (again.outcome, again.duplicate, again.sequence) == ("accepted", True, 1)
 
-        conflict = client.wait(client.publish(ProbeDo(name="k", text="another"), id="a"))
+        conflict = client.wait(client.publish(ProbeDo(name="k", text="another"), id="a"), LONG)
         assert (conflict.outcome, conflict.sequence) == ("quarantined", None)
 
-        refused = client.wait(client.publish(ProbeDo(name="k", how="refuse")))
+        refused = client.wait(client.publish(ProbeDo(name="k", how="refuse")), LONG)
         with pytest.raises(EventRejected, match="told to refuse"):
             refused.raise_for_outcome()
 
-        late = client.wait(client.publish(ProbeDo(name="k"), expected_version=7))
+        late = client.wait(client.publish(ProbeDo(name="k"), expected_version=7), LONG)
         with pytest.raises(WrongVersion, match="expected 7, the row is at 1"):
             late.raise_for_outcome()
 
-        raised = client.wait(client.publish(ProbeDo(name="k", how="raise")))
+        raised = client.wait(client.publish(ProbeDo(name="k", how="raise")), LONG)
         assert raised.outcome == "parked"
         with pytest.raises(EventSetAside, match="told to raise for k"):
             raised.raise_for_outcome()
 
-        behind = client.wait(client.publish(ProbeDo(name="k")))
+        behind = client.wait(client.publish(ProbeDo(name="k")), LONG)
         assert (behind.outcome, behind.reason) == ("parked", "an event of this key before it is parked")
 
 
