@@ -74,7 +74,7 @@ def table(
         return
     text = _drawn(shown)
     if not console().is_terminal:  # for a program or a file, nothing that only a person's eye needs
-        text = "\n".join(line.rstrip() for line in text.splitlines())
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
         text = text if title else text.strip("\n")
     say(text.removesuffix("\n"))
 
