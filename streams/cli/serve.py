@@ -48,7 +48,8 @@ def _several(namespaces: Sequence[str], processes: int, ending: Ending, to_progr
             for n in range(1, processes + 1)
         ]
         told = False
-        while not ending.stop.wait(0.1):  # with a limit, so that signals are answered
+        while not ending.stop.is_set():
+            time.sleep(0.1)  # not in a wait for `stop`: a signal that sets it then would wait for its lock for ever
             if not told and all(one.ready.is_set() for one in kept):
                 told = True
                 tell_ready(f"{processes} workers", to_program)
@@ -74,7 +75,7 @@ def find_broker(config: Config, wait: float, ending: Ending) -> str | None:
         except BrokerUnavailable:
             if time.monotonic() >= deadline:
                 raise
-        ending.stop.wait(0.1)
+        time.sleep(0.1)  # as in _several
     return None
 
 

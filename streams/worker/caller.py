@@ -96,7 +96,7 @@ class Caller:
         self._gateways, self._check, self._patience, self._done = gateways, check, patience, done
         self._lines: defaultdict[Tenure, dict[str, Line]] = defaultdict(dict)
         self._ready: deque[Line] = deque()
-        self._running: set[Line] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self._loop = loop
         self._ending, self._ended = False, threading.Event()
 
@@ -154,13 +154,14 @@ class Caller:
         while self._ready and len(self._running) < self._patience.at_once and not self._ending:
             line = self._ready.popleft()
             if self._is_ours(line):
-                self._running.add(line)
-                line.task = self._loop.create_task(self._work(line))
-                line.task.add_done_callback(partial(self._worked, line))  # also if it is cancelled before it began
+                task = line.task = self._loop.create_task(self._work(line))
+                self._running.add(task)
+                task.add_done_callback(partial(self._worked, line))  # also if it is cancelled before it began
 
-    def _worked(self, line: Line, _task: object) -> None:
-        self._running.discard(line)
-        line.task = None
+    def _worked(self, line: Line, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if line.task is task:  # else its next call has begun already
+            line.task = None
         self._begin()
         self._look()
 
@@ -192,14 +193,16 @@ class Caller:
     def _failed(self, line: Line, call: Call, failure: Failure) -> None:
         """Again after a longer and longer wait, or given up."""
         event, patience = call.event, self._patience
+        again = not failure.final and line.tried < patience.times
+        if again:
+            wait = min(patience.wait * 2 ** min(line.tried - 1, 30), patience.longest)
+            line.timer = self._loop.call_later(wait, self._again, line)
+        line.given_up = not again
         log.warning(
             "a gateway failed", type=event.data.event_type, id=event.id, tried=line.tried, reason=failure.reason
         )
-        if not failure.final and line.tried < patience.times:
-            wait = min(patience.wait * 2 ** (line.tried - 1), patience.longest)
-            line.timer = self._loop.call_later(wait, self._again, line)
+        if again:
             return
-        line.given_up = True
         reason = failure.reason
         if not failure.final:
             reason = f"the gateway failed {line.tried} times, at last: {reason}"

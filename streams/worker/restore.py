@@ -67,6 +67,10 @@ class Restorer:
         """
         deadline = time.monotonic() + SETTLE
         while True:
+            if self._committed(partition) is None:  # before we look where the topics end, and once more afterwards
+                self._wait(cancelled)
+                deadline = time.monotonic() + SETTLE
+                continue
             try:
                 image = self._read(partition, cancelled, progress)
             except SchemaNotFound:  # written by a worker that was deployed after we started: its schemas are published

@@ -195,6 +195,7 @@ class Source:
         for part in changes:
             if part.blocked is not None and part.partition in self.parts.partitions.images:
                 self.parts.waiting.wait(part.partition, part.blocked)
+                self.parts.pending.at_end(part.partition, part.blocked.offset)
                 self.parts.partitions.hold(part.partition)
             elif part.handled < len(batch.records[part.partition]):
                 self.parts.partitions.rewind([part.partition])

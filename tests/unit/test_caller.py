@@ -411,3 +411,41 @@ def test_who_goes_on_without_having_given_up_changes_nothing() -> None:
 
     results = calling(slow, test)
     assert [result.call.event.id for result in results] == ["a-0", "a-1"]
+
+
+def two_at_once(go_on: asyncio.Event, begun: list[str], ended: list[str]) -> Act:
+    """The first calls of all keys end in one turn of the event loop; the second ones take a while."""
+
+    async def act(event: Event[PaymentCharge]) -> EventData:
+        begun.append(event.id)
+        if event.id.endswith("-0"):
+            await go_on.wait()
+        else:
+            await asyncio.sleep(0.1)
+        ended.append(event.id)
+        return await charged(event)
+
+    return act
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_a_second_call_of_a_key_is_known_while_it_is_made(forgotten: bool) -> None:
+    """Also if it begins before the first one's end was noted: a revoke cancels it, an end waits for it."""
+    begun, ended = list[str](), list[str]()
+    go_on = asyncio.Event()
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(OURS, [call("a"), call("b"), call("b", 1)])
+        while len(begun) < 2:
+            await asyncio.sleep(0.001)
+        go_on.set()
+        while len(begun) < 3:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if forgotten:
+            caller.forget(OURS)
+        await asyncio.wait_for(asyncio.to_thread(caller.finish, 60.0), 5)
+
+    results = calling(two_at_once(go_on, begun, ended), test)
+    assert [result.call.event.id for result in results] == ["a-0", "b-0", *([] if forgotten else ["b-1"])]
+    assert ("b-1" in ended) is not forgotten
