@@ -67,17 +67,10 @@ class Restorer:
         """
         deadline = time.monotonic() + SETTLE
         while True:
-            if self._committed(partition) is None:  # before we look where the topics end, and once more afterwards
-                self._wait(cancelled)
-                deadline = time.monotonic() + SETTLE
-                continue
-            try:
-                image = self._read(partition, cancelled, progress)
-            except SchemaNotFound:  # written by a worker that was deployed after we started: its schemas are published
-                self.learn()
-                image = self._read(partition, cancelled, progress)
-            committed = self._committed(partition)
-            if committed is None:
+            # Before we look where the topics end, and once more afterwards: no transaction may be open in between.
+            image = None if self._committed(partition) is None else self._image(partition, cancelled, progress)
+            committed = None if image is None else self._committed(partition)
+            if image is None or committed is None:
                 self._wait(cancelled)
                 deadline = time.monotonic() + SETTLE
                 continue
@@ -90,6 +83,13 @@ class Restorer:
                     f"says {image.inbox_next}: events were handled by something that is not this namespace's worker. "
                     "Find it, and stop it; the table is right, so reset the group's offset to the marker's"
                 )
+
+    def _image(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
+        try:
+            return self._read(partition, cancelled, progress)
+        except SchemaNotFound:  # written by a worker that was deployed after we started: its schemas are published
+            self.learn()
+            return self._read(partition, cancelled, progress)
 
     def _read(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
         names = self.names

@@ -54,6 +54,17 @@ async def told(results: list[Result], count: int) -> None:
         await asyncio.sleep(0.001)
 
 
+def came_of(act: Act, *, times: int) -> Result:
+    """What one call comes to."""
+
+    async def test(caller: Caller, results: list[Result]) -> None:
+        caller.submit(OURS, [call("a")])
+        await told(results, 1)
+
+    [result] = calling(act, test, times=times)
+    return result
+
+
 def test_one_key_after_the_other_and_keys_at_the_same_time() -> None:
     """No more than the patience says, and all that it allows."""
     now, most, order = 0, 0, list[str]()
@@ -102,11 +113,7 @@ def test_a_gateway_that_fails_as_often_as_it_may_is_given_up() -> None:
         tries += 1
         raise ConnectionError(f"no {tries}")
 
-    async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(OURS, [call("a")])
-        await told(results, 1)
-
-    [result] = calling(fails, test, times=3)
+    result = came_of(fails, times=3)
     assert (tries, result.answer) == (3, None)
     assert result.reason == "the gateway failed 3 times, at last: ConnectionError: no 3"
     assert "in fails" in result.detail
@@ -195,17 +202,13 @@ def test_nothing_of_a_key_is_called_after_what_was_given_up() -> None:
 def test_a_gateway_that_waits_for_what_was_cancelled_has_failed() -> None:
     """Gateways share things, such as the refresh of a token: one that is cut off is no end of another key's calls."""
 
-    async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(OURS, [call("a")])
-        await told(results, 1)
-
     async def shares(event: Event[PaymentCharge]) -> EventData:
         refresh = asyncio.create_task(asyncio.sleep(60))
         refresh.cancel()
         await refresh
         return await charged(event)
 
-    [result] = calling(shares, test, times=2)
+    result = came_of(shares, times=2)
     assert result.reason == "the gateway failed 2 times, at last: asyncio.exceptions.CancelledError"
 
 
@@ -254,12 +257,7 @@ async def cannot_say(event: Event[PaymentCharge]) -> EventData:
 )
 def test_whatever_a_gateway_raises_is_a_failure(act: Act, words: str) -> None:
     """Its key can be tried again, and nothing else ends."""
-
-    async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(OURS, [call("a")])
-        await told(results, 1)
-
-    [result] = calling(act, test, times=1)
+    result = came_of(act, times=1)
     assert result.reason.endswith(words)
 
 
@@ -300,12 +298,7 @@ def is_not_async(event: Event[PaymentCharge]) -> EventData:
 )
 def test_an_answer_that_may_not_be_given_is_given_up_at_once(act: Act, words: str) -> None:
     """The outside world was asked: asking again would only act again."""
-
-    async def test(caller: Caller, results: list[Result]) -> None:
-        caller.submit(OURS, [call("a")])
-        await told(results, 1)
-
-    [result] = calling(act, test, times=10)
+    result = came_of(act, times=10)
     assert result.answer is None
     assert words in result.reason
     assert "failed" not in result.reason
