@@ -81,6 +81,12 @@ def tell(space: NamespaceStatus) -> None:
         say(_aside_text(space))
     if space.calls or space.timers:
         say(f"Pending in {space.name}: {plural(space.calls, 'call')} of gateways, {plural(space.timers, 'timer')}.")
+    if space.producers_replaced:
+        say(
+            f"Workers of {space.name} replaced their Kafka producer {plural(space.producers_replaced, 'time')} since they "
+            "started: their connection to the transaction coordinator was disturbed. Nothing is lost by it; if the number "
+            "grows, look at the network and the broker."
+        )
     for waits in space.waiting:
         say(waits_text(space, waits))
 

@@ -212,6 +212,17 @@ def event_again(data: EventData, envelope: Envelope, own: LogHeader | ParkedHead
     return event_of(data, envelope, envelope.id or own.id or "", time)
 
 
+def sequence_of(log_key: bytes) -> int:
+    """Of a record of the event log, whose key is `<entity key>@<sequence>`; also of one whose value was deleted.
+
+    Raises UndecodableRecord.
+    """
+    sequence = log_key.rpartition(b"@")[2]
+    if not sequence.isdigit():
+        raise UndecodableRecord(f"the key of a log record is {log_key[:80]!r}; <entity key>@<sequence> was expected")
+    return int(sequence)
+
+
 class Arrival(msgspec.Struct, frozen=True):
     """A record of the inbox that was read; `digest` is its envelope's.
 

@@ -5,6 +5,8 @@ Its key begins with a byte that entity keys may not begin with.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from streams.engine.records import Counters
@@ -13,11 +15,12 @@ from streams.errors import UndecodableRecord
 KEY = b"\x00marker"
 
 
-class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
 
     `inbox_next` is where handling goes on; `recorded` in µs; `duplicates` are this transaction's, as
     (inbox offset, first sequence, outcome). `calls` and `timers` are how many are pending afterwards.
+    `producers_replaced` counts what its writer did since it started (rule 31).
     """
 
     first: int
@@ -33,6 +36,17 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     duplicates: list[tuple[int, int, str]] = []
     calls: int = 0
     timers: int = 0
+    producers_replaced: int = 0
+
+
+def producers_replaced(markers: Iterable[Marker]) -> dict[str, int]:
+    """By transactional id, what its last marker says."""
+    last: dict[str, Marker] = {}
+    for marker in markers:
+        known = last.get(marker.transactional_id)
+        if known is None or known.recorded <= marker.recorded:
+            last[marker.transactional_id] = marker
+    return {name: marker.producers_replaced for name, marker in last.items()}
 
 
 _decoder = msgspec.json.Decoder(Marker)

@@ -5,9 +5,7 @@ Times in s, sizes in bytes. What librdkafka has to say goes to the logger `retol
 
 from __future__ import annotations
 
-import logging
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
@@ -18,11 +16,9 @@ from confluent_kafka.admin import AdminClient
 from streams.broker.reach import reach
 from streams.config import KAFKA_PREFIX, Config
 from streams.errors import ConfigError
+from streams.kafka.client_log import ClientLog, log
+from streams.kafka.coordinator import CoordinatorConnection
 from streams.kafka.topics import MIB, largest_bytes
-
-log = logging.getLogger("retold.kafka")
-# Without a handler of its own, Python prints the warnings of a program that has not set up logging.
-logging.getLogger("retold").addHandler(logging.NullHandler())
 
 OnDelivery = Callable[[KafkaError | None, Message], None]
 Options = dict[str, Any]
@@ -41,7 +37,6 @@ OPTION_PROBLEM = re.compile(r"(?i)configuration property|expected \w+ value for|
 SESSION = 6.0
 """How long a dead worker's partitions stay without an owner: the broker's minimum."""
 MAX_POLL = 60.0
-REPEAT = 10.0
 TRANSACTION = 10.0
 
 
@@ -112,13 +107,32 @@ class Clients:
         return _make(Producer, options | ({"on_delivery": on_delivery} if on_delivery else {}))
 
     def transactional_producer(
-        self, transactional_id: str, client_id: str, on_delivery: OnDelivery, *, timeout: float = TRANSACTION
+        self,
+        transactional_id: str,
+        client_id: str,
+        on_delivery: OnDelivery,
+        coordinator: CoordinatorConnection | None = None,
+        *,
+        timeout: float = TRANSACTION,
     ) -> Producer:
         """`on_delivery` hears of failures only. A transaction older than `timeout` s is aborted by the broker.
 
-        A record fails before its transaction times out, so that the cause is known (rule 8).
+        `coordinator` hears whether the connection to the transaction coordinator was disturbed: whoever makes more than
+        one transaction must know (rule 31). A record fails before its transaction times out, so that the cause is
+        known (rule 8).
         """
-        return _make(Producer, self._common(client_id) | self._writing() | {
+        coordinator = coordinator or CoordinatorConnection()
+        return _make(Producer, self.transactional_options(transactional_id, client_id, on_delivery, coordinator, timeout))
+
+    def transactional_options(
+        self,
+        transactional_id: str,
+        client_id: str,
+        on_delivery: OnDelivery,
+        coordinator: CoordinatorConnection,
+        timeout: float = TRANSACTION,
+    ) -> Options:
+        return self._common(client_id) | self._writing() | {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": _ms(timeout),
             "message.timeout.ms": _ms(timeout * 0.8),
@@ -127,7 +141,8 @@ class Clients:
             "delivery.report.only.error": True,
             "queue.buffering.max.messages": 1_000_000,
             "on_delivery": on_delivery,
-        })  # fmt: skip
+            **coordinator.options(),
+        }  # fmt: skip
 
     def reach(self, timeout: float = 8.0) -> None:
         """Raises BrokerUnavailable if no broker answers in `timeout` s."""
@@ -137,7 +152,7 @@ class Clients:
         return {
             "bootstrap.servers": self.address,
             "client.id": client_id,
-            "logger": _Voice(),
+            "logger": ClientLog(),
             "log_level": 4,
             "log.connection.close": False,
             "error_cb": _on_error,
@@ -194,20 +209,6 @@ def option_refused(error: KafkaException) -> ConfigError | None:
         f"the setting {variable} ({names[-1]} of kafka in [tool.retold]) is not usable: {text}. An option of librdkafka "
         "was expected: correct or remove it"
     )
-
-
-class _Voice:
-    """What one client logs: a thing said again within 10 s is left out, or a lost broker fills the log."""
-
-    def __init__(self) -> None:
-        self._said: dict[str, float] = {}
-
-    def log(self, level: int, pattern: str, *parts: str) -> None:
-        """As `logging.Logger.log`. At most a warning: what cannot be mended reaches the caller as an exception."""
-        now, topic = time.monotonic(), re.sub(r"[0-9]+ms", "", str(parts))
-        if now - self._said.get(topic, -REPEAT) >= REPEAT:
-            self._said = {text: at for text, at in self._said.items() if now - at < REPEAT} | {topic: now}
-            log.log(min(level, logging.WARNING), pattern, *parts)
 
 
 def _on_error(error: KafkaError) -> None:

@@ -61,6 +61,8 @@ class NamespaceStatus:
 
     `calls` are requests whose gateway's answer is not handled yet, `timers` events that wait for their time.
 
+    `producers_replaced` counts, for the workers that wrote last, the producers given up since they started (rule 31).
+
     `application` is None if nothing was handled yet. A namespace without topics has no partitions.
     """
 
@@ -73,6 +75,7 @@ class NamespaceStatus:
     waiting: tuple[Waits, ...] = ()
     calls: int = 0
     timers: int = 0
+    producers_replaced: int = 0
 
     @property
     def lag(self) -> int:
@@ -141,6 +144,7 @@ class _Seen:
             tuple(each for each in self.waiting if each.topic == space.inbox),
             sum(last.calls for last in markers),
             sum(last.timers for last in markers),
+            sum(marker.producers_replaced(markers).values()),
         )
 
     def _partition(self, space: Names, number: int) -> PartitionStatus:

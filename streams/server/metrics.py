@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
+from streams.engine.marker import Marker, producers_replaced
 from streams.server.followed import Followed
 from streams.server.problems import STREAMS
 
@@ -65,6 +66,21 @@ class _Followed(Collector):
             rows.add_metric((name,), size)
         yield rows
 
+    def _producers(self) -> Metric:
+        """Of the workers that wrote last; a worker that starts anew counts from 0."""
+        replaced = CounterMetricFamily(
+            "retold_producers_replaced",
+            "Producers given up because the end of a transaction was disturbed.",
+            labels=("namespace", "transactional_id"),
+        )
+        spaces: dict[str, list[Marker]] = {}
+        for (namespace, _), last in sorted(self._followed.markers.items()):
+            spaces.setdefault(namespace, []).append(last)
+        for namespace, markers in spaces.items():
+            for worker, count in producers_replaced(markers).items():
+                replaced.add_metric((namespace, worker), count)
+        return replaced
+
     def _partitions(self) -> Iterator[Metric]:
         place = ("namespace", "partition")
         position = GaugeMetricFamily("retold_position", "Last sequence whose row is here.", labels=place)
@@ -80,4 +96,4 @@ class _Followed(Collector):
                 events.add_metric((what, *labels), getattr(last.counters, what))
         for (kind, namespace, number), behind in sorted(self._followed.lags.items()):
             lag.add_metric((kind, namespace, str(number)), behind)
-        yield from (position, lag, events, pending)
+        yield from (position, lag, events, pending, self._producers())

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from confluent_kafka import Producer, murmur2
 
@@ -18,7 +17,9 @@ from streams.engine.engine import Engine, Inbox, Limits
 from streams.errors import InvalidSchema
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
+from streams.kafka.coordinator import CoordinatorConnection
 from streams.kafka.orders import OrderReader
+from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
 from streams.load import application
@@ -138,8 +139,10 @@ def _transactions(
     count: int,
     transactional_id: str,
 ) -> Transactions:
-    def make(on_delivery: Callable[..., Any]) -> Producer:
-        return clients.transactional_producer(transactional_id, transactional_id, on_delivery, timeout=TRANSACTION)
+    def make(on_delivery: OnDelivery, coordinator: CoordinatorConnection) -> Producer:
+        return clients.transactional_producer(
+            transactional_id, transactional_id, on_delivery, coordinator, timeout=TRANSACTION
+        )
 
     to = Destination(
         topics,
@@ -149,4 +152,4 @@ def _transactions(
         count,
         transactional_id,
     )
-    return Transactions(make, to, timeout=TRANSACTION)
+    return Transactions(TransactionalProducer(make, transactional_id, topics.inbox, timeout=TRANSACTION), to)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import structlog
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.engine import marker
-from streams.engine.duplicates import Remembered
 from streams.engine.engine import Engine
-from streams.engine.envelope import VERSION_HEADER, due_header, log_header, parked_header, without_packed
+from streams.engine.envelope import VERSION_HEADER, due_header, parked_header, without_packed
 from streams.engine.image import Image
 from streams.engine.pending import pending_of
 from streams.engine.records import PARKED, Due, Headers, SetAside
 from streams.errors import NamespaceTaken, PartitionLost, SchemaNotFound, TopicMismatch
-from streams.kafka.offsets import ends, starts
+from streams.kafka.offsets import Place, ends, starts
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.topics import Names
+from streams.worker.log_tail import LogTail
+
+log = structlog.get_logger("retold.worker")
+
+LOOK_BACK = 8
+"""So many times as far back as the last look at a log's end, if that brought too few records."""
 
 SETTLE = 5.0
 """How long a group's committed offset may be ahead of the marker: a commit's control records arrive one by one."""
@@ -80,8 +86,8 @@ class Restorer:
             if time.monotonic() > deadline:
                 raise TopicMismatch(
                     f"the group {self.group} committed {self.names.inbox}-{partition}@{committed}, and the table's marker "
-                    f"says {image.inbox_next}: events were handled by something that is not this namespace's worker. "
-                    "Find it, and stop it; the table is right, so reset the group's offset to the marker's"
+                    f"says that handling stands at {image.inbox_next}. Both are written in one transaction, so either "
+                    f"another program commits for this group, or what a transaction wrote was lost. {self._save()}"
                 )
 
     def _image(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
@@ -95,40 +101,75 @@ class Restorer:
         names = self.names
         places = [(topic, partition) for topic in (names.table, names.parked, names.due, names.log)]
         end, start = ends(self.admin, places), starts(self.admin, [*places, (names.inbox, partition)])
-        log = (names.log, partition)
-        start[log] = max(start[log], end[log] - self.engine.limits.window)
-        progress.done, progress.total = 0, sum(end[place] - start[place] for place in places)
+        spans = {place: (start[place], end[place]) for place in places}
+        tail = (names.log, partition)
+        spans[tail] = self._before(start[tail], end[tail], self.engine.limits.window)
+        progress.done, progress.total = 0, sum(last - first for first, last in spans.values())
         reading = Reading(self.engine, partition)
+        self._take(spans, reading, cancelled, progress)
+        while reading.log.count < self.engine.limits.window and spans[tail][0] > start[tail]:
+            # Kafka's own records, and those of aborted transactions, have offsets too: we must look further back.
+            width = LOOK_BACK * (spans[tail][1] - spans[tail][0])
+            spans = {tail: self._before(start[tail], spans[tail][0], width)}
+            progress.total += spans[tail][1] - spans[tail][0]
+            earlier = Reading(self.engine, partition)
+            self._take(spans, earlier, cancelled, progress)
+            reading.log.put_before(earlier.log)
+        if reading.marker is not None:
+            self._check(reading.marker, partition)
+        image = reading.image()
+        self._check_positions(image, reading.log, start[names.inbox, partition])
+        return image
+
+    @staticmethod
+    def _before(first: int, end: int, width: int) -> tuple[int, int]:
+        return max(first, end - width), end
+
+    def _take(
+        self, spans: Mapping[Place, tuple[int, int]], reading: Reading, cancelled: Callable[[], bool], progress: Progress
+    ) -> None:
+        names = self.names
         take = {
             names.table: reading.row,
             names.parked: reading.parked,
             names.due: reading.due,
-            names.log: reading.logged,
+            names.log: reading.log.take,
         }
         consumer = self.consumer()
         try:
-            for message in read_to(consumer, {at: (start[at], end[at]) for at in places}, cancelled=cancelled):
+            for message in read_to(consumer, spans, cancelled=cancelled):
                 progress.done += 1
                 take[message.topic() or ""](message)
         finally:
             consumer.close()
-        if reading.marker is not None:
-            self._check(reading.marker, partition)
-        image = reading.image()
-        self._check_positions(image, reading, start[names.inbox, partition])
-        return image
 
-    def _check_positions(self, image: Image, reading: Reading, inbox_start: int) -> None:
+    def _check_positions(self, image: Image, tail: LogTail, inbox_start: int) -> None:
         if image.inbox_next < inbox_start:
             raise TopicMismatch(
                 f"handling of {self.names.inbox}-{image.partition} should go on at offset {image.inbox_next}, and the "
                 f"topic begins at {inbox_start}: events were deleted before they were handled. Look at its retention"
             )
-        if reading.sequence > image.sequence:
+        if tail.sequence != image.sequence:
             raise TopicMismatch(
-                f"{self.names.log}-{image.partition} goes to sequence {reading.sequence}, and the table's marker to "
-                f"{image.sequence}: the log was written by something that is not this namespace's worker"
+                f"{self.names.log}-{image.partition} ends at sequence {tail.sequence}, and the table's marker says "
+                f"{image.sequence}. Both are written in one transaction, so records were lost or added: by Kafka, by a copy "
+                f"of one topic that was put back, by another program, or by a fault of retold. {self._save()}"
             )
+        if tail.gap is not None:
+            log.warning(
+                "sequences are missing in the event log: they were deleted, or lost",
+                log=f"{self.names.log}-{image.partition}",
+                first=tail.gap[0],
+                last=tail.gap[1],
+            )
+
+    def _save(self) -> str:
+        names = self.names
+        return (
+            f"Nothing was changed. Stop this namespace's workers and copy the topics {names.inbox}, {names.log}, "
+            f"{names.table}, {names.parked} and {names.due} before anything is written; docs/troubleshooting.md says "
+            "how to compare them, and how to go on"
+        )
 
     def _check(self, last: marker.Marker, partition: int) -> None:
         where = f"{self.names.table}-{partition}"
@@ -181,9 +222,8 @@ class Reading:
         self._engine, self._image = engine, engine.image(partition)
         self._aside: dict[int, SetAside] = {}
         self._pending: dict[str, tuple[bytes, Headers]] = {}
-        self._remembered: dict[bytes, Remembered] = {}
+        self.log = LogTail(engine.envelopes)
         self.marker: marker.Marker | None = None
-        self.sequence = 0
 
     def row(self, message: Message) -> None:
         key, value = message.key() or b"", message.value() or b""
@@ -210,21 +250,12 @@ class Reading:
         else:
             self._pending[key] = (value, headers)
 
-    def logged(self, message: Message) -> None:
-        """What a duplicate is recognised by."""
-        headers = headers_of(message)
-        header = log_header(headers)
-        self.sequence = header.sequence
-        digest = self._digest(headers)
-        if digest is not None:
-            self._remembered[digest] = (header.sequence, hash(message.value()), header.outcome)
-
     def image(self) -> Image:
         image, last = self._image, self.marker
         if last is not None:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
             image.counters = last.counters
-        image.window.add(self._remembered)
+        image.window.add(self.log.remembered)
         for key, (value, headers) in self._pending.items():
             pending = pending_of(self._engine, key, value, without_packed(headers), due_header(headers))
             if isinstance(pending, Due):

@@ -20,7 +20,8 @@ from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import Changes, InboxRecord
 from streams.errors import NamespaceStopped
-from streams.kafka.commit import ProducerLost, TransactionAborted, Transactions
+from streams.kafka.commit import Transactions
+from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
 from streams.worker.batch import Batch
 from streams.worker.breaker import Breaker
 from streams.worker.collect import Collector
@@ -94,7 +95,7 @@ class Source:
     def _run(self) -> None:
         parts = self.parts
         try:
-            self._open_transactions()
+            self._ready_transactions()
             self._consumer = parts.consumer()
             try:
                 parts.partitions.follow(self._consumer)
@@ -108,15 +109,15 @@ class Source:
         except BaseException as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
             self.error = error
         finally:
-            parts.transactions.close()
+            parts.transactions.producer.close()
             parts.waiting.close()
             parts.slot.release()
 
-    def _open_transactions(self) -> None:
+    def _ready_transactions(self) -> None:
         """Again until the broker answers, or we are to stop; a broker that is away for a while ends no worker."""
         while not self._stop.is_set():
             try:
-                self.parts.transactions.open()
+                self.parts.transactions.producer.ready()
                 break
             except KafkaException as error:
                 if error.args[0].fatal():
@@ -126,6 +127,7 @@ class Source:
 
     def _step(self) -> None:
         parts = self.parts
+        self._ready_transactions()
         parts.partitions.install()
         parts.partitions.rewind(parts.waiting.again())
         batch = self._collect()
@@ -206,8 +208,8 @@ class Source:
         self._hand(batch)
         try:
             return batch.changes.result()
-        except (KafkaException, BufferError) as error:
-            self._guarded(batch, partial(self.parts.transactions.give_up, error))
+        except UNFINISHED as error:
+            self._guarded(batch, partial(self.parts.transactions.producer.give_up, error))
             return []
 
     def _guarded(self, batch: Batch, act: Callable[[], None]) -> bool:
@@ -266,7 +268,7 @@ class Source:
             )
         log.warning("the producer was lost; restoring", namespace=self.parts.namespace, error=str(error))
         self.parts.partitions.forget()
-        self._open_transactions()
+        self._ready_transactions()
 
     def _tell(self, changes: list[Changes]) -> None:
         for part in changes:

@@ -7,11 +7,14 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from streams import App, Event, Namespace, Outcome
 from streams.config import Config
+from streams.errors import TopicMismatch
+from streams.kafka.offsets import ends
 from tests.applications import probe
-from tests.applications.probe.events import EchoHear, ProbeDo, ProbeRow
+from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
 from tests.support.inbox import Foreign
 from tests.support.workers import Running, settings, until
 
@@ -56,3 +59,89 @@ def test_an_older_worker_takes_over_what_a_newer_one_wrote(config: Config, broke
             lambda: old.ended() or old.rows("probe") == dict.fromkeys(keys, ProbeRow(count=2, texts={})), "not gone on"
         )
         assert not old.ended(), old.errors
+
+
+def written(config: Config, broker: str, foreign: Foreign) -> None:
+    """Three events of one key, handled and restored from."""
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(*[EchoHear(name="k")] * 3)
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "not handled")
+
+
+def cut(foreign: Foreign, topic: str, value: bytes | None) -> None:
+    """Put a record for the last key of a topic behind it, as an operator, or a compaction that went wrong, might do."""
+    last = foreign.read(topic)[-1]
+    producer = foreign.clients.producer()
+    producer.produce(foreign.config.prefix + topic, value, last.key(), last.partition() or 0, headers=last.headers())
+    assert producer.flush(20) == 0
+
+
+def test_a_log_that_ends_before_its_marker_is_refused(config: Config, broker: str) -> None:
+    """What is missing was lost (rule 32): the worker stops, says what it found and what to keep, and blames nobody."""
+    foreign = Foreign(probe.app(), config, broker)
+    written(config, broker, foreign)
+    [number] = [partition for partition, last in foreign.markers("echo").items() if last.last]
+    shorten(foreign, f"{config.prefix}echo-log", number)
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        until(worker.ended, "the worker goes on")
+    [error] = worker.errors
+    assert isinstance(error, TopicMismatch)
+    text = str(error)
+    assert f"{config.prefix}echo-log-{number} ends at sequence 0, and the table's marker says 3" in text
+    assert "Nothing was changed" in text
+    assert "docs/troubleshooting.md" in text
+
+
+def shorten(foreign: Foreign, topic: str, partition: int) -> None:
+    """Delete all of a log's partition. Kafka does that for topics that are not compacted alone, so it is so for a moment."""
+    admin = foreign.clients.admin()
+    end = ends(admin, [(topic, partition)])[topic, partition]
+    for policy in ("delete", "compact"):
+        foreign.alter(topic.removeprefix(foreign.config.prefix), "cleanup.policy", policy)
+        if policy == "delete":
+            [answer] = admin.delete_records([TopicPartition(topic, partition, end)]).values()
+            answer.result(20)
+
+
+def test_a_log_record_that_an_operator_deleted_is_no_loss(config: Config, broker: str) -> None:
+    """A tombstone is the only thing that removes one (rule 20); its sequence stays in its key, and handling goes on."""
+    foreign = Foreign(probe.app(), config, broker)
+    written(config, broker, foreign)
+    cut(foreign, "echo-log", None)
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=4)}, "not gone on")
+    assert [m.key() for m in foreign.read("echo-log")][-1] == b"k@4"
+
+
+def test_the_last_records_of_a_log_are_known_however_many_offsets_they_take(tmp_path: Path, prefix: str, broker: str) -> None:
+    """Each transaction ends with a record of Kafka's own: the window counts events, or it would hold half as many."""
+    config = settings(tmp_path, prefix, partitions="1", duplicate_window="4")
+    foreign = Foreign(probe.app(), config, broker)
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        for n in range(6):
+            foreign.publish(EchoHear(name="k"), ce_id=f"{n}")
+            until(lambda n=n: worker.rows("echo") == {"k": EchoRow(heard=n + 1)}, "not handled")
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        for n in range(2, 7):
+            foreign.publish(EchoHear(name="k"), ce_id=f"{n}")
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=7)}, "the new event was not handled")
+    [marker] = foreign.markers("echo").values()
+    assert marker.counters.duplicates == 4
+
+
+def test_aborted_records_at_the_end_of_a_log_hide_nothing(tmp_path: Path, prefix: str, broker: str) -> None:
+    """A worker whose transactions were aborted for an hour leaves a log whose last records are none."""
+    config = settings(tmp_path, prefix, partitions="1", duplicate_window="4")
+    foreign = Foreign(probe.app(), config, broker)
+    written(config, broker, foreign)
+    producer = foreign.clients.transactional_producer(f"{prefix}aborts", "aborts", lambda *_: None)
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    for n in range(200):
+        producer.produce(f"{prefix}echo-log", b"", b"k@%d" % (4 + n), 0)
+    producer.flush(20)
+    producer.abort_transaction(20)
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        foreign.publish(EchoHear(name="k"))
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=4)}, "not gone on")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streams.config import Config
 from streams.engine.engine import Engine
 from streams.engine.envelope import parked_header
 from streams.errors import NamespaceStopped
-from streams.kafka.commit import Destination, ProducerLost, TransactionAborted, Transactions
+from streams.kafka.commit import Destination, Transactions
+from streams.kafka.coordinator import STATISTICS_SECONDS, CoordinatorConnection
+from streams.kafka.producer import ProducerLost, TransactionAborted, TransactionalProducer
 from streams.kafka.read import headers_of
 from streams.kafka.topics import Names, ensure, group_of, names
 from tests.applications import probe
@@ -45,19 +48,37 @@ def test_a_member_that_left_cannot_commit_with_what_it_knew(config: Config, fore
     engine = Engine(probe.app(), "echo", foreign.codec)
     value = foreign.codec.encode(EchoHear(name="k"))
     changes = engine.handle(engine.image(0), [(0, b"k", value, None, 0)], 1)
-    transactions = Transactions(
-        lambda told: clients.transactional_producer(f"{config.prefix}leaver", "leaver", told), destination(topics)
-    )
-    transactions.open()
+    name = f"{config.prefix}leaver"
+    producer = TransactionalProducer(partial(clients.transactional_producer, name, "leaver"), name, topics.inbox)
+    transactions = Transactions(producer, destination(topics))
     with pytest.raises(TransactionAborted):
         transactions.write([changes], metadata, {0: engine.image(0)})
-    transactions.close()
+    producer.close()
     assert foreign.read("echo-log") == []
     assert foreign.read("echo-table") == []
 
 
 def destination(topics: Names) -> Destination:
     return Destination(topics, lambda name: name, "probe", {}, 2, "leaver")
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["ended once", "ended more often than told"])
+def test_statistics_of_a_real_client_tell_how_many_ends_were_sent(
+    config: Config, foreign: Foreign, told: bool
+) -> None:
+    """The second net of rule 31: it would be torn if librdkafka gave its numbers other names."""
+    connection, deadline = CoordinatorConnection(), time.monotonic() + 3 * STATISTICS_SECONDS
+    ensure(foreign.clients.admin(), config, ["echo"])
+    producer = foreign.clients.transactional_producer(f"{config.prefix}net", "net", nothing, connection)
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce(f"{config.prefix}echo", b"", b"k0")
+    if told:
+        connection.ending()
+    producer.commit_transaction(20)
+    while time.monotonic() < deadline and not connection.disturbed:
+        producer.poll(0.1)
+    assert connection.disturbed is not told
 
 
 def hanging(foreign: Foreign, topic: str, seconds: float) -> Producer:
@@ -93,7 +114,7 @@ def test_an_event_that_no_transaction_can_hold_is_quarantined_by_reference(
 ) -> None:
     """It is found by halving, only for its size; its neighbours are handled, and the inbox still has it (rule 8)."""
     with Running(probe.app(), config, broker, ["probe"]) as worker:
-        alter(foreign, f"{config.prefix}probe-log", "max.message.bytes", "3000")
+        foreign.alter("probe-log", "max.message.bytes", "3000")
         large = ProbeDo(name="large", text=secrets.token_hex(10_000))
         foreign.publish(*(ProbeDo(name=f"a{n}") for n in range(5)), large, *(ProbeDo(name=f"b{n}") for n in range(5)))
         until(lambda: len(worker.rows("probe")) == 10, "the neighbours were not handled", seconds=60)
@@ -103,14 +124,6 @@ def test_an_event_that_no_transaction_can_hold_is_quarantined_by_reference(
     assert (kept.value(), header.status) == (b"", "quarantined")
     assert "large" in header.reason.lower()
     assert len(foreign.read("probe-log")) == 10
-
-
-def alter(foreign: Foreign, topic: str, setting: str, value: str) -> None:
-    entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = foreign.clients.admin()
-    [answer] = admin.incremental_alter_configs([resource]).values()
-    answer.result()
 
 
 def test_an_aborted_batch_leaves_no_trace_in_rows_and_is_handled_again(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import Message
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streams import App
 from streams.codec import codec_of
@@ -32,6 +34,18 @@ class Foreign:
             namespace = data.event_type.partition(".")[0]
             self.write(namespace, self.codec.encode(data), data.key.encode(), **headers)
 
+    def publish_together(self, events: Mapping[str, EventData]) -> None:
+        """By their ids, without waiting for each; all are delivered when this returns."""
+        failed: list[Any] = []
+        for name, data in events.items():
+            topic = names(self.config.prefix, data.event_type.partition(".")[0]).inbox
+            value, key = self.codec.encode(data), data.key.encode()
+            self._producer.produce(
+                topic, value, key, headers=[("ce_id", name.encode())], on_delivery=lambda error, _: failed.append(error)
+            )
+        assert self._producer.flush(20) == 0
+        assert set(failed) == {None}
+
     def write(
         self, namespace: str, value: bytes | None, key: bytes | None, partition: int = -1, **headers: Any
     ) -> None:
@@ -44,6 +58,13 @@ class Foreign:
         )
         assert self._producer.flush(20) == 0
         assert failed == [None]
+
+    def alter(self, topic: str, setting: str, value: str) -> None:
+        """A setting of `topic` (its name without the prefix)."""
+        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, self.config.prefix + topic, incremental_configs=[entry])
+        [answer] = self._admin.incremental_alter_configs([resource]).values()
+        answer.result(20)
 
     def read(self, topic: str, *, isolated: bool = True) -> list[Message]:
         """Every committed record of `topic` (its name without the prefix), partition by partition."""

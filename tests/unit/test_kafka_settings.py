@@ -14,7 +14,8 @@ from confluent_kafka import KafkaError, KafkaException
 from streams.broker.choose import unanswered
 from streams.config import Config, load
 from streams.errors import BrokerError, BrokerUnavailable, ConfigError, EventRejected, EventSetAside, WrongVersion
-from streams.kafka.clients import Clients, _Voice, option_refused
+from streams.kafka.client_log import ClientLog
+from streams.kafka.clients import Clients, option_refused
 from streams.kafka.topics import group_of, made, names, schemas_topic, wanted
 from streams.receipt import Receipt, Settled
 
@@ -133,11 +134,11 @@ def test_options_are_for_the_broker_that_was_named(config: Config) -> None:
 
 def test_a_lost_broker_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """If a client repeats itself, the log has the first time only, and never as an error."""
-    voice = _Voice()
+    client_log = ClientLog()
     with caplog.at_level(logging.DEBUG, "retold.kafka"):
-        voice.log(logging.ERROR, "%s [%s] %s", "FAIL", "x", "refused after 1ms")
-        voice.log(logging.ERROR, "%s [%s] %s", "FAIL", "x", "refused after 20ms")
-        voice.log(logging.ERROR, "%s [%s] %s", "FAIL", "x", "something else")
+        client_log.log(logging.ERROR, "%s [%s] %s", "FAIL", "x", "refused after 1ms")
+        client_log.log(logging.ERROR, "%s [%s] %s", "FAIL", "x", "refused after 20ms")
+        client_log.log(logging.ERROR, "%s [%s] %s", "FAIL", "x", "something else")
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
         ("WARNING", "FAIL [x] refused after 1ms"),
         ("WARNING", "FAIL [x] something else"),

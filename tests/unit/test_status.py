@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.cli.status import tell
+from streams.engine.marker import Marker, producers_replaced
 from streams.engine.records import Counters
 from streams.kafka.status import NamespaceStatus, PartitionStatus
 
@@ -36,3 +37,30 @@ def test_one_event_is_one(capsys: pytest.CaptureFixture[str]) -> None:
         "Nobody handles all of item, and 1 event waits: start a worker with `retold worker item`.",
         "1 rejected event of item had a cause; nobody else heard of it.",
     ]
+
+
+def test_producers_that_were_replaced_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is lost by it, but somebody should look at the network if it goes on."""
+    tell(NamespaceStatus("item", "shop", (OWNED,), producers_replaced=1))
+    assert capsys.readouterr().out.startswith("Workers of item replaced their Kafka producer 1 time since they started")
+
+
+def test_producers_are_counted_once_a_worker() -> None:
+    """Each partition's marker names its writer and says how many it replaced: the latest is right."""
+    markers = [marker(0, "a", 5, 1), marker(1, "a", 7, 2), marker(2, "b", 6, 3)]
+    assert producers_replaced(markers) == {"a": 2, "b": 3}
+
+
+def marker(partition: int, writer: str, recorded: int, replaced: int) -> Marker:
+    return Marker(
+        first=1,
+        last=partition,
+        inbox_next=1,
+        recorded=recorded,
+        application="shop",
+        topic_ids={},
+        partitions=3,
+        transactional_id=writer,
+        counters=Counters(),
+        producers_replaced=replaced,
+    )

@@ -1,0 +1,67 @@
+"""Whether a producer's connection to its transaction coordinator was disturbed: then it makes no further transaction.
+
+librdkafka repeats an EndTxn by itself when its connection is lost, and says so nowhere but in its log. The first copy may
+still arrive, and all transactions of a producer have one epoch, so a late copy would end the next one (rule 31).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+
+from streams.kafka.client_log import ClientLog
+
+COORDINATOR = "TxnCoordinator"
+"""librdkafka's name for that connection. Each line about it, from level 6 (information) on, tells of its loss."""
+LOG_LEVEL = 6
+STATISTICS_SECONDS = 1.0
+"""The client's clock for statistics has a granularity of 1 s, so they come too late to be the only signal."""
+
+
+class CoordinatorConnection:
+    """Of one producer. Its callbacks run while that producer is polled, so poll it before `disturbed` is read."""
+
+    def __init__(self) -> None:
+        self.disturbed = False
+        self._ended = 0
+        self._log = ClientLog()
+
+    def options(self) -> dict[str, Any]:
+        """What the producer must be made with. Nobody may pass other values: events would be lost."""
+        return {
+            "logger": self,
+            "log_level": LOG_LEVEL,
+            "log.connection.close": True,
+            "statistics.interval.ms": round(STATISTICS_SECONDS * 1000),
+            "stats_cb": self.on_statistics,
+        }
+
+    def ending(self) -> None:
+        """A transaction is about to be ended."""
+        self._ended += 1
+
+    def log(self, level: int, pattern: str, *parts: str) -> None:
+        """As `logging.Logger.log`, for librdkafka. What is less than a warning was asked for by us alone."""
+        if any(COORDINATOR in part for part in parts):
+            self.disturbed = True
+        if level >= logging.WARNING:
+            self._log.log(level, pattern, *parts)
+
+    def on_statistics(self, text: str) -> None:
+        """A second net: more EndTxn requests were sent than transactions were ended."""
+        brokers = _decoder.decode(text).brokers.values()
+        if sum(broker.req.get("EndTxn", 0) for broker in brokers) > self._ended:
+            self.disturbed = True
+
+
+class _Broker(msgspec.Struct):
+    req: dict[str, int] = {}
+
+
+class _Statistics(msgspec.Struct):
+    brokers: dict[str, _Broker] = {}
+
+
+_decoder = msgspec.json.Decoder(_Statistics)

@@ -1,0 +1,203 @@
+"""A transactional producer: begun, written to, ended, and replaced when it may make no further transaction.
+
+The rules are those of docs/correctness: what each error inside a transaction means, and that nothing of a transaction in
+doubt is ever undone locally. A producer whose last EndTxn was disturbed is replaced: `init_transactions` of the new one
+has the broker refuse what may still arrive of the old one (rule 31).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from streams.errors import StreamsError
+from streams.kafka.coordinator import CoordinatorConnection
+
+log = logging.getLogger("retold.kafka")
+
+POISON = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD}
+FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+
+OnDelivery = Callable[[KafkaError | None, Any], None]
+Make = Callable[[OnDelivery, CoordinatorConnection], Producer]
+
+
+class TransactionAborted(StreamsError):
+    """Nothing of it happened. `poison`: the broker or the client refused a record for its size or shape, and only that."""
+
+    def __init__(self, message: str, *, poison: bool = False) -> None:
+        super().__init__(message)
+        self.poison = poison
+
+
+class ProducerLost(StreamsError):
+    """The producer is of no use any more and what happened is unknown: drop the images, make a new one, restore.
+
+    `fenced`: another producer with the same transactional id took over, or the transaction outlived its time-out.
+    """
+
+    def __init__(self, message: str, *, fenced: bool, age: float) -> None:
+        super().__init__(message)
+        self.fenced, self.age = fenced, age
+
+
+class RecordRefused(StreamsError):
+    """The client takes no such record, whatever the broker would say."""
+
+
+UNFINISHED = (KafkaException, BufferError, RecordRefused)
+"""What writing to a transaction may raise: it must not be committed then."""
+
+
+class TransactionalProducer:
+    """One transaction at a time under one transactional id, whichever producer it takes.
+
+    `make` builds a producer, given the callback for failed deliveries and the one that watches its connection to the
+    coordinator. `timeout` in s is that of its transactions. `what` names in messages what the transactions are of.
+    """
+
+    def __init__(self, make: Make, transactional_id: str, what: str, *, timeout: float = 10.0) -> None:
+        self._make, self._id, self._what, self._timeout = make, transactional_id, what, timeout
+        self._producer: Producer | None = None
+        self._coordinator = CoordinatorConnection()
+        self._failures: list[KafkaError] = []
+        self._began = 0.0
+        self._made = 0
+        self._repeated = False
+        self._may_fence_itself = False
+        self.is_open = False
+
+    @property
+    def replaced(self) -> int:
+        """How many producers were given up so far."""
+        return max(0, self._made - 1)
+
+    def ready(self) -> None:
+        """See to a producer that may make a transaction: fences any other with this id, and ends what that left open.
+
+        Raises KafkaException if no coordinator answers.
+        """
+        if self._producer is None or (not self.is_open and self._disturbed(self._producer)):
+            self._producer = None  # its connections close
+            self._producer = self._new()
+            self._made += 1
+
+    def begin(self) -> bool:
+        """Whether a transaction had to be begun; one that is open is gone on with. Raises KafkaException."""
+        if self.is_open:
+            return False
+        self.ready()
+        self._failures.clear()
+        self._began = time.monotonic()
+        self._live().begin_transaction()
+        self.is_open = True
+        return True
+
+    def put(self, topic: str, value: bytes | None, key: bytes, partition: int, headers: Any) -> None:
+        """Raises one of UNFINISHED."""
+        producer = self._live()
+        while True:
+            try:
+                return producer.produce(topic, value, key, partition, headers=headers)
+            except BufferError:
+                if time.monotonic() > self._deadline():
+                    raise BufferError("the producer's queue stayed full") from None
+                producer.poll(0.05)
+            except (ValueError, TypeError) as error:
+                raise RecordRefused(f"a record for {topic}-{partition} is not taken by the Kafka client: {error}") from error
+
+    def commit(self, offsets: list[TopicPartition], metadata: Any) -> None:
+        """With what the group has read by then. Raises TransactionAborted or ProducerLost."""
+        producer, deadline = self._live(), self._deadline()
+        try:
+            self._call(lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait), deadline)
+        except KafkaException as error:
+            self.give_up(error)
+        self._coordinator.ending()
+        try:
+            self._call(producer.commit_transaction, deadline)
+        except KafkaException as error:
+            self._repeated = True
+            if error.args[0].txn_requires_abort():
+                self.give_up(error)
+            raise self._lost(error) from error
+        self.is_open = False
+
+    def give_up(self, error: BaseException) -> NoReturn:
+        """Abort what was begun, for `error`. Raises TransactionAborted, or ProducerLost if even that fails."""
+        if isinstance(error, KafkaException) and error.args[0].fatal():
+            raise self._lost(error) from error
+        try:
+            if self.is_open:
+                self._coordinator.ending()
+                self._call(self._live().abort_transaction, time.monotonic() + self._timeout)
+        except KafkaException as second:
+            raise self._lost(second) from error
+        self.is_open = False
+        codes = {failure.code() for failure in self._failures} - {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
+        if isinstance(error, KafkaException) and not codes:
+            codes = {error.args[0].code()}
+        causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
+        raise TransactionAborted(
+            f"a transaction of {self._what} was aborted and is tried again: {causes}",
+            poison=bool(codes) and codes <= POISON,
+        ) from error
+
+    def close(self) -> None:
+        """A transaction left open would hide what others commit behind it until it times out: it is aborted."""
+        if self._producer is not None and self.is_open:
+            with suppress(KafkaException):
+                self._producer.abort_transaction(5.0)
+        self._producer = None
+
+    def _live(self) -> Producer:
+        assert self._producer is not None, "begin() comes first"
+        return self._producer
+
+    def _deadline(self) -> float:
+        return self._began + self._timeout * 0.9
+
+    def _disturbed(self, producer: Producer) -> bool:
+        producer.poll(0)  # brings what was logged of the connection by now
+        if self._repeated or self._coordinator.disturbed:
+            log.info("%s: the end of a transaction was disturbed; a new producer is made", self._id)
+            return True
+        return False
+
+    def _new(self) -> Producer:
+        self._coordinator, self._repeated, self.is_open = CoordinatorConnection(), False, False
+        producer = self._make(self._on_delivery, self._coordinator)
+        self._call(producer.init_transactions, time.monotonic() + 3 * self._timeout)
+        producer.poll(0)
+        # Its first request may arrive late as well, and would fence whoever comes later.
+        self._may_fence_itself |= self._coordinator.disturbed or self._repeated
+        return producer
+
+    def _on_delivery(self, error: KafkaError | None, _message: Any) -> None:
+        if error is not None and len(self._failures) < 100:
+            self._failures.append(error)
+
+    def _call(self, call: Callable[[float], Any], deadline: float) -> None:
+        """Again while the client says that this helps: a commit whose answer was lost is asked for again too."""
+        while True:
+            try:
+                call(max(0.1, deadline - time.monotonic()))
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() >= deadline:
+                    raise
+                self._repeated = True
+            else:
+                return
+
+    def _lost(self, error: KafkaException) -> ProducerLost:
+        self._producer, self.is_open = None, False
+        age = time.monotonic() - self._began
+        fenced = error.args[0].code() in FENCED
+        if fenced and self._may_fence_itself:
+            fenced = self._may_fence_itself = False
+        return ProducerLost(f"the producer {self._id} was lost: {error.args[0].str()}", fenced=fenced, age=age)

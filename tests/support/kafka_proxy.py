@@ -1,0 +1,226 @@
+"""A proxy between Kafka's clients and a broker, for faults of a network: it holds, answers or delivers requests.
+
+It knows of a request what its header says, and rewrites the broker's address in answers, so that clients stay with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple, Self
+
+PRODUCE, ADD_OFFSETS, END_TRANSACTION = 0, 25, 26
+
+
+class Request(NamedTuple):
+    """`frame` is all of it but its length."""
+
+    connection: Connection
+    api: int
+    correlation: int
+    client_id: str
+    frame: bytes
+
+
+@dataclass(eq=False)
+class Connection:
+    """A client's, with the proxy's own to the broker; `sent` has the requests that are not answered yet."""
+
+    client: asyncio.StreamWriter
+    broker: asyncio.StreamWriter
+    sent: dict[int, Request] = field(default_factory=dict)
+    cut: bool = False
+
+    def cut_client(self) -> None:
+        """The client sees its connection lost; what it sent may still arrive."""
+        self.cut = True
+        self.client.transport.abort()
+
+    def deliver(self, request: Request) -> None:
+        _write(self.broker, request.frame)
+
+    def answer(self, request: Request, body: bytes) -> None:
+        """In the broker's place."""
+        del self.sent[request.correlation]
+        _write(self.client, struct.pack(">i", request.correlation) + body)
+
+
+class Faults:
+    """What a proxy does to requests and answers: nothing, unless a subclass says so. Called in the proxy's thread."""
+
+    def forwards(self, request: Request) -> bool:
+        """Whether the request goes on to the broker now."""
+        return True
+
+    def answered(self, request: Request, answer: bytes) -> None:
+        """The broker has answered, and the client is told after this. `answer` begins with the correlation id."""
+
+
+class KafkaProxy:
+    """Listens on loopback until its block ends; `address` is where clients find it."""
+
+    def __init__(self, broker: str, faults: Faults) -> None:
+        host, port = broker.split(":")
+        self._broker, self._faults = (host, int(port)), faults
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="kafka-proxy")
+        self._listening, self._stopped = threading.Event(), asyncio.Event()
+        self._port = 0
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._listening.wait(10), "the proxy does not listen"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._client, "127.0.0.1", 0, limit=2**26)
+        self._port = server.sockets[0].getsockname()[1]
+        self._listening.set()
+        try:
+            await self._stopped.wait()
+        finally:
+            server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            from_broker, to_broker = await asyncio.open_connection(*self._broker, limit=2**26)
+        except OSError:
+            writer.close()
+            return
+        connection = Connection(writer, to_broker)
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            await asyncio.gather(
+                self._requests(connection, reader), self._answers(connection, from_broker), return_exceptions=False
+            )
+        to_broker.close()
+        writer.close()
+
+    async def _requests(self, connection: Connection, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                request = _request(connection, await _frame(reader))
+                connection.sent[request.correlation] = request
+                if self._faults.forwards(request):
+                    connection.deliver(request)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            if not connection.cut:
+                raise
+            # The broker's side stays open: what the client sent before may still arrive.
+
+    async def _answers(self, connection: Connection, reader: asyncio.StreamReader) -> None:
+        here, there = _place(self._port), _place(self._broker[1])
+        while True:
+            answer = await _frame(reader)
+            request = connection.sent.pop(struct.unpack(">i", answer[:4])[0], None)
+            if request is not None:
+                self._faults.answered(request, answer)
+            if not connection.cut:
+                _write(connection.client, answer.replace(there, here))
+
+
+def _place(port: int) -> bytes:
+    """How every answer that names a broker writes its address: the host, then the port."""
+    return b"127.0.0.1" + struct.pack(">i", port)
+
+
+async def _frame(reader: asyncio.StreamReader) -> bytes:
+    (size,) = struct.unpack(">i", await reader.readexactly(4))
+    return await reader.readexactly(size)
+
+
+def _write(writer: asyncio.StreamWriter, frame: bytes) -> None:
+    writer.write(struct.pack(">i", len(frame)) + frame)
+
+
+def _request(connection: Connection, frame: bytes) -> Request:
+    api, _, correlation, length = struct.unpack(">hhih", frame[:10])
+    return Request(connection, api, correlation, frame[10 : 10 + max(length, 0)].decode(), frame)
+
+
+class LateEndOfTransaction(Faults):
+    """Holds an EndTxn of a worker, lets the client's repetition pass, and delivers the first in the next transaction.
+
+    `writer` is in its client id; `log` names the topic whose first record of the next transaction the first one waits
+    for. For an abort, a transaction is spoilt once it has log records: its AddOffsetsToTxn is answered with an error.
+    """
+
+    def __init__(self, writer: str, log: str, *, commit: bool) -> None:
+        self._writer, self._log, self._commit = writer, log.encode(), commit
+        self._armed = self._has_records = self._delivered = False
+        self._spoilt: Request | None = None
+        self.held: Request | None = None
+        self.repeated = False
+        self.answer: bytes | None = None
+        """The broker's, to the late request, without its correlation id."""
+
+    def arm(self) -> None:
+        """The next EndTxn of that kind is held."""
+        self._armed = True
+
+    def forwards(self, request: Request) -> bool:
+        if self._writer not in request.client_id:
+            return True
+        if request.api == END_TRANSACTION:
+            self._has_records = False
+        if not self._armed:
+            return True
+        if request.api == ADD_OFFSETS and not self._commit and self._spoilt is None:
+            self._spoilt = request
+            self._spoil()
+            return False
+        if request.api == END_TRANSACTION and self.held is None and self._commit == ends_with_commit(request.frame):
+            self.held = request
+            request.connection.cut_client()
+            return False
+        return True
+
+    def answered(self, request: Request, answer: bytes) -> None:
+        if self._writer not in request.client_id:
+            return
+        if request is self.held:
+            self.answer = answer[4:]
+        elif request.api == END_TRANSACTION:
+            self.repeated = self.held is not None
+        elif request.api == PRODUCE and self._log in request.frame:
+            self._has_records = True
+            self._spoil()
+            self._deliver()
+
+    def _spoil(self) -> None:
+        spoilt = self._spoilt
+        if spoilt is not None and self._has_records and spoilt.correlation in spoilt.connection.sent:
+            spoilt.connection.answer(spoilt, struct.pack(">ih", 0, GROUP_AUTHORIZATION_FAILED))
+
+    def _deliver(self) -> None:
+        if self.held is not None and self.repeated and not self._delivered:
+            self._delivered = True
+            self.held.connection.deliver(self.held)
+
+
+GROUP_AUTHORIZATION_FAILED = 30
+
+
+def ends_with_commit(frame: bytes) -> bool:
+    """Of an EndTxn request, version 0 or 1: client id, transactional id, producer id, epoch, and whether it commits."""
+    at = 10 + max(struct.unpack(">h", frame[8:10])[0], 0)
+    at += 2 + struct.unpack(">h", frame[at : at + 2])[0]
+    (commits,) = struct.unpack(">?", frame[at + 10 : at + 11])
+    return bool(commits)
