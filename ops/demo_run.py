@@ -25,7 +25,7 @@ from streams.cli import exits, logs
 from streams.cli.child import Child
 from streams.cli.progress import bar
 from streams.cli.publish_file import SOURCE, EventFile, check, publish_events
-from streams.cli.screen import plural, say, talk
+from streams.cli.screen import say, talk
 from streams.client import Client
 from streams.codec import codec_of
 from streams.config import Config, load
@@ -87,9 +87,8 @@ def _demo(options: argparse.Namespace) -> int:
         site = started(config, variables, stack)
         logs.set_up(config)
         source = stack.enter_context(sign_ups(options.input, config))
-        total, broken = check(source)
-        if broken:
-            talk(f"Nothing was published: {plural(broken, 'line')} of {total + broken:,} broken.")
+        total = check(source)
+        if total is None:
             return exits.NO
         address = stack.enter_context(own(config, on_progress=talk, lasting=False))
         stack.callback(site.worker.stop)  # they end before their broker does
@@ -144,7 +143,7 @@ def sign_ups(path: Path, config: Config) -> Iterator[EventFile]:
 
 
 def first_id(source: EventFile) -> str | None:
-    """The id of the file's first event: known before it is published, because it is of the contents."""
+    """The id of the file's first event: known before it is published, because it follows from what the row says."""
     first = next(source.events(), None)
     return first.id if isinstance(first, FileEvent) else None
 

@@ -41,7 +41,8 @@ def _utc(text: str) -> datetime:
 def main(path: Path) -> None:
     """Publish every row. Leaving the block waits until the broker has confirmed all of them.
 
-    An id that is the same each time makes it safe to run this again: what was handled is not handled twice.
+    An id that is the same each time makes it safe to run this again: what was handled is not handled twice. A user signs
+    up once, so the user is enough. Where the same may happen again, the id needs what tells the two apart: a number, a time.
     """
     count = 0
     with Client(app(), source="processors/publish") as client, path.open(encoding="utf-8", newline="") as file:

@@ -83,7 +83,7 @@ class Client:
         """Hand an event over; `flush` or leaving the block confirms it. Blocks while the queue is full.
 
         `time` is when it happened (now, if not given). The same event under an `id` that was handled before changes
-        nothing, and another one of that key is quarantined.
+        nothing, whatever its time, and another one of that key is quarantined. Without an `id` each call is an event.
         `expected_version` is the version that its row must have (0: there is no row).
         Raises InvalidEvent, and BrokerError if an earlier event could not be delivered: this one did not leave then.
         """

@@ -45,12 +45,45 @@ class Rows:
     with_function: str | None = None
     on_error: str = "stop"
     limit: int | None = None
+    id_column: str | None = None
+    time_column: str | None = None
 
     @property
     def given(self) -> str | None:
         """The name of an option that has no meaning for a single event."""
-        named = {"--format": self.format, "--with": self.with_function, "--limit": self.limit}
+        named = {
+            "--format": self.format, "--with": self.with_function, "--limit": self.limit,
+            "--id-column": self.id_column, "--time-column": self.time_column,
+        }  # fmt: skip
         return next((name for name, value in named.items() if value is not None), None)
+
+    @property
+    def columns(self) -> list[str]:
+        """Those that need not be fields of the event."""
+        return [name for name in (self.id_column, self.time_column) if name is not None]
+
+
+@dataclass
+class Count:
+    """Rows of a file, so far. `equal` are those of the events that say what an earlier row said; repeats do not leave."""
+
+    events: int = 0
+    equal: int = 0
+    repeats: int = 0
+    broken: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.events + self.repeats + self.broken
+
+    def is_new(self, event: FileEvent) -> bool:
+        """Whether it is one to publish; it is counted."""
+        if event.is_repeat:
+            self.repeats += 1
+            return False
+        self.events += 1
+        self.equal += event.occurrence > 1
+        return True
 
 
 @dataclass(frozen=True)
@@ -85,16 +118,14 @@ def publish_file(config: Config, app: App, data: type[EventData] | None, file: s
         source = event_file(config, app, data, file, opened, rows)
         total = None
         if stop:
-            total, broken = check(source)
-            if broken:
-                talk(f"Nothing was published: {plural(broken, 'line')} of {total + broken:,} broken.")
+            total = check(source)
+            if total is None:
                 return exits.NO
         with Client(app, config=config, source=SOURCE) as client:
             started = time.monotonic()
-            published, skipped = publish_events(client, source, total)
-            client.flush()
-        _tell(published, skipped, time.monotonic() - started, as_json)
-    return exits.NO if skipped else exits.OK
+            count = publish_events(client, source, total)
+        _tell(count, time.monotonic() - started, as_json)
+    return exits.NO if count.broken else exits.OK
 
 
 def event_file(
@@ -107,45 +138,50 @@ def event_file(
     if rows.with_function is not None:
         make = function(config, rows.with_function, "--with")
     elif data is not None:
-        make = Converter(data, texts=form in TEXT_FORMATS)
+        make = Converter(data, texts=form in TEXT_FORMATS, besides=rows.columns)
     else:
         raise typer.BadParameter(
             "which events are in the file? Name their type, or a function that knows, with --with."
         )
     codec = AvroCodec(app.event_types().values(), [])
-    maker = Maker(make, codec, data.event_type if data is not None else None, config.max_event_bytes)
+    expected = None if data is None else data.event_type
+    maker = Maker(make, codec, expected, config.max_event_bytes, rows.id_column, rows.time_column)
     return EventFile("stdin" if file == "-" else file, opened, form, maker, rows.limit)
 
 
-def check(source: EventFile) -> tuple[int, int]:
-    """How many rows are events and how many are broken; the first broken ones are told."""
-    good, tell = 0, _Teller(source)
+def check(source: EventFile) -> int | None:
+    """How many events are to be published; None if a line is broken: the first broken ones are told, and what follows."""
+    count, tell = Count(), _Teller(source)
     with bar("checking", None, "lines") as advance:
         for event in source.events():
             if isinstance(event, BadRow):
                 tell(event)
             else:
-                good += 1
-            if good % EVERY == 0:
-                advance(good)
-    return good, tell.end()
+                count.is_new(event)
+            if count.events % EVERY == 0:
+                advance(count.events)
+    count.broken = tell.end()
+    if count.broken:
+        talk(f"Nothing was published: {plural(count.broken, 'line')} of {count.rows:,} broken.")
+        return None
+    return count.events
 
 
-def publish_events(client: Client, source: EventFile, total: int | None) -> tuple[int, int]:
-    """Publishes what can be; gives how many and how many were skipped."""
-    done, tell = 0, _Teller(source)
+def publish_events(client: Client, source: EventFile, total: int | None) -> Count:
+    """Publishes what can be; the first lines that cannot are told."""
+    count, tell = Count(), _Teller(source)
     with bar("publishing", total) as advance:
         for event in source.events():
             if isinstance(event, BadRow):
                 tell(event)
-                continue
-            client.publish(event.data, id=event.id, time=event.time)
-            done += 1
-            if done % EVERY == 0:
-                advance(done)
+            elif count.is_new(event):
+                client.publish(event.data, id=event.id, time=event.time)
+                if count.events % EVERY == 0:
+                    advance(count.events)
         client.flush()
-        advance(done)
-    return done, tell.end()
+        advance(count.events)
+    count.broken = tell.end()
+    return count
 
 
 class _Teller:
@@ -179,11 +215,23 @@ def _opened(file: str, *, again: bool) -> AbstractContextManager[IO[bytes]]:
     return kept
 
 
-def _tell(published: int, skipped: int, seconds: float, as_json: bool) -> None:
+def _tell(count: Count, seconds: float, as_json: bool) -> None:
     if as_json:
-        json_line({"published": published, "skipped": skipped, "seconds": round(seconds, 3)})
+        numbers = {
+            "published": count.events, "equal": count.equal, "repeated": count.repeats, "skipped": count.broken,
+        }  # fmt: skip
+        json_line({**numbers, "seconds": round(seconds, 3)})
         return
-    rate = f", {published / seconds:,.0f}/s" if seconds > 0 and published else ""
-    say(f"{plural(published, 'event')} published in {seconds:.1f} s{rate}")
-    if skipped:
-        say(f"{plural(skipped, 'line')} skipped")
+    rate = f", {count.events / seconds:,.0f}/s" if seconds > 0 and count.events else ""
+    equal = ""
+    if count.equal:
+        equal = f"; {_rows(count.equal, 'equals', 'equal')} an earlier row of the file (same data and time)"
+    say(f"{plural(count.events, 'event')} published in {seconds:.1f} s{rate}{equal}")
+    if count.repeats:
+        say(f"{plural(count.repeats, 'row')} left out: an equal row before has the same id")
+    if count.broken:
+        say(f"{plural(count.broken, 'line')} skipped")
+
+
+def _rows(count: int, one: str, many: str) -> str:
+    return f"{plural(count, 'row')} {one if count == 1 else many}"

@@ -38,6 +38,14 @@ def publish(  # noqa: PLR0913 - one parameter an option
     limit: Annotated[
         int | None, typer.Option("--limit", parser=whole(1), help="Only the first so many rows.", metavar="N")
     ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option("--id-column", help="The column of the file that is each event's id.", metavar="COLUMN"),
+    ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option("--time-column", help="The column of the file that says when it happened.", metavar="COLUMN"),
+    ] = None,
     event_id: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +75,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Publish one event, or a file of them.
 
-    Each row of a file has an id of its contents, so publishing a file again changes nothing.
+    Equal rows of a file are all published, each under an id of its own. Publishing the file again changes nothing.
 
     Example: [bold]retold publish user.signup user=u1 email=u1@example.org --wait 5[/]
 
@@ -77,7 +85,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
     from streams.cli.publish_file import Rows as RowOptions
 
     one = action.One(event_id, time, expected_version, wait)
-    rows = RowOptions(named_format, with_function, on_error, limit)
+    rows = RowOptions(named_format, with_function, on_error, limit, id_column, time_column)
     raise typer.Exit(action.publish(event_type, values or [], file, one, rows, as_json))
 
 

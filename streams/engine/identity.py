@@ -26,9 +26,13 @@ def position_id(topic_id: str, partition: int, offset: int) -> str:
     return derived_id("position", topic_id, partition, offset)
 
 
-def content_id(event_type: str, data: bytes) -> str:
-    """A row of a file, from its canonical bytes: publishing the file again gives counted duplicates."""
-    return derived_id("content", event_type, data.hex())
+def content_id(event_type: str, data: bytes, time: int | None, occurrence: int) -> str:
+    """A row of a file: publishing the file again gives counted duplicates, and what happened twice is two events.
+
+    `data` are its canonical bytes, `time` is the one that it gives (µs since 1970), never the clock's; `occurrence` says
+    which it is, from 1, of the rows of the file that are equal in all these.
+    """
+    return derived_id("content", event_type, data.hex(), time, occurrence)
 
 
 def request_id(principal: str, route: str, key: str) -> str:

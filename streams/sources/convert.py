@@ -8,7 +8,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -40,17 +40,23 @@ class _At(NamedTuple):
 
 
 class Converter:
-    """For one class of events. `texts`: all values are texts, as in CSV. `noun`: what messages call a value's place."""
+    """For one class of events. `texts`: all values are texts, as in CSV. `noun`: what messages call a value's place.
 
-    def __init__(self, data: type[EventData], *, texts: bool, noun: str = "column") -> None:
+    `besides` are names that need not be fields: somebody else reads them.
+    """
+
+    def __init__(
+        self, data: type[EventData], *, texts: bool, noun: str = "column", besides: Collection[str] = ()
+    ) -> None:
         self._data, self._at = data, _At(noun, "", texts)
         self._record = parse(data.schemas[-1])
         self._hints = structure_of(self._record, data)
         self._fields = {field.name: field for field in self._record.fields}
+        self._known = {*self._fields, *besides}
 
     def __call__(self, values: Mapping[str, Any]) -> EventData:
         """Raises InvalidEvent naming the column, its value and what was expected."""
-        if (unknown := next((name for name in values if name not in self._fields), None)) is not None:
+        if (unknown := next((name for name in values if name not in self._known), None)) is not None:
             raise InvalidEvent(
                 f"{self._at.below(unknown)} is no field of {self._data.event_type}{self._nearest(unknown)}; "
                 f"its fields are {', '.join(self._fields)}",

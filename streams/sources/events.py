@@ -9,25 +9,34 @@ from typing import Any, NamedTuple
 
 from streams.codec import AvroCodec
 from streams.data import EventData
-from streams.engine.identity import content_id
+from streams.engine.attributes import attributes
+from streams.engine.envelope import EPOCH, to_micros
 from streams.errors import InvalidEvent
+from streams.sources.columns import Columns, id_in, time_in
+from streams.sources.ids import Ids, Said
 from streams.sources.rows import Row
 
-Made = EventData | tuple[EventData, datetime]
+Made = EventData | tuple[EventData, datetime | None] | tuple[EventData, datetime | None, str | None]
 FromRow = Callable[[Any], Made]
-"""What `--with` names: the columns of a row in, the event out, with the time when it happened if the row knows it.
+"""What `--with` names: the columns of a row in, the event out; with the time when it happened and an id, if the row knows.
 
 What it gives is checked all the same: people write it.
 """
 
 
 class FileEvent(NamedTuple):
-    """`id` is of the contents, so that a file published again gives counted duplicates."""
+    """`time` is the row's, never the clock's; `id` is the row's own, else derived (`content_id`).
+
+    `occurrence` says which it is, from 1, of the equal rows of the file: each is an event, for it happened again. It is
+    1 for a row with an id of its own; such a row is a repeat if an earlier one gave the same id and event.
+    """
 
     line: int
     data: EventData
     time: datetime | None
     id: str
+    occurrence: int = 1
+    is_repeat: bool = False
 
 
 class BadRow(NamedTuple):
@@ -37,64 +46,77 @@ class BadRow(NamedTuple):
     problem: str
 
 
-class Columns(dict[str, Any]):
-    """A row's columns. It remembers which one was read last, so that a mistake in it can be named."""
-
-    last: str | None = None
-
-    def __getitem__(self, name: str) -> Any:
-        self.last = name
-        return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.last = name
-        return super().get(name, default)
-
-
 @dataclass(frozen=True)
 class Maker:
-    """`make` gives the event of a row; `event_type` is the one expected (None: any that the codec knows)."""
+    """`make` gives the event of a row; `event_type` is the one expected (None: any that the codec knows).
+
+    `id_column` and `time_column` name what `make` does not give.
+    """
 
     make: FromRow
     codec: AvroCodec
     event_type: str | None
     max_bytes: int
+    id_column: str | None = None
+    time_column: str | None = None
 
     def events(self, rows: Iterable[Row]) -> Iterator[FileEvent | BadRow]:
-        """In the order of the rows."""
+        """In the order of the rows, which are one file from its start: so each reading of it gives the same ids."""
+        ids = Ids()
         for row in rows:
             if row.problem is not None:
                 yield BadRow(row.line, row.problem)
                 continue
             columns = Columns(row.values)
             try:
-                yield self._event(row.line, columns)
+                yield self._event(row, columns, ids)
             except InvalidEvent as error:
                 yield BadRow(row.line, str(error))
             except Exception as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
-                yield BadRow(row.line, _told(columns, error))
+                yield BadRow(row.line, columns.told(error))
 
-    def _event(self, line: int, columns: Columns) -> FileEvent:
-        made: Any = self.make(columns)
-        data, time = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-        if not isinstance(data, EventData) or not isinstance(time, datetime | None):
-            raise InvalidEvent(f"it gave {made!r:.200}; an event, or an event and its time, was expected")
+    def _event(self, row: Row, columns: Columns, ids: Ids) -> FileEvent:
+        data, time, own = self._made(row, columns)
         if self.event_type not in (None, data.event_type):
             raise InvalidEvent(f"it gave a {data.event_type}; a {self.event_type} was expected")
-        if time is not None and time.tzinfo is None:
-            raise InvalidEvent(f"the time {time} has no zone; is it UTC? Then say so")
         value = self.codec.encode(data)
         if len(value) > self.max_bytes:
             raise InvalidEvent(
                 f"the event holds {len(value)} bytes; at most {self.max_bytes} are taken (RETOLD_MAX_EVENT_BYTES)"
             )
-        return FileEvent(line, data, time, content_id(data.event_type, value))
+        said = Said(data.event_type, value, None if time is None else to_micros(time))
+        if own is None:
+            return FileEvent(row.line, data, time, *ids.derive(said))
+        try:
+            again = ids.is_repeat(own, row.line, said)
+        except InvalidEvent as error:
+            where = "" if self.id_column is None else f"column {self.id_column!r}: "
+            raise InvalidEvent(f"{where}{error}") from None
+        return FileEvent(row.line, data, time, own, is_repeat=again)
+
+    def _made(self, row: Row, columns: Columns) -> tuple[EventData, datetime | None, str | None]:
+        """The event, its time and its id: of each of these, what the function gives, or what its column says."""
+        data, time, own = _parts(self.make(columns))
+        if time is not None or own is not None:
+            attributes("file" if own is None else own, "file", EPOCH if time is None else time)
+        if self.time_column is not None:
+            _refuse_two("time", time, self.time_column)
+            time = time_in(row.values, self.time_column)
+        if self.id_column is not None:
+            _refuse_two("id", own, self.id_column)
+            own = id_in(row.values, self.id_column)
+        return data, time, own
 
 
-def _told(columns: Columns, error: Exception) -> str:
-    if isinstance(error, KeyError) and error.args and error.args[0] == columns.last:
-        return f"column {columns.last!r} is missing; there are {', '.join(columns) or 'none'}"
-    what = f"{type(error).__name__}: {error}"
-    if columns.last is None:
-        return what
-    return f"column {columns.last!r} is {dict.get(columns, columns.last)!r:.80} ({what})"
+def _parts(made: Any) -> tuple[EventData, datetime | None, str | None]:
+    data, time, own = (*made, None)[:3] if isinstance(made, tuple) and len(made) in (2, 3) else (made, None, None)
+    if not isinstance(data, EventData) or not isinstance(time, datetime | None) or not isinstance(own, str | None):
+        raise InvalidEvent(f"it gave {made!r:.200}; an event, (event, time) or (event, time, id) was expected")
+    return data, time, own
+
+
+def _refuse_two(noun: str, given: object, column: str) -> None:
+    if given is not None:
+        raise InvalidEvent(
+            f"the function gives the {noun}, and --{noun}-column names {column!r} for it: leave one of them out"
+        )

@@ -138,6 +138,8 @@ def test_the_version_is_the_packages(project: Project) -> None:
         ["publish", "user.signup", "user"],
         ["publish", "user.signup", "user=1", "user=2"],
         ["publish", "user.signup", "user=1", "email=e", "--limit", "3"],
+        ["publish", "user.signup", "user=1", "email=e", "--id-column", "number"],
+        ["publish", "user.signup", "user=1", "email=e", "--time-column", "at"],
         ["publish", "user.signup", "user=1", "email=e", "--time", "noon"],
         ["publish", "user.signup", "--from", "f.csv", "--wait", "3"],
         ["publish", "user.signup", "user=1", "--from", "f.csv"],
@@ -444,6 +446,26 @@ def test_only_as_many_rows_as_asked_for_are_read(demo: Project) -> None:
     """A broken line beyond the limit is none of our business: what is missing now is a broker."""
     demo.write("f.jsonl", '{"user": "u1", "email": "e"}\n?\n')
     assert demo.retold("publish", "user.signup", "--from", "f.jsonl", "--limit", "1").code == exits.BROKER
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("u2,e,,2026-01-31T12:00:00Z", "column 'number' is ''; a text of 1 to 1024 bytes or a whole number was expected, as "),
+        ("u2,e,2,noon", "column 'created' is 'noon'; an ISO 8601 time with a zone"),
+        ("u2,e,1,2026-01-31T12:00:00Z", "column 'number': the id '1' is that of line 2, whose data or time are not the "),
+    ],
+)
+def test_columns_of_the_file_may_be_id_and_time(line: str, problem: str, demo: Project) -> None:
+    """One that is no field of the event is none then, one that is a field is both; what is wrong in it breaks its line."""
+    demo.write("f.csv", f"user,email,number,created\nu1,e,1,2026-01-31T12:00:00Z\n{line}\n")
+    words = ("publish", "user.signup", "--from", "f.csv", "--id-column", "number", "--time-column", "created")
+    said = demo.retold(*words)
+    assert (said.code, said.out) == (exits.NO, "")
+    told, last = said.err.splitlines()
+    assert told.startswith(f"f.csv:3: {problem}")
+    assert last == "Nothing was published: 1 line of 2 broken."
+    assert demo.retold(*words, "--limit", "1").code == exits.BROKER
 
 
 def test_what_comes_through_a_pipe_is_checked_like_a_file(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,14 @@ def test_texts_are_read_by_the_types_of_the_schema() -> None:
     assert data == UserSignup(user="2", email="2@example.org", created=CREATED, reputation=101)
 
 
+def test_a_column_that_somebody_else_reads_need_not_be_a_field() -> None:
+    """It is passed over; any other one is a mistake as ever."""
+    convert = Converter(UserSignup, texts=True, besides=["number", "email"])
+    assert convert({"user": "u1", "email": "e", "number": "7"}) == UserSignup(user="u1", email="e")
+    with pytest.raises(InvalidEvent, match=r"column 'at' is no field of user\.signup"):
+        convert({"user": "u1", "email": "e", "at": "x"})
+
+
 def test_json_is_read_by_the_types_of_the_schema() -> None:
     """Times are texts in JSON; numbers are not."""
     convert = Converter(UserSignup, texts=False)
@@ -239,7 +247,7 @@ def test_the_sample_is_part_of_the_real_file() -> None:
 
 
 def test_equal_rows_have_equal_ids_whatever_the_file() -> None:
-    """So a file published again gives duplicates; another value gives another id."""
+    """So what another file said before is a duplicate; another value gives another id."""
     ids = [
         event.id
         for values in (TEXTS, dict(reversed(TEXTS.items())), {**TEXTS, "reputation": "102"})
@@ -274,9 +282,11 @@ def test_what_a_function_stumbles_over_is_named(change: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (None, "it gave None; an event, or an event and its time, was expected"),
-        ((UserSignup(user="1", email="e"), "now"), "an event and its time, was expected"),
-        ((UserSignup(user="1", email="e"), CREATED.replace(tzinfo=None)), "has no zone"),
+        (None, "it gave None; an event, (event, time) or (event, time, id) was expected"),
+        ((UserSignup(user="1", email="e"), "now"), "an event, (event, time) or (event, time, id) was expected"),
+        ((UserSignup(user="1", email="e"), CREATED, 7), "an event, (event, time) or (event, time, id) was expected"),
+        ((UserSignup(user="1", email="e"), None, ""), "the id of an event is ''; expected 1 to 1024 bytes"),
+        ((UserSignup(user="1", email="e"), CREATED.replace(tzinfo=None)), "has no time zone: is it UTC?"),
         (UserRename(user="1", name="n"), "it gave a user.rename; a user.signup was expected"),
         (UserSignup(user="1", email="x" * 2_000_000), "the event holds 2000022 bytes; at most 1000000 are taken"),
         (UserSignup(user="1", email=1), "user.signup.email is 1 (int); expected a string"),  # type: ignore[arg-type]  # that is the mistake

@@ -1,0 +1,72 @@
+"""A row's columns: as a function reads them, and those that are an event's id or its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from streams.engine.attributes import attributes
+from streams.engine.envelope import EPOCH, TEXT_LIMIT
+from streams.errors import InvalidEvent
+
+
+class Columns(dict[str, Any]):
+    """What a function gets. It remembers which one was read last, so that a mistake in it can be named."""
+
+    last: str | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        self.last = name
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.last = name
+        return super().get(name, default)
+
+    def told(self, error: Exception) -> str:
+        """What a function stumbled over, as a sentence."""
+        what = f"{type(error).__name__}: {error}"
+        if self.last is None:
+            return what
+        if isinstance(error, KeyError) and error.args and error.args[0] == self.last:
+            return missing(self.last, self)
+        return f"column {self.last!r} is {dict.get(self, self.last)!r:.80} ({what})"
+
+
+def missing(name: str, values: Mapping[str, Any]) -> str:
+    return f"column {name!r} is missing; there are {', '.join(values) or 'none'}"
+
+
+def id_in(values: Mapping[str, Any], name: str) -> str:
+    """A text as it is, a whole number or a UUID as text. Raises InvalidEvent naming the column."""
+    value = _value(values, name)
+    if isinstance(value, str | int | UUID) and not isinstance(value, bool) and (text := str(value)).strip():
+        with suppress(InvalidEvent):
+            attributes(text, "file", EPOCH)
+            return text
+    raise InvalidEvent(
+        f"column {name!r} is {value!r:.80}; a text of 1 to {TEXT_LIMIT} bytes or a whole number was expected, as the id"
+    )
+
+
+def time_in(values: Mapping[str, Any], name: str) -> datetime:
+    """Raises InvalidEvent naming the column."""
+    value = time = _value(values, name)
+    with suppress(ValueError, InvalidEvent):
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value.strip())
+        if isinstance(time, datetime):
+            attributes("file", "file", time)
+            return time
+    raise InvalidEvent(
+        f"column {name!r} is {value!r:.80}; an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z, was expected"
+    )
+
+
+def _value(values: Mapping[str, Any], name: str) -> Any:
+    if name not in values:
+        raise InvalidEvent(missing(name, values))
+    return values[name]
