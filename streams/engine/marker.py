@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import msgspec
 
-from streams.engine.records import Counters
+from streams.engine.records import Counters, Duplicate
 from streams.errors import UndecodableRecord
 
 KEY = b"\x00marker"
 
 
-class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Marker(msgspec.Struct, frozen=True, kw_only=True):
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
 
-    `inbox_next` is where handling goes on; `recorded` in µs; `duplicates` are this transaction's, as
-    (inbox offset, first sequence, outcome). `calls` and `timers` are how many are pending afterwards.
+    `inbox_next` is where handling goes on; `recorded` in µs; `duplicates` are this transaction's. `calls` and `timers`
+    are how many are pending afterwards.
     """
 
     first: int
@@ -30,7 +30,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     generation: int = 0
     transactional_id: str
     counters: Counters
-    duplicates: list[tuple[int, int, str]] = []
+    duplicates: list[Duplicate] = []
     calls: int = 0
     timers: int = 0
 
