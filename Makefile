@@ -1,6 +1,7 @@
 # Everything happens in a private environment, .venv; nothing is installed outside of it.
 SHELL := /bin/bash
-PYTHON ?= python3.11
+# Empty: the first of python3.11 to python3.14 that works.
+PYTHON ?=
 BIN := .venv/bin
 CHECKED := $(wildcard streams processors)
 .DEFAULT_GOAL := help
@@ -17,9 +18,7 @@ $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt $(1) \
 endef
 
 .venv/bin/uv:
-	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make PYTHON=/path/to/python setup"; exit 1; }
-	@echo "making .venv"
-	@$(PYTHON) -m venv .venv
+	@python=$$(.ci/python $(PYTHON)) && echo "making .venv with $$python" && "$$python" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 
 # The demo needs no test tools, so they have a stamp of their own.

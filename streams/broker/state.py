@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from streams.config import Config
 from streams.errors import BrokerUnavailable, ConfigError
 
@@ -45,8 +47,8 @@ def running(folder: Path) -> Record | None:
             with contextlib.suppress(OSError):
                 file.unlink()
             return None
-        with contextlib.suppress(ValueError, TypeError):
-            return Record(**json.loads(file.read_text(encoding="utf-8")))
+        with contextlib.suppress(msgspec.MsgspecError):
+            return msgspec.json.decode(file.read_bytes(), type=Record)
     return None
 
 

@@ -32,7 +32,7 @@ AT_ONCE = 500
 """Events of a queue that one command handles: as long as it is at it, the group hears nothing of the worker."""
 
 
-class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Control(msgspec.Struct, frozen=True):
     """`offset` names the first of the key's queue, so that a command said twice does nothing the second time.
 
     `retry` handles the queue again; `reject` takes its first event as rejected; `answer` gives `value`, an event in the

@@ -9,18 +9,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from streams.engine.records import Counters
+from streams.engine.records import Counters, Duplicate
 from streams.errors import UndecodableRecord
 
 KEY = b"\x00marker"
 
 
-class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
 
-    `inbox_next` is where handling goes on; `recorded` in µs; `duplicates` are this transaction's, as
-    (inbox offset, first sequence, outcome). `calls` and `timers` are how many are pending afterwards.
-    `producers_replaced` counts what its writer did since it started (rule 31).
+    `inbox_next` is where handling goes on; `recorded` in µs; `duplicates` are this transaction's. `calls` and `timers`
+    are how many are pending afterwards. `producers_replaced` counts what its writer did since it started (rule 31).
     """
 
     first: int
@@ -33,7 +32,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     generation: int = 0
     transactional_id: str
     counters: Counters
-    duplicates: list[tuple[int, int, str]] = []
+    duplicates: list[Duplicate] = []
     calls: int = 0
     timers: int = 0
     producers_replaced: int = 0

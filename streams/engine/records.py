@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from streams.data import EventData, Record
 from streams.event import Event
 
@@ -108,8 +110,8 @@ class Blocked(NamedTuple):
     reason: str
 
 
-class Duplicate(NamedTuple):
-    """A counted duplicate: its inbox offset and the first answer that the id got."""
+class Duplicate(msgspec.Struct, frozen=True, array_like=True):
+    """A counted duplicate: its inbox offset and the first answer that the id got. Kept in a marker."""
 
     offset: int
     sequence: int

@@ -105,7 +105,7 @@ class Transactions:
                 partitions=self._to.partitions,
                 transactional_id=self._to.transactional_id,
                 counters=image.counters.plus(changes.counters),
-                duplicates=[(it.offset, it.sequence, it.outcome) for it in changes.duplicates],
+                duplicates=changes.duplicates,
                 calls=calls,
                 timers=timers,
                 producers_replaced=self.producer.replaced,

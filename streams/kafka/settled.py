@@ -95,10 +95,10 @@ def _set_aside(message: Message, receipt: Receipt) -> Settled | None:
 
 
 def _duplicate(last: marker.Marker, receipt: Receipt) -> Settled | None:
-    for offset, sequence, outcome in last.duplicates:
-        if offset == receipt.offset:
-            place = sequence if outcome in ("accepted", "rejected") else None
-            return Settled(receipt, outcome, True, receipt.partition or 0, place)
+    for it in last.duplicates:
+        if it.offset == receipt.offset:
+            place = it.sequence if it.outcome in ("accepted", "rejected") else None
+            return Settled(receipt, it.outcome, True, receipt.partition or 0, place)
     return None
 
 

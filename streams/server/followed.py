@@ -77,10 +77,10 @@ class Followed:
                 table.put(key, row, version)
             if last is not None:
                 self.markers[place] = last
-                for offset, sequence, outcome in last.duplicates:
-                    logged = outcome in ("accepted", "rejected")
-                    became = Became(outcome, sequence if logged else None, duplicate=True)
-                    self.outcomes.add((*place, offset), became)
+                for it in last.duplicates:
+                    logged = it.outcome in ("accepted", "rejected")
+                    became = Became(it.outcome, it.sequence if logged else None, duplicate=True)
+                    self.outcomes.add((*place, it.offset), became)
 
     def logged(self, event: LogEvent, inbox_offset: int) -> None:
         """The next record of a partition's log.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from streams.engine.envelope import parked_header
 from streams.engine.records import Changes
@@ -75,7 +76,7 @@ def trace(changes: Changes) -> dict[str, Any]:
         "log": [_record(*record) for record in changes.log],
         "emissions": [_record(emitted.key, emitted.value, emitted.headers) for emitted in changes.emitted],
         "timers": [[due.at, due.emitted.value, due.event_id] for due in changes.due],
-        "duplicates": [list(duplicate) for duplicate in changes.duplicates],
+        "duplicates": [list(astuple(duplicate)) for duplicate in changes.duplicates],
     }
 
 

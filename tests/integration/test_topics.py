@@ -42,6 +42,7 @@ def test_a_wrong_setting_is_told_with_both_values(config: Config, broker: str) -
     admin, topic = Clients.of(config, broker).admin(), names(config.prefix, "user").log
     wrong = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "max.message.bytes": "1000000"}
     admin.create_topics([NewTopic(topic, 5, 1, config=wrong)])[topic].result()
+    until(lambda: topic in describe(admin, [topic]), "the broker does not show the topic")
     reports = ensure(admin, config, ["user"])
     [report] = [report for report in reports if report.name == topic]
     assert not report.created

@@ -13,7 +13,7 @@ from streams.engine.engine import Engine, Inbox, Limits
 from streams.engine.envelope import log_header, parked_header
 from streams.engine.identity import emitted_id
 from streams.engine.image import Image
-from streams.engine.records import Changes, InboxRecord
+from streams.engine.records import Changes, Duplicate, InboxRecord
 from streams.event import reference_of
 
 APP = app()
@@ -160,7 +160,7 @@ def test_a_duplicate_is_counted_and_answered_with_the_first_outcome() -> None:
     image = using.image()
     image.apply(handle(record(0, ce_id="a"), record(1, ce_id="b"), record(2, ce_id="a"), image=image, using=using))
     changes = handle(record(3, ce_id="b"), image=image, using=using)
-    assert changes.duplicates == [(3, 2, "rejected")]
+    assert changes.duplicates == [Duplicate(3, 2, "rejected")]
     assert (changes.log, changes.inbox_next, image.counters.duplicates) == ([], 4, 1)
 
 

@@ -1,0 +1,224 @@
+"""What is stored beside events and rows: a worker reads what a newer one wrote, and what the first one did."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.broker import state
+from streams.engine import control, marker
+from streams.engine.control import Control
+from streams.engine.envelope import (
+    DueHeader,
+    LogHeader,
+    ParkedHeader,
+    due_header,
+    log_header,
+    pack,
+    parked_header,
+)
+from streams.engine.marker import Marker
+from streams.engine.records import Counters, Duplicate
+from streams.errors import InvalidEvent, UndecodableRecord
+from streams.kafka.schemas_topic import Published
+from streams.schemas.lock import LockedVersion
+
+STREAMS = Path(__file__).parents[2] / "streams"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`sample` has a value other than the default in each field. `asked` are the fields that the first writer wrote.
+
+    `refusal` is what `decode` raises for what it cannot read.
+    """
+
+    sample: Any
+    decode: Callable[[bytes], Any]
+    asked: tuple[str, ...]
+    refusal: type[Exception]
+
+
+def header_of(name: str, read: Callable[[list[tuple[str, bytes]]], Any]) -> Callable[[bytes], Any]:
+    return lambda value: read([(name, value)])
+
+
+KINDS = (
+    Kind(
+        Marker(
+            first=3, last=5, inbox_next=9, recorded=17, application="shop", topic_ids={"order": "x1"}, partitions=2,
+            generation=1, transactional_id="t", counters=Counters(*range(1, 10)),
+            duplicates=[Duplicate(4, 2, "accepted"), Duplicate(5, 0, "parked")], calls=1, timers=2, producers_replaced=3,
+        ),
+        marker.decode,
+        (
+            "first", "last", "inbox_next", "recorded", "application", "topic_ids", "partitions", "transactional_id",
+            "counters",
+        ),
+        UndecodableRecord,
+    ),
+    Kind(
+        LogHeader(1, 2, 3, "rejected", "f00", "sold out", "id", 4),
+        header_of("retold", log_header),
+        ("sequence", "recorded", "offset", "outcome", "fingerprint"),
+        UndecodableRecord,
+    ),
+    Kind(
+        ParkedHeader("parked", "r", "d", "k", "order", 1, 2, 3, 4, "id", 5),
+        header_of("retold_parked", parked_header),
+        ("status", "reason", "detail", "key", "topic", "partition", "offset", "recorded"),
+        UndecodableRecord,
+    ),
+    Kind(
+        DueHeader("call", 1, "payment", "k", 2, 3, 4, "id"),
+        header_of("retold_due", due_header),
+        ("kind", "at", "namespace", "key"),
+        UndecodableRecord,
+    ),
+    Kind(
+        Control("answer", "k", 7, "ada", "because", b"\0\1"),
+        lambda value: control.read(b"k", control.PREFIX + value),
+        ("command", "key", "offset", "who"),
+        InvalidEvent,
+    ),
+    Kind(
+        Published("order.place", '{"type":"record"}'),
+        lambda value: msgspec.json.decode(value, type=Published),
+        ("name", "schema"),
+        msgspec.MsgspecError,
+    ),
+    Kind(
+        LockedVersion(1, 2, "f00", True, {"type": "record"}),
+        lambda value: msgspec.json.decode(value, type=LockedVersion),
+        ("version", "id", "fingerprint", "released", "schema"),
+        msgspec.MsgspecError,
+    ),
+    Kind(
+        state.Record("127.0.0.1:9", 7, "2026-01-01T00:00:00+00:00"),
+        lambda value: msgspec.json.decode(value, type=state.Record),
+        ("address", "pid", "started"),
+        msgspec.MsgspecError,
+    ),
+)  # fmt: skip
+INSIDE = ((b"{}", Counters()), (b'[1,2,"accepted"]', Duplicate(1, 2, "accepted")))
+"""Those that are kept in a marker: the least that a writer wrote of each, and what it reads as."""
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=[type(kind.sample).__name__ for kind in KINDS])
+
+
+def is_positional(value: Any) -> bool:
+    return bool(getattr(getattr(type(value), "__struct_config__", None), "array_like", False))
+
+
+def names_of(value: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(value)) if is_dataclass(value) else value.__struct_fields__
+
+
+def grown(value: Any, more: Any) -> Any:
+    """As a newer writer may write it: each struct in it with one field more, each positional one with one place more."""
+    match value:
+        case list() | tuple():
+            return [grown(part, more) for part in value]
+        case dict():
+            return {name: grown(part, more) for name, part in value.items()}
+        case msgspec.Struct() if is_positional(value):
+            return [*(grown(getattr(value, name), more) for name in names_of(value)), more]
+        case msgspec.Struct() | Counters() | state.Record():
+            return {"a later field": more, **{name: grown(getattr(value, name), more) for name in names_of(value)}}
+    return value
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@each_kind
+@given(more=json_values)
+def test_what_a_newer_writer_added_is_passed_over(kind: Kind, more: Any) -> None:
+    """Or a worker that was rolled back could not read what the newer one wrote."""
+    assert kind.decode(msgspec.json.encode(grown(kind.sample, more))) == kind.sample
+
+
+@each_kind
+def test_what_was_written_reads_back(kind: Kind) -> None:
+    """The sample has no default in any field, so that each is looked at."""
+    assert kind.decode(msgspec.json.encode(kind.sample)) == kind.sample
+    if isinstance(kind.sample, LogHeader | ParkedHeader | DueHeader):
+        assert kind.decode(pack(kind.sample)[1]) == kind.sample
+    if isinstance(kind.sample, msgspec.Struct):
+        for field in msgspec.structs.fields(kind.sample):
+            assert field.required or getattr(kind.sample, field.name) != field.default
+
+
+@each_kind
+def test_what_the_first_writer_did_not_write_has_a_default(kind: Kind) -> None:
+    """A field that comes later may be missing from what is stored."""
+    sample = kind.sample
+    if is_positional(sample):
+        assert names_of(sample)[: len(kind.asked)] == kind.asked
+        first: Any = [getattr(sample, name) for name in kind.asked]
+    else:
+        first = {name: getattr(sample, name) for name in kind.asked}
+    read = kind.decode(msgspec.json.encode(first))
+    assert [getattr(read, name) for name in kind.asked] == [getattr(sample, name) for name in kind.asked]
+
+
+@pytest.mark.parametrize(("least", "expected"), INSIDE, ids=["Counters", "Duplicate"])
+def test_what_is_kept_inside_a_marker_has_defaults_too(least: bytes, expected: Any) -> None:
+    """A counter that came later is 0 where it was not counted."""
+    assert msgspec.json.decode(least, type=type(expected)) == expected
+
+
+@each_kind
+@pytest.mark.parametrize("garbage", [b"", b"null", b"7", b'"text"', b"{}", b"[]", b"[{}]", b"{", b"\xff", b"not JSON"])
+def test_garbage_is_refused(kind: Kind, garbage: bytes) -> None:
+    """What lacks a field that every writer wrote was written by none."""
+    with pytest.raises(kind.refusal):
+        kind.decode(garbage)
+
+
+@each_kind
+def test_a_field_of_another_kind_is_refused(kind: Kind) -> None:
+    """Fields are added; the type of one that is there never changes."""
+    for number, name in enumerate(names_of(kind.sample)):
+        plain = msgspec.to_builtins(kind.sample)
+        plain[number if is_positional(kind.sample) else name] = [[{}]]
+        with pytest.raises(kind.refusal):
+            kind.decode(json.dumps(plain).encode())
+
+
+def test_an_unknown_command_of_a_person_is_refused() -> None:
+    """Its record is quarantined: what it says cannot be passed over."""
+    with pytest.raises(InvalidEvent, match="does not read"):
+        control.read(b"k", control.PREFIX + b'{"command":"skip","key":"k","offset":1,"who":"ada"}')
+
+
+def test_a_brokers_record_of_a_newer_version_is_believed(tmp_path: Path) -> None:
+    """Else a command of the older version would find no broker while one runs."""
+    lock = state.take(tmp_path)
+    record = {"address": "127.0.0.1:9", "pid": 7, "started": "2026-01-01T00:00:00+00:00", "version": "9"}
+    (tmp_path / "broker.json").write_text(json.dumps(record))
+    found = state.running(tmp_path)
+    os.close(lock)
+    assert found == state.Record("127.0.0.1:9", 7, "2026-01-01T00:00:00+00:00")
+
+
+def test_every_struct_that_is_read_back_is_in_the_table() -> None:
+    """A new one is added to KINDS, or to those below that are never stored."""
+    pattern = re.compile(r"json\.Decoder\((\w+)|json\.decode\([^\n]*type=(\w+)")
+    found = {a or b for path in STREAMS.rglob("*.py") for a, b in pattern.findall(path.read_text())}
+    page_links = {"tuple"}
+    lock_file, client_statistics = {"Lock"}, {"_Statistics"}
+    assert found - page_links - lock_file - client_statistics == {type(kind.sample).__name__ for kind in KINDS} - {"LockedVersion"}
