@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from streams.data import EventData, namespace_of
 from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, to_micros
 from streams.engine.identity import emitted_id
 from streams.engine.records import Due, Emitted, Headers
+from streams.engine.wire import Wire, too_large
 from streams.errors import InvalidEvent, UndeclaredEmission
 from streams.event import Event
 from streams.outcome import Emission, Scheduled
-
-if TYPE_CHECKING:
-    from streams.engine.engine import Engine
-
 
 A_WHILE = 1_000_000
 """µs after which a timer's event counts its hops anew: what waits runs in no circle, and may come back for ever."""
@@ -30,13 +27,15 @@ class Following(NamedTuple):
 class Emissions:
     """Of one cause, recorded at `recorded` (µs)."""
 
-    def __init__(self, engine: Engine, cause: Event[Any], envelope: Envelope, recorded: int, now: int) -> None:
-        self.engine, self.cause, self.now = engine, cause, now
+    def __init__(
+        self, source: str, wire: Wire, cause: Event[Any], envelope: Envelope, recorded: int, now: int
+    ) -> None:
+        self.wire, self.cause, self.now = wire, cause, now
         self.reference = cause.reference
         self.ordinals: Counter[tuple[str, str]] = Counter()
         self.common = [
             ("ce_specversion", b"1.0"),
-            ("ce_source", engine.source.encode()),
+            ("ce_source", source.encode()),
             ("content-type", CONTENT_TYPE),
             *caused_by(cause, recorded, envelope.hops),
         ]
@@ -73,11 +72,9 @@ class Emissions:
 
     def _record(self, data: EventData, time: str) -> tuple[Emitted, str]:
         name, key = data.event_type, data.key
-        value = self.engine.codec.encode(data)
-        if len(value) > self.engine.limits.event_bytes:
-            raise InvalidEvent(
-                f"{name}, emitted for {key[:100]!r}, holds {len(value)} bytes; an event may hold {self.engine.limits.event_bytes}"
-            )
+        value = self.wire.codec.encode(data)
+        if len(value) > self.wire.limits.event_bytes:
+            raise too_large(f"{name}, emitted for {key[:100]!r},", value, self.wire.limits)
         ordinal = self.ordinals[name, key]
         self.ordinals[name, key] += 1
         event_id = emitted_id(self.reference, name, key, ordinal)

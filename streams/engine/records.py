@@ -24,6 +24,8 @@ Entry = tuple[Record | None, int]
 WRONG_VERSION = "wrong version:"
 """How the reason of a rejection begins if the row was not at the expected version."""
 ACCEPTED, REJECTED, PARKED, QUARANTINED = "accepted", "rejected", "parked", "quarantined"
+REASON_LIMIT = 1_000
+"""Characters of a reason that are kept."""
 UNANSWERED = "unanswered"
 """Parked for another reason: its gateway gave no answer, often enough. The event itself was accepted."""
 
@@ -168,6 +170,8 @@ class Changes:
     blocked: Blocked | None = None
     handled: int = 0
     """Records taken from the inbox, or timers and calls dealt with."""
+    answered: int = 0
+    """What came of calls, as far as it was dealt with."""
     raised: list[tuple[str, str]] = field(default_factory=list)
     """Key and traceback of each handler that raised, for the breaker and the person on call."""
 

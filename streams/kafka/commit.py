@@ -17,8 +17,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from streams.engine import marker
 from streams.engine.envelope import VERSION_HEADER
 from streams.engine.image import Image
-from streams.engine.pending import due_record
 from streams.engine.records import Call, Changes, Due
+from streams.engine.stored import due_record
 from streams.errors import StreamsError
 from streams.kafka.topics import Names
 

@@ -15,7 +15,7 @@ class Space:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.name = engine.namespace.name
+        self.name = engine.namespace
         self.image = engine.image()
         self.inbox: deque[tuple[int, InboxRecord]] = deque()
         self.log: list[LogRecord] = []
@@ -51,5 +51,5 @@ class Space:
         return {key: row for key, (row, _) in self.image.rows.items() if row is not None}
 
     def logged(self) -> list[Logged]:
-        engine = self.engine
-        return [read_logged(engine.envelopes, engine.codec.decode(one.value), one.headers) for one in self.log]
+        wire = self.engine.wire
+        return [read_logged(wire.envelopes, wire.codec.decode(one.value), one.headers) for one in self.log]

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from streams.app import App
 from streams.data import EventData, Record, namespace_of
+from streams.engine.batch import Answer, GivenUp
 from streams.engine.control import PREFIX as CONTROL
 from streams.engine.engine import Engine
 from streams.engine.envelope import from_micros, log_header, parked_header, to_micros
 from streams.engine.fold import Logged
 from streams.engine.image import Image
-from streams.engine.pending import answered, exhausted, fire
 from streams.engine.projection import Projecting
 from streams.engine.records import REJECTED, Call, Changes, Emitted, Headers, LogRecord, SetAside
 from streams.errors import DefinitionError
@@ -107,8 +107,9 @@ class World:
         while (at := self._next_due()) is not None and at <= to_micros(end):
             self.now = from_micros(at)
             for space in self._spaces.values():
-                if (changes := fire(space.image, at)) is not None:
-                    self._make_true(space, changes)
+                batch = space.engine.begin(space.image, at)
+                if batch.fire():
+                    self._make_true(space, batch.changes)
             self.settle()
         self.now = end
         return self
@@ -208,17 +209,20 @@ class World:
 
     def _call(self, space: Space, call: Call) -> list[EventData]:
         """Ask the gateway and publish its answer; a call that fails is parked with its key, for a person."""
-        request, image, now = call.event.data, space.image, to_micros(self.now)
+        request = call.event.data
+        batch = space.engine.begin(space.image, to_micros(self.now))
         self.calls.append(request)
+        given: list[EventData] = []
         try:
             answer = ask(self._gateways[type(request)], call.event)
-            self._make_true(space, answered(space.engine, image, call, answer, now))
+            batch.answer(Answer(call, answer))
+            given.append(answer)
         except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
             reason = f"{type(error).__name__}: {error}"
             self.calls_failed.append(FailedCall(request, reason))
-            self._make_true(space, exhausted(space.engine, image, call, reason, "", now))
-            return []
-        return [answer]
+            batch.answer(GivenUp(call, reason))
+        self._make_true(space, batch.changes)
+        return given
 
 
 def given(app: App, *history: EventData) -> World:

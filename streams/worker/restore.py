@@ -15,8 +15,8 @@ from streams.engine.duplicates import Remembered
 from streams.engine.engine import Engine
 from streams.engine.envelope import VERSION_HEADER, due_header, log_header, parked_header, without_packed
 from streams.engine.image import Image
-from streams.engine.pending import pending_of
 from streams.engine.records import PARKED, Due, Headers, SetAside
+from streams.engine.stored import pending_of
 from streams.errors import NamespaceTaken, PartitionLost, SchemaNotFound, TopicMismatch
 from streams.kafka.offsets import ends, starts
 from streams.kafka.read import headers_of, read_to
@@ -226,7 +226,7 @@ class Reading:
             image.counters = last.counters
         image.window.add(self._remembered)
         for key, (value, headers) in self._pending.items():
-            pending = pending_of(self._engine, key, value, without_packed(headers), due_header(headers))
+            pending = pending_of(self._engine.wire, key, value, without_packed(headers), due_header(headers))
             if isinstance(pending, Due):
                 image.due.add(pending)
             else:
@@ -240,4 +240,4 @@ class Reading:
         return image
 
     def _digest(self, headers: Headers) -> bytes | None:
-        return self._engine.envelopes.read(without_packed(headers)).digest
+        return self._engine.wire.envelopes.read(without_packed(headers)).digest

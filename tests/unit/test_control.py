@@ -6,16 +6,19 @@ from streams import App, Event, Gateway, Namespace, Outcome, Rejected
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
-from streams.engine.control import AT_ONCE, Control
-from streams.engine.engine import Engine, Limits
+from streams.engine.batch import GivenUp
+from streams.engine.commands import AT_ONCE
+from streams.engine.control import Control
+from streams.engine.engine import Engine
 from streams.engine.envelope import log_header, parked_header
 from streams.engine.image import Image
-from streams.engine.pending import exhausted
 from streams.engine.records import Changes, InboxRecord
+from streams.engine.rules import Limits
 from streams.worker.restore import Reading
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded, PaymentRow
+from tests.support.answers import came_of
 from tests.support.kept import Kept, ParkedTopic
 
 APP = probe.app()
@@ -136,7 +139,7 @@ class Answered:
 
     def give_up(self) -> None:
         [call] = self.image.calls.values()
-        self.topic.write(self.image, exhausted(self.engine, self.image, call, "closed", "", 1))
+        self.topic.write(self.image, came_of(self.engine, self.image, GivenUp(call, "closed"), 1))
 
     @property
     def queue(self) -> list[int]:

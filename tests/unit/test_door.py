@@ -9,11 +9,12 @@ import pytest
 from processors import app
 from processors.events import FolderCreate, UserRename, UserSignup
 from streams.codec import codec_of
-from streams.engine.engine import Engine, Inbox, Limits
+from streams.engine.engine import Engine
 from streams.engine.envelope import log_header, parked_header
 from streams.engine.identity import emitted_id
 from streams.engine.image import Image
 from streams.engine.records import Changes, InboxRecord
+from streams.engine.rules import Inbox, Limits
 from streams.event import reference_of
 
 APP = app()

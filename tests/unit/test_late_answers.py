@@ -5,10 +5,10 @@ from __future__ import annotations
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
+from streams.engine.batch import Answer, GivenUp
 from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.envelope import log_header, parked_header
-from streams.engine.pending import answered, exhausted
 from streams.engine.records import Call, Changes, InboxRecord
 from tests.applications import shop
 from tests.applications.shop.events import (
@@ -18,6 +18,7 @@ from tests.applications.shop.events import (
     PaymentRefunded,
     PaymentRow,
 )
+from tests.support.answers import came_of
 from tests.support.kept import ParkedTopic
 
 APP = shop.app()
@@ -44,11 +45,11 @@ class Site:
         return changes
 
     def give_up(self, call: Call) -> None:
-        self.topic.write(self.image, exhausted(self.engine, self.image, call, "closed", "", 5))
+        self.topic.write(self.image, came_of(self.engine, self.image, GivenUp(call, "closed"), 5))
 
     def answer(self, call: Call, data: EventData) -> InboxRecord:
         """What a worker published, before it died."""
-        [emitted] = answered(self.engine, self.image, call, data, 4).emitted
+        [emitted] = came_of(self.engine, self.image, Answer(call, data), 4).emitted
         return self.record(emitted.value, emitted.headers)
 
     def retry(self, place: int) -> InboxRecord:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import traceback
 from bisect import insort
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
 from streams.engine.envelope import KEY_HEADER, Arrival, Envelope, ParkedHeader, pack, readable, to_micros
-from streams.engine.image import Image
+from streams.engine.overlay import Overlay
 from streams.engine.records import (
     PARKED,
     QUARANTINED,
+    REASON_LIMIT,
     UNANSWERED,
     Call,
-    Changes,
     Headers,
     InboxRecord,
     SetAside,
@@ -23,39 +23,34 @@ from streams.engine.records import (
 from streams.errors import StreamsError
 from streams.event import Event
 
-if TYPE_CHECKING:
-    from streams.engine.engine import Engine
-
-REASON_LIMIT, DETAIL_LIMIT = 1_000, 8_000
+DETAIL_LIMIT = 8_000
 BEHIND = "an event of this key before it is parked"
 ROOM_FOR_HEADERS = 32 * 1024
 
 
-class Aside:
-    """Of one turn: adds to its changes, and keeps the overlay over the image's parked queues."""
+class Parking:
+    """Of one batch: adds to its overlay. `topic` is the inbox; an event may hold `event_bytes`."""
 
-    def __init__(self, engine: Engine, image: Image, changes: Changes, now: int) -> None:
-        self._engine, self._image, self._changes, self._now = engine, image, changes, now
+    def __init__(self, topic: str, event_bytes: int, overlay: Overlay) -> None:
+        self._topic, self._event_bytes, self._overlay, self._changes = topic, event_bytes, overlay, overlay.changes
 
-    def queue(self, key: str) -> list[SetAside]:
-        """The key's parked queue as this turn sees it."""
-        queue = self._changes.queues.get(key)  # an emptied one counts: the key is free in this turn
-        return queue if queue is not None else self._image.parked.get(key, [])
-
-    def blocks(self, key: str) -> bool:
-        queue = self._changes.queues.get(key)
-        return bool(queue) if queue is not None else key in self._image.parked
-
-    def raised(self, arrival: Arrival, error: BaseException) -> None:
-        """Park an event whose handler raised, with the traceback."""
-        record, event = arrival.record, arrival.event
-        where = f"{event.data.event_type} at {self._engine.inbox.topic}-{self._image.partition}@{record[0]}"
-        detail = "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
+    def raised(self, arrival: Arrival, error: BaseException) -> SetAside:
+        """Set aside an event whose handler raised, with the traceback, and tell of it. Its place is the caller's to give."""
+        record, event, detail = arrival.record, arrival.event, _traceback(error)
+        where = f"{event.data.event_type} at {self._topic}-{self._changes.partition}@{record[0]}"
         self._changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
-        self.park(arrival, str(error) if isinstance(error, StreamsError) else in_a_line(error), detail)
+        return self.keep(arrival, _reason(error), detail)
 
-    def park(self, arrival: Arrival, reason: str, detail: str = "") -> None:
-        """Set the event and, from now on, its key aside."""
+    def raised_again(self, arrival: Arrival, error: BaseException) -> SetAside:
+        """Without telling of it: it was parked before. The breaker is for what is new, and whoever tried it again is told."""
+        return self.keep(arrival, _reason(error), _traceback(error))
+
+    def park(self, arrival: Arrival, reason: str) -> None:
+        """Set the event aside behind its key's others; from now on its key is parked."""
+        self.enqueue(self.keep(arrival, reason))
+
+    def keep(self, arrival: Arrival, reason: str, detail: str = "") -> SetAside:
+        """Set an event aside. Its place in its key's queue is the caller's to give."""
         record, envelope, event, digest = arrival.record, arrival.envelope, arrival.event, arrival.digest
         if digest is not None:
             self._changes.parked_ids[digest] = hash(record[2])
@@ -63,14 +58,12 @@ class Aside:
         header = self._header(PARKED, reason, detail, event.key, record[0])
         header = _with_own(header, envelope, event)
         place = record[0] if arrival.place is None else arrival.place
-        self._append(event.key, self._set_aside(record, list(envelope.carried), header, place))
+        return self._set_aside(record, list(envelope.carried), header, place)
 
-    def _append(self, key: str, aside: SetAside) -> None:
+    def enqueue(self, aside: SetAside) -> None:
         """In the order of places, as a restore does: a request that is given up comes before what arrived meanwhile."""
-        queue = self._changes.queues.get(key)
-        if queue is None:  # the turn's own copy, made once: a queue may be long, and more may come in one batch
-            queue = self._changes.queues[key] = list(self._image.parked.get(key, ()))
-        insort(queue, aside, key=lambda it: it.offset)
+        assert aside.entity is not None, "what is quarantined blocks nobody"
+        insort(self._overlay.own_queue(aside.entity), aside, key=lambda it: it.offset)
 
     def unanswered(self, call: Call, reason: str, detail: str = "") -> None:
         """A request that its gateway does not answer: it was accepted, and its key waits for a person."""
@@ -79,7 +72,7 @@ class Aside:
         header = self._header(UNANSWERED, reason, detail, event.key, call.offset)
         header = replace(header, asked=call.recorded, time=to_micros(event.time), id=event.id)
         record = (call.offset, event.key.encode(), call.value, None, 0)
-        self._append(event.key, self._set_aside(record, list(call.headers), header, call.offset))
+        self.enqueue(self._set_aside(record, list(call.headers), header, call.offset))
 
     def quarantine(self, record: InboxRecord, reason: str, detail: str = "") -> None:
         """Keep what cannot be read or may not be handled. It blocks nobody."""
@@ -88,17 +81,16 @@ class Aside:
         self._set_aside(record, headers, self._header(QUARANTINED, reason, detail, None, record[0]), record[0])
 
     def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
-        topic, partition = self._engine.inbox.topic, self._image.partition
-        return ParkedHeader(
-            status, readable(reason[:REASON_LIMIT]), readable(detail[-DETAIL_LIMIT:]), key, topic, partition, offset,
-            self._now,
-        )
+                return ParkedHeader(
+            status, readable(reason[:REASON_LIMIT]), readable(detail[-DETAIL_LIMIT:]), key, self._topic,
+            self._changes.partition, offset, self._overlay.now,
+        )  # fmt: skip
 
     def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, place: int) -> SetAside:
         _, record_key, value, _, _ = record
         value = value or b""
         size = len(value) + len(record_key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
-        if header.status == QUARANTINED and size > self._engine.limits.event_bytes + ROOM_FOR_HEADERS:
+        if header.status == QUARANTINED and size > self._event_bytes + ROOM_FOR_HEADERS:
             value, headers, record_key = b"", [], None  # kept by reference: the inbox still holds it
         if record_key is not None:
             headers.append((KEY_HEADER, record_key))
@@ -106,6 +98,14 @@ class Aside:
         aside = SetAside(place, value, headers, header.key)
         self._changes.set_aside.append(aside)
         return aside
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, StreamsError) else in_a_line(error)
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
 
 
 def in_a_line(error: BaseException) -> str:

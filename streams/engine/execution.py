@@ -1,37 +1,36 @@
-"""An event that may be handled: its handler is asked, and what follows is noted in the turn's changes."""
+"""An event that may be handled: its handler is asked, and what follows is noted in the batch's changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from streams.data import Record
-from streams.engine.aside import REASON_LIMIT, Aside
 from streams.engine.emissions import Emissions
-from streams.engine.envelope import Arrival, LogHeader, pack, readable, to_micros
-from streams.engine.image import Image
-from streams.engine.records import ACCEPTED, REJECTED, WRONG_VERSION, Call, Changes, Entry, LogRecord
+from streams.engine.envelope import Arrival, Envelope, LogHeader, pack, readable, to_micros
+from streams.engine.overlay import Overlay
+from streams.engine.records import ACCEPTED, REASON_LIMIT, REJECTED, WRONG_VERSION, Call, Entry, LogRecord
+from streams.engine.rules import Rule, Rules
+from streams.engine.wire import Wire
 from streams.errors import InvalidEvent
+from streams.event import Event
 from streams.outcome import Emission, Rejected
-
-if TYPE_CHECKING:
-    from streams.engine.engine import Engine, Rule
 
 HOUR = 3_600_000_000
 ABSENT: Entry = (None, 0)
 
 
-class Deciding:
-    """Of one turn: adds to its changes, which are the overlay over the image."""
+class Execution:
+    """Of one batch: adds to its overlay."""
 
-    def __init__(self, engine: Engine, image: Image, changes: Changes, aside: Aside, now: int) -> None:
-        self._engine, self._image, self._changes, self._aside, self._now = engine, image, changes, aside, now
+    def __init__(self, rules: Rules, wire: Wire, overlay: Overlay) -> None:
+        self._rules, self._wire, self._overlay, self._changes = rules, wire, overlay, overlay.changes
 
-    def decide(self, arrival: Arrival) -> bool:
-        """Ask the handler, and note what follows. False: it raised, and the event is parked."""
-        engine, changes, envelope, event = self._engine, self._changes, arrival.envelope, arrival.event
-        rule, key = engine.rules[type(event.data)], event.key
-        row, version = changes.rows.get(key) or self._image.rows.get(key) or ABSENT
+    def execute(self, arrival: Arrival) -> BaseException | None:
+        """Ask the handler, and note what follows. What it raised is given back: nothing is noted then."""
+        changes, envelope, event = self._changes, arrival.envelope, arrival.event
+        rule, key = self._rules.by_event[type(event.data)], event.key
+        row, version = self._overlay.entry(key) or ABSENT
         emit: Sequence[Emission]
         reason, new, row_bytes = None, row, None
         recorded = self._recorded(arrival)
@@ -40,20 +39,20 @@ class Deciding:
                 expected = envelope.expected_version
                 if expected is not None and expected != version and (expected or row is not None):
                     raise Rejected(f"{WRONG_VERSION} expected {expected}, the row is at {version if row else 0}")
-                outcome = engine.decide(rule, row, event)
+                outcome = self._rules.decide(rule, row, event)
                 emit = outcome.emit
                 if rule.handler is not None:
                     new, row_bytes = self._settle(rule, outcome.row)
             except Rejected as no:
                 emit, reason = no.emit, str(no.reason)[:REASON_LIMIT]
-            following = Emissions(engine, event, envelope, recorded, self._now).of(emit, rule.emits) if emit else None
+            following = self._emissions(event, envelope, recorded).of(emit, rule.emits) if emit else None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
-            self._aside.raised(arrival, error)
-            return False
+            return error
         self._accept_or_reject(arrival, recorded, reason)
         if following is not None:
             changes.emitted += following.now
-            changes.due += following.later
+            for due in following.later:
+                self._overlay.schedule(due)
             changes.counters.emitted += len(following.now)
         if row_bytes is not None:
             changes.rows[key] = (new, changes.sequence)
@@ -61,13 +60,15 @@ class Deciding:
         elif reason is None:
             offset, _, value, _, _ = arrival.record
             place = offset if arrival.place is None else arrival.place
-            call = Call(event, recorded, place, value or b"", envelope.carried, envelope.hops)
-            changes.calls[event.reference] = call
-        return True
+            self._overlay.ask(Call(event, recorded, place, value or b"", envelope.carried, envelope.hops))
+        return None
 
     def reject(self, arrival: Arrival, reason: str) -> None:
         """Without asking the handler."""
         self._accept_or_reject(arrival, self._recorded(arrival), reason)
+
+    def _emissions(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Emissions:
+        return Emissions(self._rules.source, self._wire, cause, envelope, recorded, self._overlay.now)
 
     def _accept_or_reject(self, arrival: Arrival, recorded: int, reason: str | None) -> None:
         """Append to the log, remember the id, and count; with a `reason` it was rejected."""
@@ -90,19 +91,19 @@ class Deciding:
         """The row frozen all the way down, and its bytes (none for a deleted row)."""
         if row is None:
             return None, b""
-        frozen, encoded = self._engine.codec.settle(row)
-        if len(encoded) > self._engine.limits.row_bytes:
+        frozen, encoded = self._wire.codec.settle(row)
+        if len(encoded) > self._wire.limits.row_bytes:
             raise InvalidEvent(
                 f"the row that {rule.event_type} leaves holds {len(encoded)} bytes; "
-                f"a row may hold {self._engine.limits.row_bytes}"
+                f"a row may hold {self._wire.limits.row_bytes}"
             )
         return frozen, encoded
 
     def _recorded(self, arrival: Arrival) -> int:
         """Later than the partition's last and than its cause, which is believed up to an hour ahead (rules 10 and 18)."""
-        recorded = max(self._now, self._changes.recorded + 1)
+        recorded = max(self._overlay.now, self._changes.recorded + 1)
         ahead = arrival.envelope.cause_time
-        if ahead is not None and arrival.event.cause is not None and ahead <= self._now + HOUR:
+        if ahead is not None and arrival.event.cause is not None and ahead <= self._overlay.now + HOUR:
             recorded = max(recorded, ahead + 1)
         return recorded
 
@@ -115,7 +116,7 @@ class Deciding:
             self._changes.recorded,
             offset,
             outcome,
-            self._engine.codec.fingerprint(value),
+            self._wire.codec.fingerprint(value),
             reason,
             None if envelope.id else event.id,
             None if envelope.time else to_micros(event.time),

@@ -1,0 +1,99 @@
+"""One batch of a partition: answers, timers and records over one overlay, and one thing that comes out."""
+
+from __future__ import annotations
+
+from streams.codec import codec_of
+from streams.data import EventData
+from streams.engine import control
+from streams.engine.batch import LARGEST_PIECE, SMALLEST_PIECE, Answer, GivenUp, Work
+from streams.engine.control import Control
+from streams.engine.engine import Engine
+from streams.engine.image import Image
+from streams.engine.records import Changes, Due, Emitted, InboxRecord
+from tests.applications import probe, shop
+from tests.applications.probe.events import ProbeDo
+from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded
+
+APP = shop.app()
+CODEC = codec_of(APP)
+
+
+def record(offset: int, data: EventData | Control) -> InboxRecord:
+    value = control.encode(data) if isinstance(data, Control) else CODEC.encode(data)
+    return (offset, data.key.encode(), value, None, 0)
+
+
+def payments(*keys: str) -> tuple[Engine, Image]:
+    """With a request for each of `keys`, and a timer that is due at 5."""
+    engine = Engine(APP, "payment", CODEC)
+    image = engine.image()
+    image.apply(
+        engine.handle(image, [record(at, PaymentCharge(order=key, amount=1)) for at, key in enumerate(keys)], 1)
+    )
+    image.due.add(Due(5, Emitted("order", b"o", b"", []), "timer"))
+    return engine, image
+
+
+def last(engine: Engine, image: Image, work: Work, now: int) -> Changes:
+    [*_, changes] = engine.process(image, work, now)
+    return changes
+
+
+def test_answers_timers_and_records_share_one_transaction() -> None:
+    """One overlay, one set of changes and one marker: what each of them counts is counted together."""
+    engine, image = payments("a", "b", "c")
+    first, second, _ = image.calls.values()
+    answers = [Answer(first, PaymentCharged(order="a", receipt="r")), GivenUp(second, "closed")]
+    changes = last(engine, image, Work(answers, True, [record(3, PaymentRefunded(order="c", receipt="r"))]), 5)
+    assert [emitted.key for emitted in changes.emitted] == [b"a", b"o"]
+    assert (changes.answered, changes.handled, changes.inbox_next) == (2, 4, 4)
+    assert (changes.counters.emitted, changes.counters.parked, changes.counters.accepted) == (2, 1, 1)
+    expected = image.pending_after(changes)
+    image.apply(changes)
+    assert expected == (len(image.calls), len(image.due)) == (2, 0)
+    assert [aside.offset for aside in image.parked["b"]] == [1]
+
+
+def test_what_is_given_up_parks_what_comes_for_its_key_in_the_same_batch() -> None:
+    """In the order of the inbox; the requests of the key behind it too, once each."""
+    refund = PaymentRefunded(order="a", receipt="r")
+    engine, image = payments("a", "a")
+    work = Work(
+        [GivenUp(call, "closed") for call in image.calls.values()],
+        False,
+        [record(2, refund)],
+    )
+    changes = last(engine, image, work, 5)
+    assert [aside.offset for aside in changes.queues["a"]] == [0, 1, 2]
+    assert [aside.offset for aside in changes.set_aside] == [0, 1, 2]
+
+
+def test_a_request_given_up_and_tried_again_in_one_batch_is_asked_again() -> None:
+    """A person's command may have been on its way: the request is pending afterwards, and lost to neither side."""
+    engine, image = payments("a")
+    work = Work([GivenUp(*image.calls.values(), "closed")], False, [record(1, Control("retry", "a", 0, "ada"))])
+    changes = last(engine, image, work, 5)
+    assert (list(changes.calls), list(changes.settled), changes.unparked) == (list(image.calls), [], [0])
+    assert image.pending_after(changes) == (1, 1)
+    image.apply(changes)
+    assert (len(image.calls), image.parked) == (1, {})
+
+
+def test_a_batch_may_be_stopped_by_pieces() -> None:
+    """Whoever stops asking has what was handled by then; the rest is the next batch's, and the same comes of both."""
+    app = probe.app()
+    codec = codec_of(app)
+    engine = Engine(app, "probe", codec)
+    records = [(at, b"k", codec.encode(ProbeDo(name="k", text=str(at))), None, 0) for at in range(100)]
+    image, ends = engine.image(), []
+    while image.inbox_next < 100:
+        pieces = engine.process(image, Work(records=records[image.inbox_next :]), 1)
+        assert next(pieces).handled == 0
+        changes = next(pieces)
+        ends.append(changes.inbox_next)
+        image.apply(changes)
+    whole = engine.image()
+    whole.apply(last(engine, whole, Work(records=records), 1))
+    assert ends == [*range(SMALLEST_PIECE, 100, SMALLEST_PIECE), 100]
+    assert SMALLEST_PIECE < LARGEST_PIECE
+    assert (image.rows, image.counters) == (whole.rows, whole.counters)
