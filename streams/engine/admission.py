@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streams.data import EventData
+from streams.engine.changes import Blocked, Handled
 from streams.engine.commands import Commands
 from streams.engine.control import PREFIX as CONTROL
 from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_of, from_micros
@@ -15,7 +16,7 @@ from streams.engine.execution import Execution
 from streams.engine.identity import answer_id, position_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
-from streams.engine.records import Blocked, Duplicate, Emitted, InboxRecord
+from streams.engine.records import Emitted, InboxRecord
 from streams.engine.rules import Inbox, Rules
 from streams.engine.wire import Wire
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
@@ -140,7 +141,7 @@ class Admission:
         sequence, body, outcome = found
         if body != hash(record[2]):
             raise InvalidEvent(f"an event of this id and source was {outcome} before, with another body")
-        changes.duplicates.append(Duplicate(record[0], sequence, outcome))
+        changes.results.append(Handled(record[0], outcome, arrival.event, sequence, duplicate=True))
         changes.counters.duplicates += 1
         return True
 

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from streams.data import EventData
 from streams.engine.admission import NO_ORDERS, Admission
 from streams.engine.calls import Calls
+from streams.engine.changes import Call, Changes
 from streams.engine.execution import Execution
 from streams.engine.image import Image
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
-from streams.engine.records import Batch, Call, Changes, InboxRecord
+from streams.engine.records import Batch, InboxRecord
 from streams.engine.rules import Inbox, Rules
 from streams.engine.timers import BYTES_AT_ONCE, fire
 from streams.engine.wire import Wire

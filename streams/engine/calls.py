@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import dropwhile
 
 from streams.data import EventData, namespace_of
-from streams.engine.envelope import CONTENT_TYPE, ParkedHeader, caused_by, event_again, from_micros
+from streams.engine.changes import Call, SetAside
+from streams.engine.envelope import CONTENT_TYPE, caused_by, event_again, from_micros
 from streams.engine.identity import answer_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
-from streams.engine.records import Call, Emitted, Headers
+from streams.engine.records import Emitted, Headers
 from streams.engine.rules import Rules
 from streams.engine.wire import Wire, too_large
 from streams.errors import InvalidEvent
@@ -87,9 +88,9 @@ def answer_headers(source: str, call: Call, answer: EventData, now: int) -> Head
     ]
 
 
-def request_of(wire: Wire, value: bytes, headers: Headers, header: ParkedHeader) -> Call:
+def request_of(wire: Wire, aside: SetAside) -> Call:
     """The call of a request that was parked unanswered."""
-    envelope, data = wire.envelopes.read(headers), wire.codec.decode(value)
+    envelope, data, header = wire.envelopes.read(aside.carried), wire.codec.decode(aside.value), aside.header
     event = event_again(data, envelope, header)
     recorded = header.recorded if header.asked is None else header.asked
-    return Call(event, recorded, header.offset, value, headers, envelope.hops)
+    return Call(event, recorded, header.offset, aside.value, aside.carried, envelope.hops)

@@ -5,20 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from streams.engine.calls import answer_headers, answer_value, request_of
+from streams.engine.changes import SetAside
 from streams.engine.control import Control, encode, read
-from streams.engine.envelope import (
-    KEY_HEADER,
-    Arrival,
-    event_again,
-    event_of,
-    from_micros,
-    parked_header,
-    without_packed,
-)
+from streams.engine.envelope import Arrival, event_again, event_of, from_micros
 from streams.engine.execution import Execution
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
-from streams.engine.records import UNANSWERED, Emitted, InboxRecord, SetAside
+from streams.engine.records import UNANSWERED, Emitted, InboxRecord
 from streams.engine.rules import Rules
 from streams.engine.wire import Wire
 from streams.errors import InvalidEvent, StreamsError
@@ -74,11 +67,7 @@ class Commands:
         return True
 
     def _is_request(self, aside: SetAside, reference: str) -> bool:
-        header = parked_header(aside.headers)
-        if header.status != UNANSWERED:
-            return False
-        call = request_of(self._wire, aside.value, without_packed(aside.headers), header)
-        return call.event.reference == reference
+        return aside.header.status == UNANSWERED and request_of(self._wire, aside).event.reference == reference
 
     def _go_on(self, key: str, first: SetAside, parked: SetAside | None, rest: list[SetAside], who: str) -> None:
         """After the first of a queue was dealt with; `parked` stands in its place, if its answer's handler raised."""
@@ -114,12 +103,12 @@ class Commands:
 
     def _handle_again(self, aside: SetAside) -> SetAside | None:
         """What it is parked as from now on, if its handler raised again. A request is asked again."""
-        header, record = parked_header(aside.headers), _record_of(aside)
+        record = _record_of(aside)
         envelope, data = self._wire.read(record)
-        if header.status == UNANSWERED:
-            self._overlay.ask(request_of(self._wire, aside.value, record[3] or [], header))
+        if aside.header.status == UNANSWERED:
+            self._overlay.ask(request_of(self._wire, aside))
             return None
-        event = event_again(data, envelope, header)
+        event = event_again(data, envelope, aside.header)
         arrival = Arrival(record, envelope, event, envelope.digest, aside.offset)
         error = self._execution.execute(arrival)
         return None if error is None else self._parking.raised_again(arrival, error)
@@ -130,20 +119,19 @@ class Commands:
         return None if error is None else self._parking.raised(arrival, error)
 
     def _reject(self, control: Control, aside: SetAside) -> None:
-        header, record = parked_header(aside.headers), _record_of(aside)
-        if header.status == UNANSWERED:
+        if aside.header.status == UNANSWERED:
             return  # its event was accepted; that nobody answers it any more needs no record
+        record = _record_of(aside)
         envelope, data = self._wire.read(record)
-        event = event_again(data, envelope, header)
+        event = event_again(data, envelope, aside.header)
         arrival = Arrival(record, envelope, event, envelope.digest)
         self._execution.reject(arrival, f"rejected by {control.who}: {control.why}")
 
     def _answer(self, control: Control, aside: SetAside, record: InboxRecord) -> SetAside | None:
         """What it is parked as, in its request's place, if its handler raised."""
-        header = parked_header(aside.headers)
-        if header.status != UNANSWERED:
+        if aside.header.status != UNANSWERED:
             raise InvalidEvent(f"{control.who} answers for an event that was parked by its handler, not by its gateway")
-        call = request_of(self._wire, aside.value, _record_of(aside)[3] or [], header)
+        call = request_of(self._wire, aside)
         answer = self._wire.codec.decode(control.value)
         answer_value(self._rules, self._wire, call, answer)
         headers = answer_headers(self._rules.source, call, answer, self._overlay.now)
@@ -154,12 +142,11 @@ class Commands:
 
     def _leaves(self, aside: SetAside) -> None:
         self._changes.unparked.append(aside.offset)
-        envelope = self._wire.envelopes.read(without_packed(aside.headers))
+        envelope = self._wire.envelopes.read(aside.carried)
         if envelope.digest is not None:
             self._changes.parked_ids[envelope.digest] = None
 
 
 def _record_of(aside: SetAside) -> InboxRecord:
     """As it lay in the inbox, where its header says it did. Its time stamp is in the parked header, where it was needed."""
-    key = next((value for name, value in aside.headers if name == KEY_HEADER), None)
-    return (parked_header(aside.headers).offset, key, aside.value, without_packed(aside.headers), 0)
+    return (aside.header.offset, aside.key, aside.value, aside.carried, 0)

@@ -9,8 +9,9 @@ from streams.data import EventData
 from streams.engine.admission import NO_ORDERS
 from streams.engine.batch import BatchProcessor, Work
 from streams.engine.calls import answer_value
+from streams.engine.changes import Call, Changes
 from streams.engine.image import Image
-from streams.engine.records import Batch, Call, Changes, Codec, InboxRecord
+from streams.engine.records import Batch, Codec, InboxRecord
 from streams.engine.rules import Inbox, Limits, Rules
 from streams.engine.wire import Wire
 

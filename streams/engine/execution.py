@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from streams.data import Record
+from streams.engine.changes import Call, Handled
 from streams.engine.emissions import Emissions
-from streams.engine.envelope import Arrival, Envelope, LogHeader, pack, readable, to_micros
+from streams.engine.envelope import Arrival, Envelope, readable, to_micros
 from streams.engine.overlay import Overlay
-from streams.engine.records import ACCEPTED, REASON_LIMIT, REJECTED, WRONG_VERSION, Call, Entry, LogRecord
+from streams.engine.records import ACCEPTED, REASON_LIMIT, REJECTED, Entry
 from streams.engine.rules import Rule, Rules
 from streams.engine.wire import Wire
 from streams.errors import InvalidEvent
@@ -31,25 +32,26 @@ class Execution:
         changes, envelope, event = self._changes, arrival.envelope, arrival.event
         rule, key = self._rules.by_event[type(event.data)], event.key
         row, version = self._overlay.entry(key) or ABSENT
-        emit: Sequence[Emission]
-        reason, new, row_bytes = None, row, None
         recorded = self._recorded(arrival)
+        emit: Sequence[Emission] = ()
+        new, row_bytes = row, None
+        reason = _wrong_version(envelope.expected_version, row, version)
+        wrong_version = reason is not None
         try:
-            try:
-                expected = envelope.expected_version
-                if expected is not None and expected != version and (expected or row is not None):
-                    raise Rejected(f"{WRONG_VERSION} expected {expected}, the row is at {version if row else 0}")
-                outcome = self._rules.decide(rule, row, event)
-                emit = outcome.emit
-                if rule.handler is not None:
-                    new, row_bytes = self._settle(rule, outcome.row)
-            except Rejected as no:
-                emit, reason = no.emit, str(no.reason)[:REASON_LIMIT]
+            if not wrong_version:
+                try:
+                    outcome = self._rules.decide(rule, row, event)
+                    emit = outcome.emit
+                    if rule.handler is not None:
+                        new, row_bytes = self._settle(rule, outcome.row)
+                except Rejected as no:
+                    emit, reason = no.emit, str(no.reason)[:REASON_LIMIT]
             following = self._emissions(event, envelope, recorded).of(emit, rule.emits) if emit else None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
             return error
-        self._accept_or_reject(arrival, recorded, reason)
+        handled = self._note(arrival, recorded, reason, wrong_version=wrong_version)
         if following is not None:
+            handled.emissions = following.emissions
             changes.emitted += following.now
             for due in following.later:
                 self._overlay.schedule(due)
@@ -58,34 +60,50 @@ class Execution:
             changes.rows[key] = (new, changes.sequence)
             changes.row_bytes[key] = row_bytes
         elif reason is None:
-            offset, _, value, _, _ = arrival.record
-            place = offset if arrival.place is None else arrival.place
-            self._overlay.ask(Call(event, recorded, place, value or b"", envelope.carried, envelope.hops))
+            place = handled.offset if arrival.place is None else arrival.place
+            self._overlay.ask(Call(event, recorded, place, handled.value, envelope.carried, envelope.hops))
         return None
 
     def reject(self, arrival: Arrival, reason: str) -> None:
         """Without asking the handler."""
-        self._accept_or_reject(arrival, self._recorded(arrival), reason)
+        self._note(arrival, self._recorded(arrival), reason, wrong_version=False)
 
     def _emissions(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Emissions:
         return Emissions(self._rules.source, self._wire, cause, envelope, recorded, self._overlay.now)
 
-    def _accept_or_reject(self, arrival: Arrival, recorded: int, reason: str | None) -> None:
+    def _note(self, arrival: Arrival, recorded: int, reason: str | None, *, wrong_version: bool) -> Handled:
         """Append to the log, remember the id, and count; with a `reason` it was rejected."""
-        changes, event = self._changes, arrival.event
-        outcome = ACCEPTED if reason is None else REJECTED
-        reason = None if reason is None else readable(reason)
-        changes.sequence += 1
+        changes, envelope, event = self._changes, arrival.envelope, arrival.event
+        offset, record_key, value, _, _ = arrival.record
+        assert value is not None
+        changes.sequence = sequence = changes.sequence + 1
         changes.recorded = recorded
-        self._log(arrival, outcome, reason)
-        if arrival.digest is not None:
-            changes.remembered[arrival.digest] = (changes.sequence, hash(arrival.record[2]), outcome)
         if reason is None:
+            outcome = ACCEPTED
             changes.counters.accepted += 1
-            changes.accepted.append(event)
         else:
+            outcome, reason = REJECTED, readable(reason)
             changes.counters.rejected += 1
             changes.counters.derived_rejected += event.cause is not None
+        if arrival.digest is not None:
+            changes.remembered[arrival.digest] = (sequence, hash(value), outcome)
+        handled = Handled(
+            offset,
+            outcome,
+            event,
+            sequence,
+            recorded,
+            reason,
+            wrong_version,
+            key=record_key or b"",
+            value=value,
+            carried=envelope.carried,
+            fingerprint=self._wire.codec.fingerprint(value),
+            own_id=None if envelope.id else event.id,
+            own_time=None if envelope.time else to_micros(event.time),
+        )
+        changes.results.append(handled)
+        return handled
 
     def _settle(self, rule: Rule, row: Record | None) -> tuple[Record | None, bytes]:
         """The row frozen all the way down, and its bytes (none for a deleted row)."""
@@ -107,19 +125,9 @@ class Execution:
             recorded = max(recorded, ahead + 1)
         return recorded
 
-    def _log(self, arrival: Arrival, outcome: str, reason: str | None) -> None:
-        (offset, record_key, value, _, _), envelope, event = arrival.record, arrival.envelope, arrival.event
-        assert value is not None
-        sequence = self._changes.sequence
-        header = LogHeader(
-            sequence,
-            self._changes.recorded,
-            offset,
-            outcome,
-            self._wire.codec.fingerprint(value),
-            reason,
-            None if envelope.id else event.id,
-            None if envelope.time else to_micros(event.time),
-        )
-        key = b"%b@%d" % (record_key or b"", sequence)
-        self._changes.log.append(LogRecord(key, value, [*envelope.carried, pack(header)]))
+
+def _wrong_version(expected: int | None, row: Record | None, version: int) -> str | None:
+    """The reason to reject an event whose row is not at the version that its publisher expects (0: there is no row)."""
+    if expected is None or expected == version or (expected == 0 and row is None):
+        return None
+    return f"wrong version: expected {expected}, the row is at {version if row else 0}"

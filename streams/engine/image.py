@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from streams.engine.changes import Changes, SetAside
 from streams.engine.duplicates import Window
 from streams.engine.pending import PendingCalls, PendingTimers
-from streams.engine.records import Changes, Counters, Entry, SetAside
+from streams.engine.records import Counters, Entry
 
 WINDOW = 200_000
 

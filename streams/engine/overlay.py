@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from streams.engine.changes import Call, Changes, Due, SetAside
 from streams.engine.duplicates import Remembered
 from streams.engine.image import Image
-from streams.engine.records import PARKED, Call, Changes, Due, Entry, SetAside
+from streams.engine.records import PARKED, Entry
 
 
 class Overlay:

@@ -8,18 +8,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from streams.engine.envelope import KEY_HEADER, Arrival, Envelope, ParkedHeader, pack, readable, to_micros
+from streams.engine.changes import Call, Handled, SetAside
+from streams.engine.envelope import Arrival, Envelope, ParkedHeader, readable, to_micros
 from streams.engine.overlay import Overlay
-from streams.engine.records import (
-    PARKED,
-    QUARANTINED,
-    REASON_LIMIT,
-    UNANSWERED,
-    Call,
-    Headers,
-    InboxRecord,
-    SetAside,
-)
+from streams.engine.records import PARKED, QUARANTINED, REASON_LIMIT, UNANSWERED, Headers, InboxRecord
 from streams.errors import StreamsError
 from streams.event import Event
 
@@ -58,7 +50,8 @@ class Parking:
         header = self._header(PARKED, reason, detail, event.key, record[0])
         header = _with_own(header, envelope, event)
         place = record[0] if arrival.place is None else arrival.place
-        return self._set_aside(record, list(envelope.carried), header, place)
+        self._changes.results.append(Handled(record[0], PARKED, event, 0, self._overlay.now, header.reason))
+        return self._set_aside(record, envelope.carried, header, place)
 
     def enqueue(self, aside: SetAside) -> None:
         """In the order of places, as a restore does: a request that is given up comes before what arrived meanwhile."""
@@ -72,13 +65,16 @@ class Parking:
         header = self._header(UNANSWERED, reason, detail, event.key, call.offset)
         header = replace(header, asked=call.recorded, time=to_micros(event.time), id=event.id)
         record = (call.offset, event.key.encode(), call.value, None, 0)
-        self.enqueue(self._set_aside(record, list(call.headers), header, call.offset))
+        self._changes.results.append(Handled(call.offset, UNANSWERED, event, 0, self._overlay.now, header.reason))
+        self.enqueue(self._set_aside(record, call.headers, header, call.offset))
 
     def quarantine(self, record: InboxRecord, reason: str, detail: str = "") -> None:
         """Keep what cannot be read or may not be handled. It blocks nobody."""
         self._changes.counters.quarantined += 1
         headers = [pair for pair in record[3] or [] if not pair[0].startswith("retold")]
-        self._set_aside(record, headers, self._header(QUARANTINED, reason, detail, None, record[0]), record[0])
+        header = self._header(QUARANTINED, reason, detail, None, record[0])
+        self._changes.results.append(Handled(record[0], QUARANTINED, None, 0, self._overlay.now, header.reason))
+        self._set_aside(record, headers, header, record[0])
 
     def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
                 return ParkedHeader(
@@ -92,10 +88,7 @@ class Parking:
         size = len(value) + len(record_key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
         if header.status == QUARANTINED and size > self._event_bytes + ROOM_FOR_HEADERS:
             value, headers, record_key = b"", [], None  # kept by reference: the inbox still holds it
-        if record_key is not None:
-            headers.append((KEY_HEADER, record_key))
-        headers.append(pack(header))
-        aside = SetAside(place, value, headers, header.key)
+        aside = SetAside(place, record_key, value, headers, header)
         self._changes.set_aside.append(aside)
         return aside
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
-from streams.engine.records import Call, Due
+from streams.engine.changes import Call, Due
 
 
 class PendingTimers(Mapping[str, Due]):

@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streams.engine import marker
+from streams.engine.changes import Call, Changes, Due
 from streams.engine.envelope import VERSION_HEADER
 from streams.engine.image import Image
-from streams.engine.records import Call, Changes, Due
-from streams.engine.stored import due_record
+from streams.engine.stored import due_record, log_record, parked_record
 from streams.errors import StreamsError
 from streams.kafka.topics import Names
 
@@ -91,9 +91,9 @@ class Transactions:
         Begins the transaction. Whatever it raises must reach `give_up`: the transaction may not be committed then.
         """
         producer = self._begun()
-        log, emitted = self._sent.get(changes.partition, (0, 0))
-        self._sent[changes.partition] = len(changes.log), len(changes.emitted)
-        for key, value, headers in changes.log[log:]:
+        results, emitted = self._sent.get(changes.partition, (0, 0))
+        self._sent[changes.partition] = len(changes.results), len(changes.emitted)
+        for key, value, headers in (log_record(it) for it in changes.results[results:] if it.logged):
             self._put(producer, self._to.topics.log, value, key, changes.partition, headers)
         for record in changes.emitted[emitted:]:
             topic = self._to.inbox_of(record.namespace)
@@ -164,7 +164,8 @@ class Transactions:
             version = [(VERSION_HEADER, b"%d" % changes.rows[name][1])]
             self._put(producer, topics.table, value, name.encode(), partition, version)
         for record in changes.set_aside:
-            self._put(producer, topics.parked, record.value, b"%d" % record.offset, partition, record.headers)
+            key, value, headers = parked_record(record)
+            self._put(producer, topics.parked, value, key, partition, headers)
         for offset in changes.unparked:
             self._put(producer, topics.parked, None, b"%d" % offset, partition, None)
         pendings: list[Due | Call] = [*changes.due, *changes.calls.values()]

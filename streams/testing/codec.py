@@ -50,10 +50,13 @@ class MemoryCodec:
         return frozen(data)
 
     def encode(self, data: EventData) -> bytes:
+        return self.settle_event(data)[1]
+
+    def settle_event(self, data: EventData) -> tuple[EventData, bytes]:
         self.learn(type(data))
         body = canonical_bytes(data)
         check_key(data)
-        return data.event_type.encode() + b"\0" + body
+        return checked(data), data.event_type.encode() + b"\0" + body
 
     def fingerprint(self, value: bytes) -> str:
         return sha256(value.partition(b"\0")[0]).hexdigest()
@@ -61,7 +64,7 @@ class MemoryCodec:
     def encode_row(self, row: Record) -> bytes:
         return canonical_bytes(row)
 
-    def settle(self, row: Record) -> tuple[Record, bytes]:
+    def settle(self, row: R) -> tuple[R, bytes]:
         return checked(row), canonical_bytes(row)
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record:

@@ -8,13 +8,14 @@ from typing import TypeVar
 from streams.app import App
 from streams.data import EventData, Record, namespace_of
 from streams.engine.batch import Answer, GivenUp
-from streams.engine.control import PREFIX as CONTROL
+from streams.engine.changes import Call, Changes, SetAside
 from streams.engine.engine import Engine
-from streams.engine.envelope import from_micros, log_header, parked_header, to_micros
+from streams.engine.envelope import from_micros, to_micros
 from streams.engine.fold import Logged
 from streams.engine.image import Image
 from streams.engine.projection import Projecting
-from streams.engine.records import REJECTED, Call, Changes, Emitted, Headers, LogRecord, SetAside
+from streams.engine.records import REJECTED, Emitted, Headers, LogRecord
+from streams.engine.stored import log_record
 from streams.errors import DefinitionError
 from streams.event import Event
 from streams.namespace import Namespace
@@ -80,7 +81,8 @@ class World:
             changes, emitted = self._take(space)
             if changes.inbox_next > offset:
                 row, version = space.entry(data.key)
-                return Result(*outcome_of(changes), row, emitted, version)
+                handled = next(it for it in changes.results if it.offset == offset)
+                return Result(*outcome_of(handled), row, emitted, version)
         row, version = space.entry(data.key)
         return Result("blocked", False, space.blocked, row, [], version)
 
@@ -148,7 +150,7 @@ class World:
 
     def log_records(self, namespace: str) -> list[LogRecord]:
         """The same as bytes."""
-        return list(self._space(namespace).log)
+        return [log_record(it) for it in self._space(namespace).log]
 
     def image(self, namespace: str) -> Image:
         """The state that the engine works on."""
@@ -175,26 +177,23 @@ class World:
         return changes, self._let_go(space, changes)
 
     def _note(self, changes: Changes) -> None:
-        for record in changes.log:
-            header = log_header(record.headers)
-            if header.outcome == REJECTED:
-                self.rejections.append((self._codec.decode(record.value), header.reason or ""))
+        for handled in changes.log:
+            if handled.outcome == REJECTED and handled.event is not None:
+                self.rejections.append((handled.event.data, handled.reason or ""))
         for aside in changes.set_aside:
             (self.quarantined if aside.entity is None else self.parked).append(self._unhandled(aside))
 
     def _unhandled(self, aside: SetAside) -> Unhandled:
-        header = parked_header(aside.headers)
+        header = aside.header
         data = None if aside.entity is None else self._codec.decode(aside.value)
         return Unhandled(data, aside.entity, header.reason, header.detail, aside.value)
 
     def _let_go(self, space: Space, changes: Changes) -> list[Emission]:
         """Emissions to their inboxes and calls to their gateways; timers wait in the image."""
-        gone: list[Emission] = []
+        gone = [emission for handled in changes.results for emission in handled.emissions]
+        gone.sort(key=lambda it: isinstance(it, Scheduled))
         for emitted in changes.emitted:
-            if not emitted.value.startswith(CONTROL):  # the engine's own way to go on with a long queue
-                gone.append(self._codec.decode(emitted.value))
             self._deliver(emitted)
-        gone += [Scheduled(self._codec.decode(due.emitted.value), from_micros(due.at)) for due in changes.due]
         for reference, call in changes.calls.items():
             if reference not in space.image.calls:
                 continue  # answered in the same step, or behind one of its key that was just given up

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from streams.engine.batch import Answer, GivenUp
+from streams.engine.changes import Call, Changes
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Call, Changes
 from streams.engine.timers import BYTES_AT_ONCE
 from streams.worker.caller import Caller, Result, Tenure
 from streams.worker.restore import Restored

@@ -11,12 +11,13 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka.admin import AdminClient
 
 from streams.engine import marker
+from streams.engine.changes import Due, SetAside
 from streams.engine.duplicates import Remembered
 from streams.engine.engine import Engine
-from streams.engine.envelope import VERSION_HEADER, due_header, log_header, parked_header, without_packed
+from streams.engine.envelope import VERSION_HEADER, due_header, log_header, without_packed
 from streams.engine.image import Image
-from streams.engine.records import PARKED, Due, Headers, SetAside
-from streams.engine.stored import pending_of
+from streams.engine.records import PARKED, Headers
+from streams.engine.stored import pending_of, set_aside_of
 from streams.errors import NamespaceTaken, PartitionLost, SchemaNotFound, TopicMismatch
 from streams.kafka.offsets import ends, starts
 from streams.kafka.read import headers_of, read_to
@@ -200,7 +201,7 @@ class Reading:
         if value is None:
             self._aside.pop(offset, None)
         else:
-            self._aside[offset] = SetAside(offset, value, headers, parked_header(headers).key)
+            self._aside[offset] = set_aside_of(offset, value, headers)
 
     def due(self, message: Message) -> None:
         """Timers and calls; a record without a value takes an earlier one out."""
@@ -233,8 +234,8 @@ class Reading:
                 image.calls.add(pending)
         for record in sorted(self._aside.values(), key=lambda it: it.offset):  # compaction keeps the last copy's place
             image.set_aside(record)
-            parked = record.entity is not None and parked_header(record.headers).status == PARKED
-            digest = self._digest(record.headers) if parked else None
+            parked = record.entity is not None and record.header.status == PARKED
+            digest = self._digest(record.carried) if parked else None
             if digest is not None:
                 image.parked_ids[digest] = hash(record.value)
         return image

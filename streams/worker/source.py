@@ -17,9 +17,10 @@ import structlog
 from confluent_kafka import Consumer, KafkaException
 
 from streams.engine.batch import Work
+from streams.engine.changes import Changes
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Changes, InboxRecord
+from streams.engine.records import InboxRecord
 from streams.errors import NamespaceStopped
 from streams.kafka.commit import ProducerLost, TransactionAborted, Transactions
 from streams.worker.batch import Batch

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from streams.engine.batch import Answer, GivenUp
+from streams.engine.changes import Changes
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Changes
 
 
 def came_of(engine: Engine, image: Image, came: Answer | GivenUp, now: int) -> Changes:

@@ -6,10 +6,11 @@ from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
 from streams.engine.batch import LARGEST_PIECE, SMALLEST_PIECE, Answer, GivenUp, Work
+from streams.engine.changes import Changes, Due
 from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Changes, Due, Emitted, InboxRecord
+from streams.engine.records import Emitted, InboxRecord
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded

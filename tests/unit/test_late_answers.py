@@ -6,10 +6,10 @@ from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
 from streams.engine.batch import Answer, GivenUp
+from streams.engine.changes import Call, Changes
 from streams.engine.control import Control
 from streams.engine.engine import Engine
-from streams.engine.envelope import log_header, parked_header
-from streams.engine.records import Call, Changes, InboxRecord
+from streams.engine.records import InboxRecord
 from tests.applications import shop
 from tests.applications.shop.events import (
     PaymentCharge,
@@ -60,12 +60,11 @@ class Site:
         """Places and statuses of what is parked; a restore agrees."""
         restored = self.topic.restored().parked
         assert restored == self.image.parked
-        return [(aside.offset, parked_header(aside.headers).status) for aside in restored.get("k", [])]
+        return [(aside.offset, aside.header.status) for aside in restored.get("k", [])]
 
 
 def outcomes(changes: Changes) -> list[tuple[int, str, str | None]]:
-    headers = [log_header(logged.headers) for logged in changes.log]
-    return [(header.offset, header.outcome, header.reason) for header in headers]
+    return [(logged.offset, logged.outcome, logged.reason) for logged in changes.log]
 
 
 def test_an_answer_frees_the_request_that_was_given_up_meanwhile() -> None:

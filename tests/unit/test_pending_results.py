@@ -9,11 +9,11 @@ import pytest
 from streams.codec import codec_of
 from streams.engine import control
 from streams.engine.batch import Answer
+from streams.engine.changes import Call, Changes, Due
 from streams.engine.control import Control
 from streams.engine.engine import Engine
-from streams.engine.envelope import parked_header
 from streams.engine.image import Image
-from streams.engine.records import Call, Changes, Due, Emitted
+from streams.engine.records import Emitted
 from streams.worker.caller import Caller, Result, Tenure
 from streams.worker.pending import RESULTS, Pending
 from streams.worker.restore import Restored
@@ -118,7 +118,7 @@ def test_a_request_given_up_takes_those_behind_it_along() -> None:
     payments = Payments("a", "a", "b")
     payments.give_up(0)
     [changes] = payments.owed()
-    assert [parked_header(aside.headers).reason for aside in changes.set_aside] == [
+    assert [aside.header.reason for aside in changes.set_aside] == [
         "closed", "a request of this key before it is unanswered",
     ]  # fmt: skip
     assert [call.event.key for call in payments.image.calls.values()] == ["b"]

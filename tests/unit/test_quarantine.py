@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from streams.codec import codec_of, prefix_of
 from streams.engine import control
 from streams.engine.batch import GivenUp
+from streams.engine.changes import Changes
 from streams.engine.control import Control
 from streams.engine.engine import Engine
-from streams.engine.envelope import KEY_HEADER, parked_header, without_packed
 from streams.engine.image import Image
-from streams.engine.records import Changes, Counters, InboxRecord
+from streams.engine.records import Counters, InboxRecord
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import PaymentCharge
@@ -51,11 +51,10 @@ def test_an_order_quarantines_the_record_that_waits_and_what_is_behind_goes_on()
     assert (image.inbox_next, image.counters) == (1, Counters(accepted=1))
     changes = handled(image, [unknown(1), event(2), order(1, 3)], {1: WHY})
     [kept] = changes.set_aside
-    header = parked_header(kept.headers)
+    header = kept.header
     assert (header.status, header.reason, header.key, header.offset) == ("quarantined", WHY, None, 1)
     assert "12345" in header.detail
-    assert (kept.offset, kept.value, dict(kept.headers)[KEY_HEADER]) == (1, UNKNOWN, b"k")
-    assert [pair for pair in without_packed(kept.headers) if pair[0] != KEY_HEADER] == unknown(1)[3]
+    assert (kept.offset, kept.value, kept.key, kept.carried) == (1, UNKNOWN, b"k", unknown(1)[3])
     assert (changes.blocked, image.inbox_next, image.rows["k"][0]) == (None, 4, ProbeRow(count=2, texts={}))
     assert image.counters == Counters(accepted=2, quarantined=1, control=1)
 

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from streams import Event, Namespace, Outcome, Scheduled
 from streams.app import App
 from streams.codec import codec_of
+from streams.engine.changes import Changes, Due
 from streams.engine.engine import Engine
-from streams.engine.envelope import parked_header, to_micros
+from streams.engine.envelope import to_micros
 from streams.engine.image import Image
 from streams.engine.overlay import Overlay
 from streams.engine.pending import PendingTimers
-from streams.engine.records import Changes, Due, Emitted, InboxRecord
+from streams.engine.records import Emitted, InboxRecord
 from streams.engine.stored import due_record
 from streams.engine.timers import BYTES_AT_ONCE, fire
 from streams.worker.restore import Reading
@@ -84,7 +85,7 @@ def test_a_time_that_no_calendar_has_parks_its_event() -> None:
     engine, image = engine_of(timedelta(days=1)), Image()
     changes = engine.handle(image, [opened(engine, LAST.isoformat())], to_micros(NOW))
     [kept] = changes.set_aside
-    assert "OverflowError" in parked_header(kept.headers).reason
+    assert "OverflowError" in kept.header.reason
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
@@ -93,7 +94,7 @@ def test_a_time_that_utc_does_not_have_is_quarantined(time: str) -> None:
     engine, image = engine_of(timedelta(days=1)), Image()
     changes = engine.handle(image, [opened(engine, time)], to_micros(NOW))
     [kept] = changes.set_aside
-    header = parked_header(kept.headers)
+    header = kept.header
     assert (header.status, "the years 1 to 9999 in UTC" in header.reason) == ("quarantined", True)
 
 

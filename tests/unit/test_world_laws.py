@@ -11,11 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from streams.data import EventData
+from streams.engine.changes import Changes
 from streams.engine.engine import Engine
-from streams.engine.envelope import log_header, parked_header, to_micros
+from streams.engine.envelope import to_micros
 from streams.engine.fold import fold
 from streams.engine.image import Image
-from streams.engine.records import ACCEPTED, Changes, InboxRecord
+from streams.engine.records import ACCEPTED, InboxRecord
+from streams.engine.stored import log_record
 from streams.testing import START, World
 from streams.testing.codec import MemoryCodec
 from streams.testing.purity import trace
@@ -106,8 +108,8 @@ def test_every_record_goes_to_one_place(records: list[InboxRecord]) -> None:
     image, done = one_by_one(records)
     places: Counter[int] = Counter()
     for changes in done:
-        places.update(log_header(record.headers).offset for record in changes.log)
-        places.update(parked_header(aside.headers).offset for aside in changes.set_aside)
+        places.update(record.offset for record in changes.log)
+        places.update(aside.header.offset for aside in changes.set_aside)
         places.update(duplicate.offset for duplicate in changes.duplicates)
     counters = image.counters
     assert set(places.values()) <= {1}
@@ -121,7 +123,7 @@ def test_every_record_goes_to_one_place(records: list[InboxRecord]) -> None:
 def test_sequences_are_dense_and_times_go_forward(records: list[InboxRecord]) -> None:
     """The log counts from one without a gap, and each record is later than the one before (rules 16 and 18)."""
     image, done = one_by_one(records)
-    logged = [log_header(record.headers) for changes in done for record in changes.log]
+    logged = [record for changes in done for record in changes.log]
     assert [header.sequence for header in logged] == list(range(1, len(logged) + 1))
     assert image.sequence == len(logged)
     assert all(before.recorded < after.recorded for before, after in pairwise(logged))
@@ -133,7 +135,7 @@ def test_a_fold_of_the_log_is_the_live_table(records: list[InboxRecord]) -> None
     """The same rows, byte for byte, the same versions, the same position (law 4)."""
     live, done = one_by_one(records)
     made = engine()
-    folded = fold(made, made.image(), ((one.value, one.headers) for changes in done for one in changes.log))
+    folded = fold(made, made.image(), (log_record(one)[1:] for changes in done for one in changes.log))
     assert state(folded) == state(live)
     assert (folded.sequence, folded.recorded) == (live.sequence, live.recorded)
 
@@ -181,9 +183,8 @@ def test_every_row_carries_its_position(records: list[InboxRecord]) -> None:
     last: dict[str, int] = {}
     for changes in done:
         for record in changes.log:
-            header = log_header(record.headers)
-            if header.outcome == ACCEPTED:
-                last[record.key.decode().rpartition("@")[0]] = header.sequence
+            if record.outcome == ACCEPTED:
+                last[record.key.decode()] = record.sequence
     assert {key: version for key, (_, version) in image.rows.items()} == last
 
 
@@ -198,8 +199,7 @@ def test_a_parked_key_waits_in_order_and_others_go_on(records: list[InboxRecord]
             if aside.entity is not None:
                 first_parked.setdefault(aside.entity, aside.offset)
         for record in changes.log:
-            key = record.key.decode().rpartition("@")[0]
-            assert log_header(record.headers).offset < first_parked.get(key, len(records))
+            assert record.offset < first_parked.get(record.key.decode(), len(records))
     for queue in image.parked.values():
         offsets = [aside.offset for aside in queue]
         assert offsets == sorted(offsets)
