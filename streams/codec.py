@@ -53,6 +53,13 @@ class AvroCodec:
             for text in cls.schemas:
                 self.add_schema(text)
 
+    def copy(self) -> AvroCodec:
+        """One that knows the same and learns on its own: schemas are compiled once."""
+        made = AvroCodec((), ())
+        for name, kept in vars(self).items():
+            setattr(made, name, kept.copy())
+        return made
+
     def decode(self, value: bytes) -> EventData:
         try:
             decoder = self._decoders[value[:PREFIX]]

@@ -31,7 +31,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Codec(Protocol):
-    """Between bytes and data; the formats layer has the Avro one, `streams.testing` one in memory."""
+    """Between bytes and data; the formats layer has the Avro one."""
 
     def decode(self, value: bytes) -> EventData:
         """Frozen all the way down. Raises SchemaNotFound (the id is unknown), UndecodableRecord or InvalidEvent."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from streams.app import App
+from streams.codec import AvroCodec
 from streams.data import EventData, Record, namespace_of
 from streams.engine.batch import Answer, GivenUp
 from streams.engine.changes import Call, Changes, SetAside
@@ -22,7 +23,7 @@ from streams.namespace import Namespace
 from streams.outcome import Emission, Scheduled
 from streams.projection import Projection
 from streams.testing.calls import ask, headers_of
-from streams.testing.codec import MemoryCodec
+from streams.testing.codecs import codec_for, foreign_codec
 from streams.testing.outcomes import FailedCall, Result, Step, Unhandled, outcome_of
 from streams.testing.space import Space
 from streams.view import Table, Tables
@@ -53,7 +54,8 @@ class World:
         self.quarantined: list[Unhandled] = []
         self.outside: list[EventData] = []
         self.steps: list[Step] = []
-        self._codec = MemoryCodec(app)
+        self._codec = codec_for(app)
+        self._foreign: AvroCodec | None = None
         self._projecting = Projecting(app.projections, self._codec)
         self._gateways = {gateway.data: gateway for gateway in app.gateways}
         self._spaces = {part.name: Space(Engine(app, part.name, self._codec)) for part in app.namespaces}
@@ -204,7 +206,8 @@ class World:
         if emitted.namespace in self._spaces:
             self.publish(emitted.namespace, emitted.key, emitted.value, emitted.headers)
         else:
-            self.outside.append(self._codec.decode(emitted.value))
+            self._foreign = self._foreign or foreign_codec(self.app)
+            self.outside.append(self._foreign.decode(emitted.value))
 
     def _call(self, space: Space, call: Call) -> list[EventData]:
         """Ask the gateway and publish its answer; a call that fails is parked with its key, for a person."""

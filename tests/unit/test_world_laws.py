@@ -10,6 +10,7 @@ from hypothesis import given as for_any
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine.changes import Changes
 from streams.engine.engine import Engine
@@ -19,13 +20,12 @@ from streams.engine.image import Image
 from streams.engine.records import ACCEPTED, InboxRecord
 from streams.engine.stored import log_record
 from streams.testing import START, World
-from streams.testing.codec import MemoryCodec
 from streams.testing.purity import trace
 from tests.applications import bank, moody
 from tests.applications.bank.events import AccountClose, AccountCredit, AccountDebit, AccountOpen, TransferStart
 
 NOW = to_micros(START)
-CODEC = MemoryCodec(moody.app())
+CODEC = codec_of(moody.app())
 few = settings(max_examples=50, deadline=None)  # each example is a whole inbox; seconds are what unit tests may take
 
 keys = st.sampled_from("abc")
@@ -37,7 +37,8 @@ events: st.SearchStrategy[EventData] = st.one_of(
     st.builds(AccountDebit, account=keys, transfer=keys, amount=amounts),
     st.builds(AccountClose, account=keys),
 )
-garbage = st.sampled_from([b"", b"\0", b"\xff\xff", b"account.open\0", b"account.open\0\x81\xa7account\x01", None])
+WHOLE = CODEC.encode(AccountOpen(account="a", balance=1))
+garbage = st.sampled_from([b"", b"\0", b"\xff\xff", WHOLE[:5], WHOLE[:-1], WHOLE + b"\0", None])
 headers = st.builds(
     lambda event_id, version, hops: [
         *([("ce_id", event_id.encode())] if event_id else []),
