@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.data import Record
 from streams.engine.changes import Call, Handled
-from streams.engine.emissions import Emissions
+from streams.engine.emissions import Emissions, Following
 from streams.engine.envelope import Arrival, Envelope, readable, to_micros
 from streams.engine.overlay import Overlay
 from streams.engine.records import ACCEPTED, REASON_LIMIT, REJECTED, Entry
@@ -21,6 +21,16 @@ HOUR = 3_600_000_000
 ABSENT: Entry = (None, 0)
 
 
+class Decided(NamedTuple):
+    """What a handler said; with a `reason` it was rejected, and the row stays. A deleted row has no bytes."""
+
+    emit: Sequence[Emission] = ()
+    row: Record | None = None
+    row_bytes: bytes = b""
+    reason: str | None = None
+    wrong_version: bool = False
+
+
 class Execution:
     """Of one batch: adds to its overlay."""
 
@@ -29,40 +39,48 @@ class Execution:
 
     def execute(self, arrival: Arrival) -> BaseException | None:
         """Ask the handler, and note what follows. What it raised is given back: nothing is noted then."""
-        changes, envelope, event = self._changes, arrival.envelope, arrival.event
-        rule, key = self._rules.by_event[type(event.data)], event.key
-        row, version = self._overlay.entry(key) or ABSENT
+        event = arrival.event
+        rule = self._rules.by_event[type(event.data)]
         recorded = self._recorded(arrival)
-        emit: Sequence[Emission] = ()
-        new, row_bytes = row, None
-        reason = _wrong_version(envelope.expected_version, row, version)
-        wrong_version = reason is not None
         try:
-            if not wrong_version:
-                try:
-                    outcome = self._rules.decide(rule, row, event)
-                    emit = outcome.emit
-                    if rule.handler is not None:
-                        new, row_bytes = self._settle(rule, outcome.row)
-                except Rejected as no:
-                    emit, reason = no.emit, str(no.reason)[:REASON_LIMIT]
-            following = self._emissions(event, envelope, recorded).of(emit, rule.emits) if emit else None
+            decided = self._decide(rule, arrival)
+            emit = decided.emit
+            following = self._emissions(event, arrival.envelope, recorded).of(emit, rule.emits) if emit else None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
             return error
-        handled = self._note(arrival, recorded, reason, wrong_version=wrong_version)
+        handled = self._note(arrival, recorded, decided.reason, wrong_version=decided.wrong_version)
         if following is not None:
-            handled.emissions = following.emissions
-            changes.emitted += following.now
-            for due in following.later:
-                self._overlay.schedule(due)
-            changes.counters.emitted += len(following.now)
-        if row_bytes is not None:
-            changes.rows[key] = (new, changes.sequence)
-            changes.row_bytes[key] = row_bytes
-        elif reason is None:
+            self._follow(handled, following)
+        if decided.reason is None and rule.handler is None:
             place = handled.offset if arrival.place is None else arrival.place
-            self._overlay.ask(Call(event, recorded, place, handled.value, envelope.carried, envelope.hops))
+            carried, hops = arrival.envelope.carried, arrival.envelope.hops
+            self._overlay.ask(Call(event, recorded, place, handled.value, carried, hops))
+        elif decided.reason is None:
+            self._changes.rows[event.key] = (decided.row, handled.sequence)
+            self._changes.row_bytes[event.key] = decided.row_bytes
         return None
+
+    def _decide(self, rule: Rule, arrival: Arrival) -> Decided:
+        """Raises what the handler raised, but Rejected, and InvalidEvent for a row that cannot be written."""
+        event = arrival.event
+        row, version = self._overlay.entry(event.key) or ABSENT
+        reason = _wrong_version(arrival.envelope.expected_version, row, version)
+        if reason is not None:
+            return Decided(reason=reason, wrong_version=True)
+        try:
+            outcome = self._rules.decide(rule, row, event)
+            if rule.handler is None:
+                return Decided(outcome.emit)
+            return Decided(outcome.emit, *self._settle(rule, outcome.row))
+        except Rejected as no:
+            return Decided(no.emit, reason=str(no.reason)[:REASON_LIMIT])
+
+    def _follow(self, handled: Handled, following: Following) -> None:
+        handled.emissions = following.emissions
+        self._changes.emitted += following.now
+        self._changes.counters.emitted += len(following.now)
+        for due in following.later:
+            self._overlay.schedule(due)
 
     def reject(self, arrival: Arrival, reason: str) -> None:
         """Without asking the handler."""
