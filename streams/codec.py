@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from streams.app import App
 from streams.data import EventData, Record
@@ -19,6 +19,7 @@ from streams.schemas.compatibility import unreadable
 from streams.schemas.identity import canonical, fingerprint, id_of
 from streams.schemas.values import Check, quick_check, record_check, shown
 
+R = TypeVar("R", bound=Record)
 PREFIX = 5
 """Bytes before the Avro body."""
 KEY_BYTES: Final = 512
@@ -52,6 +53,13 @@ class AvroCodec:
             for text in cls.schemas:
                 self.add_schema(text)
 
+    def copy(self) -> AvroCodec:
+        """One that knows the same and learns on its own: schemas are compiled once."""
+        made = AvroCodec((), ())
+        for name, kept in vars(self).items():
+            setattr(made, name, kept.copy())
+        return made
+
     def decode(self, value: bytes) -> EventData:
         try:
             decoder = self._decoders[value[:PREFIX]]
@@ -60,18 +68,21 @@ class AvroCodec:
         return decoder(value)
 
     def encode(self, data: EventData) -> bytes:
-        _, value = self.settle(data)
+        return self.settle_event(data)[1]
+
+    def settle_event(self, data: EventData) -> tuple[EventData, bytes]:
+        frozen, value = self.settle(data)
         check_key(data.key, f"{data.event_type}.{data.key_field}")
-        return value
+        return frozen, value
 
     def encode_row(self, row: Record) -> bytes:
         return self.settle(row)[1]
 
-    def settle(self, row: Record) -> tuple[Record, bytes]:
+    def settle(self, row: R) -> tuple[R, bytes]:
         cls = type(row)
         if cls not in self._checks:
             self._meet(row)
-        frozen: Record = self._checks[cls](row)
+        frozen: R = self._checks[cls](row)
         return frozen, self._writers[cls](frozen)
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from streams.engine.records import WRONG_VERSION
+import msgspec
+
+from streams.engine.envelope import LogHeader, ParkedHeader, from_micros
+from streams.engine.records import ACCEPTED, REJECTED
 from streams.errors import EventRejected, EventSetAside, WrongVersion
 
 
@@ -43,28 +45,60 @@ class Receipt:
         return f"<Receipt: {self.what}, id {self.id}{where}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of an event: `outcome` is accepted, rejected, parked or quarantined.
+class Became(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an event: `outcome` is accepted, rejected, parked, unanswered or quarantined.
 
     A duplicate has the outcome of the first event of its id. `sequence` is its place in the partition's event log,
-    and the row's version if it was accepted; None for what was set aside.
+    and the row's version if it was accepted; None for what was set aside. `wrong_version`: it was rejected because the
+    row was not at the version that its publisher expected.
     """
 
-    receipt: Receipt
     outcome: str
-    duplicate: bool
-    partition: int
     sequence: int | None = None
     recorded: datetime | None = None
     reason: str | None = None
+    duplicate: bool = False
+    wrong_version: bool = False
+
+
+class Settled(Became, frozen=True, kw_only=True):
+    """What became of a published event."""
+
+    receipt: Receipt
+    partition: int
 
     def raise_for_outcome(self) -> Settled:
         """Itself if accepted. Raises EventRejected, WrongVersion or EventSetAside."""
         receipt, reason = self.receipt, self.reason or "an event of this id came before"
         what = f"{receipt.what} (id {receipt.id}) was {self.outcome}: {reason}"
-        if self.outcome == "rejected":
-            raise WrongVersion(what) if reason.startswith(WRONG_VERSION) else EventRejected(what)
-        if self.outcome != "accepted":
+        if self.outcome == REJECTED:
+            raise WrongVersion(what) if self.wrong_version else EventRejected(what)
+        if self.outcome != ACCEPTED:
             raise EventSetAside(f"{what}. It is kept: `retold parked list {receipt.namespace}` shows it")
         return self
+
+
+def settled(receipt: Receipt, became: Became) -> Settled:
+    facts = {name: getattr(became, name) for name in Became.__struct_fields__}
+    return Settled(receipt=receipt, partition=receipt.partition or 0, **facts)
+
+
+def logged(header: LogHeader) -> Became:
+    """What an event log says."""
+    return Became(
+        outcome=header.outcome,
+        sequence=header.sequence,
+        recorded=from_micros(header.recorded),
+        reason=header.reason,
+        wrong_version=bool(header.wrong_version),
+    )
+
+
+def set_aside(header: ParkedHeader) -> Became:
+    """What the parked topic says."""
+    return Became(outcome=header.status, recorded=from_micros(header.recorded), reason=header.reason)
+
+
+def repeated(outcome: str, sequence: int) -> Became:
+    """What a marker says of a duplicate."""
+    return Became(outcome=outcome, sequence=sequence if outcome in (ACCEPTED, REJECTED) else None, duplicate=True)

@@ -4,39 +4,42 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from streams.data import EventData, namespace_of
-from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, to_micros
+from streams.engine.changes import Due
+from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, from_micros, to_micros
 from streams.engine.identity import emitted_id
-from streams.engine.records import Due, Emitted, Headers
+from streams.engine.records import Emitted, Headers
+from streams.engine.wire import Wire, too_large
 from streams.errors import InvalidEvent, UndeclaredEmission
 from streams.event import Event
 from streams.outcome import Emission, Scheduled
-
-if TYPE_CHECKING:
-    from streams.engine.engine import Engine
-
 
 A_WHILE = 1_000_000
 """µs after which a timer's event counts its hops anew: what waits runs in no circle, and may come back for ever."""
 
 
 class Following(NamedTuple):
+    """`emissions` are the data of both, in this order, as they read back."""
+
     now: list[Emitted]
     later: list[Due]
+    emissions: list[Emission]
 
 
 class Emissions:
     """Of one cause, recorded at `recorded` (µs)."""
 
-    def __init__(self, engine: Engine, cause: Event[Any], envelope: Envelope, recorded: int, now: int) -> None:
-        self.engine, self.cause, self.now = engine, cause, now
+    def __init__(
+        self, source: str, wire: Wire, cause: Event[Any], envelope: Envelope, recorded: int, now: int
+    ) -> None:
+        self.wire, self.cause, self.now = wire, cause, now
         self.reference = cause.reference
         self.ordinals: Counter[tuple[str, str]] = Counter()
         self.common = [
             ("ce_specversion", b"1.0"),
-            ("ce_source", engine.source.encode()),
+            ("ce_source", source.encode()),
             ("content-type", CONTENT_TYPE),
             *caused_by(cause, recorded, envelope.hops),
         ]
@@ -45,23 +48,28 @@ class Emissions:
 
     def of(self, emit: Iterable[Emission], declared: frozenset[type[EventData]]) -> Following:
         """Raises UndeclaredEmission or InvalidEvent: then the cause is parked."""
-        following = Following([], [])
+        following, scheduled = Following([], [], []), list[Emission]()
         for emission in emit:
             data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, None)
             self._check(data, declared)
             if at is None:
-                following.now.append(self._record(data, self.cause.time.isoformat())[0])
+                data, emitted, _ = self._record(data, self.cause.time.isoformat())
+                following.now.append(emitted)
+                following.emissions.append(data)
                 continue
             if at.tzinfo is None:
                 raise InvalidEvent(f"{data.event_type} is scheduled at {at}, which has no time zone")
             due = to_micros(at)
-            emitted, event_id = self._record(data, at.isoformat())
+            data, emitted, event_id = self._record(data, at.isoformat())
             if due <= self.now:
                 following.now.append(emitted)
+                following.emissions.append(data)
             else:
                 if due >= self.now + A_WHILE:
                     emitted = emitted._replace(headers=_without_hops(emitted.headers))
                 following.later.append(Due(due, emitted, event_id))
+                scheduled.append(Scheduled(data, from_micros(due)))
+        following.emissions.extend(scheduled)
         return following
 
     def _check(self, data: EventData, declared: frozenset[type[EventData]]) -> None:
@@ -71,13 +79,12 @@ class Emissions:
         if type(data) not in declared:
             raise UndeclaredEmission(f"{name} emitted {data.event_type}; add {type(data).__name__} to its emits=[…]")
 
-    def _record(self, data: EventData, time: str) -> tuple[Emitted, str]:
+    def _record(self, data: EventData, time: str) -> tuple[EventData, Emitted, str]:
+        """The data as it reads back, its record and its id."""
         name, key = data.event_type, data.key
-        value = self.engine.codec.encode(data)
-        if len(value) > self.engine.limits.event_bytes:
-            raise InvalidEvent(
-                f"{name}, emitted for {key[:100]!r}, holds {len(value)} bytes; an event may hold {self.engine.limits.event_bytes}"
-            )
+        data, value = self.wire.codec.settle_event(data)
+        if len(value) > self.wire.limits.event_bytes:
+            raise too_large(f"{name}, emitted for {key[:100]!r},", value, self.wire.limits)
         ordinal = self.ordinals[name, key]
         self.ordinals[name, key] += 1
         event_id = emitted_id(self.reference, name, key, ordinal)
@@ -89,7 +96,7 @@ class Emissions:
         ]
         if ordinal:
             headers.append(("ce_ordinal", b"%d" % ordinal))
-        return Emitted(namespace_of(name), key.encode(), value, headers), event_id
+        return data, Emitted(namespace_of(name), key.encode(), value, headers), event_id
 
 
 def _without_hops(headers: Headers) -> Headers:

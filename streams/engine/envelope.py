@@ -10,10 +10,11 @@ from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from streams.data import EventData
 from streams.engine.identity import answer_id, emitted_id, fingerprint_of
-from streams.engine.records import UNREADABLE, Headers, InboxRecord
+from streams.engine.records import REJECTED, UNREADABLE, Headers, InboxRecord
 from streams.errors import InvalidEvent, UndecodableRecord
 from streams.event import Event, is_unique, reference_of
 
@@ -53,7 +54,10 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class LogHeader(msgspec.Struct, frozen=True, array_like=True):
-    """What the log says of a record. `id` and `time` (µs) are given where the record's own headers have none."""
+    """What the log says of a record. `id` and `time` (µs) are given where the record's own headers have none.
+
+    `wrong_version`: it was rejected because the row was not at the expected version; None unless it was rejected.
+    """
 
     sequence: int
     recorded: int
@@ -63,6 +67,7 @@ class LogHeader(msgspec.Struct, frozen=True, array_like=True):
     reason: str | None = None
     id: str | None = None
     time: int | None = None
+    wrong_version: bool | None = None
 
 
 class ParkedHeader(msgspec.Struct, frozen=True):
@@ -311,7 +316,16 @@ _NAMES = {LogHeader: LOG_HEADER, ParkedHeader: PARKED_HEADER, DueHeader: DUE_HEA
 
 def log_header(headers: Headers | None) -> LogHeader:
     """Raises UndecodableRecord if a record of a log has no header of retold's."""
-    return _packed(headers, LOG_HEADER, _log_decoder)
+    header = _packed(headers, LOG_HEADER, _log_decoder)
+    if header.outcome == REJECTED and header.wrong_version is None:
+        return replace(header, wrong_version=_says_wrong_version(header, headers or []))
+    return header
+
+
+def _says_wrong_version(header: LogHeader, headers: Headers) -> bool:
+    """Of a record from before the log had a field for it: then the reason's beginning said it, if a version was expected."""
+    expected = any(name == "ce_expectedversion" for name, _ in headers)
+    return expected and (header.reason or "").startswith("wrong version: expected ")
 
 
 def parked_header(headers: Headers | None) -> ParkedHeader:

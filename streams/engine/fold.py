@@ -36,13 +36,13 @@ def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]])
     rebuild, which shows the differences.
     """
     for value, headers in records:
-        logged = read_logged(engine.envelopes, engine.codec.decode(value), headers)
+        logged = read_logged(engine.wire.envelopes, engine.codec.decode(value), headers)
         event, header = logged
-        rule = engine.rules[type(event.data)]
+        rule = engine.rules.by_event[type(event.data)]
         if header.outcome == ACCEPTED and rule.handler is not None:
             row = image.rows.get(event.key, (None, 0))[0]
             try:
-                new = engine.decide(rule, row, event).row
+                new = engine.rules.decide(rule, row, event).row
                 image.rows[event.key] = (new and engine.codec.freeze(new), header.sequence)
             except Rejected as no:
                 raise HistoryError(

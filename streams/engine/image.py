@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from streams.engine.changes import Changes, SetAside
 from streams.engine.duplicates import Window
-from streams.engine.owed import Calls, Timers
-from streams.engine.records import Changes, Counters, Entry, SetAside
+from streams.engine.pending import PendingCalls, PendingTimers
+from streams.engine.records import Counters, Entry
 
 WINDOW = 200_000
 
@@ -15,7 +16,7 @@ class Image:
     """`sequence` is that of the last log record (0: none), `recorded` its time in µs, `inbox_next` the next offset.
 
     `parked` holds, per blocked entity key, its queue in order; `parked_ids` what these would be recognised by. `due`
-    is what the clock owes, by the event's id; `calls` what gateways owe, by the request's reference.
+    are the timers, by the event's id; `calls` what gateways have not answered, by the request's reference.
     """
 
     def __init__(self, partition: int = 0, *, window: int = WINDOW, rows: dict[str, Entry] | None = None) -> None:
@@ -27,8 +28,8 @@ class Image:
         self.window = Window(window)
         self.parked: dict[str, list[SetAside]] = {}
         self.parked_ids: dict[bytes, int] = {}
-        self.due = Timers()
-        self.calls = Calls()
+        self.due = PendingTimers()
+        self.calls = PendingCalls()
         self.quarantined = 0
         self.counters = Counters()
 

@@ -9,10 +9,11 @@ from typing import Any
 from confluent_kafka import TopicPartition
 
 from streams.engine import marker
+from streams.engine.changes import Call, Changes, Due
 from streams.engine.envelope import VERSION_HEADER
 from streams.engine.image import Image
-from streams.engine.pending import due_record
-from streams.engine.records import Call, Changes, Due
+from streams.engine.records import Duplicate
+from streams.engine.stored import due_record, log_record, parked_record
 from streams.kafka.producer import UNFINISHED, TransactionalProducer
 from streams.kafka.topics import Names
 
@@ -45,10 +46,10 @@ class Transactions:
         Begins the transaction. Whatever it raises must reach the producer's `give_up`: it may not be committed then.
         """
         self._begin()
-        log, emitted = self._sent.get(changes.partition, (0, 0))
-        self._sent[changes.partition] = len(changes.log), len(changes.emitted)
+        results, emitted = self._sent.get(changes.partition, (0, 0))
+        self._sent[changes.partition] = len(changes.results), len(changes.emitted)
         put = self.producer.put
-        for key, value, headers in changes.log[log:]:
+        for key, value, headers in (log_record(it) for it in changes.results[results:] if it.logged):
             put(self._to.topics.log, value, key, changes.partition, headers)
         for record in changes.emitted[emitted:]:
             put(self._to.inbox_of(record.namespace), record.value, record.key, PARTITION_BY_KEY, record.headers)
@@ -82,7 +83,8 @@ class Transactions:
             version = [(VERSION_HEADER, b"%d" % changes.rows[name][1])]
             put(topics.table, value, name.encode(), partition, version)
         for record in changes.set_aside:
-            put(topics.parked, record.value, b"%d" % record.offset, partition, record.headers)
+            key, value, headers = parked_record(record)
+            put(topics.parked, value, key, partition, headers)
         for offset in changes.unparked:
             put(topics.parked, None, b"%d" % offset, partition, None)
         pendings: list[Due | Call] = [*changes.due, *changes.calls.values()]
@@ -105,7 +107,7 @@ class Transactions:
                 partitions=self._to.partitions,
                 transactional_id=self._to.transactional_id,
                 counters=image.counters.plus(changes.counters),
-                duplicates=changes.duplicates,
+                duplicates=[Duplicate(it.offset, it.sequence, it.outcome) for it in changes.duplicates],
                 calls=calls,
                 timers=timers,
                 producers_replaced=self.producer.replaced,

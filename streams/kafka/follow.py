@@ -48,6 +48,7 @@ class LogEvent:
     outcome: str
     reason: str | None
     event: Event[Any]
+    wrong_version: bool = False
 
 
 def partitions_of(admin: AdminClient, topic: str) -> int:
@@ -184,6 +185,7 @@ class Tail:
             header.outcome,
             header.reason,
             event,
+            bool(header.wrong_version),
         )
 
 

@@ -9,13 +9,13 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.engine import marker
-from streams.engine.envelope import from_micros, log_header, parked_header
+from streams.engine.envelope import log_header, parked_header
 from streams.errors import OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends, since
 from streams.kafka.read import headers_of
 from streams.kafka.topics import Names, names
-from streams.receipt import Receipt, Settled
+from streams.receipt import Became, Receipt, Settled, logged, repeated, set_aside, settled
 
 SKEW = 500
 """How far the clocks of brokers may be apart, in ms: the log's broker may date an outcome before its event."""
@@ -45,13 +45,13 @@ class Outcomes:
                         continue
                     last = marker.decode(message.value() or b"")
                     position = last.inbox_next
-                    settled = _duplicate(last, receipt)
+                    became = _duplicate(last, receipt)
                 elif message.topic() == topics.log:
-                    settled = _logged(message, receipt)
+                    became = _logged(message, receipt)
                 else:
-                    settled = _set_aside(message, receipt)
-                if settled is not None:
-                    return settled
+                    became = _set_aside(message, receipt)
+                if became is not None:
+                    return settled(receipt, became)
         finally:
             self._consumer.unassign()
         raise OutcomeTimeout(_what_is_known(receipt, topics, position))
@@ -77,29 +77,20 @@ class Outcomes:
                 raise OutcomeTimeout(f"the outcome cannot be read from {message.topic()}: {error.str()}")
 
 
-def _logged(message: Message, receipt: Receipt) -> Settled | None:
+def _logged(message: Message, receipt: Receipt) -> Became | None:
     header = log_header(headers_of(message))
-    if header.offset != receipt.offset:
-        return None
-    recorded = from_micros(header.recorded)
-    partition = receipt.partition or 0
-    return Settled(receipt, header.outcome, False, partition, header.sequence, recorded, header.reason)
+    return logged(header) if header.offset == receipt.offset else None
 
 
-def _set_aside(message: Message, receipt: Receipt) -> Settled | None:
+def _set_aside(message: Message, receipt: Receipt) -> Became | None:
     if message.key() != b"%d" % (receipt.offset or 0) or message.value() is None:
         return None
-    header = parked_header(headers_of(message))
-    recorded = from_micros(header.recorded)
-    return Settled(receipt, header.status, False, receipt.partition or 0, None, recorded, header.reason)
+    return set_aside(parked_header(headers_of(message)))
 
 
-def _duplicate(last: marker.Marker, receipt: Receipt) -> Settled | None:
-    for it in last.duplicates:
-        if it.offset == receipt.offset:
-            place = it.sequence if it.outcome in ("accepted", "rejected") else None
-            return Settled(receipt, it.outcome, True, receipt.partition or 0, place)
-    return None
+def _duplicate(last: marker.Marker, receipt: Receipt) -> Became | None:
+    found = (repeated(it.outcome, it.sequence) for it in last.duplicates if it.offset == receipt.offset)
+    return next(found, None)
 
 
 def _what_is_known(receipt: Receipt, topics: Names, position: int | None) -> str:

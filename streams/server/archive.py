@@ -22,7 +22,7 @@ from streams.kafka.topics import names
 from streams.receipt import Receipt
 from streams.server.followed import Place
 from streams.server.lately import Lately
-from streams.server.recent import Became
+from streams.server.recent import Known, known
 
 PATIENCE = 5.0
 STATUS_FOR = 1.0
@@ -50,7 +50,7 @@ class KafkaArchive:
                 if header.sequence > after:
                     recorded = from_micros(header.recorded)
                     where = namespace, partition, message.offset() or 0, header.sequence
-                    found.append(LogEvent(*where, recorded, header.outcome, header.reason, event))
+                    found.append(LogEvent(*where, recorded, header.outcome, header.reason, event, bool(header.wrong_version)))
                 if len(found) == limit:
                     break
         finally:
@@ -88,7 +88,7 @@ class KafkaArchive:
             consumer.close()
         return None
 
-    def became(self, receipt: Receipt) -> Became | None:
+    def became(self, receipt: Receipt) -> Known | None:
         outcomes = Outcomes(self._clients, self._prefix)
         try:
             found = outcomes.wait(receipt, time.monotonic() + PATIENCE)
@@ -96,7 +96,7 @@ class KafkaArchive:
             return None
         finally:
             outcomes.close()
-        return Became(found.outcome, found.sequence, found.recorded, found.reason, found.duplicate)
+        return known(found)
 
     def status(self) -> Status:
         """At most a second old."""

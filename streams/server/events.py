@@ -14,11 +14,11 @@ from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
 from streams.server.problems import Problem
-from streams.server.recent import Became
+from streams.server.recent import Known, known
 from streams.server.rows import known_namespace
 from streams.server.write import outcome_of
 
-PENDING = Became("pending", None)
+PENDING = Known(outcome="pending")
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -58,7 +58,7 @@ def _place(parts: Parts, namespace: str, partition: str, offset: str) -> tuple[P
     return place, int(offset)
 
 
-def _look(parts: Parts, place: Place, offset: int, became: Became | None) -> Became:
+def _look(parts: Parts, place: Place, offset: int, became: Known | None) -> Known:
     """What memory does not say is found in Kafka. Blocks."""
     receipt = parts.archive.receipt(place, offset)
     if receipt is None:
@@ -67,7 +67,4 @@ def _look(parts: Parts, place: Place, offset: int, became: Became | None) -> Bec
         last = parts.followed.markers.get(place)
         handled = last is not None and last.inbox_next > offset
         became = (parts.archive.became(receipt) if handled else None) or PENDING
-    return Became(
-        became.outcome, became.sequence, became.recorded, became.reason, became.duplicate,
-        receipt.event_type or None, receipt.key, receipt.id or None,
-    )  # fmt: skip
+    return known(became, receipt.event_type or None, receipt.key, receipt.id or None)

@@ -19,10 +19,10 @@ from streams.engine.records import Codec
 from streams.errors import StreamsError
 from streams.event import Event
 from streams.kafka.follow import LogEvent
-from streams.receipt import Receipt
+from streams.receipt import Receipt, repeated
 from streams.server.bell import Bell
 from streams.server.keys import Memory, Sent, digest_of
-from streams.server.recent import Became, Outcomes, Recent
+from streams.server.recent import Known, Outcomes, Recent, known
 from streams.server.tables import Copy, Projected, Rows
 
 T = TypeVar("T")
@@ -78,8 +78,7 @@ class Followed:
             if last is not None:
                 self.markers[place] = last
                 for it in last.duplicates:
-                    logged = it.outcome in ("accepted", "rejected")
-                    became = Became(it.outcome, it.sequence if logged else None, duplicate=True)
+                    became = known(repeated(it.outcome, it.sequence))
                     self.outcomes.add((*place, it.offset), became)
 
     def logged(self, event: LogEvent, inbox_offset: int) -> None:
@@ -88,9 +87,9 @@ class Followed:
         It counts as read once all folds of it are in; they are computed without the lock, since they are the application's.
         """
         inner = event.event
-        became = Became(
-            event.outcome, event.sequence, event.recorded, event.reason,
-            event_type=inner.data.event_type, key=inner.key, id=inner.id,
+        became = Known(
+            outcome=event.outcome, sequence=event.sequence, recorded=event.recorded, reason=event.reason,
+            wrong_version=event.wrong_version, event_type=inner.data.event_type, key=inner.key, id=inner.id,
         )  # fmt: skip
         folds = list(self.projections.values()) if event.outcome == "accepted" else []
         changes = [(projected, change) for projected in folds if (change := projected.fold(event)) is not None]
@@ -110,13 +109,13 @@ class Followed:
         receipt.partition, receipt.offset = place[1], offset
         self._sent.add(Sent(receipt, digest_of(content, expected_version)))
 
-    def set_aside(self, place: Place, offset: int, became: Became) -> None:
+    def set_aside(self, place: Place, offset: int, became: Known) -> None:
         with self.lock:
             self.outcomes.add((*place, offset), became)
 
     # Read by everyone.
 
-    def became(self, place: Place, offset: int) -> Became | None:
+    def became(self, place: Place, offset: int) -> Known | None:
         """What became of an inbox record, once its row is here too (rule 25); None if that is not known here."""
         last = self.markers.get(place)
         if last is None or last.inbox_next <= offset:

@@ -13,10 +13,11 @@ from streams.errors import StreamsError
 from streams.kafka.follow import LogEvent
 from streams.kafka.read import headers_of
 from streams.kafka.schemas_topic import Learning
+from streams.receipt import set_aside
 from streams.server.followed import Followed, Place
 from streams.server.keys import has_key
 from streams.server.merge import Merge, time_order
-from streams.server.recent import Became
+from streams.server.recent import known
 
 
 class Logs:
@@ -33,7 +34,7 @@ class Logs:
         event, header = read_logged(self._envelopes, data, headers)
         logged = LogEvent(
             *place, message.offset() or 0, header.sequence, from_micros(header.recorded), header.outcome,
-            header.reason, event,
+            header.reason, event, bool(header.wrong_version),
         )  # fmt: skip
         if has_key(event.source, event.id):
             expected = self._envelopes.read(without_packed(headers)).expected_version
@@ -52,10 +53,7 @@ class Logs:
         event_type, event_id, source = (
             (found.get(name) or b"").decode(errors="replace") for name in ("ce_type", "ce_id", "ce_source")
         )
-        became = Became(
-            header.status, None, from_micros(header.recorded), header.reason,
-            event_type=event_type or None, key=header.key, id=event_id or None,
-        )  # fmt: skip
+        became = known(set_aside(header), event_type or None, header.key, event_id or None)
         self._followed.set_aside(place, int(message.key() or b"0"), became)
         if header.status == PARKED and has_key(source, event_id):
             with suppress(StreamsError):  # kept by reference, or not to be read here: its key is not known then

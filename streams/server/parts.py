@@ -17,7 +17,7 @@ from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.followed import Followed, Place
 from streams.server.pools import Pools
-from streams.server.recent import Became
+from streams.server.recent import Known
 
 
 class Publisher(Protocol):
@@ -46,7 +46,7 @@ class Archive(Protocol):
     def receipt(self, place: Place, offset: int) -> Receipt | None:
         """That of an inbox record; None if there is none at this offset, or not any more."""
 
-    def became(self, receipt: Receipt) -> Became | None:
+    def became(self, receipt: Receipt) -> Known | None:
         """What became of it, found in Kafka; None if nothing is known."""
 
     def status(self) -> Status: ...

@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 
 from streams.kafka.follow import LogEvent
+from streams.receipt import Became
 
 EVENTS = 2_000
 """Kept of each partition; who wants older ones is served from Kafka."""
@@ -21,31 +20,26 @@ At = tuple[str, int, int]
 """Namespace, partition, inbox offset."""
 
 
-@dataclass(frozen=True, slots=True)
-class Became:
-    """What became of an inbox record: accepted, rejected, parked or quarantined.
+class Known(Became, frozen=True, kw_only=True):
+    """And of which event. What a marker says of a duplicate names neither type, key nor id."""
 
-    `sequence` is its place in the partition's log (of the first one of its id, if it is a duplicate). What a marker says
-    of a duplicate names neither type, key nor id.
-    """
-
-    outcome: str
-    sequence: int | None
-    recorded: datetime | None = None
-    reason: str | None = None
-    duplicate: bool = False
     event_type: str | None = None
     key: str | None = None
     id: str | None = None
+
+
+def known(became: Became, event_type: str | None = None, key: str | None = None, event_id: str | None = None) -> Known:
+    facts = {name: getattr(became, name) for name in Became.__struct_fields__}
+    return Known(event_type=event_type, key=key, id=event_id, **facts)
 
 
 class Outcomes:
     """The latest outcomes that were followed, by inbox position."""
 
     def __init__(self, size: int = OUTCOMES) -> None:
-        self._size, self._by_place = size, dict[At, Became]()
+        self._size, self._by_place = size, dict[At, Known]()
 
-    def add(self, at: At, became: Became) -> None:
+    def add(self, at: At, became: Known) -> None:
         """What was parked and handled later was handled, whichever of the two was read first."""
         known = self._by_place.pop(at, became)
         if known.sequence is not None and became.sequence is None:
@@ -54,7 +48,7 @@ class Outcomes:
         if len(self._by_place) > self._size:
             del self._by_place[next(iter(self._by_place))]
 
-    def get(self, at: At) -> Became | None:
+    def get(self, at: At) -> Known | None:
         return self._by_place.get(at)
 
 

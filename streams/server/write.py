@@ -12,7 +12,7 @@ from streams.codec import check_key
 from streams.data import EventData
 from streams.engine.identity import request_id
 from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError
-from streams.receipt import Receipt, Settled
+from streams.receipt import Became, Receipt, settled
 from streams.server import openapi
 from streams.server.answers import STOPS, Standing, ready, to_json
 from streams.server.bell import until
@@ -21,7 +21,6 @@ from streams.server.parameters import known_params
 from streams.server.parts import Parts
 from streams.server.pools import in_thread
 from streams.server.problems import RETRY_AFTER, Problem
-from streams.server.recent import Became
 from streams.server.requests import (
     Asked,
     expected_version,
@@ -215,12 +214,6 @@ def outcome_of(became: Became) -> dict[str, Any]:
         "sequence": became.sequence,
         "recorded": became.recorded,
     }
-
-
-def settled(receipt: Receipt, became: Became) -> Settled:
-    return Settled(
-        receipt, became.outcome, became.duplicate, receipt.partition or 0, became.sequence, became.recorded, became.reason
-    )
 
 
 def _answer(status: int, body: dict[str, Any], receipt: Receipt) -> Response:

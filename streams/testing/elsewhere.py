@@ -27,7 +27,7 @@ from streams.engine.image import Image
 from streams.engine.records import InboxRecord
 from streams.errors import ImpureHandler
 from streams.laws.sources import is_application_module
-from streams.testing.codec import MemoryCodec
+from streams.testing.codecs import codec_for
 from streams.testing.purity import trace
 
 CLOCKS = ("now", "utcnow", "today")
@@ -104,7 +104,7 @@ def load(app: str) -> App:
 
 
 def run(app: App, orders: list[tuple[str, int, InboxRecord]], arm: Callable[[], None]) -> list[dict[str, Any]]:
-    codec = MemoryCodec(app)
+    codec = codec_for(app)
     engines = {namespace.name: Engine(app, namespace.name, codec) for namespace in app.namespaces}
     images: dict[str, Image] = {name: engine.image() for name, engine in engines.items()}
     arm()

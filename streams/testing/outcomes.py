@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from streams.data import EventData, Record
-from streams.engine.envelope import log_header, parked_header
-from streams.engine.records import ACCEPTED, Changes, InboxRecord
+from streams.engine.changes import Changes, Handled
+from streams.engine.records import ACCEPTED, InboxRecord
 from streams.outcome import Emission
 
 
@@ -53,15 +53,9 @@ class Step(NamedTuple):
     changes: Changes
 
 
-def outcome_of(changes: Changes) -> tuple[str, bool, str | None]:
-    """Outcome, whether it is accepted, and the reason, of the one record that these changes come from."""
-    if changes.blocked is not None:
-        return "blocked", False, changes.blocked.reason
-    if changes.log:
-        logged = log_header(changes.log[0].headers)
-        return logged.outcome, logged.outcome == ACCEPTED, logged.reason
-    if changes.duplicates:
-        first = changes.duplicates[0].outcome
+def outcome_of(handled: Handled) -> tuple[str, bool, str | None]:
+    """Outcome, whether it is accepted, and the reason, as a Result tells them."""
+    first = handled.outcome
+    if handled.duplicate:
         return "duplicate", first == ACCEPTED, f"an event of this id was {first} before"
-    aside = parked_header(changes.set_aside[0].headers)
-    return aside.status, False, aside.reason
+    return first, first == ACCEPTED, handled.reason

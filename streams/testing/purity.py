@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec.structs import astuple
 
-from streams.engine.envelope import parked_header
-from streams.engine.records import Changes
+from streams.engine.changes import Changes
+from streams.engine.envelope import ParkedHeader
+from streams.engine.stored import log_record
 from streams.errors import ConfigError
 from streams.testing.outcomes import Step
 from streams.testing.world import World
@@ -71,12 +71,12 @@ def _first_difference(steps: Sequence[Step], expected: list[Any], got: list[Any]
 def trace(changes: Changes) -> dict[str, Any]:
     """All that handling a record gave but tracebacks, in types that MessagePack has; what explains most is first."""
     return {
-        "parked": [[aside.offset, aside.value, _reason(aside.headers)] for aside in changes.set_aside],
+        "parked": [[aside.offset, aside.value, _reason(aside.header)] for aside in changes.set_aside],
         "rows": [[key, changes.row_bytes[key]] for key in changes.row_bytes],
-        "log": [_record(*record) for record in changes.log],
+        "log": [_record(*log_record(handled)) for handled in changes.log],
         "emissions": [_record(emitted.key, emitted.value, emitted.headers) for emitted in changes.emitted],
         "timers": [[due.at, due.emitted.value, due.event_id] for due in changes.due],
-        "duplicates": [list(astuple(duplicate)) for duplicate in changes.duplicates],
+        "duplicates": [[it.offset, it.sequence, it.outcome] for it in changes.duplicates],
     }
 
 
@@ -84,6 +84,5 @@ def _record(key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> list[
     return [key, value, [list(header) for header in headers]]
 
 
-def _reason(headers: list[tuple[str, bytes]]) -> list[Any]:
-    header = parked_header(headers)
+def _reason(header: ParkedHeader) -> list[Any]:
     return [header.status, header.key, header.reason]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 
 from streams.data import Record
+from streams.engine.changes import Changes, Handled
 from streams.engine.engine import Engine
-from streams.engine.fold import Logged, read_logged
-from streams.engine.records import Changes, Headers, InboxRecord, LogRecord
+from streams.engine.fold import Logged
+from streams.engine.records import Headers, InboxRecord
+from streams.engine.stored import log_header_of
 
 
 class Space:
@@ -15,10 +17,10 @@ class Space:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.name = engine.namespace.name
+        self.name = engine.namespace
         self.image = engine.image()
         self.inbox: deque[tuple[int, InboxRecord]] = deque()
-        self.log: list[LogRecord] = []
+        self.log: list[Handled] = []
         self.blocked: str | None = None
         self._next = 0
 
@@ -51,5 +53,4 @@ class Space:
         return {key: row for key, (row, _) in self.image.rows.items() if row is not None}
 
     def logged(self) -> list[Logged]:
-        engine = self.engine
-        return [read_logged(engine.envelopes, engine.codec.decode(one.value), one.headers) for one in self.log]
+        return [Logged(it.event, log_header_of(it)) for it in self.log if it.event is not None]

@@ -6,22 +6,24 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from streams.app import App
+from streams.codec import AvroCodec
 from streams.data import EventData, Record, namespace_of
-from streams.engine.control import PREFIX as CONTROL
+from streams.engine.batch import Answer, GivenUp
+from streams.engine.changes import Call, Changes, SetAside
 from streams.engine.engine import Engine
-from streams.engine.envelope import from_micros, log_header, parked_header, to_micros
+from streams.engine.envelope import from_micros, to_micros
 from streams.engine.fold import Logged
 from streams.engine.image import Image
-from streams.engine.pending import answered, exhausted, fire
 from streams.engine.projection import Projecting
-from streams.engine.records import REJECTED, Call, Changes, Emitted, Headers, LogRecord, SetAside
+from streams.engine.records import REJECTED, Emitted, Headers, LogRecord
+from streams.engine.stored import log_record
 from streams.errors import DefinitionError
 from streams.event import Event
 from streams.namespace import Namespace
 from streams.outcome import Emission, Scheduled
 from streams.projection import Projection
 from streams.testing.calls import ask, headers_of
-from streams.testing.codec import MemoryCodec
+from streams.testing.codecs import codec_for, foreign_codec
 from streams.testing.outcomes import FailedCall, Result, Step, Unhandled, outcome_of
 from streams.testing.space import Space
 from streams.view import Table, Tables
@@ -52,7 +54,8 @@ class World:
         self.quarantined: list[Unhandled] = []
         self.outside: list[EventData] = []
         self.steps: list[Step] = []
-        self._codec = MemoryCodec(app)
+        self._codec = codec_for(app)
+        self._foreign: AvroCodec | None = None
         self._projecting = Projecting(app.projections, self._codec)
         self._gateways = {gateway.data: gateway for gateway in app.gateways}
         self._spaces = {part.name: Space(Engine(app, part.name, self._codec)) for part in app.namespaces}
@@ -80,7 +83,8 @@ class World:
             changes, emitted = self._take(space)
             if changes.inbox_next > offset:
                 row, version = space.entry(data.key)
-                return Result(*outcome_of(changes), row, emitted, version)
+                handled = next(it for it in changes.results if it.offset == offset)
+                return Result(*outcome_of(handled), row, emitted, version)
         row, version = space.entry(data.key)
         return Result("blocked", False, space.blocked, row, [], version)
 
@@ -107,8 +111,9 @@ class World:
         while (at := self._next_due()) is not None and at <= to_micros(end):
             self.now = from_micros(at)
             for space in self._spaces.values():
-                if (changes := fire(space.image, at)) is not None:
-                    self._make_true(space, changes)
+                batch = space.engine.begin(space.image, at)
+                if batch.fire():
+                    self._make_true(space, batch.changes)
             self.settle()
         self.now = end
         return self
@@ -147,7 +152,7 @@ class World:
 
     def log_records(self, namespace: str) -> list[LogRecord]:
         """The same as bytes."""
-        return list(self._space(namespace).log)
+        return [log_record(it) for it in self._space(namespace).log]
 
     def image(self, namespace: str) -> Image:
         """The state that the engine works on."""
@@ -174,26 +179,23 @@ class World:
         return changes, self._let_go(space, changes)
 
     def _note(self, changes: Changes) -> None:
-        for record in changes.log:
-            header = log_header(record.headers)
-            if header.outcome == REJECTED:
-                self.rejections.append((self._codec.decode(record.value), header.reason or ""))
+        for handled in changes.log:
+            if handled.outcome == REJECTED and handled.event is not None:
+                self.rejections.append((handled.event.data, handled.reason or ""))
         for aside in changes.set_aside:
             (self.quarantined if aside.entity is None else self.parked).append(self._unhandled(aside))
 
     def _unhandled(self, aside: SetAside) -> Unhandled:
-        header = parked_header(aside.headers)
+        header = aside.header
         data = None if aside.entity is None else self._codec.decode(aside.value)
         return Unhandled(data, aside.entity, header.reason, header.detail, aside.value)
 
     def _let_go(self, space: Space, changes: Changes) -> list[Emission]:
         """Emissions to their inboxes and calls to their gateways; timers wait in the image."""
-        gone: list[Emission] = []
+        gone = [emission for handled in changes.results for emission in handled.emissions]
+        gone.sort(key=lambda it: isinstance(it, Scheduled))
         for emitted in changes.emitted:
-            if not emitted.value.startswith(CONTROL):  # the engine's own way to go on with a long queue
-                gone.append(self._codec.decode(emitted.value))
             self._deliver(emitted)
-        gone += [Scheduled(self._codec.decode(due.emitted.value), from_micros(due.at)) for due in changes.due]
         for reference, call in changes.calls.items():
             if reference not in space.image.calls:
                 continue  # answered in the same step, or behind one of its key that was just given up
@@ -204,21 +206,25 @@ class World:
         if emitted.namespace in self._spaces:
             self.publish(emitted.namespace, emitted.key, emitted.value, emitted.headers)
         else:
-            self.outside.append(self._codec.decode(emitted.value))
+            self._foreign = self._foreign or foreign_codec(self.app)
+            self.outside.append(self._foreign.decode(emitted.value))
 
     def _call(self, space: Space, call: Call) -> list[EventData]:
         """Ask the gateway and publish its answer; a call that fails is parked with its key, for a person."""
-        request, image, now = call.event.data, space.image, to_micros(self.now)
+        request = call.event.data
+        batch = space.engine.begin(space.image, to_micros(self.now))
         self.calls.append(request)
+        given: list[EventData] = []
         try:
             answer = ask(self._gateways[type(request)], call.event)
-            self._make_true(space, answered(space.engine, image, call, answer, now))
+            batch.answer(Answer(call, answer))
+            given.append(answer)
         except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
             reason = f"{type(error).__name__}: {error}"
             self.calls_failed.append(FailedCall(request, reason))
-            self._make_true(space, exhausted(space.engine, image, call, reason, "", now))
-            return []
-        return [answer]
+            batch.answer(GivenUp(call, reason))
+        self._make_true(space, batch.changes)
+        return given
 
 
 def given(app: App, *history: EventData) -> World:

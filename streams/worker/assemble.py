@@ -11,9 +11,10 @@ from confluent_kafka import Producer, murmur2
 
 from streams.app import App
 from streams.codec import AvroCodec, codec_of
-from streams.config import Config, load
+from streams.config import Config
 from streams.data import namespace_of
-from streams.engine.engine import Engine, Inbox, Limits
+from streams.engine.engine import Engine
+from streams.engine.rules import Inbox, Limits
 from streams.errors import InvalidSchema
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
@@ -22,10 +23,9 @@ from streams.kafka.orders import OrderReader
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
-from streams.load import application
 from streams.worker.batch import Batch
 from streams.worker.caller import Caller, Patience
-from streams.worker.faust_app import FaustApp, Loop
+from streams.worker.faust_app import FaustApp, Loop, faust_app_of
 from streams.worker.pace import Pace
 from streams.worker.partitions import Partitions
 from streams.worker.pending import Pending
@@ -55,7 +55,7 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     codec = codec_of(app)
     publish_schemas(clients, config.prefix, codec)
     _learn(clients, config.prefix, codec)
-    faust_app = listed(app, config)
+    faust_app = faust_app_of(app, config)
     acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
     faust_app.threads += config.gateway_calls * len(acting)
     for name in chosen:
@@ -68,12 +68,6 @@ def _learn(clients: Clients, prefix: str, codec: AvroCodec) -> None:
     for text in all_schemas(clients, prefix).values():
         with suppress(InvalidSchema):  # a stranger's
             codec.add_schema(text)
-
-
-def listed(app: App | None = None, config: Config | None = None) -> FaustApp:
-    """The Faust application alone, to list its agents and tables."""
-    config = config or load()
-    return FaustApp(app or application(config), config.state / "faust", lambda name: names(config.prefix, name).inbox)
 
 
 def _source(

@@ -7,8 +7,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from streams.engine.changes import Changes
 from streams.engine.image import Image
-from streams.engine.records import Changes, InboxRecord
+from streams.engine.records import InboxRecord
 
 
 @dataclass

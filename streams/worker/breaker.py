@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.engine.records import Changes
+from streams.engine.changes import Changes
 from streams.errors import NamespaceStopped
 
 MINUTE = 60_000_000

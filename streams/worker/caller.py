@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import structlog
 
 from streams.data import EventData
-from streams.engine.aside import in_a_line
-from streams.engine.records import Call
+from streams.engine.changes import Call
+from streams.engine.parking import in_a_line
 from streams.errors import InvalidEvent
 from streams.gateway import Gateway
 

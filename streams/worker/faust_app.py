@@ -19,8 +19,11 @@ from faust.channels import Channel
 from mode import Service
 
 from streams.app import App
+from streams.config import Config, load
 from streams.data import Record
 from streams.engine.image import Image
+from streams.kafka.topics import names
+from streams.load import application
 from streams.worker.batch import Batch
 from streams.worker.source import Source
 
@@ -185,10 +188,14 @@ class FaustApp:
         await self.faust.stop()
 
 
+def faust_app_of(app: App, config: Config) -> FaustApp:
+    """Its agents and tables, without the sources that a worker adds."""
+    return FaustApp(app, config.state / "faust", lambda name: names(config.prefix, name).inbox)
+
+
 def __getattr__(name: str) -> Any:
-    """`app`, for Faust's own command line: `faust -A streams.worker.faust_app agents`."""
+    """`app`, for Faust's own command line: `faust -A streams.worker.faust_app agents`. Importing alone reads no settings."""
     if name != "app":
         raise AttributeError(name)
-    from streams.worker.assemble import listed  # only here: assembling reads settings, importing must not
-
-    return listed().faust
+    config = load()
+    return faust_app_of(application(config), config).faust

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from streams.engine.batch import Answer, GivenUp
+from streams.engine.changes import Call, Changes
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.pending import BYTES_AT_ONCE, answered, exhausted, fire
-from streams.engine.records import Call, Changes
+from streams.engine.timers import BYTES_AT_ONCE
 from streams.worker.caller import Caller, Result, Tenure
 from streams.worker.restore import Restored
 
@@ -92,8 +93,9 @@ class Pending:
         self._sort(images)
         for partition in self._in_turn(list(images)):
             image = images[partition]
-            if (changes := fire(image, now)) is not None:
-                yield changes
+            timers = self._engine.begin(image, now)
+            if timers.fire():
+                yield timers.changes
             yield from self._came_in(image, now)
 
     def _in_turn(self, partitions: Sequence[int]) -> Iterable[int]:
@@ -127,21 +129,13 @@ class Pending:
 
     def _together(self, image: Image, results: Iterable[Result], now: int) -> tuple[Changes | None, int]:
         """What the first results come to in one transaction, and how many they are."""
-        changes, taken, size = None, 0, 0
+        batch, taken, size = self._engine.begin(image, now), 0, 0
         for result in islice(results, RESULTS):
-            if result.answer is not None or result.call.event.reference in image.calls:
-                came = self._came_to(image, result, now)
-                size += sum(len(it.value) for it in came.emitted) + sum(len(it.value) for it in came.set_aside)
-                if changes is not None and (size > BYTES_AT_ONCE or came.queues.keys() & changes.queues.keys()):
-                    break  # a key's queue grows by what is committed
-                changes = came if changes is None else _joined(changes, came)
+            size += batch.answer(_came_of(result))
             taken += 1
-        return changes, taken
-
-    def _came_to(self, image: Image, result: Result, now: int) -> Changes:
-        if result.answer is None:
-            return exhausted(self._engine, image, result.call, result.reason, result.detail, now)
-        return answered(self._engine, image, result.call, result.answer, now)
+            if size >= BYTES_AT_ONCE:
+                break
+        return batch.changes if batch.changes.handled else None, taken
 
     def _call(self, partition: int, calls: Sequence[Call]) -> None:
         if calls:
@@ -150,12 +144,7 @@ class Pending:
             self._caller.submit(self._tenure(partition), calls)
 
 
-def _joined(first: Changes, second: Changes) -> Changes:
-    """Both, of one partition: they emit answers, or park requests of different keys."""
-    first.emitted += second.emitted
-    first.set_aside += second.set_aside
-    first.settled |= second.settled
-    first.queues |= second.queues
-    first.counters = first.counters.plus(second.counters)
-    first.handled += second.handled
-    return first
+def _came_of(result: Result) -> Answer | GivenUp:
+    if result.answer is None:
+        return GivenUp(result.call, result.reason, result.detail)
+    return Answer(result.call, result.answer)

@@ -12,11 +12,12 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka.admin import AdminClient
 
 from streams.engine import marker
+from streams.engine.changes import Due, SetAside
 from streams.engine.engine import Engine
-from streams.engine.envelope import VERSION_HEADER, due_header, parked_header, without_packed
+from streams.engine.envelope import VERSION_HEADER, due_header, without_packed
 from streams.engine.image import Image
-from streams.engine.pending import pending_of
-from streams.engine.records import PARKED, Due, Headers, SetAside
+from streams.engine.records import PARKED, Headers
+from streams.engine.stored import pending_of, set_aside_of
 from streams.errors import NamespaceTaken, PartitionLost, SchemaNotFound, TopicMismatch
 from streams.kafka.offsets import Place, ends, starts
 from streams.kafka.read import headers_of, read_to
@@ -222,7 +223,7 @@ class Reading:
         self._engine, self._image = engine, engine.image(partition)
         self._aside: dict[int, SetAside] = {}
         self._pending: dict[str, tuple[bytes, Headers]] = {}
-        self.log = LogTail(engine.envelopes)
+        self.log = LogTail(engine.wire.envelopes)
         self.marker: marker.Marker | None = None
 
     def row(self, message: Message) -> None:
@@ -240,7 +241,7 @@ class Reading:
         if value is None:
             self._aside.pop(offset, None)
         else:
-            self._aside[offset] = SetAside(offset, value, headers, parked_header(headers).key)
+            self._aside[offset] = set_aside_of(offset, value, headers)
 
     def due(self, message: Message) -> None:
         """Timers and calls; a record without a value takes an earlier one out."""
@@ -257,18 +258,18 @@ class Reading:
             image.counters = last.counters
         image.window.add(self.log.remembered)
         for key, (value, headers) in self._pending.items():
-            pending = pending_of(self._engine, key, value, without_packed(headers), due_header(headers))
+            pending = pending_of(self._engine.wire, key, value, without_packed(headers), due_header(headers))
             if isinstance(pending, Due):
                 image.due.add(pending)
             else:
                 image.calls.add(pending)
         for record in sorted(self._aside.values(), key=lambda it: it.offset):  # compaction keeps the last copy's place
             image.set_aside(record)
-            parked = record.entity is not None and parked_header(record.headers).status == PARKED
-            digest = self._digest(record.headers) if parked else None
+            parked = record.entity is not None and record.header.status == PARKED
+            digest = self._digest(record.carried) if parked else None
             if digest is not None:
                 image.parked_ids[digest] = hash(record.value)
         return image
 
     def _digest(self, headers: Headers) -> bytes | None:
-        return self._engine.envelopes.read(without_packed(headers)).digest
+        return self._engine.wire.envelopes.read(without_packed(headers)).digest

@@ -16,9 +16,11 @@ from functools import partial
 import structlog
 from confluent_kafka import Consumer, KafkaException
 
+from streams.engine.batch import Work
+from streams.engine.changes import Changes
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Changes, InboxRecord
+from streams.engine.records import InboxRecord
 from streams.errors import NamespaceStopped
 from streams.kafka.commit import Transactions
 from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
@@ -33,8 +35,6 @@ from streams.worker.waiting import Waiting
 
 log = structlog.get_logger("retold.worker")
 
-SMALLEST_PIECE, LARGEST_PIECE = 16, 1024
-"""Events handled between two looks at the clock. Small ones first: a slow handler may need a second for ten."""
 POISONED = 2
 
 
@@ -172,16 +172,15 @@ class Source:
 
         Ends early when the batch has taken its time, or its transaction would time out; the rest is read again.
         """
-        turn = self.parts.engine.begin(image, self.parts.clock(), self.parts.waiting.orders(image.partition))
+        batch = self.parts.engine.begin(image, self.parts.clock(), self.parts.waiting.orders(image.partition))
         if self._until is None:  # from where handling begins: the agent may have been busy with another namespace
             self._until = time.monotonic() + self.parts.pace.seconds
-        done, piece = 0, SMALLEST_PIECE
-        while done < len(records) and time.monotonic() < self._until:
-            if not turn.take_all(records[done : done + piece]):
+        for changes in batch.process(Work(records=records)):
+            if changes.handled:
+                self.parts.transactions.stream(changes)
+            if time.monotonic() >= self._until:
                 break
-            done, piece = done + piece, min(piece * 2, LARGEST_PIECE)
-            self.parts.transactions.stream(turn.changes)
-        return turn.changes
+        return batch.changes
 
     def _settle(self, batch: Batch) -> None:
         began = time.monotonic()

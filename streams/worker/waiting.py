@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 import structlog
 from confluent_kafka import KafkaException
 
+from streams.engine.changes import Blocked
 from streams.engine.control import Control
-from streams.engine.records import Blocked
 from streams.errors import BrokerError, InvalidSchema
 from streams.kafka.orders import OrderReader
 from streams.kafka.schemas_topic import SchemaReader

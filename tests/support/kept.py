@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from streams.engine.changes import Changes, SetAside
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Changes, Headers, SetAside
+from streams.engine.records import Headers
+from streams.engine.stored import parked_record
 from streams.worker.restore import Reading
 
 
@@ -39,6 +41,6 @@ class ParkedTopic:
 
     def restored(self) -> Image:
         reading = Reading(self._engine, 0)
-        for offset, aside in self._kept.items():
-            reading.parked(Kept(b"%d" % offset, aside.value, aside.headers))  # type: ignore[arg-type]  # reads alike
+        for aside in self._kept.values():
+            reading.parked(Kept(*parked_record(aside)))  # type: ignore[arg-type]  # reads alike
         return reading.image()

@@ -19,18 +19,18 @@ from streams.codec import codec_of
 from streams.config import Config
 from streams.data import EventData, namespace_of
 from streams.engine.attributes import attributes
-from streams.engine.envelope import from_micros, parked_header
+from streams.engine.envelope import from_micros
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
 from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.follow import LogEvent
 from streams.kafka.status import Status
-from streams.receipt import Receipt
+from streams.receipt import Receipt, set_aside
 from streams.server.followed import Followed, Place
 from streams.server.keys import has_key
 from streams.server.listen import listen, url_of
 from streams.server.parts import Parts
-from streams.server.recent import Became
+from streams.server.recent import Known, known
 from streams.server.run import answer
 from streams.testing import World
 from tests.support.workers import settings, until
@@ -50,7 +50,7 @@ class MemoryKafka:
         self.answers = threading.Event()
         self.answers.set()
         self.receipts: dict[tuple[str, int], Receipt] = {}
-        self.became_later: dict[int, Became] = {}
+        self.became_later: dict[int, Known] = {}
         self.given: dict[str, dict[str, Any]] = {}
         """What came with an event, by its id; a World keeps neither its source nor its expected version."""
         self.published: list[tuple[EventData, dict[str, Any]]] = []
@@ -110,16 +110,21 @@ class MemoryKafka:
                     if has_key(event.source, event.id):
                         self.followed.remember(event, place, header.offset, given["version"])
                 record = LogEvent(
-                    name, 0, header.sequence - 1, header.sequence, recorded, header.outcome, header.reason, event
+                    name,
+                    0,
+                    header.sequence - 1,
+                    header.sequence,
+                    recorded,
+                    header.outcome,
+                    header.reason,
+                    event,
+                    bool(header.wrong_version),
                 )
                 self.followed.logged(record, header.offset)
             self._shown[name] = len(logged)
             for queue in image.parked.values():
                 for aside in queue:
-                    header_ = parked_header(aside.headers)
-                    became = Became(
-                        header_.status, None, from_micros(header_.recorded), header_.reason, key=header_.key
-                    )
+                    became = known(set_aside(aside.header), key=aside.header.key)
                     self.followed.set_aside(place, aside.offset, became)
             last = Marker(
                 first=1, last=image.sequence, inbox_next=image.inbox_next, recorded=image.recorded,
@@ -137,7 +142,14 @@ class MemoryKafka:
                 recorded = from_micros(header.recorded)
                 found.append(
                     LogEvent(
-                        *place, header.sequence - 1, header.sequence, recorded, header.outcome, header.reason, event
+                        *place,
+                        header.sequence - 1,
+                        header.sequence,
+                        recorded,
+                        header.outcome,
+                        header.reason,
+                        event,
+                        bool(header.wrong_version),
                     )
                 )
         return found[:limit]
@@ -146,7 +158,7 @@ class MemoryKafka:
         assert self.answers.wait(30)
         return self.receipts.get((place[0], offset))
 
-    def became(self, receipt: Receipt) -> Became | None:
+    def became(self, receipt: Receipt) -> Known | None:
         return self.became_later.get(receipt.offset or 0)
 
     def status(self) -> Status:

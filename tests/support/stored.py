@@ -17,7 +17,6 @@ from confluent_kafka.admin import AdminClient
 from streams import App
 from streams.codec import codec_of
 from streams.engine.engine import Engine, Inbox
-from streams.engine.envelope import parked_header
 from streams.engine.fold import fold
 from streams.engine.image import Image
 from streams.engine.records import Headers
@@ -132,7 +131,7 @@ def described(image: Image, known: Sequence[str]) -> dict[str, Any]:
         "inbox_next": image.inbox_next,
         "rows": {key: [version, plain(row)] for key, (row, version) in sorted(image.rows.items())},
         "parked": {
-            key: [[it.offset, parked_header(it.headers).status] for it in queue]
+            key: [[it.offset, it.header.status] for it in queue]
             for key, queue in sorted(image.parked.items())
         },
         "parked_ids": sorted(digest.hex() for digest in image.parked_ids),

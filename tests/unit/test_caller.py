@@ -14,8 +14,8 @@ import pytest
 from streams import Event, Gateway
 from streams.codec import codec_of
 from streams.data import EventData
+from streams.engine.changes import Call
 from streams.engine.engine import Engine
-from streams.engine.records import Call
 from streams.worker.caller import Caller, Patience, Result, Tenure
 from tests.applications import shop
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefund

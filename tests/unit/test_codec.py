@@ -466,6 +466,15 @@ def test_an_event_for_others_is_written_and_not_read() -> None:
         codec.decode(value)
 
 
+def test_a_copy_learns_on_its_own() -> None:
+    """It reads and writes as the first one does, and what it learns later the first one does not know."""
+    codec = AvroCodec([ThingSet], [ThingRow])
+    copy = codec.copy()
+    assert copy.schema_ids() == codec.schema_ids()
+    schema_id = copy.add_schema(ThingName1.schemas[0])
+    assert schema_id in copy.schema_ids().keys() - codec.schema_ids().keys()
+
+
 def test_a_version_that_cannot_be_read_waits() -> None:
     """A newer schema that breaks the rules is no reason to set records aside: they wait for their deployment."""
     codec = AvroCodec([ThingName1], [])

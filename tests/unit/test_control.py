@@ -6,16 +6,20 @@ from streams import App, Event, Gateway, Namespace, Outcome, Rejected
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
-from streams.engine.control import AT_ONCE, Control
-from streams.engine.engine import Engine, Limits
-from streams.engine.envelope import log_header, parked_header
+from streams.engine.batch import GivenUp
+from streams.engine.changes import Changes
+from streams.engine.commands import AT_ONCE
+from streams.engine.control import Control
+from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.pending import exhausted
-from streams.engine.records import Changes, InboxRecord
+from streams.engine.records import InboxRecord
+from streams.engine.rules import Limits
+from streams.engine.stored import log_record, parked_record
 from streams.worker.restore import Reading
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded, PaymentRow
+from tests.support.answers import came_of
 from tests.support.kept import Kept, ParkedTopic
 
 APP = probe.app()
@@ -79,7 +83,7 @@ def test_a_retry_that_fails_again_leaves_the_queue_as_it_was() -> None:
     assert [aside.offset for aside in image.parked["k"]] == [0, 1]
     switch.broken = False
     changes = engine.handle(image, [retry(0, 3), event(4)], 1)
-    assert [logged.key for logged in changes.log] == [b"k@1", b"k@2", b"k@3"]
+    assert [log_record(logged).key for logged in changes.log] == [b"k@1", b"k@2", b"k@3"]
 
 
 def test_arrivals_behind_a_retry_that_fails_stay_behind() -> None:
@@ -96,7 +100,7 @@ def test_a_restored_queue_is_in_order_whatever_compaction_kept() -> None:
     image, _ = parked(engine)
     reading = Reading(engine, 0)
     for aside in reversed(image.parked["k"]):
-        reading.parked(Kept(b"%d" % aside.offset, aside.value, aside.headers))  # type: ignore[arg-type]  # reads alike
+        reading.parked(Kept(*parked_record(aside)))  # type: ignore[arg-type]  # reads alike
     assert [aside.offset for aside in reading.image().parked["k"]] == [0, 1]
 
 
@@ -136,7 +140,7 @@ class Answered:
 
     def give_up(self) -> None:
         [call] = self.image.calls.values()
-        self.topic.write(self.image, exhausted(self.engine, self.image, call, "closed", "", 1))
+        self.topic.write(self.image, came_of(self.engine, self.image, GivenUp(call, "closed"), 1))
 
     @property
     def queue(self) -> list[int]:
@@ -158,7 +162,7 @@ def test_a_persons_answer_that_fails_stands_where_its_request_stood() -> None:
     assert it.queue == [0, 1]
     it.broken = False
     changes = it.take(4, Control("retry", "k", 0, "ada"))
-    assert [log_header(logged.headers).offset for logged in changes.log] == [2, 1]
+    assert [logged.offset for logged in changes.log] == [2, 1]
     assert it.image.rows["k"][0] == PaymentRow(status="charged")
     assert it.topic.restored().parked == it.image.parked == {}
 
@@ -228,7 +232,7 @@ def test_whatever_a_handler_raises_parks_its_event() -> None:
     for way in (leave, mumble, quote):
         probe.WRONG["switch"] = way
         [aside] = engine.handle(engine.image(), [event(0, "switch")], 1).set_aside
-        reasons.append(parked_header(aside.headers).reason)
+        reasons.append(aside.header.reason)
     assert [reason.rpartition(".")[2] for reason in reasons] == [
         "SystemExit: 1", "Mute: <exception str() failed>", "FileNotFoundError: no file 'caf\\udce9'",
     ]  # fmt: skip
@@ -243,4 +247,4 @@ def test_a_rejection_may_quote_what_has_no_form_in_utf_8() -> None:
     probe.WRONG["switch"] = refuse
     engine = Engine(APP, "probe", CODEC)
     [logged] = engine.handle(engine.image(), [event(0, "switch")], 1).log
-    assert log_header(logged.headers).reason == "no file 'caf\\udce9'"
+    assert logged.reason == "no file 'caf\\udce9'"

@@ -122,7 +122,7 @@ def everything() -> set[str]:
 
 @pytest.mark.parametrize("page", ["architecture.md", "correctness.md", "faust.md"])
 def test_every_class_and_method_that_is_named_exists(page: str) -> None:
-    """Also those that stand without their file, such as `Turn.take` in a paragraph about the engine."""
+    """Also those that stand without their file, such as `Admission.take` in a paragraph about the engine."""
     spans = SPAN.findall(prose(ROOT / "docs" / page))
     named = {span for span in spans if re.fullmatch(r"[A-Z]\w*\.[a-z_]\w*|[A-Z]+[a-z]+[A-Z]\w*", span)}
     assert sorted(named - everything() - set(dir(builtins))) == []

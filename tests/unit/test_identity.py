@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from streams import Event, Outcome
 from streams.codec import codec_of
+from streams.engine.batch import Answer
 from streams.engine.engine import Engine
 from streams.engine.identity import answer_id, emitted_id, fingerprint_of
-from streams.engine.pending import answered, due_record
 from streams.engine.records import Headers, InboxRecord
+from streams.engine.stored import due_record
 from streams.event import RETOLD, reference_of
 from streams.testing import World
 from streams.worker.restore import Reading
@@ -21,6 +22,7 @@ from tests.applications import shop
 from tests.applications.bank.events import AccountCredit, AccountOpen, AccountRow
 from tests.applications.one import app_of
 from tests.applications.shop.events import PaymentCharge, PaymentCharged
+from tests.support.answers import came_of
 from tests.support.kept import Kept
 
 APP = shop.app()
@@ -71,7 +73,7 @@ def test_two_publishers_requests_of_one_number_are_both_called_and_answered() ->
     assert [call.event.key for call in image.calls.values()] == ["o0", "o1"]
     for offset, call in enumerate(list(image.calls.values()), start=2):
         answer = PaymentCharged(order=call.event.key, receipt="r")
-        [emitted] = answered(engine, image, call, answer, 11).emitted
+        [emitted] = came_of(engine, image, Answer(call, answer), 11).emitted
         image.apply(engine.handle(image, [(offset, emitted.key, emitted.value, emitted.headers, 0)], 12))
         assert len(image.calls) == 3 - offset
     assert (image.counters.accepted, image.counters.rejected, image.quarantined) == (4, 0, 0)

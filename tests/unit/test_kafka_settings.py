@@ -17,7 +17,7 @@ from streams.errors import BrokerError, BrokerUnavailable, ConfigError, EventRej
 from streams.kafka.client_log import ClientLog
 from streams.kafka.clients import Clients, option_refused
 from streams.kafka.topics import group_of, made, names, schemas_topic, wanted
-from streams.receipt import Receipt, Settled
+from streams.receipt import Became, Receipt, settled
 
 
 @pytest.fixture
@@ -149,27 +149,29 @@ def test_a_lost_broker_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     ("outcome", "reason", "error"),
     [
         ("rejected", "no", EventRejected),
-        ("rejected", "wrong version: expected 2, the row is at 1", WrongVersion),
+        ("rejected", "wrong version: of the contract", EventRejected),
+        ("rejected", "the row was not at the version", WrongVersion),
         ("parked", "its handler raised", EventSetAside),
         ("quarantined", "not Avro", EventSetAside),
     ],
 )
 def test_an_outcome_that_is_not_accepted_raises(outcome: str, reason: str, error: type[Exception]) -> None:
     """The exception's class says what to do, its text what happened to which event."""
-    settled = Settled(Receipt("user", "user.close", "u1", "id1"), outcome, False, 0, reason=reason)
+    became = Became(outcome=outcome, reason=reason, wrong_version=error is WrongVersion)
+    told = settled(Receipt("user", "user.close", "u1", "id1"), became)
     with pytest.raises(error, match=rf"user\.close of 'u1' \(id id1\) was {outcome}: {reason}") as caught:
-        settled.raise_for_outcome()
+        told.raise_for_outcome()
     assert type(caught.value) is error
 
 
 def test_what_is_kept_is_to_be_found() -> None:
     """The command that shows it is named, for its namespace."""
-    settled = Settled(Receipt("user", "user.close", "u1", "id1"), "parked", False, 0, reason="no")
+    told = settled(Receipt("user", "user.close", "u1", "id1"), Became(outcome="parked", reason="no"))
     with pytest.raises(EventSetAside, match=r"It is kept: `retold parked list user` shows it"):
-        settled.raise_for_outcome()
+        told.raise_for_outcome()
 
 
 def test_an_accepted_outcome_is_returned() -> None:
     """So that a script may chain wait and raise."""
-    settled = Settled(Receipt("user", "user.close", "u1", "id1"), "accepted", False, 0, 1)
-    assert settled.raise_for_outcome() is settled
+    told = settled(Receipt("user", "user.close", "u1", "id1"), Became(outcome="accepted", sequence=1))
+    assert told.raise_for_outcome() is told

@@ -5,11 +5,11 @@ from __future__ import annotations
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
+from streams.engine.batch import Answer, GivenUp
+from streams.engine.changes import Call, Changes
 from streams.engine.control import Control
 from streams.engine.engine import Engine
-from streams.engine.envelope import log_header, parked_header
-from streams.engine.pending import answered, exhausted
-from streams.engine.records import Call, Changes, InboxRecord
+from streams.engine.records import InboxRecord
 from tests.applications import shop
 from tests.applications.shop.events import (
     PaymentCharge,
@@ -18,6 +18,7 @@ from tests.applications.shop.events import (
     PaymentRefunded,
     PaymentRow,
 )
+from tests.support.answers import came_of
 from tests.support.kept import ParkedTopic
 
 APP = shop.app()
@@ -44,11 +45,11 @@ class Site:
         return changes
 
     def give_up(self, call: Call) -> None:
-        self.topic.write(self.image, exhausted(self.engine, self.image, call, "closed", "", 5))
+        self.topic.write(self.image, came_of(self.engine, self.image, GivenUp(call, "closed"), 5))
 
     def answer(self, call: Call, data: EventData) -> InboxRecord:
         """What a worker published, before it died."""
-        [emitted] = answered(self.engine, self.image, call, data, 4).emitted
+        [emitted] = came_of(self.engine, self.image, Answer(call, data), 4).emitted
         return self.record(emitted.value, emitted.headers)
 
     def retry(self, place: int) -> InboxRecord:
@@ -59,12 +60,11 @@ class Site:
         """Places and statuses of what is parked; a restore agrees."""
         restored = self.topic.restored().parked
         assert restored == self.image.parked
-        return [(aside.offset, parked_header(aside.headers).status) for aside in restored.get("k", [])]
+        return [(aside.offset, aside.header.status) for aside in restored.get("k", [])]
 
 
 def outcomes(changes: Changes) -> list[tuple[int, str, str | None]]:
-    headers = [log_header(logged.headers) for logged in changes.log]
-    return [(header.offset, header.outcome, header.reason) for header in headers]
+    return [(logged.offset, logged.outcome, logged.reason) for logged in changes.log]
 
 
 def test_an_answer_frees_the_request_that_was_given_up_meanwhile() -> None:

@@ -11,7 +11,8 @@ import structlog
 from streams.cli import logs
 from streams.codec import codec_of
 from streams.config import load
-from streams.engine.engine import Engine, Inbox
+from streams.engine.engine import Engine
+from streams.engine.rules import Inbox
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
 

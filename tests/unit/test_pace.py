@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.engine.records import Changes
+from streams.engine.changes import Changes
 from streams.worker.breaker import MINUTE, Breaker
 from streams.worker.pace import Pace
 

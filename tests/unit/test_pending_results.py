@@ -8,17 +8,18 @@ import pytest
 
 from streams.codec import codec_of
 from streams.engine import control
+from streams.engine.batch import Answer
+from streams.engine.changes import Call, Changes, Due
 from streams.engine.control import Control
 from streams.engine.engine import Engine
-from streams.engine.envelope import parked_header
 from streams.engine.image import Image
-from streams.engine.pending import answered, fire
-from streams.engine.records import Call, Changes, Due, Emitted
+from streams.engine.records import Emitted
 from streams.worker.caller import Caller, Result, Tenure
 from streams.worker.pending import RESULTS, Pending
 from streams.worker.restore import Restored
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
+from tests.support.answers import came_of
 
 APP = shop.app()
 CODEC = codec_of(APP)
@@ -79,8 +80,8 @@ class Payments:
 
     def take_answer(self, call: Call) -> None:
         """From the inbox, where a worker before this one put it."""
-        answer = answered(self.engine, self.image, call, PaymentCharged(order=call.event.key, receipt="r"), 2)
-        [emitted] = answer.emitted
+        answer = Answer(call, PaymentCharged(order=call.event.key, receipt="r"))
+        [emitted] = came_of(self.engine, self.image, answer, 2).emitted
         record = (self.image.inbox_next, emitted.key, emitted.value, emitted.headers, 0)
         self.apply(self.engine.handle(self.image, [record], 3))
 
@@ -117,7 +118,7 @@ def test_a_request_given_up_takes_those_behind_it_along() -> None:
     payments = Payments("a", "a", "b")
     payments.give_up(0)
     [changes] = payments.owed()
-    assert [parked_header(aside.headers).reason for aside in changes.set_aside] == [
+    assert [aside.header.reason for aside in changes.set_aside] == [
         "closed", "a request of this key before it is unanswered",
     ]  # fmt: skip
     assert [call.event.key for call in payments.image.calls.values()] == ["b"]
@@ -174,9 +175,9 @@ def test_what_is_pending_is_counted_as_changes_come() -> None:
     image, placed = orders.image(), OrderPlace(order="o", customer="c", lines=(Line(sku="s", quantity=1),))
     image.apply(orders.handle(image, [(0, b"o", CODEC.encode(placed), None, 0)], 1))
     assert image.pending_after(orders.handle(image, [], 1)) == (0, 1)
-    fired = fire(image, 1 + 3_600_000_000)
-    assert fired is not None
-    assert image.pending_after(fired) == (0, 0)
+    fired = orders.begin(image, 1 + 3_600_000_000)
+    assert fired.fire()
+    assert image.pending_after(fired.changes) == (0, 0)
 
 
 class Restoring:

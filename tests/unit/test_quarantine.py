@@ -8,15 +8,16 @@ from hypothesis import strategies as st
 
 from streams.codec import codec_of, prefix_of
 from streams.engine import control
+from streams.engine.batch import GivenUp
+from streams.engine.changes import Changes
 from streams.engine.control import Control
 from streams.engine.engine import Engine
-from streams.engine.envelope import KEY_HEADER, parked_header, without_packed
 from streams.engine.image import Image
-from streams.engine.pending import exhausted
-from streams.engine.records import Changes, Counters, InboxRecord
+from streams.engine.records import Counters, InboxRecord
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import PaymentCharge
+from tests.support.answers import came_of
 
 APP = probe.app()
 CODEC = codec_of(APP)
@@ -37,10 +38,10 @@ def order(offset: int, at: int, key: str = "") -> InboxRecord:
 
 
 def handled(image: Image, records: list[InboxRecord], orders: dict[int, str] | None = None) -> Changes:
-    turn = Engine(APP, "probe", CODEC).begin(image, 1, orders or {})
-    turn.take_all(records)
-    image.apply(turn.changes)
-    return turn.changes
+    batch = Engine(APP, "probe", CODEC).begin(image, 1, orders or {})
+    batch.take_all(records)
+    image.apply(batch.changes)
+    return batch.changes
 
 
 def test_an_order_quarantines_the_record_that_waits_and_what_is_behind_goes_on() -> None:
@@ -50,11 +51,10 @@ def test_an_order_quarantines_the_record_that_waits_and_what_is_behind_goes_on()
     assert (image.inbox_next, image.counters) == (1, Counters(accepted=1))
     changes = handled(image, [unknown(1), event(2), order(1, 3)], {1: WHY})
     [kept] = changes.set_aside
-    header = parked_header(kept.headers)
+    header = kept.header
     assert (header.status, header.reason, header.key, header.offset) == ("quarantined", WHY, None, 1)
     assert "12345" in header.detail
-    assert (kept.offset, kept.value, dict(kept.headers)[KEY_HEADER]) == (1, UNKNOWN, b"k")
-    assert [pair for pair in without_packed(kept.headers) if pair[0] != KEY_HEADER] == unknown(1)[3]
+    assert (kept.offset, kept.value, kept.key, kept.carried) == (1, UNKNOWN, b"k", unknown(1)[3])
     assert (changes.blocked, image.inbox_next, image.rows["k"][0]) == (None, 4, ProbeRow(count=2, texts={}))
     assert image.counters == Counters(accepted=2, quarantined=1, control=1)
 
@@ -82,14 +82,14 @@ def test_an_answer_of_an_unknown_schema_may_be_quarantined_as_well() -> None:
     image, charge = Image(), engine.codec.encode(PaymentCharge(order="o1", amount=1))
     image.apply(engine.handle(image, [(0, b"o1", charge, None, 0)], 1))
     [call] = image.calls.values()
-    image.apply(exhausted(engine, image, call, "closed", "", 1))
+    image.apply(came_of(engine, image, GivenUp(call, "closed"), 1))
     answer = (1, b"o1", control.encode(Control("answer", "o1", 0, "ada", "", UNKNOWN)), None, 0)
     changes = engine.handle(image, [answer], 1)
     assert (changes.blocked is not None, changes.counters) == (True, Counters())
-    turn = engine.begin(image, 1, {1: WHY})
-    assert turn.take_all([answer])
-    image.apply(turn.changes)
-    assert (turn.changes.counters, image.inbox_next) == (Counters(quarantined=1), 2)
+    batch = engine.begin(image, 1, {1: WHY})
+    assert batch.take_all([answer])
+    image.apply(batch.changes)
+    assert (batch.changes.counters, image.inbox_next) == (Counters(quarantined=1), 2)
     assert [aside.offset for aside in image.parked["o1"]] == [0]
 
 

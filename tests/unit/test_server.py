@@ -344,9 +344,9 @@ def test_an_old_outcome_is_found_in_kafka(server: MemoryServer, http: httpx.Clie
     """What memory has forgotten is looked up; what is not there is a 404."""
     server.kafka.publish(AccountCredit(account="nobody", transfer="t", amount=1))
     server.followed.outcomes._by_place.clear()
-    from streams.server.recent import Became
+    from streams.server.recent import Known
 
-    server.kafka.became_later[0] = Became("rejected", 1, None, "there is no such account")
+    server.kafka.became_later[0] = Known(outcome="rejected", sequence=1, reason="there is no such account")
     got = http.get("/events/account/0/0").json()
     assert (got["outcome"], got["key"], got["position"]) == ("rejected", "nobody", "account-0@1")
     assert http.get("/events/account/0/99").status_code == 404

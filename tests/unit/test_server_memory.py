@@ -11,7 +11,7 @@ from streams.event import Event
 from streams.kafka.follow import LogEvent
 from streams.server.followed import Followed
 from streams.server.merge import Merge
-from streams.server.recent import Became, Outcomes, Recent
+from streams.server.recent import Known, Outcomes, Recent
 from streams.server.snapshot import Snapshot
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
@@ -65,11 +65,11 @@ def test_the_end_of_a_log_is_kept_and_no_more() -> None:
 def test_an_outcome_that_came_later_counts() -> None:
     """Parked and then handled is handled, also if the parked topic is read last; the oldest are forgotten."""
     outcomes = Outcomes(size=2)
-    for became in (Became("accepted", 7), Became("parked", None)):
+    for became in (Known(outcome="accepted", sequence=7), Known(outcome="parked")):
         outcomes.add(("account", 0, 1), became)
-    assert outcomes.get(("account", 0, 1)) == Became("accepted", 7)
+    assert outcomes.get(("account", 0, 1)) == Known(outcome="accepted", sequence=7)
     for offset in (2, 3):
-        outcomes.add(("account", 0, offset), Became("accepted", offset))
+        outcomes.add(("account", 0, offset), Known(outcome="accepted", sequence=offset))
     assert outcomes.get(("account", 0, 1)) is None
 
 

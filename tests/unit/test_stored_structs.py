@@ -68,7 +68,7 @@ KINDS = (
         UndecodableRecord,
     ),
     Kind(
-        LogHeader(1, 2, 3, "rejected", "f00", "sold out", "id", 4),
+        LogHeader(1, 2, 3, "rejected", "f00", "sold out", "id", 4, True),
         header_of("retold", log_header),
         ("sequence", "recorded", "offset", "outcome", "fingerprint"),
         UndecodableRecord,

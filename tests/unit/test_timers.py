@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from streams import Event, Namespace, Outcome, Scheduled
 from streams.app import App
 from streams.codec import codec_of
+from streams.engine.changes import Changes, Due
 from streams.engine.engine import Engine
-from streams.engine.envelope import parked_header, to_micros
+from streams.engine.envelope import to_micros
 from streams.engine.image import Image
-from streams.engine.owed import Timers
-from streams.engine.pending import BYTES_AT_ONCE, due_record, fire
-from streams.engine.records import Due, Emitted, InboxRecord
+from streams.engine.overlay import Overlay
+from streams.engine.pending import PendingTimers
+from streams.engine.records import Emitted, InboxRecord
+from streams.engine.stored import due_record
+from streams.engine.timers import BYTES_AT_ONCE, fire
 from streams.worker.restore import Reading
 from tests.applications.bank.events import AccountClose, AccountOpen, AccountRow
 from tests.support.kept import Kept
@@ -58,8 +61,8 @@ def test_a_timer_far_ahead_is_kept_restored_and_fired_at_its_time(at: datetime) 
     reading.due(Kept(*due_record("account", due)))  # type: ignore[arg-type]  # reads alike
     restored = reading.image()
     assert restored.due == image.due
-    assert fire(restored, to_micros(at) - 1) is None
-    fired = fire(restored, to_micros(at))
+    assert fired_by(restored, to_micros(at) - 1) is None
+    fired = fired_by(restored, to_micros(at))
     assert fired is not None
     [emitted] = fired.emitted
     changes = engine.handle(image, [(1, emitted.key, emitted.value, emitted.headers, 0)], to_micros(at))
@@ -82,7 +85,7 @@ def test_a_time_that_no_calendar_has_parks_its_event() -> None:
     engine, image = engine_of(timedelta(days=1)), Image()
     changes = engine.handle(image, [opened(engine, LAST.isoformat())], to_micros(NOW))
     [kept] = changes.set_aside
-    assert "OverflowError" in parked_header(kept.headers).reason
+    assert "OverflowError" in kept.header.reason
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
@@ -91,8 +94,14 @@ def test_a_time_that_utc_does_not_have_is_quarantined(time: str) -> None:
     engine, image = engine_of(timedelta(days=1)), Image()
     changes = engine.handle(image, [opened(engine, time)], to_micros(NOW))
     [kept] = changes.set_aside
-    header = parked_header(kept.headers)
+    header = kept.header
     assert (header.status, "the years 1 to 9999 in UTC" in header.reason) == ("quarantined", True)
+
+
+def fired_by(image: Image, now: int) -> Changes | None:
+    """What publishing the timers that are due by `now` gives; None: there is none."""
+    overlay = Overlay(image, now)
+    return overlay.changes if fire(overlay) else None
 
 
 def timer(at: int, name: str, size: int = 1) -> Due:
@@ -104,7 +113,7 @@ def test_timers_of_one_time_fire_in_the_order_in_which_they_were_scheduled() -> 
     image = Image()
     for name in "ecadb":
         image.due.add(timer(5, name))
-    fired = fire(image, 5)
+    fired = fired_by(image, 5)
     assert fired is not None
     assert list(fired.settled) == list("ecadb")
 
@@ -115,18 +124,18 @@ def test_a_transaction_holds_so_many_bytes_of_timers() -> None:
     for name in "abc":
         image.due.add(timer(5, name, BYTES_AT_ONCE // 2 + 1))
     counts = []
-    while (fired := fire(image, 5)) is not None:
+    while (fired := fired_by(image, 5)) is not None:
         counts.append(len(fired.emitted))
         image.apply(fired)
     assert counts == [1, 1, 1]
     image.due.add(timer(5, "large", BYTES_AT_ONCE + 1))
-    assert fire(image, 5) is not None
+    assert fired_by(image, 5) is not None
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5) | st.none()), max_size=40))
 def test_what_is_due_is_what_a_sorted_list_says(steps: list[tuple[int, int | None]]) -> None:
     """However timers come and go: those until a time, earliest first, in the order in which they came; all stay."""
-    timers, model = Timers(), list[Due]()
+    timers, model = PendingTimers(), list[Due]()
     for number, (at, discarded) in enumerate(steps):
         timers.add(timer(at, str(number)))
         model.append(timer(at, str(number)))

@@ -8,6 +8,7 @@ import pytest
 
 from streams import App, Event, Gateway
 from streams.engine import control
+from streams.engine.commands import AT_ONCE
 from streams.engine.control import Control
 from streams.engine.identity import answer_id
 from streams.errors import DuplicateHandler
@@ -109,7 +110,7 @@ def test_a_long_queue_is_let_through_in_memory_too() -> None:
     world = World(probe.app())
     broken = [True]
     probe.WRONG["switch"] = lambda row, key: 1 / 0 if broken else probe.counted(row)
-    count = control.AT_ONCE + 2
+    count = AT_ONCE + 2
     for _ in range(count):
         world.when(ProbeDo(name="k", how="switch"))
     broken.clear()

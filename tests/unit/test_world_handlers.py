@@ -152,6 +152,17 @@ def test_an_event_for_another_application_leaves() -> None:
     assert world.settle().outside == [charge]
 
 
+def test_a_timer_for_another_application_leaves_when_it_is_due() -> None:
+    """As it was scheduled, though no worker of this application could read it."""
+    charge = PaymentCharge(order="o", amount=1)
+    later = Scheduled(charge, START + timedelta(hours=1))
+    world = World(app_of(lambda row, event: Outcome(None, emit=[later]), emits=[PaymentCharge]))
+    assert world.when(OPEN).emitted == [later]
+    assert world.outside == []
+    world.advance(timedelta(hours=1))
+    assert world.outside == [charge]
+
+
 def test_events_that_chase_each_other_for_ever_are_parked() -> None:
     """After a hundred hops from its root an event is set aside, so a cycle that never ends does."""
 

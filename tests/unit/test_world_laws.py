@@ -10,20 +10,22 @@ from hypothesis import given as for_any
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from streams.codec import codec_of
 from streams.data import EventData
+from streams.engine.changes import Changes
 from streams.engine.engine import Engine
-from streams.engine.envelope import log_header, parked_header, to_micros
+from streams.engine.envelope import to_micros
 from streams.engine.fold import fold
 from streams.engine.image import Image
-from streams.engine.records import ACCEPTED, Changes, InboxRecord
+from streams.engine.records import ACCEPTED, InboxRecord
+from streams.engine.stored import log_record
 from streams.testing import START, World
-from streams.testing.codec import MemoryCodec
 from streams.testing.purity import trace
 from tests.applications import bank, moody
 from tests.applications.bank.events import AccountClose, AccountCredit, AccountDebit, AccountOpen, TransferStart
 
 NOW = to_micros(START)
-CODEC = MemoryCodec(moody.app())
+CODEC = codec_of(moody.app())
 few = settings(max_examples=50, deadline=None)  # each example is a whole inbox; seconds are what unit tests may take
 
 keys = st.sampled_from("abc")
@@ -35,7 +37,8 @@ events: st.SearchStrategy[EventData] = st.one_of(
     st.builds(AccountDebit, account=keys, transfer=keys, amount=amounts),
     st.builds(AccountClose, account=keys),
 )
-garbage = st.sampled_from([b"", b"\0", b"\xff\xff", b"account.open\0", b"account.open\0\x81\xa7account\x01", None])
+WHOLE = CODEC.encode(AccountOpen(account="a", balance=1))
+garbage = st.sampled_from([b"", b"\0", b"\xff\xff", WHOLE[:5], WHOLE[:-1], WHOLE + b"\0", None])
 headers = st.builds(
     lambda event_id, version, hops: [
         *([("ce_id", event_id.encode())] if event_id else []),
@@ -106,8 +109,8 @@ def test_every_record_goes_to_one_place(records: list[InboxRecord]) -> None:
     image, done = one_by_one(records)
     places: Counter[int] = Counter()
     for changes in done:
-        places.update(log_header(record.headers).offset for record in changes.log)
-        places.update(parked_header(aside.headers).offset for aside in changes.set_aside)
+        places.update(record.offset for record in changes.log)
+        places.update(aside.header.offset for aside in changes.set_aside)
         places.update(duplicate.offset for duplicate in changes.duplicates)
     counters = image.counters
     assert set(places.values()) <= {1}
@@ -121,7 +124,7 @@ def test_every_record_goes_to_one_place(records: list[InboxRecord]) -> None:
 def test_sequences_are_dense_and_times_go_forward(records: list[InboxRecord]) -> None:
     """The log counts from one without a gap, and each record is later than the one before (rules 16 and 18)."""
     image, done = one_by_one(records)
-    logged = [log_header(record.headers) for changes in done for record in changes.log]
+    logged = [record for changes in done for record in changes.log]
     assert [header.sequence for header in logged] == list(range(1, len(logged) + 1))
     assert image.sequence == len(logged)
     assert all(before.recorded < after.recorded for before, after in pairwise(logged))
@@ -133,7 +136,7 @@ def test_a_fold_of_the_log_is_the_live_table(records: list[InboxRecord]) -> None
     """The same rows, byte for byte, the same versions, the same position (law 4)."""
     live, done = one_by_one(records)
     made = engine()
-    folded = fold(made, made.image(), ((one.value, one.headers) for changes in done for one in changes.log))
+    folded = fold(made, made.image(), (log_record(one)[1:] for changes in done for one in changes.log))
     assert state(folded) == state(live)
     assert (folded.sequence, folded.recorded) == (live.sequence, live.recorded)
 
@@ -181,9 +184,8 @@ def test_every_row_carries_its_position(records: list[InboxRecord]) -> None:
     last: dict[str, int] = {}
     for changes in done:
         for record in changes.log:
-            header = log_header(record.headers)
-            if header.outcome == ACCEPTED:
-                last[record.key.decode().rpartition("@")[0]] = header.sequence
+            if record.outcome == ACCEPTED:
+                last[record.key.decode()] = record.sequence
     assert {key: version for key, (_, version) in image.rows.items()} == last
 
 
@@ -198,8 +200,7 @@ def test_a_parked_key_waits_in_order_and_others_go_on(records: list[InboxRecord]
             if aside.entity is not None:
                 first_parked.setdefault(aside.entity, aside.offset)
         for record in changes.log:
-            key = record.key.decode().rpartition("@")[0]
-            assert log_header(record.headers).offset < first_parked.get(key, len(records))
+            assert record.offset < first_parked.get(record.key.decode(), len(records))
     for queue in image.parked.values():
         offsets = [aside.offset for aside in queue]
         assert offsets == sorted(offsets)

@@ -1,0 +1,170 @@
+"""The door: what happens to a record before, and instead of, its handler (rule 10).
+
+In this order: strip, decode and validate, right partition?, duplicate?, key parked?, expected version, handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streams.data import EventData
+from streams.engine.changes import Blocked, Handled
+from streams.engine.commands import Commands
+from streams.engine.control import PREFIX as CONTROL
+from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_of, from_micros
+from streams.engine.execution import Execution
+from streams.engine.identity import answer_id, position_id
+from streams.engine.overlay import Overlay
+from streams.engine.parking import BEHIND, Parking
+from streams.engine.records import Emitted, InboxRecord
+from streams.engine.rules import Inbox, Rules
+from streams.engine.wire import Wire
+from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
+from streams.event import reference_of
+
+NO_ORDERS: Mapping[int, str] = {}
+
+
+class Admission:
+    """Of one batch: adds to its overlay.
+
+    `orders` are reasons by inbox offset: a record there that must wait is quarantined instead, by a person's order.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        wire: Wire,
+        inbox: Inbox,
+        overlay: Overlay,
+        parking: Parking,
+        execution: Execution,
+        orders: Mapping[int, str] = NO_ORDERS,
+    ) -> None:
+        self._rules, self._wire, self._inbox, self._orders = rules, wire, inbox, orders
+        self._overlay, self._changes, self._partition = overlay, overlay.changes, overlay.changes.partition
+        self._parking, self._execution = parking, execution
+        self._commands = Commands(rules, wire, overlay, parking, execution)
+
+    def take(self, record: InboxRecord) -> bool:
+        """Handle one record. False: it must wait, and so must all behind it."""
+        try:
+            if record[2] is not None and record[2][:1] == CONTROL:
+                self._commands.obey(record)
+            else:
+                envelope, data = self._wire.read(record)
+                if type(data) not in self._rules.by_event:
+                    return self._wait(record, self._why_unhandled(data))
+                self._admit(record, envelope, data)
+        except SchemaNotFound as error:
+            return self._wait(record, str(error))
+        except (InvalidEvent, UndecodableRecord) as error:
+            self._parking.quarantine(record, str(error))
+        return self._done(record)
+
+    def refuse(self, record: InboxRecord, reason: str) -> None:
+        """Quarantine by reference: the inbox still holds what no transaction can."""
+        offset, _, _, _, stamp = record
+        self._parking.quarantine((offset, None, b"", None, stamp), reason)
+        self._done(record)
+
+    def _done(self, record: InboxRecord) -> bool:
+        self._changes.inbox_next = record[0] + 1
+        self._changes.handled += 1
+        return True
+
+    def _wait(self, record: InboxRecord, reason: str) -> bool:
+        if (order := self._orders.get(record[0])) is not None:
+            self._parking.quarantine(record, order, reason)
+            return self._done(record)
+        self._changes.blocked = Blocked(record[0], reason)
+        return False
+
+    def _why_unhandled(self, data: EventData) -> str:
+        """Its handler is not deployed yet. Raises InvalidEvent for an event of another namespace."""
+        if not data.event_type.startswith(self._rules.namespace + "."):
+            raise InvalidEvent(f"{data.event_type} belongs to another namespace than {self._rules.namespace}")
+        return f"{data.event_type} has no handler in the application {self._rules.application}"
+
+    def _admit(self, record: InboxRecord, envelope: Envelope, data: EventData) -> None:
+        """Right place, not a duplicate, its key not parked: then it is decided. Raises InvalidEvent."""
+        if envelope.type is not None and envelope.type != data.event_type:
+            raise InvalidEvent(f"its ce_type says {envelope.type[:100]!r}, its schema is {data.event_type}'s")
+        offset, record_key, _, _, stamp = record
+        key = data.key
+        key_bytes = key.encode()
+        if record_key != key_bytes or (self._overlay.entry(key) is None and not self._is_ours(key_bytes)):
+            self._move(record, envelope, key_bytes)
+            return
+        event_id = envelope.id or position_id(self._inbox.topic_id, self._partition, offset)
+        event = event_of(data, envelope, event_id, envelope.time or from_micros(stamp * 1000))
+        arrival = Arrival(record, envelope, event, envelope.digest)
+        request = _request_of(arrival)
+        if request is not None:
+            self._answer(arrival, request)
+        elif not self._is_duplicate(arrival):
+            self._execute(arrival)
+
+    def _execute(self, arrival: Arrival) -> None:
+        """Unless its key is parked."""
+        hops, parking = arrival.envelope.hops, self._parking
+        if self._overlay.blocks(arrival.event.key):
+            parking.park(arrival, BEHIND)
+        elif hops > HOPS_LIMIT:
+            parking.park(arrival, f"it is {hops} events away from its root; at most {HOPS_LIMIT}")
+        elif (error := self._execution.execute(arrival)) is not None:
+            parking.enqueue(parking.raised(arrival, error))
+
+    def _answer(self, arrival: Arrival, request: str) -> None:
+        """A gateway's answer: its id comes from its request's, so that of two answers one is handled (rule 23)."""
+        if self._overlay.is_pending(request):
+            self._execute(arrival)
+            self._changes.settled[request] = None
+        elif not self._commands.answer_at_last(arrival, request):
+            try:
+                again = self._is_duplicate(arrival)
+            except InvalidEvent:
+                again = False
+            if not again:
+                self._execution.reject(arrival, "already answered")
+
+    def _is_ours(self, key: bytes) -> bool:
+        place = self._inbox.place
+        return place is None or place(key) == self._partition
+
+    def _is_duplicate(self, arrival: Arrival) -> bool:
+        """Answer a duplicate with the first outcome. Raises InvalidEvent for a known id with another body: a conflict."""
+        record, digest, changes = arrival.record, arrival.digest, self._changes
+        found = None if digest is None else self._overlay.known(digest)
+        if found is None:
+            return False
+        sequence, body, outcome = found
+        if body != hash(record[2]):
+            raise InvalidEvent(f"an event of this id and source was {outcome} before, with another body")
+        changes.results.append(Handled(record[0], outcome, arrival.event, sequence, duplicate=True))
+        changes.counters.duplicates += 1
+        return True
+
+    def _move(self, record: InboxRecord, envelope: Envelope, key: bytes) -> None:
+        """Publish it to where its data's key belongs, in the same transaction; it is handled there (rule 14).
+
+        What it would have got from its place, its id and time, goes with it.
+        """
+        offset, _, value, _, stamp = record
+        assert value is not None
+        headers = list(envelope.carried)
+        if envelope.id is None:
+            headers.append(("ce_id", position_id(self._inbox.topic_id, self._partition, offset).encode()))
+        if envelope.time is None:
+            headers.append(("ce_time", from_micros(stamp * 1000).isoformat().encode()))
+        self._changes.emitted.append(Emitted(self._rules.namespace, key, value, headers))
+        self._changes.counters.moved += 1
+
+
+def _request_of(arrival: Arrival) -> str | None:
+    """The reference of the request that it answers; None: it is no gateway's answer."""
+    event = arrival.event
+    if event.cause is None:
+        return None
+    request = reference_of(arrival.envelope.cause_source, event.cause)
+    return request if event.id == answer_id(request) else None

@@ -1,0 +1,152 @@
+"""What a person commands about a parked key, obeyed by its owner: its queue is handled again, rejected or answered."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from streams.engine.calls import answer_headers, answer_value, request_of
+from streams.engine.changes import SetAside
+from streams.engine.control import Control, encode, read
+from streams.engine.envelope import Arrival, event_again, event_of, from_micros
+from streams.engine.execution import Execution
+from streams.engine.overlay import Overlay
+from streams.engine.parking import BEHIND, Parking
+from streams.engine.records import UNANSWERED, Emitted, InboxRecord
+from streams.engine.rules import Rules
+from streams.engine.wire import Wire
+from streams.errors import InvalidEvent, StreamsError
+
+AT_ONCE = 500
+"""Events of a queue that one command handles: as long as it is at it, the group hears nothing of the worker."""
+
+
+class Commands:
+    """Of one batch: adds to its overlay. What becomes of a queue is said once, when all of it is known."""
+
+    def __init__(self, rules: Rules, wire: Wire, overlay: Overlay, parking: Parking, execution: Execution) -> None:
+        self._rules, self._wire, self._overlay, self._changes = rules, wire, overlay, overlay.changes
+        self._parking, self._execution = parking, execution
+
+    def obey(self, record: InboxRecord) -> None:
+        """Do what it says. A command for a place that is first in no queue (any more) does nothing.
+
+        Raises InvalidEvent for a record that is no control record of its key, and for one that cannot be obeyed;
+        SchemaNotFound for an answer that nobody reads here yet. The key stays as it was then.
+        """
+        control = read(record[1], record[2] or b"")
+        queue = self._overlay.queue(control.key)
+        if control.command != "quarantine" and queue and queue[0].offset == control.offset:
+            self._do(control, queue, record)
+        self._changes.counters.control += 1
+
+    def _do(self, control: Control, queue: list[SetAside], record: InboxRecord) -> None:
+        first, rest = queue[0], queue[1:]
+        if control.command == "retry":
+            self._again(control.key, queue, control.who)
+            return
+        parked = None
+        if control.command == "reject":
+            self._reject(control, first)
+        else:
+            parked = self._answer(control, first, record)
+        self._go_on(control.key, first, parked, rest, control.who)
+
+    def answer_at_last(self, arrival: Arrival, request: str) -> bool:
+        """Let the answer of a request that was given up meanwhile take its place. False: no such request is parked."""
+        key = arrival.event.key
+        queue = self._overlay.queue(key)
+        place = next((number for number, aside in enumerate(queue) if self._is_request(aside, request)), None)
+        if place is None:
+            return False
+        before, first, rest = queue[:place], queue[place], queue[place + 1 :]
+        arrival = replace(arrival, place=first.offset)
+        if before:
+            self._changes.queues[key] = [*before, self._parking.keep(arrival, BEHIND), *rest]
+        else:
+            self._go_on(key, first, self._execute(arrival), rest, self._rules.source)
+        return True
+
+    def _is_request(self, aside: SetAside, reference: str) -> bool:
+        return aside.header.status == UNANSWERED and request_of(self._wire, aside).event.reference == reference
+
+    def _go_on(self, key: str, first: SetAside, parked: SetAside | None, rest: list[SetAside], who: str) -> None:
+        """After the first of a queue was dealt with; `parked` stands in its place, if its answer's handler raised."""
+        if parked is not None:
+            self._changes.queues[key] = [parked, *rest]
+            return
+        self._leaves(first)
+        self._again(key, rest, who)
+
+    def _again(self, key: str, queue: list[SetAside], who: str) -> None:
+        """Handle a queue in order, up to one that cannot be handled now either: it and the rest stay parked.
+
+        A long queue goes on with a command of its own, in the next transaction or a later one; the key waits until then.
+        """
+        for number, aside in enumerate(queue):
+            if number == AT_ONCE:
+                following = Control("retry", key, aside.offset, who)
+                self._changes.emitted.append(Emitted(self._rules.namespace, key.encode(), encode(following), []))
+                left = queue[number:]
+                break
+            try:
+                parked = self._handle_again(aside)
+            except StreamsError:  # it cannot even be read here
+                left = queue[number:]
+                break
+            if parked is not None:
+                left = [parked, *queue[number + 1 :]]
+                break
+            self._leaves(aside)
+        else:
+            left = []
+        self._changes.queues[key] = left
+
+    def _handle_again(self, aside: SetAside) -> SetAside | None:
+        """What it is parked as from now on, if its handler raised again. A request is asked again."""
+        record = _record_of(aside)
+        envelope, data = self._wire.read(record)
+        if aside.header.status == UNANSWERED:
+            self._overlay.ask(request_of(self._wire, aside))
+            return None
+        event = event_again(data, envelope, aside.header)
+        arrival = Arrival(record, envelope, event, envelope.digest, aside.offset)
+        error = self._execution.execute(arrival)
+        return None if error is None else self._parking.raised_again(arrival, error)
+
+    def _execute(self, arrival: Arrival) -> SetAside | None:
+        """What it is parked as, if its handler raised."""
+        error = self._execution.execute(arrival)
+        return None if error is None else self._parking.raised(arrival, error)
+
+    def _reject(self, control: Control, aside: SetAside) -> None:
+        if aside.header.status == UNANSWERED:
+            return  # its event was accepted; that nobody answers it any more needs no record
+        record = _record_of(aside)
+        envelope, data = self._wire.read(record)
+        event = event_again(data, envelope, aside.header)
+        arrival = Arrival(record, envelope, event, envelope.digest)
+        self._execution.reject(arrival, f"rejected by {control.who}: {control.why}")
+
+    def _answer(self, control: Control, aside: SetAside, record: InboxRecord) -> SetAside | None:
+        """What it is parked as, in its request's place, if its handler raised."""
+        if aside.header.status != UNANSWERED:
+            raise InvalidEvent(f"{control.who} answers for an event that was parked by its handler, not by its gateway")
+        call = request_of(self._wire, aside)
+        answer = self._wire.codec.decode(control.value)
+        answer_value(self._rules, self._wire, call, answer)
+        headers = answer_headers(self._rules.source, call, answer, self._overlay.now)
+        answered = (record[0], record[1], control.value, headers, record[4])
+        envelope = self._wire.envelopes.read(headers)
+        event = event_of(answer, envelope, envelope.id or "", envelope.time or from_micros(self._overlay.now))
+        return self._execute(Arrival(answered, envelope, event, envelope.digest, aside.offset))
+
+    def _leaves(self, aside: SetAside) -> None:
+        self._changes.unparked.append(aside.offset)
+        envelope = self._wire.envelopes.read(aside.carried)
+        if envelope.digest is not None:
+            self._changes.parked_ids[envelope.digest] = None
+
+
+def _record_of(aside: SetAside) -> InboxRecord:
+    """As it lay in the inbox, where its header says it did. Its time stamp is in the parked header, where it was needed."""
+    return (aside.header.offset, aside.key, aside.value, aside.carried, 0)

@@ -1,0 +1,151 @@
+"""An event that may be handled: its handler is asked, and what follows is noted in the batch's changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from streams.data import Record
+from streams.engine.changes import Call, Handled
+from streams.engine.emissions import Emissions, Following
+from streams.engine.envelope import Arrival, Envelope, readable, to_micros
+from streams.engine.overlay import Overlay
+from streams.engine.records import ACCEPTED, REASON_LIMIT, REJECTED, Entry
+from streams.engine.rules import Rule, Rules
+from streams.engine.wire import Wire
+from streams.errors import InvalidEvent
+from streams.event import Event
+from streams.outcome import Emission, Rejected
+
+HOUR = 3_600_000_000
+ABSENT: Entry = (None, 0)
+
+
+class Decided(NamedTuple):
+    """What a handler said; with a `reason` it was rejected, and the row stays. A deleted row has no bytes."""
+
+    emit: Sequence[Emission] = ()
+    row: Record | None = None
+    row_bytes: bytes = b""
+    reason: str | None = None
+    wrong_version: bool = False
+
+
+class Execution:
+    """Of one batch: adds to its overlay."""
+
+    def __init__(self, rules: Rules, wire: Wire, overlay: Overlay) -> None:
+        self._rules, self._wire, self._overlay, self._changes = rules, wire, overlay, overlay.changes
+
+    def execute(self, arrival: Arrival) -> BaseException | None:
+        """Ask the handler, and note what follows. What it raised is given back: nothing is noted then."""
+        event = arrival.event
+        rule = self._rules.by_event[type(event.data)]
+        recorded = self._recorded(arrival)
+        try:
+            decided = self._decide(rule, arrival)
+            emit = decided.emit
+            following = self._emissions(event, arrival.envelope, recorded).of(emit, rule.emits) if emit else None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
+            return error
+        handled = self._note(arrival, recorded, decided.reason, wrong_version=decided.wrong_version)
+        if following is not None:
+            self._follow(handled, following)
+        if decided.reason is None and rule.handler is None:
+            place = handled.offset if arrival.place is None else arrival.place
+            carried, hops = arrival.envelope.carried, arrival.envelope.hops
+            self._overlay.ask(Call(event, recorded, place, handled.value, carried, hops))
+        elif decided.reason is None:
+            self._changes.rows[event.key] = (decided.row, handled.sequence)
+            self._changes.row_bytes[event.key] = decided.row_bytes
+        return None
+
+    def _decide(self, rule: Rule, arrival: Arrival) -> Decided:
+        """Raises what the handler raised, but Rejected, and InvalidEvent for a row that cannot be written."""
+        event = arrival.event
+        row, version = self._overlay.entry(event.key) or ABSENT
+        reason = _wrong_version(arrival.envelope.expected_version, row, version)
+        if reason is not None:
+            return Decided(reason=reason, wrong_version=True)
+        try:
+            outcome = self._rules.decide(rule, row, event)
+            if rule.handler is None:
+                return Decided(outcome.emit)
+            return Decided(outcome.emit, *self._settle(rule, outcome.row))
+        except Rejected as no:
+            return Decided(no.emit, reason=str(no.reason)[:REASON_LIMIT])
+
+    def _follow(self, handled: Handled, following: Following) -> None:
+        handled.emissions = following.emissions
+        self._changes.emitted += following.now
+        self._changes.counters.emitted += len(following.now)
+        for due in following.later:
+            self._overlay.schedule(due)
+
+    def reject(self, arrival: Arrival, reason: str) -> None:
+        """Without asking the handler."""
+        self._note(arrival, self._recorded(arrival), reason, wrong_version=False)
+
+    def _emissions(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Emissions:
+        return Emissions(self._rules.source, self._wire, cause, envelope, recorded, self._overlay.now)
+
+    def _note(self, arrival: Arrival, recorded: int, reason: str | None, *, wrong_version: bool) -> Handled:
+        """Append to the log, remember the id, and count; with a `reason` it was rejected."""
+        changes, envelope, event = self._changes, arrival.envelope, arrival.event
+        offset, record_key, value, _, _ = arrival.record
+        assert value is not None
+        changes.sequence = sequence = changes.sequence + 1
+        changes.recorded = recorded
+        if reason is None:
+            outcome = ACCEPTED
+            changes.counters.accepted += 1
+        else:
+            outcome, reason = REJECTED, readable(reason)
+            changes.counters.rejected += 1
+            changes.counters.derived_rejected += event.cause is not None
+        if arrival.digest is not None:
+            changes.remembered[arrival.digest] = (sequence, hash(value), outcome)
+        handled = Handled(
+            offset,
+            outcome,
+            event,
+            sequence,
+            recorded,
+            reason,
+            wrong_version,
+            key=record_key or b"",
+            value=value,
+            carried=envelope.carried,
+            fingerprint=self._wire.codec.fingerprint(value),
+            own_id=None if envelope.id else event.id,
+            own_time=None if envelope.time else to_micros(event.time),
+        )
+        changes.results.append(handled)
+        return handled
+
+    def _settle(self, rule: Rule, row: Record | None) -> tuple[Record | None, bytes]:
+        """The row frozen all the way down, and its bytes (none for a deleted row)."""
+        if row is None:
+            return None, b""
+        frozen, encoded = self._wire.codec.settle(row)
+        if len(encoded) > self._wire.limits.row_bytes:
+            raise InvalidEvent(
+                f"the row that {rule.event_type} leaves holds {len(encoded)} bytes; "
+                f"a row may hold {self._wire.limits.row_bytes}"
+            )
+        return frozen, encoded
+
+    def _recorded(self, arrival: Arrival) -> int:
+        """Later than the partition's last and than its cause, which is believed up to an hour ahead (rules 10 and 18)."""
+        recorded = max(self._overlay.now, self._changes.recorded + 1)
+        ahead = arrival.envelope.cause_time
+        if ahead is not None and arrival.event.cause is not None and ahead <= self._overlay.now + HOUR:
+            recorded = max(recorded, ahead + 1)
+        return recorded
+
+
+def _wrong_version(expected: int | None, row: Record | None, version: int) -> str | None:
+    """The reason to reject an event whose row is not at the version that its publisher expects (0: there is no row)."""
+    if expected is None or expected == version or (expected == 0 and row is None):
+        return None
+    return f"wrong version: expected {expected}, the row is at {version if row else 0}"

@@ -1,0 +1,76 @@
+"""Records of the log, of what is set aside and of what is pending, as they are stored.
+
+Headers are made here and nowhere before: whoever produces a record asks for them, and whoever handles has values.
+"""
+
+from __future__ import annotations
+
+from streams.engine.changes import Call, Due, Handled, SetAside
+from streams.engine.envelope import (
+    KEY_HEADER,
+    DueHeader,
+    LogHeader,
+    event_again,
+    pack,
+    parked_header,
+    to_micros,
+    without_packed,
+)
+from streams.engine.records import Emitted, Headers, LogRecord
+from streams.engine.wire import Wire
+
+TIMER, CALL = "timer", "call"
+
+
+def log_header_of(handled: Handled) -> LogHeader:
+    """What the log says of it."""
+    return LogHeader(
+        handled.sequence,
+        handled.recorded,
+        handled.offset,
+        handled.outcome,
+        handled.fingerprint,
+        handled.reason,
+        handled.own_id,
+        handled.own_time,
+        None if handled.reason is None else handled.wrong_version,
+    )
+
+
+def log_record(handled: Handled) -> LogRecord:
+    key = b"%b@%d" % (handled.key, handled.sequence)
+    return LogRecord(key, handled.value, [*handled.carried, pack(log_header_of(handled))])
+
+
+def parked_record(aside: SetAside) -> tuple[bytes, bytes, Headers]:
+    """Key, value and headers for the parked topic."""
+    key: Headers = [] if aside.key is None else [(KEY_HEADER, aside.key)]
+    return b"%d" % aside.offset, aside.value, [*aside.carried, *key, pack(aside.header)]
+
+
+def set_aside_of(offset: int, value: bytes, headers: Headers) -> SetAside:
+    """Read back from the parked topic, where it lay under `offset`. Raises UndecodableRecord."""
+    key = next((text for name, text in headers if name == KEY_HEADER), None)
+    return SetAside(offset, key, value, without_packed(headers), parked_header(headers))
+
+
+def due_record(namespace: str, pending: Due | Call) -> tuple[bytes, bytes, Headers]:
+    """Key, value and headers for the due topic."""
+    if isinstance(pending, Due):
+        emitted = pending.emitted
+        header = DueHeader(TIMER, pending.at, emitted.namespace, emitted.key.decode())
+        return pending.event_id.encode(), emitted.value, [*emitted.headers, pack(header)]
+    event = pending.event
+    header = DueHeader(
+        CALL, pending.recorded, namespace, event.key, pending.offset, pending.hops, to_micros(event.time), event.id
+    )
+    return event.reference.encode(), pending.value, [*pending.headers, pack(header)]
+
+
+def pending_of(wire: Wire, key: str, value: bytes, headers: Headers, header: DueHeader) -> Due | Call:
+    """Read back from the due topic, where it lay under `key`; `headers` without ours."""
+    if header.kind == TIMER:
+        return Due(header.at, Emitted(header.namespace, header.key.encode(), value, headers), key)
+    envelope = wire.envelopes.read(headers)
+    event = event_again(wire.codec.decode(value), envelope, header)
+    return Call(event, header.at, header.offset, value, headers, header.hops)

@@ -1,0 +1,30 @@
+"""Records of the inbox read into events, within the limits."""
+
+from __future__ import annotations
+
+from streams.data import EventData
+from streams.engine.envelope import Envelope, EnvelopeReader
+from streams.engine.records import Codec, InboxRecord
+from streams.engine.rules import Limits
+from streams.errors import InvalidEvent, UndecodableRecord
+
+
+class Wire:
+    """One namespace's codec with its limits, and what reads its headers."""
+
+    def __init__(self, codec: Codec, limits: Limits) -> None:
+        self.codec, self.limits, self.envelopes = codec, limits, EnvelopeReader()
+
+    def read(self, record: InboxRecord) -> tuple[Envelope, EventData]:
+        """Raises InvalidEvent, UndecodableRecord or SchemaNotFound."""
+        value = record[2]
+        if value is None:
+            raise UndecodableRecord("it has no value; expected an event in Confluent's wire format")
+        if len(value) > self.limits.event_bytes:
+            raise too_large("it", value, self.limits)
+        return self.envelopes.read(record[3]), self.codec.decode(value)
+
+
+def too_large(what: str, value: bytes, limits: Limits) -> InvalidEvent:
+    """To raise for an event that holds more than it may; `what` begins the sentence."""
+    return InvalidEvent(f"{what} holds {len(value)} bytes; an event may hold {limits.event_bytes}")

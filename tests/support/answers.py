@@ -1,0 +1,14 @@
+"""What came of a gateway's call, handled alone."""
+
+from __future__ import annotations
+
+from streams.engine.batch import Answer, GivenUp
+from streams.engine.changes import Changes
+from streams.engine.engine import Engine
+from streams.engine.image import Image
+
+
+def came_of(engine: Engine, image: Image, came: Answer | GivenUp, now: int) -> Changes:
+    batch = engine.begin(image, now)
+    batch.answer(came)
+    return batch.changes
