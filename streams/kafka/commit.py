@@ -24,16 +24,20 @@ from streams.kafka.topics import Names
 
 POISON = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD}
 FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+SILENT = {KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError._TRANSPORT}
 PARTITION_BY_KEY = -1
 """The partitioner decides, however many partitions the other namespace has."""
 
 
 class TransactionAborted(StreamsError):
-    """Nothing of it happened. `poison`: the broker or the client refused a record for its size or shape, and only that."""
+    """Nothing of it happened. `poison`: the broker or the client refused a record for its size or shape, and only that.
 
-    def __init__(self, message: str, *, poison: bool = False) -> None:
+    `stale`: no broker was heard. Such a producer may not find its coordinator again, ever: `open` another one (rule 35).
+    """
+
+    def __init__(self, message: str, *, poison: bool = False, stale: bool = False) -> None:
         super().__init__(message)
-        self.poison = poison
+        self.poison, self.stale = poison, stale
 
 
 class ProducerLost(StreamsError):
@@ -143,6 +147,7 @@ class Transactions:
         raise TransactionAborted(
             f"a transaction of {self._to.topics.inbox} was aborted and is tried again: {causes}",
             poison=bool(codes) and codes <= POISON,
+            stale=isinstance(error, BufferError) or (bool(codes) and codes <= SILENT),
         ) from error
 
     def _begun(self) -> Producer:

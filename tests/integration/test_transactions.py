@@ -109,8 +109,8 @@ def alter(foreign: Foreign, topic: str, setting: str, value: str) -> None:
     entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = foreign.clients.admin()
-    [answer] = admin.incremental_alter_configs([resource]).values()
-    answer.result()
+    [answer] = admin.client.incremental_alter_configs([resource]).values()
+    answer.result(20)
 
 
 def test_an_aborted_batch_leaves_no_trace_in_rows_and_is_handled_again(

@@ -48,7 +48,7 @@ class Foreign:
     def read(self, topic: str, *, isolated: bool = True) -> list[Message]:
         """Every committed record of `topic` (its name without the prefix), partition by partition."""
         topic = self.config.prefix + topic
-        partitions = range(len(self._admin.list_topics(topic, timeout=10).topics[topic].partitions))
+        partitions = range(len(self._admin.client.list_topics(topic, timeout=10).topics[topic].partitions))
         end = ends(self._admin, [(topic, partition) for partition in partitions])
         consumer = self.clients.consumer(read_uncommitted=not isolated)
         try:
