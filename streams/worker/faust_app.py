@@ -182,6 +182,8 @@ class FaustApp:
         await self.faust.start()
 
     async def stop(self) -> None:
+        for source in self.sources.values():  # all at once: Faust stops one after the other
+            source.stop()
         await self.faust.stop()
 
 
