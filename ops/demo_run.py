@@ -29,7 +29,7 @@ from streams.cli.screen import say, talk
 from streams.client import Client
 from streams.codec import codec_of
 from streams.config import Config, load
-from streams.errors import BrokerError, ConfigError, NamespaceStopped, OutcomeTimeout, StreamsError
+from streams.errors import BrokerError, ConfigError, NamespaceStopped, OutcomeTimeout, StreamsError, how_ended
 from streams.kafka.clients import Clients
 from streams.kafka.status import Status, status
 from streams.kafka.topics import ensure, refuse
@@ -76,7 +76,7 @@ class Site:
         """Raises NamespaceStopped if one of the processes has ended."""
         for name, child in (("worker", self.worker), ("server", self.server)):
             if child.code is not None:
-                raise NamespaceStopped(f"the {name} has ended. It said:\n{said(self.config, name)}")
+                raise NamespaceStopped(f"the {name} {how_ended(child.code)}. It said:\n{said(self.config, name)}")
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -26,6 +26,8 @@ a stack trace is for a fault of retold's own.
 
 from __future__ import annotations
 
+import signal
+
 
 class StreamsError(Exception):
     """Base of the tree. `status` is the HTTP status that a server answers with."""
@@ -157,3 +159,11 @@ class NamespaceStopped(StreamsError):
 
 class HistoryError(StreamsError):
     pass
+
+
+def how_ended(code: int) -> str:
+    """The rest of a sentence about a process, by its exit code, or the negative number of the signal that ended it."""
+    if code >= 0:
+        return f"has ended with exit code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"was ended by {names.get(-code, f'signal {-code}')}"

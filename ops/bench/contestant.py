@@ -14,6 +14,7 @@ from ops.bench import topic
 from ops.bench.environments import python_of
 from ops.bench.work import EVENT_FILE, Row, decode_row
 from streams.config import load
+from streams.kafka.fresh import Admin
 from streams.kafka.topics import ensure
 
 PROGRAMS = Path(__file__).parent / "contestants"
@@ -81,7 +82,7 @@ MAKERS: dict[str, Callable[[Say], Contestant]] = {"raw": raw, "faust": faust, "q
 
 def _our_topics(admin: AdminClient, prefix: str) -> None:
     """As the worker makes them: it would refuse others."""
-    ensure(admin, load({"RETOLD_PREFIX": prefix}), ["bench"])
+    ensure(Admin(lambda: admin), load({"RETOLD_PREFIX": prefix}), ["bench"])
 
 
 def _faust_row(key: bytes, value: bytes) -> tuple[str, Row]:

@@ -20,6 +20,7 @@ from ops.bench.child import last_words, running
 from ops.bench.contestant import Contestant, environment
 from ops.bench.run import GaveUp, WrongResult
 from ops.bench.work import PARTITIONS, encode, event_number, headers_of
+from streams.errors import how_ended
 
 WARM_UP = 0.25
 """The part of the events that is not measured."""
@@ -63,7 +64,7 @@ class Trial:
             try:
                 found = self._measure()
             except WrongResult as error:
-                how = "ended by itself" if child.poll() is not None else "goes on"
+                how = "goes on" if (code := child.poll()) is None else how_ended(code)
                 raise GaveUp(f"{error}; {self.contestant.name} {how}. Its last words:\n{last_words(words)}") from error
             finally:
                 stop.set()

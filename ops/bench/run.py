@@ -13,6 +13,7 @@ from ops.bench import measure, topic
 from ops.bench.child import last_words, running
 from ops.bench.contestant import Contestant, environment
 from ops.bench.work import Expected, Row, fill
+from streams.errors import how_ended
 
 POLL_SECONDS = 0.02
 """How finely commits are seen; a window is seconds long."""
@@ -118,7 +119,7 @@ class Run:
         ended = child.poll()
         if ended is None and time.monotonic() < deadline:
             return
-        how = f"ended with {ended}" if ended is not None else f"was not done after {self.limit:.0f} s"
+        how = how_ended(ended) if ended is not None else f"was not done after {self.limit:.0f} s"
         raise GaveUp(f"{self.contestant.name} {how}. Its last words:\n{last_words(self.words)}")
 
 

@@ -5,6 +5,7 @@ all is well. That a container's process is there is what its restart policy look
 """
 
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -24,6 +25,8 @@ def unhandled(status: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     asked = subprocess.run(["retold", "status", "--json"], stdout=subprocess.PIPE, timeout=SECONDS, check=False)
+    if asked.returncode < 0:
+        print(f"retold status was ended by {signal.Signals(-asked.returncode).name}")
     if asked.returncode != 0:
         return 1  # it has said why
     problems = unhandled(json.loads(asked.stdout))

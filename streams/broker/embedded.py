@@ -14,6 +14,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from streams.broker import archive, jars, keeper, reach, state
-from streams.errors import BrokerUnavailable
+from streams.errors import BrokerUnavailable, how_ended
 
 SECONDS_TO_START = 90.0
 TRIES = 3  # a port found free may be taken by another program before Kafka binds it
@@ -78,10 +79,12 @@ class EmbeddedBroker:
     address: str
     folder: Path
     process: subprocess.Popen[bytes]
+    stopping: bool = False
 
     def stop(self) -> None:
         """Returns when the broker has ended and its folder is free for another."""
         assert self.process.stdin is not None
+        self.stopping = True
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         try:
@@ -122,6 +125,7 @@ def start(
             try:
                 _await(broker)
                 state.write(folder, broker.address, broker.process.pid)
+                threading.Thread(target=_watch, args=(broker, say), name="kafka", daemon=True).start()
                 return broker
             except BaseException as error:
                 broker.stop()
@@ -216,7 +220,9 @@ def _await(broker: EmbeddedBroker) -> None:
     deadline = time.monotonic() + SECONDS_TO_START
     while time.monotonic() < deadline:
         if broker.process.poll() is not None:
-            raise BrokerUnavailable(f"the embedded Kafka ended while it started. {_last_lines(broker.folder)}")
+            raise BrokerUnavailable(
+                f"the embedded Kafka ended while it started: it {_how_ended(broker)}. {_last_lines(broker.folder)}"
+            )
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             break
         time.sleep(0.05)
@@ -226,6 +232,22 @@ def _await(broker: EmbeddedBroker) -> None:
         raise BrokerUnavailable(
             f"the embedded Kafka did not answer within {SECONDS_TO_START:.0f} seconds. {_last_lines(broker.folder)}"
         ) from error
+
+
+def _watch(broker: EmbeddedBroker, say: Callable[[str], None]) -> None:
+    """Says so if it ends while it is wanted: to its clients it is merely away."""
+    broker.process.wait()
+    if not broker.stopping:
+        say(
+            f"Kafka {_how_ended(broker)}. What it confirmed is kept; nothing is handled until it runs again: end this "
+            f"command and start it anew. {_last_lines(broker.folder)}"
+        )
+
+
+def _how_ended(broker: EmbeddedBroker) -> str:
+    """What the keeper says of the broker, or what ended the keeper."""
+    code = broker.process.returncode
+    return how_ended(keeper.KILLED - code if code > keeper.KILLED else code)
 
 
 def _last_lines(folder: Path) -> str:

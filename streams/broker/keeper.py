@@ -24,6 +24,8 @@ import threading
 SECONDS_TO_STOP = 10.0
 SECONDS_BEFORE_WORK = 5.0  # the broker's own start comes first
 PR_SET_PDEATHSIG = 1
+KILLED = 128
+"""The exit code says so, plus the number of the signal that ended the broker."""
 
 
 def die_with_parent() -> None:
@@ -121,7 +123,7 @@ def main() -> int:
         keep(work["draft"], work["result"], complete=keeper.ending)
     with contextlib.suppress(OSError):
         os.unlink(task["record"])  # noqa: PTH108 - pathlib is not worth its import time here
-    return 0 if keeper.ending else abs(code)
+    return 0 if keeper.ending else KILLED - code if code < 0 else code
 
 
 if __name__ == "__main__":

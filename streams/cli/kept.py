@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Self
 from streams.cli.child import Child
 from streams.cli.ending import Ending
 from streams.cli.screen import talk
+from streams.errors import how_ended
 
 LEAST_PAUSE, MOST_PAUSE = 1.0, 30.0
 """s before one is started again: the least after it was ready, twice as long each time that it was not."""
@@ -77,4 +77,4 @@ class Kept:
         code = child.code or 0
         if self._final(code) and not self._ending.stop.is_set():
             self._ending.end(code)
-        return ready, f"was ended by {signal.Signals(-code).name}" if code < 0 else f"has ended with exit code {code}"
+        return ready, how_ended(code)

@@ -18,6 +18,7 @@ from streams.config import KAFKA_PREFIX, Config
 from streams.errors import ConfigError
 from streams.kafka.client_log import ClientLog, log
 from streams.kafka.coordinator import CoordinatorConnection
+from streams.kafka.fresh import Admin
 from streams.kafka.topics import MIB, largest_bytes
 
 OnDelivery = Callable[[KafkaError | None, Message], None]
@@ -66,8 +67,8 @@ class Clients:
         options = dict(config.kafka) if config.broker else {}
         return cls(address, options, largest_bytes(config.max_event_bytes))
 
-    def admin(self, client_id: str = "retold") -> AdminClient:
-        return _make(AdminClient, self._common(client_id))
+    def admin(self, client_id: str = "retold") -> Admin:
+        return Admin(lambda: _make(AdminClient, self._common(client_id)))
 
     def consumer(
         self, client_id: str = "retold", *, read_uncommitted: bool = False, tell_ends: bool = True, patience: float = 0.0
@@ -97,6 +98,14 @@ class Clients:
             "session.timeout.ms": _ms(SESSION),
             "heartbeat.interval.ms": _ms(SESSION / 3),
             "max.poll.interval.ms": _ms(MAX_POLL),
+        })  # fmt: skip
+
+    def asking_consumer(self, group: str) -> Consumer:
+        """Asks for the offsets of a group. It is never subscribed, so it is no member, and nothing moves for it."""
+        return _make(Consumer, self._common("retold-committed") | {
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
         })  # fmt: skip
 
     def producer(

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition, murmur2
-from confluent_kafka.admin import AdminClient
 
 from streams.codec import AvroCodec
 from streams.data import Record
@@ -18,6 +17,7 @@ from streams.engine.fold import read_logged
 from streams.errors import BrokerError, TopicMismatch
 from streams.event import Event
 from streams.kafka.clients import Clients
+from streams.kafka.fresh import Admin, never
 from streams.kafka.offsets import Place, ends, stable_ends, starts
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning
@@ -51,9 +51,9 @@ class LogEvent:
     wrong_version: bool = False
 
 
-def partitions_of(admin: AdminClient, topic: str) -> int:
+def partitions_of(admin: Admin, topic: str, cancelled: Callable[[], bool] = never) -> int:
     """Raises TopicMismatch if the topic is missing."""
-    found = describe(admin, [topic])
+    found = describe(admin, [topic], cancelled=cancelled)
     if topic not in found:
         raise TopicMismatch(f"the topic {topic} is missing: start a worker, or make it with `retold topics --create`")
     return found[topic].partitions

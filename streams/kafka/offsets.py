@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import stamina
 from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
 from streams.errors import BrokerError
+from streams.kafka.fresh import Admin, never, silence
 
 Place = tuple[str, int]
 """Topic and partition."""
 Offsets = dict[Place, int]
+Cancelled = Callable[[], bool]
 MOVED = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH}
 """What a client hears that knows an older leader, also of a single broker that was away for a while. It asks who leads."""
 PASSING = MOVED | {
@@ -20,6 +22,10 @@ PASSING = MOVED | {
     KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION, KafkaError._NOENT,
 }  # fmt: skip
 """What one hears for a moment after a topic was made, or its leader has moved, or a broker was slow."""
+
+
+TRIES, LEAST = 3, 1.0
+"""How often one asks in the time given, if each has a second."""
 
 
 class TryAgain(BrokerError):
@@ -30,61 +36,87 @@ class NoSuchTopic(BrokerError):
     pass
 
 
-def ends(admin: AdminClient, places: Sequence[Place], *, timeout: float = 10.0) -> Offsets:
+def ends(admin: Admin, places: Sequence[Place], *, timeout: float = 10.0, cancelled: Cancelled = never) -> Offsets:
     """The READ_UNCOMMITTED ends: past every record, also those of transactions still open (rule 1a).
 
     A read_committed consumer's watermark is the stable offset, which is not the end. Raises BrokerError.
     """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
-    return _offsets(admin, places, latest, IsolationLevel.READ_UNCOMMITTED, timeout)
+    return _offsets(admin, places, latest, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
 
 
-def stable_ends(admin: AdminClient, places: Sequence[Place], *, timeout: float = 10.0) -> Offsets:
+def stable_ends(
+    admin: Admin, places: Sequence[Place], *, timeout: float = 10.0, cancelled: Cancelled = never
+) -> Offsets:
     """The ends that a read_committed reader can reach at once: before the first transaction that is still open."""
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
-    return _offsets(admin, places, latest, IsolationLevel.READ_COMMITTED, timeout)
+    return _offsets(admin, places, latest, IsolationLevel.READ_COMMITTED, timeout, cancelled)
 
 
-def starts(admin: AdminClient, places: Sequence[Place], *, timeout: float = 10.0) -> Offsets:
+def starts(admin: Admin, places: Sequence[Place], *, timeout: float = 10.0, cancelled: Cancelled = never) -> Offsets:
     """The first offsets that are still kept. Raises BrokerError."""
     earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's own lack
-    return _offsets(admin, places, earliest, IsolationLevel.READ_UNCOMMITTED, timeout)
+    return _offsets(admin, places, earliest, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
 
 
-def since(admin: AdminClient, places: Sequence[Place], timestamp: int, *, timeout: float = 10.0) -> Offsets:
+def since(
+    admin: Admin, places: Sequence[Place], timestamp: int, *, timeout: float = 10.0, cancelled: Cancelled = never
+) -> Offsets:
     """The first offsets of a time (ms since 1970) or later; negative where there is none. Raises BrokerError."""
     time = OffsetSpec.for_timestamp(timestamp)
-    return _offsets(admin, places, time, IsolationLevel.READ_UNCOMMITTED, timeout)
+    return _offsets(admin, places, time, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
 
 
-@stamina.retry(on=TryAgain, timeout=10.0, attempts=None, wait_initial=0.05, wait_max=0.5, wait_jitter=0.05)
 def _offsets(
-    admin: AdminClient, places: Sequence[Place], which: OffsetSpec, isolation: IsolationLevel, timeout: float
+    admin: Admin,
+    places: Sequence[Place],
+    which: OffsetSpec,
+    isolation: IsolationLevel,
+    timeout: float,
+    cancelled: Cancelled,
 ) -> Offsets:
+    """Asks several times in `timeout` s: a client that has gone stale is found out by two silences."""
     asked = {TopicPartition(topic, partition): which for topic, partition in places}
     if not asked:
         return {}
-    answers = admin.list_offsets(asked, isolation_level=isolation, request_timeout=timeout)
-    found = {}
-    for at, answer in answers.items():
-        what = f"the offsets of {at.topic}-{at.partition} are not known"
-        try:
-            offset = answer.result().offset
-        except KafkaException as error:
-            raise _refusal(admin, error.args[0], what, timeout) from error
-        if offset == OFFSET_INVALID:  # no error and no offset: a broker was too slow. Taken for one, a table would be empty
-            raise TryAgain(f"{what}: the broker gave none")
-        found[at.topic, at.partition] = offset
-    return found
+    each = min(timeout, max(LEAST, timeout / TRIES))
+    again = stamina.RetryingCaller(None, timeout, wait_initial=0.05, wait_max=0.5, wait_jitter=0.05)
+    return again(TryAgain, _ask, admin, asked, isolation, each, cancelled)
 
 
-def _refusal(admin: AdminClient, cause: KafkaError, what: str, timeout: float) -> BrokerError:
+def _ask(
+    admin: Admin,
+    asked: dict[TopicPartition, OffsetSpec],
+    isolation: IsolationLevel,
+    timeout: float,
+    cancelled: Cancelled,
+) -> Offsets:
+    found = admin.request(
+        AdminClient.list_offsets, asked, timeout=timeout, read=_read, cancelled=cancelled, isolation_level=isolation
+    )
+    offsets: Offsets = {}
+    for at, answer in found.items():
+        if isinstance(answer, KafkaException):
+            what = f"the offsets of {at.topic}-{at.partition} are not known"
+            raise _refusal(admin, answer.args[0], what, timeout) from answer
+        offsets[at.topic, at.partition] = answer
+    return offsets
+
+
+def _read(answer: ListOffsetsResultInfo) -> int:
+    """Without error and without offset if a broker was too slow. Taken for one, a table would be empty."""
+    if answer.offset == OFFSET_INVALID:
+        raise silence("the broker gave none")
+    return int(answer.offset)
+
+
+def _refusal(admin: Admin, cause: KafkaError, what: str, timeout: float) -> BrokerError:
     kind: type[BrokerError] = TryAgain if cause.retriable() or cause.code() in PASSING else BrokerError
     if cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         kind = NoSuchTopic
     if cause.code() in MOVED:
         try:
-            admin.list_topics(timeout=timeout)  # by which the client learns who leads now
+            admin.refresh(timeout)
         except KafkaException as error:
             return TryAgain(f"{what}: {error.args[0].str()}")
     return kind(f"{what}: {cause.str()}")

@@ -22,6 +22,7 @@ log = logging.getLogger("retold.kafka")
 
 POISON = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD}
 FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+SILENT = {KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError._TRANSPORT}
 
 OnDelivery = Callable[[KafkaError | None, Any], None]
 Make = Callable[[OnDelivery, CoordinatorConnection], Producer]
@@ -68,7 +69,7 @@ class TransactionalProducer:
         self._failures: list[KafkaError] = []
         self._began = 0.0
         self._made = 0
-        self._repeated = False
+        self._doubtful = False
         self._may_fence_itself = False
         self.is_open = False
 
@@ -122,7 +123,7 @@ class TransactionalProducer:
         try:
             self._call(producer.commit_transaction, deadline)
         except KafkaException as error:
-            self._repeated = True
+            self._doubtful = True
             if error.args[0].txn_requires_abort():
                 self.give_up(error)
             raise self._lost(error) from error
@@ -142,6 +143,8 @@ class TransactionalProducer:
         codes = {failure.code() for failure in self._failures} - {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
         if isinstance(error, KafkaException) and not codes:
             codes = {error.args[0].code()}
+        # A producer that heard no broker may not find its coordinator again, ever (rule 35).
+        self._doubtful |= isinstance(error, BufferError) or (bool(codes) and codes <= SILENT)
         causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
         raise TransactionAborted(
             f"a transaction of {self._what} was aborted and is tried again: {causes}",
@@ -164,18 +167,18 @@ class TransactionalProducer:
 
     def _disturbed(self, producer: Producer) -> bool:
         producer.poll(0)  # brings what was logged of the connection by now
-        if self._repeated or self._coordinator.disturbed:
+        if self._doubtful or self._coordinator.disturbed:
             log.info("%s: the end of a transaction was disturbed; a new producer is made", self._id)
             return True
         return False
 
     def _new(self) -> Producer:
-        self._coordinator, self._repeated, self.is_open = CoordinatorConnection(), False, False
+        self._coordinator, self._doubtful, self.is_open = CoordinatorConnection(), False, False
         producer = self._make(self._on_delivery, self._coordinator)
         self._call(producer.init_transactions, time.monotonic() + 3 * self._timeout)
         producer.poll(0)
         # Its first request may arrive late as well, and would fence whoever comes later.
-        self._may_fence_itself |= self._coordinator.disturbed or self._repeated
+        self._may_fence_itself |= self._coordinator.disturbed or self._doubtful
         return producer
 
     def _on_delivery(self, error: KafkaError | None, _message: Any) -> None:
@@ -190,7 +193,7 @@ class TransactionalProducer:
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() >= deadline:
                     raise
-                self._repeated = True
+                self._doubtful = True
             else:
                 return
 

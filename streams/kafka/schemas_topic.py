@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from confluent_kafka import KafkaError, Message
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, InvalidSchema, SchemaNotFound
 from streams.kafka.clients import Clients
+from streams.kafka.fresh import never
 from streams.kafka.offsets import NoSuchTopic, ends
 from streams.kafka.read import read_to
 from streams.kafka.topics import schemas_topic
@@ -38,17 +40,21 @@ class SchemaReader:
         self._admin = clients.admin("retold-schemas")
         self._next = 0
 
-    def poll_new(self, timeout: float) -> dict[int, str]:
-        """The schemas that came since, by id; none if the topic is not there. Raises BrokerError after `timeout` s."""
+    def poll_new(self, timeout: float, cancelled: Callable[[], bool] = never) -> dict[int, str]:
+        """The schemas that came since, by id; none if the topic is not there.
+
+        Raises BrokerError after `timeout` s, PartitionLost when cancelled.
+        """
         try:
-            end = ends(self._admin, [(self._topic, 0)], timeout=timeout)[self._topic, 0]
+            end = ends(self._admin, [(self._topic, 0)], timeout=timeout, cancelled=cancelled)[self._topic, 0]
         except NoSuchTopic:
             return {}
         if end <= self._next:
             return {}
         consumer = self._clients.consumer("retold-schemas")
         try:
-            messages = list(read_to(consumer, {(self._topic, 0): (self._next, end)}, timeout=timeout))
+            span = {(self._topic, 0): (self._next, end)}
+            messages = list(read_to(consumer, span, timeout=timeout, cancelled=cancelled))
         finally:
             consumer.close()
         self._next = end
@@ -58,9 +64,11 @@ class SchemaReader:
         """For who holds it like what it is made of; it keeps nothing open that must be closed."""
 
 
-def all_schemas(clients: Clients, prefix: str, timeout: float = 10.0) -> dict[int, str]:
-    """Every schema by its id; none if the topic is not there. Raises BrokerError after `timeout` s."""
-    return SchemaReader(clients, prefix).poll_new(timeout)
+def all_schemas(
+    clients: Clients, prefix: str, timeout: float = 10.0, cancelled: Callable[[], bool] = never
+) -> dict[int, str]:
+    """Every schema by its id; none if the topic is not there. Raises as `SchemaReader.poll_new` does."""
+    return SchemaReader(clients, prefix).poll_new(timeout, cancelled)
 
 
 def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> list[int]:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from streams.engine import marker
 from streams.engine.envelope import log_header, parked_header
@@ -26,7 +25,7 @@ class Outcomes:
 
     def __init__(self, clients: Clients, prefix: str) -> None:
         self._clients, self._prefix = clients, prefix
-        self._admin: AdminClient = clients.admin()
+        self._admin = clients.admin()
         self._consumer: Consumer = clients.consumer("retold-outcomes", tell_ends=False)
 
     def close(self) -> None:

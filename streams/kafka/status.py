@@ -18,10 +18,11 @@ from streams.engine.envelope import parked_header
 from streams.engine.records import QUARANTINED, Counters
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
 from streams.kafka.clients import Clients
+from streams.kafka.fresh import Admin
 from streams.kafka.offsets import ends, stable_ends, starts
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning
-from streams.kafka.topics import TIMEOUT, Names, describe, group_of, names, result
+from streams.kafka.topics import TIMEOUT, Names, as_is, describe, group_of, names, result
 
 Place = tuple[str, int]
 FIRST_LOOK = 300
@@ -162,7 +163,7 @@ class _Look:
     """Reads parts of many partitions at once. `counts` has the number of partitions of each topic that exists."""
 
     clients: Clients
-    admin: AdminClient
+    admin: Admin
     counts: Mapping[str, int]
 
     def places(self, topics: Iterable[str]) -> list[Place]:
@@ -271,13 +272,14 @@ NO_OWNER_KNOWN = (
 """No worker yet, or a broker that has just started and does not know yet who coordinates the group."""
 
 
-def _owners(admin: AdminClient, prefix: str, namespaces: Iterable[str]) -> dict[Place, str]:
+def _owners(admin: Admin, prefix: str, namespaces: Iterable[str]) -> dict[Place, str]:
     """The client id of the member that holds each inbox partition."""
     groups = [group_of(prefix, namespace) for namespace in namespaces]
     if not groups:
         return {}
     found = {}
-    for group, answer in admin.describe_consumer_groups(groups, request_timeout=TIMEOUT).items():
+    answers = admin.request(AdminClient.describe_consumer_groups, groups, timeout=TIMEOUT, read=as_is)
+    for group, answer in answers.items():
         described = result(answer, f"asking for the group {group}", *NO_OWNER_KNOWN)
         for member in described.members if described is not None else []:
             for at in member.assignment.topic_partitions if member.assignment else []:

@@ -6,8 +6,7 @@ Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -18,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from streams.config import Config
 from streams.errors import BrokerError, BrokerUnavailable, ConfigError, TopicMismatch
+from streams.kafka.fresh import Admin, never
 
 KIB, MIB, DAY = 1024, 1024 * 1024, 86_400_000
 HEADERS = 64 * KIB
@@ -169,9 +169,7 @@ def wanted(config: Config, namespaces: Iterable[str]) -> list[Wanted]:
     return found
 
 
-def ensure(
-    admin: AdminClient, config: Config, namespaces: Iterable[str], *, create: bool = True
-) -> list[TopicReport]:
+def ensure(admin: Admin, config: Config, namespaces: Iterable[str], *, create: bool = True) -> list[TopicReport]:
     """Make the topics that miss and compare those that are there. With `create` off, a missing one is a problem.
 
     Raises BrokerUnavailable, BrokerError or ConfigError. `refuse(reports)` turns problems into TopicMismatch.
@@ -202,11 +200,12 @@ def refuse(reports: Iterable[TopicReport]) -> None:
         raise TopicMismatch("\n".join(problems))
 
 
-def describe(admin: AdminClient, topics: Sequence[str]) -> dict[str, TopicInfo]:
+def describe(admin: Admin, topics: Sequence[str], *, cancelled: Callable[[], bool] = never) -> dict[str, TopicInfo]:
     """Ids and partition counts of those topics that exist."""
     found = {}
     if topics:
-        answers = admin.describe_topics(TopicCollection(list(topics)), request_timeout=TIMEOUT)
+        asked = TopicCollection(list(topics))
+        answers = admin.request(AdminClient.describe_topics, asked, timeout=TIMEOUT, read=as_is, cancelled=cancelled)
         for name, answer in answers.items():
             description = result(answer, f"asking for the topic {name}", KafkaError.UNKNOWN_TOPIC_OR_PART)
             if description is not None:
@@ -214,30 +213,34 @@ def describe(admin: AdminClient, topics: Sequence[str]) -> dict[str, TopicInfo]:
     return found
 
 
-def result(future: Future[Any], doing: str, *absent: int) -> Any:
-    """The answer of an admin request; None for an error whose code is among `absent`.
+def as_is(answer: Any) -> Any:
+    return answer
+
+
+def result(answer: Any, doing: str, *absent: int) -> Any:
+    """The answer to an admin request; None for an error whose code is among `absent`.
 
     Raises BrokerUnavailable if nothing answered, else BrokerError.
     """
-    try:
-        return future.result()
-    except KafkaException as error:
-        cause: KafkaError = error.args[0]
-        if cause.code() in absent:
-            return None
-        if cause.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
-            raise BrokerUnavailable(f"{doing}: the broker did not answer ({cause.str()}). Is it running?") from error
-        raise BrokerError(f"{doing}: the broker refused ({cause.name()}: {cause.str()})") from error
+    if not isinstance(answer, KafkaException):
+        return answer
+    cause: KafkaError = answer.args[0]
+    if cause.code() in absent:
+        return None
+    if cause.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+        raise BrokerUnavailable(f"{doing}: the broker did not answer ({cause.str()}). Is it running?") from answer
+    raise BrokerError(f"{doing}: the broker refused ({cause.name()}: {cause.str()})") from answer
 
 
-def _create(admin: AdminClient, missing: list[Wanted], replication: int) -> None:
+def _create(admin: Admin, missing: list[Wanted], replication: int) -> None:
     new = [NewTopic(topic.name, topic.partitions, replication, config=topic.settings) for topic in missing]
-    for name, answer in admin.create_topics(new, operation_timeout=TIMEOUT, request_timeout=TIMEOUT).items():
+    answers = admin.request(AdminClient.create_topics, new, timeout=TIMEOUT, read=as_is, operation_timeout=TIMEOUT)
+    for name, answer in answers.items():
         made(name, answer, replication)
     _wait_until_known(admin, [topic.name for topic in missing])
 
 
-def made(name: str, answer: Future[Any], replication: int) -> None:
+def made(name: str, answer: Any, replication: int) -> None:
     """Raises ConfigError for more copies than there are brokers, else as `result` does."""
     try:
         result(answer, f"making the topic {name}", KafkaError.TOPIC_ALREADY_EXISTS)
@@ -251,7 +254,7 @@ def made(name: str, answer: Future[Any], replication: int) -> None:
         raise
 
 
-def _wait_until_known(admin: AdminClient, topics: list[str]) -> None:
+def _wait_until_known(admin: Admin, topics: list[str]) -> None:
     """A broker learns of a new topic a moment after the controller made it."""
     deadline = time.monotonic() + TIMEOUT
     while len(describe(admin, topics)) < len(topics):
@@ -262,11 +265,11 @@ def _wait_until_known(admin: AdminClient, topics: list[str]) -> None:
         time.sleep(0.05)
 
 
-def _settings(admin: AdminClient, topics: list[str]) -> dict[str, Mapping[str, str]]:
+def _settings(admin: Admin, topics: list[str]) -> dict[str, Mapping[str, str]]:
     if not topics:
         return {}
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-    answers = admin.describe_configs(asked, request_timeout=TIMEOUT)
+    answers = admin.request(AdminClient.describe_configs, asked, timeout=TIMEOUT, read=as_is)
     return {
         resource.name: {
             name: entry.value for name, entry in result(answer, f"asking for the settings of {resource.name}").items()

@@ -52,6 +52,8 @@ class Following:
             try:
                 self._follow(stopped.is_set)
             except (StreamsError, KafkaException) as error:
+                if stopped.is_set():
+                    return
                 self._followed.waits = f"the tables and logs cannot be followed now: {error}"
                 log.warning("%s", self._followed.waits)
             except Exception:
@@ -62,14 +64,14 @@ class Following:
     def _follow(self, stopped: Callable[[], bool]) -> None:
         admin = self._clients.admin("retold-server")
         spaces = [names(self._prefix, space.name) for space in self._followed.app.namespaces]
-        self._followed.begin({space.namespace: partitions_of(admin, space.log) for space in spaces})
+        self._followed.begin({space.namespace: partitions_of(admin, space.log, stopped) for space in spaces})
         places = [
             (topic, number)
             for space in spaces
             for topic in (space.table, space.log, space.parked)
             for number in range(self._followed.counts[space.namespace])
         ]
-        begin, end = starts(admin, places), ends(admin, places)
+        begin, end = starts(admin, places, cancelled=stopped), ends(admin, places, cancelled=stopped)
         consumer = self._clients.consumer("retold-server", patience=PATIENCE)
         try:
             consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])

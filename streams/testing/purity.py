@@ -16,7 +16,7 @@ import msgspec
 from streams.engine.changes import Changes
 from streams.engine.envelope import ParkedHeader
 from streams.engine.stored import log_record
-from streams.errors import ConfigError
+from streams.errors import ConfigError, how_ended
 from streams.testing.outcomes import Step
 from streams.testing.world import World
 
@@ -52,7 +52,8 @@ def _elsewhere(app: str, orders: bytes, seed: int) -> list[Any]:
     command = [sys.executable, "-m", "streams.testing.elsewhere", app]
     done = subprocess.run(command, input=orders, capture_output=True, env=environment, timeout=SECONDS, check=False)
     if done.returncode != 0:
-        raise ConfigError(f"{app} could not be run in another process:\n{done.stderr.decode(errors='replace')[-2000:]}")
+        said = done.stderr.decode(errors="replace")[-2000:]
+        raise ConfigError(f"{app} could not be run in another process, which {how_ended(done.returncode)}:\n{said}")
     traces: list[Any] = msgspec.msgpack.decode(done.stdout)
     return traces
 

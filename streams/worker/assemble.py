@@ -18,7 +18,9 @@ from streams.engine.rules import Inbox, Limits
 from streams.errors import InvalidSchema
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
+from streams.kafka.committed import Committed
 from streams.kafka.coordinator import CoordinatorConnection
+from streams.kafka.fresh import never
 from streams.kafka.orders import OrderReader
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
@@ -63,9 +65,9 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     return faust_app
 
 
-def _learn(clients: Clients, prefix: str, codec: AvroCodec) -> None:
+def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Callable[[], bool] = never) -> None:
     """Take in every schema that is published: what was written in a newer one is restored in it. Raises BrokerError."""
-    for text in all_schemas(clients, prefix).values():
+    for text in all_schemas(clients, prefix, cancelled=cancelled).values():
         with suppress(InvalidSchema):  # a stranger's
             codec.add_schema(text)
 
@@ -105,7 +107,8 @@ def _source(
         pending.gone(partition)
 
     learn = partial(_learn, clients, config.prefix, codec)
-    restorer = Restorer(clients.consumer, admin, topics, group, engine, app.name, topic_ids, count, learn)
+    committed = partial(Committed, partial(clients.asking_consumer, group), admin, topics.inbox)
+    restorer = Restorer(clients.consumer, committed, admin, topics, group, engine, app.name, topic_ids, count, learn)
     parts = Parts(
         namespace,
         topics.inbox,
@@ -120,6 +123,7 @@ def _source(
         TRANSACTION,
         slot,
         min(LAST_CALLS, config.gateway_seconds),
+        clients.reach,
     )
     return Source(parts, hand)
 

@@ -185,6 +185,8 @@ class FaustApp:
         await self.faust.start()
 
     async def stop(self) -> None:
+        for source in self.sources.values():  # all at once: Faust stops one after the other
+            source.stop()
         await self.faust.stop()
 
 

@@ -42,6 +42,7 @@ class Partitions:
         self.restores: dict[int, Restore] = {}
         self.assigned_once = False
         self._consumer: Consumer
+        self._ending = False
         self._pool = ThreadPoolExecutor(2, thread_name_prefix=f"restore-{inbox}")
 
     def follow(self, consumer: Consumer) -> None:
@@ -52,6 +53,12 @@ class Partitions:
     @property
     def all_restored(self) -> bool:
         return self.assigned_once and not self.restores
+
+    def give_up(self) -> None:
+        """No restore is waited for any more. From any thread: the poll thread may be held by a broker that is away."""
+        self._ending = True
+        for restore in list(self.restores.values()):
+            restore.cancelled.set()
 
     def close(self) -> None:
         self._drop([*self.images, *self.restores])
@@ -135,6 +142,8 @@ class Partitions:
         restore.result = self._pool.submit(self._restore, partition, restore, pause)
         restore.result.add_done_callback(lambda done: None if done.cancelled() else _quiet(done))
         self.restores[partition] = restore
+        if self._ending:  # asked last: `give_up` may not have seen it
+            restore.cancelled.set()
 
     def _restore(self, partition: int, restore: Restore, pause: float) -> Restored:
         restore.cancelled.wait(pause)

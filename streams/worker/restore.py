@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, Message
 
 from streams.engine import marker
 from streams.engine.changes import Due, SetAside
@@ -19,6 +19,8 @@ from streams.engine.image import Image
 from streams.engine.records import PARKED, Headers
 from streams.engine.stored import pending_of, set_aside_of
 from streams.errors import NamespaceTaken, PartitionLost, SchemaNotFound, TopicMismatch
+from streams.kafka.committed import Committed
+from streams.kafka.fresh import Admin
 from streams.kafka.offsets import Place, ends, starts
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.topics import Names
@@ -54,54 +56,69 @@ class Progress:
 class Restorer:
     """`consumer` makes a read_committed consumer without a group that tells of partition ends.
 
-    `learn` gives the engine's codec every schema that is published.
+    `committed` serves fencing and lag only: the marker says where handling starts. `learn` gives the engine's codec
+    every schema that is published, unless it is cancelled.
     """
 
     consumer: Callable[[], Consumer]
-    admin: AdminClient
+    committed: Callable[[], Committed]
+    admin: Admin
     names: Names
     group: str
     engine: Engine
     application: str
     topic_ids: dict[str, str]
     partitions: int
-    learn: Callable[[], None]
+    learn: Callable[[Callable[[], bool]], None]
 
     def restore(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Restored:
         """Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch if this is not our table, BrokerError.
 
         Raises SchemaNotFound for a row or a request that only another version of the application reads.
         """
-        deadline = time.monotonic() + SETTLE
+        with closing(self.committed()) as committed:
+            return self._settled(partition, committed, cancelled, progress)
+
+    def _settled(
+        self, partition: int, committed: Committed, cancelled: Callable[[], bool], progress: Progress
+    ) -> Restored:
+        """Read again until no transaction was open between a look at the committed offset and another one.
+
+        An open one's records may not even be on the broker yet, if its worker was frozen before it flushed.
+        """
+        deadline = None
         while True:
-            # Before we look where the topics end, and once more afterwards: no transaction may be open in between.
-            image = None if self._committed(partition) is None else self._image(partition, cancelled, progress)
-            committed = None if image is None else self._committed(partition)
-            if image is None or committed is None:
-                self._wait(cancelled)
-                deadline = time.monotonic() + SETTLE
+            before = committed.offset(partition, cancelled).offset
+            image = self._image(partition, cancelled, progress)
+            after = committed.offset(partition, cancelled)
+            if after.waited:
                 continue
-            if committed <= image.inbox_next:
+            if after.offset <= image.inbox_next:
                 inbox = (self.names.inbox, partition)
-                return Restored(image, ends(self.admin, [inbox])[inbox])
+                return Restored(image, ends(self.admin, [inbox], cancelled=cancelled)[inbox])
+            if before <= image.inbox_next:  # it was committed while we read
+                continue
+            deadline = deadline or time.monotonic() + SETTLE
             if time.monotonic() > deadline:
                 raise TopicMismatch(
-                    f"the group {self.group} committed {self.names.inbox}-{partition}@{committed}, and the table's marker "
+                    f"the group {self.group} committed {self.names.inbox}-{partition}@{before}, and the table's marker "
                     f"says that handling stands at {image.inbox_next}. Both are written in one transaction, so either "
                     f"another program commits for this group, or what a transaction wrote was lost. {self._save()}"
                 )
+            self._wait(cancelled)
 
     def _image(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
         try:
             return self._read(partition, cancelled, progress)
         except SchemaNotFound:  # written by a worker that was deployed after we started: its schemas are published
-            self.learn()
+            self.learn(cancelled)
             return self._read(partition, cancelled, progress)
 
     def _read(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
         names = self.names
         places = [(topic, partition) for topic in (names.table, names.parked, names.due, names.log)]
-        end, start = ends(self.admin, places), starts(self.admin, [*places, (names.inbox, partition)])
+        end = ends(self.admin, places, cancelled=cancelled)
+        start = starts(self.admin, [*places, (names.inbox, partition)], cancelled=cancelled)
         spans = {place: (start[place], end[place]) for place in places}
         tail = (names.log, partition)
         spans[tail] = self._before(start[tail], end[tail], self.engine.limits.window)
@@ -196,24 +213,6 @@ class Restorer:
         if cancelled():
             raise PartitionLost("a restore was given up: its partition has moved")
         time.sleep(0.2)
-
-    def _committed(self, partition: int) -> int | None:
-        """The group's committed offset, or -1; it serves fencing and lag only, the marker says where handling starts.
-
-        None while an open transaction has sent one: its records may not even be on the broker yet, if its worker was
-        frozen before it flushed. It commits or times out before we go on (KIP-447).
-        """
-        asked = ConsumerGroupTopicPartitions(self.group, [TopicPartition(self.names.inbox, partition)])
-        try:
-            answer = self.admin.list_consumer_group_offsets([asked], require_stable=True)[self.group].result()
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.UNSTABLE_OFFSET_COMMIT:
-                return None
-            raise
-        for at in answer.topic_partitions:
-            if at.error is not None and at.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT:
-                return None
-        return max(int(at.offset) for at in answer.topic_partitions)
 
 
 class Reading:

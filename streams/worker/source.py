@@ -27,6 +27,7 @@ from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
 from streams.worker.batch import Batch
 from streams.worker.breaker import Breaker
 from streams.worker.collect import Collector
+from streams.worker.leaving import Leaving
 from streams.worker.pace import Pace
 from streams.worker.partitions import Partitions
 from streams.worker.pending import Pending
@@ -42,7 +43,7 @@ POISONED = 2
 class Parts:
     """What a source is made of; `worker.assemble` puts it together. `consumer` makes the group's consumer.
 
-    `last_calls` in s: how long a stop waits for gateways.
+    `last_calls` in s: how long a stop waits for gateways. `reach(s)` raises BrokerUnavailable.
     """
 
     namespace: str
@@ -58,6 +59,7 @@ class Parts:
     fence_age: float
     slot: Slot
     last_calls: float
+    reach: Callable[[float], None]
 
 
 class Source:
@@ -74,19 +76,23 @@ class Source:
         self.aborted = 0
         self._until: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"retold-{parts.namespace}", daemon=True)
+        self._leaving = Leaving(parts.namespace, self._thread, parts.reach)
         self._consumer: Consumer
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to end after the batch in hand; `join` waits."""
-        self._stop.set()
+        """Ask it to end after the batch in hand; `join` waits. More than once does no harm."""
+        if not self._stop.is_set():
+            self._stop.set()
+            self.parts.partitions.give_up()
+            self._leaving.begin()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Whether it has ended."""
+        """Whether it has ended, or is waited for no longer because its broker does not answer."""
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return not self._thread.is_alive() or self._leaving.given_up
 
     @property
     def running(self) -> bool:

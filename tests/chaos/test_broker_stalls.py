@@ -6,17 +6,19 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer, TopicPartition
 
 from processors.events import UserSignup
 from streams.broker import embedded
 from streams.errors import BrokerError
 from streams.kafka.offsets import ends
-from streams.kafka.topics import ensure, names
+from streams.kafka.topics import ensure, group_of, names
 from tests.support.processes import Process, descendants, retold
-from tests.support.site import PARTITIONS, Site
+from tests.support.site import PARTITIONS, SPACES, Site
 from tests.support.workers import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -60,6 +62,25 @@ def test_a_worker_goes_on_when_its_broker_does(stalling: tuple[Site, int]) -> No
     assert (done.returncode, "7@example.org" in done.stdout) == (0, True)
 
 
+def test_a_worker_goes_on_each_time_that_its_broker_does(stalling: tuple[Site, int]) -> None:
+    """Within 20 s, though each time other clients are left with connections that nobody serves (rule 35)."""
+    site, java = stalling
+    with site.start("worker") as worker:
+        until(site.all_owned, "the worker is not ready", seconds=60)
+        sign_up(site, range(20))
+        until(lambda: handled(site, 20), "it does not handle", seconds=60)
+        for count in (40, 60, 80):
+            sign_up(site, range(count - 20, count - 10))
+            os.kill(java, signal.SIGSTOP)
+            try:
+                time.sleep(20)  # what is tried is this very time: longer than any session or transaction lasts
+            finally:
+                os.kill(java, signal.SIGCONT)
+            sign_up(site, range(count - 10, count))
+            until(partial(handled, site, count), "it does not go on", seconds=20)
+        assert worker.process.poll() is None
+
+
 def handled(site: Site, count: int) -> bool:
     return site.accepted() == {"user": count, "folder": count, "email": 2 * count}
 
@@ -82,8 +103,62 @@ def test_an_offset_that_a_slow_broker_leaves_out_is_none(stalling: tuple[Site, i
     until(lambda: ends(admin, places) == known, "the ends are not known again")
 
 
+def test_a_worker_that_is_told_to_stop_does_not_wait_for_its_broker(stalling: tuple[Site, int]) -> None:
+    """Neither in a restore, here one that waits for a transaction, nor while it leaves its group (rule 35)."""
+    site, java = stalling
+    ensure(site.foreign.clients.admin(), site.foreign.config, SPACES)
+    dead = transaction_of_a_dead_worker(site)
+    worker = site.start("worker")
+    until(site.all_owned, "the worker is not ready", seconds=60)
+    until(lambda: "a restore waits for the committed offset of stall.user-0" in site.said(), "it is not told", seconds=15)
+    told_to_stop(worker, java)
+    del dead
+
+
+def test_a_worker_that_is_told_to_stop_gives_up_a_commit(stalling: tuple[Site, int]) -> None:
+    """Sending a transaction's offsets alone holds librdkafka for 8 s, whatever time it is given."""
+    site, java = stalling
+    worker = site.start("worker")
+    until(site.all_owned, "the worker is not ready", seconds=60)
+    sign_up(site, range(20))
+    until(lambda: handled(site, 20), "it does not handle", seconds=60)
+    producer = site.foreign.clients.producer()
+    topic = names(site.foreign.config.prefix, "user").inbox
+    for user in range(20, 2000):
+        data = UserSignup(user=str(user), email=f"{user}@example.org")
+        producer.produce(topic, site.foreign.codec.encode(data), data.key.encode())
+    producer.flush(30)
+    told_to_stop(worker, java)
+
+
+def told_to_stop(worker: Process, java: int) -> None:
+    """While its broker stands still."""
+    os.kill(java, signal.SIGSTOP)
+    try:
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.ended(5) == 0
+    finally:
+        os.kill(java, signal.SIGCONT)
+        worker.stop(signal.SIGKILL)
+
+
+def transaction_of_a_dead_worker(site: Site) -> Producer:
+    """Open, and with an offset of the namespace `user`: it stays so for a minute."""
+    clients, inbox = site.foreign.clients, names(site.foreign.config.prefix, "user").inbox
+    member = clients.group_consumer(group_of(site.foreign.config.prefix, "user"), "dead")
+    assigned: list[TopicPartition] = []
+    member.subscribe([inbox], on_assign=lambda _, partitions: assigned.extend(partitions))
+    until(lambda: member.poll(0.1) is None and len(assigned) == PARTITIONS, "nothing was assigned")
+    producer = clients.transactional_producer("dead", "dead", lambda *_: None, timeout=60.0)
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.send_offsets_to_transaction([TopicPartition(inbox, 0, 3)], member.consumer_group_metadata(), 20)
+    member.close()
+    return producer
+
+
 def test_a_second_ctrl_c_ends_a_worker_whose_broker_stands_still(stalling: tuple[Site, int]) -> None:
-    """The first one finishes what was begun, which may take as long as the broker is away."""
+    """The first one finishes what was begun, and waits seconds for a broker that is away."""
     site, java = stalling
     worker = site.start("worker")
     until(site.all_owned, "the worker is not ready", seconds=60)

@@ -28,7 +28,7 @@ def env(broker: str, prefix: str, tmp_path: Path, foreign: Foreign) -> Iterator[
     made = environment(broker, prefix, tmp_path, **names)
     with Process("worker", "probe", env=made, log=tmp_path / "worker.log"):
         admin = foreign.clients.admin()
-        until(lambda: f"{prefix}probe" in admin.list_topics(timeout=10).topics, "no topics", seconds=60)
+        until(lambda: f"{prefix}probe" in admin.client.list_topics(timeout=10).topics, "no topics", seconds=60)
         foreign.publish(ProbeDo(name="k", how="raise"), ProbeDo(name="k", text="1"), ProbeDo(name="k", text="2"))
         foreign.write("probe", b"no Avro", b"k")
         until(lambda: len(foreign.read("probe-parked")) == 4, "not set aside", seconds=60)

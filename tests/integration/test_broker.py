@@ -16,6 +16,7 @@ from streams.broker import choose, embedded, state
 from streams.broker.reach import reach
 from streams.config import Config, load
 from streams.errors import BrokerUnavailable, ConfigError
+from tests.support.processes import descendants
 
 OWNER = """
 import sys, time
@@ -94,6 +95,21 @@ def test_a_killed_keeper_leaves_no_broker_behind(tmp_path: Path) -> None:
     with embedded.start(tmp_path) as broker:
         broker.process.kill()
         assert eventually(lambda: not listens(broker.address), 20)
+
+
+def test_a_broker_that_is_killed_is_told(tmp_path: Path) -> None:
+    """With the signal, by the program that owns it; to the clients it is merely away, for ever. A stop tells nothing."""
+    said: list[str] = []
+    before = descendants(os.getpid())
+    with embedded.start(tmp_path, on_progress=said.append):
+        new = {pid: words for pid, words in descendants(os.getpid()).items() if pid not in before}
+        [java] = [pid for pid, words in new.items() if words.split()[0].endswith("java")]
+        os.kill(java, signal.SIGKILL)
+        assert eventually(lambda: said[-1].startswith("Kafka was ended by SIGKILL."), 10)
+    told = len(said)
+    with embedded.start(tmp_path, on_progress=said.append):
+        pass
+    assert not any(text.startswith(("Kafka was", "Kafka has")) for text in said[told:])
 
 
 def test_other_commands_of_the_project_find_it(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def shorten(foreign: Foreign, topic: str, partition: int) -> None:
     for policy in ("delete", "compact"):
         foreign.alter(topic.removeprefix(foreign.config.prefix), "cleanup.policy", policy)
         if policy == "delete":
-            [answer] = admin.delete_records([TopicPartition(topic, partition, end)]).values()
+            [answer] = admin.client.delete_records([TopicPartition(topic, partition, end)]).values()
             answer.result(20)
 
 

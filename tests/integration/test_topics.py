@@ -41,7 +41,7 @@ def test_a_wrong_setting_is_told_with_both_values(config: Config, broker: str) -
     """Partitions, policy, time stamps and size of a topic that somebody else made are compared with the table."""
     admin, topic = Clients.of(config, broker).admin(), names(config.prefix, "user").log
     wrong = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "max.message.bytes": "1000000"}
-    admin.create_topics([NewTopic(topic, 5, 1, config=wrong)])[topic].result()
+    admin.client.create_topics([NewTopic(topic, 5, 1, config=wrong)])[topic].result(20)
     until(lambda: topic in describe(admin, [topic]), "the broker does not show the topic")
     reports = ensure(admin, config, ["user"])
     [report] = [report for report in reports if report.name == topic]
@@ -71,7 +71,7 @@ def test_a_topic_made_again_has_another_id(config: Config, broker: str) -> None:
     admin, topic = Clients.of(config, broker).admin(), names(config.prefix, "user").inbox
     ensure(admin, config, ["user"])
     before = describe(admin, [topic])[topic]
-    admin.delete_topics([topic])[topic].result()
+    admin.client.delete_topics([topic])[topic].result(20)
     until(lambda: not describe(admin, [topic]), "the topic is still there")
     ensure(admin, config, ["user"])
     after = describe(admin, [topic])[topic]

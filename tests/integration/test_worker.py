@@ -278,7 +278,7 @@ def test_a_committed_offset_ahead_of_the_marker_is_refused(config: Config, broke
     topic, admin = f"{config.prefix}echo", foreign.clients.admin()
     at = [TopicPartition(topic, partition, 100) for partition in (0, 1)]
     group = f"{config.prefix}retold.echo"
-    admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, at)])[group].result()
+    admin.client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, at)])[group].result(20)
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         until(worker.ended, "the worker goes on")
     assert isinstance(worker.errors[0], TopicMismatch)
@@ -291,7 +291,7 @@ def test_lost_group_offsets_do_no_harm(config: Config, broker: str, foreign: For
         foreign.publish(EchoHear(name="k"), EchoHear(name="k"))
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=2)}, "not handled")
     admin, group = foreign.clients.admin(), f"{config.prefix}retold.echo"
-    admin.delete_consumer_groups([group])[group].result()
+    admin.client.delete_consumer_groups([group])[group].result(20)
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         foreign.publish(EchoHear(name="k"))
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "handled again, or not at all")
@@ -303,8 +303,8 @@ def test_a_deleted_and_recreated_inbox_is_refused(config: Config, broker: str, f
         foreign.publish(EchoHear(name="k"))
         until(lambda: len(worker.rows("echo")) == 1, "not handled")
     topic, admin = f"{config.prefix}echo", foreign.clients.admin()
-    admin.delete_topics([topic])[topic].result()
-    until(lambda: topic not in admin.list_topics(timeout=10).topics, "the topic is still there")
+    admin.client.delete_topics([topic])[topic].result(20)
+    until(lambda: topic not in admin.client.list_topics(timeout=10).topics, "the topic is still there")
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         until(worker.ended, "the worker goes on")
     assert "made again" in str(worker.errors[0])

@@ -63,13 +63,13 @@ class Foreign:
         """A setting of `topic` (its name without the prefix)."""
         entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, self.config.prefix + topic, incremental_configs=[entry])
-        [answer] = self._admin.incremental_alter_configs([resource]).values()
+        [answer] = self._admin.client.incremental_alter_configs([resource]).values()
         answer.result(20)
 
     def read(self, topic: str, *, isolated: bool = True) -> list[Message]:
         """Every committed record of `topic` (its name without the prefix), partition by partition."""
         topic = self.config.prefix + topic
-        partitions = range(len(self._admin.list_topics(topic, timeout=10).topics[topic].partitions))
+        partitions = range(len(self._admin.client.list_topics(topic, timeout=10).topics[topic].partitions))
         end = ends(self._admin, [(topic, partition) for partition in partitions])
         consumer = self.clients.consumer(read_uncommitted=not isolated)
         try:

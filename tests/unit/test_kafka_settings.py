@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -105,11 +103,9 @@ def test_too_many_copies_are_a_setting() -> None:
     made("user", failed(KafkaError.TOPIC_ALREADY_EXISTS, "there"), 3)
 
 
-def failed(code: int, text: str) -> Future[Any]:
+def failed(code: int, text: str) -> KafkaException:
     """An answer of the broker."""
-    answer: Future[Any] = Future()
-    answer.set_exception(KafkaException(KafkaError(code, text)))
-    return answer
+    return KafkaException(KafkaError(code, text))
 
 
 def test_a_broker_of_our_own_is_no_setting(config: Config) -> None:

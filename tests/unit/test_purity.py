@@ -119,6 +119,15 @@ def test_an_impure_handler_comes_out_otherwise(
     assert "account@0" in found[0]
 
 
+def test_a_process_that_dies_is_told_with_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in a library says nothing itself."""
+    (tmp_path / "faulty.py").write_text("import os, signal\n\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    world = given(bank.app(), AccountOpen(account="a", balance=1))
+    with pytest.raises(ConfigError, match="in another process, which was ended by SIGSEGV"):
+        purity_probe(world, "faulty:app", seeds=(1,))
+
+
 def test_an_application_that_cannot_be_made_there_is_said() -> None:
     """With the other process's own words."""
     world = given(bank.app(), AccountOpen(account="a", balance=1))

@@ -1,0 +1,94 @@
+"""A group's committed offsets, asked for by a consumer that never joins the group (rule 35)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+
+from streams.errors import BrokerError, PartitionLost
+from streams.kafka.fresh import SILENCES, Admin, Fresh, unanswered
+from streams.kafka.offsets import ends
+
+log = logging.getLogger("retold.kafka")
+
+SLICE, LATER, PAUSE, PATIENCE = 1.0, 2.0, 0.2, 10.0
+"""s that one of the first questions waits, a later one, between two of them, and for a coordinator to be there."""
+TELL_AFTER, TELL_EVERY = 5.0, 30.0
+COMING = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR,
+}  # fmt: skip
+"""What one hears while the group's coordinator moves or its broker starts."""
+
+
+class Stable(NamedTuple):
+    """`offset` is -1 if nothing was committed. `waited`: for a transaction, whose records came meanwhile."""
+
+    offset: int
+    waited: bool
+
+
+class Committed:
+    """Of one topic; used by one thread. `consumer` makes a read_committed one with the group's id.
+
+    An AdminClient of librdkafka 2.16 ends the process when a coordinator that has just moved is asked (NULL is read).
+    While a transaction that has sent an offset is open its group's offset is not told (KIP-447); the client asks on in
+    silence, so to us it times out.
+    """
+
+    def __init__(self, consumer: Callable[[], Consumer], admin: Admin, topic: str) -> None:
+        self._consumer, self._admin, self._topic = Fresh(consumer, Consumer.close), admin, topic
+
+    def offset(self, partition: int, cancelled: Callable[[], bool]) -> Stable:
+        """Where the group stands, once no transaction is open that says otherwise.
+
+        Raises BrokerError if the broker does not answer, PartitionLost when cancelled.
+        """
+        began, silences = time.monotonic(), 0
+        tell: float | None = None
+        while True:
+            if cancelled():
+                raise PartitionLost("a restore was given up: its partition has moved")
+            try:
+                ask = partial(self._once, partition, SLICE if silences < SILENCES else LATER)
+                offset = self._consumer.ask(ask)
+                return Stable(offset, waited=silences > 0)
+            except KafkaException as error:
+                cause = error.args[0]
+                if unanswered(error):
+                    silences += 1
+                elif cause.code() not in COMING or time.monotonic() - began > PATIENCE:
+                    what = f"the committed offset of {self._topic}-{partition} is not known"
+                    raise BrokerError(f"{what}: {cause.str()}") from error
+                if cause.code() != KafkaError._TIMED_OUT:
+                    time.sleep(PAUSE)
+            if silences > SILENCES:  # a new client heard nothing either: is it the broker, or a transaction?
+                ends(self._admin, [(self._topic, partition)], timeout=PATIENCE, cancelled=cancelled)
+                now = time.monotonic()
+                tell = tell or now + TELL_AFTER  # from here on the broker answers: until now it may have stood still
+                if now > tell:
+                    tell = now + TELL_EVERY
+                    self._tell(partition, now - began)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _once(self, partition: int, timeout: float, consumer: Consumer) -> int:
+        [at] = consumer.committed([TopicPartition(self._topic, partition)], timeout=timeout)
+        if at.error is not None:
+            raise KafkaException(at.error)
+        return -1 if at.offset == OFFSET_INVALID else int(at.offset)
+
+    def _tell(self, partition: int, age: float) -> None:
+        log.warning(
+            "a restore waits for the committed offset of %s-%d, since %.0f s. The broker answers, so a transaction is "
+            "open that sends it: its worker commits it, or the broker aborts it when it times out, or a producer with its "
+            "transactional id does",
+            self._topic,
+            partition,
+            age,
+        )

@@ -1,0 +1,125 @@
+"""Clients that are made anew once they have gone stale, and requests that end in time (rule 35)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from typing import Any, Generic, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from streams.errors import PartitionLost
+
+log = logging.getLogger("retold.kafka")
+
+C = TypeVar("C")
+K = TypeVar("K")
+T = TypeVar("T")
+V = TypeVar("V")
+
+SILENCES = 2
+SLICE = 0.1
+"""s between two looks whether an answer is still wanted."""
+GRACE = 1.0
+"""s that a client has for saying that a request timed out."""
+
+
+def never() -> bool:
+    """For who cannot be cancelled."""
+    return False
+
+
+def unanswered(error: KafkaException) -> bool:
+    """Whether the client itself says so and no broker does: it timed out, knows no leader, has no connection."""
+    return bool(error.args[0].code() < 0)
+
+
+def silence(what: str) -> KafkaException:
+    """A time-out that the client did not raise itself."""
+    return KafkaException(KafkaError(KafkaError._TIMED_OUT, what))
+
+
+class Fresh(Generic[C]):
+    """A client, and another one in its place after no broker answered it twice in a row.
+
+    After its broker had stood still for 30 s a client timed out for ever, or knew of no leader, while a new one was
+    answered in 10 ms.
+    `close` is given the old one. Threads may share this as they may share the client.
+    """
+
+    def __init__(self, make: Callable[[], C], close: Callable[[C], None] = lambda _: None) -> None:
+        self._make, self._close = make, close
+        self._lock = threading.Lock()
+        self._silences = 0
+        self.client = make()
+
+    def ask(self, question: Callable[[C], T]) -> T:
+        """What `question` gives or raises; a KafkaException of the client's own is a silence, all else an answer."""
+        client = self.client
+        try:
+            answer = question(client)
+        except KafkaException as error:
+            self.heard(client, silent=unanswered(error))
+            raise
+        self.heard(client, silent=False)
+        return answer
+
+    def heard(self, client: C, *, silent: bool) -> None:
+        with self._lock:
+            if client is not self.client:  # another thread has given it up meanwhile
+                return
+            self._silences = self._silences + 1 if silent else 0
+            if self._silences < SILENCES:
+                return
+            self._silences, self.client = 0, self._make()
+        log.info("a Kafka client heard no broker %d times in a row: a new one takes its place", SILENCES)
+        self._close(client)
+
+    def close(self) -> None:
+        self._close(self.client)
+
+
+class Admin(Fresh[AdminClient]):
+    """The one way to ask a broker for what an AdminClient can do."""
+
+    def request(
+        self,
+        method: Callable[..., Mapping[K, Future[T]]],
+        asked: object,
+        *,
+        timeout: float,
+        read: Callable[[T], V],
+        cancelled: Callable[[], bool] = never,
+        **options: Any,
+    ) -> dict[K, V | KafkaException]:
+        """What `read` makes of each answer to a method of AdminClient, or the error in its place, in `timeout` s.
+
+        Raises PartitionLost when cancelled.
+        """
+        client = self.client
+        futures = method(client, asked, request_timeout=timeout, **options)
+        until = time.monotonic() + timeout + GRACE
+        while wait(futures.values(), SLICE).not_done and time.monotonic() < until:
+            if cancelled():
+                raise PartitionLost("a request to the broker was given up: nobody waits for its answer any more")
+        found = {key: _outcome(future, read) for key, future in futures.items()}
+        silent = any(isinstance(each, KafkaException) and unanswered(each) for each in found.values())
+        self.heard(client, silent=silent)
+        return found
+
+    def refresh(self, timeout: float) -> None:
+        """By which the client learns who leads now. Raises KafkaException."""
+        self.ask(lambda client: client.list_topics(timeout=timeout))
+
+
+def _outcome(future: Future[T], read: Callable[[T], V]) -> V | KafkaException:
+    if not future.done():
+        return silence("the client did not say that the request timed out")
+    try:
+        return read(future.result(0))
+    except KafkaException as error:
+        return error

@@ -1,0 +1,46 @@
+"""The end of a source whose broker does not answer: it is not waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from streams.errors import BrokerUnavailable
+
+log = structlog.get_logger("retold.worker")
+
+PATIENCE, ASK = 2.0, 1.5
+"""s that an end may take before the broker is asked for, and that it then has to answer: a stop ends within 5 s."""
+
+
+class Leaving:
+    """Watches `thread` end. `reach(seconds)` raises BrokerUnavailable.
+
+    librdkafka holds a thread in what it does with a broker: 5 s to leave a group, and 8 s to send offsets whatever time it
+    is given. What was begun is aborted when its producer comes back or its time is over, and is done again.
+    """
+
+    def __init__(self, namespace: str, thread: threading.Thread, reach: Callable[[float], None]) -> None:
+        self._namespace, self._thread, self._reach = namespace, thread, reach
+        self.given_up = False
+
+    def begin(self) -> None:
+        threading.Thread(target=self._watch, name=f"leaving-{self._namespace}", daemon=True).start()
+
+    def _watch(self) -> None:
+        self._thread.join(PATIENCE)
+        while self._thread.is_alive():
+            try:
+                self._reach(ASK)
+            except BrokerUnavailable as error:
+                self.given_up = self._thread.is_alive()
+                if self.given_up:
+                    log.warning(
+                        "ended without the broker; what was begun is not lost: it is aborted, and done again",
+                        namespace=self._namespace,
+                        error=str(error),
+                    )
+                return
+            self._thread.join(ASK)

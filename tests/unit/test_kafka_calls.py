@@ -1,0 +1,46 @@
+"""No call to Kafka waits for ever (rule 35): read from the source."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted((ROOT / "streams").rglob("*.py"))
+ADMIN = {name for name, _ in inspect.getmembers(AdminClient, callable) if not name.startswith("_")} - {"poll"}
+TIMED = {"list_topics", "committed", "offsets_for_times", "get_watermark_offsets"}
+"""What clients of every kind can do, with `timeout` or from what they have in memory."""
+DONE = {("streams/worker/partitions.py", "restore.result.result()"), ("streams/worker/source.py", "batch.changes.result()")}
+"""Answers of our own threads: one is there already, the other is a batch that is handled, which a stop does not tear."""
+
+
+def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node, node.func.attr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_request_has_a_time_out(path: Path) -> None:
+    """An AdminClient is asked through `Admin.request` only, which gives it one; all others are given theirs in place."""
+    file, endless = str(path.relative_to(ROOT)), []
+    for call, name in calls(path):
+        given = {keyword.arg for keyword in call.keywords}
+        if name in TIMED:
+            wrong = not given & {"timeout", "cached"} and ast.unparse(call.func) not in OURS
+        elif name == "result":
+            wrong = not call.args and (file, ast.unparse(call)) not in DONE
+        else:
+            wrong = name in ADMIN
+        if wrong:
+            endless.append(f"{file}:{call.lineno}: {ast.unparse(call)}")
+    assert endless == []
+
+
+OURS = {"self.parts.pace.committed", "self.parts.pending.committed", "self._followed.committed", "self.committed"}
+"""Functions of our own that are called as a consumer's."""
