@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -18,29 +19,32 @@ SECONDS, CHUNK = 0.25, 1000
 AT_ONCE = 0.01
 
 
+@dataclass(eq=False)
+class BlockedRecord:
+    """A record of the inbox that its partition waits at; `looked` is up to where an order about it was looked for."""
+
+    offset: int
+    looked: int
+
+
 class OrderReader:
     """Of one inbox; used by one thread. It holds a consumer while there is a record that waits."""
 
     def __init__(self, clients: Clients, inbox: str) -> None:
         self._clients, self._inbox = clients, inbox
         self._consumer: Consumer | None = None
-        self._waiting: dict[int, int] = {}
-        self.next: dict[int, int] = {}
-        """By partition, up to where was looked."""
+        self._reading: Mapping[int, BlockedRecord] = {}
 
-    def look(self, waiting: Mapping[int, int]) -> dict[int, Control]:
-        """The orders about the records at `waiting` (offset by partition) that were not seen by an earlier look.
+    def look(self, records: Mapping[int, BlockedRecord]) -> dict[int, Control]:
+        """By partition, the orders about these records that were not seen by an earlier look.
 
-        Reads on behind each, and from its beginning for a record that was not waited for before.
+        Reads on from where each was looked for, and notes how far.
         """
         consumer = self._consumer = self._consumer or self._clients.consumer("retold-orders", tell_ends=False)
         patience = AT_ONCE
-        if waiting != self._waiting:
-            patience = SECONDS
-            kept = {at: self.next[at] for at, offset in waiting.items() if self._waiting.get(at) == offset}
-            self.next = {at: kept.get(at, offset + 1) for at, offset in waiting.items()}
-            self._waiting = dict(waiting)
-            consumer.assign([TopicPartition(self._inbox, at, offset) for at, offset in self.next.items()])
+        if records != self._reading:
+            patience, self._reading = SECONDS, dict(records)
+            consumer.assign([TopicPartition(self._inbox, at, record.looked) for at, record in records.items()])
         found: dict[int, Control] = {}
         until = time.monotonic() + SECONDS
         while time.monotonic() < until and (messages := consumer.consume(CHUNK, patience)):
@@ -50,18 +54,15 @@ class OrderReader:
                     self.close()  # the next look begins anew
                     return found
                 partition = message.partition() or 0
-                self.next[partition] = (message.offset() or 0) + 1
+                record = records[partition]
+                record.looked = (message.offset() or 0) + 1
                 order = order_to_quarantine(message.key(), message.value())
-                if order is not None and order.offset == waiting.get(partition):
+                if order is not None and order.offset == record.offset:
                     found[partition] = order
         return found
-
-    def forget(self, partition: int) -> None:
-        """Should it wait again, even at the same record, it is read from there."""
-        self._waiting.pop(partition, None)
 
     def close(self) -> None:
         """Until the next look."""
         if self._consumer is not None:
             self._consumer.close()
-        self._consumer, self._waiting, self.next = None, {}, {}
+        self._consumer, self._reading = None, {}

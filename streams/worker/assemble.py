@@ -25,16 +25,15 @@ from streams.kafka.orders import OrderReader
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
-from streams.worker.batch import Batch
 from streams.worker.caller import Caller, Patience
 from streams.worker.faust_app import FaustApp, Loop, faust_app_of
 from streams.worker.pace import Pace
-from streams.worker.partitions import Partitions
 from streams.worker.pending import Pending
 from streams.worker.restore import Restorer
 from streams.worker.slots import Slot
-from streams.worker.source import Parts, Source
-from streams.worker.waiting import Waiting
+from streams.worker.source import Hand, Parts, Source
+from streams.worker.tasks import Tasks
+from streams.worker.unblocker import Unblocker
 
 LAST_CALLS = 3.0
 """s that a worker which is told to stop gives its gateways: most answer by then, and are not called twice."""
@@ -78,7 +77,7 @@ def _source(
     clients: Clients,
     codec: AvroCodec,
     namespace: str,
-    hand: Callable[[Batch], None],
+    hand: Hand,
     loop: Loop,
 ) -> Source:
     topics = names(config.prefix, namespace)
@@ -96,15 +95,9 @@ def _source(
     slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
     transactional_id = f"{config.prefix}retold.{app.name}.{namespace}.{config.instance}.{slot.number}"
     group = group_of(config.prefix, namespace)
-    ahead = OrderReader(clients, topics.inbox)
-    waiting = Waiting(topics.inbox, lambda: SchemaReader(clients, config.prefix), codec.add_schema, ahead)
     gateways = {gateway.data: gateway for gateway in app.gateways}
     patience = Patience(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
     pending = Pending(engine, lambda done: Caller(gateways, engine.answer_value, patience, loop(), done))
-
-    def gone(partition: int) -> None:
-        waiting.forget(partition)
-        pending.gone(partition)
 
     learn = partial(_learn, clients, config.prefix, codec)
     committed = partial(Committed, partial(clients.asking_consumer, group), admin, topics.inbox)
@@ -115,8 +108,13 @@ def _source(
         engine,
         lambda: clients.group_consumer(group, transactional_id),
         _transactions(clients, config, topics, app.name, topic_ids, count, transactional_id),
-        Partitions(topics.inbox, restorer, pending.come, gone),
-        waiting,
+        Tasks(topics.inbox, restorer, pending.closed, now),
+        Unblocker(
+            topics.inbox,
+            partial(SchemaReader, clients, config.prefix),
+            codec.add_schema,
+            OrderReader(clients, topics.inbox),
+        ),
         pending,
         Pace(config.transaction_events, config.transaction_seconds),
         now,

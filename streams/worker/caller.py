@@ -39,18 +39,18 @@ class Patience:
     longest: float = 60.0
 
 
-class Tenure(NamedTuple):
-    """One time that a partition was ours: what was asked in one has nothing to say in the next."""
+class Assignment(NamedTuple):
+    """One time that a partition is assigned to this worker: what was called in one has nothing to say in the next."""
 
     partition: int
-    number: int
+    epoch: int
 
 
 @dataclass(frozen=True)
 class Result:
     """What a call came to: an answer, or why there is none."""
 
-    tenure: Tenure
+    assignment: Assignment
     call: Call
     answer: EventData | None
     reason: str = ""
@@ -69,7 +69,7 @@ class Failure(NamedTuple):
 class Line:
     """The calls of one key, the first of which is being made, or waits to be, or was given up."""
 
-    tenure: Tenure
+    assignment: Assignment
     key: str
     calls: deque[Call] = field(default_factory=deque)
     tried: int = 0
@@ -94,48 +94,48 @@ class Caller:
         done: Callable[[Result], None],
     ) -> None:
         self._gateways, self._check, self._patience, self._done = gateways, check, patience, done
-        self._lines: defaultdict[Tenure, dict[str, Line]] = defaultdict(dict)
+        self._lines: defaultdict[Assignment, dict[str, Line]] = defaultdict(dict)
         self._ready: deque[Line] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._loop = loop
         self._ending, self._ended = False, threading.Event()
 
-    def submit(self, tenure: Tenure, calls: Iterable[Call]) -> None:
-        self._loop.call_soon_threadsafe(self._submit, tenure, calls)
+    def submit(self, assignment: Assignment, calls: Iterable[Call]) -> None:
+        self._loop.call_soon_threadsafe(self._submit, assignment, calls)
 
-    def go_on(self, tenure: Tenure, key: str, pending: Collection[str]) -> None:
+    def go_on(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
         """What was given up of a key is dealt with; of what waits behind it, call those whose references are `pending`."""
-        self._loop.call_soon_threadsafe(self._go_on, tenure, key, pending)
+        self._loop.call_soon_threadsafe(self._go_on, assignment, key, pending)
 
-    def forget(self, tenure: Tenure) -> None:
+    def forget(self, assignment: Assignment) -> None:
         """Its new owner calls: what is in flight is cancelled."""
-        self._loop.call_soon_threadsafe(self._forget, tenure)
+        self._loop.call_soon_threadsafe(self._forget, assignment)
 
     def finish(self, seconds: float) -> None:
         """Begin no more calls, and wait for those in flight: what is cut off is called again by the next owner."""
         self._loop.call_soon_threadsafe(self._finish)
         self._ended.wait(seconds)
 
-    def _submit(self, tenure: Tenure, calls: Iterable[Call]) -> None:
-        lines = self._lines[tenure]
+    def _submit(self, assignment: Assignment, calls: Iterable[Call]) -> None:
+        lines = self._lines[assignment]
         for call in calls:
             line = lines.get(call.event.key)
             if line is None:
-                line = lines[call.event.key] = Line(tenure, call.event.key)
+                line = lines[call.event.key] = Line(assignment, call.event.key)
                 self._ready.append(line)
             line.calls.append(call)
         self._begin()
 
-    def _go_on(self, tenure: Tenure, key: str, pending: Collection[str]) -> None:
-        line = self._lines[tenure].get(key)
+    def _go_on(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
+        line = self._lines[assignment].get(key)
         if line is not None and line.given_up:
             line.given_up = False
             line.calls = deque(call for call in islice(line.calls, 1, None) if call.event.reference in pending)
             self._next(line)
             self._begin()
 
-    def _forget(self, tenure: Tenure) -> None:
-        for line in self._lines.pop(tenure, {}).values():
+    def _forget(self, assignment: Assignment) -> None:
+        for line in self._lines.pop(assignment, {}).values():
             if line.timer is not None:
                 line.timer.cancel()
             if line.task is not None:
@@ -167,7 +167,7 @@ class Caller:
 
     def _is_ours(self, line: Line) -> bool:
         """Whether it was not forgotten; what a call comes to that did not let itself be cancelled counts for nothing."""
-        return self._lines.get(line.tenure, {}).get(line.key) is line
+        return self._lines.get(line.assignment, {}).get(line.key) is line
 
     async def _work(self, line: Line) -> None:
         call = line.calls[0]
@@ -178,7 +178,7 @@ class Caller:
         if isinstance(came, Failure):
             self._failed(line, call, came)
         else:
-            self._done(Result(line.tenure, call, came))
+            self._done(Result(line.assignment, call, came))
             line.calls.popleft()
             self._next(line)
 
@@ -188,7 +188,7 @@ class Caller:
         if line.calls:
             self._ready.append(line)
         else:
-            del self._lines[line.tenure][line.key]
+            del self._lines[line.assignment][line.key]
 
     def _failed(self, line: Line, call: Call, failure: Failure) -> None:
         """Again after a longer and longer wait, or given up."""
@@ -206,7 +206,7 @@ class Caller:
         reason = failure.reason
         if not failure.final:
             reason = f"the gateway failed {line.tried} times, at last: {reason}"
-        self._done(Result(line.tenure, call, None, reason, failure.detail))
+        self._done(Result(line.assignment, call, None, reason, failure.detail))
 
     def _again(self, line: Line) -> None:
         line.timer = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message
@@ -11,30 +11,23 @@ from confluent_kafka import Consumer, KafkaError, Message
 from streams.engine.records import InboxRecord
 from streams.errors import BrokerError
 from streams.kafka.read import headers_of
+from streams.worker.batch import Batch
 from streams.worker.pace import BYTES, CHUNK, Pace
-from streams.worker.partitions import Partitions
-from streams.worker.waiting import Waiting
+from streams.worker.task import PartitionTask
+from streams.worker.tasks import Tasks
 
 log = structlog.get_logger("retold.worker")
 
 IDLE = 0.1
 
 
-class Collected(NamedTuple):
-    """`records` are of partitions that are ours and do not wait; `ends` the offsets at which partitions ended."""
-
-    records: dict[int, list[InboxRecord]]
-    ends: dict[int, int]
-    metadata: Any
-
-
 class Collector:
     """Used by the poll thread alone."""
 
-    def __init__(self, inbox: str, pace: Pace, partitions: Partitions, waiting: Waiting) -> None:
-        self._inbox, self._pace, self._partitions, self._waiting = inbox, pace, partitions, waiting
+    def __init__(self, inbox: str, pace: Pace, tasks: Tasks) -> None:
+        self._inbox, self._pace, self._tasks = inbox, pace, tasks
 
-    def collect(self, consumer: Consumer) -> Collected | None:
+    def collect(self, consumer: Consumer) -> Batch | None:
         """What is there, up to the pace's limits. The metadata is taken right after the records (rule 4).
 
         Raises BrokerError if the inbox cannot be read at all.
@@ -56,10 +49,11 @@ class Collector:
         metadata = consumer.consumer_group_metadata()
         return self._sorted(messages, metadata)
 
-    def _sorted(self, messages: list[Message], metadata: Any) -> Collected:
-        """Without those that a rebalance took away while we gathered, or that wait for a schema."""
-        images, blocked = self._partitions.images, self._waiting.blocked
-        found: dict[int, list[InboxRecord]] = {partition: [] for partition in images if partition not in blocked}
+    def _sorted(self, messages: list[Message], metadata: Any) -> Batch:
+        """Without those of partitions that a rebalance took away while we gathered, or that are blocked."""
+        found: dict[int, tuple[PartitionTask, list[InboxRecord]]] = {
+            task.partition: (task, []) for task in self._tasks.running()
+        }
         ends: dict[int, int] = {}
         for message in messages:
             error = message.error()
@@ -69,16 +63,16 @@ class Collector:
                 else:
                     self._complain(error)
                 continue
-            records = found.get(message.partition())  # type: ignore[arg-type]  # None only for errors
-            if records is not None:
+            place = found.get(message.partition())  # type: ignore[arg-type]  # None only for errors
+            if place is not None:
                 it = (message.offset(), message.key(), message.value(), headers_of(message), message.timestamp()[1])
-                records.append(it)  # type: ignore[arg-type]  # it has an offset
-        records_by_partition = {
-            partition: kept
-            for partition, records in found.items()
-            if (kept := [record for record in records if record[0] >= images[partition].inbox_next] if records else [])
+                place[1].append(it)  # type: ignore[arg-type]  # it has an offset
+        records = {
+            task: kept
+            for task, records in found.values()
+            if (kept := [record for record in records if record[0] >= task.image.inbox_next] if records else [])
         }
-        return Collected(records_by_partition, ends, metadata)
+        return Batch(records, metadata, ends)
 
     def _complain(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.TOPIC_AUTHORIZATION_FAILED):

@@ -25,7 +25,7 @@ from streams.engine.image import Image
 from streams.kafka.topics import names
 from streams.load import application
 from streams.worker.batch import Batch
-from streams.worker.source import Source
+from streams.worker.source import Hand, Handle, Source
 
 Loop = Callable[[], asyncio.AbstractEventLoop]
 SPARE = 4
@@ -151,12 +151,12 @@ class FaustApp:
         """For `asyncio.to_thread`: gateways use it for clients that block."""
         self._channels = {space.name: self._agent(space.name, inbox_of(space.name)) for space in app.namespaces}
 
-    def add(self, namespace: str, make: Callable[[Callable[[Batch], None], Loop], Source]) -> None:
+    def add(self, namespace: str, make: Callable[[Hand, Loop], Source]) -> None:
         """A source that this process runs. `make` is given the way to the agent, and to the event loop once it runs."""
         channel = self._channels[namespace]
 
-        def hand(batch: Batch) -> None:
-            asyncio.run_coroutine_threadsafe(channel.put(batch), self.faust.loop)  # type: ignore[arg-type]  # any value goes through a channel as it is
+        def hand(batch: Batch, handle: Handle) -> None:
+            asyncio.run_coroutine_threadsafe(channel.put((batch, handle)), self.faust.loop)  # type: ignore[arg-type]  # any value goes through a channel as it is
 
         self.sources[namespace] = make(hand, lambda: self.faust.loop)
         self._boot.services = [SourceService(source) for source in self.sources.values()]
@@ -166,16 +166,16 @@ class FaustApp:
         table = self.faust.Table(namespace, help=f"rows of {namespace}, folded by its handlers")
         assert isinstance(table, CommittedTable)
         table.rows = RowsView(
-            lambda: self.sources[namespace].parts.partitions.images if namespace in self.sources else {}
+            lambda: self.sources[namespace].parts.tasks.images() if namespace in self.sources else {}
         )
 
-        async def handle(batches: Any) -> None:
-            async for batch in batches:
-                batch.run()
+        async def agent(batches: Any) -> None:
+            async for batch, handle in batches:
+                batch.run(handle)
 
-        handle.__name__ = handle.__qualname__ = namespace
-        handle.__doc__ = f"The one handler of each event of {namespace}."
-        self.faust.agent(channel, name=namespace)(handle)
+        agent.__name__ = agent.__qualname__ = namespace
+        agent.__doc__ = f"The one handler of each event of {namespace}."
+        self.faust.agent(channel, name=namespace)(agent)
         return channel
 
     async def start(self) -> None:

@@ -14,6 +14,7 @@ import structlog
 from streams.errors import StreamsError
 from streams.worker.faust_app import FaustApp
 from streams.worker.source import Source
+from streams.worker.task import TaskState
 
 log = structlog.get_logger("retold.worker")
 
@@ -38,8 +39,7 @@ Watch = Callable[[list[Snapshot]], None]
 
 
 def snapshot(namespace: str, source: Source) -> Snapshot:
-    restores = list(source.parts.partitions.restores.values())
-    progress = [restore.progress for restore in restores]
+    progress = [task.progress for task in source.parts.tasks.in_state(TaskState.RESTORING)]
     restoring = (sum(p.done for p in progress), sum(p.total for p in progress)) if progress else None
     return Snapshot(namespace, source.running, source.ready.is_set(), restoring, source.error)
 

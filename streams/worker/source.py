@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +19,6 @@ from confluent_kafka import Consumer, KafkaException
 from streams.engine.batch import Work
 from streams.engine.changes import Changes
 from streams.engine.engine import Engine
-from streams.engine.image import Image
 from streams.engine.records import InboxRecord
 from streams.errors import NamespaceStopped
 from streams.kafka.commit import Transactions
@@ -29,14 +28,19 @@ from streams.worker.breaker import Breaker
 from streams.worker.collect import Collector
 from streams.worker.leaving import Leaving
 from streams.worker.pace import Pace
-from streams.worker.partitions import Partitions
 from streams.worker.pending import Pending
 from streams.worker.slots import Slot
-from streams.worker.waiting import Waiting
+from streams.worker.task import PartitionTask, TaskState
+from streams.worker.tasks import Tasks
+from streams.worker.unblocker import Unblocker
 
 log = structlog.get_logger("retold.worker")
 
 POISONED = 2
+
+Handle = Callable[[PartitionTask, list[InboxRecord]], Changes]
+Hand = Callable[[Batch, Handle], None]
+"""The way to the agent, which runs the batch with what handles a task's records."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class Parts:
     engine: Engine
     consumer: Callable[[], Consumer]
     transactions: Transactions
-    partitions: Partitions
-    waiting: Waiting
+    tasks: Tasks
+    unblocker: Unblocker
     pending: Pending
     pace: Pace
     clock: Callable[[], int]
@@ -65,13 +69,13 @@ class Parts:
 class Source:
     """`hand` gives a batch to the agent; it returns at once."""
 
-    def __init__(self, parts: Parts, hand: Callable[[Batch], None]) -> None:
+    def __init__(self, parts: Parts, hand: Hand) -> None:
         self.parts, self._hand = parts, hand
         self.error: BaseException | None = None
         self.ready = threading.Event()
         self._stop = threading.Event()
         self._breaker = Breaker(parts.namespace)
-        self._collector = Collector(parts.inbox, parts.pace, parts.partitions, parts.waiting)
+        self._collector = Collector(parts.inbox, parts.pace, parts.tasks)
         self._poison: tuple[int, str] = (0, "")
         self.aborted = 0
         self._until: float | None = None
@@ -86,7 +90,7 @@ class Source:
         """Ask it to end after the batch in hand; `join` waits. More than once does no harm."""
         if not self._stop.is_set():
             self._stop.set()
-            self.parts.partitions.give_up()
+            self.parts.tasks.give_up()
             self._leaving.begin()
 
     def join(self, timeout: float | None = None) -> bool:
@@ -104,19 +108,19 @@ class Source:
             self._ready_transactions()
             self._consumer = parts.consumer()
             try:
-                parts.partitions.follow(self._consumer)
+                parts.tasks.subscribe(self._consumer)
                 while not self._stop.is_set():
                     self._step()
                 parts.pending.finish(parts.last_calls)
                 self._settle_pending()
             finally:
-                parts.partitions.close()
+                parts.tasks.close()
                 self._consumer.close()
         except BaseException as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
             self.error = error
         finally:
             parts.transactions.producer.close()
-            parts.waiting.close()
+            parts.unblocker.close()
             parts.slot.release()
 
     def _ready_transactions(self) -> None:
@@ -134,10 +138,11 @@ class Source:
     def _step(self) -> None:
         parts = self.parts
         self._ready_transactions()
-        parts.partitions.install()
-        parts.partitions.rewind(parts.waiting.again())
-        batch = self._collect()
-        if parts.partitions.all_restored:
+        tasks = parts.tasks
+        tasks.install()
+        tasks.unblock(parts.unblocker.freed(tasks.in_state(TaskState.BLOCKED)))
+        batch = self._collector.collect(self._consumer)
+        if tasks.all_restored:
             self.ready.set()
         if batch is not None and len(batch):
             self._settle(batch)
@@ -150,35 +155,28 @@ class Source:
 
         For as long as a batch may take: after that the group wants to hear of us, and the inbox waits too.
         """
-        parts, images = self.parts, self.parts.partitions.images
+        parts = self.parts
         until = time.monotonic() + parts.pace.seconds
-        for written, changes in enumerate(parts.pending.owed(images, parts.clock())):
+        for written, (task, changes) in enumerate(parts.pending.owed(parts.tasks.restored(), parts.clock())):
             if written and time.monotonic() >= until:
                 return  # before it is written: what was written is told to `owed` by asking for the next
-            batch = Batch({changes.partition: []}, images, self._consumer.consumer_group_metadata(), self._handle)
-            if not self._write(batch, [changes]):
+            batch = Batch({task: []}, self._consumer.consumer_group_metadata())
+            if not self._write(batch, {task: changes}):
                 return
 
     def _note_ends(self, batch: Batch) -> None:
         """All before the end of a partition was handled, unless its records come again: then its end is told again, too."""
-        images = self.parts.partitions.images
-        for partition in batch.ends.keys() & images.keys() - self.parts.waiting.blocked.keys():
-            records = batch.records.get(partition)
-            if not records or images[partition].inbox_next > records[-1][0]:
-                self.parts.pending.at_end(partition, batch.ends[partition])
+        for task in self.parts.tasks.running():
+            records = batch.records.get(task)
+            if task.partition in batch.ends and (not records or task.image.inbox_next > records[-1][0]):
+                task.read_to(batch.ends[task.partition])
 
-    def _collect(self) -> Batch | None:
-        found = self._collector.collect(self._consumer)
-        if found is None:
-            return None
-        return Batch(found.records, self.parts.partitions.images, found.metadata, self._handle, found.ends)
-
-    def _handle(self, image: Image, records: list[InboxRecord]) -> Changes:
+    def _handle(self, task: PartitionTask, records: list[InboxRecord]) -> Changes:
         """Piece by piece, in the agent: what was handled travels to the broker while the next piece is.
 
         Ends early when the batch has taken its time, or its transaction would time out; the rest is read again.
         """
-        batch = self.parts.engine.begin(image, self.parts.clock(), self.parts.waiting.orders(image.partition))
+        batch = self.parts.engine.begin(task.image, self.parts.clock(), task.orders())
         if self._until is None:  # from where handling begins: the agent may have been busy with another namespace
             self._until = time.monotonic() + self.parts.pace.seconds
         for changes in batch.process(Work(records=records)):
@@ -192,30 +190,28 @@ class Source:
         began = time.monotonic()
         changes = self._answer(batch)
         handled = time.monotonic()
-        parts = [part for part in changes if part.handled]
+        parts = {task: part for task, part in changes.items() if part.handled}
         if parts:
-            self.parts.pace.handled(sum(part.handled for part in parts), handled - began)  # also if it is aborted
+            self.parts.pace.handled(sum(part.handled for part in parts.values()), handled - began)  # also if it is aborted
             if not self._write(batch, parts):
                 return
-            self._tell(parts)
+            self._tell(parts.values())
             self.parts.pace.committed(time.monotonic() - handled)
-        for part in changes:
-            if part.blocked is not None and part.partition in self.parts.partitions.images:
-                self.parts.waiting.wait(part.partition, part.blocked)
-                self.parts.pending.at_end(part.partition, part.blocked.offset)
-                self.parts.partitions.hold(part.partition)
-            elif part.handled < len(batch.records[part.partition]):
-                self.parts.partitions.rewind([part.partition])
+        for task, part in changes.items():
+            if part.blocked is not None and task.state is TaskState.RUNNING:
+                self.parts.tasks.block(task, part.blocked)
+            elif part.handled < len(batch.records[task]):
+                self.parts.tasks.rewind([task])
 
-    def _answer(self, batch: Batch) -> list[Changes]:
+    def _answer(self, batch: Batch) -> Mapping[PartitionTask, Changes]:
         """The agent's, while the group is kept waiting; a stop does not tear a batch. Empty if it was aborted."""
         self._until = None
-        self._hand(batch)
+        self._hand(batch, self._handle)
         try:
             return batch.changes.result()
         except UNFINISHED as error:
             self._guarded(batch, partial(self.parts.transactions.producer.give_up, error))
-            return []
+            return {}
 
     def _guarded(self, batch: Batch, act: Callable[[], None]) -> bool:
         """Whether `act` went well. If not, the batch's records come again."""
@@ -229,18 +225,18 @@ class Source:
             return False
         return True
 
-    def _write(self, batch: Batch, changes: list[Changes]) -> bool:
+    def _write(self, batch: Batch, changes: Mapping[PartitionTask, Changes]) -> bool:
         """Whether it is true now. If not, the same records come again."""
-        now = self.parts.clock()
-        self._breaker.check(now, changes)
-        images = self.parts.partitions.images
-        if not self._guarded(batch, lambda: self.parts.transactions.write(changes, batch.metadata, images)):
+        now, parts = self.parts.clock(), list(changes.values())
+        self._breaker.check(now, parts)
+        images = self.parts.tasks.images()
+        if not self._guarded(batch, lambda: self.parts.transactions.write(parts, batch.metadata, images)):
             return False
-        for part in changes:
-            images[part.partition].apply(part)
-            self.parts.pending.committed(part)
+        for task, part in changes.items():
+            task.image.apply(part)
+            self.parts.pending.committed(task, part)
         if len(batch):  # timers and answers are no events that were handled
-            self._breaker.saw(now, changes)
+            self._breaker.saw(now, parts)
         self.aborted, self._poison = 0, (0, "")
         return True
 
@@ -254,15 +250,14 @@ class Source:
         if self._poison[0] >= POISONED and len(batch):
             self.parts.pace.halve(len(batch))
         self._stop.wait(min(2.0, 0.05 * self.aborted))
-        self.parts.partitions.rewind(batch.records)
+        self.parts.tasks.rewind(batch.records)
 
     def _refuse(self, batch: Batch) -> None:
         """One event that no transaction can hold: quarantined by reference, the inbox still has it (rule 8)."""
-        [(partition, [record])] = batch.records.items()
-        image = self.parts.partitions.images[partition]
-        change = self.parts.engine.refuse(image, record, self._poison[1], self.parts.clock())
+        [(task, [record])] = batch.records.items()
+        change = self.parts.engine.refuse(task.image, record, self._poison[1], self.parts.clock())
         self._poison = (0, "")
-        if self._write(Batch(batch.records, batch.images, batch.metadata, self._handle), [change]):
+        if self._write(batch, {task: change}):
             self.parts.pace.cap = self.parts.pace.cap * 2
 
     def _after_loss(self, error: ProducerLost) -> None:
@@ -272,10 +267,10 @@ class Source:
                 f"{error}. Another worker uses the same instance name and slot: give each machine its own RETOLD_INSTANCE"
             )
         log.warning("the producer was lost; restoring", namespace=self.parts.namespace, error=str(error))
-        self.parts.partitions.forget()
+        self.parts.tasks.restart()
         self._ready_transactions()
 
-    def _tell(self, changes: list[Changes]) -> None:
+    def _tell(self, changes: Iterable[Changes]) -> None:
         for part in changes:
             for _, text in part.raised:
                 log.error("parked", namespace=self.parts.namespace, detail=text)

@@ -19,7 +19,7 @@ from streams.engine.envelope import ParkedHeader, log_header, parked_header
 from streams.engine.fold import fold
 from streams.engine.records import Counters
 from streams.errors import NamespaceStopped, NamespaceTaken, TopicMismatch
-from streams.kafka.orders import OrderReader
+from streams.kafka.orders import BlockedRecord, OrderReader
 from streams.kafka.read import headers_of
 from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.topics import ensure, names
@@ -41,8 +41,7 @@ def foreign(config: Config, broker: str) -> Foreign:
 
 
 def counted(worker: Running, namespace: str, name: str) -> int:
-    images = worker.faust.sources[namespace].parts.partitions.images.values()
-    return sum(getattr(image.counters, name) for image in images)
+    return sum(getattr(image.counters, name) for image in worker.images(namespace).values())
 
 
 def test_an_event_becomes_a_row_a_log_record_and_what_it_emits(config: Config, broker: str, foreign: Foreign) -> None:
@@ -182,10 +181,9 @@ def test_an_unknown_schema_holds_its_partition_until_it_arrives(config: Config, 
     with Running(probe.app(), config, broker, ["probe"]) as worker:
         foreign.write("probe", prefix_of(schema_id) + value[5:], b"k")
         foreign.publish(ProbeDo(name="k", text="second"))
-        waiting = worker.faust.sources["probe"].parts.waiting
-        until(lambda: len(waiting.blocked) == 1, "nobody waits")
-        [blocked] = waiting.blocked.values()
-        assert (blocked.offset, str(schema_id) in blocked.reason) == (0, True)
+        until(lambda: len(worker.blocked("probe")) == 1, "nobody waits")
+        [(offset, reason)] = worker.blocked("probe").values()
+        assert (offset, str(schema_id) in reason) == (0, True)
         elsewhere = [f"x{n}" for n in range(8)]
         foreign.publish(*(ProbeDo(name=name) for name in elsewhere))
         until(lambda: 0 < len(worker.rows("probe")) < 9, "the other partition did not go on")
@@ -206,19 +204,18 @@ def test_a_record_that_waits_is_set_aside_by_order_and_what_is_behind_goes_on(
         foreign.write("probe", control.encode(Control("quarantine", "", offset, "ada", "obsolete")), b"", 0)
 
     with Running(probe.app(), one, broker, ["probe"]) as worker:
-        waiting = worker.faust.sources["probe"].parts.waiting
         foreign.publish(ProbeDo(name="k", text="1"))
         foreign.write("probe", unknown, b"k", theirs="kept")
         foreign.publish(ProbeDo(name="k", text="2"))
-        until(lambda: 0 in waiting.blocked, "nobody waits")
+        until(lambda: 0 in worker.blocked("probe"), "nobody waits")
         order(2)
         foreign.write("probe", control.PREFIX + b"no order", b"")
-        until(lambda: waiting.ahead.next.get(0) == 5, "nobody looked ahead")
+        until(lambda: worker.looked("probe").get(0) == 5, "nobody looked ahead")
         assert worker.rows("probe") == {"k": ProbeRow(count=1, texts={"1": "k"})}
         order(1)
         foreign.write("probe", unknown, b"k")
         foreign.publish(ProbeDo(name="k", text="3"))
-        until(lambda: waiting.blocked.get(0, (0,))[0] == 6, "it was not set aside, or the next one does not wait")
+        until(lambda: worker.blocked("probe").get(0, (0, ""))[0] == 6, "it was not set aside, or the next one does not wait")
         assert worker.rows("probe") == {"k": ProbeRow(count=2, texts={"1": "k", "2": "k"})}
     order(6)
     order(2)
@@ -245,14 +242,14 @@ def test_an_order_is_seen_once_and_again_by_who_begins_anew(config: Config, brok
     reader = OrderReader(foreign.clients, f"{config.prefix}probe")
     found: list[dict[int, Control]] = []
 
-    def sees(count: int) -> bool:
-        found.append(reader.look({0: 0}))
+    def sees(count: int, record: BlockedRecord) -> bool:
+        found.append(reader.look({0: record}))
         return len([each for each in found if each]) == count
 
-    until(lambda: sees(1), "the order was not seen")
-    assert not sees(2)
-    reader.forget(0)
-    until(lambda: sees(2), "the order was not seen again")
+    once, again = BlockedRecord(0, 1), BlockedRecord(0, 1)
+    until(lambda: sees(1, once), "the order was not seen")
+    assert not sees(2, once)
+    until(lambda: sees(2, again), "the order was not seen again")
     assert found[-1] == {0: said}
     reader.close()
 
@@ -332,8 +329,7 @@ def test_two_workers_share_the_partitions_and_one_takes_over(config: Config, bro
     keys = [f"k{n}" for n in range(40)]
     with Running(probe.app(), config, broker, ["echo"]) as one:
         with Running(probe.app(), config, broker, ["echo"]) as two:
-            images = [worker.faust.sources["echo"].parts.partitions.images for worker in (one, two)]
-            until(lambda: [len(held) for held in images] == [1, 1], "the partitions are not shared")
+            until(lambda: [len(it.images("echo")) for it in (one, two)] == [1, 1], "the partitions are not shared")
             foreign.publish(*(EchoHear(name=key) for key in keys))
             until(lambda: len(one.rows("echo")) + len(two.rows("echo")) == 40, "not all handled")
             assert not set(one.rows("echo")) & set(two.rows("echo"))

@@ -11,9 +11,12 @@ from typing import Self
 
 from streams import App
 from streams.config import Config, load
+from streams.engine.image import Image
 from streams.worker.assemble import worker
 from streams.worker.faust_app import FaustApp
 from streams.worker.run import run
+from streams.worker.task import TaskState
+from streams.worker.tasks import Tasks
 
 
 def settings(state: Path, prefix: str, **others: str) -> Config:
@@ -59,6 +62,23 @@ class Running:
     def rows(self, namespace: str) -> dict[str, object]:
         """What the Faust table of this worker shows."""
         return dict(self.faust.faust.tables[namespace].data)
+
+    def images(self, namespace: str) -> dict[int, Image]:
+        """Of the partitions that this worker has restored."""
+        return self._tasks(namespace).images()
+
+    def blocked(self, namespace: str) -> dict[int, tuple[int, str]]:
+        """By partition, the inbox offset that it waits at, and why."""
+        tasks = self._tasks(namespace).in_state(TaskState.BLOCKED)
+        return {task.partition: (task.blocked.offset, task.status.why) for task in tasks if task.blocked is not None}
+
+    def looked(self, namespace: str) -> dict[int, int]:
+        """By blocked partition, the inbox offset up to which orders were looked for."""
+        tasks = self._tasks(namespace).all()
+        return {task.partition: task.blocked.looked for task in tasks if task.blocked is not None}
+
+    def _tasks(self, namespace: str) -> Tasks:
+        return self.faust.sources[namespace].parts.tasks
 
     def stop(self) -> None:
         self._stop.set()

@@ -16,12 +16,12 @@ from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine.changes import Call
 from streams.engine.engine import Engine
-from streams.worker.caller import Caller, Patience, Result, Tenure
+from streams.worker.caller import Assignment, Caller, Patience, Result
 from tests.applications import shop
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefund
 
 ENGINE = Engine(shop.app(), "payment", codec_of(shop.app()))
-OURS = Tenure(0, 0)
+OURS = Assignment(0, 0)
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 Act = Callable[[Event[PaymentCharge]], Awaitable[EventData]]
 Test = Callable[[Caller, list[Result]], Awaitable[None]]
@@ -333,7 +333,7 @@ def test_a_partition_that_moves_takes_its_calls_along() -> None:
         while "a-0" not in begun:
             await asyncio.sleep(0.001)
         caller.forget(OURS)
-        caller.submit(Tenure(1, 0), [call("b")])
+        caller.submit(Assignment(1, 0), [call("b")])
         await told(results, 1)
         await asyncio.wait_for(asyncio.to_thread(caller.finish, 60.0), 5)
         assert [result.call.event.id for result in results] == ["b-0"]
@@ -348,7 +348,7 @@ def test_a_call_that_was_forgotten_before_it_began_takes_up_no_place() -> None:
     async def test(caller: Caller, results: list[Result]) -> None:
         caller.submit(OURS, [call("a"), call("b")])
         caller.forget(OURS)  # in the same turn of the event loop
-        caller.submit(Tenure(1, 0), [call("c"), call("d")])
+        caller.submit(Assignment(1, 0), [call("c"), call("d")])
         await told(results, 2)
         await asyncio.wait_for(asyncio.to_thread(caller.finish, 60.0), 5)
 
@@ -373,13 +373,13 @@ def test_a_call_that_does_not_let_itself_be_cancelled_counts_for_nothing() -> No
         while not begun:
             await asyncio.sleep(0.001)
         caller.forget(OURS)
-        again = Tenure(0, 1)
+        again = Assignment(0, 1)
         caller.submit(again, [call("a"), call("a", 1)])
         await told(results, 1)
         go_on.set()
         caller.submit(again, [call("a", 2)])
         await told(results, 3)
-        assert {result.tenure for result in results} == {again}
+        assert {result.assignment for result in results} == {again}
 
     results = calling(stubborn, test)
     assert [result.call.event.id for result in results] == ["a-0", "a-1", "a-2"]

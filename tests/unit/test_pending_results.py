@@ -14,9 +14,10 @@ from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import Emitted
-from streams.worker.caller import Caller, Result, Tenure
+from streams.worker.caller import Assignment, Caller, Result
 from streams.worker.pending import RESULTS, Pending
 from streams.worker.restore import Restored
+from streams.worker.task import PartitionTask
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
 from tests.support.answers import came_of
@@ -31,17 +32,24 @@ class Asked(Caller):
 
     def __init__(self, done: Answering) -> None:
         self.done, self.calls, self.went_on = done, list[Call](), list[tuple[str, list[str]]]()
-        self.tenure = Tenure(0, 0)
+        self.assignment = Assignment(0, 0)
 
-    def submit(self, tenure: Tenure, calls: Iterable[Call]) -> None:
-        self.tenure = tenure
+    def submit(self, assignment: Assignment, calls: Iterable[Call]) -> None:
+        self.assignment = assignment
         self.calls += calls
 
-    def go_on(self, tenure: Tenure, key: str, pending: Collection[str]) -> None:
+    def go_on(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
         self.went_on.append((key, sorted(pending)))
 
-    def forget(self, tenure: Tenure) -> None:
-        assert tenure == self.tenure
+    def forget(self, assignment: Assignment) -> None:
+        assert assignment == self.assignment
+
+
+def running(image: Image, inbox_end: int = 0, epoch: int = 0) -> PartitionTask:
+    """The task of a partition that was restored."""
+    task = PartitionTask(Assignment(image.partition, epoch), 0)
+    task.run(Restored(image, inbox_end), 0)
+    return task
 
 
 class Payments:
@@ -50,7 +58,7 @@ class Payments:
     def __init__(self, *keys: str) -> None:
         self.engine = Engine(APP, "payment", CODEC)
         self.image = self.engine.image()
-        self.pending = Pending(self.engine, self._caller)
+        self.pending, self.task = Pending(self.engine, self._caller), running(self.image)
         requests = [CODEC.encode(PaymentCharge(order=key, amount=1)) for key in keys]
         records = [(at, keys[at].encode(), value, None, 0) for at, value in enumerate(requests)]
         self.apply(self.engine.handle(self.image, records, 1))
@@ -64,19 +72,15 @@ class Payments:
         expected = self.image.pending_after(changes)
         self.image.apply(changes)
         assert expected == (len(self.image.calls), len(self.image.due))
-        self.pending.committed(changes)
-
-    @property
-    def images(self) -> dict[int, Image]:
-        return {0: self.image}
+        self.pending.committed(self.task, changes)
 
     def answer(self) -> None:
         for call in list(self.asked.calls):
-            self.asked.done(Result(self.asked.tenure, call, PaymentCharged(order=call.event.key, receipt="r")))
+            self.asked.done(Result(self.asked.assignment, call, PaymentCharged(order=call.event.key, receipt="r")))
 
     def give_up(self, *numbers: int) -> None:
         for number in numbers:
-            self.asked.done(Result(self.asked.tenure, self.asked.calls[number], None, "closed"))
+            self.asked.done(Result(self.asked.assignment, self.asked.calls[number], None, "closed"))
 
     def take_answer(self, call: Call) -> None:
         """From the inbox, where a worker before this one put it."""
@@ -87,9 +91,15 @@ class Payments:
 
     def owed(self) -> Iterator[Changes]:
         """Each as it is committed."""
-        for changes in self.pending.owed(self.images, 2):
+        for _, changes in self.pending.owed([self.task], 2):
             self.apply(changes)
             yield changes
+
+    def reassign(self) -> None:
+        """The partition goes, and comes back."""
+        self.task.close(1)
+        self.pending.closed(self.task)
+        self.task = running(self.image, 0, self.task.assignment.epoch + 1)
 
 
 def test_many_answers_share_a_transaction() -> None:
@@ -143,22 +153,24 @@ def test_what_was_not_committed_comes_again_in_order() -> None:
     """Before what came in later; and nothing comes twice."""
     payments = Payments("a", "b")
     payments.answer()
-    refused = next(payments.pending.owed(payments.images, 2))
+    _, refused = next(payments.pending.owed([payments.task], 2))
     assert [emitted.key for emitted in refused.emitted] == [b"a", b"b"]
     assert [[emitted.key for emitted in changes.emitted] for changes in payments.owed()] == [[b"a", b"b"]]
     assert list(payments.owed()) == []
 
 
-@pytest.mark.parametrize("leave", [True, False])
-def test_a_partition_that_is_anothers_is_its_owners(leave: bool) -> None:
+@pytest.mark.parametrize("waited", [True, False])
+def test_a_partition_that_is_anothers_is_its_owners(waited: bool) -> None:
     """Whether it went before the results were looked at, or while they waited."""
     payments = Payments("a")
     payments.answer()
-    if leave:
-        next(payments.pending.owed(payments.images, 2))
-        payments.pending.gone(0)
-    assert list(payments.pending.owed({}, 2)) == []
-    assert list(payments.pending.owed(payments.images, 2)) == []
+    if waited:
+        next(payments.pending.owed([payments.task], 2))
+    before = payments.task
+    payments.reassign()
+    assert list(payments.pending.owed([], 2)) == []
+    assert list(payments.owed()) == []
+    assert not before.results
 
 
 def test_what_is_pending_is_counted_as_changes_come() -> None:
@@ -188,14 +200,14 @@ class Restoring:
         self.image = self.before.image
         self.pending = Pending(self.before.engine, self._caller)
         self.asked: Asked | None = None
-        self.pending.come(Restored(self.image, end))
+        self.task = running(self.image, end)
 
     def _caller(self, done: Answering) -> Caller:
         self.asked = Asked(done)
         return self.asked
 
     def called(self) -> bool:
-        list(self.pending.owed(self.before.images, 2))
+        list(self.pending.owed([self.task], 2))
         return self.asked is not None
 
 
@@ -210,26 +222,24 @@ def test_a_restored_call_waits_until_the_inbox_is_read() -> None:
 def test_an_inbox_that_ends_behind_records_of_kafkas_own_is_read() -> None:
     """Where it ends is told by the client; an end before that of the restore is not it."""
     restoring = Restoring(end=5)
-    restoring.pending.at_end(0, 4)
+    restoring.task.read_to(4)
     assert not restoring.called()
-    restoring.pending.at_end(1, 5)
-    assert not restoring.called()
-    restoring.pending.at_end(0, 5)
+    restoring.task.read_to(5)
     assert restoring.called()
 
 
 def test_partitions_take_turns() -> None:
     """Who stops after one transaction finds another partition first the next time."""
-    images = {}
+    tasks = []
     for partition in range(3):
         payments = Payments("a")
-        images[partition] = payments.image
         payments.image.partition = partition
         for call in payments.image.calls.values():
             timer = Due(1, Emitted("order", b"o", b"", []), f"{call.event.id}-{partition}")
             payments.image.due.add(timer)
+        tasks.append(running(payments.image, inbox_end=9))
     pending = Pending(Engine(APP, "payment", CODEC), lambda _: pytest.fail("nothing is called"))
-    first = [next(iter(pending.owed(images, 2))).partition for _ in range(3)]
+    first = [next(iter(pending.owed(tasks, 2)))[0].partition for _ in range(3)]
     assert sorted(first) == [0, 1, 2]
 
 
@@ -237,11 +247,10 @@ def test_what_was_asked_before_a_partition_went_says_nothing_when_it_is_back() -
     """It is asked again: what came of it before may be older than what was restored."""
     payments = Payments("a")
     payments.give_up(0)
-    payments.pending.gone(0)
-    payments.pending.come(Restored(payments.image, 0))
+    payments.reassign()
     assert list(payments.owed()) == []
     _, again = payments.asked.calls
-    payments.asked.done(Result(payments.asked.tenure, again, PaymentCharged(order="a", receipt="r")))
+    payments.asked.done(Result(payments.asked.assignment, again, PaymentCharged(order="a", receipt="r")))
     assert [len(changes.emitted) for changes in payments.owed()] == [1]
 
 
@@ -249,7 +258,7 @@ def test_a_key_goes_on_with_what_is_pending_behind_what_was_given_up() -> None:
     """What was answered before it is pending too, until its answer is handled; who calls knows what stands behind."""
     payments = Payments("a", "a", "b")
     first, second, _ = payments.asked.calls
-    payments.asked.done(Result(payments.asked.tenure, first, PaymentCharged(order="a", receipt="r")))
+    payments.asked.done(Result(payments.asked.assignment, first, PaymentCharged(order="a", receipt="r")))
     payments.give_up(1)
     list(payments.owed())
     assert payments.asked.went_on == [("a", [first.event.reference])]

@@ -1,0 +1,150 @@
+"""Everything that a worker keeps of one partition while the partition is assigned to it. Nothing of it outlives its task.
+
+::
+
+    RESTORING ───run───> RUNNING ───block───> BLOCKED
+        │                   │ <───unblock────    │
+        └───────close───────┴───────close────────┴───────> CLOSED
+
+A closed task stays closed. A partition that comes back, or whose rows must be read again, gets a new task, with an
+assignment epoch of its own. The poll thread alone changes a task; others may look at it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from streams.engine.changes import Blocked, Call
+from streams.engine.control import Control
+from streams.engine.image import Image
+from streams.kafka.orders import BlockedRecord
+from streams.worker.caller import Assignment, Result
+from streams.worker.restore import Progress, Restored
+
+
+class TaskState(Enum):
+    """What a task does now."""
+
+    RESTORING = "restoring"
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    CLOSED = "closed"
+
+
+OPEN = (TaskState.RESTORING, TaskState.RUNNING, TaskState.BLOCKED)
+
+
+class IllegalTransition(RuntimeError):
+    """A fault of ours: a task was asked for what its state does not allow."""
+
+
+class Status(NamedTuple):
+    """The state that a task is in, since when (µs since 1970), and why, in words, if there is something to say."""
+
+    state: TaskState
+    since: int
+    why: str = ""
+
+
+@dataclass
+class RestoredCalls:
+    """Calls that were pending before: their answers may lie in the inbox before `end`. `read` is how far it is handled."""
+
+    calls: list[Call]
+    end: int
+    read: int = 0
+
+
+class PartitionTask:
+    """`now` is in µs since 1970, here and in each method."""
+
+    def __init__(self, assignment: Assignment, now: int) -> None:
+        self.assignment, self.partition = assignment, assignment.partition
+        self.status = Status(TaskState.RESTORING, now)
+        self.progress = Progress(self.partition)
+        self.restore: Future[Restored] = Future()
+        self.given_up = threading.Event()
+        """Nobody waits for its restore."""
+        self.rows: Image | None = None
+        """None before it was restored, and once it is closed."""
+        self.results: deque[Result] = deque()
+        """What gateways' calls came to, in order, until it is committed."""
+        self.blocked: BlockedRecord | None = None
+        self._order: Control | None = None
+        self._restored_calls: RestoredCalls | None = None
+
+    @property
+    def state(self) -> TaskState:
+        return self.status.state
+
+    @property
+    def image(self) -> Image:
+        """Of a task that runs or is blocked."""
+        if self.rows is None:
+            raise IllegalTransition(f"partition {self.partition} has no rows while it is {self.state.value}")
+        return self.rows
+
+    def run(self, restored: Restored, now: int) -> None:
+        """Its records are handled from the image's position on."""
+        self._become(TaskState.RUNNING, now, before=[TaskState.RESTORING])
+        self.rows = restored.image
+        if restored.image.calls:
+            self._restored_calls = RestoredCalls(list(restored.image.calls.values()), restored.inbox_end)
+
+    def block(self, cause: Blocked, now: int) -> None:
+        """A record cannot be handled yet; all before it was."""
+        self._become(TaskState.BLOCKED, now, cause.reason, before=[TaskState.RUNNING])
+        self.blocked = BlockedRecord(cause.offset, cause.offset + 1)
+        self.read_to(cause.offset)
+
+    def unblock(self, now: int) -> None:
+        """The record is tried again: what it needs came, or there is an order about it."""
+        self._become(TaskState.RUNNING, now, before=[TaskState.BLOCKED])
+        self.blocked = None
+
+    def close(self, now: int) -> None:
+        """It is another worker's from now on, or a new task's."""
+        self._become(TaskState.CLOSED, now, before=OPEN)
+        self.given_up.set()
+        self.rows = self.blocked = self._order = self._restored_calls = None
+        self.results.clear()
+
+    def obey(self, order: Control) -> None:
+        """An operator's, about the record that it is blocked by."""
+        self._order = order
+
+    def orders(self) -> Mapping[int, str]:
+        """For the engine: why the record at an offset is to be set aside."""
+        order = self._order
+        return {order.offset: f"set aside by {order.who}: {order.why}"} if order is not None else {}
+
+    def read_to(self, offset: int) -> None:
+        """All that lies in the inbox before `offset` was handled; behind the last event there may be Kafka's own records."""
+        if self._restored_calls is not None:
+            self._restored_calls.read = offset
+
+    def hold_back(self, calls: Iterable[Call]) -> bool:
+        """Whether these calls must wait behind restored ones: a key's calls stay in order."""
+        if self._restored_calls is None:
+            return False
+        self._restored_calls.calls += calls
+        return True
+
+    def take_restored_calls(self) -> list[Call]:
+        """Those to make now, once the inbox was read to where their answers may lie; else none."""
+        held = self._restored_calls
+        if held is None or max(self.image.inbox_next, held.read) < held.end:
+            return []
+        self._restored_calls = None
+        return [call for call in held.calls if call.event.reference in self.image.calls]
+
+    def _become(self, state: TaskState, now: int, why: str = "", *, before: Collection[TaskState]) -> None:
+        if self.state not in before:
+            raise IllegalTransition(f"partition {self.partition} is {self.state.value} and cannot become {state.value}")
+        self.status = Status(state, now, why)

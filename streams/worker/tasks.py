@@ -1,0 +1,183 @@
+"""The tasks of a namespace, one for each partition that is assigned, and the group's rebalances that make and close them.
+
+All but the restores runs in the poll thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from streams.engine.changes import Blocked
+from streams.engine.image import Image
+from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
+from streams.worker.caller import Assignment
+from streams.worker.restore import Progress, Restored, Restorer
+from streams.worker.task import PartitionTask, TaskState
+
+log = structlog.get_logger("retold.worker")
+
+RETRY = 1.0
+"""s after which a restore that failed is tried again."""
+
+
+class Tasks:
+    """`on_closed` is told of each task when it is closed. `clock` gives µs since 1970."""
+
+    def __init__(
+        self, inbox: str, restorer: Restorer, on_closed: Callable[[PartitionTask], None], clock: Callable[[], int]
+    ) -> None:
+        self.inbox, self._restorer, self._on_closed, self._clock = inbox, restorer, on_closed, clock
+        self._tasks: dict[int, PartitionTask] = {}
+        self._epoch = 0
+        self._assigned_once = self._ending = False
+        self._consumer: Consumer
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix=f"restore-{inbox}")
+
+    def subscribe(self, consumer: Consumer) -> None:
+        """Join the group."""
+        self._consumer = consumer
+        consumer.subscribe([self.inbox], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+
+    def all(self) -> list[PartitionTask]:
+        return list(self._tasks.values())
+
+    def in_state(self, *states: TaskState) -> list[PartitionTask]:
+        return [task for task in self.all() if task.state in states]
+
+    def running(self) -> list[PartitionTask]:
+        """Those whose records are handled now."""
+        return self.in_state(TaskState.RUNNING)
+
+    def restored(self) -> list[PartitionTask]:
+        """Those that have rows. One that is blocked still fires its timers, and publishes what gateways answer."""
+        return self.in_state(TaskState.RUNNING, TaskState.BLOCKED)
+
+    def images(self) -> dict[int, Image]:
+        """Of those that have rows. From any thread."""
+        return {task.partition: image for task in self.all() if (image := task.rows) is not None}
+
+    def of(self, assignment: Assignment) -> PartitionTask | None:
+        """None if that assignment is over, also if its partition was assigned again."""
+        task = self._tasks.get(assignment.partition)
+        return task if task is not None and task.assignment == assignment else None
+
+    @property
+    def all_restored(self) -> bool:
+        return self._assigned_once and not self.in_state(TaskState.RESTORING)
+
+    def give_up(self) -> None:
+        """No restore is waited for any more. From any thread: the poll thread may be held by a broker that is away."""
+        self._ending = True
+        for task in self.all():
+            task.given_up.set()
+
+    def close(self) -> None:
+        self._close(self._tasks)
+        self._pool.shutdown(wait=True)
+
+    def restart(self) -> None:
+        """Close every task and restore its partition in a new one: what is true is what the broker has."""
+        partitions = list(self._tasks)
+        self._close(partitions)
+        self._consumer.pause([self._at(partition) for partition in partitions])
+        for partition in partitions:
+            self._open(partition)
+
+    def install(self) -> None:
+        """Begin to handle the partitions whose restore is done. Raises what a restore raised."""
+        for task in self.in_state(TaskState.RESTORING):
+            if not task.restore.done():
+                continue
+            try:
+                restored = task.restore.result()
+            except (NamespaceTaken, TopicMismatch):
+                raise
+            except (BrokerError, KafkaException):
+                self._restore(task, RETRY)
+                continue
+            image = restored.image
+            if self._read_from(task.partition, image.inbox_next):
+                task.run(restored, self._clock())
+                log.info(
+                    "restored", inbox=self.inbox, partition=task.partition, rows=len(image.rows), offset=image.inbox_next
+                )
+
+    def rewind(self, tasks: Iterable[PartitionTask]) -> None:
+        """Read again from where each image stands: what was in hand is dropped, nothing is lost."""
+        for task in tasks:
+            if task.state is TaskState.RUNNING and not self._read_from(task.partition, task.image.inbox_next):
+                self._close([task.partition])
+                self._open(task.partition)
+
+    def block(self, task: PartitionTask, cause: Blocked) -> None:
+        """Read no further until `unblock`."""
+        log.error("partition blocked", at=f"{self.inbox}-{task.partition}@{cause.offset}", reason=cause.reason)
+        task.block(cause, self._clock())
+        self._consumer.pause([self._at(task.partition)])
+
+    def unblock(self, tasks: Iterable[PartitionTask]) -> None:
+        """Try again the record that each waited at."""
+        for task in tasks:
+            task.unblock(self._clock())
+            self.rewind([task])
+
+    def _read_from(self, partition: int, offset: int) -> bool:
+        try:
+            self._consumer.seek(self._at(partition, offset))
+            self._consumer.resume([self._at(partition)])
+        except KafkaException as error:
+            log.info("not ready to go on", inbox=self.inbox, partition=partition, error=str(error))
+            return False
+        return True
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Always with an explicit offset and paused: the marker, and no committed offset, says where to begin (rule 1c)."""
+        self._assigned_once = True
+        if not partitions:
+            return
+        places = [self._at(at.partition, 0) for at in partitions]
+        consumer.incremental_assign(places)
+        consumer.pause(places)
+        for at in places:
+            self._open(at.partition)
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._close([at.partition for at in partitions])
+        consumer.incremental_unassign(partitions)
+
+    def _close(self, partitions: Collection[int]) -> None:
+        for partition in list(partitions):
+            if (task := self._tasks.pop(partition, None)) is not None:
+                task.close(self._clock())
+                self._on_closed(task)
+
+    def _open(self, partition: int) -> None:
+        self._epoch += 1
+        task = PartitionTask(Assignment(partition, self._epoch), self._clock())
+        self._restore(task)
+        self._tasks[partition] = task
+        if self._ending:  # asked last: `give_up` may not have seen it
+            task.given_up.set()
+
+    def _restore(self, task: PartitionTask, pause: float = 0.0) -> None:
+        task.progress = Progress(task.partition)
+
+        def restore() -> Restored:
+            task.given_up.wait(pause)
+            return self._restorer.restore(task.partition, task.given_up.is_set, task.progress)
+
+        task.restore = self._pool.submit(restore)
+        task.restore.add_done_callback(lambda done: None if done.cancelled() else _log_failure(done))
+
+    def _at(self, partition: int, offset: int = -1001) -> TopicPartition:
+        return TopicPartition(self.inbox, partition, offset)
+
+
+def _log_failure(done: Future[Restored]) -> None:
+    error = done.exception()
+    if error is not None and not isinstance(error, PartitionLost):
+        log.warning("a restore failed", error=str(error))

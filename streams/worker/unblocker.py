@@ -1,0 +1,79 @@
+"""What blocked partitions wait for: schemas that arrive, and operators' orders about their records (rule 11)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from confluent_kafka import KafkaException
+
+from streams.errors import BrokerError, InvalidSchema
+from streams.kafka.orders import OrderReader
+from streams.kafka.schemas_topic import SchemaReader
+from streams.worker.caller import Assignment
+from streams.worker.task import PartitionTask
+
+log = structlog.get_logger("retold.worker")
+
+EVERY = 1.0
+
+
+class Unblocker:
+    """`schemas` opens the topic of schemas; `learn` gives one to the codec. Used by the poll thread."""
+
+    def __init__(
+        self, inbox: str, schemas: Callable[[], SchemaReader], learn: Callable[[str], int], orders: OrderReader
+    ) -> None:
+        self._inbox, self._open, self._learn, self._orders = inbox, schemas, learn, orders
+        self._reader: SchemaReader | None = None
+        self._looked_for: frozenset[Assignment] = frozenset()
+        self._next = 0.0
+
+    def freed(self, blocked: Sequence[PartitionTask]) -> list[PartitionTask]:
+        """Those to try again: all if a schema arrived, else those about whose record there is an order.
+
+        Looks once a second, and at once when another partition is blocked.
+        """
+        if not blocked:
+            self._orders.close()
+            return []
+        assignments = frozenset(task.assignment for task in blocked)
+        if time.monotonic() < self._next and assignments <= self._looked_for:
+            return []
+        self._looked_for, self._next = assignments, time.monotonic() + EVERY
+        ordered = self._ordered(blocked)
+        return list(blocked) if self._schemas_came() else ordered
+
+    def _ordered(self, blocked: Sequence[PartitionTask]) -> list[PartitionTask]:
+        tasks = {task.partition: task for task in blocked}
+        records = {partition: task.blocked for partition, task in tasks.items() if task.blocked is not None}
+        try:
+            found = self._orders.look(records)
+        except KafkaException as error:
+            log.warning("orders cannot be read now", inbox=self._inbox, error=str(error))
+            return []
+        for partition, order in found.items():
+            at = f"{self._inbox}-{partition}@{order.offset}"
+            log.warning("set aside by order", at=at, who=order.who, why=order.why)
+            tasks[partition].obey(order)
+        return [tasks[partition] for partition in found]
+
+    def _schemas_came(self) -> bool:
+        """Whether a schema arrived since we asked last."""
+        if self._reader is None:
+            self._reader = self._open()
+        try:
+            arrived = self._reader.poll_new(2.0)
+        except (BrokerError, KafkaException) as error:
+            log.warning("schemas cannot be read now", inbox=self._inbox, error=str(error))
+            return False
+        for text in arrived.values():
+            try:
+                self._learn(text)
+            except InvalidSchema as error:
+                log.warning("a schema is not taken", inbox=self._inbox, error=str(error))
+        return bool(arrived)
+
+    def close(self) -> None:
+        self._orders.close()

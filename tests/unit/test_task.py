@@ -1,0 +1,72 @@
+"""The life of a partition's task: what it may become from what it is, and that nothing outlives it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.engine.changes import Blocked
+from streams.engine.control import Control
+from streams.engine.image import Image
+from streams.worker.caller import Assignment
+from streams.worker.restore import Restored
+from streams.worker.task import IllegalTransition, PartitionTask, TaskState
+
+STEPS = {
+    "run": lambda task, now: task.run(Restored(Image(3), 0), now),
+    "block": lambda task, now: task.block(Blocked(7, "no schema 5"), now),
+    "unblock": lambda task, now: task.unblock(now),
+    "close": lambda task, now: task.close(now),
+}
+ALLOWED = {
+    TaskState.RESTORING: {"run": TaskState.RUNNING, "close": TaskState.CLOSED},
+    TaskState.RUNNING: {"block": TaskState.BLOCKED, "close": TaskState.CLOSED},
+    TaskState.BLOCKED: {"unblock": TaskState.RUNNING, "close": TaskState.CLOSED},
+    TaskState.CLOSED: {},
+}
+
+
+def task() -> PartitionTask:
+    return PartitionTask(Assignment(3, 1), 0)
+
+
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=12))
+def test_a_task_does_what_its_state_allows_and_refuses_the_rest(steps: list[str]) -> None:
+    """As its docstring draws it; what is refused changes nothing, and each change says since when."""
+    it = task()
+    for now, step in enumerate(steps, 1):
+        before, allowed = it.status, ALLOWED[it.state]
+        if step in allowed:
+            STEPS[step](it, now)
+            assert (it.state, it.status.since) == (allowed[step], now)
+        else:
+            with pytest.raises(IllegalTransition, match=f"partition 3 is {before.state.value}"):
+                STEPS[step](it, now)
+            assert it.status == before
+        assert (it.rows is not None) is (it.state in {TaskState.RUNNING, TaskState.BLOCKED})
+        assert (it.blocked is not None) is (it.state is TaskState.BLOCKED)
+
+
+def test_a_blocked_task_says_why_and_since_when() -> None:
+    """For whoever looks at a worker that does not go on."""
+    it = task()
+    STEPS["run"](it, 1)
+    STEPS["block"](it, 2)
+    assert it.status == (TaskState.BLOCKED, 2, "no schema 5")
+    assert it.blocked is not None
+    assert (it.blocked.offset, it.blocked.looked) == (7, 8)
+
+
+def test_nothing_outlives_a_task() -> None:
+    """Its rows, an order about its record and its restore are gone once it is closed."""
+    it = task()
+    STEPS["run"](it, 1)
+    STEPS["block"](it, 2)
+    it.obey(Control("quarantine", "", 7, "ada", "obsolete"))
+    assert it.orders() == {7: "set aside by ada: obsolete"}
+    it.close(3)
+    assert (it.rows, it.blocked, it.orders(), list(it.results)) == (None, None, {}, [])
+    assert it.given_up.is_set()
+    with pytest.raises(IllegalTransition, match="has no rows while it is closed"):
+        _ = it.image
