@@ -22,6 +22,10 @@ PASSING = MOVED | {
 """What one hears for a moment after a topic was made, or its leader has moved, or a broker was slow."""
 
 
+GROUPS = "__consumer_offsets"
+"""Kafka's own topic of groups' committed offsets."""
+
+
 class TryAgain(BrokerError):
     """An answer that another attempt may better."""
 
@@ -55,6 +59,20 @@ def since(admin: AdminClient, places: Sequence[Place], timestamp: int, *, timeou
     """The first offsets of a time (ms since 1970) or later; negative where there is none. Raises BrokerError."""
     time = OffsetSpec.for_timestamp(timestamp)
     return _offsets(admin, places, time, IsolationLevel.READ_UNCOMMITTED, timeout)
+
+
+def group_place(admin: AdminClient, group: str, *, timeout: float = 10.0) -> Place | None:
+    """The partition in which Kafka keeps a group's offsets; None if this user may not see it. Raises KafkaException."""
+    count = len(admin.list_topics(GROUPS, timeout=timeout).topics[GROUPS].partitions)
+    return (GROUPS, abs(_java_hash(group)) % 2**31 % count) if count else None
+
+
+def _java_hash(text: str) -> int:
+    """As `String.hashCode`."""
+    units, found = text.encode("utf-16-be"), 0
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        found = (found * 31 + high * 256 + low) & 0xFFFFFFFF
+    return found - (1 << 32) if found >= 1 << 31 else found
 
 
 @stamina.retry(on=TryAgain, timeout=10.0, attempts=None, wait_initial=0.05, wait_max=0.5, wait_jitter=0.05)

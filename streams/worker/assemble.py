@@ -31,6 +31,7 @@ from streams.worker.pending import Pending
 from streams.worker.restore import Restorer
 from streams.worker.slots import Slot
 from streams.worker.source import Parts, Source
+from streams.worker.stalls import Reads, Stalls
 from streams.worker.waiting import Waiting
 
 LAST_CALLS = 3.0
@@ -111,13 +112,14 @@ def _source(
 
     learn = partial(_learn, clients, config.prefix, codec)
     restorer = Restorer(clients.consumer, admin, topics, group, engine, app.name, topic_ids, count, learn)
+    partitions = Partitions(topics.inbox, restorer, pending.come, gone)
     parts = Parts(
         namespace,
         topics.inbox,
         engine,
         lambda: clients.group_consumer(group, transactional_id),
         _transactions(clients, config, topics, app.name, topic_ids, count, transactional_id),
-        Partitions(topics.inbox, restorer, pending.come, gone),
+        partitions,
         waiting,
         pending,
         Pace(config.transaction_events, config.transaction_seconds),
@@ -125,6 +127,7 @@ def _source(
         TRANSACTION,
         slot,
         min(LAST_CALLS, config.gateway_seconds),
+        Stalls(clients, Reads(topics, partitions, admin, config.prefix, app.name)),
     )
     return Source(parts, hand)
 

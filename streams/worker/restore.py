@@ -35,12 +35,16 @@ class Restored(NamedTuple):
 
 @dataclass
 class Progress:
-    """Of one partition's restore, in records; read by others while it runs."""
+    """Of one partition's restore, in records; read by others while it runs.
+
+    `held`: an open transaction has sent the group's offset.
+    """
 
     partition: int
     done: int = 0
     total: int = 0
     started: float = field(default_factory=time.monotonic)
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Restorer:
             # Before we look where the topics end, and once more afterwards: no transaction may be open in between.
             image = None if self._committed(partition) is None else self._image(partition, cancelled, progress)
             committed = None if image is None else self._committed(partition)
+            progress.held = committed is None
             if image is None or committed is None:
                 self._wait(cancelled)
                 deadline = time.monotonic() + SETTLE

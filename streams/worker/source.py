@@ -28,6 +28,7 @@ from streams.worker.pace import Pace
 from streams.worker.partitions import Partitions
 from streams.worker.pending import Pending
 from streams.worker.slots import Slot
+from streams.worker.stalls import Stalls
 from streams.worker.waiting import Waiting
 
 log = structlog.get_logger("retold.worker")
@@ -57,6 +58,7 @@ class Parts:
     fence_age: float
     slot: Slot
     last_calls: float
+    stalls: Stalls
 
 
 class Source:
@@ -77,6 +79,7 @@ class Source:
 
     def start(self) -> None:
         self._thread.start()
+        self.parts.stalls.start()
 
     def stop(self) -> None:
         """Ask it to end after the batch in hand; `join` waits."""
@@ -108,6 +111,7 @@ class Source:
         except BaseException as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
             self.error = error
         finally:
+            parts.stalls.stop()
             parts.transactions.close()
             parts.waiting.close()
             parts.slot.release()
