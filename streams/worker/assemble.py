@@ -34,6 +34,7 @@ from streams.worker.pending import Pending
 from streams.worker.restore import Restorer
 from streams.worker.slots import Slot
 from streams.worker.source import Parts, Source
+from streams.worker.stalls import Reads, Stalls
 from streams.worker.waiting import Waiting
 
 LAST_CALLS = 3.0
@@ -109,13 +110,14 @@ def _source(
     learn = partial(_learn, clients, config.prefix, codec)
     committed = partial(Committed, partial(clients.asking_consumer, group), admin, topics.inbox)
     restorer = Restorer(clients.consumer, committed, admin, topics, group, engine, app.name, topic_ids, count, learn)
+    partitions = Partitions(topics.inbox, restorer, pending.come, gone)
     parts = Parts(
         namespace,
         topics.inbox,
         engine,
         lambda: clients.group_consumer(group, transactional_id),
         _transactions(clients, config, topics, app.name, topic_ids, count, transactional_id),
-        Partitions(topics.inbox, restorer, pending.come, gone),
+        partitions,
         waiting,
         pending,
         Pace(config.transaction_events, config.transaction_seconds),
@@ -124,6 +126,7 @@ def _source(
         slot,
         min(LAST_CALLS, config.gateway_seconds),
         clients.reach,
+        Stalls(clients, Reads(topics, partitions, admin, config.prefix, app.name)),
     )
     return Source(parts, hand)
 

@@ -60,13 +60,23 @@ class Partitions:
         for restore in list(self.restores.values()):
             restore.cancelled.set()
 
+    @property
+    def mine(self) -> list[int]:
+        """Assigned to us, restored or not; for other threads too."""
+        return [*self.images.copy(), *self.restores.copy()]
+
+    @property
+    def held(self) -> bool:
+        """Whether a restore waits for a transaction that has sent the group's offset; for other threads too."""
+        return any(restore.progress.held for restore in self.restores.copy().values())
+
     def close(self) -> None:
-        self._drop([*self.images, *self.restores])
+        self._drop(self.mine)
         self._pool.shutdown(wait=True)
 
     def forget(self) -> None:
         """Drop every image and restore it again: what is true is what the broker has."""
-        mine = [*self.images, *self.restores]
+        mine = self.mine
         self._drop(mine)
         self._consumer.pause([self._at(partition) for partition in mine])
         for partition in mine:

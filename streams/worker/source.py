@@ -32,6 +32,7 @@ from streams.worker.pace import Pace
 from streams.worker.partitions import Partitions
 from streams.worker.pending import Pending
 from streams.worker.slots import Slot
+from streams.worker.stalls import Stalls
 from streams.worker.waiting import Waiting
 
 log = structlog.get_logger("retold.worker")
@@ -60,6 +61,7 @@ class Parts:
     slot: Slot
     last_calls: float
     reach: Callable[[float], None]
+    stalls: Stalls
 
 
 class Source:
@@ -81,6 +83,7 @@ class Source:
 
     def start(self) -> None:
         self._thread.start()
+        self.parts.stalls.start()
 
     def stop(self) -> None:
         """Ask it to end after the batch in hand; `join` waits. More than once does no harm."""
@@ -115,6 +118,7 @@ class Source:
         except BaseException as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
             self.error = error
         finally:
+            parts.stalls.stop()
             parts.transactions.producer.close()
             parts.waiting.close()
             parts.slot.release()
