@@ -7,6 +7,7 @@ from dataclasses import asdict
 from streams.cli import exits
 from streams.cli.connect import connect
 from streams.cli.screen import console, json_line, plural, say, table, talk
+from streams.kafka.open_transactions import sentence
 from streams.kafka.parked import Place
 from streams.kafka.status import NamespaceStatus, Status, Waits
 from streams.kafka.status import status as read
@@ -27,12 +28,15 @@ def status(as_json: bool) -> int:
     _show_partitions(found, session.app.name)
     for space in found.namespaces:
         tell(space)
+    for each in found.open_transactions:
+        say(sentence(each, found.broker, found.prefix))
     return exits.OK
 
 
 def as_json_value(found: Status) -> dict[str, object]:
     spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
-    return {"broker": found.broker, "prefix": found.prefix, "namespaces": spaces}
+    held = [asdict(each) for each in found.open_transactions]
+    return {"broker": found.broker, "prefix": found.prefix, "namespaces": spaces, "open_transactions": held}
 
 
 def _show_namespaces(found: Status) -> None:

@@ -43,8 +43,10 @@ class Committed:
     def __init__(self, consumer: Callable[[], Consumer], admin: Admin, topic: str) -> None:
         self._consumer, self._admin, self._topic = Fresh(consumer, Consumer.close), admin, topic
 
-    def offset(self, partition: int, cancelled: Callable[[], bool]) -> Stable:
-        """Where the group stands, once no transaction is open that says otherwise.
+    def offset(
+        self, partition: int, cancelled: Callable[[], bool], held: Callable[[bool], None] = lambda _: None
+    ) -> Stable:
+        """Where the group stands, once no transaction is open that says otherwise; `held` hears whether one is.
 
         Raises BrokerError if the broker does not answer, PartitionLost when cancelled.
         """
@@ -56,6 +58,7 @@ class Committed:
             try:
                 ask = partial(self._once, partition, SLICE if silences < SILENCES else LATER)
                 offset = self._consumer.ask(ask)
+                held(False)
                 return Stable(offset, waited=silences > 0)
             except KafkaException as error:
                 cause = error.args[0]
@@ -68,6 +71,7 @@ class Committed:
                     time.sleep(PAUSE)
             if silences > SILENCES:  # a new client heard nothing either: is it the broker, or a transaction?
                 ends(self._admin, [(self._topic, partition)], timeout=PATIENCE, cancelled=cancelled)
+                held(True)
                 now = time.monotonic()
                 tell = tell or now + TELL_AFTER  # from here on the broker answers: until now it may have stood still
                 if now > tell:

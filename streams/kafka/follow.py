@@ -24,8 +24,8 @@ from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import Names, describe, names
 
 R = TypeVar("R", bound=Record)
-OPEN_TRANSACTION = 15.0
-"""How long reading to an end waits for a dead worker's transaction, which the broker aborts after 10 s."""
+OPEN_TRANSACTION = 25.0
+"""How long reading to an end waits for a dead worker's transaction, which the broker aborts after 10 s, or up to 20."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def read_table(
 ) -> TableState[R]:
     """The rows committed when it was called; with `key`, of that key alone, and only its partition is read.
 
-    Raises BrokerError if a transaction stays open for 15 s, TopicMismatch if there is no such table.
+    Raises BrokerError if a transaction stays open for 25 s, TopicMismatch if there is no such table.
     """
     admin = clients.admin()
     topic = names(prefix, namespace).table

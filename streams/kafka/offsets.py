@@ -26,6 +26,8 @@ PASSING = MOVED | {
 
 TRIES, LEAST = 3, 1.0
 """How often one asks in the time given, if each has a second."""
+GROUPS = "__consumer_offsets"
+"""Kafka's own topic of groups' committed offsets."""
 
 
 class TryAgain(BrokerError):
@@ -65,6 +67,21 @@ def since(
     """The first offsets of a time (ms since 1970) or later; negative where there is none. Raises BrokerError."""
     time = OffsetSpec.for_timestamp(timestamp)
     return _offsets(admin, places, time, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
+
+
+def group_place(admin: Admin, group: str, *, timeout: float = 10.0) -> Place | None:
+    """The partition in which Kafka keeps a group's offsets; None if this user may not see it. Raises KafkaException."""
+    topics = admin.ask(lambda client: client.list_topics(GROUPS, timeout=timeout)).topics
+    count = len(topics[GROUPS].partitions)
+    return (GROUPS, abs(_java_hash(group)) % 2**31 % count) if count else None
+
+
+def _java_hash(text: str) -> int:
+    """As `String.hashCode`."""
+    units, found = text.encode("utf-16-be"), 0
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        found = (found * 31 + high * 256 + low) & 0xFFFFFFFF
+    return found - (1 << 32) if found >= 1 << 31 else found
 
 
 def _offsets(

@@ -58,5 +58,6 @@ def read_to(
         if time.monotonic() - last_progress > timeout:
             where = ", ".join(f"{topic}-{partition} to {end}" for (topic, partition), end in left.items())
             raise BrokerError(
-                f"{where}: not readable for {timeout:.0f} s. A transaction is open there, or the broker does not answer"
+                f"{where}: not readable for {timeout:.0f} s. A transaction is open there (`retold status` tells whose), "
+                "or the broker does not answer"
             )

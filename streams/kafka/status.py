@@ -19,19 +19,23 @@ from streams.engine.records import QUARANTINED, Counters
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
 from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
-from streams.kafka.offsets import ends, stable_ends, starts
+from streams.kafka.offsets import Place, ends, stable_ends, starts
+from streams.kafka.open_transactions import OpenTransaction, open_transactions
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import TIMEOUT, Names, as_is, describe, group_of, names, result
 
-Place = tuple[str, int]
 FIRST_LOOK = 300
 """Records before a table's end where its last marker is looked for first; then eight times as many, and so on."""
+NORMAL = 5.0
+"""s for which a transaction may be open before it is told of."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
     """`position` is the next inbox offset to handle; `lag` counts what lies before the end (with Kafka's own records).
+
+    What an open transaction hides counts too: it waits to be handled, or to be dropped.
 
     `owner` is the client id of the worker that holds the partition. `recorded` in µs since 1970.
     """
@@ -88,6 +92,8 @@ class Status:
     broker: str
     prefix: str
     namespaces: tuple[NamespaceStatus, ...]
+    open_transactions: tuple[OpenTransaction, ...] = ()
+    """Those older than `NORMAL` in topics of these namespaces."""
 
 
 def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: AvroCodec) -> Status:
@@ -107,13 +113,15 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
         look.counts,
         markers,
         ends(admin, look.places(space.inbox for space in there)),
+        stable_ends(admin, look.places(space.inbox for space in there)),
         firsts,
         look.set_aside([space.parked for space in there]),
         _owners(admin, prefix, [space.namespace for space in there]),
         _waiting(firsts.values(), Learning(codec, clients, prefix)),
     )
     found = [seen.namespace(space) if space in there else NamespaceStatus(space.namespace, None) for space in spaces]
-    return Status(clients.address, prefix, tuple(found))
+    held = open_transactions(clients, admin, look.places(it for space in there for it in space[1:]), older=NORMAL)
+    return Status(clients.address, prefix, tuple(found), tuple(held))
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,7 @@ class _Seen:
     counts: Mapping[str, int]
     markers: Mapping[Place, marker.Marker]
     inbox_ends: Mapping[Place, int]
+    stable_ends: Mapping[Place, int]
     firsts: Mapping[Place, Message]
     aside: Mapping[str, tuple[int, int]]
     owners: Mapping[Place, str]
@@ -152,7 +161,7 @@ class _Seen:
         at = (space.inbox, number)
         last, first = self.markers.get((space.table, number)), self.firsts.get(at)
         end, owner = self.inbox_ends[at], self.owners.get(at)
-        lag = end - (first.offset() or 0) if first is not None else 0
+        lag = end - (first.offset() or 0) if first is not None else max(0, end - self.stable_ends[at])
         if last is None:
             return PartitionStatus(number, owner, end, 0, lag, 0, 0)
         return PartitionStatus(number, owner, end, last.inbox_next, lag, last.last, last.recorded)

@@ -43,6 +43,7 @@ def routes(parts: Parts, metrics: Metrics) -> APIRouter:
             "broker": found.broker,
             "prefix": found.prefix,
             "namespaces": spaces,
+            "open_transactions": [asdict(each) for each in found.open_transactions],
             "server": await in_thread(parts.pools.memory, _server, parts),
         }
         return Response(to_json(body), media_type="application/json")

@@ -32,6 +32,7 @@ from streams.worker.pending import Pending
 from streams.worker.restore import Restorer
 from streams.worker.slots import Slot
 from streams.worker.source import Hand, Parts, Source
+from streams.worker.stalls import Reads, Stalls
 from streams.worker.tasks import Tasks
 from streams.worker.unblocker import Unblocker
 
@@ -102,13 +103,14 @@ def _source(
     learn = partial(_learn, clients, config.prefix, codec)
     committed = partial(Committed, partial(clients.asking_consumer, group), admin, topics.inbox)
     restorer = Restorer(clients.consumer, committed, admin, topics, group, engine, app.name, topic_ids, count, learn)
+    tasks = Tasks(topics.inbox, restorer, pending.closed, now)
     parts = Parts(
         namespace,
         topics.inbox,
         engine,
         lambda: clients.group_consumer(group, transactional_id),
         _transactions(clients, config, topics, app.name, topic_ids, count, transactional_id),
-        Tasks(topics.inbox, restorer, pending.closed, now),
+        tasks,
         Unblocker(
             topics.inbox,
             partial(SchemaReader, clients, config.prefix),
@@ -122,6 +124,7 @@ def _source(
         slot,
         min(LAST_CALLS, config.gateway_seconds),
         clients.reach,
+        Stalls(clients, Reads(topics, tasks, admin, config.prefix, app.name)),
     )
     return Source(parts, hand)
 

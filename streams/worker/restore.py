@@ -44,12 +44,19 @@ class Restored(NamedTuple):
 
 @dataclass
 class Progress:
-    """Of one partition's restore, in records; read by others while it runs."""
+    """Of one partition's restore, in records; read by others while it runs.
+
+    `held`: an open transaction has sent the group's offset.
+    """
 
     partition: int
     done: int = 0
     total: int = 0
     started: float = field(default_factory=time.monotonic)
+    held: bool = False
+
+    def hold(self, held: bool) -> None:
+        self.held = held
 
 
 @dataclass(frozen=True)
@@ -88,9 +95,9 @@ class Restorer:
         """
         deadline = None
         while True:
-            before = committed.offset(partition, cancelled).offset
+            before = committed.offset(partition, cancelled, progress.hold).offset
             image = self._image(partition, cancelled, progress)
-            after = committed.offset(partition, cancelled)
+            after = committed.offset(partition, cancelled, progress.hold)
             if after.waited:
                 continue
             if after.offset <= image.inbox_next:

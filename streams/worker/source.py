@@ -30,6 +30,7 @@ from streams.worker.leaving import Leaving
 from streams.worker.pace import Pace
 from streams.worker.pending import Pending
 from streams.worker.slots import Slot
+from streams.worker.stalls import Stalls
 from streams.worker.task import PartitionTask, TaskState
 from streams.worker.tasks import Tasks
 from streams.worker.unblocker import Unblocker
@@ -64,6 +65,7 @@ class Parts:
     slot: Slot
     last_calls: float
     reach: Callable[[float], None]
+    stalls: Stalls
 
 
 class Source:
@@ -85,6 +87,7 @@ class Source:
 
     def start(self) -> None:
         self._thread.start()
+        self.parts.stalls.start()
 
     def stop(self) -> None:
         """Ask it to end after the batch in hand; `join` waits. More than once does no harm."""
@@ -119,6 +122,7 @@ class Source:
         except BaseException as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
             self.error = error
         finally:
+            parts.stalls.stop()
             parts.transactions.producer.close()
             parts.unblocker.close()
             parts.slot.release()

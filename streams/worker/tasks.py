@@ -60,10 +60,14 @@ class Tasks:
         """Of those that have rows. From any thread."""
         return {task.partition: image for task in self.all() if (image := task.rows) is not None}
 
-    def of(self, assignment: Assignment) -> PartitionTask | None:
-        """None if that assignment is over, also if its partition was assigned again."""
-        task = self._tasks.get(assignment.partition)
-        return task if task is not None and task.assignment == assignment else None
+    def partitions(self) -> list[int]:
+        """Those that are assigned, restored or not. From any thread."""
+        return list(self._tasks)
+
+    @property
+    def held(self) -> bool:
+        """Whether a restore waits for a transaction that has sent the group's offset. From any thread."""
+        return any(task.progress.held for task in self.in_state(TaskState.RESTORING))
 
     @property
     def all_restored(self) -> bool:

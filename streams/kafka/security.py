@@ -1,0 +1,65 @@
+"""librdkafka's security options, for aiokafka's connections: both are to reach the same broker, or one says why it cannot."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MAPPED = frozenset({
+    "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password",
+    "ssl.endpoint.identification.algorithm", "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password",
+})  # fmt: skip
+
+
+class NotMapped(Exception):
+    """An option that aiokafka has no counterpart of. Names the option, never its value, which may be a secret."""
+
+
+def connection_options(options: Mapping[str, str]) -> dict[str, Any]:
+    """Raises NotMapped, or OSError for a certificate that cannot be read."""
+    protocol = options.get("security.protocol", "PLAINTEXT").upper()
+    if protocol not in PROTOCOLS:
+        raise NotMapped("security.protocol")
+    found: dict[str, Any] = {"security_protocol": protocol}
+    if "SSL" in protocol:
+        _refuse_others(options, "ssl.", "enable.ssl.")
+        found["ssl_context"] = _context(options)
+    if "SASL" in protocol:
+        _refuse_others(options, "sasl.", "enable.sasl.")
+        found |= _sasl(options)
+    return found
+
+
+def _refuse_others(options: Mapping[str, str], *kinds: str) -> None:
+    for name in sorted(options):
+        if name.startswith(kinds) and name not in MAPPED:
+            raise NotMapped(name)
+
+
+def _context(options: Mapping[str, str]) -> ssl.SSLContext:
+    place = options.get("ssl.ca.location")
+    if place is None or place == "probe":
+        context = ssl.create_default_context()
+    elif Path(place).is_dir():
+        context = ssl.create_default_context(capath=place)
+    else:
+        context = ssl.create_default_context(cafile=place)
+    context.check_hostname = options.get("ssl.endpoint.identification.algorithm", "https") != "none"
+    if certificate := options.get("ssl.certificate.location"):
+        context.load_cert_chain(certificate, options.get("ssl.key.location"), options.get("ssl.key.password", ""))
+    return context
+
+
+def _sasl(options: Mapping[str, str]) -> dict[str, str]:
+    mechanism = (options.get("sasl.mechanisms") or options.get("sasl.mechanism") or "GSSAPI").upper()
+    if mechanism not in MECHANISMS:
+        raise NotMapped("sasl.mechanisms")
+    return {
+        "sasl_mechanism": mechanism,
+        "sasl_plain_username": options.get("sasl.username", ""),
+        "sasl_plain_password": options.get("sasl.password", ""),
+    }

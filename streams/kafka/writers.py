@@ -1,0 +1,161 @@
+"""Who has a transaction open in a partition, asked of the partitions' leaders and of the coordinators of transactions.
+
+confluent-kafka has no such request, so this goes by connections of aiokafka, on an event loop of its own. Whatever goes wrong
+there (another kind of security, an old broker, no rights) is an answer in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import IncompatibleBrokerVersion, for_code
+from aiokafka.structs import TopicPartition
+
+from streams.kafka.clients import Clients
+from streams.kafka.offsets import Place
+from streams.kafka.security import NotMapped, connection_options
+from streams.kafka.transaction_protocol import DescribeProducers, DescribeTransactions, ListTransactions, plain
+
+# It names addresses and users, and has a word for each attempt; what matters is in the answer.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+logging.getLogger("aiokafka").propagate = False
+
+PATIENCE, REQUEST = 5.0, 3.0
+"""s for all questions, and for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinated:
+    """What a coordinator says of a transactional id: its transaction of now, with its time-out in s.
+
+    `ongoing`: nobody has begun to end it.
+    """
+
+    transactional_id: str
+    ongoing: bool
+    started: datetime | None
+    timeout: float
+    places: frozenset[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A producer whose transaction is open in a partition from `first_offset` on.
+
+    `coordinated` is None if no coordinator shows it to us; `all_asked` says whether each of them answered.
+    """
+
+    producer_id: int
+    first_offset: int
+    coordinated: Coordinated | None
+    all_asked: bool
+
+
+def writers(clients: Clients, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
+    """Of each place, in the order of their offsets; where that cannot be known, why. Takes `PATIENCE` s at most.
+
+    For a thread without a running event loop.
+    """
+    if not places:
+        return {}
+    try:
+        return asyncio.run(asyncio.wait_for(_connected(clients, places), PATIENCE))
+    except Exception as error:  # noqa: BLE001 - whatever it is, that something waits must be told all the same
+        return dict.fromkeys(places, _why(error))
+
+
+def _why(error: BaseException) -> str:
+    """Never the error's own text, which may hold what an option says."""
+    if isinstance(error, NotMapped):
+        return f"with the Kafka option {error} it cannot be asked from here"
+    if isinstance(error, IncompatibleBrokerVersion | NotImplementedError):
+        return "this version of Kafka does not tell it"
+    if isinstance(error, TimeoutError):
+        return f"there was no answer within {PATIENCE:.0f} s"
+    return f"asking failed with {type(error).__name__}"
+
+
+async def _connected(clients: Clients, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
+    client = AIOKafkaClient(
+        bootstrap_servers=clients.address,
+        client_id="retold-transactions",
+        request_timeout_ms=round(REQUEST * 1000),
+        **connection_options(clients.options),
+    )
+    try:
+        await client.bootstrap()
+        await client.set_topics({topic for topic, _ in places})
+        return await _asked(client, places)
+    finally:
+        await client.close()
+
+
+async def _asked(client: AIOKafkaClient, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
+    answers = await asyncio.gather(*(_producers(client, place) for place in places), return_exceptions=True)
+    ids = sorted({it["producer_id"] for answer in answers if isinstance(answer, list) for it in answer})
+    known, all_asked = await _coordinated(client, ids)
+    found: dict[Place, list[Writer] | str] = {}
+    for place, answer in zip(places, answers, strict=True):
+        if isinstance(answer, BaseException):
+            found[place] = _why(answer)
+        else:
+            each = [_writer(it, known, all_asked) for it in answer]
+            found[place] = sorted(each, key=lambda writer: writer.first_offset)
+    return found
+
+
+def _writer(producer: Mapping[str, Any], known: Mapping[int, Coordinated], all_asked: bool) -> Writer:
+    number = producer["producer_id"]
+    return Writer(number, producer["current_txn_start_offset"], known.get(number), all_asked)
+
+
+async def _producers(client: AIOKafkaClient, place: Place) -> list[dict[str, Any]]:
+    """Those with an open transaction."""
+    leader = client.cluster.leader_for_partition(TopicPartition(*place))
+    answer = plain(await client.send(leader, DescribeProducers(*place)))
+    [topic] = answer["topics"]
+    [partition] = topic["partitions"]
+    _check(partition["error_code"])
+    return [it for it in partition["active_producers"] if it["current_txn_start_offset"] >= 0]
+
+
+async def _coordinated(client: AIOKafkaClient, producer_ids: Sequence[int]) -> tuple[dict[int, Coordinated], bool]:
+    """By producer id, and whether each broker answered. Only a transactional id's coordinator lists it."""
+    if not producer_ids:
+        return {}, True
+    nodes = [broker.nodeId for broker in client.cluster.brokers()]
+    answers = await asyncio.gather(*(_of_node(client, node, producer_ids) for node in nodes), return_exceptions=True)
+    good = [answer for answer in answers if isinstance(answer, dict)]
+    return {number: it for answer in good for number, it in answer.items()}, len(good) == len(nodes)
+
+
+async def _of_node(client: AIOKafkaClient, node: int, producer_ids: Sequence[int]) -> dict[int, Coordinated]:
+    listed = plain(await client.send(node, ListTransactions(producer_ids)))
+    _check(listed["error_code"])
+    if not listed["transaction_states"]:
+        return {}
+    names = [it["transactional_id"] for it in listed["transaction_states"]]
+    described = plain(await client.send(node, DescribeTransactions(names)))
+    found = {}
+    for it in described["transaction_states"]:
+        _check(it["error_code"])
+        started = it["transaction_start_time_ms"]
+        found[it["producer_id"]] = Coordinated(
+            it["transactional_id"],
+            it["transaction_state"] == "Ongoing",
+            datetime.fromtimestamp(started / 1000, UTC) if started > 0 else None,
+            it["transaction_timeout_ms"] / 1000,
+            frozenset((of["topic"], number) for of in it["topics"] for number in of["partitions"]),
+        )
+    return found
+
+
+def _check(code: int) -> None:
+    if code:
+        raise for_code(code)
