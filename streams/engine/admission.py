@@ -71,6 +71,7 @@ class Admission:
     def _done(self, record: InboxRecord) -> bool:
         self._changes.inbox_next = record[0] + 1
         self._changes.handled += 1
+        self._changes.taken += 1
         return True
 
     def _wait(self, record: InboxRecord, reason: str) -> bool:

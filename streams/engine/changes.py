@@ -128,6 +128,8 @@ class Changes:
     blocked: Blocked | None = None
     handled: int = 0
     """Records taken from the inbox, or timers and calls dealt with."""
+    taken: int = 0
+    """Records taken from the inbox."""
     answered: int = 0
     """What came of calls, as far as it was dealt with."""
     raised: list[tuple[str, str]] = field(default_factory=list)

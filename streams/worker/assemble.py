@@ -26,12 +26,14 @@ from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
 from streams.worker.caller import Caller, Patience
-from streams.worker.faust_app import FaustApp, Loop, faust_app_of
+from streams.worker.cycle import Cycle, Members
+from streams.worker.faust_app import FaustApp, faust_app_of
+from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.pace import Pace
 from streams.worker.pending import Pending
 from streams.worker.restore import Restorer
+from streams.worker.runner import NamespaceRunner
 from streams.worker.slots import Slot
-from streams.worker.source import Hand, Parts, Source
 from streams.worker.stalls import Reads, Stalls
 from streams.worker.tasks import Tasks
 from streams.worker.unblocker import Unblocker
@@ -59,9 +61,9 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     _learn(clients, config.prefix, codec)
     faust_app = faust_app_of(app, config)
     acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
-    faust_app.threads += config.gateway_calls * len(acting)
+    faust_app.gateways = gateways = GatewayLoop(config.gateway_calls * len(acting))
     for name in chosen:
-        faust_app.add(name, partial(_source, app, config, clients, codec, name))
+        faust_app.add(name, _runner(app, config, clients, codec, name, gateways))
     return faust_app
 
 
@@ -72,15 +74,9 @@ def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Callable[
             codec.add_schema(text)
 
 
-def _source(
-    app: App,
-    config: Config,
-    clients: Clients,
-    codec: AvroCodec,
-    namespace: str,
-    hand: Hand,
-    loop: Loop,
-) -> Source:
+def _runner(
+    app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str, gateways: GatewayLoop
+) -> NamespaceRunner:
     topics = names(config.prefix, namespace)
     admin = clients.admin()
     described = describe(admin, topics[1:])
@@ -96,19 +92,18 @@ def _source(
     slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
     transactional_id = f"{config.prefix}retold.{app.name}.{namespace}.{config.instance}.{slot.number}"
     group = group_of(config.prefix, namespace)
-    gateways = {gateway.data: gateway for gateway in app.gateways}
+    rules = {gateway.data: gateway for gateway in app.gateways}
     patience = Patience(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
-    pending = Pending(engine, lambda done: Caller(gateways, engine.answer_value, patience, loop(), done))
+    pending = Pending(lambda done: Caller(rules, engine.answer_value, patience, gateways.get(), done))
 
     learn = partial(_learn, clients, config.prefix, codec)
     committed = partial(Committed, partial(clients.asking_consumer, group), admin, topics.inbox)
     restorer = Restorer(clients.consumer, committed, admin, topics, group, engine, app.name, topic_ids, count, learn)
     tasks = Tasks(topics.inbox, restorer, pending.closed, now)
-    parts = Parts(
+    members = Members(
         namespace,
-        topics.inbox,
         engine,
-        lambda: clients.group_consumer(group, transactional_id),
+        partial(clients.group_consumer, group, transactional_id),
         _transactions(clients, config, topics, app.name, topic_ids, count, transactional_id),
         tasks,
         Unblocker(
@@ -121,12 +116,10 @@ def _source(
         Pace(config.transaction_events, config.transaction_seconds),
         now,
         TRANSACTION,
-        slot,
         min(LAST_CALLS, config.gateway_seconds),
-        clients.reach,
-        Stalls(clients, Reads(topics, tasks, admin, config.prefix, app.name)),
     )
-    return Source(parts, hand)
+    stalls = Stalls(clients, Reads(topics, tasks, admin, config.prefix, app.name))
+    return NamespaceRunner(Cycle(members), slot, stalls, clients.reach)
 
 
 def _transactions(

@@ -62,4 +62,4 @@ class Seen(NamedTuple):
 
 def _seen(now: int, changes: Sequence[Changes]) -> Seen:
     raised = [key for part in changes for key, _ in part.raised]
-    return Seen(now, sum(part.handled for part in changes), len(raised), frozenset(raised))
+    return Seen(now, sum(part.taken for part in changes), len(raised), frozenset(raised))

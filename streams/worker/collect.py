@@ -18,29 +18,25 @@ from streams.worker.tasks import Tasks
 
 log = structlog.get_logger("retold.worker")
 
-IDLE = 0.1
-
 
 class Collector:
-    """Used by the poll thread alone."""
+    """Of the inbox of `tasks`; used by one thread."""
 
-    def __init__(self, inbox: str, pace: Pace, tasks: Tasks) -> None:
-        self._inbox, self._pace, self._tasks = inbox, pace, tasks
+    def __init__(self, tasks: Tasks, pace: Pace) -> None:
+        self._tasks, self._pace = tasks, pace
 
-    def collect(self, consumer: Consumer) -> Batch | None:
-        """What is there, up to the pace's limits. The metadata is taken right after the records (rule 4).
+    def collect(self, consumer: Consumer, patience: float) -> Batch:
+        """What is there, up to the pace's limits; `patience` in s is how long to wait for a first record.
 
-        Raises BrokerError if the inbox cannot be read at all.
+        The metadata is taken right after the records (rule 4). Raises BrokerError if the inbox cannot be read at all.
         """
         pace = self._pace
         began = time.monotonic()
-        first = consumer.poll(IDLE)
-        if first is None:
-            return None
-        messages, limit = [first], pace.limit()
+        first = consumer.poll(patience)
+        messages, limit = [first] if first is not None else [], pace.limit()
         until = time.monotonic() + pace.linger(time.monotonic() - began)
         size = 0
-        while len(messages) < limit and size < BYTES:
+        while messages and len(messages) < limit and size < BYTES:
             more = consumer.consume(min(CHUNK, limit - len(messages)), max(0.0, until - time.monotonic()))
             messages += more
             size += sum(map(len, more))
@@ -72,9 +68,9 @@ class Collector:
             for task, records in found.values()
             if (kept := [record for record in records if record[0] >= task.image.inbox_next] if records else [])
         }
-        return Batch(records, metadata, ends)
+        return Batch(metadata, records, ends)
 
     def _complain(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.TOPIC_AUTHORIZATION_FAILED):
-            raise BrokerError(f"reading {self._inbox} failed: {error.str()}")
-        log.warning("the broker complains", inbox=self._inbox, error=error.str())
+            raise BrokerError(f"reading {self._tasks.inbox} failed: {error.str()}")
+        log.warning("the broker complains", inbox=self._tasks.inbox, error=error.str())

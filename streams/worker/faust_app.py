@@ -1,15 +1,14 @@
 """The Faust application: each namespace is an agent, each table a Faust table. The only module that imports Faust.
 
 Seam: Faust's own consumer, producer, conductor and table recovery are left out by a boot strategy, which starts our
-sources instead. A source's poll thread puts whole batches on the channel of its namespace, whose agent hands them to the
-engine. `faust -A streams.worker.faust_app agents` and `tables` list what the application of `[tool.retold]` is made of.
+runners instead. An agent pulls: its channel's `get` polls in the namespace's one thread, and the agent awaits the handling
+there. `faust -A streams.worker.faust_app agents` and `tables` list what the application of `[tool.retold]` is made of.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,9 @@ from streams.data import Record
 from streams.engine.image import Image
 from streams.kafka.topics import names
 from streams.load import application
-from streams.worker.batch import Batch
-from streams.worker.source import Hand, Handle, Source
+from streams.worker.gateway_loop import GatewayLoop
+from streams.worker.runner import NamespaceRunner
 
-Loop = Callable[[], asyncio.AbstractEventLoop]
-SPARE = 4
 Images = Callable[[], Mapping[int, Image]]
 
 
@@ -73,37 +70,45 @@ class CommittedTable(faust.Table[str, Record]):
 
 
 class InboxChannel(Channel[Any]):
-    """A channel of batches that Faust lists under its inbox's name."""
+    """A channel that Faust lists under its inbox's name. What it gives is the next batch of `runner`, if there is one."""
 
-    def __init__(self, *args: Any, inbox: str = "", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, inbox: str = "", runner: NamespaceRunner | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.inbox = inbox
+        self.inbox, self.runner = inbox, runner
 
     def _clone_args(self) -> Mapping[str, Any]:
-        return {**super()._clone_args(), "inbox": self.inbox}
+        return {**super()._clone_args(), "inbox": self.inbox, "runner": self.runner}
+
+    async def get(self, *, timeout: Any = None) -> Any:
+        """A namespace that this process does not run has none."""
+        return await (super().get(timeout=timeout) if self.runner is None else self.runner.poll())
+
+    async def __anext__(self) -> Any:
+        """Faust's stream asks for this whenever the channel's queue is empty, and nothing is ever put there."""
+        return await self.get()
 
     def get_topic_name(self) -> str:
         return self.inbox
 
 
-class SourceService(Service):
-    """A source's life inside Faust's: its poll thread starts with the app and has ended when the app has stopped."""
+class RunnerService(Service):
+    """A runner's life inside Faust's: its thread starts with the app and has ended when the app has stopped."""
 
-    def __init__(self, source: Source, **kwargs: Any) -> None:
+    def __init__(self, runner: NamespaceRunner, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.source = source
+        self.runner = runner
 
     async def on_start(self) -> None:
-        self.source.start()
+        self.runner.start()
 
     async def on_stop(self) -> None:
-        self.source.stop()
-        while not self.source.join(0.0):  # not in a thread of the pool, which gateways may have filled
+        self.runner.stop()
+        while not self.runner.join(0.0):  # not in a thread of a pool: a broker that is away may hold it
             await asyncio.sleep(0.02)
 
 
 class Boot(BootStrategy):
-    """Starts our sources where Faust would start its consumer, producer, conductor and table recovery."""
+    """Starts our runners where Faust would start its consumer, producer, conductor and table recovery."""
 
     services: Iterable[Service] = ()
 
@@ -133,7 +138,7 @@ class Quiet(faust.App):
 
 
 class FaustApp:
-    """Agents and tables of `app`; `add` gives it the sources that this process runs."""
+    """Agents and tables of `app`; `add` gives it the runners of this process. `gateways` ends with it."""
 
     def __init__(self, app: App, folder: Path, inbox_of: Callable[[str], str]) -> None:
         self.faust = Quiet(
@@ -146,32 +151,26 @@ class FaustApp:
         self.faust.conf.Table = CommittedTable  # type: ignore[assignment]  # a setting annotated as an instance
         self._boot = Boot(self.faust)
         self.faust.boot_strategy = self._boot
-        self.sources: dict[str, Source] = {}
-        self.threads = SPARE
-        """For `asyncio.to_thread`: gateways use it for clients that block."""
+        self.runners: dict[str, NamespaceRunner] = {}
+        self.gateways: GatewayLoop | None = None
         self._channels = {space.name: self._agent(space.name, inbox_of(space.name)) for space in app.namespaces}
 
-    def add(self, namespace: str, make: Callable[[Hand, Loop], Source]) -> None:
-        """A source that this process runs. `make` is given the way to the agent, and to the event loop once it runs."""
-        channel = self._channels[namespace]
-
-        def hand(batch: Batch, handle: Handle) -> None:
-            asyncio.run_coroutine_threadsafe(channel.put((batch, handle)), self.faust.loop)  # type: ignore[arg-type]  # any value goes through a channel as it is
-
-        self.sources[namespace] = make(hand, lambda: self.faust.loop)
-        self._boot.services = [SourceService(source) for source in self.sources.values()]
+    def add(self, namespace: str, runner: NamespaceRunner) -> None:
+        """A namespace that this process runs."""
+        self.runners[namespace] = self._channels[namespace].runner = runner
+        self._boot.services = [RunnerService(runner) for runner in self.runners.values()]
 
     def _agent(self, namespace: str, inbox: str) -> InboxChannel:
         channel = InboxChannel(self.faust, inbox=inbox)
         table = self.faust.Table(namespace, help=f"rows of {namespace}, folded by its handlers")
         assert isinstance(table, CommittedTable)
         table.rows = RowsView(
-            lambda: self.sources[namespace].parts.tasks.images() if namespace in self.sources else {}
+            lambda: self.runners[namespace].cycle.tasks.images() if namespace in self.runners else {}
         )
 
         async def agent(batches: Any) -> None:
-            async for batch, handle in batches:
-                batch.run(handle)
+            async for batch in batches:
+                await self.runners[namespace].handle(batch)
 
         agent.__name__ = agent.__qualname__ = namespace
         agent.__doc__ = f"The one handler of each event of {namespace}."
@@ -179,19 +178,20 @@ class FaustApp:
         return channel
 
     async def start(self) -> None:
-        self.faust.loop = loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(self.threads, "retold-call"))
+        self.faust.loop = asyncio.get_running_loop()
         self.faust.flow_control.resume()  # without this, channels hand nothing over
         await self.faust.start()
 
     async def stop(self) -> None:
-        for source in self.sources.values():  # all at once: Faust stops one after the other
-            source.stop()
+        for runner in self.runners.values():  # all at once: Faust stops one after the other
+            runner.stop()
         await self.faust.stop()
+        if self.gateways is not None:
+            self.gateways.stop()
 
 
 def faust_app_of(app: App, config: Config) -> FaustApp:
-    """Its agents and tables, without the sources that a worker adds."""
+    """Its agents and tables, without the runners that a worker adds."""
     return FaustApp(app, config.state / "faust", lambda name: names(config.prefix, name).inbox)
 
 

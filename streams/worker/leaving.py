@@ -1,4 +1,4 @@
-"""The end of a source whose broker does not answer: it is not waited for."""
+"""The end of a namespace whose broker does not answer: it is not waited for."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ PATIENCE, ASK = 2.0, 1.5
 
 
 class Leaving:
-    """Watches `thread` end. `reach(seconds)` raises BrokerUnavailable.
+    """Watches `ended` become set. `reach(seconds)` raises BrokerUnavailable.
 
     librdkafka holds a thread in what it does with a broker: 5 s to leave a group, and 8 s to send offsets whatever time it
     is given. What was begun is aborted when its producer comes back or its time is over, and is done again.
     """
 
-    def __init__(self, namespace: str, thread: threading.Thread, reach: Callable[[float], None]) -> None:
-        self._namespace, self._thread, self._reach = namespace, thread, reach
+    def __init__(self, namespace: str, ended: threading.Event, reach: Callable[[float], None]) -> None:
+        self._namespace, self._ended, self._reach = namespace, ended, reach
         self.given_up = False
 
     def begin(self) -> None:
         threading.Thread(target=self._watch, name=f"leaving-{self._namespace}", daemon=True).start()
 
     def _watch(self) -> None:
-        self._thread.join(PATIENCE)
-        while self._thread.is_alive():
+        self._ended.wait(PATIENCE)
+        while not self._ended.is_set():
             try:
                 self._reach(ASK)
             except BrokerUnavailable as error:
-                self.given_up = self._thread.is_alive()
+                self.given_up = not self._ended.is_set()
                 if self.given_up:
                     log.warning(
                         "ended without the broker; what was begun is not lost: it is aborted, and done again",
@@ -43,4 +43,4 @@ class Leaving:
                         error=str(error),
                     )
                 return
-            self._thread.join(ASK)
+            self._ended.wait(ASK)

@@ -1,31 +1,37 @@
-"""The poll thread's side of what is pending: which timers are due, and what the gateways' calls came to."""
+"""Gateways' calls as the namespace's thread sees them: which to make, and what they came to. Each task keeps its own."""
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from streams.engine.batch import Answer, GivenUp
 from streams.engine.changes import Call, Changes
-from streams.engine.engine import Engine
-from streams.engine.image import Image
-from streams.engine.timers import BYTES_AT_ONCE
 from streams.worker.caller import Caller, Result
 from streams.worker.task import PartitionTask
 
 RESULTS = 500
-"""What one transaction takes of them."""
+"""What one transaction takes of them, of a partition."""
+LIVELY = 1.0
+"""s after a call was asked for, or came to something, in which an answer is looked for every few milliseconds."""
 
 
 class Pending:
-    """`make` gives a caller on the running event loop, which hands results back. What is pending of a partition is its task's."""
+    """`make` gives a caller, which hands results back from its own thread."""
 
-    def __init__(self, engine: Engine, make: Callable[[Callable[[Result], None]], Caller]) -> None:
-        self._engine, self._make = engine, make
+    def __init__(self, make: Callable[[Callable[[Result], None]], Caller]) -> None:
+        self._make = make
         self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._caller: Caller | None = None
-        self._rounds = 0
+        self._last = 0.0
+
+    @property
+    def lively(self) -> bool:
+        """Whether something may come in any moment."""
+        return time.monotonic() - self._last < LIVELY
 
     def closed(self, task: PartitionTask) -> None:
         """Its new owner calls."""
@@ -37,74 +43,54 @@ class Pending:
         if self._caller is not None:
             self._caller.finish(seconds)
 
-    def committed(self, task: PartitionTask, changes: Changes) -> None:
-        """Call what was made durable, and no earlier."""
-        calls = [call for reference, call in changes.calls.items() if reference not in changes.settled]
-        if not task.hold_back(calls):
-            self._call(task, calls)
+    def sort(self, tasks: Sequence[PartitionTask]) -> None:
+        """Give each task what its calls came to by now, and make the restored calls that need not wait any longer.
 
-    def owed(self, tasks: Sequence[PartitionTask], now: int) -> Iterator[tuple[PartitionTask, Changes]]:
-        """Changes that come from no inbox, each of one partition, to be committed and applied before the next is asked for.
-
-        Who could not commit stops asking: the same comes again. Who stops for another reason finds other partitions
-        first the next time, and timers and answers by turns.
+        What was called for a task that is closed is its successor's to call again.
         """
         for task in tasks:
             self._call(task, task.take_restored_calls())
-        self._sort(tasks)
-        for task in self._in_turn(tasks):
-            timers = self._engine.begin(task.image, now)
-            if timers.fire():
-                yield task, timers.changes
-            for changes in self._came_in(task, now):
-                yield task, changes
-
-    def _in_turn(self, tasks: Sequence[PartitionTask]) -> Iterable[PartitionTask]:
-        self._rounds += 1
-        first = self._rounds % max(1, len(tasks))
-        return [*tasks[first:], *tasks[:first]]
-
-    def _sort(self, tasks: Sequence[PartitionTask]) -> None:
-        """Take what has come in by now; what was called for a task that is closed is its successor's to call again."""
         there = {task.assignment: task for task in tasks}
         for _ in range(self._results.qsize()):
             result = self._results.get_nowait()
-            if (task := there.get(result.assignment)) is not None:
-                task.results.append(result)
+            self._last = time.monotonic()
+            if (owner := there.get(result.assignment)) is not None:
+                owner.results.append(result)
 
-    def _came_in(self, task: PartitionTask, now: int) -> Iterator[Changes]:
-        while task.results:
-            changes, taken = self._together(task.image, task.results, now)
-            if changes is not None:
-                yield changes
-            for _ in range(taken):
-                self._dealt_with(task.image, task.results.popleft())
+    def committed(self, task: PartitionTask, changes: Changes) -> None:
+        """Call what was made durable, and no earlier; what calls came to is dealt with."""
+        calls = [call for reference, call in changes.calls.items() if reference not in changes.settled]
+        if not task.hold_back(calls):
+            self._call(task, calls)
+        for _ in range(changes.answered):
+            self._deal_with(task, task.results.popleft())
 
-    def _dealt_with(self, image: Image, result: Result) -> None:
+    def _deal_with(self, task: PartitionTask, result: Result) -> None:
         """What of its key came after a call that was given up is parked with it, or to be made now."""
         if result.answer is None and self._caller is not None:
             key = result.call.event.key
-            pending = frozenset(call.event.reference for call in image.calls.of(key))
+            pending = frozenset(call.event.reference for call in task.image.calls.of(key))
             self._caller.go_on(result.assignment, key, pending)
-
-    def _together(self, image: Image, results: Iterable[Result], now: int) -> tuple[Changes | None, int]:
-        """What the first results come to in one transaction, and how many they are."""
-        batch, taken, size = self._engine.begin(image, now), 0, 0
-        for result in islice(results, RESULTS):
-            size += batch.answer(_came_of(result))
-            taken += 1
-            if size >= BYTES_AT_ONCE:
-                break
-        return batch.changes if batch.changes.handled else None, taken
 
     def _call(self, task: PartitionTask, calls: Sequence[Call]) -> None:
         if calls:
+            self._last = time.monotonic()
             if self._caller is None:
                 self._caller = self._make(self._results.put)
             self._caller.submit(task.assignment, calls)
 
 
-def _came_of(result: Result) -> Answer | GivenUp:
+def answers_of(results: Iterable[Result], most: int = RESULTS) -> list[Answer | GivenUp]:
+    """The first of them, as the engine takes them."""
+    return [_answer_of(result) for result in islice(results, most)]
+
+
+def refused(result: Result, reason: str) -> Result:
+    """In the place of an answer that no transaction can hold: its request is parked."""
+    return replace(result, answer=None, reason=f"the answer cannot be published: {reason}")
+
+
+def _answer_of(result: Result) -> Answer | GivenUp:
     if result.answer is None:
         return GivenUp(result.call, result.reason, result.detail)
     return Answer(result.call, result.answer)

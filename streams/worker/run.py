@@ -1,4 +1,4 @@
-"""Running a worker: sources started, watched and stopped, on one event loop, until told to stop or nothing is left to do."""
+"""Running a worker: namespaces started, watched and stopped, on one event loop, until told to stop or nothing is left to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import structlog
 
 from streams.errors import StreamsError
 from streams.worker.faust_app import FaustApp
-from streams.worker.source import Source
+from streams.worker.runner import NamespaceRunner
 from streams.worker.task import TaskState
 
 log = structlog.get_logger("retold.worker")
@@ -23,7 +23,7 @@ EVERY = 0.2
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How a namespace's source is doing: `restoring` is (records read, records in all) while it restores."""
+    """How a namespace is doing: `restoring` is (records read, records in all) while it restores."""
 
     namespace: str
     running: bool
@@ -38,10 +38,10 @@ COLLECT_AFTER = 100_000
 Watch = Callable[[list[Snapshot]], None]
 
 
-def snapshot(namespace: str, source: Source) -> Snapshot:
-    progress = [task.progress for task in source.parts.tasks.in_state(TaskState.RESTORING)]
+def snapshot(namespace: str, runner: NamespaceRunner) -> Snapshot:
+    progress = [task.progress for task in runner.cycle.tasks.in_state(TaskState.RESTORING)]
     restoring = (sum(p.done for p in progress), sum(p.total for p in progress)) if progress else None
-    return Snapshot(namespace, source.running, source.ready.is_set(), restoring, source.error)
+    return Snapshot(namespace, runner.running, runner.ready.is_set(), restoring, runner.error)
 
 
 def run(worker: FaustApp, *, stop: threading.Event | None = None, watch: Watch = lambda _: None) -> list[BaseException]:
@@ -67,14 +67,14 @@ async def _run(worker: FaustApp, stop: threading.Event, watch: Watch) -> list[Ba
     await worker.start()
     told: set[str] = set()
     try:
-        while not stop.is_set() and any(source.running for source in worker.sources.values()):
-            snapshots = [snapshot(name, source) for name, source in worker.sources.items()]
+        while not stop.is_set() and any(runner.running for runner in worker.runners.values()):
+            snapshots = [snapshot(name, runner) for name, runner in worker.runners.items()]
             watch(snapshots)
             _tell_ended(snapshots, told)
             await asyncio.sleep(EVERY)
     finally:
         await worker.stop()
-    snapshots = [snapshot(name, source) for name, source in worker.sources.items()]
+    snapshots = [snapshot(name, runner) for name, runner in worker.runners.items()]
     watch(snapshots)
     _tell_ended(snapshots, told)
     return [shot.error for shot in snapshots if shot.error is not None]

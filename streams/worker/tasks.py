@@ -80,6 +80,7 @@ class Tasks:
             task.given_up.set()
 
     def close(self) -> None:
+        self._ending = True
         self._close(self._tasks)
         self._pool.shutdown(wait=True)
 
@@ -97,7 +98,7 @@ class Tasks:
             if not task.restore.done():
                 continue
             try:
-                restored = task.restore.result()
+                restored = task.restore.result(0)
             except (NamespaceTaken, TopicMismatch):
                 raise
             except (BrokerError, KafkaException):
@@ -146,8 +147,9 @@ class Tasks:
         places = [self._at(at.partition, 0) for at in partitions]
         consumer.incremental_assign(places)
         consumer.pause(places)
-        for at in places:
-            self._open(at.partition)
+        if not self._ending:  # else we leave the group at this moment
+            for at in places:
+                self._open(at.partition)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._close([at.partition for at in partitions])
@@ -164,7 +166,7 @@ class Tasks:
         task = PartitionTask(Assignment(partition, self._epoch), self._clock())
         self._restore(task)
         self._tasks[partition] = task
-        if self._ending:  # asked last: `give_up` may not have seen it
+        if self._ending:  # looked at last: `give_up` may not have seen the task
             task.given_up.set()
 
     def _restore(self, task: PartitionTask, pause: float = 0.0) -> None:

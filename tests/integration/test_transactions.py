@@ -131,13 +131,13 @@ def test_an_aborted_batch_leaves_no_trace_in_rows_and_is_handled_again(
 ) -> None:
     """While the broker refuses it, the row is not there; when it takes it, it is handled once (rules 5 and 9)."""
     with Running(probe.app(), config, broker, ["probe"]) as worker:
-        source = worker.faust.sources["probe"]
+        cycle = worker.faust.runners["probe"].cycle
         foreign.publish(ProbeDo(name="k", how="echo"))
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "not handled")
-        stale = Stale(source.parts.transactions.write, left(foreign, f"{config.prefix}other"))
-        source.parts.transactions.write = stale  # type: ignore[method-assign]  # a member that the broker knows no more
+        stale = Stale(cycle.members.transactions.write, left(foreign, f"{config.prefix}other"))
+        cycle.members.transactions.write = stale  # type: ignore[method-assign]  # a member that the broker knows no more
         foreign.publish(ProbeDo(name="k", how="echo"))
-        until(lambda: source.aborted >= 3, "nothing was aborted")
+        until(lambda: cycle.aborted >= 3, "nothing was aborted")
         assert worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}
         assert len(foreign.read("probe-log")) == len(foreign.read("echo")) == 1
         stale.over = True
@@ -187,11 +187,11 @@ def test_a_second_worker_of_the_same_name_stops_the_first_with_a_sentence(
 def test_a_lost_producer_is_replaced_and_everything_restored(config: Config, broker: str, foreign: Foreign) -> None:
     """A transaction past its time-out is not undone locally: the images are dropped and read again (rule 3 and 8)."""
     with Running(probe.app(), config, broker, ["echo"]) as worker:
-        source = worker.faust.sources["echo"]
+        cycle = worker.faust.runners["echo"].cycle
         foreign.publish(EchoHear(name="k"))
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=1)}, "not handled")
-        slow = Slow(source.parts.transactions.write)
-        source.parts.transactions.write = slow  # type: ignore[method-assign]  # the lost answer of one commit
+        slow = Slow(cycle.members.transactions.write)
+        cycle.members.transactions.write = slow  # type: ignore[method-assign]  # the lost answer of one commit
         foreign.publish(EchoHear(name="k"))
         until(lambda: slow.lost, "nothing was lost")
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=2)}, "not restored", seconds=60)

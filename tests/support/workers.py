@@ -57,7 +57,7 @@ class Running:
 
     @property
     def ready(self) -> bool:
-        return all(source.ready.is_set() for source in self.faust.sources.values())
+        return all(runner.ready.is_set() for runner in self.faust.runners.values())
 
     def rows(self, namespace: str) -> dict[str, object]:
         """What the Faust table of this worker shows."""
@@ -78,7 +78,7 @@ class Running:
         return {task.partition: task.blocked.looked for task in tasks if task.blocked is not None}
 
     def _tasks(self, namespace: str) -> Tasks:
-        return self.faust.sources[namespace].parts.tasks
+        return self.faust.runners[namespace].cycle.tasks
 
     def stop(self) -> None:
         self._stop.set()

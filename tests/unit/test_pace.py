@@ -9,7 +9,7 @@ from streams.worker.pace import Pace
 
 def batch(handled: int, *raised: str) -> list[Changes]:
     """What a batch came to whose handlers raised for these keys."""
-    return [Changes(0, 0, 0, 0, handled=handled, raised=[(key, "a traceback") for key in raised])]
+    return [Changes(0, 0, 0, 0, taken=handled, raised=[(key, "a traceback") for key in raised])]
 
 
 def test_an_idle_system_waits_for_nobody() -> None:

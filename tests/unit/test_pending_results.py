@@ -58,7 +58,7 @@ class Payments:
     def __init__(self, *keys: str) -> None:
         self.engine = Engine(APP, "payment", CODEC)
         self.image = self.engine.image()
-        self.pending, self.task = Pending(self.engine, self._caller), running(self.image)
+        self.pending, self.task = Pending(self._caller), running(self.image)
         requests = [CODEC.encode(PaymentCharge(order=key, amount=1)) for key in keys]
         records = [(at, keys[at].encode(), value, None, 0) for at, value in enumerate(requests)]
         self.apply(self.engine.handle(self.image, records, 1))
@@ -198,7 +198,7 @@ class Restoring:
     def __init__(self, end: int) -> None:
         self.before = Payments("a")
         self.image = self.before.image
-        self.pending = Pending(self.before.engine, self._caller)
+        self.pending = Pending(self._caller)
         self.asked: Asked | None = None
         self.task = running(self.image, end)
 

@@ -1,0 +1,284 @@
+"""The work of one namespace, a cycle at a time: poll the inbox, then handle in one transaction all that there is to do.
+
+::
+
+    poll ──> Batch ──> handle: process (engine) ──> commit (one transaction) ──> publish (images, gateways)
+
+All of it runs in one thread, which alone calls the consumer (rule 6). While a transaction is open nothing is polled, so a
+rebalance never meets one half written (rule 5). What was not committed is read again from the image's position: that
+position is the one truth about how far handling has come.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+import structlog
+from confluent_kafka import Consumer, KafkaException
+
+from streams.engine.batch import Work
+from streams.engine.changes import Changes
+from streams.engine.engine import Engine
+from streams.errors import NamespaceStopped
+from streams.kafka.commit import Transactions
+from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
+from streams.worker.batch import Batch
+from streams.worker.breaker import Breaker
+from streams.worker.collect import Collector
+from streams.worker.pace import Pace
+from streams.worker.pending import Pending, answers_of, refused
+from streams.worker.poison import Kind, PoisonSearch
+from streams.worker.task import PartitionTask, TaskState
+from streams.worker.tasks import Tasks
+from streams.worker.unblocker import Unblocker
+
+log = structlog.get_logger("retold.worker")
+
+IDLE, LIVELY = 0.1, 0.005
+"""s that a poll waits for a record, and while an answer may come any moment."""
+
+Works = Mapping[PartitionTask, Work]
+Parts = Mapping[PartitionTask, Changes]
+
+
+@dataclass(frozen=True)
+class Members:
+    """What a cycle is made of; `worker.assemble` puts it together. `consumer` makes the group's consumer.
+
+    `clock` gives µs since 1970. A producer that is fenced before it is `fence_age` s old has a rival. `last_calls` in s: how long
+    the end waits for gateways.
+    """
+
+    namespace: str
+    engine: Engine
+    consumer: Callable[[], Consumer]
+    transactions: Transactions
+    tasks: Tasks
+    unblocker: Unblocker
+    pending: Pending
+    pace: Pace
+    clock: Callable[[], int]
+    fence_age: float
+    last_calls: float
+
+
+class Cycle:
+    """`open`, then `poll` and `handle` by turns, then `close`; what they raise ends the namespace."""
+
+    def __init__(self, members: Members) -> None:
+        self.members, self.tasks = members, members.tasks
+        self.stopping = threading.Event()
+        self.aborted = 0
+        """Transactions in a row that were aborted."""
+        self._breaker = Breaker(members.namespace)
+        self._collector = Collector(members.tasks, members.pace)
+        self._search = PoisonSearch()
+        self._rounds = 0
+        self._consumer: Consumer | None = None
+        self._last = Batch(None)
+
+    def open(self) -> None:
+        """Join the group, after what a worker of this name left open was ended (rule 3)."""
+        self._ready()
+        self._consumer = self.members.consumer()
+        self.tasks.subscribe(self._consumer)
+
+    def poll(self) -> Batch:
+        """What the inbox has now, perhaps nothing; rebalances are met, and what was restored or freed goes on."""
+        members, tasks = self.members, self.tasks
+        self._ready()
+        tasks.install()
+        tasks.unblock(members.unblocker.freed(tasks.in_state(TaskState.BLOCKED)))
+        assert self._consumer is not None, "open() comes first"
+        self._last = self._collector.collect(self._consumer, self._patience())
+        return self._last
+
+    def handle(self, batch: Batch) -> None:
+        """Do all that there is to do: records, timers that are due, what gateways answered."""
+        work = self._work(batch)
+        try:
+            changes = self._process(work)
+            done = {task: part for task, part in changes.items() if part.handled}
+            if done:
+                self._commit(batch, done)
+        except TransactionAborted as error:
+            self._after_abort(error, batch, work)
+            self.tasks.rewind(batch.records)
+            return
+        except ProducerLost as error:
+            self._after_loss(error)
+            return
+        self._publish(done)
+        self._go_on(batch, changes)
+
+    def finish(self) -> None:
+        """Handle what gateways answer meanwhile, with what the last poll knew of the group (rule 4)."""
+        self.members.pending.finish(self.members.last_calls)
+        self.handle(Batch(self._last.metadata))
+
+    def close(self) -> None:
+        """Leave the group. What was begun is aborted; whoever owns the partitions next does it again."""
+        self.tasks.close()
+        if self._consumer is not None:
+            self._consumer.close()
+        self.members.transactions.producer.close()
+        self.members.unblocker.close()
+
+    def _ready(self) -> None:
+        """Again until the broker answers, or we are to stop; a broker that is away for a while ends no worker."""
+        while not self.stopping.is_set():
+            try:
+                self.members.transactions.producer.ready()
+                break
+            except KafkaException as error:
+                if error.args[0].fatal():
+                    raise
+                log.warning("no transactions yet; trying again", namespace=self.members.namespace, error=str(error))
+                self.stopping.wait(1.0)
+
+    def _patience(self) -> float:
+        """How long a poll may wait, in s: less while answers or timers are near."""
+        if self.members.pending.lively:
+            return LIVELY
+        due = [at for task in self.tasks.restored() if (at := task.image.due.earliest) is not None]
+        return min(IDLE, max(0.0, (min(due) - self.members.clock()) / 1e6)) if due else IDLE
+
+    def _work(self, batch: Batch) -> Works:
+        """By task; while a poisonous record is looked for, of one kind only. Another task is first each time."""
+        now, tasks = self.members.clock(), self.tasks.restored()
+        self.members.pending.sort(tasks)
+        self._rounds += 1
+        first = self._rounds % max(1, len(tasks))
+        works = {task: self._work_of(task, batch, now) for task in (*tasks[first:], *tasks[:first])}
+        only = self._search.turn({kind for work in works.values() for kind in _kinds(work)})
+        if only is not None:
+            if only is not Kind.RECORDS:
+                self.tasks.rewind(batch.records)
+            works = {task: _only(only, work) for task, work in works.items()}
+        works = {task: work for task, work in works.items() if _kinds(work)}
+        return dict(islice(works.items(), 1)) if only is Kind.ANSWERS else works
+
+    def _work_of(self, task: PartitionTask, batch: Batch, now: int) -> Work:
+        due = task.image.due.earliest
+        answers = answers_of(task.results, self._search.most_answers)
+        return Work(answers, due is not None and due <= now, batch.records.get(task, ()))
+
+    def _process(self, works: Works) -> dict[PartitionTask, Changes]:
+        """Piece by piece: what was handled travels to the broker while the next piece is.
+
+        Ends early when the batch has taken its time, or its transaction would time out; the rest is read again.
+        """
+        members, changes = self.members, dict[PartitionTask, Changes]()
+        began = time.monotonic()
+        until = began + members.pace.seconds
+        try:
+            for task, work in works.items():
+                for part in members.engine.process(task.image, work, members.clock(), task.orders()):
+                    changes[task] = part
+                    if part.handled:
+                        members.transactions.stream(part)
+                    if time.monotonic() >= until or 0 < part.answered < len(work.answers):
+                        break
+        except UNFINISHED as error:
+            members.transactions.producer.give_up(error)
+        if taken := sum(part.taken for part in changes.values()):
+            members.pace.handled(taken, time.monotonic() - began)  # also if it is aborted
+        return changes
+
+    def _commit(self, batch: Batch, done: Parts) -> None:
+        """One transaction for all of them. Raises TransactionAborted, ProducerLost or NamespaceStopped."""
+        members, parts = self.members, list(done.values())
+        began = time.monotonic()
+        self._breaker.check(members.clock(), parts)
+        members.transactions.write(parts, batch.metadata, self.tasks.images())
+        self._breaker.saw(members.clock(), parts)
+        if any(part.taken for part in parts):
+            members.pace.committed(time.monotonic() - began)
+        self.aborted = 0
+        self._search.committed()
+
+    def _publish(self, done: Parts) -> None:
+        """What was committed is true in the images, and its calls are made."""
+        for task, part in done.items():
+            task.image.apply(part)
+            self.members.pending.committed(task, part)
+            for _, text in part.raised:
+                log.error("parked", namespace=self.members.namespace, detail=text)
+
+    def _go_on(self, batch: Batch, changes: Parts) -> None:
+        """Where each partition is read on: behind the batch, from where it stands, or not before it is unblocked."""
+        for task, records in batch.records.items():
+            part = changes.get(task)
+            if part is not None and part.blocked is not None:
+                self.tasks.block(task, part.blocked)
+            elif part is None or part.taken < len(records):
+                self.tasks.rewind([task])
+        for task in self.tasks.running():
+            end = batch.ends.get(task.partition)
+            read = batch.records.get(task)
+            if end is not None and (not read or task.image.inbox_next > read[-1][0]):
+                task.read_to(end)
+
+    def _after_abort(self, error: TransactionAborted, batch: Batch, works: Works) -> None:
+        self.aborted += 1
+        log.warning("a transaction was aborted", namespace=self.members.namespace, times=self.aborted, error=str(error))
+        self._search.aborted(error)
+        if error.poison and self._search.lasts:
+            self._narrow(batch, works)
+        self.stopping.wait(min(2.0, 0.05 * self.aborted))
+
+    def _narrow(self, batch: Batch, works: Works) -> None:
+        """Smaller, until what is refused is alone: then it is parked or quarantined, and no neighbour with it."""
+        records = sum(len(work.records) for work in works.values())
+        answers = sum(len(work.answers) for work in works.values())
+        if any(work.fire for work in works.values()) or (records and answers):
+            return  # from now on each kind goes alone
+        if records == 1:
+            self._refuse(batch, works)
+        elif records:
+            self.members.pace.halve(records)
+        elif answers == 1:
+            [task] = works
+            task.results[0] = refused(task.results[0], self._search.reason)
+        else:
+            self._search.most_answers = answers // 2
+
+    def _refuse(self, batch: Batch, works: Works) -> None:
+        """One event that no transaction can hold: quarantined by reference, the inbox still has it."""
+        [(task, work)] = works.items()
+        change = self.members.engine.refuse(task.image, work.records[0], self._search.reason, self.members.clock())
+        try:
+            self._commit(batch, {task: change})
+        except TransactionAborted as error:
+            log.warning("a record could not be set aside", namespace=self.members.namespace, error=str(error))
+        else:
+            self._publish({task: change})
+            self.members.pace.cap = self.members.pace.cap * 2
+
+    def _after_loss(self, error: ProducerLost) -> None:
+        """What was committed is unknown: read again what the broker has, and never undo locally."""
+        if error.fenced and error.age < self.members.fence_age:
+            raise NamespaceStopped(
+                f"{error}. Another worker uses the same instance name and slot: give each machine its own RETOLD_INSTANCE"
+            )
+        log.warning("the producer was lost; restoring", namespace=self.members.namespace, error=str(error))
+        self.tasks.restart()
+
+
+def _kinds(work: Work) -> Collection[Kind]:
+    there = {Kind.ANSWERS: work.answers, Kind.TIMERS: work.fire, Kind.RECORDS: work.records}
+    return [kind for kind, what in there.items() if what]
+
+
+def _only(kind: Kind, work: Work) -> Work:
+    match kind:
+        case Kind.ANSWERS:
+            return Work(answers=work.answers)
+        case Kind.TIMERS:
+            return Work(fire=work.fire)
+        case Kind.RECORDS:
+            return Work(records=work.records)

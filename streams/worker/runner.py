@@ -1,0 +1,101 @@
+"""A namespace's cycles in the one thread that they need, awaited by its Faust agent."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from streams.worker.batch import Batch
+from streams.worker.cycle import Cycle
+from streams.worker.daemon import DaemonThread
+from streams.worker.leaving import Leaving
+from streams.worker.slots import Slot
+from streams.worker.stalls import Stalls
+
+
+class NamespaceRunner:
+    """What a cycle raises ends the namespace, here and not in Faust, which would start its agent again.
+
+    `reach(seconds)` raises BrokerUnavailable.
+    """
+
+    def __init__(self, cycle: Cycle, slot: Slot, stalls: Stalls, reach: Callable[[float], None]) -> None:
+        self.cycle, self._slot, self._stalls = cycle, slot, stalls
+        self.error: BaseException | None = None
+        self.ready = threading.Event()
+        self._ended = threading.Event()
+        self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
+        self._leaving = Leaving(cycle.members.namespace, self._ended, reach)
+
+    @property
+    def running(self) -> bool:
+        return not self._ended.is_set()
+
+    def start(self) -> None:
+        self._thread.start()
+        self._stalls.start()
+        self._thread.submit(partial(self._run, self.cycle.open))
+
+    async def poll(self) -> Batch:
+        """The next batch, perhaps an empty one; never, once the namespace has ended."""
+        batch = await asyncio.wrap_future(self._thread.submit(self._poll))
+        if batch is None:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it: the agent is cancelled when the worker stops")
+        return batch
+
+    async def handle(self, batch: Batch) -> None:
+        """Returns when it was committed, or will be read again, or has ended the namespace."""
+        await asyncio.wrap_future(self._thread.submit(partial(self._run, partial(self.cycle.handle, batch))))
+
+    def stop(self) -> None:
+        """Ask it to end after what is in hand; `join` waits. More than once does no harm."""
+        if not self.cycle.stopping.is_set():
+            self.cycle.stopping.set()
+            self.cycle.tasks.give_up()
+            self._leaving.begin()
+            self._thread.submit(self._finish)
+
+    def join(self, timeout: float) -> bool:
+        """Whether it has ended, or is waited for no longer because its broker does not answer."""
+        return self._ended.wait(timeout) or self._leaving.given_up
+
+    def _poll(self) -> Batch | None:
+        batch: Batch | None = None
+
+        def poll() -> None:
+            nonlocal batch
+            batch = self.cycle.poll()
+            if self.cycle.tasks.all_restored:
+                self.ready.set()
+
+        self._run(poll)
+        return batch
+
+    def _finish(self) -> None:
+        self._run(self.cycle.finish)
+        self._end()
+
+    def _run(self, act: Callable[[], None]) -> None:
+        if self._ended.is_set():
+            return
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001 - it ends this namespace; the worker tells why
+            self.error = error
+            self._end()
+
+    def _end(self) -> None:
+        if self._ended.is_set():
+            return
+        self._stalls.stop()
+        try:
+            self.cycle.close()
+        except BaseException as error:  # noqa: BLE001 - as above; what came first says more
+            self.error = self.error or error
+        finally:
+            self._slot.release()
+            self._ended.set()
+            self._thread.stop()
