@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from streams.config import Config
+from streams.engine.batch import SMALLEST_PIECE
 from streams.engine.envelope import log_header
 from streams.kafka.read import headers_of
-from streams.worker.source import SMALLEST_PIECE
 from tests.applications import slow
 from tests.applications.probe.events import ProbeDo
 from tests.support.inbox import Foreign
