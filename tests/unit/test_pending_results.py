@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,34 +15,17 @@ from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import Emitted
-from streams.worker.caller import Caller, Result, Tenure
+from streams.worker.caller import Caller, Result
 from streams.worker.pending import RESULTS, Pending
 from streams.worker.restore import Restored
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
 from tests.support.answers import came_of
+from tests.support.asked import Asked
 
 APP = shop.app()
 CODEC = codec_of(APP)
 Answering = Callable[[Result], None]
-
-
-class Asked(Caller):
-    """Keeps what it is asked for; a test says what came of it."""
-
-    def __init__(self, done: Answering) -> None:
-        self.done, self.calls, self.went_on = done, list[Call](), list[tuple[str, list[str]]]()
-        self.tenure = Tenure(0, 0)
-
-    def submit(self, tenure: Tenure, calls: Iterable[Call]) -> None:
-        self.tenure = tenure
-        self.calls += calls
-
-    def go_on(self, tenure: Tenure, key: str, pending: Collection[str]) -> None:
-        self.went_on.append((key, sorted(pending)))
-
-    def forget(self, tenure: Tenure) -> None:
-        assert tenure == self.tenure
 
 
 class Payments:
@@ -55,7 +39,7 @@ class Payments:
         records = [(at, keys[at].encode(), value, None, 0) for at, value in enumerate(requests)]
         self.apply(self.engine.handle(self.image, records, 1))
 
-    def _caller(self, done: Answering) -> Caller:
+    def _caller(self, done: Answering) -> Asked:
         self.asked = Asked(done)
         return self.asked
 
@@ -90,6 +74,14 @@ class Payments:
         for changes in self.pending.owed(self.images, 2):
             self.apply(changes)
             yield changes
+
+
+def test_who_is_asked_here_is_asked_as_a_caller_is() -> None:
+    """Else what follows would say nothing of a worker."""
+    asked = {name for name in vars(Caller) if not name.startswith("_")}
+    assert {name: inspect.signature(getattr(Asked, name)) for name in asked} == {
+        name: inspect.signature(getattr(Caller, name)) for name in asked
+    }
 
 
 def test_many_answers_share_a_transaction() -> None:
@@ -190,7 +182,7 @@ class Restoring:
         self.asked: Asked | None = None
         self.pending.come(Restored(self.image, end))
 
-    def _caller(self, done: Answering) -> Caller:
+    def _caller(self, done: Answering) -> Asked:
         self.asked = Asked(done)
         return self.asked
 
