@@ -46,7 +46,6 @@ class Demo:
         until(
             lambda: text in self.said.read_text(encoding="utf-8") or self.process.poll() is not None,
             f"it does not say {text!r}: {self.said.read_text(encoding='utf-8')}",
-            seconds=100,
         )
         assert text in self.said.read_text(encoding="utf-8")
 
@@ -188,7 +187,7 @@ def test_a_killed_demonstration_takes_broker_and_worker_along(demo: Demo) -> Non
     assert len(demo.left()) >= 4, "a broker, its keeper, a worker and a server"
     demo.process.kill()
     demo.process.wait()
-    until(lambda: demo.left() == [], "something still runs", seconds=40)
+    until(lambda: demo.left() == [], "something still runs")
 
 
 def test_a_broken_line_is_named_before_anything_starts(start: Callable[..., Demo], tmp_path: Path) -> None:

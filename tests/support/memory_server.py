@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from streams.server.parts import Parts
 from streams.server.recent import Known, known
 from streams.server.run import answer
 from streams.testing import World
+from tests.support.ending import see_ended
 from tests.support.workers import settings, until
 
 
@@ -181,8 +181,8 @@ class MemoryServer:
         self.parts = Parts(app, self.config, self.codec, self.followed, self.kafka, self.kafka)
         self._stop = threading.Event()
         self._listening = listen(self.config)
-        self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop))
-        self.http = httpx.Client(base_url=url_of(self._listening), timeout=10.0)
+        self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop), daemon=True)
+        self.http = httpx.Client(base_url=url_of(self._listening), timeout=60.0)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -196,9 +196,7 @@ class MemoryServer:
             return False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        began = time.monotonic()
         self.http.close()
         self._stop.set()
-        self._thread.join(10)
-        assert time.monotonic() - began < 10, "the server did not end"
+        see_ended(self._thread, "the server", error)
         self._listening.close()
