@@ -58,7 +58,7 @@ def site(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
 def kill_one(stack: ExitStack, site: Site, workers: list[Process], chance: random.Random) -> None:
     victim = workers.pop(chance.randrange(len(workers)))
     victim.process.send_signal(signal.SIGKILL)
-    victim.ended(10)
+    victim.ended(60)
     workers.append(stack.enter_context(site.start_alone(ERRATIC, "worker")))
 
 

@@ -35,7 +35,7 @@ class Shop:
             env={**self.env, **variables},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,
             check=False,
         )
         assert done.returncode == expected, done.stdout + done.stderr
@@ -89,5 +89,5 @@ def test_a_new_application_runs(shop: Shop, broker: str, prefix: str) -> None:
         assert found["row"] == {"count": 3, "shipped": 0}
     finally:
         worker.stdin.close()
-        assert worker.wait(30) == 0
+        assert worker.wait(120) == 0
         log.close()

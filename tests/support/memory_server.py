@@ -93,7 +93,7 @@ class MemoryKafka:
         self.show()
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
-        assert self.answers.wait(30)
+        assert self.answers.wait(120)
         if self.silent:
             raise OutcomeTimeout(f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka, and may still arrive")
 
@@ -135,7 +135,7 @@ class MemoryKafka:
         self.followed.bell.ring()
 
     def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
-        assert self.answers.wait(30)
+        assert self.answers.wait(120)
         found = []
         for event, header in self.world.log(place[0])[offset:]:
             if header.sequence > after:
@@ -155,7 +155,7 @@ class MemoryKafka:
         return found[:limit]
 
     def receipt(self, place: Place, offset: int) -> Receipt | None:
-        assert self.answers.wait(30)
+        assert self.answers.wait(120)
         return self.receipts.get((place[0], offset))
 
     def became(self, receipt: Receipt) -> Known | None:

@@ -99,7 +99,7 @@ def test_a_row_is_read_while_a_table_is_copied(tmp_path: Path) -> None:
     with MemoryServer(bank.app(), tmp_path) as server:
         server.kafka.publish(AccountOpen(account="a", balance=1))
         with server.followed.lock:
-            got = server.http.get("/rows/account/a", timeout=5)
+            got = server.http.get("/rows/account/a", timeout=20)
         assert (got.status_code, got.json()["version"]) == (200, 1)
 
 

@@ -31,7 +31,7 @@ class Busy:
 
         def hang(tables: Tables) -> int:
             self.called += 1
-            assert self.go.wait(30)
+            assert self.go.wait(60)
             return 1
 
         app = replace(bank.app(), views=[View("hang", hang)])
