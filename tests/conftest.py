@@ -5,11 +5,17 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from streams.broker import embedded
 
 os.environ["DEMO_MAIL"] = os.devnull
 """The demonstration's mails that no test looks at."""
+
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
+"""A law holds, however fast it is tried."""
 
 
 @pytest.fixture(scope="session")

@@ -199,7 +199,7 @@ class Cycle:
         if any(part.taken for part in parts):
             members.pace.committed(time.monotonic() - began)
         self.aborted = 0
-        self._search.committed()
+        self._search.succeeded()
 
     def _publish(self, done: Parts) -> None:
         """What was committed is true in the images, and its calls are made."""

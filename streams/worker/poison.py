@@ -53,7 +53,7 @@ class PoisonSearch:
         if self._refused >= SUSPICIOUS:
             self._calm = 0
 
-    def committed(self) -> None:
+    def succeeded(self) -> None:
         self._refused = 0
         self._calm = min(CALM, self._calm + 1)
         if not self.lasts:

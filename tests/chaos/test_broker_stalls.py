@@ -17,11 +17,11 @@ from streams.broker import embedded
 from streams.errors import BrokerError
 from streams.kafka.offsets import ends
 from streams.kafka.topics import ensure, group_of, names
-from tests.support.processes import Process, descendants, retold
+from tests.support.processes import Process, broker_began, descendants, retold
 from tests.support.site import PARTITIONS, SPACES, Site
 from tests.support.workers import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STALL = 35
 """s: at 30, its leaders' epochs change as well, and clients hear that theirs are too old."""
@@ -32,8 +32,7 @@ def stalling(tmp_path: Path) -> Iterator[tuple[Site, int]]:
     """An installation on a broker of its own, and that broker's process."""
     before = descendants(os.getpid())
     with embedded.start(tmp_path / "broker") as broker:
-        new = {pid: words for pid, words in descendants(os.getpid()).items() if pid not in before}
-        [java] = [pid for pid, words in new.items() if words.split()[0].endswith("java")]
+        java = broker_began(before)
         yield Site.make(broker.address, tmp_path, "stall.", DEMO_REMINDERS="off"), java
 
 
@@ -46,16 +45,16 @@ def test_a_worker_goes_on_when_its_broker_does(stalling: tuple[Site, int]) -> No
     """Whatever it was about to do: each sign-up is handled once, with its folder and mail, and no table is found empty."""
     site, java = stalling
     with site.start("worker") as worker:
-        until(site.all_owned, "the worker is not ready", seconds=60)
+        until(site.all_owned, "the worker is not ready")
         sign_up(site, range(50))
         os.kill(java, signal.SIGSTOP)
         try:
             time.sleep(STALL)  # what is tried is this very time
         finally:
             os.kill(java, signal.SIGCONT)
-        until(lambda: handled(site, 50), "what came before was not handled", seconds=90)
+        until(lambda: handled(site, 50), "what came before was not handled")
         sign_up(site, range(50, 100))
-        until(lambda: handled(site, 100), "what came afterwards was not handled", seconds=60)
+        until(lambda: handled(site, 100), "what came afterwards was not handled")
         assert worker.process.poll() is None
         assert "has ended" not in site.said()
     done = retold("get", "user", "7", env=site.env)
@@ -66,9 +65,9 @@ def test_a_worker_goes_on_each_time_that_its_broker_does(stalling: tuple[Site, i
     """Within 20 s, though each time other clients are left with connections that nobody serves (rule 35)."""
     site, java = stalling
     with site.start("worker") as worker:
-        until(site.all_owned, "the worker is not ready", seconds=60)
+        until(site.all_owned, "the worker is not ready")
         sign_up(site, range(20))
-        until(lambda: handled(site, 20), "it does not handle", seconds=60)
+        until(lambda: handled(site, 20), "it does not handle")
         for count in (40, 60, 80):
             sign_up(site, range(count - 20, count - 10))
             os.kill(java, signal.SIGSTOP)
@@ -109,7 +108,7 @@ def test_a_worker_that_is_told_to_stop_does_not_wait_for_its_broker(stalling: tu
     ensure(site.foreign.clients.admin(), site.foreign.config, SPACES)
     dead = transaction_of_a_dead_worker(site)
     worker = site.start("worker")
-    until(site.all_owned, "the worker is not ready", seconds=60)
+    until(site.all_owned, "the worker is not ready")
     until(lambda: "a restore waits for the committed offset of stall.user-0" in site.said(), "it is not told", seconds=15)
     told_to_stop(worker, java)
     del dead
@@ -119,9 +118,9 @@ def test_a_worker_that_is_told_to_stop_gives_up_a_commit(stalling: tuple[Site, i
     """Sending a transaction's offsets alone holds librdkafka for 8 s, whatever time it is given."""
     site, java = stalling
     worker = site.start("worker")
-    until(site.all_owned, "the worker is not ready", seconds=60)
+    until(site.all_owned, "the worker is not ready")
     sign_up(site, range(20))
-    until(lambda: handled(site, 20), "it does not handle", seconds=60)
+    until(lambda: handled(site, 20), "it does not handle")
     producer = site.foreign.clients.producer()
     topic = names(site.foreign.config.prefix, "user").inbox
     for user in range(20, 2000):
@@ -161,7 +160,7 @@ def test_a_second_ctrl_c_ends_a_worker_whose_broker_stands_still(stalling: tuple
     """The first one finishes what was begun, and waits seconds for a broker that is away."""
     site, java = stalling
     worker = site.start("worker")
-    until(site.all_owned, "the worker is not ready", seconds=60)
+    until(site.all_owned, "the worker is not ready")
     sign_up(site, range(5))
     os.kill(java, signal.SIGSTOP)
     try:

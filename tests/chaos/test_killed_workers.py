@@ -25,7 +25,7 @@ from tests.support.processes import Process, retold
 from tests.support.site import PARTITIONS, SPACES, Site
 from tests.support.workers import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ERRATIC = "tests.applications.erratic:app"
 USERS, DEATHS, SECONDS = 400, 10, 25
@@ -42,7 +42,7 @@ def site(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
     deaths = sorted(chance.uniform(2, SECONDS) for _ in range(DEATHS))
     with ExitStack() as stack:
         workers = [stack.enter_context(site.start_alone(ERRATIC, "worker")) for _ in range(2)]
-        until(site.all_owned, "the workers are not ready", seconds=60)
+        until(site.all_owned, "the workers are not ready")
         start = time.monotonic()
         for number in range(USERS):
             while deaths and time.monotonic() - start > deaths[0]:
@@ -51,14 +51,14 @@ def site(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
             due = began + timedelta(seconds=chance.uniform(0, SECONDS))
             sign_up(site, str(number), due - REMIND_AFTER)
             time.sleep(max(0.0, SECONDS * (number + 1) / USERS - (time.monotonic() - start)))
-        until(lambda: retried(site), "not all came to an end", seconds=120)
+        until(lambda: retried(site), "not all came to an end", seconds=240)
         yield site
 
 
 def kill_one(stack: ExitStack, site: Site, workers: list[Process], chance: random.Random) -> None:
     victim = workers.pop(chance.randrange(len(workers)))
     victim.process.send_signal(signal.SIGKILL)
-    victim.ended(10)
+    victim.ended(60)
     workers.append(stack.enter_context(site.start_alone(ERRATIC, "worker")))
 
 

@@ -30,7 +30,7 @@ def env(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
     variables = environment_of(broker, f"cli{state.name[-1]}.", state)
     log = state / "worker.log"
     with Process("worker", "--wait", "10", env=variables, log=log):
-        until(lambda: "Ready: user, folder" in log.read_text(encoding="utf-8"), "it is not ready", seconds=60)
+        until(lambda: "Ready: user, folder" in log.read_text(encoding="utf-8"), "it is not ready")
         yield variables
 
 
@@ -109,7 +109,7 @@ def test_a_table_fits_the_screen(signed_up: dict[str, Any], env: Env, tmp_path: 
     file.write_text(f"user,email,views\n{rows}", encoding="utf-8")
     published = answer("publish", "user.signup", "--from", str(file), env=env)
     assert (published["published"], published["skipped"]) == (60, 0)
-    until(lambda: len(lines("get", "user", env=env)) >= 61, "the rows are not there", seconds=60)
+    until(lambda: len(lines("get", "user", env=env)) >= 61, "the rows are not there")
     shown = retold("get", "user", env=env)
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert "50 of 6" in shown.stderr
@@ -128,8 +128,8 @@ def test_a_broken_line_can_be_left_out(signed_up: dict[str, Any], env: Env, tmp_
     assert f"{file}:2: column 'email' is missing" in done.stderr
     assert done.stdout.splitlines()[1] == "1 line skipped"
     keys = ("s1", "s3", "s2")
-    until(lambda: retold("get", "user", "s3", env=env).returncode == 0, "s3 is not there", seconds=60)
-    until(lambda: retold("get", "user", "s1", env=env).returncode == 0, "s1 is not there", seconds=60)
+    until(lambda: retold("get", "user", "s3", env=env).returncode == 0, "s3 is not there")
+    until(lambda: retold("get", "user", "s1", env=env).returncode == 0, "s1 is not there")
     assert [retold("get", "user", key, env=env).returncode for key in keys] == [0, 0, 1]
 
 
@@ -142,7 +142,7 @@ def test_the_sample_producer_may_be_run_again(signed_up: dict[str, Any], env: En
     for _ in range(2):
         done = subprocess.run(command, env=dict(env), cwd=PROJECT, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (0, "3 sign-ups published\n"), done.stderr
-    until(lambda: retold("get", "user", "2", env=env).returncode == 0, "user 2 is not there", seconds=60)
+    until(lambda: retold("get", "user", "2", env=env).returncode == 0, "user 2 is not there")
     handled = [one for one in lines("tail", "user.signup", "--last", "1000", env=env) if one["id"] == "signup-2"]
     assert [(one["outcome"], one["time"]) for one in handled] == [("accepted", "2011-01-11T19:50:40.620000Z")]
 
@@ -171,7 +171,7 @@ def test_the_log_can_be_followed(signed_up: dict[str, Any], env: Env) -> None:
         answer("publish", "user.close", "user=gone", "--wait", "30", env=env)
         assert json.loads(tail.stdout.readline())["key"] == "gone"
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(20) == 130
+        assert tail.wait(120) == 130
         assert (tail.stdout.read(), tail.stderr.read()) == ("", "")
 
 
@@ -196,7 +196,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(signed_up: dict[str, Any], en
         tail.stdout.close()
         answer("publish", "user.rename", "user=u1", "name=Bea", "--wait", "30", env=env)
         answer("publish", "user.rename", "user=u1", "name=Ada", "--wait", "30", env=env)
-        assert tail.wait(20) == 0
+        assert tail.wait(120) == 0
         assert tail.stderr.read() == ""
 
 
@@ -206,7 +206,7 @@ def test_status_says_how_things_are(signed_up: dict[str, Any], env: Env) -> None
     def settled() -> bool:
         return sum(space["lag"] for space in answer("status", env=env)["namespaces"]) == 0
 
-    until(settled, "there is lag", seconds=60)
+    until(settled, "there is lag")
     user, folder, *_ = answer("status", env=env)["namespaces"]
     assert (user["name"], folder["name"]) == ("user", "folder")
     assert all(part["owner"] for part in user["partitions"])
@@ -232,7 +232,7 @@ def test_a_worker_ends_cleanly(signed_up: dict[str, Any], env: Env, tmp_path: Pa
     log = tmp_path / "worker.log"
     variables = {**env, "RETOLD_STATE": str(tmp_path), "RETOLD_INSTANCE": "b"}
     with Process("worker", "user", env=variables, log=log) as second:
-        until(lambda: "Ready: user." in log.read_text(encoding="utf-8"), "it is not ready", seconds=60)
+        until(lambda: "Ready: user." in log.read_text(encoding="utf-8"), "it is not ready")
         said = log.read_text(encoding="utf-8")
         assert second.stop(signal.SIGINT) == 130
     more = log.read_text(encoding="utf-8").removeprefix(said)
@@ -245,7 +245,7 @@ def test_several_workers_end_together(signed_up: dict[str, Any], env: Env, tmp_p
     log = tmp_path / "worker.log"
     variables = {**env, "RETOLD_STATE": str(tmp_path), "RETOLD_INSTANCE": "several"}
     with Process("worker", "user", "--processes", "2", env=variables, log=log) as both:
-        until(lambda: "Ready: 2 workers." in log.read_text(encoding="utf-8"), "they are not ready", seconds=60)
+        until(lambda: "Ready: 2 workers." in log.read_text(encoding="utf-8"), "they are not ready")
         first, second = began = descendants(both.process.pid)
         os.kill(first, signal.SIGKILL)
         until(lambda: len(descendants(both.process.pid).keys() - began.keys()) == 1, "it is not started again")
@@ -282,7 +282,7 @@ def test_a_worker_ends_with_the_program_that_began_it(stop: str, env: Env, tmp_p
         assert worker.exists()
         parent.kill() if stop == "kill" else parent.terminate()
         parent.wait()
-        until(lambda: not worker.exists(), "the worker still runs", seconds=30)
+        until(lambda: not worker.exists(), "the worker still runs")
 
 
 def test_a_worker_that_cannot_start_says_why(env: Env) -> None:
@@ -290,7 +290,7 @@ def test_a_worker_that_cannot_start_says_why(env: Env) -> None:
     worker = following(env, "worker", "nobody", "--ends-with-stdin", stdin=subprocess.PIPE)
     with worker:
         assert worker.stderr is not None
-        assert worker.wait(30) == 1
+        assert worker.wait(120) == 1
         said = worker.stderr.read()
     assert said.startswith("the application 'retold-demo' has no namespace 'nobody'; it has: user, folder")
     assert said.count("\n") == 1
@@ -302,7 +302,7 @@ def url_in(log: Path) -> str:
 
 
 def ready(log: Path, times: int = 1) -> None:
-    until(lambda: log.read_text(encoding="utf-8").count("Ready: user, folder") == times, "it is not ready", seconds=100)
+    until(lambda: log.read_text(encoding="utf-8").count("Ready: user, folder") == times, "it is not ready")
 
 
 def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, env: Env) -> None:
@@ -314,7 +314,7 @@ def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, e
         ready(log)
         assert answer("publish", "user.signup", "user=u9", "email=e", "--wait", "30", env=own)["outcome"] == "accepted"
         began = descendants(run.process.pid)
-        with httpx.Client(base_url=url_in(log), timeout=60) as http:
+        with httpx.Client(base_url=url_in(log), timeout=240) as http:
             assert http.get("/rows/user/u9").json()["row"]["email"] == "e"
             began |= the_server_dies_and_comes_back(run, log, http)
             said = log.read_text(encoding="utf-8")
@@ -327,7 +327,7 @@ def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, e
     assert retold("get", "user", "u9", env=own).returncode == 4
     with Process("run", env=own, log=log) as again:
         ready(log, 2)
-        assert httpx.get(f"{url_in(log)}/rows/user/u9", timeout=60).json()["row"]["email"] == "e"
+        assert httpx.get(f"{url_in(log)}/rows/user/u9", timeout=240).json()["row"]["email"] == "e"
         began = descendants(again.process.pid)
         assert len(began) == 3, began  # the server, the keeper and the broker
         again.stop(signal.SIGKILL)
@@ -344,7 +344,7 @@ def the_server_dies_and_comes_back(run: Process, log: Path, http: httpx.Client) 
     def handled() -> bool:
         return http.post("/events/user.signup", json=body, headers={"Prefer": "wait=10"}).status_code == 200
 
-    until(handled, "the server is not back", seconds=60)
+    until(handled, "the server is not back")
     return descendants(run.process.pid)
 
 
@@ -357,7 +357,7 @@ def test_run_uses_the_broker_that_is_set_wherever_in_the_project_it_is_called(tm
     log, variables = tmp_path / "run.log", {**env, "RETOLD_STATE": str(tmp_path), "RETOLD_INSTANCE": "run"}
     with Process("run", env=variables, log=log, folder=PROJECT / "docs") as run:
         ready(log)
-        assert httpx.get(f"{url_in(log)}/rows/user", timeout=60).status_code == 200
+        assert httpx.get(f"{url_in(log)}/rows/user", timeout=240).status_code == 200
         assert [" server " in command for command in descendants(run.process.pid).values()] == [True]
         assert not (tmp_path / "broker.json").exists()
         assert run.stop(signal.SIGTERM) == 0

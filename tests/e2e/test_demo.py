@@ -16,7 +16,7 @@ import pytest
 from tests.support.processes import PROJECT, answer
 from tests.support.workers import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Demo:
@@ -46,7 +46,6 @@ class Demo:
         until(
             lambda: text in self.said.read_text(encoding="utf-8") or self.process.poll() is not None,
             f"it does not say {text!r}: {self.said.read_text(encoding='utf-8')}",
-            seconds=100,
         )
         assert text in self.said.read_text(encoding="utf-8")
 
@@ -100,7 +99,7 @@ def test_two_demonstrations_at_once_do_not_meet(start: Callable[..., Demo]) -> N
     """
     both = [start("--json"), start("--json")]
     for each in both:
-        assert each.process.wait(110) == 0, each.said.read_text(encoding="utf-8")
+        assert each.process.wait(280) == 0, each.said.read_text(encoding="utf-8")
         told = json.loads(each.told.splitlines()[-1])
         assert told.pop("seconds") > 0
         assert told == {
@@ -154,7 +153,7 @@ def test_a_demonstration_that_stays_can_be_asked_and_ends_with_ctrl_c(demo: Demo
     url = said.partition("the server at ")[2].split()[0]
     assert httpx.get(f"{url}/rows/email/2/welcome").json()["row"]["status"] == "sent"
     demo.interrupt()
-    assert demo.process.wait(40) == 130
+    assert demo.process.wait(120) == 130
     assert demo.said.read_text(encoding="utf-8") == said
     assert demo.left() == []
     assert list(demo.folder.glob("retold-demo-*")) == []
@@ -169,7 +168,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(moment: str, demo: Demo) -> 
         until(lambda: signal_is_caught(demo.process.pid), "it does not listen to signals")
     said = demo.said.read_text(encoding="utf-8")
     demo.interrupt()
-    assert demo.process.wait(40) == 130
+    assert demo.process.wait(120) == 130
     assert demo.said.read_text(encoding="utf-8") == said
     assert demo.left() == []
     assert list(demo.folder.glob("retold-demo-*")) == []
@@ -188,7 +187,7 @@ def test_a_killed_demonstration_takes_broker_and_worker_along(demo: Demo) -> Non
     assert len(demo.left()) >= 4, "a broker, its keeper, a worker and a server"
     demo.process.kill()
     demo.process.wait()
-    until(lambda: demo.left() == [], "something still runs", seconds=40)
+    until(lambda: demo.left() == [], "something still runs")
 
 
 def test_a_broken_line_is_named_before_anything_starts(start: Callable[..., Demo], tmp_path: Path) -> None:
@@ -197,7 +196,7 @@ def test_a_broken_line_is_named_before_anything_starts(start: Callable[..., Demo
     file = tmp_path / "broken.tsv"
     file.write_text("\n".join([*lines, lines[1].replace("101", "many")]), encoding="utf-8")
     demo = start("--input", str(file))
-    assert demo.process.wait(30) == 1
+    assert demo.process.wait(120) == 1
     first, last = demo.said.read_text(encoding="utf-8").splitlines()
     assert f"{file}:4: column 'reputation' is 'many'" in first
     assert last == "Nothing was published: 1 line of 3 broken."

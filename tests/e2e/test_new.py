@@ -35,7 +35,7 @@ class Shop:
             env={**self.env, **variables},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,
             check=False,
         )
         assert done.returncode == expected, done.stdout + done.stderr
@@ -81,7 +81,7 @@ def test_a_new_application_runs(shop: Shop, broker: str, prefix: str) -> None:
     )
     assert worker.stdin is not None
     try:
-        until(lambda: b"Ready" in (shop.below / "worker.log").read_bytes(), "it is not ready", seconds=60)
+        until(lambda: b"Ready" in (shop.below / "worker.log").read_bytes(), "it is not ready")
         shop.run("streams.cli", "publish", "item.receive", "item=tea", "count=3", "--wait", "20", **variables)
         ship = ("publish", "item.ship", "item=tea", "count=4", "to=Ada", "--wait", "20")
         assert shop.run("streams.cli", *ship, expected=1, **variables) == ""
@@ -89,5 +89,5 @@ def test_a_new_application_runs(shop: Shop, broker: str, prefix: str) -> None:
         assert found["row"] == {"count": 3, "shipped": 0}
     finally:
         worker.stdin.close()
-        assert worker.wait(30) == 0
+        assert worker.wait(120) == 0
         log.close()

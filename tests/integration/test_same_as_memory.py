@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from streams import App, Event
 from streams.data import EventData
+from streams.engine.envelope import parked_header
+from streams.kafka.read import headers_of
 from streams.kafka.status import status
 from streams.testing import World
 from tests.applications import bank, shop
@@ -25,7 +30,8 @@ from tests.applications.shop.events import (
 from tests.support.inbox import Foreign
 from tests.support.workers import Running, settings, until
 
-BANK: tuple[tuple[EventData, ...], ...] = (
+Groups = Sequence[Sequence[EventData]]
+BANK: Groups = (
     (*(AccountOpen(account=name, balance=100) for name in "abcdef"), AccountOpen(account="empty", balance=0)),
     (
         AccountOpen(account="a", balance=7),
@@ -49,15 +55,16 @@ def order(name: str, *lines: str, customer: str = "c7") -> OrderPlace:
     return OrderPlace(order=name, customer=customer, lines=tuple(Line(sku=sku, quantity=2) for sku in lines))
 
 
-SHOP: tuple[tuple[EventData, ...], ...] = (
-    tuple(StockReceive(sku=f"{name}{n}", quantity=5, price=100 * n) for name in "abcdefg" for n in (1, 2)),
+UNPAID = order("unpaid", "f1", customer="unreachable")
+STOCK = tuple(StockReceive(sku=f"{name}{n}", quantity=5, price=100 * n) for name in "abcdefg" for n in (1, 2))
+SHOP: Groups = (
+    (UNPAID,),
     (
         order("paid", "a1", "a2"),
         order("declined", "b1", "b2", customer="poor"),
         order("one missing", "c1", "none such"),
         order("two of one", "d1", "d1"),
         order("taken back", "e1", "e2"),
-        order("unpaid", "f1", customer="unreachable"),
         order("nothing"),
     ),
     (
@@ -82,63 +89,95 @@ class Cards(shop.CardApi):
         return PaymentCharged(order=event.key, receipt=f"for {event.key}")
 
 
-def in_memory(app: App, groups: Sequence[Sequence[EventData]], at: datetime) -> dict[str, dict[str, Any]]:
-    """The rows after all of it, with every timer of the next minute."""
+Times = Callable[[EventData], datetime]
+"""When an event happened."""
+
+
+def in_memory(app: App, groups: Groups, times: Times) -> dict[str, dict[str, Any]]:
+    """The rows after all of it, with every timer of the next minutes."""
     world = World(app)
     for group in groups:
         for data in group:
-            world.when(data, time=at)
+            world.when(data, time=times(data))
         world.settle()
-    world.advance(datetime.now(UTC) - world.now + timedelta(minutes=1))
+    world.advance(datetime.now(UTC) - world.now + shop.PAY_WITHIN / 2)
     tables = {space.name: world.table(space) for space in app.namespaces}
     return {name: {key: table.get(key) for key in table} for name, table in tables.items()}
 
 
-def on_kafka(
-    app: App, groups: Sequence[Sequence[EventData]], at: datetime, place: tuple[Path, str, str]
-) -> tuple[Foreign, list[Running], dict[str, dict[str, Any]]]:
-    """The same by two workers; gives them running, and the rows that they should come to."""
-    expected = in_memory(app, groups, at)
-    state, prefix, broker = place
-    config = settings(state, prefix, gateway_tries="1")
-    foreign = Foreign(app, config, broker)
-    with Running(app, config, broker) as one, Running(app, config, broker) as two:
+class OnKafka:
+    """Two workers of `app`; leaving the block stops them."""
+
+    def __init__(self, app: App, state: Path, prefix: str, broker: str) -> None:
+        config = settings(state, prefix, gateway_tries="1")
+        self.foreign = Foreign(app, config, broker)
+        self._stack, self._make = ExitStack(), lambda: Running(app, config, broker)
+        self._workers: list[Running] = []
+
+    def __enter__(self) -> Self:
+        with self._stack:  # stops the first if the second does not start
+            self._workers = [self._stack.enter_context(self._make()) for _ in range(2)]
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, at)
+
+    def publish(self, groups: Groups, times: Times) -> None:
         for group in groups:
             for data in group:
-                foreign.publish(data, ce_time=at.isoformat())
-            until(lambda: quiet(foreign), "it does not come to rest")
-        until(lambda: rows(one, two, expected) == expected, "the rows differ", seconds=20)
-        assert any(one.rows(name) for name in expected), "one worker did all of it"
-        assert any(two.rows(name) for name in expected), "one worker did all of it"
-    return foreign, [one, two], expected
+                self.foreign.publish(data, ce_time=times(data).isoformat())
+            until(self._quiet, "it does not come to rest")
 
+    def _quiet(self) -> bool:
+        """Nothing waits in an inbox or for a gateway, seen twice: what one handles, it may emit to another."""
+        clients, prefix, codec = self.foreign.clients, self.foreign.config.prefix, self.foreign.codec
+        names = [space.name for space in self.foreign.app.namespaces]
+        seen = [status(clients, prefix, names, codec).namespaces for _ in range(2)]
+        return seen[0] == seen[1] and not any(space.lag or space.calls for space in seen[0])
 
-def rows(one: Running, two: Running, names: Any) -> dict[str, dict[str, Any]]:
-    return {name: one.rows(name) | two.rows(name) for name in names}
+    def comes_to(self, expected: dict[str, dict[str, Any]]) -> None:
+        def rows() -> dict[str, dict[str, Any]]:
+            one, two = self._workers
+            return {name: one.rows(name) | two.rows(name) for name in expected}
 
-
-def quiet(foreign: Foreign) -> bool:
-    """Nothing waits in an inbox or for a gateway, seen twice: what one handles, it may emit to another."""
-    names = [space.name for space in foreign.app.namespaces]
-    seen = [status(foreign.clients, foreign.config.prefix, names, foreign.codec).namespaces for _ in range(2)]
-    return seen[0] == seen[1] and not any(space.lag or space.calls for space in seen[0])
+        until(lambda: rows() == expected, "the rows differ")
+        for worker in self._workers:
+            assert any(worker.rows(name) for name in expected), "one worker did all of it"
 
 
 def test_the_bank(tmp_path: Path, prefix: str, broker: str) -> None:
     """Transfers that are done, fail and come back; accounts that close and open again; what is rejected changes nothing."""
-    _, _, expected = on_kafka(bank.app(), BANK, datetime.now(UTC), (tmp_path, prefix, broker))
+    now = datetime.now(UTC)
+    expected = in_memory(bank.app(), BANK, lambda _: now)
+    with OnKafka(bank.app(), tmp_path, prefix, broker) as kafka:
+        kafka.publish(BANK, lambda _: now)
+        kafka.comes_to(expected)
     statuses = {key: row.status for key, row in expected["transfer"].items()}
     assert statuses == {"done": "done", "failed": "failed", "returned": "returned", "back": "done", "last": "failed"}
 
 
 def test_the_shop(tmp_path: Path, prefix: str, broker: str) -> None:
     """Orders that are paid, declined, refused, cancelled, and expire because the card company never answers."""
-    at = datetime.now(UTC) - shop.PAY_WITHIN + timedelta(seconds=9)
-    foreign, _, expected = on_kafka(shop.app(Cards()), SHOP, at, (tmp_path, prefix, broker))
+    now = datetime.now(UTC)
+    with OnKafka(shop.app(Cards()), tmp_path, prefix, broker) as kafka:
+        began = time.monotonic()
+        kafka.publish([STOCK], lambda _: now)
+        took = timedelta(seconds=time.monotonic() - began)
+        expires = datetime.now(UTC) + timedelta(seconds=2) + 3 * took  # by then this machine has come to the card company
+
+        def times(data: EventData) -> datetime:
+            return expires - shop.PAY_WITHIN if data == UNPAID else now
+
+        expected = in_memory(shop.app(Cards()), [STOCK, *SHOP], times)
+        kafka.publish(SHOP[:1], times)
+        given_up = [parked_header(headers_of(m)).key for m in kafka.foreign.read("payment-parked")]
+        assert given_up == ["unpaid"], "it expired before the card company was given up"
+        kafka.publish(SHOP[1:], times)
+        kafka.comes_to(expected)
     statuses = {key: row.status for key, row in expected["order"].items()}
     assert statuses == {
         "paid": "paid", "declined": "cancelled", "one missing": "cancelled", "two of one": "cancelled",
         "taken back": "cancelled", "unpaid": "cancelled", "too many": "cancelled",
     }  # fmt: skip
     assert {row.free for key, row in expected["stock"].items() if key not in ("a1", "a2", "d1")} == {5}
-    assert [m.key() for m in foreign.read("payment-parked")], "the card company was not given up"

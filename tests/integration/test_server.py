@@ -25,6 +25,7 @@ from streams.server.run import serve
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow
+from tests.support.ending import see_ended
 from tests.support.inbox import Foreign
 from tests.support.processes import Process, environment, retold
 from tests.support.sse import watched
@@ -66,8 +67,8 @@ class Serving:
         archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
         self.parts = Parts(app, config, codec, Followed(app, codec), self.client, archive)
         self._stop, self._listening = threading.Event(), listen(config)
-        self._thread = threading.Thread(target=serve, args=(self.parts, clients, self._listening, self._stop))
-        self.http = httpx.Client(base_url=url_of(self._listening), timeout=20.0)
+        self._thread = threading.Thread(target=serve, args=(self.parts, clients, self._listening, self._stop), daemon=True)
+        self.http = httpx.Client(base_url=url_of(self._listening), timeout=60.0)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -77,8 +78,7 @@ class Serving:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.http.close()
         self._stop.set()
-        self._thread.join(20)
-        assert not self._thread.is_alive(), "the server did not end"
+        see_ended(self._thread, "the server", error)
         self._listening.close()
         self.client.close()
 
@@ -110,7 +110,7 @@ def test_an_outcome_is_told_as_soon_as_it_is_known(serving: Serving) -> None:
     began = time.monotonic()
     for n in range(5):
         assert opened(serving.http, f"a{n}", **WAIT).status_code == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10  # one wait
 
 
 def test_published_waited_for_and_read(serving: Serving) -> None:
@@ -192,13 +192,13 @@ def test_the_shop_is_asked_over_http(config: Config, broker: str) -> None:
 def test_a_stream_shows_what_comes(serving: Serving) -> None:
     """What is handled after it began, of its key alone; and whoever leaves is not counted any more."""
     got: list[tuple[str, dict[str, Any]]] = []
-    thread = threading.Thread(target=lambda: got.extend(watched(serving.http, "/live/account/b", 2)))
+    thread = threading.Thread(target=lambda: got.extend(watched(serving.http, "/live/account/b", 2)), daemon=True)
     opened(serving.http, "b", 1, **WAIT)
     thread.start()
     until(lambda: len(serving.parts.watching) == 1, "nobody watches")
     for key in ("a", "b", "c", "b"):
         opened(serving.http, key, 1, **WAIT)
-    thread.join(20)
+    thread.join(60)
     assert [(data["key"], data["outcome"]) for _, data in got] == [("b", "rejected"), ("b", "rejected")]
     until(lambda: not serving.parts.watching, "a client that left is still counted")
 
@@ -306,7 +306,7 @@ def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path
     archive = KafkaArchive(clients, config.prefix, codec, ["account"])
     parts = Parts(APP, config, codec, followed, client, archive)
     with listen(config) as listening:
-        thread = threading.Thread(target=serve, args=(parts, clients, listening, stop))
+        thread = threading.Thread(target=serve, args=(parts, clients, listening, stop), daemon=True)
         thread.start()
         try:
             until(lambda: "is missing" in (followed.waits or ""), "it does not say what it waits for")
@@ -316,7 +316,7 @@ def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path
                     until(lambda: http.get("/rows/account").status_code == 200, "it has not found the topics")
         finally:
             stop.set()
-            thread.join(20)
+            thread.join(60)
     assert not thread.is_alive()
 
 
@@ -327,7 +327,7 @@ def test_the_command_serves_until_it_is_told_to_end(broker: str, prefix: str, tm
     assert retold("topics", "--create", env=env).returncode == 0
     log = tmp_path / "server.log"
     with Process("server", env=env, log=log) as process:
-        until(lambda: "Ready" in log.read_text() or process.process.poll() is not None, "not ready", seconds=60)
+        until(lambda: "Ready" in log.read_text() or process.process.poll() is not None, "not ready")
         url = log.read_text().split("Listening at ")[1].split(";")[0]
         assert httpx.get(f"{url}/rows/user").json()["rows"] == []
         second = retold("server", env={**env, "RETOLD_HTTP_PORT": url.rpartition(":")[2]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +16,13 @@ from streams.engine.envelope import parked_header
 from streams.errors import NamespaceStopped
 from streams.kafka.commit import Destination, Transactions
 from streams.kafka.coordinator import STATISTICS_SECONDS, CoordinatorConnection
-from streams.kafka.producer import ProducerLost, TransactionAborted, TransactionalProducer
+from streams.kafka.producer import TransactionAborted, TransactionalProducer
 from streams.kafka.read import headers_of
 from streams.kafka.topics import Names, ensure, group_of, names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
 from tests.support.inbox import Foreign
+from tests.support.kafka_proxy import KafkaProxy, LostCommit, StaleMember
 from tests.support.workers import Running, settings, until
 
 
@@ -117,7 +117,7 @@ def test_an_event_that_no_transaction_can_hold_is_quarantined_by_reference(
         foreign.alter("probe-log", "max.message.bytes", "3000")
         large = ProbeDo(name="large", text=secrets.token_hex(10_000))
         foreign.publish(*(ProbeDo(name=f"a{n}") for n in range(5)), large, *(ProbeDo(name=f"b{n}") for n in range(5)))
-        until(lambda: len(worker.rows("probe")) == 10, "the neighbours were not handled", seconds=60)
+        until(lambda: len(worker.rows("probe")) == 10, "the neighbours were not handled")
         assert "large" not in worker.rows("probe")
     [kept] = foreign.read("probe-parked")
     header = parked_header(headers_of(kept))
@@ -130,17 +130,16 @@ def test_an_aborted_batch_leaves_no_trace_in_rows_and_is_handled_again(
     config: Config, broker: str, foreign: Foreign
 ) -> None:
     """While the broker refuses it, the row is not there; when it takes it, it is handled once (rules 5 and 9)."""
-    with Running(probe.app(), config, broker, ["probe"]) as worker:
-        cycle = worker.faust.runners["probe"].cycle
+    stale = StaleMember("retold.probe.probe")
+    with KafkaProxy(broker, stale) as proxy, Running(probe.app(), config, proxy.address, ["probe"]) as worker:
         foreign.publish(ProbeDo(name="k", how="echo"))
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "not handled")
-        stale = Stale(cycle.members.transactions.write, left(foreign, f"{config.prefix}other"))
-        cycle.members.transactions.write = stale  # type: ignore[method-assign]  # a member that the broker knows no more
+        stale.on = True
         foreign.publish(ProbeDo(name="k", how="echo"))
-        until(lambda: cycle.aborted >= 3, "nothing was aborted")
+        until(lambda: stale.refused >= 3, "nothing was refused")
         assert worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}
         assert len(foreign.read("probe-log")) == len(foreign.read("echo")) == 1
-        stale.over = True
+        stale.on = False
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=2, texts={})}, "not handled again")
     assert [m.key() for m in foreign.read("probe-log")] == [b"k@1", b"k@2"]
     assert len(foreign.read("echo")) == 2
@@ -155,16 +154,6 @@ def left(foreign: Foreign, group: str) -> object:
     metadata = consumer.consumer_group_metadata()
     consumer.close()
     return metadata
-
-
-class Stale:
-    """Commits with the metadata of a member that has left, until it is over."""
-
-    def __init__(self, write: Callable[..., None], metadata: object) -> None:
-        self._write, self._metadata, self.over = write, metadata, False
-
-    def __call__(self, changes: object, metadata: object, images: object) -> None:
-        self._write(changes, metadata if self.over else self._metadata, images)
 
 
 def test_a_second_worker_of_the_same_name_stops_the_first_with_a_sentence(
@@ -185,29 +174,16 @@ def test_a_second_worker_of_the_same_name_stops_the_first_with_a_sentence(
 
 
 def test_a_lost_producer_is_replaced_and_everything_restored(config: Config, broker: str, foreign: Foreign) -> None:
-    """A transaction past its time-out is not undone locally: the images are dropped and read again (rule 3 and 8)."""
-    with Running(probe.app(), config, broker, ["echo"]) as worker:
-        cycle = worker.faust.runners["echo"].cycle
+    """A commit of which nothing is heard is not undone locally: the images are dropped and read again (rules 3 and 8)."""
+    faults = LostCommit("retold.probe.echo")
+    with KafkaProxy(broker, faults) as proxy, Running(probe.app(), config, proxy.address, ["echo"]) as worker:
         foreign.publish(EchoHear(name="k"))
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=1)}, "not handled")
-        slow = Slow(cycle.members.transactions.write)
-        cycle.members.transactions.write = slow  # type: ignore[method-assign]  # the lost answer of one commit
+        faults.arm()
         foreign.publish(EchoHear(name="k"))
-        until(lambda: slow.lost, "nothing was lost")
-        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=2)}, "not restored", seconds=60)
+        until(lambda: faults.lost > 0, "nothing was lost")
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=2)}, "not restored")
         foreign.publish(EchoHear(name="k"))
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "it does not go on")
-    assert len(foreign.read("echo-log")) == 3
-
-
-class Slow:
-    """A commit that happens, and whose answer never comes."""
-
-    def __init__(self, write: Callable[..., None]) -> None:
-        self._write, self.lost = write, False
-
-    def __call__(self, *args: object) -> None:
-        self._write(*args)
-        if not self.lost:
-            self.lost = True
-            raise ProducerLost("the answer of a commit was lost", fenced=False, age=1.0)
+    assert [m.key() for m in foreign.read("echo-log")] == [b"k@1", b"k@2", b"k@3"]
+    assert sum(marker.producers_replaced for marker in foreign.markers("echo").values()) == 1

@@ -40,10 +40,6 @@ def foreign(config: Config, broker: str) -> Foreign:
     return Foreign(probe.app(), config, broker)
 
 
-def counted(worker: Running, namespace: str, name: str) -> int:
-    return sum(getattr(image.counters, name) for image in worker.images(namespace).values())
-
-
 def test_an_event_becomes_a_row_a_log_record_and_what_it_emits(config: Config, broker: str, foreign: Foreign) -> None:
     """One transaction holds the log, the row, the marker and the emission, which its own namespace handles in turn."""
     with Running(probe.app(), config, broker) as worker:
@@ -63,17 +59,17 @@ def test_a_worker_goes_on_where_the_last_one_stopped(config: Config, broker: str
         foreign.publish(ProbeDo(name="k"), ce_id="a")
         foreign.publish(ProbeDo(name="bad", how="raise"), ce_id="b")
         until(
-            lambda: counted(worker, "probe", "parked") == 1 and counted(worker, "probe", "accepted") == 1, "not handled"
+            lambda: worker.counted("probe", "parked") == 1 and worker.counted("probe", "accepted") == 1, "not handled"
         )
     foreign.publish(ProbeDo(name="k"), ce_id="a")
     foreign.publish(ProbeDo(name="bad", how="raise"), ce_id="b")
     foreign.publish(ProbeDo(name="bad"), ce_id="c")
     foreign.publish(ProbeDo(name="k"), ce_id="d")
     with Running(probe.app(), config, broker) as worker:
-        until(lambda: counted(worker, "probe", "accepted") == 2, "the new event was not handled")
-        until(lambda: counted(worker, "probe", "parked") == 2, "what is behind the parked event was not set aside")
+        until(lambda: worker.counted("probe", "accepted") == 2, "the new event was not handled")
+        until(lambda: worker.counted("probe", "parked") == 2, "what is behind the parked event was not set aside")
         assert worker.rows("probe") == {"k": ProbeRow(count=2, texts={})}
-        assert counted(worker, "probe", "duplicates") == 2
+        assert worker.counted("probe", "duplicates") == 2
     entities = [parked_header(headers_of(m)).key for m in foreign.read("probe-parked")]
     assert entities == ["bad", "bad"]
 
@@ -85,7 +81,7 @@ def test_a_fold_of_the_log_gives_the_live_rows_byte_for_byte(config: Config, bro
             how = ["count", "echo", "delete", "refuse", "raise"][n % 5] if n < 50 else "count"
             foreign.publish(ProbeDo(name=f"k{n % 7}" if how != "raise" else f"bad{n}", how=how, text=f"t{n}"))
         until(
-            lambda: sum(counted(worker, "probe", name) for name in ("accepted", "rejected", "parked")) == 60, "not done"
+            lambda: sum(worker.counted("probe", name) for name in ("accepted", "rejected", "parked")) == 60, "not done"
         )
     engine = Engine(probe.app(), "probe", foreign.codec)
     folded = {}
@@ -107,8 +103,8 @@ def test_a_handler_gone_wrong_parks_its_event_and_its_key_and_nobody_else(
             foreign.publish(
                 ProbeDo(name=how), ProbeDo(name=how, how=how), ProbeDo(name=how), ProbeDo(name=f"not {how}")
             )
-        until(lambda: counted(worker, "probe", "parked") == 2 * len(ways), "not parked")
-        until(lambda: counted(worker, "probe", "accepted") == 2 * len(ways), "the others did not go on")
+        until(lambda: worker.counted("probe", "parked") == 2 * len(ways), "not parked")
+        until(lambda: worker.counted("probe", "accepted") == 2 * len(ways), "the others did not go on")
         assert all(row == ProbeRow(count=1, texts={}) for row in worker.rows("probe").values())
     kept: dict[str | None, list[ParkedHeader]] = {}
     for message in foreign.read("probe-parked"):
@@ -134,7 +130,7 @@ def test_bad_records_are_quarantined_with_their_bytes_and_the_rest_goes_on(
         foreign.write("probe", good[:5] + b"\0" + good[7:], b"")
         foreign.write("probe", good, b"k", ce_sequence="99", ce_id="a")
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "the good event was not handled")
-        assert counted(worker, "probe", "quarantined") == 6
+        assert worker.counted("probe", "quarantined") == 6
     kept = foreign.read("probe-parked")
     assert max(m.value() or b"" for m in kept) == b"no Avro at all"
     assert {parked_header(headers_of(m)).status for m in kept} == {"quarantined"}
@@ -151,7 +147,7 @@ def test_a_header_whose_name_is_no_text_is_quarantined(config: Config, broker: s
             raw_header.write(broker, inbox, partition, b"k", good, (b"na\xffme", b"1"))
         foreign.publish(ProbeDo(name="k"))
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=501, texts={})}, "the good events were not handled")
-        assert counted(worker, "probe", "quarantined") == 2
+        assert worker.counted("probe", "quarantined") == 2
     assert [(m.value(), dict(headers_of(m))["retold_key"]) for m in foreign.read("probe-parked")] == [(good, b"k")] * 2
 
 
@@ -167,7 +163,7 @@ def test_a_misplaced_event_is_moved_and_handled_once_in_its_own_partition(
         foreign.write("probe", value, b"k", 0)
         foreign.write("probe", value, b"k", 1)
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=5, texts={})}, "not all were handled")
-        until(lambda: counted(worker, "probe", "moved") == 4, "not moved")
+        until(lambda: worker.counted("probe", "moved") == 4, "not moved")
     assert len({m.partition() for m in foreign.read("probe-log")}) == 1
 
 
@@ -182,8 +178,8 @@ def test_an_unknown_schema_holds_its_partition_until_it_arrives(config: Config, 
         foreign.write("probe", prefix_of(schema_id) + value[5:], b"k")
         foreign.publish(ProbeDo(name="k", text="second"))
         until(lambda: len(worker.blocked("probe")) == 1, "nobody waits")
-        [(offset, reason)] = worker.blocked("probe").values()
-        assert (offset, str(schema_id) in reason) == (0, True)
+        [blocked] = worker.blocked("probe").values()
+        assert (blocked.offset, str(schema_id) in blocked.reason) == (0, True)
         elsewhere = [f"x{n}" for n in range(8)]
         foreign.publish(*(ProbeDo(name=name) for name in elsewhere))
         until(lambda: 0 < len(worker.rows("probe")) < 9, "the other partition did not go on")
@@ -210,17 +206,19 @@ def test_a_record_that_waits_is_set_aside_by_order_and_what_is_behind_goes_on(
         until(lambda: 0 in worker.blocked("probe"), "nobody waits")
         order(2)
         foreign.write("probe", control.PREFIX + b"no order", b"")
-        until(lambda: worker.looked("probe").get(0) == 5, "nobody looked ahead")
+        until(lambda: worker.looked_ahead("probe").get(0) == 5, "nobody looked ahead")
         assert worker.rows("probe") == {"k": ProbeRow(count=1, texts={"1": "k"})}
         order(1)
         foreign.write("probe", unknown, b"k")
         foreign.publish(ProbeDo(name="k", text="3"))
-        until(lambda: worker.blocked("probe").get(0, (0, ""))[0] == 6, "it was not set aside, or the next one does not wait")
+        until(
+            lambda: worker.blocked("probe").get(0, (0,))[0] == 6, "it was not set aside, or the next one does not wait"
+        )
         assert worker.rows("probe") == {"k": ProbeRow(count=2, texts={"1": "k", "2": "k"})}
     order(6)
     order(2)
     with Running(probe.app(), one, broker, ["probe"]) as worker:
-        until(lambda: counted(worker, "probe", "control") == 4, "the order from before the start was not obeyed")
+        until(lambda: worker.counted("probe", "control") == 4, "the order from before the start was not obeyed")
         assert worker.rows("probe") == {"k": ProbeRow(count=3, texts={"1": "k", "2": "k", "3": "k"})}
     kept = [(parked_header(headers_of(m)), m) for m in foreign.read("probe-parked")]
     assert [(m.key(), m.value(), header.reason) for header, m in kept if header.offset in (1, 6)] == [
@@ -329,7 +327,7 @@ def test_two_workers_share_the_partitions_and_one_takes_over(config: Config, bro
     keys = [f"k{n}" for n in range(40)]
     with Running(probe.app(), config, broker, ["echo"]) as one:
         with Running(probe.app(), config, broker, ["echo"]) as two:
-            until(lambda: [len(it.images("echo")) for it in (one, two)] == [1, 1], "the partitions are not shared")
+            until(lambda: len(one.held("echo")) == len(two.held("echo")) == 1, "the partitions are not shared")
             foreign.publish(*(EchoHear(name=key) for key in keys))
             until(lambda: len(one.rows("echo")) + len(two.rows("echo")) == 40, "not all handled")
             assert not set(one.rows("echo")) & set(two.rows("echo"))

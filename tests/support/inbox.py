@@ -43,7 +43,7 @@ class Foreign:
             self._producer.produce(
                 topic, value, key, headers=[("ce_id", name.encode())], on_delivery=lambda error, _: failed.append(error)
             )
-        assert self._producer.flush(20) == 0
+        assert self._producer.flush(60) == 0
         assert set(failed) == {None}
 
     def write(
@@ -56,7 +56,7 @@ class Foreign:
         self._producer.produce(
             topic, value, key, partition, headers=pairs, on_delivery=lambda error, _: failed.append(error)
         )
-        assert self._producer.flush(20) == 0
+        assert self._producer.flush(60) == 0
         assert failed == [None]
 
     def alter(self, topic: str, setting: str, value: str) -> None:
@@ -69,12 +69,12 @@ class Foreign:
     def read(self, topic: str, *, isolated: bool = True) -> list[Message]:
         """Every committed record of `topic` (its name without the prefix), partition by partition."""
         topic = self.config.prefix + topic
-        partitions = range(len(self._admin.client.list_topics(topic, timeout=10).topics[topic].partitions))
+        partitions = range(len(self._admin.client.list_topics(topic, timeout=60).topics[topic].partitions))
         end = ends(self._admin, [(topic, partition) for partition in partitions])
         consumer = self.clients.consumer(read_uncommitted=not isolated)
         try:
             spans = {(topic, partition): (0, end[topic, partition]) for partition in partitions}
-            return sorted(read_to(consumer, spans, timeout=30), key=lambda m: (m.partition(), m.offset()))
+            return sorted(read_to(consumer, spans, timeout=90), key=lambda m: (m.partition(), m.offset()))
         finally:
             consumer.close()
 

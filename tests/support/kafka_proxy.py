@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
-PRODUCE, ADD_OFFSETS, END_TRANSACTION = 0, 25, 26
+from tests.support.ending import see_ended
+
+PRODUCE, INIT_PRODUCER, ADD_OFFSETS, END_TRANSACTION, COMMIT_OFFSETS = 0, 22, 25, 26, 28
+"""The last is the one of a transaction: TxnOffsetCommit."""
 
 
 class Request(NamedTuple):
@@ -56,8 +59,9 @@ class Faults:
         """Whether the request goes on to the broker now."""
         return True
 
-    def answered(self, request: Request, answer: bytes) -> None:
-        """The broker has answered, and the client is told after this. `answer` begins with the correlation id."""
+    def answered(self, request: Request, answer: bytes) -> bool:
+        """The broker has answered: whether the client is told. `answer` begins with the correlation id."""
+        return True
 
 
 class KafkaProxy:
@@ -67,7 +71,7 @@ class KafkaProxy:
         host, port = broker.split(":")
         self._broker, self._faults = (host, int(port)), faults
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="kafka-proxy")
+        self._thread = threading.Thread(target=self._run, name="kafka-proxy", daemon=True)
         self._listening, self._stopped = threading.Event(), asyncio.Event()
         self._port = 0
 
@@ -77,12 +81,12 @@ class KafkaProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._listening.wait(10), "the proxy does not listen"
+        assert self._listening.wait(60), "the proxy does not listen"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(10)
+        see_ended(self._thread, "the proxy", error)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -130,9 +134,8 @@ class KafkaProxy:
         while True:
             answer = await _frame(reader)
             request = connection.sent.pop(struct.unpack(">i", answer[:4])[0], None)
-            if request is not None:
-                self._faults.answered(request, answer)
-            if not connection.cut:
+            told = request is None or self._faults.answered(request, answer)
+            if told and not connection.cut:
                 _write(connection.client, answer.replace(there, here))
 
 
@@ -192,9 +195,9 @@ class LateEndOfTransaction(Faults):
             return False
         return True
 
-    def answered(self, request: Request, answer: bytes) -> None:
+    def answered(self, request: Request, answer: bytes) -> bool:
         if self._writer not in request.client_id:
-            return
+            return True
         if request is self.held:
             self.answer = answer[4:]
         elif request.api == END_TRANSACTION:
@@ -203,6 +206,7 @@ class LateEndOfTransaction(Faults):
             self._has_records = True
             self._spoil()
             self._deliver()
+        return True
 
     def _spoil(self) -> None:
         spoilt = self._spoilt
@@ -213,6 +217,58 @@ class LateEndOfTransaction(Faults):
         if self.held is not None and self.repeated and not self._delivered:
             self._delivered = True
             self.held.connection.deliver(self.held)
+
+
+class LostCommit(Faults):
+    """A commit of `writer` arrives, and nothing that the broker says of it: until another producer is made in its place."""
+
+    def __init__(self, writer: str) -> None:
+        self._writer, self._armed = writer, False
+        self.lost = 0
+        """Answers that did not arrive."""
+
+    def arm(self) -> None:
+        self._armed = True
+
+    def forwards(self, request: Request) -> bool:
+        if self.lost and self._writer in request.client_id and request.api == INIT_PRODUCER:
+            self._armed = False
+        return True
+
+    def answered(self, request: Request, answer: bytes) -> bool:
+        lost = self._armed and self._writer in request.client_id and request.api == END_TRANSACTION
+        self.lost += lost
+        return not lost
+
+
+class StaleMember(Faults):
+    """While it is on, the broker refuses what `writer` commits: it carries another generation, as that of one who left."""
+
+    def __init__(self, writer: str) -> None:
+        self._writer = writer
+        self.on = False
+        self.refused = 0
+
+    def forwards(self, request: Request) -> bool:
+        if not self.on or self._writer not in request.client_id or request.api != COMMIT_OFFSETS:
+            return True
+        request.connection.deliver(request._replace(frame=of_another_generation(request.frame)))
+        return False
+
+    def answered(self, request: Request, answer: bytes) -> bool:
+        self.refused += self.on and request.api == COMMIT_OFFSETS and self._writer in request.client_id
+        return True
+
+
+def of_another_generation(frame: bytes) -> bytes:
+    """A TxnOffsetCommit request, version 3: transactional id, group, producer id and epoch come before the generation."""
+    assert struct.unpack(">h", frame[2:4]) == (3,), "another version of TxnOffsetCommit has another shape"
+    at = 10 + max(struct.unpack(">h", frame[8:10])[0], 0) + 1
+    for _ in range(2):  # short texts: one byte has the length, and one more
+        at += frame[at]
+    at += 8 + 2
+    (generation,) = struct.unpack(">i", frame[at : at + 4])
+    return frame[:at] + struct.pack(">i", generation + 1000) + frame[at + 4 :]
 
 
 GROUP_AUTHORIZATION_FAILED = 30

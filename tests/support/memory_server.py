@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from streams.server.parts import Parts
 from streams.server.recent import Known, known
 from streams.server.run import answer
 from streams.testing import World
+from tests.support.ending import see_ended
 from tests.support.workers import settings, until
 
 
@@ -93,7 +93,7 @@ class MemoryKafka:
         self.show()
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
-        assert self.answers.wait(30)
+        assert self.answers.wait(120)
         if self.silent:
             raise OutcomeTimeout(f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka, and may still arrive")
 
@@ -135,7 +135,7 @@ class MemoryKafka:
         self.followed.bell.ring()
 
     def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
-        assert self.answers.wait(30)
+        assert self.answers.wait(120)
         found = []
         for event, header in self.world.log(place[0])[offset:]:
             if header.sequence > after:
@@ -155,7 +155,7 @@ class MemoryKafka:
         return found[:limit]
 
     def receipt(self, place: Place, offset: int) -> Receipt | None:
-        assert self.answers.wait(30)
+        assert self.answers.wait(120)
         return self.receipts.get((place[0], offset))
 
     def became(self, receipt: Receipt) -> Known | None:
@@ -181,8 +181,8 @@ class MemoryServer:
         self.parts = Parts(app, self.config, self.codec, self.followed, self.kafka, self.kafka)
         self._stop = threading.Event()
         self._listening = listen(self.config)
-        self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop))
-        self.http = httpx.Client(base_url=url_of(self._listening), timeout=10.0)
+        self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop), daemon=True)
+        self.http = httpx.Client(base_url=url_of(self._listening), timeout=60.0)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -196,9 +196,7 @@ class MemoryServer:
             return False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        began = time.monotonic()
         self.http.close()
         self._stop.set()
-        self._thread.join(10)
-        assert time.monotonic() - began < 10, "the server did not end"
+        see_ended(self._thread, "the server", error)
         self._listening.close()

@@ -23,7 +23,7 @@ def environment(broker: str, prefix: str, state: Path, **others: str) -> dict[st
     return {**os.environ, **{f"RETOLD_{name}": value for name, value in settings.items()}}
 
 
-def retold(*words: str, env: Mapping[str, str], timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+def retold(*words: str, env: Mapping[str, str], timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; whoever asks looks at its exit code."""
     command = [sys.executable, "-m", "streams.cli", *words]
     return subprocess.run(
@@ -31,7 +31,7 @@ def retold(*words: str, env: Mapping[str, str], timeout: float = 120.0) -> subpr
     )
 
 
-def answer(*words: str, env: Mapping[str, str], timeout: float = 120.0) -> Any:
+def answer(*words: str, env: Mapping[str, str], timeout: float = 240.0) -> Any:
     """The JSON that a command ends with."""
     done = retold(*words, "--json", env=env, timeout=timeout)
     assert done.returncode == 0, done.stderr
@@ -49,10 +49,14 @@ class Process:
         )
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Its exit code."""
+        """Its exit code. Who does not listen for a minute is killed, and fails the test."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.ended(30)
+        try:
+            return self.ended(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
     def ended(self, seconds: float) -> int:
         """Its exit code, when it ends by itself."""
@@ -64,7 +68,19 @@ class Process:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired as late:
+            if error is None:
+                raise
+            error.add_note(f"and it had to be killed: {late}")
+
+
+def broker_began(before: Mapping[int, str]) -> int:
+    """The process of the broker that was started since `before`; beside it, Java may prepare a later start."""
+    began = {pid: words for pid, words in descendants(os.getpid()).items() if pid not in before}
+    [broker] = [pid for pid, words in began.items() if " kafka.Kafka " in words and words.split()[0].endswith("java")]
+    return broker
 
 
 def descendants(pid: int) -> dict[int, str]:

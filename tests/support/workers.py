@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from streams import App
 from streams.config import Config, load
+from streams.engine.changes import Blocked
 from streams.engine.image import Image
 from streams.worker.assemble import worker
 from streams.worker.faust_app import FaustApp
 from streams.worker.run import run
 from streams.worker.task import TaskState
 from streams.worker.tasks import Tasks
+from tests.support.ending import see_ended
+
+PATIENCE = 90.0
+"""s for what takes a moment: a busy machine is given time, and a test that passes is no slower for it."""
 
 
 def settings(state: Path, prefix: str, **others: str) -> Config:
@@ -30,7 +35,7 @@ def settings(state: Path, prefix: str, **others: str) -> Config:
     return load({**variables, **{f"RETOLD_{name.upper()}": value for name, value in others.items()}}, start=state)
 
 
-def until(condition: Callable[[], bool], what: str, *, seconds: float = 30.0) -> None:
+def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE) -> None:
     """Wait for `condition`, asked 50 times a second, or fail saying what did not happen."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -39,54 +44,76 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = 30.0) ->
 
 
 class Running:
-    """A worker in a thread; leaving the block stops it cleanly."""
+    """A worker in a thread; leaving the block stops it cleanly. `errors` is what ended its namespaces."""
 
     def __init__(self, app: App, config: Config, address: str, namespaces: Sequence[str] = ()) -> None:
-        self.faust: FaustApp = worker(app, config, address, namespaces)
+        self._faust: FaustApp = worker(app, config, address, namespaces)
         self.errors: list[BaseException] = []
+        self._crash: BaseException | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)  # if it goes on, the tests end all the same
 
     def _run(self) -> None:
-        self.errors = run(self.faust, stop=self._stop)
+        try:
+            self.errors = run(self._faust, stop=self._stop)
+        except BaseException as error:  # noqa: BLE001 - the thread of the test raises it
+            self._crash = error
 
     def __enter__(self) -> Self:
         self._thread.start()
-        until(lambda: self.ready or not self._thread.is_alive(), "the worker is not ready")
+        try:
+            until(lambda: self.ready or self.ended(), "the worker is not ready")
+        except BaseException as failure:
+            self._end(failure)
+            raise
         return self
 
     @property
     def ready(self) -> bool:
-        return all(runner.ready.is_set() for runner in self.faust.runners.values())
+        return all(runner.ready.is_set() for runner in self._faust.runners.values())
 
     def rows(self, namespace: str) -> dict[str, object]:
         """What the Faust table of this worker shows."""
-        return dict(self.faust.faust.tables[namespace].data)
+        return dict(self._faust.faust.tables[namespace].data)
 
-    def images(self, namespace: str) -> dict[int, Image]:
-        """Of the partitions that this worker has restored."""
+    def counted(self, namespace: str, name: str) -> int:
+        """One of the counters, over the partitions that this worker holds."""
+        return sum(getattr(image.counters, name) for image in self._images(namespace).values())
+
+    def held(self, namespace: str) -> list[int]:
+        """The partitions that this worker holds and has restored."""
+        return sorted(self._images(namespace))
+
+    def blocked(self, namespace: str) -> dict[int, Blocked]:
+        """The partitions that are blocked, at which record, and why."""
+        tasks = self._tasks(namespace).in_state(TaskState.BLOCKED)
+        return {it.partition: Blocked(it.blocked.offset, it.status.why) for it in tasks if it.blocked is not None}
+
+    def looked_ahead(self, namespace: str) -> dict[int, int]:
+        """To which offsets the inbox was searched for orders, behind the records that partitions are blocked by."""
+        return {it.partition: it.blocked.looked for it in self._tasks(namespace).all() if it.blocked is not None}
+
+    def _images(self, namespace: str) -> Mapping[int, Image]:
         return self._tasks(namespace).images()
 
-    def blocked(self, namespace: str) -> dict[int, tuple[int, str]]:
-        """By partition, the inbox offset that it waits at, and why."""
-        tasks = self._tasks(namespace).in_state(TaskState.BLOCKED)
-        return {task.partition: (task.blocked.offset, task.status.why) for task in tasks if task.blocked is not None}
-
-    def looked(self, namespace: str) -> dict[int, int]:
-        """By blocked partition, the inbox offset up to which orders were looked for."""
-        tasks = self._tasks(namespace).all()
-        return {task.partition: task.blocked.looked for task in tasks if task.blocked is not None}
-
     def _tasks(self, namespace: str) -> Tasks:
-        return self.faust.runners[namespace].cycle.tasks
+        """The one place where tests look into a worker."""
+        return self._faust.runners[namespace].cycle.tasks
 
     def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(30)
-        assert not self._thread.is_alive(), "the worker did not stop within 30 s"
+        self._end(None)
 
     def ended(self) -> bool:
         return not self._thread.is_alive()
 
+    def _end(self, failure: BaseException | None) -> None:
+        self._stop.set()
+        see_ended(self._thread, "the worker", failure)
+        if failure is None and self._crash is not None:
+            raise self._crash
+        for error in (*self.errors, self._crash):
+            if failure is not None and error is not None:
+                failure.add_note(f"and the worker had ended: {error!r}")
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
+        self._end(error)

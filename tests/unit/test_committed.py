@@ -21,7 +21,7 @@ GROUP_AUTHORIZATION_FAILED, UNSTABLE = 30, 88
 def asked(code: int, times: int, seconds: float) -> list[str]:
     """What a process of its own has said that asked a coordinator with so many errors: partition 0, partition 1, alive."""
     command = [sys.executable, "-m", "tests.support.coordinator", *map(str, (code, times, seconds))]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, f"it ended with {done.returncode}: {done.stderr}"
     return done.stdout.splitlines()
 

@@ -219,7 +219,7 @@ def test_the_image_has_what_runs_and_no_java() -> None:
         f"import sys; sys.modules.update(dict.fromkeys({sorted(EMBEDDED_KAFKA)!r}))\n"
         "import streams.worker.assemble, streams.worker.run, streams.server.run, streams.cli.serve, streams.cli.server"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=240, check=True)
 
 
 def test_a_partition_without_a_worker_is_told() -> None:

@@ -45,7 +45,7 @@ def test_a_child_ends_when_it_is_asked_to(tmp_path: Path, environ: dict[str, str
     with Child("server", "--wait", "60", environ=environ, folder=tmp_path) as child:
         assert child.code is None
         assert os.getsid(child.process.pid) != os.getsid(0)  # so it is in no group that the terminal signals
-        assert child.stop(15) == 0
+        assert child.stop(60) == 0
     assert child.stop() == 0
 
 
@@ -78,7 +78,7 @@ def test_a_server_whose_settings_are_wrong_ends_everything(
 ) -> None:
     """It has said what is wrong, and would say it again each second."""
     with server_beside(listening, ending, {**environ, "RETOLD_HTTP_PORT": "eighty"}):
-        assert ending.stop.wait(30)
+        assert ending.stop.wait(120)
     assert ending.code == exits.CONFIGURATION
     said = capfd.readouterr().err
     assert said == "RETOLD_HTTP_PORT is 'eighty'; a whole number from 0 to 65535 was expected.\n"

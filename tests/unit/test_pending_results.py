@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from streams.codec import codec_of
 from streams.engine import control
-from streams.engine.batch import Answer
-from streams.engine.changes import Call, Changes, Due
+from streams.engine.batch import Answer, Work
+from streams.engine.changes import Call, Changes
 from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Emitted
 from streams.worker.caller import Assignment, Caller, Result
-from streams.worker.pending import RESULTS, Pending
+from streams.worker.pending import RESULTS, Pending, answers_of
 from streams.worker.restore import Restored
 from streams.worker.task import PartitionTask
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
 from tests.support.answers import came_of
+from tests.support.asked import Asked
 
 APP = shop.app()
 CODEC = codec_of(APP)
 Answering = Callable[[Result], None]
-
-
-class Asked(Caller):
-    """Keeps what it is asked for; a test says what came of it."""
-
-    def __init__(self, done: Answering) -> None:
-        self.done, self.calls, self.went_on = done, list[Call](), list[tuple[str, list[str]]]()
-        self.assignment = Assignment(0, 0)
-
-    def submit(self, assignment: Assignment, calls: Iterable[Call]) -> None:
-        self.assignment = assignment
-        self.calls += calls
-
-    def go_on(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
-        self.went_on.append((key, sorted(pending)))
-
-    def forget(self, assignment: Assignment) -> None:
-        assert assignment == self.assignment
 
 
 def running(image: Image, inbox_end: int = 0, epoch: int = 0) -> PartitionTask:
@@ -63,7 +46,7 @@ class Payments:
         records = [(at, keys[at].encode(), value, None, 0) for at, value in enumerate(requests)]
         self.apply(self.engine.handle(self.image, records, 1))
 
-    def _caller(self, done: Answering) -> Caller:
+    def _caller(self, done: Answering) -> Asked:
         self.asked = Asked(done)
         return self.asked
 
@@ -89,17 +72,34 @@ class Payments:
         record = (self.image.inbox_next, emitted.key, emitted.value, emitted.headers, 0)
         self.apply(self.engine.handle(self.image, [record], 3))
 
+    def next(self) -> Changes:
+        """What a transaction would hold of what came in."""
+        self.pending.sort([self.task])
+        batch = self.engine.begin(self.image, 2)
+        for _ in batch.process(Work(answers_of(self.task.results))):
+            pass
+        return batch.changes
+
     def owed(self) -> Iterator[Changes]:
         """Each as it is committed."""
-        for _, changes in self.pending.owed([self.task], 2):
+        while (changes := self.next()).answered:
             self.apply(changes)
-            yield changes
+            if changes.handled:
+                yield changes
 
     def reassign(self) -> None:
         """The partition goes, and comes back."""
         self.task.close(1)
         self.pending.closed(self.task)
         self.task = running(self.image, 0, self.task.assignment.epoch + 1)
+
+
+def test_who_is_asked_here_is_asked_as_a_caller_is() -> None:
+    """Else what follows would say nothing of a worker."""
+    asked = {name for name in vars(Caller) if not name.startswith("_")}
+    assert {name: inspect.signature(getattr(Asked, name)) for name in asked} == {
+        name: inspect.signature(getattr(Caller, name)) for name in asked
+    }
 
 
 def test_many_answers_share_a_transaction() -> None:
@@ -153,7 +153,7 @@ def test_what_was_not_committed_comes_again_in_order() -> None:
     """Before what came in later; and nothing comes twice."""
     payments = Payments("a", "b")
     payments.answer()
-    _, refused = next(payments.pending.owed([payments.task], 2))
+    refused = payments.next()
     assert [emitted.key for emitted in refused.emitted] == [b"a", b"b"]
     assert [[emitted.key for emitted in changes.emitted] for changes in payments.owed()] == [[b"a", b"b"]]
     assert list(payments.owed()) == []
@@ -165,12 +165,10 @@ def test_a_partition_that_is_anothers_is_its_owners(waited: bool) -> None:
     payments = Payments("a")
     payments.answer()
     if waited:
-        next(payments.pending.owed([payments.task], 2))
-    before = payments.task
+        payments.next()
     payments.reassign()
-    assert list(payments.pending.owed([], 2)) == []
+    payments.pending.sort([])
     assert list(payments.owed()) == []
-    assert not before.results
 
 
 def test_what_is_pending_is_counted_as_changes_come() -> None:
@@ -196,18 +194,17 @@ class Restoring:
     """Payments of which one was restored by another worker, with an inbox that goes on to `end`."""
 
     def __init__(self, end: int) -> None:
-        self.before = Payments("a")
-        self.image = self.before.image
+        self.image = Payments("a").image
         self.pending = Pending(self._caller)
         self.asked: Asked | None = None
         self.task = running(self.image, end)
 
-    def _caller(self, done: Answering) -> Caller:
+    def _caller(self, done: Answering) -> Asked:
         self.asked = Asked(done)
         return self.asked
 
     def called(self) -> bool:
-        list(self.pending.owed([self.task], 2))
+        self.pending.sort([self.task])
         return self.asked is not None
 
 
@@ -226,21 +223,6 @@ def test_an_inbox_that_ends_behind_records_of_kafkas_own_is_read() -> None:
     assert not restoring.called()
     restoring.task.read_to(5)
     assert restoring.called()
-
-
-def test_partitions_take_turns() -> None:
-    """Who stops after one transaction finds another partition first the next time."""
-    tasks = []
-    for partition in range(3):
-        payments = Payments("a")
-        payments.image.partition = partition
-        for call in payments.image.calls.values():
-            timer = Due(1, Emitted("order", b"o", b"", []), f"{call.event.id}-{partition}")
-            payments.image.due.add(timer)
-        tasks.append(running(payments.image, inbox_end=9))
-    pending = Pending(Engine(APP, "payment", CODEC), lambda _: pytest.fail("nothing is called"))
-    first = [next(iter(pending.owed(tasks, 2)))[0].partition for _ in range(3)]
-    assert sorted(first) == [0, 1, 2]
 
 
 def test_what_was_asked_before_a_partition_went_says_nothing_when_it_is_back() -> None:

@@ -37,7 +37,7 @@ def put(programs: Path, **bodies: str) -> None:
 
 def run(programs: Path, *command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     env = {"PATH": str(programs)}
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
 
 
 def chosen(programs: Path, *names: str) -> str:

@@ -73,4 +73,4 @@ def test_a_reader_that_has_seen_enough_is_no_error(words: list[str]) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert (process.wait(30), process.stderr.read()) == (0, "")
+        assert (process.wait(120), process.stderr.read()) == (0, "")

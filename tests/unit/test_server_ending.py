@@ -68,7 +68,7 @@ def ending(server: MemoryServer, method: str, url: str, account: str) -> httpx.R
         began = time.monotonic()
         server._stop.set()
         got = asked.result()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15  # half of what it would have waited for
     return got
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,7 +36,7 @@ class Held:
         def fold(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
             if event.key == "slow":
                 self.hangs.set()
-                assert self.go.wait(30)
+                assert self.go.wait(60)
             return OrdersPerDayRow(count=1)
 
         self.server = MemoryServer(replace(bank.app(), projections=[slow, quick]), path)
@@ -46,9 +45,9 @@ class Held:
         """Follows the log's second record, in a thread as the follower is one."""
         event = Event(AccountOpen(account="slow", balance=1), "id-2", NOW)
         record = LogEvent("account", 0, 1, 2, NOW, "accepted", None, event)
-        thread = threading.Thread(target=self.server.followed.logged, args=(record, 1))
+        thread = threading.Thread(target=self.server.followed.logged, args=(record, 1), daemon=True)
         thread.start()
-        assert self.hangs.wait(10)
+        assert self.hangs.wait(60)
         return thread
 
 
@@ -62,7 +61,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
             yield held
         finally:
             held.go.set()
-            thread.join(10)
+            thread.join(60)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +73,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
 )  # fmt: skip
 def test_a_fold_that_hangs_slows_no_answer(held: Held, url: str) -> None:
     """It is the application's own function, and so it runs while nobody waits for a lock."""
-    began = time.monotonic()
-    assert held.server.http.get(url, timeout=5).status_code == 200
-    assert time.monotonic() - began < 2
+    assert held.server.http.get(url, timeout=20).status_code == 200  # the fold would hang for longer
 
 
 def test_streams_go_on_while_a_fold_hangs(held: Held) -> None:
@@ -102,7 +99,7 @@ def test_a_row_is_read_while_a_table_is_copied(tmp_path: Path) -> None:
     with MemoryServer(bank.app(), tmp_path) as server:
         server.kafka.publish(AccountOpen(account="a", balance=1))
         with server.followed.lock:
-            got = server.http.get("/rows/account/a", timeout=5)
+            got = server.http.get("/rows/account/a", timeout=20)
         assert (got.status_code, got.json()["version"]) == (200, 1)
 
 
@@ -117,13 +114,13 @@ def test_a_list_is_of_one_moment_and_says_of_which(tmp_path: Path) -> None:
                 server.followed.committed(("account", 0), marker(number), rows)
             ended.set()
 
-        thread = threading.Thread(target=commit)
+        thread = threading.Thread(target=commit, daemon=True)
         thread.start()
         while not ended.is_set():
             body = server.http.get("/rows/account").json()
             seen = {row["row"]["balance"] for row in body["rows"]} | {row["version"] for row in body["rows"]}
             assert not seen or body["positions"] == [f"account-0@{number}" for number in seen]
-        thread.join(10)
+        thread.join(60)
 
 
 def marker(last: int) -> Marker:

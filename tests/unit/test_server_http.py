@@ -89,12 +89,12 @@ def test_a_stream_goes_on_at_a_server_that_is_a_moment_behind(tmp_path: Path) ->
             [(_, told)] = watched(server.http, "/live/order", 1, **{"Last-Event-ID": "0@2"})
             found.append(told["sequence"])
 
-        watching = threading.Thread(target=watch)
+        watching = threading.Thread(target=watch, daemon=True)
         watching.start()
         until(lambda: bool(server.followed.bell._tickets), "nobody waits")
         for n in range(3):
             server.kafka.publish(OrderPlace(order=f"o{n}", customer="c7", lines=(Line(sku="A1", quantity=1),)))
-        watching.join(10)
+        watching.join(60)
     assert found == [3]
 
 
@@ -103,13 +103,13 @@ def test_a_server_that_begins_anew_refuses_no_id(tmp_path: Path) -> None:
     found: list[httpx.Response] = []
     with MemoryServer(shop.app(), tmp_path) as server:
         ask = threading.Thread(
-            target=lambda: found.append(server.http.get("/live/order", headers={"Last-Event-ID": "0@2"}))
+            target=lambda: found.append(server.http.get("/live/order", headers={"Last-Event-ID": "0@2"})), daemon=True
         )
         ask.start()
         until(lambda: bool(server.followed.bell._tickets), "nobody waits")
         server.followed.begin({space.name: 1 for space in server.kafka.app.namespaces})
         server.followed.bell.ring()
-        ask.join(10)
+        ask.join(60)
     assert_problem(found[0], 503, STARTING)
 
 

@@ -31,7 +31,7 @@ class Busy:
 
         def hang(tables: Tables) -> int:
             self.called += 1
-            assert self.go.wait(30)
+            assert self.go.wait(60)
             return 1
 
         app = replace(bank.app(), views=[View("hang", hang)])
@@ -59,7 +59,7 @@ class Busy:
 
     def assert_answers(self, *urls: str) -> None:
         for url in urls:
-            assert self.server.http.get(url, timeout=5).status_code == 200, url
+            assert self.server.http.get(url, timeout=20).status_code == 200, url
 
 
 @pytest.fixture
