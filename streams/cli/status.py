@@ -88,8 +88,8 @@ def tell(space: NamespaceStatus) -> None:
     if space.producers_replaced:
         say(
             f"Workers of {space.name} replaced their Kafka producer {plural(space.producers_replaced, 'time')} since they "
-            "started: their connection to the transaction coordinator was disturbed. Nothing is lost by it; if the number "
-            "grows, look at the network and the broker."
+            "started, because the end of a transaction was disturbed or the broker did not answer. Nothing is lost by it; if "
+            "the number grows, look at the network and the broker."
         )
     for waits in space.waiting:
         say(waits_text(space, waits))

@@ -14,7 +14,7 @@ import msgspec
 from streams.kafka.client_log import ClientLog
 
 COORDINATOR = "TxnCoordinator"
-"""librdkafka's name for that connection. Each line about it, from level 6 (information) on, tells of its loss."""
+"""librdkafka's name for that connection. At its levels 0 to 6 it is mentioned only when it is lost, or refused something."""
 LOG_LEVEL = 6
 STATISTICS_SECONDS = 1.0
 """The client's clock for statistics has a granularity of 1 s, so they come too late to be the only signal."""
@@ -44,7 +44,7 @@ class CoordinatorConnection:
 
     def log(self, level: int, pattern: str, *parts: str) -> None:
         """As `logging.Logger.log`, for librdkafka. What is less than a warning was asked for by us alone."""
-        if any(COORDINATOR in part for part in parts):
+        if level >= logging.INFO and any(COORDINATOR in part for part in parts):  # debugging tells of each request
             self.disturbed = True
         if level >= logging.WARNING:
             self._log.log(level, pattern, *parts)

@@ -89,10 +89,14 @@ class TransactionalProducer:
             self._made += 1
 
     def begin(self) -> bool:
-        """Whether a transaction had to be begun; one that is open is gone on with. Raises KafkaException."""
+        """Whether a transaction had to be begun; one that is open is gone on with. Raises KafkaException.
+
+        Raises TransactionAborted if `ready` has something to do first, which may take its time.
+        """
         if self.is_open:
             return False
-        self.ready()
+        if self._producer is None or self._disturbed(self._producer):
+            raise TransactionAborted(f"a transaction of {self._what} was not begun: its producer is replaced first")
         self._failures.clear()
         self._began = time.monotonic()
         self._live().begin_transaction()
@@ -148,7 +152,7 @@ class TransactionalProducer:
         causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
         raise TransactionAborted(
             f"a transaction of {self._what} was aborted and is tried again: {causes}",
-            poison=bool(codes) and codes <= POISON,
+            poison=isinstance(error, RecordRefused) or (bool(codes) and codes <= POISON),
         ) from error
 
     def close(self) -> None:
@@ -168,17 +172,22 @@ class TransactionalProducer:
     def _disturbed(self, producer: Producer) -> bool:
         producer.poll(0)  # brings what was logged of the connection by now
         if self._doubtful or self._coordinator.disturbed:
-            log.info("%s: the end of a transaction was disturbed; a new producer is made", self._id)
+            log.info("%s: the connection to the transaction coordinator was disturbed; replacing the producer", self._id)
             return True
         return False
 
     def _new(self) -> Producer:
         self._coordinator, self._doubtful, self.is_open = CoordinatorConnection(), False, False
         producer = self._make(self._on_delivery, self._coordinator)
-        self._call(producer.init_transactions, time.monotonic() + 3 * self._timeout)
+        try:
+            self._call(producer.init_transactions, time.monotonic() + 3 * self._timeout)
+        except KafkaException:
+            self._may_fence_itself = True
+            raise
         producer.poll(0)
-        # Its first request may arrive late as well, and would fence whoever comes later.
+        # Its first request may arrive late as well, and fences whoever came meanwhile; it ends no transaction otherwise.
         self._may_fence_itself |= self._coordinator.disturbed or self._doubtful
+        self._coordinator.disturbed = self._doubtful = False
         return producer
 
     def _on_delivery(self, error: KafkaError | None, _message: Any) -> None:

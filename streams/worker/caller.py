@@ -79,7 +79,7 @@ class Line:
 
 
 class Caller:
-    """Works on `loop`; the poll thread calls the methods without an underscore, `done` hears of each result.
+    """Works on `loop`; a namespace's thread calls the methods without an underscore, `done` hears of each result.
 
     `check` raises InvalidEvent for an answer that may not be given. What of a key comes after a call that was given up
     is not called, until `go_on`.

@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, KafkaException
 from streams.engine.batch import Work
 from streams.engine.changes import Changes
 from streams.engine.engine import Engine
-from streams.errors import NamespaceStopped
+from streams.errors import BrokerError, NamespaceStopped
 from streams.kafka.commit import Transactions
 from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
 from streams.worker.batch import Batch
@@ -136,7 +136,10 @@ class Cycle:
                 break
             except KafkaException as error:
                 if error.args[0].fatal():
-                    raise
+                    raise BrokerError(
+                        f"Kafka refuses the transactions of {self.members.namespace}: {error.args[0].str()}. A worker needs "
+                        "the rights Write and Describe on its transactional id, and on the cluster IdempotentWrite"
+                    ) from error
                 log.warning("no transactions yet; trying again", namespace=self.members.namespace, error=str(error))
                 self.stopping.wait(1.0)
 

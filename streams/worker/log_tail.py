@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from confluent_kafka import Message
 
 from streams.engine.duplicates import Remembered
@@ -10,34 +12,50 @@ from streams.kafka.read import headers_of
 
 
 class LogTail:
-    """Of one partition, taken in record by record.
-
-    `sequence` is that of the last record, 0 if there is none; `count` how many there are; `gap` the first and last
-    sequence of the first gap between two.
-    """
+    """Of one partition, taken in record by record."""
 
     def __init__(self, envelopes: EnvelopeReader) -> None:
         self._envelopes = envelopes
-        self.remembered: dict[bytes, Remembered] = {}
-        self.sequence = self.count = 0
-        self.gap: tuple[int, int] | None = None
+        self._taken: list[tuple[bytes, Remembered]] = []
+        self._sequences: set[int] = set()
+        self._deleted: set[int] = set()
+
+    @property
+    def sequence(self) -> int:
+        """The highest; 0 if there is none."""
+        return max(self._sequences | self._deleted, default=0)
+
+    @property
+    def count(self) -> int:
+        """How many records were read whose value is there."""
+        return len(self._sequences)
+
+    @property
+    def gap(self) -> tuple[int, int] | None:
+        """The first and the last of the first sequences that are missing in what was read."""
+        first = min(self._sequences, default=0)
+        there = sorted(sequence for sequence in self._sequences | self._deleted if sequence >= first)
+        return next(((low + 1, high - 1) for low, high in pairwise(there) if high > low + 1), None)
 
     def take(self, message: Message) -> None:
-        """The next record. One that an operator deleted keeps its sequence, in its key."""
+        """A record. One that an operator deletes keeps its sequence, in its key, and lies behind those that follow it."""
         sequence = sequence_of(message.key() or b"")
-        if self.sequence and sequence > self.sequence + 1 and self.gap is None:
-            self.gap = self.sequence + 1, sequence - 1
-        self.sequence, self.count = sequence, self.count + 1
         if message.value() is None:
+            self._sequences.discard(sequence)
+            self._deleted.add(sequence)
             return
+        self._sequences.add(sequence)
         headers = headers_of(message)
         digest = self._envelopes.read(without_packed(headers)).digest
         if digest is not None:
-            self.remembered[digest] = (sequence, hash(message.value()), log_header(headers).outcome)
+            self._taken.append((digest, (sequence, hash(message.value()), log_header(headers).outcome)))
 
-    def put_before(self, earlier: LogTail) -> None:
-        """`earlier` was read of what lies before this."""
-        self.remembered = earlier.remembered | self.remembered
-        self.sequence = self.sequence or earlier.sequence
-        self.count += earlier.count
-        self.gap = earlier.gap or self.gap
+    def put_before(self, earlier: LogTail, window: int) -> None:
+        """`earlier` was read of what lies before this; no more than `window` records are kept."""
+        self._taken = [*earlier._taken, *self._taken][-window:]
+        self._sequences |= earlier._sequences - self._deleted
+        self._deleted |= earlier._deleted
+
+    def remembered(self) -> dict[bytes, Remembered]:
+        """By what a duplicate is recognised, in the order of the log."""
+        return dict(self._taken)

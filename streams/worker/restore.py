@@ -28,8 +28,8 @@ from streams.worker.log_tail import LogTail
 
 log = structlog.get_logger("retold.worker")
 
-LOOK_BACK = 8
-"""So many times as far back as the last look at a log's end, if that brought too few records."""
+FARTHEST = 8
+"""So many times as far back as the last look at a log's end, at most."""
 
 SETTLE = 5.0
 """How long a group's committed offset may be ahead of the marker: a commit's control records arrive one by one."""
@@ -132,14 +132,14 @@ class Restorer:
         progress.done, progress.total = 0, sum(last - first for first, last in spans.values())
         reading = Reading(self.engine, partition)
         self._take(spans, reading, cancelled, progress)
-        while reading.log.count < self.engine.limits.window and spans[tail][0] > start[tail]:
+        window, look = self.engine.limits.window, spans[tail]
+        while reading.log.count < window and look[0] > start[tail]:
             # Kafka's own records, and those of aborted transactions, have offsets too: we must look further back.
-            width = LOOK_BACK * (spans[tail][1] - spans[tail][0])
-            spans = {tail: self._before(start[tail], spans[tail][0], width)}
-            progress.total += spans[tail][1] - spans[tail][0]
+            look = self._before(start[tail], look[0], _width(look, reading.log.count, window))
+            progress.total += look[1] - look[0]
             earlier = Reading(self.engine, partition)
-            self._take(spans, earlier, cancelled, progress)
-            reading.log.put_before(earlier.log)
+            self._take({tail: look}, earlier, cancelled, progress)
+            reading.log.put_before(earlier.log, window)
         if reading.marker is not None:
             self._check(reading.marker, partition)
         image = reading.image()
@@ -222,6 +222,13 @@ class Restorer:
         time.sleep(0.2)
 
 
+def _width(look: tuple[int, int], found: int, wanted: int) -> int:
+    """How many offsets before `look` probably hold the records that are missing, if those hold as many as these."""
+    span = look[1] - look[0]
+    probably = (wanted - found) * span * 6 // (5 * max(1, found))
+    return max(100, min(probably, FARTHEST * span))
+
+
 class Reading:
     """One partition's topics being read, in whatever order their records come in."""
 
@@ -262,7 +269,7 @@ class Reading:
         if last is not None:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
             image.counters = last.counters
-        image.window.add(self.log.remembered)
+        image.window.add(self.log.remembered())
         for key, (value, headers) in self._pending.items():
             pending = pending_of(self._engine.wire, key, value, without_packed(headers), due_header(headers))
             if isinstance(pending, Due):

@@ -7,7 +7,7 @@
         └───────close───────┴───────close────────┴───────> CLOSED
 
 A closed task stays closed. A partition that comes back, or whose rows must be read again, gets a new task, with an
-assignment epoch of its own. The poll thread alone changes a task; others may look at it.
+assignment epoch of its own. The namespace's thread alone changes a task; others may look at it.
 """
 
 from __future__ import annotations

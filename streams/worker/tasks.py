@@ -1,6 +1,6 @@
 """The tasks of a namespace, one for each partition that is assigned, and the group's rebalances that make and close them.
 
-All but the restores runs in the poll thread.
+All but the restores runs in the namespace's thread.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Tasks:
         return self._assigned_once and not self.in_state(TaskState.RESTORING)
 
     def give_up(self) -> None:
-        """No restore is waited for any more. From any thread: the poll thread may be held by a broker that is away."""
+        """No restore is waited for any more. From any thread: the namespace's own may be held by a broker that is away."""
         self._ending = True
         for task in self.all():
             task.given_up.set()

@@ -20,7 +20,7 @@ EVERY = 1.0
 
 
 class Unblocker:
-    """`schemas` opens the topic of schemas; `learn` gives one to the codec. Used by the poll thread."""
+    """`schemas` opens the topic of schemas; `learn` gives one to the codec. Used by one thread."""
 
     def __init__(
         self, inbox: str, schemas: Callable[[], SchemaReader], learn: Callable[[str], int], orders: OrderReader

@@ -68,9 +68,9 @@ def written(config: Config, broker: str, foreign: Foreign) -> None:
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "not handled")
 
 
-def cut(foreign: Foreign, topic: str, value: bytes | None) -> None:
-    """Put a record for the last key of a topic behind it, as an operator, or a compaction that went wrong, might do."""
-    last = foreign.read(topic)[-1]
+def cut(foreign: Foreign, topic: str, key: bytes, value: bytes | None) -> None:
+    """Put a record for a key of a topic behind it, as an operator does who deletes one."""
+    last = next(m for m in foreign.read(topic) if m.key() == key)
     producer = foreign.clients.producer()
     producer.produce(foreign.config.prefix + topic, value, last.key(), last.partition() or 0, headers=last.headers())
     assert producer.flush(20) == 0
@@ -103,11 +103,12 @@ def shorten(foreign: Foreign, topic: str, partition: int) -> None:
             answer.result(20)
 
 
-def test_a_log_record_that_an_operator_deleted_is_no_loss(config: Config, broker: str) -> None:
+@pytest.mark.parametrize("key", [b"k@1", b"k@3"], ids=["the oldest", "the newest"])
+def test_a_log_record_that_an_operator_deleted_is_no_loss(config: Config, broker: str, key: bytes) -> None:
     """A tombstone is the only thing that removes one (rule 20); its sequence stays in its key, and handling goes on."""
     foreign = Foreign(probe.app(), config, broker)
     written(config, broker, foreign)
-    cut(foreign, "echo-log", None)
+    cut(foreign, "echo-log", key, None)
     with Running(probe.app(), config, broker, ["echo"]) as worker:
         foreign.publish(EchoHear(name="k"))
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=4)}, "not gone on")

@@ -51,6 +51,7 @@ def test_a_member_that_left_cannot_commit_with_what_it_knew(config: Config, fore
     name = f"{config.prefix}leaver"
     producer = TransactionalProducer(partial(clients.transactional_producer, name, "leaver"), name, topics.inbox)
     transactions = Transactions(producer, destination(topics))
+    producer.ready()
     with pytest.raises(TransactionAborted):
         transactions.write([changes], metadata, {0: engine.image(0)})
     producer.close()

@@ -36,6 +36,13 @@ def test_what_is_said_again_is_heard_again(caplog: pytest.LogCaptureFixture) -> 
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
 
 
+def test_debugging_is_no_disturbance() -> None:
+    """With RETOLD_KAFKA_DEBUG librdkafka tells of each request; a producer for each transaction would be made."""
+    connection = CoordinatorConnection()
+    connection.log(logging.DEBUG, PATTERN, "SEND", "retold#producer-1", "[thrd:TxnCoordinator]: TxnCoordinator/1: Sent EndTxn")
+    assert not connection.disturbed
+
+
 def test_another_connection_is_no_disturbance() -> None:
     """A broker that is lost delays records, and each of them has a number of its own."""
     connection = CoordinatorConnection()
