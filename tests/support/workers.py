@@ -36,6 +36,7 @@ def settings(state: Path, prefix: str, **others: str) -> Config:
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE) -> None:
     """Wait for `condition`, asked 50 times a second, or fail saying what did not happen."""
+    __tracebackhide__ = True  # a failure is shown where it was waited
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"after {seconds:.0f} s: {what}"
