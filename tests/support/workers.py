@@ -102,6 +102,10 @@ class Running:
     def stop(self) -> None:
         self._end(None)
 
+    @property
+    def told_to_stop(self) -> bool:
+        return self._stop.is_set()
+
     def ended(self) -> bool:
         return not self._thread.is_alive()
 
