@@ -174,18 +174,21 @@ def test_a_worker_that_is_told_to_stop_hears_its_gateways_out(config: Config, br
     """So a deploy makes no call twice: what is in flight is answered, and nothing more is begun."""
 
     async def slow(event: Event[PaymentCharge]) -> PaymentCharged:
-        await asyncio.sleep(2)  # by then the worker has heard that it is to stop
+        while not first.told_to_stop:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1.5)  # by then its poll thread has heard it, which waits for 3 s
         return PaymentCharged(order=event.key, receipt="slow")
 
     foreign, cards = Foreign(shop.app(), config, broker), Cards(slow)
-    with Running(shop.app(cards), replace(config, gateway_calls=1, gateway_seconds=30.0), broker, ["payment"]):
+    config = replace(config, gateway_calls=1, gateway_seconds=60.0)
+    with Running(shop.app(cards), config, broker, ["payment"]) as first:
         foreign.publish(*(PaymentCharge(order=f"o{n}", amount=1) for n in range(3)))
         until(lambda: bool(cards.calls), "the gateway was not called")
     assert len(cards.calls) == 1
     answers = [m for m in foreign.read("payment") if type_of(m) == "payment.charged"]
     assert len(answers) == 1
-    with Running(shop.app(cards), config, broker, ["payment"]) as worker:
-        until(lambda: len(worker.rows("payment")) == 3, "not all were charged")
+    with Running(shop.app(cards), config, broker, ["payment"]) as second:
+        until(lambda: len(second.rows("payment")) == 3, "not all were charged")
     assert len(cards.calls) == 3
 
 

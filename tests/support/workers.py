@@ -37,6 +37,7 @@ def settings(state: Path, prefix: str, **others: str) -> Config:
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE) -> None:
     """Wait for `condition`, asked 50 times a second, or fail saying what did not happen."""
+    __tracebackhide__ = True  # a failure is shown where it was waited
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"after {seconds:.0f} s: {what}"
@@ -102,6 +103,10 @@ class Running:
 
     def stop(self) -> None:
         self._end(None)
+
+    @property
+    def told_to_stop(self) -> bool:
+        return self._stop.is_set()
 
     def ended(self) -> bool:
         return not self._thread.is_alive()
