@@ -28,6 +28,7 @@ C = TypeVar("C", AdminClient, Consumer, Producer)
 RULED = frozenset({
     "acks", "request.required.acks", "auto.offset.reset", "bootstrap.servers", "metadata.broker.list",
     "enable.auto.commit", "enable.idempotence", "enable.partition.eof", "group.id", "group.protocol", "isolation.level",
+    "metadata.recovery.strategy",
     "partition.assignment.strategy", "partitioner", "transactional.id", "transaction.timeout.ms",
 })  # fmt: skip
 """What correctness rests on: nobody may pass another value."""
@@ -169,6 +170,9 @@ class Clients:
             "socket.nagle.disable": True,
             "message.max.bytes": self.largest,
             **self.options,
+            # librdkafka 2.16 takes one reset connection to a single broker for the loss of the cluster, makes new handles of
+            # its brokers, and asks an old one for the group's coordinator for ever: a transaction hangs beyond its time-out.
+            "metadata.recovery.strategy": "none",
         }
 
     def _reading(self) -> Options:

@@ -24,9 +24,13 @@ class CoordinatorConnection:
     """Of one producer. Its callbacks run while that producer is polled, so poll it before `disturbed` is read."""
 
     def __init__(self) -> None:
-        self.disturbed = False
+        self.disturbances = 0
         self._ended = 0
         self._log = ClientLog()
+
+    @property
+    def disturbed(self) -> bool:
+        return self.disturbances > 0
 
     def options(self) -> dict[str, Any]:
         """What the producer must be made with. Nobody may pass other values: events would be lost."""
@@ -45,7 +49,7 @@ class CoordinatorConnection:
     def log(self, level: int, pattern: str, *parts: str) -> None:
         """As `logging.Logger.log`, for librdkafka. What is less than a warning was asked for by us alone."""
         if level >= logging.INFO and any(COORDINATOR in part for part in parts):  # debugging tells of each request
-            self.disturbed = True
+            self.disturbances += 1
         if level >= logging.WARNING:
             self._log.log(level, pattern, *parts)
 
@@ -53,7 +57,7 @@ class CoordinatorConnection:
         """A second net: more EndTxn requests were sent than transactions were ended."""
         brokers = _decoder.decode(text).brokers.values()
         if sum(broker.req.get("EndTxn", 0) for broker in brokers) > self._ended:
-            self.disturbed = True
+            self.disturbances += 1
 
 
 class _Broker(msgspec.Struct):

@@ -70,7 +70,7 @@ class TransactionalProducer:
         self._began = 0.0
         self._made = 0
         self._doubtful = False
-        self._may_fence_itself = False
+        self._late_requests = 0
         self.is_open = False
 
     @property
@@ -182,12 +182,13 @@ class TransactionalProducer:
         try:
             self._call(producer.init_transactions, time.monotonic() + 3 * self._timeout)
         except KafkaException:
-            self._may_fence_itself = True
+            self._late_requests += 1
             raise
-        producer.poll(0)
-        # Its first request may arrive late as well, and fences whoever came meanwhile; it ends no transaction otherwise.
-        self._may_fence_itself |= self._coordinator.disturbed or self._doubtful
-        self._coordinator.disturbed = self._doubtful = False
+        finally:
+            producer.poll(0)
+            # Its requests may arrive late as well. Each fences whoever came meanwhile, and ends no transaction otherwise.
+            self._late_requests += self._coordinator.disturbances + self._doubtful
+        self._coordinator.disturbances, self._doubtful = 0, False
         return producer
 
     def _on_delivery(self, error: KafkaError | None, _message: Any) -> None:
@@ -210,6 +211,6 @@ class TransactionalProducer:
         self._producer, self.is_open = None, False
         age = time.monotonic() - self._began
         fenced = error.args[0].code() in FENCED
-        if fenced and self._may_fence_itself:
-            fenced = self._may_fence_itself = False
+        if fenced and self._late_requests:
+            fenced, self._late_requests = False, self._late_requests - 1
         return ProducerLost(f"the producer {self._id} was lost: {error.args[0].str()}", fenced=fenced, age=age)

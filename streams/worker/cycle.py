@@ -258,6 +258,8 @@ class Cycle:
             self._commit(batch, {task: change})
         except TransactionAborted as error:
             log.warning("a record could not be set aside", namespace=self.members.namespace, error=str(error))
+        except ProducerLost as error:
+            self._after_loss(error)
         else:
             self._publish({task: change})
             self.members.pace.cap = self.members.pace.cap * 2

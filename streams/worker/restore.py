@@ -136,15 +136,26 @@ class Restorer:
         while reading.log.count < window and look[0] > start[tail]:
             # Kafka's own records, and those of aborted transactions, have offsets too: we must look further back.
             look = self._before(start[tail], look[0], _width(look, reading.log.count, window))
-            progress.total += look[1] - look[0]
-            earlier = Reading(self.engine, partition)
-            self._take({tail: look}, earlier, cancelled, progress)
-            reading.log.put_before(earlier.log, window)
+            reading.log.put_before(self._log_in(tail, look, cancelled, progress), window)
         if reading.marker is not None:
             self._check(reading.marker, partition)
         image = reading.image()
         self._check_positions(image, reading.log, start[names.inbox, partition])
         return image
+
+    def _log_in(
+        self, place: Place, look: tuple[int, int], cancelled: Callable[[], bool], progress: Progress
+    ) -> LogTail:
+        """What lies between two offsets of the log; a reader would go on to its end."""
+        tail, (_, end) = LogTail(self.engine.wire.envelopes), look
+        progress.total += end - look[0]
+        with closing(self.consumer()) as consumer:
+            for message in read_to(consumer, {place: look}, cancelled=cancelled):
+                if (message.offset() or 0) >= end:
+                    break
+                progress.done += 1
+                tail.take(message)
+        return tail
 
     @staticmethod
     def _before(first: int, end: int, width: int) -> tuple[int, int]:

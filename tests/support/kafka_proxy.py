@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -74,6 +75,10 @@ class KafkaProxy:
         self._thread = threading.Thread(target=self._run, name="kafka-proxy", daemon=True)
         self._listening, self._stopped = threading.Event(), asyncio.Event()
         self._port = 0
+
+    def call(self, function: Callable[[], None]) -> None:
+        """In the proxy's thread."""
+        self._loop.call_soon_threadsafe(function)
 
     @property
     def address(self) -> str:
@@ -280,3 +285,34 @@ def ends_with_commit(frame: bytes) -> bool:
     at += 2 + struct.unpack(">h", frame[at : at + 2])[0]
     (commits,) = struct.unpack(">?", frame[at + 10 : at + 11])
     return bool(commits)
+
+
+class ResetConnection(Faults):
+    """Resets a worker's connections to the broker that records go to, when it is told to; `writer` is in its client id."""
+
+    def __init__(self, writer: str) -> None:
+        self._writer = writer
+        self._plain: Connection | None = None
+        self._middle = False
+        self.reset = threading.Event()
+
+    def forwards(self, request: Request) -> bool:
+        if request.api == PRODUCE and self._writer in request.client_id:
+            self._plain = request.connection
+        return True
+
+    def answered(self, request: Request, answer: bytes) -> bool:
+        if self._middle and request.connection is self._plain and request.api == PRODUCE:
+            self._middle = False
+            self.cut()
+        return True
+
+    def cut(self) -> None:
+        """Now."""
+        assert self._plain is not None, "nothing was produced yet"
+        self._plain.cut_client()
+        self.reset.set()
+
+    def cut_in_the_middle(self) -> None:
+        """When records of the next transaction have been taken."""
+        self._middle = True
