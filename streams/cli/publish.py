@@ -20,6 +20,10 @@ from streams.data import EventData
 from streams.load import application
 from streams.receipt import Receipt, Settled
 from streams.sources.convert import Converter
+from streams.sources.texts import plain
+
+LINE_SHOWN = 4_000
+"""Characters: a key and an id, of 1,024 bytes each at most, are shown whole."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def publish(
     data = None if event_type is None else event_class(app, event_type)
     if file is not None:
         if values or one.given is not None:
-            raise typer.BadParameter(f"{one.given or values[0]} belongs to a single event, and --from names many.")
+            raise typer.BadParameter(f"{one.given or plain(values[0])} belongs to a single event, and --from names many.")
         return publish_file(config, app, data, file, rows, as_json)
     if rows.given is not None:
         raise typer.BadParameter(f"{rows.given} belongs to a file: name it with --from.")
@@ -80,10 +84,11 @@ def _publish(config: Config, app: App, event: EventData, one: One, as_json: bool
     if as_json:
         json_line(_as_json(receipt, settled))
     elif settled is None:
-        say(f"{receipt.what} is published as {receipt.place}, id {receipt.id}")
+        say(plain(f"{receipt.what} is published as {receipt.place}, id {receipt.id}", LINE_SHOWN))
     elif settled.outcome == "accepted":
         again = ", as the first event of this id was before" if settled.duplicate else ""
-        say(f"{receipt.what} was accepted{again}: its row is at version {settled.sequence}, id {receipt.id}")
+        told = f"{receipt.what} was accepted{again}: its row is at version {settled.sequence}, id {receipt.id}"
+        say(plain(told, LINE_SHOWN))
     else:
         settled.raise_for_outcome()
     return exits.OK if settled is None or settled.outcome == "accepted" else exits.NO

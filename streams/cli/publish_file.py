@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +14,7 @@ import typer
 from streams.app import App
 from streams.cli import exits
 from streams.cli.progress import bar
+from streams.cli.publish_input import name_of, opened
 from streams.cli.screen import json_line, plural, say, talk
 from streams.client import Client
 from streams.codec import AvroCodec
@@ -88,7 +85,7 @@ class Count:
 
 @dataclass(frozen=True)
 class EventFile:
-    """A file that can be read from its start again, and what makes events of its rows. `name` is for messages."""
+    """A file, and what makes events of its rows. `name` is for messages."""
 
     name: str
     file: IO[bytes]
@@ -97,9 +94,7 @@ class EventFile:
     limit: int | None
 
     def events(self) -> Iterator[FileEvent | BadRow]:
-        """From the start of the file. Raises InvalidEvent if the file as a whole does not read."""
-        if self.file.seekable():
-            self.file.seek(0)
+        """From where the file stands. Raises InvalidEvent if the file as a whole does not read."""
         try:
             yield from self.maker.events(islice(FORMATS[self.format](self.file), self.limit))
         except InvalidEvent as error:
@@ -114,22 +109,34 @@ def publish_file(config: Config, app: App, data: type[EventData] | None, file: s
     if rows.on_error not in ("stop", "skip"):
         raise typer.BadParameter(f"--on-error is {rows.on_error!r}; stop or skip was expected.")
     stop = rows.on_error == "stop"
-    with _opened(file, again=stop) as opened:
-        source = event_file(config, app, data, file, opened, rows)
-        total = None
+    with opened(file, again=stop) as content:
+        source = event_file(config, app, data, file, content, rows)
+        checked = None
         if stop:
-            total = check(source)
-            if total is None:
+            start = content.tell()
+            checked = check(source)
+            if checked is None:
                 return exits.NO
+            content.seek(start)
         with Client(app, config=config, source=SOURCE) as client:
             started = time.monotonic()
-            count = publish_events(client, source, total)
+            count = publish_events(client, source, None if checked is None else checked.events)
         _tell(count, time.monotonic() - started, as_json)
+    if checked is not None and count != checked:
+        raise ConfigError(_changed(source.name, checked, count))
     return exits.NO if count.broken else exits.OK
 
 
+def _changed(name: str, checked: Count, count: Count) -> str:
+    return (
+        f"{name} changed while it was published: {plural(checked.rows, 'row')} with {plural(checked.events, 'event')} were "
+        f"checked, then {plural(count.rows, 'row')} with {plural(count.events, 'event')} were read. "
+        "Publish it again once nobody writes to it; a function of --with must give the same at each reading."
+    )
+
+
 def event_file(
-    config: Config, app: App, data: type[EventData] | None, file: str, opened: IO[bytes], rows: Rows
+    config: Config, app: App, data: type[EventData] | None, file: str, content: IO[bytes], rows: Rows
 ) -> EventFile:
     """Raises ConfigError for a format or function that is not known."""
     named = rows.format or ("jsonl" if file == "-" else None)
@@ -146,11 +153,11 @@ def event_file(
     codec = AvroCodec(app.event_types().values(), [])
     expected = None if data is None else data.event_type
     maker = Maker(make, codec, expected, config.max_event_bytes, rows.id_column, rows.time_column)
-    return EventFile("stdin" if file == "-" else file, opened, form, maker, rows.limit)
+    return EventFile(name_of(file), content, form, maker, rows.limit)
 
 
-def check(source: EventFile) -> int | None:
-    """How many events are to be published; None if a line is broken: the first broken ones are told, and what follows."""
+def check(source: EventFile) -> Count | None:
+    """What is to be published; None if a line is broken: the first broken ones are told, and what follows."""
     count, tell = Count(), _Teller(source)
     with bar("checking", None, "lines") as advance:
         for event in source.events():
@@ -162,9 +169,10 @@ def check(source: EventFile) -> int | None:
                 advance(count.events)
     count.broken = tell.end()
     if count.broken:
-        talk(f"Nothing was published: {plural(count.broken, 'line')} of {count.rows:,} broken.")
+        verb = "is" if count.broken == 1 else "are"
+        talk(f"Nothing was published: {count.broken:,} of {plural(count.rows, 'line')} {verb} broken.")
         return None
-    return count.events
+    return count
 
 
 def publish_events(client: Client, source: EventFile, total: int | None) -> Count:
@@ -199,20 +207,6 @@ class _Teller:
         if self._count > SHOWN:
             talk(f"… and {plural(self._count - SHOWN, 'more line')} like these.")
         return self._count
-
-
-def _opened(file: str, *, again: bool) -> AbstractContextManager[IO[bytes]]:
-    """`again`: it will be read twice, so what comes through a pipe is kept in a temporary file."""
-    if file != "-":
-        try:
-            return Path(file).open("rb")
-        except OSError as error:
-            raise ConfigError(f"the file {file} cannot be read: {error.strerror}.") from error
-    if not again:
-        return nullcontext(sys.stdin.buffer)
-    kept = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    shutil.copyfileobj(sys.stdin.buffer, kept)
-    return kept
 
 
 def _tell(count: Count, seconds: float, as_json: bool) -> None:

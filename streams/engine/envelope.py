@@ -14,7 +14,16 @@ from msgspec.structs import replace
 
 from streams.data import EventData
 from streams.engine.identity import answer_id, emitted_id, fingerprint_of
-from streams.engine.records import REJECTED, UNREADABLE, Headers, InboxRecord
+from streams.engine.records import (
+    ACCEPTED,
+    PARKED,
+    QUARANTINED,
+    REJECTED,
+    UNANSWERED,
+    UNREADABLE,
+    Headers,
+    InboxRecord,
+)
 from streams.errors import InvalidEvent, UndecodableRecord
 from streams.event import Event, is_unique, reference_of
 
@@ -26,6 +35,7 @@ VERSION_HEADER, KEY_HEADER = "retold_version", "retold_key"
 TEXT_LIMIT = 1024
 FOREIGN_LIMIT = 32 * 1024
 HOPS_LIMIT = 100
+TIMER, CALL = "timer", "call"
 OURS = frozenset({"ce_sequence", "ce_recordedtime", "ce_outcome", "ce_reason"})
 
 
@@ -312,11 +322,13 @@ _log_decoder = msgspec.json.Decoder(LogHeader)
 _parked_decoder = msgspec.json.Decoder(ParkedHeader)
 _due_decoder = msgspec.json.Decoder(DueHeader)
 _NAMES = {LogHeader: LOG_HEADER, ParkedHeader: PARKED_HEADER, DueHeader: DUE_HEADER}
+_LOGGED, _ASIDE, _PENDING = (ACCEPTED, REJECTED), (PARKED, UNANSWERED, QUARANTINED), (TIMER, CALL)
 
 
 def log_header(headers: Headers | None) -> LogHeader:
-    """Raises UndecodableRecord if a record of a log has no header of retold's."""
+    """Raises UndecodableRecord if a record of a log has no header of retold's, or an outcome unknown here."""
     header = _packed(headers, LOG_HEADER, _log_decoder)
+    _refuse_unknown(LOG_HEADER, "outcome", header.outcome, _LOGGED)
     if header.outcome == REJECTED and header.wrong_version is None:
         return replace(header, wrong_version=_says_wrong_version(header, headers or []))
     return header
@@ -329,11 +341,26 @@ def _says_wrong_version(header: LogHeader, headers: Headers) -> bool:
 
 
 def parked_header(headers: Headers | None) -> ParkedHeader:
-    return _packed(headers, PARKED_HEADER, _parked_decoder)
+    """Raises UndecodableRecord, also for a status unknown here."""
+    header = _packed(headers, PARKED_HEADER, _parked_decoder)
+    _refuse_unknown(PARKED_HEADER, "status", header.status, _ASIDE)
+    return header
 
 
 def due_header(headers: Headers | None) -> DueHeader:
-    return _packed(headers, DUE_HEADER, _due_decoder)
+    """Raises UndecodableRecord, also for a kind unknown here."""
+    header = _packed(headers, DUE_HEADER, _due_decoder)
+    _refuse_unknown(DUE_HEADER, "kind", header.kind, _PENDING)
+    return header
+
+
+def _refuse_unknown(name: str, field: str, said: str, known: tuple[str, ...]) -> None:
+    """A later version may add one; taken for another, it would be handled wrongly."""
+    if said not in known:
+        raise UndecodableRecord(
+            f"a record's header {name} has the {field} {said!r:.80}; {', '.join(known[:-1])} or {known[-1]} was expected. "
+            "A later retold may have added it: run the version that wrote it"
+        )
 
 
 def readable(text: str) -> str:

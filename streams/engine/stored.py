@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from streams.engine.changes import Call, Due, Handled, SetAside
 from streams.engine.envelope import (
+    CALL,
     KEY_HEADER,
+    TIMER,
     DueHeader,
     LogHeader,
     event_again,
@@ -18,8 +20,6 @@ from streams.engine.envelope import (
 )
 from streams.engine.records import Emitted, Headers, LogRecord
 from streams.engine.wire import Wire
-
-TIMER, CALL = "timer", "call"
 
 
 def log_header_of(handled: Handled) -> LogHeader:
@@ -68,7 +68,7 @@ def due_record(namespace: str, pending: Due | Call) -> tuple[bytes, bytes, Heade
 
 
 def pending_of(wire: Wire, key: str, value: bytes, headers: Headers, header: DueHeader) -> Due | Call:
-    """Read back from the due topic, where it lay under `key`; `headers` without ours."""
+    """Read back from the due topic, where it lay under `key`; `headers` without ours, `header` as `due_header` gives it."""
     if header.kind == TIMER:
         return Due(header.at, Emitted(header.namespace, header.key.encode(), value, headers), key)
     envelope = wire.envelopes.read(headers)

@@ -178,7 +178,7 @@ def ensure(admin: Admin, config: Config, namespaces: Iterable[str], *, create: b
     existing = describe(admin, [topic.name for topic in asked])
     missing = [topic for topic in asked if topic.name not in existing]
     if create and missing:
-        _create(admin, missing, config.replication)
+        existing |= _create(admin, missing, config.replication)
     settings = _settings(admin, list(existing))
     reports = []
     for topic in asked:
@@ -232,18 +232,24 @@ def result(answer: Any, doing: str, *absent: int) -> Any:
     raise BrokerError(f"{doing}: the broker refused ({cause.name()}: {cause.str()})") from answer
 
 
-def _create(admin: Admin, missing: list[Wanted], replication: int) -> None:
+def _create(admin: Admin, missing: list[Wanted], replication: int) -> dict[str, TopicInfo]:
+    """Gives those that somebody else made since they were looked for: their settings are theirs."""
     new = [NewTopic(topic.name, topic.partitions, replication, config=topic.settings) for topic in missing]
     answers = admin.request(AdminClient.create_topics, new, timeout=TIMEOUT, read=as_is, operation_timeout=TIMEOUT)
-    for name, answer in answers.items():
-        made(name, answer, replication)
-    _wait_until_known(admin, [topic.name for topic in missing])
+    ours = {name for name, answer in answers.items() if made(name, answer, replication)}
+    known = _wait_until_known(admin, [topic.name for topic in missing])
+    return {name: info for name, info in known.items() if name not in ours}
 
 
-def made(name: str, answer: Any, replication: int) -> None:
-    """Raises ConfigError for more copies than there are brokers, else as `result` does."""
+def made(name: str, answer: Any, replication: int) -> bool:
+    """Whether this request made it; if not, it was there already.
+
+    Raises ConfigError for more copies than there are brokers, else as `result` does.
+    """
+    if isinstance(answer, KafkaException) and answer.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+        return False
     try:
-        result(answer, f"making the topic {name}", KafkaError.TOPIC_ALREADY_EXISTS)
+        result(answer, f"making the topic {name}")
     except BrokerError as error:
         cause = error.__cause__
         if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError.INVALID_REPLICATION_FACTOR:
@@ -252,17 +258,19 @@ def made(name: str, answer: Any, replication: int) -> None:
                 f"({cause.args[0].str()}). Set it to the number of brokers at most, or start more"
             ) from error
         raise
+    return True
 
 
-def _wait_until_known(admin: Admin, topics: list[str]) -> None:
+def _wait_until_known(admin: Admin, topics: list[str]) -> dict[str, TopicInfo]:
     """A broker learns of a new topic a moment after the controller made it."""
     deadline = time.monotonic() + TIMEOUT
-    while len(describe(admin, topics)) < len(topics):
+    while len(known := describe(admin, topics)) < len(topics):
         if time.monotonic() > deadline:
             raise BrokerError(
                 f"the topics {', '.join(topics)} were made, and the broker does not show them after {TIMEOUT:.0f} s"
             )
         time.sleep(0.05)
+    return known
 
 
 def _settings(admin: Admin, topics: list[str]) -> dict[str, Mapping[str, str]]:

@@ -10,7 +10,12 @@ from uuid import UUID
 
 from streams.engine.attributes import attributes
 from streams.engine.envelope import EPOCH, TEXT_LIMIT
+from streams.engine.parking import in_a_line
 from streams.errors import InvalidEvent
+from streams.sources.texts import NAME_SHOWN, listed, plain
+
+WORDS_SHOWN = 400
+"""Characters that are shown of what a function raised."""
 
 
 class Columns(dict[str, Any]):
@@ -28,16 +33,16 @@ class Columns(dict[str, Any]):
 
     def told(self, error: Exception) -> str:
         """What a function stumbled over, as a sentence."""
-        what = f"{type(error).__name__}: {error}"
-        if self.last is None:
+        what = plain(in_a_line(error), WORDS_SHOWN)
+        if not isinstance(self.last, str):  # nothing was read, or what is no name: it may be anything
             return what
         if isinstance(error, KeyError) and error.args and error.args[0] == self.last:
             return missing(self.last, self)
-        return f"column {self.last!r} is {dict.get(self, self.last)!r:.80} ({what})"
+        return f"column {self.last!r:.{NAME_SHOWN}} is {dict.get(self, self.last)!r:.80} ({what})"
 
 
 def missing(name: str, values: Mapping[str, Any]) -> str:
-    return f"column {name!r} is missing; there are {', '.join(values) or 'none'}"
+    return f"column {name!r:.{NAME_SHOWN}} is missing; there are {listed(values)}"
 
 
 def id_in(values: Mapping[str, Any], name: str) -> str:

@@ -17,11 +17,10 @@ from streams.errors import InvalidEvent
 from streams.schemas.avro import MISSING, RANGES, AvroType, Field, RecordType, parse
 from streams.schemas.classes import item_hint, record_hint, structure_of
 from streams.sources.repeats import no_repeats
+from streams.sources.texts import cut
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 WORDS = {"true": True, "false": False}
-NAME_SHOWN = 100
-"""Characters of a name from outside that a message repeats."""
 
 
 class _At(NamedTuple):
@@ -32,7 +31,7 @@ class _At(NamedTuple):
     texts: bool
 
     def below(self, name: str) -> _At:
-        name = _cut(name)
+        name = cut(name)
         return self._replace(path=f"{self.path}.{name}" if self.path else name)
 
     def __str__(self) -> str:
@@ -60,17 +59,13 @@ class Converter:
             raise InvalidEvent(
                 f"{self._at.below(unknown)} is no field of {self._data.event_type}{self._nearest(unknown)}; "
                 f"its fields are {', '.join(self._fields)}",
-                _cut(unknown),
+                cut(unknown),
             )
         return self._data(**_fields(self._record, self._hints, values, self._at))
 
     def _nearest(self, name: str) -> str:
-        close = difflib.get_close_matches(_cut(name), self._fields, n=1)
+        close = difflib.get_close_matches(cut(name), self._fields, n=1)
         return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}…"
 
 
 def _fields(record: RecordType, hints: Mapping[str, Any], values: Mapping[str, Any], at: _At) -> dict[str, Any]:
@@ -182,7 +177,7 @@ def _record(kind: AvroType, cls: type[Record], value: Mapping[str, Any], at: _At
     known = {field.name for field in kind.record.fields}
     if (unknown := next((name for name in value if name not in known), None)) is not None:
         raise InvalidEvent(
-            f"{at} has no field {_cut(unknown)!r}; its fields are {', '.join(sorted(known))}", at.below(unknown).path
+            f"{at} has no field {cut(unknown)!r}; its fields are {', '.join(sorted(known))}", at.below(unknown).path
         )
     return cls(**_fields(kind.record, structure_of(kind.record, cls), value, at))
 

@@ -15,6 +15,7 @@ from streams.errors import InvalidEvent
 from streams.sources.columns import Columns, id_in, time_in
 from streams.sources.ids import Ids, Said
 from streams.sources.rows import Row
+from streams.sources.texts import plain
 
 Made = EventData | tuple[EventData, datetime | None] | tuple[EventData, datetime | None, str | None]
 FromRow = Callable[[Any], Made]
@@ -40,7 +41,7 @@ class FileEvent(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """A row that gives no event; `problem` names its column."""
+    """A row that gives no event; `problem` names its column, on one line and without control characters."""
 
     line: int
     problem: str
@@ -65,15 +66,15 @@ class Maker:
         ids = Ids()
         for row in rows:
             if row.problem is not None:
-                yield BadRow(row.line, row.problem)
+                yield _bad(row, row.problem)
                 continue
             columns = Columns(row.values)
             try:
                 yield self._event(row, columns, ids)
             except InvalidEvent as error:
-                yield BadRow(row.line, str(error))
+                yield _bad(row, str(error))
             except Exception as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
-                yield BadRow(row.line, columns.told(error))
+                yield _bad(row, columns.told(error))
 
     def _event(self, row: Row, columns: Columns, ids: Ids) -> FileEvent:
         data, time, own = self._made(row, columns)
@@ -106,6 +107,11 @@ class Maker:
             _refuse_two("id", own, self.id_column)
             own = id_in(row.values, self.id_column)
         return data, time, own
+
+
+def _bad(row: Row, problem: str) -> BadRow:
+    """Parts of the problem come from the file, a library or the application's function: a terminal would obey them."""
+    return BadRow(row.line, plain(problem))
 
 
 def _parts(made: Any) -> tuple[EventData, datetime | None, str | None]:

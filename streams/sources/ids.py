@@ -28,7 +28,7 @@ class _First(NamedTuple):
 
 
 class Ids:
-    """Of one pass over one file. It keeps 16 bytes for each row that says something new, twice that for a row's own id."""
+    """Of one pass over one file. Each row that says something new takes about 90 bytes, one with an id of its own 240."""
 
     def __init__(self) -> None:
         self._counts: dict[bytes, int] = {}

@@ -10,10 +10,13 @@ from typing import IO, Any, NamedTuple
 
 from streams.errors import ConfigError, InvalidEvent
 from streams.sources.repeats import no_repeats
+from streams.sources.texts import cut, listed, plain
 
 BOM = b"\xef\xbb\xbf"
 FIELD_LIMIT = 16 * 1024 * 1024
 """Characters in one CSV field: above any event that Kafka takes."""
+WORDS_SHOWN = 400
+"""Characters that are shown of what a library says."""
 
 
 class Row(NamedTuple):
@@ -77,7 +80,8 @@ def _delimited(file: IO[bytes], delimiter: str) -> Iterator[Row]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise InvalidEvent(f"line 1, which names the columns, does not read: {error}") from error
     if len(set(columns)) < len(columns) or "" in columns:
-        raise InvalidEvent(f"line 1 names the columns {', '.join(map(repr, columns))}; each needs a name of its own")
+        named = listed([repr(cut(name)) for name in columns])
+        raise InvalidEvent(f"line 1 names the columns {named}; each needs a name of its own")
     while True:
         line = lines.line + 1
         try:
@@ -110,7 +114,7 @@ class _Lines:
 
 def _cells(line: int, columns: list[str], cells: list[str]) -> Row:
     if len(cells) < len(columns):
-        return Row(line, {}, f"column {columns[len(cells)]!r} is missing: {len(cells)} of {len(columns)} are there")
+        return Row(line, {}, f"column {cut(columns[len(cells)])!r} is missing: {len(cells)} of {len(columns)} are there")
     if len(cells) > len(columns):
         return Row(
             line, {}, f"column {len(cells)} has no name: there are {len(cells)}, and line 1 names {len(columns)}"
@@ -137,9 +141,10 @@ def avro(file: IO[bytes]) -> Iterator[Row]:
                 else Row(number, {}, f"record {number} is a {type(values).__name__}; a record was expected")
             )
     except Exception as error:
+        what = plain(f"{type(error).__name__}: {error}", WORDS_SHOWN)
         if number == 0:
-            raise InvalidEvent(f"this is no Avro object container file ({type(error).__name__}: {error})") from error
-        yield Row(number + 1, {}, f"the file is damaged from here on ({type(error).__name__}: {error})")
+            raise InvalidEvent(f"this is no Avro object container file ({what})") from error
+        yield Row(number + 1, {}, f"the file is damaged from here on ({what})")
 
 
 Reader = Callable[[IO[bytes]], Iterator[Row]]
@@ -159,6 +164,6 @@ def format_of(path: Path, named: str | None) -> str:
     found = SUFFIXES.get(path.suffix.lower())
     if found is None:
         raise ConfigError(
-            f"the format of {path} is not known by its suffix {path.suffix!r}: say --format, one of {known}."
+            f"the format of {plain(str(path))} is not known by its suffix {path.suffix!r}: say --format, one of {known}."
         )
     return found

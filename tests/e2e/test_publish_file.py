@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from processors.events import UserRename
 from tests.support.processes import answer, retold
 from tests.support.site import Site
 from tests.support.workers import until
@@ -73,5 +76,36 @@ def test_rows_with_one_id_are_one_event(site: Site, tmp_path: Path) -> None:
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.splitlines() == [
         f"{file}:4: column 'number': the id 'r-1' is that of line 1, whose data or time are not the same: one id names one event",
-        "Nothing was published: 1 line of 4 broken.",
+        "Nothing was published: 1 of 4 lines is broken.",
     ]
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_a_named_pipe_is_published_like_a_file(on_error: str, site: Site, tmp_path: Path) -> None:
+    """It can be read but once; a shell's `<(…)` is one too."""
+    pipe, rows = tmp_path / "renames.jsonl", [{**EQUAL, "name": f"{on_error}{n}"} for n in range(2_000)]
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("".join(f"{json.dumps(row)}\n" for row in rows),), daemon=True)
+    writer.start()
+    done = retold("publish", "user.rename", "--from", str(pipe), "--time-column", "at", "--on-error", on_error, env=site.env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2,000 events published in ")
+    writer.join(60)
+
+
+def shortening(row: Any) -> Any:
+    """A function for `--with` that takes the other rows from its file once it has met the last one."""
+    if row["name"].startswith("last"):
+        os.truncate(row["file"], len(json.dumps({**row, "name": "0" + "x" * 20_000})) + 1)
+    return UserRename(user=row["user"], name=row["name"])
+
+
+def test_a_file_that_changes_while_it_is_published_is_an_error(site: Site, tmp_path: Path) -> None:
+    """What left is told, and that it is not what was checked."""
+    file = tmp_path / "renames.jsonl"
+    rows = [{"user": "u1", "file": str(file), "name": name + "x" * 20_000} for name in ("0", "1", "last")]
+    written(tmp_path, rows)
+    done = retold("publish", "--from", str(file), "--with", "tests.e2e.test_publish_file:shortening", env=site.env)
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.startswith("1 event published in ")
+    assert done.stderr.startswith(f"{file} changed while it was published: 3 rows with 3 events were checked, then 1 row with")

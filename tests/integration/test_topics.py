@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streams.config import Config
 from streams.errors import TopicMismatch
 from streams.kafka.clients import Clients
+from streams.kafka.fresh import Admin
 from streams.kafka.topics import describe, ensure, names, refuse
 from tests.support.workers import settings, until
 
@@ -55,6 +58,32 @@ def test_a_wrong_setting_is_told_with_both_values(config: Config, broker: str) -
     ):
         assert any(topic in problem and said in problem for problem in report.problems), said
     assert len(report.problems) == 5
+    with pytest.raises(TopicMismatch, match="5 partitions"):
+        refuse(reports)
+
+
+class Overtaken(Admin):
+    """Somebody else makes one topic after this one has looked and before it makes what is missing."""
+
+    theirs: NewTopic
+
+    def request(self, method: Any, asked: Any, **options: Any) -> Any:
+        if method is AdminClient.create_topics:
+            self.client.create_topics([self.theirs])[self.theirs.topic].result(20)
+        return super().request(method, asked, **options)
+
+
+def test_a_topic_that_somebody_else_makes_meanwhile_is_compared(config: Config, broker: str) -> None:
+    """It is not reported as made here: its partitions and settings are another one's."""
+    topic = names(config.prefix, "user").inbox
+    admin = Overtaken(lambda: Clients.of(config, broker).admin().client)
+    admin.theirs = NewTopic(topic, 5, 1, config={"retention.ms": "1000"})
+    reports = ensure(admin, config, ["user"])
+    [report] = [report for report in reports if report.name == topic]
+    assert [it.created for it in reports].count(True) == 5
+    assert (report.created, report.partitions) == (False, 5)
+    assert any("has 5 partitions; 2 were expected" in problem for problem in report.problems)
+    assert any("retention.ms=1000; -1 was expected" in problem for problem in report.problems)
     with pytest.raises(TopicMismatch, match="5 partitions"):
         refuse(reports)
 

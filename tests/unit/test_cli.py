@@ -429,7 +429,7 @@ def test_a_broken_line_keeps_the_whole_file_back(demo: Project) -> None:
     first, second, last = said.err.splitlines()
     assert first.startswith("f.csv:3: column 'views' is 'x'; a whole number")
     assert second == "f.csv:5: column 'views' is missing: 2 of 3 are there"
-    assert last == "Nothing was published: 2 lines of 4 broken."
+    assert last == "Nothing was published: 2 of 4 lines are broken."
 
 
 def test_many_broken_lines_are_counted(demo: Project) -> None:
@@ -439,7 +439,7 @@ def test_many_broken_lines_are_counted(demo: Project) -> None:
     *told, more, last = said.err.splitlines()
     assert len(told) == 10
     assert more == "… and 1,224 more lines like these."
-    assert last == "Nothing was published: 1,234 lines of 1,234 broken."
+    assert last == "Nothing was published: 1,234 of 1,234 lines are broken."
 
 
 def test_only_as_many_rows_as_asked_for_are_read(demo: Project) -> None:
@@ -464,7 +464,7 @@ def test_columns_of_the_file_may_be_id_and_time(line: str, problem: str, demo: P
     assert (said.code, said.out) == (exits.NO, "")
     told, last = said.err.splitlines()
     assert told.startswith(f"f.csv:3: {problem}")
-    assert last == "Nothing was published: 1 line of 2 broken."
+    assert last == "Nothing was published: 1 of 2 lines is broken."
     assert demo.retold(*words, "--limit", "1").code == exits.BROKER
 
 

@@ -100,7 +100,8 @@ def test_too_many_copies_are_a_setting() -> None:
         made("user", failed(KafkaError.INVALID_REPLICATION_FACTOR, "only 1 broker"), 3)
     with pytest.raises(BrokerError, match=r"making the topic user: the broker refused \(INVALID_PARTITIONS"):
         made("user", failed(KafkaError.INVALID_PARTITIONS, "no"), 3)
-    made("user", failed(KafkaError.TOPIC_ALREADY_EXISTS, "there"), 3)
+    assert not made("user", failed(KafkaError.TOPIC_ALREADY_EXISTS, "there"), 3)
+    assert made("user", None, 3)
 
 
 def failed(code: int, text: str) -> KafkaException:

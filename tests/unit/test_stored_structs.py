@@ -199,6 +199,28 @@ def test_a_field_of_another_kind_is_refused(kind: Kind) -> None:
             kind.decode(json.dumps(plain).encode())
 
 
+@pytest.mark.parametrize(
+    ("header", "asked"),
+    [
+        (LogHeader(1, 2, 3, "postponed", "f00"), "outcome 'postponed'; accepted or rejected was expected"),
+        (
+            ParkedHeader("held", "r", "d", "k", "order", 1, 2, 3),
+            "status 'held'; parked, unanswered or quarantined was expected",
+        ),
+        (DueHeader("reminder", 1, "payment", "k"), "kind 'reminder'; timer or call was expected"),
+        (DueHeader("\x1b[2J" * 100, 1, "payment", "k"), r"kind '\x1b[2J"),
+    ],
+    ids=["outcome", "status", "kind", "long kind"],
+)
+def test_a_record_of_a_kind_that_came_later_is_refused(header: Any, asked: str) -> None:
+    """Else it would be taken for one of the kinds of before; the message says what to do."""
+    read = {LogHeader: log_header, ParkedHeader: parked_header, DueHeader: due_header}[type(header)]
+    with pytest.raises(UndecodableRecord, match="run the version that wrote it") as raised:
+        read([pack(header)])
+    assert asked in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
 def test_an_unknown_command_of_a_person_is_refused() -> None:
     """Its record is quarantined: what it says cannot be passed over."""
     with pytest.raises(InvalidEvent, match="does not read"):
