@@ -223,7 +223,8 @@ def _await(broker: EmbeddedBroker) -> None:
     while time.monotonic() < deadline:
         if broker.process.poll() is not None:
             raise BrokerUnavailable(
-                f"the embedded Kafka ended while it started: it {_how_ended(broker.process.returncode)}. {_last_lines(broker.folder)}"
+                f"the embedded Kafka ended while it started: it {_how_ended(broker.process.returncode)}. "
+                f"{_last_lines(broker.folder)}"
             )
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             break
@@ -241,8 +242,8 @@ def _watch(broker: EmbeddedBroker, say: Callable[[str], None]) -> None:
     broker.process.wait()
     if not broker.stopping:
         say(
-            f"Kafka {_how_ended(broker.process.returncode)}. What it confirmed is kept; nothing is handled until it runs again: end this "
-            f"command and start it anew. {_last_lines(broker.folder)}"
+            f"Kafka {_how_ended(broker.process.returncode)}. What it confirmed is kept; nothing is handled until it runs "
+            f"again: end this command and start it anew. {_last_lines(broker.folder)}"
         )
 
 

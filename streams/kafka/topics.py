@@ -6,7 +6,7 @@ Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
