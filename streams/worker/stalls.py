@@ -18,7 +18,7 @@ from streams.errors import BrokerError
 from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
 from streams.kafka.offsets import Held, Place, group_place, held_up
-from streams.kafka.open_transactions import concerns, open_transactions, sentence, worker_ids
+from streams.kafka.open_transactions import OpenTransaction, concerns, open_transactions, sentence, worker_ids
 from streams.kafka.topics import Names, group_of
 from streams.worker.tasks import Tasks
 
@@ -58,7 +58,7 @@ class Watch:
         return {place: stall for place, stall in gone.items() if stall.reported and place in places}
 
     def due(self, held: Mapping[Place, Held], now: float) -> dict[Place, Stall]:
-        """Those to ask about now: each is asked about again after `AGAIN` s, whether there was something to report or not."""
+        """Those to ask about now: each is asked about again after `AGAIN` s, whatever was found."""
         for place, it in held.items():
             self._stalls.setdefault(place, Stall(it.offset, now))
         return {place: stall for place, stall in self._stalls.items() if self._is_due(stall, now)}
@@ -126,20 +126,27 @@ class Stalls:
             self._report(due, now)
 
     def _report(self, due: dict[Place, Stall], now: float) -> None:
-        """The first of each place: what is behind it waits for it, whatever that is."""
         found = open_transactions(self._clients, self._admin, list(due))
         for stall in due.values():
             stall.asked = now
-        reported: set[Place] = set()
-        for it in found:
-            if it.place not in reported and concerns(it, (self._reads.workers,)):
-                reported.add(it.place)
-                due[it.place].reported = True
-                self._log("warning", sentence(it, self._clients.address, self._reads.prefix))
+        for it in to_report(found, self._reads.workers):
+            due[it.place].reported = True
+            self._log("warning", sentence(it, self._clients.address, self._reads.prefix))
 
     def _log(self, level: str, text: str) -> None:
         if not self._ended.is_set():
             getattr(log, level)("an open transaction", namespace=self._reads.topics.namespace, detail=text)
+
+
+def to_report(found: Sequence[OpenTransaction], workers: str) -> list[OpenTransaction]:
+    """One of each place, the first: what is behind it waits for it, whatever that is.
+
+    Among the group's offsets, the first of our workers. If there is none, one of another program holds up our restore.
+    """
+    chosen: dict[Place, OpenTransaction] = {}
+    for it in sorted(found, key=lambda it: not concerns(it, (workers,))):
+        chosen.setdefault(it.place, it)
+    return list(chosen.values())
 
 
 class Failures:

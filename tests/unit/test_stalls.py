@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from streams.errors import BrokerUnavailable, ConfigError
-from streams.kafka.offsets import Held
-from streams.worker.stalls import AGAIN, STILL, Failures, Watch
+from streams.kafka.offsets import GROUPS, Held
+from streams.kafka.open_transactions import OpenTransaction
+from streams.worker.stalls import AGAIN, STILL, Failures, Watch, to_report
 
 HERE, THERE = ("user", 3), ("user", 4)
 
 
 def test_a_stable_offset_that_stands_still_is_asked_about_each_minute() -> None:
-    """Also where there was nothing to report, as of another group's: each question makes clients of its own."""
+    """Also where there was nothing to report: each question makes clients of its own."""
     watch, held = Watch(STILL), {HERE: Held(7, 9)}
     assert watch.due(held, 100.0) == {}
     assert watch.due(held, 100.0 + STILL - 1) == {}
@@ -39,6 +40,15 @@ def test_only_the_end_of_what_was_reported_is_reported() -> None:
     for stall in (watch.due(held, 0.0), watch.due(held, STILL))[1].values():
         stall.reported = True
     assert list(watch.over([THERE], {})) == [THERE]
+
+
+def test_among_the_groups_offsets_ours_are_reported_first() -> None:
+    """Other groups have theirs beside them; where none is ours, another program commits for our group."""
+    foreign = OpenTransaction(GROUPS, 0, 3, 9, transactional_id="billing-1")
+    ours = OpenTransaction(GROUPS, 0, 7, 5, transactional_id="p.retold.shop.user.host.0")
+    others = [OpenTransaction("user", 3, 4, 9), OpenTransaction("user", 3, 5, 8)]
+    assert to_report([foreign, ours, *others], "p.retold.shop.user.") == [ours, others[0]]
+    assert to_report([foreign], "p.retold.shop.user.") == [foreign]
 
 
 def test_whatever_a_look_raises_is_logged_and_the_next_one_follows() -> None:
