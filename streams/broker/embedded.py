@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -222,7 +223,8 @@ def _await(broker: EmbeddedBroker) -> None:
     while time.monotonic() < deadline:
         if broker.process.poll() is not None:
             raise BrokerUnavailable(
-                f"the embedded Kafka ended while it started: it {_how_ended(broker)}. {_last_lines(broker.folder)}"
+                f"the embedded Kafka ended while it started: it {_how_ended(broker.process.returncode)}. "
+                f"{_last_lines(broker.folder)}"
             )
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             break
@@ -240,15 +242,15 @@ def _watch(broker: EmbeddedBroker, say: Callable[[str], None]) -> None:
     broker.process.wait()
     if not broker.stopping:
         say(
-            f"Kafka {_how_ended(broker)}. What it confirmed is kept; nothing is handled until it runs again: end this "
-            f"command and start it anew. {_last_lines(broker.folder)}"
+            f"Kafka {_how_ended(broker.process.returncode)}. What it confirmed is kept; nothing is handled until it runs "
+            f"again: end this command and start it anew. {_last_lines(broker.folder)}"
         )
 
 
-def _how_ended(broker: EmbeddedBroker) -> str:
+def _how_ended(code: int) -> str:
     """What the keeper says of the broker, or what ended the keeper."""
-    code = broker.process.returncode
-    return how_ended(keeper.KILLED - code if code > keeper.KILLED else code)
+    signalled = keeper.KILLED < code < keeper.KILLED + signal.NSIG
+    return how_ended(keeper.KILLED - code if signalled else code)
 
 
 def _last_lines(folder: Path) -> str:

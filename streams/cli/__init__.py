@@ -86,7 +86,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
             return exits.code_of(told)
         import traceback
 
-        traceback.print_exc()
+        talk(traceback.format_exc().rstrip())
         talk("This is a fault of retold's own; please report it with the lines above.")
         return exits.FAULT
     return exits.OK

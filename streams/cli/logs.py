@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from streams.config import Config
+from streams.engine.readable import harmless
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict
@@ -38,6 +39,18 @@ def in_lines(_logger: object, _name: str, said: EventDict) -> EventDict:
     return said
 
 
+def without_control(_logger: object, _name: str, said: EventDict) -> EventDict:
+    """Errors, names and events come from elsewhere: what drives a terminal in them is spelt out."""
+    return {name: harmless(value) if isinstance(value, str) else value for name, value in said.items()}
+
+
+class Lines(logging.Formatter):
+    """Of what other libraries and Kafka's client say."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
+
+
 def set_up(config: Config) -> None:
     """Lines for people; stdout stays free for data."""
     import stamina.instrumentation
@@ -52,13 +65,17 @@ def set_up(config: Config) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
             in_lines,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            structlog.processors.format_exc_info,  # the lines that Python writes: a prettier one shows local variables
+            without_control,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s [%(levelname)s] %(name)s: %(message)s", "%H:%M:%S"))
+    handler.setFormatter(Lines("%(asctime)s [%(levelname)s] %(name)s: %(message)s", "%H:%M:%S"))
     handler.addFilter(_worth_telling if level > logging.DEBUG else lambda _: True)
     root = logging.getLogger("retold")
     root.handlers[:] = [handler]

@@ -1,4 +1,4 @@
-"""What people and programs see: data goes to stdout, talk to stderr."""
+"""What people and programs see: data goes to stdout, talk to stderr. Events and errors may hold what drives a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
+
+from streams.engine.readable import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +35,7 @@ def _console(stderr: bool) -> Console:
 
 def talk(text: str) -> None:
     """A sentence for a person."""
-    print(text, file=sys.stderr, flush=True)
+    print(harmless(text), file=sys.stderr, flush=True)
 
 
 class ReaderLeft(Exception):
@@ -42,6 +44,10 @@ class ReaderLeft(Exception):
 
 def say(text: str) -> None:
     """A line of data. Raises ReaderLeft."""
+    _print(harmless(text))
+
+
+def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -76,12 +82,12 @@ def table(
     if not console().is_terminal:  # for a program or a file, nothing that only a person's eye needs
         text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
         text = text if title else text.strip("\n")
-    say(text.removesuffix("\n"))
+    _print(text.removesuffix("\n"))  # its cells are harmless, and what else drives the terminal in it is ours
 
 
 def _turned(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[tuple[str, list[str]]]:
     """Each column's heading and cells."""
-    cells = [[cell_text(cell) for cell in row] for row in rows]
+    cells = [[harmless(cell_text(cell)) for cell in row] for row in rows]
     return ((head, list(below)) for head, *below in zip(columns, *cells, strict=True))
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from streams.cli import exits
 from streams.cli.connect import connect
 from streams.cli.screen import console, json_line, plural, say, table, talk
+from streams.engine.readable import named
 from streams.kafka.open_transactions import sentence
 from streams.kafka.parked import Place
 from streams.kafka.status import NamespaceStatus, Status, Waits
@@ -67,7 +68,7 @@ def _show_partitions(found: Status, app: str) -> None:
 
 def _owner(client_id: str | None, app: str) -> str:
     """Instance and slot: the rest of a client id says what the row says already."""
-    return "nobody" if client_id is None else client_id.rpartition(f"retold.{app}.")[2].partition(".")[2]
+    return "nobody" if client_id is None else named(client_id).rpartition(f"retold.{app}.")[2].partition(".")[2]
 
 
 def tell(space: NamespaceStatus) -> None:

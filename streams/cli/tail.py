@@ -14,6 +14,7 @@ from streams.cli.names import event_class, namespace_named
 from streams.cli.screen import cell_text, console, json_line, say, talk
 from streams.data import namespace_of
 from streams.kafka.follow import LogEvent, Tail
+from streams.kafka.fresh import never
 
 
 def tail(what: Sequence[str], from_beginning: bool, last: int | None, as_json: bool) -> int:
@@ -48,7 +49,7 @@ def _events(log: Tail, from_beginning: bool, last: int | None) -> Iterable[LogEv
     if last is not None:
         return log.last(last)
     past: Iterator[LogEvent] = log.beginning() if from_beginning else iter(())
-    return chain(past, log.follow(lambda: False))
+    return chain(past, log.follow(never))
 
 
 def line_of(event: LogEvent, width: int) -> str:

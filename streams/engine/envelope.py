@@ -363,11 +363,6 @@ def _refuse_unknown(name: str, field: str, said: str, known: tuple[str, ...]) ->
         )
 
 
-def readable(text: str) -> str:
-    """With what has no form in UTF-8 spelt out: an error may quote a file's name, which may be any bytes."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def pack(header: LogHeader | ParkedHeader | DueHeader) -> tuple[str, bytes]:
     return _NAMES[type(header)], msgspec.json.encode(header)
 

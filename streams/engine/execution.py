@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from streams.data import Record
 from streams.engine.changes import Call, Handled
 from streams.engine.emissions import Emissions, Following
-from streams.engine.envelope import Arrival, Envelope, readable, to_micros
+from streams.engine.envelope import Arrival, Envelope, to_micros
 from streams.engine.overlay import Overlay
+from streams.engine.readable import readable
 from streams.engine.records import ACCEPTED, REASON_LIMIT, REJECTED, Entry
 from streams.engine.rules import Rule, Rules
 from streams.engine.wire import Wire

@@ -9,8 +9,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from streams.engine.changes import Call, Handled, SetAside
-from streams.engine.envelope import Arrival, Envelope, ParkedHeader, readable, to_micros
+from streams.engine.envelope import Arrival, Envelope, ParkedHeader, to_micros
 from streams.engine.overlay import Overlay
+from streams.engine.readable import readable
 from streams.engine.records import PARKED, QUARANTINED, REASON_LIMIT, UNANSWERED, Headers, InboxRecord
 from streams.errors import StreamsError
 from streams.event import Event

@@ -40,6 +40,8 @@ SESSION = 6.0
 """How long a dead worker's partitions stay without an owner: the broker's minimum."""
 MAX_POLL = 60.0
 TRANSACTION = 10.0
+OVERDUE = 10.0 + 5.0
+"""s after its time-out by which a broker has ended a transaction: it looks every 10 s, as Kafka has it by default."""
 
 
 @dataclass(frozen=True)

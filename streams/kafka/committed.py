@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,15 +9,12 @@ from typing import NamedTuple
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.errors import BrokerError, PartitionLost
-from streams.kafka.fresh import SILENCES, Admin, Fresh, unanswered
+from streams.errors import BrokerError
+from streams.kafka.fresh import SILENCES, Admin, Cancelled, Fresh, check, unanswered
 from streams.kafka.offsets import ends
 
-log = logging.getLogger("retold.kafka")
-
 SLICE, LATER, PAUSE, PATIENCE = 1.0, 2.0, 0.2, 10.0
-"""s that one of the first questions waits, a later one, between two of them, and for a coordinator to be there."""
-TELL_AFTER, TELL_EVERY = 5.0, 30.0
+"""s that one of the first questions waits, a later one, between two of them, and that a coordinator may be coming."""
 COMING = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR,
 }  # fmt: skip
@@ -33,28 +29,30 @@ class Stable(NamedTuple):
 
 
 class Committed:
-    """Of one topic; used by one thread. `consumer` makes a read_committed one with the group's id.
+    """Of one topic; used by one thread. `consumer` makes a read_committed one with the group's id. `patience` in s.
 
     An AdminClient of librdkafka 2.16 ends the process when a coordinator that has just moved is asked (NULL is read).
-    While a transaction that has sent an offset is open its group's offset is not told (KIP-447); the client asks on in
-    silence, so to us it times out.
+    While a transaction that has sent an offset is open the broker does not give its group's offset (KIP-447); the client
+    asks on in silence, so to us it times out.
     """
 
-    def __init__(self, consumer: Callable[[], Consumer], admin: Admin, topic: str) -> None:
-        self._consumer, self._admin, self._topic = Fresh(consumer, Consumer.close), admin, topic
+    def __init__(
+        self, consumer: Callable[[], Consumer], admin: Admin, topic: str, *, patience: float = PATIENCE
+    ) -> None:
+        self._consumer, self._admin, self._topic = Fresh(consumer, lambda it: it.close()), admin, topic
+        self._patience = patience
 
     def offset(
-        self, partition: int, cancelled: Callable[[], bool], held: Callable[[bool], None] = lambda _: None
+        self, partition: int, cancelled: Cancelled, held: Callable[[bool], None] = lambda _: None
     ) -> Stable:
         """Where the group stands, once no transaction is open that says otherwise; `held` hears whether one is.
 
         Raises BrokerError if the broker does not answer, PartitionLost when cancelled.
         """
-        began, silences = time.monotonic(), 0
-        tell: float | None = None
+        silences = 0
+        coming: float | None = None
         while True:
-            if cancelled():
-                raise PartitionLost("a restore was given up: its partition has moved")
+            check(cancelled)
             try:
                 ask = partial(self._once, partition, SLICE if silences < SILENCES else LATER)
                 offset = self._consumer.ask(ask)
@@ -62,9 +60,12 @@ class Committed:
                 return Stable(offset, waited=silences > 0)
             except KafkaException as error:
                 cause = error.args[0]
+                now = time.monotonic()
                 if unanswered(error):
-                    silences += 1
-                elif cause.code() not in COMING or time.monotonic() - began > PATIENCE:
+                    silences, coming = silences + 1, None
+                elif cause.code() in COMING and now - (coming or now) <= self._patience:
+                    coming = coming or now
+                else:
                     what = f"the committed offset of {self._topic}-{partition} is not known"
                     raise BrokerError(f"{what}: {cause.str()}") from error
                 if cause.code() != KafkaError._TIMED_OUT:
@@ -72,11 +73,6 @@ class Committed:
             if silences > SILENCES:  # a new client heard nothing either: is it the broker, or a transaction?
                 ends(self._admin, [(self._topic, partition)], timeout=PATIENCE, cancelled=cancelled)
                 held(True)
-                now = time.monotonic()
-                tell = tell or now + TELL_AFTER  # from here on the broker answers: until now it may have stood still
-                if now > tell:
-                    tell = now + TELL_EVERY
-                    self._tell(partition, now - began)
 
     def close(self) -> None:
         self._consumer.close()
@@ -86,13 +82,3 @@ class Committed:
         if at.error is not None:
             raise KafkaException(at.error)
         return -1 if at.offset == OFFSET_INVALID else int(at.offset)
-
-    def _tell(self, partition: int, age: float) -> None:
-        log.warning(
-            "a restore waits for the committed offset of %s-%d, since %.0f s. The broker answers, so a transaction is "
-            "open that sends it: its worker commits it, or the broker aborts it when it times out, or a producer with its "
-            "transactional id does",
-            self._topic,
-            partition,
-            age,
-        )

@@ -16,16 +16,16 @@ from streams.engine.envelope import VERSION_HEADER, EnvelopeReader, from_micros
 from streams.engine.fold import read_logged
 from streams.errors import BrokerError, TopicMismatch
 from streams.event import Event
-from streams.kafka.clients import Clients
-from streams.kafka.fresh import Admin, never
+from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
+from streams.kafka.fresh import Admin, Cancelled, never
 from streams.kafka.offsets import Place, ends, stable_ends, starts
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import Names, describe, names
 
 R = TypeVar("R", bound=Record)
-OPEN_TRANSACTION = 25.0
-"""How long reading to an end waits for a dead worker's transaction, which the broker aborts after 10 s, or up to 20."""
+OPEN_TRANSACTION = TRANSACTION + OVERDUE
+"""s that reading to an end waits for a dead worker's transaction, which the broker aborts once its time is over."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LogEvent:
     wrong_version: bool = False
 
 
-def partitions_of(admin: Admin, topic: str, cancelled: Callable[[], bool] = never) -> int:
+def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never) -> int:
     """Raises TopicMismatch if the topic is missing."""
     found = describe(admin, [topic], cancelled=cancelled)
     if topic not in found:

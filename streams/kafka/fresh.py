@@ -1,4 +1,4 @@
-"""Clients that are made anew once they have gone stale, and requests that end in time (rule 35)."""
+"""Clients that are replaced once they have gone stale, and requests that end in time (rule 35)."""
 
 from __future__ import annotations
 
@@ -28,9 +28,19 @@ GRACE = 1.0
 """s that a client has for saying that a request timed out."""
 
 
+Cancelled = Callable[[], bool]
+"""Whether an answer is no longer wanted; asked from the thread that waits for it."""
+
+
 def never() -> bool:
     """For who cannot be cancelled."""
     return False
+
+
+def check(cancelled: Cancelled) -> None:
+    """Raises PartitionLost when cancelled."""
+    if cancelled():
+        raise PartitionLost("given up: the partition was taken away, or its worker stops")
 
 
 def unanswered(error: KafkaException) -> bool:
@@ -44,7 +54,7 @@ def silence(what: str) -> KafkaException:
 
 
 class Fresh(Generic[C]):
-    """A client, and another one in its place after no broker answered it twice in a row.
+    """A client that is replaced after it went unanswered twice in a row.
 
     After its broker had stood still for 30 s a client timed out for ever, or knew of no leader, while a new one was
     answered in 10 ms.
@@ -93,7 +103,7 @@ class Admin(Fresh[AdminClient]):
         *,
         timeout: float,
         read: Callable[[T], V],
-        cancelled: Callable[[], bool] = never,
+        cancelled: Cancelled = never,
         **options: Any,
     ) -> dict[K, V | KafkaException]:
         """What `read` makes of each answer to a method of AdminClient, or the error in its place, in `timeout` s.
@@ -104,16 +114,24 @@ class Admin(Fresh[AdminClient]):
         futures = method(client, asked, request_timeout=timeout, **options)
         until = time.monotonic() + timeout + GRACE
         while wait(futures.values(), SLICE).not_done and time.monotonic() < until:
-            if cancelled():
-                raise PartitionLost("a request to the broker was given up: nobody waits for its answer any more")
+            check(cancelled)
         found = {key: _outcome(future, read) for key, future in futures.items()}
-        silent = any(isinstance(each, KafkaException) and unanswered(each) for each in found.values())
-        self.heard(client, silent=silent)
+        # One leader that is away is no sign that the client is stale: the others' have answered it.
+        silent = [isinstance(each, KafkaException) and unanswered(each) for each in found.values()]
+        self.heard(client, silent=bool(silent) and all(silent))
         return found
 
     def refresh(self, timeout: float) -> None:
-        """By which the client learns who leads now. Raises KafkaException."""
-        self.ask(lambda client: client.list_topics(timeout=timeout))
+        """By which the client learns who leads now. Raises KafkaException.
+
+        An answer does not make up for a silence: a stale client may be told who leads, and still ask nobody.
+        """
+        client = self.client
+        try:
+            client.list_topics(timeout=timeout)
+        except KafkaException as error:
+            self.heard(client, silent=unanswered(error))
+            raise
 
 
 def _outcome(future: Future[T], read: Callable[[T], V]) -> V | KafkaException:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import stamina
 from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
 from streams.errors import BrokerError
-from streams.kafka.fresh import Admin, never, silence
+from streams.kafka.fresh import Admin, Cancelled, check, never, silence
 
 Place = tuple[str, int]
 """Topic and partition."""
 Offsets = dict[Place, int]
-Cancelled = Callable[[], bool]
-MOVED = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH}
-"""What a client hears that knows an older leader, also of a single broker that was away for a while. It asks who leads."""
+MOVED = {
+    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError._NOENT,
+}  # fmt: skip
+"""What a client hears when its metadata is old; asking who leads mends it."""
 PASSING = MOVED | {
     KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NETWORK_EXCEPTION, KafkaError.REQUEST_TIMED_OUT,
-    KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION, KafkaError._NOENT,
+    KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION,
 }  # fmt: skip
 """What one hears for a moment after a topic was made, or its leader has moved, or a broker was slow."""
 
 
 TRIES, LEAST = 3, 1.0
 """How often one asks in the time given, if each has a second."""
+REFRESH = 1.0
+"""s for asking who leads, which cannot be cancelled meanwhile."""
 GROUPS = "__consumer_offsets"
 """Kafka's own topic of groups' committed offsets."""
 
@@ -53,6 +57,21 @@ def stable_ends(
     """The ends that a read_committed reader can reach at once: before the first transaction that is still open."""
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
     return _offsets(admin, places, latest, IsolationLevel.READ_COMMITTED, timeout, cancelled)
+
+
+class Held(NamedTuple):
+    """What an open transaction holds up: from `offset`, its first record or one before it, to `end`."""
+
+    offset: int
+    end: int
+
+
+def held_up(admin: Admin, places: Sequence[Place], *, timeout: float = 10.0) -> dict[Place, Held]:
+    """The places where a read_committed reader cannot reach the end. Raises BrokerError."""
+    # The ends first: what is stable later, and less, is held up, and not just younger.
+    end = ends(admin, places, timeout=timeout)
+    stable = stable_ends(admin, places, timeout=timeout)
+    return {place: Held(stable[place], end[place]) for place in places if stable[place] < end[place]}
 
 
 def starts(admin: Admin, places: Sequence[Place], *, timeout: float = 10.0, cancelled: Cancelled = never) -> Offsets:
@@ -115,7 +134,7 @@ def _ask(
     for at, answer in found.items():
         if isinstance(answer, KafkaException):
             what = f"the offsets of {at.topic}-{at.partition} are not known"
-            raise _refusal(admin, answer.args[0], what, timeout) from answer
+            raise _refusal(admin, answer.args[0], what, min(timeout, REFRESH), cancelled) from answer
         offsets[at.topic, at.partition] = answer
     return offsets
 
@@ -127,11 +146,12 @@ def _read(answer: ListOffsetsResultInfo) -> int:
     return int(answer.offset)
 
 
-def _refusal(admin: Admin, cause: KafkaError, what: str, timeout: float) -> BrokerError:
+def _refusal(admin: Admin, cause: KafkaError, what: str, timeout: float, cancelled: Cancelled) -> BrokerError:
     kind: type[BrokerError] = TryAgain if cause.retriable() or cause.code() in PASSING else BrokerError
     if cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         kind = NoSuchTopic
     if cause.code() in MOVED:
+        check(cancelled)
         try:
             admin.refresh(timeout)
         except KafkaException as error:

@@ -1,6 +1,6 @@
 """Transactions that hold up their readers: where, since when, whose, and what ends them (rule 33).
 
-A read_committed reader stops before the first open transaction of a partition, and is told nothing.
+A read_committed reader stops before the first open transaction of a partition, and hears nothing.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, TopicPartition
 
-from streams.kafka.clients import Clients
+from streams.engine.readable import named
+from streams.errors import BrokerError
+from streams.kafka.clients import OVERDUE, Clients
 from streams.kafka.fresh import Admin
-from streams.kafka.offsets import Place, ends, stable_ends
+from streams.kafka.offsets import GROUPS, Place, group_place, held_up, stable_ends
+from streams.kafka.topics import group_of
 
 if TYPE_CHECKING:
     from streams.kafka.writers import Writer
 
 FIRST_RECORDS = 3.0
 """s for reading the first record of each transaction."""
-OVERDUE = 15.0
-"""s after its time-out by which a broker has ended a transaction: it looks every 10 s."""
 UNSEEN = "the broker shows no producer with a transaction there"
 
 
@@ -58,19 +59,47 @@ def open_transactions(
 
     For a thread without a running event loop. Takes a few seconds at most where a broker does not tell whose they are.
     """
-    # The ends first: what is stable later, and less, is held up, and not just younger.
-    end, stable = ends(admin, places), stable_ends(admin, places)
-    held = {place: stable[place] for place in places if stable[place] < end[place]}
-    begun = _begun(clients, held)
+    held = held_up(admin, places)
+    begun = _begun(clients, {place: it.offset for place, it in held.items()})
     now = datetime.now(UTC)
     old = [place for place in held if place not in begun or (now - begun[place]).total_seconds() >= older]
     asked = _asked(clients, old)
-    still = stable_ends(admin, old)  # one that ended while we asked is unknown to its coordinator, and does not hang
+    still = stable_ends(admin, old)
     found = []
-    for place in [place for place in old if still[place] == stable[place]]:
-        first = OpenTransaction(*place, stable[place], end[place] - stable[place], begun.get(place))
+    for place in [place for place in old if still[place] == held[place].offset]:  # else it has ended while we asked
+        offset, end = held[place]
+        first = OpenTransaction(*place, offset, end - offset, begun.get(place))
         found += _of_place(first, asked[place], now)
     return sorted(found, key=lambda it: (it.topic, it.partition, it.first_offset))
+
+
+def among_offsets(
+    clients: Clients, admin: Admin, prefix: str, applications: Mapping[str, str | None], *, older: float = 0.0
+) -> list[OpenTransaction]:
+    """Those that hold up the offsets of these namespaces' groups, each with its application (None: unknown).
+
+    None where this user may not see Kafka's own topic, or its broker is away: all else is worth seeing without it.
+    """
+    workers = tuple(worker_ids(prefix, its, name) if its else f"{prefix}retold." for name, its in applications.items())
+    try:
+        places = {place for name in applications if (place := group_place(admin, group_of(prefix, name))) is not None}
+        held = open_transactions(clients, admin, sorted(places), older=older)
+    except (BrokerError, KafkaException):
+        return []
+    return [it for it in held if concerns(it, workers)]
+
+
+def concerns(it: OpenTransaction, workers: tuple[str, ...]) -> bool:
+    """Whether it may be in the way of these workers, of whom it has the beginnings of their transactional ids.
+
+    Other groups have their offsets beside ours; ours are sent by our workers alone.
+    """
+    return it.topic != GROUPS or it.transactional_id is None or it.transactional_id.startswith(workers)
+
+
+def worker_ids(prefix: str, application: str, namespace: str) -> str:
+    """How the transactional ids of a namespace's workers begin."""
+    return f"{prefix}retold.{application}.{namespace}."
 
 
 def _asked(clients: Clients, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
@@ -97,7 +126,7 @@ def _of_writer(first: OpenTransaction, writer: Writer, end: int, now: datetime) 
     since = first.since if offset == first.first_offset else None
     name = known.transactional_id if known is not None else None
     if known is None or first.place not in known.places:  # its coordinator has none here, or a later one elsewhere
-        hangs, timeout = writer.all_asked, None
+        hangs, timeout = writer.proven, None
     else:
         since, timeout = known.started or since, known.timeout
         age = (now - since).total_seconds() if since is not None else 0.0
@@ -144,17 +173,24 @@ def sentence(it: OpenTransaction, address: str, prefix: str) -> str:
 def _ending(it: OpenTransaction, address: str, prefix: str) -> str:
     tool = f"kafka-transactions.sh --bootstrap-server {address}"
     where = f"--topic {it.topic} --partition {it.partition}"
-    if it.producer_id is None:
-        return (
-            f"Whose it is, is not known: {it.unknown}. `{tool} describe-producers {where}` tells it. That producer ends it by "
-            "commit or abort, or the broker does after the producer's time-out."
-        )
-    name = f" (transactional id {it.transactional_id})" if it.transactional_id else ""
-    whose = f"It is producer {it.producer_id}'s{name}"
-    if it.hangs:
-        unless = "" if it.transactional_id else ", unless this user may not see its transactional id"
-        return f"{whose}, and it hangs{unless}: an operator ends it with `{tool} abort {where} --start-offset {it.first_offset}`."
     timeout = "its time-out" if it.timeout is None else f"its time-out of {it.timeout:g} s"
+    otherwise = f"otherwise the broker aborts it after {timeout}."
+    if it.producer_id is None:
+        find = f"To find it, run `{tool} describe-producers {where}`."
+        return f"Its producer is unknown: {it.unknown}. {find} It must commit or abort it; {otherwise}"
+    name = f" (transactional id {named(it.transactional_id)})" if it.transactional_id else ""
+    whose = f"Its producer is {it.producer_id}{name}"
+    if it.hangs:
+        return f"{whose}. It hangs: {_why_it_hangs(it)} To end it, run `{tool} abort {where} --start-offset {it.first_offset}`."
     if (it.transactional_id or "").startswith(f"{prefix}retold."):
-        return f"{whose}, a worker of retold: that worker ends it when it starts again, or the broker does after {timeout}."
-    return f"{whose}, which ends it by commit or abort, or the broker does after {timeout}."
+        return f"{whose}, a worker of retold. It ends it when it starts again; {otherwise}"
+    return f"{whose}. It must commit or abort it; {otherwise}"
+
+
+def _why_it_hangs(it: OpenTransaction) -> str:
+    if it.transactional_id is None:
+        right = "(Or you lack the right to describe its transactional id; check that first.)"
+        return f"no coordinator knows it. {right}"
+    if it.timeout is None:
+        return "its coordinator knows of no transaction there."
+    return f"the broker has not aborted it, long after its time-out of {it.timeout:g} s."

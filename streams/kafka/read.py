@@ -9,7 +9,8 @@ from operator import methodcaller
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from streams.engine.records import UNREADABLE, Headers
-from streams.errors import BrokerError, PartitionLost
+from streams.errors import BrokerError
+from streams.kafka.fresh import Cancelled, check, never
 
 # A producer in another language may write any bytes as a name. confluent-kafka 2.16 then gives a list with a hole in it and
 # leaves an exception behind. CPython finds that out where it checks a call's result, as here; a plain `message.headers()` that
@@ -30,7 +31,7 @@ def read_to(
     spans: Mapping[tuple[str, int], tuple[int, int]],
     *,
     timeout: float = 60.0,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancelled: Cancelled = never,
 ) -> Iterator[Message]:
     """Committed records of each (topic, partition) from its start until an end of partition at or past its end (rule 1b).
 
@@ -42,8 +43,7 @@ def read_to(
     consumer.assign([TopicPartition(*place, spans[place][0]) for place in left])
     last_progress = time.monotonic()
     while left:
-        if cancelled():
-            raise PartitionLost("a restore was given up: its partition has moved")
+        check(cancelled)
         for message in consumer.consume(5000, 0.02):
             error = message.error()
             if error is None:
@@ -58,6 +58,6 @@ def read_to(
         if time.monotonic() - last_progress > timeout:
             where = ", ".join(f"{topic}-{partition} to {end}" for (topic, partition), end in left.items())
             raise BrokerError(
-                f"{where}: not readable for {timeout:.0f} s. A transaction is open there (`retold status` tells whose), "
+                f"{where}: not readable for {timeout:.0f} s. A transaction is open there (`retold status` says whose), "
                 "or the broker does not answer"
             )

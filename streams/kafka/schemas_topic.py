@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,7 +15,7 @@ from confluent_kafka import KafkaError, Message
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, InvalidSchema, SchemaNotFound
 from streams.kafka.clients import Clients
-from streams.kafka.fresh import never
+from streams.kafka.fresh import Cancelled, never
 from streams.kafka.offsets import NoSuchTopic, ends
 from streams.kafka.read import read_to
 from streams.kafka.topics import schemas_topic
@@ -40,7 +39,7 @@ class SchemaReader:
         self._admin = clients.admin("retold-schemas")
         self._next = 0
 
-    def poll_new(self, timeout: float, cancelled: Callable[[], bool] = never) -> dict[int, str]:
+    def poll_new(self, timeout: float, cancelled: Cancelled = never) -> dict[int, str]:
         """The schemas that came since, by id; none if the topic is not there.
 
         Raises BrokerError after `timeout` s, PartitionLost when cancelled.
@@ -65,7 +64,7 @@ class SchemaReader:
 
 
 def all_schemas(
-    clients: Clients, prefix: str, timeout: float = 10.0, cancelled: Callable[[], bool] = never
+    clients: Clients, prefix: str, timeout: float = 10.0, cancelled: Cancelled = never
 ) -> dict[int, str]:
     """Every schema by its id; none if the topic is not there. Raises as `SchemaReader.poll_new` does."""
     return SchemaReader(clients, prefix).poll_new(timeout, cancelled)

@@ -20,7 +20,7 @@ from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
 from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
 from streams.kafka.offsets import Place, ends, stable_ends, starts
-from streams.kafka.open_transactions import OpenTransaction, open_transactions
+from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import TIMEOUT, Names, as_is, describe, group_of, names, result
@@ -28,7 +28,7 @@ from streams.kafka.topics import TIMEOUT, Names, as_is, describe, group_of, name
 FIRST_LOOK = 300
 """Records before a table's end where its last marker is looked for first; then eight times as many, and so on."""
 NORMAL = 5.0
-"""s for which a transaction may be open before it is told of."""
+"""s for which a transaction may be open before it is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Status:
     prefix: str
     namespaces: tuple[NamespaceStatus, ...]
     open_transactions: tuple[OpenTransaction, ...] = ()
-    """Those older than `NORMAL` in topics of these namespaces."""
+    """Those older than `NORMAL` in topics of these namespaces and among their groups' offsets."""
 
 
 def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: AvroCodec) -> Status:
@@ -121,6 +121,8 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
     )
     found = [seen.namespace(space) if space in there else NamespaceStatus(space.namespace, None) for space in spaces]
     held = open_transactions(clients, admin, look.places(it for space in there for it in space[1:]), older=NORMAL)
+    workers = {it.name: it.application for it in found if it.partitions}
+    held += among_offsets(clients, admin, prefix, workers, older=NORMAL)
     return Status(clients.address, prefix, tuple(found), tuple(held))
 
 

@@ -6,7 +6,7 @@ Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -17,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from streams.config import Config
 from streams.errors import BrokerError, BrokerUnavailable, ConfigError, TopicMismatch
-from streams.kafka.fresh import Admin, never
+from streams.kafka.fresh import Admin, Cancelled, never
 
 KIB, MIB, DAY = 1024, 1024 * 1024, 86_400_000
 HEADERS = 64 * KIB
@@ -200,7 +200,7 @@ def refuse(reports: Iterable[TopicReport]) -> None:
         raise TopicMismatch("\n".join(problems))
 
 
-def describe(admin: Admin, topics: Sequence[str], *, cancelled: Callable[[], bool] = never) -> dict[str, TopicInfo]:
+def describe(admin: Admin, topics: Sequence[str], *, cancelled: Cancelled = never) -> dict[str, TopicInfo]:
     """Ids and partition counts of those topics that exist."""
     found = {}
     if topics:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import IncompatibleBrokerVersion, for_code
@@ -22,12 +24,12 @@ from streams.kafka.offsets import Place
 from streams.kafka.security import NotMapped, connection_options
 from streams.kafka.transaction_protocol import DescribeProducers, DescribeTransactions, ListTransactions, plain
 
-# It names addresses and users, and has a word for each attempt; what matters is in the answer.
-logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-logging.getLogger("aiokafka").propagate = False
+T = TypeVar("T")
+Producer = Mapping[str, Any]
+"""As DescribeProducers has it."""
 
-PATIENCE, REQUEST = 5.0, 3.0
-"""s for all questions, and for one."""
+PATIENCE, REQUEST, CLOSING = 5.0, 3.0, 1.0
+"""s for all questions, for one, and for what is left of them then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,14 @@ class Coordinated:
 class Writer:
     """A producer whose transaction is open in a partition from `first_offset` on.
 
-    `coordinated` is None if no coordinator shows it to us; `all_asked` says whether each of them answered.
+    `coordinated` is None if no coordinator shows it to us. `proven`: each of them answered, and the transaction was still
+    open after that, so what they do not know was not ended meanwhile.
     """
 
     producer_id: int
     first_offset: int
     coordinated: Coordinated | None
-    all_asked: bool
+    proven: bool
 
 
 def writers(clients: Clients, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
@@ -65,9 +68,45 @@ def writers(clients: Clients, places: Sequence[Place]) -> dict[Place, list[Write
     if not places:
         return {}
     try:
-        return asyncio.run(asyncio.wait_for(_connected(clients, places), PATIENCE))
-    except Exception as error:  # noqa: BLE001 - whatever it is, that something waits must be told all the same
+        with _unlogged():
+            return run(_connected(clients, places), PATIENCE)
+    except Exception as error:  # noqa: BLE001 - whatever it is, that something waits must be said all the same
         return dict.fromkeys(places, _why(error))
+
+
+def run(questions: Coroutine[Any, Any, T], patience: float) -> T:
+    """As `asyncio.run`, which would wait for the look-up of an address, however long that hangs. Raises TimeoutError."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(asyncio.wait_for(questions, patience))
+    finally:
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left, timeout=CLOSING))
+        loop.close()
+
+
+_asking = threading.local()
+
+
+def _of_others(_record: logging.LogRecord) -> bool:
+    """Not what aiokafka says in a thread that asks: it names addresses and users, and has a word for each attempt.
+
+    An application whose gateways use aiokafka too goes on hearing of theirs.
+    """
+    return not getattr(_asking, "now", False)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "aiokafka"]:
+        logging.getLogger(name).addFilter(_of_others)  # which a logger has once, however often it is given it
+    _asking.now = True
+    try:
+        yield
+    finally:
+        _asking.now = False
 
 
 def _why(error: BaseException) -> str:
@@ -75,7 +114,7 @@ def _why(error: BaseException) -> str:
     if isinstance(error, NotMapped):
         return f"with the Kafka option {error} it cannot be asked from here"
     if isinstance(error, IncompatibleBrokerVersion | NotImplementedError):
-        return "this version of Kafka does not tell it"
+        return "this version of Kafka cannot say"
     if isinstance(error, TimeoutError):
         return f"there was no answer within {PATIENCE:.0f} s"
     return f"asking failed with {type(error).__name__}"
@@ -97,25 +136,39 @@ async def _connected(clients: Clients, places: Sequence[Place]) -> dict[Place, l
 
 
 async def _asked(client: AIOKafkaClient, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
-    answers = await asyncio.gather(*(_producers(client, place) for place in places), return_exceptions=True)
-    ids = sorted({it["producer_id"] for answer in answers if isinstance(answer, list) for it in answer})
+    """The producers twice: one that ended its transaction in between is unknown to its coordinator, and does not hang."""
+    before = await _all_producers(client, places)
+    ids = sorted({it["producer_id"] for answer in before if isinstance(answer, list) for it in answer})
     known, all_asked = await _coordinated(client, ids)
+    after = await _all_producers(client, places) if ids else before
     found: dict[Place, list[Writer] | str] = {}
-    for place, answer in zip(places, answers, strict=True):
-        if isinstance(answer, BaseException):
-            found[place] = _why(answer)
+    for place, first, second in zip(places, before, after, strict=True):
+        if isinstance(first, BaseException):
+            found[place] = _why(first)
         else:
-            each = [_writer(it, known, all_asked) for it in answer]
-            found[place] = sorted(each, key=lambda writer: writer.first_offset)
+            found[place] = writers_of(first, None if isinstance(second, BaseException) else second, known, all_asked)
     return found
 
 
-def _writer(producer: Mapping[str, Any], known: Mapping[int, Coordinated], all_asked: bool) -> Writer:
-    number = producer["producer_id"]
-    return Writer(number, producer["current_txn_start_offset"], known.get(number), all_asked)
+def writers_of(
+    before: Sequence[Producer], after: Sequence[Producer] | None, known: Mapping[int, Coordinated], all_asked: bool
+) -> list[Writer]:
+    """Those with the same transaction open before and after the coordinators were asked; `after` is None if unknown."""
+    still = {_transaction(it) for it in (before if after is None else after)}
+    proven = all_asked and after is not None
+    found = [Writer(*key, known.get(key[0]), proven) for it in before if (key := _transaction(it)) in still]
+    return sorted(found, key=lambda writer: writer.first_offset)
 
 
-async def _producers(client: AIOKafkaClient, place: Place) -> list[dict[str, Any]]:
+def _transaction(producer: Producer) -> tuple[int, int]:
+    return producer["producer_id"], producer["current_txn_start_offset"]
+
+
+async def _all_producers(client: AIOKafkaClient, places: Sequence[Place]) -> list[list[Producer] | BaseException]:
+    return await asyncio.gather(*(_producers(client, place) for place in places), return_exceptions=True)
+
+
+async def _producers(client: AIOKafkaClient, place: Place) -> list[Producer]:
     """Those with an open transaction."""
     leader = client.cluster.leader_for_partition(TopicPartition(*place))
     answer = plain(await client.send(leader, DescribeProducers(*place)))

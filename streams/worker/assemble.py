@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -20,7 +20,7 @@ from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
 from streams.kafka.committed import Committed
 from streams.kafka.coordinator import CoordinatorConnection
-from streams.kafka.fresh import never
+from streams.kafka.fresh import Cancelled, never
 from streams.kafka.orders import OrderReader
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
@@ -67,7 +67,7 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     return faust_app
 
 
-def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Callable[[], bool] = never) -> None:
+def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never) -> None:
     """Take in every schema that is published: what was written in a newer one is restored in it. Raises BrokerError."""
     for text in all_schemas(clients, prefix, cancelled=cancelled).values():
         with suppress(InvalidSchema):  # a stranger's

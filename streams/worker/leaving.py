@@ -38,7 +38,7 @@ class Leaving:
                 self.given_up = not self._ended.is_set()
                 if self.given_up:
                     log.warning(
-                        "ended without the broker; what was begun is not lost: it is aborted, and done again",
+                        "stopped without waiting for the broker; the open transaction will be aborted and its events handled again",
                         namespace=self._namespace,
                         error=str(error),
                     )

@@ -18,9 +18,9 @@ from streams.engine.envelope import VERSION_HEADER, due_header, without_packed
 from streams.engine.image import Image
 from streams.engine.records import PARKED, Headers
 from streams.engine.stored import pending_of, set_aside_of
-from streams.errors import NamespaceTaken, PartitionLost, SchemaNotFound, TopicMismatch
+from streams.errors import NamespaceTaken, SchemaNotFound, TopicMismatch
 from streams.kafka.committed import Committed
-from streams.kafka.fresh import Admin
+from streams.kafka.fresh import Admin, Cancelled, check
 from streams.kafka.offsets import Place, ends, starts
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.topics import Names
@@ -31,8 +31,9 @@ log = structlog.get_logger("retold.worker")
 FARTHEST = 8
 """So many times as far back as the last look at a log's end, at most."""
 
-SETTLE = 5.0
-"""How long a group's committed offset may be ahead of the marker: a commit's control records arrive one by one."""
+SETTLE, PAUSE = 5.0, 0.2
+"""How long a group's committed offset may be ahead of the marker, as a commit's control records arrive one by one; and s
+between two looks."""
 
 
 class Restored(NamedTuple):
@@ -76,9 +77,9 @@ class Restorer:
     application: str
     topic_ids: dict[str, str]
     partitions: int
-    learn: Callable[[Callable[[], bool]], None]
+    learn: Callable[[Cancelled], None]
 
-    def restore(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Restored:
+    def restore(self, partition: int, cancelled: Cancelled, progress: Progress) -> Restored:
         """Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch if this is not our table, BrokerError.
 
         Raises SchemaNotFound for a row or a request that only another version of the application reads.
@@ -87,7 +88,7 @@ class Restorer:
             return self._settled(partition, committed, cancelled, progress)
 
     def _settled(
-        self, partition: int, committed: Committed, cancelled: Callable[[], bool], progress: Progress
+        self, partition: int, committed: Committed, cancelled: Cancelled, progress: Progress
     ) -> Restored:
         """Read again until no transaction was open between a look at the committed offset and another one.
 
@@ -112,16 +113,17 @@ class Restorer:
                     f"says that handling stands at {image.inbox_next}. Both are written in one transaction, so either "
                     f"another program commits for this group, or what a transaction wrote was lost. {self._save()}"
                 )
-            self._wait(cancelled)
+            check(cancelled)
+            time.sleep(PAUSE)
 
-    def _image(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
+    def _image(self, partition: int, cancelled: Cancelled, progress: Progress) -> Image:
         try:
             return self._read(partition, cancelled, progress)
         except SchemaNotFound:  # written by a worker that was deployed after we started: its schemas are published
             self.learn(cancelled)
             return self._read(partition, cancelled, progress)
 
-    def _read(self, partition: int, cancelled: Callable[[], bool], progress: Progress) -> Image:
+    def _read(self, partition: int, cancelled: Cancelled, progress: Progress) -> Image:
         names = self.names
         places = [(topic, partition) for topic in (names.table, names.parked, names.due, names.log)]
         end = ends(self.admin, places, cancelled=cancelled)
@@ -162,7 +164,7 @@ class Restorer:
         return max(first, end - width), end
 
     def _take(
-        self, spans: Mapping[Place, tuple[int, int]], reading: Reading, cancelled: Callable[[], bool], progress: Progress
+        self, spans: Mapping[Place, tuple[int, int]], reading: Reading, cancelled: Cancelled, progress: Progress
     ) -> None:
         names = self.names
         take = {
@@ -226,11 +228,6 @@ class Restorer:
                     f"{self.topic_ids[topic]}): offsets mean something else. Delete the namespace's other topics too, or restore"
                 )
 
-    @staticmethod
-    def _wait(cancelled: Callable[[], bool]) -> None:
-        if cancelled():
-            raise PartitionLost("a restore was given up: its partition has moved")
-        time.sleep(0.2)
 
 
 def _width(look: tuple[int, int], found: int, wanted: int) -> int:

@@ -7,36 +7,64 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import KafkaException
 
+from streams.engine.readable import harmless
 from streams.errors import BrokerError
 from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
-from streams.kafka.offsets import GROUPS, Place, ends, group_place, stable_ends
-from streams.kafka.open_transactions import OpenTransaction, open_transactions, sentence
+from streams.kafka.offsets import Held, Place, group_place, held_up
+from streams.kafka.open_transactions import OpenTransaction, concerns, open_transactions, sentence, worker_ids
 from streams.kafka.topics import Names, group_of
 from streams.worker.tasks import Tasks
 
 log = structlog.get_logger("retold.worker")
 
-EVERY, STILL, AGAIN = 2.5, 10.0, 60.0
-"""s between two looks; for which a stable offset stands still before that is told; after which it is told again.
+EVERY, STILL, WAITED, AGAIN = 2.5, 10.0, 5.0, 60.0
+"""s between two looks; for which a stable offset stands still before that is reported, among the group's offsets a shorter
+time, as a restore has waited for 4 s by then; after which it is reported again.
 
-Together with asking whose it is, the first word comes within 15 s.
+Together with asking whose it is, the first word comes within 15 s of a broker that answers.
 """
 PATIENCE = 5.0
 
 
 @dataclass
-class _Stall:
-    """`since` and `told` by the monotonic clock."""
+class Stall:
+    """`since` and `asked` by the monotonic clock: the latter is when it was last asked whose it is."""
 
     offset: int
     since: float
-    told: float | None = None
+    asked: float | None = None
+    reported: bool = False
+
+
+class Watch:
+    """Stalls of places of one kind. `still` s is for how long one has to stand still."""
+
+    def __init__(self, still: float) -> None:
+        self._still = still
+        self._stalls: dict[Place, Stall] = {}
+
+    def over(self, places: Sequence[Place], held: Mapping[Place, Held]) -> dict[Place, Stall]:
+        """Those reported that have ended since, in places that are ours still. All that have ended are forgotten."""
+        gone = {at: it for at, it in self._stalls.items() if at not in held or held[at].offset != it.offset}
+        for place in gone:
+            del self._stalls[place]
+        return {place: stall for place, stall in gone.items() if stall.reported and place in places}
+
+    def due(self, held: Mapping[Place, Held], now: float) -> dict[Place, Stall]:
+        """Those to ask about now: each is asked about again after `AGAIN` s, whatever was found."""
+        for place, it in held.items():
+            self._stalls.setdefault(place, Stall(it.offset, now))
+        return {place: stall for place, stall in self._stalls.items() if self._is_due(stall, now)}
+
+    def _is_due(self, stall: Stall, now: float) -> bool:
+        return now - stall.since >= self._still if stall.asked is None else now - stall.asked >= AGAIN
 
 
 @dataclass(frozen=True)
@@ -49,19 +77,20 @@ class Reads:
     prefix: str
     application: str
 
-    def places(self) -> list[Place]:
-        """Where an open transaction would be in our way: in the partitions that are ours, and among the group's offsets."""
-        mine = [(topic, number) for topic in self.topics[1:] for number in self.tasks.partitions()]
-        kept = self._kept() if self.tasks.held else None
-        return mine if kept is None else [*mine, kept]
+    def partitions(self) -> list[Place]:
+        """Those that are ours, of each topic."""
+        return [(topic, number) for topic in self.topics[1:] for number in self.tasks.partitions()]
 
-    def concerns(self, it: OpenTransaction) -> bool:
-        """Other groups have their offsets beside ours; ours are sent by workers of this namespace alone."""
-        ours = f"{self.prefix}retold.{self.application}.{self.topics.namespace}."
-        return it.topic != GROUPS or it.transactional_id is None or it.transactional_id.startswith(ours)
+    def offsets(self) -> list[Place]:
+        """Where the group's offsets are, if a restore waits for them. Raises KafkaException."""
+        if not self.tasks.held:
+            return []
+        kept = group_place(self.admin, group_of(self.prefix, self.topics.namespace), timeout=PATIENCE)
+        return [] if kept is None else [kept]
 
-    def _kept(self) -> Place | None:
-        return group_place(self.admin, group_of(self.prefix, self.topics.namespace), timeout=PATIENCE)
+    @property
+    def workers(self) -> str:
+        return worker_ids(self.prefix, self.application, self.topics.namespace)
 
 
 class Stalls:
@@ -69,7 +98,7 @@ class Stalls:
 
     def __init__(self, clients: Clients, reads: Reads) -> None:
         self._clients, self._reads, self._admin = clients, reads, reads.admin
-        self._held: dict[Place, _Stall] = {}
+        self._partitions, self._offsets = Watch(STILL), Watch(WAITED)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"stalls-{reads.topics.namespace}", daemon=True)
 
@@ -81,42 +110,61 @@ class Stalls:
         self._ended.set()
 
     def _run(self) -> None:
+        failed = Failures(self._log)
         while not self._ended.wait(EVERY):
-            try:
-                self._look()
-            except (BrokerError, KafkaException) as error:  # who reads will hear of it, too
-                self._log("debug", f"whether a transaction is open could not be asked: {error}")
+            # Apart: the group's offsets may be at a broker that is away, and what is ours at another.
+            failed.none_in(lambda: self._look(self._partitions, self._reads.partitions()), "our partitions")
+            failed.none_in(lambda: self._look(self._offsets, self._reads.offsets()), "the group's offsets")
 
-    def _look(self) -> None:
-        places = self._reads.places()
-        # The ends first: what is stable later, and less, is held up, and not just younger.
-        end = ends(self._admin, places, timeout=PATIENCE)
-        stable = stable_ends(self._admin, places, timeout=PATIENCE)
+    def _look(self, watch: Watch, places: Sequence[Place]) -> None:
+        held = held_up(self._admin, places, timeout=PATIENCE)
         now = time.monotonic()
-        held = {place: stable[place] for place in places if stable[place] < end[place]}
-        for place in [place for place, stall in self._held.items() if held.get(place) != stall.offset]:
-            stall = self._held.pop(place)
-            if stall.told is not None and place in stable:
-                topic, partition = place
-                self._log("warning", f"{topic}-{partition} goes on: the transaction at offset {stall.offset} has ended.")
-        for place, offset in held.items():
-            self._held.setdefault(place, _Stall(offset, now))
-        if due := {place: stall for place, stall in self._held.items() if _is_due(stall, now)}:
-            self._tell(due, now)
+        for (topic, partition), stall in watch.over(places, held).items():
+            ended = f"the transaction at offset {stall.offset} has ended"
+            self._log("warning", f"{topic}-{partition} is readable again: {ended}.")
+        if due := watch.due(held, now):
+            self._report(due, now)
 
-    def _tell(self, due: dict[Place, _Stall], now: float) -> None:
-        """The first of each place: what is behind it waits for it, whatever that is."""
-        told: set[Place] = set()
-        for it in open_transactions(self._clients, self._admin, list(due)):
-            if it.place not in told and self._reads.concerns(it):
-                told.add(it.place)
-                due[it.place].told = now
-                self._log("warning", sentence(it, self._clients.address, self._reads.prefix))
+    def _report(self, due: dict[Place, Stall], now: float) -> None:
+        found = open_transactions(self._clients, self._admin, list(due))
+        for stall in due.values():
+            stall.asked = now
+        for it in to_report(found, self._reads.workers):
+            due[it.place].reported = True
+            self._log("warning", sentence(it, self._clients.address, self._reads.prefix))
 
     def _log(self, level: str, text: str) -> None:
         if not self._ended.is_set():
             getattr(log, level)("an open transaction", namespace=self._reads.topics.namespace, detail=text)
 
 
-def _is_due(stall: _Stall, now: float) -> bool:
-    return now - stall.since >= STILL if stall.told is None else now - stall.told >= AGAIN
+def to_report(found: Sequence[OpenTransaction], workers: str) -> list[OpenTransaction]:
+    """One of each place, the first: what is behind it waits for it, whatever that is.
+
+    Among the group's offsets, the first of our workers. If there is none, one of another program holds up our restore.
+    """
+    chosen: dict[Place, OpenTransaction] = {}
+    for it in sorted(found, key=lambda it: not concerns(it, (workers,))):
+        chosen.setdefault(it.place, it)
+    return list(chosen.values())
+
+
+class Failures:
+    """Whatever a look raises ends that look alone. `say` is given a level and a sentence; the same one only once in a row."""
+
+    def __init__(self, say: Callable[[str, str], None]) -> None:
+        self._say = say
+        self._last: dict[str, str] = {}
+
+    def none_in(self, look: Callable[[], None], where: str) -> None:
+        try:
+            look()
+        except (BrokerError, KafkaException) as error:  # whoever reads will hear of it, too
+            self._say("debug", f"whether a transaction is open in {where} could not be asked: {harmless(str(error))}")
+        except Exception as error:  # noqa: BLE001 - a thread that has ended would look no more, and nobody would know
+            text = f"whether a transaction is open in {where} is not known: {type(error).__name__}: {harmless(str(error))}"
+            if self._last.get(where) != text:
+                self._say("warning", f"{text}. It is asked again every {EVERY:g} s; this is said once")
+            self._last[where] = text
+        else:
+            self._last.pop(where, None)

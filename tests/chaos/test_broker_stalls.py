@@ -109,7 +109,7 @@ def test_a_worker_that_is_told_to_stop_does_not_wait_for_its_broker(stalling: tu
     dead = transaction_of_a_dead_worker(site)
     worker = site.start("worker")
     until(site.all_owned, "the worker is not ready")
-    until(lambda: "a restore waits for the committed offset of stall.user-0" in site.said(), "it is not told", seconds=15)
+    until(lambda: "__consumer_offsets-" in site.said(), "it is not reported", seconds=20)
     told_to_stop(worker, java)
     del dead
 

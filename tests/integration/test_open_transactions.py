@@ -80,7 +80,7 @@ def look(foreign: Foreign) -> Status:
     return status(foreign.clients, foreign.config.prefix, ["probe", "echo"], foreign.codec)
 
 
-def test_a_foreign_transaction_in_an_inbox_is_told_and_its_end_too(
+def test_a_foreign_transaction_in_an_inbox_is_reported_and_its_end_too(
     config: Config, broker: str, foreign: Foreign, said: Said
 ) -> None:
     """With topic, partition, producer, since when and what ends it; what waits is lag; afterwards all is handled."""
@@ -91,7 +91,7 @@ def test_a_foreign_transaction_in_an_inbox_is_told_and_its_end_too(
         producer = opened(foreign, name, inbox)
         foreign.publish(*(EchoHear(name=key) for key in keys))
         until(lambda: bool(said.about(inbox)), "the worker did not say it", seconds=SOON)
-        until(lambda: bool(look(foreign).open_transactions), "the status does not tell it", seconds=5)
+        until(lambda: bool(look(foreign).open_transactions), "the status does not report it", seconds=5)
         now = look(foreign)
         [held] = now.open_transactions
         assert time.monotonic() - began < SOON + 5
@@ -108,15 +108,15 @@ def test_a_foreign_transaction_in_an_inbox_is_told_and_its_end_too(
         assert said.about(inbox)[0] in told.stdout
         producer.abort_transaction(20)
         until(lambda: worker.rows("echo") == dict.fromkeys(keys, EchoRow(heard=1)), "not handled once it was over")
-        until(lambda: bool(said.about(f"{inbox}-0 goes on")), "the end was not told")
+        until(lambda: bool(said.about(f"{inbox}-0 is readable again")), "the end was not reported")
     assert look(foreign).open_transactions == ()
 
 
 def test_the_status_as_json_has_all_of_it(config: Config, broker: str, foreign: Foreign) -> None:
-    """For who looks after it by a program; a younger one is normal traffic and not told."""
+    """For who looks after it by a program; a younger one is normal traffic and not reported."""
     producer = opened(foreign, f"{config.prefix}billing", f"{config.prefix}echo-log")
     assert look(foreign).open_transactions == ()
-    until(lambda: bool(look(foreign).open_transactions), "the status does not tell it", seconds=10)
+    until(lambda: bool(look(foreign).open_transactions), "the status does not report it", seconds=10)
     env = environment(broker, config.prefix, config.state, app="tests.applications.probe:app")
     [held] = answer("status", env=env)["open_transactions"]
     assert (held["topic"], held["transactional_id"], held["behind"]) == (
@@ -128,18 +128,19 @@ def test_the_status_as_json_has_all_of_it(config: Config, broker: str, foreign: 
 def test_a_restore_that_waits_for_the_groups_offset_says_so(
     config: Config, broker: str, foreign: Foreign, said: Said
 ) -> None:
-    """A worker that froze after it sent the offset has written nothing yet: only Kafka's own topic shows it."""
+    """And so does the status. A worker that froze after it sent the offset has written nothing: only Kafka's topic shows it."""
     name = f"{config.prefix}retold.probe.echo.frozen.0"
     frozen = opened(foreign, name)
     consumer = foreign.clients.group_consumer(group_of(config.prefix, "echo"), "frozen")
     here = TopicPartition(f"{config.prefix}echo", 0, 0)
     frozen.send_offsets_to_transaction([here], consumer.consumer_group_metadata(), 20)
     consumer.close()
-    began, heard = time.monotonic(), list[float]()
+    began, heard, statuses = time.monotonic(), list[float](), list[Status]()
 
     def end_it() -> None:
         until(lambda: bool(said.about("__consumer_offsets-", name, "a worker of retold")), "it was not said")
         heard.append(time.monotonic() - began)
+        statuses.append(look(foreign))
         frozen.abort_transaction(20)
 
     thread = threading.Thread(target=end_it)
@@ -149,9 +150,11 @@ def test_a_restore_that_waits_for_the_groups_offset_says_so(
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=1)}, "not handled once it was over")
     thread.join()
     assert heard[0] < SOON + 5  # a worker takes a while to start
+    [held] = statuses[0].open_transactions
+    assert (held.topic, held.transactional_id, held.hangs) == ("__consumer_offsets", name, False)
 
 
-def test_with_other_security_it_is_told_without_its_producer(
+def test_with_other_security_it_is_reported_without_its_producer(
     config: Config, broker: str, foreign: Foreign, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And says what tells it; no secret is in it, nor in any log."""

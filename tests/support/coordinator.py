@@ -1,13 +1,13 @@
 """A group's coordinator that answers as it is told to: librdkafka's own mock cluster, in this process, on loopback.
 
 As a program, `python -m tests.support.coordinator CODE TIMES SECONDS`: its coordinator gives the error CODE so often, and is
-asked for a committed offset, which is given up after SECONDS. An error inside librdkafka ends that process alone.
+asked for a committed offset, which is given up after SECONDS. "held" is printed once a transaction holds it up. An error inside
+librdkafka ends that process alone.
 """
 
 from __future__ import annotations
 
 import ctypes
-import logging
 import sys
 import time
 from functools import partial
@@ -53,16 +53,22 @@ class Coordinator:
 
 
 def main(code: int, times: int, seconds: float) -> None:
-    logging.basicConfig(format="%(message)s", stream=sys.stdout)
     coordinator = Coordinator()
     coordinator.commit()
     clients = Clients(coordinator.address)
     committed = Committed(partial(clients.asking_consumer, GROUP), clients.admin(), TOPIC)
     coordinator.refuse(code, times)
     deadline = time.monotonic() + seconds
+    heard: list[bool] = []
+
+    def hear(held: bool) -> None:
+        if held and not heard:
+            print("held", flush=True)
+            heard.append(held)
+
     for partition in (0, 1):
         try:
-            print(committed.offset(partition, lambda: time.monotonic() > deadline).offset, flush=True)
+            print(committed.offset(partition, lambda: time.monotonic() > deadline, hear).offset, flush=True)
         except BrokerError as error:
             print(f"{type(error).__name__}: {error}", flush=True)
     committed.close()

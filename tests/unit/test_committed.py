@@ -8,10 +8,11 @@ import threading
 from concurrent.futures import Future
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.errors import PartitionLost
-from streams.kafka.fresh import Admin, Fresh
+from streams.errors import BrokerError, PartitionLost
+from streams.kafka.committed import Committed
+from streams.kafka.fresh import Admin, Fresh, never
 from tests.support.coordinator import OFFSET
 from tests.support.processes import PROJECT
 
@@ -39,11 +40,41 @@ def test_a_refusal_is_told() -> None:
     assert alive == "alive"
 
 
-def test_an_open_transaction_is_waited_for_and_told() -> None:
-    """Within 15 s. The client says nothing meanwhile, and that is not taken for a group that has committed nothing."""
-    told, first, *_ = asked(UNSTABLE, 1000, 12)
-    assert told.startswith("a restore waits for the committed offset of user-0, since ")
-    assert first.startswith("PartitionLost: ")
+def test_an_open_transaction_is_waited_for_and_heard_of() -> None:
+    """The client says nothing meanwhile, and that is not taken for a group that has committed nothing."""
+    held, first, *_ = asked(UNSTABLE, 1000, 8)
+    assert held == "held"
+    assert first == "PartitionLost: given up: the partition was taken away, or its worker stops"
+
+
+class Asked:
+    """In a consumer's place: each question takes 0.3 s and gets the next answer, the last one from then on."""
+
+    def __init__(self, *answers: int) -> None:
+        self._answers = list(answers)
+
+    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        threading.Event().wait(0.3)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if answer != OFFSET:
+            raise KafkaException(KafkaError(answer))
+        return [TopicPartition(places[0].topic, places[0].partition, answer)]
+
+    def close(self) -> None:
+        """Whoever replaces it gets it again."""
+
+
+def committed(*answers: int) -> Committed:
+    consumer = Asked(*answers)
+    return Committed(lambda: consumer, Admin(Client), "user", patience=0.6)  # type: ignore[arg-type, return-value]  # what is asked of them only
+
+
+def test_patience_with_a_coordinator_that_moves_begins_with_it() -> None:
+    """Not with the first question: an open transaction may have been waited for long before."""
+    silent, moved = KafkaError._TIMED_OUT, KafkaError.NOT_COORDINATOR
+    assert committed(silent, silent, moved, OFFSET).offset(0, never).offset == OFFSET
+    with pytest.raises(BrokerError, match="the committed offset of user-0 is not known"):
+        committed(moved).offset(0, never)
 
 
 class Client:
@@ -101,6 +132,48 @@ def test_a_request_that_nobody_answers_ends() -> None:
     threading.Timer(0.3, stopped.set).start()
     with pytest.raises(PartitionLost):
         admin.request(forgets, None, timeout=60, read=str, cancelled=stopped.is_set)
+
+
+def test_a_leader_that_is_away_is_no_reason_for_a_new_client() -> None:
+    """If others answer, the client is well; only if none does, twice in a row, is another one made."""
+    admin = Admin(Client)  # type: ignore[arg-type]  # only what `answers` is given
+    first = admin.client
+    for _ in range(4):
+        found = admin.request(answers, [False, True, True], timeout=1, read=str)
+        assert [isinstance(each, KafkaException) for each in found.values()] == [True, False, False]
+    assert admin.request(answers, [], timeout=1, read=str) == {}
+    assert admin.client is first
+    for _ in range(2):
+        admin.request(answers, [False, False], timeout=1, read=str)
+    assert admin.client is not first
+
+
+def answers(client: Client, asked: list[bool], *, request_timeout: float) -> dict[int, Future[str]]:
+    """A method of an AdminClient: of each partition asked for, whether its leader answers."""
+    found: dict[int, Future[str]] = {number: Future() for number in range(len(asked))}
+    for number, answered in enumerate(asked):
+        if answered:
+            found[number].set_result("it")
+        else:
+            found[number].set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+    return found
+
+
+class Leaderless(Client):
+    """It asks who leads and is told so each time, and yet knows no leader."""
+
+    def list_topics(self, timeout: float) -> None:
+        """Answered."""
+
+
+def test_asking_who_leads_makes_up_for_no_silence() -> None:
+    """A client may be told who leads and still ask nobody: then it is replaced."""
+    admin = Admin(Leaderless)  # type: ignore[arg-type]  # only what is asked of it
+    first = admin.client
+    for _ in range(2):
+        admin.request(answers, [False], timeout=1, read=str)
+        admin.refresh(1)
+    assert admin.client is not first
 
 
 def forgets(client: Client, asked: None, *, request_timeout: float) -> dict[str, Future[str]]:

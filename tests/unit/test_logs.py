@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,3 +61,35 @@ def test_all_else_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     waits, parked = capsys.readouterr().err.splitlines()
     assert waits.rstrip().endswith("at=probe-3@7 reason='no schema'")
     assert "it had to be" in parked
+
+
+FORGED = "\x1b[2Kall is well\x9b31m\u202e"
+SPELT = "\\u001b[2Kall is well\\u009b31m\\u202e"
+
+
+def test_nothing_that_is_logged_drives_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever library says it: names, errors and events come from elsewhere, and could hide lines or forge them."""
+    log = worker_log(tmp_path)
+    log.error("parked", namespace="probe", detail=f"{FORGED}\n{FORGED}", error=FORGED)
+    logging.getLogger("retold.kafka").warning("%s", FORGED)
+    try:
+        raise RuntimeError(FORGED)
+    except RuntimeError:
+        log.exception("a fault")
+    said = capsys.readouterr().err
+    assert said.count(SPELT) == 4
+    assert "\\" + SPELT[:8] in said  # a value in quotes, whose backslashes are doubled
+    assert not [char for char in "\x1b\x9b\u202e" if char in said]
+
+
+def test_a_traceback_shows_no_local_variables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of them may be a secret."""
+    log = worker_log(tmp_path)
+    password = "".join(["sesa", "me"])
+    try:
+        raise RuntimeError(str(len(password)))
+    except RuntimeError:
+        log.exception("a fault")
+    said = capsys.readouterr().err
+    assert said.rstrip().endswith("RuntimeError: 6")
+    assert "sesame" not in said

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
-from datetime import UTC, datetime
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from streams.kafka.clients import Clients
-from streams.kafka.offsets import _java_hash
-from streams.kafka.open_transactions import OpenTransaction, sentence
+from streams.kafka.offsets import GROUPS, _java_hash
+from streams.kafka.open_transactions import OpenTransaction, _of_place, concerns, sentence, worker_ids
 from streams.kafka.security import NotMapped, connection_options
-from streams.kafka.writers import writers
+from streams.kafka.writers import Coordinated, run, writers, writers_of
 
 SINCE = datetime(2026, 11, 26, 5, 31, 31, 214000, tzinfo=UTC).astimezone()
 FOREIGN = OpenTransaction("user", 3, 1042, 17, SINCE, 4002, "billing-1", 60.0)
@@ -20,44 +25,132 @@ WHERE = "user-3 waits at offset 1042 for a transaction that has been open since 
 TOOL = "kafka-transactions.sh --bootstrap-server kafka:9092"
 
 
+ABORT = f"To end it, run `{TOOL} abort --topic user --partition 3 --start-offset 1042`."
+
+
 @pytest.mark.parametrize(
-    ("told", "ending"),
+    ("found", "ending"),
     [
         (
             FOREIGN,
-            "17 records from there on cannot be read. It is producer 4002's (transactional id billing-1), which ends it by "
-            "commit or abort, or the broker does after its time-out of 60 s.",
+            "17 records from there on cannot be read. Its producer is 4002 (transactional id billing-1). It must commit or "
+            "abort it; otherwise the broker aborts it after its time-out of 60 s.",
         ),
         (
             OpenTransaction("user", 3, 1042, 1, SINCE, 7, "p.retold.shop.user.host.0", 10.0),
-            "1 record from there on cannot be read. It is producer 7's (transactional id p.retold.shop.user.host.0), a worker "
-            "of retold: that worker ends it when it starts again, or the broker does after its time-out of 10 s.",
+            "1 record from there on cannot be read. Its producer is 7 (transactional id p.retold.shop.user.host.0), a worker "
+            "of retold. It ends it when it starts again; otherwise the broker aborts it after its time-out of 10 s.",
         ),
         (
             OpenTransaction("user", 3, 1042, 2, SINCE, 7, "billing-1", None, hangs=True),
-            "2 records from there on cannot be read. It is producer 7's (transactional id billing-1), and it hangs: an operator "
-            f"ends it with `{TOOL} abort --topic user --partition 3 --start-offset 1042`.",
+            "2 records from there on cannot be read. Its producer is 7 (transactional id billing-1). It hangs: its "
+            f"coordinator knows of no transaction there. {ABORT}",
+        ),
+        (
+            OpenTransaction("user", 3, 1042, 2, SINCE, 7, "billing-1", 60.0, hangs=True),
+            "2 records from there on cannot be read. Its producer is 7 (transactional id billing-1). It hangs: the broker "
+            f"has not aborted it, long after its time-out of 60 s. {ABORT}",
         ),
         (
             OpenTransaction("user", 3, 1042, 2, SINCE, 7, None, None, hangs=True),
-            "2 records from there on cannot be read. It is producer 7's, and it hangs, unless this user may not see its "
-            f"transactional id: an operator ends it with `{TOOL} abort --topic user --partition 3 --start-offset 1042`.",
+            "2 records from there on cannot be read. Its producer is 7. It hangs: no coordinator knows it. (Or you lack the "
+            f"right to describe its transactional id; check that first.) {ABORT}",
         ),
         (
-            OpenTransaction("user", 3, 1042, 2, SINCE, unknown="this version of Kafka does not tell it"),
-            "2 records from there on cannot be read. Whose it is, is not known: this version of Kafka does not tell it. "
-            f"`{TOOL} describe-producers --topic user --partition 3` tells it. That producer ends it by commit or abort, or the "
-            "broker does after the producer's time-out.",
+            OpenTransaction("user", 3, 1042, 2, SINCE, unknown="this version of Kafka cannot say"),
+            "2 records from there on cannot be read. Its producer is unknown: this version of Kafka cannot say. To find it, run "
+            f"`{TOOL} describe-producers --topic user --partition 3`. It must commit or abort it; otherwise the broker aborts "
+            "it after its time-out.",
         ),
     ],
-    ids=["foreign", "ours", "hanging", "hanging or hidden", "unknown"],
+    ids=["foreign", "ours", "hanging", "overdue", "hanging or hidden", "unknown"],
 )
-def test_a_sentence_says_where_since_when_whose_and_what_ends_it(told: OpenTransaction, ending: str) -> None:
+def test_a_sentence_says_where_since_when_whose_and_what_ends_it(found: OpenTransaction, ending: str) -> None:
     """Times in UTC, wherever the machine is; the command is one that can be copied."""
-    assert sentence(told, "kafka:9092", "p.") == WHERE + ending
+    assert sentence(found, "kafka:9092", "p.") == WHERE + ending
 
 
-def test_where_the_first_record_is_not_read_no_time_is_told() -> None:
+def test_a_transactional_id_is_shown_as_one_short_line() -> None:
+    """Whoever may write to a topic chooses it: it can neither forge a line of the log nor fill it."""
+    text = sentence(replace(FOREIGN, transactional_id="a\n\x1b[2K" + "x" * 30_000), "kafka:9092", "")
+    assert "(transactional id a\\n\\u001b[2Kxxx" in text
+    assert len(text) < 600
+
+
+FIRST = OpenTransaction("user", 3, 1042, 17, SINCE)
+LOST = Coordinated("billing-1", ongoing=False, started=None, timeout=60.0, places=frozenset())
+LATER = SINCE + timedelta(seconds=30)
+
+
+def producer(number: int, offset: int) -> dict[str, int]:
+    return {"producer_id": number, "current_txn_start_offset": offset}
+
+
+def test_one_that_no_coordinator_has_hangs_if_it_is_open_after_they_were_asked() -> None:
+    """The first and whatever is behind it: an operator has to end each."""
+    both = [producer(7, 1042), producer(8, 1050)]
+    found = _of_place(FIRST, writers_of(both, both, {7: LOST}, all_asked=True), LATER)
+    assert [(it.producer_id, it.first_offset, it.hangs) for it in found] == [(7, 1042, True), (8, 1050, True)]
+
+
+def test_one_that_ends_while_we_ask_does_not_hang() -> None:
+    """Its coordinator has forgotten it, and rightly so: to abort what comes next at that offset would do harm."""
+    before = [producer(7, 1042), producer(8, 1050)]
+    after = [producer(7, 1042), producer(8, 1055)]  # it has begun another one
+    found = _of_place(FIRST, writers_of(before, after, {8: LOST}, all_asked=True), LATER)
+    assert [(it.producer_id, it.hangs) for it in found] == [(7, True)]
+
+
+@pytest.mark.parametrize(("again", "all_asked"), [(False, True), (True, False)])
+def test_nothing_hangs_that_was_not_asked_of_everybody_twice(again: bool, all_asked: bool) -> None:
+    """Where a leader or a coordinator does not answer, one waits for the time-out."""
+    both = [producer(7, 1042)]
+    [it] = _of_place(FIRST, writers_of(both, both if again else None, {}, all_asked), LATER)
+    assert (it.producer_id, it.hangs) == (7, False)
+
+
+@pytest.mark.parametrize(("seconds", "hangs"), [(70, False), (76, True)])
+def test_one_past_its_time_out_hangs_once_the_broker_has_looked(seconds: float, hangs: bool) -> None:
+    """It looks every 10 s."""
+    known = Coordinated("billing-1", ongoing=True, started=SINCE, timeout=60.0, places=frozenset({("user", 3)}))
+    both = [producer(7, 1042)]
+    [it] = _of_place(FIRST, writers_of(both, both, {7: known}, all_asked=True), SINCE + timedelta(seconds=seconds))
+    assert (it.hangs, it.timeout) == (hangs, 60.0)
+
+
+def test_among_the_groups_offsets_only_our_workers_concern_us() -> None:
+    """And those whose name is hidden."""
+    ours = (worker_ids("p.", "shop", "user"),)
+    ids = ["p.retold.shop.user.host.0", "p.retold.shop.item.host.0", "billing-1", None]
+    there = [OpenTransaction(GROUPS, 3, 0, 1, transactional_id=name) for name in ids]
+    assert [concerns(it, ours) for it in there] == [True, False, False, True]
+    assert concerns(FOREIGN, ours)
+
+
+def test_only_our_own_questions_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An application whose gateway uses the same library has its log."""
+    with caplog.at_level(logging.DEBUG, "aiokafka"):
+        writers(Clients("127.0.0.1:1"), [("user", 3)])
+        assert caplog.messages == []
+        logging.getLogger("aiokafka.client").error("of a gateway")
+        assert caplog.messages == ["of a gateway"]
+
+
+def test_the_look_up_of_an_address_that_hangs_is_not_waited_for() -> None:
+    """It stands in a thread that nothing can end; here that thread waits for the test to be over."""
+    over = threading.Event()
+
+    async def looked_up() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, over.wait, 20)
+
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        run(looked_up(), 0.1)
+    assert time.monotonic() - began < 10
+    over.set()
+
+
+def test_where_the_first_record_is_not_read_no_time_is_said() -> None:
     """It may be that this user may ask for offsets, and not read."""
     text = sentence(OpenTransaction("user", 3, 1042, 2, unknown="no"), "kafka:9092", "")
     assert text.startswith("user-3 waits at offset 1042 for a transaction that is open: 2 records")
@@ -101,7 +194,7 @@ def test_an_option_that_cannot_be_taken_over_is_named_without_its_value(options:
 
 
 def test_a_certificate_that_is_not_there_is_an_answer(tmp_path: Path) -> None:
-    """That something waits is told all the same."""
+    """That something waits is said all the same."""
     options = {"security.protocol": "ssl", "ssl.ca.location": str(tmp_path / "none.pem")}
     assert writers(Clients("127.0.0.1:1", options), [("user", 3)]) == {("user", 3): "asking failed with FileNotFoundError"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from streams.cli.screen import json_line, say, talk
+from streams.engine.readable import NAME, named
 
 ROOT = Path(__file__).parents[2]
 HEADS = ("namespace", "lag", "accepted", "rejected", "duplicates", "emitted", "parked", "quarantined")
@@ -74,3 +78,27 @@ def test_a_reader_that_has_seen_enough_is_no_error(words: list[str]) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert (process.wait(120), process.stderr.read()) == (0, "")
+
+
+FORGED = "a\x1b[2K\x9b31m\u202e\r\x7f"
+SPELT = r"a\u001b[2K\u009b31m\u202e\u000d\u007f"
+
+
+def test_nothing_that_is_shown_drives_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys, reasons and names come from elsewhere. A program reads the same: JSON spells it so, too."""
+    say(FORGED)
+    talk(FORGED)
+    json_line({"key": FORGED})
+    out, err = capsys.readouterr()
+    said, line = out.splitlines()
+    assert (said, err) == (SPELT, f"{SPELT}\n")
+    assert line == f'{{"key": "{SPELT.replace("000d", "000d")}"}}'.replace(r"\u000d", r"\r")
+    assert json.loads(line) == {"key": FORGED}
+    assert SPELT in drawn(100, ("key",), (FORGED,))[-1]
+
+
+def test_a_name_that_strangers_choose_is_one_line_that_can_be_read() -> None:
+    """Kafka takes ids of 32 KiB, with whatever is in them."""
+    assert named("billing-1") == "billing-1"
+    assert named("a\nb\tc") == r"a\nb\tc"
+    assert named("x" * 30_000) == f"{'x' * NAME}…"
