@@ -6,9 +6,17 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 from streams.cli import exits
 from streams.cli.screen import is_terminal, talk
+
+T = TypeVar("T")
+GRACE = 1.0
+"""s that what is begun has to come to its own end."""
 
 
 class Ending:
@@ -25,6 +33,28 @@ class Ending:
         """From any thread."""
         self.code = code
         self.stop.set()
+
+    def unless_ended(self, act: Callable[[], T]) -> T | None:
+        """What `act` gives or raises; None if the end came first. A broker that is away may hold `act`: it is left to itself."""
+        found: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                found.set_result(act())
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever asks
+                found.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        deadline: float | None = None
+        while not found.done():
+            time.sleep(0.02)  # not in a wait for `stop`: a signal that sets it then would wait for its lock for ever
+            if self.stop.is_set():
+                deadline = deadline or time.monotonic() + GRACE
+                if time.monotonic() > deadline:
+                    return None
+        if self.stop.is_set() and found.exception(0) is not None:
+            return None
+        return found.result(0)
 
     def _on_signal(self, number: int, _: object) -> None:
         back = "\r" if is_terminal() else ""  # over the ^C that the terminal shows

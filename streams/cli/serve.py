@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from streams.app import App
 from streams.broker.choose import found, own
@@ -71,7 +72,7 @@ def find_broker(config: Config, wait: float, ending: Ending) -> str | None:
     deadline = time.monotonic() + wait
     while not ending.stop.is_set():
         try:
-            return found(config)
+            return ending.unless_ended(partial(found, config))
         except BrokerUnavailable:
             if time.monotonic() >= deadline:
                 raise
@@ -138,7 +139,9 @@ def _serve(
     from streams.worker.run import spare_the_collector
 
     spare_the_collector()
-    made = assemble.worker(app, config, address, namespaces)
+    made = ending.unless_ended(partial(assemble.worker, app, config, address, namespaces))
+    if made is None:
+        return ending.code
     ended = Ended()
     with watching as watch:
 

@@ -35,7 +35,9 @@ def server(wait: float, ends_with_stdin: bool, fd: int | None) -> int:
         if address is None:
             return ending.code
         clients = Clients.of(config, address)
-        clients.reach()
+        ending.unless_ended(clients.reach)
+        if ending.stop.is_set():
+            return ending.code
         codec = codec_of(app)
         archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
         with Client(app, config=config, source="retold/server") as client:

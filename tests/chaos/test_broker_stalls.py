@@ -171,3 +171,19 @@ def test_a_second_ctrl_c_ends_a_worker_whose_broker_stands_still(stalling: tuple
         assert Process.ended(worker, 5) == 130
     finally:
         os.kill(java, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("command", ["worker", "server"])
+def test_a_command_that_is_told_to_stop_while_it_starts_does_not_wait_for_its_broker(
+    stalling: tuple[Site, int], command: str
+) -> None:
+    """Before it is ready it asks the broker for much, one thing after the other."""
+    site, java = stalling
+    os.kill(java, signal.SIGSTOP)
+    try:
+        with site.start(command) as starting:
+            time.sleep(4)  # what is tried is a command that waits for its first answer: by now its handlers are there
+            starting.process.send_signal(signal.SIGTERM)
+            assert starting.ended(5) == 0
+    finally:
+        os.kill(java, signal.SIGCONT)
