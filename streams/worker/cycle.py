@@ -254,6 +254,7 @@ class Cycle:
         """One event that no transaction can hold: quarantined by reference, the inbox still has it."""
         [(task, work)] = works.items()
         change = self.members.engine.refuse(task.image, work.records[0], self._search.reason, self.members.clock())
+        self._ready()  # the commit that just failed may have cost its producer
         try:
             self._commit(batch, {task: change})
         except TransactionAborted as error:
