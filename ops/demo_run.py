@@ -87,9 +87,10 @@ def _demo(options: argparse.Namespace) -> int:
         site = started(config, variables, stack)
         logs.set_up(config)
         source = stack.enter_context(sign_ups(options.input, config))
-        total = check(source)
-        if total is None:
+        checked = check(source)
+        if checked is None:
             return exits.NO
+        total = checked.events
         address = stack.enter_context(own(config, on_progress=talk, lasting=False))
         stack.callback(site.worker.stop)  # they end before their broker does
         stack.callback(site.server.stop)

@@ -85,16 +85,19 @@ class Count:
 
 @dataclass(frozen=True)
 class EventFile:
-    """A file, and what makes events of its rows. `name` is for messages."""
+    """A file, and what makes events of its rows. `name` is for messages; `start` is where its rows begin."""
 
     name: str
     file: IO[bytes]
     format: str
     maker: Maker
     limit: int | None
+    start: int = 0
 
     def events(self) -> Iterator[FileEvent | BadRow]:
-        """From where the file stands. Raises InvalidEvent if the file as a whole does not read."""
+        """From its start again, if it can be read twice. Raises InvalidEvent if the file as a whole does not read."""
+        if self.file.seekable():
+            self.file.seek(self.start)
         try:
             yield from self.maker.events(islice(FORMATS[self.format](self.file), self.limit))
         except InvalidEvent as error:
@@ -113,11 +116,9 @@ def publish_file(config: Config, app: App, data: type[EventData] | None, file: s
         source = event_file(config, app, data, file, content, rows)
         checked = None
         if stop:
-            start = content.tell()
             checked = check(source)
             if checked is None:
                 return exits.NO
-            content.seek(start)
         with Client(app, config=config, source=SOURCE) as client:
             started = time.monotonic()
             count = publish_events(client, source, None if checked is None else checked.events)
@@ -153,7 +154,7 @@ def event_file(
     codec = AvroCodec(app.event_types().values(), [])
     expected = None if data is None else data.event_type
     maker = Maker(make, codec, expected, config.max_event_bytes, rows.id_column, rows.time_column)
-    return EventFile(name_of(file), content, form, maker, rows.limit)
+    return EventFile(name_of(file), content, form, maker, rows.limit, content.tell() if content.seekable() else 0)
 
 
 def check(source: EventFile) -> Count | None:

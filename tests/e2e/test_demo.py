@@ -199,6 +199,6 @@ def test_a_broken_line_is_named_before_anything_starts(start: Callable[..., Demo
     assert demo.process.wait(120) == 1
     first, last = demo.said.read_text(encoding="utf-8").splitlines()
     assert f"{file}:4: column 'reputation' is 'many'" in first
-    assert last == "Nothing was published: 1 line of 3 broken."
+    assert last == "Nothing was published: 1 of 3 lines is broken."
     assert demo.told == ""
     assert demo.left() == []
