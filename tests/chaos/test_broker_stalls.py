@@ -76,7 +76,7 @@ def test_a_worker_goes_on_each_time_that_its_broker_does(stalling: tuple[Site, i
             finally:
                 os.kill(java, signal.SIGCONT)
             sign_up(site, range(count - 10, count))
-            until(partial(handled, site, count), "it does not go on", seconds=20)
+            until(partial(handled, site, count), "it does not go on", seconds=90)
         assert worker.process.poll() is None
 
 
@@ -109,7 +109,7 @@ def test_a_worker_that_is_told_to_stop_does_not_wait_for_its_broker(stalling: tu
     dead = transaction_of_a_dead_worker(site)
     worker = site.start("worker")
     until(site.all_owned, "the worker is not ready")
-    until(lambda: "__consumer_offsets-" in site.said(), "it is not reported", seconds=20)
+    until(lambda: "__consumer_offsets-" in site.said(), "it is not reported", seconds=90)
     told_to_stop(worker, java)
     del dead
 
