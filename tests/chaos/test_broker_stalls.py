@@ -62,7 +62,7 @@ def test_a_worker_goes_on_when_its_broker_does(stalling: tuple[Site, int]) -> No
 
 
 def test_a_worker_goes_on_each_time_that_its_broker_does(stalling: tuple[Site, int]) -> None:
-    """Within 20 s, though each time other clients are left with connections that nobody serves (rule 35)."""
+    """Though each time other clients are left with connections that nobody serves (rule 35); 20 s are the goal, not met now."""
     site, java = stalling
     with site.start("worker") as worker:
         until(site.all_owned, "the worker is not ready")
@@ -109,7 +109,7 @@ def test_a_worker_that_is_told_to_stop_does_not_wait_for_its_broker(stalling: tu
     dead = transaction_of_a_dead_worker(site)
     worker = site.start("worker")
     until(site.all_owned, "the worker is not ready")
-    until(lambda: "__consumer_offsets-" in site.said(), "it is not reported", seconds=90)
+    until(lambda: "__consumer_offsets-" in site.said(), "it is not reported", seconds=20)
     told_to_stop(worker, java)
     del dead
 
