@@ -153,6 +153,10 @@ class Clients:
             "delivery.report.only.error": True,
             "queue.buffering.max.messages": 1_000_000,
             "on_delivery": on_delivery,
+            # librdkafka 2.16 takes one reset connection to a single broker for the loss of the cluster, makes new handles of
+            # its brokers, and asks an old one for the group's coordinator for ever: a transaction hangs beyond its time-out.
+            # One that has forgotten its brokers times out, and is replaced.
+            "metadata.recovery.strategy": "none",
             **coordinator.options(),
         }  # fmt: skip
 
@@ -172,9 +176,9 @@ class Clients:
             "socket.nagle.disable": True,
             "message.max.bytes": self.largest,
             **self.options,
-            # librdkafka 2.16 takes one reset connection to a single broker for the loss of the cluster, makes new handles of
-            # its brokers, and asks an old one for the group's coordinator for ever: a transaction hangs beyond its time-out.
-            "metadata.recovery.strategy": "none",
+            # A broker that stood still tells for a moment of a cluster without brokers. librdkafka forgets every one of them
+            # then, and asks nobody any more unless it may begin anew with the servers it was given.
+            "metadata.recovery.strategy": "rebootstrap",
         }
 
     def _reading(self) -> Options:

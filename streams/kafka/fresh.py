@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -26,6 +27,8 @@ SLICE = 0.1
 """s between two looks whether an answer is still wanted."""
 GRACE = 1.0
 """s that a client has for saying that a request timed out."""
+HURRY = 1.0
+"""s after which a request that has no answer asks who leads the cluster."""
 
 
 Cancelled = Callable[[], bool]
@@ -112,9 +115,12 @@ class Admin(Fresh[AdminClient]):
         """
         client = self.client
         futures = method(client, asked, request_timeout=timeout, **options)
-        until = time.monotonic() + timeout + GRACE
-        while wait(futures.values(), SLICE).not_done and time.monotonic() < until:
+        began = asked_at = time.monotonic()
+        while wait(futures.values(), SLICE).not_done and time.monotonic() < began + timeout + GRACE:
             check(cancelled)
+            if time.monotonic() >= asked_at + HURRY:
+                _learn_controller(client)
+                asked_at = time.monotonic()
         found = {key: _outcome(future, read) for key, future in futures.items()}
         # One leader that is away is no sign that the client is stale: the others' have answered it.
         silent = [isinstance(each, KafkaException) and unanswered(each) for each in found.values()]
@@ -132,6 +138,15 @@ class Admin(Fresh[AdminClient]):
         except KafkaException as error:
             self.heard(client, silent=unanswered(error))
             raise
+
+
+def _learn_controller(client: AdminClient) -> None:
+    """A client that was told once that there is none waits for one, and asks nobody by itself for minutes.
+
+    A broker that stood still tells so for a moment after it goes on.
+    """
+    with suppress(KafkaException):
+        client.list_topics(timeout=HURRY)
 
 
 def _outcome(future: Future[T], read: Callable[[T], V]) -> V | KafkaException:

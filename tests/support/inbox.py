@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streams import App
@@ -36,28 +36,28 @@ class Foreign:
 
     def publish_together(self, events: Mapping[str, EventData]) -> None:
         """By their ids, without waiting for each; all are delivered when this returns."""
-        failed: list[Any] = []
+        reports: list[KafkaError | None] = []
         for name, data in events.items():
             topic = names(self.config.prefix, data.event_type.partition(".")[0]).inbox
             value, key = self.codec.encode(data), data.key.encode()
             self._producer.produce(
-                topic, value, key, headers=[("ce_id", name.encode())], on_delivery=lambda error, _: failed.append(error)
+                topic, value, key, headers=[("ce_id", name.encode())], on_delivery=lambda error, _: reports.append(error)
             )
         assert self._producer.flush(60) == 0
-        assert set(failed) == {None}
+        assert_delivered(reports)
 
     def write(
         self, namespace: str, value: bytes | None, key: bytes | None, partition: int = -1, **headers: Any
     ) -> None:
         """One record, delivered when this returns."""
-        failed: list[Any] = []
+        reports: list[KafkaError | None] = []
         topic = names(self.config.prefix, namespace).inbox
         pairs = [(name, text.encode() if isinstance(text, str) else text) for name, text in headers.items()]
         self._producer.produce(
-            topic, value, key, partition, headers=pairs, on_delivery=lambda error, _: failed.append(error)
+            topic, value, key, partition, headers=pairs, on_delivery=lambda error, _: reports.append(error)
         )
         assert self._producer.flush(60) == 0
-        assert failed == [None]
+        assert_delivered(reports)
 
     def alter(self, topic: str, setting: str, value: str) -> None:
         """A setting of `topic` (its name without the prefix)."""
@@ -88,3 +88,9 @@ class Foreign:
         records = [m for m in self.read(f"{namespace}-table") if m.key() != marker.KEY]
         last = {(m.key() or b"").decode(): m.value() for m in records}
         return {key: value for key, value in last.items() if value}
+
+
+def assert_delivered(reports: list[KafkaError | None]) -> None:
+    """A KafkaError cannot be compared with None: confluent-kafka raises a SystemError."""
+    failed = [error.str() for error in reports if error is not None]
+    assert not failed, failed

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 from tests.support.ending import see_ended
 
-PRODUCE, INIT_PRODUCER, ADD_OFFSETS, END_TRANSACTION, COMMIT_OFFSETS = 0, 22, 25, 26, 28
+PRODUCE, FETCH, HEARTBEAT, INIT_PRODUCER, ADD_OFFSETS, END_TRANSACTION, COMMIT_OFFSETS = 0, 1, 12, 22, 25, 26, 28
 """The last is the one of a transaction: TxnOffsetCommit."""
 
 
@@ -288,28 +288,31 @@ def ends_with_commit(frame: bytes) -> bool:
 
 
 class ResetConnection(Faults):
-    """Resets a worker's connections to the broker that records go to, when it is told to; `writer` is in its client id."""
+    """Resets the connection that a worker sends requests of one kind through, when it is told to.
 
-    def __init__(self, writer: str) -> None:
-        self._writer = writer
+    `worker` is in its client id, `api` that kind's number.
+    """
+
+    def __init__(self, worker: str, api: int = PRODUCE) -> None:
+        self._worker, self._api = worker, api
         self._plain: Connection | None = None
         self._middle = False
         self.reset = threading.Event()
 
     def forwards(self, request: Request) -> bool:
-        if request.api == PRODUCE and self._writer in request.client_id:
+        if request.api == self._api and self._worker in request.client_id:
             self._plain = request.connection
         return True
 
     def answered(self, request: Request, answer: bytes) -> bool:
-        if self._middle and request.connection is self._plain and request.api == PRODUCE:
+        if self._middle and request.connection is self._plain and request.api == self._api:
             self._middle = False
             self.cut()
         return True
 
     def cut(self) -> None:
         """Now."""
-        assert self._plain is not None, "nothing was produced yet"
+        assert self._plain is not None, "nothing was sent through it yet"
         self._plain.cut_client()
         self.reset.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,12 @@ def broker_began(before: Mapping[int, str]) -> int:
     began = {pid: words for pid, words in descendants(os.getpid()).items() if pid not in before}
     [broker] = [pid for pid, words in began.items() if " kafka.Kafka " in words and words.split()[0].endswith("java")]
     return broker
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for the signal `number`."""
+    found = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
 
 
 def descendants(pid: int) -> dict[int, str]:
