@@ -53,10 +53,7 @@ class Lines(logging.Formatter):
 
 def set_up(config: Config) -> None:
     """Lines for people; stdout stays free for data."""
-    import stamina.instrumentation
     import structlog
-
-    stamina.instrumentation.set_on_retry_hooks([])  # a failure that lasts is told by whoever gives up
 
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     structlog.configure(

@@ -136,10 +136,10 @@ def _serve(
     logs.set_up(config)
     from streams.worker import assemble
     from streams.worker.run import run as run_worker
-    from streams.worker.run import spare_the_collector
+    from streams.worker.run import runtime, spare_the_collector
 
     spare_the_collector()
-    made = ending.unless_ended(partial(assemble.worker, app, config, address, namespaces))
+    made = ending.unless_ended(partial(assemble.worker, app, config, address, namespaces, runtime()))
     if made is None:
         return ending.code
     ended = Ended()

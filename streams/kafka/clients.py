@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from streams.broker.reach import reach
+from streams.clock import SYSTEM, Clock
 from streams.config import KAFKA_PREFIX, Config
 from streams.errors import ConfigError
 from streams.kafka.client_log import ClientLog, log
@@ -24,6 +25,17 @@ from streams.kafka.topics import MIB, largest_bytes
 OnDelivery = Callable[[KafkaError | None, Message], None]
 Options = dict[str, Any]
 C = TypeVar("C", AdminClient, Consumer, Producer)
+
+
+class Make(Protocol):
+    """Gives a client of a kind, with librdkafka's options for it. Raises KafkaException for one that it does not take."""
+
+    def __call__(self, kind: Callable[[Options], C], options: Options) -> C: ...
+
+
+def librdkafka(kind: Callable[[Options], C], options: Options) -> C:
+    """A real one."""
+    return kind(options)
 
 RULED = frozenset({
     "acks", "request.required.acks", "auto.offset.reset", "bootstrap.servers", "metadata.broker.list",
@@ -49,15 +61,17 @@ class Clients:
     """Makes clients of the broker at `address` (`host:port`, or several with commas).
 
     `options` go to librdkafka as they are, secrets among them, so they are never shown. `largest` is the size of the
-    largest record of any topic.
+    largest record of any topic. Another `make` gives clients of another Kafka, and `clock` says how long it takes.
     """
 
     address: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     largest: int = largest_bytes(MIB)
+    clock: Clock = SYSTEM
+    make: Make = librdkafka
 
     @classmethod
-    def of(cls, config: Config, address: str) -> Self:
+    def of(cls, config: Config, address: str, clock: Clock = SYSTEM) -> Self:
         """Options are meant for the broker that was named, and not for one of our own on loopback.
 
         Raises ConfigError for an option that the rules have decided.
@@ -68,10 +82,10 @@ class Clients:
                 "events would be lost or handled twice. Remove the setting"
             )
         options = dict(config.kafka) if config.broker else {}
-        return cls(address, options, largest_bytes(config.max_event_bytes))
+        return cls(address, options, largest_bytes(config.max_event_bytes), clock)
 
     def admin(self, client_id: str = "retold") -> Admin:
-        return Admin(lambda: _make(AdminClient, self._common(client_id)))
+        return Admin(lambda: self._make(AdminClient, self._common(client_id)), self.clock)
 
     def consumer(
         self, client_id: str = "retold", *, read_uncommitted: bool = False, tell_ends: bool = True, patience: float = 0.0
@@ -81,7 +95,7 @@ class Clients:
         That is said after a fetch that brought nothing, so who waits for ends lets a fetch wait for 10 ms only; who
         stays for long and has `patience` (s) spares the broker a hundred fetches a second.
         """
-        return _make(Consumer, self._common(client_id) | self._reading() | {
+        return self._make(Consumer, self._common(client_id) | self._reading() | {
             "group.id": "retold-reader",  # the client demands one; a consumer that is only assigned never joins it
             "isolation.level": "read_uncommitted" if read_uncommitted else "read_committed",
             "enable.partition.eof": tell_ends,
@@ -93,7 +107,7 @@ class Clients:
 
         It tells of partition ends: who has restored a gateway's calls waits for one.
         """
-        return _make(Consumer, self._common(client_id) | self._reading() | {
+        return self._make(Consumer, self._common(client_id) | self._reading() | {
             "group.id": group,
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
@@ -105,7 +119,7 @@ class Clients:
 
     def asking_consumer(self, group: str) -> Consumer:
         """Asks for the offsets of a group. It is never subscribed, so it is no member, and nothing moves for it."""
-        return _make(Consumer, self._common("retold-committed") | {
+        return self._make(Consumer, self._common("retold-committed") | {
             "group.id": group,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
@@ -116,7 +130,7 @@ class Clients:
     ) -> Producer:
         """Keeps the order per key and writes nothing twice. A record not delivered after `delivery` s has failed."""
         options = self._common(client_id) | self._writing() | {"message.timeout.ms": _ms(delivery)}
-        return _make(Producer, options | ({"on_delivery": on_delivery} if on_delivery else {}))
+        return self._make(Producer, options | ({"on_delivery": on_delivery} if on_delivery else {}))
 
     def transactional_producer(
         self,
@@ -133,8 +147,8 @@ class Clients:
         one transaction must know (rule 31). A record fails before its transaction times out, so that the cause is
         known (rule 8).
         """
-        coordinator = coordinator or CoordinatorConnection()
-        return _make(Producer, self.transactional_options(transactional_id, client_id, on_delivery, coordinator, timeout))
+        coordinator = coordinator or CoordinatorConnection(self.clock)
+        return self._make(Producer, self.transactional_options(transactional_id, client_id, on_delivery, coordinator, timeout))
 
     def transactional_options(
         self,
@@ -164,11 +178,22 @@ class Clients:
         """Raises BrokerUnavailable if no broker answers in `timeout` s."""
         reach(self.address, timeout, self.options)
 
+    def _make(self, kind: Callable[[Options], C], options: Options) -> C:
+        """Raises ConfigError for an option that librdkafka does not take; the value may be a secret and is not told."""
+        try:
+            return self.make(kind, options)
+        except KafkaException as error:
+            cause = error.args[0]
+            text = cause.str().strip() if isinstance(cause, KafkaError) else str(cause)
+            raise option_refused(error) or ConfigError(
+                f"a Kafka client cannot be made: {text}. Look at the RETOLD_KAFKA_… settings"
+            ) from error
+
     def _common(self, client_id: str) -> Options:
         return {
             "bootstrap.servers": self.address,
             "client.id": client_id,
-            "logger": ClientLog(),
+            "logger": ClientLog(self.clock),
             "log_level": 4,
             "log.connection.close": False,
             "error_cb": _on_error,
@@ -198,18 +223,6 @@ class Clients:
             "batch.size": 1_000_000,
             "batch.num.messages": 100_000,
         }
-
-
-def _make(kind: Callable[[Options], C], options: Options) -> C:
-    """Raises ConfigError for an option that librdkafka does not take; the value may be a secret and is not told."""
-    try:
-        return kind(options)
-    except KafkaException as error:
-        cause = error.args[0]
-        text = cause.str().strip() if isinstance(cause, KafkaError) else str(cause)
-        raise option_refused(error) or ConfigError(
-            f"a Kafka client cannot be made: {text}. Look at the RETOLD_KAFKA_… settings"
-        ) from error
 
 
 def option_refused(error: KafkaException) -> ConfigError | None:

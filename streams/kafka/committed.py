@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from streams.errors import BrokerError
 from streams.kafka.fresh import SILENCES, Admin, Cancelled, Fresh, check, unanswered
 from streams.kafka.offsets import ends
+from streams.kafka.steps import Steps
 
 SLICE, LATER, PAUSE, PATIENCE = 1.0, 2.0, 0.2, 10.0
 """s that one of the first questions waits, a later one, between two of them, and that a coordinator may be coming."""
@@ -44,7 +44,7 @@ class Committed:
 
     def offset(
         self, partition: int, cancelled: Cancelled, held: Callable[[bool], None] = lambda _: None
-    ) -> Stable:
+    ) -> Steps[Stable]:
         """Where the group stands, once no transaction is open that says otherwise; `held` hears whether one is.
 
         Raises BrokerError if the broker does not answer, PartitionLost when cancelled.
@@ -60,7 +60,7 @@ class Committed:
                 return Stable(offset, waited=silences > 0)
             except KafkaException as error:
                 cause = error.args[0]
-                now = time.monotonic()
+                now = self._admin.clock.monotonic()
                 if unanswered(error):
                     silences, coming = silences + 1, None
                 elif cause.code() in COMING and now - (coming or now) <= self._patience:
@@ -69,10 +69,11 @@ class Committed:
                     what = f"the committed offset of {self._topic}-{partition} is not known"
                     raise BrokerError(f"{what}: {cause.str()}") from error
                 if cause.code() != KafkaError._TIMED_OUT:
-                    time.sleep(PAUSE)
+                    yield PAUSE
             if silences > SILENCES:  # a new client heard nothing either: is it the broker, or a transaction?
                 ends(self._admin, [(self._topic, partition)], timeout=PATIENCE, cancelled=cancelled)
                 held(True)
+            yield 0.0
 
     def close(self) -> None:
         self._consumer.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from streams.clock import SYSTEM, Clock
 from streams.kafka.client_log import ClientLog
 
 COORDINATOR = "TxnCoordinator"
@@ -23,10 +24,10 @@ STATISTICS_SECONDS = 1.0
 class CoordinatorConnection:
     """Of one producer. Its callbacks run while that producer is polled, so poll it before `disturbed` is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM) -> None:
         self.disturbances = 0
         self._ended = 0
-        self._log = ClientLog()
+        self._log = ClientLog(clock)
 
     @property
     def disturbed(self) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from streams.clock import SYSTEM, Clock
 from streams.errors import PartitionLost
 
 log = logging.getLogger("retold.kafka")
@@ -97,7 +97,11 @@ class Fresh(Generic[C]):
 
 
 class Admin(Fresh[AdminClient]):
-    """The one way to ask a broker for what an AdminClient can do."""
+    """The one way to ask a broker for what an AdminClient can do. `clock` says how long an answer takes."""
+
+    def __init__(self, make: Callable[[], AdminClient], clock: Clock = SYSTEM) -> None:
+        super().__init__(make)
+        self.clock = clock
 
     def request(
         self,
@@ -114,13 +118,15 @@ class Admin(Fresh[AdminClient]):
         Raises PartitionLost when cancelled.
         """
         client = self.client
-        futures = method(client, asked, request_timeout=timeout, **options)
-        began = asked_at = time.monotonic()
-        while wait(futures.values(), SLICE).not_done and time.monotonic() < began + timeout + GRACE:
+        ask = getattr(client, method.__name__)  # the method of this very client, which may be of another Kafka
+        futures = ask(asked, request_timeout=timeout, **options)
+        clock = self.clock
+        began = asked_at = clock.monotonic()
+        while not clock.wait(futures.values(), SLICE) and clock.monotonic() < began + timeout + GRACE:
             check(cancelled)
-            if time.monotonic() >= asked_at + HURRY:
+            if clock.monotonic() >= asked_at + HURRY:
                 _learn_controller(client)
-                asked_at = time.monotonic()
+                asked_at = clock.monotonic()
         found = {key: _outcome(future, read) for key, future in futures.items()}
         # One leader that is away is no sign that the client is stale: the others' have answered it.
         silent = [isinstance(each, KafkaException) and unanswered(each) for each in found.values()]

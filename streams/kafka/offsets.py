@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import stamina
 from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
@@ -28,6 +27,8 @@ PASSING = MOVED | {
 
 TRIES, LEAST = 3, 1.0
 """How often one asks in the time given, if each has a second."""
+SHORTEST, LONGEST = 0.05, 0.5
+"""s between two attempts, twice as many each time."""
 REFRESH = 1.0
 """s for asking who leads, which cannot be cancelled meanwhile."""
 GROUPS = "__consumer_offsets"
@@ -116,8 +117,15 @@ def _offsets(
     if not asked:
         return {}
     each = min(timeout, max(LEAST, timeout / TRIES))
-    again = stamina.RetryingCaller(None, timeout, wait_initial=0.05, wait_max=0.5, wait_jitter=0.05)
-    return again(TryAgain, _ask, admin, asked, isolation, each, cancelled)
+    until, pause = admin.clock.monotonic() + timeout, SHORTEST
+    while True:
+        try:
+            return _ask(admin, asked, isolation, each, cancelled)
+        except TryAgain:
+            if admin.clock.monotonic() + pause >= until:
+                raise
+        admin.clock.sleep(pause)
+        pause = min(2 * pause, LONGEST)
 
 
 def _ask(

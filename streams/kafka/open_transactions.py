@@ -5,7 +5,6 @@ A read_committed reader stops before the first open transaction of a partition, 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -139,12 +138,13 @@ def _begun(clients: Clients, offsets: Mapping[Place, int]) -> dict[Place, dateti
     found: dict[Place, datetime] = {}
     if not offsets:
         return found
-    deadline = time.monotonic() + FIRST_RECORDS
+    clock = clients.clock
+    deadline = clock.monotonic() + FIRST_RECORDS
     consumer = clients.consumer("retold-transactions", read_uncommitted=True)
     try:
         consumer.assign([TopicPartition(*place, offset) for place, offset in offsets.items()])
         left = set(offsets)
-        while left and time.monotonic() < deadline:
+        while left and clock.monotonic() < deadline:
             for message in consumer.consume(100, 0.02):
                 place = message.topic() or "", message.partition() or 0
                 if message.error() is None and place in left:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,8 +45,9 @@ class OrderReader:
             patience, self._reading = SECONDS, dict(records)
             consumer.assign([TopicPartition(self._inbox, at, record.looked) for at, record in records.items()])
         found: dict[int, Control] = {}
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until and (messages := consumer.consume(CHUNK, patience)):
+        clock = self._clients.clock
+        until = clock.monotonic() + SECONDS
+        while clock.monotonic() < until and (messages := consumer.consume(CHUNK, patience)):
             for message in messages:
                 if (error := message.error()) is not None:
                     log.warning("orders in %s cannot be read now: %s", self._inbox, error.str())

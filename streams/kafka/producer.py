@@ -8,13 +8,13 @@ has the broker refuse what may still arrive of the old one (rule 31).
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from streams.clock import SYSTEM, Clock
 from streams.errors import StreamsError
 from streams.kafka.coordinator import CoordinatorConnection
 
@@ -62,10 +62,13 @@ class TransactionalProducer:
     coordinator. `timeout` in s is that of its transactions. `what` names in messages what the transactions are of.
     """
 
-    def __init__(self, make: Make, transactional_id: str, what: str, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, make: Make, transactional_id: str, what: str, *, timeout: float = 10.0, clock: Clock = SYSTEM
+    ) -> None:
+        self._clock = clock
         self._make, self._id, self._what, self._timeout = make, transactional_id, what, timeout
         self._producer: Producer | None = None
-        self._coordinator = CoordinatorConnection()
+        self._coordinator = CoordinatorConnection(clock)
         self._failures: list[KafkaError] = []
         self._began = 0.0
         self._made = 0
@@ -98,7 +101,7 @@ class TransactionalProducer:
         if self._producer is None or self._disturbed(self._producer):
             raise TransactionAborted(f"a transaction of {self._what} was not begun: its producer is replaced first")
         self._failures.clear()
-        self._began = time.monotonic()
+        self._began = self._clock.monotonic()
         self._live().begin_transaction()
         self.is_open = True
         return True
@@ -110,7 +113,7 @@ class TransactionalProducer:
             try:
                 return producer.produce(topic, value, key, partition, headers=headers)
             except BufferError:
-                if time.monotonic() > self._deadline():
+                if self._clock.monotonic() > self._deadline():
                     raise BufferError("the producer's queue stayed full") from None
                 producer.poll(0.05)
             except (ValueError, TypeError) as error:
@@ -140,7 +143,7 @@ class TransactionalProducer:
         try:
             if self.is_open:
                 self._coordinator.ending()
-                self._call(self._live().abort_transaction, time.monotonic() + self._timeout)
+                self._call(self._live().abort_transaction, self._clock.monotonic() + self._timeout)
         except KafkaException as second:
             raise self._lost(second) from error
         self.is_open = False
@@ -177,10 +180,10 @@ class TransactionalProducer:
         return False
 
     def _new(self) -> Producer:
-        self._coordinator, self._doubtful, self.is_open = CoordinatorConnection(), False, False
+        self._coordinator, self._doubtful, self.is_open = CoordinatorConnection(self._clock), False, False
         producer = self._make(self._on_delivery, self._coordinator)
         try:
-            self._call(producer.init_transactions, time.monotonic() + 3 * self._timeout)
+            self._call(producer.init_transactions, self._clock.monotonic() + 3 * self._timeout)
         except KafkaException:
             self._late_requests += 1
             raise
@@ -199,9 +202,9 @@ class TransactionalProducer:
         """Again while the client says that this helps: a commit whose answer was lost is asked for again too."""
         while True:
             try:
-                call(max(0.1, deadline - time.monotonic()))
+                call(max(0.1, deadline - self._clock.monotonic()))
             except KafkaException as error:
-                if not error.args[0].retriable() or time.monotonic() >= deadline:
+                if not error.args[0].retriable() or self._clock.monotonic() >= deadline:
                     raise
                 self._doubtful = True
             else:
@@ -209,7 +212,7 @@ class TransactionalProducer:
 
     def _lost(self, error: KafkaException) -> ProducerLost:
         self._producer, self.is_open = None, False
-        age = time.monotonic() - self._began
+        age = self._clock.monotonic() - self._began
         fenced = error.args[0].code() in FENCED
         if fenced and self._late_requests:
             fenced, self._late_requests = False, self._late_requests - 1

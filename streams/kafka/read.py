@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from operator import methodcaller
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from streams.clock import SYSTEM, Clock
 from streams.engine.records import UNREADABLE, Headers
 from streams.errors import BrokerError
 from streams.kafka.fresh import Cancelled, check, never
@@ -32,30 +33,47 @@ def read_to(
     *,
     timeout: float = 60.0,
     cancelled: Cancelled = never,
+    clock: Clock = SYSTEM,
 ) -> Iterator[Message]:
+    """The records that `polls` finds, one by one."""
+    return chain.from_iterable(polls(consumer, spans, timeout=timeout, cancelled=cancelled, clock=clock))
+
+
+def polls(
+    consumer: Consumer,
+    spans: Mapping[tuple[str, int], tuple[int, int]],
+    *,
+    timeout: float = 60.0,
+    cancelled: Cancelled = never,
+    clock: Clock = SYSTEM,
+) -> Iterator[list[Message]]:
     """Committed records of each (topic, partition) from its start until an end of partition at or past its end (rule 1b).
 
-    Control records leave gaps, so no record's offset is waited for. The consumer is read_committed and tells of
-    partition ends; all partitions are read at once. Raises BrokerError after `timeout` s without progress (an open
-    transaction in the way lasts at most its own time-out) and PartitionLost when cancelled.
+    By the polls that brought them: some bring none. Control records leave gaps, so no record's offset is waited for. The
+    consumer is read_committed and tells of partition ends; all partitions are read at once. Raises BrokerError after
+    `timeout` s without progress (an open transaction in the way lasts at most its own time-out) and PartitionLost when
+    cancelled.
     """
     left = {place: end for place, (start, end) in spans.items() if start < end}
     consumer.assign([TopicPartition(*place, spans[place][0]) for place in left])
-    last_progress = time.monotonic()
+    last_progress = clock.monotonic()
     while left:
         check(cancelled)
+        records = []
         for message in consumer.consume(5000, 0.02):
             error = message.error()
             if error is None:
-                last_progress = time.monotonic()
-                yield message
+                records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 place = (message.topic() or "", message.partition() or 0)
                 if (message.offset() or 0) >= left.get(place, 0):
                     left.pop(place, None)
             elif not error.retriable():
                 raise BrokerError(f"reading {message.topic()} failed: {error.str()}")
-        if time.monotonic() - last_progress > timeout:
+        if records:
+            last_progress = clock.monotonic()
+        yield records
+        if clock.monotonic() - last_progress > timeout:
             where = ", ".join(f"{topic}-{partition} to {end}" for (topic, partition), end in left.items())
             raise BrokerError(
                 f"{where}: not readable for {timeout:.0f} s. A transaction is open there (`retold status` says whose), "

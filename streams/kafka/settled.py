@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -32,7 +31,7 @@ class Outcomes:
         self._consumer.close()
 
     def wait(self, receipt: Receipt, deadline: float) -> Settled:
-        """`receipt` is delivered; `deadline` as of `time.monotonic()`. Raises OutcomeTimeout saying what is known."""
+        """`receipt` is delivered; `deadline` by the clock of the clients. Raises OutcomeTimeout saying what is known."""
         assert receipt.partition is not None, "only a delivered event has an outcome"
         topics = names(self._prefix, receipt.namespace)
         self._consumer.assign(self._places(topics, receipt))
@@ -65,7 +64,7 @@ class Outcomes:
         return [TopicPartition(*place, begin[place] if begin[place] >= 0 else end[place]) for place in places]
 
     def _messages(self, deadline: float) -> Iterator[Message]:
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - self._clients.clock.monotonic()) > 0:
             message = self._consumer.poll(min(left, 0.1))
             if message is None:
                 continue

@@ -5,7 +5,6 @@ Nothing here reads a whole table: the last marker of a partition is near its end
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -211,13 +210,14 @@ class _Look:
     def _first_of(self, begin: Mapping[Place, int]) -> dict[Place, Message]:
         """The first record from each place on; none where only Kafka's own records follow."""
         found: dict[Place, Message] = {}
-        left, deadline = set(begin), time.monotonic() + TIMEOUT
+        clock = self.clients.clock
+        left, deadline = set(begin), clock.monotonic() + TIMEOUT
         if not left:
             return found
         consumer = self.clients.consumer("retold-status")
         try:
             consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])
-            while left and time.monotonic() < deadline:
+            while left and clock.monotonic() < deadline:
                 for message in consumer.consume(100, 0.02):
                     place, error = _place(message), message.error()
                     if error is None:

@@ -5,7 +5,6 @@ Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -263,13 +262,13 @@ def made(name: str, answer: Any, replication: int) -> bool:
 
 def _wait_until_known(admin: Admin, topics: list[str]) -> dict[str, TopicInfo]:
     """A broker learns of a new topic a moment after the controller made it."""
-    deadline = time.monotonic() + TIMEOUT
+    deadline = admin.clock.monotonic() + TIMEOUT
     while len(known := describe(admin, topics)) < len(topics):
-        if time.monotonic() > deadline:
+        if admin.clock.monotonic() > deadline:
             raise BrokerError(
                 f"the topics {', '.join(topics)} were made, and the broker does not show them after {TIMEOUT:.0f} s"
             )
-        time.sleep(0.05)
+        admin.clock.sleep(0.05)
     return known
 
 

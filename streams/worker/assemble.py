@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from confluent_kafka import Producer, murmur2
@@ -24,8 +25,8 @@ from streams.kafka.fresh import Cancelled, never
 from streams.kafka.orders import OrderReader
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
-from streams.kafka.topics import Names, describe, ensure, group_of, names, refuse
-from streams.worker.caller import Caller, Patience
+from streams.kafka.topics import describe, ensure, group_of, names, refuse
+from streams.worker.caller import Caller, Patience, Result
 from streams.worker.cycle import Cycle, Members
 from streams.worker.faust_app import FaustApp, faust_app_of
 from streams.worker.gateway_loop import GatewayLoop
@@ -33,27 +34,25 @@ from streams.worker.pace import Pace
 from streams.worker.pending import Pending
 from streams.worker.restore import Restorer
 from streams.worker.runner import NamespaceRunner
+from streams.worker.runtime import Runtime
 from streams.worker.slots import Slot
 from streams.worker.stalls import Reads, Stalls
 from streams.worker.tasks import Tasks
 from streams.worker.unblocker import Unblocker
 
+RESTORES = 2
+"""Partitions of a namespace that are restored at the same time."""
 LAST_CALLS = 3.0
 """s that a worker which is told to stop gives its gateways: most answer by then, and are not called twice."""
 
 
-def now() -> int:
-    """µs since 1970."""
-    return time.time_ns() // 1000
-
-
-def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = ()) -> FaustApp:
+def worker(app: App, config: Config, address: str, namespaces: Sequence[str], runtime: Runtime) -> FaustApp:
     """A worker of `namespaces` (all, if none is named), its topics made or checked, ready to `run`.
 
     Raises DefinitionError, TopicMismatch, BrokerUnavailable or ConfigError: nothing has started then.
     """
     chosen = [app.namespace(name).name for name in namespaces or [space.name for space in app.namespaces]]
-    clients = Clients.of(config, address)
+    clients = Clients.of(config, address, runtime.clock)
     clients.reach()
     refuse(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
     codec = codec_of(app)
@@ -63,8 +62,20 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str] = (
     acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
     faust_app.gateways = gateways = GatewayLoop(config.gateway_calls * len(acting))
     for name in chosen:
-        faust_app.add(name, _runner(app, config, clients, codec, name, gateways))
+        faust_app.add(name, _runner(Parts(app, config, clients, codec, runtime, gateways.get), name))
     return faust_app
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the cycles of one worker have in common. `gateways` gives the event loop that gateways are called on."""
+
+    app: App
+    config: Config
+    clients: Clients
+    codec: AvroCodec
+    runtime: Runtime
+    gateways: Callable[[], asyncio.AbstractEventLoop]
 
 
 def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never) -> None:
@@ -74,11 +85,19 @@ def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled
             codec.add_schema(text)
 
 
-def _runner(
-    app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str, gateways: GatewayLoop
-) -> NamespaceRunner:
+def _runner(parts: Parts, namespace: str) -> NamespaceRunner:
+    config, clients = parts.config, parts.clients
+    slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
+    cycle = cycle_of(parts, namespace, slot.number)
     topics = names(config.prefix, namespace)
-    admin = clients.admin()
+    stalls = Stalls(clients, Reads(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
+    return NamespaceRunner(cycle, slot, stalls, clients.reach, parts.runtime)
+
+
+def cycle_of(parts: Parts, namespace: str, slot: int) -> Cycle:
+    """Of one namespace, whose topics are there. `slot` tells this worker from others of the same instance."""
+    app, config, clients, codec, runtime = parts.app, parts.config, parts.clients, parts.codec, parts.runtime
+    topics, admin, clock = names(config.prefix, namespace), clients.admin(), runtime.clock
     described = describe(admin, topics[1:])
     topic_ids = {topic: it.id for topic, it in described.items()}
     count = described[topics.inbox].partitions
@@ -89,59 +108,55 @@ def _runner(
         limits=Limits(config.max_event_bytes, config.max_event_bytes, config.duplicate_window),
         inbox=Inbox(topics.inbox, topic_ids[topics.inbox], lambda key: int(murmur2(key, count))),
     )
-    slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
-    transactional_id = f"{config.prefix}retold.{app.name}.{namespace}.{config.instance}.{slot.number}"
+    transactional_id = f"{config.prefix}retold.{app.name}.{namespace}.{config.instance}.{slot}"
     group = group_of(config.prefix, namespace)
-    rules = {gateway.data: gateway for gateway in app.gateways}
-    patience = Patience(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
-    pending = Pending(lambda done: Caller(rules, engine.answer_value, patience, gateways.get(), done))
-
+    pending = _pending(parts, engine)
     learn = partial(_learn, clients, config.prefix, codec)
     committed = partial(Committed, partial(clients.asking_consumer, group), admin, topics.inbox)
     restorer = Restorer(clients.consumer, committed, admin, topics, group, engine, app.name, topic_ids, count, learn)
-    tasks = Tasks(topics.inbox, restorer, pending.closed, now)
-    members = Members(
-        namespace,
-        engine,
-        partial(clients.group_consumer, group, transactional_id),
-        _transactions(clients, config, topics, app.name, topic_ids, count, transactional_id),
-        tasks,
-        Unblocker(
-            topics.inbox,
-            partial(SchemaReader, clients, config.prefix),
-            codec.add_schema,
-            OrderReader(clients, topics.inbox),
-        ),
-        pending,
-        Pace(config.transaction_events, config.transaction_seconds),
-        now,
-        TRANSACTION,
-        min(LAST_CALLS, config.gateway_seconds),
+    background = runtime.background(f"restore-{namespace}", RESTORES)
+    to = Destination(
+        topics, lambda name: names(config.prefix, name).inbox, app.name, topic_ids, count, transactional_id
     )
-    stalls = Stalls(clients, Reads(topics, tasks, admin, config.prefix, app.name))
-    return NamespaceRunner(Cycle(members), slot, stalls, clients.reach)
+    return Cycle(
+        Members(
+            namespace,
+            engine,
+            partial(clients.group_consumer, group, transactional_id),
+            Transactions(_producer(clients, transactional_id, topics.inbox), to),
+            Tasks(topics.inbox, restorer, background, pending.closed, clock.now),
+            Unblocker(
+                topics.inbox,
+                partial(SchemaReader, clients, config.prefix),
+                codec.add_schema,
+                OrderReader(clients, topics.inbox),
+                clock.monotonic,
+            ),
+            pending,
+            Pace(config.transaction_events, config.transaction_seconds),
+            clock,
+            runtime.flag(),
+            TRANSACTION,
+            min(LAST_CALLS, config.gateway_seconds),
+        )
+    )
 
 
-def _transactions(
-    clients: Clients,
-    config: Config,
-    topics: Names,
-    application: str,
-    topic_ids: dict[str, str],
-    count: int,
-    transactional_id: str,
-) -> Transactions:
+def _pending(parts: Parts, engine: Engine) -> Pending:
+    config, runtime = parts.config, parts.runtime
+    rules = {gateway.data: gateway for gateway in parts.app.gateways}
+    patience = Patience(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
+
+    def caller(done: Callable[[Result], None]) -> Caller:
+        return Caller(rules, engine.answer_value, patience, parts.gateways(), done, runtime.flag())
+
+    return Pending(caller, runtime.clock.monotonic)
+
+
+def _producer(clients: Clients, transactional_id: str, inbox: str) -> TransactionalProducer:
     def make(on_delivery: OnDelivery, coordinator: CoordinatorConnection) -> Producer:
         return clients.transactional_producer(
             transactional_id, transactional_id, on_delivery, coordinator, timeout=TRANSACTION
         )
 
-    to = Destination(
-        topics,
-        lambda namespace: names(config.prefix, namespace).inbox,
-        application,
-        topic_ids,
-        count,
-        transactional_id,
-    )
-    return Transactions(TransactionalProducer(make, transactional_id, topics.inbox, timeout=TRANSACTION), to)
+    return TransactionalProducer(make, transactional_id, inbox, timeout=TRANSACTION, clock=clients.clock)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -24,6 +23,7 @@ from streams.engine.changes import Call
 from streams.engine.parking import in_a_line
 from streams.errors import InvalidEvent
 from streams.gateway import Gateway
+from streams.worker.runtime import Flag
 
 log = structlog.get_logger("retold.worker")
 
@@ -81,8 +81,8 @@ class Line:
 class Caller:
     """Works on `loop`; a namespace's thread calls the methods without an underscore, `done` hears of each result.
 
-    `check` raises InvalidEvent for an answer that may not be given. What of a key comes after a call that was given up
-    is not called, until `go_on`.
+    `ended` is set when the last call has ended that was begun before `finish`. `check` raises InvalidEvent for an answer
+    that may not be given. What of a key comes after a call that was given up is not called, until `go_on`.
     """
 
     def __init__(
@@ -92,13 +92,14 @@ class Caller:
         patience: Patience,
         loop: asyncio.AbstractEventLoop,
         done: Callable[[Result], None],
+        ended: Flag,
     ) -> None:
         self._gateways, self._check, self._patience, self._done = gateways, check, patience, done
         self._lines: defaultdict[Assignment, dict[str, Line]] = defaultdict(dict)
         self._ready: deque[Line] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._loop = loop
-        self._ending, self._ended = False, threading.Event()
+        self._ending, self._ended = False, ended
 
     def submit(self, assignment: Assignment, calls: Iterable[Call]) -> None:
         self._loop.call_soon_threadsafe(self._submit, assignment, calls)

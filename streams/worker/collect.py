@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message
 
+from streams.clock import Clock
 from streams.engine.records import InboxRecord
 from streams.errors import BrokerError
 from streams.kafka.read import headers_of
@@ -22,25 +22,25 @@ log = structlog.get_logger("retold.worker")
 class Collector:
     """Of the inbox of `tasks`; used by one thread."""
 
-    def __init__(self, tasks: Tasks, pace: Pace) -> None:
-        self._tasks, self._pace = tasks, pace
+    def __init__(self, tasks: Tasks, pace: Pace, clock: Clock) -> None:
+        self._tasks, self._pace, self._clock = tasks, pace, clock
 
     def collect(self, consumer: Consumer, patience: float) -> Batch:
         """What is there, up to the pace's limits; `patience` in s is how long to wait for a first record.
 
         The metadata is taken right after the records (rule 4). Raises BrokerError if the inbox cannot be read at all.
         """
-        pace = self._pace
-        began = time.monotonic()
+        pace, clock = self._pace, self._clock
+        began = clock.monotonic()
         first = consumer.poll(patience)
         messages, limit = [first] if first is not None else [], pace.limit()
-        until = time.monotonic() + pace.linger(time.monotonic() - began)
+        until = clock.monotonic() + pace.linger(clock.monotonic() - began)
         size = 0
         while messages and len(messages) < limit and size < BYTES:
-            more = consumer.consume(min(CHUNK, limit - len(messages)), max(0.0, until - time.monotonic()))
+            more = consumer.consume(min(CHUNK, limit - len(messages)), max(0.0, until - clock.monotonic()))
             messages += more
             size += sum(map(len, more))
-            if not more or (len(more) < CHUNK and time.monotonic() >= until):
+            if not more or (len(more) < CHUNK and clock.monotonic() >= until):
                 break
         metadata = consumer.consumer_group_metadata()
         return self._sorted(messages, metadata)

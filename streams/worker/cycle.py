@@ -11,8 +11,6 @@ position is the one truth about how far handling has come.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +18,7 @@ from itertools import islice
 import structlog
 from confluent_kafka import Consumer, KafkaException
 
+from streams.clock import Clock
 from streams.engine.batch import Work
 from streams.engine.changes import Changes
 from streams.engine.engine import Engine
@@ -32,6 +31,7 @@ from streams.worker.collect import Collector
 from streams.worker.pace import Pace
 from streams.worker.pending import Pending, answers_of, refused
 from streams.worker.poison import Kind, PoisonSearch
+from streams.worker.runtime import Flag
 from streams.worker.task import PartitionTask, TaskState
 from streams.worker.tasks import Tasks
 from streams.worker.unblocker import Unblocker
@@ -49,7 +49,7 @@ Parts = Mapping[PartitionTask, Changes]
 class Members:
     """What a cycle is made of; `worker.assemble` puts it together. `consumer` makes the group's consumer.
 
-    `clock` gives µs since 1970. A producer that is fenced before it is `fence_age` s old has a rival. `last_calls` in s: how long
+    A producer that is fenced before it is `fence_age` s old has a rival. `last_calls` in s: how long
     the end waits for gateways.
     """
 
@@ -61,7 +61,8 @@ class Members:
     unblocker: Unblocker
     pending: Pending
     pace: Pace
-    clock: Callable[[], int]
+    clock: Clock
+    stopping: Flag
     fence_age: float
     last_calls: float
 
@@ -71,11 +72,11 @@ class Cycle:
 
     def __init__(self, members: Members) -> None:
         self.members, self.tasks = members, members.tasks
-        self.stopping = threading.Event()
+        self.stopping = members.stopping
         self.aborted = 0
         """Transactions in a row that were aborted."""
         self._breaker = Breaker(members.namespace)
-        self._collector = Collector(members.tasks, members.pace)
+        self._collector = Collector(members.tasks, members.pace, members.clock)
         self._search = PoisonSearch()
         self._rounds = 0
         self._consumer: Consumer | None = None
@@ -148,11 +149,11 @@ class Cycle:
         if self.members.pending.lively:
             return LIVELY
         due = [at for task in self.tasks.restored() if (at := task.image.due.earliest) is not None]
-        return min(IDLE, max(0.0, (min(due) - self.members.clock()) / 1e6)) if due else IDLE
+        return min(IDLE, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else IDLE
 
     def _work(self, batch: Batch) -> Works:
         """By task; while a poisonous record is looked for, of one kind only. Another task is first each time."""
-        now, tasks = self.members.clock(), self.tasks.restored()
+        now, tasks = self.members.clock.now(), self.tasks.restored()
         self.members.pending.sort(tasks)
         self._rounds += 1
         first = self._rounds % max(1, len(tasks))
@@ -176,31 +177,31 @@ class Cycle:
         Ends early when the batch has taken its time, or its transaction would time out; the rest is read again.
         """
         members, changes = self.members, dict[PartitionTask, Changes]()
-        began = time.monotonic()
+        began = self.members.clock.monotonic()
         until = began + members.pace.seconds
         try:
             for task, work in works.items():
-                for part in members.engine.process(task.image, work, members.clock(), task.orders()):
+                for part in members.engine.process(task.image, work, members.clock.now(), task.orders()):
                     changes[task] = part
                     if part.handled:
                         members.transactions.stream(part)
-                    if time.monotonic() >= until or 0 < part.answered < len(work.answers):
+                    if self.members.clock.monotonic() >= until or 0 < part.answered < len(work.answers):
                         break
         except UNFINISHED as error:
             members.transactions.producer.give_up(error)
         if taken := sum(part.taken for part in changes.values()):
-            members.pace.handled(taken, time.monotonic() - began)  # also if it is aborted
+            members.pace.handled(taken, self.members.clock.monotonic() - began)  # also if it is aborted
         return changes
 
     def _commit(self, batch: Batch, done: Parts) -> None:
         """One transaction for all of them. Raises TransactionAborted, ProducerLost or NamespaceStopped."""
         members, parts = self.members, list(done.values())
-        began = time.monotonic()
-        self._breaker.check(members.clock(), parts)
+        began = self.members.clock.monotonic()
+        self._breaker.check(members.clock.now(), parts)
         members.transactions.write(parts, batch.metadata, self.tasks.images())
-        self._breaker.saw(members.clock(), parts)
+        self._breaker.saw(members.clock.now(), parts)
         if any(part.taken for part in parts):
-            members.pace.committed(time.monotonic() - began)
+            members.pace.committed(self.members.clock.monotonic() - began)
         self.aborted = 0
         self._search.succeeded()
 
@@ -253,7 +254,7 @@ class Cycle:
     def _refuse(self, batch: Batch, works: Works) -> None:
         """One event that no transaction can hold: quarantined by reference, the inbox still has it."""
         [(task, work)] = works.items()
-        change = self.members.engine.refuse(task.image, work.records[0], self._search.reason, self.members.clock())
+        change = self.members.engine.refuse(task.image, work.records[0], self._search.reason, self.members.clock.now())
         self._ready()  # the commit that just failed may have cost its producer
         try:
             self._commit(batch, {task: change})

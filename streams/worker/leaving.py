@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import structlog
 
 from streams.errors import BrokerUnavailable
+from streams.kafka.fresh import Cancelled
+from streams.kafka.steps import Steps
 
 log = structlog.get_logger("retold.worker")
 
@@ -16,26 +17,24 @@ PATIENCE, ASK = 2.0, 1.5
 
 
 class Leaving:
-    """Watches `ended` become set. `reach(seconds)` raises BrokerUnavailable.
+    """`reach(seconds)` raises BrokerUnavailable.
 
     librdkafka holds a thread in what it does with a broker: 5 s to leave a group, and 8 s to send offsets whatever time it
     is given. What was begun is aborted when its producer comes back or its time is over, and is done again.
     """
 
-    def __init__(self, namespace: str, ended: threading.Event, reach: Callable[[float], None]) -> None:
-        self._namespace, self._ended, self._reach = namespace, ended, reach
+    def __init__(self, namespace: str, reach: Callable[[float], None]) -> None:
+        self._namespace, self._reach = namespace, reach
         self.given_up = False
 
-    def begin(self) -> None:
-        threading.Thread(target=self._watch, name=f"leaving-{self._namespace}", daemon=True).start()
-
-    def _watch(self) -> None:
-        self._ended.wait(PATIENCE)
-        while not self._ended.is_set():
+    def watch(self, ended: Cancelled) -> Steps[None]:
+        """Beside the namespace's end, until it has ended."""
+        yield PATIENCE
+        while not ended():
             try:
                 self._reach(ASK)
             except BrokerUnavailable as error:
-                self.given_up = not self._ended.is_set()
+                self.given_up = not ended()
                 if self.given_up:
                     log.warning(
                         "stopped without waiting for the broker; the open transaction will be aborted and its events handled again",
@@ -43,4 +42,4 @@ class Leaving:
                         error=str(error),
                     )
                 return
-            self._ended.wait(ASK)
+            yield ASK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -20,18 +19,18 @@ LIVELY = 1.0
 
 
 class Pending:
-    """`make` gives a caller, which hands results back from its own thread."""
+    """`make` gives a caller, which hands results back from its own thread. `monotonic` gives s."""
 
-    def __init__(self, make: Callable[[Callable[[Result], None]], Caller]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[Callable[[Result], None]], Caller], monotonic: Callable[[], float]) -> None:
+        self._make, self._monotonic = make, monotonic
         self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._caller: Caller | None = None
-        self._last = 0.0
+        self._last = -LIVELY
 
     @property
     def lively(self) -> bool:
         """Whether something may come in any moment."""
-        return time.monotonic() - self._last < LIVELY
+        return self._monotonic() - self._last < LIVELY
 
     def closed(self, task: PartitionTask) -> None:
         """Its new owner calls."""
@@ -53,7 +52,7 @@ class Pending:
         there = {task.assignment: task for task in tasks}
         for _ in range(self._results.qsize()):
             result = self._results.get_nowait()
-            self._last = time.monotonic()
+            self._last = self._monotonic()
             if (owner := there.get(result.assignment)) is not None:
                 owner.results.append(result)
 
@@ -74,7 +73,7 @@ class Pending:
 
     def _call(self, task: PartitionTask, calls: Sequence[Call]) -> None:
         if calls:
-            self._last = time.monotonic()
+            self._last = self._monotonic()
             if self._caller is None:
                 self._caller = self._make(self._results.put)
             self._caller.submit(task.assignment, calls)

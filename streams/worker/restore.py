@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
@@ -20,9 +19,10 @@ from streams.engine.records import PARKED, Headers
 from streams.engine.stored import pending_of, set_aside_of
 from streams.errors import NamespaceTaken, SchemaNotFound, TopicMismatch
 from streams.kafka.committed import Committed
-from streams.kafka.fresh import Admin, Cancelled, check
+from streams.kafka.fresh import Admin, Cancelled
 from streams.kafka.offsets import Place, ends, starts
-from streams.kafka.read import headers_of, read_to
+from streams.kafka.read import headers_of, polls
+from streams.kafka.steps import Steps
 from streams.kafka.topics import Names
 from streams.worker.log_tail import LogTail
 
@@ -53,7 +53,6 @@ class Progress:
     partition: int
     done: int = 0
     total: int = 0
-    started: float = field(default_factory=time.monotonic)
     held: bool = False
 
     def hold(self, held: bool) -> None:
@@ -79,26 +78,26 @@ class Restorer:
     partitions: int
     learn: Callable[[Cancelled], None]
 
-    def restore(self, partition: int, cancelled: Cancelled, progress: Progress) -> Restored:
+    def restore(self, partition: int, cancelled: Cancelled, progress: Progress) -> Steps[Restored]:
         """Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch if this is not our table, BrokerError.
 
         Raises SchemaNotFound for a row or a request that only another version of the application reads.
         """
         with closing(self.committed()) as committed:
-            return self._settled(partition, committed, cancelled, progress)
+            return (yield from self._settled(partition, committed, cancelled, progress))
 
     def _settled(
         self, partition: int, committed: Committed, cancelled: Cancelled, progress: Progress
-    ) -> Restored:
+    ) -> Steps[Restored]:
         """Read again until no transaction was open between a look at the committed offset and another one.
 
         An open one's records may not even be on the broker yet, if its worker was frozen before it flushed.
         """
         deadline = None
         while True:
-            before = committed.offset(partition, cancelled, progress.hold).offset
-            image = self._image(partition, cancelled, progress)
-            after = committed.offset(partition, cancelled, progress.hold)
+            before = (yield from committed.offset(partition, cancelled, progress.hold)).offset
+            image = yield from self._image(partition, cancelled, progress)
+            after = yield from committed.offset(partition, cancelled, progress.hold)
             if after.waited:
                 continue
             if after.offset <= image.inbox_next:
@@ -106,24 +105,24 @@ class Restorer:
                 return Restored(image, ends(self.admin, [inbox], cancelled=cancelled)[inbox])
             if before <= image.inbox_next:  # it was committed while we read
                 continue
-            deadline = deadline or time.monotonic() + SETTLE
-            if time.monotonic() > deadline:
+            now = self.admin.clock.monotonic()
+            deadline = deadline or now + SETTLE
+            if now > deadline:
                 raise TopicMismatch(
                     f"the group {self.group} committed {self.names.inbox}-{partition}@{before}, and the table's marker "
                     f"says that handling stands at {image.inbox_next}. Both are written in one transaction, so either "
                     f"another program commits for this group, or what a transaction wrote was lost. {self._save()}"
                 )
-            check(cancelled)
-            time.sleep(PAUSE)
+            yield PAUSE
 
-    def _image(self, partition: int, cancelled: Cancelled, progress: Progress) -> Image:
+    def _image(self, partition: int, cancelled: Cancelled, progress: Progress) -> Steps[Image]:
         try:
-            return self._read(partition, cancelled, progress)
+            return (yield from self._read(partition, cancelled, progress))
         except SchemaNotFound:  # written by a worker that was deployed after we started: its schemas are published
             self.learn(cancelled)
-            return self._read(partition, cancelled, progress)
+            return (yield from self._read(partition, cancelled, progress))
 
-    def _read(self, partition: int, cancelled: Cancelled, progress: Progress) -> Image:
+    def _read(self, partition: int, cancelled: Cancelled, progress: Progress) -> Steps[Image]:
         names = self.names
         places = [(topic, partition) for topic in (names.table, names.parked, names.due, names.log)]
         end = ends(self.admin, places, cancelled=cancelled)
@@ -133,12 +132,13 @@ class Restorer:
         spans[tail] = self._before(start[tail], end[tail], self.engine.limits.window)
         progress.done, progress.total = 0, sum(last - first for first, last in spans.values())
         reading = Reading(self.engine, partition)
-        self._take(spans, reading, cancelled, progress)
+        yield from self._take(spans, reading, cancelled, progress)
         window, look = self.engine.limits.window, spans[tail]
         while reading.log.count < window and look[0] > start[tail]:
             # Kafka's own records, and those of aborted transactions, have offsets too: we must look further back.
             look = self._before(start[tail], look[0], _width(look, reading.log.count, window))
-            reading.log.put_before(self._log_in(tail, look, cancelled, progress), window)
+            found = yield from self._log_in(tail, look, cancelled, progress)
+            reading.log.put_before(found, window)
         if reading.marker is not None:
             self._check(reading.marker, partition)
         image = reading.image()
@@ -146,17 +146,20 @@ class Restorer:
         return image
 
     def _log_in(
-        self, place: Place, look: tuple[int, int], cancelled: Callable[[], bool], progress: Progress
-    ) -> LogTail:
+        self, place: Place, look: tuple[int, int], cancelled: Cancelled, progress: Progress
+    ) -> Steps[LogTail]:
         """What lies between two offsets of the log; a reader would go on to its end."""
         tail, (_, end) = LogTail(self.engine.wire.envelopes), look
         progress.total += end - look[0]
         with closing(self.consumer()) as consumer:
-            for message in read_to(consumer, {place: look}, cancelled=cancelled):
-                if (message.offset() or 0) >= end:
+            for messages in self._polls(consumer, {place: look}, cancelled):
+                ours = [message for message in messages if (message.offset() or 0) < end]
+                for message in ours:
+                    progress.done += 1
+                    tail.take(message)
+                if len(ours) < len(messages):
                     break
-                progress.done += 1
-                tail.take(message)
+                yield 0.0
         return tail
 
     @staticmethod
@@ -165,7 +168,7 @@ class Restorer:
 
     def _take(
         self, spans: Mapping[Place, tuple[int, int]], reading: Reading, cancelled: Cancelled, progress: Progress
-    ) -> None:
+    ) -> Steps[None]:
         names = self.names
         take = {
             names.table: reading.row,
@@ -173,13 +176,17 @@ class Restorer:
             names.due: reading.due,
             names.log: reading.log.take,
         }
-        consumer = self.consumer()
-        try:
-            for message in read_to(consumer, spans, cancelled=cancelled):
-                progress.done += 1
-                take[message.topic() or ""](message)
-        finally:
-            consumer.close()
+        with closing(self.consumer()) as consumer:
+            for messages in self._polls(consumer, spans, cancelled):
+                for message in messages:
+                    progress.done += 1
+                    take[message.topic() or ""](message)
+                yield 0.0
+
+    def _polls(
+        self, consumer: Consumer, spans: Mapping[Place, tuple[int, int]], cancelled: Cancelled
+    ) -> Iterator[list[Message]]:
+        return polls(consumer, spans, cancelled=cancelled, clock=self.admin.clock)
 
     def _check_positions(self, image: Image, tail: LogTail, inbox_start: int) -> None:
         if image.inbox_next < inbox_start:
@@ -227,7 +234,6 @@ class Restorer:
                     f"{topic} was deleted and made again since {where} was written (its id was {topic_id}, now "
                     f"{self.topic_ids[topic]}): offsets mean something else. Delete the namespace's other topics too, or restore"
                 )
-
 
 
 def _width(look: tuple[int, int], found: int, wanted: int) -> int:

@@ -11,14 +11,22 @@ from dataclasses import dataclass
 
 import structlog
 
+from streams.clock import SYSTEM
 from streams.errors import StreamsError
 from streams.worker.faust_app import FaustApp
 from streams.worker.runner import NamespaceRunner
+from streams.worker.runtime import Runtime
 from streams.worker.task import TaskState
+from streams.worker.threads import ThreadBackground
 
 log = structlog.get_logger("retold.worker")
 
 EVERY = 0.2
+
+
+def runtime() -> Runtime:
+    """The real one: this machine's time, and threads."""
+    return Runtime(SYSTEM, threading.Event, ThreadBackground)
 
 
 @dataclass(frozen=True)

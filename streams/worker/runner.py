@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from functools import partial
 
 from streams.worker.batch import Batch
 from streams.worker.cycle import Cycle
-from streams.worker.daemon import DaemonThread
 from streams.worker.leaving import Leaving
+from streams.worker.runtime import Job, Runtime
 from streams.worker.slots import Slot
 from streams.worker.stalls import Stalls
+from streams.worker.threads import DaemonThreads
 
 
 class NamespaceRunner:
@@ -21,21 +21,24 @@ class NamespaceRunner:
     `reach(seconds)` raises BrokerUnavailable.
     """
 
-    def __init__(self, cycle: Cycle, slot: Slot, stalls: Stalls, reach: Callable[[float], None]) -> None:
+    def __init__(
+        self, cycle: Cycle, slot: Slot, stalls: Stalls, reach: Callable[[float], None], runtime: Runtime
+    ) -> None:
         self.cycle, self._slot, self._stalls = cycle, slot, stalls
         self.error: BaseException | None = None
-        self.ready = threading.Event()
-        self._ended = threading.Event()
-        self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
-        self._leaving = Leaving(cycle.members.namespace, self._ended, reach)
+        self.ready, self._ended = runtime.flag(), runtime.flag()
+        self._thread = DaemonThreads(f"retold-{cycle.members.namespace}")
+        self._beside = runtime.background(f"beside-{cycle.members.namespace}", 2)
+        self._watching: Job[None] | None = None
+        self._leaves: Job[None] | None = None
+        self._leaving = Leaving(cycle.members.namespace, reach)
 
     @property
     def running(self) -> bool:
         return not self._ended.is_set()
 
     def start(self) -> None:
-        self._thread.start()
-        self._stalls.start()
+        self._watching = self._beside.start(self._stalls.watch)
         self._thread.submit(partial(self._run, self.cycle.open))
 
     async def poll(self) -> Batch:
@@ -55,7 +58,7 @@ class NamespaceRunner:
         if not self.cycle.stopping.is_set():
             self.cycle.stopping.set()
             self.cycle.tasks.give_up()
-            self._leaving.begin()
+            self._leaves = self._beside.start(self._leaving.watch)
             self._thread.submit(self._finish)
 
     def join(self, timeout: float) -> bool:
@@ -90,7 +93,8 @@ class NamespaceRunner:
     def _end(self) -> None:
         if self._ended.is_set():
             return
-        self._stalls.stop()
+        if self._watching is not None:
+            self._watching.cancel()
         try:
             self.cycle.close()
         except BaseException as error:  # noqa: BLE001 - as above; what came first says more
@@ -98,4 +102,7 @@ class NamespaceRunner:
         finally:
             self._slot.release()
             self._ended.set()
+            if self._leaves is not None:
+                self._leaves.cancel()
+            self._beside.close(wait=False)
             self._thread.stop()

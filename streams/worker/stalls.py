@@ -5,8 +5,6 @@ Kafka's reader stops before such a transaction and says nothing, and neither doe
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,9 +14,10 @@ from confluent_kafka import KafkaException
 from streams.engine.readable import harmless
 from streams.errors import BrokerError
 from streams.kafka.clients import Clients
-from streams.kafka.fresh import Admin
+from streams.kafka.fresh import Admin, Cancelled, never
 from streams.kafka.offsets import Held, Place, group_place, held_up
 from streams.kafka.open_transactions import OpenTransaction, concerns, open_transactions, sentence, worker_ids
+from streams.kafka.steps import Steps
 from streams.kafka.topics import Names, group_of
 from streams.worker.tasks import Tasks
 
@@ -94,31 +93,26 @@ class Reads:
 
 
 class Stalls:
-    """Of one namespace, in a thread of its own, which ends with the process at the latest."""
+    """Of one namespace: work beside the namespace's own, until it is cancelled."""
 
     def __init__(self, clients: Clients, reads: Reads) -> None:
         self._clients, self._reads, self._admin = clients, reads, reads.admin
         self._partitions, self._offsets = Watch(STILL), Watch(WAITED)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"stalls-{reads.topics.namespace}", daemon=True)
+        self._cancelled: Cancelled = never
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Returns at once; a question that is on its way has no answer that anyone waits for."""
-        self._ended.set()
-
-    def _run(self) -> None:
+    def watch(self, cancelled: Cancelled) -> Steps[None]:
+        """A question that is on its way when it is cancelled has no answer that anyone waits for."""
+        self._cancelled = cancelled
         failed = Failures(self._log)
-        while not self._ended.wait(EVERY):
+        while not cancelled():
+            yield EVERY
             # Apart: the group's offsets may be at a broker that is away, and what is ours at another.
             failed.none_in(lambda: self._look(self._partitions, self._reads.partitions()), "our partitions")
             failed.none_in(lambda: self._look(self._offsets, self._reads.offsets()), "the group's offsets")
 
     def _look(self, watch: Watch, places: Sequence[Place]) -> None:
         held = held_up(self._admin, places, timeout=PATIENCE)
-        now = time.monotonic()
+        now = self._clients.clock.monotonic()
         for (topic, partition), stall in watch.over(places, held).items():
             ended = f"the transaction at offset {stall.offset} has ended"
             self._log("warning", f"{topic}-{partition} is readable again: {ended}.")
@@ -134,7 +128,7 @@ class Stalls:
             self._log("warning", sentence(it, self._clients.address, self._reads.prefix))
 
     def _log(self, level: str, text: str) -> None:
-        if not self._ended.is_set():
+        if not self._cancelled():
             getattr(log, level)("an open transaction", namespace=self._reads.topics.namespace, detail=text)
 
 

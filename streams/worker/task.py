@@ -12,10 +12,8 @@ assignment epoch of its own. The namespace's thread alone changes a task; others
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -26,6 +24,7 @@ from streams.engine.image import Image
 from streams.kafka.orders import BlockedRecord
 from streams.worker.caller import Assignment, Result
 from streams.worker.restore import Progress, Restored
+from streams.worker.runtime import Job
 
 
 class TaskState(Enum):
@@ -68,9 +67,7 @@ class PartitionTask:
         self.assignment, self.partition = assignment, assignment.partition
         self.status = Status(TaskState.RESTORING, now)
         self.progress = Progress(self.partition)
-        self.restore: Future[Restored] = Future()
-        self.given_up = threading.Event()
-        """Nobody waits for its restore."""
+        self.restore: Job[Restored] | None = None
         self.rows: Image | None = None
         """None before it was restored, and once it is closed."""
         self.results: deque[Result] = deque()
@@ -111,9 +108,14 @@ class PartitionTask:
     def close(self, now: int) -> None:
         """It is another worker's from now on, or a new task's."""
         self._become(TaskState.CLOSED, now, before=OPEN)
-        self.given_up.set()
+        self.give_up()
         self.rows = self.blocked = self._order = self._restored_calls = None
         self.results.clear()
+
+    def give_up(self) -> None:
+        """Nobody waits for its restore any more. From any thread."""
+        if self.restore is not None:
+            self.restore.cancel()
 
     def obey(self, order: Control) -> None:
         """An operator's, about the record that it is blocked by."""

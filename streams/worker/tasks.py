@@ -6,7 +6,6 @@ All but the restores runs in the namespace's thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -14,8 +13,11 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streams.engine.changes import Blocked
 from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
+from streams.kafka.fresh import Cancelled
+from streams.kafka.steps import Steps
 from streams.worker.caller import Assignment
 from streams.worker.restore import Progress, Restored, Restorer
+from streams.worker.runtime import Background
 from streams.worker.task import PartitionTask, TaskState
 
 log = structlog.get_logger("retold.worker")
@@ -25,17 +27,22 @@ RETRY = 1.0
 
 
 class Tasks:
-    """`on_closed` is told of each task when it is closed. `clock` gives µs since 1970."""
+    """`on_closed` is told of each task when it is closed. Restores go on in `background`. `now` gives µs since 1970."""
 
     def __init__(
-        self, inbox: str, restorer: Restorer, on_closed: Callable[[PartitionTask], None], clock: Callable[[], int]
+        self,
+        inbox: str,
+        restorer: Restorer,
+        background: Background,
+        on_closed: Callable[[PartitionTask], None],
+        now: Callable[[], int],
     ) -> None:
-        self.inbox, self._restorer, self._on_closed, self._clock = inbox, restorer, on_closed, clock
+        self.inbox, self._restorer, self._background = inbox, restorer, background
+        self._on_closed, self._now = on_closed, now
         self._tasks: dict[int, PartitionTask] = {}
         self._epoch = 0
         self._assigned_once = self._ending = False
         self._consumer: Consumer
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix=f"restore-{inbox}")
 
     def subscribe(self, consumer: Consumer) -> None:
         """Join the group."""
@@ -77,12 +84,12 @@ class Tasks:
         """No restore is waited for any more. From any thread: the namespace's own may be held by a broker that is away."""
         self._ending = True
         for task in self.all():
-            task.given_up.set()
+            task.give_up()
 
     def close(self) -> None:
         self._ending = True
         self._close(self._tasks)
-        self._pool.shutdown(wait=True)
+        self._background.close(wait=True)
 
     def restart(self) -> None:
         """Close every task and restore its partition in a new one: what is true is what the broker has."""
@@ -95,18 +102,21 @@ class Tasks:
     def install(self) -> None:
         """Begin to handle the partitions whose restore is done. Raises what a restore raised."""
         for task in self.in_state(TaskState.RESTORING):
-            if not task.restore.done():
+            if task.restore is None or not task.restore.done():
                 continue
             try:
-                restored = task.restore.result(0)
+                restored = task.restore.value()
             except (NamespaceTaken, TopicMismatch):
                 raise
-            except (BrokerError, KafkaException):
+            except PartitionLost:  # given up: we are ending
+                continue
+            except (BrokerError, KafkaException) as error:
+                log.warning("a restore failed", inbox=self.inbox, partition=task.partition, error=str(error))
                 self._restore(task, RETRY)
                 continue
             image = restored.image
             if self._read_from(task.partition, image.inbox_next):
-                task.run(restored, self._clock())
+                task.run(restored, self._now())
                 log.info(
                     "restored", inbox=self.inbox, partition=task.partition, rows=len(image.rows), offset=image.inbox_next
                 )
@@ -121,13 +131,13 @@ class Tasks:
     def block(self, task: PartitionTask, cause: Blocked) -> None:
         """Read no further until `unblock`."""
         log.error("partition blocked", at=f"{self.inbox}-{task.partition}@{cause.offset}", reason=cause.reason)
-        task.block(cause, self._clock())
+        task.block(cause, self._now())
         self._consumer.pause([self._at(task.partition)])
 
     def unblock(self, tasks: Iterable[PartitionTask]) -> None:
         """Try again the record that each waited at."""
         for task in tasks:
-            task.unblock(self._clock())
+            task.unblock(self._now())
             self.rewind([task])
 
     def _read_from(self, partition: int, offset: int) -> bool:
@@ -158,32 +168,25 @@ class Tasks:
     def _close(self, partitions: Collection[int]) -> None:
         for partition in list(partitions):
             if (task := self._tasks.pop(partition, None)) is not None:
-                task.close(self._clock())
+                task.close(self._now())
                 self._on_closed(task)
 
     def _open(self, partition: int) -> None:
         self._epoch += 1
-        task = PartitionTask(Assignment(partition, self._epoch), self._clock())
+        task = PartitionTask(Assignment(partition, self._epoch), self._now())
         self._restore(task)
         self._tasks[partition] = task
         if self._ending:  # looked at last: `give_up` may not have seen the task
-            task.given_up.set()
+            task.give_up()
 
     def _restore(self, task: PartitionTask, pause: float = 0.0) -> None:
-        task.progress = Progress(task.partition)
+        progress = task.progress = Progress(task.partition)
 
-        def restore() -> Restored:
-            task.given_up.wait(pause)
-            return self._restorer.restore(task.partition, task.given_up.is_set, task.progress)
+        def restore(cancelled: Cancelled) -> Steps[Restored]:
+            yield pause
+            return (yield from self._restorer.restore(task.partition, cancelled, progress))
 
-        task.restore = self._pool.submit(restore)
-        task.restore.add_done_callback(lambda done: None if done.cancelled() else _log_failure(done))
+        task.restore = self._background.start(restore)
 
     def _at(self, partition: int, offset: int = -1001) -> TopicPartition:
         return TopicPartition(self.inbox, partition, offset)
-
-
-def _log_failure(done: Future[Restored]) -> None:
-    error = done.exception()
-    if error is not None and not isinstance(error, PartitionLost):
-        log.warning("a restore failed", error=str(error))

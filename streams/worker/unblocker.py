@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -20,12 +19,18 @@ EVERY = 1.0
 
 
 class Unblocker:
-    """`schemas` opens the topic of schemas; `learn` gives one to the codec. Used by one thread."""
+    """`schemas` opens the topic of schemas; `learn` gives one to the codec. `monotonic` gives s. Used by one thread."""
 
     def __init__(
-        self, inbox: str, schemas: Callable[[], SchemaReader], learn: Callable[[str], int], orders: OrderReader
+        self,
+        inbox: str,
+        schemas: Callable[[], SchemaReader],
+        learn: Callable[[str], int],
+        orders: OrderReader,
+        monotonic: Callable[[], float],
     ) -> None:
         self._inbox, self._open, self._learn, self._orders = inbox, schemas, learn, orders
+        self._monotonic = monotonic
         self._reader: SchemaReader | None = None
         self._looked_for: frozenset[Assignment] = frozenset()
         self._next = 0.0
@@ -39,9 +44,9 @@ class Unblocker:
             self._orders.close()
             return []
         assignments = frozenset(task.assignment for task in blocked)
-        if time.monotonic() < self._next and assignments <= self._looked_for:
+        if self._monotonic() < self._next and assignments <= self._looked_for:
             return []
-        self._looked_for, self._next = assignments, time.monotonic() + EVERY
+        self._looked_for, self._next = assignments, self._monotonic() + EVERY
         ordered = self._ordered(blocked)
         return list(blocked) if self._schemas_came() else ordered
 

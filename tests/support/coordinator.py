@@ -18,6 +18,7 @@ import confluent_kafka
 from streams.errors import BrokerError
 from streams.kafka.clients import Clients
 from streams.kafka.committed import Committed
+from streams.kafka.steps import run
 
 GROUP, TOPIC, OFFSET = "retold.user", "user", 7
 OFFSET_FETCH = 9
@@ -68,7 +69,7 @@ def main(code: int, times: int, seconds: float) -> None:
 
     for partition in (0, 1):
         try:
-            print(committed.offset(partition, lambda: time.monotonic() > deadline, hear).offset, flush=True)
+            print(run(committed.offset(partition, lambda: time.monotonic() > deadline, hear), time.sleep).offset, flush=True)
         except BrokerError as error:
             print(f"{type(error).__name__}: {error}", flush=True)
     committed.close()

@@ -15,7 +15,7 @@ from streams.engine.changes import Blocked
 from streams.engine.image import Image
 from streams.worker.assemble import worker
 from streams.worker.faust_app import FaustApp
-from streams.worker.run import run
+from streams.worker.run import run, runtime
 from streams.worker.task import TaskState
 from streams.worker.tasks import Tasks
 from tests.support.ending import see_ended
@@ -48,7 +48,7 @@ class Running:
     """A worker in a thread; leaving the block stops it cleanly. `errors` is what ended its namespaces."""
 
     def __init__(self, app: App, config: Config, address: str, namespaces: Sequence[str] = ()) -> None:
-        self._faust: FaustApp = worker(app, config, address, namespaces)
+        self._faust: FaustApp = worker(app, config, address, namespaces, runtime())
         self.errors: list[BaseException] = []
         self._crash: BaseException | None = None
         self._stop = threading.Event()

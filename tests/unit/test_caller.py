@@ -39,7 +39,8 @@ def calling(act: Act, test: Test, **patience: Any) -> list[Result]:
     async def both() -> None:
         gateways = {PaymentCharge: Gateway(PaymentCharge, act, answers=[PaymentCharged])}
         given = Patience(**{"wait": 0.001, "seconds": 1.0} | patience)
-        await test(Caller(gateways, ENGINE.answer_value, given, asyncio.get_running_loop(), results.append), results)
+        loop, ended = asyncio.get_running_loop(), threading.Event()
+        await test(Caller(gateways, ENGINE.answer_value, given, loop, results.append, ended), results)
 
     asyncio.run(asyncio.wait_for(both(), 20))
     return results

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future
 
 import pytest
@@ -13,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from streams.errors import BrokerError, PartitionLost
 from streams.kafka.committed import Committed
 from streams.kafka.fresh import Admin, Fresh, never
+from streams.kafka.steps import run
 from tests.support.coordinator import OFFSET
 from tests.support.processes import PROJECT
 
@@ -69,12 +71,16 @@ def committed(*answers: int) -> Committed:
     return Committed(lambda: consumer, Admin(Client), "user", patience=0.6)  # type: ignore[arg-type, return-value]  # what is asked of them only
 
 
+def stable(committed: Committed) -> int:
+    return run(committed.offset(0, never), time.sleep).offset
+
+
 def test_patience_with_a_coordinator_that_moves_begins_with_it() -> None:
     """Not with the first question: an open transaction may have been waited for long before."""
     silent, moved = KafkaError._TIMED_OUT, KafkaError.NOT_COORDINATOR
-    assert committed(silent, silent, moved, OFFSET).offset(0, never).offset == OFFSET
+    assert stable(committed(silent, silent, moved, OFFSET)) == OFFSET
     with pytest.raises(BrokerError, match="the committed offset of user-0 is not known"):
-        committed(moved).offset(0, never)
+        stable(committed(moved))
 
 
 class Client:
@@ -95,6 +101,24 @@ class Client:
 
     def close(self) -> None:
         self.closed = True
+
+    def list_topics(self, timeout: float) -> None:
+        """Nobody says who leads."""
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    def answers(self, asked: list[bool], *, request_timeout: float) -> dict[int, Future[str]]:
+        """As an AdminClient's: of each partition asked for, whether its leader answers."""
+        found: dict[int, Future[str]] = {number: Future() for number in range(len(asked))}
+        for number, answered in enumerate(asked):
+            if answered:
+                found[number].set_result("it")
+            else:
+                found[number].set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+        return found
+
+    def forgets(self, asked: None, *, request_timeout: float) -> dict[str, Future[str]]:
+        """As an AdminClient's whose answer never comes."""
+        return {"it": Future()}
 
 
 @pytest.mark.parametrize("silence", [KafkaError._TIMED_OUT, KafkaError._NOENT])
@@ -124,14 +148,14 @@ def test_a_request_that_nobody_answers_ends() -> None:
     admin = Admin(Client)  # type: ignore[arg-type]  # only what `forgets` is given
     first = admin.client
     for _ in range(2):
-        [answer] = admin.request(forgets, None, timeout=0.1, read=str).values()
+        [answer] = admin.request(Client.forgets, None, timeout=0.1, read=str).values()
         assert isinstance(answer, KafkaException)
         assert answer.args[0].code() == KafkaError._TIMED_OUT
     assert admin.client is not first
     stopped = threading.Event()
     threading.Timer(0.3, stopped.set).start()
     with pytest.raises(PartitionLost):
-        admin.request(forgets, None, timeout=60, read=str, cancelled=stopped.is_set)
+        admin.request(Client.forgets, None, timeout=60, read=str, cancelled=stopped.is_set)
 
 
 def test_a_leader_that_is_away_is_no_reason_for_a_new_client() -> None:
@@ -139,24 +163,13 @@ def test_a_leader_that_is_away_is_no_reason_for_a_new_client() -> None:
     admin = Admin(Client)  # type: ignore[arg-type]  # only what `answers` is given
     first = admin.client
     for _ in range(4):
-        found = admin.request(answers, [False, True, True], timeout=1, read=str)
+        found = admin.request(Client.answers, [False, True, True], timeout=1, read=str)
         assert [isinstance(each, KafkaException) for each in found.values()] == [True, False, False]
-    assert admin.request(answers, [], timeout=1, read=str) == {}
+    assert admin.request(Client.answers, [], timeout=1, read=str) == {}
     assert admin.client is first
     for _ in range(2):
-        admin.request(answers, [False, False], timeout=1, read=str)
+        admin.request(Client.answers, [False, False], timeout=1, read=str)
     assert admin.client is not first
-
-
-def answers(client: Client, asked: list[bool], *, request_timeout: float) -> dict[int, Future[str]]:
-    """A method of an AdminClient: of each partition asked for, whether its leader answers."""
-    found: dict[int, Future[str]] = {number: Future() for number in range(len(asked))}
-    for number, answered in enumerate(asked):
-        if answered:
-            found[number].set_result("it")
-        else:
-            found[number].set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
-    return found
 
 
 class Leaderless(Client):
@@ -171,11 +184,6 @@ def test_asking_who_leads_makes_up_for_no_silence() -> None:
     admin = Admin(Leaderless)  # type: ignore[arg-type]  # only what is asked of it
     first = admin.client
     for _ in range(2):
-        admin.request(answers, [False], timeout=1, read=str)
+        admin.request(Client.answers, [False], timeout=1, read=str)
         admin.refresh(1)
     assert admin.client is not first
-
-
-def forgets(client: Client, asked: None, *, request_timeout: float) -> dict[str, Future[str]]:
-    """A method of an AdminClient whose answer never comes."""
-    return {"it": Future()}

@@ -21,7 +21,7 @@ LAYERS = {
     "words": ["data", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
     "rules": ["engine", "laws", "receipt"],
     "formats": ["schemas", "codec", "sources", "config", "load"],
-    "adapters": ["kafka", "broker"],
+    "adapters": ["clock", "kafka", "broker"],
     "roles": ["worker", "server", "client", "testing"],
     "cli": ["cli"],
 }
@@ -181,6 +181,33 @@ def test_faust_is_imported_in_one_file() -> None:
         if name.partition(".")[0] in {"faust", "mode"}
     }
     assert importers == {"worker/faust_app.py"}
+
+
+TIMELESS = ("worker", "kafka", "engine")
+OUTSIDE = {"time", "threading", "concurrent", "asyncio", "random"}
+KNOWN = {
+    "worker/run.py": "makes the real clock and threads, and runs the event loop",
+    "worker/threads.py": "the threads themselves",
+    "worker/gateway_loop.py": "the thread of gateways, and their event loop",
+    "worker/runner.py": "awaits the namespace's thread for Faust",
+    "worker/faust_app.py": "Faust lives on an event loop",
+    "worker/caller.py": "gateways are coroutines; the loop is given",
+    "worker/assemble.py": "names the type of that loop",
+    "kafka/fresh.py": "clients are shared by threads; confluent-kafka answers in futures",
+    "kafka/writers.py": "aiokafka lives on an event loop",
+}
+
+
+def test_time_threads_and_chance_are_given() -> None:
+    """So a test or a simulator gives its own. Each module that names them all the same has its reason."""
+    named = {
+        file: sorted({name for _, name in imports_of(path)} & OUTSIDE)
+        for path in MODULES
+        if part_of(path) in TIMELESS
+        for file in [path.relative_to(ROOT / "streams").as_posix()]
+        if any(name.partition(".")[0] in OUTSIDE for _, name in imports_of(path))
+    }
+    assert named.keys() == KNOWN.keys(), named
 
 
 def test_config_alone_reads_the_environment() -> None:

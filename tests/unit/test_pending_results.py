@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -41,7 +42,7 @@ class Payments:
     def __init__(self, *keys: str) -> None:
         self.engine = Engine(APP, "payment", CODEC)
         self.image = self.engine.image()
-        self.pending, self.task = Pending(self._caller), running(self.image)
+        self.pending, self.task = Pending(self._caller, time.monotonic), running(self.image)
         requests = [CODEC.encode(PaymentCharge(order=key, amount=1)) for key in keys]
         records = [(at, keys[at].encode(), value, None, 0) for at, value in enumerate(requests)]
         self.apply(self.engine.handle(self.image, records, 1))
@@ -195,7 +196,7 @@ class Restoring:
 
     def __init__(self, end: int) -> None:
         self.image = Payments("a").image
-        self.pending = Pending(self._caller)
+        self.pending = Pending(self._caller, time.monotonic)
         self.asked: Asked | None = None
         self.task = running(self.image, end)
 

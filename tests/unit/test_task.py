@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from streams.engine.changes import Blocked
 from streams.engine.control import Control
 from streams.engine.image import Image
+from streams.errors import PartitionLost
 from streams.worker.caller import Assignment
 from streams.worker.restore import Restored
 from streams.worker.task import IllegalTransition, PartitionTask, TaskState
@@ -25,6 +26,21 @@ ALLOWED = {
     TaskState.BLOCKED: {"unblock": TaskState.RUNNING, "close": TaskState.CLOSED},
     TaskState.CLOSED: {},
 }
+
+
+class Endless:
+    """A restore that is not done before it is cancelled."""
+
+    cancelled = False
+
+    def done(self) -> bool:
+        return self.cancelled
+
+    def value(self) -> Restored:
+        raise PartitionLost("cancelled")
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
 def task() -> PartitionTask:
@@ -61,12 +77,13 @@ def test_a_blocked_task_says_why_and_since_when() -> None:
 def test_nothing_outlives_a_task() -> None:
     """Its rows, an order about its record and its restore are gone once it is closed."""
     it = task()
+    it.restore = job = Endless()
     STEPS["run"](it, 1)
     STEPS["block"](it, 2)
     it.obey(Control("quarantine", "", 7, "ada", "obsolete"))
     assert it.orders() == {7: "set aside by ada: obsolete"}
     it.close(3)
     assert (it.rows, it.blocked, it.orders(), list(it.results)) == (None, None, {}, [])
-    assert it.given_up.is_set()
+    assert job.cancelled
     with pytest.raises(IllegalTransition, match="has no rows while it is closed"):
         _ = it.image

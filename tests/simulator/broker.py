@@ -1,0 +1,183 @@
+"""A Kafka in memory, as far as a worker sees one: partitions with control records, transactions, groups that rebalance.
+
+One thread, no network: what is asked is answered at once. Offsets, stable ends and rebalances are Kafka's; time is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException
+
+from tests.simulator.time import VirtualClock
+
+Place = tuple[str, int]
+OPEN, COMMITTED, ABORTED = "open", "committed", "aborted"
+
+
+@dataclass(eq=False)
+class Transaction:
+    """`offsets` are a group's, true once it is committed."""
+
+    producer: Any
+    began: float
+    state: str = OPEN
+    places: set[Place] = field(default_factory=set)
+    offsets: dict[tuple[str, Place], int] = field(default_factory=dict)
+
+
+class Entry(NamedTuple):
+    """A record at its offset; a control record has no key, value or headers, and nobody is given it."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, Any]]
+    timestamp: int
+    transaction: Transaction | None
+    control: bool = False
+
+
+@dataclass(eq=False)
+class Partition:
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return len(self.entries)
+
+    @property
+    def stable(self) -> int:
+        """Before the first record of a transaction that is open."""
+        return next((at for at, it in enumerate(self.entries) if it.transaction and it.transaction.state == OPEN), self.end)
+
+    def readable(self, offset: int, *, committed: bool) -> tuple[int, Entry] | None:
+        """The first record from `offset` on that a reader is given."""
+        for at in range(offset, self.stable if committed else self.end):
+            it = self.entries[at]
+            aborted = it.transaction is not None and it.transaction.state == ABORTED
+            if not it.control and not (committed and aborted):
+                return at, it
+        return None
+
+
+@dataclass(eq=False)
+class Group:
+    """Members that share partitions as the cooperative protocol does: what moves is revoked first, and assigned later."""
+
+    generation: int = 0
+    members: list[Any] = field(default_factory=list)
+    target: dict[int, Any] = field(default_factory=dict)
+    """By partition, the member that is to have it."""
+
+    def rebalance(self, count: int) -> None:
+        """Evenly, and no more moves than that needs."""
+        self.generation += 1
+        kept = {at: member for at, member in self.target.items() if member in self.members}
+        self.target = {}
+        if not self.members:
+            return
+        most = -(-count // len(self.members))
+        for at in range(count):
+            member = kept.get(at)
+            if member is None or self._count(member) >= most:
+                member = min(self.members, key=self._count)
+            self.target[at] = member
+
+    def _count(self, member: Any) -> int:
+        return sum(it is member for it in self.target.values())
+
+
+class Metadata(NamedTuple):
+    """What a member knew of its group when it was asked."""
+
+    group: str
+    member: Any
+    generation: int
+
+
+class MemoryBroker:
+    """Topics, transactional producers and groups, by name."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.topics: dict[str, list[Partition]] = {}
+        self.groups: dict[str, Group] = {}
+        self.committed: dict[tuple[str, Place], int] = {}
+        self.producers: dict[str, Any] = {}
+        """By transactional id, the one that was initialized last."""
+
+    def create(self, names: Iterable[str], partitions: int) -> None:
+        self.topics |= {name: [Partition() for _ in range(partitions)] for name in names}
+
+    def partition(self, place: Place) -> Partition:
+        return self.topics[place[0]][place[1]]
+
+    def append(
+        self,
+        place: Place,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, Any]] | None,
+        transaction: Transaction | None,
+    ) -> int:
+        """Gives its offset."""
+        partition = self.partition(place)
+        timestamp = self.clock.now() // 1000
+        sent = [(name, text.encode() if isinstance(text, str) else text) for name, text in headers or ()]
+        partition.entries.append(Entry(key, value, sent, timestamp, transaction))
+        if transaction is not None:
+            transaction.places.add(place)
+        return partition.end - 1
+
+    def end(self, transaction: Transaction, state: str) -> None:
+        """With a control record in each of its partitions."""
+        transaction.state = state
+        for place in sorted(transaction.places):
+            self.partition(place).entries.append(Entry(None, None, [], self.clock.now() // 1000, None, control=True))
+        if state == COMMITTED:
+            self.committed |= transaction.offsets
+
+    def offset(self, group: str, place: Place) -> int | None:
+        """What was committed last; None before anything was. Raises KafkaException while a transaction says otherwise."""
+        open_ones = (it.transaction for it in self.producers.values() if it.transaction is not None)
+        if any((group, place) in it.offsets for it in open_ones if it.state == OPEN):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "an open transaction has sent an offset"))
+        return self.committed.get((group, place))
+
+    def join(self, name: str, member: Any, count: int) -> None:
+        group = self.groups.setdefault(name, Group())
+        group.members.append(member)
+        group.rebalance(count)
+
+    def leave(self, name: str, member: Any, count: int) -> None:
+        group = self.groups[name]
+        if member in group.members:
+            group.members.remove(member)
+            group.rebalance(count)
+
+    def expire(self, name: str, number: int) -> None:
+        """The session of a member is over; it learns so at its next poll."""
+        group = self.groups[name]
+        count = len(group.target)
+        if number < len(group.members):
+            del group.members[number]
+            group.rebalance(count)
+
+    def check(self, metadata: Metadata) -> None:
+        """Raises KafkaException if the member is not in the group's present generation (rule 4)."""
+        group = self.groups[metadata.group]
+        if metadata.member not in group.members:
+            raise refusal(KafkaError.UNKNOWN_MEMBER_ID)
+        if metadata.generation != group.generation:
+            raise refusal(KafkaError.ILLEGAL_GENERATION)
+
+
+def refusal(code: int, *, fatal: bool = False) -> KafkaException:
+    """As librdkafka reports it within a transaction."""
+    return KafkaException(KafkaError(code, fatal=fatal, txn_requires_abort=not fatal))
+
+
+def spans(broker: MemoryBroker, topics: Iterable[str]) -> Mapping[Place, Partition]:
+    return {(topic, at): partition for topic in topics for at, partition in enumerate(broker.topics[topic])}

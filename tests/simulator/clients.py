@@ -1,0 +1,291 @@
+"""The Consumer, Producer and AdminClient of a `MemoryBroker`: what `streams.kafka` asks of confluent-kafka's, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+    murmur2,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from streams.kafka.clients import Clients
+from tests.simulator.broker import (
+    ABORTED,
+    COMMITTED,
+    OPEN,
+    Entry,
+    MemoryBroker,
+    Metadata,
+    Place,
+    Transaction,
+    refusal,
+)
+
+
+def clients(broker: MemoryBroker) -> Clients:
+    """Of `broker`, made with the same options as real ones."""
+    kinds: dict[Any, Callable[[MemoryBroker, Mapping[str, Any]], Any]] = {
+        Consumer: MemoryConsumer,
+        Producer: MemoryProducer,
+        AdminClient: MemoryAdmin,
+    }
+
+    def make(kind: Any, options: Any) -> Any:
+        return kinds[kind](broker, options)
+
+    return Clients("memory:0", clock=broker.clock, make=make)
+
+
+class MemoryMessage:
+    """A record as a consumer gives it, or the end of a partition."""
+
+    def __init__(self, place: Place, offset: int, entry: Entry | None) -> None:
+        self._place, self._offset, self._entry = place, offset, entry
+
+    def topic(self) -> str:
+        return self._place[0]
+
+    def partition(self) -> int:
+        return self._place[1]
+
+    def offset(self) -> int:
+        return self._offset
+
+    def error(self) -> KafkaError | None:
+        return KafkaError(KafkaError._PARTITION_EOF) if self._entry is None else None
+
+    def key(self) -> bytes | None:
+        return self._entry.key if self._entry else None
+
+    def value(self) -> bytes | None:
+        return self._entry.value if self._entry else None
+
+    def headers(self) -> list[tuple[str, Any]] | None:
+        return (self._entry.headers or None) if self._entry else None
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, self._entry.timestamp if self._entry else -1)
+
+    def __len__(self) -> int:
+        return len(self.value() or b"")
+
+
+class MemoryConsumer:
+    """Assigned by hand, or by a group once it subscribes. Rebalances are met in `poll` and `consume`, as librdkafka does."""
+
+    def __init__(self, broker: MemoryBroker, options: Mapping[str, Any]) -> None:
+        self._broker, self._group = broker, options["group.id"]
+        self._committed = options["isolation.level"] == "read_committed"
+        self._tells_ends = options.get("enable.partition.eof", False)
+        self._at: dict[Place, int] = {}
+        self._paused: set[Place] = set()
+        self._told: dict[Place, int] = {}
+        self._topic: str | None = None
+        self._callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
+        self._owned: set[int] = set()
+        self._generation = -1
+
+    def subscribe(self, topics: list[str], **callbacks: Any) -> None:
+        [self._topic] = topics
+        self._callbacks = callbacks
+        self._broker.join(self._group, self, len(self._broker.topics[self._topic]))
+
+    def consumer_group_metadata(self) -> Metadata:
+        return Metadata(self._group, self, self._generation)
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        self.unassign()
+        self.incremental_assign(places)
+
+    def incremental_assign(self, places: list[TopicPartition]) -> None:
+        self._at |= {(it.topic, it.partition): it.offset for it in places}
+
+    def incremental_unassign(self, places: list[TopicPartition]) -> None:
+        for it in places:
+            self._forget((it.topic, it.partition))
+
+    def unassign(self) -> None:
+        for place in list(self._at):
+            self._forget(place)
+
+    def seek(self, it: TopicPartition) -> None:
+        assert (it.topic, it.partition) in self._at, "only what is assigned can be sought"
+        self._at[it.topic, it.partition] = it.offset
+        self._told.pop((it.topic, it.partition), None)
+
+    def pause(self, places: list[TopicPartition]) -> None:
+        self._paused |= {(it.topic, it.partition) for it in places}
+
+    def resume(self, places: list[TopicPartition]) -> None:
+        self._paused -= {(it.topic, it.partition) for it in places}
+
+    def poll(self, timeout: float) -> MemoryMessage | None:
+        found = self.consume(1, timeout)
+        return found[0] if found else None
+
+    def consume(self, count: int, timeout: float) -> list[MemoryMessage]:
+        self._rebalance()
+        found: list[MemoryMessage] = []
+        while len(found) < count and (message := self._next()) is not None:
+            found.append(message)
+        if not found:
+            self._broker.clock.sleep(timeout)
+        return found
+
+    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        """The broker gives no answer while a transaction is open that sent an offset, so it takes all the time."""
+        found = []
+        for it in places:
+            try:
+                offset = self._broker.offset(self._group, (it.topic, it.partition))
+            except Exception:
+                self._broker.clock.sleep(timeout)
+                raise
+            found.append(TopicPartition(it.topic, it.partition, OFFSET_INVALID if offset is None else offset))
+        return found
+
+    def close(self) -> None:
+        if self._topic is not None:
+            self._revoke(self._owned, "on_revoke")
+            self._broker.leave(self._group, self, len(self._broker.topics[self._topic]))
+            self._topic = None
+
+    def _next(self) -> MemoryMessage | None:
+        for place in self._at:
+            if place in self._paused:
+                continue
+            partition, at = self._broker.partition(place), self._at[place]
+            record = partition.readable(at, committed=self._committed)
+            if record is not None:
+                self._at[place] = record[0] + 1
+                return MemoryMessage(place, *record)
+            end = partition.stable if self._committed else partition.end
+            self._at[place] = max(at, end)
+            if self._tells_ends and self._told.get(place) != end:
+                self._told[place] = end
+                return MemoryMessage(place, end, None)
+        return None
+
+    def _rebalance(self) -> None:
+        if self._topic is None:
+            return
+        group = self._broker.groups[self._group]
+        if self not in group.members:  # thrown out, for its session was over
+            self._revoke(self._owned, "on_lost")
+            self._broker.join(self._group, self, len(self._broker.topics[self._topic]))
+        ours = {at for at, member in group.target.items() if member is self}
+        self._revoke(self._owned - ours, "on_revoke")
+        others = set().union(*(it._owned for it in group.members if it is not self))
+        gained = ours - self._owned - others
+        if gained or self._generation != group.generation:
+            self._generation = group.generation
+            self._owned |= gained
+            self._callbacks["on_assign"](self, [TopicPartition(self._topic, at) for at in sorted(gained)])
+
+    def _revoke(self, partitions: set[int], callback: str) -> None:
+        if partitions and self._topic is not None:
+            self._callbacks[callback](self, [TopicPartition(self._topic, at) for at in sorted(partitions)])
+            self._owned = self._owned - partitions
+
+    def _forget(self, place: Place) -> None:
+        self._at.pop(place, None)
+        self._told.pop(place, None)
+        self._paused.discard(place)
+
+
+class MemoryProducer:
+    """Plain, or transactional: one producer of an id at a time, the last that was initialized."""
+
+    def __init__(self, broker: MemoryBroker, options: Mapping[str, Any]) -> None:
+        self._broker, self._id = broker, options.get("transactional.id")
+        self.transaction: Transaction | None = None
+
+    def init_transactions(self, _timeout: float) -> None:
+        before = self._broker.producers.get(self._id or "")
+        if before is not None and before.transaction is not None and before.transaction.state == OPEN:
+            self._broker.end(before.transaction, ABORTED)
+        self._broker.producers[self._id or ""] = self
+
+    def begin_transaction(self) -> None:
+        self._check()
+        self.transaction = Transaction(self, self._broker.clock.monotonic())
+
+    def produce(
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, headers: Any = None, **_: Any
+    ) -> None:
+        self._check()
+        if partition < 0:
+            partition = int(murmur2(key or b"", len(self._broker.topics[topic])))
+        self._broker.append((topic, partition), key, value, headers, self.transaction)
+
+    def send_offsets_to_transaction(self, offsets: Sequence[TopicPartition], metadata: Metadata, _timeout: float) -> None:
+        self._check()
+        self._broker.check(metadata)
+        assert self.transaction is not None
+        for it in offsets:
+            self.transaction.offsets[metadata.group, (it.topic, it.partition)] = it.offset
+
+    def commit_transaction(self, _timeout: float) -> None:
+        self._end(COMMITTED)
+
+    def abort_transaction(self, _timeout: float) -> None:
+        self._end(ABORTED)
+
+    def poll(self, _timeout: float) -> int:
+        return 0
+
+    def flush(self, _timeout: float) -> int:
+        return 0
+
+    def _end(self, state: str) -> None:
+        self._check()
+        assert self.transaction is not None
+        self._broker.end(self.transaction, state)
+        self.transaction = None
+
+    def _check(self) -> None:
+        if self._id is not None and self._broker.producers.get(self._id) is not self:
+            raise refusal(KafkaError._FENCED, fatal=True)
+
+
+class MemoryAdmin:
+    """Answers are there at once, in the futures that confluent-kafka gives."""
+
+    def __init__(self, broker: MemoryBroker, _options: Mapping[str, Any]) -> None:
+        self._broker = broker
+
+    def list_offsets(
+        self, asked: Mapping[TopicPartition, OffsetSpec], *, isolation_level: IsolationLevel, **_: Any
+    ) -> dict[TopicPartition, Future[Any]]:
+        return {at: _done(SimpleNamespace(offset=self._offset(at, spec, isolation_level))) for at, spec in asked.items()}
+
+    def describe_topics(self, asked: TopicCollection, **_: Any) -> dict[str, Future[Any]]:
+        """Their ids are their names: no topic is ever deleted here."""
+        found = {name: self._broker.topics[name] for name in asked.topic_names}
+        return {name: _done(SimpleNamespace(topic_id=name, partitions=partitions)) for name, partitions in found.items()}
+
+    def _offset(self, at: TopicPartition, which: OffsetSpec, isolation: IsolationLevel) -> int:
+        partition = self._broker.partition((at.topic, at.partition))
+        if isinstance(which, EARLIEST):
+            return 0
+        return partition.stable if isolation == IsolationLevel.READ_COMMITTED else partition.end
+
+
+EARLIEST = type(OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # the client's own lack
+
+
+def _done(value: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(value)
+    return future

@@ -1,0 +1,106 @@
+"""The real worker's cycles and restores on a Kafka in memory: two workers, one thread, no time that passes by itself."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.applications import probe
+from tests.applications.probe.events import EchoHear
+from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
+
+KEYS = [f"k{number}" for number in range(12)]
+
+
+def site(state: Path) -> MemorySite:
+    return MemorySite(probe.app(), "echo", state)
+
+
+def publish(there: MemorySite, numbers: range) -> None:
+    for number in numbers:
+        there.publish(EchoHear(name=KEYS[number % len(KEYS)]), f"e{number}")
+
+
+def go_on(there: MemorySite, *workers: Worker) -> None:
+    """By turns, until all is handled."""
+    for _ in range(ENOUGH):
+        for worker in workers:
+            worker.step()
+        if there.handled():
+            return
+    raise AssertionError(f"after {ENOUGH} steps events are left: {there.markers()}")
+
+
+def test_two_workers_share_a_namespace_through_a_rebalance(tmp_path: Path) -> None:
+    """What one had is restored by the other from the log; nothing is handled twice, and no thread is begun."""
+    there, threads = site(tmp_path), threading.active_count()
+    publish(there, range(60))
+    first = Worker(there, 0)
+    go_on(there, first)
+    second = Worker(there, 1)
+    publish(there, range(60, 120))
+    go_on(there, first, second)
+    assert (len(first.partitions()), len(second.partitions())) == (2, 2)
+    assert first.partitions() | second.partitions() == set(range(PARTITIONS))
+    first.stop()
+    publish(there, range(120, 180))
+    go_on(there, second)
+    assert second.partitions() == set(range(PARTITIONS))
+    assert there.logged() == dict.fromkeys(KEYS, 15)
+    rows = {key: row for image in second.cycle.tasks.images().values() for key, (row, _) in image.rows.items()}
+    assert {key: row.heard for key, row in rows.items() if row is not None} == dict.fromkeys(KEYS, 15)
+    assert threading.active_count() == threads
+
+
+def test_a_worker_that_was_taken_for_dead_commits_nothing(tmp_path: Path) -> None:
+    """It has records in hand, which the other has handled meanwhile (rule 4)."""
+    there = site(tmp_path)
+    publish(there, range(12))
+    first, second = Worker(there, 0), Worker(there, 1)
+    go_on(there, first, second)
+    publish(there, range(12, 24))
+    while not first.has_records():
+        first.step()
+    there.expire(0)
+    go_on(there, second)
+    first.step()
+    assert first.cycle.aborted == 1
+    go_on(there, first, second)
+    assert there.logged() == dict.fromkeys(KEYS, 2)
+
+
+ACTIONS = st.lists(st.sampled_from(["publish", "first", "second", "join", "leave", "expire"]), min_size=5, max_size=60)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=ACTIONS)
+def test_each_event_is_handled_once_whoever_acts_when(tmp_path: Path, actions: list[str]) -> None:
+    """A worker joins, leaves, polls and handles in any order; what a rebalance overtook is done again, by whoever has it."""
+    there, published = site(tmp_path), 12
+    first, second = Worker(there, 0), None
+    publish(there, range(published))
+    go_on(there, first)
+    for action in actions:
+        match action:
+            case "publish":
+                publish(there, range(published, published + 12))
+                published += 12
+            case "expire":
+                there.expire(0)
+            case "first":
+                first.step()
+            case "second" if second is not None:
+                second.step()
+            case "join" if second is None:
+                second = Worker(there, 1)
+            case "leave" if second is not None:
+                second.stop()
+                second = None
+    go_on(there, *[first] if second is None else [first, second])
+    assert sum(there.logged().values()) == published
+    first.stop()
+    if second is not None:
+        second.stop()

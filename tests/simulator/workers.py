@@ -1,0 +1,116 @@
+"""Workers of one namespace on a `MemoryBroker`, a cycle at a time, in whatever order a test drives them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from confluent_kafka import murmur2
+
+from streams import App
+from streams.codec import codec_of
+from streams.data import EventData
+from streams.engine import marker
+from streams.kafka.topics import group_of, names
+from streams.worker.assemble import Parts, cycle_of
+from streams.worker.batch import Batch
+from tests.simulator.broker import Entry, MemoryBroker
+from tests.simulator.clients import clients
+from tests.simulator.time import Process, VirtualClock
+from tests.support.workers import settings
+
+PARTITIONS = 4
+ENOUGH = 400
+"""Steps in which anything that can be handled is."""
+
+
+class Worker:
+    """`step` lets it do half a cycle, poll or handle, and one step of each restore."""
+
+    def __init__(self, site: MemorySite, slot: int) -> None:
+        self._process = Process(site.broker.clock)
+        parts = Parts(site.app, site.config, clients(site.broker), codec_of(site.app), self._process.runtime, _no_gateways)
+        self.cycle = cycle_of(parts, site.namespace, slot)
+        self.cycle.open()
+        self._batch: Batch | None = None
+
+    def step(self) -> None:
+        self._process.step()
+        if self._batch is None:
+            self._batch = self.cycle.poll()
+        else:
+            batch, self._batch = self._batch, None
+            self.cycle.handle(batch)
+
+    def has_records(self) -> bool:
+        """Whether they are polled, and are handled by the next step."""
+        return self._batch is not None and len(self._batch) > 0
+
+    def partitions(self) -> set[int]:
+        return set(self.cycle.tasks.partitions())
+
+    def stop(self) -> None:
+        """As one that is told to."""
+        self.cycle.stopping.set()
+        self.cycle.tasks.give_up()
+        self.cycle.finish()
+        self.cycle.close()
+
+
+class MemorySite:
+    """One namespace of `app`, its topics, and who publishes into it."""
+
+    def __init__(self, app: App, namespace: str, state: Path) -> None:
+        self.app, self.namespace = app, namespace
+        self.config = settings(state, "", partitions=str(PARTITIONS))
+        self.broker = MemoryBroker(VirtualClock())
+        self._codec = codec_of(app)
+        for space in app.namespaces:
+            self.broker.create(names("", space.name)[1:], PARTITIONS)
+        self.broker.create(["retold-schemas"], 1)
+
+    def publish(self, data: EventData, event_id: str) -> None:
+        key = data.key.encode()
+        place = names("", self.namespace).inbox, int(murmur2(key, PARTITIONS))
+        self.broker.append(place, key, self._codec.encode(data), [("ce_id", event_id)], None)
+
+    def expire(self, number: int) -> None:
+        """The group takes one of its members for dead."""
+        self.broker.expire(group_of("", self.namespace), number)
+
+    def logged(self) -> Counter[str]:
+        """How often each key is in the committed event log."""
+        topic = names("", self.namespace).log
+        return Counter(
+            entry.key.decode().rpartition("@")[0] for entry in self._committed(topic) if entry.key is not None
+        )
+
+    def markers(self) -> dict[int, marker.Marker]:
+        """The last of each partition."""
+        topic = names("", self.namespace).table
+        return {
+            at: marker.decode(entry.value or b"")
+            for at in range(PARTITIONS)
+            for entry in self._committed(topic, at)
+            if entry.key == marker.KEY
+        }
+
+    def handled(self) -> bool:
+        """Whether nothing is left in the inbox."""
+        inbox = names("", self.namespace).inbox
+        there = {at: it.end for at, it in enumerate(self.broker.topics[inbox]) if it.end}
+        done = self.markers()
+        return all(at in done and done[at].inbox_next >= end for at, end in there.items())
+
+    def _committed(self, topic: str, *partitions: int) -> Iterator[Entry]:
+        for at in partitions or range(PARTITIONS):
+            partition, offset = self.broker.partition((topic, at)), 0
+            while (found := partition.readable(offset, committed=True)) is not None:
+                offset = found[0] + 1
+                yield found[1]
+
+
+def _no_gateways() -> asyncio.AbstractEventLoop:
+    raise AssertionError("the application of this test has no gateways")
