@@ -11,15 +11,13 @@ position is the one truth about how far handling has come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 import structlog
 from confluent_kafka import Consumer, KafkaException
 
 from streams.clock import Clock
-from streams.engine.batch import Work
 from streams.engine.changes import Changes
 from streams.engine.engine import Engine
 from streams.errors import BrokerError, NamespaceStopped
@@ -29,8 +27,9 @@ from streams.worker.batch import Batch
 from streams.worker.breaker import Breaker
 from streams.worker.collect import Collector
 from streams.worker.pace import Pace
-from streams.worker.pending import Pending, answers_of, refused
-from streams.worker.poison import Kind, PoisonSearch
+from streams.worker.pending import Pending, refused
+from streams.worker.plan import Planner, Works
+from streams.worker.poison import PoisonSearch
 from streams.worker.runtime import Flag
 from streams.worker.task import PartitionTask, TaskState
 from streams.worker.tasks import Tasks
@@ -41,7 +40,6 @@ log = structlog.get_logger("retold.worker")
 IDLE, LIVELY = 0.1, 0.005
 """s that a poll waits for a record, and while an answer may come any moment."""
 
-Works = Mapping[PartitionTask, Work]
 Parts = Mapping[PartitionTask, Changes]
 
 
@@ -78,7 +76,7 @@ class Cycle:
         self._breaker = Breaker(members.namespace)
         self._collector = Collector(members.tasks, members.pace, members.clock)
         self._search = PoisonSearch()
-        self._rounds = 0
+        self._planner = Planner(members.tasks, members.pending, self._search)
         self._consumer: Consumer | None = None
         self._last = Batch(None)
 
@@ -100,14 +98,14 @@ class Cycle:
 
     def handle(self, batch: Batch) -> None:
         """Do all that there is to do: records, timers that are due, what gateways answered."""
-        work = self._work(batch)
+        works = self._planner.plan(batch, self.members.clock.now())
         try:
-            changes = self._process(work)
+            changes = self._process(works)
             done = {task: part for task, part in changes.items() if part.handled}
             if done:
                 self._commit(batch, done)
         except TransactionAborted as error:
-            self._after_abort(error, batch, work)
+            self._after_abort(error, batch, works)
             self.tasks.rewind(batch.records)
             return
         except ProducerLost as error:
@@ -150,26 +148,6 @@ class Cycle:
             return LIVELY
         due = [at for task in self.tasks.restored() if (at := task.image.due.earliest) is not None]
         return min(IDLE, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else IDLE
-
-    def _work(self, batch: Batch) -> Works:
-        """By task; while a poisonous record is looked for, of one kind only. Another task is first each time."""
-        now, tasks = self.members.clock.now(), self.tasks.restored()
-        self.members.pending.sort(tasks)
-        self._rounds += 1
-        first = self._rounds % max(1, len(tasks))
-        works = {task: self._work_of(task, batch, now) for task in (*tasks[first:], *tasks[:first])}
-        only = self._search.turn({kind for work in works.values() for kind in _kinds(work)})
-        if only is not None:
-            if only is not Kind.RECORDS:
-                self.tasks.rewind(batch.records)
-            works = {task: _only(only, work) for task, work in works.items()}
-        works = {task: work for task, work in works.items() if _kinds(work)}
-        return dict(islice(works.items(), 1)) if only is Kind.ANSWERS else works
-
-    def _work_of(self, task: PartitionTask, batch: Batch, now: int) -> Work:
-        due = task.image.due.earliest
-        answers = answers_of(task.results, self._search.most_answers)
-        return Work(answers, due is not None and due <= now, batch.records.get(task, ()))
 
     def _process(self, works: Works) -> dict[PartitionTask, Changes]:
         """Piece by piece: what was handled travels to the broker while the next piece is.
@@ -274,18 +252,3 @@ class Cycle:
             )
         log.warning("the producer was lost; restoring", namespace=self.members.namespace, error=str(error))
         self.tasks.restart()
-
-
-def _kinds(work: Work) -> Collection[Kind]:
-    there = {Kind.ANSWERS: work.answers, Kind.TIMERS: work.fire, Kind.RECORDS: work.records}
-    return [kind for kind, what in there.items() if what]
-
-
-def _only(kind: Kind, work: Work) -> Work:
-    match kind:
-        case Kind.ANSWERS:
-            return Work(answers=work.answers)
-        case Kind.TIMERS:
-            return Work(fire=work.fire)
-        case Kind.RECORDS:
-            return Work(records=work.records)
