@@ -17,8 +17,8 @@ from rich.console import Console
 
 from ops.bench import report
 from ops.bench.broker import broker
-from ops.bench.contestant import MAKERS, Contestant
-from ops.bench.latency import Trial
+from ops.bench.contestant import MAKERS, Contestant, answering
+from ops.bench.latency import Trial, request
 from ops.bench.measure import TooFewSteps
 from ops.bench.plan import FULL, QUICK, Plan
 from ops.bench.run import GaveUp, Run, WrongResult
@@ -59,6 +59,17 @@ class Benchmark:
     def latencies(self, contestant: Contestant) -> None:
         for _ in range(self.plan.rounds):
             self._attempt("latency", partial(self._trial, contestant))
+
+    def answers(self) -> None:
+        """Of a gateway that answers at once, on a worker that is idle otherwise."""
+        for _ in range(self.plan.rounds):
+            self._attempt("answers", self._answer_trial)
+
+    def _answer_trial(self, prefix: str) -> None:
+        found = Trial(answering(), prefix, self.plan.answers, self.address, self.folder / prefix, request).go()
+        for rate, times in found.items():
+            self.latency[f"{rate} requests/s, answered by a gateway"].append(times)
+            self.say(f"a gateway's answer at {rate}/s: p50 {times['p50']:.1f} ms, p99 {times['p99']:.1f} ms")
 
     def _trial(self, contestant: Contestant, prefix: str) -> None:
         found = Trial(contestant, prefix, self.plan.latency, self.address, self.folder / prefix).go()
@@ -115,6 +126,7 @@ def main() -> int:
         for contestant in go.contestants:
             if contestant.name == "us" and "us" not in go.left_out:
                 go.latencies(contestant)
+                go.answers()
     figures = report.summary(go.rates, go.latency, go.left_out) | {"repeated": go.repeated}
     report.show(figures, console)
     if asked.json:

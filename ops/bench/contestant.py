@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
@@ -27,6 +27,7 @@ class Contestant:
     """`table(prefix)` names its table's topic; `row` reads a record of it (None: not a row).
 
     One that says itself how far it is has no output to read: `writes` is False. `prepare` makes the inbox and the log.
+    `settings` are its own, beside what everyone is told.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Contestant:
     row: RowReader
     writes: bool = True
     prepare: Callable[[AdminClient, str], None] = topic.create_plain
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def environment(prefix: str, name: str, broker: str, state: Path) -> dict[str, str]:
@@ -80,9 +82,23 @@ def us(_: Say) -> Contestant:
 MAKERS: dict[str, Callable[[Say], Contestant]] = {"raw": raw, "faust": faust, "quix": quix, "us": us}
 
 
+def answering() -> Contestant:
+    """Not in the race: what is timed is a gateway's answer."""
+    retold = Path(sys.executable).with_name("retold")
+    settings = {"RETOLD_APP": "ops.bench.answering:app", "RETOLD_SCHEMAS": "ops/bench/answering/schemas"}
+    command = (str(retold), "worker", "ask")
+    return Contestant(
+        "answering", command, lambda prefix: f"{prefix}ask-table", _our_row, prepare=_ask_topics, settings=settings
+    )
+
+
 def _our_topics(admin: AdminClient, prefix: str) -> None:
     """As the worker makes them: it would refuse others."""
     ensure(Admin(lambda: admin), load({"RETOLD_PREFIX": prefix}), ["bench"])
+
+
+def _ask_topics(admin: AdminClient, prefix: str) -> None:
+    ensure(Admin(lambda: admin), load({"RETOLD_PREFIX": prefix}), ["ask"])
 
 
 def _faust_row(key: bytes, value: bytes) -> tuple[str, Row]:

@@ -1,5 +1,7 @@
 """Publish → row visible: how long after `produce()` a read_committed follower of the table meets the event's row.
 
+Also of a request whose gateway answers at once: the row is its answer's.
+
 Publisher and follower are one process, so one clock. No two events of a run have the same key, so a row's key says
 which event it came from.
 """
@@ -9,19 +11,23 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition, murmur2
 from confluent_kafka.admin import AdminClient
 
+from ops.bench import answering
+from ops.bench.answering.events import AskPut
 from ops.bench.child import last_words, running
 from ops.bench.contestant import Contestant, environment
 from ops.bench.run import GaveUp, WrongResult
 from ops.bench.work import PARTITIONS, encode, event_number, headers_of
+from streams.codec import codec_of
 from streams.errors import how_ended
 
+Headers = list[tuple[str, bytes]]
 WARM_UP = 0.25
 """The part of the events that is not measured."""
 
@@ -29,8 +35,25 @@ FIRST_ROW_SECONDS = 60
 """How long a worker may take from its start to its first row."""
 
 LAST_ROW_SECONDS = 10
+REQUESTS = codec_of(answering.app())
 SETTLE = 20
 """Events published one by one, each waited for, before anything is measured: the worker has started and is warm."""
+
+
+Encode = Callable[[int], tuple[str, bytes, bytes, Headers]]
+"""Gives the n-th event: its inbox's name without the prefix, key, value and headers."""
+
+
+def signup(number: int) -> tuple[str, bytes, bytes, Headers]:
+    event = event_number(number, number)
+    key = event["user"].encode()
+    return "bench", key, encode(event), headers_of(number, key)
+
+
+def request(number: int) -> tuple[str, bytes, bytes, Headers]:
+    """For the gateway of `ops.bench.answering`."""
+    name = f"asked-{number:05d}"
+    return "ask", name.encode(), REQUESTS.encode(AskPut(name=name, number=number)), []
 
 
 @dataclass
@@ -45,6 +68,7 @@ class Trial:
     plan: Mapping[int, int]
     broker: str
     folder: Path
+    event: Encode = signup
     published: dict[bytes, float] = field(default_factory=dict)
     seen: dict[bytes, float] = field(default_factory=dict)
     number: int = 0
@@ -55,6 +79,7 @@ class Trial:
         words = self.folder / "output.txt"
         self.contestant.prepare(AdminClient({"bootstrap.servers": self.broker}), self.prefix)
         told = environment(self.prefix, self.contestant.name, self.broker, self.folder / "state")
+        told |= self.contestant.settings
         with running(self.contestant.command, told, words) as child:
             stop = threading.Event()
             follower = threading.Thread(
@@ -110,11 +135,9 @@ class Trial:
         return self._percentiles(keys[int(events * WARM_UP) :])
 
     def _send(self, producer: Producer) -> bytes:
-        event = event_number(self.number, self.number)
-        key = event["user"].encode()
-        value, headers = encode(event), headers_of(self.number, key)
+        inbox, key, value, headers = self.event(self.number)
         self.published[key] = time.perf_counter()
-        producer.produce(self.prefix + "bench", value, key, murmur2(key, PARTITIONS), headers=headers)
+        producer.produce(self.prefix + inbox, value, key, murmur2(key, PARTITIONS), headers=headers)
         producer.poll(0)
         self.number += 1
         return key

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Plan:
-    """`events` a run, by contestant in the order of a round; `latency`: events a second → events in all."""
+    """`events` a run, by contestant in the order of a round; `latency` and `answers`: events a second → events in all."""
 
     rounds: int
     events: dict[str, int]
     latency: dict[int, int]
+    answers: dict[int, int]
 
 
-QUICK = Plan(3, {"raw": 120_000, "faust": 4_000, "quix": 80_000, "us": 120_000}, {10: 30, 2_000: 5_000})
-FULL = Plan(3, {"raw": 400_000, "faust": 12_000, "quix": 150_000, "us": 400_000}, {10: 100, 2_000: 20_000})
+QUICK = Plan(3, {"raw": 120_000, "faust": 4_000, "quix": 80_000, "us": 120_000}, {10: 30, 2_000: 5_000}, {5: 30})
+FULL = Plan(3, {"raw": 400_000, "faust": 12_000, "quix": 150_000, "us": 400_000}, {10: 100, 2_000: 20_000}, {5: 100})
