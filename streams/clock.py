@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class Clock(Protocol):
-    """`sleep` and `wait` are all the waiting that there is beside what a Kafka client does itself."""
+    """`sleep` and `wait` are how adapters wait, beside what a Kafka client does itself."""
 
     def now(self) -> int:
         """µs since 1970."""

@@ -14,7 +14,7 @@ from streams.cli.names import event_class, namespace_named
 from streams.cli.screen import cell_text, console, json_line, say, talk
 from streams.data import namespace_of
 from streams.kafka.follow import LogEvent, Tail
-from streams.kafka.fresh import never
+from streams.kafka.steps import never
 
 
 def tail(what: Sequence[str], from_beginning: bool, last: int | None, as_json: bool) -> int:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import BrokerError
-from streams.kafka.fresh import SILENCES, Admin, Cancelled, Fresh, check, unanswered
+from streams.kafka.fresh import SILENCES, Admin, Fresh, unanswered
 from streams.kafka.offsets import ends
-from streams.kafka.steps import Steps
+from streams.kafka.steps import Cancelled, Steps, check
 
 SLICE, LATER, PAUSE, PATIENCE = 1.0, 2.0, 0.2, 10.0
 """s that one of the first questions waits, a later one, between two of them, and that a coordinator may be coming."""
@@ -73,7 +73,7 @@ class Committed:
             if silences > SILENCES:  # a new client heard nothing either: is it the broker, or a transaction?
                 ends(self._admin, [(self._topic, partition)], timeout=PATIENCE, cancelled=cancelled)
                 held(True)
-            yield 0.0
+                yield PAUSE  # so that what is not held goes on meanwhile
 
     def close(self) -> None:
         self._consumer.close()

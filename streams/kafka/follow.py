@@ -17,10 +17,11 @@ from streams.engine.fold import read_logged
 from streams.errors import BrokerError, TopicMismatch
 from streams.event import Event
 from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
-from streams.kafka.fresh import Admin, Cancelled, never
+from streams.kafka.fresh import Admin
 from streams.kafka.offsets import Place, ends, stable_ends, starts
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning
+from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import Names, describe, names
 
 R = TypeVar("R", bound=Record)
@@ -79,7 +80,7 @@ def read_table(
     consumer = clients.consumer("retold-table")
     try:
         spans = {place: (first[place], last[place]) for place in places}
-        for message in read_to(consumer, spans, timeout=OPEN_TRANSACTION):
+        for message in read_to(consumer, spans, clock=clients.clock, timeout=OPEN_TRANSACTION):
             name, value = message.key() or b"", message.value() or b""
             if name == marker.KEY:
                 positions[message.partition() or 0] = marker.decode(value)
@@ -162,7 +163,7 @@ class Tail:
     def _read(self, spans: Mapping[Place, tuple[int, int]]) -> Iterator[LogEvent]:
         consumer = self._clients.consumer("retold-tail")
         try:
-            messages = read_to(consumer, spans, timeout=OPEN_TRANSACTION)
+            messages = read_to(consumer, spans, clock=self._clients.clock, timeout=OPEN_TRANSACTION)
             yield from self._shown(each for each in messages if (each.offset() or 0) < self._now[_place(each)])
         finally:
             consumer.close()

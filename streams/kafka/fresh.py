@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams.clock import SYSTEM, Clock
-from streams.errors import PartitionLost
+from streams.kafka.steps import Cancelled, check, never
 
 log = logging.getLogger("retold.kafka")
 
@@ -29,21 +29,6 @@ GRACE = 1.0
 """s that a client has for saying that a request timed out."""
 HURRY = 1.0
 """s after which a request that has no answer asks who leads the cluster."""
-
-
-Cancelled = Callable[[], bool]
-"""Whether an answer is no longer wanted; asked from the thread that waits for it."""
-
-
-def never() -> bool:
-    """For who cannot be cancelled."""
-    return False
-
-
-def check(cancelled: Cancelled) -> None:
-    """Raises PartitionLost when cancelled."""
-    if cancelled():
-        raise PartitionLost("given up: the partition was taken away, or its worker stops")
 
 
 def unanswered(error: KafkaException) -> bool:
@@ -118,14 +103,15 @@ class Admin(Fresh[AdminClient]):
         Raises PartitionLost when cancelled.
         """
         client = self.client
-        ask = getattr(client, method.__name__)  # the method of this very client, which may be of another Kafka
+        ask = getattr(client, method.__name__)  # by its name: the client may be of another Kafka
         futures = ask(asked, request_timeout=timeout, **options)
         clock = self.clock
         began = asked_at = clock.monotonic()
         while not clock.wait(futures.values(), SLICE) and clock.monotonic() < began + timeout + GRACE:
             check(cancelled)
-            if clock.monotonic() >= asked_at + HURRY:
-                _learn_controller(client)
+            left = began + timeout - clock.monotonic()
+            if left > 0 and clock.monotonic() >= asked_at + HURRY:
+                _learn_controller(client, min(HURRY, left))
                 asked_at = clock.monotonic()
         found = {key: _outcome(future, read) for key, future in futures.items()}
         # One leader that is away is no sign that the client is stale: the others' have answered it.
@@ -146,13 +132,13 @@ class Admin(Fresh[AdminClient]):
             raise
 
 
-def _learn_controller(client: AdminClient) -> None:
+def _learn_controller(client: AdminClient, timeout: float) -> None:
     """A client that was told once that there is none waits for one, and asks nobody by itself for minutes.
 
     A broker that stood still tells so for a moment after it goes on.
     """
     with suppress(KafkaException):
-        client.list_topics(timeout=HURRY)
+        client.list_topics(timeout=timeout)
 
 
 def _outcome(future: Future[T], read: Callable[[T], V]) -> V | KafkaException:

@@ -60,7 +60,7 @@ def open_transactions(
     """
     held = held_up(admin, places)
     begun = _begun(clients, {place: it.offset for place, it in held.items()})
-    now = datetime.now(UTC)
+    now = datetime.fromtimestamp(clients.clock.now() / 1e6, UTC)
     old = [place for place in held if place not in begun or (now - begun[place]).total_seconds() >= older]
     asked = _asked(clients, old)
     still = stable_ends(admin, old)

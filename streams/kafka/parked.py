@@ -59,7 +59,8 @@ def set_aside_now(clients: Clients, prefix: str, namespaces: Sequence[str]) -> l
     kept: dict[Place, SetAsideNow] = {}
     consumer = clients.consumer()
     try:
-        for message in read_to(consumer, {place: (first[place], last[place]) for place in places}, timeout=30.0):
+        spans = {place: (first[place], last[place]) for place in places}
+        for message in read_to(consumer, spans, clock=clients.clock, timeout=30.0):
             place = Place(topics[message.topic() or ""], message.partition() or 0, int(message.key() or b"0"))
             kept.pop(place, None)
             if message.value() is not None:

@@ -8,10 +8,10 @@ from operator import methodcaller
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from streams.clock import SYSTEM, Clock
+from streams.clock import Clock
 from streams.engine.records import UNREADABLE, Headers
 from streams.errors import BrokerError
-from streams.kafka.fresh import Cancelled, check, never
+from streams.kafka.steps import Cancelled, check, never
 
 # A producer in another language may write any bytes as a name. confluent-kafka 2.16 then gives a list with a hole in it and
 # leaves an exception behind. CPython finds that out where it checks a call's result, as here; a plain `message.headers()` that
@@ -31,9 +31,9 @@ def read_to(
     consumer: Consumer,
     spans: Mapping[tuple[str, int], tuple[int, int]],
     *,
+    clock: Clock,
     timeout: float = 60.0,
     cancelled: Cancelled = never,
-    clock: Clock = SYSTEM,
 ) -> Iterator[Message]:
     """The records that `polls` finds, one by one."""
     return chain.from_iterable(polls(consumer, spans, timeout=timeout, cancelled=cancelled, clock=clock))
@@ -43,9 +43,9 @@ def polls(
     consumer: Consumer,
     spans: Mapping[tuple[str, int], tuple[int, int]],
     *,
+    clock: Clock,
     timeout: float = 60.0,
     cancelled: Cancelled = never,
-    clock: Clock = SYSTEM,
 ) -> Iterator[list[Message]]:
     """Committed records of each (topic, partition) from its start until an end of partition at or past its end (rule 1b).
 
@@ -70,10 +70,10 @@ def polls(
                     left.pop(place, None)
             elif not error.retriable():
                 raise BrokerError(f"reading {message.topic()} failed: {error.str()}")
-        if records:
-            last_progress = clock.monotonic()
         yield records
-        if clock.monotonic() - last_progress > timeout:
+        if records:  # after they were taken: whoever reads slowly has no broker that is slow
+            last_progress = clock.monotonic()
+        if left and clock.monotonic() - last_progress > timeout:
             where = ", ".join(f"{topic}-{partition} to {end}" for (topic, partition), end in left.items())
             raise BrokerError(
                 f"{where}: not readable for {timeout:.0f} s. A transaction is open there (`retold status` says whose), "

@@ -15,9 +15,9 @@ from confluent_kafka import KafkaError, Message
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, InvalidSchema, SchemaNotFound
 from streams.kafka.clients import Clients
-from streams.kafka.fresh import Cancelled, never
 from streams.kafka.offsets import NoSuchTopic, ends
 from streams.kafka.read import read_to
+from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import schemas_topic
 from streams.schemas.identity import canonical, id_of
 
@@ -52,8 +52,8 @@ class SchemaReader:
             return {}
         consumer = self._clients.consumer("retold-schemas")
         try:
-            span = {(self._topic, 0): (self._next, end)}
-            messages = list(read_to(consumer, span, timeout=timeout, cancelled=cancelled))
+            span, clock = {(self._topic, 0): (self._next, end)}, self._clients.clock
+            messages = list(read_to(consumer, span, clock=clock, timeout=timeout, cancelled=cancelled))
         finally:
             consumer.close()
         self._next = end

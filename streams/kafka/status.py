@@ -251,7 +251,7 @@ class _Look:
             return
         consumer = self.clients.consumer("retold-status")
         try:
-            yield from read_to(consumer, spans, timeout=TIMEOUT)
+            yield from read_to(consumer, spans, clock=self.clients.clock, timeout=TIMEOUT)
         finally:
             consumer.close()
 

@@ -1,24 +1,41 @@
 """Work in steps: each asks a broker something that ends in time, and says how long to wait before the next one.
 
-So many pieces of work share one thread, and whoever drives them decides when each goes on.
+Whoever drives the steps decides what happens in between: a thread waits, or takes up other work, and a simulator lets others act.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import TypeVar
+
+from streams.errors import PartitionLost
 
 T = TypeVar("T")
 Steps = Generator[float, None, T]
 """Gives s to wait before the next step, and returns what the work came to."""
+Cancelled = Callable[[], bool]
+"""Whether an answer is no longer wanted; asked from the thread that waits for it."""
+
+
+def never() -> bool:
+    """For who cannot be cancelled."""
+    return False
+
+
+def check(cancelled: Cancelled) -> None:
+    """Raises PartitionLost when cancelled."""
+    if cancelled():
+        raise PartitionLost("given up: the partition was taken away, or its worker stops")
 
 
 def run(steps: Steps[T], sleep: Callable[[float], None]) -> T:
     """All of them, one after the other."""
-    while True:
-        try:
-            pause = next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # what Steps[T] returns
-        if pause:
-            sleep(pause)
+    with closing(steps):
+        while True:
+            try:
+                pause = next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # what Steps[T] returns
+            if pause:
+                sleep(pause)

@@ -16,7 +16,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from streams.config import Config
 from streams.errors import BrokerError, BrokerUnavailable, ConfigError, TopicMismatch
-from streams.kafka.fresh import Admin, Cancelled, never
+from streams.kafka.fresh import Admin
+from streams.kafka.steps import Cancelled, never
 
 KIB, MIB, DAY = 1024, 1024 * 1024, 86_400_000
 HEADERS = 64 * KIB

@@ -45,7 +45,8 @@ class KafkaArchive:
         found: list[LogEvent] = []
         consumer = self._clients.consumer("retold-live")
         try:
-            for message in read_to(consumer, {at: (begin, stable_ends(self._admin, [at])[at])}, timeout=PATIENCE):
+            span, clock = {at: (begin, stable_ends(self._admin, [at])[at])}, self._clients.clock
+            for message in read_to(consumer, span, clock=clock, timeout=PATIENCE):
                 event, header = read_logged(envelopes, learning.decode(message.value() or b""), headers_of(message))
                 if header.sequence > after:
                     recorded = from_micros(header.recorded)

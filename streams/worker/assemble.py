@@ -21,10 +21,10 @@ from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
 from streams.kafka.committed import Committed
 from streams.kafka.coordinator import CoordinatorConnection
-from streams.kafka.fresh import Cancelled, never
 from streams.kafka.orders import OrderReader
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
+from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import describe, ensure, group_of, names, refuse
 from streams.worker.caller import Caller, Patience, Result
 from streams.worker.cycle import Cycle, Members

@@ -76,7 +76,7 @@ class Cycle:
         self._breaker = Breaker(members.namespace)
         self._collector = Collector(members.tasks, members.pace, members.clock)
         self._search = PoisonSearch()
-        self._planner = Planner(members.tasks, members.pending, self._search)
+        self._planner = Planner(members.tasks, self._search)
         self._consumer: Consumer | None = None
         self._last = Batch(None)
 
@@ -98,10 +98,12 @@ class Cycle:
 
     def handle(self, batch: Batch) -> None:
         """Do all that there is to do: records, timers that are due, what gateways answered."""
+        self._note_ends(batch)
+        self.members.pending.sort(self.tasks.restored())
         works = self._planner.plan(batch, self.members.clock.now())
         try:
             changes = self._process(works)
-            done = {task: part for task, part in changes.items() if part.handled}
+            done = {task: part for task, part in changes.items() if part.handled or part.answered}
             if done:
                 self._commit(batch, done)
         except TransactionAborted as error:
@@ -199,9 +201,12 @@ class Cycle:
                 self.tasks.block(task, part.blocked)
             elif part is None or part.taken < len(records):
                 self.tasks.rewind([task])
+        self._note_ends(batch)
+
+    def _note_ends(self, batch: Batch) -> None:
+        """An end is told once: of a partition without records here also if this transaction is aborted."""
         for task in self.tasks.running():
-            end = batch.ends.get(task.partition)
-            read = batch.records.get(task)
+            end, read = batch.ends.get(task.partition), batch.records.get(task)
             if end is not None and (not read or task.image.inbox_next > read[-1][0]):
                 task.read_to(end)
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from streams.errors import BrokerUnavailable
-from streams.kafka.fresh import Cancelled
-from streams.kafka.steps import Steps
+from streams.kafka.steps import Cancelled, Steps
 
 log = structlog.get_logger("retold.worker")
 

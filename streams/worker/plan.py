@@ -7,7 +7,7 @@ from itertools import islice
 
 from streams.engine.batch import Work
 from streams.worker.batch import Batch
-from streams.worker.pending import Pending, answers_of
+from streams.worker.pending import answers_of
 from streams.worker.poison import Kind, PoisonSearch
 from streams.worker.task import PartitionTask
 from streams.worker.tasks import Tasks
@@ -18,21 +18,18 @@ Works = Mapping[PartitionTask, Work]
 class Planner:
     """Used by one thread."""
 
-    def __init__(self, tasks: Tasks, pending: Pending, search: PoisonSearch) -> None:
-        self._tasks, self._pending, self._search = tasks, pending, search
+    def __init__(self, tasks: Tasks, search: PoisonSearch) -> None:
+        self._tasks, self._search = tasks, search
         self._rounds = 0
 
     def plan(self, batch: Batch, now: int) -> Works:
         """By task; while a poisonous record is looked for, of one kind only. Another task is first each time."""
         tasks = self._tasks.restored()
-        self._pending.sort(tasks)
         self._rounds += 1
         first = self._rounds % max(1, len(tasks))
         works = {task: self._work(task, batch, now) for task in (*tasks[first:], *tasks[:first])}
         only = self._search.turn({kind for work in works.values() for kind in kinds(work)})
         if only is not None:
-            if only is not Kind.RECORDS:
-                self._tasks.rewind(batch.records)
             works = {task: _only(only, work) for task, work in works.items()}
         works = {task: work for task, work in works.items() if kinds(work)}
         return dict(islice(works.items(), 1)) if only is Kind.ANSWERS else works

@@ -19,10 +19,10 @@ from streams.engine.records import PARKED, Headers
 from streams.engine.stored import pending_of, set_aside_of
 from streams.errors import NamespaceTaken, SchemaNotFound, TopicMismatch
 from streams.kafka.committed import Committed
-from streams.kafka.fresh import Admin, Cancelled
+from streams.kafka.fresh import Admin
 from streams.kafka.offsets import Place, ends, starts
 from streams.kafka.read import headers_of, polls
-from streams.kafka.steps import Steps
+from streams.kafka.steps import Cancelled, Steps
 from streams.kafka.topics import Names
 from streams.worker.log_tail import LogTail
 

@@ -12,7 +12,7 @@ from streams.worker.leaving import Leaving
 from streams.worker.runtime import Job, Runtime
 from streams.worker.slots import Slot
 from streams.worker.stalls import Stalls
-from streams.worker.threads import DaemonThreads
+from streams.worker.threads import DaemonThread
 
 
 class NamespaceRunner:
@@ -27,10 +27,9 @@ class NamespaceRunner:
         self.cycle, self._slot, self._stalls = cycle, slot, stalls
         self.error: BaseException | None = None
         self.ready, self._ended = runtime.flag(), runtime.flag()
-        self._thread = DaemonThreads(f"retold-{cycle.members.namespace}")
+        self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
         self._beside = runtime.background(f"beside-{cycle.members.namespace}", 2)
         self._watching: Job[None] | None = None
-        self._leaves: Job[None] | None = None
         self._leaving = Leaving(cycle.members.namespace, reach)
 
     @property
@@ -38,6 +37,7 @@ class NamespaceRunner:
         return not self._ended.is_set()
 
     def start(self) -> None:
+        self._thread.start()
         self._watching = self._beside.start(self._stalls.watch)
         self._thread.submit(partial(self._run, self.cycle.open))
 
@@ -58,7 +58,7 @@ class NamespaceRunner:
         if not self.cycle.stopping.is_set():
             self.cycle.stopping.set()
             self.cycle.tasks.give_up()
-            self._leaves = self._beside.start(self._leaving.watch)
+            self._beside.start(lambda _: self._leaving.watch(self._ended.is_set))
             self._thread.submit(self._finish)
 
     def join(self, timeout: float) -> bool:
@@ -102,7 +102,5 @@ class NamespaceRunner:
         finally:
             self._slot.release()
             self._ended.set()
-            if self._leaves is not None:
-                self._leaves.cancel()
             self._beside.close(wait=False)
             self._thread.stop()

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from streams.clock import Clock
-from streams.kafka.fresh import Cancelled
-from streams.kafka.steps import Steps
+from streams.kafka.steps import Cancelled, Steps
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -36,11 +35,11 @@ class Job(Protocol[T_co]):
         """What it came to, once it is done. Raises what it raised."""
 
     def cancel(self) -> None:
-        """Nobody waits for it any more: it ends at its next look at `Cancelled`, or before its next step."""
+        """Nobody waits for it any more: it ends at its next look at `Cancelled`, or before its next step, or in a pause."""
 
 
 class Background(Protocol):
-    """Does a few jobs at a time, step by step; the others wait."""
+    """Jobs go on step by step, beside each other. One that pauses leaves its place to others."""
 
     def start(self, work: Callable[[Cancelled], Steps[T]]) -> Job[T]: ...
 
@@ -50,7 +49,7 @@ class Background(Protocol):
 
 @dataclass(frozen=True)
 class Runtime:
-    """`background(name, count)` does `count` jobs at a time."""
+    """`background(name, count)` has `count` threads, or what stands for them."""
 
     clock: Clock
     flag: Callable[[], Flag]

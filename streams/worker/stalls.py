@@ -14,10 +14,10 @@ from confluent_kafka import KafkaException
 from streams.engine.readable import harmless
 from streams.errors import BrokerError
 from streams.kafka.clients import Clients
-from streams.kafka.fresh import Admin, Cancelled, never
+from streams.kafka.fresh import Admin
 from streams.kafka.offsets import Held, Place, group_place, held_up
 from streams.kafka.open_transactions import OpenTransaction, concerns, open_transactions, sentence, worker_ids
-from streams.kafka.steps import Steps
+from streams.kafka.steps import Cancelled, Steps, never
 from streams.kafka.topics import Names, group_of
 from streams.worker.tasks import Tasks
 

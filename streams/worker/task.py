@@ -90,6 +90,7 @@ class PartitionTask:
     def run(self, restored: Restored, now: int) -> None:
         """Its records are handled from the image's position on."""
         self._become(TaskState.RUNNING, now, before=[TaskState.RESTORING])
+        self.restore = None
         self.rows = restored.image
         if restored.image.calls:
             self._restored_calls = RestoredCalls(list(restored.image.calls.values()), restored.inbox_end)
@@ -109,6 +110,7 @@ class PartitionTask:
         """It is another worker's from now on, or a new task's."""
         self._become(TaskState.CLOSED, now, before=OPEN)
         self.give_up()
+        self.restore = None
         self.rows = self.blocked = self._order = self._restored_calls = None
         self.results.clear()
 

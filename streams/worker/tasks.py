@@ -13,8 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streams.engine.changes import Blocked
 from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
-from streams.kafka.fresh import Cancelled
-from streams.kafka.steps import Steps
+from streams.kafka.steps import Cancelled, Steps
 from streams.worker.caller import Assignment
 from streams.worker.restore import Progress, Restored, Restorer
 from streams.worker.runtime import Background

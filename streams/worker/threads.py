@@ -4,96 +4,146 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
-from streams.errors import PartitionLost
-from streams.kafka.fresh import Cancelled
-from streams.kafka.steps import Steps, run
+from confluent_kafka import KafkaException
+
+from streams.errors import StreamsError
+from streams.kafka.steps import Cancelled, Steps, check
 
 T = TypeVar("T")
-Task = tuple[Future[Any], Callable[[], Any]]
+Call = tuple[Future[Any], Callable[[], Any]]
 
 
-class DaemonThreads:
-    """As an executor of `count` threads that are daemons; they start with the first task."""
+class DaemonThread:
+    """As an executor of one thread."""
 
-    def __init__(self, name: str, count: int = 1) -> None:
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(count)
-        ]
-        self._started = False
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """In the order of submission. Used by one thread, or first by one and later by others."""
-        if not self._started:
-            self._started = True
-            for thread in self._threads:
-                thread.start()
+        """In the order of submission. From any thread."""
         future: Future[T] = Future()
-        self._tasks.put((future, function))
+        self._calls.put((future, function))
         return future
 
     def stop(self) -> None:
-        """They end after what was submitted before."""
-        for _ in self._threads:
-            self._tasks.put(None)
-
-    def join(self) -> None:
-        """After `stop`."""
-        if self._started:
-            for thread in self._threads:
-                thread.join()
+        """It ends after what was submitted before."""
+        self._calls.put(None)
 
     def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            future, function = task
+        while (call := self._calls.get()) is not None:
+            future, function = call
             if not future.set_running_or_notify_cancel():
                 continue
             try:
                 future.set_result(function())
             except BaseException as error:  # noqa: BLE001 - whoever waits for the result gets it
                 future.set_exception(error)
+            del future, function, call  # while this thread waits, it keeps nothing of what is done
 
 
 class ThreadJob(Generic[T]):
-    """Its steps go on in one thread, which waits between them, until it is cancelled."""
+    """Its steps go on in one thread at a time; `ready` is when the next one may, by the monotonic clock."""
 
-    def __init__(self, work: Callable[[Cancelled], Steps[T]]) -> None:
-        self._work, self._cancelled = work, threading.Event()
-        self.future: Future[T]
+    def __init__(self, work: Callable[[Cancelled], Steps[T]], wake: Callable[[], None]) -> None:
+        self._cancelled, self._wake = threading.Event(), wake
+        self._steps: Steps[T] | None = work(self._cancelled.is_set)
+        self._future: Future[T] = Future()
+        self.ready = 0.0
 
-    def run(self) -> T:
-        return run(self._work(self._cancelled.is_set), self._pause)
+    def go_on(self) -> float | None:
+        """Until a step wants a pause: its length in s. None when the job is done."""
+        assert self._steps is not None, "a job that is done does not go on"
+        try:
+            while True:
+                check(self._cancelled.is_set)
+                if pause := next(self._steps):
+                    return pause
+        except StopIteration as end:
+            self._future.set_result(end.value)
+        except BaseException as error:  # noqa: BLE001 - whoever asks for its value gets it
+            self._steps.close()
+            if isinstance(error, StreamsError | KafkaException):  # a sentence says it; a traceback keeps what it was raised among
+                error = error.with_traceback(None)
+            self._future.set_exception(error)
+        self._steps = None
+        return None
+
+    def is_due(self, now: float) -> bool:
+        return self.ready <= now or self._cancelled.is_set()
 
     def done(self) -> bool:
-        return self.future.done()
+        return self._future.done()
 
     def value(self) -> T:
-        return self.future.result(0)
+        return self._future.result(0)
 
     def cancel(self) -> None:
         self._cancelled.set()
-
-    def _pause(self, seconds: float) -> None:
-        if self._cancelled.wait(seconds):
-            raise PartitionLost("given up while it waited")
+        self._wake()
 
 
 class ThreadBackground:
-    """Jobs in threads beside."""
+    """Jobs in `count` threads. One that pauses leaves its thread to the next."""
 
     def __init__(self, name: str, count: int) -> None:
-        self._threads = DaemonThreads(name, count)
+        self._waiting: list[ThreadJob[Any]] = []
+        self._changed = threading.Condition()
+        self._closed = self._started = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(count)
+        ]
 
     def start(self, work: Callable[[Cancelled], Steps[T]]) -> ThreadJob[T]:
-        job = ThreadJob(work)
-        job.future = self._threads.submit(job.run)
+        job = ThreadJob(work, self._wake)
+        with self._changed:
+            if not self._started:
+                self._started = True
+                for thread in self._threads:
+                    thread.start()
+            self._waiting.append(job)
+            self._changed.notify()
         return job
 
     def close(self, *, wait: bool) -> None:
-        self._threads.stop()
-        if wait:
-            self._threads.join()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if wait and self._started:
+            for thread in self._threads:
+                thread.join()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            pause = job.go_on()
+            if pause is not None:
+                job.ready = time.monotonic() + pause
+                with self._changed:
+                    self._waiting.append(job)
+            del job  # while this thread waits, it keeps nothing of what is done
+
+    def _next(self) -> ThreadJob[Any] | None:
+        """The first that is due; None once there are none and there will be none."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for number, job in enumerate(self._waiting):
+                    if job.is_due(now):
+                        return self._waiting.pop(number)
+                if self._closed and not self._waiting:
+                    self._changed.notify_all()
+                    return None
+                nearest = min((job.ready for job in self._waiting), default=None)
+                self._changed.wait(None if nearest is None else max(0.0, nearest - now))

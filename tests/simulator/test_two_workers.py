@@ -8,8 +8,11 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams.worker.batch import Batch
+from streams.worker.task import RestoredCalls
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear
+from tests.simulator.broker import Metadata
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
 
 KEYS = [f"k{number}" for number in range(12)]
@@ -21,7 +24,7 @@ def site(state: Path) -> MemorySite:
 
 def publish(there: MemorySite, numbers: range) -> None:
     for number in numbers:
-        there.publish(EchoHear(name=KEYS[number % len(KEYS)]), f"e{number}")
+        there.publish(EchoHear(name=KEYS[number % len(KEYS)]))
 
 
 def go_on(there: MemorySite, *workers: Worker) -> None:
@@ -104,3 +107,18 @@ def test_each_event_is_handled_once_whoever_acts_when(tmp_path: Path, actions: l
     first.stop()
     if second is not None:
         second.stop()
+
+
+def test_the_end_of_a_partition_is_known_though_its_transaction_is_refused(tmp_path: Path) -> None:
+    """It is told once, and restored calls wait for it: they would wait for the partition's next event."""
+    there = site(tmp_path)
+    publish(there, range(12))
+    worker = Worker(there, 0)
+    go_on(there, worker)
+    ended, busy = worker.cycle.tasks.running()[:2]
+    ended._restored_calls = RestoredCalls([], end=50)  # as after a restore; Kafka's own records lie before offset 50
+    record = (busy.image.inbox_next, b"k", b"", None, 0)
+    stale = Metadata("retold.echo", worker, -1)
+    worker.cycle.handle(Batch(stale, {busy: [record]}, {ended.partition: 50}))
+    assert worker.cycle.aborted == 1
+    assert not ended.hold_back([]), "its restored calls still wait for the end"

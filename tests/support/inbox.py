@@ -74,7 +74,7 @@ class Foreign:
         consumer = self.clients.consumer(read_uncommitted=not isolated)
         try:
             spans = {(topic, partition): (0, end[topic, partition]) for partition in partitions}
-            return sorted(read_to(consumer, spans, timeout=90), key=lambda m: (m.partition(), m.offset()))
+            return sorted(read_to(consumer, spans, clock=self.clients.clock, timeout=90), key=lambda m: (m.partition(), m.offset()))
         finally:
             consumer.close()
 

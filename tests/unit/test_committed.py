@@ -13,8 +13,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.errors import BrokerError, PartitionLost
 from streams.kafka.committed import Committed
-from streams.kafka.fresh import Admin, Fresh, never
-from streams.kafka.steps import run
+from streams.kafka.fresh import Admin, Fresh
+from streams.kafka.steps import never, run
 from tests.support.coordinator import OFFSET
 from tests.support.processes import PROJECT
 

@@ -75,15 +75,22 @@ def test_a_blocked_task_says_why_and_since_when() -> None:
 
 
 def test_nothing_outlives_a_task() -> None:
-    """Its rows, an order about its record and its restore are gone once it is closed."""
+    """Its rows and an order about its record are gone once it is closed."""
     it = task()
-    it.restore = job = Endless()
     STEPS["run"](it, 1)
     STEPS["block"](it, 2)
     it.obey(Control("quarantine", "", 7, "ada", "obsolete"))
     assert it.orders() == {7: "set aside by ada: obsolete"}
     it.close(3)
     assert (it.rows, it.blocked, it.orders(), list(it.results)) == (None, None, {}, [])
-    assert job.cancelled
     with pytest.raises(IllegalTransition, match="has no rows while it is closed"):
         _ = it.image
+
+
+def test_a_restore_ends_with_its_task() -> None:
+    """Nobody waits for it, and its half of an image is not kept."""
+    it = task()
+    it.restore = job = Endless()
+    it.close(1)
+    assert job.cancelled
+    assert it.restore is None
