@@ -10,12 +10,16 @@ from typer.core import TyperCommand, TyperGroup
 
 from streams.cli import exits
 from streams.cli.screen import console
+from streams.cli.values import read_without_pydantic
 
 Lines = list[tuple[str, str]]
 
 
 class Command(TyperCommand):
     """One command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return read_without_pydantic(super().get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the table is printed, not formatted
         _head(self, ctx)
@@ -25,6 +29,9 @@ class Command(TyperCommand):
 
 class Group(TyperGroup):
     """A command of commands; the outermost one tells the exit codes too."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return read_without_pydantic(super().get_params(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as above
         _head(self, ctx)

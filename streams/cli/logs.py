@@ -53,9 +53,20 @@ class Lines(logging.Formatter):
 
 def set_up(config: Config) -> None:
     """Lines for people; stdout stays free for data."""
+    level = _level(config)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines("%(asctime)s [%(levelname)s] %(name)s: %(message)s", "%H:%M:%S"))
+    handler.addFilter(_worth_telling if level > logging.DEBUG else lambda _: True)
+    root = logging.getLogger("retold")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def set_up_worker(config: Config) -> None:
+    """The same, and what a worker itself says. No other role uses structlog, which takes a while to import."""
     import structlog
 
-    level = logging.getLevelNamesMapping()[config.log_level.upper()]
+    set_up(config)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -68,12 +79,10 @@ def set_up(config: Config) -> None:
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
             ),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(_level(config)),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines("%(asctime)s [%(levelname)s] %(name)s: %(message)s", "%H:%M:%S"))
-    handler.addFilter(_worth_telling if level > logging.DEBUG else lambda _: True)
-    root = logging.getLogger("retold")
-    root.handlers[:] = [handler]
-    root.setLevel(level)
+
+
+def _level(config: Config) -> int:
+    return logging.getLevelNamesMapping()[config.log_level.upper()]

@@ -133,7 +133,7 @@ def _serve(
     watching: Watching,
 ) -> int:
     """Runs the worker in a thread of its own, so that this one answers to signals. Gives the exit code."""
-    logs.set_up(config)
+    logs.set_up_worker(config)
     from streams.worker import assemble
     from streams.worker.run import run as run_worker
     from streams.worker.run import runtime, spare_the_collector

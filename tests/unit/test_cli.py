@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -123,6 +124,26 @@ def test_help_waits_for_nothing_that_it_does_not_show() -> None:
     loaded = set(done.stdout.splitlines()[-1].split())
     slow = {"confluent_kafka", "faust", "fastavro", "structlog", "rich.markdown", "pygments", "streams.config"}
     assert loaded & slow == set()
+
+
+@pytest.mark.parametrize("words", [["schemas", "list"], ["topics"], ["get", "user", "u1", "--limit", "1"]])
+def test_a_command_loads_nothing_that_it_does_not_use(words: list[str], tmp_path: Path) -> None:
+    """Pydantic, with which Typer would read the options, and structlog, which only workers use, take longer than the rest."""
+    code = f"import sys; from streams.cli import run_command; run_command({words}); print(*sys.modules)"
+    environ = {**os.environ, "RETOLD_STATE": str(tmp_path), "RETOLD_BROKER": "127.0.0.1:1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environ)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "streams.cli.make" in loaded
+    assert loaded & {"pydantic", "structlog", "faust", "fastapi", "pygments"} == set()
+
+
+@pytest.mark.parametrize("words", [["get", "us\udcff"], ["publish", "user.close", "us\udcff=1"], ["tail", "--last", "x"]])
+def test_a_value_that_cannot_be_read_is_named(words: list[str], project: Project) -> None:
+    """Bytes that are no UTF-8 come as halves of surrogate pairs, which no event can have."""
+    said = project.retold(*words)
+    assert said.code == exits.USAGE
+    assert "Invalid value for '" in said.err
+    assert "was expected" in " ".join(said.err.replace("│", "").split())
 
 
 def test_the_version_is_the_packages(project: Project) -> None:

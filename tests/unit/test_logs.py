@@ -27,7 +27,7 @@ def afterwards() -> Iterator[None]:
 
 def worker_log(folder: Path) -> structlog.typing.FilteringBoundLogger:
     """To be asked for within a test: it writes to the stderr of that moment."""
-    logs.set_up(load({}, start=folder))
+    logs.set_up_worker(load({}, start=folder))
     return structlog.get_logger("retold.worker")  # type: ignore[no-any-return]  # as structlog declares it
 
 
