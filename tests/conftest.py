@@ -13,6 +13,9 @@ from streams.broker import embedded
 os.environ["DEMO_MAIL"] = os.devnull
 """The demonstration's mails that no test looks at."""
 
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+"""For the brokers that tests start: none lives long enough to win back what Java's optimizing compiler costs."""
+
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("any machine")
 """A law holds, however fast it is tried."""
