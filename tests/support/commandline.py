@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping, Set
 from typing import Any
 
 import typer
@@ -9,7 +11,8 @@ import typer
 from streams.cli import make_cli
 
 
-def commands() -> dict[str, set[str]]:
+@functools.cache
+def commands() -> Mapping[str, Set[str]]:
     """Every command, such as `retold parked list`, with its long options."""
     found: dict[str, set[str]] = {}
 

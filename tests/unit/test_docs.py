@@ -18,6 +18,7 @@ from streams.cli import exits
 from streams.config import SETTINGS, Setting
 from streams.kafka.clients import RULED
 from tests.support.commandline import commands, problem_of
+from tests.support.source import parsed
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,7 +41,7 @@ def prose(page: Path) -> str:
 def names_in(path: Path) -> frozenset[str]:
     """Functions, classes, constants, and methods and fields as `Class.name`."""
     found: set[str] = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in parsed(path).body:
         found |= set(_names(node))
         if isinstance(node, ast.ClassDef):
             found |= {f"{node.name}.{name}" for child in node.body for name in _names(child)}

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from tests.support.source import nodes_of
+
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "streams").rglob("*.py"))
 ADMIN = {name for name, _ in inspect.getmembers(AdminClient, callable) if not name.startswith("_")} - {"poll"}
@@ -18,7 +20,7 @@ TIMED = {"list_topics", "committed", "offsets_for_times", "get_watermark_offsets
 
 
 def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             yield node, node.func.attr
 

@@ -14,6 +14,7 @@ import pytest
 
 import streams
 from streams.laws.purity import WHY
+from tests.support.source import nodes_of
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {
@@ -46,7 +47,7 @@ def part_of(path: Path) -> str:
 def imports_of(path: Path) -> list[tuple[int, str]]:
     """Line and full name of everything that a file imports, anywhere in it."""
     found: list[tuple[int, str]] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module == "streams":
@@ -97,7 +98,7 @@ def module_of(path: Path) -> str:
 def imported_modules(path: Path, known: Set[str]) -> set[str]:
     """All that are imported anywhere in it, also late or for types alone; a package is not what is in it."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -146,7 +147,7 @@ def clocks_read(*parts: str) -> list[str]:
         f"{path}:{node.lineno}"
         for path in MODULES
         if part_of(path) in parts
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"}
         if isinstance(node.value, ast.Name | ast.Attribute) and ast.unparse(node.value).endswith(("datetime", "date"))
     ]
@@ -220,7 +221,7 @@ def test_config_alone_reads_the_environment() -> None:
     readers = {
         path.relative_to(ROOT / "streams").as_posix()
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"})
         or (isinstance(node, ast.alias) and node.name in {"environ", "environb", "getenv"})
     }
