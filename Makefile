@@ -40,13 +40,10 @@ lint: setup ## Style, types and the application's own laws
 	@$(BIN)/retold check
 
 unit: setup ## The tests that need no broker: seconds
-	@$(BIN)/pytest -q tests/unit $(ARGS)
+	@$(BIN)/pytest -q tests/unit tests/simulator $(ARGS)
 
-# Tests with a broker mostly wait, so two lanes share the machine; the second one tells what it said at the end.
-test: lint ## Everything: style, types, unit tests, and the tests on the embedded Kafka, in two lanes
-	@said=$$(mktemp); { $(BIN)/pytest -q tests/unit && $(BIN)/pytest -q tests/e2e; } > $$said 2>&1 & second=$$!; \
-	$(BIN)/pytest -q tests/integration tests/chaos $(ARGS); code=$$?; \
-	wait $$second || code=1; cat $$said; rm -f $$said; exit $$code
+test: lint ## Everything: style, types, unit tests, and the tests on the embedded Kafka, in lanes
+	@$(BIN)/python -m tests.lanes $(ARGS)
 
 demo: .venv/runtime.stamp ## The main job on real sign-ups; ARGS="--keep", "--input FILE", "--json"
 	@$(BIN)/python -m ops.demo $(ARGS)

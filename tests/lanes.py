@@ -1,0 +1,92 @@
+"""All tests, in lanes that run at the same time: `python -m tests.lanes [arguments of pytest]`.
+
+Tests with a broker mostly wait, for time-outs that are what they are about; so a machine of two cores has room for several
+lanes. Each is a pytest of its own, with a broker of its own. What a lane said is printed when it has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parents[1]
+
+LANES = {
+    "unit, then chaos": ["tests/unit", "tests/simulator", "tests/chaos"],
+    "integration": ["tests/integration"],
+    "e2e": ["tests/e2e"],
+}
+"""Of about the same length; what needs most CPU, tests/unit, runs beside what has begun to wait."""
+
+NOTHING_COLLECTED = 5
+"""pytest's exit code where -k or -m leaves nothing of a lane."""
+
+
+SECONDS_TO_END = 60
+"""After Ctrl-C a lane still ends what its tests have started."""
+
+
+class Lane:
+    """Leaving its block waits for its end."""
+
+    def __init__(self, name: str, arguments: list[str]) -> None:
+        self.name, self._began, self.seconds = name, time.monotonic(), 0.0
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the lane's block is left
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, stdout=self._said, stderr=subprocess.STDOUT
+        )
+
+    def ended(self) -> bool:
+        if self._process.poll() is None:
+            return False
+        self.seconds = time.monotonic() - self._began
+        return True
+
+    @property
+    def code(self) -> int:
+        return self._process.wait()
+
+    def tell(self) -> None:
+        self._said.seek(0)
+        print(f"\n{self.name}, {self.seconds:.0f} s:", flush=True)
+        sys.stdout.buffer.write(self._said.read())
+        sys.stdout.flush()
+
+    def __enter__(self) -> Lane:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._process.wait(SECONDS_TO_END)  # a terminal's Ctrl-C has reached it as well
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            self._process.wait()
+        self._said.close()
+
+
+def main(arguments: list[str]) -> int:
+    """0 if no lane failed, else the first code that is none of success."""
+    fine = {0, NOTHING_COLLECTED} if arguments else {0}
+    failed: list[int] = []
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(Lane(name, [*paths, *arguments])) for name, paths in LANES.items()]
+        print(f"{len(running)} lanes run at once: {', '.join(LANES)}. Each is shown when it has ended.", flush=True)
+        while running:
+            time.sleep(0.2)
+            for lane in [lane for lane in running if lane.ended()]:
+                running.remove(lane)
+                lane.tell()
+                failed += [lane.code] if lane.code not in fine else []
+    return failed[0] if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
