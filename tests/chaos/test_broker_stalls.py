@@ -109,7 +109,7 @@ def test_a_worker_that_is_told_to_stop_does_not_wait_for_its_broker(stalling: tu
     dead = transaction_of_a_dead_worker(site)
     worker = site.start("worker")
     until(site.all_owned, "the worker is not ready")
-    until(lambda: "__consumer_offsets-" in site.said(), "it is not reported", seconds=20)
+    until(lambda: "__consumer_offsets-" in site.said(), "it is not reported")
     told_to_stop(worker, java)
     del dead
 
@@ -142,13 +142,13 @@ def told_to_stop(worker: Process, java: int) -> None:
 
 
 def transaction_of_a_dead_worker(site: Site) -> Producer:
-    """Open, and with an offset of the namespace `user`: it stays so for a minute."""
+    """Open, and with an offset of the namespace `user`: it stays so for longer than the test takes."""
     clients, inbox = site.foreign.clients, names(site.foreign.config.prefix, "user").inbox
     member = clients.group_consumer(group_of(site.foreign.config.prefix, "user"), "dead")
     assigned: list[TopicPartition] = []
     member.subscribe([inbox], on_assign=lambda _, partitions: assigned.extend(partitions))
     until(lambda: member.poll(0.1) is None and len(assigned) == PARTITIONS, "nothing was assigned")
-    producer = clients.transactional_producer("dead", "dead", lambda *_: None, timeout=60.0)
+    producer = clients.transactional_producer("dead", "dead", lambda *_: None, timeout=300.0)
     producer.init_transactions(20)
     producer.begin_transaction()
     producer.send_offsets_to_transaction([TopicPartition(inbox, 0, 3)], member.consumer_group_metadata(), 20)

@@ -37,7 +37,7 @@ def env(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
 @pytest.fixture(scope="module")
 def signed_up(env: Env) -> dict[str, Any]:
     """What `publish --wait --json` says of u1's sign-up."""
-    return dict(answer("publish", "user.signup", "user=u1", "email=u1@example.org", "--wait", "30", env=env))
+    return dict(answer("publish", "user.signup", "user=u1", "email=u1@example.org", "--wait", "60", env=env))
 
 
 def lines(*words: str, env: Env, code: int = 0) -> list[Any]:
@@ -49,21 +49,21 @@ def lines(*words: str, env: Env, code: int = 0) -> list[Any]:
 def test_publishing_can_wait_for_the_outcome(signed_up: dict[str, Any], env: Env) -> None:
     """Accepted with its place in the log; a person reads a sentence; a second sign-up is rejected, with exit code 1."""
     assert (signed_up["type"], signed_up["key"], signed_up["outcome"]) == ("user.signup", "u1", "accepted")
-    again = retold("publish", "user.signup", "user=u1", "email=x", "--wait", "30", env=env)
+    again = retold("publish", "user.signup", "user=u1", "email=x", "--wait", "60", env=env)
     assert (again.returncode, again.stdout) == (1, "")
     assert "was rejected: this user has already signed up" in again.stderr
-    (as_json,) = lines("publish", "user.signup", "user=u1", "email=x", "--wait", "30", env=env, code=1)
+    (as_json,) = lines("publish", "user.signup", "user=u1", "email=x", "--wait", "60", env=env, code=1)
     assert (as_json["outcome"], as_json["reason"]) == ("rejected", "this user has already signed up")
 
 
 def test_an_id_is_handled_once_and_a_version_is_expected(signed_up: dict[str, Any], env: Env) -> None:
     """A repeated id changes nothing; a wrong version is refused."""
-    rename = ("publish", "user.rename", "user=u1", "name=Ada", "--id", "rename-1", "--wait", "30")
+    rename = ("publish", "user.rename", "user=u1", "name=Ada", "--id", "rename-1", "--wait", "60")
     assert answer(*rename, env=env)["duplicate"] is False
     repeated = answer(*rename, env=env)
     assert (repeated["duplicate"], repeated["outcome"]) == (True, "accepted")
     late = retold(
-        "publish", "user.rename", "user=u1", "name=Eve", "--expected-version", str(signed_up["sequence"]), "--wait", "30",
+        "publish", "user.rename", "user=u1", "name=Eve", "--expected-version", str(signed_up["sequence"]), "--wait", "60",
         env=env,
     )  # fmt: skip
     assert late.returncode == 1
@@ -167,8 +167,8 @@ def test_the_log_can_be_followed(signed_up: dict[str, Any], env: Env) -> None:
         assert tail.stderr is not None
         assert tail.stdout is not None
         assert "Ctrl-C ends it" in tail.stderr.readline()
-        answer("publish", "user.signup", "user=gone", "email=e", "--wait", "30", env=env)
-        answer("publish", "user.close", "user=gone", "--wait", "30", env=env)
+        answer("publish", "user.signup", "user=gone", "email=e", "--wait", "60", env=env)
+        answer("publish", "user.close", "user=gone", "--wait", "60", env=env)
         assert json.loads(tail.stdout.readline())["key"] == "gone"
         tail.send_signal(signal.SIGINT)
         assert tail.wait(120) == 130
@@ -194,8 +194,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(signed_up: dict[str, Any], en
         assert tail.stderr is not None
         tail.stdout.readline()
         tail.stdout.close()
-        answer("publish", "user.rename", "user=u1", "name=Bea", "--wait", "30", env=env)
-        answer("publish", "user.rename", "user=u1", "name=Ada", "--wait", "30", env=env)
+        answer("publish", "user.rename", "user=u1", "name=Bea", "--wait", "60", env=env)
+        answer("publish", "user.rename", "user=u1", "name=Ada", "--wait", "60", env=env)
         assert tail.wait(120) == 0
         assert tail.stderr.read() == ""
 
@@ -237,7 +237,7 @@ def test_a_worker_ends_cleanly(signed_up: dict[str, Any], env: Env, tmp_path: Pa
         assert second.stop(signal.SIGINT) == 130
     more = log.read_text(encoding="utf-8").removeprefix(said)
     assert more.count("\n") == 1, more
-    assert answer("publish", "user.rename", "user=u1", "name=Ada", "--wait", "30", env=env)["outcome"] == "accepted"
+    assert answer("publish", "user.rename", "user=u1", "name=Ada", "--wait", "60", env=env)["outcome"] == "accepted"
 
 
 def test_several_workers_end_together(signed_up: dict[str, Any], env: Env, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_several_workers_end_together(signed_up: dict[str, Any], env: Env, tmp_p
     )
     assert running(began) == []
     assert len(list((tmp_path / "slots").iterdir())) == 2
-    assert answer("publish", "user.rename", "user=u1", "name=Ada", "--wait", "30", env=env)["outcome"] == "accepted"
+    assert answer("publish", "user.rename", "user=u1", "name=Ada", "--wait", "60", env=env)["outcome"] == "accepted"
 
 
 @pytest.mark.parametrize("stop", ["close", "kill"])
@@ -312,7 +312,7 @@ def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, e
     log = tmp_path / "run.log"
     with Process("run", env=own, log=log) as run:
         ready(log)
-        assert answer("publish", "user.signup", "user=u9", "email=e", "--wait", "30", env=own)["outcome"] == "accepted"
+        assert answer("publish", "user.signup", "user=u9", "email=e", "--wait", "60", env=own)["outcome"] == "accepted"
         began = descendants(run.process.pid)
         with httpx.Client(base_url=url_in(log), timeout=240) as http:
             assert http.get("/rows/user/u9").json()["row"]["email"] == "e"

@@ -82,8 +82,8 @@ def test_a_new_application_runs(shop: Shop, broker: str, prefix: str) -> None:
     assert worker.stdin is not None
     try:
         until(lambda: b"Ready" in (shop.below / "worker.log").read_bytes(), "it is not ready")
-        shop.run("streams.cli", "publish", "item.receive", "item=tea", "count=3", "--wait", "20", **variables)
-        ship = ("publish", "item.ship", "item=tea", "count=4", "to=Ada", "--wait", "20")
+        shop.run("streams.cli", "publish", "item.receive", "item=tea", "count=3", "--wait", "60", **variables)
+        ship = ("publish", "item.ship", "item=tea", "count=4", "to=Ada", "--wait", "60")
         assert shop.run("streams.cli", *ship, expected=1, **variables) == ""
         found: dict[str, Any] = json.loads(shop.run("streams.cli", "get", "item", "tea", "--json", **variables))
         assert found["row"] == {"count": 3, "shipped": 0}

@@ -29,7 +29,7 @@ def site(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
     with site.start("worker"):
         until(site.all_owned, "the worker is not ready")
         for user in ("u1", "u2"):
-            answer("publish", "user.signup", f"user={user}", "email=e", "--wait", "30", env=site.env)
+            answer("publish", "user.signup", f"user={user}", "email=e", "--wait", "60", env=site.env)
         yield site
 
 

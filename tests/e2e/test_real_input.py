@@ -84,7 +84,7 @@ def troubled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     parked = deploy_the_bug(site, beginning)
     with site.start("worker"):
         victim = site.start("worker")
-        until(lambda: 5_000 < site.handled(), "nothing is handled")
+        until(lambda: 5_000 < site.handled(), "nothing is handled", seconds=400)
         victim.process.send_signal(signal.SIGKILL)
         assert victim.ended(60) == -signal.SIGKILL
         assert site.handled() < 3 * COUNT, "it was over before the worker was killed: nothing was shown"
@@ -95,7 +95,7 @@ def troubled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             again = retold(*publish(FILE), env=site.env)
             assert again.returncode == 0, again.stderr
             expected = FIRST + COUNT
-            until(lambda: site.now()["user"].counters.duplicates >= expected, "no duplicates")
+            until(lambda: site.now()["user"].counters.duplicates >= expected, "no duplicates", seconds=400)
             yield Troubled(site, site.logs(), site.rows(), logs_before, rows_before, parked, retried)
 
 

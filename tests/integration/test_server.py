@@ -31,7 +31,10 @@ from tests.support.processes import Process, environment, retold
 from tests.support.sse import watched
 from tests.support.workers import Running, settings, until
 
-WAIT = {"Prefer": "wait=10"}
+SECONDS = 30
+"""A busy machine is given time, and an outcome is told as soon as it is known."""
+
+WAIT = {"Prefer": f"wait={SECONDS}"}
 
 
 def app() -> App:
@@ -68,7 +71,7 @@ class Serving:
         self.parts = Parts(app, config, codec, Followed(app, codec), self.client, archive)
         self._stop, self._listening = threading.Event(), listen(config)
         self._thread = threading.Thread(target=serve, args=(self.parts, clients, self._listening, self._stop), daemon=True)
-        self.http = httpx.Client(base_url=url_of(self._listening), timeout=60.0)
+        self.http = httpx.Client(base_url=url_of(self._listening), timeout=90.0, verify=False)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -110,7 +113,7 @@ def test_an_outcome_is_told_as_soon_as_it_is_known(serving: Serving) -> None:
     began = time.monotonic()
     for n in range(5):
         assert opened(serving.http, f"a{n}", **WAIT).status_code == 200
-    assert time.monotonic() - began < 10  # one wait
+    assert time.monotonic() - began < SECONDS  # one wait
 
 
 def test_published_waited_for_and_read(serving: Serving) -> None:

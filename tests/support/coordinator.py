@@ -1,7 +1,8 @@
 """A group's coordinator that answers as it is told to: librdkafka's own mock cluster, in this process, on loopback.
 
 As a program, `python -m tests.support.coordinator CODE TIMES SECONDS`: its coordinator gives the error CODE so often, and is
-asked for a committed offset, which is given up after SECONDS. "held" is printed once a transaction holds it up. An error inside
+asked for a committed offset, which is given up after SECONDS, and a second after a transaction was heard to hold it up: then
+"held" is printed. An error inside
 librdkafka ends that process alone.
 """
 
@@ -63,7 +64,9 @@ def main(code: int, times: int, seconds: float) -> None:
     heard: list[bool] = []
 
     def hear(held: bool) -> None:
+        nonlocal deadline
         if held and not heard:
+            deadline = time.monotonic() + 1
             print("held", flush=True)
             heard.append(held)
 

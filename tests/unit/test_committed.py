@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import Future
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from streams.clock import SystemClock
 from streams.errors import BrokerError, PartitionLost
 from streams.kafka.committed import Committed
 from streams.kafka.fresh import Admin, Fresh
@@ -32,31 +32,40 @@ def asked(code: int, times: int, seconds: float) -> list[str]:
 @pytest.mark.parametrize("code", [14, 15, 16, UNSTABLE])
 def test_a_coordinator_that_moves_is_asked_again(code: int) -> None:
     """NOT_COORDINATOR and COORDINATOR_NOT_AVAILABLE end a process that asks with an AdminClient."""
-    assert asked(code, 1, 20) == [str(OFFSET), "-1", "alive"]
+    assert asked(code, 1, 60) == [str(OFFSET), "-1", "alive"]
 
 
 def test_a_refusal_is_told() -> None:
     """And not taken for a group that has committed nothing."""
-    first, _, alive = asked(GROUP_AUTHORIZATION_FAILED, 1, 20)
+    first, _, alive = asked(GROUP_AUTHORIZATION_FAILED, 1, 60)
     assert first.startswith("BrokerError: the committed offset of user-0 is not known: ")
     assert alive == "alive"
 
 
 def test_an_open_transaction_is_waited_for_and_heard_of() -> None:
     """The client says nothing meanwhile, and that is not taken for a group that has committed nothing."""
-    held, first, *_ = asked(UNSTABLE, 1000, 8)
+    held, first, *_ = asked(UNSTABLE, 1000, 60)
     assert held == "held"
     assert first == "PartitionLost: given up: the partition was taken away, or its worker stops"
 
 
-class Asked:
-    """In a consumer's place: each question takes 0.3 s and gets the next answer, the last one from then on."""
+class Asked(SystemClock):
+    """In a consumer's place: each question takes 0.3 s and gets the next answer, the last one from then on.
+
+    It is the clock as well, on which nothing else takes time.
+    """
 
     def __init__(self, *answers: int) -> None:
-        self._answers = list(answers)
+        self._answers, self._seconds = list(answers), 0.0
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    def sleep(self, seconds: float) -> None:
+        self._seconds += seconds
 
     def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        threading.Event().wait(0.3)
+        self._seconds += 0.3
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if answer != OFFSET:
             raise KafkaException(KafkaError(answer))
@@ -66,21 +75,18 @@ class Asked:
         """Whoever replaces it gets it again."""
 
 
-def committed(*answers: int) -> Committed:
+def stable(*answers: int) -> int:
     consumer = Asked(*answers)
-    return Committed(lambda: consumer, Admin(Client), "user", patience=0.6)  # type: ignore[arg-type, return-value]  # what is asked of them only
-
-
-def stable(committed: Committed) -> int:
-    return run(committed.offset(0, never), time.sleep).offset
+    asking = Committed(lambda: consumer, Admin(Client, consumer), "user", patience=0.5)  # type: ignore[arg-type, return-value]  # what is asked of them only
+    return run(asking.offset(0, never), consumer.sleep).offset
 
 
 def test_patience_with_a_coordinator_that_moves_begins_with_it() -> None:
     """Not with the first question: an open transaction may have been waited for long before."""
     silent, moved = KafkaError._TIMED_OUT, KafkaError.NOT_COORDINATOR
-    assert stable(committed(silent, silent, moved, OFFSET)) == OFFSET
+    assert stable(silent, silent, moved, OFFSET) == OFFSET
     with pytest.raises(BrokerError, match="the committed offset of user-0 is not known"):
-        stable(committed(moved))
+        stable(moved)
 
 
 class Client:

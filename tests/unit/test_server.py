@@ -17,7 +17,7 @@ from tests.applications.shop.events import Line, OrderCancel, OrderPlace
 from tests.support.memory_server import MemoryServer
 from tests.support.sse import watched
 
-WAIT = {"Prefer": "wait=5"}
+WAIT = {"Prefer": "wait=30"}
 
 
 @pytest.fixture

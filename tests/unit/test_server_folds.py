@@ -73,7 +73,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
 )  # fmt: skip
 def test_a_fold_that_hangs_slows_no_answer(held: Held, url: str) -> None:
     """It is the application's own function, and so it runs while nobody waits for a lock."""
-    assert held.server.http.get(url, timeout=20).status_code == 200  # the fold would hang for longer
+    assert held.server.http.get(url, timeout=45).status_code == 200  # the fold would hang for longer
 
 
 def test_streams_go_on_while_a_fold_hangs(held: Held) -> None:
@@ -99,7 +99,7 @@ def test_a_row_is_read_while_a_table_is_copied(tmp_path: Path) -> None:
     with MemoryServer(bank.app(), tmp_path) as server:
         server.kafka.publish(AccountOpen(account="a", balance=1))
         with server.followed.lock:
-            got = server.http.get("/rows/account/a", timeout=20)
+            got = server.http.get("/rows/account/a", timeout=45)
         assert (got.status_code, got.json()["version"]) == (200, 1)
 
 

@@ -59,7 +59,7 @@ class Busy:
 
     def assert_answers(self, *urls: str) -> None:
         for url in urls:
-            assert self.server.http.get(url, timeout=20).status_code == 200, url
+            assert self.server.http.get(url, timeout=45).status_code == 200, url
 
 
 @pytest.fixture
