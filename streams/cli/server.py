@@ -21,19 +21,21 @@ TELL_EVERY = 10.0
 
 def server(wait: float, ends_with_stdin: bool, fd: int | None) -> int:
     """Gives the exit code. Raises ConfigError for an address that cannot be had, BrokerUnavailable after `wait` s."""
-    from streams.server.archive import KafkaArchive
-    from streams.server.followed import Followed
-    from streams.server.parts import Parts
-    from streams.server.run import serve
-
     config = load()
     logs.set_up(config)
     app = application(config)
     ending, ended = Ending(ends_with_stdin), Ended()
     with listen(config) if fd is None else inherited(config, fd) as listening:
+        if wait:
+            import_server()
         address = find_broker(config, wait, ending)
         if address is None:
             return ending.code
+        from streams.server.archive import KafkaArchive
+        from streams.server.followed import Followed
+        from streams.server.parts import Parts
+        from streams.server.run import serve
+
         clients = Clients.of(config, address)
         ending.unless_ended(clients.reach)
         if ending.stop.is_set():
@@ -56,6 +58,11 @@ def server(wait: float, ends_with_stdin: bool, fd: int | None) -> int:
                 thread.join(0.1)  # with a limit, so that signals are answered
                 told.look(parts.followed.waits)
     return ended.code(ending)
+
+
+def import_server() -> None:
+    """FastAPI takes a second to import; a broker may start meanwhile. Without one, there is nothing to import it for."""
+    import streams.server.run  # noqa: F401 - it is used above, when there is something to use it on
 
 
 class Told:
