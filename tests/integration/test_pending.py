@@ -260,10 +260,10 @@ def test_a_gateway_that_blocks_its_loop_holds_up_no_events(tmp_path: Path, prefi
     go_on = threading.Event()
 
     async def block(event: Event[PaymentCharge]) -> PaymentCharged:
-        assert go_on.wait(120)  # what is tried is a gateway that blocks its event loop
+        assert go_on.wait(50)  # what is tried is a gateway that blocks its event loop
         return PaymentCharged(order=event.data.order, receipt="r")
 
-    config = settings(tmp_path, prefix, gateway_seconds="240")
+    config = settings(tmp_path, prefix, gateway_seconds="60")
     foreign, cards = Foreign(shop.app(), config, broker), Cards(block)
     with Running(shop.app(cards), config, broker) as worker:
         placed(foreign, worker)

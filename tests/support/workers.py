@@ -36,12 +36,24 @@ def settings(state: Path, prefix: str, **others: str) -> Config:
 
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE) -> None:
-    """Wait for `condition`, asked 50 times a second, or fail saying what did not happen."""
+    """Wait for `condition`, or fail saying what did not happen.
+
+    It is asked 50 times a second, and less often where asking takes long itself, such as by a status or a command: who
+    waits leaves the machine to what is waited for.
+    """
     __tracebackhide__ = True  # a failure is shown where it was waited
     deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds:.0f} s: {what}"
-        time.sleep(0.02)
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < deadline, f"after {seconds:.0f} s: {what}"
+        time.sleep(min(max(OFTEN, 3 * (now - began)), SELDOM))
+
+
+OFTEN, SELDOM = 0.02, 1.0
+"""s between two questions, at least and at most."""
 
 
 class Running:
