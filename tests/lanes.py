@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[1]
 LANES = {
     "unit, then chaos": ["tests/unit", "tests/simulator", "tests/chaos"],
     "integration": ["tests/integration"],
-    "e2e": ["tests/e2e"],
+    "the command line": [f"tests/e2e/test_{name}.py" for name in ("cli", "new", "parked", "publish_file", "tutorial")],
+    "whole jobs": ["tests/e2e/test_real_input.py", "tests/e2e/test_demo.py"],
 }
-"""Of about the same length; what needs most CPU, tests/unit, runs beside what has begun to wait."""
+"""Of about the same length."""
 
 NOTHING_COLLECTED = 5
 """pytest's exit code where -k or -m leaves nothing of a lane."""

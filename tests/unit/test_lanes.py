@@ -21,4 +21,6 @@ def test_every_file_of_tests_is_in_one_lane() -> None:
 def test_pytest_alone_finds_the_same() -> None:
     """Without arguments it looks into the folders that its settings name."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
-    assert {path.relative_to(ROOT).parts[1] for path in FILES} == {it.removeprefix("tests/") for it in settings["testpaths"]}
+    assert {path.relative_to(ROOT).parts[1] for path in FILES} == {
+        it.removeprefix("tests/") for it in settings["testpaths"]
+    }

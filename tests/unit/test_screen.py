@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.cli import screen
 from streams.cli.screen import json_line, say, talk
 from streams.engine.readable import NAME, named
 
@@ -24,17 +27,25 @@ def shown(columns: int, name: str = "user") -> list[str]:
 
 
 def drawn(columns: int, heads: Sequence[str], row: Sequence[object], numbers: Sequence[str] = ()) -> list[str]:
-    """The lines of a table of one row, through a pipe; as wide as a screen of so many columns."""
-    program = f"from streams.cli.screen import table; table({heads!r}, [{row!r}], right={numbers!r})"
-    environ = {**os.environ, "COLUMNS": str(columns)}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, cwd=ROOT)
-    return done.stdout.splitlines()
+    """The lines of a table of one row, as a program reads them; as wide as a screen of so many columns."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setenv("COLUMNS", str(columns))
+        screen._console.cache_clear()  # it knows how wide the screen was when it was made
+        screen.table(heads, [row], right=numbers)
+    screen._console.cache_clear()
+    return said.getvalue().splitlines()
 
 
 def test_a_table_in_a_pipe_is_lines_of_data() -> None:
     """No blank line before it or behind it, and nothing at the end of a line that a program would have to strip."""
-    lines = shown(100)
+    program = f"from streams.cli.screen import table; table({HEADS!r}, [('user', *range(1, 8))], right={HEADS[1:]!r})"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, env={**os.environ, "COLUMNS": "100"}, capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    lines = done.stdout.splitlines()
+    assert lines == shown(100)
     assert [line for line in lines if line != line.rstrip() or not line] == []
     assert (lines[0].split(), lines[-1].split()) == ([*HEADS], ["user", "1", "2", "3", "4", "5", "6", "7"])
 
