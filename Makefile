@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?=
 BIN := .venv/bin
 CHECKED := $(wildcard streams processors)
+# Where it is set, each process compiles all that it imports, and tests and the demo start many.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test unit demo bench constraints clean
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 
@@ -12,6 +13,10 @@ from streams.broker import embedded
 
 os.environ["DEMO_MAIL"] = os.devnull
 """The demonstration's mails that no test looks at."""
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+"""Where it is set, each of some hundred processes compiles what it imports: a worker's start takes twice the CPU."""
 
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 """For the brokers that tests start: none lives long enough to win back what Java's optimizing compiler costs."""
