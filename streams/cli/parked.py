@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from streams.cli import exits
 from streams.cli.connect import Session, connect
@@ -168,9 +169,9 @@ def quarantine(place: str, who: str | None, why: str) -> int:
 
 def _waiting(session: Session, spaces: Sequence[str]) -> dict[Place, str]:
     """The events that partitions wait at, each with a sentence about it."""
-    found = status(session.clients, session.config.prefix, spaces, session.codec).namespaces
+    found, now = status(session.clients, session.config.prefix, spaces, session.codec).namespaces, datetime.now(UTC)
     return {
-        Place(space.name, waits.partition, waits.offset): waits_text(space, waits)
+        Place(space.name, waits.partition, waits.offset): waits_text(space, waits, now)
         for space in found
         for waits in space.waiting
     }

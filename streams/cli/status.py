@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from streams.cli import exits
 from streams.cli.connect import connect
 from streams.cli.screen import console, json_line, plural, say, table, talk
+from streams.cli.states import blocked_since, sentences
 from streams.engine.readable import named
 from streams.kafka.open_transactions import sentence
 from streams.kafka.parked import Place
@@ -27,8 +29,9 @@ def status(as_json: bool) -> int:
     if not console().is_terminal:
         say("")  # between two tables; to a terminal they have room around them
     _show_partitions(found, session.app.name)
+    now = datetime.now(UTC)
     for space in found.namespaces:
-        tell(space)
+        tell(space, now)
     for each in found.open_transactions:
         say(sentence(each, found.broker, found.prefix))
     return exits.OK
@@ -50,10 +53,11 @@ def _show_namespaces(found: Status) -> None:
 
 
 def _show_partitions(found: Status, app: str) -> None:
-    heads = ("partition", "handled to", "inbox end", "lag", "log", "owner")
+    heads = ("partition", "state", "handled to", "inbox end", "lag", "log", "owner")
     rows = [
         (
             f"{space.name}-{part.partition}",
+            part.state,
             part.position,
             part.inbox_end,
             part.lag,
@@ -63,7 +67,7 @@ def _show_partitions(found: Status, app: str) -> None:
         for space in found.namespaces
         for part in space.partitions
     ]
-    table(heads, rows, right=heads[1:5])
+    table(heads, rows, right=heads[2:6])
 
 
 def _owner(client_id: str | None, app: str) -> str:
@@ -71,7 +75,7 @@ def _owner(client_id: str | None, app: str) -> str:
     return "nobody" if client_id is None else named(client_id).rpartition(f"retold.{app}.")[2].partition(".")[2]
 
 
-def tell(space: NamespaceStatus) -> None:
+def tell(space: NamespaceStatus, now: datetime) -> None:
     """What a person should look at."""
     if not space.partitions:
         say(f"{space.name} has no topics yet: start a worker, or make them with `retold topics --create`.")
@@ -92,8 +96,10 @@ def tell(space: NamespaceStatus) -> None:
             "started, because the end of a transaction was disturbed or the broker did not answer. Nothing is lost by it; if "
             "the number grows, look at the network and the broker."
         )
+    for text in sentences(space, now):
+        say(text)
     for waits in space.waiting:
-        say(waits_text(space, waits))
+        say(waits_text(space, waits, now))
 
 
 def _aside_text(space: NamespaceStatus) -> str:
@@ -105,9 +111,11 @@ def _aside_text(space: NamespaceStatus) -> str:
     return f"{plural(count, 'event')} of {space.name} {be} {kind}{also}: `retold parked list {space.name}`."
 
 
-def waits_text(space: NamespaceStatus, waits: Waits) -> str:
+def waits_text(space: NamespaceStatus, waits: Waits, now: datetime) -> str:
+    """Also since when, if its worker says that it is blocked."""
     place = Place(space.name, waits.partition, waits.offset)
+    since = blocked_since(space, waits.partition, now)
     return (
-        f"{waits.topic}-{waits.partition} waits at offset {waits.offset}, schema {waits.schema_id}: {waits.reason}. If "
+        f"{waits.topic}-{waits.partition} waits at offset {waits.offset}{since}, schema {waits.schema_id}: {waits.reason}. If "
         f"that will never be, set the event aside: `retold parked quarantine {place} --why …`"
     )

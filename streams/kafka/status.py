@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from streams.codec import AvroCodec
 from streams.engine import control, marker
@@ -20,9 +19,11 @@ from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
 from streams.kafka.offsets import Place, ends, stable_ends, starts
 from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
+from streams.kafka.owners import owners
 from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import Learning
-from streams.kafka.topics import TIMEOUT, Names, as_is, describe, group_of, names, result
+from streams.kafka.task_reports import Report, ReportReader, key_of, state_of
+from streams.kafka.topics import TIMEOUT, Names, describe, names
 
 FIRST_LOOK = 300
 """Records before a table's end where its last marker is looked for first; then eight times as many, and so on."""
@@ -37,6 +38,9 @@ class PartitionStatus:
     What an open transaction hides counts too: it waits to be handled, or to be dropped.
 
     `owner` is the client id of the worker that holds the partition. `recorded` in µs since 1970.
+
+    `state` is what the owner says that it does (restoring, running, blocked), or `starting` if it has said nothing yet, or
+    `no worker` if there is none; None if workers' reports cannot be had. `state_since` in µs since 1970, if that is known.
     """
 
     partition: int
@@ -46,6 +50,9 @@ class PartitionStatus:
     lag: int
     sequence: int
     recorded: int
+    state: str | None = None
+    state_since: int | None = None
+    state_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,8 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
         stable_ends(admin, look.places(space.inbox for space in there)),
         firsts,
         look.set_aside([space.parked for space in there]),
-        _owners(admin, prefix, [space.namespace for space in there]),
+        owners(admin, prefix, [space.namespace for space in there]),
+        ReportReader(clients, admin, prefix).read(),
         _waiting(firsts.values(), Learning(codec, clients, prefix)),
     )
     found = [seen.namespace(space) if space in there else NamespaceStatus(space.namespace, None) for space in spaces]
@@ -136,6 +144,7 @@ class _Seen:
     firsts: Mapping[Place, Message]
     aside: Mapping[str, tuple[int, int]]
     owners: Mapping[Place, str]
+    reports: Mapping[str, Report] | None
     waiting: Sequence[Waits]
 
     def namespace(self, space: Names) -> NamespaceStatus:
@@ -163,9 +172,9 @@ class _Seen:
         last, first = self.markers.get((space.table, number)), self.firsts.get(at)
         end, owner = self.inbox_ends[at], self.owners.get(at)
         lag = end - (first.offset() or 0) if first is not None else max(0, end - self.stable_ends[at])
-        if last is None:
-            return PartitionStatus(number, owner, end, 0, lag, 0, 0)
-        return PartitionStatus(number, owner, end, last.inbox_next, lag, last.last, last.recorded)
+        position, sequence, recorded = (last.inbox_next, last.last, last.recorded) if last is not None else (0, 0, 0)
+        state = state_of(self.reports, key_of(space.namespace, number), owner)
+        return PartitionStatus(number, owner, end, position, lag, sequence, recorded, *state)
 
 
 @dataclass(frozen=True)
@@ -273,26 +282,4 @@ def _waiting(firsts: Iterable[Message], learning: Learning) -> list[Waits]:
             found.append(Waits(topic, partition, message.offset() or 0, error.schema_id, str(error)))
         except (InvalidEvent, UndecodableRecord):
             continue  # it will be quarantined: it holds nothing up
-    return found
-
-
-NO_OWNER_KNOWN = (
-    KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-)  # fmt: skip
-"""No worker yet, or a broker that has just started and does not know yet who coordinates the group."""
-
-
-def _owners(admin: Admin, prefix: str, namespaces: Iterable[str]) -> dict[Place, str]:
-    """The client id of the member that holds each inbox partition."""
-    groups = [group_of(prefix, namespace) for namespace in namespaces]
-    if not groups:
-        return {}
-    found = {}
-    answers = admin.request(AdminClient.describe_consumer_groups, groups, timeout=TIMEOUT, read=as_is)
-    for group, answer in answers.items():
-        described = result(answer, f"asking for the group {group}", *NO_OWNER_KNOWN)
-        for member in described.members if described is not None else []:
-            for at in member.assignment.topic_partitions if member.assignment else []:
-                found[at.topic, at.partition] = member.client_id
     return found

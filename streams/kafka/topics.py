@@ -1,6 +1,6 @@
 """The topics: one table of what each one is, made where they miss and checked where they are.
 
-Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`; `retold-schemas` for all.
+Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`; `retold-schemas`, `retold-tasks` for all.
 """
 
 from __future__ import annotations
@@ -38,12 +38,16 @@ class Setting(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One row of the table. `pattern` is the name without the prefix; `partitions` None means the configured number."""
+    """One row of the table. `pattern` is the name without the prefix; `partitions` None means the configured number.
+
+    A worker handles events without one that is `optional`.
+    """
 
     name: str
     pattern: str
     partitions: int | None
     settings: tuple[Setting, ...]
+    optional: bool = False
 
 
 BROKER_TIME = Setting("message.timestamp.type", "LogAppendTime", "equal")
@@ -84,6 +88,11 @@ TOPICS = (
         Setting("min.cleanable.dirty.ratio", "0.3", "unchecked"),
     )),
     Kind("schemas", "retold-schemas", 1, COMPACT),
+    Kind("tasks", "retold-tasks", 1, (
+        *COMPACT,
+        Setting("segment.bytes", str(MIB), "unchecked"),  # who asks for the state reads all of it, and workers say it often
+        Setting("min.cleanable.dirty.ratio", "0.1", "unchecked"),
+    ), optional=True),
 )  # fmt: skip
 
 
@@ -113,6 +122,7 @@ class TopicReport(NamedTuple):
     created: bool
     partitions: int
     problems: tuple[str, ...] = ()
+    optional: bool = False
 
 
 class Wanted(NamedTuple):
@@ -123,6 +133,7 @@ class Wanted(NamedTuple):
     partitions: int
     settings: dict[str, str]
     checks: Mapping[str, Rule]
+    optional: bool = False
 
 
 def names(prefix: str, namespace: str) -> Names:
@@ -132,6 +143,10 @@ def names(prefix: str, namespace: str) -> Names:
 
 def schemas_topic(prefix: str) -> str:
     return f"{prefix}retold-schemas"
+
+
+def tasks_topic(prefix: str) -> str:
+    return f"{prefix}retold-tasks"
 
 
 def group_of(prefix: str, namespace: str) -> str:
@@ -165,16 +180,28 @@ def wanted(config: Config, namespaces: Iterable[str]) -> list[Wanted]:
         partitions = kind.partitions or config.partitions
         per_space = [kind.pattern.format(namespace=space) for space in spaces]
         of_kind = per_space if kind.partitions is None else [kind.pattern]
-        found += [Wanted(config.prefix + name, kind.name, partitions, settings, checks) for name in of_kind]
+        found += [Wanted(config.prefix + name, kind.name, partitions, settings, checks, kind.optional) for name in of_kind]
     return found
 
 
 def ensure(admin: Admin, config: Config, namespaces: Iterable[str], *, create: bool = True) -> list[TopicReport]:
     """Make the topics that miss and compare those that are there. With `create` off, a missing one is a problem.
 
-    Raises BrokerUnavailable, BrokerError or ConfigError. `refuse(reports)` turns problems into TopicMismatch.
+    So is an optional one that cannot be made or looked at. Raises BrokerUnavailable, BrokerError or ConfigError.
+    `refuse(reports)` turns problems into TopicMismatch.
     """
     asked = wanted(config, namespaces)
+    reports = _ensure(admin, config, [topic for topic in asked if not topic.optional], create)
+    for topic in asked:
+        if topic.optional:
+            try:
+                reports += _ensure(admin, config, [topic], create)
+            except BrokerError as error:
+                reports.append(_report(topic, 0, (str(error),)))
+    return reports
+
+
+def _ensure(admin: Admin, config: Config, asked: list[Wanted], create: bool) -> list[TopicReport]:
     existing = describe(admin, [topic.name for topic in asked])
     missing = [topic for topic in asked if topic.name not in existing]
     if create and missing:
@@ -183,19 +210,22 @@ def ensure(admin: Admin, config: Config, namespaces: Iterable[str], *, create: b
     reports = []
     for topic in asked:
         if (info := existing.get(topic.name)) is not None:
-            problems = tuple(_problems(topic, info, settings[topic.name]))
-            reports.append(TopicReport(topic.name, topic.kind, False, info.partitions, problems))
+            reports.append(_report(topic, info.partitions, _problems(topic, info, settings[topic.name])))
         elif create:
-            reports.append(TopicReport(topic.name, topic.kind, True, topic.partitions))
+            reports.append(_report(topic, topic.partitions, created=True))
         else:
             problem = f"the topic {topic.name} is missing: make it with `retold topics --create`, or start a worker, which does"
-            reports.append(TopicReport(topic.name, topic.kind, False, 0, (problem,)))
+            reports.append(_report(topic, 0, (problem,)))
     return reports
 
 
+def _report(topic: Wanted, partitions: int, problems: Iterable[str] = (), *, created: bool = False) -> TopicReport:
+    return TopicReport(topic.name, topic.kind, created, partitions, tuple(problems), topic.optional)
+
+
 def refuse(reports: Iterable[TopicReport]) -> None:
-    """Raises TopicMismatch with every problem, one a line."""
-    problems = [problem for report in reports for problem in report.problems]
+    """Raises TopicMismatch with every problem of a topic that is needed, one a line."""
+    problems = [problem for report in reports if not report.optional for problem in report.problems]
     if problems:
         raise TopicMismatch("\n".join(problems))
 

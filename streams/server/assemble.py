@@ -27,7 +27,7 @@ def http_app(parts: Parts) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    metrics = Metrics(parts.followed, parts.watching)
+    metrics = Metrics(parts.followed, parts.watching, parts.states)
     for router in (
         write.routes(parts),  # POST /events/TYPE
         events.routes(parts),  # GET /events/NAMESPACE/PARTITION/OFFSET

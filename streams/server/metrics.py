@@ -13,6 +13,7 @@ from starlette.types import Scope
 from streams.engine.marker import Marker, producers_replaced
 from streams.server.followed import Followed
 from streams.server.problems import STREAMS
+from streams.server.states import States
 
 COUNTED = ("accepted", "rejected", "duplicates", "emitted")
 METHODS = frozenset(HTTPMethod)
@@ -21,7 +22,7 @@ METHODS = frozenset(HTTPMethod)
 class Metrics:
     """One server's own, so that two in one process do not count together."""
 
-    def __init__(self, followed: Followed, watching: set[object]) -> None:
+    def __init__(self, followed: Followed, watching: set[object], states: States) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "retold_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
@@ -31,6 +32,7 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.registry.register(_Followed(followed, watching))
+        self.registry.register(_States(states))
 
     def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         """`status` is 0 if the client left before there was an answer."""
@@ -97,3 +99,20 @@ class _Followed(Collector):
         for (kind, namespace, number), behind in sorted(self._followed.lags.items()):
             lag.add_metric((kind, namespace, str(number)), behind)
         yield from (position, lag, events, pending, self._producers())
+
+
+class _States(Collector):
+    """Read when Prometheus asks, from what was seen last: no question to Kafka is waited for."""
+
+    def __init__(self, states: States) -> None:
+        self._states = states
+
+    def collect(self) -> Iterable[Metric]:
+        partitions = GaugeMetricFamily(
+            "retold_partitions",
+            "Partitions by what their workers do; none while that is not known.",
+            labels=("namespace", "state"),
+        )
+        for labels, count in sorted(self._states.counts.items()):
+            partitions.add_metric(labels, count)
+        yield partitions

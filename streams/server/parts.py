@@ -18,6 +18,7 @@ from streams.receipt import Receipt
 from streams.server.followed import Followed, Place
 from streams.server.pools import Pools
 from streams.server.recent import Known
+from streams.server.states import States
 
 
 class Publisher(Protocol):
@@ -68,3 +69,4 @@ class Parts:
     stopping: threading.Event = field(default_factory=threading.Event)
     watching: set[object] = field(default_factory=set)
     pools: Pools = field(default_factory=Pools)
+    states: States = field(default_factory=States)

@@ -12,6 +12,7 @@ from streams.kafka.clients import Clients
 from streams.server.assemble import http_app
 from streams.server.follow import Following
 from streams.server.parts import Parts
+from streams.server.states import LookingOn
 
 GRACE = 5
 """s that requests may still take when the server ends."""
@@ -20,13 +21,19 @@ GRACE = 5
 def serve(parts: Parts, clients: Clients, listening: socket.socket, stop: threading.Event) -> None:
     """Follows and answers until `stop`. Requests under way are finished, those that wait and streams are let go."""
     following = Following(clients, parts.config.prefix, parts.codec, parts.followed)
-    follower = threading.Thread(target=following.run, args=(parts.stopping,), name="follow")
-    follower.start()
+    looking = LookingOn(clients, parts.config.prefix, parts.followed.places, parts.states)
+    threads = [
+        threading.Thread(target=it.run, args=(parts.stopping,), name=name)
+        for it, name in ((following, "follow"), (looking, "states"))
+    ]
+    for thread in threads:
+        thread.start()
     try:
         answer(parts, listening, stop)
     finally:
         parts.stopping.set()
-        follower.join()
+        for thread in threads:
+            thread.join()
 
 
 def answer(parts: Parts, listening: socket.socket, stop: threading.Event) -> None:

@@ -25,6 +25,7 @@ from streams.kafka.orders import OrderReader
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.steps import Cancelled, never
+from streams.kafka.task_reports import ReportWriter
 from streams.kafka.topics import describe, ensure, group_of, names, refuse
 from streams.worker.caller import Caller, Patience, Result
 from streams.worker.cycle import Cycle, Members
@@ -32,6 +33,7 @@ from streams.worker.faust_app import FaustApp, faust_app_of
 from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.pace import Pace
 from streams.worker.pending import Pending
+from streams.worker.reporter import Reporter
 from streams.worker.restore import Restorer
 from streams.worker.runner import NamespaceRunner
 from streams.worker.runtime import Runtime
@@ -91,7 +93,14 @@ def _runner(parts: Parts, namespace: str) -> NamespaceRunner:
     cycle = cycle_of(parts, namespace, slot.number)
     topics = names(config.prefix, namespace)
     stalls = Stalls(clients, Reads(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
-    return NamespaceRunner(cycle, slot, stalls, clients.reach, parts.runtime)
+    writer, worker_id = ReportWriter(clients, clients.admin(), config.prefix), _worker_id(parts, namespace, slot.number)
+    reporter = Reporter(namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock)
+    return NamespaceRunner(cycle, slot, [stalls.watch, reporter.report], clients.reach, parts.runtime)
+
+
+def _worker_id(parts: Parts, namespace: str, slot: int) -> str:
+    """The transactional id, and the client id in the group."""
+    return f"{parts.config.prefix}retold.{parts.app.name}.{namespace}.{parts.config.instance}.{slot}"
 
 
 def cycle_of(parts: Parts, namespace: str, slot: int) -> Cycle:
@@ -108,7 +117,7 @@ def cycle_of(parts: Parts, namespace: str, slot: int) -> Cycle:
         limits=Limits(config.max_event_bytes, config.max_event_bytes, config.duplicate_window),
         inbox=Inbox(topics.inbox, topic_ids[topics.inbox], lambda key: int(murmur2(key, count))),
     )
-    transactional_id = f"{config.prefix}retold.{app.name}.{namespace}.{config.instance}.{slot}"
+    transactional_id = _worker_id(parts, namespace, slot)
     group = group_of(config.prefix, namespace)
     pending = _pending(parts, engine)
     learn = partial(_learn, clients, config.prefix, codec)

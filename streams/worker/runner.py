@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from streams.kafka.steps import Cancelled, Steps
 from streams.worker.batch import Batch
 from streams.worker.cycle import Cycle
 from streams.worker.leaving import Leaving
 from streams.worker.runtime import Job, Runtime
 from streams.worker.slots import Slot
-from streams.worker.stalls import Stalls
 from streams.worker.threads import DaemonThread
+
+Beside = Callable[[Cancelled], Steps[None]]
+"""Work beside the namespace's own, as long as that lasts."""
 
 
 class NamespaceRunner:
     """What a cycle raises ends the namespace, here and not in Faust, which would start its agent again.
 
-    `reach(seconds)` raises BrokerUnavailable.
+    `reach(seconds)` raises BrokerUnavailable. Nobody waits for what is done `beside` when the namespace has ended.
     """
 
     def __init__(
-        self, cycle: Cycle, slot: Slot, stalls: Stalls, reach: Callable[[float], None], runtime: Runtime
+        self, cycle: Cycle, slot: Slot, beside: Sequence[Beside], reach: Callable[[float], None], runtime: Runtime
     ) -> None:
-        self.cycle, self._slot, self._stalls = cycle, slot, stalls
+        self.cycle, self._slot, self._works = cycle, slot, beside
         self.error: BaseException | None = None
         self.ready, self._ended = runtime.flag(), runtime.flag()
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
-        self._beside = runtime.background(f"beside-{cycle.members.namespace}", 2)
-        self._watching: Job[None] | None = None
+        self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 1)
+        self._working: list[Job[None]] = []
         self._leaving = Leaving(cycle.members.namespace, reach)
 
     @property
@@ -38,7 +41,7 @@ class NamespaceRunner:
 
     def start(self) -> None:
         self._thread.start()
-        self._watching = self._beside.start(self._stalls.watch)
+        self._working = [self._beside.start(work) for work in self._works]
         self._thread.submit(partial(self._run, self.cycle.open))
 
     async def poll(self) -> Batch:
@@ -93,8 +96,8 @@ class NamespaceRunner:
     def _end(self) -> None:
         if self._ended.is_set():
             return
-        if self._watching is not None:
-            self._watching.cancel()
+        for job in self._working:
+            job.cancel()
         try:
             self.cycle.close()
         except BaseException as error:  # noqa: BLE001 - as above; what came first says more

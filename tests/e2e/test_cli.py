@@ -210,6 +210,7 @@ def test_status_says_how_things_are(signed_up: dict[str, Any], env: Env) -> None
     user, folder, *_ = answer("status", env=env)["namespaces"]
     assert (user["name"], folder["name"]) == ("user", "folder")
     assert all(part["owner"] for part in user["partitions"])
+    assert {part["state"] for part in user["partitions"]} == {"running"}
     assert user["counters"]["accepted"] >= 1
     assert (user["parked"], user["quarantined"], user["waiting"]) == (0, 0, [])
     shown = retold("status", env=env).stdout

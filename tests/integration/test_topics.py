@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streams.config import Config
-from streams.errors import TopicMismatch
+from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
-from streams.kafka.topics import describe, ensure, names, refuse
+from streams.kafka.topics import describe, ensure, names, refuse, tasks_topic
 from tests.support.workers import settings, until
 
 
@@ -24,11 +25,11 @@ def config(tmp_path: Path, prefix: str) -> Config:
 
 
 def test_topics_are_made_once(config: Config, broker: str) -> None:
-    """The first call makes all six, the second finds them right and makes none."""
+    """The first call makes all seven, the second finds them right and makes none."""
     admin = Clients.of(config, broker).admin()
     first, second = ensure(admin, config, ["user"]), ensure(admin, config, ["user"])
-    assert [(len(first), all(report.created for report in first))] == [(6, True)]
-    assert [(report.created, report.problems) for report in second] == [(False, ())] * 6
+    assert [(len(first), all(report.created for report in first))] == [(7, True)]
+    assert [(report.created, report.problems) for report in second] == [(False, ())] * 7
     refuse(second)
 
 
@@ -36,7 +37,7 @@ def test_a_missing_topic_is_a_problem_when_none_is_made(config: Config, broker: 
     """A mere check changes nothing on the broker."""
     admin = Clients.of(config, broker).admin()
     reports = ensure(admin, config, ["user"], create=False)
-    assert ["is missing" in report.problems[0] for report in reports] == [True] * 6
+    assert ["is missing" in report.problems[0] for report in reports] == [True] * 7
     assert describe(admin, [report.name for report in reports]) == {}
 
 
@@ -68,7 +69,7 @@ class Overtaken(Admin):
     theirs: NewTopic
 
     def request(self, method: Any, asked: Any, **options: Any) -> Any:
-        if method is AdminClient.create_topics:
+        if method is AdminClient.create_topics and self.theirs.topic in [it.topic for it in asked]:
             self.client.create_topics([self.theirs])[self.theirs.topic].result(20)
         return super().request(method, asked, **options)
 
@@ -80,12 +81,40 @@ def test_a_topic_that_somebody_else_makes_meanwhile_is_compared(config: Config, 
     admin.theirs = NewTopic(topic, 5, 1, config={"retention.ms": "1000"})
     reports = ensure(admin, config, ["user"])
     [report] = [report for report in reports if report.name == topic]
-    assert [it.created for it in reports].count(True) == 5
+    assert [it.created for it in reports].count(True) == 6
     assert (report.created, report.partitions) == (False, 5)
     assert any("has 5 partitions; 2 were expected" in problem for problem in report.problems)
     assert any("retention.ms=1000; -1 was expected" in problem for problem in report.problems)
     with pytest.raises(TopicMismatch, match="5 partitions"):
         refuse(reports)
+
+
+class Refusing(Admin):
+    """Of a user without the right to one topic: `method` answers for it as a broker does then."""
+
+    method: Any
+    topic: str
+
+    def request(self, method: Any, asked: Any, **options: Any) -> Any:
+        topics = asked.topic_names if isinstance(asked, TopicCollection) else [getattr(it, "topic", "") for it in asked]
+        if method is self.method and self.topic in topics:
+            return {self.topic: KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no right"))}
+        return super().request(method, asked, **options)
+
+
+@pytest.mark.parametrize("method", [AdminClient.describe_topics, AdminClient.create_topics])
+def test_a_topic_that_is_not_needed_stops_nobody(method: Any, config: Config, broker: str) -> None:
+    """Without a right to it a worker has its other topics all the same; `retold topics` says what is wrong."""
+    admin = Refusing(lambda: Clients.of(config, broker).admin().client)
+    admin.method, admin.topic = method, tasks_topic(config.prefix)
+    reports = ensure(admin, config, ["user"])
+    refuse(reports)
+    assert [it.created for it in reports] == [True] * 6 + [False]
+    assert "TOPIC_AUTHORIZATION_FAILED" in reports[-1].problems[0]
+    elsewhere = replace(config, prefix=f"{config.prefix}b.")
+    admin.topic = names(elsewhere.prefix, "user").log
+    with pytest.raises(BrokerError, match="TOPIC_AUTHORIZATION_FAILED"):
+        ensure(admin, elsewhere, ["user"])
 
 
 def test_a_larger_size_than_needed_is_no_problem(config: Config, broker: str) -> None:

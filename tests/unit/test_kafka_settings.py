@@ -11,10 +11,18 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streams.broker.choose import unanswered
 from streams.config import Config, load
-from streams.errors import BrokerError, BrokerUnavailable, ConfigError, EventRejected, EventSetAside, WrongVersion
+from streams.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    ConfigError,
+    EventRejected,
+    EventSetAside,
+    TopicMismatch,
+    WrongVersion,
+)
 from streams.kafka.client_log import ClientLog
 from streams.kafka.clients import Clients, option_refused
-from streams.kafka.topics import group_of, made, names, schemas_topic, wanted
+from streams.kafka.topics import TopicReport, group_of, made, names, refuse, schemas_topic, tasks_topic, wanted
 from streams.receipt import Became, Receipt, settled
 
 
@@ -26,14 +34,24 @@ def config(tmp_path: Path) -> Config:
 def test_every_name_carries_the_prefix() -> None:
     """Topics and groups of two projects on one broker never meet."""
     assert names("p.", "user") == ("user", "p.user", "p.user-log", "p.user-table", "p.user-parked", "p.user-due")
-    assert (schemas_topic("p."), group_of("p.", "user")) == ("p.retold-schemas", "p.retold.user")
+    assert (schemas_topic("p."), tasks_topic("p.")) == ("p.retold-schemas", "p.retold-tasks")
+    assert group_of("p.", "user") == "p.retold.user"
 
 
 def test_a_namespaces_topics_have_the_same_number_of_partitions(config: Config) -> None:
     """Partitions correspond: what is handled in inbox partition 2 is logged in log partition 2."""
     found = {topic.name: topic.partitions for topic in wanted(config, ["user"])}
     kinds = ("", "-log", "-table", "-parked", "-due")
-    assert found == {**{f"p.user{kind}": 3 for kind in kinds}, "p.retold-schemas": 1}
+    assert found == {**{f"p.user{kind}": 3 for kind in kinds}, "p.retold-schemas": 1, "p.retold-tasks": 1}
+
+
+def test_only_a_topic_that_is_needed_is_refused(config: Config) -> None:
+    """A worker goes on without the reports that it writes for others; each other topic must be as it should be."""
+    problem = ("the topic is missing",)
+    assert [topic.kind for topic in wanted(config, ["user"]) if topic.optional] == ["tasks"]
+    refuse([TopicReport("p.retold-tasks", "tasks", False, 0, problem, optional=True)])
+    with pytest.raises(TopicMismatch, match="the topic is missing"):
+        refuse([TopicReport("p.user", "inbox", False, 0, problem)])
 
 
 def test_what_fits_the_inbox_fits_the_log(config: Config) -> None:
@@ -50,7 +68,7 @@ def test_the_inbox_keeps_everything_and_the_log_for_ever(config: Config) -> None
     topics = {topic.kind: topic.settings for topic in wanted(config, ["user"])}
     inbox = topics["inbox"]
     assert (inbox["cleanup.policy"], inbox["retention.ms"], inbox["retention.bytes"]) == ("delete", "-1", "-1")
-    assert {topics[kind]["cleanup.policy"] for kind in ("log", "table", "parked", "schemas")} == {"compact"}
+    assert {topics[kind]["cleanup.policy"] for kind in ("log", "table", "parked", "schemas", "tasks")} == {"compact"}
 
 
 def test_an_option_that_the_rules_decide_is_refused(config: Config) -> None:

@@ -340,6 +340,15 @@ def test_health_status_and_metrics(http: httpx.Client) -> None:
     assert 'retold_position{namespace="account",partition="0"} 1.0' in text
 
 
+def test_metrics_count_partitions_by_state(server: MemoryServer, http: httpx.Client) -> None:
+    """As they were last looked at; while nothing is known, there is no figure, which is not the same as 0."""
+    assert "retold_partitions{" not in http.get("/-/metrics").text
+    server.parts.states.counts = {("account", "running"): 3, ("account", "no worker"): 1}
+    text = http.get("/-/metrics").text
+    assert 'retold_partitions{namespace="account",state="running"} 3.0' in text
+    assert 'retold_partitions{namespace="account",state="no worker"} 1.0' in text
+
+
 def test_an_old_outcome_is_found_in_kafka(server: MemoryServer, http: httpx.Client) -> None:
     """What memory has forgotten is looked up; what is not there is a 404."""
     server.kafka.publish(AccountCredit(account="nobody", transfer="t", amount=1))

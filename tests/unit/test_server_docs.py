@@ -13,6 +13,7 @@ from streams.server.assemble import http_app
 from streams.server.followed import Followed
 from streams.server.metrics import Metrics
 from streams.server.parts import Parts
+from streams.server.states import States
 from tests.applications import bank
 from tests.support.memory_server import MemoryKafka, MemoryServer
 
@@ -46,6 +47,6 @@ def test_the_answer_that_is_shown_is_the_servers(tmp_path: Path) -> None:
 def test_every_figure_is_documented_and_no_other() -> None:
     """By the name that Prometheus sees."""
     app = bank.app()
-    text = Metrics(Followed(app, codec_of(app)), set()).text().decode()
+    text = Metrics(Followed(app, codec_of(app)), set(), States()).text().decode()
     real = set(re.findall(r"(?m)^# TYPE (retold_\w+)", text))
     assert set(re.findall(r"`(retold_\w+)`", PAGE.read_text(encoding="utf-8"))) == real

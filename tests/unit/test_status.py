@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from streams.cli.status import tell
+from streams.cli.status import as_json_value, tell
+from streams.engine.envelope import to_micros
 from streams.engine.marker import Marker, producers_replaced
 from streams.engine.records import Counters
-from streams.kafka.status import NamespaceStatus, PartitionStatus
+from streams.kafka.status import NamespaceStatus, PartitionStatus, Status, Waits
 
+NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 OWNED, ALONE = (PartitionStatus(0, owner, 9, 8, 1, 5, 1) for owner in ("somebody", None))
 
 
@@ -26,13 +30,13 @@ def test_what_is_set_aside_is_told_with_its_command(
     parked: int, quarantined: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A number in a table is easily overlooked; where there is nothing, nothing is said."""
-    tell(NamespaceStatus("item", "shop", (OWNED,), parked=parked, quarantined=quarantined))
+    tell(NamespaceStatus("item", "shop", (OWNED,), parked=parked, quarantined=quarantined), NOW)
     assert capsys.readouterr().out == said
 
 
 def test_one_event_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     """Sentences are right for a single event too."""
-    tell(NamespaceStatus("item", "shop", (ALONE,), Counters(derived_rejected=1)))
+    tell(NamespaceStatus("item", "shop", (ALONE,), Counters(derived_rejected=1)), NOW)
     assert capsys.readouterr().out.splitlines() == [
         "Nobody handles all of item, and 1 event waits: start a worker with `retold worker item`.",
         "1 rejected event of item had a cause; nobody else heard of it.",
@@ -41,7 +45,7 @@ def test_one_event_is_one(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_producers_that_were_replaced_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is lost by it, but somebody should look at the network if it goes on."""
-    tell(NamespaceStatus("item", "shop", (OWNED,), producers_replaced=1))
+    tell(NamespaceStatus("item", "shop", (OWNED,), producers_replaced=1), NOW)
     assert capsys.readouterr().out.startswith("Workers of item replaced their Kafka producer 1 time since they started")
 
 
@@ -64,3 +68,74 @@ def marker(partition: int, writer: str, recorded: int, replaced: int) -> Marker:
         counters=Counters(),
         producers_replaced=replaced,
     )
+
+
+def partition(number: int, state: str, seconds: float = 0.0, why: str = "") -> PartitionStatus:
+    """In this state for so long."""
+    return PartitionStatus(number, "somebody", 9, 8, 1, 5, 1, state, to_micros(NOW - timedelta(seconds=seconds)), why)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-3, "2026-02-03T04:05:09Z (just now)"),
+        (1, "2026-02-03T04:05:05Z (1 second ago)"),
+        (119, "2026-02-03T04:03:07Z (1 minute ago)"),
+        (7_200, "2026-02-03T02:05:06Z (2 hours ago)"),
+        (9 * 86_400, "2026-01-25T04:05:06Z (9 days ago)"),
+    ],
+)
+def test_what_does_not_run_is_told_with_since_when_and_why(
+    seconds: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In UTC and as a time ago; a clock that is ahead of ours makes no sense of neither."""
+    parts = partition(0, "running", 1), partition(1, "blocked", seconds, "no handler")
+    tell(NamespaceStatus("item", "shop", parts), NOW)
+    assert capsys.readouterr().out == f"item-1 has been blocked since {said}: no handler.\n"
+
+
+def test_each_restore_and_all_that_start_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where an owner has said nothing, that is said, once for all of them."""
+    parts = (
+        partition(0, "restoring", 2, "5 of 9 records are read"),
+        PartitionStatus(1, "somebody", 9, 8, 1, 5, 1, "starting"),
+        PartitionStatus(2, "somebody", 9, 8, 1, 5, 1, "starting"),
+        PartitionStatus(3, "somebody", 9, 8, 1, 5, 1, "starting"),
+    )
+    tell(NamespaceStatus("item", "shop", parts[:2]), NOW)
+    tell(NamespaceStatus("item", "shop", parts[1:]), NOW)
+    assert capsys.readouterr().out.splitlines() == [
+        "item-0 has been restoring since 2026-02-03T04:05:04Z (2 seconds ago): 5 of 9 records are read.",
+        "item-1 is starting: its worker has not reported yet.",
+        "item-1, item-2 and item-3 are starting: their workers have not reported yet.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "since"), [("blocked", " since 2026-02-03T04:05:01Z (5 seconds ago)"), ("running", "")]
+)
+def test_a_record_that_waits_is_told_once(state: str, since: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the sentence that names the record and the command; what the worker says goes into it."""
+    waits = (Waits("p.item", 1, 7, 12345, "nobody knows schema id 12345"),)
+    tell(NamespaceStatus("item", "shop", (partition(1, state, 5, "nobody knows schema id 12345"),), waiting=waits), NOW)
+    assert capsys.readouterr().out == (
+        f"p.item-1 waits at offset 7{since}, schema 12345: nobody knows schema id 12345. If that will never be, set the event "
+        "aside: `retold parked quarantine item-1@7 --why …`\n"
+    )
+
+
+def test_without_reports_nothing_is_said_of_states(capsys: pytest.CaptureFixture[str]) -> None:
+    """As in a project whose workers write none; who has no worker is told as ever."""
+    tell(NamespaceStatus("item", "shop", (OWNED,)), NOW)
+    assert capsys.readouterr().out == ""
+    tell(NamespaceStatus("item", "shop", (partition(0, "no worker"), ALONE)), NOW)
+    said = "Nobody handles all of item, and 2 events wait: start a worker with `retold worker item`.\n"
+    assert capsys.readouterr().out == said
+
+
+def test_the_status_as_json_has_each_partitions_state() -> None:
+    """With since when and why, for who looks after it by a program."""
+    spaces = (NamespaceStatus("item", "shop", (partition(1, "blocked", 0, "no handler"), OWNED)),)
+    [space] = as_json_value(Status("b:1", "", spaces))["namespaces"]  # type: ignore[misc]  # a list of mappings
+    states = [(it["state"], it["state_since"], it["state_why"]) for it in space["partitions"]]
+    assert states == [("blocked", to_micros(NOW), "no handler"), (None, None, "")]

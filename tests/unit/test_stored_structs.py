@@ -31,6 +31,7 @@ from streams.engine.marker import Marker
 from streams.engine.records import Counters, Duplicate
 from streams.errors import InvalidEvent, UndecodableRecord
 from streams.kafka.schemas_topic import Published
+from streams.kafka.task_reports import Report
 from streams.schemas.lock import LockedVersion
 
 STREAMS = Path(__file__).parents[2] / "streams"
@@ -95,6 +96,12 @@ KINDS = (
         Published("order.place", '{"type":"record"}'),
         lambda value: msgspec.json.decode(value, type=Published),
         ("name", "schema"),
+        msgspec.MsgspecError,
+    ),
+    Kind(
+        Report("restoring", 5, "p.retold.shop.order.host.0", "it waits", 3, 9),
+        lambda value: msgspec.json.decode(value, type=Report),
+        ("state", "since", "worker"),
         msgspec.MsgspecError,
     ),
     Kind(

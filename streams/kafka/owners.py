@@ -1,0 +1,35 @@
+"""Which worker holds which partition, as the consumer groups have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import KafkaError
+from confluent_kafka.admin import AdminClient
+
+from streams.kafka.fresh import Admin
+from streams.kafka.offsets import Place
+from streams.kafka.steps import Cancelled, never
+from streams.kafka.topics import TIMEOUT, as_is, group_of, result
+
+NO_OWNER_KNOWN = (
+    KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)  # fmt: skip
+"""No worker yet, or a broker that has just started and does not know yet who coordinates the group."""
+
+
+def owners(admin: Admin, prefix: str, namespaces: Iterable[str], *, cancelled: Cancelled = never) -> dict[Place, str]:
+    """The client id of the member that holds each inbox partition. Raises BrokerError; PartitionLost when cancelled."""
+    groups = [group_of(prefix, namespace) for namespace in namespaces]
+    if not groups:
+        return {}
+    found = {}
+    ask = AdminClient.describe_consumer_groups
+    answers = admin.request(ask, groups, timeout=TIMEOUT, read=as_is, cancelled=cancelled)
+    for group, answer in answers.items():
+        described = result(answer, f"asking for the group {group}", *NO_OWNER_KNOWN)
+        for member in described.members if described is not None else []:
+            for at in member.assignment.topic_partitions if member.assignment else []:
+                found[at.topic, at.partition] = member.client_id
+    return found

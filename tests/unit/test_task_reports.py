@@ -1,0 +1,187 @@
+"""What workers report of their partitions: what a report says, when one is written, and which one is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+import structlog
+from confluent_kafka import Message
+
+from streams.clock import SYSTEM
+from streams.engine.changes import Blocked
+from streams.engine.image import Image
+from streams.errors import BrokerError
+from streams.kafka.steps import Cancelled
+from streams.kafka.task_reports import WHY, Report, State, _read, state_of, told
+from streams.server.states import States, counted
+from streams.worker.caller import Assignment
+from streams.worker.reporter import AGAIN, EVERY, HELD, LATER, SOON, Reporter, report_of
+from streams.worker.restore import Restored
+from streams.worker.task import PartitionTask
+
+ME, OTHER = "p.retold.shop.user.host.0", "p.retold.shop.user.host.1"
+
+
+def task(partition: int = 3) -> PartitionTask:
+    return PartitionTask(Assignment(partition, 1), 5)
+
+
+def run(it: PartitionTask, now: int) -> None:
+    it.run(Restored(Image(3), 0), now)
+
+
+def test_a_report_says_the_state_since_when_and_why() -> None:
+    """Times are the task's own, and no clock's; of a restore, how far it is and what it waits for."""
+    it = task()
+    assert report_of(it, ME) == Report("restoring", 5, ME)
+    it.progress.done, it.progress.total, it.progress.held = 3, 9, True
+    assert report_of(it, ME) == Report("restoring", 5, ME, HELD, 3, 9)
+    run(it, 6)
+    assert report_of(it, ME) == Report("running", 6, ME)
+    it.block(Blocked(7, "no\nschema \x1b[2J5"), 8)
+    assert report_of(it, ME) == Report("blocked", 8, ME, "no schema \\u001b[2J5")
+    it.close(9)
+    assert report_of(it, ME) is None
+
+
+def test_a_reason_is_not_too_long_to_read() -> None:
+    """A handler's or a schema's words may be of any length."""
+    assert told("x" * WHY) == "x" * WHY
+    assert len(told("x" * (WHY + 1))) == len(told("\x1b" * WHY)) == WHY
+
+
+@pytest.mark.parametrize(
+    ("reports", "owner", "state"),
+    [
+        ({"user-3": Report("running", 6, ME)}, ME, State("running", 6)),
+        ({"user-3": Report("blocked", 6, ME, "no schema")}, ME, State("blocked", 6, "no schema")),
+        ({"user-3": Report("restoring", 6, ME, "", 3000, 9000)}, ME, State("restoring", 6, "3,000 of 9,000 records are read")),
+        ({"user-3": Report("restoring", 6, ME, "it waits")}, ME, State("restoring", 6, "it waits")),
+        ({"user-3": Report("running", 6, OTHER)}, ME, State("starting")),
+        ({"user-4": Report("running", 6, ME)}, ME, State("starting")),
+        ({"user-3": Report("running", 6, ME)}, None, State("no worker")),
+        ({}, ME, State("starting")),
+        (None, ME, State()),
+        (None, None, State("no worker")),
+    ],
+    ids=[
+        "running", "blocked", "restoring", "held", "a dead worker's", "another partition's", "nobody's", "none yet",
+        "no topic", "no topic and nobody",
+    ],
+)  # fmt: skip
+def test_only_the_present_owners_report_counts(
+    reports: Mapping[str, Report] | None, owner: str | None, state: State
+) -> None:
+    """A worker that was killed leaves its last words behind: they are not the state of today."""
+    assert state_of(reports, "user-3", owner) == state
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, b"", b"{}", b"\xff", b'{"state":"running","since":-1,"worker":"w"}', b'{"state":"running","since":1e300,"worker":"w"}',
+     b'{"state":"running","since":253402300800000000,"worker":"w"}'],
+)  # fmt: skip
+def test_what_no_worker_wrote_is_passed_over(value: bytes | None) -> None:
+    """Also a time that no calendar has: it would end the command that shows it."""
+    assert _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user-3", value=value)) is None
+
+
+def test_what_a_stranger_wrote_is_bounded() -> None:
+    """And drives no terminal."""
+    value = msgspec.json.encode(Report("\x1b[2J" * 900, 1, "w", "\x1b[2J" * 900))
+    found = _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user-3", value=value))
+    assert found is not None
+    assert (len(found.state) <= 201, len(found.why), "\x1b" in found.state + found.why) == (True, WHY, False)
+
+
+class Topic:
+    """Takes reports; while it is `away`, it refuses them."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.written: list[dict[str, Report]] = []
+
+    def write(self, reports: Mapping[str, Report], cancelled: Cancelled) -> None:
+        assert not cancelled()
+        if self.away:
+            raise BrokerError("retold-tasks \x1b is missing")
+        self.written.append(dict(reports))
+
+
+def reporter(topic: Topic, *tasks: PartitionTask) -> Reporter:
+    return Reporter("user", ME, lambda: tasks, topic.write, SYSTEM)
+
+
+def test_only_what_is_new_is_written() -> None:
+    """A new state soon, how far a restore is every 2 s; all of it once a minute, whatever became of the topic meanwhile."""
+    it, topic = task(), Topic()
+    reports = reporter(topic, it)
+    assert reports.look(100.0) == SOON
+    it.progress.total = 7
+    reports.look(100.0 + EVERY - SOON)
+    it.progress.total = 9
+    reports.look(100.0 + EVERY)
+    reports.look(100.0 + 2 * EVERY)
+    run(it, 7)
+    reports.look(100.0 + 2 * EVERY + SOON)
+    reports.look(100.0 + AGAIN - EVERY)
+    reports.look(100.0 + AGAIN)
+    restoring, running = Report("restoring", 5, ME), Report("running", 7, ME)
+    assert topic.written == [
+        {"user-3": each} for each in (restoring, Report("restoring", 5, ME, total=9), running, running)
+    ]
+
+
+def test_a_report_that_is_not_taken_is_dropped_and_the_next_one_is_true() -> None:
+    """One warning, however long it lasts; what is written at last is the state of then, of all: the topic may be a new one."""
+    it, other, topic = task(), task(4), Topic()
+    reports, topic.away = reporter(topic, it, other), True
+    with structlog.testing.capture_logs() as said:
+        assert [reports.look(100.0), reports.look(110.0)] == [LATER, LATER]
+        run(it, 7)
+        topic.away = False
+        assert reports.look(120.0) == SOON
+        topic.away = True
+        it.block(Blocked(7, "no schema"), 8)
+        reports.look(122.0)
+        topic.away = False
+        reports.look(132.0)
+    beside = {"user-4": Report("restoring", 5, ME)}
+    assert topic.written == [
+        {"user-3": Report("running", 7, ME)} | beside,
+        {"user-3": Report("blocked", 8, ME, "no schema")} | beside,
+    ]
+    assert [(entry["log_level"], entry["detail"]) for entry in said] == [
+        ("warning", "BrokerError: retold-tasks \\u001b is missing")
+    ] * 2
+
+
+def test_whatever_a_look_meets_the_thread_goes_on() -> None:
+    """A fault of ours in a report ends neither the reporting nor the worker."""
+
+    def broken() -> list[PartitionTask]:
+        raise KeyError("user")
+
+    reports = Reporter("user", ME, broken, Topic().write, SYSTEM)
+    assert reports.look(100.0) == LATER
+
+
+def test_states_are_counted_with_those_that_nobody_is_in() -> None:
+    """So that a figure goes down to 0; what came later, or is not known, is neither lost nor a label of its own."""
+    counts = counted({("user", 0): "running", ("user", 1): "running", ("user", 2): None, ("user", 3): "hibernating"})
+    assert counts == {
+        ("user", "running"): 2, ("user", "unknown"): 2, ("user", "restoring"): 0, ("user", "blocked"): 0,
+        ("user", "starting"): 0, ("user", "no worker"): 0,
+    }  # fmt: skip
+    assert States().counts == {}
+
+
+def test_a_reporter_looks_until_nobody_wants_it() -> None:
+    """It gives its thread back between two looks, and then for good."""
+    ended = False
+    steps = reporter(Topic(), task()).report(lambda: ended)
+    assert [next(steps), next(steps)] == [SOON, SOON]
+    ended = True
+    assert list(steps) == []
