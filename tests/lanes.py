@@ -22,7 +22,7 @@ LANES = {
     "the command line": [f"tests/e2e/test_{name}.py" for name in ("cli", "new", "parked", "publish_file", "tutorial")],
     "whole jobs": ["tests/e2e/test_real_input.py", "tests/e2e/test_demo.py"],
 }
-"""Of about the same length."""
+"""Cut by what single files took."""
 
 NOTHING_COLLECTED = 5
 """pytest's exit code where -k or -m leaves nothing of a lane."""
