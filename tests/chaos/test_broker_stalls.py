@@ -17,7 +17,7 @@ from streams.broker import embedded
 from streams.errors import BrokerError
 from streams.kafka.offsets import ends
 from streams.kafka.topics import ensure, group_of, names
-from tests.support.processes import Process, broker_began, catches, descendants, retold
+from tests.support.processes import Process, broker_began, catches, descendants, retold, stand_still
 from tests.support.site import PARTITIONS, SPACES, Site
 from tests.support.workers import until
 
@@ -47,7 +47,7 @@ def test_a_worker_goes_on_when_its_broker_does(stalling: tuple[Site, int]) -> No
     with site.start("worker") as worker:
         until(site.all_owned, "the worker is not ready")
         sign_up(site, range(50))
-        os.kill(java, signal.SIGSTOP)
+        stand_still(java)
         try:
             time.sleep(STALL)  # what is tried is this very time
         finally:
@@ -70,7 +70,7 @@ def test_a_worker_goes_on_each_time_that_its_broker_does(stalling: tuple[Site, i
         until(lambda: handled(site, 20), "it does not handle")
         for count in (40, 60, 80):
             sign_up(site, range(count - 20, count - 10))
-            os.kill(java, signal.SIGSTOP)
+            stand_still(java)
             try:
                 time.sleep(20)  # what is tried is this very time: longer than any session or transaction lasts
             finally:
@@ -93,7 +93,7 @@ def test_an_offset_that_a_slow_broker_leaves_out_is_none(stalling: tuple[Site, i
     sign_up(site, range(10))
     known = ends(admin, places)
     assert sum(known.values()) == 10
-    os.kill(java, signal.SIGSTOP)
+    stand_still(java)
     try:
         with pytest.raises(BrokerError, match=r"the offsets of stall\.user-. are not known"):
             ends(admin, places, timeout=1.0)
@@ -132,7 +132,7 @@ def test_a_worker_that_is_told_to_stop_gives_up_a_commit(stalling: tuple[Site, i
 
 def told_to_stop(worker: Process, java: int) -> None:
     """While its broker stands still."""
-    os.kill(java, signal.SIGSTOP)
+    stand_still(java)
     try:
         worker.process.send_signal(signal.SIGTERM)
         assert worker.ended(5) == 0
@@ -162,7 +162,7 @@ def test_a_second_ctrl_c_ends_a_worker_whose_broker_stands_still(stalling: tuple
     worker = site.start("worker")
     until(site.all_owned, "the worker is not ready")
     sign_up(site, range(5))
-    os.kill(java, signal.SIGSTOP)
+    stand_still(java)
     try:
         worker.process.send_signal(signal.SIGINT)
         until(lambda: "Ctrl-C again" in site.said(), "the first Ctrl-C was not heard")
@@ -179,7 +179,7 @@ def test_a_command_that_is_told_to_stop_while_it_starts_does_not_wait_for_its_br
 ) -> None:
     """Before it is ready it asks the broker for much, one thing after the other."""
     site, java = stalling
-    os.kill(java, signal.SIGSTOP)
+    stand_still(java)
     try:
         with site.start(command) as starting:
             until(lambda: catches(starting.process.pid, signal.SIGTERM), "it does not listen to signals")

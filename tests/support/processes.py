@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +83,23 @@ def broker_began(before: Mapping[int, str]) -> int:
     began = {pid: words for pid, words in descendants(os.getpid()).items() if pid not in before}
     [broker] = [pid for pid, words in began.items() if " kafka.Kafka " in words and words.split()[0].endswith("java")]
     return broker
+
+
+def stand_still(pid: int) -> None:
+    """Stop a process until SIGCONT. On a busy machine its other threads go on for a moment after the signal."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 30
+    while not all(_state(task) == "T" for task in Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < deadline, f"process {pid} does not stop"
+        time.sleep(0.01)
+
+
+def _state(task: Path) -> str:
+    """One letter, behind the name in brackets; of a thread that has just ended as of one that stands still."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "T"
 
 
 def catches(pid: int, number: int) -> bool:
