@@ -37,8 +37,8 @@ from streams.worker.unblocker import Unblocker
 
 log = structlog.get_logger("retold.worker")
 
-IDLE, LIVELY = 0.1, 0.005
-"""s that a poll waits for a record, and while an answer may come any moment."""
+IDLE = 0.1
+"""s that a poll waits for a record when nothing else is near."""
 
 Parts = Mapping[PartitionTask, Changes]
 
@@ -146,10 +146,9 @@ class Cycle:
 
     def _patience(self) -> float:
         """How long a poll may wait, in s: less while answers or timers are near."""
-        if self.members.pending.lively:
-            return LIVELY
+        patience = self.members.pending.patience(IDLE)
         due = [at for task in self.tasks.restored() if (at := task.image.due.earliest) is not None]
-        return min(IDLE, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else IDLE
+        return min(patience, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else patience
 
     def _process(self, works: Works) -> dict[PartitionTask, Changes]:
         """Piece by piece: what was handled travels to the broker while the next piece is.

@@ -14,8 +14,8 @@ from streams.worker.task import PartitionTask
 
 RESULTS = 500
 """What one transaction takes of them, of a partition."""
-LIVELY = 1.0
-"""s after a call was asked for, or came to something, in which an answer is looked for every few milliseconds."""
+PATIENCE = ((0.05, 0.001), (1.0, 0.005))
+"""Up to so many s after a call was asked for, or came to something, a poll waits this many s at most: an answer wakes no poll."""
 
 
 class Pending:
@@ -25,12 +25,12 @@ class Pending:
         self._make, self._monotonic = make, monotonic
         self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._caller: Caller | None = None
-        self._last = -LIVELY
+        self._last = -PATIENCE[-1][0]
 
-    @property
-    def lively(self) -> bool:
-        """Whether something may come in any moment."""
-        return self._monotonic() - self._last < LIVELY
+    def patience(self, idle: float) -> float:
+        """How long a poll may wait, in s: less while an answer may come any moment, else `idle`."""
+        since = self._monotonic() - self._last
+        return next((wait for until, wait in PATIENCE if since < until), idle)
 
     def closed(self, task: PartitionTask) -> None:
         """Its new owner calls."""
