@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
@@ -74,9 +75,7 @@ def quix(say: Say) -> Contestant:
 
 
 def us(_: Say) -> Contestant:
-    retold = Path(sys.executable).with_name("retold")
-    command = (str(retold), "worker", "bench")
-    return Contestant("us", command, lambda prefix: f"{prefix}bench-table", _our_row, prepare=_our_topics)
+    return _retold("us", "bench", {})
 
 
 MAKERS: dict[str, Callable[[Say], Contestant]] = {"raw": raw, "faust": faust, "quix": quix, "us": us}
@@ -84,21 +83,29 @@ MAKERS: dict[str, Callable[[Say], Contestant]] = {"raw": raw, "faust": faust, "q
 
 def answering() -> Contestant:
     """Not in the race: what is timed is a gateway's answer."""
-    retold = Path(sys.executable).with_name("retold")
-    settings = {"RETOLD_APP": "ops.bench.answering:app", "RETOLD_SCHEMAS": "ops/bench/answering/schemas"}
-    command = (str(retold), "worker", "ask")
-    return Contestant(
-        "answering", command, lambda prefix: f"{prefix}ask-table", _our_row, prepare=_ask_topics, settings=settings
+    return _retold(
+        "answering",
+        "ask",
+        {"RETOLD_APP": "ops.bench.answering:app", "RETOLD_SCHEMAS": "ops/bench/answering/schemas"},
     )
 
 
-def _our_topics(admin: AdminClient, prefix: str) -> None:
+def _retold(name: str, namespace: str, settings: Mapping[str, str]) -> Contestant:
+    """A worker of ours for one namespace."""
+    retold = Path(sys.executable).with_name("retold")
+    return Contestant(
+        name,
+        (str(retold), "worker", namespace),
+        lambda prefix: f"{prefix}{namespace}-table",
+        _our_row,
+        prepare=partial(_our_topics, namespace),
+        settings=settings,
+    )
+
+
+def _our_topics(namespace: str, admin: AdminClient, prefix: str) -> None:
     """As the worker makes them: it would refuse others."""
-    ensure(Admin(lambda: admin), load({"RETOLD_PREFIX": prefix}), ["bench"])
-
-
-def _ask_topics(admin: AdminClient, prefix: str) -> None:
-    ensure(Admin(lambda: admin), load({"RETOLD_PREFIX": prefix}), ["ask"])
+    ensure(Admin(lambda: admin), load({"RETOLD_PREFIX": prefix}), [namespace])
 
 
 def _faust_row(key: bytes, value: bytes) -> tuple[str, Row]:

@@ -37,6 +37,7 @@ def librdkafka(kind: Callable[[Options], C], options: Options) -> C:
     """A real one."""
     return kind(options)
 
+
 RULED = frozenset({
     "acks", "request.required.acks", "auto.offset.reset", "bootstrap.servers", "metadata.broker.list",
     "enable.auto.commit", "enable.idempotence", "enable.partition.eof", "group.id", "group.protocol", "isolation.level",

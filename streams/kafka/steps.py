@@ -6,7 +6,6 @@ Whoever drives the steps decides what happens in between: a thread waits, or tak
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import closing
 from typing import TypeVar
 
 from streams.errors import PartitionLost
@@ -27,15 +26,3 @@ def check(cancelled: Cancelled) -> None:
     """Raises PartitionLost when cancelled."""
     if cancelled():
         raise PartitionLost("given up: the partition was taken away, or its worker stops")
-
-
-def run(steps: Steps[T], sleep: Callable[[float], None]) -> T:
-    """All of them, one after the other."""
-    with closing(steps):
-        while True:
-            try:
-                pause = next(steps)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # what Steps[T] returns
-            if pause:
-                sleep(pause)

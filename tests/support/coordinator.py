@@ -19,7 +19,7 @@ import confluent_kafka
 from streams.errors import BrokerError
 from streams.kafka.clients import Clients
 from streams.kafka.committed import Committed
-from streams.kafka.steps import run
+from tests.support.steps import run
 
 GROUP, TOPIC, OFFSET = "retold.user", "user", 7
 OFFSET_FETCH = 9

@@ -14,9 +14,10 @@ from streams.clock import SystemClock
 from streams.errors import BrokerError, PartitionLost
 from streams.kafka.committed import Committed
 from streams.kafka.fresh import Admin, Fresh
-from streams.kafka.steps import never, run
+from streams.kafka.steps import never
 from tests.support.coordinator import OFFSET
 from tests.support.processes import PROJECT
+from tests.support.steps import run
 
 GROUP_AUTHORIZATION_FAILED, UNSTABLE = 30, 88
 
