@@ -39,10 +39,12 @@ def test_a_job_that_pauses_leaves_its_thread_to_others(background: ThreadBackgro
 
     held = background.start(waits)
     job = background.start(works)
-    until(job.done, "it was not begun", seconds=20)
-    assert job.value() == "restored"
-    assert not held.done()
-    held.cancel()
+    try:
+        until(job.done, "it was not begun", seconds=20)
+        assert job.value() == "restored"
+        assert not held.done()
+    finally:
+        held.cancel()  # else a failure waits for it
 
 
 def test_a_cancelled_job_lets_go_what_it_holds(background: ThreadBackground) -> None:
