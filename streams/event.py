@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from hashlib import sha1
 from typing import Generic, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
@@ -16,6 +17,8 @@ D_co = TypeVar("D_co", bound=EventData, covariant=True)
 RETOLD = UUID("6f2a3c1e-8a4b-5d0f-9b1c-2e7d4c5a6b70")
 OURS = "retold/"
 """How the sources begin that retold itself writes."""
+VARIANTS = "89ab"
+"""The digits by which a UUID says that it is laid out as RFC 9562 has it."""
 
 _uuid = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
@@ -58,5 +61,10 @@ def reference_of(source: str, event_id: str) -> str:
 
 
 def derived_id(*parts: object) -> str:
-    """A uuid5 over a JSON array, so that no two lists of parts can spell the same name."""
-    return str(uuid5(RETOLD, msgspec.json.encode(parts).decode()))
+    """A uuid5 over a JSON array, so that no two lists of parts can spell the same name.
+
+    Every event passes here a few times: this takes half the time of `str(uuid.uuid5(...))`, and gives the same.
+    """
+    digits = sha1(RETOLD.bytes + msgspec.json.encode(parts), usedforsecurity=False).hexdigest()
+    variant = VARIANTS[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"

@@ -6,6 +6,7 @@ Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -136,6 +137,7 @@ class Wanted(NamedTuple):
     optional: bool = False
 
 
+@lru_cache(1024)
 def names(prefix: str, namespace: str) -> Names:
     patterns = [kind.pattern for kind in TOPICS if "{namespace}" in kind.pattern]
     return Names(namespace, *(prefix + pattern.format(namespace=namespace) for pattern in patterns))

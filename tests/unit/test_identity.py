@@ -7,6 +7,7 @@ from uuid import uuid5
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import json
 
 from streams import Event, Outcome
 from streams.codec import codec_of
@@ -15,7 +16,7 @@ from streams.engine.engine import Engine
 from streams.engine.identity import answer_id, emitted_id, fingerprint_of
 from streams.engine.records import Headers, InboxRecord
 from streams.engine.stored import due_record
-from streams.event import RETOLD, reference_of
+from streams.event import RETOLD, derived_id, reference_of
 from streams.testing import World
 from streams.worker.restore import Reading
 from tests.applications import shop
@@ -124,6 +125,12 @@ pairs = st.tuples(sources, numbers)
 
 def is_ours(pair: tuple[str, str]) -> bool:
     return (not pair[0] or pair[0].startswith("retold/")) and pair[1] in (U1, U2)
+
+
+@given(st.lists(st.text() | st.integers(-(2**63), 2**63 - 1) | st.none()))
+def test_a_derived_id_is_the_uuid5_that_everyone_makes_of_its_parts(parts: list[object]) -> None:
+    """The variant's and the version's digits included, so another program can derive it with its own library."""
+    assert derived_id(*parts) == str(uuid5(RETOLD, json.encode(parts).decode()))
 
 
 @given(pairs, pairs, st.text(), st.text())
