@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from streams.cli.screen import say, table
 from streams.errors import OutcomeTimeout
-from streams.kafka.follow import LogEvent
+from streams.kafka.messages import LogEvent
 
 SECONDS_TO_ANSWER = 60.0
 WIDTH = 78

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
+from urllib.parse import unquote
 
 from streams.data import Record
 from streams.namespace import Namespace
@@ -49,3 +50,11 @@ class View:
 
     path: str
     answer: Callable[..., object]
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The names that `path` gives, percent-decoded, so that one may hold a slash; None if it is no path of this view."""
+        wanted, given = self.path.strip("/").split("/"), [unquote(part) for part in path.strip("/").split("/")]
+        pairs = list(zip(wanted, given, strict=False))
+        if len(wanted) != len(given) or not all(part == value or part.startswith("{") for part, value in pairs):
+            return None
+        return {part[1:-1]: value for part, value in pairs if part.startswith("{")}

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from streams.broker import docker, embedded, state
 from streams.broker.jars import Progress, silent
-from streams.broker.reach import reach
 from streams.config import Config
 from streams.errors import BrokerUnavailable
+from streams.kafka.reach import reach
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from streams.broker import state
 from streams.broker.jars import KAFKA_VERSION, Progress
-from streams.broker.reach import reach
 from streams.errors import BrokerUnavailable
+from streams.kafka.reach import reach
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 SECONDS_FOR_ENGINE = 2

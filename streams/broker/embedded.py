@@ -23,8 +23,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from streams.broker import archive, jars, keeper, reach, state
+from streams.broker import archive, jars, keeper, state
 from streams.errors import BrokerUnavailable, how_ended
+from streams.kafka.reach import reach
 
 SECONDS_TO_START = 90.0
 TRIES = 3  # a port found free may be taken by another program before Kafka binds it
@@ -230,7 +231,7 @@ def _await(broker: EmbeddedBroker) -> None:
             break
         time.sleep(0.05)
     try:
-        reach.reach(broker.address, timeout=max(1.0, deadline - time.monotonic()))
+        reach(broker.address, timeout=max(1.0, deadline - time.monotonic()))
     except BrokerUnavailable as error:
         raise BrokerUnavailable(
             f"the embedded Kafka did not answer within {SECONDS_TO_START:.0f} seconds. {_last_lines(broker.folder)}"

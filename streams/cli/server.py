@@ -31,9 +31,9 @@ def server(wait: float, ends_with_stdin: bool, fd: int | None) -> int:
         address = find_broker(config, wait, ending)
         if address is None:
             return ending.code
-        from streams.server.archive import KafkaArchive
-        from streams.server.followed import Followed
-        from streams.server.parts import Parts
+        from streams.server.http.parts import Parts
+        from streams.server.readmodel.archive import KafkaArchive
+        from streams.server.readmodel.followed import Followed
         from streams.server.run import serve
 
         clients = Clients.of(config, address)

@@ -13,7 +13,8 @@ from streams.cli.connect import connect
 from streams.cli.names import event_class, namespace_named
 from streams.cli.screen import cell_text, console, json_line, say, talk
 from streams.data import namespace_of
-from streams.kafka.follow import LogEvent, Tail
+from streams.kafka.follow import Tail
+from streams.kafka.messages import LogEvent
 from streams.kafka.steps import never
 
 

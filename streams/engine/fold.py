@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from streams.data import EventData
 from streams.engine.engine import Engine
-from streams.engine.envelope import EnvelopeReader, LogHeader, event_again, log_header, without_packed
+from streams.engine.envelope import Envelope, EnvelopeReader, LogHeader, event_again, log_header, without_packed
 from streams.engine.image import Image
 from streams.engine.records import ACCEPTED, Headers
 from streams.errors import HistoryError
@@ -22,11 +22,11 @@ class Logged(NamedTuple):
     header: LogHeader
 
 
-def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) -> Logged:
-    """Raises UndecodableRecord if no worker wrote these headers."""
+def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) -> tuple[Logged, Envelope]:
+    """With what its publisher said of it. Raises UndecodableRecord if no worker wrote these headers."""
     header = log_header(headers)
     envelope = envelopes.read(without_packed(headers))
-    return Logged(event_again(data, envelope, header), header)
+    return Logged(event_again(data, envelope, header), header), envelope
 
 
 def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]]) -> Image:
@@ -36,8 +36,7 @@ def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]])
     rebuild, which shows the differences.
     """
     for value, headers in records:
-        logged = read_logged(engine.wire.envelopes, engine.codec.decode(value), headers)
-        event, header = logged
+        (event, header), _ = read_logged(engine.wire.envelopes, engine.codec.decode(value), headers)
         rule = engine.rules.by_event[type(event.data)]
         if header.outcome == ACCEPTED and rule.handler is not None:
             row = image.rows.get(event.key, (None, 0))[0]

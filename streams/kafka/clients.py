@@ -13,13 +13,13 @@ from typing import Any, Protocol, Self, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
-from streams.broker.reach import reach
 from streams.clock import SYSTEM, Clock
 from streams.config import KAFKA_PREFIX, Config
 from streams.errors import ConfigError
 from streams.kafka.client_log import ClientLog, log
 from streams.kafka.coordinator import CoordinatorConnection
 from streams.kafka.fresh import Admin
+from streams.kafka.reach import reach
 from streams.kafka.topics import MIB, largest_bytes
 
 OnDelivery = Callable[[KafkaError | None, Message], None]

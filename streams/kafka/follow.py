@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition, murmur2
 
 from streams.codec import AvroCodec
 from streams.data import Record
 from streams.engine import marker
-from streams.engine.envelope import VERSION_HEADER, EnvelopeReader, from_micros
-from streams.engine.fold import read_logged
 from streams.errors import BrokerError, TopicMismatch
-from streams.event import Event
 from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
 from streams.kafka.fresh import Admin
+from streams.kafka.messages import LogEvent, LogReader, StoredRow, table_record, topic_partition
 from streams.kafka.offsets import Place, ends, stable_ends, starts
-from streams.kafka.read import headers_of, read_to
+from streams.kafka.read import read_to
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import Names, describe, names
@@ -35,21 +32,6 @@ class TableState(Generic[R]):
 
     rows: Mapping[str, tuple[R, int]]
     positions: Mapping[int, marker.Marker]
-
-
-@dataclass(frozen=True, slots=True)
-class LogEvent:
-    """A record of an event log: what was handled, when (`recorded`), and with which outcome."""
-
-    namespace: str
-    partition: int
-    offset: int
-    sequence: int
-    recorded: datetime
-    outcome: str
-    reason: str | None
-    event: Event[Any]
-    wrong_version: bool = False
 
 
 def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never) -> int:
@@ -70,35 +52,30 @@ def read_table(
     admin = clients.admin()
     topic = names(prefix, namespace).table
     count = partitions_of(admin, topic)
-    wanted = None if key is None else key.encode()
-    chosen = range(count) if wanted is None else [murmur2(wanted, count)]
+    chosen = range(count) if key is None else [murmur2(key.encode(), count)]
     places = [(topic, partition) for partition in chosen]
     first, last = starts(admin, places), ends(admin, places)
     learning = Learning(codec, clients, prefix)
-    values: dict[bytes, tuple[bytes, int]] = {}
+    stored: dict[str, StoredRow] = {}
     positions: dict[int, marker.Marker] = {}
     consumer = clients.consumer("retold-table")
     try:
         spans = {place: (first[place], last[place]) for place in places}
         for message in read_to(consumer, spans, clock=clients.clock, timeout=OPEN_TRANSACTION):
-            name, value = message.key() or b"", message.value() or b""
-            if name == marker.KEY:
-                positions[message.partition() or 0] = marker.decode(value)
-            elif wanted is None or name == wanted:
-                values[name] = (value, _version(message))
+            record = table_record(message)
+            if isinstance(record, marker.Marker):
+                positions[message.partition() or 0] = record
+            elif key is None or record.key == key:
+                stored[record.key] = record
     finally:
         consumer.close()
     # Decoded once a key and not once a record: a table holds old versions until Kafka removes them.
     rows = {
-        name.decode(): (learning.decode_row(row_type, value), version)
-        for name, (value, version) in values.items()
-        if value
+        name: (learning.decode_row(row_type, record.value), record.version)
+        for name, record in stored.items()
+        if record.value
     }
     return TableState(rows, positions)
-
-
-def _version(message: Message) -> int:
-    return int(next((value for name, value in headers_of(message) if name == VERSION_HEADER), b"0"))
 
 
 class Tail:
@@ -120,8 +97,7 @@ class Tail:
         self._clients, self._prefix, self._types = clients, prefix, frozenset(types)
         self._admin = clients.admin()
         self._logs: dict[str, Names] = {topics.log: topics for topics in (names(prefix, name) for name in namespaces)}
-        self._learning = Learning(codec, clients, prefix)
-        self._envelopes = EnvelopeReader()
+        self._reader = LogReader(Learning(codec, clients, prefix))
         self._places = [
             (log, partition) for log in self._logs for partition in range(partitions_of(self._admin, log))
         ]
@@ -164,34 +140,15 @@ class Tail:
         consumer = self._clients.consumer("retold-tail")
         try:
             messages = read_to(consumer, spans, clock=self._clients.clock, timeout=OPEN_TRANSACTION)
-            yield from self._shown(each for each in messages if (each.offset() or 0) < self._now[_place(each)])
+            yield from self._shown(each for each in messages if (each.offset() or 0) < self._now[topic_partition(each)])
         finally:
             consumer.close()
 
     def _shown(self, messages: Iterable[Message]) -> Iterator[LogEvent]:
         for message in messages:
-            event = self._event(message)
+            event = self._reader.event(self._logs[message.topic() or ""].namespace, message)
             if not self._types or event.event.data.event_type in self._types:
                 yield event
-
-    def _event(self, message: Message) -> LogEvent:
-        data = self._learning.decode(message.value() or b"")
-        event, header = read_logged(self._envelopes, data, headers_of(message))
-        return LogEvent(
-            self._logs[message.topic() or ""].namespace,
-            message.partition() or 0,
-            message.offset() or 0,
-            header.sequence,
-            from_micros(header.recorded),
-            header.outcome,
-            header.reason,
-            event,
-            bool(header.wrong_version),
-        )
-
-
-def _place(message: Message) -> Place:
-    return message.topic() or "", message.partition() or 0
 
 
 def _records(consumer: Consumer) -> Iterator[Message]:

@@ -14,8 +14,9 @@ from streams.engine.envelope import ParkedHeader, parked_header, without_packed
 from streams.engine.records import Headers
 from streams.errors import BrokerError, InvalidEvent
 from streams.kafka.clients import Clients
+from streams.kafka.messages import parked_message
 from streams.kafka.offsets import ends, starts
-from streams.kafka.read import headers_of, read_to
+from streams.kafka.read import read_to
 from streams.kafka.topics import describe, names
 
 PLACE = re.compile(r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6})@(?P<offset>\d{1,18})")
@@ -61,18 +62,15 @@ def set_aside_now(clients: Clients, prefix: str, namespaces: Sequence[str]) -> l
     try:
         spans = {place: (first[place], last[place]) for place in places}
         for message in read_to(consumer, spans, clock=clients.clock, timeout=30.0):
-            place = Place(topics[message.topic() or ""], message.partition() or 0, int(message.key() or b"0"))
+            record = parked_message(message)
+            place = Place(topics[message.topic() or ""], message.partition() or 0, record.offset)
             kept.pop(place, None)
-            if message.value() is not None:
-                kept[place] = _kept(place, message)
+            if record.value is not None:
+                header, headers = parked_header(record.headers), without_packed(record.headers)
+                kept[place] = SetAsideNow(place, header, record.value, headers)
     finally:
         consumer.close()
     return [kept[place] for place in sorted(kept)]
-
-
-def _kept(place: Place, message: Message) -> SetAsideNow:
-    headers = headers_of(message)
-    return SetAsideNow(place, parked_header(headers), message.value() or b"", without_packed(headers))
 
 
 def say(clients: Clients, prefix: str, namespace: str, commands: Iterable[Control], partition: int = -1) -> None:

@@ -10,6 +10,7 @@ from streams.engine import marker
 from streams.engine.envelope import log_header, parked_header
 from streams.errors import OutcomeTimeout
 from streams.kafka.clients import Clients
+from streams.kafka.messages import parked_message, table_record
 from streams.kafka.offsets import ends, since
 from streams.kafka.read import headers_of
 from streams.kafka.topics import Names, names
@@ -39,9 +40,9 @@ class Outcomes:
         try:
             for message in self._messages(deadline):
                 if message.topic() == topics.table:
-                    if message.key() != marker.KEY:
+                    last = table_record(message)
+                    if not isinstance(last, marker.Marker):
                         continue
-                    last = marker.decode(message.value() or b"")
                     position = last.inbox_next
                     became = _duplicate(last, receipt)
                 elif message.topic() == topics.log:
@@ -81,9 +82,10 @@ def _logged(message: Message, receipt: Receipt) -> Became | None:
 
 
 def _set_aside(message: Message, receipt: Receipt) -> Became | None:
-    if message.key() != b"%d" % (receipt.offset or 0) or message.value() is None:
+    record = parked_message(message)
+    if record.offset != receipt.offset or record.value is None:
         return None
-    return set_aside(parked_header(headers_of(message)))
+    return set_aside(parked_header(record.headers))
 
 
 def _duplicate(last: marker.Marker, receipt: Receipt) -> Became | None:

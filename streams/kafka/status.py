@@ -17,10 +17,11 @@ from streams.engine.records import QUARANTINED, Counters
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
 from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
+from streams.kafka.messages import parked_message, table_record, topic_partition
 from streams.kafka.offsets import Place, ends, stable_ends, starts
 from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
 from streams.kafka.owners import owners
-from streams.kafka.read import headers_of, read_to
+from streams.kafka.read import read_to
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.task_reports import Report, ReportReader, key_of, state_of
 from streams.kafka.topics import TIMEOUT, Names, describe, names
@@ -197,8 +198,9 @@ class _Look:
         while left:
             spans = {place: (max(first[place], last[place] - width), last[place]) for place in left}
             for message in self._read(spans):
-                if message.key() == marker.KEY:
-                    found[_place(message)] = marker.decode(message.value() or b"")
+                record = table_record(message)
+                if isinstance(record, marker.Marker):
+                    found[topic_partition(message)] = record
             left = {place for place in left if place not in found and spans[place][0] > first[place]}
             width *= 8
         return found
@@ -228,7 +230,7 @@ class _Look:
             consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])
             while left and clock.monotonic() < deadline:
                 for message in consumer.consume(100, 0.02):
-                    place, error = _place(message), message.error()
+                    place, error = topic_partition(message), message.error()
                     if error is None:
                         found.setdefault(place, message)
                     if error is None or error.code() == KafkaError._PARTITION_EOF:
@@ -241,13 +243,14 @@ class _Look:
         """How many are parked and quarantined now, by topic."""
         places = self.places(topics)
         first, last = starts(self.admin, places), stable_ends(self.admin, places)
-        kept: dict[tuple[Place, bytes], str] = {}
+        kept: dict[tuple[Place, int], str] = {}
         for message in self._read({place: (first[place], last[place]) for place in places}):
-            at = (_place(message), message.key() or b"")
-            if message.value() is None:
+            record = parked_message(message)
+            at = (topic_partition(message), record.offset)
+            if record.value is None:
                 kept.pop(at, None)
             else:
-                kept[at] = parked_header(headers_of(message)).status
+                kept[at] = parked_header(record.headers).status
         counts: dict[str, tuple[int, int]] = {}
         for ((topic, _), _), kind in kept.items():
             parked, quarantined = counts.get(topic, (0, 0))
@@ -265,10 +268,6 @@ class _Look:
             consumer.close()
 
 
-def _place(message: Message) -> Place:
-    return message.topic() or "", message.partition() or 0
-
-
 def _waiting(firsts: Iterable[Message], learning: Learning) -> list[Waits]:
     found = []
     for message in firsts:
@@ -278,7 +277,7 @@ def _waiting(firsts: Iterable[Message], learning: Learning) -> list[Waits]:
                 value = control.read(message.key(), value).value
             learning.decode(value)
         except SchemaNotFound as error:
-            topic, partition = _place(message)
+            topic, partition = topic_partition(message)
             found.append(Waits(topic, partition, message.offset() or 0, error.schema_id, str(error)))
         except (InvalidEvent, UndecodableRecord):
             continue  # it will be quarantined: it holds nothing up

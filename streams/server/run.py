@@ -9,10 +9,10 @@ import threading
 import uvicorn
 
 from streams.kafka.clients import Clients
-from streams.server.assemble import http_app
-from streams.server.follow import Following
-from streams.server.parts import Parts
-from streams.server.states import LookingOn
+from streams.server.http.assemble import http_app
+from streams.server.http.parts import Parts
+from streams.server.readmodel.follow import Following
+from streams.server.readmodel.states import LookingOn
 
 GRACE = 5
 """s that requests may still take when the server ends."""

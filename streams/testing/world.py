@@ -68,14 +68,16 @@ class World:
         id: str | None = None,
         time: datetime | None = None,
         expected_version: int | None = None,
+        source: str = "test",
     ) -> Result:
         """Publish an event and handle it, after whatever waits in its namespace's inbox. What it emits waits.
 
+        `source` is who publishes it: one id from two sources names two events.
         Without an id it gets one of its own. Raises InvalidEvent for data that may not be published, DefinitionError
         for an event of a namespace that the application does not have.
         """
         space = self._space(data.event_type)
-        headers = headers_of(data, id or f"when-{self._arrivals + 1}", "test", (time or self.now).isoformat())
+        headers = headers_of(data, id or f"when-{self._arrivals + 1}", source, (time or self.now).isoformat())
         if expected_version is not None:
             headers.append(("ce_expectedversion", b"%d" % expected_version))
         offset = self.publish(space.name, data.key.encode(), self._codec.encode(data), headers)
@@ -138,11 +140,9 @@ class World:
 
     def view(self, path: str) -> object:
         """A view's answer. Raises DefinitionError naming the views that there are."""
-        got = path.strip("/").split("/")
         for view in self.app.views:
-            pairs = list(zip(want := view.path.strip("/").split("/"), got, strict=False))
-            if len(want) == len(got) and all(w == g or w.startswith("{") for w, g in pairs):
-                return view.answer(self.tables, **{w[1:-1]: g for w, g in pairs if w.startswith("{")})
+            if (names := view.match(path)) is not None:
+                return view.answer(self.tables, **names)
         known = ", ".join(view.path for view in self.app.views) or "none"
         raise DefinitionError(f"{self.app.name} has no view {path!r}; it has: {known}")
 

@@ -13,13 +13,14 @@ from confluent_kafka import Consumer, Message
 from streams.engine import marker
 from streams.engine.changes import Due, SetAside
 from streams.engine.engine import Engine
-from streams.engine.envelope import VERSION_HEADER, due_header, without_packed
+from streams.engine.envelope import due_header, without_packed
 from streams.engine.image import Image
 from streams.engine.records import PARKED, Headers
 from streams.engine.stored import pending_of, set_aside_of
 from streams.errors import NamespaceTaken, SchemaNotFound, TopicMismatch
 from streams.kafka.committed import Committed
 from streams.kafka.fresh import Admin
+from streams.kafka.messages import parked_message, table_record
 from streams.kafka.offsets import Place, ends, starts
 from streams.kafka.read import headers_of, polls
 from streams.kafka.steps import Cancelled, Steps
@@ -254,21 +255,20 @@ class Reading:
         self.marker: marker.Marker | None = None
 
     def row(self, message: Message) -> None:
-        key, value = message.key() or b"", message.value() or b""
-        if key == marker.KEY:
-            self.marker = marker.decode(value)
+        record = table_record(message)
+        if isinstance(record, marker.Marker):
+            self.marker = record
             return
-        version = int(next((v for name, v in headers_of(message) if name == VERSION_HEADER), b"0"))
-        row = self._engine.codec.decode_row(self._engine.row_type, value) if value else None
-        self._image.rows[key.decode()] = (row, version)
+        row = self._engine.codec.decode_row(self._engine.row_type, record.value) if record.value else None
+        self._image.rows[record.key] = (row, record.version)
 
     def parked(self, message: Message) -> None:
         """Queues in order; a record without a value takes an earlier one out."""
-        offset, value, headers = int(message.key() or b"0"), message.value(), headers_of(message)
-        if value is None:
-            self._aside.pop(offset, None)
+        record = parked_message(message)
+        if record.value is None:
+            self._aside.pop(record.offset, None)
         else:
-            self._aside[offset] = set_aside_of(offset, value, headers)
+            self._aside[record.offset] = set_aside_of(record.offset, record.value, record.headers)
 
     def due(self, message: Message) -> None:
         """Timers and calls; a record without a value takes an earlier one out."""

@@ -73,6 +73,8 @@ class PartitionTask:
         self.results: deque[Result] = deque()
         """What gateways' calls came to, in order, until it is committed."""
         self.blocked: BlockedRecord | None = None
+        self._blocked_since: dict[int, int] = {}
+        """Since when by the offset of the last record that blocked it, in µs since 1970; empty if none has."""
         self._order: Control | None = None
         self._restored_calls: RestoredCalls | None = None
 
@@ -97,7 +99,10 @@ class PartitionTask:
 
     def block(self, cause: Blocked, now: int) -> None:
         """A record cannot be handled yet; all before it was."""
-        self._become(TaskState.BLOCKED, now, cause.reason, before=[TaskState.RUNNING])
+        # A record that was tried again and failed again has blocked all the time.
+        since = self._blocked_since.get(cause.offset, now)
+        self._become(TaskState.BLOCKED, since, cause.reason, before=[TaskState.RUNNING])
+        self._blocked_since = {cause.offset: since}
         self.blocked = BlockedRecord(cause.offset, cause.offset + 1)
         self.read_to(cause.offset)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from streams.broker import choose, embedded, state
-from streams.broker.reach import reach
 from streams.config import Config, load
 from streams.errors import BrokerUnavailable, ConfigError
+from streams.kafka.reach import reach
 from tests.support.processes import broker_began, descendants
 
 OWNER = """

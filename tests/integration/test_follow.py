@@ -17,7 +17,8 @@ from streams.engine import control
 from streams.engine.control import Control
 from streams.errors import TopicMismatch
 from streams.kafka.clients import Clients
-from streams.kafka.follow import LogEvent, Tail, read_table
+from streams.kafka.follow import Tail, read_table
+from streams.kafka.messages import LogEvent
 from streams.kafka.status import NamespaceStatus, status
 from streams.kafka.topics import ensure
 from tests.applications import probe

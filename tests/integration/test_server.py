@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -16,11 +17,12 @@ from streams import App, Client, Event, Projection, Tables, View
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config
 from streams.kafka.clients import Clients
-from streams.server.archive import KafkaArchive
-from streams.server.followed import Followed
-from streams.server.keys import Memory
+from streams.server.http.parts import Parts
 from streams.server.listen import listen, url_of
-from streams.server.parts import Parts
+from streams.server.readmodel.archive import KafkaArchive
+from streams.server.readmodel.follow import Following
+from streams.server.readmodel.followed import Followed
+from streams.server.readmodel.key_uses import KeyUses
 from streams.server.run import serve
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, AccountRow
@@ -105,6 +107,22 @@ def serving(config: Config, broker: str, worker: Running) -> Iterator[Serving]:
 
 def opened(http: httpx.Client, key: str, balance: int = 10, **headers: str) -> httpx.Response:
     return http.post("/events/account.open", json={"account": key, "balance": balance}, headers=headers)
+
+
+def test_topics_that_are_not_there_yet_are_no_warning(
+    config: Config, broker: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server may start before the first worker makes them: it says what it waits for, and goes on by itself."""
+    clients, codec = Clients.of(config, broker), codec_of(APP)
+    followed, stop = Followed(APP, codec), threading.Event()
+    thread = threading.Thread(target=Following(clients, config.prefix, codec, followed).run, args=(stop,), daemon=True)
+    thread.start()
+    until(lambda: "is missing" in (followed.waits or ""), "the server does not say what it waits for")
+    with Running(APP, config, broker):
+        until(lambda: followed.waits is None, "the server did not go on")
+    stop.set()
+    thread.join(30)
+    assert [it.message for it in caplog.records if it.name == "retold.server" and it.levelno >= logging.WARNING] == []
 
 
 def test_an_outcome_is_told_as_soon_as_it_is_known(serving: Serving) -> None:
@@ -237,7 +255,7 @@ def test_a_key_that_no_server_remembers_is_known_to_the_engine(config: Config, b
     """By its id: the same event is a duplicate, another one under the key is set aside."""
     for n, (balance, status) in enumerate([(1, 200), (1, 200), (2, 500)]):
         with Serving(config, broker) as serving:
-            serving.parts.followed._sent = Memory()
+            serving.parts.followed._sent = KeyUses()
             got = opened(serving.http, "a", balance, **{"Idempotency-Key": "k"}, **WAIT)
             assert got.status_code == status, got.text
             assert (got.json()["outcome"], got.json()["duplicate"]) == (

@@ -23,7 +23,7 @@ from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.status import PartitionStatus, status
 from streams.kafka.task_reports import Report, ReportReader, ReportWriter
 from streams.kafka.topics import describe, ensure, group_of, tasks_topic
-from streams.server.states import LookingOn, States
+from streams.server.readmodel.states import LookingOn, States
 from streams.worker import reporter
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo

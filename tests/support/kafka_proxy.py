@@ -75,6 +75,8 @@ class KafkaProxy:
         self._thread = threading.Thread(target=self._run, name="kafka-proxy", daemon=True)
         self._listening, self._stopped = threading.Event(), asyncio.Event()
         self._port = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     def call(self, function: Callable[[], None]) -> None:
         """In the proxy's thread."""
@@ -98,15 +100,25 @@ class KafkaProxy:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._client, "127.0.0.1", 0, limit=2**26)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**26)
         self._port = server.sockets[0].getsockname()[1]
         self._listening.set()
         try:
             await self._stopped.wait()
         finally:
             server.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in self._tasks:
                 task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for writer in self._writers:  # also of a client whose task had not begun
+                writer.transport.abort()
+            await asyncio.sleep(0)  # closes them
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        task = asyncio.create_task(self._client(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -114,6 +126,7 @@ class KafkaProxy:
         except OSError:
             writer.close()
             return
+        self._writers.add(to_broker)
         connection = Connection(writer, to_broker)
         with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             await asyncio.gather(
@@ -121,6 +134,7 @@ class KafkaProxy:
             )
         to_broker.close()
         writer.close()
+        self._writers -= {writer, to_broker}
 
     async def _requests(self, connection: Connection, reader: asyncio.StreamReader) -> None:
         try:

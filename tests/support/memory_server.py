@@ -11,25 +11,28 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import msgspec
+from confluent_kafka import Message
 
 from streams import App
 from streams.codec import codec_of
 from streams.config import Config
 from streams.data import EventData, namespace_of
+from streams.engine import marker
 from streams.engine.attributes import attributes
-from streams.engine.envelope import from_micros
+from streams.engine.envelope import VERSION_HEADER
 from streams.engine.marker import Marker
-from streams.engine.records import Counters
+from streams.engine.records import Counters, Headers
+from streams.engine.stored import parked_record
 from streams.errors import BrokerError, OutcomeTimeout
-from streams.kafka.follow import LogEvent
+from streams.kafka.messages import LogEvent, LogReader
 from streams.kafka.status import Status
-from streams.receipt import Receipt, set_aside
-from streams.server.followed import Followed, Place
-from streams.server.keys import has_key
+from streams.receipt import Receipt
+from streams.server.http.parts import Parts
 from streams.server.listen import listen, url_of
-from streams.server.parts import Parts
-from streams.server.recent import Known, known
+from streams.server.readmodel.followed import Followed, Place
+from streams.server.readmodel.logs import Logs
+from streams.server.readmodel.recent import Known
+from streams.server.readmodel.table_follower import TableFollower
 from streams.server.run import answer
 from streams.testing import World
 from tests.support.ending import see_ended
@@ -51,12 +54,16 @@ class MemoryKafka:
         self.answers.set()
         self.receipts: dict[tuple[str, int], Receipt] = {}
         self.became_later: dict[int, Known] = {}
-        self.given: dict[str, dict[str, Any]] = {}
-        """What came with an event, by its id; a World keeps neither its source nor its expected version."""
         self.published: list[tuple[EventData, dict[str, Any]]] = []
+        self._codec = codec_of(app)
         self._shown = {space.name: 0 for space in app.namespaces}
         self._turn = threading.Lock()
         followed.begin({space.name: 1 for space in app.namespaces})
+        self._logs = {space.name: Logs(followed, self._codec) for space in app.namespaces}
+        for logs in self._logs.values():
+            for place in followed.places():
+                logs.merge.ended(place)
+        self._tables = {space.name: TableFollower(followed, (space.name, 0), self._codec) for space in app.namespaces}
         followed.waits = None
         self.show()
 
@@ -77,18 +84,17 @@ class MemoryKafka:
             self.published.append((data, {"id": id, "time": time, "version": expected_version, "source": source}))
             space = namespace_of(data.event_type)
             receipt = Receipt(space, data.event_type, data.key, id or f"id-{len(self.published)}")
-            self.given.setdefault(receipt.id, self.published[-1][1])
             receipt.partition, receipt.timestamp = 0, 0
             receipt.offset = sum(1 for place in self.receipts if place[0] == space)
             self.receipts[space, receipt.offset] = receipt
             if not self.held:
-                self.world.when(data, id=receipt.id, time=time, expected_version=expected_version)
+                self.world.when(data, id=receipt.id, time=time, expected_version=expected_version, source=source or "")
                 self.show()
             return receipt
 
     def take_over(self, other: MemoryKafka) -> None:
         """The same Kafka as another server's, which this one reads from the beginning."""
-        self.world, self.receipts, self.given = other.world, other.receipts, other.given
+        self.world, self.receipts = other.world, other.receipts
         self._shown = {space.name: 0 for space in self.app.namespaces}
         self.show()
 
@@ -98,61 +104,39 @@ class MemoryKafka:
             raise OutcomeTimeout(f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka, and may still arrive")
 
     def show(self) -> None:
-        """What the World has handled, as a server follows it."""
+        """What the World has handled, as records of Kafka's that a server reads."""
         for space in self.app.namespaces:
             place, name = (space.name, 0), space.name
-            image, logged = self.world.image(name), self.world.log(name)
-            for event, header in logged[self._shown[name] :]:
-                recorded = from_micros(header.recorded)
-                given = self.given.get(event.id)
-                if given is not None:
-                    event = msgspec.structs.replace(event, source=given["source"] or "")
-                    if has_key(event.source, event.id):
-                        self.followed.remember(event, place, header.offset, given["version"])
-                record = LogEvent(
-                    name,
-                    0,
-                    header.sequence - 1,
-                    header.sequence,
-                    recorded,
-                    header.outcome,
-                    header.reason,
-                    event,
-                    bool(header.wrong_version),
-                )
-                self.followed.logged(record, header.offset)
+            image, logs, table = self.world.image(name), self._logs[name], self._tables[name]
+            logged = self._logged(name)
+            for message in logged[self._shown[name] :]:
+                logs.take(place, message)
+            logs.flush()
             self._shown[name] = len(logged)
             for queue in image.parked.values():
                 for aside in queue:
-                    became = known(set_aside(aside.header), key=aside.header.key)
-                    self.followed.set_aside(place, aside.offset, became)
+                    logs.take_parked(place, _message(f"{name}-parked", 0, *parked_record(aside)))
             last = Marker(
                 first=1, last=image.sequence, inbox_next=image.inbox_next, recorded=image.recorded,
                 application=self.app.name, topic_ids={}, partitions=1, transactional_id="t", counters=Counters(),
             )  # fmt: skip
-            rows = {key: (row, version) for key, (row, version) in image.rows.items()}
-            self.followed.committed(place, last, rows)
+            table.take(_message(f"{name}-table", 0, marker.KEY, marker.encode(last), []), past=False)
+            for key, (row, version) in image.rows.items():
+                value = b"" if row is None else self._codec.encode_row(row)
+                headers = [(VERSION_HEADER, b"%d" % version)]
+                table.take(_message(f"{name}-table", 0, key.encode(), value, headers), past=False)
+            table.flush()
         self.followed.bell.ring()
+
+    def _logged(self, namespace: str) -> list[Message]:
+        records = self.world.log_records(namespace)
+        return [_message(f"{namespace}-log", at, *record) for at, record in enumerate(records)]
 
     def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
         assert self.answers.wait(120)
-        found = []
-        for event, header in self.world.log(place[0])[offset:]:
-            if header.sequence > after:
-                recorded = from_micros(header.recorded)
-                found.append(
-                    LogEvent(
-                        *place,
-                        header.sequence - 1,
-                        header.sequence,
-                        recorded,
-                        header.outcome,
-                        header.reason,
-                        event,
-                        bool(header.wrong_version),
-                    )
-                )
-        return found[:limit]
+        reader = LogReader(self._codec)
+        found = [reader.event(place[0], message) for message in self._logged(place[0])[offset:]]
+        return [event for event in found if event.sequence > after][:limit]
 
     def receipt(self, place: Place, offset: int) -> Receipt | None:
         assert self.answers.wait(120)
@@ -168,6 +152,10 @@ class MemoryKafka:
 
     def schemas(self) -> Mapping[int, str]:
         return {}
+
+
+def _message(topic: str, offset: int, key: bytes, value: bytes, headers: Headers) -> Message:
+    return Message(topic=topic, partition=0, offset=offset, key=key, value=value, headers=headers)
 
 
 class MemoryServer:

@@ -18,7 +18,7 @@ from ops.compose.handled import unhandled
 from ops.compose.wanted import EMBEDDED_KAFKA, wanted
 from streams.broker import docker
 from streams.config import load
-from streams.server.guard import OPEN
+from streams.server.http.guard import OPEN
 from tests.support.commandline import problem_of
 
 ROOT = Path(__file__).parents[2]

@@ -188,6 +188,38 @@ def test_faust_is_imported_in_one_file() -> None:
     assert importers == {"worker/faust_app.py"}
 
 
+def test_the_read_model_knows_no_http() -> None:
+    """What is kept in memory is asked by routes today, and may be asked by others tomorrow."""
+    http = {"fastapi", "starlette", "uvicorn", "anyio"}
+    found = [
+        f"{path}:{line} imports {name}"
+        for path in MODULES
+        if path.parent == ROOT / "streams/server/readmodel"
+        for line, name in imports_of(path)
+        if name.partition(".")[0] in http or name.startswith("streams.server.http")
+    ]
+    assert found == []
+
+
+def test_kafka_does_not_know_who_starts_brokers() -> None:
+    """Both are adapters; the arrow goes from the broker's side to the client's."""
+    assert [
+        f"{path}:{line}" for path in MODULES if part_of(path) == "kafka" for line, part in imported_parts(path) if part == "broker"
+    ] == []
+
+
+def test_messages_are_taken_apart_in_one_module() -> None:
+    """Rows, markers and events of logs are made of Kafka's messages by the reading port alone."""
+    makers = {"LogEvent", "StoredRow", "ParkedMessage", "marker.decode", "read_logged"}
+    found = {
+        path.relative_to(ROOT / "streams").as_posix()
+        for path in MODULES
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in makers
+    }
+    assert found == {"kafka/messages.py", "engine/fold.py"}, "fold reads bytes of a World too"
+
+
 TIMELESS = ("worker", "kafka", "engine")
 OUTSIDE = {"time", "threading", "concurrent", "asyncio", "random"}
 KNOWN = {

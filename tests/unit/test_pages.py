@@ -9,8 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from streams.data import Record
-from streams.server.pages import read_query
-from streams.server.problems import Problem
+from streams.server.http.pages import read_query
+from streams.server.http.problems import Problem
 
 HOUR = datetime(2026, 1, 1, tzinfo=UTC)
 

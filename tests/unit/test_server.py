@@ -353,7 +353,7 @@ def test_an_old_outcome_is_found_in_kafka(server: MemoryServer, http: httpx.Clie
     """What memory has forgotten is looked up; what is not there is a 404."""
     server.kafka.publish(AccountCredit(account="nobody", transfer="t", amount=1))
     server.followed.outcomes._by_place.clear()
-    from streams.server.recent import Known
+    from streams.server.readmodel.recent import Known
 
     server.kafka.became_later[0] = Known(outcome="rejected", sequence=1, reason="there is no such account")
     got = http.get("/events/account/0/0").json()

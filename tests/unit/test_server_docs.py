@@ -9,11 +9,11 @@ import processors
 from processors.events import FolderCreate
 from streams.codec import codec_of
 from streams.config import load
-from streams.server.assemble import http_app
-from streams.server.followed import Followed
-from streams.server.metrics import Metrics
-from streams.server.parts import Parts
-from streams.server.states import States
+from streams.server.http.assemble import http_app
+from streams.server.http.metrics import Metrics
+from streams.server.http.parts import Parts
+from streams.server.readmodel.followed import Followed
+from streams.server.readmodel.states import States
 from tests.applications import bank
 from tests.support.memory_server import MemoryKafka, MemoryServer
 

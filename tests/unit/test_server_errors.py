@@ -18,10 +18,10 @@ from fastapi.routing import APIRoute
 
 from streams import View
 from streams.errors import ConfigError
-from streams.server.followed import STARTING
+from streams.server.http.registry import is_registry, routes
 from streams.server.listen import inherited, listen, url_of
-from streams.server.registry import is_registry, routes
-from streams.server.tables import Unreadable
+from streams.server.readmodel.followed import STARTING
+from streams.server.readmodel.tables import Unreadable
 from tests.applications import shop
 from tests.support.memory_server import MemoryServer
 from tests.support.workers import settings
@@ -274,7 +274,7 @@ def test_an_event_that_kafka_does_not_confirm_may_still_arrive(
 
 def test_a_position_that_is_not_reached_is_said(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 with where the server stands."""
-    monkeypatch.setattr("streams.server.answers.PATIENCE", 0.1)
+    monkeypatch.setattr("streams.server.http.answers.PATIENCE", 0.1)
     assert_problem(http.get("/rows/order?_min_position=order-0@99"), 503, "order-0@99", field="_min_position")
 
 

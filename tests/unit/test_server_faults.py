@@ -17,10 +17,10 @@ from streams.engine.records import Headers
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import Learning
 from streams.kafka.topics import names
-from streams.server import follow
-from streams.server.follow import _Reading
-from streams.server.followed import Followed
-from streams.server.tables import Unreadable
+from streams.server.readmodel import follow
+from streams.server.readmodel.follow import _Reading
+from streams.server.readmodel.followed import Followed
+from streams.server.readmodel.tables import Unreadable
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import OrderPlace

@@ -13,7 +13,7 @@ import pytest
 from streams import Event, Projection
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
-from streams.kafka.follow import LogEvent
+from streams.kafka.messages import LogEvent
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from streams.server.followed import STARTING
+from streams.server.readmodel.followed import STARTING
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace
 from tests.support.memory_server import MemoryServer
@@ -66,7 +66,7 @@ def test_an_id_beyond_the_end_is_refused_unless_this_server_lags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a log that was made anew, nothing would come for long; a server that lags or stands still has not read so far."""
-    monkeypatch.setattr("streams.server.live.PATIENCE", 0.1)
+    monkeypatch.setattr("streams.server.http.live.PATIENCE", 0.1)
     beyond = {"Last-Event-ID": "0@99"}
     with MemoryServer(shop.app(), tmp_path) as server:
         got = server.http.get("/live/order", headers=beyond)

@@ -18,9 +18,10 @@ from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import Learning
 from streams.receipt import Receipt
-from streams.server.followed import STARTING, Followed
-from streams.server.keys import SOURCE, Keys, Memory, Sent, digest_of
-from streams.server.logs import Logs
+from streams.server.http.idempotency import IdempotencyKeys
+from streams.server.readmodel.followed import STARTING, Followed
+from streams.server.readmodel.key_uses import SOURCE, KeyUse, KeyUses, digest_of
+from streams.server.readmodel.logs import Logs
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
 from tests.support.memory_server import MemoryServer
@@ -89,7 +90,7 @@ def receipt_of(error: str | None = None) -> Receipt:
 
 def test_a_key_whose_event_did_not_arrive_is_free() -> None:
     """The broker said so; one that may still arrive keeps its key."""
-    keys = Keys(lambda _: None)
+    keys = IdempotencyKeys(lambda _: None)
     lost = keys.once("k1", ID, b"one", lambda: receipt_of())
     with pytest.raises(Exception, match="came before with another event"):
         keys.once("k1", ID, b"two", lambda: receipt_of())
@@ -102,7 +103,7 @@ def test_a_key_whose_event_did_not_arrive_is_free() -> None:
 @pytest.mark.parametrize("error", [BrokerError, OutcomeTimeout])
 def test_what_publishing_raises_frees_a_key(error: type[Exception]) -> None:
     """Whatever it was, there is no receipt to give again."""
-    keys = Keys(lambda _: None)
+    keys = IdempotencyKeys(lambda _: None)
 
     def fail() -> Receipt:
         raise error("not now")
@@ -144,11 +145,11 @@ def test_keys_are_read_from_logs_and_from_what_is_parked(kind: str, source: str,
 
 def test_the_latest_keys_are_remembered() -> None:
     """The first event of an id counts; the oldest are forgotten."""
-    memory = Memory(size=2)
+    memory = KeyUses(size=2)
     for event_id, digest in (("1", b"a"), ("1", b"b"), ("2", b"c")):
-        memory.add(Sent(Receipt("account", "account.open", "a", event_id), digest))
+        memory.add(KeyUse(Receipt("account", "account.open", "a", event_id), digest))
     one = memory.get("1")
     assert one is not None
     assert one.digest == b"a"
-    memory.add(Sent(Receipt("account", "account.open", "a", "3"), b"d"))
+    memory.add(KeyUse(Receipt("account", "account.open", "a", "3"), b"d"))
     assert (memory.get("1"), memory.get("2") is None) == (None, False)

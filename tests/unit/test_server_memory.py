@@ -8,11 +8,11 @@ from streams.codec import AvroCodec
 from streams.engine.marker import Marker
 from streams.engine.records import Counters, Duplicate
 from streams.event import Event
-from streams.kafka.follow import LogEvent
-from streams.server.followed import Followed
-from streams.server.merge import Merge
-from streams.server.recent import Known, Outcomes, Recent
-from streams.server.snapshot import Snapshot
+from streams.kafka.messages import LogEvent
+from streams.server.http.snapshot import Snapshot
+from streams.server.readmodel.followed import Followed
+from streams.server.readmodel.merge import Merge
+from streams.server.readmodel.recent import Known, Outcomes, Recent
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
 

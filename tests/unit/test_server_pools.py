@@ -13,8 +13,8 @@ import pytest
 
 from streams import Tables, View
 from streams.errors import BrokerError
-from streams.server.lately import Lately
-from streams.server.pools import THREADS
+from streams.server.http.pools import THREADS
+from streams.server.readmodel.lately import Lately
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
 from tests.support.memory_server import MemoryServer

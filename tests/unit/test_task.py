@@ -16,7 +16,7 @@ from streams.worker.task import IllegalTransition, PartitionTask, TaskState
 
 STEPS = {
     "run": lambda task, now: task.run(Restored(Image(3), 0), now),
-    "block": lambda task, now: task.block(Blocked(7, "no schema 5"), now),
+    "block": lambda task, now: task.block(Blocked(5 + now, "no schema 5"), now),
     "unblock": lambda task, now: task.unblock(now),
     "close": lambda task, now: task.close(now),
 }
@@ -62,6 +62,18 @@ def test_a_task_does_what_its_state_allows_and_refuses_the_rest(steps: list[str]
             assert it.status == before
         assert (it.rows is not None) is (it.state in {TaskState.RUNNING, TaskState.BLOCKED})
         assert (it.blocked is not None) is (it.state is TaskState.BLOCKED)
+
+
+def test_a_record_that_blocks_again_has_blocked_all_the_time() -> None:
+    """A try that came to the same resets no clock that an operator looks at; another record begins anew."""
+    it = task()
+    STEPS["run"](it, 1)
+    for now in (2, 5):
+        it.block(Blocked(7, "no schema 5"), now)
+        assert it.status.since == 2
+        it.unblock(now + 1)
+    it.block(Blocked(9, "no schema 5"), 8)
+    assert it.status.since == 8
 
 
 def test_a_blocked_task_says_why_and_since_when() -> None:

@@ -15,7 +15,7 @@ from streams.engine.image import Image
 from streams.errors import BrokerError
 from streams.kafka.steps import Cancelled
 from streams.kafka.task_reports import WHY, Report, State, _read, state_of, told
-from streams.server.states import States, counted
+from streams.server.readmodel.states import States, counted
 from streams.worker.caller import Assignment
 from streams.worker.reporter import AGAIN, EVERY, HELD, LATER, SOON, Reporter, report_of
 from streams.worker.restore import Restored

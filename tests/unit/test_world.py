@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from streams import Outcome
+from streams import Outcome, View
 from streams.codec import codec_of
 from streams.errors import DefinitionError, InvalidEvent
 from streams.testing import START, World, given
@@ -145,6 +146,14 @@ def test_a_view_that_is_not_there_names_those_that_are() -> None:
     for path in ("orders-of", "orders-of/c7/x", "nothing/c7"):
         with pytest.raises(DefinitionError, match=r"it has: orders-of/\{customer\}"):
             world.view(path)
+
+
+def test_a_name_in_a_views_path_is_percent_decoded() -> None:
+    """As over HTTP, so that a test asks as a browser does."""
+    asked: list[str] = []
+    app = replace(shop.app(), views=[View("of/{name}/x", lambda _tables, name: asked.append(name))])
+    World(app).view("of/c%2F8/x")
+    assert asked == ["c/8"]
 
 
 def test_every_row_says_up_to_which_record_it_is_true() -> None:

@@ -1,0 +1,126 @@
+"""The reading port: what a message of each topic holds. Who reads a topic takes its messages apart here and nowhere else.
+
+A restore, `retold get`, `tail` and `status`, and the server all see the same records by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from confluent_kafka import Message
+
+from streams.data import EventData
+from streams.engine import marker
+from streams.engine.envelope import VERSION_HEADER, Envelope, EnvelopeReader, LogHeader, from_micros
+from streams.engine.fold import read_logged
+from streams.engine.records import Headers
+from streams.errors import UndecodableRecord
+from streams.event import Event
+from streams.kafka.read import headers_of
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """A record of an event log: what was handled, when (`recorded`), and with which outcome."""
+
+    namespace: str
+    partition: int
+    offset: int
+    sequence: int
+    recorded: datetime
+    outcome: str
+    reason: str | None
+    event: Event[Any]
+    wrong_version: bool = False
+
+
+class LoggedMessage(NamedTuple):
+    """A record of an event log with what only the worker and the server need: its header, and the headers it came with."""
+
+    event: LogEvent
+    header: LogHeader
+    envelope: Envelope
+
+
+class StoredRow(NamedTuple):
+    """A row as its table topic holds it: Avro, empty if the row was deleted. `version` is 0 where none is written."""
+
+    key: str
+    value: bytes
+    version: int
+
+
+class ParkedMessage(NamedTuple):
+    """A record of the parked topic. `offset` is the event's in the inbox; without a `value`, it is set aside no longer."""
+
+    offset: int
+    value: bytes | None
+    headers: Headers
+
+
+class Decoder(Protocol):
+    """A codec; `Learning` is one that asks for schemas which it does not know yet."""
+
+    def decode(self, value: bytes) -> EventData: ...
+
+    def decode_row(self, row_type: type[Any], value: bytes) -> Any: ...
+
+
+class LogReader:
+    """Events of logs, decoded. Used by one thread."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder, self._envelopes = decoder, EnvelopeReader()
+
+    def event(self, namespace: str, message: Message) -> LogEvent:
+        """Raises SchemaNotFound, or UndecodableRecord if no worker wrote it."""
+        return self.read(namespace, message).event
+
+    def read(self, namespace: str, message: Message) -> LoggedMessage:
+        """As `event`."""
+        data = self._decoder.decode(message.value() or b"")
+        (event, header), envelope = read_logged(self._envelopes, data, headers_of(message))
+        logged = LogEvent(
+            namespace,
+            message.partition() or 0,
+            message.offset() or 0,
+            header.sequence,
+            from_micros(header.recorded),
+            header.outcome,
+            header.reason,
+            event,
+            bool(header.wrong_version),
+        )
+        return LoggedMessage(logged, header, envelope)
+
+
+def topic_partition(message: Message) -> tuple[str, int]:
+    return message.topic() or "", message.partition() or 0
+
+
+def table_record(message: Message) -> marker.Marker | StoredRow:
+    """Raises UndecodableRecord for a row whose key or version no worker wrote."""
+    key, value = message.key() or b"", message.value() or b""
+    if key == marker.KEY:
+        return marker.decode(value)
+    version = next((text for name, text in headers_of(message) if name == VERSION_HEADER), None) or b"0"
+    try:
+        return StoredRow(key.decode(), value, int(version))
+    except ValueError:
+        raise UndecodableRecord(
+            f"a row of {message.topic()} has the key {key[:80]!r} and the version {version[:80]!r}; UTF-8 and a number were "
+            "expected: it was not written by a retold worker"
+        ) from None
+
+
+def parked_message(message: Message) -> ParkedMessage:
+    """Raises UndecodableRecord for a key that no worker wrote."""
+    key = message.key() or b""
+    if not key.isdigit():
+        raise UndecodableRecord(
+            f"a record of {message.topic()} has the key {key[:80]!r}; the offset of an event in its inbox was expected: it was "
+            "not written by a retold worker"
+        )
+    return ParkedMessage(int(key), message.value(), headers_of(message))

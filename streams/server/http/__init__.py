@@ -1,0 +1,1 @@
+"""Routes, requests and answers: the server's HTTP side."""

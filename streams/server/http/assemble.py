@@ -1,0 +1,45 @@
+"""The server as a whole: every route, in one place."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from streams.server.http import events, health, live, openapi, problems, projections, registry, rows, views, write
+from streams.server.http.guard import Guard
+from streams.server.http.metrics import Metrics
+from streams.server.http.parts import Parts
+
+DESCRIPTION = """Events go in by name; rows, projections, views and event logs come out as they are committed.
+
+Every answer says up to which position it is true (`Retold-Position`) and how far this server is behind (`Retold-Lag`)."""
+
+
+def http_app(parts: Parts) -> FastAPI:
+    """An ASGI application that answers from `parts`. No other origin's pages may ask it: there is no CORS."""
+    api = FastAPI(
+        title=parts.app.name,
+        version=version("retold"),
+        description=DESCRIPTION,
+        openapi_url="/openapi.json",
+        docs_url=None,  # those pages load their scripts from other people's servers
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    metrics = Metrics(parts.followed, parts.watching, parts.states)
+    for router in (
+        write.routes(parts),  # POST /events/TYPE
+        events.routes(parts),  # GET /events/NAMESPACE/PARTITION/OFFSET
+        rows.routes(parts),  # GET /rows/NAMESPACE, /rows/NAMESPACE/KEY
+        projections.routes(parts),  # GET /projections/NAME, /projections/NAME/KEY
+        views.routes(parts),  # GET /views/PATH
+        live.routes(parts),  # GET /live/NAMESPACE, /live/NAMESPACE/KEY
+        health.routes(parts, metrics),  # GET /-/health, /-/status, /-/metrics
+        registry.routes(parts),  # GET /schemas, /subjects, /config
+    ):
+        api.include_router(router)
+    problems.install(api)
+    openapi.install(api, parts.app, token=parts.config.http_token is not None)
+    api.add_middleware(Guard, token=parts.config.http_token, host=parts.config.http_host, metrics=metrics)
+    return api

@@ -1,0 +1,100 @@
+"""The door: who may ask, what is counted, and what happens to an error that no route expected."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import time
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from streams.server.http.metrics import Metrics
+from streams.server.http.paths import escaped_path
+from streams.server.http.problems import STREAMS, Problem, problem_of
+from streams.server.http.registry import is_registry
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+OPEN = "/-/health"
+"""Answers without a token, to those who start and stop servers; it tells no more than whether this one is ready."""
+TOKEN_HOLDER, LOCAL = "token", "loopback"
+
+
+class Guard:
+    """Without a token only this machine can ask, and only by a name of loopback.
+
+    Else a web page could let its own host's name lead here, and a browser would take our answers for the page's.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, host: str, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+        self._expected = None if token is None else token.encode()
+        self._hosts = LOOPBACK | {host.lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status, method = time.perf_counter(), 0, scope["method"]
+        if method == "HEAD" and not scope["path"].startswith(STREAMS):
+            scope = {**scope, "method": "GET"}  # the same headers; the body is left out by what sends the answer
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if status != 304 and scope["method"] != "GET":
+                    message["headers"] = [*message["headers"], (b"cache-control", b"no-store")]
+            await send(message)
+
+        try:
+            self._check(Request(scope))
+            escaped_path(scope)
+            await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            pass  # in the middle of its body: nobody's fault, and there is nobody to answer
+        except Exception as error:  # noqa: BLE001 - the last place where a fault can become an answer
+            problem = problem_of(error)
+            if status == 0:
+                await problem.response(scope["path"])(scope, receive, sending)
+        finally:
+            self._metrics.answered(method, scope, status, time.perf_counter() - began)
+
+    def _check(self, request: Request) -> None:
+        """Tells apart neither a missing token from a wrong one, nor how much of it was right."""
+        request.state.principal = LOCAL if self._expected is None else TOKEN_HOLDER
+        if self._expected is None:
+            host = request.headers.get("host", "").lower()
+            name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+            if name not in self._hosts:
+                raise Problem(
+                    421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {name[:100]!r}; for other "
+                    "machines set RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN",
+                )  # fmt: skip
+        elif (path := request.scope["path"]) != OPEN:
+            kind, shown = _credentials(request.headers.get("authorization", ""))
+            taken = kind == "bearer" or (kind == "basic" and is_registry(path))
+            if not (hmac.compare_digest(shown, self._expected) and taken):
+                raise Problem(
+                    401, "the header `Authorization: Bearer …` with this server's token (RETOLD_HTTP_TOKEN) was expected; "
+                    "a schema registry's client may show the token as the password of HTTP Basic",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )  # fmt: skip
+
+
+def _credentials(header: str) -> tuple[str, bytes]:
+    """The scheme in small letters, and what is shown as the token: of HTTP Basic the password, whoever the user is.
+
+    Clients of a registry know no other scheme. It is not offered in a 401, since they send it unasked, and a browser that
+    was offered it would ask for a password, keep it, and send it along with whatever another page makes it request.
+    """
+    kind, _, shown = header.partition(" ")
+    raw = shown.encode("latin-1", "replace")
+    if kind.lower() == "basic":
+        try:
+            raw = base64.b64decode(raw, validate=True).partition(b":")[2]
+        except binascii.Error:
+            raw = b""
+    return kind.lower(), raw

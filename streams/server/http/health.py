@@ -1,0 +1,73 @@
+"""`GET /-/health`, `/-/status` and `/-/metrics`: for those who look after a server."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from streams.errors import BrokerError
+from streams.server.http.answers import to_json
+from streams.server.http.metrics import Metrics
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import Parts
+from streams.server.http.pools import in_thread
+from streams.server.http.problems import RETRY_AFTER, Problem
+
+
+def routes(parts: Parts, metrics: Metrics) -> APIRouter:
+    async def check(request: Request) -> None:
+        known_params(request.query_params.multi_items())
+
+    router = APIRouter(tags=["operation"], prefix="/-", dependencies=[Depends(check)])
+
+    @router.get("/health", response_class=Response, summary="200 if this server can answer, else 503")
+    async def health() -> Response:
+        if parts.followed.waits is not None or "broker" in parts.followed.faults:
+            raise Problem(503, "this server cannot answer now; /-/status says why", headers=RETRY_AFTER)
+        return Response(to_json({"status": "ready"}), media_type="application/json")
+
+    @router.get("/status", response_class=Response, summary="The application and this server, as they are")
+    async def status() -> Response:
+        try:
+            found = await in_thread(parts.pools.kafka, parts.archive.status)
+        except BrokerError as error:
+            server = await in_thread(parts.pools.memory, _server, parts)
+            raise Problem(error.status, str(error), headers=RETRY_AFTER, server=server) from None
+        spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
+        body = {
+            "application": parts.app.name,
+            "broker": found.broker,
+            "prefix": found.prefix,
+            "namespaces": spaces,
+            "open_transactions": [asdict(each) for each in found.open_transactions],
+            "server": await in_thread(parts.pools.memory, _server, parts),
+        }
+        return Response(to_json(body), media_type="application/json")
+
+    @router.get("/metrics", response_class=Response, summary="Figures for Prometheus")
+    async def figures() -> Response:
+        return Response(await in_thread(parts.pools.memory, metrics.text), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _server(parts: Parts) -> dict[str, Any]:
+    """Takes the lock, and so belongs into a thread."""
+    followed = parts.followed
+    with followed.lock:
+        return {
+            "waits": followed.waits,
+            "faults": list(followed.faults.values()),
+            "rows": {name: len(table.rows) for name, table in followed.tables.items()},
+            "unreadable": {name: table.unreadable for name, table in followed.tables.items() if table.unreadable},
+            "projections": {
+                name: {"rows": len(it.rows), "fault": it.fault} for name, it in followed.projections.items()
+            },
+            "positions": [f"{name}-{n}@{last.last}" for (name, n), last in sorted(followed.markers.items())],
+            "lag": sum(followed.lags.values()),
+            "streams": len(parts.watching),
+        }

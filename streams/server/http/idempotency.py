@@ -1,0 +1,70 @@
+"""Idempotency-Keys: a request repeated with its key publishes nothing again, also at another server and after a restart."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from streams.receipt import Receipt
+from streams.server.http.problems import Problem
+from streams.server.readmodel.key_uses import KEYS, KeyUse
+
+
+@dataclass
+class _Used:
+    digest: bytes
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    receipt: Receipt | None = None
+    dropped: bool = False
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether its event will never arrive."""
+        return self.dropped or (self.receipt is not None and self.receipt.error is not None)
+
+
+class IdempotencyKeys:
+    """What the latest keys were used for: here, or as `look` knows it from the logs, by the id that each gives its event.
+
+    Older ones are known to the engine: by id and contents, over its own window.
+    """
+
+    def __init__(self, look: Callable[[str], KeyUse | None], size: int = KEYS) -> None:
+        self._look, self._size = look, size
+        self._used, self._lock = dict[str, _Used](), threading.Lock()
+
+    def once(self, key: str, event_id: str, digest: bytes, publish: Callable[[], Receipt]) -> Receipt:
+        """The receipt of the first request with this key; it is published once. Raises a 422 problem for another request.
+
+        A key whose event did not leave, or did not arrive, is not used up.
+        """
+        while True:
+            used = self._use(event_id, digest)
+            if used.digest != digest:
+                raise Problem(
+                    422, f"the Idempotency-Key {key!r:.80} came before with another event or another expected version; a "
+                    "key belongs to one request: repeat that one as it was, or take a new key", field="Idempotency-Key",
+                )  # fmt: skip
+            with used.turn:
+                if used.in_vain:  # while we waited for our turn
+                    continue
+                if used.receipt is None:
+                    try:
+                        used.receipt = publish()
+                    except BaseException:
+                        used.dropped = True
+                        raise
+                return used.receipt
+
+    def _use(self, event_id: str, digest: bytes) -> _Used:
+        with self._lock:
+            used = self._used.get(event_id)
+            if used is None or used.in_vain:
+                sent = self._look(event_id)
+                used = _Used(digest) if sent is None else _Used(sent.digest, receipt=sent.receipt)
+                self._used.pop(event_id, None)
+                self._used[event_id] = used
+                if len(self._used) > self._size:
+                    del self._used[next(iter(self._used))]
+            return used

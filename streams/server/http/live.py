@@ -1,0 +1,198 @@
+"""`GET /live/NAMESPACE` and `GET /live/NAMESPACE/KEY`: the event log as it grows, as server-sent events.
+
+The id of an event is where the stream stands in each partition, `0@12,1@40`, so any server of the application can go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+
+from streams.kafka.messages import LogEvent
+from streams.server.http import openapi
+from streams.server.http.answers import ready, standing, to_json
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import Parts
+from streams.server.http.pools import in_thread
+from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.rows import known_namespace
+from streams.server.readmodel.bell import until
+from streams.server.readmodel.followed import Place
+
+MOST_STREAMS = 500
+AT_ONCE = 200
+ALIVE = 15.0
+"""s of silence after which a comment is sent: whoever is between us and the client keeps the connection."""
+STOP = 0.5
+PATIENCE = 5.0
+"""s in which this server may come to where another one has been."""
+RETRY = 2_000
+"""ms after which a client that was cut off comes back."""
+ID = re.compile(r"\d{1,6}@\d{1,18}(,\d{1,6}@\d{1,18})*")
+
+
+def routes(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["live"])
+    extra = openapi.watching()
+
+    @router.get(
+        "/live/{namespace}", response_class=Response, openapi_extra=extra, summary="The log of a namespace, as it grows"
+    )
+    async def of_namespace(request: Request, namespace: str) -> Response:
+        return await _respond(request, parts, namespace, None)
+
+    @router.get(
+        "/live/{namespace}/{key:rest}", response_class=Response, openapi_extra=extra, summary="The events of a key"
+    )
+    async def of_key(request: Request, namespace: str, key: str) -> Response:
+        if key == "":
+            raise Problem(404, f"no key is empty; /live/{namespace[:100]} is the log of all keys")
+        return await _respond(request, parts, namespace, key)
+
+    return router
+
+
+async def _respond(request: Request, parts: Parts, namespace: str, key: str | None) -> Response:
+    known_namespace(parts, namespace)
+    origin = known_params(request.query_params.multi_items(), "_from").get("_from", "now")
+    followed = ready(parts)
+    places = followed.places([namespace]) if key is None else [followed.place_of(namespace, key)]
+    stream = Stream(parts, places, key, await _begin(request, parts, places, origin))
+    if len(parts.watching) >= MOST_STREAMS:
+        raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
+    headers = {**standing(followed, ("log",), places).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(stream.lines(), headers=headers)
+
+
+async def _begin(request: Request, parts: Parts, places: list[Place], origin: str) -> dict[Place, int]:
+    """The last sequence known to the client, per partition: by Last-Event-ID, `_from=beginning`, or as it is now."""
+    followed, text = parts.followed, request.headers.get("last-event-id")
+    if origin not in ("now", "beginning"):
+        raise Problem(422, f"_from is {origin[:80]!r}; now or beginning was expected", field="_from")
+    if text is None:
+        return {place: 0 if origin == "beginning" else followed.log_position(place) for place in places}
+    steps = [part.partition("@") for part in text.split(",")] if ID.fullmatch(text) else []
+    if sorted(int(number) for number, _, _ in steps) != [number for _, number in places]:
+        partitions = ", ".join(str(number) for _, number in places)
+        raise Problem(
+            422, f"Last-Event-ID is {text[:100]!r}; the id of an event of this stream, such as 0@12,1@40, was expected, which "
+            f"names its partitions, {partitions}", field="Last-Event-ID",
+        )  # fmt: skip
+    known = {(places[0][0], int(number)): int(sequence) for number, _, sequence in steps}
+    await _reached(parts, known, text)
+    return known
+
+
+async def _reached(parts: Parts, known: dict[Place, int], text: str) -> None:
+    """Another server may have been ahead of this one, for a moment or as long as this one lags or stands still.
+
+    Raises a 422 problem for an id that is of another log, such as one that was made anew: nothing would come for long.
+    """
+    followed = parts.followed
+
+    def look() -> bool | None:
+        there = all(followed.log_position(place) >= sequence for place, sequence in known.items())
+        return there or followed.waits is not None or None
+
+    reached = await until(followed.bell, look, PATIENCE)
+    ready(parts)  # all may have begun anew meanwhile
+    if reached is None and followed.lag(["log"], known) == 0 and not followed.faults:
+        end = ",".join(f"{place[1]}@{followed.log_position(place)}" for place in known)
+        raise Problem(
+            422, f"Last-Event-ID is {text[:100]!r}, and the log ends at {end}: it is of another log. Begin without it",
+            field="Last-Event-ID",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Older:
+    """The next events of a partition are not in memory any more."""
+
+    place: Place
+
+
+class Stream:
+    """One client's. It holds no queue: it reads from memory at its own pace, and from Kafka when it falls behind."""
+
+    def __init__(self, parts: Parts, places: list[Place], key: str | None, begin: dict[Place, int]) -> None:
+        self._parts, self._places, self._key, self._at = parts, places, key, begin
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        self._parts.watching.add(self)
+        try:
+            yield format_sse_event(id=self._id(), retry=RETRY)
+            silent = 0.0
+            while not self._parts.stopping.is_set():
+                events = await self._next()
+                if text := b"".join(self._line(event) for event in events):
+                    yield text
+                if events:
+                    silent = 0.0
+                elif (silent := silent + STOP) >= ALIVE:
+                    silent = 0.0
+                    yield KEEPALIVE_COMMENT
+        finally:
+            self._parts.watching.discard(self)
+
+    async def _next(self) -> list[LogEvent]:
+        """What comes next, in order per partition; nothing after half a second of silence."""
+        found: list[LogEvent] | Older | None = await until(self._parts.followed.bell, self._look, STOP)
+        if not isinstance(found, Older):
+            return [] if found is None else found
+        place, followed = found.place, self._parts.followed
+        offset = followed.logs[place].offset_before(self._at[place])
+        older = await in_thread(
+            self._parts.pools.kafka, self._parts.archive.events, place, offset, self._at[place], AT_ONCE
+        )
+        if not older:
+            await asyncio.sleep(STOP)  # Kafka says something else than memory: look again, but not at once
+        return list(older)
+
+    def _look(self) -> list[LogEvent] | Older | None:
+        followed = self._parts.followed
+        found: list[LogEvent] = []
+        for place in self._places:
+            recent = followed.logs.get(place)
+            events = [] if recent is None else recent.after(self._at[place], AT_ONCE)
+            if events is None:
+                return Older(place)
+            found += events
+        found.sort(key=lambda event: (event.recorded, event.partition, event.sequence))
+        return found or None
+
+    def _line(self, event: LogEvent) -> bytes:
+        """Moves on, also past what this client does not watch."""
+        self._at[event.namespace, event.partition] = event.sequence
+        if self._key is not None and event.event.key != self._key:
+            return b""
+        return format_sse_event(id=self._id(), data_str=to_json(shown(event)).decode())
+
+    def _id(self) -> str:
+        return ",".join(f"{place[1]}@{sequence}" for place, sequence in self._at.items())
+
+
+def shown(event: LogEvent) -> dict[str, object]:
+    """The members of `retold tail --json`, and the position in one word."""
+    inner = event.event
+    return {
+        "namespace": event.namespace,
+        "partition": event.partition,
+        "sequence": event.sequence,
+        "position": f"{event.namespace}-{event.partition}@{event.sequence}",
+        "recorded": event.recorded,
+        "outcome": event.outcome,
+        "reason": event.reason,
+        "type": inner.data.event_type,
+        "key": inner.key,
+        "id": inner.id,
+        "time": inner.time,
+        "cause": inner.cause,
+        "correlation": inner.correlation,
+        "data": inner.data,
+    }

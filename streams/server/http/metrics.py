@@ -1,0 +1,118 @@
+"""Figures for Prometheus: what is asked, what is followed, and what the markers of the tables have counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from http import HTTPMethod
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import Scope
+
+from streams.engine.marker import Marker, producers_replaced
+from streams.server.http.problems import STREAMS
+from streams.server.readmodel.followed import Followed
+from streams.server.readmodel.states import States
+
+COUNTED = ("accepted", "rejected", "duplicates", "emitted")
+METHODS = frozenset(HTTPMethod)
+
+
+class Metrics:
+    """One server's own, so that two in one process do not count together."""
+
+    def __init__(self, followed: Followed, watching: set[object], states: States) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "retold_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "retold_http_seconds", "Time to answer, in seconds; streams are not counted.", ("route",),
+            registry=self.registry,
+        )  # fmt: skip
+        self.registry.register(_Followed(followed, watching))
+        self.registry.register(_States(states))
+
+    def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
+        """`status` is 0 if the client left before there was an answer."""
+        route = getattr(scope.get("route"), "path_format", "none")
+        known = method if method in METHODS else "other"  # anyone may invent one, also without a token
+        self._requests.labels(known, route, str(status)).inc()
+        if not route.startswith(STREAMS):
+            self._seconds.labels(route).observe(seconds)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class _Followed(Collector):
+    """Read when Prometheus asks."""
+
+    def __init__(self, followed: Followed, watching: set[object]) -> None:
+        self._followed, self._watching = followed, watching
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("retold_ready", "1: tables and logs are read.", float(self._followed.waits is None))
+        yield GaugeMetricFamily("retold_faults", "What is wrong now; /-/status says it.", len(self._followed.faults))
+        yield GaugeMetricFamily("retold_live_streams", "Clients that watch a log.", len(self._watching))
+        yield from self._tables()
+        yield from self._partitions()
+
+    def _tables(self) -> Iterator[Metric]:
+        rows = GaugeMetricFamily("retold_rows", "Rows of a table or projection.", labels=("table",))
+        with self._followed.lock:
+            sizes = {name: len(table.rows) for name, table in self._followed.tables.items()}
+            sizes |= {name: len(projected.rows) for name, projected in self._followed.projections.items()}
+        for name, size in sizes.items():
+            rows.add_metric((name,), size)
+        yield rows
+
+    def _producers(self) -> Metric:
+        """Of the workers that wrote last; a worker that starts anew counts from 0."""
+        replaced = CounterMetricFamily(
+            "retold_producers_replaced",
+            "Producers given up because the end of a transaction was disturbed.",
+            labels=("namespace", "transactional_id"),
+        )
+        spaces: dict[str, list[Marker]] = {}
+        for (namespace, _), last in sorted(self._followed.markers.items()):
+            spaces.setdefault(namespace, []).append(last)
+        for namespace, markers in spaces.items():
+            for worker, count in producers_replaced(markers).items():
+                replaced.add_metric((namespace, worker), count)
+        return replaced
+
+    def _partitions(self) -> Iterator[Metric]:
+        place = ("namespace", "partition")
+        position = GaugeMetricFamily("retold_position", "Last sequence whose row is here.", labels=place)
+        lag = GaugeMetricFamily("retold_lag", "Committed records not read here yet.", labels=("kind", *place))
+        events = CounterMetricFamily("retold_events", "Events handled by workers.", labels=("what", *place))
+        pending = GaugeMetricFamily("retold_pending", "Calls and timers that wait.", labels=("kind", *place))
+        for (namespace, number), last in sorted(self._followed.markers.items()):
+            labels = (namespace, str(number))
+            position.add_metric(labels, last.last)
+            pending.add_metric(("call", *labels), last.calls)
+            pending.add_metric(("timer", *labels), last.timers)
+            for what in COUNTED:
+                events.add_metric((what, *labels), getattr(last.counters, what))
+        for (kind, namespace, number), behind in sorted(self._followed.lags.items()):
+            lag.add_metric((kind, namespace, str(number)), behind)
+        yield from (position, lag, events, pending, self._producers())
+
+
+class _States(Collector):
+    """Read when Prometheus asks, from what was seen last: no question to Kafka is waited for."""
+
+    def __init__(self, states: States) -> None:
+        self._states = states
+
+    def collect(self) -> Iterable[Metric]:
+        partitions = GaugeMetricFamily(
+            "retold_partitions",
+            "Partitions by what their workers do; none while that is not known.",
+            labels=("namespace", "state"),
+        )
+        for labels, count in sorted(self._states.counts.items()):
+            partitions.add_metric(labels, count)
+        yield partitions

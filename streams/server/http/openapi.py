@@ -1,0 +1,195 @@
+"""What the generated OpenAPI cannot know by itself: bodies, headers, parameters, filters, errors, and the token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from streams.app import App
+from streams.data import EventData, Record
+from streams.schemas.classes import without_none
+from streams.server.http import shapes
+from streams.server.http.guard import OPEN
+from streams.server.http.json_schema import AT, Spec, components, reference
+from streams.server.http.pages import LIMIT, MOST, is_scalar
+from streams.server.http.problems import MEDIA_TYPE
+from streams.server.http.requests import CLOUD_EVENT, JSON, LONGEST_WAIT
+
+
+def types_of(app: App) -> list[type[Record]]:
+    """Every event and every row, also of projections."""
+    return [*app.event_types().values(), *row_types(app), *projected_types(app)]
+
+
+def row_types(app: App) -> list[type[Record]]:
+    return [space.row_type for space in app.namespaces]
+
+
+def projected_types(app: App) -> list[type[Record]]:
+    return [it.row_type for it in app.projections]
+
+
+def publishing(data: type[EventData]) -> Spec:
+    """For `POST /events/TYPE`."""
+    ref = reference(data)
+    wait = f"wait=5: answer with the outcome, if there is one in so many seconds ({LONGEST_WAIT:.0f} at most)."
+    texts = dict.fromkeys(("specversion", "id", "source", "type", "time", "subject", "datacontenttype"), shapes.TEXT)
+    cloud_event = {
+        "type": "object",
+        "required": ["specversion", "id", "source", "type", "data"],
+        "properties": {**texts, "expectedversion": shapes.NUMBER, "data": ref},
+    }
+    return {
+        "parameters": [
+            _header("Idempotency-Key", "A request repeated with its key publishes nothing again."),
+            _header("If-Match", "The ETag of the row: the event is handled only if its row has this version."),
+            _header("If-None-Match", "*: the event is handled only if there is no row."),
+            _header("Prefer", wait),
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {JSON: {"schema": ref}, CLOUD_EVENT: {"schema": cloud_event}},
+        },
+        "responses": {
+            "200": _json("Accepted, as `Prefer: wait` asked to know.", shapes.SETTLED),
+            "202": _json("Published: `Location` tells what became of it.", shapes.RECEIPT),
+            "409": {"description": "The handler rejected it."},
+            "412": {"description": "The row was not at the expected version."},
+            "500": {"description": "It was parked or quarantined, and is kept."},
+            "503": {"description": "Kafka does not answer; the event may still arrive, if `detail` says so."},
+            "504": {"description": "No outcome in the time given; the event is published."},
+        },
+    }
+
+
+def listing(app: App) -> Spec:
+    """For `GET /rows/NAMESPACE`."""
+    types = row_types(app)
+    body = shapes.page(shapes.of_table(_any_of(types)), unreadable=shapes.UNREADABLE)
+    return _asking([*_filters(types), *_paging()], body)
+
+
+def one_row(app: App) -> Spec:
+    """For `GET /rows/NAMESPACE/KEY`."""
+    return _asking([], shapes.of_table(_any_of(row_types(app))))
+
+
+def projected(app: App) -> Spec:
+    """For `GET /projections/NAME`."""
+    types = projected_types(app)
+    return _asking([*_filters(types), *_paging()], shapes.page(shapes.of_projection(_any_of(types))))
+
+
+def one_projected(app: App) -> Spec:
+    """For `GET /projections/NAME/KEY`."""
+    return _asking([], shapes.true_at(**shapes.of_projection(_any_of(projected_types(app)))["properties"]))
+
+
+def viewing(app: App) -> Spec:
+    """For `GET /views/PATH`."""
+    known = ", ".join(view.path for view in app.views) or "none"
+    path = {"name": "path", "in": "path", "required": True, "description": f"One of {known}.", "schema": shapes.TEXT}
+    return _asking([path], shapes.true_at(answer={}))
+
+
+def becoming() -> Spec:
+    """For `GET /events/NAMESPACE/PARTITION/OFFSET`."""
+    return _asking([], shapes.BECAME)
+
+
+def watching() -> Spec:
+    """For `GET /live/NAMESPACE`, and of a key. As FastAPI describes streams that it makes itself."""
+    events = {"text/event-stream": {"itemSchema": {"type": "object", "properties": shapes.STREAM}}}
+    return {
+        "parameters": [
+            _query("_from", "beginning: from the first event on; now, if nothing is said."),
+            _header("Last-Event-ID", "The id of the last event that was seen: the stream goes on after it."),
+        ],
+        "responses": {"200": {"description": "Events as they come.", "content": events}},
+    }
+
+
+def _asking(parameters: list[Spec], body: Spec) -> Spec:
+    return {
+        "parameters": [
+            *parameters,
+            _query("_min_position", "Answer once this position is reached, such as user-3@977."),
+            _header("If-None-Match", "The ETag of an answer that is there: 304 if it is still the same."),
+        ],
+        "responses": {"200": _json("Found.", body), "304": {"description": "It is still the same."}},
+    }
+
+
+def _any_of(types: Iterable[type[Record]]) -> Spec:
+    found = [reference(each) for each in dict.fromkeys(types)]
+    return {"anyOf": found} if found else {}
+
+
+def _filters(types: Iterable[type[Record]]) -> list[Spec]:
+    """One for each field, with the rows that have it: which rows there are, the address says."""
+    found: dict[str, list[str]] = {}
+    for cls in dict.fromkeys(types):
+        for field in msgspec.structs.fields(cls):
+            if is_scalar(without_none(field.type)):
+                found.setdefault(field.name, []).append(reference(cls)["$ref"].removeprefix(AT))
+    return [_query(name, f"Rows where it is so: a field of {', '.join(rows)}.") for name, rows in found.items()]
+
+
+def _paging() -> list[Spec]:
+    return [
+        _query("_sort", "A field, or _key; with - before it, the largest come first."),
+        _query("_limit", f"Rows a page: {LIMIT} if nothing is said, {MOST} at most."),
+        _query("_next", "The `next` of the page before."),
+    ]
+
+
+def _json(description: str, schema: Spec) -> Spec:
+    return {"description": description, "content": {JSON: {"schema": schema}}}
+
+
+def _header(name: str, description: str) -> Spec:
+    return {"name": name, "in": "header", "description": description, "schema": shapes.TEXT}
+
+
+def _query(name: str, description: str) -> Spec:
+    return {"name": name, "in": "query", "description": description, "schema": shapes.TEXT}
+
+
+def install(api: FastAPI, app: App, *, token: bool) -> None:
+    """Computed once, when somebody asks. `token`: whether one is needed."""
+
+    def openapi() -> Spec:
+        if api.openapi_schema is None:
+            spec = get_openapi(title=api.title, version=api.version, description=api.description, routes=api.routes)
+            parts = spec.setdefault("components", {}).setdefault("schemas", {})
+            for unused in ("HTTPValidationError", "ValidationError"):
+                parts.pop(unused, None)
+            parts |= {**components(types_of(app)), "Problem": shapes.PROBLEM}
+            for operations in spec["paths"].values():
+                for operation in operations.values():
+                    _errors(operation["responses"])
+            if token:
+                _secure(spec)
+            api.openapi_schema = spec
+        return api.openapi_schema
+
+    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change what it generates
+
+
+def _errors(responses: dict[str, Any]) -> None:
+    """All of them have one shape."""
+    responses.pop("422", None)
+    responses["default"] = {"description": "What went wrong, in a sentence."}
+    for status, response in responses.items():
+        if status == "default" or status >= "400":
+            response["content"] = {MEDIA_TYPE: {"schema": {"$ref": f"{AT}Problem"}}}
+
+
+def _secure(spec: Spec) -> None:
+    spec["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    spec["security"] = [{"token": []}]
+    spec["paths"][OPEN]["get"]["security"] = []

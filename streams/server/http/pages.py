@@ -1,0 +1,173 @@
+"""Rows by equality of their fields, in an order, a page at a time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+
+import msgspec
+
+from streams.data import Record
+from streams.schemas.classes import without_none
+from streams.server.http.parameters import known_params
+from streams.server.http.problems import Problem
+
+LIMIT, MOST = 50, 1000
+COMPARED = 200
+"""Characters of a text, or bytes, by which rows are sorted: a cursor holds them, and is sent in an address."""
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+OURS = ("_sort", "_limit", "_next", "_min_position")
+
+
+class Cursor(NamedTuple):
+    """The last row of a page: what it was sorted by, its key, and the order, which must stay the same."""
+
+    order: str
+    value: Any
+    key: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """`sort` is a field, empty for the key."""
+
+    equal: Mapping[str, Any]
+    sort: str = ""
+    falling: bool = False
+    limit: int = LIMIT
+    after: tuple[Any, str] | None = None
+
+    @property
+    def order(self) -> str:
+        return f"{'-' if self.falling else ''}{self.sort or '_key'}"
+
+    def page(self, rows: Mapping[str, Record]) -> tuple[list[str], str | None]:
+        """The keys of the page, and the cursor of the next one, if there is one."""
+        places = self._places(rows)
+        pick = heapq.nlargest if self.falling else heapq.nsmallest
+        found = pick(self.limit + 1, places)
+        keys = [key for _, key in found[: self.limit]]
+        if len(found) <= self.limit:
+            return keys, None
+        last = keys[-1]
+        value = _compared(getattr(rows[last], self.sort)) if self.sort else None
+        text = msgspec.json.encode([self.order, value, last])
+        return keys, base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+    def _places(self, rows: Mapping[str, Record]) -> Iterator[tuple[Any, str]]:
+        equal, after = list(self.equal.items()), self.after
+        for key, row in rows.items():
+            if any(getattr(row, name) != value for name, value in equal):
+                continue
+            place = (_rank(getattr(row, self.sort), self.falling) if self.sort else 0, key)
+            if after is None or (place < after if self.falling else place > after):
+                yield place
+
+
+def _rank(value: Any, falling: bool) -> tuple[bool, Any]:
+    """Nothing comes last in either direction, and is compared with nothing."""
+    return (not falling, 0) if value is None else (falling, _compared(value))
+
+
+def _compared(value: Any) -> Any:
+    return value[:COMPARED] if isinstance(value, str | bytes) else value
+
+
+def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> Query:
+    """From a URL's parameters. Raises a 422 problem naming the parameter, its value and what was expected."""
+    hints = {field.name: field.type for field in msgspec.structs.fields(row_type)}
+    ours = known_params(pairs, *OURS, *hints)
+    equal = {name: _value(name, text, hints[name]) for name, text in ours.items() if name in hints}
+    sort, falling = _sort(ours.get("_sort", "_key"), hints)
+    query = Query(equal, sort, falling, _limit(ours.get("_limit", str(LIMIT))))
+    if "_next" in ours:
+        cursor = _cursor(ours["_next"], query, hints)
+        place = (_rank(cursor.value, falling) if sort else 0, cursor.key)
+        return Query(equal, sort, falling, query.limit, place)
+    return query
+
+
+def _value(name: str, text: str, hint: Any) -> Any:
+    plain = without_none(hint)
+    if text == "" and plain is not hint:
+        return None
+    if plain is str:
+        return text
+    if not is_scalar(plain):
+        raise Problem(422, f"{name!r} holds more than one value, so rows cannot be chosen by it", field=name)
+    if plain is datetime:
+        return _time(name, text)
+    try:
+        return msgspec.convert(text, plain, strict=False)
+    except msgspec.ValidationError:
+        or_nothing = "" if plain is hint else " or nothing"
+        raise Problem(
+            422, f"the parameter {name!r} is {text[:80]!r}; {_expected(plain)}{or_nothing} was expected", field=name
+        ) from None
+
+
+def _expected(plain: Any) -> str:
+    """A field's type in words, as for a field that is published."""
+    if get_origin(plain) is Literal:
+        return f"one of {', '.join(get_args(plain))}"
+    return {int: "a whole number", float: "a number", bool: "true or false", bytes: "bytes as base64"}[plain]
+
+
+def _time(name: str, text: str) -> datetime:
+    """A time without a zone equals none in a table, so it would find nothing, in silence."""
+    try:
+        return msgspec.convert(text, Moment)
+    except msgspec.ValidationError:
+        raise Problem(
+            422, f"the parameter {name!r} is {text[:80]!r}; an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z, was "
+            "expected (+ in an address is %2B)", field=name,
+        ) from None  # fmt: skip
+
+
+def is_scalar(plain: Any) -> bool:
+    return plain in (str, int, float, bool, bytes, datetime) or get_origin(plain) is Literal
+
+
+def _sort(text: str, hints: Mapping[str, Any]) -> tuple[str, bool]:
+    name = text.removeprefix("-")
+    if name != "_key" and (name not in hints or not is_scalar(without_none(hints[name]))):
+        fields = ", ".join(["_key", *(each for each, hint in hints.items() if is_scalar(without_none(hint)))])
+        raise Problem(
+            422, f"_sort is {text[:80]!r}; one of {fields} was expected, with - before it to begin with the largest",
+            field="_sort",
+        )  # fmt: skip
+    return "" if name == "_key" else name, text.startswith("-")
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST):
+        raise Problem(422, f"_limit is {text[:80]!r}; a whole number from 1 to {MOST} was expected", field="_limit")
+    return int(text)
+
+
+def _sorted_by(hint: Any) -> Any:
+    """The type of such a field's value in a cursor, where an enumeration's may be cut."""
+    plain = without_none(hint)
+    if plain is datetime:
+        return Moment | None
+    return str | None if get_origin(plain) is Literal else hint
+
+
+def _cursor(text: str, query: Query, hints: Mapping[str, Any]) -> Cursor:
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        value = _sorted_by(hints.get(query.sort))
+        found: Sequence[Any] = msgspec.json.decode(raw, type=tuple[str, value, str])  # type: ignore[valid-type]  # made at run time
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        found = ("", None, "")
+    if found[0] != query.order:
+        raise Problem(
+            422, f"_next is {text[:80]!r}; the `next` of a page was expected, asked for with the same _sort",
+            field="_next",
+        )  # fmt: skip
+    return Cursor(*found)

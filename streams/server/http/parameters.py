@@ -1,0 +1,20 @@
+"""The parameters of an address: one that is misspelt would be left out, and another question answered, in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streams.server.http.problems import Problem
+
+
+def known_params(pairs: Iterable[tuple[str, str]], *known: str) -> dict[str, str]:
+    """By name. Raises a 422 problem for one that is unknown or given twice."""
+    found: dict[str, str] = {}
+    for name, text in pairs:
+        if name not in known:
+            there = f"there are {', '.join(known)}" if known else "there is none"
+            raise Problem(422, f"{name[:100]!r} is no parameter here; {there}", field=name[:100])
+        if name in found:
+            raise Problem(422, f"the parameter {name!r} is given twice; one value was expected", field=name)
+        found[name] = text
+    return found

@@ -1,0 +1,72 @@
+"""What the routes work with, and what they ask of Kafka beyond what is followed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from streams.app import App
+from streams.codec import AvroCodec
+from streams.config import Config
+from streams.data import EventData
+from streams.kafka.messages import LogEvent
+from streams.kafka.status import Status
+from streams.receipt import Receipt
+from streams.server.http.pools import Pools
+from streams.server.readmodel.followed import Followed, Place
+from streams.server.readmodel.recent import Known
+from streams.server.readmodel.states import States
+
+
+class Publisher(Protocol):
+    """`streams.Client` is one. Both calls may block for seconds and are made from several threads."""
+
+    def publish(
+        self,
+        data: EventData,
+        *,
+        id: str | None = None,
+        time: datetime | None = None,
+        expected_version: int | None = None,
+        source: str | None = None,
+    ) -> Receipt: ...
+
+    def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
+        """Raises BrokerError or OutcomeTimeout unless the broker has the event."""
+
+
+class Archive(Protocol):
+    """What is not in memory. Every call may block for seconds; all may be made from several threads."""
+
+    def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+        """Events of a log that follow the sequence `after`, read from `offset` on."""
+
+    def receipt(self, place: Place, offset: int) -> Receipt | None:
+        """That of an inbox record; None if there is none at this offset, or not any more."""
+
+    def became(self, receipt: Receipt) -> Known | None:
+        """What became of it, found in Kafka; None if nothing is known."""
+
+    def status(self) -> Status: ...
+
+    def schemas(self) -> Mapping[int, str]:
+        """Every schema that was published, its canonical text by its id."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`stopping` is set when the server ends, so that what streams lets go. Streams count in `watching`."""
+
+    app: App
+    config: Config
+    codec: AvroCodec
+    followed: Followed
+    publisher: Publisher
+    archive: Archive
+    stopping: threading.Event = field(default_factory=threading.Event)
+    watching: set[object] = field(default_factory=set)
+    pools: Pools = field(default_factory=Pools)
+    states: States = field(default_factory=States)

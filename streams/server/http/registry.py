@@ -1,0 +1,125 @@
+"""The read calls of a Confluent registry, so that a stock Avro consumer or a Kafka UI decodes our topics.
+
+A subject is the name of an event or a row (what Confluent calls the record name strategy).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from streams.errors import InvalidSchema, SchemaNotFound
+from streams.schemas.avro import parse
+from streams.server.http.answers import to_json
+from streams.server.http.parts import Parts
+from streams.server.http.pools import in_thread
+from streams.server.http.problems import Problem
+
+MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403
+ROOTS = ("/schemas/", "/subjects/", "/config/")
+ASKED_FOR = ("/associations/", "/contexts/", "/mode/", "/v1/")
+"""What stock clients try as well: they go on after a 404, and give up after a 401."""
+Subjects = dict[str, dict[int, int]]
+
+
+def is_registry(path: str) -> bool:
+    """Whether a path leads to the calls below, which read schemas and nothing else, or nowhere."""
+    return f"{path}/".startswith(ROOTS + ASKED_FOR)
+
+
+def routes(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["schema registry"])
+
+    @router.get("/schemas/ids/{schema_id}", response_class=Response, summary="A schema by its id")
+    async def by_id(schema_id: str) -> Response:
+        return _answer({"schema": await in_thread(parts.pools.kafka, _text, parts, schema_id)})
+
+    @router.get("/schemas/ids/{schema_id}/schema", response_class=Response, summary="Its text alone")
+    async def text_by_id(schema_id: str) -> Response:
+        return _answer(json.loads(await in_thread(parts.pools.kafka, _text, parts, schema_id)))
+
+    @router.get("/schemas/ids/{schema_id}/versions", response_class=Response, summary="Where it is used")
+    async def versions_by_id(schema_id: str) -> Response:
+        await in_thread(parts.pools.kafka, _text, parts, schema_id)
+        wanted = int(schema_id)
+        uses = [(name, number) for name, found in _subjects(parts).items() for number in found if found[number] == wanted]
+        return _answer([{"subject": name, "version": number} for name, number in uses])
+
+    @router.get("/schemas/types", response_class=Response, summary="The kinds of schemas")
+    async def types() -> Response:
+        return _answer(["AVRO"])
+
+    @router.get("/config", response_class=Response, summary="How versions fit together")
+    async def config() -> Response:
+        return _answer({"compatibilityLevel": "FULL_TRANSITIVE"})
+
+    @router.get("/subjects", response_class=Response, summary="Every event and row that has a schema")
+    async def subjects() -> Response:
+        return _answer(sorted(_subjects(parts)))
+
+    @router.get("/subjects/{subject}/versions", response_class=Response, summary="The versions of a subject")
+    async def versions(subject: str) -> Response:
+        return _answer(sorted(_subject(parts, subject)))
+
+    @router.get("/subjects/{subject}/versions/{version}", response_class=Response, summary="A version, or the latest")
+    async def version(subject: str, version: str) -> Response:
+        found = _subject(parts, subject)
+        number = max(found) if version in ("latest", "-1") else int(version) if _is_number(version) else 0
+        if number not in found:
+            known = ", ".join(map(str, sorted(found)))
+            raise _problem(404, NO_VERSION, f"{subject} has no version {version[:40]!r}; it has {known}, and latest")
+        text = parts.codec.schema_text(found[number])
+        return _answer({"subject": subject, "version": number, "id": found[number], "schema": text})
+
+    return router
+
+
+def _text(parts: Parts, schema_id: str) -> str:
+    """Of a schema that is known here or was published by anybody. May block."""
+    if not _is_number(schema_id):
+        raise _problem(422, 42201, f"the schema id is {schema_id[:40]!r}; a whole number was expected")
+    try:
+        return parts.codec.schema_text(int(schema_id))
+    except SchemaNotFound:
+        published = parts.archive.schemas()
+    if int(schema_id) not in published:
+        raise _problem(404, NO_SCHEMA, f"nobody has published a schema with the id {schema_id}")
+    for text in published.values():
+        try:
+            parts.codec.add_schema(text)
+        except InvalidSchema:
+            continue  # somebody else's mistake; the one that is asked for is told as it stands
+    return published[int(schema_id)]
+
+
+def _subjects(parts: Parts) -> Subjects:
+    """The id of each version."""
+    found: Subjects = {}
+    for schema_id, name in parts.codec.schema_ids().items():
+        version = parse(parts.codec.schema_text(schema_id)).version
+        found.setdefault(name, {})[version] = schema_id
+    return found
+
+
+def _subject(parts: Parts, name: str) -> dict[int, int]:
+    found = _subjects(parts).get(name)
+    if found is None:
+        raise _problem(404, NO_SUBJECT, f"there is no subject {name[:200]!r}; /subjects lists them")
+    return found
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10
+
+
+def _problem(status: int, code: int, detail: str) -> Problem:
+    """With the members that Confluent's clients show."""
+    return Problem(status, detail, error_code=code, message=detail)
+
+
+def _answer(body: Any) -> Response:
+    return Response(to_json(body), media_type=MEDIA_TYPE)

@@ -1,0 +1,180 @@
+"""Reading a request to publish: its body and its headers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from urllib.request import parse_http_list
+
+import msgspec
+from fastapi import Request
+
+from streams.errors import InvalidEvent
+from streams.server.http.problems import Problem
+from streams.sources.repeats import no_repeats
+
+JSON, CLOUD_EVENT = "application/json", "application/cloudevents+json"
+DRAINED = 16 * 1024 * 1024
+"""Read of a body that is too large before we answer: else the client, still sending, would not hear why."""
+WANTED = "an object with the event's fields"
+LONGEST_WAIT = 60.0
+VERSION = re.compile(r'"(\d{1,18})"')
+WAIT = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+ATTRIBUTES = ("specversion", "type", "source", "id", "time", "subject", "datacontenttype", "expectedversion", "data")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An event to publish, as the request gives it."""
+
+    data: Mapping[str, Any]
+    id: str | None = None
+    source: str | None = None
+    time: datetime | None = None
+    subject: str | None = None
+    expected_version: int | None = None
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Raises a 413 problem for more than `limit` bytes."""
+    size, parts = 0, []
+    async for part in request.stream():
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        elif size > limit + DRAINED:
+            break
+    if size > limit:
+        least = "at least " if size > limit + DRAINED else ""
+        raise Problem(413, f"the body has {least}{size} bytes; at most {limit} are taken (RETOLD_MAX_EVENT_BYTES)")
+    return b"".join(parts)
+
+
+def media_type(request: Request) -> str:
+    """Raises a 415 problem for what is neither JSON nor a CloudEvent in JSON, in UTF-8."""
+    text = request.headers.get("content-type", "")
+    name = _in_utf8(text)
+    if name not in (JSON, CLOUD_EVENT):
+        shown = repr(text[:100]) if text else "missing"
+        raise Problem(415, f"the content type is {shown}; {JSON} or {CLOUD_EVENT} was expected", field="Content-Type")
+    return name
+
+
+def _in_utf8(text: str) -> str | None:
+    """The name of a media type in small letters, None if it is in another encoding than UTF-8."""
+    name, _, parameters = text.lower().partition(";")
+    charset = re.search(r'charset="?([^";\s]*)', parameters)
+    return None if charset and charset[1] not in ("utf-8", "utf8") else name.strip()
+
+
+def no_binary_mode(request: Request) -> None:
+    """Raises a 400 problem for a CloudEvent whose attributes are headers: left out, another event would be published."""
+    name = next((name for name in request.headers if name.startswith("ce-")), None)
+    if name is not None:
+        raise Problem(
+            400, f"the header {name[:100]} belongs to a CloudEvent in binary mode, which is not taken: send the whole event "
+            f"in the body, in structured mode, with the content type {CLOUD_EVENT}", field=name[:100],
+        )  # fmt: skip
+
+
+def one_line(request: Request, name: str) -> str | None:
+    """The value of a header. Raises a 400 problem if it is there more than once: which one is meant is not known."""
+    lines = request.headers.getlist(name)
+    if len(lines) > 1:
+        raise Problem(400, f"the header {name} is there {len(lines)} times; one was expected", field=name)
+    return lines[0] if lines else None
+
+
+def read_asked(kind: str, body: bytes, event_type: str) -> Asked:
+    """Raises a 400 problem for what is no JSON, a 422 one for JSON that is not as it should be."""
+    try:
+        value = msgspec.json.decode(body)
+        json.loads(body.decode(), object_pairs_hook=partial(no_repeats, noun="the name"), parse_int=str, parse_float=str)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        begin = body[:40].decode("utf-8", "replace")
+        raise Problem(
+            400, f"the body, which begins with {begin!r}, is no JSON ({error}); {WANTED} was expected"
+        ) from None
+    except RecursionError:
+        raise Problem(400, "the body is nested too deeply") from None
+    except InvalidEvent as error:
+        raise Problem(400, f"{error} in one object of the body; each name was expected once", field=error.field) from None
+    if not isinstance(value, dict):
+        raise Problem(422, f"the body is {_kind(value)}; {WANTED} was expected")
+    return Asked(value) if kind == JSON else _cloud_event(value, event_type)
+
+
+def _cloud_event(whole: Mapping[str, Any], event_type: str) -> Asked:
+    value = {name: given for name, given in whole.items() if given is not None}  # null stands for an absent attribute
+    for name in value:
+        if name not in ATTRIBUTES:
+            raise _wrong(name[:100], f"is not carried; there are {', '.join(ATTRIBUTES)}")
+    if value.get("specversion") != "1.0":
+        raise _wrong("specversion", f"is {value.get('specversion')!r:.80}; '1.0' was expected")
+    for name in ("type", "source", "id"):
+        if not isinstance(value.get(name), str) or not value[name]:
+            raise _wrong(name, f"is {value.get(name)!r:.80}; a text was expected")
+    if value["type"] != event_type:
+        raise _wrong("type", f"is {value['type']!r:.80}; {event_type!r} was expected, as in the address")
+    if _in_utf8(str(value.get("datacontenttype", JSON))) != JSON:
+        raise _wrong("datacontenttype", f"is {value['datacontenttype']!r:.80}; {JSON!r} was expected")
+    if not isinstance(value.get("data"), dict):
+        raise _wrong("data", f"is {_kind(value.get('data'))}; {WANTED} was expected")
+    version = value.get("expectedversion")
+    if version is not None and (type(version) is not int or version < 0):
+        raise _wrong("expectedversion", f"is {version!r:.80}; a whole number from 0 up was expected")
+    subject = value.get("subject")
+    return Asked(value["data"], value["id"], value["source"], _time(value.get("time")), subject, version)
+
+
+def _time(text: Any) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        time = None
+    if time is None or time.tzinfo is None:
+        raise _wrong("time", f"is {text!r:.80}; an ISO 8601 time with a zone was expected")
+    return time
+
+
+def _wrong(name: str, what: str) -> InvalidEvent:
+    return InvalidEvent(f"the attribute {name!r} {what}", name)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def expected_version(request: Request) -> int | None:
+    """From `If-Match: "7"`, or `If-None-Match: *` (0: there is no row). Raises a 400 problem."""
+    match, none = one_line(request, "If-Match"), one_line(request, "If-None-Match")
+    if match is None and none is None:
+        return None
+    if match is None and none == "*":
+        return 0
+    found = None if none is not None else VERSION.fullmatch((match or "").strip())
+    if found is None:
+        name, value = ("If-None-Match", none) if none is not None else ("If-Match", match)
+        raise Problem(
+            400, f'{name} is {value!r:.80}; If-Match with the ETag of the row (such as "7"), or If-None-Match: * if there '
+            "should be no row, was expected", field=str(name),
+        )  # fmt: skip
+    return int(found[1])
+
+
+def wait_of(request: Request) -> float | None:
+    """The seconds of the first `Prefer: wait=5`, 60 at most. What is not understood is ignored, as RFC 7240 says."""
+    for preference in parse_http_list(",".join(request.headers.getlist("prefer"))):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            found = WAIT.fullmatch(value.strip().strip('"'))
+            return None if found is None else min(float(found[0]), LONGEST_WAIT)
+    return None

@@ -1,0 +1,81 @@
+"""`GET /rows/NAMESPACE/KEY` and `GET /rows/NAMESPACE`: tables as they are committed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from streams.namespace import Namespace
+from streams.server.http import openapi
+from streams.server.http.answers import answer, at_least, ready, standing
+from streams.server.http.pages import Query, read_query
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import Parts
+from streams.server.http.pools import in_thread
+from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.readmodel.tables import Unreadable
+
+KINDS = ("table",)
+MOST_UNREADABLE = 100
+"""Keys that a list names of the rows that do not read here."""
+
+
+def routes(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["rows"])
+
+    @router.get("/rows/{namespace}", response_class=Response, openapi_extra=openapi.listing(parts.app), summary="Rows")
+    async def rows(request: Request, namespace: str) -> Response:
+        row_type = known_namespace(parts, namespace).row_type
+        followed = ready(parts)
+        query = read_query(request.query_params.multi_items(), row_type)
+        await at_least(request, followed, KINDS)
+        return await in_thread(parts.pools.memory, _page, request, parts, namespace, query)
+
+    @router.get(
+        "/rows/{namespace}/{key:rest}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
+    )
+    async def row(request: Request, namespace: str, key: str) -> Response:
+        known_namespace(parts, namespace)
+        known_params(request.query_params.multi_items(), "_min_position")
+        followed = ready(parts)
+        await at_least(request, followed, KINDS)
+        place = followed.place_of(namespace, key)
+        at = standing(followed, KINDS, [place])  # before the row: what it claims is never ahead of what is shown
+        kept = followed.tables[namespace].kept.get(key)
+        ready(parts)  # all may have begun anew meanwhile
+        if kept is None:
+            up_to = ", ".join(at.texts)
+            raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
+        if isinstance(kept.row, Unreadable):
+            wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.row.reason}"
+            raise Problem(503, wrong, headers={**RETRY_AFTER, **at.headers})
+        return answer(request, {"key": key, "version": kept.version, "row": kept.row}, at, etag=f'"{kept.version}"')
+
+    return router
+
+
+def known_namespace(parts: Parts, name: str) -> Namespace[Any]:
+    """Raises a 404 problem naming those that there are."""
+    for namespace in parts.app.namespaces:
+        if namespace.name == name:
+            return namespace
+    known = ", ".join(each.name for each in parts.app.namespaces)
+    raise Problem(404, f"{parts.app.name} has no namespace {name[:100]!r}; it has {known}")
+
+
+def _page(request: Request, parts: Parts, namespace: str, query: Query) -> Response:
+    followed = parts.followed
+    places = followed.places([namespace])
+    copy, at = followed.copy(followed.tables[namespace], lambda: standing(followed, KINDS, places))
+    ready(parts)  # all may have begun anew meanwhile
+    keys, following = query.page(copy.rows)
+    shown: list[Mapping[str, Any]] = [
+        {"key": key, "version": copy.kept[key].version, "row": copy.rows[key]} for key in keys
+    ]
+    unreadable = {"count": len(copy.unreadable), "keys": list(islice(copy.unreadable, MOST_UNREADABLE))}
+    body = {"rows": shown, "next": following, "unreadable": unreadable, "positions": at.texts, "lag": at.lag}
+    return answer(request, body, at)

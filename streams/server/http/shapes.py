@@ -1,0 +1,71 @@
+"""The bodies of answers, as JSON Schema; those of events and rows come from their Avro schemas."""
+
+from __future__ import annotations
+
+from streams.server.http.json_schema import Spec
+
+TEXT: Spec = {"type": "string"}
+NUMBER: Spec = {"type": "integer"}
+TIME: Spec = {"type": "string", "format": "date-time"}
+TEXTS: Spec = {"type": "array", "items": TEXT}
+
+
+def or_null(spec: Spec) -> Spec:
+    return {**spec, "type": [spec["type"], "null"]}
+
+
+def shape(*optional: str, **properties: Spec) -> Spec:
+    """An object; all of its members are always there, but for the optional ones."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties}
+
+
+PROBLEM = shape(
+    "errors",
+    **dict.fromkeys(("type", "title", "detail", "instance"), TEXT),
+    status=NUMBER,
+    errors={"type": "array", "items": shape(field=TEXT, detail=TEXT)},
+) | {"description": "An error (RFC 9457); `errors` names the field, parameter or header that is wrong."}
+
+PLACE = {"namespace": TEXT, "partition": NUMBER, "offset": NUMBER}
+OUTCOME: Spec = {
+    "outcome": {"type": "string", "enum": ["accepted", "rejected", "parked", "quarantined", "pending"]},
+    "reason": or_null(TEXT),
+    "duplicate": {"type": "boolean"},
+    "sequence": or_null(NUMBER),
+    "recorded": or_null(TIME),
+}
+PUBLISHED = {"type": TEXT, "key": TEXT, "id": TEXT, **PLACE, "url": TEXT}
+RECEIPT = shape(**PUBLISHED)
+SETTLED = shape(**PUBLISHED, **OUTCOME)
+BECAME = shape("position", **{name: or_null(TEXT) for name in ("type", "key", "id")}, **PLACE, **OUTCOME, position=TEXT)
+LOGGED = shape(
+    namespace=TEXT, partition=NUMBER, sequence=NUMBER, position=TEXT, recorded=TIME, outcome=OUTCOME["outcome"],
+    reason=or_null(TEXT), type=TEXT, key=TEXT, id=TEXT, time=TIME, cause=or_null(TEXT), correlation=or_null(TEXT),
+    data={"type": "object"},
+)  # fmt: skip
+UNREADABLE = shape(count=NUMBER, keys=TEXTS) | {
+    "description": "Rows that are there and do not read here: a newer deployment wrote them. Not all keys if they are many."
+}
+STREAM: Spec = {
+    "id": TEXT,
+    "retry": NUMBER,
+    "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": LOGGED},
+}
+
+
+def of_table(row: Spec) -> Spec:
+    return shape(key=TEXT, version=NUMBER, row=row)
+
+
+def of_projection(row: Spec) -> Spec:
+    return shape(key=TEXT, row=row)
+
+
+def page(row: Spec, **others: Spec) -> Spec:
+    return true_at(rows={"type": "array", "items": row}, next=or_null(TEXT), **others)
+
+
+def true_at(**properties: Spec) -> Spec:
+    """With the positions at which it is true."""
+    return shape(**properties, positions=TEXTS, lag=NUMBER)

@@ -1,0 +1,64 @@
+"""What a view reads: whole tables and projections, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.readmodel.followed import Followed
+from streams.server.readmodel.tables import Projected
+
+
+class Snapshot(Mapping[str, Mapping[str, Any]]):
+    """All tables by name, each copied when it is first asked for. To be used in a thread, since a copy may wait.
+
+    `refused` says why one could not be given whole. A view may catch what is raised then; its answer counts for nothing.
+    """
+
+    def __init__(self, followed: Followed) -> None:
+        self._followed = followed
+        self._found: dict[str, Mapping[str, Any]] = {}
+        self.refused: Problem | None = None
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        """Raises a problem if there would be half of it only."""
+        if name not in self._found:
+            try:
+                self._found[name] = self._take(name)
+            except Problem as problem:
+                self.refused = problem
+                raise
+        return self._found[name]
+
+    def _take(self, name: str) -> Mapping[str, Any]:
+        followed = self._followed
+        projected = followed.projections.get(name)
+        if projected is not None:
+            copy, _ = followed.copy(projected, lambda: None)
+            check(followed, projected)
+            return copy.rows
+        copy, _ = followed.copy(followed.tables[name], lambda: None)
+        if copy.unreadable:
+            key, reason = next(iter(copy.unreadable.items()))
+            raise Problem(
+                503, f"{len(copy.unreadable)} rows of {name} do not read here, the first is {key!r:.200}: {reason}",
+                headers=RETRY_AFTER,
+            )  # fmt: skip
+        return copy.rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._followed.tables, *self._followed.projections])
+
+    def __len__(self) -> int:
+        return len(self._followed.tables) + len(self._followed.projections)
+
+
+def check(followed: Followed, projected: Projected) -> None:
+    """Raises a problem if a fold raised or a log stands still: 500 until somebody corrects it, 503 until a schema comes."""
+    if projected.fault is not None:
+        raise Problem(500, projected.fault)
+    stuck = [why for place, why in followed.stuck.items() if place[0] in projected.namespaces]
+    if stuck:
+        name = projected.projection.name
+        raise Problem(503, f"the projection {name} lacks events: {stuck[0]}", headers=RETRY_AFTER)

@@ -1,0 +1,76 @@
+"""`GET /views/PATH`: the application's own answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from streams.app import App
+from streams.server.http import openapi
+from streams.server.http.answers import answer, at_least, ready, standing, to_json
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import Parts
+from streams.server.http.paths import escaped_path
+from streams.server.http.pools import in_thread
+from streams.server.http.problems import Problem
+from streams.server.http.snapshot import Snapshot
+from streams.view import Tables, View
+
+log = logging.getLogger("retold.server")
+
+
+def routes(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["views"])
+    extra = openapi.viewing(parts.app)
+
+    @router.get("/views/{path:rest}", response_class=Response, openapi_extra=extra, summary="A view's answer")
+    async def view(request: Request) -> Response:
+        found, names = match(parts.app, escaped_path(request.scope)[1:].partition("/")[2])
+        known_params(request.query_params.multi_items(), "_min_position")
+        await at_least(request, ready(parts), kinds_of(parts.app))
+        return await in_thread(parts.pools.views, _answer, request, parts, found, names)
+
+    return router
+
+
+def _answer(request: Request, parts: Parts, view: View, names: Mapping[str, str]) -> Response:
+    """What goes wrong in it, also while its value is written as JSON, is the application's fault and is told as such."""
+    followed = parts.followed
+    kinds = kinds_of(parts.app)
+    at = standing(followed, kinds, followed.places())  # before the tables: what it claims is never ahead of them
+    snapshot = Snapshot(followed)
+    value, did = msgspec.Raw(), "raised"
+    try:
+        found = view.answer(Tables(snapshot), **names)
+        did = "gave what cannot be written as JSON:"
+        value = msgspec.Raw(to_json(found))
+    except Exception as error:
+        if snapshot.refused is None:
+            log.exception("the view %s %s", view.path, did)
+            told = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
+            raise Problem(500, told) from error
+    ready(parts)  # all may have begun anew meanwhile
+    if snapshot.refused is not None:
+        refused = snapshot.refused
+        told = f"the view {view.path} rests on a table that is not whole: {refused.detail}"
+        raise Problem(refused.status, told, headers={**refused.headers, **at.headers})
+    return answer(request, {"answer": value, "positions": at.texts, "lag": at.lag}, at)
+
+
+def kinds_of(app: App) -> tuple[str, ...]:
+    """The topics that a view's answer may rest on."""
+    return ("table", "log") if app.projections else ("table",)
+
+
+def match(app: App, raw: str) -> tuple[View, dict[str, str]]:
+    """The view of a path as it stands in the address: a name may hold an escaped slash. Raises a 404 problem."""
+    for view in app.views:
+        if (names := view.match(raw)) is not None:
+            return view, names
+    known = ", ".join(view.path for view in app.views) or "none"
+    raise Problem(404, f"{app.name} has no view {unquote(raw.strip('/'))[:200]!r}; it has {known}")

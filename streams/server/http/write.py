@@ -1,0 +1,221 @@
+"""`POST /events/TYPE`: an event is checked, published, confirmed, and waited for if the request prefers to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from streams.codec import check_key
+from streams.data import EventData
+from streams.engine.identity import request_id
+from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError
+from streams.receipt import Became, Receipt, settled
+from streams.server.http import openapi
+from streams.server.http.answers import STOPS, Standing, ready, to_json
+from streams.server.http.idempotency import IdempotencyKeys
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import Parts
+from streams.server.http.pools import in_thread
+from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.requests import (
+    Asked,
+    expected_version,
+    media_type,
+    no_binary_mode,
+    one_line,
+    read_asked,
+    read_body,
+    wait_of,
+)
+from streams.server.readmodel.bell import until
+from streams.server.readmodel.key_uses import SOURCE, digest_of
+from streams.sources.convert import Converter
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+KEY_LENGTH = 256
+Route = Callable[[Request], Awaitable[Response]]
+
+
+def routes(parts: Parts) -> APIRouter:
+    """One route an event, so that each has its schema in the OpenAPI, and one that names them all."""
+    router = APIRouter(tags=["events"])
+    keys = IdempotencyKeys(parts.followed.sent)
+    for name, data in parts.app.event_types().items():
+        door = Door(parts, keys, data)
+        router.add_api_route(
+            f"/events/{name}", door.route(), methods=["POST"], status_code=202, operation_id=f"publish {name}",
+            summary=f"Publish {name}", response_class=Response, openapi_extra=openapi.publishing(data),
+        )  # fmt: skip
+
+    @router.post("/events/{event_type}", include_in_schema=False)
+    async def unknown(event_type: str) -> Response:
+        known = ", ".join(sorted(parts.app.event_types()))
+        raise Problem(404, f"{parts.app.name} handles no event {event_type[:100]!r}; it handles {known}")
+
+    return router
+
+
+class Wanted(NamedTuple):
+    """What a request asks for, its data, their bytes, and the version that the row must have."""
+
+    asked: Asked
+    data: EventData
+    content: bytes
+    version: int | None
+
+
+class Door:
+    """Where events of one type come in."""
+
+    def __init__(self, parts: Parts, keys: IdempotencyKeys, data: type[EventData]) -> None:
+        self._parts, self._keys, self._type = parts, keys, data.event_type
+        self._convert = Converter(data, texts=False, noun="field")
+
+    def route(self) -> Route:
+        async def publish(request: Request) -> Response:
+            return await self.publish(request)
+
+        return publish
+
+    async def publish(self, request: Request) -> Response:
+        known_params(request.query_params.multi_items())
+        no_binary_mode(request)
+        kind = media_type(request)
+        body = await read_body(request, self._parts.config.max_event_bytes)
+        seconds = wait_of(request)
+        if seconds is not None or IDEMPOTENCY_KEY in request.headers:
+            ready(self._parts)  # before the logs are read, nobody knows what a key was used for
+        # A large body takes some 100 ms, and a broker that is slow seconds: neither may hold up other answers, nor one the other.
+        pools = self._parts.pools
+        wanted = await in_thread(pools.memory, self._read, request, kind, body)
+        receipt = await in_thread(pools.publishing, self._publish, request, wanted)
+        if seconds is None:
+            return _answer(202, _shown(receipt), receipt)
+        return await self._wait(receipt, seconds)
+
+    def _read(self, request: Request, kind: str, body: bytes) -> Wanted:
+        """What the body says, checked."""
+        asked = read_asked(kind, body, self._type)
+        data = self._convert(asked.data)
+        content = self._checked(data)
+        if asked.subject not in (None, data.key):
+            raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
+        return Wanted(asked, data, content, self._version(request, asked))
+
+    def _version(self, request: Request, asked: Asked) -> int | None:
+        version = expected_version(request)
+        if version is not None and asked.expected_version not in (None, version):
+            raise Problem(
+                400, f"the headers expect the version {version}, the attribute expectedversion {asked.expected_version}; one "
+                "of them is enough", field="expectedversion",
+            )  # fmt: skip
+        return asked.expected_version if version is None else version
+
+    def _checked(self, data: EventData) -> bytes:
+        """Its bytes. Raises InvalidEvent for what only the codec finds, the size aside."""
+        try:
+            check_key(data.key, f"{self._type}.{data.key_field}")
+        except InvalidEvent as error:
+            error.field = data.key_field
+            raise
+        return self._parts.codec.encode(data)
+
+    def _publish(self, request: Request, wanted: Wanted) -> Receipt:
+        """The receipt, confirmed by the broker. Blocks."""
+
+        def publish() -> Receipt:
+            return self._parts.publisher.publish(
+                data, id=event_id, time=asked.time, expected_version=version, source=asked.source or SOURCE
+            )
+
+        asked, data, content, version = wanted
+        event_id, key = asked.id, one_line(request, IDEMPOTENCY_KEY)
+        if key is None:
+            receipt = publish()
+        else:
+            event_id = self._id(request, key, asked)
+            receipt = self._keys.once(key, event_id, digest_of(content, version), publish)
+        self._confirm(receipt, repeatable=event_id is not None)
+        return receipt
+
+    def _confirm(self, receipt: Receipt, *, repeatable: bool) -> None:
+        """Kafka must have it. `repeatable`: the same request gives the same id; any other is not invited to come again."""
+        try:
+            self._parts.publisher.confirm(receipt)
+        except OutcomeTimeout as error:
+            raise Problem(BrokerError.status, str(error), headers=RETRY_AFTER if repeatable else None) from error
+
+    def _id(self, request: Request, key: str, asked: Asked) -> str:
+        if asked.id is not None:
+            raise Problem(
+                400, "a CloudEvent has an id of its own: send it without an Idempotency-Key", field="Idempotency-Key"
+            )
+        if not 0 < len(key) <= KEY_LENGTH:
+            raise Problem(
+                400, f"the Idempotency-Key has {len(key)} characters; 1 to {KEY_LENGTH} were expected",
+                field=IDEMPOTENCY_KEY,
+            )  # fmt: skip
+        return request_id(request.state.principal, f"POST /events/{self._type}", key)
+
+    async def _wait(self, receipt: Receipt, seconds: float) -> Response:
+        followed, shown = self._parts.followed, _shown(receipt)
+        place = receipt.namespace, receipt.partition or 0
+        became = await until(followed.bell, lambda: followed.became(place, receipt.offset or 0), seconds)
+        headers = {"Preference-Applied": f"wait={seconds:g}", "Location": url_of(receipt)}
+        if became is None:
+            raise _unknown(receipt, seconds, headers, stops=followed.bell.ended)
+        if became.sequence is not None:
+            headers |= Standing({place: became.sequence}, followed.lag(["table"], [place])).headers
+        try:
+            settled(receipt, became).raise_for_outcome()
+        except StreamsError as error:
+            raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(became)) from None
+        kept = followed.tables[receipt.namespace].kept.get(receipt.key)
+        if kept is not None:  # another event may have changed it since: the version is the one that is there now
+            headers["ETag"] = f'"{kept.version}"'
+        answer = _answer(200, {**shown, **outcome_of(became)}, receipt)
+        answer.headers.update(headers)
+        return answer
+
+
+def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], *, stops: bool) -> Problem:
+    """Nobody has handled it yet, as far as it is known here."""
+    if stops:
+        told = f"{STOPS}; {receipt.what} is published at {receipt.place} of the inbox, see {url_of(receipt)}"
+        return Problem(503, told, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
+    told = f"{receipt.what} is at {receipt.place} of the inbox, and was not handled after {seconds:g} s; see {url_of(receipt)}"
+    return Problem(OutcomeTimeout.status, told, headers=headers, receipt=_shown(receipt))
+
+
+def url_of(receipt: Receipt) -> str:
+    return f"/events/{receipt.namespace}/{receipt.partition}/{receipt.offset}"
+
+
+def _shown(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "type": receipt.event_type,
+        "key": receipt.key,
+        "id": receipt.id,
+        "namespace": receipt.namespace,
+        "partition": receipt.partition,
+        "offset": receipt.offset,
+        "url": url_of(receipt),
+    }
+
+
+def outcome_of(became: Became) -> dict[str, Any]:
+    """As members of an answer."""
+    return {
+        "outcome": became.outcome,
+        "reason": became.reason,
+        "duplicate": became.duplicate,
+        "sequence": became.sequence,
+        "recorded": became.recorded,
+    }
+
+
+def _answer(status: int, body: dict[str, Any], receipt: Receipt) -> Response:
+    return Response(to_json(body), status, {"Location": url_of(receipt)}, media_type="application/json")

@@ -1,0 +1,103 @@
+"""What is asked of Kafka itself, with a reader of its own for each question."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import KafkaError, Message, TopicPartition
+
+from streams.codec import AvroCodec
+from streams.errors import OutcomeTimeout
+from streams.kafka.clients import Clients
+from streams.kafka.messages import LogEvent, LogReader
+from streams.kafka.offsets import ends, stable_ends, starts
+from streams.kafka.read import headers_of, read_to
+from streams.kafka.schemas_topic import Learning, all_schemas
+from streams.kafka.settled import Outcomes
+from streams.kafka.status import Status, status
+from streams.kafka.topics import names
+from streams.receipt import Receipt
+from streams.server.readmodel.followed import Place
+from streams.server.readmodel.lately import Lately
+from streams.server.readmodel.recent import Known, known
+
+PATIENCE = 5.0
+STATUS_FOR = 1.0
+"""s for which an answer about the status is given again, and so is that there is none."""
+
+
+class KafkaArchive:
+    """The Archive of streams/server/http/parts.py."""
+
+    def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, namespaces: Sequence[str]) -> None:
+        self._clients, self._prefix, self._codec = clients, prefix, codec
+        self._admin = clients.admin("retold-server")
+        self._status = Lately(lambda: status(clients, prefix, namespaces, codec), STATUS_FOR)
+
+    def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+        namespace, partition = place
+        at = names(self._prefix, namespace).log, partition
+        begin = max(offset, starts(self._admin, [at])[at])
+        reader = LogReader(Learning(self._codec, self._clients, self._prefix))
+        found: list[LogEvent] = []
+        consumer = self._clients.consumer("retold-live")
+        try:
+            span, clock = {at: (begin, stable_ends(self._admin, [at])[at])}, self._clients.clock
+            for message in read_to(consumer, span, clock=clock, timeout=PATIENCE):
+                event = reader.event(namespace, message)
+                if event.sequence > after:
+                    found.append(event)
+                if len(found) == limit:
+                    break
+        finally:
+            consumer.close()
+        return found
+
+    def receipt(self, place: Place, offset: int) -> Receipt | None:
+        namespace, partition = place
+        at = names(self._prefix, namespace).inbox, partition
+        if not starts(self._admin, [at])[at] <= offset < ends(self._admin, [at])[at]:
+            return None
+        message = self._record(at, offset)
+        if message is None or message.offset() != offset:
+            return None  # a record of Kafka's own, or one of a transaction that was given up
+        texts = {name: (value or b"").decode(errors="replace") for name, value in headers_of(message)}
+        key = (message.key() or b"").decode(errors="replace")
+        receipt = Receipt(namespace, texts.get("ce_type", ""), key, texts.get("ce_id", ""))
+        receipt.partition, receipt.timestamp, receipt.offset = partition, message.timestamp()[1], offset
+        return receipt
+
+    def _record(self, at: tuple[str, int], offset: int) -> Message | None:
+        """The first record from an offset on that may be read now."""
+        consumer = self._clients.consumer("retold-outcomes")
+        deadline = time.monotonic() + PATIENCE
+        try:
+            consumer.assign([TopicPartition(*at, offset)])
+            while time.monotonic() < deadline:
+                message = consumer.poll(0.1)
+                error = None if message is None else message.error()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    return None
+                if message is not None and error is None:
+                    return message
+        finally:
+            consumer.close()
+        return None
+
+    def became(self, receipt: Receipt) -> Known | None:
+        outcomes = Outcomes(self._clients, self._prefix)
+        try:
+            found = outcomes.wait(receipt, time.monotonic() + PATIENCE)
+        except OutcomeTimeout:
+            return None
+        finally:
+            outcomes.close()
+        return known(found)
+
+    def status(self) -> Status:
+        """At most a second old."""
+        return self._status.get()
+
+    def schemas(self) -> Mapping[int, str]:
+        return all_schemas(self._clients, self._prefix)

@@ -1,0 +1,211 @@
+"""The one thread that follows tables, logs and what is set aside, from their beginning, read_committed.
+
+Memory holds no more than a restart can read again, so nothing is kept on disk: projections are folded anew at each start.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.codec import AvroCodec
+from streams.errors import BrokerError, StreamsError, TopicMismatch
+from streams.kafka.clients import Clients
+from streams.kafka.follow import partitions_of
+from streams.kafka.offsets import ends, starts
+from streams.kafka.schemas_topic import Learning
+from streams.kafka.topics import Names, names
+from streams.server.readmodel.followed import Followed, Place
+from streams.server.readmodel.logs import Logs
+from streams.server.readmodel.table_follower import TableFollower
+
+log = logging.getLogger("retold.server")
+BATCH = 2_000
+AGAIN = 1.0
+"""s after which a start that failed is tried again."""
+BROKER_EVERY = 5.0
+STUCK_EVERY = 5.0
+PATIENCE = 0.5
+"""s in which the broker answers a fetch that finds nothing new. What is new comes at once."""
+
+At = tuple[str, int]
+"""Topic and partition."""
+
+
+class Following:
+    """Reads into `followed` until `stopped`; a failure is told, and everything is read again."""
+
+    def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, followed: Followed) -> None:
+        self._clients, self._prefix, self._codec, self._followed = clients, prefix, codec, followed
+
+    def run(self, stopped: threading.Event) -> None:
+        while not stopped.is_set():
+            try:
+                self._follow(stopped.is_set)
+            except TopicMismatch as error:  # they come with the first worker, which may start after us: no warning
+                self._followed.waits = f"the tables and logs cannot be followed yet: {error}"
+                log.info("%s", self._followed.waits)
+            except (StreamsError, KafkaException) as error:
+                if stopped.is_set():
+                    return
+                self._followed.waits = f"the tables and logs cannot be followed now: {error}"
+                log.warning("%s", self._followed.waits)
+            except Exception:
+                self._followed.waits = "the tables and logs cannot be followed, by a fault of the server's own"
+                log.exception("following has failed; it begins again")
+            stopped.wait(AGAIN)
+
+    def _follow(self, stopped: Callable[[], bool]) -> None:
+        admin = self._clients.admin("retold-server")
+        spaces = [names(self._prefix, space.name) for space in self._followed.app.namespaces]
+        self._followed.begin({space.namespace: partitions_of(admin, space.log, stopped) for space in spaces})
+        places = [
+            (topic, number)
+            for space in spaces
+            for topic in (space.table, space.log, space.parked)
+            for number in range(self._followed.counts[space.namespace])
+        ]
+        begin, end = starts(admin, places, cancelled=stopped), ends(admin, places, cancelled=stopped)
+        consumer = self._clients.consumer("retold-server", patience=PATIENCE)
+        try:
+            consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])
+            reading = _Reading(consumer, spaces, self._followed, Learning(self._codec, self._clients, self._prefix), end)
+            while not stopped():
+                reading.step()
+        finally:
+            consumer.close()
+
+
+class _Reading:
+    """One consumer's way through all topics. `ends` are those that must be reached before anything is shown."""
+
+    def __init__(
+        self, consumer: Consumer, spaces: list[Names], followed: Followed, learning: Learning, ends: dict[At, int]
+    ) -> None:
+        self._consumer, self._followed, self._ends = consumer, followed, ends
+        self._kinds = {space.table: ("table", space.namespace) for space in spaces}
+        self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
+        self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
+        self._logs = Logs(followed, learning)
+        self._tables = {place: TableFollower(followed, place, learning) for place in followed.places()}
+        self._left = set(ends)
+        self._paused: set[At] = set()
+        self._stuck: dict[At, int] = {}
+        """Where logs stand still, until their record reads."""
+        self._held: set[At] = set()
+        """Those of them that wait to be tried again."""
+        self._asked = self._retried = time.monotonic()
+
+    def step(self) -> None:
+        first = self._consumer.poll(0.1)  # to consume many waits until they are many
+        messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
+        touched = {at for message in messages if (at := self._take(message)) is not None}
+        self._logs.flush()
+        self._measure(touched)
+        self._pace()
+        if not self._left:
+            self._followed.waits = None
+        if messages:  # an end of partition too: it ends a transaction
+            self._followed.bell.ring()
+        self._look_after()
+
+    def _take(self, message: Message) -> At | None:
+        """Where it was, if that was a record."""
+        at, told = (message.topic() or "", message.partition() or 0), message.error()
+        if told is not None:
+            if told.code() == KafkaError._PARTITION_EOF:
+                self._at_end(at, message.offset() or 0)
+            elif not told.retriable():
+                raise BrokerError(f"following {at[0]} failed: {told.str()}")
+            return None
+        kind, namespace = self._kinds[at[0]]
+        place = namespace, at[1]
+        if kind == "table":
+            self._tables[place].take(message, at in self._left)
+        elif kind == "parked":
+            self._logs.take_parked(place, message)
+        elif at not in self._held:
+            self._take_logged(at, place, message)
+        return at
+
+    def _take_logged(self, at: At, place: Place, message: Message) -> None:
+        try:
+            self._logs.take(place, message)
+        except StreamsError as error:
+            self._get_stuck(at, message.offset() or 0, error)
+        else:
+            if self._stuck.pop(at, None) is not None:  # it reads now
+                self._followed.stuck.pop(place, None)
+                self._followed.faults.pop(f"{at[0]}-{at[1]}", None)
+
+    def _at_end(self, at: At, offset: int) -> None:
+        kind, namespace = self._kinds[at[0]]
+        if at not in self._stuck:
+            self._followed.lags[kind, namespace, at[1]] = 0
+        if kind == "table":
+            self._tables[namespace, at[1]].flush()
+        if at in self._left and offset >= self._ends[at]:
+            self._reached(at)
+
+    def _reached(self, at: At) -> None:
+        self._left.discard(at)
+        kind, namespace = self._kinds[at[0]]
+        if kind == "log":
+            self._logs.merge.ended((namespace, at[1]))
+
+    def _measure(self, touched: set[At]) -> None:
+        """By the stable end that the broker told with the records.
+
+        No transaction goes on across that end, so who stands there has read whole ones: that is known at once, while
+        the end of a partition is told after a fetch that brought nothing.
+        """
+        for topic, partition in touched:
+            here, (kind, namespace) = TopicPartition(topic, partition), self._kinds[topic]
+            [position] = self._consumer.position([here])
+            _, end = self._consumer.get_watermark_offsets(here, cached=True)
+            read = self._stuck.get((topic, partition), position.offset)
+            self._followed.lags[kind, namespace, partition] = max(0, end - read)
+            if kind == "table" and end == position.offset:
+                self._tables[namespace, partition].flush()
+
+    def _pace(self) -> None:
+        """While logs are merged, none of them may run far ahead."""
+        for at in [at for at in self._ends if self._kinds[at[0]][0] == "log"]:
+            place = self._kinds[at[0]][1], at[1]
+            if at in self._paused and self._logs.merge.low(place):
+                self._paused.discard(at)
+                self._consumer.resume([TopicPartition(*at)])
+            elif at not in self._paused and self._logs.merge.full(place):
+                self._paused.add(at)
+                self._consumer.pause([TopicPartition(*at)])
+
+    def _get_stuck(self, at: At, offset: int, error: StreamsError) -> None:
+        """To skip a record of a log would make projections silently wrong, so its partition waits for a schema."""
+        why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
+        self._stuck[at] = offset
+        self._held.add(at)
+        self._followed.stuck[self._kinds[at[0]][1], at[1]] = why
+        self._followed.faults[f"{at[0]}-{at[1]}"] = why
+        log.warning("%s", why)
+        self._consumer.pause([TopicPartition(*at)])
+        self._reached(at)
+
+    def _look_after(self) -> None:
+        """Asks now and then whether the broker is there, and tries again what did not read."""
+        now = time.monotonic()
+        if now - self._asked >= BROKER_EVERY:
+            self._asked = now
+            try:
+                self._consumer.list_topics(next(iter(self._kinds)), timeout=3.0)
+                self._followed.faults.pop("broker", None)
+            except KafkaException as error:
+                self._followed.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
+        if self._held and now - self._retried >= STUCK_EVERY:
+            self._retried, held, self._held = now, self._held, set()
+            for at in held:
+                self._consumer.resume([TopicPartition(*at)])
+                self._consumer.seek(TopicPartition(*at, self._stuck[at]))

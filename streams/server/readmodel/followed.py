@@ -1,0 +1,149 @@
+"""What the server knows: tables, projections and the end of the logs, as they are committed, and up to where.
+
+One thread writes (`follow`); everyone else reads. The lock keeps whole transactions together for who copies a table, and a
+copy takes its time: only threads take it, never a task of the event loop. What such a task reads (one row, a position, an
+outcome) is one look into a dict. It reads the position before the row: what it claims is never ahead.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import murmur2
+
+from streams.app import App
+from streams.engine.marker import Marker
+from streams.engine.records import Codec
+from streams.errors import StreamsError
+from streams.event import Event
+from streams.kafka.messages import LogEvent
+from streams.receipt import Receipt, repeated
+from streams.server.readmodel.bell import Bell
+from streams.server.readmodel.key_uses import KeyUse, KeyUses, digest_of
+from streams.server.readmodel.recent import Known, Outcomes, Recent, known
+from streams.server.readmodel.tables import Copy, Projected, Rows
+
+T = TypeVar("T")
+Place = tuple[str, int]
+"""Namespace and partition."""
+STARTING = "the server has not read the tables and logs yet"
+
+
+class Followed:
+    """`waits` says in a sentence why there is no answer yet, None once there is one."""
+
+    def __init__(self, app: App, codec: Codec) -> None:
+        self.app, self._codec = app, codec
+        self.lock = threading.Lock()
+        self.bell = Bell()
+        self.waits: str | None = STARTING
+        self.faults: dict[str, str] = {}
+        """What is wrong now, by what it is about."""
+        self.stuck: dict[Place, str] = {}
+        """Why a log stands still: who needs all of its events cannot be answered."""
+        self.begin({})
+
+    def begin(self, counts: Mapping[str, int]) -> None:
+        """Forget everything; `counts` has the number of partitions of each namespace."""
+        with self.lock:
+            self.waits = STARTING
+            self.counts = dict(counts)
+            self.tables = {space.name: Rows() for space in self.app.namespaces}
+            self.markers: dict[Place, Marker] = {}
+            self.logs: dict[Place, Recent] = {place: Recent() for place in self.places()}
+            self.outcomes = Outcomes()
+            self._sent = KeyUses()
+            self.projections = {it.name: Projected(self.app, it.name, self._codec) for it in self.app.projections}
+            self.lags: dict[tuple[str, str, int], int] = {}
+            self.faults = {}
+            self.stuck = {}
+
+    def places(self, namespaces: Iterable[str] | None = None) -> list[Place]:
+        chosen = self.counts if namespaces is None else namespaces
+        return [(name, number) for name in chosen for number in range(self.counts.get(name, 0))]
+
+    def place_of(self, namespace: str, key: str) -> Place:
+        return namespace, int(murmur2(key.encode("utf-8", "surrogatepass"), self.counts[namespace]))
+
+    # Written by the one thread that follows.
+
+    def committed(self, place: Place, last: Marker | None, rows: Mapping[str, tuple[Any, int]]) -> None:
+        """One whole transaction of a table's partition, so that no half of it is ever shown."""
+        with self.lock:
+            table = self.tables[place[0]]
+            for key, (row, version) in rows.items():
+                table.put(key, row, version)
+            if last is not None:
+                self.markers[place] = last
+                for it in last.duplicates:
+                    became = known(repeated(it.outcome, it.sequence))
+                    self.outcomes.add((*place, it.offset), became)
+
+    def logged(self, event: LogEvent, inbox_offset: int) -> None:
+        """The next record of a partition's log.
+
+        It counts as read once all folds of it are in; they are computed without the lock, since they are the application's.
+        """
+        inner = event.event
+        became = Known(
+            outcome=event.outcome, sequence=event.sequence, recorded=event.recorded, reason=event.reason,
+            wrong_version=event.wrong_version, event_type=inner.data.event_type, key=inner.key, id=inner.id,
+        )  # fmt: skip
+        folds = list(self.projections.values()) if event.outcome == "accepted" else []
+        changes = [(projected, change) for projected in folds if (change := projected.fold(event)) is not None]
+        with self.lock:
+            for projected, change in changes:
+                projected.put(change)
+            self.logs[event.namespace, event.partition].add(event)
+            self.outcomes.add((event.namespace, event.partition, inbox_offset), became)
+
+    def remember(self, event: Event[Any], place: Place, offset: int, expected_version: int | None) -> None:
+        """An event that came in with an Idempotency-Key, at whichever server; `offset` is its place in the inbox."""
+        try:
+            content = self._codec.encode(event.data)
+        except StreamsError:
+            return  # the classes here would not publish it any more, so nobody repeats the request in vain
+        receipt = Receipt(place[0], event.data.event_type, event.key, event.id)
+        receipt.partition, receipt.offset = place[1], offset
+        self._sent.add(KeyUse(receipt, digest_of(content, expected_version)))
+
+    def set_aside(self, place: Place, offset: int, became: Known) -> None:
+        with self.lock:
+            self.outcomes.add((*place, offset), became)
+
+    # Read by everyone.
+
+    def became(self, place: Place, offset: int) -> Known | None:
+        """What became of an inbox record, once its row is here too (rule 25); None if that is not known here."""
+        last = self.markers.get(place)
+        if last is None or last.inbox_next <= offset:
+            return None
+        return self.outcomes.get((*place, offset))
+
+    def sent(self, event_id: str) -> KeyUse | None:
+        """What a request with an Idempotency-Key has published, as far as it is known here."""
+        return self._sent.get(event_id)
+
+    def table_position(self, place: Place) -> int:
+        """The last sequence whose row is in the table."""
+        last = self.markers.get(place)
+        return 0 if last is None else last.last
+
+    def log_position(self, place: Place) -> int:
+        """The last sequence that was folded into projections and is told to those who watch."""
+        recent = self.logs.get(place)
+        return 0 if recent is None else recent.last
+
+    def lag(self, kinds: Iterable[str], places: Iterable[Place]) -> int:
+        """Records of these tables or logs that are committed and not read here yet, when we last looked."""
+        return sum(self.lags.get((kind, *place), 0) for kind in kinds for place in places)
+
+    def copy(self, table: Rows | Projected, look: Callable[[], T]) -> tuple[Copy, T]:
+        """A table as it is at one moment, and what `look` gives at that same moment.
+
+        It blocks, so it is for threads. Under the one lock not two of them copy at the same time.
+        """
+        with self.lock:
+            return table.copy(), look()

@@ -1,0 +1,65 @@
+"""The past of several logs as one, by recorded time (rule 18), in bounded memory."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from streams.kafka.messages import LogEvent
+
+Place = tuple[str, int]
+Item = tuple[LogEvent, int]
+"""A record of a log and its offset in the inbox."""
+IN_MEMORY = 50_000
+"""Events that may wait for an earlier one, over all partitions."""
+
+
+def time_order(item: Item) -> tuple[datetime, str, int, int]:
+    event = item[0]
+    return event.recorded, event.namespace, event.partition, event.sequence
+
+
+class Merge:
+    """An event leaves when each partition that is not at its end has shown a later one.
+
+    What comes after a partition's end is ordered with what came with it, not with what may still come: nobody knows.
+    """
+
+    def __init__(self, places: Iterable[Place], in_memory: int = IN_MEMORY) -> None:
+        self._queues: dict[Place, deque[Item]] = {place: deque() for place in places}
+        self._open = set(self._queues)
+        self._missing = set(self._queues)
+        """The open ones that have shown nothing."""
+        self._heads: list[tuple[tuple[datetime, str, int, int], Place]] = []
+        self._high = max(100, in_memory // max(1, len(self._queues)))
+
+    def add(self, place: Place, item: Item) -> None:
+        queue = self._queues[place]
+        queue.append(item)
+        self._missing.discard(place)
+        if len(queue) == 1:
+            heapq.heappush(self._heads, (time_order(item), place))
+
+    def ended(self, place: Place) -> None:
+        self._open.discard(place)
+        self._missing.discard(place)
+
+    def full(self, place: Place) -> bool:
+        """Whether no more of this partition should be read until others have shown theirs."""
+        return bool(self._open) and len(self._queues[place]) >= self._high
+
+    def low(self, place: Place) -> bool:
+        return not self._open or len(self._queues[place]) < self._high // 4
+
+    def ready(self) -> Iterator[Item]:
+        while self._heads and not self._missing:
+            _, place = heapq.heappop(self._heads)
+            queue = self._queues[place]
+            item = queue.popleft()
+            if queue:
+                heapq.heappush(self._heads, (time_order(queue[0]), place))
+            elif place in self._open:
+                self._missing.add(place)
+            yield item

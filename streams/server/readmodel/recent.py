@@ -1,0 +1,90 @@
+"""What happened lately, in bounded memory: the latest events of each partition's log, and the latest outcomes."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import deque
+from itertools import islice
+
+from streams.kafka.messages import LogEvent
+from streams.receipt import Became
+
+EVENTS = 2_000
+"""Kept of each partition; who wants older ones is served from Kafka."""
+OUTCOMES = 50_000
+STEP = 1_000
+"""Of so many records, one's offset is remembered."""
+
+At = tuple[str, int, int]
+"""Namespace, partition, inbox offset."""
+
+
+class Known(Became, frozen=True, kw_only=True):
+    """And of which event. What a marker says of a duplicate names neither type, key nor id."""
+
+    event_type: str | None = None
+    key: str | None = None
+    id: str | None = None
+
+
+def known(became: Became, event_type: str | None = None, key: str | None = None, event_id: str | None = None) -> Known:
+    facts = {name: getattr(became, name) for name in Became.__struct_fields__}
+    return Known(event_type=event_type, key=key, id=event_id, **facts)
+
+
+class Outcomes:
+    """The latest outcomes that were followed, by inbox position."""
+
+    def __init__(self, size: int = OUTCOMES) -> None:
+        self._size, self._by_place = size, dict[At, Known]()
+
+    def add(self, at: At, became: Known) -> None:
+        """What was parked and handled later was handled, whichever of the two was read first."""
+        known = self._by_place.pop(at, became)
+        if known.sequence is not None and became.sequence is None:
+            became = known
+        self._by_place[at] = became
+        if len(self._by_place) > self._size:
+            del self._by_place[next(iter(self._by_place))]
+
+    def get(self, at: At) -> Known | None:
+        return self._by_place.get(at)
+
+
+class Recent:
+    """The end of one partition's log. Sequences are dense, so a place in it is a subtraction.
+
+    It also knows roughly where older sequences are, for whoever reads them from Kafka. Its lock is held for moments: a task
+    of the event loop may read.
+    """
+
+    def __init__(self, size: int = EVENTS) -> None:
+        self._events: deque[LogEvent] = deque(maxlen=size)
+        self._offsets: list[tuple[int, int]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def last(self) -> int:
+        """The last sequence followed; 0: none."""
+        return self._events[-1].sequence if self._events else 0
+
+    def add(self, event: LogEvent) -> None:
+        with self._lock:
+            if event.sequence % STEP == 1:
+                self._offsets.append((event.sequence, event.offset))
+            self._events.append(event)
+
+    def after(self, sequence: int, limit: int) -> list[LogEvent] | None:
+        """At most `limit` events that follow `sequence`; None if some of them are not kept here any more."""
+        with self._lock:
+            if sequence >= self.last:
+                return []
+            skip = sequence + 1 - self._events[0].sequence
+            return None if skip < 0 else list(islice(self._events, skip, skip + limit))
+
+    def offset_before(self, sequence: int) -> int:
+        """An offset of the log at or before the record that follows `sequence`."""
+        with self._lock:
+            place = bisect_right(self._offsets, sequence + 1, key=lambda mark: mark[0]) - 1
+            return self._offsets[place][1] if place >= 0 else 0

@@ -1,0 +1,73 @@
+"""How many partitions are in which state, looked for now and then, so that no answer waits for Kafka."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from confluent_kafka import KafkaException
+
+from streams.errors import StreamsError
+from streams.kafka.clients import Clients
+from streams.kafka.owners import owners
+from streams.kafka.steps import Cancelled
+from streams.kafka.task_reports import STATES, ReportReader, key_of, state_of
+from streams.kafka.topics import names
+from streams.server.readmodel.followed import Place
+
+log = logging.getLogger("retold.server")
+
+EVERY = 5.0
+"""s between two looks."""
+UNKNOWN = "unknown"
+"""Of a partition that has an owner, while workers' reports cannot be had, or in a state that came later."""
+
+
+class States:
+    """`counts` by namespace and state, as it was when it was last looked; empty while that is not known.
+
+    One thread writes, everyone else reads.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Mapping[tuple[str, str], int] = {}
+
+
+def counted(found: Mapping[Place, str | None]) -> dict[tuple[str, str], int]:
+    """Of each namespace, also how many are in none of the states, so that a figure goes down to 0 and does not vanish."""
+    counts = {(space, state): 0 for space, _ in found for state in (*STATES, UNKNOWN)}
+    for (space, _), state in found.items():
+        counts[space, state if state in STATES else UNKNOWN] += 1
+    return counts
+
+
+class LookingOn:
+    """Writes into `states` until `stopped`. `places` gives the partitions that there are, as far as that is known."""
+
+    def __init__(self, clients: Clients, prefix: str, places: Callable[[], Sequence[Place]], states: States) -> None:
+        self._prefix, self._places, self._states = prefix, places, states
+        self._admin = clients.admin("retold-server")
+        self._reports = ReportReader(clients, self._admin, prefix)
+
+    def run(self, stopped: threading.Event) -> None:
+        while not stopped.is_set():
+            try:
+                self._states.counts = counted(self._look(self._places(), stopped.is_set))
+            except (StreamsError, KafkaException) as error:
+                self._states.counts = {}
+                log.debug("the states of partitions are not known: %s", error)
+            except Exception:
+                self._states.counts = {}
+                log.exception("looking for the states of partitions has failed; it is tried again")
+            stopped.wait(EVERY)
+
+    def _look(self, places: Collection[Place], cancelled: Cancelled) -> dict[Place, str | None]:
+        spaces = {space: names(self._prefix, space).inbox for space, _ in places}
+        held = owners(self._admin, self._prefix, spaces, cancelled=cancelled)
+        # After the owners: who has just come may have reported by now.
+        reports = self._reports.read(cancelled=cancelled)
+        return {
+            (space, number): state_of(reports, key_of(space, number), held.get((spaces[space], number))).name
+            for space, number in places
+        }

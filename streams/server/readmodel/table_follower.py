@@ -1,0 +1,53 @@
+"""A table's partition, read into what is followed one transaction at a time, so that nobody sees half of one."""
+
+from __future__ import annotations
+
+from confluent_kafka import Message
+
+from streams.engine import marker
+from streams.errors import StreamsError
+from streams.kafka.messages import Decoder, table_record
+from streams.server.readmodel.followed import Followed, Place
+from streams.server.readmodel.tables import Unreadable
+
+PENDING = 5_000
+"""Rows read before anything is shown; a later transaction holds as many as its worker put into it."""
+
+
+class TableFollower:
+    """One partition of a table. A transaction begins with its marker, and ends with the next one or where no more is."""
+
+    def __init__(self, followed: Followed, place: Place, decoder: Decoder) -> None:
+        self._followed, self._place, self._decoder = followed, place, decoder
+        self._row_type = followed.app.namespace(place[0]).row_type
+        self._marker: marker.Marker | None = None
+        self._rows: dict[str, tuple[bytes, int]] = {}
+
+    def take(self, message: Message, past: bool) -> None:
+        """`past`: it was there when following began, so nothing is shown yet."""
+        record = table_record(message)
+        if isinstance(record, marker.Marker):
+            self.flush()
+            self._marker = record
+            return
+        self._rows[record.key] = (record.value, record.version)
+        if past and len(self._rows) >= PENDING:
+            self._show(None)
+
+    def flush(self) -> None:
+        if self._marker is not None or self._rows:
+            self._show(self._marker)
+            self._marker = None
+
+    def _show(self, last: marker.Marker | None) -> None:
+        rows = {key: (self._row(value), version) for key, (value, version) in self._rows.items()}
+        self._rows = {}
+        self._followed.committed(self._place, last, rows)
+
+    def _row(self, value: bytes) -> object:
+        if not value:
+            return None
+        try:
+            return self._decoder.decode_row(self._row_type, value)
+        except StreamsError as error:
+            return Unreadable(str(error))
