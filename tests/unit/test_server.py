@@ -45,19 +45,19 @@ def test_a_published_event_has_a_receipt_and_an_address(http: httpx.Client) -> N
         "url": "/events/account/0/0",
     }  # fmt: skip
     became = http.get(got.headers["location"]).json()
-    assert (became["outcome"], became["id"], became["position"]) == ("accepted", body["id"], "account-0@1")
+    assert (became["outcome"], became["id"], became["position"]) == ("accepted", body["id"], "account-0:1")
 
 
 def test_who_waits_hears_the_outcome_and_can_read_its_row(http: httpx.Client) -> None:
     """200 with the position; the row is there, its ETag is its version, and it says up to where it is true."""
     got = opened(http, "a1", **WAIT)
     assert (got.status_code, got.json()["outcome"], got.json()["sequence"]) == (200, "accepted", 1)
-    assert (got.headers["retold-position"], got.headers["etag"]) == ("account-0@1", '"1"')
+    assert (got.headers["retold-position"], got.headers["etag"]) == ("account-0:1", '"1"')
     row = http.get("/rows/account/a1", params={"_min_position": got.headers["retold-position"]})
     assert row.json() == {"key": "a1", "version": 1, "row": {"balance": 10}}
     assert (row.headers["etag"], row.headers["retold-position"], row.headers["retold-lag"]) == (
         '"1"',
-        "account-0@1",
+        "account-0:1",
         "0",
     )
 
@@ -206,7 +206,7 @@ def test_rows_are_chosen_sorted_and_paged(http: httpx.Client) -> None:
         following = page.json()["next"]
     assert found == sorted(found, reverse=True)
     assert len(found) == 7
-    assert page.json()["positions"] == ["account-0@7"]
+    assert page.json()["positions"] == ["account-0:7"]
 
 
 def test_a_page_goes_on_where_the_last_one_ended_though_rows_come_and_go(http: httpx.Client) -> None:
@@ -240,7 +240,7 @@ def test_projections_are_answered(shop_server: MemoryServer) -> None:
     """A row, the rows, filters and order, with the positions of the logs that they fold."""
     http = shop_server.http
     assert http.get("/projections/orders_per_day/2026-01-31").json() == {
-        "key": "2026-01-31", "row": {"count": 2}, "positions": ["order-0@3"], "lag": 0,
+        "key": "2026-01-31", "row": {"count": 2}, "positions": ["order-0:3"], "lag": 0,
     }  # fmt: skip
     found = http.get("/projections/orders_per_day?_sort=-count").json()["rows"]
     assert [(row["key"], row["row"]["count"]) for row in found] == [("2026-01-31", 2), ("2026-01-30", 1)]
@@ -277,7 +277,7 @@ def test_a_fold_that_raises_stops_its_projection_and_no_other(tmp_path: Path) ->
         server.kafka.publish(OrderPlace(order="o1", customer="c", lines=(line,)))
         broken, other = (server.http.get(f"/projections/{name}") for name in ("charges", "orders_per_day"))
         status = server.http.get("/-/status").json()["server"]["projections"]["charges"]
-    assert (broken.status_code, "order-0@1" in broken.json()["detail"]) == (500, True)
+    assert (broken.status_code, "order-0:1" in broken.json()["detail"]) == (500, True)
     assert (len(other.json()["rows"]), "ZeroDivisionError" in status["fault"]) == (1, True)
 
 
@@ -288,7 +288,7 @@ def test_a_stream_resumes_after_the_last_event_that_was_seen(server: MemoryServe
     first = watched(http, "/live/account?_from=beginning", 2)
     rest = watched(http, "/live/account", 3, **{"Last-Event-ID": first[-1][0]})
     assert [data["key"] for _, data in first + rest] == ["a0", "a1", "a2", "a3", "a4"]
-    assert [name for name, _ in first + rest] == [f"0@{n}" for n in range(1, 6)]
+    assert [name for name, _ in first + rest] == [f"0:{n}" for n in range(1, 6)]
 
 
 def test_a_stream_of_a_key_shows_its_events_alone(server: MemoryServer, http: httpx.Client) -> None:
@@ -296,7 +296,7 @@ def test_a_stream_of_a_key_shows_its_events_alone(server: MemoryServer, http: ht
     for key in ("a/1", "a2", "a/1"):
         server.kafka.publish(AccountOpen(account=key, balance=1))
     found = watched(http, "/live/account/a%2F1?_from=beginning", 2)
-    assert [(name, data["outcome"]) for name, data in found] == [("0@1", "accepted"), ("0@3", "rejected")]
+    assert [(name, data["outcome"]) for name, data in found] == [("0:1", "accepted"), ("0:3", "rejected")]
 
 
 def test_a_stream_that_fell_behind_reads_on_from_kafka(server: MemoryServer, http: httpx.Client) -> None:
@@ -357,7 +357,7 @@ def test_an_old_outcome_is_found_in_kafka(server: MemoryServer, http: httpx.Clie
 
     server.kafka.became_later[0] = Known(outcome="rejected", sequence=1, reason="there is no such account")
     got = http.get("/events/account/0/0").json()
-    assert (got["outcome"], got["key"], got["position"]) == ("rejected", "nobody", "account-0@1")
+    assert (got["outcome"], got["key"], got["position"]) == ("rejected", "nobody", "account-0:1")
     assert http.get("/events/account/0/99").status_code == 404
 
 

@@ -38,7 +38,7 @@ def test_the_etag_of_an_outcome_is_the_rows_version(server: MemoryServer) -> Non
     credit = {"account": "a1", "transfer": "t", "amount": 5}
     assert server.http.post("/events/account.credit", json=credit, headers=WAIT).headers["etag"] == '"2"'
     again = opened(server, **key)
-    assert (again.headers["etag"], again.headers["retold-position"]) == ('"2"', "account-0@1")
+    assert (again.headers["etag"], again.headers["retold-position"]) == ('"2"', "account-0:1")
     assert server.http.get("/rows/account/a1", headers={"If-None-Match": again.headers["etag"]}).status_code == 304
 
 
@@ -47,7 +47,7 @@ def test_without_a_row_an_outcome_has_no_etag(tmp_path: Path) -> None:
     with MemoryServer(probe.app(), tmp_path) as server:
         server.http.post("/events/probe.do", json={"name": "k"})
         got = server.http.post("/events/probe.do", json={"name": "k", "how": "delete"}, headers=WAIT)
-        assert (got.status_code, got.headers["retold-position"]) == (200, "probe-0@2")
+        assert (got.status_code, got.headers["retold-position"]) == (200, "probe-0:2")
         assert "etag" not in got.headers
 
 
@@ -55,8 +55,8 @@ def test_a_rejection_has_its_position(server: MemoryServer) -> None:
     """409 and 412 are in the log: who got one reads what led to it, at any server."""
     opened(server)
     again, stale = opened(server), opened(server, **{"If-Match": '"9"'})
-    assert (again.status_code, again.headers["retold-position"]) == (409, "account-0@2")
-    assert (stale.status_code, stale.headers["retold-position"]) == (412, "account-0@3")
+    assert (again.status_code, again.headers["retold-position"]) == (409, "account-0:2")
+    assert (stale.status_code, stale.headers["retold-position"]) == (412, "account-0:3")
 
 
 def ending(server: MemoryServer, method: str, url: str, account: str) -> httpx.Response:
@@ -83,8 +83,8 @@ def test_who_waits_for_an_outcome_hears_that_the_server_ends(server: MemoryServe
 
 def test_who_waits_for_a_position_hears_that_the_server_ends(server: MemoryServer) -> None:
     """503 at once, and when to ask again."""
-    got = ending(server, "GET", "/rows/account?_min_position=account-0@99", "")
-    assert_problem(got, 503, "this server is stopping", "account-0@99", field="_min_position")
+    got = ending(server, "GET", "/rows/account?_min_position=account-0:99", "")
+    assert_problem(got, 503, "this server is stopping", "account-0:99", field="_min_position")
     assert got.headers["retry-after"] == "1"
 
 

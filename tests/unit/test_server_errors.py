@@ -72,7 +72,7 @@ def assert_problem(got: httpx.Response, status: int, *words: str, field: str = "
         ("POST", "/events/order.plaice", 404, ["order.plaice", "order.place"]),
         ("GET", "/rows/nowhere", 404, ["nowhere", "order, stock, payment"]),
         ("GET", "/rows/nowhere/k", 404, ["nowhere", "order, stock, payment"]),
-        ("GET", "/rows/order/none/such", 404, ["none/such", "order-0@"]),
+        ("GET", "/rows/order/none/such", 404, ["none/such", "order-0:"]),
         ("GET", "/live/nowhere", 404, ["nowhere"]),
         ("GET", "/live/nowhere/k", 404, ["nowhere"]),
         ("GET", "/events/nowhere/0/0", 404, ["nowhere"]),
@@ -132,8 +132,8 @@ def test_what_is_not_there_is_said_with_what_is(
         ("/rows/order?_next=WyItdG90YWwiLDEsIm8xIl0&_sort=total", "_next", "same _sort"),
         (f"/rows/order?_sort=placed&_next={cursor('placed', '2026-01-01T00:00:00', 'o1')}", "_next", "same _sort"),
         (f"/rows/order?_sort=total&_next={cursor('total', '1', 'o1')}", "_next", "same _sort"),
-        ("/rows/order?_min_position=7", "_min_position", "user-3@977"),
-        ("/rows/order?_min_position=order-9@1", "_min_position", "order-9@1"),
+        ("/rows/order?_min_position=7", "_min_position", "user-3:977"),
+        ("/rows/order?_min_position=order-9:1", "_min_position", "order-9:1"),
         ("/rows/order/o1?_min_position=x", "_min_position", "'x'"),
         ("/views/orders-of/c7?_min_position=x", "_min_position", "'x'"),
         ("/projections/charges?count=many", "count", "many"),
@@ -275,7 +275,7 @@ def test_an_event_that_kafka_does_not_confirm_may_still_arrive(
 def test_a_position_that_is_not_reached_is_said(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 with where the server stands."""
     monkeypatch.setattr("streams.server.http.answers.PATIENCE", 0.1)
-    assert_problem(http.get("/rows/order?_min_position=order-0@99"), 503, "order-0@99", field="_min_position")
+    assert_problem(http.get("/rows/order?_min_position=order-0:99"), 503, "order-0:99", field="_min_position")
 
 
 def test_a_row_that_does_not_read_is_not_shown_as_missing(server: MemoryServer, http: httpx.Client) -> None:

@@ -78,7 +78,7 @@ def test_a_fold_that_hangs_slows_no_answer(held: Held, url: str) -> None:
 
 def test_streams_go_on_while_a_fold_hangs(held: Held) -> None:
     """What was read before is told."""
-    assert [name for name, _ in watched(held.server.http, "/live/account?_from=beginning", 1)] == ["0@1"]
+    assert [name for name, _ in watched(held.server.http, "/live/account?_from=beginning", 1)] == ["0:1"]
 
 
 def test_an_event_counts_as_folded_once_all_its_folds_are_in(held: Held) -> None:
@@ -86,12 +86,12 @@ def test_an_event_counts_as_folded_once_all_its_folds_are_in(held: Held) -> None
     http = held.server.http
     for name in ("slow", "quick"):
         got = http.get(f"/projections/{name}/slow")
-        assert (got.status_code, got.headers["retold-position"]) == (404, "account-0@1")
+        assert (got.status_code, got.headers["retold-position"]) == (404, "account-0:1")
     held.go.set()
     until(lambda: held.server.followed.log_position(("account", 0)) == 2, "the fold has not ended")
     for name in ("slow", "quick"):
         got = http.get(f"/projections/{name}/slow")
-        assert (got.status_code, got.headers["retold-position"]) == (200, "account-0@2")
+        assert (got.status_code, got.headers["retold-position"]) == (200, "account-0:2")
 
 
 def test_a_row_is_read_while_a_table_is_copied(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_list_is_of_one_moment_and_says_of_which(tmp_path: Path) -> None:
         while not ended.is_set():
             body = server.http.get("/rows/account").json()
             seen = {row["row"]["balance"] for row in body["rows"]} | {row["version"] for row in body["rows"]}
-            assert not seen or body["positions"] == [f"account-0@{number}" for number in seen]
+            assert not seen or body["positions"] == [f"account-0:{number}" for number in seen]
         thread.join(60)
 
 

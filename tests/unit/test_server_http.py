@@ -52,7 +52,7 @@ def test_the_clients_of_a_registry_may_send_what_they_like(http: httpx.Client) -
     assert http.get("/subjects?deleted=false").status_code == 200
 
 
-@pytest.mark.parametrize("known", ["0@1", "1@1", "0@1,1@1,2@1", "0@1,0@2", "0@1,1@1,1@2", "0@1,01@1,1@1"])
+@pytest.mark.parametrize("known", ["0:1", "1:1", "0:1,1:1,2:1", "0:1,0:2", "0:1,1:1,1:2", "0:1,01:1,1:1"])
 def test_the_id_of_another_stream_is_refused(tmp_path: Path, known: str) -> None:
     """A partition that it does not name would be told from its beginning, all over again."""
     with MemoryServer(shop.app(), tmp_path) as server:
@@ -67,10 +67,10 @@ def test_an_id_beyond_the_end_is_refused_unless_this_server_lags(
 ) -> None:
     """Of a log that was made anew, nothing would come for long; a server that lags or stands still has not read so far."""
     monkeypatch.setattr("streams.server.http.live.PATIENCE", 0.1)
-    beyond = {"Last-Event-ID": "0@99"}
+    beyond = {"Last-Event-ID": "0:99"}
     with MemoryServer(shop.app(), tmp_path) as server:
         got = server.http.get("/live/order", headers=beyond)
-        assert_problem(got, 422, "0@99", "the log ends at 0@0", field="Last-Event-ID")
+        assert_problem(got, 422, "0:99", "the log ends at 0:0", field="Last-Event-ID")
         server.followed.lags["log", "order", 0] = 7
         with server.http.stream("GET", "/live/order", headers=beyond) as lagging:
             assert lagging.status_code == 200
@@ -86,7 +86,7 @@ def test_a_stream_goes_on_at_a_server_that_is_a_moment_behind(tmp_path: Path) ->
     with MemoryServer(shop.app(), tmp_path) as server:
 
         def watch() -> None:
-            [(_, told)] = watched(server.http, "/live/order", 1, **{"Last-Event-ID": "0@2"})
+            [(_, told)] = watched(server.http, "/live/order", 1, **{"Last-Event-ID": "0:2"})
             found.append(told["sequence"])
 
         watching = threading.Thread(target=watch, daemon=True)
@@ -103,7 +103,7 @@ def test_a_server_that_begins_anew_refuses_no_id(tmp_path: Path) -> None:
     found: list[httpx.Response] = []
     with MemoryServer(shop.app(), tmp_path) as server:
         ask = threading.Thread(
-            target=lambda: found.append(server.http.get("/live/order", headers={"Last-Event-ID": "0@2"})), daemon=True
+            target=lambda: found.append(server.http.get("/live/order", headers={"Last-Event-ID": "0:2"})), daemon=True
         )
         ask.start()
         until(lambda: bool(server.followed.bell._tickets), "nobody waits")

@@ -18,7 +18,7 @@ from streams.server.readmodel.bell import until
 from streams.server.readmodel.followed import Followed, Place
 from streams.view import Table
 
-POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6})@(\d{1,18})")
+POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6}):(\d{1,18})")
 SHOWN = 100
 """Positions in a header; an answer about more partitions has them in its body alone."""
 STOPS = "this server is stopping: ask another one, or this one when it is there again"
@@ -50,8 +50,8 @@ class Standing:
 
     @property
     def texts(self) -> list[str]:
-        """`user-3@977`: the partition 3 of user, up to the sequence 977."""
-        return [f"{namespace}-{number}@{sequence}" for (namespace, number), sequence in self.positions.items()]
+        """`user-3:977`: the partition 3 of user, up to the sequence 977."""
+        return [f"{namespace}-{number}:{sequence}" for (namespace, number), sequence in self.positions.items()]
 
     @property
     def headers(self) -> dict[str, str]:
@@ -82,7 +82,7 @@ def _check(followed: Followed) -> None:
 
 
 async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -> None:
-    """Waits for `_min_position` (such as `user-3@977`; several with commas), so that who wrote reads what it wrote.
+    """Waits for `_min_position` (such as `user-3:977`; several with commas), so that who wrote reads what it wrote.
 
     Raises a 503 problem if it is not reached in 5 s, or before the server ends.
     """
@@ -98,7 +98,7 @@ async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -
     if reached is None and followed.bell.ended:
         raise Problem(503, f"{STOPS}; _min_position {text} is not reached", field="_min_position", headers=RETRY_AFTER)
     if reached is None:
-        now = ", ".join(f"{place[0]}-{place[1]}@{position(followed, kinds, place)}" for place, _ in wanted)
+        now = ", ".join(f"{place[0]}-{place[1]}:{position(followed, kinds, place)}" for place, _ in wanted)
         raise Problem(
             503, f"_min_position {text} is not reached after {PATIENCE:.0f} s; this server stands at {now}",
             field="_min_position", headers=RETRY_AFTER,
@@ -109,7 +109,7 @@ async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -
 def _wanted(followed: Followed, text: str) -> tuple[Place, int]:
     match = POSITION.fullmatch(text)
     if match is None or (match[1], int(match[2])) not in followed.logs:
-        expected = "a position such as user-3@977 of a partition that there is"
+        expected = "a position such as user-3:977 of a partition that there is"
         raise Problem(422, f"_min_position is {text[:100]!r}; {expected} was expected", field="_min_position")
     return (match[1], int(match[2])), int(match[3])
 

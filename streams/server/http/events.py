@@ -41,7 +41,7 @@ def routes(parts: Parts) -> APIRouter:
             "namespace": namespace, "partition": place[1], "offset": number, **outcome_of(became),
         }  # fmt: skip
         if became.sequence is not None:
-            body["position"] = f"{namespace}-{place[1]}@{became.sequence}"
+            body["position"] = f"{namespace}-{place[1]}:{became.sequence}"
         return answer(request, body, standing(followed, ["table"], [place]))
 
     return router

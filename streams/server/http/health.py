@@ -67,7 +67,7 @@ def _server(parts: Parts) -> dict[str, Any]:
             "projections": {
                 name: {"rows": len(it.rows), "fault": it.fault} for name, it in followed.projections.items()
             },
-            "positions": [f"{name}-{n}@{last.last}" for (name, n), last in sorted(followed.markers.items())],
+            "positions": [f"{name}-{n}:{last.last}" for (name, n), last in sorted(followed.markers.items())],
             "lag": sum(followed.lags.values()),
             "streams": len(parts.watching),
         }

@@ -1,6 +1,6 @@
 """`GET /live/NAMESPACE` and `GET /live/NAMESPACE/KEY`: the event log as it grows, as server-sent events.
 
-The id of an event is where the stream stands in each partition, `0@12,1@40`, so any server of the application can go on.
+The id of an event is where the stream stands in each partition, `0:12,1:40`, so any server of the application can go on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PATIENCE = 5.0
 """s in which this server may come to where another one has been."""
 RETRY = 2_000
 """ms after which a client that was cut off comes back."""
-ID = re.compile(r"\d{1,6}@\d{1,18}(,\d{1,6}@\d{1,18})*")
+ID = re.compile(r"\d{1,6}:\d{1,18}(,\d{1,6}:\d{1,18})*")
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -77,11 +77,11 @@ async def _begin(request: Request, parts: Parts, places: list[Place], origin: st
         raise Problem(422, f"_from is {origin[:80]!r}; now or beginning was expected", field="_from")
     if text is None:
         return {place: 0 if origin == "beginning" else followed.log_position(place) for place in places}
-    steps = [part.partition("@") for part in text.split(",")] if ID.fullmatch(text) else []
+    steps = [part.partition(":") for part in text.split(",")] if ID.fullmatch(text) else []
     if sorted(int(number) for number, _, _ in steps) != [number for _, number in places]:
         partitions = ", ".join(str(number) for _, number in places)
         raise Problem(
-            422, f"Last-Event-ID is {text[:100]!r}; the id of an event of this stream, such as 0@12,1@40, was expected, which "
+            422, f"Last-Event-ID is {text[:100]!r}; the id of an event of this stream, such as 0:12,1:40, was expected, which "
             f"names its partitions, {partitions}", field="Last-Event-ID",
         )  # fmt: skip
     known = {(places[0][0], int(number)): int(sequence) for number, _, sequence in steps}
@@ -103,7 +103,7 @@ async def _reached(parts: Parts, known: dict[Place, int], text: str) -> None:
     reached = await until(followed.bell, look, PATIENCE)
     ready(parts)  # all may have begun anew meanwhile
     if reached is None and followed.lag(["log"], known) == 0 and not followed.faults:
-        end = ",".join(f"{place[1]}@{followed.log_position(place)}" for place in known)
+        end = ",".join(f"{place[1]}:{followed.log_position(place)}" for place in known)
         raise Problem(
             422, f"Last-Event-ID is {text[:100]!r}, and the log ends at {end}: it is of another log. Begin without it",
             field="Last-Event-ID",
@@ -174,7 +174,7 @@ class Stream:
         return format_sse_event(id=self._id(), data_str=to_json(shown(event)).decode())
 
     def _id(self) -> str:
-        return ",".join(f"{place[1]}@{sequence}" for place, sequence in self._at.items())
+        return ",".join(f"{place[1]}:{sequence}" for place, sequence in self._at.items())
 
 
 def shown(event: LogEvent) -> dict[str, object]:
@@ -184,7 +184,7 @@ def shown(event: LogEvent) -> dict[str, object]:
         "namespace": event.namespace,
         "partition": event.partition,
         "sequence": event.sequence,
-        "position": f"{event.namespace}-{event.partition}@{event.sequence}",
+        "position": f"{event.namespace}-{event.partition}:{event.sequence}",
         "recorded": event.recorded,
         "outcome": event.outcome,
         "reason": event.reason,

@@ -117,7 +117,7 @@ def _asking(parameters: list[Spec], body: Spec) -> Spec:
     return {
         "parameters": [
             *parameters,
-            _query("_min_position", "Answer once this position is reached, such as user-3@977."),
+            _query("_min_position", "Answer once this position is reached, such as user-3:977."),
             _header("If-None-Match", "The ETag of an answer that is there: 304 if it is still the same."),
         ],
         "responses": {"200": _json("Found.", body), "304": {"description": "It is still the same."}},

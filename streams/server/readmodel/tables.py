@@ -96,7 +96,7 @@ class Projected:
         except Exception as error:  # noqa: BLE001 - the application's own function may raise anything
             self.fault = (
                 f"the projection {self.projection.name} raised {type(error).__name__} ({error}) at "
-                f"{event.event.data.event_type}, {event.namespace}-{event.partition}@{event.sequence}. It stands still: "
+                f"{event.event.data.event_type}, {event.namespace}-{event.partition}:{event.sequence}. It stands still: "
                 "correct it and start the server again"
             )
             return None
