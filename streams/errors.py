@@ -1,27 +1,45 @@
-"""Every error that retold raises on purpose, as one tree.
+"""The errors that retold raises on purpose, as one tree. Catch `StreamsError` for all of them.
 
-StreamsError
+```
+StreamsError                       HTTP status, if it is none of 500
 ├── ConfigError                    a setting, a file or a folder is not usable
-├── DefinitionError                the application breaks a law (found at import or by `retold check`)
-│   ├── DuplicateHandler  MissingHandler  MissingSchema  BadName
-│   └── UndeclaredEmission  StaleTypes  ImpureHandler  BadSignature
-├── SchemaError
-│   ├── SchemaNotFound             a record's schema id is known to nobody here
-│   ├── InvalidSchema  IncompatibleSchema  FrozenSchemaChanged
-│   └── UndecodableRecord          the bytes do not read as what they say they are
+├── DefinitionError                the application is not defined as it must be
+│   ├── BadName
+│   ├── DuplicateHandler
+│   ├── UndeclaredEmission
+│   ├── ImpureHandler
+│   └── StaleTypes
+├── SchemaError                    something about an Avro schema
+│   ├── InvalidSchema
+│   ├── IncompatibleSchema
+│   ├── FrozenSchemaChanged
+│   ├── SchemaNotFound
+│   └── UndecodableRecord
 ├── InvalidEvent              422  an event that may not be published or handled as it is
-├── EventRejected             409  the handler said no
+├── EventRejected             409  the handler rejected the event
 │   └── WrongVersion          412  the row was not at the version that the publisher expected
-├── EventSetAside             500  the event was parked or quarantined
-├── OutcomeTimeout            504  no outcome in the time given; the event may still be handled
-├── BrokerError               503
-│   ├── BrokerUnavailable  NamespaceTaken  TopicMismatch
+├── EventSetAside                  the event was parked or quarantined
+├── OutcomeTimeout            504  nothing is known yet; the event may still be handled
+├── BrokerError               503  Kafka refused, or what it holds is not what it should be
+│   ├── BrokerUnavailable
+│   ├── TopicMismatch
+│   ├── NamespaceTaken
 │   └── PartitionLost
-├── NamespaceStopped               a worker gave a namespace up rather than do harm
-└── HistoryError                   a question to the past that has no answer
+├── NamespaceStopped               a worker stopped a namespace rather than do harm
+└── HistoryError                   the code now rejects what the event log has as accepted
+```
 
-A message says what happened, which value, what was expected, where, and what to do next. It is shown to people as it is;
-a stack trace is for a fault of retold's own.
+A message says what happened, which value, what was expected, where, and what to do next. People see it as it is; a traceback
+is for a fault of retold's own.
+
+Not in the tree:
+
+- `streams.Rejected` is what a handler raises. It is an answer and no error; a publisher that waits meets it as EventRejected.
+- Errors that retold catches itself, so that no caller meets them, are defined where they are raised: `TransactionAborted`,
+  `ProducerLost`, `RecordRefused` and `NotMapped` in `streams/kafka`, `Problem` (an HTTP answer) in `streams/server`, `ReaderLeft`
+  in `streams/cli`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has; for anyone else
+  they are BrokerErrors. `IllegalTransition` in `streams/worker` is a fault of retold's own.
+- What `retold check` finds are values and no exceptions: `streams.laws.Breach`.
 """
 
 from __future__ import annotations
@@ -30,65 +48,50 @@ import signal
 
 
 class StreamsError(Exception):
-    """Base of the tree. `status` is the HTTP status that a server answers with."""
+    """Base of the tree. `status` is the HTTP status that a server answers with, 500 unless a class says otherwise."""
 
     status = 500
 
 
 class ConfigError(StreamsError):
-    pass
+    """A setting, an option, a file or a folder is not usable. The message names it, its value and what was expected."""
 
 
 class DefinitionError(StreamsError):
-    pass
-
-
-class DuplicateHandler(DefinitionError):
-    pass
-
-
-class MissingHandler(DefinitionError):
-    pass
-
-
-class MissingSchema(DefinitionError):
-    pass
+    """The application is not defined as it must be. Most are raised when it is imported, the others by an event."""
 
 
 class BadName(DefinitionError):
-    pass
+    """An application, a namespace, a projection or an event has a name that it may not have."""
+
+
+class DuplicateHandler(DefinitionError):
+    """One event would be handled in two ways, or two tables would have one name."""
 
 
 class UndeclaredEmission(DefinitionError):
-    pass
-
-
-class StaleTypes(DefinitionError):
-    pass
+    """A handler emitted an event that its `emits` does not declare. The event that it handled is parked."""
 
 
 class ImpureHandler(DefinitionError):
-    pass
+    """In the purity run of `streams.testing`, a handler asked for the time, for chance or for the network."""
 
 
-class BadSignature(DefinitionError):
-    pass
+class StaleTypes(DefinitionError):
+    """A generated class and its schema differ: run `retold schemas generate`."""
 
 
 class SchemaError(StreamsError):
-    pass
-
-
-class SchemaNotFound(SchemaError):
-    """`schema_id` is the id that nobody here knows."""
-
-    def __init__(self, message: str, schema_id: int = 0) -> None:
-        super().__init__(message)
-        self.schema_id = schema_id
+    """Base of all that concerns Avro schemas, and bytes that do not fit them."""
 
 
 class InvalidSchema(SchemaError):
-    """No Avro schema, or one that uses what retold does not. `field` is the name nearest to the mistake."""
+    """A text that is no Avro schema, or one that uses what retold does not support.
+
+    Attributes:
+        field: The name nearest to the mistake, empty if there is none.
+
+    """
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
@@ -96,19 +99,37 @@ class InvalidSchema(SchemaError):
 
 
 class IncompatibleSchema(SchemaError):
-    pass
+    """A new version of a schema does not follow the released ones: its number, or fields that cannot be read across them."""
 
 
 class FrozenSchemaChanged(SchemaError):
-    pass
+    """The file of a released schema was changed, or is gone. A release never changes: write a new version."""
+
+
+class SchemaNotFound(SchemaError):
+    """A record's schema is not known here, or has no handler here. Its partition waits for a newer deployment.
+
+    Attributes:
+        schema_id: The id that the record names; 0 if the message is about none.
+
+    """
+
+    def __init__(self, message: str, schema_id: int = 0) -> None:
+        super().__init__(message)
+        self.schema_id = schema_id
 
 
 class UndecodableRecord(SchemaError):
-    pass
+    """The bytes of a record do not read as what its schema id says. A worker quarantines it."""
 
 
 class InvalidEvent(StreamsError):
-    """`field` is the path of the field that is wrong (`lines.1.sku`), empty if the mistake is none of a field."""
+    """An event that may not be published or handled as it is: a field, its key, its size, its headers.
+
+    Attributes:
+        field: The path of the wrong field (`lines.1.sku`), empty if the mistake is in none.
+
+    """
 
     status = 422
 
@@ -118,47 +139,55 @@ class InvalidEvent(StreamsError):
 
 
 class EventRejected(StreamsError):
+    """The handler rejected the event, with the reason in the message. The row is as it was, and the log says so."""
+
     status = 409
 
 
 class WrongVersion(EventRejected):
+    """The row was not at the `expected_version` that the publisher named. Read the row and decide again."""
+
     status = 412
 
 
 class EventSetAside(StreamsError):
-    pass
+    """The event was parked or quarantined: it is kept, and a person decides. `retold parked list` shows it."""
 
 
 class OutcomeTimeout(StreamsError):
+    """The outcome is not known in the time given. The event may still be handled; publish it again under the same id."""
+
     status = 504
 
 
 class BrokerError(StreamsError):
+    """Kafka refused something, or did not do it in the time given."""
+
     status = 503
 
 
 class BrokerUnavailable(BrokerError):
-    pass
-
-
-class NamespaceTaken(BrokerError):
-    pass
+    """No Kafka answers at the address, or none could be started."""
 
 
 class TopicMismatch(BrokerError):
-    pass
+    """A topic is not what it should be: its partitions, its settings, or what is written in it."""
+
+
+class NamespaceTaken(BrokerError):
+    """Another application has written into the tables of this namespace: choose another name or prefix."""
 
 
 class PartitionLost(BrokerError):
-    pass
+    """Work for a partition was given up: the group took the partition away, or the worker stops."""
 
 
 class NamespaceStopped(StreamsError):
-    pass
+    """A worker stopped a namespace rather than do harm: its handlers raise for many keys, or another worker has its name."""
 
 
 class HistoryError(StreamsError):
-    pass
+    """A handler now rejects an event that the event log has as accepted, so the log cannot be folded with this code."""
 
 
 def how_ended(code: int) -> str:

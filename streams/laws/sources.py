@@ -20,7 +20,10 @@ INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", 
 
 @dataclass(frozen=True, order=True)
 class Breach:
-    """`law` is the name of the DefinitionError that says the same at run time."""
+    """What breaks a law, and where. `line` counts from 1.
+
+    `law` is a word for programs: BadName, BadSignature, ImpureHandler, MissingHandler, MissingSchema or UndeclaredEmission.
+    """
 
     file: str
     line: int
