@@ -19,7 +19,23 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 @dataclass(frozen=True, kw_only=True)
 class App:
-    """Raises a DefinitionError if two parts would handle one event or carry one name."""
+    """An application: its namespaces, gateways, projections and views, listed in one place.
+
+    The setting `app` of `[tool.retold]` names a function without required arguments that returns one.
+
+    Args:
+        name: What the application is called: a lower-case letter, then at most 62 lower-case letters, digits, `-` and `_`.
+        namespaces: Its namespaces, with their handlers.
+        gateways: Its gateways. Each handles one event of one of these namespaces.
+        projections: Its projections.
+        views: Its views.
+
+    Raises:
+        BadName: `name` is not a name.
+        DuplicateHandler: One event would be handled in two ways, or two tables have one name.
+        DefinitionError: A gateway's event belongs to no namespace of the application.
+
+    """
 
     name: str
     namespaces: Sequence[Namespace[Any]]
@@ -53,7 +69,15 @@ class App:
             seen.add(gateway.data)
 
     def namespace(self, name: str) -> Namespace[Any]:
-        """Raises DefinitionError naming the namespaces that there are."""
+        """The namespace of this name.
+
+        Args:
+            name: Such as `user`.
+
+        Raises:
+            DefinitionError: There is none. The message names those that there are.
+
+        """
         for namespace in self.namespaces:
             if namespace.name == name:
                 return namespace
@@ -61,12 +85,15 @@ class App:
         raise DefinitionError(f"the application {self.name!r} has no namespace {name!r}; it has: {known}")
 
     def event_types(self) -> dict[str, type[EventData]]:
-        """Every event that the application handles, by name."""
+        """The class of every event that the application handles, by the event's name, such as `user.signup`."""
         handled = [data for namespace in self.namespaces for data in namespace.handlers]
         return {data.event_type: data for data in (*handled, *(gateway.data for gateway in self.gateways))}
 
     def flow(self) -> dict[str, tuple[str, ...]]:
-        """Which event can lead to which, read from declarations alone."""
+        """The names of the events that each event can lead to, by its name.
+
+        Read from declarations alone: the `emits` of handlers and the `answers` of gateways.
+        """
         edges = {d.event_type: out for namespace in self.namespaces for d, out in namespace.emits.items()}
         edges |= {gateway.data.event_type: gateway.answers for gateway in self.gateways}
         return {name: tuple(e.event_type for e in out) for name, out in edges.items()}

@@ -46,11 +46,21 @@ class Route(NamedTuple):
 
 
 class Client:
-    """Publishes events of `app`. Leaving the with-block waits until all are delivered.
+    """Publishes events of an application: `with Client(app()) as client: ...`. Leaving the block waits until all are delivered.
 
-    `publish` and `flush` may be called by several threads (each thread's events keep their order per key); `wait` takes
-    turns. The broker is `broker` (host:port), else RETOLD_BROKER, else the one that this project runs.
-    Raises BrokerUnavailable, after 10 s at most, if none answers.
+    Several threads may share a client: each thread's events keep their order per key, and `wait` takes turns.
+
+    Args:
+        app: The application whose events it publishes.
+        broker: Kafka's address as `host:port`, several with commas between. None: RETOLD_BROKER or `broker` in
+            `[tool.retold]`, else the broker that this project runs.
+        config: The settings. None: those of the project around the current folder.
+        source: Who publishes, unless `publish` says otherwise: the events' `source`.
+
+    Raises:
+        BrokerUnavailable: No broker is found, or none answers, after 10 s at most.
+        ConfigError: A setting is not usable.
+
     """
 
     def __init__(
@@ -80,12 +90,25 @@ class Client:
         expected_version: int | None = None,
         source: str | None = None,
     ) -> Receipt:
-        """Hand an event over; `flush` or leaving the block confirms it. Blocks while the queue is full.
+        """Check an event and hand it to the Kafka client, which sends it in the background. Blocks while the queue is full.
 
-        `time` is when it happened (now, if not given). The same event under an `id` that was handled before changes
-        nothing, whatever its time, and another one of that key is quarantined. Without an `id` each call is an event.
-        `expected_version` is the version that its row must have (0: there is no row).
-        Raises InvalidEvent, and BrokerError if an earlier event could not be delivered: this one did not leave then.
+        `flush`, or leaving the block, waits for the broker's confirmation; `confirm` and `wait` do so for one event.
+
+        Args:
+            data: The event's data.
+            id: The event's id; None: a new one, so each call is another event. The same event under an id that was handled
+                before is a duplicate and changes nothing, whatever its time; another event of that key is quarantined.
+            time: When it happened, with a zone; None: now.
+            expected_version: The version that its row must have, else it is rejected; 0: there must be no row. None: any.
+            source: Who publishes it; None: the client's `source`.
+
+        Returns:
+            The receipt, which learns where the event is once the broker has confirmed it.
+
+        Raises:
+            InvalidEvent: A field, the key, an attribute or the size is wrong, or the application does not handle the event.
+            BrokerError: An earlier event could not be delivered, or the namespace has no inbox. This event did not leave.
+
         """
         if self._failures:
             self._raise_failures()
@@ -104,7 +127,15 @@ class Client:
         return receipt
 
     def flush(self, timeout: float = 60.0) -> None:
-        """Wait until every event is delivered. Raises BrokerError if one was not, or not in `timeout` s."""
+        """Wait until the broker has confirmed every event that was published.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            BrokerError: An event was not delivered, or not in time. Publish it again under its id: it is handled once.
+
+        """
         left = self._producer.flush(timeout)
         if self._failures:
             self._raise_failures()
@@ -113,9 +144,16 @@ class Client:
             raise BrokerError(f"{are} not confirmed after {timeout:.0f} s, and may be later")
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
-        """Wait until the broker has this event. A failure told here is told to nobody else.
+        """Wait until the broker has confirmed this event. A failure told here is not told again by `flush`.
 
-        Raises BrokerError if it will never have it, OutcomeTimeout after `timeout` s: then it may still arrive.
+        Args:
+            receipt: What `publish` returned.
+            timeout: Seconds to wait.
+
+        Raises:
+            BrokerError: It was not delivered, and will not be.
+            OutcomeTimeout: It is not confirmed in time, and may still arrive.
+
         """
         deadline = time.monotonic() + timeout
         while not receipt.delivered:
@@ -130,7 +168,20 @@ class Client:
             self._producer.poll(0.01)
 
     def wait(self, receipt: Receipt, timeout: float = 10.0) -> Settled:
-        """What became of a published event. Raises OutcomeTimeout, a sentence on what is known, after `timeout` s."""
+        """Wait until a worker has handled this event, and tell what became of it.
+
+        Args:
+            receipt: What `publish` returned.
+            timeout: Seconds to wait, for the broker and the worker together.
+
+        Returns:
+            The outcome, also for a rejected or a parked event: `raise_for_outcome` turns it into an error.
+
+        Raises:
+            BrokerError: It was not delivered, or Kafka refused to say what became of it.
+            OutcomeTimeout: Nothing is known in time; the message says what is. It may still be handled.
+
+        """
         deadline = time.monotonic() + timeout
         self.confirm(receipt, timeout)
         with self._turn:
@@ -139,7 +190,7 @@ class Client:
             return self._outcomes.wait(receipt, deadline)
 
     def close(self) -> None:
-        """Let go of connections, without waiting for what is not delivered: `flush` first."""
+        """Close the connections, without waiting for what is not delivered: `flush` first. Leaving the block does both."""
         if self._outcomes is not None:
             self._outcomes.close()
             self._outcomes = None

@@ -11,16 +11,26 @@ import msgspec
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A row, or a part of a row or an event. `schemas` holds the released Avro schemas as JSON, oldest first.
+    """Base of the generated classes of rows, and of the parts of rows and events. Immutable; equal if all fields are.
 
-    A part (a record inside another one) has no schemas of its own.
+    `retold schemas generate` writes the classes. To change a field, make a new value: `msgspec.structs.replace(row, count=2)`.
+
+    Attributes:
+        schemas: The Avro schemas as JSON texts, oldest first. A part (a record inside another one) has none of its own.
+
     """
 
     schemas: ClassVar[tuple[str, ...]] = ()
 
 
 class EventData(Record, frozen=True, kw_only=True):
-    """What an event carries. `event_type` is `<namespace>.<name>`; `key_field` names the field that holds the key."""
+    """Base of the generated classes of events: what an event carries.
+
+    Attributes:
+        event_type: The event's name, `<namespace>.<name>`.
+        key_field: The field that holds the key.
+
+    """
 
     event_type: ClassVar[str]
     key_field: ClassVar[str]

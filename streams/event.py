@@ -24,10 +24,16 @@ _uuid = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
 class Event(msgspec.Struct, Generic[D_co], frozen=True):
-    """`time` is when it happened (valid time, with a zone); `cause` is the id of the event whose handling emitted this one.
+    """An event as its handler, its gateway or a fold meets it: the data, and what the envelope says of it.
 
-    `correlation` is the id of the root event of the whole chain (its own id for a root event); `source` is who
-    published it.
+    Attributes:
+        data: The event's data, an instance of its generated class.
+        id: The event's id. Two events of one source under one id are one event: the second is a duplicate.
+        time: When it happened, with a zone. Decide by this time; a handler has no clock.
+        cause: The id of the event whose handling emitted this one; None for an event that was published.
+        correlation: The id of the first event of the chain; an event that was published begins one, under its own id.
+        source: Who published it; for an emitted event `retold/<application>/<namespace>`.
+
     """
 
     data: D_co
@@ -39,11 +45,15 @@ class Event(msgspec.Struct, Generic[D_co], frozen=True):
 
     @property
     def key(self) -> str:
+        """The key of the entity that it is about."""
         return self.data.key
 
     @property
     def reference(self) -> str:
-        """A UUID that no other event has, whoever published it and however they number theirs: an idempotency key."""
+        """A UUID that no other event has, whoever published it and however they number theirs: the idempotency key.
+
+        It is the same each time that the event is handled or its gateway is called.
+        """
         return reference_of(self.source, self.id)
 
 

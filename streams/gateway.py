@@ -13,10 +13,22 @@ D = TypeVar("D", bound=EventData)
 
 
 class Gateway(Generic[D]):
-    """`call` acts and answers with one of `answers`, which belong to the request's namespace and key.
+    """The one handler of an event that acts on the outside world, and answers with an event.
 
-    It may be called again for one request: `event.reference` is the idempotency key to hand on.
-    `undo` is the event that takes the act back. On replay a gateway is silent: its recorded answer is a fact.
+    The call is made at least once for each request, and the answer is handled exactly once. Hand `event.reference` on as the
+    idempotency key: it is the same for each try. A "no" is an answer; what may pass (no connection, a 503) is an exception,
+    and the call is made again, `gateway_tries` times at most. Then the request is parked, with its key. When the log is folded
+    again, no gateway is called: the recorded answer is a fact.
+
+    Args:
+        data: The class of the event that it handles, the request.
+        call: An async function from the request to its answer, which has the request's key.
+        answers: The classes of all events that it may answer with. They belong to the request's namespace.
+        undo: The class of the event that takes the act back, if there is one.
+
+    Raises:
+        DefinitionError: An answer belongs to another namespace.
+
     """
 
     def __init__(

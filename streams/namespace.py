@@ -26,7 +26,19 @@ def place_of(function: Callable[..., Any]) -> str:
 
 
 class Namespace(Generic[R]):
-    """`row` is the class of the table's rows. A namespace has one inbox, one event log and one table."""
+    """A group of events, the one handler of each, and the row that they fold into.
+
+    A namespace has one inbox, one table and one event log in Kafka, and one consumer group. Handlers are pure functions from
+    the row of the event's key (None: there is no row) and the event to an Outcome; they raise Rejected to say no.
+
+    Args:
+        name: A lower-case letter, then at most 62 lower-case letters, digits and `_`. Its events are `<name>.<something>`.
+        row: The generated class of the table's rows.
+
+    Raises:
+        BadName: `name` is not a name.
+
+    """
 
     def __init__(self, name: str, row: type[R]) -> None:
         if not NAME.fullmatch(name):
@@ -40,9 +52,20 @@ class Namespace(Generic[R]):
     def handles(
         self, data: type[D], *, emits: Sequence[type[EventData]] = ()
     ) -> Callable[[Handler[R, D]], Handler[R, D]]:
-        """Bind a function to an event. `emits` declares every event that it may emit.
+        """Make a function the handler of an event: `@user.handles(UserSignup, emits=[EmailSend])`.
 
-        Raises DuplicateHandler for a second function of one event: events are handled in no two ways.
+        Args:
+            data: The class of the event, one of this namespace.
+            emits: The classes of all events that the handler may emit, at once or scheduled, also with a rejection.
+
+        Returns:
+            The decorator. It returns the function as it is, so a test can call it.
+
+        Raises:
+            BadName: The event belongs to another namespace, or is not named `<namespace>.<name>`.
+            DefinitionError: `data` is no class of an event.
+            DuplicateHandler: The event has a handler already.
+
         """
         self._check_type(data)
 

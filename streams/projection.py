@@ -18,6 +18,19 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
 class Projection(Generic[R]):
+    """A read-only table, folded from accepted events of any namespace under any key: counts, sums, lists.
+
+    A server keeps it in memory and folds it from the event logs anew at each start. It emits nothing and calls nothing.
+
+    Args:
+        name: A lower-case letter, then at most 62 lower-case letters, digits, `-` and `_`. No other table has it.
+        row: The generated class of its rows.
+
+    Raises:
+        BadName: `name` is not a name.
+
+    """
+
     def __init__(self, name: str, row: type[R]) -> None:
         if not NAME.fullmatch(name):
             raise BadName(f"the projection {name!r} is not a name: lower-case letters, digits, - and _, a letter first")
@@ -25,7 +38,21 @@ class Projection(Generic[R]):
         self.folds_by: dict[type[EventData], tuple[Callable[[Any], str], Callable[[Any, Any], R | None]]] = {}
 
     def folds(self, data: type[D], *, key: Callable[[Event[D]], str]) -> Callable[[Fold[R, D]], Fold[R, D]]:
-        """Bind a fold to an event; `key` names the row that it changes. None from the fold removes the row."""
+        """Make a function the fold of an event: `@orders_per_day.folds(OrderPlace, key=lambda event: ...)`.
+
+        A fold is a pure function from the row (None: there is no row) and the event to the new row (None: no row any more).
+
+        Args:
+            data: The class of the event, of any namespace of the application.
+            key: A pure function from the event to the key of the row that it changes.
+
+        Returns:
+            The decorator. It returns the function as it is.
+
+        Raises:
+            DuplicateHandler: This projection folds the event already.
+
+        """
 
         def register(function: Fold[R, D]) -> Fold[R, D]:
             if data in self.folds_by:

@@ -12,9 +12,18 @@ from streams.errors import EventRejected, EventSetAside, WrongVersion
 
 
 class Receipt:
-    """`partition`, `offset` and `timestamp` (the broker's, ms since 1970) are None until the broker has confirmed it.
+    """What `Client.publish` returns: which event it is, and where it is once the broker has confirmed it.
 
-    `error` says why it will never be delivered.
+    Attributes:
+        namespace (str): The event's namespace.
+        event_type (str): The event's name, such as `user.signup`.
+        key (str): The event's key.
+        id (str): The event's id.
+        partition: The partition of the inbox; None until it is confirmed.
+        offset: The offset in the inbox; None until it is confirmed.
+        timestamp: The broker's time, in ms since 1970; None until it is confirmed.
+        error: Why it will never be delivered, in Kafka's words; None otherwise.
+
     """
 
     __slots__ = ("error", "event_type", "id", "key", "namespace", "offset", "partition", "timestamp")
@@ -28,6 +37,7 @@ class Receipt:
 
     @property
     def delivered(self) -> bool:
+        """Whether the broker has confirmed it."""
         return self.offset is not None
 
     @property
@@ -46,11 +56,18 @@ class Receipt:
 
 
 class Became(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an event: `outcome` is accepted, rejected, parked, unanswered or quarantined.
+    """What became of an event; a Settled has these fields, too.
 
-    A duplicate has the outcome of the first event of its id. `sequence` is its place in the partition's event log,
-    and the row's version if it was accepted; None for what was set aside. `wrong_version`: it was rejected because the
-    row was not at the version that its publisher expected.
+    Attributes:
+        outcome: `accepted`, `rejected`, `parked`, `unanswered` (parked, because its gateway gave no answer) or `quarantined`.
+            A duplicate has the outcome of the first event of its id.
+        sequence: Its place in the partition's event log, and the row's version if it was accepted; None for what was set
+            aside.
+        recorded: When it was handled, in UTC; None for a duplicate.
+        reason: Why it was rejected or set aside.
+        duplicate: Whether an event of this id was handled before.
+        wrong_version: Whether it was rejected because the row was not at the version that its publisher expected.
+
     """
 
     outcome: str
@@ -62,13 +79,26 @@ class Became(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settled(Became, frozen=True, kw_only=True):
-    """What became of a published event."""
+    """What `Client.wait` returns: what became of a published event, in the fields of Became, and where it is.
+
+    Attributes:
+        receipt: The receipt that was waited for.
+        partition: The partition of the inbox, the event log and the table.
+
+    """
 
     receipt: Receipt
     partition: int
 
     def raise_for_outcome(self) -> Settled:
-        """Itself if accepted. Raises EventRejected, WrongVersion or EventSetAside."""
+        """Itself, if the event was accepted: `client.wait(receipt).raise_for_outcome()`.
+
+        Raises:
+            WrongVersion: The row was not at the expected version.
+            EventRejected: The handler rejected it.
+            EventSetAside: It is parked, unanswered or quarantined.
+
+        """
         receipt, reason = self.receipt, self.reason or "an event of this id came before"
         what = f"{receipt.what} (id {receipt.id}) was {self.outcome}: {reason}"
         if self.outcome == REJECTED:

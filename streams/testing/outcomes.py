@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from streams.data import EventData, Record
+from streams.data import EventData
 from streams.engine.changes import Changes, Handled
 from streams.engine.records import ACCEPTED, InboxRecord
 from streams.outcome import Emission
@@ -13,22 +13,38 @@ from streams.outcome import Emission
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one event: `emitted` is what followed at once, then what was scheduled, then a gateway's answer.
+    """What `World.when` returns: what became of one event.
 
-    `outcome` is accepted, rejected, parked, quarantined, duplicate or blocked; a duplicate gets the first answer of
-    its id again. `row` and `version` are those of the event's key afterwards.
+    Attributes:
+        outcome: `accepted`, `rejected`, `parked`, `quarantined`, `duplicate` or `blocked` (its schema or handler is missing).
+        accepted: Whether it was accepted; for a duplicate, whether the first event of its id was.
+        reason: Why it was not simply accepted; None if it was.
+        row: The row of the event's key afterwards, of the namespace's row class; None: there is none. The type checker takes
+            it for Any: an event's class does not say of which class its rows are. `world.table(namespace)` has typed rows.
+        emitted: What followed at once, then what was scheduled, then a gateway's answer.
+        version: The version of that row: the sequence of the last accepted event of its key; 0: there was none.
+
     """
 
     outcome: str
     accepted: bool
     reason: str | None
-    row: Record | None
+    row: Any
     emitted: list[Emission]
     version: int
 
 
 class Unhandled(NamedTuple):
-    """An event that was set aside. `data` and `key` are None for a quarantined one: nobody could use it."""
+    """An event that was set aside: parked or quarantined.
+
+    Attributes:
+        data: The event's data; None for a quarantined one.
+        key: The key that it blocks; None for a quarantined one, which blocks nobody.
+        reason: Why, in a line.
+        detail: The traceback, if a handler raised.
+        value: The record's bytes.
+
+    """
 
     data: EventData | None
     key: str | None
@@ -38,7 +54,13 @@ class Unhandled(NamedTuple):
 
 
 class FailedCall(NamedTuple):
-    """A gateway's request that got no answer that counts: its call raised, or answered what it may not."""
+    """A gateway's request without an answer that counts: the call raised, or answered what it may not.
+
+    Attributes:
+        data: The request.
+        reason: What was raised, as class and message.
+
+    """
 
     data: EventData
     reason: str

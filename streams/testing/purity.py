@@ -25,10 +25,21 @@ SECONDS = 60
 
 
 def purity_probe(world: World, app: str, *, seeds: Sequence[int] = SEEDS) -> list[str]:
-    """The first difference of each run, as a sentence; empty if the handlers are pure.
+    """Handle again, in other processes, all that the world handled, and compare: a pure handler decides alike each time.
 
-    `app` names the factory of the world's application as `module:function`, called without arguments.
-    Raises ConfigError if it cannot be made there.
+    Each run is a process with another hash seed, time zone and locale, in which clocks, random numbers and sockets raise.
+
+    Args:
+        world: A world that has handled something.
+        app: The function that makes its application, as `module:function`; it is called without arguments.
+        seeds: The hash seeds, one run for each.
+
+    Returns:
+        The first difference of each run, as a sentence; empty if there is none.
+
+    Raises:
+        ConfigError: The application could not be run there.
+
     """
     expected = [trace(step.changes) for step in world.steps]
     orders = msgspec.msgpack.encode([(step.namespace, step.now, step.record) for step in world.steps])

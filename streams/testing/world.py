@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from streams.app import App
 from streams.codec import AvroCodec
@@ -34,15 +34,39 @@ D = TypeVar("D", bound=EventData)
 
 
 def event(data: D, *, time: datetime = START, id: str = "e1") -> Event[D]:
-    """An event to call a handler with, which is a plain function."""
+    """An event around data, for a test that calls a handler, which is a plain function.
+
+    For instance: `open_account(None, event(AccountOpen(account="a", balance=1)))`.
+
+    Args:
+        data: The event's data.
+        time: When it happened, with a zone.
+        id: The event's id.
+
+    """
     return Event(data, id, time, None, id)
 
 
 class World:
-    """Time stands still at `now` until `advance`. What was emitted waits until `settle`.
+    """An application in memory, on the engine and the codec that a worker has. Each namespace has one partition.
 
-    `calls` are the requests that gateways got, `rejections` the events that handlers refused with their reasons,
-    `outside` what was emitted to namespaces of other applications, `steps` everything handled.
+    Time stands still until `advance`, and what was emitted waits until `settle`. Gateways are called at once, with their
+    real functions: give the application others.
+
+    Args:
+        app: The application.
+
+    Attributes:
+        app (App): The application.
+        now (datetime): The time it is; `START` in the beginning.
+        calls: The requests that gateways were called with, in order.
+        calls_failed: The requests whose call raised, or answered what it may not. They are parked.
+        rejections: The events that handlers rejected, with their reasons.
+        parked: The events that were parked: their handler raised, or their key is parked.
+        quarantined: The records that nobody can use.
+        outside: What was emitted to namespaces of other applications.
+        steps: All that was handled, for `purity_probe`.
+
     """
 
     def __init__(self, app: App) -> None:
@@ -70,11 +94,19 @@ class World:
         expected_version: int | None = None,
         source: str = "test",
     ) -> Result:
-        """Publish an event and handle it, after whatever waits in its namespace's inbox. What it emits waits.
+        """Publish an event and handle it, after whatever waits in its namespace's inbox. What it emits waits for `settle`.
 
-        `source` is who publishes it: one id from two sources names two events.
-        Without an id it gets one of its own. Raises InvalidEvent for data that may not be published, DefinitionError
-        for an event of a namespace that the application does not have.
+        Args:
+            data: The event's data.
+            id: The event's id; None: a new one.
+            time: When it happened, with a zone; None: `now`.
+            expected_version: The version that its row must have; 0: there must be no row. None: any.
+            source: Who publishes it. One id from two sources names two events.
+
+        Raises:
+            InvalidEvent: The event may not be published as it is.
+            DefinitionError: The application does not have its namespace.
+
         """
         space = self._space(data.event_type)
         headers = headers_of(data, id or f"when-{self._arrivals + 1}", source, (time or self.now).isoformat())
@@ -91,22 +123,60 @@ class World:
         return Result("blocked", False, space.blocked, row, [], version)
 
     def publish(self, namespace: str, key: bytes | None, value: bytes | None, headers: Headers | None = None) -> int:
-        """Put raw bytes into an inbox, as any Kafka producer may, and give the offset. `settle` handles them."""
+        """Put raw bytes into an inbox, as any Kafka producer may. `settle` handles them.
+
+        Args:
+            namespace: The namespace's name.
+            key: The record's key.
+            value: The record's value; `encode` gives that of an event.
+            headers: The record's headers, pairs of name and value; None: there are none.
+
+        Returns:
+            The record's offset in the inbox.
+
+        Raises:
+            DefinitionError: The application does not have this namespace.
+
+        """
         self._arrivals += 1
         return self._space(namespace).put(self._arrivals, key, value, headers, to_micros(self.now))
 
     def encode(self, data: EventData) -> bytes:
-        """The value of an inbox record, for `publish`."""
+        """The value of an event's record, for `publish`: Avro behind a schema id, in Confluent's wire format.
+
+        Args:
+            data: The event's data.
+
+        Raises:
+            InvalidEvent: The event may not be published as it is.
+
+        """
         return self._codec.encode(data)
 
     def settle(self) -> World:
-        """Handle what was emitted, and what that emits, in the order of arrival, until nothing is left."""
+        """Handle what was emitted, and what that emits, in the order of arrival, until nothing is left.
+
+        Returns:
+            The world itself.
+
+        """
         while ready := [space for space in self._spaces.values() if space.ready()]:
             self._take(min(ready, key=lambda space: space.inbox[0][0]))
         return self
 
     def advance(self, by: timedelta) -> World:
-        """Let time pass: what was scheduled comes due in order, and each settles before the next."""
+        """Let time pass: what was scheduled comes due in order, and each settles before the next.
+
+        Args:
+            by: How long.
+
+        Returns:
+            The world itself.
+
+        Raises:
+            ValueError: `by` is negative.
+
+        """
         if by < timedelta(0):
             raise ValueError(f"time goes forward only; {by} is negative")
         end = self.now + by
@@ -136,10 +206,27 @@ class World:
         return Tables({name: space.rows() for name, space in self._spaces.items()} | self._projecting.rows)
 
     def table(self, source: Namespace[R] | Projection[R]) -> Table[R]:
+        """The table of a namespace or projection, with rows of its class: `world.table(user)["u1"].email`.
+
+        Args:
+            source: The namespace or projection itself.
+
+        """
         return self.tables.of(source)
 
-    def view(self, path: str) -> object:
-        """A view's answer. Raises DefinitionError naming the views that there are."""
+    def view(self, path: str) -> Any:
+        """A view's answer: `world.view("orders-of/c7")`.
+
+        Args:
+            path: The view's path, with values in place of the names in braces.
+
+        Returns:
+            What the view's function returned. The type checker takes it for Any, since a path is a text.
+
+        Raises:
+            DefinitionError: There is no such view. The message names those that there are.
+
+        """
         for view in self.app.views:
             if (names := view.match(path)) is not None:
                 return view.answer(self.tables, **names)
@@ -147,20 +234,44 @@ class World:
         raise DefinitionError(f"{self.app.name} has no view {path!r}; it has: {known}")
 
     def log(self, namespace: str) -> list[Logged]:
-        """What was handled in a namespace, in order: the event, and its header with sequence, outcome and reason."""
+        """The event log of a namespace, in order: each has `event`, and `header` with `sequence`, `outcome` and `reason`.
+
+        Args:
+            namespace: The namespace's name.
+
+        Raises:
+            DefinitionError: The application does not have it.
+
+        """
         return self._space(namespace).logged()
 
     def log_records(self, namespace: str) -> list[LogRecord]:
-        """The same as bytes."""
+        """The same as records: key, value and headers, in bytes.
+
+        Args:
+            namespace: The namespace's name.
+
+        Raises:
+            DefinitionError: The application does not have it.
+
+        """
         return [log_record(it) for it in self._space(namespace).log]
 
     def image(self, namespace: str) -> Image:
-        """The state that the engine works on."""
+        """The state that the engine works on, for tests of retold itself.
+
+        Args:
+            namespace: The namespace's name.
+
+        Raises:
+            DefinitionError: The application does not have it.
+
+        """
         return self._space(namespace).image
 
     @property
     def blocked(self) -> dict[str, str]:
-        """The namespaces that wait for a schema or a handler, and why."""
+        """The names of the namespaces that wait for a schema or a handler, and why each does."""
         return {name: space.blocked for name, space in self._spaces.items() if space.blocked is not None}
 
     def _space(self, event_type: str) -> Space:
@@ -228,7 +339,18 @@ class World:
 
 
 def given(app: App, *history: EventData) -> World:
-    """The application after `history` and all that followed. Raises AssertionError if any of it was not accepted."""
+    """The application in memory, after a history and all that followed from it.
+
+    Args:
+        app: The application.
+        history: Events, each handled and settled before the next.
+
+    Raises:
+        AssertionError: One of them was not accepted.
+        InvalidEvent: One of them may not be published as it is.
+        DefinitionError: The application does not have the namespace of one.
+
+    """
     world = World(app)
     for data in history:
         result = world.when(data)

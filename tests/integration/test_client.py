@@ -25,12 +25,14 @@ from streams.kafka.clients import Clients
 from streams.kafka.read import headers_of
 from streams.kafka.schemas_topic import all_schemas
 from streams.kafka.topics import ensure
-from tests.applications import bank, probe
+from tests.applications import bank, probe, shop
 from tests.applications.bank.events import AccountOpen
 from tests.applications.probe.events import EchoHear, ProbeDo
 from tests.support.inbox import Foreign
+from tests.support.pages import run
 from tests.support.workers import Running, settings
 
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EARLY = datetime.fromisoformat("0001-01-01T00:00:00+14:00")
 """A time that UTC does not have."""
 
@@ -189,3 +191,12 @@ def test_an_outcome_is_found_later_and_among_many(config: Config, broker: str) -
     assert (first.sequence, first.receipt) == (1, receipts[0])
     assert last.sequence is not None
     assert last.sequence > 1
+
+
+def test_the_pages_about_the_client_run(config: Config, broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their examples, as a reader would paste them beside a worker of the shop."""
+    for name, value in {"broker": broker, "prefix": config.prefix, "state": str(config.state)}.items():
+        monkeypatch.setenv(f"RETOLD_{name.upper()}", value)
+    with Running(shop.app(), config, broker):
+        for page in ("client.md", "receipt.md"):
+            run(REFERENCE / page)

@@ -29,7 +29,9 @@ def test_the_tree_is_the_classes() -> None:
         shown[line["name"]] = (above[depth - 1] if depth else "Exception", line["status"])
     bases = {name: cls.__bases__[0] for name, cls in CLASSES.items()}
     said = {name: str(cls.status) if "status" in vars(cls) else None for name, cls in CLASSES.items()}
-    assert shown == {name: (bases[name].__name__, said[name]) for name in CLASSES} | {"StreamsError": ("Exception", None)}
+    assert shown == {name: (bases[name].__name__, said[name]) for name in CLASSES} | {
+        "StreamsError": ("Exception", None)
+    }
 
 
 def test_every_error_is_made_somewhere() -> None:
@@ -51,7 +53,8 @@ def test_every_error_outside_of_the_tree_is_named() -> None:
         node.name
         for path in ELSEWHERE
         for node in nodes_of(path)
-        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id in kinds for base in node.bases)
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id in kinds for base in node.bases)
     }
     named = set(re.findall(r"`(?:streams\.)?([A-Z]\w+)`", REST.partition("Not in the tree:")[2]))
     assert named == defined

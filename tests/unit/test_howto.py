@@ -12,6 +12,7 @@ import pytest
 from tests.applications import shop
 from tests.applications.shop.events import StockReceive
 from tests.support.memory_server import MemoryServer
+from tests.support.pages import run
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "howto"
@@ -19,11 +20,6 @@ PAGES = [page for page in sorted(FOLDER.glob("*.md")) if page.name != "README.md
 ADDRESS = "http://127.0.0.1:8080"
 """The server's, in the pages; here it is at a free port."""
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-
-
-def blocks(page: Path, kind: str) -> list[str]:
-    """The fenced blocks whose first line says `kind`."""
-    return re.findall(rf"(?ms)^```{kind}$\n(.*?)^```$", page.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -36,10 +32,8 @@ def server(tmp_path: Path) -> Any:
 @every_page
 def test_the_python_of_a_page_runs(page: Path, server: MemoryServer) -> None:
     """From the first block to the last, as a reader would paste it; what it asserts is so."""
-    names: dict[str, Any] = {"__name__": page.stem}
-    for number, block in enumerate(blocks(page, "python"), start=1):
-        text = block.replace(ADDRESS, str(server.http.base_url).rstrip("/"))
-        exec(compile(text, f"{page.name}, block {number}", "exec", dont_inherit=True), names)
+    address = str(server.http.base_url).rstrip("/")
+    run(page, lambda block: block.replace(ADDRESS, address))
 
 
 @every_page

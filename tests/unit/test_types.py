@@ -1,6 +1,6 @@
 """What the type checker says of programs that use the public API wrongly: one file of tests/types/ a program.
 
-A wrong line ends in `# wrong: <mypy's error code>`.
+A wrong line ends in `# wrong: <mypy's error code>`. The pages of the Python reference are right programs, too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from mypy import api
 
+from tests.support.pages import blocks
+
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted((ROOT / "tests/types").glob("*.py"))
+PAGES = [page for page in sorted((ROOT / "docs" / "reference").glob("*.md")) if blocks(page)]
 ERROR = re.compile(r"(?P<file>.+?):(?P<line>\d+): error: .*\[(?P<code>[a-z-]+)\]$")
 EXPECTED = re.compile(r"# wrong: ([a-z-]+)$")
 
@@ -20,18 +23,25 @@ Errors = list[tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Errors]:
-    """The errors in each program, by file name: line and code."""
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Errors]:
+    """The errors in each program, by file name: line and code. A page's blocks are one program."""
+    folder = tmp_path_factory.mktemp("pages")
+    for page in PAGES:
+        (folder / program_of(page)).write_text("\n".join(blocks(page)), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         options = ["--strict", "--namespace-packages", "--explicit-package-bases", "--no-error-summary", "--no-pretty"]
-        report, complaint, _ = api.run([*options, "tests/types"])
+        report, complaint, _ = api.run([*options, "tests/types", str(folder)])
     assert complaint == ""
     errors: dict[str, Errors] = {}
     for match in filter(None, map(ERROR.match, report.splitlines())):
-        if (ROOT / match["file"]).parent == ROOT / "tests/types":
+        if (ROOT / match["file"]).parent in (ROOT / "tests/types", folder):
             errors.setdefault(Path(match["file"]).name, []).append((int(match["line"]), match["code"]))
     return errors
+
+
+def program_of(page: Path) -> str:
+    return f"{page.stem.replace('-', '_')}_page.py"
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
@@ -40,6 +50,12 @@ def test_each_wrong_program_is_reported_where_it_is_wrong(program: Path, found: 
     lines = enumerate(program.read_text().splitlines(), start=1)
     expected = [(number, match[1]) for number, line in lines if (match := EXPECTED.search(line))]
     assert found.get(program.name, []) == expected
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_shows_passes_strictly(page: Path, found: dict[str, Errors]) -> None:
+    """An application and its tests, written as documented, give the type checker nothing to say."""
+    assert found.get(program_of(page), []) == []
 
 
 def test_every_wrong_program_is_there() -> None:
