@@ -3,11 +3,12 @@ SHELL := /bin/bash
 # Empty: the first of python3.11 to python3.14 that works.
 PYTHON ?=
 BIN := .venv/bin
+comma := ,
 CHECKED := $(wildcard streams processors)
 # Where it is set, each process compiles all that it imports, and tests and the demo start many.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test unit demo bench constraints clean
+.PHONY: help setup lint test unit demo bench docs constraints clean
 
 help: ## Show what there is
 	@echo "make TARGET [ARGS=\"...\"]"
@@ -30,8 +31,8 @@ endef
 	@touch $@
 
 .venv/dev.stamp: .venv/runtime.stamp
-	@echo "installing what its tests need"
-	@$(call install,-e ".[dev]")
+	@echo "installing what its tests and its documentation need"
+	@$(call install,-e ".[dev$(comma)docs]")
 	@touch $@
 
 setup: .venv/dev.stamp ## Make .venv with everything in it
@@ -53,9 +54,13 @@ demo: .venv/runtime.stamp ## The main job on real sign-ups; ARGS="--keep", "--in
 bench: setup ## Events per second beside Faust and Quix; ARGS="--quick --json"
 	@$(BIN)/python -m ops.bench $(ARGS)
 
+docs: setup ## The documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "site/index.html is the first page; to search, open it by: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
 constraints: setup ## Write the versions now in .venv to constraints.txt
 	@{ head -1 constraints.txt; $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -v -E '^(pip|setuptools)=='; } > .venv/new.txt
 	@mv .venv/new.txt constraints.txt
 
 clean: ## Remove .venv and what the tools leave behind
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,3 +101,18 @@ def test_every_attribute_is_documented(cls: Any) -> None:
     text = "\n".join(inspect.getdoc(it) or "" for it in cls.__mro__ if it.__module__.startswith("streams"))
     found = {name for kind, body in SECTION.findall(text) if kind == "Attributes" for name in ENTRY.findall(body)}
     assert set(fields if cls is not Receipt else Receipt.__slots__) - found == set()
+
+
+OUTSIDE = re.compile(r"""<(?:link|script|img|iframe|source)\b[^>]*?(?:href|src)=["']?(?:https?:)?//[^>]*>""")
+IMPORTED = re.compile(r"""(?:@import\s+|url\(\s*)["']?(?:https?:)?//""")
+
+
+def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    """In strict mode: each link and anchor leads somewhere. No page asks the network for fonts, scripts or pictures."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    pages, styles = (sorted((tmp_path / "site").rglob(kind)) for kind in ("*.html", "*.css"))
+    assert len(pages) > len(PAGES)
+    assert [str(page) for page in pages if OUTSIDE.search(page.read_text(encoding="utf-8"))] == []
+    assert [str(style) for style in styles if IMPORTED.search(style.read_text(encoding="utf-8"))] == []
