@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streams.data import EventData
-from streams.engine.changes import Blocked, Handled
+from streams.engine.changes import BlockingRecord, HandledRecord
 from streams.engine.commands import Commands
 from streams.engine.control import PREFIX as CONTROL
 from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_of, from_micros
@@ -16,7 +16,7 @@ from streams.engine.execution import Execution
 from streams.engine.identity import answer_id, position_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
-from streams.engine.records import Emitted, InboxRecord
+from streams.engine.records import EmittedRecord, InboxRecord
 from streams.engine.rules import Inbox, Rules
 from streams.engine.wire import Wire
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
@@ -78,7 +78,7 @@ class Admission:
         if (order := self._orders.get(record[0])) is not None:
             self._parking.quarantine(record, order, reason)
             return self._done(record)
-        self._changes.blocked = Blocked(record[0], reason)
+        self._changes.blocked = BlockingRecord(record[0], reason)
         return False
 
     def _why_unhandled(self, data: EventData) -> str:
@@ -142,7 +142,7 @@ class Admission:
         sequence, body, outcome = found
         if body != hash(record[2]):
             raise InvalidEvent(f"an event of this id and source was {outcome} before, with another body")
-        changes.results.append(Handled(record[0], outcome, arrival.event, sequence, duplicate=True))
+        changes.results.append(HandledRecord(record[0], outcome, arrival.event, sequence, duplicate=True))
         changes.counters.duplicates += 1
         return True
 
@@ -158,7 +158,7 @@ class Admission:
             headers.append(("ce_id", position_id(self._inbox.topic_id, self._partition, offset).encode()))
         if envelope.time is None:
             headers.append(("ce_time", from_micros(stamp * 1000).isoformat().encode()))
-        self._changes.emitted.append(Emitted(self._rules.namespace, key, value, headers))
+        self._changes.emitted.append(EmittedRecord(self._rules.namespace, key, value, headers))
         self._changes.counters.moved += 1
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from streams.data import EventData
 from streams.engine.admission import NO_ORDERS, Admission
 from streams.engine.calls import Calls
-from streams.engine.changes import Call, Changes
+from streams.engine.changes import Changes, PendingCall
 from streams.engine.execution import Execution
 from streams.engine.image import Image
 from streams.engine.overlay import Overlay
@@ -25,28 +25,28 @@ SMALLEST_PIECE, LARGEST_PIECE = 16, 1024
 """Records handled between two looks at the clock. Small ones first: a slow handler may need a second for ten."""
 
 
-class Answer(NamedTuple):
+class CallAnswer(NamedTuple):
     """What a gateway answered."""
 
-    call: Call
+    call: PendingCall
     data: EventData
 
 
-class GivenUp(NamedTuple):
+class CallGivenUp(NamedTuple):
     """A call that is not tried again by itself, and why."""
 
-    call: Call
+    call: PendingCall
     reason: str
     detail: str = ""
 
 
-class Work(NamedTuple):
+class PartitionWork(NamedTuple):
     """What there is to do for one partition, in this order; `fire`: publish the timers that are due as well.
 
     Answers come first, so that none of them is about what the batch itself has done to its request.
     """
 
-    answers: Sequence[Answer | GivenUp] = ()
+    answers: Sequence[CallAnswer | CallGivenUp] = ()
     fire: bool = False
     records: Batch = ()
 
@@ -70,7 +70,7 @@ class BatchProcessor:
         self._calls = Calls(rules, wire, self._overlay, parking)
         self._admission = Admission(rules, wire, inbox, self._overlay, parking, execution, orders)
 
-    def process(self, work: Work) -> Iterator[Changes]:
+    def process(self, work: PartitionWork) -> Iterator[Changes]:
         """The same growing `changes` before the first piece and after each: who stops asking has what was handled by then.
 
         `changes.answered` and `changes.inbox_next` say how far it came; it ends before a record that must wait.
@@ -93,12 +93,12 @@ class BatchProcessor:
             done, piece = done + piece, min(piece * 2, LARGEST_PIECE)
             yield self.changes
 
-    def answer(self, came: Answer | GivenUp) -> int:
+    def answer(self, came: CallAnswer | CallGivenUp) -> int:
         """Publish an answer, or park a request that is given up; gives the bytes of all that this adds.
 
         Raises InvalidEvent for an answer that the gateway may not give.
         """
-        if isinstance(came, GivenUp):
+        if isinstance(came, CallGivenUp):
             size = self._calls.give_up(came.call, came.reason, came.detail)
         else:
             size = self._calls.answer(came.call, came.data)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import dropwhile
 
 from streams.data import EventData, namespace_of
-from streams.engine.changes import Call, SetAside
+from streams.engine.changes import PendingCall, SetAsideRecord
 from streams.engine.envelope import CONTENT_TYPE, caused_by, event_again, from_micros
 from streams.engine.identity import answer_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
-from streams.engine.records import Emitted, Headers
+from streams.engine.records import EmittedRecord, Headers
 from streams.engine.rules import Rules
 from streams.engine.wire import Wire, too_large
 from streams.errors import InvalidEvent
@@ -22,7 +22,7 @@ class Calls:
     def __init__(self, rules: Rules, wire: Wire, overlay: Overlay, parking: Parking) -> None:
         self._rules, self._wire, self._overlay, self._parking = rules, wire, overlay, parking
 
-    def answer(self, call: Call, answer: EventData) -> int:
+    def answer(self, call: PendingCall, answer: EventData) -> int:
         """Publish it; gives its size. The call leaves the due topic when its answer is handled, and not before (rule 23).
 
         Whatever became of the request meanwhile: the door counts the answer, rejects it or finds its request.
@@ -31,12 +31,12 @@ class Calls:
         value = answer_value(self._rules, self._wire, call, answer)
         headers = answer_headers(self._rules.source, call, answer, self._overlay.now)
         changes = self._overlay.changes
-        changes.emitted.append(Emitted(namespace_of(answer.event_type), answer.key.encode(), value, headers))
+        changes.emitted.append(EmittedRecord(namespace_of(answer.event_type), answer.key.encode(), value, headers))
         changes.counters.emitted += 1
         changes.handled += 1
         return len(value)
 
-    def give_up(self, call: Call, reason: str, detail: str = "") -> int:
+    def give_up(self, call: PendingCall, reason: str, detail: str = "") -> int:
         """For now: the request is parked with its key, until a person says retry, reject or answer. Gives the bytes parked.
 
         So are the requests of its key that were accepted after it: they may not be answered before it is. Nothing happens
@@ -54,7 +54,7 @@ class Calls:
         return sum(len(it.value) for it in given_up)
 
 
-def answer_value(rules: Rules, wire: Wire, call: Call, answer: EventData) -> bytes:
+def answer_value(rules: Rules, wire: Wire, call: PendingCall, answer: EventData) -> bytes:
     """The answer's bytes. Raises InvalidEvent unless the gateway declares it, and it is about the request's key."""
     request = call.event
     rule = rules.by_event.get(type(request.data))
@@ -74,7 +74,7 @@ def answer_value(rules: Rules, wire: Wire, call: Call, answer: EventData) -> byt
     return value
 
 
-def answer_headers(source: str, call: Call, answer: EventData, now: int) -> Headers:
+def answer_headers(source: str, call: PendingCall, answer: EventData, now: int) -> Headers:
     """The answer's id comes from its request alone: two owners cannot both be believed. Its time is the clock's."""
     request = call.event
     return [
@@ -88,9 +88,9 @@ def answer_headers(source: str, call: Call, answer: EventData, now: int) -> Head
     ]
 
 
-def request_of(wire: Wire, aside: SetAside) -> Call:
+def request_of(wire: Wire, aside: SetAsideRecord) -> PendingCall:
     """The call of a request that was parked unanswered."""
     envelope, data, header = wire.envelopes.read(aside.carried), wire.codec.decode(aside.value), aside.header
     event = event_again(data, envelope, header)
     recorded = header.recorded if header.asked is None else header.asked
-    return Call(event, recorded, header.offset, aside.value, aside.carried, envelope.hops)
+    return PendingCall(event, recorded, header.offset, aside.value, aside.carried, envelope.hops)

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.engine.envelope import ParkedHeader
-from streams.engine.records import ACCEPTED, Counters, Emitted, Entry, Headers
+from streams.engine.records import ACCEPTED, Counters, EmittedRecord, Entry, Headers
 from streams.event import Event
 from streams.outcome import Emission
 
 
-class Handled(msgspec.Struct):
+class HandledRecord(msgspec.Struct):
     """What became of one event: flat, since a batch has thousands of them; headers are made of it where they leave.
 
     `offset` is its place in the inbox, `outcome` accepted, rejected, parked, unanswered or quarantined. A duplicate has
@@ -46,7 +46,7 @@ class Handled(msgspec.Struct):
         return self.sequence > 0 and not self.duplicate
 
 
-class SetAside(NamedTuple):
+class SetAsideRecord(NamedTuple):
     """A record for the parked topic, keyed by `offset`. With an empty value it is kept by reference.
 
     A person's answer is parked under its request's offset: it stands where that stood. Its header says where it lies, and
@@ -65,7 +65,7 @@ class SetAside(NamedTuple):
         return self.header.key
 
 
-class Call(NamedTuple):
+class PendingCall(NamedTuple):
     """An accepted event for its gateway, kept in the due topic until its answer is handled (rule 23).
 
     `value` and `headers` (those to carry) are its record's; `offset` is its place in its key's order, that record's but for a
@@ -80,15 +80,15 @@ class Call(NamedTuple):
     hops: int
 
 
-class Due(NamedTuple):
+class PendingTimer(NamedTuple):
     """A scheduled emission whose time has not come, kept in the due topic; `at` in µs since 1970."""
 
     at: int
-    emitted: Emitted
+    emitted: EmittedRecord
     event_id: str
 
 
-class Blocked(NamedTuple):
+class BlockingRecord(NamedTuple):
     """A record that cannot be handled until its schema or handler is deployed; its partition waits at `offset`."""
 
     offset: int
@@ -108,15 +108,15 @@ class Changes:
     recorded: int
     rows: dict[str, Entry] = field(default_factory=dict)
     row_bytes: dict[str, bytes] = field(default_factory=dict)
-    results: list[Handled] = field(default_factory=list)
+    results: list[HandledRecord] = field(default_factory=list)
     """Of each event that was dealt with, in order; what is in the log is among them."""
-    emitted: list[Emitted] = field(default_factory=list)
-    set_aside: list[SetAside] = field(default_factory=list)
-    due: list[Due] = field(default_factory=list)
-    calls: dict[str, Call] = field(default_factory=dict)
+    emitted: list[EmittedRecord] = field(default_factory=list)
+    set_aside: list[SetAsideRecord] = field(default_factory=list)
+    due: list[PendingTimer] = field(default_factory=list)
+    calls: dict[str, PendingCall] = field(default_factory=dict)
     """By the request's reference."""
     remembered: dict[bytes, tuple[int, int, str]] = field(default_factory=dict)
-    queues: dict[str, list[SetAside]] = field(default_factory=dict)
+    queues: dict[str, list[SetAsideRecord]] = field(default_factory=dict)
     """By entity key, what its parked queue is from now on (empty: the key is free)."""
     parked_ids: dict[bytes, int | None] = field(default_factory=dict)
     """Hash of the body by digest; None: it is parked no more."""
@@ -125,7 +125,7 @@ class Changes:
     settled: dict[str, None] = field(default_factory=dict)
     """Keys of timers and calls that leave the due topic, in order: a timer's event id, a request's reference."""
     counters: Counters = field(default_factory=Counters)
-    blocked: Blocked | None = None
+    blocked: BlockingRecord | None = None
     handled: int = 0
     """Records taken from the inbox, or timers and calls dealt with."""
     taken: int = 0
@@ -136,7 +136,7 @@ class Changes:
     """Key and traceback of each handler that raised, for the breaker and the person on call."""
 
     @property
-    def log(self) -> list[Handled]:
+    def log(self) -> list[HandledRecord]:
         """What is appended to the event log."""
         return [it for it in self.results if it.logged]
 
@@ -145,5 +145,5 @@ class Changes:
         return [it.event for it in self.log if it.outcome == ACCEPTED and it.event is not None]
 
     @property
-    def duplicates(self) -> list[Handled]:
+    def duplicates(self) -> list[HandledRecord]:
         return [it for it in self.results if it.duplicate]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from streams.engine.calls import answer_headers, answer_value, request_of
-from streams.engine.changes import SetAside
+from streams.engine.changes import SetAsideRecord
 from streams.engine.control import Control, encode, read
 from streams.engine.envelope import Arrival, event_again, event_of, from_micros
 from streams.engine.execution import Execution
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
-from streams.engine.records import UNANSWERED, Emitted, InboxRecord
+from streams.engine.records import UNANSWERED, EmittedRecord, InboxRecord
 from streams.engine.rules import Rules
 from streams.engine.wire import Wire
 from streams.errors import InvalidEvent, StreamsError
@@ -39,7 +39,7 @@ class Commands:
             self._do(control, queue, record)
         self._changes.counters.control += 1
 
-    def _do(self, control: Control, queue: list[SetAside], record: InboxRecord) -> None:
+    def _do(self, control: Control, queue: list[SetAsideRecord], record: InboxRecord) -> None:
         first, rest = queue[0], queue[1:]
         if control.command == "retry":
             self._again(control.key, queue, control.who)
@@ -66,10 +66,10 @@ class Commands:
             self._go_on(key, first, self._execute(arrival), rest, self._rules.source)
         return True
 
-    def _is_request(self, aside: SetAside, reference: str) -> bool:
+    def _is_request(self, aside: SetAsideRecord, reference: str) -> bool:
         return aside.header.status == UNANSWERED and request_of(self._wire, aside).event.reference == reference
 
-    def _go_on(self, key: str, first: SetAside, parked: SetAside | None, rest: list[SetAside], who: str) -> None:
+    def _go_on(self, key: str, first: SetAsideRecord, parked: SetAsideRecord | None, rest: list[SetAsideRecord], who: str) -> None:
         """After the first of a queue was dealt with; `parked` stands in its place, if its answer's handler raised."""
         if parked is not None:
             self._changes.queues[key] = [parked, *rest]
@@ -77,7 +77,7 @@ class Commands:
         self._leaves(first)
         self._again(key, rest, who)
 
-    def _again(self, key: str, queue: list[SetAside], who: str) -> None:
+    def _again(self, key: str, queue: list[SetAsideRecord], who: str) -> None:
         """Handle a queue in order, up to one that cannot be handled now either: it and the rest stay parked.
 
         A long queue goes on with a command of its own, in the next transaction or a later one; the key waits until then.
@@ -85,7 +85,7 @@ class Commands:
         for number, aside in enumerate(queue):
             if number == AT_ONCE:
                 following = Control("retry", key, aside.offset, who)
-                self._changes.emitted.append(Emitted(self._rules.namespace, key.encode(), encode(following), []))
+                self._changes.emitted.append(EmittedRecord(self._rules.namespace, key.encode(), encode(following), []))
                 left = queue[number:]
                 break
             try:
@@ -101,7 +101,7 @@ class Commands:
             left = []
         self._changes.queues[key] = left
 
-    def _handle_again(self, aside: SetAside) -> SetAside | None:
+    def _handle_again(self, aside: SetAsideRecord) -> SetAsideRecord | None:
         """What it is parked as from now on, if its handler raised again. A request is asked again."""
         record = _record_of(aside)
         envelope, data = self._wire.read(record)
@@ -113,12 +113,12 @@ class Commands:
         error = self._execution.execute(arrival)
         return None if error is None else self._parking.raised_again(arrival, error)
 
-    def _execute(self, arrival: Arrival) -> SetAside | None:
+    def _execute(self, arrival: Arrival) -> SetAsideRecord | None:
         """What it is parked as, if its handler raised."""
         error = self._execution.execute(arrival)
         return None if error is None else self._parking.raised(arrival, error)
 
-    def _reject(self, control: Control, aside: SetAside) -> None:
+    def _reject(self, control: Control, aside: SetAsideRecord) -> None:
         if aside.header.status == UNANSWERED:
             return  # its event was accepted; that nobody answers it any more needs no record
         record = _record_of(aside)
@@ -127,7 +127,7 @@ class Commands:
         arrival = Arrival(record, envelope, event, envelope.digest)
         self._execution.reject(arrival, f"rejected by {control.who}: {control.why}")
 
-    def _answer(self, control: Control, aside: SetAside, record: InboxRecord) -> SetAside | None:
+    def _answer(self, control: Control, aside: SetAsideRecord, record: InboxRecord) -> SetAsideRecord | None:
         """What it is parked as, in its request's place, if its handler raised."""
         if aside.header.status != UNANSWERED:
             raise InvalidEvent(f"{control.who} answers for an event that was parked by its handler, not by its gateway")
@@ -140,13 +140,13 @@ class Commands:
         event = event_of(answer, envelope, envelope.id or "", envelope.time or from_micros(self._overlay.now))
         return self._execute(Arrival(answered, envelope, event, envelope.digest, aside.offset))
 
-    def _leaves(self, aside: SetAside) -> None:
+    def _leaves(self, aside: SetAsideRecord) -> None:
         self._changes.unparked.append(aside.offset)
         envelope = self._wire.envelopes.read(aside.carried)
         if envelope.digest is not None:
             self._changes.parked_ids[envelope.digest] = None
 
 
-def _record_of(aside: SetAside) -> InboxRecord:
+def _record_of(aside: SetAsideRecord) -> InboxRecord:
     """As it lay in the inbox, where its header says it did. Its time stamp is in the parked header, where it was needed."""
     return (aside.header.offset, aside.key, aside.value, aside.carried, 0)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from streams.data import EventData, namespace_of
-from streams.engine.changes import Due
+from streams.engine.changes import PendingTimer
 from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, from_micros, to_micros
 from streams.engine.identity import emitted_id
-from streams.engine.records import Emitted, Headers
+from streams.engine.records import EmittedRecord, Headers
 from streams.engine.wire import Wire, too_large
 from streams.errors import InvalidEvent, UndeclaredEmission
 from streams.event import Event
@@ -20,11 +20,11 @@ A_WHILE = 1_000_000
 """µs after which a timer's event counts its hops anew: what waits runs in no circle, and may come back for ever."""
 
 
-class Following(NamedTuple):
+class EmissionRecords(NamedTuple):
     """`emissions` are the data of both, in this order, as they read back."""
 
-    now: list[Emitted]
-    later: list[Due]
+    now: list[EmittedRecord]
+    later: list[PendingTimer]
     emissions: list[Emission]
 
 
@@ -46,9 +46,9 @@ class Emissions:
         if envelope.trace is not None:
             self.common.append(("traceparent", envelope.trace))
 
-    def of(self, emit: Iterable[Emission], declared: frozenset[type[EventData]]) -> Following:
+    def of(self, emit: Iterable[Emission], declared: frozenset[type[EventData]]) -> EmissionRecords:
         """Raises UndeclaredEmission or InvalidEvent: then the cause is parked."""
-        following, scheduled = Following([], [], []), list[Emission]()
+        following, scheduled = EmissionRecords([], [], []), list[Emission]()
         for emission in emit:
             data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, None)
             self._check(data, declared)
@@ -67,7 +67,7 @@ class Emissions:
             else:
                 if due >= self.now + A_WHILE:
                     emitted = emitted._replace(headers=_without_hops(emitted.headers))
-                following.later.append(Due(due, emitted, event_id))
+                following.later.append(PendingTimer(due, emitted, event_id))
                 scheduled.append(Scheduled(data, from_micros(due)))
         following.emissions.extend(scheduled)
         return following
@@ -79,7 +79,7 @@ class Emissions:
         if type(data) not in declared:
             raise UndeclaredEmission(f"{name} emitted {data.event_type}; add {type(data).__name__} to its emits=[…]")
 
-    def _record(self, data: EventData, time: str) -> tuple[EventData, Emitted, str]:
+    def _record(self, data: EventData, time: str) -> tuple[EventData, EmittedRecord, str]:
         """The data as it reads back, its record and its id."""
         name, key = data.event_type, data.key
         data, value = self.wire.codec.settle_event(data)
@@ -96,7 +96,7 @@ class Emissions:
         ]
         if ordinal:
             headers.append(("ce_ordinal", b"%d" % ordinal))
-        return data, Emitted(namespace_of(name), key.encode(), value, headers), event_id
+        return data, EmittedRecord(namespace_of(name), key.encode(), value, headers), event_id
 
 
 def _without_hops(headers: Headers) -> Headers:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from streams.app import App
 from streams.data import EventData
 from streams.engine.admission import NO_ORDERS
-from streams.engine.batch import BatchProcessor, Work
+from streams.engine.batch import BatchProcessor, PartitionWork
 from streams.engine.calls import answer_value
-from streams.engine.changes import Call, Changes
+from streams.engine.changes import Changes, PendingCall
 from streams.engine.image import Image
 from streams.engine.records import Batch, Codec, InboxRecord
 from streams.engine.rules import Inbox, Limits, Rules
@@ -38,7 +38,7 @@ class Engine:
         """An empty one."""
         return Image(partition, window=self.limits.window)
 
-    def process(self, image: Image, work: Work, now: int, orders: Mapping[int, str] = NO_ORDERS) -> Iterator[Changes]:
+    def process(self, image: Image, work: PartitionWork, now: int, orders: Mapping[int, str] = NO_ORDERS) -> Iterator[Changes]:
         """Piece by piece: the same growing changes before the first piece and after each.
 
         They are true when they are applied (`image.apply(changes)`); the image stays as it is until then. `now` in µs since
@@ -65,6 +65,6 @@ class Engine:
         batch.refuse(record, reason)
         return batch.changes
 
-    def answer_value(self, call: Call, answer: EventData) -> bytes:
+    def answer_value(self, call: PendingCall, answer: EventData) -> bytes:
         """The answer's bytes. Raises InvalidEvent unless the gateway declares it, and it is about the request's key."""
         return answer_value(self.rules, self.wire, call, answer)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from streams.data import Record
-from streams.engine.changes import Call, Handled
-from streams.engine.emissions import Emissions, Following
+from streams.engine.changes import HandledRecord, PendingCall
+from streams.engine.emissions import EmissionRecords, Emissions
 from streams.engine.envelope import Arrival, Envelope, to_micros
 from streams.engine.overlay import Overlay
 from streams.engine.readable import readable
@@ -22,7 +22,7 @@ HOUR = 3_600_000_000
 ABSENT: Entry = (None, 0)
 
 
-class Decided(NamedTuple):
+class Decision(NamedTuple):
     """What a handler said; with a `reason` it was rejected, and the row stays. A deleted row has no bytes."""
 
     emit: Sequence[Emission] = ()
@@ -55,28 +55,28 @@ class Execution:
         if decided.reason is None and rule.handler is None:
             place = handled.offset if arrival.place is None else arrival.place
             carried, hops = arrival.envelope.carried, arrival.envelope.hops
-            self._overlay.ask(Call(event, recorded, place, handled.value, carried, hops))
+            self._overlay.ask(PendingCall(event, recorded, place, handled.value, carried, hops))
         elif decided.reason is None:
             self._changes.rows[event.key] = (decided.row, handled.sequence)
             self._changes.row_bytes[event.key] = decided.row_bytes
         return None
 
-    def _decide(self, rule: Rule, arrival: Arrival) -> Decided:
+    def _decide(self, rule: Rule, arrival: Arrival) -> Decision:
         """Raises what the handler raised, but Rejected, and InvalidEvent for a row that cannot be written."""
         event = arrival.event
         row, version = self._overlay.entry(event.key) or ABSENT
         reason = _wrong_version(arrival.envelope.expected_version, row, version)
         if reason is not None:
-            return Decided(reason=reason, wrong_version=True)
+            return Decision(reason=reason, wrong_version=True)
         try:
             outcome = self._rules.decide(rule, row, event)
             if rule.handler is None:
-                return Decided(outcome.emit)
-            return Decided(outcome.emit, *self._settle(rule, outcome.row))
+                return Decision(outcome.emit)
+            return Decision(outcome.emit, *self._settle(rule, outcome.row))
         except Rejected as no:
-            return Decided(no.emit, reason=str(no.reason)[:REASON_LIMIT])
+            return Decision(no.emit, reason=str(no.reason)[:REASON_LIMIT])
 
-    def _follow(self, handled: Handled, following: Following) -> None:
+    def _follow(self, handled: HandledRecord, following: EmissionRecords) -> None:
         handled.emissions = following.emissions
         self._changes.emitted += following.now
         self._changes.counters.emitted += len(following.now)
@@ -90,7 +90,7 @@ class Execution:
     def _emissions(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Emissions:
         return Emissions(self._rules.source, self._wire, cause, envelope, recorded, self._overlay.now)
 
-    def _note(self, arrival: Arrival, recorded: int, reason: str | None, *, wrong_version: bool) -> Handled:
+    def _note(self, arrival: Arrival, recorded: int, reason: str | None, *, wrong_version: bool) -> HandledRecord:
         """Append to the log, remember the id, and count; with a `reason` it was rejected."""
         changes, envelope, event = self._changes, arrival.envelope, arrival.event
         offset, record_key, value, _, _ = arrival.record
@@ -106,7 +106,7 @@ class Execution:
             changes.counters.derived_rejected += event.cause is not None
         if arrival.digest is not None:
             changes.remembered[arrival.digest] = (sequence, hash(value), outcome)
-        handled = Handled(
+        handled = HandledRecord(
             offset,
             outcome,
             event,

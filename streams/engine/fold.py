@@ -15,18 +15,18 @@ from streams.event import Event
 from streams.outcome import Rejected
 
 
-class Logged(NamedTuple):
+class LoggedEvent(NamedTuple):
     """A log record read back: the event as its handler met it, and what the log says of it."""
 
     event: Event[EventData]
     header: LogHeader
 
 
-def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) -> tuple[Logged, Envelope]:
+def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) -> tuple[LoggedEvent, Envelope]:
     """With what its publisher said of it. Raises UndecodableRecord if no worker wrote these headers."""
     header = log_header(headers)
     envelope = envelopes.read(without_packed(headers))
-    return Logged(event_again(data, envelope, header), header), envelope
+    return LoggedEvent(event_again(data, envelope, header), header), envelope
 
 
 def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]]) -> Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streams.engine.changes import Changes, SetAside
+from streams.engine.changes import Changes, SetAsideRecord
 from streams.engine.duplicates import Window
 from streams.engine.pending import PendingCalls, PendingTimers
 from streams.engine.records import Counters, Entry
@@ -26,7 +26,7 @@ class Image:
         self.recorded = 0
         self.inbox_next = 0
         self.window = Window(window)
-        self.parked: dict[str, list[SetAside]] = {}
+        self.parked: dict[str, list[SetAsideRecord]] = {}
         self.parked_ids: dict[bytes, int] = {}
         self.due = PendingTimers()
         self.calls = PendingCalls()
@@ -68,7 +68,7 @@ class Image:
             else:
                 self.parked_ids[digest] = body
 
-    def set_aside(self, record: SetAside) -> None:
+    def set_aside(self, record: SetAsideRecord) -> None:
         """Queue a parked record behind its key's others, or count a quarantined one: for a restore."""
         if record.entity is None:
             self.quarantined += 1

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from streams.engine.records import Counters, Duplicate
+from streams.engine.records import Counters, DuplicateRecord
 from streams.errors import UndecodableRecord
 
 KEY = b"\x00marker"
@@ -32,7 +32,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int = 0
     transactional_id: str
     counters: Counters
-    duplicates: list[Duplicate] = []
+    duplicates: list[DuplicateRecord] = []
     calls: int = 0
     timers: int = 0
     producers_replaced: int = 0

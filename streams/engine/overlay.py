@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streams.engine.changes import Call, Changes, Due, SetAside
+from streams.engine.changes import Changes, PendingCall, PendingTimer, SetAsideRecord
 from streams.engine.duplicates import Remembered
 from streams.engine.image import Image
 from streams.engine.records import PARKED, Entry
@@ -21,7 +21,7 @@ class Overlay:
         """None: the key has no row and never had one."""
         return self.changes.rows.get(key) or self.image.rows.get(key)
 
-    def queue(self, key: str) -> list[SetAside]:
+    def queue(self, key: str) -> list[SetAsideRecord]:
         """The key's parked queue, in order; empty: the key is free."""
         queue = self.changes.queues.get(key)
         return queue if queue is not None else self.image.parked.get(key, [])
@@ -31,7 +31,7 @@ class Overlay:
         queue = self.changes.queues.get(key)
         return bool(queue) if queue is not None else key in self.image.parked
 
-    def own_queue(self, key: str) -> list[SetAside]:
+    def own_queue(self, key: str) -> list[SetAsideRecord]:
         """The same as `queue`, to be changed: a copy made once, for a queue may be long, and more may come in one batch."""
         queue = self.changes.queues.get(key)
         if queue is None:
@@ -53,7 +53,7 @@ class Overlay:
         asked = request in self.image.calls or request in self.changes.calls
         return asked and request not in self.changes.settled
 
-    def calls_of(self, key: str) -> Iterator[Call]:
+    def calls_of(self, key: str) -> Iterator[PendingCall]:
         """The requests of a key that wait for their gateway, in the order in which they were accepted."""
         new = self.changes.calls
         for call in self.image.calls.of(key):
@@ -63,12 +63,12 @@ class Overlay:
             if call.event.key == key and reference not in self.changes.settled:
                 yield call
 
-    def ask(self, call: Call) -> None:
+    def ask(self, call: PendingCall) -> None:
         """Its gateway is to be called, once this is true; also if it was given up before in the same batch."""
         reference = call.event.reference
         self.changes.calls[reference] = call
         self.changes.settled.pop(reference, None)
 
-    def schedule(self, due: Due) -> None:
+    def schedule(self, due: PendingTimer) -> None:
         self.changes.due.append(due)
         self.changes.settled.pop(due.event_id, None)

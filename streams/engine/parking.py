@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from streams.engine.changes import Call, Handled, SetAside
+from streams.engine.changes import HandledRecord, PendingCall, SetAsideRecord
 from streams.engine.envelope import Arrival, Envelope, ParkedHeader, to_micros
 from streams.engine.overlay import Overlay
 from streams.engine.readable import readable
@@ -27,14 +27,14 @@ class Parking:
     def __init__(self, topic: str, event_bytes: int, overlay: Overlay) -> None:
         self._topic, self._event_bytes, self._overlay, self._changes = topic, event_bytes, overlay, overlay.changes
 
-    def raised(self, arrival: Arrival, error: BaseException) -> SetAside:
+    def raised(self, arrival: Arrival, error: BaseException) -> SetAsideRecord:
         """Set aside an event whose handler raised, with the traceback, and tell of it. Its place is the caller's to give."""
         record, event, detail = arrival.record, arrival.event, _traceback(error)
         where = f"{event.data.event_type} at {self._topic}-{self._changes.partition}@{record[0]}"
         self._changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
         return self.keep(arrival, _reason(error), detail)
 
-    def raised_again(self, arrival: Arrival, error: BaseException) -> SetAside:
+    def raised_again(self, arrival: Arrival, error: BaseException) -> SetAsideRecord:
         """Without telling of it: it was parked before. The breaker is for what is new, and whoever tried it again is told."""
         return self.keep(arrival, _reason(error), _traceback(error))
 
@@ -42,7 +42,7 @@ class Parking:
         """Set the event aside behind its key's others; from now on its key is parked."""
         self.enqueue(self.keep(arrival, reason))
 
-    def keep(self, arrival: Arrival, reason: str, detail: str = "") -> SetAside:
+    def keep(self, arrival: Arrival, reason: str, detail: str = "") -> SetAsideRecord:
         """Set an event aside. Its place in its key's queue is the caller's to give."""
         record, envelope, event, digest = arrival.record, arrival.envelope, arrival.event, arrival.digest
         if digest is not None:
@@ -51,22 +51,22 @@ class Parking:
         header = self._header(PARKED, reason, detail, event.key, record[0])
         header = _with_own(header, envelope, event)
         place = record[0] if arrival.place is None else arrival.place
-        self._changes.results.append(Handled(record[0], PARKED, event, 0, self._overlay.now, header.reason))
+        self._changes.results.append(HandledRecord(record[0], PARKED, event, 0, self._overlay.now, header.reason))
         return self._set_aside(record, envelope.carried, header, place)
 
-    def enqueue(self, aside: SetAside) -> None:
+    def enqueue(self, aside: SetAsideRecord) -> None:
         """In the order of places, as a restore does: a request that is given up comes before what arrived meanwhile."""
         assert aside.entity is not None, "what is quarantined blocks nobody"
         insort(self._overlay.own_queue(aside.entity), aside, key=lambda it: it.offset)
 
-    def unanswered(self, call: Call, reason: str, detail: str = "") -> None:
+    def unanswered(self, call: PendingCall, reason: str, detail: str = "") -> None:
         """A request that its gateway does not answer: it was accepted, and its key waits for a person."""
         event = call.event
         self._changes.counters.parked += 1
         header = self._header(UNANSWERED, reason, detail, event.key, call.offset)
         header = replace(header, asked=call.recorded, time=to_micros(event.time), id=event.id)
         record = (call.offset, event.key.encode(), call.value, None, 0)
-        self._changes.results.append(Handled(call.offset, UNANSWERED, event, 0, self._overlay.now, header.reason))
+        self._changes.results.append(HandledRecord(call.offset, UNANSWERED, event, 0, self._overlay.now, header.reason))
         self.enqueue(self._set_aside(record, call.headers, header, call.offset))
 
     def quarantine(self, record: InboxRecord, reason: str, detail: str = "") -> None:
@@ -74,7 +74,7 @@ class Parking:
         self._changes.counters.quarantined += 1
         headers = [pair for pair in record[3] or [] if not pair[0].startswith("retold")]
         header = self._header(QUARANTINED, reason, detail, None, record[0])
-        self._changes.results.append(Handled(record[0], QUARANTINED, None, 0, self._overlay.now, header.reason))
+        self._changes.results.append(HandledRecord(record[0], QUARANTINED, None, 0, self._overlay.now, header.reason))
         self._set_aside(record, headers, header, record[0])
 
     def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
@@ -83,13 +83,13 @@ class Parking:
             self._changes.partition, offset, self._overlay.now,
         )  # fmt: skip
 
-    def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, place: int) -> SetAside:
+    def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, place: int) -> SetAsideRecord:
         _, record_key, value, _, _ = record
         value = value or b""
         size = len(value) + len(record_key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
         if header.status == QUARANTINED and size > self._event_bytes + ROOM_FOR_HEADERS:
             value, headers, record_key = b"", [], None  # kept by reference: the inbox still holds it
-        aside = SetAside(place, record_key, value, headers, header)
+        aside = SetAsideRecord(place, record_key, value, headers, header)
         self._changes.set_aside.append(aside)
         return aside
 

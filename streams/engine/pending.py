@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
-from streams.engine.changes import Call, Due
+from streams.engine.changes import PendingCall, PendingTimer
 
 
-class PendingTimers(Mapping[str, Due]):
+class PendingTimers(Mapping[str, PendingTimer]):
     """By the event's id. Those of one time keep the order in which they were scheduled."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Due] = {}
-        self._heap: list[tuple[int, int, Due]] = []
+        self._by_id: dict[str, PendingTimer] = {}
+        self._heap: list[tuple[int, int, PendingTimer]] = []
         self._scheduled = 0
 
-    def add(self, due: Due) -> None:
+    def add(self, due: PendingTimer) -> None:
         self._by_id[due.event_id] = due
         self._scheduled += 1
         heappush(self._heap, (due.at, self._scheduled, due))
@@ -32,7 +32,7 @@ class PendingTimers(Mapping[str, Due]):
         """When the first one is due, in µs; None if there is none."""
         return self._heap[0][0] if self._heap else None
 
-    def until(self, now: int) -> Iterator[Due]:
+    def until(self, now: int) -> Iterator[PendingTimer]:
         """Those that are due by `now` (µs), earliest first. They stay until they are discarded.
 
         A walk down the heap: its cost grows with what is asked for, and not with what waits.
@@ -49,10 +49,10 @@ class PendingTimers(Mapping[str, Due]):
                 if child < len(heap):
                     heappush(next_ones, (heap[child], child))
 
-    def _waits(self, due: Due) -> bool:
+    def _waits(self, due: PendingTimer) -> bool:
         return self._by_id.get(due.event_id) is due
 
-    def __getitem__(self, event_id: str) -> Due:
+    def __getitem__(self, event_id: str) -> PendingTimer:
         return self._by_id[event_id]
 
     def __iter__(self) -> Iterator[str]:
@@ -62,14 +62,14 @@ class PendingTimers(Mapping[str, Due]):
         return len(self._by_id)
 
 
-class PendingCalls(Mapping[str, Call]):
+class PendingCalls(Mapping[str, PendingCall]):
     """By the request's reference; of a key in the order in which they were accepted."""
 
     def __init__(self) -> None:
-        self._by_reference: dict[str, Call] = {}
-        self._by_key: dict[str, list[Call]] = {}
+        self._by_reference: dict[str, PendingCall] = {}
+        self._by_key: dict[str, list[PendingCall]] = {}
 
-    def add(self, call: Call) -> None:
+    def add(self, call: PendingCall) -> None:
         self.discard(call.event.reference)
         self._by_reference[call.event.reference] = call
         self._by_key.setdefault(call.event.key, []).append(call)
@@ -82,10 +82,10 @@ class PendingCalls(Mapping[str, Call]):
             if not of_key:
                 del self._by_key[call.event.key]
 
-    def of(self, key: str) -> Sequence[Call]:
+    def of(self, key: str) -> Sequence[PendingCall]:
         return tuple(self._by_key.get(key, ()))
 
-    def __getitem__(self, reference: str) -> Call:
+    def __getitem__(self, reference: str) -> PendingCall:
         return self._by_reference[reference]
 
     def __iter__(self) -> Iterator[str]:

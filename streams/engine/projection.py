@@ -12,7 +12,7 @@ from streams.event import Event
 from streams.projection import Projection
 
 
-class Projecting:
+class Projector:
     """`rows` holds each projection's table by name. A fold that raises leaves its table as it was."""
 
     def __init__(self, projections: Sequence[Projection[Any]], codec: Codec) -> None:

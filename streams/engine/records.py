@@ -63,7 +63,7 @@ class LogRecord(NamedTuple):
     headers: Headers
 
 
-class Emitted(NamedTuple):
+class EmittedRecord(NamedTuple):
     """A record for an inbox: an emission, or one moved to its right partition. The partitioner places it by its key."""
 
     namespace: str
@@ -72,7 +72,7 @@ class Emitted(NamedTuple):
     headers: Headers
 
 
-class Duplicate(msgspec.Struct, frozen=True, array_like=True):
+class DuplicateRecord(msgspec.Struct, frozen=True, array_like=True):
     """A counted duplicate: its inbox offset and the first answer that the id got. Kept in a marker."""
 
     offset: int

@@ -5,7 +5,7 @@ Headers are made here and nowhere before: whoever produces a record asks for the
 
 from __future__ import annotations
 
-from streams.engine.changes import Call, Due, Handled, SetAside
+from streams.engine.changes import HandledRecord, PendingCall, PendingTimer, SetAsideRecord
 from streams.engine.envelope import (
     CALL,
     KEY_HEADER,
@@ -18,11 +18,11 @@ from streams.engine.envelope import (
     to_micros,
     without_packed,
 )
-from streams.engine.records import Emitted, Headers, LogRecord
+from streams.engine.records import EmittedRecord, Headers, LogRecord
 from streams.engine.wire import Wire
 
 
-def log_header_of(handled: Handled) -> LogHeader:
+def log_header_of(handled: HandledRecord) -> LogHeader:
     """What the log says of it."""
     return LogHeader(
         handled.sequence,
@@ -37,26 +37,26 @@ def log_header_of(handled: Handled) -> LogHeader:
     )
 
 
-def log_record(handled: Handled) -> LogRecord:
+def log_record(handled: HandledRecord) -> LogRecord:
     key = b"%b@%d" % (handled.key, handled.sequence)
     return LogRecord(key, handled.value, [*handled.carried, pack(log_header_of(handled))])
 
 
-def parked_record(aside: SetAside) -> tuple[bytes, bytes, Headers]:
+def parked_record(aside: SetAsideRecord) -> tuple[bytes, bytes, Headers]:
     """Key, value and headers for the parked topic."""
     key: Headers = [] if aside.key is None else [(KEY_HEADER, aside.key)]
     return b"%d" % aside.offset, aside.value, [*aside.carried, *key, pack(aside.header)]
 
 
-def set_aside_of(offset: int, value: bytes, headers: Headers) -> SetAside:
+def set_aside_of(offset: int, value: bytes, headers: Headers) -> SetAsideRecord:
     """Read back from the parked topic, where it lay under `offset`. Raises UndecodableRecord."""
     key = next((text for name, text in headers if name == KEY_HEADER), None)
-    return SetAside(offset, key, value, without_packed(headers), parked_header(headers))
+    return SetAsideRecord(offset, key, value, without_packed(headers), parked_header(headers))
 
 
-def due_record(namespace: str, pending: Due | Call) -> tuple[bytes, bytes, Headers]:
+def due_record(namespace: str, pending: PendingTimer | PendingCall) -> tuple[bytes, bytes, Headers]:
     """Key, value and headers for the due topic."""
-    if isinstance(pending, Due):
+    if isinstance(pending, PendingTimer):
         emitted = pending.emitted
         header = DueHeader(TIMER, pending.at, emitted.namespace, emitted.key.decode())
         return pending.event_id.encode(), emitted.value, [*emitted.headers, pack(header)]
@@ -67,10 +67,10 @@ def due_record(namespace: str, pending: Due | Call) -> tuple[bytes, bytes, Heade
     return event.reference.encode(), pending.value, [*pending.headers, pack(header)]
 
 
-def pending_of(wire: Wire, key: str, value: bytes, headers: Headers, header: DueHeader) -> Due | Call:
+def pending_of(wire: Wire, key: str, value: bytes, headers: Headers, header: DueHeader) -> PendingTimer | PendingCall:
     """Read back from the due topic, where it lay under `key`; `headers` without ours, `header` as `due_header` gives it."""
     if header.kind == TIMER:
-        return Due(header.at, Emitted(header.namespace, header.key.encode(), value, headers), key)
+        return PendingTimer(header.at, EmittedRecord(header.namespace, header.key.encode(), value, headers), key)
     envelope = wire.envelopes.read(headers)
     event = event_again(wire.codec.decode(value), envelope, header)
-    return Call(event, header.at, header.offset, value, headers, header.hops)
+    return PendingCall(event, header.at, header.offset, value, headers, header.hops)

@@ -9,10 +9,10 @@ from typing import Any
 from confluent_kafka import TopicPartition
 
 from streams.engine import marker
-from streams.engine.changes import Call, Changes, Due
+from streams.engine.changes import Changes, PendingCall, PendingTimer
 from streams.engine.envelope import VERSION_HEADER
 from streams.engine.image import Image
-from streams.engine.records import Duplicate
+from streams.engine.records import DuplicateRecord
 from streams.engine.stored import due_record, log_record, parked_record
 from streams.kafka.producer import UNFINISHED, TransactionalProducer
 from streams.kafka.topics import Names
@@ -87,7 +87,7 @@ class Transactions:
             put(topics.parked, value, key, partition, headers)
         for offset in changes.unparked:
             put(topics.parked, None, b"%d" % offset, partition, None)
-        pendings: list[Due | Call] = [*changes.due, *changes.calls.values()]
+        pendings: list[PendingTimer | PendingCall] = [*changes.due, *changes.calls.values()]
         for pending in pendings:
             key, value, headers = due_record(topics.namespace, pending)
             put(topics.due, value, key, partition, headers)
@@ -107,7 +107,7 @@ class Transactions:
                 partitions=self._to.partitions,
                 transactional_id=self._to.transactional_id,
                 counters=image.counters.plus(changes.counters),
-                duplicates=[Duplicate(it.offset, it.sequence, it.outcome) for it in changes.duplicates],
+                duplicates=[DuplicateRecord(it.offset, it.sequence, it.outcome) for it in changes.duplicates],
                 calls=calls,
                 timers=timers,
                 producers_replaced=self.producer.replaced,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from streams.data import EventData
-from streams.engine.changes import Changes, Handled
+from streams.engine.changes import Changes, HandledRecord
 from streams.engine.records import ACCEPTED, InboxRecord
 from streams.outcome import Emission
 
@@ -75,7 +75,7 @@ class Step(NamedTuple):
     changes: Changes
 
 
-def outcome_of(handled: Handled) -> tuple[str, bool, str | None]:
+def outcome_of(handled: HandledRecord) -> tuple[str, bool, str | None]:
     """Outcome, whether it is accepted, and the reason, as a Result tells them."""
     first = handled.outcome
     if handled.duplicate:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 
 from streams.data import Record
-from streams.engine.changes import Changes, Handled
+from streams.engine.changes import Changes, HandledRecord
 from streams.engine.engine import Engine
-from streams.engine.fold import Logged
+from streams.engine.fold import LoggedEvent
 from streams.engine.records import Headers, InboxRecord
 from streams.engine.stored import log_header_of
 
@@ -20,7 +20,7 @@ class Space:
         self.name = engine.namespace
         self.image = engine.image()
         self.inbox: deque[tuple[int, InboxRecord]] = deque()
-        self.log: list[Handled] = []
+        self.log: list[HandledRecord] = []
         self.blocked: str | None = None
         self._next = 0
 
@@ -52,5 +52,5 @@ class Space:
     def rows(self) -> dict[str, Record]:
         return {key: row for key, (row, _) in self.image.rows.items() if row is not None}
 
-    def logged(self) -> list[Logged]:
-        return [Logged(it.event, log_header_of(it)) for it in self.log if it.event is not None]
+    def logged(self) -> list[LoggedEvent]:
+        return [LoggedEvent(it.event, log_header_of(it)) for it in self.log if it.event is not None]

@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 from streams.app import App
 from streams.codec import AvroCodec
 from streams.data import EventData, Record, namespace_of
-from streams.engine.batch import Answer, GivenUp
-from streams.engine.changes import Call, Changes, SetAside
+from streams.engine.batch import CallAnswer, CallGivenUp
+from streams.engine.changes import Changes, PendingCall, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.envelope import from_micros, to_micros
-from streams.engine.fold import Logged
+from streams.engine.fold import LoggedEvent
 from streams.engine.image import Image
-from streams.engine.projection import Projecting
-from streams.engine.records import REJECTED, Emitted, Headers, LogRecord
+from streams.engine.projection import Projector
+from streams.engine.records import REJECTED, EmittedRecord, Headers, LogRecord
 from streams.engine.stored import log_record
 from streams.errors import DefinitionError
 from streams.event import Event
@@ -80,7 +80,7 @@ class World:
         self.steps: list[Step] = []
         self._codec = codec_for(app)
         self._foreign: AvroCodec | None = None
-        self._projecting = Projecting(app.projections, self._codec)
+        self._projecting = Projector(app.projections, self._codec)
         self._gateways = {gateway.data: gateway for gateway in app.gateways}
         self._spaces = {part.name: Space(Engine(app, part.name, self._codec)) for part in app.namespaces}
         self._arrivals = 0
@@ -233,7 +233,7 @@ class World:
         known = ", ".join(view.path for view in self.app.views) or "none"
         raise DefinitionError(f"{self.app.name} has no view {path!r}; it has: {known}")
 
-    def log(self, namespace: str) -> list[Logged]:
+    def log(self, namespace: str) -> list[LoggedEvent]:
         """The event log of a namespace, in order: each has `event`, and `header` with `sequence`, `outcome` and `reason`.
 
         Args:
@@ -296,7 +296,7 @@ class World:
         for aside in changes.set_aside:
             (self.quarantined if aside.entity is None else self.parked).append(self._unhandled(aside))
 
-    def _unhandled(self, aside: SetAside) -> Unhandled:
+    def _unhandled(self, aside: SetAsideRecord) -> Unhandled:
         header = aside.header
         data = None if aside.entity is None else self._codec.decode(aside.value)
         return Unhandled(data, aside.entity, header.reason, header.detail, aside.value)
@@ -313,14 +313,14 @@ class World:
             gone += self._call(space, call)
         return gone
 
-    def _deliver(self, emitted: Emitted) -> None:
+    def _deliver(self, emitted: EmittedRecord) -> None:
         if emitted.namespace in self._spaces:
             self.publish(emitted.namespace, emitted.key, emitted.value, emitted.headers)
         else:
             self._foreign = self._foreign or foreign_codec(self.app)
             self.outside.append(self._foreign.decode(emitted.value))
 
-    def _call(self, space: Space, call: Call) -> list[EventData]:
+    def _call(self, space: Space, call: PendingCall) -> list[EventData]:
         """Ask the gateway and publish its answer; a call that fails is parked with its key, for a person."""
         request = call.event.data
         batch = space.engine.begin(space.image, to_micros(self.now))
@@ -328,12 +328,12 @@ class World:
         given: list[EventData] = []
         try:
             answer = ask(self._gateways[type(request)], call.event)
-            batch.answer(Answer(call, answer))
+            batch.answer(CallAnswer(call, answer))
             given.append(answer)
         except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
             reason = f"{type(error).__name__}: {error}"
             self.calls_failed.append(FailedCall(request, reason))
-            batch.answer(GivenUp(call, reason))
+            batch.answer(CallGivenUp(call, reason))
         self._make_true(space, batch.changes)
         return given
 

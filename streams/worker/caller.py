@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from streams.data import EventData
-from streams.engine.changes import Call
+from streams.engine.changes import PendingCall
 from streams.engine.parking import in_a_line
 from streams.errors import InvalidEvent
 from streams.gateway import Gateway
@@ -51,7 +51,7 @@ class Result:
     """What a call came to: an answer, or why there is none."""
 
     assignment: Assignment
-    call: Call
+    call: PendingCall
     answer: EventData | None
     reason: str = ""
     detail: str = ""
@@ -71,7 +71,7 @@ class Line:
 
     assignment: Assignment
     key: str
-    calls: deque[Call] = field(default_factory=deque)
+    calls: deque[PendingCall] = field(default_factory=deque)
     tried: int = 0
     given_up: bool = False
     task: asyncio.Task[None] | None = None
@@ -88,7 +88,7 @@ class Caller:
     def __init__(
         self,
         gateways: Mapping[type[EventData], Gateway[Any]],
-        check: Callable[[Call, EventData], object],
+        check: Callable[[PendingCall, EventData], object],
         patience: Patience,
         loop: asyncio.AbstractEventLoop,
         done: Callable[[Result], None],
@@ -101,7 +101,7 @@ class Caller:
         self._loop = loop
         self._ending, self._ended = False, ended
 
-    def submit(self, assignment: Assignment, calls: Iterable[Call]) -> None:
+    def submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
         self._loop.call_soon_threadsafe(self._submit, assignment, calls)
 
     def go_on(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
@@ -117,7 +117,7 @@ class Caller:
         self._loop.call_soon_threadsafe(self._finish)
         self._ended.wait(seconds)
 
-    def _submit(self, assignment: Assignment, calls: Iterable[Call]) -> None:
+    def _submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
         lines = self._lines[assignment]
         for call in calls:
             line = lines.get(call.event.key)
@@ -191,7 +191,7 @@ class Caller:
         else:
             del self._lines[line.assignment][line.key]
 
-    def _failed(self, line: Line, call: Call, failure: Failure) -> None:
+    def _failed(self, line: Line, call: PendingCall, failure: Failure) -> None:
         """Again after a longer and longer wait, or given up."""
         event, patience = call.event, self._patience
         again = not failure.final and line.tried < patience.times
@@ -214,7 +214,7 @@ class Caller:
         self._ready.append(line)
         self._begin()
 
-    async def _try(self, line: Line, call: Call) -> EventData | Failure:
+    async def _try(self, line: Line, call: PendingCall) -> EventData | Failure:
         """Once. Nothing that a gateway does may end a key's calls for ever, so whatever it raises is a failure."""
         event_type, gateway = call.event.data.event_type, self._gateways.get(type(call.event.data))
         if gateway is None:

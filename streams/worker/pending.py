@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from streams.engine.batch import Answer, GivenUp
-from streams.engine.changes import Call, Changes
+from streams.engine.batch import CallAnswer, CallGivenUp
+from streams.engine.changes import Changes, PendingCall
 from streams.worker.caller import Caller, Result
 from streams.worker.task import PartitionTask
 
@@ -71,7 +71,7 @@ class Pending:
             pending = frozenset(call.event.reference for call in task.image.calls.of(key))
             self._caller.go_on(result.assignment, key, pending)
 
-    def _call(self, task: PartitionTask, calls: Sequence[Call]) -> None:
+    def _call(self, task: PartitionTask, calls: Sequence[PendingCall]) -> None:
         if calls:
             self._last = self._monotonic()
             if self._caller is None:
@@ -79,7 +79,7 @@ class Pending:
             self._caller.submit(task.assignment, calls)
 
 
-def answers_of(results: Iterable[Result], most: int = RESULTS) -> list[Answer | GivenUp]:
+def answers_of(results: Iterable[Result], most: int = RESULTS) -> list[CallAnswer | CallGivenUp]:
     """The first of them, as the engine takes them."""
     return [_answer_of(result) for result in islice(results, most)]
 
@@ -89,7 +89,7 @@ def refused(result: Result, reason: str) -> Result:
     return replace(result, answer=None, reason=f"the answer cannot be published: {reason}")
 
 
-def _answer_of(result: Result) -> Answer | GivenUp:
+def _answer_of(result: Result) -> CallAnswer | CallGivenUp:
     if result.answer is None:
-        return GivenUp(result.call, result.reason, result.detail)
-    return Answer(result.call, result.answer)
+        return CallGivenUp(result.call, result.reason, result.detail)
+    return CallAnswer(result.call, result.answer)

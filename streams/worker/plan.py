@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from itertools import islice
 
-from streams.engine.batch import Work
+from streams.engine.batch import PartitionWork
 from streams.worker.batch import Batch
 from streams.worker.pending import answers_of
 from streams.worker.poison import Kind, PoisonSearch
 from streams.worker.task import PartitionTask
 from streams.worker.tasks import Tasks
 
-Works = Mapping[PartitionTask, Work]
+Works = Mapping[PartitionTask, PartitionWork]
 
 
 class Planner:
@@ -34,22 +34,22 @@ class Planner:
         works = {task: work for task, work in works.items() if kinds(work)}
         return dict(islice(works.items(), 1)) if only is Kind.ANSWERS else works
 
-    def _work(self, task: PartitionTask, batch: Batch, now: int) -> Work:
+    def _work(self, task: PartitionTask, batch: Batch, now: int) -> PartitionWork:
         due = task.image.due.earliest
         answers = answers_of(task.results, self._search.most_answers)
-        return Work(answers, due is not None and due <= now, batch.records.get(task, ()))
+        return PartitionWork(answers, due is not None and due <= now, batch.records.get(task, ()))
 
 
-def kinds(work: Work) -> Collection[Kind]:
+def kinds(work: PartitionWork) -> Collection[Kind]:
     there = {Kind.ANSWERS: work.answers, Kind.TIMERS: work.fire, Kind.RECORDS: work.records}
     return [kind for kind, what in there.items() if what]
 
 
-def _only(kind: Kind, work: Work) -> Work:
+def _only(kind: Kind, work: PartitionWork) -> PartitionWork:
     match kind:
         case Kind.ANSWERS:
-            return Work(answers=work.answers)
+            return PartitionWork(answers=work.answers)
         case Kind.TIMERS:
-            return Work(fire=work.fire)
+            return PartitionWork(fire=work.fire)
         case Kind.RECORDS:
-            return Work(records=work.records)
+            return PartitionWork(records=work.records)

@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import Consumer, Message
 
 from streams.engine import marker
-from streams.engine.changes import Due, SetAside
+from streams.engine.changes import PendingTimer, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.envelope import due_header, without_packed
 from streams.engine.image import Image
@@ -249,7 +249,7 @@ class Reading:
 
     def __init__(self, engine: Engine, partition: int) -> None:
         self._engine, self._image = engine, engine.image(partition)
-        self._aside: dict[int, SetAside] = {}
+        self._aside: dict[int, SetAsideRecord] = {}
         self._pending: dict[str, tuple[bytes, Headers]] = {}
         self.log = LogTail(engine.wire.envelopes)
         self.marker: marker.Marker | None = None
@@ -286,7 +286,7 @@ class Reading:
         image.window.add(self.log.remembered())
         for key, (value, headers) in self._pending.items():
             pending = pending_of(self._engine.wire, key, value, without_packed(headers), due_header(headers))
-            if isinstance(pending, Due):
+            if isinstance(pending, PendingTimer):
                 image.due.add(pending)
             else:
                 image.calls.add(pending)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from streams.engine.changes import Blocked, Call
+from streams.engine.changes import BlockingRecord, PendingCall
 from streams.engine.control import Control
 from streams.engine.image import Image
 from streams.kafka.orders import BlockedRecord
@@ -55,7 +55,7 @@ class Status(NamedTuple):
 class RestoredCalls:
     """Calls that were pending before: their answers may lie in the inbox before `end`. `read` is how far it is handled."""
 
-    calls: list[Call]
+    calls: list[PendingCall]
     end: int
     read: int = 0
 
@@ -97,7 +97,7 @@ class PartitionTask:
         if restored.image.calls:
             self._restored_calls = RestoredCalls(list(restored.image.calls.values()), restored.inbox_end)
 
-    def block(self, cause: Blocked, now: int) -> None:
+    def block(self, cause: BlockingRecord, now: int) -> None:
         """A record cannot be handled yet; all before it was."""
         # A record that was tried again and failed again has blocked all the time.
         since = self._blocked_since.get(cause.offset, now)
@@ -138,14 +138,14 @@ class PartitionTask:
         if self._restored_calls is not None:
             self._restored_calls.read = offset
 
-    def hold_back(self, calls: Iterable[Call]) -> bool:
+    def hold_back(self, calls: Iterable[PendingCall]) -> bool:
         """Whether these calls must wait behind restored ones: a key's calls stay in order."""
         if self._restored_calls is None:
             return False
         self._restored_calls.calls += calls
         return True
 
-    def take_restored_calls(self) -> list[Call]:
+    def take_restored_calls(self) -> list[PendingCall]:
         """Those to make now, once the inbox was read to where their answers may lie; else none."""
         held = self._restored_calls
         if held is None or max(self.image.inbox_next, held.read) < held.end:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from streams.engine.changes import Blocked
+from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
 from streams.kafka.steps import Cancelled, Steps
@@ -127,7 +127,7 @@ class Tasks:
                 self._close([task.partition])
                 self._open(task.partition)
 
-    def block(self, task: PartitionTask, cause: Blocked) -> None:
+    def block(self, task: PartitionTask, cause: BlockingRecord) -> None:
         """Read no further until `unblock`."""
         log.error("partition blocked", at=f"{self.inbox}-{task.partition}@{cause.offset}", reason=cause.reason)
         task.block(cause, self._now())

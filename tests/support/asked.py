@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from streams.engine.changes import Call
+from streams.engine.changes import PendingCall
 from streams.worker.caller import Assignment, Result
 
 
@@ -12,10 +12,10 @@ class Asked:
     """Has what `Pending` asks of a `Caller`; tests/unit/test_pending_results.py holds the two to the same signatures."""
 
     def __init__(self, done: Callable[[Result], None]) -> None:
-        self.done, self.calls, self.went_on = done, list[Call](), list[tuple[str, list[str]]]()
+        self.done, self.calls, self.went_on = done, list[PendingCall](), list[tuple[str, list[str]]]()
         self.assignment = Assignment(0, 0)
 
-    def submit(self, assignment: Assignment, calls: Iterable[Call]) -> None:
+    def submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
         self.assignment = assignment
         self.calls += calls
 

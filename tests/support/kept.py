@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.engine.changes import Changes, SetAside
+from streams.engine.changes import Changes, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import Headers
@@ -30,7 +30,7 @@ class ParkedTopic:
     """What each transaction writes into the parked topic, and what a restore makes of that."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._kept = engine, dict[int, SetAside]()
+        self._engine, self._kept = engine, dict[int, SetAsideRecord]()
 
     def write(self, image: Image, changes: Changes) -> None:
         """As a worker does: first what is set aside, then what leaves."""

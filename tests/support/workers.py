@@ -11,7 +11,7 @@ from typing import Self
 
 from streams import App
 from streams.config import Config, load
-from streams.engine.changes import Blocked
+from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
 from streams.worker.assemble import worker
 from streams.worker.faust_app import FaustApp
@@ -97,10 +97,10 @@ class Running:
         """The partitions that this worker holds and has restored."""
         return sorted(self._images(namespace))
 
-    def blocked(self, namespace: str) -> dict[int, Blocked]:
+    def blocked(self, namespace: str) -> dict[int, BlockingRecord]:
         """The partitions that are blocked, at which record, and why."""
         tasks = self._tasks(namespace).in_state(TaskState.BLOCKED)
-        return {it.partition: Blocked(it.blocked.offset, it.status.why) for it in tasks if it.blocked is not None}
+        return {it.partition: BlockingRecord(it.blocked.offset, it.status.why) for it in tasks if it.blocked is not None}
 
     def looked_ahead(self, namespace: str) -> dict[int, int]:
         """To which offsets the inbox was searched for orders, behind the records that partitions are blocked by."""

@@ -12,12 +12,12 @@ from streams import App, Event, Gateway, Namespace, Outcome, Scheduled
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
-from streams.engine.batch import LARGEST_PIECE, SMALLEST_PIECE, Answer, GivenUp, Work
-from streams.engine.changes import Changes, Due
+from streams.engine.batch import LARGEST_PIECE, SMALLEST_PIECE, CallAnswer, CallGivenUp, PartitionWork
+from streams.engine.changes import Changes, PendingTimer
 from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Emitted, InboxRecord
+from streams.engine.records import EmittedRecord, InboxRecord
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded, PaymentRow
@@ -39,11 +39,11 @@ def payments(*keys: str) -> tuple[Engine, Image]:
     image.apply(
         engine.handle(image, [record(at, PaymentCharge(order=key, amount=1)) for at, key in enumerate(keys)], 1)
     )
-    image.due.add(Due(5, Emitted("order", b"o", b"", []), "timer"))
+    image.due.add(PendingTimer(5, EmittedRecord("order", b"o", b"", []), "timer"))
     return engine, image
 
 
-def last(engine: Engine, image: Image, work: Work, now: int) -> Changes:
+def last(engine: Engine, image: Image, work: PartitionWork, now: int) -> Changes:
     [*_, changes] = engine.process(image, work, now)
     return changes
 
@@ -52,8 +52,8 @@ def test_answers_timers_and_records_share_one_transaction() -> None:
     """One overlay, one set of changes and one marker: what each of them counts is counted together."""
     engine, image = payments("a", "b", "c")
     first, second, _ = image.calls.values()
-    answers = [Answer(first, PaymentCharged(order="a", receipt="r")), GivenUp(second, "closed")]
-    changes = last(engine, image, Work(answers, True, [record(3, PaymentRefunded(order="c", receipt="r"))]), 5)
+    answers = [CallAnswer(first, PaymentCharged(order="a", receipt="r")), CallGivenUp(second, "closed")]
+    changes = last(engine, image, PartitionWork(answers, True, [record(3, PaymentRefunded(order="c", receipt="r"))]), 5)
     assert [emitted.key for emitted in changes.emitted] == [b"a", b"o"]
     assert (changes.answered, changes.handled, changes.inbox_next) == (2, 4, 4)
     assert (changes.counters.emitted, changes.counters.parked, changes.counters.accepted) == (2, 1, 1)
@@ -67,8 +67,8 @@ def test_what_is_given_up_parks_what_comes_for_its_key_in_the_same_batch() -> No
     """In the order of the inbox; the requests of the key behind it too, once each."""
     refund = PaymentRefunded(order="a", receipt="r")
     engine, image = payments("a", "a")
-    work = Work(
-        [GivenUp(call, "closed") for call in image.calls.values()],
+    work = PartitionWork(
+        [CallGivenUp(call, "closed") for call in image.calls.values()],
         False,
         [record(2, refund)],
     )
@@ -80,7 +80,7 @@ def test_what_is_given_up_parks_what_comes_for_its_key_in_the_same_batch() -> No
 def test_a_request_given_up_and_tried_again_in_one_batch_is_asked_again() -> None:
     """A person's command may have been on its way: the request is pending afterwards, and lost to neither side."""
     engine, image = payments("a")
-    work = Work([GivenUp(*image.calls.values(), "closed")], False, [record(1, Control("retry", "a", 0, "ada"))])
+    work = PartitionWork([CallGivenUp(*image.calls.values(), "closed")], False, [record(1, Control("retry", "a", 0, "ada"))])
     changes = last(engine, image, work, 5)
     assert (list(changes.calls), list(changes.settled), changes.unparked) == (list(image.calls), [], [0])
     assert image.pending_after(changes) == (1, 1)
@@ -96,13 +96,13 @@ def test_a_batch_may_be_stopped_by_pieces() -> None:
     records = [(at, b"k", codec.encode(ProbeDo(name="k", text=str(at))), None, 0) for at in range(100)]
     image, ends = engine.image(), []
     while image.inbox_next < 100:
-        pieces = engine.process(image, Work(records=records[image.inbox_next :]), 1)
+        pieces = engine.process(image, PartitionWork(records=records[image.inbox_next :]), 1)
         assert next(pieces).handled == 0
         changes = next(pieces)
         ends.append(changes.inbox_next)
         image.apply(changes)
     whole = engine.image()
-    whole.apply(last(engine, whole, Work(records=records), 1))
+    whole.apply(last(engine, whole, PartitionWork(records=records), 1))
     assert ends == [*range(SMALLEST_PIECE, 100, SMALLEST_PIECE), 100]
     assert SMALLEST_PIECE < LARGEST_PIECE
     assert (image.rows, image.counters) == (whole.rows, whole.counters)
@@ -150,17 +150,17 @@ class Partition:
         self.image, self.topic = self.engine.image(), ParkedTopic(self.engine)
         self.together = together
 
-    def apply(self, changes: Changes) -> list[Emitted]:
+    def apply(self, changes: Changes) -> list[EmittedRecord]:
         expected = self.image.pending_after(changes)
         self.topic.write(self.image, changes)
         assert expected == (len(self.image.calls), len(self.image.due))
         assert self.topic.restored().parked == self.image.parked
         return changes.emitted
 
-    def do(self, work: Work, now: int) -> list[Emitted]:
-        parts = [work] if self.together else [Work([it]) for it in work.answers]
+    def do(self, work: PartitionWork, now: int) -> list[EmittedRecord]:
+        parts = [work] if self.together else [PartitionWork([it]) for it in work.answers]
         if not self.together:
-            parts += [Work(fire=work.fire), *(Work(records=[record]) for record in work.records)]
+            parts += [PartitionWork(fire=work.fire), *(PartitionWork(records=[record]) for record in work.records)]
         return [emitted for part in parts for emitted in self.apply(last(self.engine, self.image, part, now))]
 
     @property
@@ -185,21 +185,21 @@ def test_one_transaction_comes_to_the_same_as_many(steps: list[Any]) -> None:
     inbox: list[tuple[bytes, bytes, Any]] = []
     for partition in (one, many):
         asked = [record(at, PaymentCharge(order=key, amount=1)) for at, key in enumerate("aab")]
-        partition.do(Work(records=asked), 0)
+        partition.do(PartitionWork(records=asked), 0)
     for now, (came, fire, arrived) in enumerate(steps, 1):
         calls = list(one.image.calls.values())
-        answers: list[Answer | GivenUp] = []
+        answers: list[CallAnswer | CallGivenUp] = []
         for number, receipt in came:
             if calls:
                 call = calls[number % len(calls)]
-                answer = Answer(call, PaymentCharged(order=call.event.key, receipt=receipt or ""))
-                answers.append(answer if receipt else GivenUp(call, "closed"))
+                answer = CallAnswer(call, PaymentCharged(order=call.event.key, receipt=receipt or ""))
+                answers.append(answer if receipt else CallGivenUp(call, "closed"))
         for it in arrived:
             data = one.command(*it) if isinstance(it, tuple) else it
             value = control.encode(data) if isinstance(data, Control) else CODEC.encode(data)
             inbox.append((data.key.encode(), value, []))
         records = [(one.image.inbox_next + number, *record, 0) for number, record in enumerate(inbox)]
-        work = Work(answers, fire, records)
+        work = PartitionWork(answers, fire, records)
         first, second = one.do(work, now), many.do(work, now)
         assert [(it.key, it.value, it.headers) for it in first] == [(it.key, it.value, it.headers) for it in second]
         assert one.state == many.state

@@ -14,7 +14,7 @@ import pytest
 from streams import Event, Gateway
 from streams.codec import codec_of
 from streams.data import EventData
-from streams.engine.changes import Call
+from streams.engine.changes import PendingCall
 from streams.engine.engine import Engine
 from streams.worker.caller import Assignment, Caller, Patience, Result
 from tests.applications import shop
@@ -27,9 +27,9 @@ Act = Callable[[Event[PaymentCharge]], Awaitable[EventData]]
 Test = Callable[[Caller, list[Result]], Awaitable[None]]
 
 
-def call(key: str, number: int = 0) -> Call:
+def call(key: str, number: int = 0) -> PendingCall:
     event: Event[Any] = Event(PaymentCharge(order=key, amount=number), f"{key}-{number}", THEN, None, "c")
-    return Call(event, 1, number, b"", [], 0)
+    return PendingCall(event, 1, number, b"", [], 0)
 
 
 def calling(act: Act, test: Test, **patience: Any) -> list[Result]:
@@ -310,7 +310,7 @@ def test_a_request_without_a_gateway_is_given_up() -> None:
 
     async def test(caller: Caller, results: list[Result]) -> None:
         event: Event[Any] = Event(PaymentRefund(order="a", receipt="r"), "a-0", THEN, None, "c")
-        caller.submit(OURS, [Call(event, 1, 0, b"", [], 0)])
+        caller.submit(OURS, [PendingCall(event, 1, 0, b"", [], 0)])
         await told(results, 1)
 
     [result] = calling(charged, test)

@@ -6,7 +6,7 @@ from streams import App, Event, Gateway, Namespace, Outcome, Rejected
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
-from streams.engine.batch import GivenUp
+from streams.engine.batch import CallGivenUp
 from streams.engine.changes import Changes
 from streams.engine.commands import AT_ONCE
 from streams.engine.control import Control
@@ -140,7 +140,7 @@ class Answered:
 
     def give_up(self) -> None:
         [call] = self.image.calls.values()
-        self.topic.write(self.image, came_of(self.engine, self.image, GivenUp(call, "closed"), 1))
+        self.topic.write(self.image, came_of(self.engine, self.image, CallGivenUp(call, "closed"), 1))
 
     @property
     def queue(self) -> list[int]:

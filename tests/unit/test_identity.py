@@ -11,7 +11,7 @@ from msgspec import json
 
 from streams import Event, Outcome
 from streams.codec import codec_of
-from streams.engine.batch import Answer
+from streams.engine.batch import CallAnswer
 from streams.engine.engine import Engine
 from streams.engine.identity import answer_id, emitted_id, fingerprint_of
 from streams.engine.records import Headers, InboxRecord
@@ -74,7 +74,7 @@ def test_two_publishers_requests_of_one_number_are_both_called_and_answered() ->
     assert [call.event.key for call in image.calls.values()] == ["o0", "o1"]
     for offset, call in enumerate(list(image.calls.values()), start=2):
         answer = PaymentCharged(order=call.event.key, receipt="r")
-        [emitted] = came_of(engine, image, Answer(call, answer), 11).emitted
+        [emitted] = came_of(engine, image, CallAnswer(call, answer), 11).emitted
         image.apply(engine.handle(image, [(offset, emitted.key, emitted.value, emitted.headers, 0)], 12))
         assert len(image.calls) == 3 - offset
     assert (image.counters.accepted, image.counters.rejected, image.quarantined) == (4, 0, 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
-from streams.engine.batch import Answer, GivenUp
-from streams.engine.changes import Call, Changes
+from streams.engine.batch import CallAnswer, CallGivenUp
+from streams.engine.changes import Changes, PendingCall
 from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.records import InboxRecord
@@ -44,12 +44,12 @@ class Site:
         self.topic.write(self.image, changes)
         return changes
 
-    def give_up(self, call: Call) -> None:
-        self.topic.write(self.image, came_of(self.engine, self.image, GivenUp(call, "closed"), 5))
+    def give_up(self, call: PendingCall) -> None:
+        self.topic.write(self.image, came_of(self.engine, self.image, CallGivenUp(call, "closed"), 5))
 
-    def answer(self, call: Call, data: EventData) -> InboxRecord:
+    def answer(self, call: PendingCall, data: EventData) -> InboxRecord:
         """What a worker published, before it died."""
-        [emitted] = came_of(self.engine, self.image, Answer(call, data), 4).emitted
+        [emitted] = came_of(self.engine, self.image, CallAnswer(call, data), 4).emitted
         return self.record(emitted.value, emitted.headers)
 
     def retry(self, place: int) -> InboxRecord:

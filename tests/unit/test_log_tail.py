@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.codec import codec_of
-from streams.engine.batch import Work
+from streams.engine.batch import PartitionWork
 from streams.engine.engine import Engine
 from streams.engine.stored import log_record
 from streams.worker.log_tail import LogTail
@@ -24,7 +24,7 @@ def log_of(count: int) -> list[Kept]:
     value = ENGINE.codec.encode(EchoHear(name="k"))
     records = [(n, b"k", value, [("ce_id", b"%d" % n)], 0) for n in range(count)]
     image = ENGINE.image()
-    *_, changes = ENGINE.process(image, Work(records=records), 1)
+    *_, changes = ENGINE.process(image, PartitionWork(records=records), 1)
     return [Kept(*log_record(handled)) for handled in changes.log]
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from streams.codec import codec_of
 from streams.engine import control
-from streams.engine.batch import Answer, Work
-from streams.engine.changes import Call, Changes
+from streams.engine.batch import CallAnswer, PartitionWork
+from streams.engine.changes import Changes, PendingCall
 from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
@@ -66,9 +66,9 @@ class Payments:
         for number in numbers:
             self.asked.done(Result(self.asked.assignment, self.asked.calls[number], None, "closed"))
 
-    def take_answer(self, call: Call) -> None:
+    def take_answer(self, call: PendingCall) -> None:
         """From the inbox, where a worker before this one put it."""
-        answer = Answer(call, PaymentCharged(order=call.event.key, receipt="r"))
+        answer = CallAnswer(call, PaymentCharged(order=call.event.key, receipt="r"))
         [emitted] = came_of(self.engine, self.image, answer, 2).emitted
         record = (self.image.inbox_next, emitted.key, emitted.value, emitted.headers, 0)
         self.apply(self.engine.handle(self.image, [record], 3))
@@ -77,7 +77,7 @@ class Payments:
         """What a transaction would hold of what came in."""
         self.pending.sort([self.task])
         batch = self.engine.begin(self.image, 2)
-        for _ in batch.process(Work(answers_of(self.task.results))):
+        for _ in batch.process(PartitionWork(answers_of(self.task.results))):
             pass
         return batch.changes
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streams.codec import codec_of, prefix_of
 from streams.engine import control
-from streams.engine.batch import GivenUp
+from streams.engine.batch import CallGivenUp
 from streams.engine.changes import Changes
 from streams.engine.control import Control
 from streams.engine.engine import Engine
@@ -82,7 +82,7 @@ def test_an_answer_of_an_unknown_schema_may_be_quarantined_as_well() -> None:
     image, charge = Image(), engine.codec.encode(PaymentCharge(order="o1", amount=1))
     image.apply(engine.handle(image, [(0, b"o1", charge, None, 0)], 1))
     [call] = image.calls.values()
-    image.apply(came_of(engine, image, GivenUp(call, "closed"), 1))
+    image.apply(came_of(engine, image, CallGivenUp(call, "closed"), 1))
     answer = (1, b"o1", control.encode(Control("answer", "o1", 0, "ada", "", UNKNOWN)), None, 0)
     changes = engine.handle(image, [answer], 1)
     assert (changes.blocked is not None, changes.counters) == (True, Counters())

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from streams.codec import AvroCodec
 from streams.engine.marker import Marker
-from streams.engine.records import Counters, Duplicate
+from streams.engine.records import Counters, DuplicateRecord
 from streams.event import Event
 from streams.kafka.messages import LogEvent
 from streams.server.http.snapshot import Snapshot
@@ -76,7 +76,7 @@ def test_an_outcome_that_came_later_counts() -> None:
 def marker(last: int, inbox_next: int) -> Marker:
     return Marker(
         first=1, last=last, inbox_next=inbox_next, recorded=0, application="bank", topic_ids={}, partitions=1,
-        transactional_id="t", counters=Counters(), duplicates=[Duplicate(4, 2, "accepted")],
+        transactional_id="t", counters=Counters(), duplicates=[DuplicateRecord(4, 2, "accepted")],
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from streams.engine.envelope import (
     parked_header,
 )
 from streams.engine.marker import Marker
-from streams.engine.records import Counters, Duplicate
+from streams.engine.records import Counters, DuplicateRecord
 from streams.errors import InvalidEvent, UndecodableRecord
 from streams.kafka.schemas_topic import Published
 from streams.kafka.task_reports import Report
@@ -59,7 +59,8 @@ KINDS = (
         Marker(
             first=3, last=5, inbox_next=9, recorded=17, application="shop", topic_ids={"order": "x1"}, partitions=2,
             generation=1, transactional_id="t", counters=Counters(*range(1, 10)),
-            duplicates=[Duplicate(4, 2, "accepted"), Duplicate(5, 0, "parked")], calls=1, timers=2, producers_replaced=3,
+            duplicates=[DuplicateRecord(4, 2, "accepted"), DuplicateRecord(5, 0, "parked")], calls=1, timers=2,
+            producers_replaced=3,
         ),
         marker.decode,
         (
@@ -117,7 +118,7 @@ KINDS = (
         msgspec.MsgspecError,
     ),
 )  # fmt: skip
-INSIDE = ((b"{}", Counters()), (b'[1,2,"accepted"]', Duplicate(1, 2, "accepted")))
+INSIDE = ((b"{}", Counters()), (b'[1,2,"accepted"]', DuplicateRecord(1, 2, "accepted")))
 """Those that are kept in a marker: the least that a writer wrote of each, and what it reads as."""
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=[type(kind.sample).__name__ for kind in KINDS])
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.changes import Blocked
+from streams.engine.changes import BlockingRecord
 from streams.engine.control import Control
 from streams.engine.image import Image
 from streams.errors import PartitionLost
@@ -16,7 +16,7 @@ from streams.worker.task import IllegalTransition, PartitionTask, TaskState
 
 STEPS = {
     "run": lambda task, now: task.run(Restored(Image(3), 0), now),
-    "block": lambda task, now: task.block(Blocked(5 + now, "no schema 5"), now),
+    "block": lambda task, now: task.block(BlockingRecord(5 + now, "no schema 5"), now),
     "unblock": lambda task, now: task.unblock(now),
     "close": lambda task, now: task.close(now),
 }
@@ -69,10 +69,10 @@ def test_a_record_that_blocks_again_has_blocked_all_the_time() -> None:
     it = task()
     STEPS["run"](it, 1)
     for now in (2, 5):
-        it.block(Blocked(7, "no schema 5"), now)
+        it.block(BlockingRecord(7, "no schema 5"), now)
         assert it.status.since == 2
         it.unblock(now + 1)
-    it.block(Blocked(9, "no schema 5"), 8)
+    it.block(BlockingRecord(9, "no schema 5"), 8)
     assert it.status.since == 8
 
 

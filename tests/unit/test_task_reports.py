@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import Message
 
 from streams.clock import SYSTEM
-from streams.engine.changes import Blocked
+from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
 from streams.errors import BrokerError
 from streams.kafka.steps import Cancelled
@@ -40,7 +40,7 @@ def test_a_report_says_the_state_since_when_and_why() -> None:
     assert report_of(it, ME) == Report("restoring", 5, ME, HELD, 3, 9)
     run(it, 6)
     assert report_of(it, ME) == Report("running", 6, ME)
-    it.block(Blocked(7, "no\nschema \x1b[2J5"), 8)
+    it.block(BlockingRecord(7, "no\nschema \x1b[2J5"), 8)
     assert report_of(it, ME) == Report("blocked", 8, ME, "no schema \\u001b[2J5")
     it.close(9)
     assert report_of(it, ME) is None
@@ -144,7 +144,7 @@ def test_a_report_that_is_not_taken_is_dropped_and_the_next_one_is_true() -> Non
         topic.away = False
         assert reports.look(120.0) == SOON
         topic.away = True
-        it.block(Blocked(7, "no schema"), 8)
+        it.block(BlockingRecord(7, "no schema"), 8)
         reports.look(122.0)
         topic.away = False
         reports.look(132.0)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from streams import Event, Namespace, Outcome, Scheduled
 from streams.app import App
 from streams.codec import codec_of
-from streams.engine.changes import Changes, Due
+from streams.engine.changes import Changes, PendingTimer
 from streams.engine.engine import Engine
 from streams.engine.envelope import to_micros
 from streams.engine.image import Image
 from streams.engine.overlay import Overlay
 from streams.engine.pending import PendingTimers
-from streams.engine.records import Emitted, InboxRecord
+from streams.engine.records import EmittedRecord, InboxRecord
 from streams.engine.stored import due_record
 from streams.engine.timers import BYTES_AT_ONCE, fire
 from streams.worker.restore import Reading
@@ -104,8 +104,8 @@ def fired_by(image: Image, now: int) -> Changes | None:
     return overlay.changes if fire(overlay) else None
 
 
-def timer(at: int, name: str, size: int = 1) -> Due:
-    return Due(at, Emitted("account", b"a", b"x" * size, []), name)
+def timer(at: int, name: str, size: int = 1) -> PendingTimer:
+    return PendingTimer(at, EmittedRecord("account", b"a", b"x" * size, []), name)
 
 
 def test_timers_of_one_time_fire_in_the_order_in_which_they_were_scheduled() -> None:
@@ -135,7 +135,7 @@ def test_a_transaction_holds_so_many_bytes_of_timers() -> None:
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5) | st.none()), max_size=40))
 def test_what_is_due_is_what_a_sorted_list_says(steps: list[tuple[int, int | None]]) -> None:
     """However timers come and go: those until a time, earliest first, in the order in which they came; all stay."""
-    timers, model = PendingTimers(), list[Due]()
+    timers, model = PendingTimers(), list[PendingTimer]()
     for number, (at, discarded) in enumerate(steps):
         timers.add(timer(at, str(number)))
         model.append(timer(at, str(number)))

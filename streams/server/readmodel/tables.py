@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from streams.app import App
 from streams.data import Record, namespace_of
-from streams.engine.projection import Projecting
+from streams.engine.projection import Projector
 from streams.engine.records import Codec
 from streams.kafka.messages import LogEvent
 
@@ -81,7 +81,7 @@ class Projected:
 
     def __init__(self, app: App, name: str, codec: Codec) -> None:
         [self.projection] = [it for it in app.projections if it.name == name]
-        self._projecting = Projecting([self.projection], codec)
+        self._projecting = Projector([self.projection], codec)
         self.rows: dict[str, Record] = self._projecting.rows[name]
         self.namespaces = sorted({namespace_of(data.event_type) for data in self.projection.folds_by})
         self.fault: str | None = None
