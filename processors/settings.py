@@ -17,7 +17,7 @@ PORTS = {"smtp": 25, "smtps": 465}
 
 @dataclass(frozen=True)
 class Settings:
-    """`DEMO_MAIL` says where mails go, `DEMO_REMINDERS` (on or off) whether a silent user gets one."""
+    """`DEMO_MAIL` says where mails go, `DEMO_REMINDERS` (on or off) whether a silent user is reminded."""
 
     mailer: Mailer
     reminders: bool
