@@ -1,4 +1,4 @@
-"""Users: they sign up, choose a name, are reminded if nothing is heard of them, and close their account."""
+"""Users: they sign up, change their name, are reminded if nothing is heard of them, and close their account."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_a_folder_is_created_renamed_and_removed() -> None:
 
 def test_a_folder_is_there_once() -> None:
     """Creating what is there, and changing what is not, is rejected."""
-    with pytest.raises(Rejected, match="there is such a folder already"):
+    with pytest.raises(Rejected, match="this folder exists already"):
         create(FOLDER, Event(FolderCreate(folder="2", owner="2"), "e1", THEN))
     with pytest.raises(Rejected, match="there is no such folder"):
         rename_folder(None, Event(FolderRename(folder="2", name="n"), "e1", THEN))
