@@ -1,4 +1,4 @@
-"""`make demo`: real sign-ups, a worker and a broker of its own; what happened is told, and nothing is left behind.
+"""`make demo`: real sign-ups on a broker, a worker and a server of its own; reports what happened, leaves nothing behind.
 
 The state folder is a fresh private one, so that two demos do not meet. With RETOLD_BROKER, topics get a fresh prefix.
 """

@@ -1,13 +1,15 @@
-"""What the demonstration tells: one user's events and what followed, the tables, and where to look next."""
+"""The demonstration's report: one user's events and what followed, the tables, times and rates, where to look next."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from ops import demo_story as story
+from ops import demo_timing as timing
 from processors import app as make_app
 from streams.cli.screen import plural, say, table
 from streams.codec import codec_of
@@ -28,25 +30,29 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What Kafka holds afterwards: log records counted by namespace and outcome, the tables, one chain of events."""
+class Contents:
+    """What Kafka holds afterwards: log records counted by namespace and outcome, their times, the tables, one chain."""
 
     outcomes: Counter[tuple[str, str]]
     rows: dict[str, dict[str, tuple[Record, int]]]
     chain: list[LogEvent]
+    times: timing.LogTimes
 
 
 @dataclass(frozen=True)
 class Result:
+    """`seconds` is the whole run; `phases` are parts of it, which overlap."""
+
     published: int
     status: Status
-    kept: Kept
+    contents: Contents
     story: story.Story
+    phases: Sequence[timing.Phase]
     seconds: float
 
     def as_json(self) -> dict[str, object]:
-        """`handled` are accepted log records; with `rejected` it makes up all that is logged."""
-        count = self.kept.outcomes
+        """`handled` counts accepted log records; with `rejected` it is all that is logged. `phases` gives times and rates."""
+        count = self.contents.outcomes
         sums = {
             name: sum(getattr(space.counters, name) for space in self.status.namespaces)
             for name in ("duplicates", "emitted")
@@ -58,47 +64,52 @@ class Result:
             "parked": sum(space.parked for space in self.status.namespaces),
             "quarantined": sum(space.quarantined for space in self.status.namespaces),
             **sums,
-            "rows": {name: len(rows) for name, rows in self.kept.rows.items()},
+            "rows": {name: len(rows) for name, rows in self.contents.rows.items()},
             "mails": self.story.mails,
             "logged": {name: count[name, "accepted"] + count[name, "rejected"] for name in NAMESPACES},
+            "phases": {phase.key: phase.as_json() for phase in self.phases},
             "seconds": round(self.seconds, 2),
         }
 
 
-def read(config: Config, address: str, root: str | None) -> Kept:
-    """Reads logs and tables from Kafka, as anyone could; the chain is of the event with the id `root`."""
+def read(config: Config, address: str, root: str | None) -> Contents:
+    """Reads logs and tables from Kafka, as any client could; the chain is that of the event with the id `root`."""
     app, clients = make_app(), Clients.of(config, address)
     codec = codec_of(app)
     outcomes: Counter[tuple[str, str]] = Counter()
     chain: list[LogEvent] = []
+    times = timing.LogTimes()
     for event in Tail(clients, config.prefix, NAMESPACES, codec).beginning():
         outcomes[event.namespace, event.outcome] += 1
+        times.add(event)
         if root is not None and event.event.correlation == root:
             chain.append(event)
     rows = {
         space.name: dict(read_table(clients, config.prefix, space.name, codec, space.row_type).rows)
         for space in app.namespaces
     }
-    return Kept(outcomes, rows, chain)
+    return Contents(outcomes, rows, chain, times)
 
 
-def tell(result: Result, path: Path) -> None:
-    """For a person, in 80 columns."""
+def show(result: Result, path: Path) -> None:
+    """For a reader, in 80 columns."""
     numbers = result.as_json()
-    say(f"\n{plural(result.published, 'sign-up')} of {path.name} published and handled in {result.seconds:.1f} s.")
-    story.tell(result.story)
-    for name, rows in result.kept.rows.items():
-        _tell_table(name, rows)
+    handled = plural(sum(result.contents.outcomes.values()), "event")
+    say(f"\n{plural(result.published, 'sign-up')} from {path.name} published; {handled} handled in all.")
+    story.show(result.story)
+    for name, rows in result.contents.rows.items():
+        _show_table(name, rows)
     names = ("handled", "rejected", "parked", "quarantined", "duplicates", "emitted")
     table(names, [[numbers[name] for name in names]], title="In numbers", right=names)
+    timing.show(result.phases, result.seconds)
     say("Where to look next")
     say("  processors/user.py           the handlers: row and event in, outcome out")
-    say('  make demo ARGS="--keep"      the same, and it stays up to be asked')
+    say('  make demo ARGS="--keep"      the same, and it stays up for your queries')
     say("  .venv/bin/retold --help      every command, with an example each")
     say("  .venv/bin/retold new shop    an application of your own")
 
 
-def _tell_table(name: str, rows: dict[str, tuple[Record, int]]) -> None:
+def _show_table(name: str, rows: dict[str, tuple[Record, int]]) -> None:
     columns = COLUMNS[name]
     shown = [
         (key, version, *(getattr(row, column) for column in columns))

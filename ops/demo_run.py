@@ -1,5 +1,4 @@
-"""What the demonstration does: a broker, topics, a worker and a server in processes of their own, sign-ups, and the wait
-for all that follows."""
+"""Publish real sign-ups to a Kafka, a worker and a server of its own, wait until all that follows is handled, report."""
 
 from __future__ import annotations
 
@@ -18,6 +17,7 @@ from uuid import uuid4
 
 from ops import demo_report as report
 from ops import demo_story as story
+from ops.demo_timing import Phase
 from processors import app as make_app
 from processors.publish import from_row
 from streams.broker.choose import own
@@ -41,7 +41,7 @@ SAMPLE = Path(__file__).parent / "data" / "signups.tsv"
 PROJECT = Path(__file__).parents[1]
 MAILS = "mail.mbox"
 SECONDS_TO_START, SIGN_UPS_A_SECOND = 60.0, 100.0
-"""What the slowest machine that we know of needs, several times over."""
+"""Several times what the slowest known machine needs."""
 
 
 def demo(arguments: list[str]) -> int:
@@ -56,7 +56,7 @@ def demo(arguments: list[str]) -> int:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo ARGS=...", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="stay up until Ctrl-C, for other commands to look at")
+    parser.add_argument("--keep", action="store_true", help="stay up until Ctrl-C, for other commands to query")
     parser.add_argument("--input", type=Path, default=SAMPLE, metavar="FILE", help="another file of sign-ups")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     return parser.parse_args(arguments)
@@ -76,7 +76,9 @@ class Site:
         """Raises NamespaceStopped if one of the processes has ended."""
         for name, child in (("worker", self.worker), ("server", self.server)):
             if child.code is not None:
-                raise NamespaceStopped(f"the {name} {how_ended(child.code)}. It said:\n{said(self.config, name)}")
+                raise NamespaceStopped(
+                    f"the {name} {how_ended(child.code)}. Its last output:\n{last_output(self.config, name)}"
+                )
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -91,15 +93,19 @@ def _demo(options: argparse.Namespace) -> int:
         if checked is None:
             return exits.NO
         total = checked.events
+        asked = time.monotonic()
         address = stack.enter_context(own(config, on_progress=talk, lasting=False))
+        start = Phase("Kafka start", time.monotonic() - asked)
         stack.callback(site.worker.stop)  # they end before their broker does
         stack.callback(site.server.stop)
         talk(f"Kafka answers at {address}, the server at {site.url}")
-        last = _publish_and_wait(site, address, source, total)
-        kept = report.read(config, address, first_id(source))
-        told = story.read(kept.chain, mail_file(variables), site.url, config.http_token)
-        result = report.Result(total, last, kept, told, time.monotonic() - began)
-        report.tell(result, options.input)
+        publishing = _publish(site, address, source, total)
+        last = wait_until_handled(site, address, total)
+        found = report.read(config, address, first_id(source))
+        of_one = story.read(found.chain, mail_file(variables), site.url, config.http_token)
+        phases = [start, publishing, *found.times.phases()]
+        result = report.Result(total, last, found, of_one, phases, time.monotonic() - began)
+        report.show(result, options.input)
         if options.json:
             say(json.dumps(result.as_json()))
         if options.keep:
@@ -107,12 +113,14 @@ def _demo(options: argparse.Namespace) -> int:
     return exits.OK
 
 
-def _publish_and_wait(site: Site, address: str, source: EventFile, total: int) -> Status:
+def _publish(site: Site, address: str, source: EventFile, total: int) -> Phase:
+    """Timed from the first event to Kafka's confirmation of the last."""
     config = site.config
     refuse(ensure(Clients.of(config, address).admin(), config, report.NAMESPACES))
     with Client(make_app(), address, config=config, source=SOURCE) as client:
+        began = time.monotonic()
         publish_events(client, source, total)
-    return wait_until_handled(site, address, total)
+        return Phase("publishing", time.monotonic() - began, total, "sign-up")
 
 
 @contextlib.contextmanager
@@ -144,7 +152,7 @@ def sign_ups(path: Path, config: Config) -> Iterator[EventFile]:
 
 
 def first_id(source: EventFile) -> str | None:
-    """The id of the file's first event: known before it is published, because it follows from what the row says."""
+    """The id of the file's first event, which is known before it is published: it is derived from the row."""
     first = next(source.events(), None)
     return first.id if isinstance(first, FileEvent) else None
 
@@ -174,7 +182,7 @@ def started(config: Config, variables: dict[str, str], stack: ExitStack) -> Site
 
 
 def wait_until_handled(site: Site, address: str, total: int) -> Status:
-    """The status once nothing waits in any inbox, nor for a gateway, seen twice the same: what one handles, it may emit."""
+    """The status once no inbox has lag and no gateway's call is pending, twice in a row: a handled event may emit others."""
     codec = codec_of(make_app())
     clients = Clients.of(site.config, address)
     deadline = time.monotonic() + SECONDS_TO_START + total / SIGN_UPS_A_SECOND
@@ -190,16 +198,18 @@ def wait_until_handled(site: Site, address: str, total: int) -> Status:
                     return now
                 before = now
             time.sleep(0.1)  # a look takes as long; a worker must not be slowed down by being watched
-    raise OutcomeTimeout(f"not all was handled in time. The worker said:\n{said(site.config, 'worker')}")
+    waited = SECONDS_TO_START + total / SIGN_UPS_A_SECOND
+    lines = last_output(site.config, "worker")
+    raise OutcomeTimeout(f"not all events were handled within {waited:.0f} s. The worker's last output:\n{lines}")
 
 
-def said(config: Config, name: str) -> str:
+def last_output(config: Config, name: str) -> str:
     lines = (config.state / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(f"  {line}" for line in lines[-10:])
 
 
 def _keep(site: Site) -> None:
-    talk("\nIt stays up until Ctrl-C. In another terminal, in this folder:")
+    talk("\nThe demo stays up until Ctrl-C. In another terminal, in this folder:")
     for name, value in site.variables.items():
         talk(f"  export {name}={value}")
     talk("  .venv/bin/retold status")

@@ -59,7 +59,7 @@ def in_causal_order(chain: list[LogEvent]) -> Iterator[LogEvent]:
 
 
 def letters_to(address: str, path: Path) -> tuple[list[str], int]:
-    """The mails to an address, as a person reads them, and the number of all mails."""
+    """The mails to an address as text, and the number of all mails."""
     with closing(mailbox.mbox(path, create=False)) as box:
         letters = [
             f"To: {mail['To']}\nSubject: {mail['Subject']}\n\n{str(mail.get_payload()).rstrip()}"
@@ -70,7 +70,7 @@ def letters_to(address: str, path: Path) -> tuple[list[str], int]:
 
 
 def body_at(url: str, token: str | None) -> str:
-    """The body as the server gives it, once it has read that far."""
+    """The body as the server gives it, once it has read so far."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the server that we started
     deadline = time.monotonic() + SECONDS_TO_ANSWER
@@ -84,7 +84,7 @@ def body_at(url: str, token: str | None) -> str:
         time.sleep(0.1)
 
 
-def tell(story: Story) -> None:
+def show(story: Story) -> None:
     if not story.chain:
         return
     depths: dict[str | None, int] = {None: -1}
@@ -93,7 +93,7 @@ def tell(story: Story) -> None:
         depth = depths[event.event.id] = depths[event.event.cause] + 1
         rows.append(
             (
-                f"{event.namespace}-{event.partition}@{event.sequence}",
+                f"{event.namespace}-{event.partition}:{event.sequence}",
                 f"{'   ' * (depth - 1)}{' → ' if depth else ''}{event.event.data.event_type}",
                 event.event.key,
                 event.outcome,
@@ -101,7 +101,7 @@ def tell(story: Story) -> None:
             )
         )
     title = f"User {story.chain[0].event.key}: what happened, and what followed from it"
-    table(("in the log", "event", "key", "outcome", "it happened (UTC)"), rows, title=title)
+    table(("in the log", "event", "key", "outcome", "time (UTC)"), rows, title=title)
     if story.letters:
         say(f"What was mailed ({story.mails:,} mails in all)\n")
         for letter in story.letters:
@@ -113,7 +113,7 @@ def tell(story: Story) -> None:
 
 
 def wrapped(text: str) -> Iterator[str]:
-    """Cut behind commas, to fit the screen; nothing is added or taken away."""
+    """Broken after commas, to fit the screen; nothing is added or removed."""
     line = ""
     for part in re.findall("[^,]+,?|,", text):
         if line and len(line) + len(part) > WIDTH - 6:

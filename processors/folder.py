@@ -1,4 +1,4 @@
-"""Folders: each belongs to a user, comes with the sign-up and goes with the account."""
+"""Folders: each belongs to a user, is created by the sign-up and removed with the account."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ folder = Namespace("folder", row=FolderRow)
 
 @folder.handles(FolderCreate)
 def create(row: FolderRow | None, event: Event[FolderCreate]) -> Outcome[FolderRow]:
-    """A new folder is called like its key."""
+    """A new folder is named after its key."""
     if row is not None:
-        raise Rejected("there is such a folder already")
+        raise Rejected("this folder exists already")
     return Outcome(FolderRow(owner=event.data.owner, name=event.data.folder))
 
 
 @folder.handles(FolderRename)
 def rename(row: FolderRow | None, event: Event[FolderRename]) -> Outcome[FolderRow]:
-    """The key stays: only the name that is shown changes."""
+    """The key stays: only the displayed name changes."""
     return Outcome(replace(required(row, "there is no such folder"), name=event.data.name))
 
 
 @folder.handles(FolderRemove)
 def remove(row: FolderRow | None, event: Event[FolderRemove]) -> Outcome[FolderRow]:  # noqa: ARG001 - every handler has one shape
-    """Nothing but the row goes."""
+    """The row is removed; the event log keeps what happened."""
     required(row, "there is no such folder")
     return Outcome(None)

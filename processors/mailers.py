@@ -1,7 +1,7 @@
-"""Two ways to send a mail: into a file that any mail program opens, or through a mail server.
+"""Two ways to send a mail: to a file in mbox format, or through a mail server.
 
-A mail goes out at least once: a worker that dies after sending and before its answer is handled sends again. Both have
-the same Message-ID, made from the request's reference, by which a reader can tell.
+A mail is sent at least once: a worker that dies after sending, before the answer is stored, sends it again. Both mails have
+the same Message-ID, made from the request's reference, by which a recipient recognises the second one.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ TEXTS = {
     "reminder": ("Your account waits for you", "we have not heard of you since you signed up."),
 }
 SECONDS = 20.0
-"""For one step of a talk with a mail server."""
+"""Timeout of each step of an SMTP session, in seconds."""
 
 
 class Mailer(Protocol):
-    """What the gateway of `email.send` needs. Whatever it raises is tried again; an answer is final."""
+    """The gateway of `email.send`. If it raises, the call is retried; an answer is final."""
 
     async def send(self, event: Event[EmailSend]) -> EmailSent | EmailBounced: ...
 
 
 class Headers(HeaderRegistry):
-    """The standard registry makes a class for each header of each mail, which takes half the time of a mail: these are kept."""
+    """Caches header classes: the standard registry makes one for each header of each mail, half the time of a mail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,12 +68,12 @@ def message_of(event: Event[EmailSend]) -> EmailMessage:
 
 @dataclass(frozen=True)
 class FileMailer:
-    """Appends to a file in mbox format; several workers may write to the same one."""
+    """Appends to a file in mbox format. Several workers may write to the same file."""
 
     path: Path
 
     async def send(self, event: Event[EmailSend]) -> EmailSent:
-        """The mail is in the file when this returns; a power failure may still take it back."""
+        """The mail is in the file when this returns. It is not synced, so a power failure may lose it."""
         message = message_of(event)
         message.set_unixfrom(f"From {SENDER} {event.time:%a %b %e %H:%M:%S %Y}")
         text = io.BytesIO()
@@ -86,7 +86,7 @@ class FileMailer:
 
 @dataclass(frozen=True)
 class Smtp:
-    """`tls`: from the first byte. Without it STARTTLS is used where the server offers it."""
+    """With `tls`, TLS from the first byte; otherwise STARTTLS, if the server offers it."""
 
     host: str
     port: int
@@ -100,8 +100,8 @@ class SmtpMailer:
     server: Smtp
 
     async def send(self, event: Event[EmailSend]) -> EmailSent | EmailBounced:
-        """A refusal for good (5xx) of the address or the text is a bounce. All else is raised, and tried again."""
-        import aiosmtplib  # here, because only those who send by SMTP need it: pip install retold[smtp]
+        """A permanent refusal (5xx) of the address or the text is a bounce. Everything else is raised, and retried."""
+        import aiosmtplib  # an optional dependency: pip install retold[smtp]
 
         message, server = message_of(event), self.server
         client = aiosmtplib.SMTP(
@@ -122,7 +122,7 @@ class SmtpMailer:
         else:
             return EmailSent(email=event.key, to=event.data.to, receipt=str(message["Message-ID"]))
         finally:
-            client.close()  # at once: a polite QUIT would wait for a server that hangs
-        if code < 500 or code in (530, 534, 535, 538):  # about us and not about this mail
+            client.close()  # without QUIT, which would wait for a server that hangs
+        if code < 500 or code in (530, 534, 535, 538):  # about the client, not about this mail
             raise ConnectionError(f"the mail server {server.host}:{server.port} said {code} {reason}")
         return EmailBounced(email=event.key, to=event.data.to, reason=f"{code} {reason}")

@@ -1,6 +1,6 @@
-"""A producer script, to copy from: `python -m processors.publish signups.tsv` publishes a file of sign-ups.
+"""An example of a producer: `python -m processors.publish signups.tsv` publishes a file of sign-ups.
 
-`from_row` also serves the command line, which adds checks of the whole file, a progress bar and a choice on errors:
+The command line can use `from_row` too, and adds a check of the whole file, a progress bar and a choice on errors:
 `retold publish user.signup --from signups.tsv --with processors.publish:from_row`
 """
 
@@ -19,7 +19,7 @@ from streams.errors import StreamsError
 
 
 def from_row(row: Mapping[str, str]) -> tuple[UserSignup, datetime]:
-    """The event of a row, and when it happened. The file's times are UTC and do not say so; it has no addresses."""
+    """The event of a row, and its time. The file's times are in UTC, without a zone; it has no addresses."""
     created = _utc(row["created"])
     signup = UserSignup(
         user=row["id"],
@@ -41,15 +41,15 @@ def _utc(text: str) -> datetime:
 def main(path: Path) -> None:
     """Publish every row. Leaving the block waits until the broker has confirmed all of them.
 
-    An id that is the same each time makes it safe to run this again: what was handled is not handled twice. A user signs
-    up once, so the user is enough. Where the same may happen again, the id needs what tells the two apart: a number, a time.
+    The id is the same in each run, so it is safe to run this again: nothing is handled twice. A user signs up once, so the
+    user is enough for the id. If the same event may happen again, the id needs more: a number or a time.
     """
     count = 0
     with Client(app(), source="processors/publish") as client, path.open(encoding="utf-8", newline="") as file:
-        for count, row in enumerate(csv.DictReader(file, delimiter="\t"), 1):  # noqa: B007 - told below
+        for count, row in enumerate(csv.DictReader(file, delimiter="\t"), 1):  # noqa: B007 - printed below
             signup, created = from_row(row)
             client.publish(signup, id=f"signup-{signup.user}", time=created)
-    print(f"{count} sign-ups published")  # noqa: T201 - a script speaks to the person who ran it
+    print(f"{count} sign-ups published")  # noqa: T201 - the output of a script
 
 
 if __name__ == "__main__":

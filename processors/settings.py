@@ -1,4 +1,4 @@
-"""The application's own settings, read from the environment by `processors.app` and by nobody else."""
+"""The application's own settings. Only `processors.app` reads them from the environment."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PORTS = {"smtp": 25, "smtps": 465}
 
 @dataclass(frozen=True)
 class Settings:
-    """`DEMO_MAIL` says where mails go, `DEMO_REMINDERS` (on or off) whether a silent user gets one."""
+    """`DEMO_MAIL` says where mails go, `DEMO_REMINDERS` (on or off) whether a silent user is reminded."""
 
     mailer: Mailer
     reminders: bool
 
 
 def settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Raises ConfigError naming the variable and what was expected; a value that may hold a password is not shown."""
+    """Raises ConfigError with the variable and what was expected, without a value that may contain a password."""
     reminders = environ.get(REMINDERS) or "on"
     if reminders not in ("on", "off"):
         raise ConfigError(f"{REMINDERS} is {reminders!r}; on or off was expected")
@@ -32,7 +32,7 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def mailer(where: str) -> Mailer:
-    """From a file's path, or from smtp://[user:password@]host[:port], or smtps:// for TLS from the first byte."""
+    """`where` is a file's path, or smtp://[user:password@]host[:port], or smtps:// for TLS from the first byte."""
     if "://" not in where:
         return FileMailer(Path(where))
     try:
@@ -40,7 +40,7 @@ def mailer(where: str) -> Mailer:
     except ValueError:
         url, port = SplitResult("", "", "", "", ""), None
     if url.scheme not in PORTS or not url.hostname or url.path not in ("", "/"):
-        raise ConfigError(f"{MAIL} is no path of a file and no URL like smtp://localhost:25; one of these was expected")
+        raise ConfigError(f"{MAIL} is neither the path of a file nor a URL; expected a path, or a URL such as smtp://localhost:25")
     tls = url.scheme == "smtps"
     user, password = (None if text is None else unquote(text) for text in (url.username, url.password))
     return SmtpMailer(Smtp(url.hostname, port or PORTS[url.scheme], tls, user, password))

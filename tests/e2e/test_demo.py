@@ -92,7 +92,7 @@ def demo(start: Callable[..., Demo]) -> Demo:
 
 
 def test_two_demonstrations_at_once_do_not_meet(start: Callable[..., Demo]) -> None:
-    """Each tells its own 500 sign-ups in one JSON object on the last line, exits with 0, and leaves nothing behind.
+    """Each reports its own 500 sign-ups in one JSON object on the last line, exits with 0, and leaves nothing behind.
 
     Seven events each: the sign-up, its folder, its mail and the answer, the reminder (all of them were silent for
     thirty days), its mail and the answer.
@@ -101,7 +101,7 @@ def test_two_demonstrations_at_once_do_not_meet(start: Callable[..., Demo]) -> N
     for each in both:
         assert each.process.wait(280) == 0, each.said.read_text(encoding="utf-8")
         told = json.loads(each.told.splitlines()[-1])
-        assert told.pop("seconds") > 0
+        assert_timed(told.pop("phases"), told.pop("seconds"))
         assert told == {
             "published": 500,
             "handled": 3500,
@@ -128,11 +128,23 @@ def test_two_demonstrations_at_once_do_not_meet(start: Callable[..., Demo]) -> N
             "Subject: Your account waits",
             '{"key":"2","version":1,"row":{"owner":"2","name":"2"}}',  # the body, as the server gives it
             '"status":"sent"',
+            "How long it took",
         ):
             assert words in each.told
         assert [line for line in each.told.splitlines()[:-1] if len(line.rstrip()) > 80] == []
         assert each.left() == []
         assert list(each.folder.glob("retold-demo-*")) == []
+
+
+def assert_timed(phases: dict[str, dict[str, float]], seconds: float) -> None:
+    """Each phase took some of the time, and its rate is what it counted divided by its seconds."""
+    counts = {name: phase.get("count") for name, phase in phases.items()}
+    assert counts == {"kafka_start": None, "publishing": 500, "handling": 3500, "mails": 1000}
+    for phase in phases.values():
+        assert 0 < phase["seconds"] < seconds
+        assert phase.get("per_second") == (
+            pytest.approx(phase["count"] / phase["seconds"], 0.05) if "count" in phase else None
+        )
 
 
 def story_of(told: str) -> list[str]:

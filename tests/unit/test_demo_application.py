@@ -28,14 +28,11 @@ from processors.events import (
 from processors.folder import create, folder, remove
 from processors.folder import rename as rename_folder
 from processors.settings import Settings
-from processors.user import REMIND_AFTER, users
+from processors.user import REMIND_AFTER, close, rename, signup
 from streams import Event, Outcome, Rejected, Scheduled
 from streams.codec import AvroCodec
 from streams.data import EventData
 from streams.testing import World, given
-
-user = users(reminders=True)
-signup, rename, close = (user.handlers[data] for data in (UserSignup, UserRename, UserClose))
 
 THEN = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 CREATED = datetime(2011, 1, 11, 19, 50, 40, 620000, tzinfo=UTC)
@@ -196,7 +193,7 @@ def test_a_folder_is_created_renamed_and_removed() -> None:
 
 def test_a_folder_is_there_once() -> None:
     """Creating what is there, and changing what is not, is rejected."""
-    with pytest.raises(Rejected, match="there is such a folder already"):
+    with pytest.raises(Rejected, match="this folder exists already"):
         create(FOLDER, Event(FolderCreate(folder="2", owner="2"), "e1", THEN))
     with pytest.raises(Rejected, match="there is no such folder"):
         rename_folder(None, Event(FolderRename(folder="2", name="n"), "e1", THEN))

@@ -8,7 +8,6 @@ import functools
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,10 +198,11 @@ def test_faust_lists_agents_and_tables_as_documented() -> None:
 
 
 def test_the_readme_shows_the_handler_as_it_is() -> None:
-    """What a newcomer sees first is code that runs."""
+    """What a newcomer sees first is code that runs, and short."""
     blocks = re.findall(r"(?ms)^```python$\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"))
     source = (ROOT / "processors" / "user.py").read_text(encoding="utf-8")
-    assert [textwrap.indent(block, "    ") in source for block in blocks] == [True]
+    assert [block in source for block in blocks] == [True]
+    assert len(blocks[0].splitlines()) <= 12
 
 
 def test_the_readme_and_the_changelog_name_every_command() -> None:
@@ -230,9 +230,7 @@ def test_every_decision_is_listed() -> None:
     assert [it.name for it in sorted(folder.glob("0*.md")) if f"]({it.name})" not in text] == []
 
 
-@pytest.mark.parametrize(
-    "words", ["published and handled in", "what happened, and what followed from it", "In numbers"]
-)
+@pytest.mark.parametrize("words", ["what happened, and what followed from it", "In numbers", "How long it took"])
 def test_the_readme_shows_what_the_demo_says(words: str) -> None:
     """The demo's titles are those that the README promises."""
     said = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "ops").glob("demo_*.py"))

@@ -55,11 +55,11 @@ def test_what_a_page_asks_a_server_is_answered(page: Path, server: MemoryServer)
 
 
 @every_page
-def test_a_page_says_what_to_do_at_night_and_what_it_cannot_do(page: Path) -> None:
+def test_a_page_says_what_to_do_about_trouble_and_what_its_limits_are(page: Path) -> None:
     """Every page ends with both, and none is long."""
     text = page.read_text(encoding="utf-8")
-    assert re.search(r"(?m)^## (At night|Is it pure\?)$", text)
-    assert re.search(r"(?m)^## (Limits|What this is not)$", text)
+    assert re.search(r"(?m)^## (Troubleshooting|Check purity)$", text)
+    assert re.search(r"(?m)^## Limits$", text)
     assert len(text.splitlines()) <= 120
 
 

@@ -150,7 +150,7 @@ def test_the_settings_say_where_mails_go() -> None:
 )
 def test_a_setting_that_says_nothing_usable_is_named(url: str) -> None:
     """The variable and what was expected; not its value, which may hold a password."""
-    with pytest.raises(ConfigError, match="DEMO_MAIL is no path of a file and no URL like") as caught:
+    with pytest.raises(ConfigError, match="DEMO_MAIL is neither the path of a file nor a URL") as caught:
         settings({"DEMO_MAIL": url})
     assert url not in str(caught.value)
     with pytest.raises(ConfigError, match="DEMO_REMINDERS is 'maybe'; on or off was expected"):

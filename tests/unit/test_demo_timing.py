@@ -1,0 +1,54 @@
+"""What the demonstration says of time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ops.demo_timing import LogTimes, Phase, show
+from processors.events import EmailSend, EmailSent, FolderCreate
+from streams import Event
+from streams.data import EventData
+from streams.kafka.messages import LogEvent
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+REQUEST = EmailSend(email="2/welcome", to="2@example.org", template="welcome")
+ANSWER = EmailSent(email="2/welcome", to="2@example.org", receipt="r")
+
+
+def logged(data: EventData, recorded: float, happened: float = 0.0) -> LogEvent:
+    """Both in seconds after the beginning."""
+    time = BEGIN + timedelta(seconds=happened)
+    return LogEvent("n", 0, 0, 1, BEGIN + timedelta(seconds=recorded), "accepted", None, Event(data, "e", time))
+
+
+def test_times_are_those_of_the_log() -> None:
+    """Handling lasts from the first record to the last of all logs, mails from the first request to the last answer."""
+    times = LogTimes()
+    for event in (
+        logged(ANSWER, 9.0, 6.0),  # the logs are read one after the other, so an answer may come first
+        logged(FolderCreate(folder="2", owner="2"), 1.0),
+        logged(REQUEST, 2.0),
+        logged(REQUEST, 3.0),
+        logged(ANSWER, 5.0, 4.0),
+    ):
+        times.add(event)
+    handling, mails = times.phases()
+    assert (handling.seconds, handling.count, handling.per_second) == (8.0, 5, 5 / 8)
+    assert (mails.seconds, mails.count, mails.per_second) == (4.0, 2, 0.5)
+
+
+def test_nothing_has_no_rate() -> None:
+    """No events, one event, or a start, which counts nothing: nothing is divided by zero."""
+    assert [(each.seconds, each.per_second) for each in LogTimes().phases()] == [(0.0, None), (0.0, None)]
+    assert Phase("handling", 0.0, 1, "event").as_json() == {"seconds": 0.0, "count": 1, "per_second": None}
+    assert Phase("Kafka start", 1.25).as_json() == {"seconds": 1.25}
+
+
+def test_a_person_reads_each_time_with_its_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole is on the last line; it is more than the parts, and less, where they overlap."""
+    show([Phase("Kafka start", 4.04), Phase("handling", 2.0, 3500, "event")], 9.96)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[0] == "How long it took"
+    assert lines[-3:] == ["Kafka start 4.0", "handling 3,500 events 2.0 1,750", "in all 10.0"]
