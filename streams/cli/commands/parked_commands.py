@@ -127,15 +127,12 @@ def quarantine_blocking(place: str, who: str | None, why: str) -> None:
     send(session.clients, session.config.prefix, space, [order], at.partition)
 
     def is_quarantined() -> bool | None:
-        blocks = at in blocking_events(
-            session, [space]
-        )  # asked first: what blocks no more is settled by the second look
+        # Asked first: what blocks no more is settled by the second look.
+        blocks = at in blocking_events(session, [space])
         if any(it.place == at for it in set_aside_now(session.clients, session.config.prefix, [space])):
             return True
         if not blocks:
-            raise InvalidEvent(
-                f"{at} was not quarantined: it blocks no more, because its schema and handler are known now"
-            )
+            raise InvalidEvent(f"{at} was not quarantined: its schema and handler are known now, so it blocks no more")
         return None
 
     _until(

@@ -53,11 +53,10 @@ class Shutdown:
         back = "\r" if is_terminal() else ""  # over the ^C that the terminal shows
         if number == signal.SIGINT and self.code == exit_codes.INTERRUPTED:
             talk(
-                f"{back}Stopped at once. Nothing is lost: open transactions are aborted, and their events are handled again."
+                f"{back}Stopped at once. Nothing is lost: open transactions are aborted, their events are handled again."
             )
-            os._exit(
-                exit_codes.INTERRUPTED
-            )  # a broker that is away may hold a thread in the client for as long as it is
+            # Not sys.exit: a broker that is away may hold a thread in the client for as long as it is away.
+            os._exit(exit_codes.INTERRUPTED)
         if number == signal.SIGINT:
             self.code = exit_codes.INTERRUPTED
             talk(f"{back}Stopping after work in progress; press Ctrl-C again to stop at once.")
