@@ -11,7 +11,7 @@ from pathlib import Path
 from ops import demo_story as story
 from ops import demo_timing as timing
 from processors import app as make_app
-from streams.cli.screen import plural, say, table
+from streams.cli.output.screen import plural, say, table
 from streams.codec import codec_of
 from streams.config import Config
 from streams.data import Record

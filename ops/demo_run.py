@@ -21,11 +21,11 @@ from ops.demo_timing import Phase
 from processors import app as make_app
 from processors.publish import from_row
 from streams.broker.choose import own
-from streams.cli import exits, logs
-from streams.cli.child import Child
-from streams.cli.progress import bar
-from streams.cli.publish_file import SOURCE, EventFile, check, publish_events
-from streams.cli.screen import say, talk
+from streams.cli.commands.publish_file import SOURCE, EventFile, check, publish_events
+from streams.cli.output.progress import bar
+from streams.cli.output.screen import say, talk
+from streams.cli.process import exit_codes, logging_setup
+from streams.cli.process.child_process import ChildProcess
 from streams.client import Client
 from streams.codec import codec_of
 from streams.config import Config, load
@@ -51,7 +51,7 @@ def demo(arguments: list[str]) -> int:
         return _demo(options)
     except StreamsError as error:
         talk(str(error))
-        return exits.code_of(error)
+        return exit_codes.code_of(error)
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -68,8 +68,8 @@ class Site:
 
     config: Config
     variables: dict[str, str]
-    worker: Child
-    server: Child
+    worker: ChildProcess
+    server: ChildProcess
     url: str
 
     def check(self) -> None:
@@ -87,11 +87,11 @@ def _demo(options: argparse.Namespace) -> int:
         config, variables = stack.enter_context(private_settings())
         # They wait for the broker: their imports take as long as Kafka's start, and there are two cores.
         site = started(config, variables, stack)
-        logs.set_up(config)
+        logging_setup.set_up(config)
         source = stack.enter_context(sign_ups(options.input, config))
         checked = check(source)
         if checked is None:
-            return exits.NO
+            return exit_codes.NO
         total = checked.events
         asked = time.monotonic()
         address = stack.enter_context(own(config, on_progress=talk, lasting=False))
@@ -110,7 +110,7 @@ def _demo(options: argparse.Namespace) -> int:
             say(json.dumps(result.as_json()))
         if options.keep:
             _keep(site)
-    return exits.OK
+    return exit_codes.OK
 
 
 def _publish(site: Site, address: str, source: EventFile, total: int) -> Phase:
@@ -169,11 +169,11 @@ def started(config: Config, variables: dict[str, str], stack: ExitStack) -> Site
     number = listening.fileno()
     environ = {**os.environ, **variables}
 
-    def start(name: str, *words: str, keep: tuple[int, ...] = ()) -> Child:
+    def start(name: str, *words: str, keep: tuple[int, ...] = ()) -> ChildProcess:
         log = stack.enter_context((config.state / f"{name}.log").open("wb"))
         wait = str(SECONDS_TO_START)
         return stack.enter_context(
-            Child(name, "--wait", wait, *words, environ=environ, folder=PROJECT, stdout=log, stderr=log, keep=keep)
+            ChildProcess(name, "--wait", wait, *words, environ=environ, folder=PROJECT, stdout=log, stderr=log, keep=keep)
         )
 
     return Site(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from streams.cli.screen import say, table
+from streams.cli.output.screen import say, table
 from streams.errors import OutcomeTimeout
 from streams.kafka.messages import LogEvent
 

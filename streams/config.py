@@ -116,7 +116,7 @@ SETTINGS = (
     ),
     Setting(
         "replication", 1, whole(1, 15), "a whole number from 1 to 15",
-        "On how many brokers each topic is kept.",
+        "Replication factor of each topic.",
     ),
     Setting(
         "duplicate_window", 200_000, whole(1, 100_000_000), "a whole number from 1 to 100000000",

@@ -9,23 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.cli import exits, make, operate, run, use
-from streams.cli.help import Command, Group
-from streams.cli.screen import ReaderLeft, talk
+from streams.cli.command_table import CommandTable
+from streams.cli.output.screen import OutputClosed, talk
+from streams.cli.process import exit_codes
 from streams.errors import BrokerError, StreamsError
-
-COMMANDS = (
-    ("Make", make.new),
-    ("Make", make.check),
-    ("Run", run.run),
-    ("Run", run.worker),
-    ("Run", run.server),
-    ("Use", use.publish),
-    ("Use", use.get),
-    ("Use", use.tail),
-    ("Operate", operate.status),
-    ("Operate", operate.topics),
-)
 
 
 def version(wanted: bool) -> None:
@@ -34,24 +21,26 @@ def version(wanted: bool) -> None:
         from importlib.metadata import version as of
 
         print(f"retold {of('retold')}")
-        raise typer.Exit(exits.OK)
+        raise typer.Exit(exit_codes.OK)
 
 
 def top(
-    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Say the version.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    r"""Publish a named event; its one handler folds it into a table you can ask; the event log keeps it for ever.
+    r"""Publish a named event; its one handler folds it into a table you can query; the event log keeps it for ever.
 
-    Begin with [bold]retold new shop[/], then in its folder [bold]retold run[/]. Settings stand in \[tool.retold] of
-    pyproject.toml or in RETOLD_… variables.
+    Start with [bold]retold new shop[/], then [bold]retold run[/] in its folder. Settings are in \[tool.retold] of
+    pyproject.toml or in RETOLD_… environment variables.
     """
 
 
 def make_cli() -> typer.Typer:
-    """Everything, in the order of the help."""
+    """The command `retold` with all of its commands."""
     cli = typer.Typer(
         name="retold",
-        cls=Group,
+        cls=CommandTable,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode="rich",
@@ -59,10 +48,6 @@ def make_cli() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     cli.callback()(top)
-    cli.add_typer(make.schemas, name="schemas", rich_help_panel="Make")
-    for panel, command in COMMANDS:
-        cli.command(rich_help_panel=panel, cls=Command)(command)
-    cli.add_typer(operate.parked, name="parked", rich_help_panel="Operate")
     return cli
 
 
@@ -71,28 +56,28 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     try:
         make_cli()(args=arguments, prog_name="retold")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else exits.OK
+        return end.code if isinstance(end.code, int) else exit_codes.OK
     except KeyboardInterrupt:
-        return exits.INTERRUPTED
-    except ReaderLeft:
+        return exit_codes.INTERRUPTED
+    except OutputClosed:
         return _quietly()
     except StreamsError as error:
-        _tell(error)
-        return exits.code_of(error)
+        _report(error)
+        return exit_codes.code_of(error)
     except Exception as error:  # noqa: BLE001 - the last place where a fault can become an exit code
         if _is_kafkas(error):
-            told = _told_of_kafka(error)
-            _tell(told)
-            return exits.code_of(told)
+            error_of_ours = _translated(error)
+            _report(error_of_ours)
+            return exit_codes.code_of(error_of_ours)
         import traceback
 
         talk(traceback.format_exc().rstrip())
-        talk("This is a fault of retold's own; please report it with the lines above.")
-        return exits.FAULT
-    return exits.OK
+        talk("This is an internal error in retold; please report it with the traceback above.")
+        return exit_codes.FAULT
+    return exit_codes.OK
 
 
-def _tell(error: StreamsError) -> None:
+def _report(error: StreamsError) -> None:
     text = str(error)
     talk(text if "\n" in text or text.endswith((".", "?", "!")) else f"{text}.")
     for note in getattr(error, "__notes__", ()):
@@ -100,16 +85,16 @@ def _tell(error: StreamsError) -> None:
 
 
 def _quietly() -> int:
-    """Without this, Python would find nobody to read what is left when it ends, and complain."""
+    """Python writes what is left in its buffer when it ends, and would report that the pipe is closed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return exits.OK
+    return exit_codes.OK
 
 
-def _told_of_kafka(error: Any) -> StreamsError:
+def _translated(error: Any) -> StreamsError:
     from streams.kafka.clients import option_refused
 
     return option_refused(error) or BrokerError(
-        f"Kafka could not do it: {error.args[0]}. `retold status` says whether the broker answers"
+        f"a request to Kafka failed: {error.args[0]}. `retold status` shows whether the broker answers"
     )
 
 

@@ -1,4 +1,4 @@
-"""`retold parked`, as the person on call uses it."""
+"""`retold parked`, as the operator on call uses it."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
         ("probe-0@2", "parked"),
         ("probe-0@3", "quarantined"),
     ]
-    told = "3 events of probe are parked, and 1 is quarantined: `retold parked list probe`."
-    assert told in retold("status", env=env).stdout.splitlines()
+    reported = "3 events of probe are parked, and 1 is quarantined: see `retold parked list probe`."
+    assert reported in retold("status", env=env).stdout.splitlines()
     shown = retold("parked", "show", "probe-0@0", env=env)
     assert '"how": "raise"' in shown.stdout
     assert "told to raise for k" in shown.stdout
@@ -58,10 +58,10 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
     assert tried.returncode == 1
     assert "set aside again" in tried.stderr
     tried = retold("parked", "retry", "--all", "probe", env=env)
-    assert (tried.returncode, tried.stderr.splitlines()[0]) == (1, "1 key of probe tried again; 0 go on.")
+    assert (tried.returncode, tried.stderr.splitlines()[0]) == (1, "1 key of probe retried; 0 no longer parked.")
     assert "probe-0@0 was set aside again: RuntimeError: told to raise for k" in tried.stderr
     freed = retold("parked", "reject", "probe-0@0", "--why", "a typo", "--who", "ada", env=env)
-    assert (freed.returncode, freed.stderr) == (0, "probe-0@0 is set aside no more.\n")
+    assert (freed.returncode, freed.stderr) == (0, "probe-0@0 is no longer set aside.\n")
     row = json.loads(retold("get", "probe", "k", "--json", env=env).stdout)
     assert "'count': 2" in str(row)
     left = retold("parked", "list", env=env)
@@ -79,8 +79,8 @@ def quarantines_what_waits(env: dict[str, str], foreign: Foreign) -> None:
     assert words in retold("parked", "list", env=env).stderr
     elsewhere = retold("parked", "quarantine", "probe-0@8", "--why", "x", env=env)
     assert elsewhere.returncode != 0
-    assert "no partition waits at probe-0@8" in elsewhere.stderr
-    assert "what waits is probe-0@7" in elsewhere.stderr
+    assert "no partition is blocked at probe-0@8" in elsewhere.stderr
+    assert "partitions are blocked at probe-0@7" in elsewhere.stderr
     done = retold("parked", "quarantine", "probe-0@7", "--why", "obsolete", "--who", "ada", env=env)
     assert (done.returncode, done.stderr) == (0, "probe-0@7 is quarantined; the partition goes on.\n")
     shown = json.loads(retold("parked", "show", "probe-0@7", "--json", env=env).stdout)
@@ -94,12 +94,12 @@ SENTENCES = {
     ("retry", "here"): "expected one such as user-3@1042",
     ("retry",): "a place such as user-3@1042, or --all",
     ("retry", "--all", "nobody"): "nobody",
-    ("reject", "probe-0@3", "--why", "x"): "it blocks nobody",
-    ("retry", "probe-0@1"): "probe-0@1 is not the first of the queue of 'k'",
+    ("reject", "probe-0@3", "--why", "x"): "it blocks no other event",
+    ("retry", "probe-0@1"): "probe-0@1 is not the first parked event of the key 'k'",
     ("reject", "probe-0@2", "--why", "x"): "it is probe-0@0. Name that one",
     ("list", "prob"): "did you mean probe?",
     ("answer", "probe-0@0", "echo.hear"): "parked by its handler, not by its gateway",
-    ("quarantine", "probe-0@0", "--why", "x"): "none waits now",
+    ("quarantine", "probe-0@0", "--why", "x"): "no partition is blocked now",
     ("quarantine", "probe-0@0"): "--why",
 }
 

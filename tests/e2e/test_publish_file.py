@@ -69,7 +69,7 @@ def test_rows_with_one_id_are_one_event(site: Site, tmp_path: Path) -> None:
     accepted, duplicates, quarantined = counted(site)
     done = retold(*publish, written(tmp_path, rows), env=site.env)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1:] == ["1 row left out: an equal row before has the same id"]
+    assert done.stdout.splitlines()[1:] == ["1 row skipped: an equal earlier row has the same id"]
     assert counted(site) == (accepted + 2, duplicates, quarantined)
     file = written(tmp_path, [*rows, {**rows[0], "name": "Eve"}])
     refused = retold(*publish, file, env=site.env)

@@ -20,7 +20,7 @@ from confluent_kafka import Message
 from processors import app
 from processors.events import EmailRow, FolderRow, UserRow
 from processors.publish import from_row
-from streams.cli import exits
+from streams.cli.process import exit_codes
 from streams.engine.engine import Engine
 from streams.engine.envelope import log_header
 from streams.engine.fold import fold
@@ -116,7 +116,7 @@ def retry_what_is_parked(site: SignUps) -> int:
     """The commands are sent; whether they are obeyed while somebody looks depends on who owns the partitions by then."""
     parked = site.now()["user"].parked
     done = retold("parked", "retry", "--all", "user", env=site.env)
-    assert done.returncode in (exits.OK, exits.TIMEOUT), done.stderr
+    assert done.returncode in (exit_codes.OK, exit_codes.TIMEOUT), done.stderr
     until(lambda: site.now()["user"].parked == 0, "what was parked is not tried again")
     return parked
 

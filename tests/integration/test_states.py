@@ -120,7 +120,7 @@ def test_a_blocked_partition_is_told_once_with_since_when_and_why(
         said = [line for line in retold("status", env=env).stdout.splitlines() if str(schema_id) in line]
         since = f"{from_micros(blocked.state_since):%Y-%m-%dT%H:%M:%SZ}"
         assert len(said) == 1
-        assert said[0].startswith(f"{config.prefix}probe-{blocked.partition} waits at offset 0 since {since} (")
+        assert said[0].startswith(f"{config.prefix}probe-{blocked.partition} is blocked at offset 0 since {since} (")
         found = answer("status", env=env)["namespaces"][0]["partitions"][blocked.partition]
         assert (found["state"], found["state_since"], found["state_why"]) == (
             "blocked", blocked.state_since, blocked.state_why,
@@ -145,7 +145,7 @@ def test_a_killed_workers_last_words_are_not_believed(
     assert {key: report.state for key, report in reports.items()} == {"echo-0": "running", "echo-1": "running"}
     told = retold("status", env=env).stdout
     assert "no worker" in told
-    assert "Nobody handles all of echo: start a worker with `retold worker echo`." in told.splitlines()
+    assert "Some partitions of echo have no worker: start one with `retold worker echo`." in told.splitlines()
 
 
 @pytest.mark.slow

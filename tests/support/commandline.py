@@ -18,8 +18,8 @@ def commands() -> Mapping[str, Set[str]]:
 
     def walk(command: Any, name: str) -> None:
         if children := getattr(command, "commands", None):
-            for child in children:
-                walk(children[child], f"{name} {child}")
+            for child, inner in children.items():
+                walk(inner, f"{name} {child}")
         else:
             options = (option for it in command.params for option in (*it.opts, *it.secondary_opts))
             found[name] = {option for option in options if option.startswith("--")}

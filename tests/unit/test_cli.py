@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -11,13 +12,15 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 import typer.main
 
-from streams import cli
-from streams.cli import COMMANDS, exits, make_cli, run_command
+from streams.cli import command_table, make_cli, run_command
+from streams.cli.command_table import COMMANDS, TableEntry
+from streams.cli.process import exit_codes
 from streams.errors import (
     BrokerUnavailable,
     ConfigError,
@@ -98,8 +101,8 @@ def test_help_names_every_command_and_every_exit_code(project: Project) -> None:
     for group in ("Make", "Run", "Use", "Operate", "Exit codes"):
         assert f"─ {group} ─" in said.out
     words = said.out.split()
-    assert {command.__name__ for _, command in COMMANDS} | {"schemas"} <= set(words)
-    assert {str(code) for code in exits.MEANINGS} <= set(words)
+    assert {entry.name for entry in COMMANDS} <= set(words)
+    assert {str(code) for code in exit_codes.MEANINGS} <= set(words)
 
 
 def test_help_fits_the_screen(project: Project) -> None:
@@ -124,6 +127,28 @@ def test_help_waits_for_nothing_that_it_does_not_show() -> None:
     loaded = set(done.stdout.splitlines()[-1].split())
     slow = {"confluent_kafka", "faust", "fastavro", "structlog", "rich.markdown", "pygments", "streams.config"}
     assert loaded & slow == set()
+    assert not [name for name in loaded if name.startswith("streams.cli.commands")]
+
+
+def test_the_table_has_the_summary_of_each_command() -> None:
+    """`retold --help` shows it without importing the command, whose own help begins with it."""
+    group: Any = typer.main.get_command(make_cli())
+    own = {name: " ".join(inspect.cleandoc(command.help).split("\n\n")[0].split()) for name, command in group.commands.items()}
+    assert {entry.name: entry.summary for entry in COMMANDS} == own
+
+
+def test_a_mistyped_command_is_refused_with_the_nearest(project: Project) -> None:
+    """Also though no command's module is imported then."""
+    said = project.retold("stats")
+    assert said.code == exit_codes.USAGE
+    assert "No such command 'stats'. Did you mean 'status'?" in " ".join(said.err.replace("│", " ").split())
+
+
+def test_tail_explains_log_sequences_and_inbox_offsets(project: Project) -> None:
+    """Of the two numbers of an event, which are written differently: once, where both are seen."""
+    out = project.retold("tail", "--help").out
+    assert "user-3:7" in out
+    assert "user-3@1042" in out
 
 
 @pytest.mark.parametrize("words", [["schemas", "list"], ["topics"], ["get", "user", "u1", "--limit", "1"]])
@@ -134,7 +159,8 @@ def test_a_command_loads_nothing_that_it_does_not_use(words: list[str], tmp_path
     environ["RETOLD_STATE"] = str(tmp_path)  # where no broker runs
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environ)
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert "streams.cli.make" in loaded
+    commands = {f"streams.cli.commands.{entry.name}" for entry in COMMANDS}
+    assert loaded & commands == {f"streams.cli.commands.{words[0]}"}
     assert loaded & {"pydantic", "structlog", "faust", "fastapi", "pygments"} == set()
 
 
@@ -142,7 +168,7 @@ def test_a_command_loads_nothing_that_it_does_not_use(words: list[str], tmp_path
 def test_a_value_that_cannot_be_read_is_named(words: list[str], project: Project) -> None:
     """Bytes that are no UTF-8 come as halves of surrogate pairs, which no event can have."""
     said = project.retold(*words)
-    assert said.code == exits.USAGE
+    assert said.code == exit_codes.USAGE
     assert "Invalid value for '" in said.err
     assert "was expected" in " ".join(said.err.replace("│", "").split())
 
@@ -175,7 +201,7 @@ def test_a_command_written_otherwise_is_refused(arguments: list[str], demo: Proj
     """With exit code 2, before anything is looked for."""
     demo.write("f.csv", "user,email\n")
     said = demo.retold(*arguments)
-    assert (said.code, said.out) == (exits.USAGE, "")
+    assert (said.code, said.out) == (exit_codes.USAGE, "")
     assert "Usage: retold" in said.err
 
 
@@ -197,7 +223,7 @@ def test_a_wrong_value_is_told_with_what_was_expected(arguments: list[str], sent
     """After the name of its option."""
     said = demo.retold(*arguments)
     words = " ".join(said.err.replace("│", " ").split())  # as it is without the frame, which breaks lines
-    assert said.code == exits.USAGE
+    assert said.code == exit_codes.USAGE
     option = f" for '{arguments[-2]}'" if arguments[-2].startswith("--") else ""
     assert f"Invalid value{option}: {sentence}" in words
 
@@ -217,7 +243,7 @@ def test_a_wrong_value_is_told_with_what_was_expected(arguments: list[str], sent
 )
 def test_an_errors_class_gives_the_exit_code(error: StreamsError, code: int) -> None:
     """The nearest class in the table decides."""
-    assert exits.code_of(error) == code
+    assert exit_codes.code_of(error) == code
 
 
 @pytest.mark.parametrize(
@@ -238,7 +264,7 @@ def test_an_application_that_cannot_be_found_is_a_sentence(app: str, text: str, 
     project.write("APP.py", text)
     project.write("schemas/README.md", "")
     said = project.retold("publish", "user.signup")
-    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert (said.code, said.out) == (exit_codes.CONFIGURATION, "")
     assert message.format(folder=project.folder, name=project.name) in said.err
     assert len(said.err.splitlines()) == 1
 
@@ -270,7 +296,7 @@ def test_without_an_application_no_other_one_is_taken(arguments: list[str], tabl
     project.write("pyproject.toml", table)
     project.write("schemas/README.md", "")
     said = project.retold(*arguments)
-    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert (said.code, said.out) == (exit_codes.CONFIGURATION, "")
     assert said.err == (
         f'no application is named: [tool.retold] app = "PACKAGE:app" is missing in {project.folder}/pyproject.toml. '
         "Write it, go to your project, or begin with `retold new shop`.\n"
@@ -281,7 +307,7 @@ def test_without_a_project_a_sentence_says_where_to_go(project: Project) -> None
     """No file is named that is not there; with exit code 3."""
     (project.folder / "pyproject.toml").unlink()
     said = project.retold("status")
-    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert (said.code, said.out) == (exit_codes.CONFIGURATION, "")
     assert said.err == (
         f"no application is named: there is no pyproject.toml in {project.folder} or above. "
         "Go to your project, or begin with `retold new shop`.\n"
@@ -321,7 +347,7 @@ def test_a_breach_is_told_with_file_and_line(project: Project) -> None:
     generated = project.retold("schemas", "generate")
     assert (generated.code, generated.out) == (0, "new thing.do\nnew thing.row\n")
     said = project.retold("check")
-    assert said.code == exits.NO
+    assert said.code == exit_codes.NO
     assert said.out.startswith(f"{project.name}/__init__.py:10: ")
     assert "the handler of thing.do" in said.out
     assert "For information, a cycle: thing.do → thing.do." in said.err
@@ -330,7 +356,7 @@ def test_a_breach_is_told_with_file_and_line(project: Project) -> None:
         (f"{project.name}/__init__.py", 10, "ImpureHandler")
     ]
     worker = project.retold("worker")
-    assert (worker.code, worker.out) == (exits.NO, "")
+    assert (worker.code, worker.out) == (exit_codes.NO, "")
     assert worker.err.startswith(said.out)
 
 
@@ -341,14 +367,14 @@ def test_a_folder_of_schemas_that_was_named_is_there(
     """A misspelt one would leave every schema unchecked; with exit code 3, before a broker is looked for."""
     monkeypatch.setenv("RETOLD_SCHEMAS", "nope")
     said = demo.retold(command)
-    assert (said.code, said.out) == (exits.CONFIGURATION, "")
-    assert f"is '{demo.folder}/nope'; the path of a folder that is there was expected" in said.err
+    assert (said.code, said.out) == (exit_codes.CONFIGURATION, "")
+    assert f"is '{demo.folder}/nope'; the path of an existing folder was expected" in said.err
 
 
 def test_code_that_is_deployed_alone_is_checked_by_a_worker(demo: Project) -> None:
     """Without the default folder the worker goes on to look for a broker, and `retold check` misses the schemas."""
     shutil.rmtree(demo.folder / "schemas")
-    assert demo.retold("worker").code == exits.BROKER
+    assert demo.retold("worker").code == exit_codes.BROKER
     assert demo.retold("check").out == "schemas:1: there is no such folder of schemas\n"
 
 
@@ -357,10 +383,10 @@ def test_a_schema_with_a_typo_is_told_before_the_application_is_loaded(project: 
     project.write("schemas/thing.avsc", TYPO)
     project.write("APP/__init__.py", CLOCK)
     said = project.retold("check")
-    assert said.code == exits.NO
+    assert said.code == exit_codes.NO
     assert said.out.startswith("schemas/thing.avsc:2: ")
     assert "Besides, the application does not load" in said.err
-    assert project.retold("schemas", "generate").code == exits.NO
+    assert project.retold("schemas", "generate").code == exit_codes.NO
 
 
 def test_schemas_are_listed_and_released(demo: Project) -> None:
@@ -374,7 +400,7 @@ def test_schemas_are_listed_and_released(demo: Project) -> None:
     assert len(listed) == 13
     assert {each["released"] for each in listed} == {False}
     assert demo.retold("schemas", "release").out.splitlines()[0] == "released email.bounced v1"
-    assert demo.retold("schemas", "release") == (0, "", "All versions were released already.\n")
+    assert demo.retold("schemas", "release") == (0, "", "All versions are released already.\n")
     assert demo.retold("schemas", "list").out.count("released") == 13
     assert demo.retold("schemas", "generate") == (0, "", "Nothing has changed.\n")
 
@@ -390,14 +416,14 @@ def test_schemas_are_listed_and_released(demo: Project) -> None:
 def test_a_field_that_does_not_fit_is_named(fields: list[str], message: str, demo: Project) -> None:
     """Before a broker is looked for."""
     said = demo.retold("publish", "user.signup", *fields)
-    assert (said.code, said.out) == (exits.NO, "")
+    assert (said.code, said.out) == (exit_codes.NO, "")
     assert message in said.err
 
 
 def test_an_event_that_nobody_handles_is_named(demo: Project) -> None:
     """With the nearest one that there is."""
     said = demo.retold("publish", "user.sign_up", "user=u1")
-    assert said.code == exits.NO
+    assert said.code == exit_codes.NO
     assert "retold-demo handles no event 'user.sign_up' (did you mean user.signup?)" in said.err
 
 
@@ -405,7 +431,7 @@ def test_an_event_that_nobody_handles_is_named(demo: Project) -> None:
 def test_without_a_broker_a_sentence_says_how_to_get_one(arguments: list[str], demo: Project) -> None:
     """With exit code 4."""
     said = demo.retold(*arguments)
-    assert (said.code, said.out) == (exits.BROKER, "")
+    assert (said.code, said.out) == (exit_codes.BROKER, "")
     assert "Start one with `retold run`" in said.err
 
 
@@ -414,7 +440,7 @@ def test_a_kafka_option_that_is_not_taken_is_named(demo: Project, monkeypatch: p
     monkeypatch.setenv("RETOLD_BROKER", "127.0.0.1:1")
     monkeypatch.setenv("RETOLD_KAFKA_NOPE", "1")
     said = demo.retold("status")
-    assert (said.code, said.out, said.err.count("\n")) == (exits.CONFIGURATION, "", 1)
+    assert (said.code, said.out, said.err.count("\n")) == (exit_codes.CONFIGURATION, "", 1)
     assert said.err.startswith("the setting RETOLD_KAFKA_NOPE (nope of kafka in [tool.retold]) is not usable: ")
 
 
@@ -422,7 +448,7 @@ def test_a_kafka_option_that_is_not_taken_is_named(demo: Project, monkeypatch: p
 def test_a_namespace_that_is_not_there_is_named_once(processes: str, demo: Project) -> None:
     """However many workers were asked for, and before a broker is looked for."""
     said = demo.retold("worker", "nobody", "--processes", processes)
-    assert (said.code, said.out, said.err.count("\n")) == (exits.NO, "", 1)
+    assert (said.code, said.out, said.err.count("\n")) == (exit_codes.NO, "", 1)
     assert "has no namespace 'nobody'; it has: user, folder" in said.err
 
 
@@ -435,11 +461,11 @@ def test_run_finds_a_port_in_use_before_anything_starts(demo: Project, monkeypat
         monkeypatch.setenv("RETOLD_HTTP_PORT", str(port))
         said = demo.retold("run")
         alone = demo.retold("run", "--no-server")
-    assert (said.code, said.out) == (exits.CONFIGURATION, "")
+    assert (said.code, said.out) == (exit_codes.CONFIGURATION, "")
     first, second = said.err.splitlines()
     assert first.startswith(f"the port {port} of 127.0.0.1 is in use, ")
     assert "RETOLD_HTTP_PORT" in first
-    assert second == "`retold run --no-server` does without a server."
+    assert second == "`retold run --no-server` runs without a server."
     assert alone.err.startswith("the state folder ")
 
 
@@ -447,7 +473,7 @@ def test_a_broken_line_keeps_the_whole_file_back(demo: Project) -> None:
     """Each broken line is named by its number and column; the broker is not even looked for."""
     demo.write("f.csv", "user,email,views\nu1,e,1\nu2,e,x\nu3,e,3\nu4,e\n")
     said = demo.retold("publish", "user.signup", "--from", "f.csv")
-    assert (said.code, said.out) == (exits.NO, "")
+    assert (said.code, said.out) == (exit_codes.NO, "")
     first, second, last = said.err.splitlines()
     assert first.startswith("f.csv:3: column 'views' is 'x'; a whole number")
     assert second == "f.csv:5: column 'views' is missing: 2 of 3 are there"
@@ -467,7 +493,7 @@ def test_many_broken_lines_are_counted(demo: Project) -> None:
 def test_only_as_many_rows_as_asked_for_are_read(demo: Project) -> None:
     """A broken line beyond the limit is none of our business: what is missing now is a broker."""
     demo.write("f.jsonl", '{"user": "u1", "email": "e"}\n?\n')
-    assert demo.retold("publish", "user.signup", "--from", "f.jsonl", "--limit", "1").code == exits.BROKER
+    assert demo.retold("publish", "user.signup", "--from", "f.jsonl", "--limit", "1").code == exit_codes.BROKER
 
 
 @pytest.mark.parametrize(
@@ -483,11 +509,11 @@ def test_columns_of_the_file_may_be_id_and_time(line: str, problem: str, demo: P
     demo.write("f.csv", f"user,email,number,created\nu1,e,1,2026-01-31T12:00:00Z\n{line}\n")
     words = ("publish", "user.signup", "--from", "f.csv", "--id-column", "number", "--time-column", "created")
     said = demo.retold(*words)
-    assert (said.code, said.out) == (exits.NO, "")
+    assert (said.code, said.out) == (exit_codes.NO, "")
     told, last = said.err.splitlines()
     assert told.startswith(f"f.csv:3: {problem}")
     assert last == "Nothing was published: 1 of 2 lines is broken."
-    assert demo.retold(*words, "--limit", "1").code == exits.BROKER
+    assert demo.retold(*words, "--limit", "1").code == exit_codes.BROKER
 
 
 def test_what_comes_through_a_pipe_is_checked_like_a_file(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,20 +521,20 @@ def test_what_comes_through_a_pipe_is_checked_like_a_file(demo: Project, monkeyp
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"user": "u1"}\n')))
     said = demo.retold("publish", "user.signup", "--from", "-")
     assert said.err.splitlines()[0] == "stdin:1: column 'email' is missing; a text was expected"
-    assert said.code == exits.NO
+    assert said.code == exit_codes.NO
 
 
 def test_a_file_that_is_not_there_is_a_sentence(demo: Project) -> None:
     """With exit code 3."""
     said = demo.retold("publish", "user.signup", "--from", "f.csv")
-    assert (said.code, said.err) == (exits.CONFIGURATION, "the file f.csv cannot be read: No such file or directory.\n")
+    assert (said.code, said.err) == (exit_codes.CONFIGURATION, "the file f.csv cannot be read: No such file or directory.\n")
 
 
 def test_a_function_that_is_not_there_is_a_sentence(demo: Project) -> None:
     """It names the option."""
     demo.write("f.csv", "a\n")
     said = demo.retold("publish", "user.signup", "--from", "f.csv", "--with", "processors.publish:of_row")
-    assert said.code == exits.CONFIGURATION
+    assert said.code == exit_codes.CONFIGURATION
     assert said.err.startswith("--with is 'processors.publish:of_row', and ")
 
 
@@ -518,11 +544,12 @@ def test_a_fault_of_our_own_is_told_apart(project: Project, monkeypatch: pytest.
     def divide() -> None:
         1 / 0  # noqa: B018 - the fault
 
-    monkeypatch.setattr(cli, "COMMANDS", (("Run", divide),))
+    monkeypatch.setattr(command_table, "COMMANDS", (TableEntry("divide", "Run", ""),))
+    monkeypatch.setitem(sys.modules, "streams.cli.commands.divide", SimpleNamespace(divide=divide))  # type: ignore[arg-type]  # it has what is looked for
     said = project.retold("divide")
-    assert said.code == exits.FAULT
+    assert said.code == exit_codes.FAULT
     assert "Traceback" in said.err
-    assert said.err.splitlines()[-1].startswith("This is a fault of retold's own")
+    assert said.err.splitlines()[-1].startswith("This is an internal error in retold")
 
 
 @pytest.mark.parametrize("name", ["Shop", "1shop", "shop-1", "class", "json", "streams", "tests", "", "x" * 64])
@@ -530,7 +557,7 @@ def test_a_name_that_cannot_be_an_applications_is_refused(name: str, project: Pr
     """It would be no package, or hide one; nothing is written."""
     before = sorted(project.folder.iterdir())
     said = project.retold("new", name)
-    assert said.code == exits.CONFIGURATION
+    assert said.code == exit_codes.CONFIGURATION
     assert "cannot be the name of an application" in said.err
     assert sorted(project.folder.iterdir()) == before
 
@@ -539,6 +566,6 @@ def test_what_is_there_is_not_written_over(project: Project) -> None:
     """A second `retold new` of a name changes nothing."""
     (project.folder / "shop").mkdir()
     said = project.retold("new", "shop")
-    assert said.code == exits.CONFIGURATION
-    assert said.err.endswith("shop is there already: take another name, or move it away.\n")
+    assert said.code == exit_codes.CONFIGURATION
+    assert said.err.endswith("shop already exists: choose another name, or move it away.\n")
     assert list((project.folder / "shop").iterdir()) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli import exits
+from streams.cli.process import exit_codes
 from streams.config import SETTINGS, Setting
 from streams.kafka.clients import RULED
 from tests.support.commandline import commands, problem_of
@@ -181,7 +181,7 @@ def test_every_command_line_can_be_typed(page: Path) -> None:
 def test_every_exit_code_is_documented() -> None:
     """In the words of the table that the help is made of."""
     lines = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8").splitlines()
-    assert [code for code, meaning in exits.MEANINGS.items() if f"| {code} | {meaning} |" not in lines] == []
+    assert [code for code, meaning in exit_codes.MEANINGS.items() if f"| {code} | {meaning} |" not in lines] == []
 
 
 def test_faust_lists_agents_and_tables_as_documented() -> None:

@@ -7,12 +7,14 @@ import functools
 import itertools
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 
 import pytest
 
 import streams
+from streams.cli.command_table import COMMANDS
 from streams.laws.purity import WHY
 from tests.support.source import nodes_of
 
@@ -121,6 +123,20 @@ def test_no_modules_import_each_other() -> None:
     imports = {module_of(path): imported_modules(path, known) for path in MODULES}
     assert imports["streams.engine.engine"] >= {"streams.engine.batch"}
     assert circles(imports) == set()
+
+
+def public_classes(path: Path) -> set[str]:
+    return {node.name for node in nodes_of(path) if isinstance(node, ast.ClassDef) and not node.name.startswith("_")}
+
+
+def test_names_of_the_command_line_are_its_own() -> None:
+    """No module and no public class of cli has the name of another in streams, but modules that are named after a command."""
+    inside = [path for path in MODULES if part_of(path) == "cli" and not path.stem.startswith("__")]
+    files = [path.name for path in MODULES]
+    classes = Counter(name for path in MODULES for name in public_classes(path))
+    commands = {f"{entry.name}.py" for entry in COMMANDS}
+    assert [path for path in inside if files.count(path.name) > 1 and path.name not in commands] == []
+    assert [name for path in inside for name in sorted(public_classes(path)) if classes[name] > 1] == []
 
 
 @pytest.mark.parametrize("forbidden", [is_impure, is_library], ids=["the outside world", "libraries"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from streams.cli import logs
+from streams.cli.process import logging_setup
 from streams.codec import codec_of
 from streams.config import load
 from streams.engine.engine import Engine
@@ -27,7 +27,7 @@ def afterwards() -> Iterator[None]:
 
 def worker_log(folder: Path) -> structlog.typing.FilteringBoundLogger:
     """To be asked for within a test: it writes to the stderr of that moment."""
-    logs.set_up_worker(load({}, start=folder))
+    logging_setup.set_up_worker(load({}, start=folder))
     return structlog.get_logger("retold.worker")  # type: ignore[no-any-return]  # as structlog declares it
 
 
@@ -45,7 +45,7 @@ def test_a_traceback_is_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     """A sentence that names the event and the command that shows it, then the traceback as Python writes it."""
     worker_log(tmp_path).error("parked", namespace="probe", detail=raised())
     first, second, *rest = capsys.readouterr().err.splitlines()
-    sentence = "probe.do at p.probe-3@7 was parked: its handler raised; `retold parked show probe-3@7` shows it again"
+    sentence = "probe.do at p.probe-3@7 was parked: its handler raised; see `retold parked show probe-3@7`"
     assert sentence in first
     assert "error" in first
     assert second == "Traceback (most recent call last):"

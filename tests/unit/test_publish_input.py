@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from streams.cli.publish_input import name_of, opened
+from streams.cli.commands.publish_input import name_of, opened
 from streams.errors import ConfigError
 
 TEXT = b"a line\n" * 50_000

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli import screen
-from streams.cli.screen import json_line, say, talk
+from streams.cli.output import screen
+from streams.cli.output.screen import json_line, say, talk
 from streams.engine.readable import NAME, named
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def drawn(columns: int, heads: Sequence[str], row: Sequence[object], numbers: Se
 
 def test_a_table_in_a_pipe_is_lines_of_data() -> None:
     """No blank line before it or behind it, and nothing at the end of a line that a program would have to strip."""
-    program = f"from streams.cli.screen import table; table({HEADS!r}, [('user', *range(1, 8))], right={HEADS[1:]!r})"
+    program = f"from streams.cli.output.screen import table; table({HEADS!r}, [('user', *range(1, 8))], right={HEADS[1:]!r})"
     command = [sys.executable, "-c", program]
     done = subprocess.run(
         command, env={**os.environ, "COLUMNS": "100"}, capture_output=True, text=True, check=True, cwd=ROOT

@@ -1,4 +1,4 @@
-"""What `retold status` says below its tables: what a person should look at, and the command for it."""
+"""What `retold status` says below its tables: what needs an operator's attention, and the command for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streams.cli.status import as_json_value, tell
+from streams.cli.commands.status import as_json_value
+from streams.cli.output.attention import attention
 from streams.engine.envelope import to_micros
 from streams.engine.marker import Marker, producers_replaced
 from streams.engine.records import Counters
@@ -16,37 +17,39 @@ NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 OWNED, ALONE = (PartitionStatus(0, owner, 9, 8, 1, 5, 1) for owner in ("somebody", None))
 
 
+
+def found(space: NamespaceStatus) -> list[str]:
+    """The sentences about it now."""
+    return list(attention(space, NOW))
+
+
 @pytest.mark.parametrize(
     ("parked", "quarantined", "said"),
     [
-        (0, 0, ""),
-        (1, 0, "1 event of item is parked: `retold parked list item`.\n"),
-        (2, 0, "2 events of item are parked: `retold parked list item`.\n"),
-        (0, 1, "1 event of item is quarantined: `retold parked list item`.\n"),
-        (1234, 1, "1,234 events of item are parked, and 1 is quarantined: `retold parked list item`.\n"),
+        (0, 0, []),
+        (1, 0, ["1 event of item is parked: see `retold parked list item`."]),
+        (2, 0, ["2 events of item are parked: see `retold parked list item`."]),
+        (0, 1, ["1 event of item is quarantined: see `retold parked list item`."]),
+        (1234, 1, ["1,234 events of item are parked, and 1 is quarantined: see `retold parked list item`."]),
     ],
 )
-def test_what_is_set_aside_is_told_with_its_command(
-    parked: int, quarantined: int, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_set_aside_is_reported_with_its_command(parked: int, quarantined: int, said: list[str]) -> None:
     """A number in a table is easily overlooked; where there is nothing, nothing is said."""
-    tell(NamespaceStatus("item", "shop", (OWNED,), parked=parked, quarantined=quarantined), NOW)
-    assert capsys.readouterr().out == said
+    assert said == found(NamespaceStatus("item", "shop", (OWNED,), parked=parked, quarantined=quarantined))
 
 
-def test_one_event_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_event_is_one() -> None:
     """Sentences are right for a single event too."""
-    tell(NamespaceStatus("item", "shop", (ALONE,), Counters(derived_rejected=1)), NOW)
-    assert capsys.readouterr().out.splitlines() == [
-        "Nobody handles all of item, and 1 event waits: start a worker with `retold worker item`.",
-        "1 rejected event of item had a cause; nobody else heard of it.",
+    assert found(NamespaceStatus("item", "shop", (ALONE,), Counters(derived_rejected=1))) == [
+        "Some partitions of item have no worker, and 1 event waits: start one with `retold worker item`.",
+        "1 event of item with a cause was rejected; no publisher was notified.",
     ]
 
 
-def test_producers_that_were_replaced_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+def test_producers_that_were_replaced_are_reported() -> None:
     """Nothing is lost by it, but somebody should look at the network if it goes on."""
-    tell(NamespaceStatus("item", "shop", (OWNED,), producers_replaced=1), NOW)
-    assert capsys.readouterr().out.startswith("Workers of item replaced their Kafka producer 1 time since they started")
+    [said] = found(NamespaceStatus("item", "shop", (OWNED,), producers_replaced=1))
+    assert said.startswith("Workers of item have replaced their Kafka producer 1 time since they started")
 
 
 def test_producers_are_counted_once_a_worker() -> None:
@@ -85,16 +88,13 @@ def partition(number: int, state: str, seconds: float = 0.0, why: str = "") -> P
         (9 * 86_400, "2026-01-25T04:05:06Z (9 days ago)"),
     ],
 )
-def test_what_does_not_run_is_told_with_since_when_and_why(
-    seconds: float, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_does_not_run_is_reported_with_since_when_and_why(seconds: float, said: str) -> None:
     """In UTC and as a time ago; a clock that is ahead of ours makes no sense of neither."""
     parts = partition(0, "running", 1), partition(1, "blocked", seconds, "no handler")
-    tell(NamespaceStatus("item", "shop", parts), NOW)
-    assert capsys.readouterr().out == f"item-1 has been blocked since {said}: no handler.\n"
+    assert found(NamespaceStatus("item", "shop", parts)) == [f"item-1 has been blocked since {said}: no handler."]
 
 
-def test_each_restore_and_all_that_start_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_restore_and_all_that_start_are_reported() -> None:
     """Where an owner has said nothing, that is said, once for all of them."""
     parts = (
         partition(0, "restoring", 2, "5 of 9 records are read"),
@@ -102,9 +102,8 @@ def test_each_restore_and_all_that_start_are_told(capsys: pytest.CaptureFixture[
         PartitionStatus(2, "somebody", 9, 8, 1, 5, 1, "starting"),
         PartitionStatus(3, "somebody", 9, 8, 1, 5, 1, "starting"),
     )
-    tell(NamespaceStatus("item", "shop", parts[:2]), NOW)
-    tell(NamespaceStatus("item", "shop", parts[1:]), NOW)
-    assert capsys.readouterr().out.splitlines() == [
+    first, rest = (found(NamespaceStatus("item", "shop", some)) for some in (parts[:2], parts[1:]))
+    assert [*first, *rest] == [
         "item-0 has been restoring since 2026-02-03T04:05:04Z (2 seconds ago): 5 of 9 records are read.",
         "item-1 is starting: its worker has not reported yet.",
         "item-1, item-2 and item-3 are starting: their workers have not reported yet.",
@@ -114,23 +113,21 @@ def test_each_restore_and_all_that_start_are_told(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("state", "since"), [("blocked", " since 2026-02-03T04:05:01Z (5 seconds ago)"), ("running", "")]
 )
-def test_a_record_that_waits_is_told_once(state: str, since: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_that_blocks_is_reported_once(state: str, since: str) -> None:
     """By the sentence that names the record and the command; what the worker says goes into it."""
     waits = (Waits("p.item", 1, 7, 12345, "nobody knows schema id 12345"),)
-    tell(NamespaceStatus("item", "shop", (partition(1, state, 5, "nobody knows schema id 12345"),), waiting=waits), NOW)
-    assert capsys.readouterr().out == (
-        f"p.item-1 waits at offset 7{since}, schema 12345: nobody knows schema id 12345. If that will never be, set the event "
-        "aside: `retold parked quarantine item-1@7 --why …`\n"
-    )
+    parts = (partition(1, state, 5, "nobody knows schema id 12345"),)
+    assert found(NamespaceStatus("item", "shop", parts, waiting=waits)) == [
+        f"p.item-1 is blocked at offset 7{since}, schema 12345: nobody knows schema id 12345. If that will never be known, set "
+        "the event aside: `retold parked quarantine item-1@7 --why …`"
+    ]
 
 
-def test_without_reports_nothing_is_said_of_states(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_reports_nothing_is_said_of_states() -> None:
     """As in a project whose workers write none; who has no worker is told as ever."""
-    tell(NamespaceStatus("item", "shop", (OWNED,)), NOW)
-    assert capsys.readouterr().out == ""
-    tell(NamespaceStatus("item", "shop", (partition(0, "no worker"), ALONE)), NOW)
-    said = "Nobody handles all of item, and 2 events wait: start a worker with `retold worker item`.\n"
-    assert capsys.readouterr().out == said
+    assert found(NamespaceStatus("item", "shop", (OWNED,))) == []
+    said = "Some partitions of item have no worker, and 2 events wait: start one with `retold worker item`."
+    assert found(NamespaceStatus("item", "shop", (partition(0, "no worker"), ALONE))) == [said]
 
 
 def test_the_status_as_json_has_each_partitions_state() -> None:

@@ -1,0 +1,1 @@
+"""What is typed: how arguments are read, and what they name."""

@@ -1,0 +1,17 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from streams.cli.arguments.parsers import seconds
+
+Json = Annotated[bool, typer.Option("--json", help="Print data as JSON, one object per line.")]
+BrokerWait = Annotated[
+    float, typer.Option("--wait", parser=seconds, help="Wait this long for a broker to start.", metavar="SECONDS")
+]
+EndsWithStdin = Annotated[
+    bool, typer.Option("--ends-with-stdin", help="Stop when stdin closes, that is, with the program that started this.")
+]

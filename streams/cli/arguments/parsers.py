@@ -1,0 +1,54 @@
+"""Numbers and times on a command line. Typer's own refusal names neither the value nor, in our words, what was expected."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+import typer
+
+DIGITS = re.compile(r"[0-9]{1,18}")
+
+Given = str | float
+"""Typer asks about an option's default too, which is a number already."""
+
+
+def whole(least: int, most: int | None = None) -> Callable[[Given], int]:
+    """For `typer.Option(parser=…)`. It raises BadParameter, to which Typer adds the option's name."""
+    expected = f"a whole number of {least} or more" if most is None else f"a whole number from {least} to {most}"
+
+    def read(given: Given) -> int:
+        text = str(given)
+        number = int(text) if DIGITS.fullmatch(text) else -1
+        if not least <= number <= (number if most is None else most):
+            raise _refusal(text, expected)
+        return number
+
+    return read
+
+
+def seconds(given: Given) -> float:
+    """As `whole`."""
+    number = -1.0
+    with suppress(ValueError):
+        number = float(given)
+    if not 0 <= number < math.inf:  # also false for what is not a number
+        raise _refusal(str(given), "a number of seconds, 0 or more,")
+    return number
+
+
+def time_with_zone(given: str | datetime) -> datetime:
+    """As `whole`."""
+    time: datetime | None = None
+    with suppress(ValueError):
+        time = datetime.fromisoformat(str(given))
+    if time is None or time.tzinfo is None:
+        raise _refusal(str(given), "a time with a zone, such as 2026-01-31T12:00:00Z,")
+    return time
+
+
+def _refusal(text: str, expected: str) -> typer.BadParameter:
+    return typer.BadParameter(f"it is {text[:80]!r}; {expected} was expected.")

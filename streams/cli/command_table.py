@@ -1,0 +1,78 @@
+"""The commands of `retold`, in the order of the help. The module of a command is imported when that command is asked for.
+
+So one command does not wait for what another imports, and `retold --help` waits for none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+
+from streams.cli.output.help import Command, Group, Summary
+
+
+class TableEntry(NamedTuple):
+    """`name` is the command's, and that of its module in `streams.cli.commands` and of the function or group there.
+
+    `summary` is the first paragraph of its help, which is shown where its module is not imported.
+    """
+
+    name: str
+    panel: str
+    summary: str
+
+
+COMMANDS = (
+    TableEntry("new", "Make", "Create a new application that runs and passes its own test."),
+    TableEntry("check", "Make", "Check that the application keeps the laws; needs no broker."),
+    TableEntry("schemas", "Make", "Generate classes from schema files; release and list schemas."),
+    TableEntry("run", "Run", "Run a broker, a worker for all namespaces and a server on this machine."),
+    TableEntry("worker", "Run", "Handle events from a running broker; checks the laws first."),
+    TableEntry("server", "Run", "Serve HTTP: publish events, query rows, projections and views, follow event logs."),
+    TableEntry("publish", "Use", "Publish one event, or a file of events."),
+    TableEntry("get", "Use", "Query a table: show one row with its version, or all rows."),
+    TableEntry("tail", "Use", "Follow the event log: show events as they are handled."),
+    TableEntry("status", "Operate", "Show lag, owners, states and counters of every namespace, and what is blocked."),
+    TableEntry("topics", "Operate", "Compare the topics with their expected settings; create missing ones."),
+    TableEntry("parked", "Operate", "List events that are set aside; retry, reject, answer or quarantine them."),
+)
+
+
+class CommandModules(Mapping[str, Any]):
+    """Each command of the table by its name, imported when it is looked up."""
+
+    def __init__(self, table: tuple[TableEntry, ...]) -> None:
+        self._names = {entry.name: None for entry in table}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        found = getattr(import_module(f"streams.cli.commands.{name}"), name)
+        if not isinstance(found, typer.Typer):
+            function, found = found, typer.Typer(add_completion=False)
+            found.command(name, cls=Command)(function)
+        return typer.main.get_command(found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class CommandTable(Group):
+    """The command `retold` itself."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = CommandModules(COMMANDS)  # type: ignore[assignment]  # no command is added to it
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer gives it
+        return list(self.commands)
+
+    def summaries(self, ctx: Any) -> Iterator[Summary]:  # noqa: ARG002 - the table says it
+        for name, panel, summary in COMMANDS:
+            yield panel, name, summary

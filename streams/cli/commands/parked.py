@@ -1,0 +1,173 @@
+"""`retold parked`: lists what is set aside, and sends what an operator decides about it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from streams.cli.arguments.lookup import namespace_named
+from streams.cli.arguments.options import Json
+from streams.cli.commands.parked_commands import blocking_events, command, found_at, quarantine_blocking, retry_all
+from streams.cli.commands.parked_decisions import one_at, what_next
+from streams.cli.output.help import Command, Group
+from streams.cli.output.screen import cell_text, json_line, plain, say, table, talk
+from streams.cli.process.session import Session, connect
+from streams.engine.envelope import from_micros
+from streams.engine.records import QUARANTINED
+from streams.errors import StreamsError
+from streams.kafka.parked import SetAsideNow, place_of, set_aside_now
+
+REASON_SHOWN = 120
+"""Characters."""
+
+parked = typer.Typer(
+    name="parked",
+    cls=Group,
+    help="List events that are set aside; retry, reject, answer or quarantine them.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+InboxOffset = Annotated[str, typer.Argument(help="Inbox offset of the event, such as user-3@1042.", metavar="PLACE")]
+Who = Annotated[str | None, typer.Option("--who", help="Name of the operator; default: your login.", metavar="NAME")]
+Why = Annotated[str, typer.Option("--why", help="Reason, which is kept in the event log.", metavar="TEXT")]
+
+
+@parked.command("list", cls=Command)
+def list_(
+    namespace: Annotated[
+        str | None, typer.Argument(help="Namespace to list; default: all.", metavar="NAMESPACE")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List parked, unanswered and quarantined events, with reasons.
+
+    Example: [bold]retold parked list user[/]
+    """
+    session = connect()
+    spaces = [namespace_named(session.app, namespace).name] if namespace else session.namespaces
+    found = set_aside_now(session.clients, session.config.prefix, spaces)
+    if as_json:
+        for event in found:
+            json_line(_as_json(session, event))
+        return
+    for text in blocking_events(session, spaces).values():
+        talk(text)
+    if not found:
+        talk("No events are set aside.")
+        return
+    rows = [
+        (str(it.place), it.header.status, it.header.key, _event_type(session, it), it.header.reason[:REASON_SHOWN])
+        for it in found
+    ]
+    table(("place", "status", "key", "event", "why"), rows)
+    talk(what_next(found))
+
+
+@parked.command(cls=Command)
+def show(place: InboxOffset, as_json: Json = False) -> None:
+    """Show one event: its data, since when it is set aside, and the traceback.
+
+    Example: [bold]retold parked show user-3@1042[/]
+    """
+    session = connect()
+    at = place_of(place)
+    event = one_at(at, found_at(session, at))
+    if as_json:
+        json_line(_as_json(session, event))
+        return
+    for name, value in _as_json(session, event).items():
+        if name != "detail" and value is not None:
+            say(f"{name:10} {cell_text(value)}")
+    if event.header.detail:
+        say("")
+        say(event.header.detail.rstrip())
+
+
+@parked.command(cls=Command)
+def retry(
+    place: Annotated[
+        str | None, typer.Argument(help="Inbox offset of the event, such as user-3@1042.", metavar="PLACE")
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option("--all", help="Retry all parked keys of this namespace.", metavar="NAMESPACE")
+    ] = None,
+    who: Who = None,
+) -> None:
+    """Handle the parked events of a key again, in order; or those of all keys.
+
+    Use it once the handler is fixed, or the gateway's service works again. PLACE is the first event of its key.
+
+    Example: [bold]retold parked retry user-3@1042[/]
+    """
+    if every and place is None:
+        raise typer.Exit(retry_all(every, who))
+    if every or place is None:
+        raise typer.BadParameter("a place such as user-3@1042, or --all and a namespace's name, was expected.")
+    command("retry", place, who)
+
+
+@parked.command(cls=Command)
+def reject(place: InboxOffset, why: Why, who: Who = None) -> None:
+    """Reject the first parked event of a key, and handle the rest.
+
+    Example: [bold]retold parked reject user-3@1042 --why "a typo"[/]
+    """
+    command("reject", place, who, why)
+
+
+@parked.command(cls=Command)
+def answer(
+    place: InboxOffset,
+    event: Annotated[
+        list[str],
+        typer.Argument(help="The answer: an event type, then the event's fields.", metavar="TYPE NAME=VALUE…"),
+    ],
+    who: Who = None,
+    why: Why = "",
+) -> None:
+    """Answer a request in place of a gateway that gave up.
+
+    Example: [bold]retold parked answer email-0@7 email.sent email=u1/welcome to=u1@example.org receipt="by hand"[/]
+    """
+    command("answer", place, who, why, event)
+
+
+@parked.command(cls=Command)
+def quarantine(
+    place: InboxOffset,
+    why: Annotated[str, typer.Option("--why", help="Reason, which is kept with the event.", metavar="TEXT")],
+    who: Who = None,
+) -> None:
+    """Set aside the event that blocks a partition, so that the partition goes on.
+
+    Use it for an event whose schema or handler will never exist. Example: [bold]retold parked quarantine user-3@1042
+    --why "a test"[/]
+    """
+    quarantine_blocking(place, who, why)
+
+
+def _event_type(session: Session, event: SetAsideNow) -> str | None:
+    try:
+        return session.codec.decode(event.value).event_type
+    except StreamsError:
+        return None
+
+
+def _as_json(session: Session, event: SetAsideNow) -> dict[str, object]:
+    header = event.header
+    try:
+        data: object = plain(session.codec.decode(event.value))
+    except StreamsError:
+        data = None
+    return {
+        "place": str(event.place),
+        "status": header.status,
+        "key": header.key,
+        "event": _event_type(session, event),
+        "why": header.reason,
+        "since": from_micros(header.recorded).isoformat(),
+        "data": data,
+        "bytes": len(event.value) if header.status == QUARANTINED else None,
+        "detail": header.detail or None,
+    }

@@ -1,0 +1,170 @@
+"""Sends an operator's command about events that are set aside, and waits until the partition's worker has handled it."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
+
+from streams.cli.arguments.lookup import namespace_named
+from streams.cli.commands.parked_decisions import answer_of, first_at, is_called, what_followed
+from streams.cli.output.attention import blocked_at
+from streams.cli.output.screen import plural, talk
+from streams.cli.process import exit_codes
+from streams.cli.process.session import Session, connect
+from streams.engine.control import Control
+from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout
+from streams.kafka.parked import Place, SetAsideNow, place_of, set_aside_now
+from streams.kafka.parked import say as send
+from streams.kafka.status import status
+
+T = TypeVar("T")
+WAIT, RETRIED_PER_SECOND = 10.0, 100.0
+"""s for one command, and how many more events are retried in each further s."""
+SHOWN = 10
+EVERY = 0.2
+"""s between two looks."""
+
+
+def command(
+    what: Literal["retry", "reject", "answer"], place: str, who: str | None, why: str = "", answer: Sequence[str] = ()
+) -> None:
+    """About the first event of a key's queue.
+
+    Raises InvalidEvent for one that would do nothing, or be quarantined; it is not sent. Raises EventSetAside if the event
+    is set aside again, and OutcomeTimeout.
+    """
+    session = connect()
+    at = place_of(place)
+    event, key = first_at(at, found_at(session, at))
+    value = answer_of(session.app, session.codec, event, answer) if what == "answer" else b""
+    control = Control(what, key, at.offset, who or getpass.getuser(), why, value)
+    send(session.clients, session.config.prefix, at.namespace, [control])
+
+    def is_free() -> bool | None:
+        now = {it.place: it for it in set_aside_now(session.clients, session.config.prefix, [at.namespace])}
+        if at not in now:
+            return True
+        if now[at].header.recorded != event.header.recorded:
+            raise EventSetAside(f"{at} was tried, and set aside again: {now[at].header.reason}")
+        return None
+
+    _until(
+        is_free, WAIT, f"the command for {at} was sent, but not handled within {WAIT:.0f} s; a worker handles it later"
+    )
+    talk(what_followed(what, event))
+
+
+def retry_all(namespace: str, who: str | None) -> int:
+    """Retries each parked key of a namespace. Gives the exit code: 1 if an event was set aside again."""
+    session = connect()
+    space = namespace_named(session.app, namespace).name
+    queues = _queues(session, space)
+    if not queues:
+        talk(f"No events are parked in {space}.")
+        return exit_codes.OK
+    name = who or getpass.getuser()
+    commands = [Control("retry", key, queue[0].place.offset, name) for key, queue in queues.items()]
+    send(session.clients, session.config.prefix, space, commands)
+    again = _retried(session, space, queues)
+    talk(f"{plural(len(queues), 'key')} of {space} retried; {len(queues) - len(again):,} no longer parked.")
+    keys = {event.header.key for event in again}
+    called = sum(is_called(queue) for key, queue in queues.items() if key not in keys)
+    if called:
+        talk(f"For {called:,} of these the gateway is called again; if that fails, see `retold parked list {space}`.")
+    for event in again[:SHOWN]:
+        talk(f"{event.place} was set aside again: {event.header.reason}")
+    if len(again) > SHOWN:
+        talk(f"… and {len(again) - SHOWN:,} more; see `retold parked list {space}`.")
+    return exit_codes.NO if again else exit_codes.OK
+
+
+def _queues(session: Session, space: str) -> dict[str, list[SetAsideNow]]:
+    """What is parked, by key, in order."""
+    queues: dict[str, list[SetAsideNow]] = {}
+    for event in set_aside_now(session.clients, session.config.prefix, [space]):
+        if event.header.key is not None:
+            queues.setdefault(event.header.key, []).append(event)
+    return queues
+
+
+def _retried(session: Session, space: str, before: Mapping[str, Sequence[SetAsideNow]]) -> list[SetAsideNow]:
+    """What is parked once all keys were retried: each is free, or its first event was set aside at another time."""
+    known = {_version(event) for queue in before.values() for event in queue}
+
+    def first_events() -> list[SetAsideNow] | None:
+        firsts = [queue[0] for key, queue in _queues(session, space).items() if key in before]
+        return None if any(_version(first) in known for first in firsts) else firsts
+
+    return _until(
+        first_events,
+        WAIT + len(known) / RETRIED_PER_SECOND,
+        f"the commands for {plural(len(before), 'key')} of {space} were sent, but not all handled in time; a worker handles "
+        "them later",
+    )
+
+
+def _version(event: SetAsideNow) -> tuple[Place, int]:
+    return event.place, event.header.recorded
+
+
+def quarantine_blocking(place: str, who: str | None, why: str) -> None:
+    """Raises InvalidEvent if no partition is blocked there, or it was unblocked meanwhile; OutcomeTimeout."""
+    session = connect()
+    at = place_of(place)
+    space = namespace_named(session.app, at.namespace).name
+    blocking = blocking_events(session, session.namespaces)
+    if at not in blocking:
+        known = (
+            f"partitions are blocked at {', '.join(map(str, blocking))}"
+            if blocking
+            else "no partition is blocked now, as far as the local application can tell"
+        )
+        raise InvalidEvent(f"no partition is blocked at {at}, so there is nothing to quarantine: {known}")
+    order = Control("quarantine", "", at.offset, who or getpass.getuser(), why)
+    send(session.clients, session.config.prefix, space, [order], at.partition)
+
+    def is_quarantined() -> bool | None:
+        # Asked first: what blocks no more is settled by the second look.
+        blocks = at in blocking_events(session, [space])
+        if any(it.place == at for it in set_aside_now(session.clients, session.config.prefix, [space])):
+            return True
+        if not blocks:
+            raise InvalidEvent(f"{at} was not quarantined: its schema and handler are known now, so it blocks no more")
+        return None
+
+    _until(
+        is_quarantined,
+        WAIT,
+        f"the command for {at} was sent, but not handled within {WAIT:.0f} s; the partition's worker handles it later, also "
+        "one that starts later",
+    )
+    talk(f"{at} is quarantined; the partition goes on.")
+
+
+def blocking_events(session: Session, spaces: Sequence[str]) -> dict[Place, str]:
+    """The events that block partitions, each with a sentence about it."""
+    found, now = status(session.clients, session.config.prefix, spaces, session.codec).namespaces, datetime.now(UTC)
+    return {
+        Place(space.name, waits.partition, waits.offset): blocked_at(space, waits, now)
+        for space in found
+        for waits in space.waiting
+    }
+
+
+def found_at(session: Session, place: Place) -> list[SetAsideNow]:
+    """All that is set aside in the place's namespace, in order."""
+    space = namespace_named(session.app, place.namespace).name
+    return set_aside_now(session.clients, session.config.prefix, [space])
+
+
+def _until(look: Callable[[], T | None], seconds: float, late: str) -> T:
+    """What `look` gives once it is not None. Raises OutcomeTimeout with the sentence `late` after so many s."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if (found := look()) is not None:
+            return found
+        time.sleep(EVERY)
+    raise OutcomeTimeout(f"{late}. Is a worker running? See `retold status`")

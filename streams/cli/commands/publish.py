@@ -1,0 +1,169 @@
+"""`retold publish`: one event from the command line. `publish_file` publishes a file of events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from streams.app import App
+from streams.cli.arguments.fields import pairs
+from streams.cli.arguments.lookup import event_class
+from streams.cli.arguments.options import Json
+from streams.cli.arguments.parsers import seconds, time_with_zone, whole
+from streams.cli.commands.publish_file import SOURCE, FileOptions, publish_file
+from streams.cli.output.screen import json_line, say
+from streams.cli.process import exit_codes, logging_setup
+from streams.client import Client
+from streams.config import Config, load
+from streams.data import EventData
+from streams.load import application
+from streams.receipt import Receipt, Settled
+from streams.sources.convert import Converter
+from streams.sources.texts import plain
+
+LINE_SHOWN = 4_000
+"""Characters: a key and an id, of 1,024 bytes each at most, are shown whole."""
+
+
+@dataclass(frozen=True)
+class EventOptions:
+    """Options for a single event."""
+
+    id: str | None = None
+    time: datetime | None = None
+    expected_version: int | None = None
+    wait: float | None = None
+
+    @property
+    def given(self) -> str | None:
+        """The name of an option that has no meaning for a file."""
+        named = {"--id": self.id, "--time": self.time, "--expected-version": self.expected_version, "--wait": self.wait}
+        return next((name for name, value in named.items() if value is not None), None)
+
+
+def publish(  # noqa: PLR0913 - one parameter an option
+    event_type: Annotated[str | None, typer.Argument(help="Event type, such as user.signup.", metavar="TYPE")] = None,
+    values: Annotated[
+        list[str] | None, typer.Argument(help="Fields of the event, each as name=value.", metavar="NAME=VALUE")
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--from", help="Publish a file: jsonl, csv, tsv or avro; - reads stdin.", metavar="FILE"),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="Format of the file; default: from its suffix.", metavar="FORMAT"),
+    ] = None,
+    with_function: Annotated[
+        str | None,
+        typer.Option("--with", help="Function that makes an event from a row.", metavar="MODULE:FUNCTION"),
+    ] = None,
+    on_error: Annotated[
+        str,
+        typer.Option(
+            "--on-error", help="If a line is broken: stop before publishing any, or skip it.", metavar="stop|skip"
+        ),
+    ] = "stop",
+    limit: Annotated[
+        int | None, typer.Option("--limit", parser=whole(1), help="Read only the first N rows.", metavar="N")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option("--id-column", help="Column with the event's id.", metavar="COLUMN")
+    ] = None,
+    time_column: Annotated[
+        str | None, typer.Option("--time-column", help="Column with the event's time.", metavar="COLUMN")
+    ] = None,
+    event_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            help="Id of the event. The same event with the same id is handled once; a different event of that key is "
+            "quarantined.",
+            metavar="ID",
+        ),
+    ] = None,
+    time: Annotated[
+        datetime | None,
+        typer.Option(
+            "--time",
+            parser=time_with_zone,
+            help="Time of the event, such as 2026-01-31T12:00:00Z; default: now.",
+            metavar="TIME",
+        ),
+    ] = None,
+    expected_version: Annotated[
+        int | None,
+        typer.Option(
+            "--expected-version",
+            parser=whole(0),
+            help="Reject the event unless its row has this version; 0: no row.",
+            metavar="N",
+        ),
+    ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", parser=seconds, help="Wait this long for the outcome.", metavar="SECONDS"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Publish one event, or a file of events.
+
+    Equal rows of a file are separate events, each with an id of its own. Publishing the file again changes nothing.
+
+    Example: [bold]retold publish user.signup user=u1 email=u1@example.org --wait 5[/]
+
+    Example: [bold]retold publish user.signup --from signups.tsv --with processors.publish:from_row[/]
+    """
+    config = load()
+    logging_setup.set_up(config)
+    app = application(config)
+    data = None if event_type is None else event_class(app, event_type)
+    event_options = EventOptions(event_id, time, expected_version, wait)
+    file_options = FileOptions(file_format, with_function, on_error, limit, id_column, time_column)
+    if file is not None:
+        if values or event_options.given is not None:
+            given = event_options.given or plain((values or [""])[0])
+            raise typer.BadParameter(f"{given} is for a single event, and --from publishes a file.")
+        raise typer.Exit(publish_file(config, app, data, file, file_options, as_json))
+    if file_options.given is not None:
+        raise typer.BadParameter(f"{file_options.given} is for a file: name it with --from.")
+    if data is None:
+        raise typer.BadParameter(f"the event type is missing: one of {', '.join(sorted(app.event_types()))}.")
+    event = Converter(data, texts=True, noun="field")(pairs(values or []))
+    raise typer.Exit(_publish_event(config, app, event, event_options, as_json))
+
+
+def _publish_event(config: Config, app: App, event: EventData, options: EventOptions, as_json: bool) -> int:
+    """Gives the exit code: 1 if the event was not accepted."""
+    with Client(app, config=config, source=SOURCE) as client:
+        receipt = client.publish(event, id=options.id, time=options.time, expected_version=options.expected_version)
+        client.flush()
+        settled = None if options.wait is None else client.wait(receipt, options.wait)
+    if as_json:
+        json_line(_as_json(receipt, settled))
+    elif settled is None:
+        say(plain(f"{receipt.what} was published as {receipt.place}, id {receipt.id}", LINE_SHOWN))
+    elif settled.outcome == "accepted":
+        again = " before, with the same id" if settled.duplicate else ""
+        outcome = f"{receipt.what} was accepted{again}: its row is at version {settled.sequence}, id {receipt.id}"
+        say(plain(outcome, LINE_SHOWN))
+    else:
+        settled.raise_for_outcome()
+    return exit_codes.OK if settled is None or settled.outcome == "accepted" else exit_codes.NO
+
+
+def _as_json(receipt: Receipt, settled: Settled | None) -> dict[str, object]:
+    known: dict[str, object] = {
+        "type": receipt.event_type,
+        "key": receipt.key,
+        "id": receipt.id,
+        "partition": receipt.partition,
+        "offset": receipt.offset,
+    }
+    if settled is not None:
+        for name in ("outcome", "reason", "duplicate", "sequence", "recorded"):
+            known[name] = getattr(settled, name)
+    return known

@@ -1,0 +1,234 @@
+"""`retold publish --from FILE`: all rows are checked before the first is published, or broken ones are skipped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import typer
+
+from streams.app import App
+from streams.cli.commands.publish_input import name_of, opened
+from streams.cli.output.progress import bar
+from streams.cli.output.screen import json_line, plural, say, talk
+from streams.cli.process import exit_codes
+from streams.client import Client
+from streams.codec import AvroCodec
+from streams.config import Config
+from streams.data import EventData
+from streams.errors import ConfigError, InvalidEvent
+from streams.load import function
+from streams.sources.convert import Converter
+from streams.sources.events import BadRow, FileEvent, FromRow, Maker
+from streams.sources.rows import FORMATS, TEXT_FORMATS, format_of
+
+SOURCE = "retold/publish"
+"""With its id this makes an event unique, so it is the same for every file and every day."""
+SHOWN = 10
+"""Broken lines that are reported one by one."""
+EVERY = 200
+"""Events between two looks of the bar."""
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Options for a file. `on_error` is "stop" or "skip"."""
+
+    format: str | None = None
+    with_function: str | None = None
+    on_error: str = "stop"
+    limit: int | None = None
+    id_column: str | None = None
+    time_column: str | None = None
+
+    @property
+    def given(self) -> str | None:
+        """The name of an option that has no meaning for a single event."""
+        named = {
+            "--format": self.format, "--with": self.with_function, "--limit": self.limit,
+            "--id-column": self.id_column, "--time-column": self.time_column,
+        }  # fmt: skip
+        return next((name for name, value in named.items() if value is not None), None)
+
+    @property
+    def columns(self) -> list[str]:
+        """Those that need not be fields of the event."""
+        return [name for name in (self.id_column, self.time_column) if name is not None]
+
+
+@dataclass
+class RowCounts:
+    """Rows of a file, so far. `equal` are those of the events that say what an earlier row said; repeats do not leave."""
+
+    events: int = 0
+    equal: int = 0
+    repeats: int = 0
+    broken: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.events + self.repeats + self.broken
+
+    def is_new(self, event: FileEvent) -> bool:
+        """Whether it is one to publish; it is counted."""
+        if event.is_repeat:
+            self.repeats += 1
+            return False
+        self.events += 1
+        self.equal += event.occurrence > 1
+        return True
+
+
+@dataclass(frozen=True)
+class EventFile:
+    """A file, and what makes events of its rows. `name` is for messages; `start` is where its rows begin."""
+
+    name: str
+    file: IO[bytes]
+    format: str
+    maker: Maker
+    limit: int | None
+    start: int = 0
+
+    def events(self) -> Iterator[FileEvent | BadRow]:
+        """From its start again, if it can be read twice. Raises InvalidEvent if the file as a whole does not read."""
+        if self.file.seekable():
+            self.file.seek(self.start)
+        try:
+            yield from self.maker.events(islice(FORMATS[self.format](self.file), self.limit))
+        except InvalidEvent as error:
+            raise InvalidEvent(f"{self.name}: {error}") from error
+
+    def place(self, row: BadRow) -> str:
+        return f"{self.name}:{row.line}: {row.problem}"
+
+
+def publish_file(
+    config: Config, app: App, data: type[EventData] | None, file: str, options: FileOptions, as_json: bool
+) -> int:
+    """Gives the exit code: 1 if a line is broken."""
+    if options.on_error not in ("stop", "skip"):
+        raise typer.BadParameter(f"--on-error is {options.on_error!r}; stop or skip was expected.")
+    stop = options.on_error == "stop"
+    with opened(file, again=stop) as content:
+        source = event_file(config, app, data, file, content, options)
+        checked = None
+        if stop:
+            checked = check(source)
+            if checked is None:
+                return exit_codes.NO
+        with Client(app, config=config, source=SOURCE) as client:
+            started = time.monotonic()
+            count = publish_events(client, source, None if checked is None else checked.events)
+        _report(count, time.monotonic() - started, as_json)
+    if checked is not None and count != checked:
+        raise ConfigError(_changed(source.name, checked, count))
+    return exit_codes.NO if count.broken else exit_codes.OK
+
+
+def _changed(name: str, checked: RowCounts, count: RowCounts) -> str:
+    return (
+        f"{name} changed while it was published: {plural(checked.rows, 'row')} with {plural(checked.events, 'event')} were "
+        f"checked, then {plural(count.rows, 'row')} with {plural(count.events, 'event')} were read. "
+        "Publish it again once nobody writes to it; a function of --with must give the same at each reading."
+    )
+
+
+def event_file(
+    config: Config, app: App, data: type[EventData] | None, file: str, content: IO[bytes], options: FileOptions
+) -> EventFile:
+    """Raises ConfigError for a format or function that is not known."""
+    named = options.format or ("jsonl" if file == "-" else None)
+    form = format_of(Path(file), named)
+    make: FromRow
+    if options.with_function is not None:
+        make = function(config, options.with_function, "--with")
+    elif data is not None:
+        make = Converter(data, texts=form in TEXT_FORMATS, besides=options.columns)
+    else:
+        raise typer.BadParameter(
+            "the type of the file's events is missing. Name it, or name a function that makes events with --with."
+        )
+    codec = AvroCodec(app.event_types().values(), [])
+    expected = None if data is None else data.event_type
+    maker = Maker(make, codec, expected, config.max_event_bytes, options.id_column, options.time_column)
+    return EventFile(name_of(file), content, form, maker, options.limit, content.tell() if content.seekable() else 0)
+
+
+def check(source: EventFile) -> RowCounts | None:
+    """What is to be published; None if a line is broken: the first broken ones are reported, and the consequence."""
+    count, report = RowCounts(), _BrokenLineReporter(source)
+    with bar("checking", None, "lines") as advance:
+        for event in source.events():
+            if isinstance(event, BadRow):
+                report(event)
+            else:
+                count.is_new(event)
+            if count.events % EVERY == 0:
+                advance(count.events)
+    count.broken = report.end()
+    if count.broken:
+        verb = "is" if count.broken == 1 else "are"
+        talk(f"Nothing was published: {count.broken:,} of {plural(count.rows, 'line')} {verb} broken.")
+        return None
+    return count
+
+
+def publish_events(client: Client, source: EventFile, total: int | None) -> RowCounts:
+    """Publishes all events that can be read; the first broken lines are reported."""
+    count, report = RowCounts(), _BrokenLineReporter(source)
+    with bar("publishing", total) as advance:
+        for event in source.events():
+            if isinstance(event, BadRow):
+                report(event)
+            elif count.is_new(event):
+                client.publish(event.data, id=event.id, time=event.time)
+                if count.events % EVERY == 0:
+                    advance(count.events)
+        client.flush()
+        advance(count.events)
+    count.broken = report.end()
+    return count
+
+
+class _BrokenLineReporter:
+    """Reports the first broken lines and counts the others."""
+
+    def __init__(self, source: EventFile) -> None:
+        self._source, self._count = source, 0
+
+    def __call__(self, row: BadRow) -> None:
+        self._count += 1
+        if self._count <= SHOWN:
+            talk(self._source.place(row))
+
+    def end(self) -> int:
+        if self._count > SHOWN:
+            talk(f"… and {plural(self._count - SHOWN, 'more line')} like these.")
+        return self._count
+
+
+def _report(count: RowCounts, seconds: float, as_json: bool) -> None:
+    if as_json:
+        numbers = {
+            "published": count.events, "equal": count.equal, "repeated": count.repeats, "skipped": count.broken,
+        }  # fmt: skip
+        json_line({**numbers, "seconds": round(seconds, 3)})
+        return
+    rate = f", {count.events / seconds:,.0f}/s" if seconds > 0 and count.events else ""
+    equal = ""
+    if count.equal:
+        equal = f"; {_rows(count.equal, 'equals', 'equal')} an earlier row of the file (same data and time)"
+    say(f"{plural(count.events, 'event')} published in {seconds:.1f} s{rate}{equal}")
+    if count.repeats:
+        say(f"{plural(count.repeats, 'row')} skipped: an equal earlier row has the same id")
+    if count.broken:
+        say(f"{plural(count.broken, 'broken line')} skipped")
+
+
+def _rows(count: int, one: str, many: str) -> str:
+    return f"{plural(count, 'row')} {one if count == 1 else many}"

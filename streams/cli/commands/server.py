@@ -1,0 +1,78 @@
+"""`retold server`: reads over HTTP, and takes events to publish."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+import typer
+
+from streams.app import App
+from streams.cli.arguments.options import BrokerWait, EndsWithStdin
+from streams.cli.arguments.parsers import whole
+from streams.cli.output.readiness import ServerReadinessReporter
+from streams.cli.process import logging_setup
+from streams.cli.process.broker_lookup import find_broker
+from streams.cli.process.shutdown import Shutdown, run_beside_signals
+from streams.client import Client
+from streams.codec import codec_of
+from streams.config import Config, load
+from streams.kafka.clients import Clients
+from streams.load import application
+from streams.server.listen import inherited, listen, url_of
+
+
+def server(
+    wait: BrokerWait = 0.0,
+    ends_with_stdin: EndsWithStdin = False,
+    fd: Annotated[
+        int | None,
+        typer.Option("--fd", parser=whole(0), help="File descriptor of a listening socket to use.", metavar="NUMBER"),
+    ] = None,
+) -> None:
+    """Serve HTTP: publish events, query rows, projections and views, follow event logs.
+
+    It runs until Ctrl-C, and listens on this machine only, unless RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN are set. Example:
+    [bold]retold server[/], and in another terminal [bold]curl http://127.0.0.1:8080/rows/user[/]
+    """
+    config = load()
+    logging_setup.set_up(config)
+    app = application(config)
+    shutdown = Shutdown(ends_with_stdin)
+    with listen(config) if fd is None else inherited(config, fd) as listening:
+        if wait:
+            import_server()
+        address = find_broker(config, wait, shutdown)
+        if address is not None:
+            _serve(app, config, address, listening, shutdown, to_program=ends_with_stdin)
+    raise typer.Exit(shutdown.code)
+
+
+def import_server() -> None:
+    """FastAPI takes a second to import; a broker may start meanwhile. Without one, there is nothing to import it for."""
+    import streams.server.run  # noqa: F401 - used by `_serve`, once there is a broker to use it on
+
+
+def _serve(
+    app: App, config: Config, address: str, listening: socket.socket, shutdown: Shutdown, *, to_program: bool
+) -> None:
+    """Until the shutdown."""
+    from streams.server.http.parts import Parts  # late: see `import_server`
+    from streams.server.readmodel.archive import KafkaArchive
+    from streams.server.readmodel.followed import Followed
+    from streams.server.run import serve
+
+    clients = Clients.of(config, address)
+    shutdown.unless_stopped(clients.reach)
+    if shutdown.stop.is_set():
+        return
+    codec = codec_of(app)
+    archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
+    with Client(app, config=config, source="retold/server") as client:
+        parts = Parts(app, config, codec, Followed(app, codec), client, archive)
+        reporter = ServerReadinessReporter(url_of(listening), to_program=to_program)
+        run_beside_signals(
+            "server",
+            work=lambda: serve(parts, clients, listening, shutdown.stop),
+            meanwhile=lambda: reporter(parts.followed.waits),
+        )

@@ -1,0 +1,77 @@
+"""`retold worker`: handles events on a broker that runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+
+from streams.cli.arguments.lookup import namespace_named
+from streams.cli.arguments.options import BrokerWait, EndsWithStdin
+from streams.cli.arguments.parsers import whole
+from streams.cli.commands.application_checks import lawful
+from streams.cli.commands.worker_role import handle_events, import_worker
+from streams.cli.output.readiness import WorkerReadinessReporter, report_ready
+from streams.cli.process.broker_lookup import find_broker
+from streams.cli.process.shutdown import Shutdown
+from streams.cli.process.supervised_process import SupervisedProcess
+from streams.config import load
+
+MOST_PROCESSES = 100
+
+
+def worker(
+    namespaces: Annotated[
+        list[str] | None, typer.Argument(help="Namespaces to handle; default: all.", metavar="NAMESPACE")
+    ] = None,
+    wait: BrokerWait = 0.0,
+    ends_with_stdin: EndsWithStdin = False,
+    processes: Annotated[
+        int, typer.Option("--processes", parser=whole(1, MOST_PROCESSES), help="Run this many workers.", metavar="N")
+    ] = 1,
+) -> None:
+    """Handle events from a running broker; checks the laws first.
+
+    It runs until Ctrl-C. Start as many workers as you like: the partitions are distributed among them.
+
+    Example: [bold]retold worker user folder[/]
+    """
+    config, names = load(), namespaces or []
+    app = lawful(config)
+    for name in names:
+        namespace_named(app, name)
+    shutdown = Shutdown(ends_with_stdin)
+    if wait and processes == 1:
+        import_worker()
+    address = find_broker(config, wait, shutdown)
+    if address is None:
+        raise typer.Exit(shutdown.code)
+    if processes > 1:
+        raise typer.Exit(_supervise(processes, names, shutdown, to_program=ends_with_stdin))
+    reporter = WorkerReadinessReporter(to_program=ends_with_stdin)
+    raise typer.Exit(handle_events(app, config, address, names, shutdown, reporter))
+
+
+def _supervise(processes: int, namespaces: Sequence[str], shutdown: Shutdown, *, to_program: bool) -> int:
+    """Runs workers that end together; one that is killed is restarted. Gives the exit code."""
+    with ExitStack() as stack:
+        words = ["worker", *namespaces]
+        workers = [
+            stack.enter_context(SupervisedProcess(f"Worker {n} of {processes}", words, shutdown, final=_gave_up))
+            for n in range(1, processes + 1)
+        ]
+        ready = False
+        while not shutdown.stop.is_set():
+            time.sleep(0.1)  # not in a wait for `stop`: a signal that sets it then would wait for its lock for ever
+            if not ready and all(one.ready.is_set() for one in workers):
+                ready = True
+                report_ready(f"{processes} workers", to_program)
+    return shutdown.code
+
+
+def _gave_up(code: int) -> bool:
+    """An error that ends one worker would end its successor, too; a worker that was killed is restarted."""
+    return code > 0

@@ -1,0 +1,100 @@
+"""What needs an operator's attention in a namespace, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from streams.cli.output.screen import plural
+from streams.engine.envelope import from_micros
+from streams.kafka.parked import Place
+from streams.kafka.status import NamespaceStatus, PartitionStatus, Waits
+from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
+
+UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
+    """Each sentence names what is unusual, and where there is one, the command for it."""
+    if not space.partitions:
+        yield f"{space.name} has no topics: start a worker, or create them with `retold topics --create`."
+    elif any(part.owner is None for part in space.partitions):
+        wait = "1 event waits" if space.lag == 1 else f"{space.lag:,} events wait"
+        lag = f", and {wait}" if space.lag else ""
+        yield f"Some partitions of {space.name} have no worker{lag}: start one with `retold worker {space.name}`."
+    if space.counters.derived_rejected:
+        rejected = plural(space.counters.derived_rejected, "event")
+        was = "was" if space.counters.derived_rejected == 1 else "were"
+        yield f"{rejected} of {space.name} with a cause {was} rejected; no publisher was notified."
+    if space.parked or space.quarantined:
+        yield _set_aside(space)
+    if space.calls or space.timers:
+        yield f"Pending in {space.name}: {plural(space.calls, 'gateway call')}, {plural(space.timers, 'timer')}."
+    if space.producers_replaced:
+        yield (
+            f"Workers of {space.name} have replaced their Kafka producer {plural(space.producers_replaced, 'time')} since they "
+            "started, because a transaction could not be completed or the broker did not answer. No events are lost; if the "
+            "number grows, check the network and the broker."
+        )
+    yield from _partition_states(space, now)
+    for waits in space.waiting:
+        yield blocked_at(space, waits, now)
+
+
+def _set_aside(space: NamespaceStatus) -> str:
+    """How many events are parked and quarantined; a kind of which there is none is not named."""
+    kinds = [(space.parked, "parked"), (space.quarantined, "quarantined")]
+    (count, kind), *more = [(count, kind) for count, kind in kinds if count]
+    be = "is" if count == 1 else "are"
+    also = "".join(f", and {count:,} {'is' if count == 1 else 'are'} {kind}" for count, kind in more)
+    return f"{plural(count, 'event')} of {space.name} {be} {kind}{also}: see `retold parked list {space.name}`."
+
+
+def blocked_at(space: NamespaceStatus, waits: Waits, now: datetime) -> str:
+    """A record that blocks its partition; also since when, if the partition's worker reports that it is blocked."""
+    place = Place(space.name, waits.partition, waits.offset)
+    since = _blocked_since(space, waits.partition, now)
+    return (
+        f"{waits.topic}-{waits.partition} is blocked at offset {waits.offset}{since}, schema {waits.schema_id}: {waits.reason}. "
+        f"If that will never be known, set the event aside: `retold parked quarantine {place} --why …`"
+    )
+
+
+def _partition_states(space: NamespaceStatus, now: datetime) -> Iterator[str]:
+    """One sentence for each partition that does not run, except those that another sentence reports.
+
+    These are partitions without a worker, and blocked ones whose record is known (`blocked_at`).
+    """
+    waiting = {it.partition for it in space.waiting}
+    starting = [it.partition for it in space.partitions if it.state == STARTING]
+    for part in space.partitions:
+        elsewhere = part.partition in waiting and part.state == BLOCKED
+        if part.state not in (None, RUNNING, NO_WORKER, STARTING) and not elsewhere:
+            why = f": {part.state_why}" if part.state_why else ""
+            yield f"{key_of(space.name, part.partition)} has been {part.state}{_since(part, now)}{why}."
+    if starting:
+        *others, last = (key_of(space.name, number) for number in starting)
+        names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        yield f"{names} starting: {'their workers have' if others else 'its worker has'} not reported yet."
+
+
+def _blocked_since(space: NamespaceStatus, partition: int, now: datetime) -> str:
+    """Empty if no worker reports that the partition is blocked."""
+    found = [it for it in space.partitions if it.partition == partition and it.state == BLOCKED]
+    return _since(found[0], now) if found else ""
+
+
+def _since(part: PartitionStatus, now: datetime) -> str:
+    """`` since 2026-02-03T04:05:06Z (5 minutes ago)``, or nothing if it is not known."""
+    if part.state_since is None:
+        return ""
+    since = from_micros(part.state_since)
+    return f" since {since:%Y-%m-%dT%H:%M:%SZ} ({_ago((now - since).total_seconds())})"
+
+
+def _ago(seconds: float) -> str:
+    """In the largest unit of which one has passed. The clock that it is from may be ahead of ours."""
+    for unit, length in UNITS:
+        if seconds >= length:
+            return f"{plural(int(seconds // length), unit)} ago"
+    return "just now"

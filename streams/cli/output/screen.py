@@ -1,0 +1,184 @@
+"""What operators and programs see: data on stdout, messages on stderr. Control characters in either are escaped."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from streams.engine.readable import harmless
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WHOLE, FOLDED, HEAD, GAP = 11, 8, 16, 2
+"""Characters: what is no longer than `user-3@1042` is not folded, what is longer down to `FOLDED`, a heading to `HEAD`.
+
+The last are between two cells.
+"""
+
+
+@cache
+def _console(stderr: bool) -> Console:
+    from rich.console import Console
+
+    class DataConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich would end the process, with exit code 1."""
+            raise OutputClosed
+
+    return (Console if stderr else DataConsole)(stderr=stderr, highlight=False, soft_wrap=stderr)
+
+
+def talk(text: str) -> None:
+    """A sentence for an operator, on stderr."""
+    print(harmless(text), file=sys.stderr, flush=True)
+
+
+class OutputClosed(Exception):
+    """The reader of stdout has closed the pipe: `retold tail | head`. Typer and Rich would make an error of it."""
+
+
+def say(text: str) -> None:
+    """A line of data. Raises OutputClosed."""
+    _print(harmless(text))
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise OutputClosed from None
+
+
+def console() -> Console:
+    """For tables and the like: stdout."""
+    return _console(False)
+
+
+def talk_console() -> Console:
+    """For progress: stderr."""
+    return _console(True)
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", right: Iterable[str] = ()
+) -> None:
+    """Long cells are folded, never cut: a value that is not all there is a wrong one.
+
+    A heading or a number is not folded; where the screen is too narrow for them, each value gets a line of its own.
+    """
+    if title:
+        console().print(f"[bold]{title}[/]")
+    numbers = set(right)
+    shown = [_Column(head, cells, head in numbers) for head, cells in _turned(columns, rows)]
+    if sum(column.least + GAP for column in shown) > console().width:
+        say(_in_lines(shown))
+        return
+    text = _drawn(shown)
+    if not console().is_terminal:  # for a program or a file, nothing that only an operator's eye needs
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+        text = text if title else text.strip("\n")
+    _print(text.removesuffix("\n"))  # its cells are harmless, and what else drives the terminal in it is ours
+
+
+def _turned(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[tuple[str, list[str]]]:
+    """Each column's heading and cells."""
+    cells = [[harmless(cell_text(cell)) for cell in row] for row in rows]
+    return ((head, list(below)) for head, *below in zip(columns, *cells, strict=True))
+
+
+class _Column:
+    """Of a table: `least` is the width below which it is not folded, in characters."""
+
+    def __init__(self, head: str, cells: list[str], is_number: bool) -> None:
+        from rich.cells import cell_len
+
+        self.head, self.cells, self.is_number = head, cells, is_number
+        self.width = max(cell_len(line) for text in (head, *cells) for line in text.split("\n"))
+        whole = is_number or self.width <= WHOLE
+        self.least = self.width if whole else min(self.width, max(cell_len(head), FOLDED), HEAD)
+
+
+def _drawn(columns: Sequence[_Column]) -> str:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for it in columns:
+        justify: Literal["right", "left"] = "right" if it.is_number else "left"
+        shown.add_column(Text(it.head), justify=justify, overflow="fold", min_width=it.least)
+    for row in zip(*(it.cells for it in columns), strict=True):
+        shown.add_row(*(Text(cell) for cell in row))
+    with console().capture() as captured:
+        console().print(shown)
+    return captured.get()
+
+
+def _in_lines(columns: Sequence[_Column]) -> str:
+    """Each row as a paragraph, each of its values with its column's name."""
+    width = max(len(it.head) for it in columns)
+    lines = [[f"{it.head:{width}}  {cell}".rstrip() for cell in it.cells] for it in columns]
+    return "\n\n".join("\n".join(row) for row in zip(*lines, strict=True))
+
+
+def cell_text(value: object) -> str:
+    """A value as a cell: nothing for None, times in UTC to the second where they are whole."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, str):
+        return value
+    return json.dumps(plain(value), ensure_ascii=False)
+
+
+def time_text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def log_sequence(namespace: str, partition: int, sequence: int) -> str:
+    """`user-3:7`: the event log of `user`, partition 3, sequence 7. An inbox offset is written `user-3@1042`."""
+    return f"{namespace}-{partition}:{sequence}"
+
+
+def json_line(value: object) -> None:
+    """One JSON value on one line."""
+    say(json.dumps(plain(value), ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:
+    """What JSON can write: records as objects, times as ISO 8601 in UTC, bytes as base64."""
+    import msgspec
+
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    return msgspec.to_builtins(value)
+
+
+def is_terminal() -> bool:
+    """Whether an operator watches stderr."""
+    return sys.stderr.isatty()
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """`1 event`, `2 events`, `24,259 events`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def displayed(file: str | Path) -> str:
+    """A path as an operator would type it from here."""
+    relative = os.path.relpath(file)
+    return str(file) if relative.startswith("..") else relative

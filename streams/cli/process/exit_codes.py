@@ -1,0 +1,31 @@
+"""What an exit code means: one table, from which the help is made."""
+
+from __future__ import annotations
+
+from streams.errors import BrokerError, ConfigError, OutcomeTimeout, StreamsError, TopicMismatch
+
+OK, NO, USAGE, CONFIGURATION, BROKER, TIMEOUT, FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
+
+MEANINGS = {
+    OK: "success",
+    NO: "negative result: a law is broken, a line is refused, an event is rejected, a row does not exist",
+    USAGE: "wrong usage; see --help",
+    CONFIGURATION: "a setting, a file or a topic is not usable",
+    BROKER: "no broker answers, or it refuses",
+    TIMEOUT: "no result within the time limit",
+    FAULT: "internal error in retold",
+    INTERRUPTED: "interrupted with Ctrl-C",
+}
+
+BY_ERROR: tuple[tuple[type[BaseException], int], ...] = (
+    (ConfigError, CONFIGURATION),
+    (TopicMismatch, CONFIGURATION),
+    (BrokerError, BROKER),
+    (OutcomeTimeout, TIMEOUT),
+    (StreamsError, NO),
+)
+"""The first class that fits decides; an error of no such class is retold's own fault."""
+
+
+def code_of(error: BaseException) -> int:
+    return next((code for kind, code in BY_ERROR if isinstance(error, kind)), FAULT)

@@ -1,0 +1,88 @@
+"""The log goes to stderr, at the level of RETOLD_LOG_LEVEL."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from streams.config import Config
+from streams.engine.readable import harmless
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
+
+AT = re.compile(r" at \S+-(\d+@\d+) ")
+"""A place behind the name of its topic, which may have a prefix that a place does not have."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """What Kafka's client tries again by itself is no news."""
+    return not record.getMessage().rstrip().endswith("retrying")
+
+
+def in_lines(_logger: object, _name: str, said: EventDict) -> EventDict:
+    """A detail, such as a parked event's traceback, as a sentence and then its lines, unchanged.
+
+    In one line, escaped, nobody could read it. The sentence names the command that shows it again.
+    """
+    detail = said.pop("detail", None)
+    if not isinstance(detail, str):
+        return said
+    sentence, _, lines = detail.rstrip().partition("\n")
+    namespace, at = said.get("namespace"), AT.search(sentence)
+    shows = f"; see `retold parked show {namespace}-{at[1]}`" if namespace and at else ""
+    said["event"] = f"{sentence}{shows}"
+    if lines:
+        said["stack"] = lines  # what structlog writes below the line
+    return said
+
+
+def without_control(_logger: object, _name: str, said: EventDict) -> EventDict:
+    """Errors, names and events come from elsewhere: control characters in them are escaped."""
+    return {name: harmless(value) if isinstance(value, str) else value for name, value in said.items()}
+
+
+class HarmlessFormatter(logging.Formatter):
+    """For records of other libraries and of Kafka's client."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
+
+
+def set_up(config: Config) -> None:
+    """Lines to read; stdout stays free for data."""
+    level = _level(config)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(HarmlessFormatter("%(asctime)s [%(levelname)s] %(name)s: %(message)s", "%H:%M:%S"))
+    handler.addFilter(_is_news if level > logging.DEBUG else lambda _: True)
+    root = logging.getLogger("retold")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def set_up_worker(config: Config) -> None:
+    """The same, and the log of the worker itself. No other role uses structlog, which takes a while to import."""
+    import structlog
+
+    set_up(config)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            in_lines,
+            structlog.processors.format_exc_info,  # the lines that Python writes: a prettier one shows local variables
+            without_control,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_level(config)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _level(config: Config) -> int:
+    return logging.getLevelNamesMapping()[config.log_level.upper()]

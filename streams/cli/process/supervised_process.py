@@ -1,0 +1,80 @@
+"""Commands that run beside this one and are restarted: the server of `retold run`, the workers of `retold worker --processes`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from streams.cli.output.screen import talk
+from streams.cli.process.child_process import ChildProcess
+from streams.cli.process.shutdown import Shutdown
+from streams.errors import how_ended
+
+LEAST_PAUSE, MOST_PAUSE = 1.0, 30.0
+"""s before a restart: the least after it was ready, twice as long each time that it was not."""
+
+
+class SupervisedProcess:
+    """A child process that is restarted when it ends by itself, until `shutdown` or the end of the block.
+
+    It writes a line to stdout when it is ready; `ready` is set then. `name` begins a sentence. If `final` says so of
+    the exit code that it ended with, it has said why itself, and everything ends with that code.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        words: Sequence[str],
+        shutdown: Shutdown,
+        *,
+        final: Callable[[int], bool],
+        environ: Mapping[str, str] | None = None,
+        keep: Sequence[int] = (),
+    ) -> None:
+        self.ready, self.pid = threading.Event(), 0
+        self._name, self._words, self._shutdown, self._final = name, words, shutdown, final
+        self._environ, self._keep = environ, keep
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._shutdown.stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause, stop = LEAST_PAUSE, self._shutdown.stop
+        while not stop.is_set():
+            was_ready, why = self._once()
+            if stop.is_set():
+                return
+            pause = LEAST_PAUSE if was_ready else pause
+            talk(f"{self._name} {why}; restarting it in {pause:.0f} s. Everything else keeps running.")
+            stop.wait(pause)
+            pause = min(2 * pause, MOST_PAUSE)
+
+    def _once(self) -> tuple[bool, str]:
+        """From its start to its end: whether it was ready, and how it ended."""
+        try:
+            child = ChildProcess(*self._words, environ=self._environ, stdout=subprocess.PIPE, keep=self._keep)
+        except OSError as error:
+            return False, f"could not be started ({error.strerror})"
+        ready, self.pid = False, child.process.pid
+        said = child.process.stdout
+        assert said is not None
+        with said, child:
+            os.set_blocking(said.fileno(), False)
+            while child.code is None and not self._shutdown.stop.wait(0.1):
+                if said.read():
+                    ready = True
+                    self.ready.set()
+        code = child.code or 0
+        if self._final(code) and not self._shutdown.stop.is_set():
+            self._shutdown.end(code)
+        return ready, how_ended(code)

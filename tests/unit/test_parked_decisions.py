@@ -1,0 +1,124 @@
+"""What an operator decides about events that are set aside is checked before it is sent: the place, and the answer to a request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import processors
+from processors.events import EmailSend, EmailSent
+from streams.cli.arguments.lookup import namespace_named
+from streams.cli.commands.parked_decisions import answer_of, first_at, is_called, one_at, what_followed, what_next
+from streams.codec import codec_of
+from streams.engine.envelope import ParkedHeader
+from streams.errors import DefinitionError, InvalidEvent
+from streams.kafka.parked import Place, SetAsideNow
+
+APP = processors.app()
+CODEC = codec_of(APP)
+REQUEST = CODEC.encode(EmailSend(email="u1/welcome", to="e", template="welcome"))
+ANSWER = ("email.sent", "email=u1/welcome", "to=e", "receipt=by hand")
+
+
+def kept(offset: int, status: str, key: str | None) -> SetAsideNow:
+    header = ParkedHeader(status, "it had to be", "", key, "email", 0, offset, 1)
+    return SetAsideNow(Place("email", 0, offset), header, REQUEST, [])
+
+
+QUEUES = [
+    kept(0, "parked", "a"),
+    kept(1, "quarantined", None),
+    kept(2, "unanswered", "u1/welcome"),
+    kept(3, "parked", "a"),
+]
+
+
+def place(offset: int) -> Place:
+    return Place("email", 0, offset)
+
+
+def test_the_first_of_a_queue_is_the_one_to_name() -> None:
+    """Each key has a queue of its own."""
+    assert first_at(place(0), QUEUES) == (QUEUES[0], "a")
+    assert first_at(place(2), QUEUES) == (QUEUES[2], "u1/welcome")
+
+
+@pytest.mark.parametrize(
+    ("offset", "message"),
+    [
+        (3, "email-0@3 is not the first parked event of the key 'a', .* it is email-0@0"),
+        (1, r"email-0@1 is quarantined: it blocks no other event, .* \(it had to be\)"),
+        (9, "nothing is set aside at email-0@9: see `retold parked list email`"),
+    ],
+)
+def test_a_place_of_which_nothing_can_be_said_is_refused(offset: int, message: str) -> None:
+    """No worker would obey, so nothing is sent, and nobody waits; who stands behind another is told behind whom."""
+    with pytest.raises(InvalidEvent, match=message):
+        first_at(place(offset), QUEUES)
+
+
+def test_all_of_one_is_found_whatever_it_is() -> None:
+    """To be shown, it need not be the first."""
+    assert [one_at(place(offset), QUEUES) for offset in range(4)] == QUEUES
+
+
+def test_an_answer_is_what_the_gateway_would_have_said() -> None:
+    """In the bytes that a log holds."""
+    given = answer_of(APP, CODEC, QUEUES[2], ANSWER)
+    assert CODEC.decode(given) == EmailSent(email="u1/welcome", to="e", receipt="by hand")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "an answer is an event: give its type"),
+        (["user.close", "user=u1"], "does not answer with user.close; it declares: email.sent, email.bounced"),
+        (["email.send", "email=u1/welcome"], "does not answer with email.send; it declares"),
+        (["email.snt"], "did you mean email.sent"),
+        (
+            ["email.sent", "email=u2", "to=e", "receipt=r"],
+            "about 'u1/welcome', and this answer is about 'u2'.* its email",
+        ),
+        (["email.sent", "email=u1/welcome", "to=e"], "field 'receipt' is missing"),
+    ],
+)
+def test_an_answer_that_the_gateway_could_not_give_is_refused(words: list[str], message: str) -> None:
+    """Its owner would quarantine it; it is not sent, and the message says what was expected."""
+    with pytest.raises(InvalidEvent, match=message):
+        answer_of(APP, CODEC, QUEUES[2], words)
+
+
+def test_only_a_request_is_answered() -> None:
+    """Neither what its handler parked, nor a request whose gateway was removed from the application."""
+    with pytest.raises(InvalidEvent, match="parked by its handler, not by its gateway"):
+        answer_of(APP, CODEC, QUEUES[0], ANSWER)
+    without = replace(APP, gateways=[])
+    with pytest.raises(InvalidEvent, match="has no gateway for it now"):
+        answer_of(without, CODEC, QUEUES[2], ANSWER)
+
+
+def test_a_request_that_is_tried_again_is_not_called_settled() -> None:
+    """Its gateway is called, which may fail again later; all else is free at once."""
+    assert what_followed("retry", QUEUES[2]) == (
+        "email-0@2 is a request, and its gateway is called again; if that fails, see `retold parked list email`."
+    )
+    assert what_followed("answer", QUEUES[2]) == "email-0@2 is no longer set aside."
+    assert what_followed("retry", QUEUES[0]) == "email-0@0 is no longer set aside."
+    assert [is_called(QUEUES), is_called(QUEUES[:2])] == [True, False]
+
+
+def test_a_namespace_that_is_mistyped_is_guessed() -> None:
+    """Wherever a command takes one; what resembles none is told those that there are."""
+    assert namespace_named(APP, "user").name == "user"
+    with pytest.raises(DefinitionError, match=r"no namespace 'users'; it has: .* \(did you mean user\?\)$"):
+        namespace_named(APP, "users")
+    with pytest.raises(DefinitionError, match=r"it has: user, folder, email$"):
+        namespace_named(APP, "xyzzy")
+
+
+def test_only_what_can_be_done_is_offered() -> None:
+    """What is quarantined cannot be retried, rejected or answered."""
+    assert "retry, reject or answer" in what_next(QUEUES)
+    assert "retry" not in what_next([QUEUES[1]])
+    assert "`retold parked show PLACE`" in what_next([QUEUES[1]])

@@ -1,0 +1,107 @@
+"""The server beside the worker of `retold run`, and processes that end with the one that began them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.cli.commands.run import server_beside
+from streams.cli.process import exit_codes
+from streams.cli.process.child_process import ChildProcess
+from streams.cli.process.shutdown import Shutdown
+from tests.support.workers import until
+
+
+@pytest.fixture
+def shutdown() -> Iterator[Shutdown]:
+    """Signals go where they went before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield Shutdown()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Of a project in which no broker runs."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RETOLD_")}
+    return {**kept, "RETOLD_STATE": str(tmp_path / "state"), "RETOLD_HTTP_PORT": "0", "RETOLD_APP": "processors:app"}
+
+
+def test_a_child_ends_when_it_is_asked_to(tmp_path: Path, environ: dict[str, str]) -> None:
+    """When its stdin closes, with the code of a clean end; neither its folder's modules nor Ctrl-C come in between."""
+    (tmp_path / "typer.py").write_text("raise SystemExit(99)")
+    with ChildProcess("server", "--wait", "60", environ=environ, folder=tmp_path) as child:
+        assert child.code is None
+        assert os.getsid(child.process.pid) != os.getsid(0)  # so it is in no group that the terminal signals
+        assert child.stop(60) == 0
+    assert child.stop() == 0
+
+
+def test_a_child_that_does_not_end_is_ended_by_force(environ: dict[str, str]) -> None:
+    """Nothing of us waits for it for ever."""
+    child = ChildProcess("server", "--wait", "60", environ=environ)
+    child.process.send_signal(signal.SIGSTOP)
+    assert child.stop(0.2) == -signal.SIGKILL
+
+
+def test_a_server_that_ends_is_started_again(
+    listening: socket.socket, shutdown: Shutdown, environ: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A second later, with a sentence that says how it ended; whoever asks meanwhile is not refused."""
+    with server_beside(listening, shutdown, environ) as server:
+        until(lambda: server.pid != 0, "it has not begun")
+        first = server.pid
+        os.kill(first, signal.SIGKILL)
+        until(lambda: server.pid != first, "it is not started again")
+        with socket.create_connection(listening.getsockname(), timeout=60):
+            pass
+    assert not Path(f"/proc/{server.pid}").exists()
+    said = capfd.readouterr().err  # the second one may have added already that no broker is there
+    assert said.startswith("The server was ended by SIGKILL; restarting it in 1 s. Everything else keeps running.\n")
+    assert (shutdown.code, listening.fileno()) == (exit_codes.OK, -1)
+
+
+def test_a_server_whose_settings_are_wrong_ends_everything(
+    listening: socket.socket, shutdown: Shutdown, environ: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It has said what is wrong, and would say it again each second."""
+    with server_beside(listening, shutdown, {**environ, "RETOLD_HTTP_PORT": "eighty"}):
+        assert shutdown.stop.wait(120)
+    assert shutdown.code == exit_codes.CONFIGURATION
+    said = capfd.readouterr().err
+    assert said == "RETOLD_HTTP_PORT is 'eighty'; a whole number from 0 to 65535 was expected.\n"
+
+
+def test_a_server_that_never_becomes_ready_is_tried_less_often(
+    listening: socket.socket,
+    shutdown: Shutdown,
+    environ: dict[str, str],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own sentence and ours each time, and twice as long a pause: here there is no broker, which is no setting."""
+    monkeypatch.setattr("streams.cli.process.supervised_process.LEAST_PAUSE", 0.01)
+    said = ""
+
+    def told(times: int) -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return said.count("restarting it") >= times
+
+    with server_beside(listening, shutdown, environ) as server:
+        until(lambda: told(2), "it is not tried again")
+    assert not server.ready.is_set()
+    assert said.count("no Kafka was found: ") >= 2
+    assert "The server has ended with exit code 4; restarting it in" in said
