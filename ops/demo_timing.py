@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from processors.events import EmailBounced, EmailSend, EmailSent
-from streams.cli.screen import plural, table
+from streams.cli.output.screen import plural, table
 from streams.kafka.messages import LogEvent
 
 
