@@ -34,7 +34,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.status import Status, status
 from streams.kafka.topics import ensure, refuse
 from streams.server.listen import listen, url_of
-from streams.sources.events import FileEvent, Maker
+from streams.sources.events import EventMaker, FileEvent
 from streams.sources.rows import format_of
 
 SAMPLE = Path(__file__).parent / "data" / "signups.tsv"
@@ -147,7 +147,7 @@ def sign_ups(path: Path, config: Config) -> Iterator[EventFile]:
         raise ConfigError(f"the file {path} cannot be read: {error.strerror}.") from error
     codec = codec_of(make_app())
     with opened:
-        maker = Maker(from_row, codec, "user.signup", config.max_event_bytes)
+        maker = EventMaker(from_row, codec, "user.signup", config.max_event_bytes)
         yield EventFile(str(path), opened, format_of(path, None), maker, None)
 
 

@@ -24,10 +24,10 @@ from streams.engine.attributes import attributes
 from streams.engine.envelope import CONTENT_TYPE
 from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout
 from streams.kafka.clients import Clients
+from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.schemas_topic import publish_schemas
-from streams.kafka.settled import Outcomes
-from streams.kafka.topics import describe, names
-from streams.receipt import Receipt, Settled
+from streams.kafka.topics import describe, topic_names
+from streams.receipt import PublishOutcome, Receipt
 
 log = logging.getLogger("retold.client")
 
@@ -78,7 +78,7 @@ class Client:
         self._producer = self._clients.producer(source)
         self._failures: list[tuple[Receipt, KafkaError]] = []
         self._since_confirmed = 0
-        self._outcomes: Outcomes | None = None
+        self._outcomes: OutcomeReader | None = None
         self._turn = threading.Lock()
 
     def publish(
@@ -167,7 +167,7 @@ class Client:
                 )
             self._producer.poll(0.01)
 
-    def wait(self, receipt: Receipt, timeout: float = 10.0) -> Settled:
+    def wait(self, receipt: Receipt, timeout: float = 10.0) -> PublishOutcome:
         """Wait until a worker has handled this event, and tell what became of it.
 
         Args:
@@ -186,7 +186,7 @@ class Client:
         self.confirm(receipt, timeout)
         with self._turn:
             if self._outcomes is None:
-                self._outcomes = Outcomes(self._clients, self._config.prefix)
+                self._outcomes = OutcomeReader(self._clients, self._config.prefix)
             return self._outcomes.wait(receipt, deadline)
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class Client:
             known = ", ".join(sorted(self._known))
             raise InvalidEvent(f"the application {self._app_name!r} handles no event {name}; it handles: {known}")
         namespace = namespace_of(cls.event_type)
-        topic = names(self._config.prefix, namespace).inbox
+        topic = topic_names(self._config.prefix, namespace).inbox
         if topic not in describe(self._clients.admin(), [topic]):
             raise BrokerError(
                 f"the topic {topic} is missing: start a worker, or make it with `retold topics --create`"

@@ -36,9 +36,9 @@ Not in the tree:
 
 - `streams.Rejected` is what a handler raises. It is an answer and no error; a publisher that waits meets it as EventRejected.
 - Errors that retold catches itself, so that no caller meets them, are defined where they are raised: `TransactionAborted`,
-  `ProducerLost`, `RecordRefused` and `NotMapped` in `streams/kafka`, `Problem` (an HTTP answer) in `streams/server`, `ReaderLeft`
-  in `streams/cli`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has; for anyone else
-  they are BrokerErrors. `IllegalTransition` in `streams/worker` is a fault of retold's own.
+  `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer) in `streams/server`,
+  `OutputClosed` in `streams/cli`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has;
+  for anyone else they are BrokerErrors. `IllegalTransition` in `streams/worker` is a fault of retold's own.
 - What `retold check` finds are values and no exceptions: `streams.laws.Breach`.
 """
 

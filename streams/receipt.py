@@ -55,8 +55,8 @@ class Receipt:
         return f"<Receipt: {self.what}, id {self.id}{where}>"
 
 
-class Became(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an event; a Settled has these fields, too.
+class EventOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an event; a PublishOutcome has these fields, too.
 
     Attributes:
         outcome: `accepted`, `rejected`, `parked`, `unanswered` (parked, because its gateway gave no answer) or `quarantined`.
@@ -78,8 +78,8 @@ class Became(msgspec.Struct, frozen=True, kw_only=True):
     wrong_version: bool = False
 
 
-class Settled(Became, frozen=True, kw_only=True):
-    """What `Client.wait` returns: what became of a published event, in the fields of Became, and where it is.
+class PublishOutcome(EventOutcome, frozen=True, kw_only=True):
+    """What `Client.wait` returns: what became of a published event, in the fields of EventOutcome, and where it is.
 
     Attributes:
         receipt: The receipt that was waited for.
@@ -90,7 +90,7 @@ class Settled(Became, frozen=True, kw_only=True):
     receipt: Receipt
     partition: int
 
-    def raise_for_outcome(self) -> Settled:
+    def raise_for_outcome(self) -> PublishOutcome:
         """Itself, if the event was accepted: `client.wait(receipt).raise_for_outcome()`.
 
         Raises:
@@ -108,14 +108,14 @@ class Settled(Became, frozen=True, kw_only=True):
         return self
 
 
-def settled(receipt: Receipt, became: Became) -> Settled:
-    facts = {name: getattr(became, name) for name in Became.__struct_fields__}
-    return Settled(receipt=receipt, partition=receipt.partition or 0, **facts)
+def publish_outcome(receipt: Receipt, became: EventOutcome) -> PublishOutcome:
+    facts = {name: getattr(became, name) for name in EventOutcome.__struct_fields__}
+    return PublishOutcome(receipt=receipt, partition=receipt.partition or 0, **facts)
 
 
-def logged(header: LogHeader) -> Became:
+def logged_outcome(header: LogHeader) -> EventOutcome:
     """What an event log says."""
-    return Became(
+    return EventOutcome(
         outcome=header.outcome,
         sequence=header.sequence,
         recorded=from_micros(header.recorded),
@@ -124,11 +124,11 @@ def logged(header: LogHeader) -> Became:
     )
 
 
-def set_aside(header: ParkedHeader) -> Became:
+def parked_outcome(header: ParkedHeader) -> EventOutcome:
     """What the parked topic says."""
-    return Became(outcome=header.status, recorded=from_micros(header.recorded), reason=header.reason)
+    return EventOutcome(outcome=header.status, recorded=from_micros(header.recorded), reason=header.reason)
 
 
-def repeated(outcome: str, sequence: int) -> Became:
+def duplicate_outcome(outcome: str, sequence: int) -> EventOutcome:
     """What a marker says of a duplicate."""
-    return Became(outcome=outcome, sequence=sequence if outcome in (ACCEPTED, REJECTED) else None, duplicate=True)
+    return EventOutcome(outcome=outcome, sequence=sequence if outcome in (ACCEPTED, REJECTED) else None, duplicate=True)

@@ -30,7 +30,7 @@ def use(java: Path, class_path: list[Path]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class SnapshotJob:
     """What a keeper does for later starts. When `command` is empty the broker itself leaves the draft as it ends.
 
     `draft` is renamed to `result` when it is complete.
@@ -42,7 +42,7 @@ class Work:
     result: str
 
 
-def next_step(java: Path, class_path: list[Path]) -> Work | None:
+def next_step(java: Path, class_path: list[Path]) -> SnapshotJob | None:
     """The list of classes first, the archive next, then nothing more."""
     archive = _file(java, class_path)
     classes = archive.with_suffix(".classes")
@@ -50,8 +50,8 @@ def next_step(java: Path, class_path: list[Path]) -> Work | None:
         return None
     if not classes.exists():
         draft = archive.with_suffix(f".{os.getpid()}.classes")
-        return Work([f"-XX:DumpLoadedClassList={draft}"], [], str(draft), str(classes))
+        return SnapshotJob([f"-XX:DumpLoadedClassList={draft}"], [], str(draft), str(classes))
     draft = archive.with_suffix(f".{os.getpid()}.jsa")
     dump = ["-Xshare:dump", f"-XX:SharedClassListFile={classes}", f"-XX:SharedArchiveFile={draft}"]
     command = [str(java), *dump, "-cp", os.pathsep.join(map(str, class_path))]
-    return Work([], command, str(draft), str(archive))
+    return SnapshotJob([], command, str(draft), str(archive))

@@ -25,7 +25,7 @@ SECONDS_FOR_LOCK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class BrokerRecord:
     """`pid` is the process whose end ends the broker's life; `started` is an ISO 8601 time."""
 
     address: str
@@ -39,7 +39,7 @@ def find(config: Config) -> str | None:
     return record.address if record else None
 
 
-def running(folder: Path) -> Record | None:
+def running(folder: Path) -> BrokerRecord | None:
     """What `broker.json` says, if its broker runs; a stale file is removed."""
     file = folder / "broker.json"
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), _opened(folder) as lock:
@@ -48,7 +48,7 @@ def running(folder: Path) -> Record | None:
                 file.unlink()
             return None
         with contextlib.suppress(msgspec.MsgspecError):
-            return msgspec.json.decode(file.read_bytes(), type=Record)
+            return msgspec.json.decode(file.read_bytes(), type=BrokerRecord)
     return None
 
 
@@ -83,7 +83,7 @@ def take(folder: Path) -> int:
 
 def write(folder: Path, address: str, pid: int) -> None:
     """Tells other commands the address. To be called by a holder of the lock."""
-    record = Record(address, pid, datetime.now(UTC).isoformat(timespec="seconds"))
+    record = BrokerRecord(address, pid, datetime.now(UTC).isoformat(timespec="seconds"))
     draft = folder / "broker.json.new"
     try:
         draft.write_text(json.dumps(asdict(record)) + "\n", encoding="utf-8")

@@ -27,7 +27,7 @@ Options = dict[str, Any]
 C = TypeVar("C", AdminClient, Consumer, Producer)
 
 
-class Make(Protocol):
+class ClientMaker(Protocol):
     """Gives a client of a kind, with librdkafka's options for it. Raises KafkaException for one that it does not take."""
 
     def __call__(self, kind: Callable[[Options], C], options: Options) -> C: ...
@@ -69,7 +69,7 @@ class Clients:
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     largest: int = largest_bytes(MIB)
     clock: Clock = SYSTEM
-    make: Make = librdkafka
+    make: ClientMaker = librdkafka
 
     @classmethod
     def of(cls, config: Config, address: str, clock: Clock = SYSTEM) -> Self:

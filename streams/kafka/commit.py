@@ -15,7 +15,7 @@ from streams.engine.image import Image
 from streams.engine.records import DuplicateRecord
 from streams.engine.stored import due_record, log_record, parked_record
 from streams.kafka.producer import UNFINISHED, TransactionalProducer
-from streams.kafka.topics import Names
+from streams.kafka.topics import TopicNames
 
 PARTITION_BY_KEY = -1
 """The partitioner decides, however many partitions the other namespace has."""
@@ -25,7 +25,7 @@ PARTITION_BY_KEY = -1
 class Destination:
     """Topics of one namespace, and what its markers say of the writer."""
 
-    topics: Names
+    topics: TopicNames
     inbox_of: Callable[[str], str]
     application: str
     topic_ids: Mapping[str, str]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import BrokerError
-from streams.kafka.fresh import SILENCES, Admin, Fresh, unanswered
+from streams.kafka.fresh import SILENCES, Admin, RenewedClient, unanswered
 from streams.kafka.offsets import ends
 from streams.kafka.steps import Cancelled, Steps, check
 
@@ -21,14 +21,14 @@ COMING = {
 """What one hears while the group's coordinator moves or its broker starts."""
 
 
-class Stable(NamedTuple):
+class StableOffset(NamedTuple):
     """`offset` is -1 if nothing was committed. `waited`: for a transaction, whose records came meanwhile."""
 
     offset: int
     waited: bool
 
 
-class Committed:
+class CommittedOffsets:
     """Of one topic; used by one thread. `consumer` makes a read_committed one with the group's id. `patience` in s.
 
     An AdminClient of librdkafka 2.16 ends the process when a coordinator that has just moved is asked (NULL is read).
@@ -39,12 +39,12 @@ class Committed:
     def __init__(
         self, consumer: Callable[[], Consumer], admin: Admin, topic: str, *, patience: float = PATIENCE
     ) -> None:
-        self._consumer, self._admin, self._topic = Fresh(consumer, lambda it: it.close()), admin, topic
+        self._consumer, self._admin, self._topic = RenewedClient(consumer, lambda it: it.close()), admin, topic
         self._patience = patience
 
     def offset(
         self, partition: int, cancelled: Cancelled, held: Callable[[bool], None] = lambda _: None
-    ) -> Steps[Stable]:
+    ) -> Steps[StableOffset]:
         """Where the group stands, once no transaction is open that says otherwise; `held` hears whether one is.
 
         Raises BrokerError if the broker does not answer, PartitionLost when cancelled.
@@ -57,7 +57,7 @@ class Committed:
                 ask = partial(self._once, partition, SLICE if silences < SILENCES else LATER)
                 offset = self._consumer.ask(ask)
                 held(False)
-                return Stable(offset, waited=silences > 0)
+                return StableOffset(offset, waited=silences > 0)
             except KafkaException as error:
                 cause = error.args[0]
                 now = self._admin.clock.monotonic()

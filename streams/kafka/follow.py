@@ -15,11 +15,11 @@ from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
 from streams.kafka.fresh import Admin
 from streams.kafka.messages import LogEvent, LogReader, StoredRow, table_record, topic_partition
-from streams.kafka.offsets import Place, ends, stable_ends, starts
+from streams.kafka.offsets import TopicPlace, ends, stable_ends, starts
 from streams.kafka.read import read_to
-from streams.kafka.schemas_topic import Learning
+from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.steps import Cancelled, never
-from streams.kafka.topics import Names, describe, names
+from streams.kafka.topics import TopicNames, describe, topic_names
 
 R = TypeVar("R", bound=Record)
 OPEN_TRANSACTION = TRANSACTION + OVERDUE
@@ -50,12 +50,12 @@ def read_table(
     Raises BrokerError if a transaction stays open for 25 s, TopicMismatch if there is no such table.
     """
     admin = clients.admin()
-    topic = names(prefix, namespace).table
+    topic = topic_names(prefix, namespace).table
     count = partitions_of(admin, topic)
     chosen = range(count) if key is None else [murmur2(key.encode(), count)]
     places = [(topic, partition) for partition in chosen]
     first, last = starts(admin, places), ends(admin, places)
-    learning = Learning(codec, clients, prefix)
+    learning = LearningCodec(codec, clients, prefix)
     stored: dict[str, StoredRow] = {}
     positions: dict[int, marker.Marker] = {}
     consumer = clients.consumer("retold-table")
@@ -96,8 +96,8 @@ class Tail:
         """`types` are names of events; without any, all are shown."""
         self._clients, self._prefix, self._types = clients, prefix, frozenset(types)
         self._admin = clients.admin()
-        self._logs: dict[str, Names] = {topics.log: topics for topics in (names(prefix, name) for name in namespaces)}
-        self._reader = LogReader(Learning(codec, clients, prefix))
+        self._logs: dict[str, TopicNames] = {topics.log: topics for topics in (topic_names(prefix, name) for name in namespaces)}
+        self._reader = LogReader(LearningCodec(codec, clients, prefix))
         self._places = [
             (log, partition) for log in self._logs for partition in range(partitions_of(self._admin, log))
         ]
@@ -113,13 +113,13 @@ class Tail:
         if count <= 0:
             return []
         first = starts(self._admin, self._places)
-        found: dict[Place, list[LogEvent]] = {}
+        found: dict[TopicPlace, list[LogEvent]] = {}
         left, width = set(self._places), max(200, 4 * count)
         while left:
             spans = {place: (max(first[place], self._now[place] - width), self._now[place]) for place in left}
             found |= {place: [] for place in left}
             for event in self._read(spans):
-                found[names(self._prefix, event.namespace).log, event.partition].append(event)
+                found[topic_names(self._prefix, event.namespace).log, event.partition].append(event)
             left = {place for place in left if len(found[place]) < count and spans[place][0] > first[place]}
             width *= 8
         merged = [event for events in found.values() for event in events]
@@ -136,7 +136,7 @@ class Tail:
         finally:
             consumer.close()
 
-    def _read(self, spans: Mapping[Place, tuple[int, int]]) -> Iterator[LogEvent]:
+    def _read(self, spans: Mapping[TopicPlace, tuple[int, int]]) -> Iterator[LogEvent]:
         consumer = self._clients.consumer("retold-tail")
         try:
             messages = read_to(consumer, spans, clock=self._clients.clock, timeout=OPEN_TRANSACTION)

@@ -41,7 +41,7 @@ def silence(what: str) -> KafkaException:
     return KafkaException(KafkaError(KafkaError._TIMED_OUT, what))
 
 
-class Fresh(Generic[C]):
+class RenewedClient(Generic[C]):
     """A client that is replaced after it went unanswered twice in a row.
 
     After its broker had stood still for 30 s a client timed out for ever, or knew of no leader, while a new one was
@@ -81,7 +81,7 @@ class Fresh(Generic[C]):
         self._close(self.client)
 
 
-class Admin(Fresh[AdminClient]):
+class Admin(RenewedClient[AdminClient]):
     """The one way to ask a broker for what an AdminClient can do. `clock` says how long an answer takes."""
 
     def __init__(self, make: Callable[[], AdminClient], clock: Clock = SYSTEM) -> None:

@@ -61,7 +61,7 @@ class ParkedMessage(NamedTuple):
 
 
 class Decoder(Protocol):
-    """A codec; `Learning` is one that asks for schemas which it does not know yet."""
+    """A codec; `LearningCodec` is one that asks for schemas which it does not know yet."""
 
     def decode(self, value: bytes) -> EventData: ...
 

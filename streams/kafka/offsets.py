@@ -12,9 +12,9 @@ from streams.errors import BrokerError
 from streams.kafka.fresh import Admin, silence
 from streams.kafka.steps import Cancelled, check, never
 
-Place = tuple[str, int]
+TopicPlace = tuple[str, int]
 """Topic and partition."""
-Offsets = dict[Place, int]
+Offsets = dict[TopicPlace, int]
 MOVED = {
     KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError._NOENT,
 }  # fmt: skip
@@ -44,7 +44,7 @@ class NoSuchTopic(BrokerError):
     pass
 
 
-def ends(admin: Admin, places: Sequence[Place], *, timeout: float = 10.0, cancelled: Cancelled = never) -> Offsets:
+def ends(admin: Admin, places: Sequence[TopicPlace], *, timeout: float = 10.0, cancelled: Cancelled = never) -> Offsets:
     """The READ_UNCOMMITTED ends: past every record, also those of transactions still open (rule 1a).
 
     A read_committed consumer's watermark is the stable offset, which is not the end. Raises BrokerError.
@@ -54,43 +54,43 @@ def ends(admin: Admin, places: Sequence[Place], *, timeout: float = 10.0, cancel
 
 
 def stable_ends(
-    admin: Admin, places: Sequence[Place], *, timeout: float = 10.0, cancelled: Cancelled = never
+    admin: Admin, places: Sequence[TopicPlace], *, timeout: float = 10.0, cancelled: Cancelled = never
 ) -> Offsets:
     """The ends that a read_committed reader can reach at once: before the first transaction that is still open."""
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
     return _offsets(admin, places, latest, IsolationLevel.READ_COMMITTED, timeout, cancelled)
 
 
-class Held(NamedTuple):
+class OpenSpan(NamedTuple):
     """What an open transaction holds up: from `offset`, its first record or one before it, to `end`."""
 
     offset: int
     end: int
 
 
-def held_up(admin: Admin, places: Sequence[Place], *, timeout: float = 10.0) -> dict[Place, Held]:
+def held_up(admin: Admin, places: Sequence[TopicPlace], *, timeout: float = 10.0) -> dict[TopicPlace, OpenSpan]:
     """The places where a read_committed reader cannot reach the end. Raises BrokerError."""
     # The ends first: what is stable later, and less, is held up, and not just younger.
     end = ends(admin, places, timeout=timeout)
     stable = stable_ends(admin, places, timeout=timeout)
-    return {place: Held(stable[place], end[place]) for place in places if stable[place] < end[place]}
+    return {place: OpenSpan(stable[place], end[place]) for place in places if stable[place] < end[place]}
 
 
-def starts(admin: Admin, places: Sequence[Place], *, timeout: float = 10.0, cancelled: Cancelled = never) -> Offsets:
+def starts(admin: Admin, places: Sequence[TopicPlace], *, timeout: float = 10.0, cancelled: Cancelled = never) -> Offsets:
     """The first offsets that are still kept. Raises BrokerError."""
     earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's own lack
     return _offsets(admin, places, earliest, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
 
 
 def since(
-    admin: Admin, places: Sequence[Place], timestamp: int, *, timeout: float = 10.0, cancelled: Cancelled = never
+    admin: Admin, places: Sequence[TopicPlace], timestamp: int, *, timeout: float = 10.0, cancelled: Cancelled = never
 ) -> Offsets:
     """The first offsets of a time (ms since 1970) or later; negative where there is none. Raises BrokerError."""
     time = OffsetSpec.for_timestamp(timestamp)
     return _offsets(admin, places, time, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
 
 
-def group_place(admin: Admin, group: str, *, timeout: float = 10.0) -> Place | None:
+def group_place(admin: Admin, group: str, *, timeout: float = 10.0) -> TopicPlace | None:
     """The partition in which Kafka keeps a group's offsets; None if this user may not see it. Raises KafkaException."""
     topics = admin.ask(lambda client: client.list_topics(GROUPS, timeout=timeout)).topics
     count = len(topics[GROUPS].partitions)
@@ -107,7 +107,7 @@ def _java_hash(text: str) -> int:
 
 def _offsets(
     admin: Admin,
-    places: Sequence[Place],
+    places: Sequence[TopicPlace],
     which: OffsetSpec,
     isolation: IsolationLevel,
     timeout: float,

@@ -16,7 +16,7 @@ from streams.engine.readable import named
 from streams.errors import BrokerError
 from streams.kafka.clients import OVERDUE, Clients
 from streams.kafka.fresh import Admin
-from streams.kafka.offsets import GROUPS, Place, group_place, held_up, stable_ends
+from streams.kafka.offsets import GROUPS, TopicPlace, group_place, held_up, stable_ends
 from streams.kafka.topics import group_of
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ class OpenTransaction:
     unknown: str = ""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> TopicPlace:
         return self.topic, self.partition
 
 
 def open_transactions(
-    clients: Clients, admin: Admin, places: Sequence[Place], *, older: float = 0.0
+    clients: Clients, admin: Admin, places: Sequence[TopicPlace], *, older: float = 0.0
 ) -> list[OpenTransaction]:
     """Of the places that are held up by one which is open for `older` s, in order. Raises BrokerError.
 
@@ -101,7 +101,7 @@ def worker_ids(prefix: str, application: str, namespace: str) -> str:
     return f"{prefix}retold.{application}.{namespace}."
 
 
-def _asked(clients: Clients, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
+def _asked(clients: Clients, places: Sequence[TopicPlace]) -> dict[TopicPlace, list[Writer] | str]:
     if not places:
         return {}
     from streams.kafka.writers import writers  # seldom needed, and its import takes longer than a short command
@@ -133,9 +133,9 @@ def _of_writer(first: OpenTransaction, writer: Writer, end: int, now: datetime) 
     return OpenTransaction(*first.place, offset, end - offset, since, writer.producer_id, name, timeout, hangs)
 
 
-def _begun(clients: Clients, offsets: Mapping[Place, int]) -> dict[Place, datetime]:
+def _begun(clients: Clients, offsets: Mapping[TopicPlace, int]) -> dict[TopicPlace, datetime]:
     """The times of the records at these offsets, where they can be read; our topics date records by the broker's clock."""
-    found: dict[Place, datetime] = {}
+    found: dict[TopicPlace, datetime] = {}
     if not offsets:
         return found
     clock = clients.clock

@@ -17,12 +17,12 @@ from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message
 from streams.kafka.offsets import ends, starts
 from streams.kafka.read import read_to
-from streams.kafka.topics import describe, names
+from streams.kafka.topics import describe, topic_names
 
 PLACE = re.compile(r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6})@(?P<offset>\d{1,18})")
 
 
-class Place(NamedTuple):
+class InboxOffset(NamedTuple):
     """Of an event in its inbox, written `user-3@1042`."""
 
     namespace: str
@@ -33,41 +33,41 @@ class Place(NamedTuple):
         return f"{self.namespace}-{self.partition}@{self.offset}"
 
 
-class SetAsideNow(NamedTuple):
+class ParkedEntry(NamedTuple):
     """`value` is empty for what is kept by reference: the inbox holds it."""
 
-    place: Place
+    place: InboxOffset
     header: ParkedHeader
     value: bytes
     headers: Headers
 
 
-def place_of(text: str) -> Place:
+def parse_inbox_offset(text: str) -> InboxOffset:
     """Raises InvalidEvent."""
     match = PLACE.fullmatch(text)
     if match is None:
         raise InvalidEvent(f"{text[:100]!r} names no place of an event; expected one such as user-3@1042")
-    return Place(match["namespace"], int(match["partition"]), int(match["offset"]))
+    return InboxOffset(match["namespace"], int(match["partition"]), int(match["offset"]))
 
 
-def set_aside_now(clients: Clients, prefix: str, namespaces: Sequence[str]) -> list[SetAsideNow]:
+def read_parked(clients: Clients, prefix: str, namespaces: Sequence[str]) -> list[ParkedEntry]:
     """Everything that is parked, unanswered or quarantined, in the order of its places. Raises BrokerError."""
-    topics = {names(prefix, namespace).parked: namespace for namespace in namespaces}
+    topics = {topic_names(prefix, namespace).parked: namespace for namespace in namespaces}
     admin = clients.admin()
     there = describe(admin, list(topics))
     places = [(topic, partition) for topic, info in there.items() for partition in range(info.partitions)]
     first, last = starts(admin, places), ends(admin, places)
-    kept: dict[Place, SetAsideNow] = {}
+    kept: dict[InboxOffset, ParkedEntry] = {}
     consumer = clients.consumer()
     try:
         spans = {place: (first[place], last[place]) for place in places}
         for message in read_to(consumer, spans, clock=clients.clock, timeout=30.0):
             record = parked_message(message)
-            place = Place(topics[message.topic() or ""], message.partition() or 0, record.offset)
+            place = InboxOffset(topics[message.topic() or ""], message.partition() or 0, record.offset)
             kept.pop(place, None)
             if record.value is not None:
                 header, headers = parked_header(record.headers), without_packed(record.headers)
-                kept[place] = SetAsideNow(place, header, record.value, headers)
+                kept[place] = ParkedEntry(place, header, record.value, headers)
     finally:
         consumer.close()
     return [kept[place] for place in sorted(kept)]
@@ -85,7 +85,7 @@ def say(clients: Clients, prefix: str, namespace: str, commands: Iterable[Contro
             failed.append(error)
 
     producer = clients.producer("retold-parked", delivery=10.0, on_delivery=told)
-    inbox = names(prefix, namespace).inbox
+    inbox = topic_names(prefix, namespace).inbox
     for command in commands:
         while True:
             try:

@@ -24,7 +24,7 @@ from streams.schemas.identity import canonical, id_of
 log = logging.getLogger("retold.schemas")
 
 
-class Published(msgspec.Struct, frozen=True):
+class PublishedSchema(msgspec.Struct, frozen=True):
     """`schema` is canonical JSON text; `name` that of its event or row."""
 
     name: str
@@ -76,7 +76,7 @@ def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> list[int
     Raises InvalidSchema if another schema has the id of one of ours, and BrokerError.
     """
     there = all_schemas(clients, prefix)
-    ours = {schema_id: Published(name, codec.schema_text(schema_id)) for schema_id, name in codec.schema_ids().items()}
+    ours = {schema_id: PublishedSchema(name, codec.schema_text(schema_id)) for schema_id, name in codec.schema_ids().items()}
     for schema_id in ours.keys() & there.keys():
         if there[schema_id] != ours[schema_id].schema:
             raise InvalidSchema(
@@ -89,7 +89,7 @@ def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> list[int
     return missing
 
 
-def _write(clients: Clients, topic: str, schemas: dict[int, Published]) -> None:
+def _write(clients: Clients, topic: str, schemas: dict[int, PublishedSchema]) -> None:
     failures: list[str] = []
 
     def delivered(error: KafkaError | None, _message: Message) -> None:
@@ -108,7 +108,7 @@ def _write(clients: Clients, topic: str, schemas: dict[int, Published]) -> None:
 def _read(message: Message) -> tuple[int, str] | None:
     """The id and the text; None, with a word in the log, for what no writer of ours wrote."""
     try:
-        text = msgspec.json.decode(message.value() or b"", type=Published).schema
+        text = msgspec.json.decode(message.value() or b"", type=PublishedSchema).schema
         schema_id = id_of(canonical(json.loads(text)))
         if b"%d" % schema_id == message.key():
             return schema_id, text
@@ -119,7 +119,7 @@ def _read(message: Message) -> tuple[int, str] | None:
     return None
 
 
-class Learning:
+class LearningCodec:
     """A codec that asks the topic of schemas once for each schema that it does not know. Used by one thread."""
 
     def __init__(self, codec: AvroCodec, clients: Clients, prefix: str) -> None:

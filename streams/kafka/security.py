@@ -15,7 +15,7 @@ MAPPED = frozenset({
 })  # fmt: skip
 
 
-class NotMapped(Exception):
+class UnmappedOption(Exception):
     """An option that aiokafka has no counterpart of. Names the option, never its value, which may be a secret."""
 
 
@@ -23,7 +23,7 @@ def connection_options(options: Mapping[str, str]) -> dict[str, Any]:
     """Raises NotMapped, or OSError for a certificate that cannot be read."""
     protocol = options.get("security.protocol", "PLAINTEXT").upper()
     if protocol not in PROTOCOLS:
-        raise NotMapped("security.protocol")
+        raise UnmappedOption("security.protocol")
     found: dict[str, Any] = {"security_protocol": protocol}
     if "SSL" in protocol:
         _refuse_others(options, "ssl.", "enable.ssl.")
@@ -37,7 +37,7 @@ def connection_options(options: Mapping[str, str]) -> dict[str, Any]:
 def _refuse_others(options: Mapping[str, str], *kinds: str) -> None:
     for name in sorted(options):
         if name.startswith(kinds) and name not in MAPPED:
-            raise NotMapped(name)
+            raise UnmappedOption(name)
 
 
 def _context(options: Mapping[str, str]) -> ssl.SSLContext:
@@ -57,7 +57,7 @@ def _context(options: Mapping[str, str]) -> ssl.SSLContext:
 def _sasl(options: Mapping[str, str]) -> dict[str, str]:
     mechanism = (options.get("sasl.mechanisms") or options.get("sasl.mechanism") or "GSSAPI").upper()
     if mechanism not in MECHANISMS:
-        raise NotMapped("sasl.mechanisms")
+        raise UnmappedOption("sasl.mechanisms")
     return {
         "sasl_mechanism": mechanism,
         "sasl_plain_username": options.get("sasl.username", ""),

@@ -18,13 +18,13 @@ from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
 from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
 from streams.kafka.messages import parked_message, table_record, topic_partition
-from streams.kafka.offsets import Place, ends, stable_ends, starts
+from streams.kafka.offsets import TopicPlace, ends, stable_ends, starts
 from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
 from streams.kafka.owners import owners
 from streams.kafka.read import read_to
-from streams.kafka.schemas_topic import Learning
+from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.task_reports import Report, ReportReader, key_of, state_of
-from streams.kafka.topics import TIMEOUT, Names, describe, names
+from streams.kafka.topics import TIMEOUT, TopicNames, describe, topic_names
 
 FIRST_LOOK = 300
 """Records before a table's end where its last marker is looked for first; then eight times as many, and so on."""
@@ -57,7 +57,7 @@ class PartitionStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class WaitingRecord:
     """A record that holds up its partition: its schema or its handler is not known here."""
 
     topic: str
@@ -84,7 +84,7 @@ class NamespaceStatus:
     counters: Counters = field(default_factory=Counters)
     parked: int = 0
     quarantined: int = 0
-    waiting: tuple[Waits, ...] = ()
+    waiting: tuple[WaitingRecord, ...] = ()
     calls: int = 0
     timers: int = 0
     producers_replaced: int = 0
@@ -110,7 +110,7 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
     one that a worker runs.
     """
     admin = clients.admin()
-    spaces = [names(prefix, name) for name in namespaces]
+    spaces = [topic_names(prefix, name) for name in namespaces]
     topics = describe(admin, [topic for space in spaces for topic in space[1:]])
     there = [space for space in spaces if all(topic in topics for topic in space[1:])]
     look = _Look(clients, admin, {topic: info.partitions for topic, info in topics.items()})
@@ -125,7 +125,7 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
         look.set_aside([space.parked for space in there]),
         owners(admin, prefix, [space.namespace for space in there]),
         ReportReader(clients, admin, prefix).read(),
-        _waiting(firsts.values(), Learning(codec, clients, prefix)),
+        _waiting(firsts.values(), LearningCodec(codec, clients, prefix)),
     )
     found = [seen.namespace(space) if space in there else NamespaceStatus(space.namespace, None) for space in spaces]
     held = open_transactions(clients, admin, look.places(it for space in there for it in space[1:]), older=NORMAL)
@@ -139,16 +139,16 @@ class _Seen:
     """What was read: `firsts` has the first record of each inbox partition that is not handled yet."""
 
     counts: Mapping[str, int]
-    markers: Mapping[Place, marker.Marker]
-    inbox_ends: Mapping[Place, int]
-    stable_ends: Mapping[Place, int]
-    firsts: Mapping[Place, Message]
+    markers: Mapping[TopicPlace, marker.Marker]
+    inbox_ends: Mapping[TopicPlace, int]
+    stable_ends: Mapping[TopicPlace, int]
+    firsts: Mapping[TopicPlace, Message]
     aside: Mapping[str, tuple[int, int]]
-    owners: Mapping[Place, str]
+    owners: Mapping[TopicPlace, str]
     reports: Mapping[str, Report] | None
-    waiting: Sequence[Waits]
+    waiting: Sequence[WaitingRecord]
 
-    def namespace(self, space: Names) -> NamespaceStatus:
+    def namespace(self, space: TopicNames) -> NamespaceStatus:
         numbers = range(self.counts[space.inbox])
         markers = [last for number in numbers if (last := self.markers.get((space.table, number))) is not None]
         counters = Counters()
@@ -168,7 +168,7 @@ class _Seen:
             sum(marker.producers_replaced(markers).values()),
         )
 
-    def _partition(self, space: Names, number: int) -> PartitionStatus:
+    def _partition(self, space: TopicNames, number: int) -> PartitionStatus:
         at = (space.inbox, number)
         last, first = self.markers.get((space.table, number)), self.firsts.get(at)
         end, owner = self.inbox_ends[at], self.owners.get(at)
@@ -186,14 +186,14 @@ class _Look:
     admin: Admin
     counts: Mapping[str, int]
 
-    def places(self, topics: Iterable[str]) -> list[Place]:
+    def places(self, topics: Iterable[str]) -> list[TopicPlace]:
         return [(topic, partition) for topic in topics for partition in range(self.counts[topic])]
 
-    def markers(self, tables: Iterable[str]) -> dict[Place, marker.Marker]:
+    def markers(self, tables: Iterable[str]) -> dict[TopicPlace, marker.Marker]:
         """The last committed marker of each partition that has one, looked for backwards from the end."""
         places = self.places(tables)
         first, last = starts(self.admin, places), stable_ends(self.admin, places)
-        found: dict[Place, marker.Marker] = {}
+        found: dict[TopicPlace, marker.Marker] = {}
         left, width = set(places), FIRST_LOOK
         while left:
             spans = {place: (max(first[place], last[place] - width), last[place]) for place in left}
@@ -205,7 +205,7 @@ class _Look:
             width *= 8
         return found
 
-    def firsts(self, spaces: Sequence[Names], markers: Mapping[Place, marker.Marker]) -> dict[Place, Message]:
+    def firsts(self, spaces: Sequence[TopicNames], markers: Mapping[TopicPlace, marker.Marker]) -> dict[TopicPlace, Message]:
         """The first record not handled yet of each inbox partition that has one."""
         tables = {space.inbox: space.table for space in spaces}
         places = self.places(tables)
@@ -218,9 +218,9 @@ class _Look:
                 begin[topic, partition] = start
         return self._first_of(begin)
 
-    def _first_of(self, begin: Mapping[Place, int]) -> dict[Place, Message]:
+    def _first_of(self, begin: Mapping[TopicPlace, int]) -> dict[TopicPlace, Message]:
         """The first record from each place on; none where only Kafka's own records follow."""
-        found: dict[Place, Message] = {}
+        found: dict[TopicPlace, Message] = {}
         clock = self.clients.clock
         left, deadline = set(begin), clock.monotonic() + TIMEOUT
         if not left:
@@ -243,7 +243,7 @@ class _Look:
         """How many are parked and quarantined now, by topic."""
         places = self.places(topics)
         first, last = starts(self.admin, places), stable_ends(self.admin, places)
-        kept: dict[tuple[Place, int], str] = {}
+        kept: dict[tuple[TopicPlace, int], str] = {}
         for message in self._read({place: (first[place], last[place]) for place in places}):
             record = parked_message(message)
             at = (topic_partition(message), record.offset)
@@ -258,7 +258,7 @@ class _Look:
             counts[topic] = (parked + blocks, quarantined + (not blocks))
         return counts
 
-    def _read(self, spans: Mapping[Place, tuple[int, int]]) -> Iterator[Message]:
+    def _read(self, spans: Mapping[TopicPlace, tuple[int, int]]) -> Iterator[Message]:
         if all(start >= end for start, end in spans.values()):
             return
         consumer = self.clients.consumer("retold-status")
@@ -268,7 +268,7 @@ class _Look:
             consumer.close()
 
 
-def _waiting(firsts: Iterable[Message], learning: Learning) -> list[Waits]:
+def _waiting(firsts: Iterable[Message], learning: LearningCodec) -> list[WaitingRecord]:
     found = []
     for message in firsts:
         value = message.value() or b""
@@ -278,7 +278,7 @@ def _waiting(firsts: Iterable[Message], learning: Learning) -> list[Waits]:
             learning.decode(value)
         except SchemaNotFound as error:
             topic, partition = topic_partition(message)
-            found.append(Waits(topic, partition, message.offset() or 0, error.schema_id, str(error)))
+            found.append(WaitingRecord(topic, partition, message.offset() or 0, error.schema_id, str(error)))
         except (InvalidEvent, UndecodableRecord):
             continue  # it will be quarantined: it holds nothing up
     return found

@@ -30,7 +30,7 @@ TIMEOUT = 10.0
 Rule = Literal["equal", "at least", "unchecked"]
 
 
-class Setting(NamedTuple):
+class TopicSetting(NamedTuple):
     """`value` is a number, a text, or the name of a size in bytes that depends on the configuration."""
 
     name: str
@@ -38,7 +38,7 @@ class Setting(NamedTuple):
     rule: Rule
 
 
-class Kind(NamedTuple):
+class TopicKind(NamedTuple):
     """One row of the table. `pattern` is the name without the prefix; `partitions` None means the configured number.
 
     A worker handles events without one that is `optional`.
@@ -47,57 +47,57 @@ class Kind(NamedTuple):
     name: str
     pattern: str
     partitions: int | None
-    settings: tuple[Setting, ...]
+    settings: tuple[TopicSetting, ...]
     optional: bool = False
 
 
-BROKER_TIME = Setting("message.timestamp.type", "LogAppendTime", "equal")
+BROKER_TIME = TopicSetting("message.timestamp.type", "LogAppendTime", "equal")
 """A worker whose clock is hours ahead would be refused otherwise (rule 8); it also dates receipts."""
 COMPACT = (
-    Setting("cleanup.policy", "compact", "equal"),
-    Setting("delete.retention.ms", str(7 * DAY), "at least"),
+    TopicSetting("cleanup.policy", "compact", "equal"),
+    TopicSetting("delete.retention.ms", str(7 * DAY), "at least"),
     BROKER_TIME,
 )
 TOPICS = (
-    Kind("inbox", "{namespace}", None, (
-        Setting("cleanup.policy", "delete", "equal"),
-        Setting("retention.ms", "-1", "equal"),
-        Setting("retention.bytes", "-1", "equal"),
+    TopicKind("inbox", "{namespace}", None, (
+        TopicSetting("cleanup.policy", "delete", "equal"),
+        TopicSetting("retention.ms", "-1", "equal"),
+        TopicSetting("retention.bytes", "-1", "equal"),
         BROKER_TIME,
-        Setting("max.message.bytes", "inbox record", "at least"),
+        TopicSetting("max.message.bytes", "inbox record", "at least"),
     )),
-    Kind("log", "{namespace}-log", None, (
+    TopicKind("log", "{namespace}-log", None, (
         *COMPACT,
-        Setting("max.message.bytes", "largest record", "at least"),
+        TopicSetting("max.message.bytes", "largest record", "at least"),
     )),
-    Kind("table", "{namespace}-table", None, (
+    TopicKind("table", "{namespace}-table", None, (
         *COMPACT,
-        Setting("max.message.bytes", "largest record", "at least"),
+        TopicSetting("max.message.bytes", "largest record", "at least"),
         # Small segments, cleaned often: a restore reads what compaction has not removed yet.
-        Setting("segment.bytes", str(128 * MIB), "unchecked"),
-        Setting("min.cleanable.dirty.ratio", "0.3", "unchecked"),
+        TopicSetting("segment.bytes", str(128 * MIB), "unchecked"),
+        TopicSetting("min.cleanable.dirty.ratio", "0.3", "unchecked"),
     )),
-    Kind("parked", "{namespace}-parked", None, (
+    TopicKind("parked", "{namespace}-parked", None, (
         *COMPACT,
-        Setting("max.message.bytes", "largest record", "at least"),
-        Setting("segment.bytes", str(128 * MIB), "unchecked"),
+        TopicSetting("max.message.bytes", "largest record", "at least"),
+        TopicSetting("segment.bytes", str(128 * MIB), "unchecked"),
     )),
-    Kind("due", "{namespace}-due", None, (
+    TopicKind("due", "{namespace}-due", None, (
         *COMPACT,
-        Setting("max.message.bytes", "largest record", "at least"),
-        Setting("segment.bytes", str(128 * MIB), "unchecked"),
-        Setting("min.cleanable.dirty.ratio", "0.3", "unchecked"),
+        TopicSetting("max.message.bytes", "largest record", "at least"),
+        TopicSetting("segment.bytes", str(128 * MIB), "unchecked"),
+        TopicSetting("min.cleanable.dirty.ratio", "0.3", "unchecked"),
     )),
-    Kind("schemas", "retold-schemas", 1, COMPACT),
-    Kind("tasks", "retold-tasks", 1, (
+    TopicKind("schemas", "retold-schemas", 1, COMPACT),
+    TopicKind("tasks", "retold-tasks", 1, (
         *COMPACT,
-        Setting("segment.bytes", str(MIB), "unchecked"),  # who asks for the state reads all of it, and workers say it often
-        Setting("min.cleanable.dirty.ratio", "0.1", "unchecked"),
+        TopicSetting("segment.bytes", str(MIB), "unchecked"),  # who asks for the state reads all of it, and workers say it often
+        TopicSetting("min.cleanable.dirty.ratio", "0.1", "unchecked"),
     ), optional=True),
 )  # fmt: skip
 
 
-class Names(NamedTuple):
+class TopicNames(NamedTuple):
     """The topics of one namespace."""
 
     namespace: str
@@ -126,7 +126,7 @@ class TopicReport(NamedTuple):
     optional: bool = False
 
 
-class Wanted(NamedTuple):
+class ExpectedTopic(NamedTuple):
     """A topic as it should be; `checks` has the settings that an existing one is compared with."""
 
     name: str
@@ -138,9 +138,9 @@ class Wanted(NamedTuple):
 
 
 @lru_cache(1024)
-def names(prefix: str, namespace: str) -> Names:
+def topic_names(prefix: str, namespace: str) -> TopicNames:
     patterns = [kind.pattern for kind in TOPICS if "{namespace}" in kind.pattern]
-    return Names(namespace, *(prefix + pattern.format(namespace=namespace) for pattern in patterns))
+    return TopicNames(namespace, *(prefix + pattern.format(namespace=namespace) for pattern in patterns))
 
 
 def schemas_topic(prefix: str) -> str:
@@ -166,14 +166,14 @@ def largest_bytes(max_event_bytes: int) -> int:
     return inbox_bytes(max_event_bytes) + GROWTH
 
 
-def wanted(config: Config, namespaces: Iterable[str]) -> list[Wanted]:
+def wanted(config: Config, namespaces: Iterable[str]) -> list[ExpectedTopic]:
     """Every topic of these namespaces and the shared ones, as the table and the configuration ask for it."""
     spaces = list(namespaces)
     sizes = {
         "inbox record": str(inbox_bytes(config.max_event_bytes)),
         "largest record": str(largest_bytes(config.max_event_bytes)),
     }
-    found: list[Wanted] = []
+    found: list[ExpectedTopic] = []
     for kind in TOPICS:
         settings = {setting.name: sizes.get(setting.value, setting.value) for setting in kind.settings}
         # One broker may be down without a write being refused, and an acknowledged write is on two.
@@ -182,7 +182,7 @@ def wanted(config: Config, namespaces: Iterable[str]) -> list[Wanted]:
         partitions = kind.partitions or config.partitions
         per_space = [kind.pattern.format(namespace=space) for space in spaces]
         of_kind = per_space if kind.partitions is None else [kind.pattern]
-        found += [Wanted(config.prefix + name, kind.name, partitions, settings, checks, kind.optional) for name in of_kind]
+        found += [ExpectedTopic(config.prefix + name, kind.name, partitions, settings, checks, kind.optional) for name in of_kind]
     return found
 
 
@@ -203,7 +203,7 @@ def ensure(admin: Admin, config: Config, namespaces: Iterable[str], *, create: b
     return reports
 
 
-def _ensure(admin: Admin, config: Config, asked: list[Wanted], create: bool) -> list[TopicReport]:
+def _ensure(admin: Admin, config: Config, asked: list[ExpectedTopic], create: bool) -> list[TopicReport]:
     existing = describe(admin, [topic.name for topic in asked])
     missing = [topic for topic in asked if topic.name not in existing]
     if create and missing:
@@ -221,7 +221,7 @@ def _ensure(admin: Admin, config: Config, asked: list[Wanted], create: bool) -> 
     return reports
 
 
-def _report(topic: Wanted, partitions: int, problems: Iterable[str] = (), *, created: bool = False) -> TopicReport:
+def _report(topic: ExpectedTopic, partitions: int, problems: Iterable[str] = (), *, created: bool = False) -> TopicReport:
     return TopicReport(topic.name, topic.kind, created, partitions, tuple(problems), topic.optional)
 
 
@@ -264,7 +264,7 @@ def result(answer: Any, doing: str, *absent: int) -> Any:
     raise BrokerError(f"{doing}: the broker refused ({cause.name()}: {cause.str()})") from answer
 
 
-def _create(admin: Admin, missing: list[Wanted], replication: int) -> dict[str, TopicInfo]:
+def _create(admin: Admin, missing: list[ExpectedTopic], replication: int) -> dict[str, TopicInfo]:
     """Gives those that somebody else made since they were looked for: their settings are theirs."""
     new = [NewTopic(topic.name, topic.partitions, replication, config=topic.settings) for topic in missing]
     answers = admin.request(AdminClient.create_topics, new, timeout=TIMEOUT, read=as_is, operation_timeout=TIMEOUT)
@@ -318,7 +318,7 @@ def _settings(admin: Admin, topics: list[str]) -> dict[str, Mapping[str, str]]:
     }
 
 
-def _problems(topic: Wanted, info: TopicInfo, settings: Mapping[str, str]) -> Iterable[str]:
+def _problems(topic: ExpectedTopic, info: TopicInfo, settings: Mapping[str, str]) -> Iterable[str]:
     if info.partitions != topic.partitions:
         yield (
             f"the topic {topic.name} has {info.partitions} partitions; {topic.partitions} were expected. The number "

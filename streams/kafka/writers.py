@@ -20,8 +20,8 @@ from aiokafka.errors import IncompatibleBrokerVersion, for_code
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.clients import Clients
-from streams.kafka.offsets import Place
-from streams.kafka.security import NotMapped, connection_options
+from streams.kafka.offsets import TopicPlace
+from streams.kafka.security import UnmappedOption, connection_options
 from streams.kafka.transaction_protocol import DescribeProducers, DescribeTransactions, ListTransactions, plain
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ PATIENCE, REQUEST, CLOSING = 5.0, 3.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Coordinated:
+class CoordinatorState:
     """What a coordinator says of a transactional id: its transaction of now, with its time-out in s.
 
     `ongoing`: nobody has begun to end it.
@@ -43,7 +43,7 @@ class Coordinated:
     ongoing: bool
     started: datetime | None
     timeout: float
-    places: frozenset[Place]
+    places: frozenset[TopicPlace]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class Writer:
 
     producer_id: int
     first_offset: int
-    coordinated: Coordinated | None
+    coordinated: CoordinatorState | None
     proven: bool
 
 
-def writers(clients: Clients, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
+def writers(clients: Clients, places: Sequence[TopicPlace]) -> dict[TopicPlace, list[Writer] | str]:
     """Of each place, in the order of their offsets; where that cannot be known, why. Takes `PATIENCE` s at most.
 
     For a thread without a running event loop.
@@ -111,7 +111,7 @@ def _unlogged() -> Iterator[None]:
 
 def _why(error: BaseException) -> str:
     """Never the error's own text, which may hold what an option says."""
-    if isinstance(error, NotMapped):
+    if isinstance(error, UnmappedOption):
         return f"with the Kafka option {error} it cannot be asked from here"
     if isinstance(error, IncompatibleBrokerVersion | NotImplementedError):
         return "this version of Kafka cannot say"
@@ -120,7 +120,7 @@ def _why(error: BaseException) -> str:
     return f"asking failed with {type(error).__name__}"
 
 
-async def _connected(clients: Clients, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
+async def _connected(clients: Clients, places: Sequence[TopicPlace]) -> dict[TopicPlace, list[Writer] | str]:
     client = AIOKafkaClient(
         bootstrap_servers=clients.address,
         client_id="retold-transactions",
@@ -135,13 +135,13 @@ async def _connected(clients: Clients, places: Sequence[Place]) -> dict[Place, l
         await client.close()
 
 
-async def _asked(client: AIOKafkaClient, places: Sequence[Place]) -> dict[Place, list[Writer] | str]:
+async def _asked(client: AIOKafkaClient, places: Sequence[TopicPlace]) -> dict[TopicPlace, list[Writer] | str]:
     """The producers twice: one that ended its transaction in between is unknown to its coordinator, and does not hang."""
     before = await _all_producers(client, places)
     ids = sorted({it["producer_id"] for answer in before if isinstance(answer, list) for it in answer})
     known, all_asked = await _coordinated(client, ids)
     after = await _all_producers(client, places) if ids else before
-    found: dict[Place, list[Writer] | str] = {}
+    found: dict[TopicPlace, list[Writer] | str] = {}
     for place, first, second in zip(places, before, after, strict=True):
         if isinstance(first, BaseException):
             found[place] = _why(first)
@@ -151,7 +151,7 @@ async def _asked(client: AIOKafkaClient, places: Sequence[Place]) -> dict[Place,
 
 
 def writers_of(
-    before: Sequence[Producer], after: Sequence[Producer] | None, known: Mapping[int, Coordinated], all_asked: bool
+    before: Sequence[Producer], after: Sequence[Producer] | None, known: Mapping[int, CoordinatorState], all_asked: bool
 ) -> list[Writer]:
     """Those with the same transaction open before and after the coordinators were asked; `after` is None if unknown."""
     still = {_transaction(it) for it in (before if after is None else after)}
@@ -164,11 +164,11 @@ def _transaction(producer: Producer) -> tuple[int, int]:
     return producer["producer_id"], producer["current_txn_start_offset"]
 
 
-async def _all_producers(client: AIOKafkaClient, places: Sequence[Place]) -> list[list[Producer] | BaseException]:
+async def _all_producers(client: AIOKafkaClient, places: Sequence[TopicPlace]) -> list[list[Producer] | BaseException]:
     return await asyncio.gather(*(_producers(client, place) for place in places), return_exceptions=True)
 
 
-async def _producers(client: AIOKafkaClient, place: Place) -> list[Producer]:
+async def _producers(client: AIOKafkaClient, place: TopicPlace) -> list[Producer]:
     """Those with an open transaction."""
     leader = client.cluster.leader_for_partition(TopicPartition(*place))
     answer = plain(await client.send(leader, DescribeProducers(*place)))
@@ -178,7 +178,7 @@ async def _producers(client: AIOKafkaClient, place: Place) -> list[Producer]:
     return [it for it in partition["active_producers"] if it["current_txn_start_offset"] >= 0]
 
 
-async def _coordinated(client: AIOKafkaClient, producer_ids: Sequence[int]) -> tuple[dict[int, Coordinated], bool]:
+async def _coordinated(client: AIOKafkaClient, producer_ids: Sequence[int]) -> tuple[dict[int, CoordinatorState], bool]:
     """By producer id, and whether each broker answered. Only a transactional id's coordinator lists it."""
     if not producer_ids:
         return {}, True
@@ -188,7 +188,7 @@ async def _coordinated(client: AIOKafkaClient, producer_ids: Sequence[int]) -> t
     return {number: it for answer in good for number, it in answer.items()}, len(good) == len(nodes)
 
 
-async def _of_node(client: AIOKafkaClient, node: int, producer_ids: Sequence[int]) -> dict[int, Coordinated]:
+async def _of_node(client: AIOKafkaClient, node: int, producer_ids: Sequence[int]) -> dict[int, CoordinatorState]:
     listed = plain(await client.send(node, ListTransactions(producer_ids)))
     _check(listed["error_code"])
     if not listed["transaction_states"]:
@@ -199,7 +199,7 @@ async def _of_node(client: AIOKafkaClient, node: int, producer_ids: Sequence[int
     for it in described["transaction_states"]:
         _check(it["error_code"])
         started = it["transaction_start_time_ms"]
-        found[it["producer_id"]] = Coordinated(
+        found[it["producer_id"]] = CoordinatorState(
             it["transactional_id"],
             it["transaction_state"] == "Ongoing",
             datetime.fromtimestamp(started / 1000, UTC) if started > 0 else None,

@@ -9,10 +9,10 @@ from types import FunctionType
 
 from streams.data import EventData
 from streams.gateway import Gateway
-from streams.laws.sources import Breach, Reached, chain_of, function_of, reach, walk
+from streams.laws.sources import Breach, ReachedFunction, chain_of, function_of, reach, walk
 
 
-def built_in(reached: Iterable[Reached]) -> Iterator[tuple[type[EventData], str, int]]:
+def built_in(reached: Iterable[ReachedFunction]) -> Iterator[tuple[type[EventData], str, int]]:
     """The event classes that the functions build, with the file and line of each call."""
     for part in reached:
         for scope in part.scopes:
@@ -25,7 +25,7 @@ def built_in(reached: Iterable[Reached]) -> Iterator[tuple[type[EventData], str,
 
 
 def undeclared_emissions(
-    event_type: str, reached: Iterable[Reached], declared: tuple[type[EventData], ...]
+    event_type: str, reached: Iterable[ReachedFunction], declared: tuple[type[EventData], ...]
 ) -> Iterator[Breach]:
     for built, file, line in built_in(reached):
         if built not in declared:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from streams.laws.sources import Breach, Names, Reached, Scope, chain_of, walk
+from streams.laws.sources import Breach, FunctionNames, ReachedFunction, Scope, chain_of, walk
 
 IMPURE_MODULES: Final = {
     "the clock": ("time", "sched", "timeit"),
@@ -46,14 +46,14 @@ CHANGERS: Final = {
 }
 
 
-def impurities(subject: str, reached: Iterable[Reached]) -> Iterator[Breach]:
+def impurities(subject: str, reached: Iterable[ReachedFunction]) -> Iterator[Breach]:
     """Every breach in what `subject` may call, once a line and cause."""
     for part in reached:
         for line, what in sorted(set(_impurities_in(part))):
             yield Breach(part.file, line, "ImpureHandler", f"{subject} {what}; the same event must always do the same")
 
 
-def _impurities_in(part: Reached) -> Iterator[tuple[int, str]]:
+def _impurities_in(part: ReachedFunction) -> Iterator[tuple[int, str]]:
     free = set(part.function.__code__.co_freevars)
     for scope in part.scopes:
         if isinstance(scope, ast.AsyncFunctionDef):
@@ -65,7 +65,7 @@ def _impurities_in(part: Reached) -> Iterator[tuple[int, str]]:
                 yield from _impurities_of(node, part.names, free)
 
 
-def _impurities_of(node: ast.AST, names: Names, free: set[str]) -> Iterator[tuple[int, str]]:
+def _impurities_of(node: ast.AST, names: FunctionNames, free: set[str]) -> Iterator[tuple[int, str]]:
     match node:
         case ast.Import() | ast.ImportFrom():
             for module in filter(why_module, _modules_of(node)):
@@ -92,7 +92,7 @@ def _modules_of(node: ast.Import | ast.ImportFrom) -> list[str]:
     return [home] if why_module(home) else [f"{home}.{alias.name}" for alias in node.names]
 
 
-def _shared_root(node: ast.expr, names: Names) -> str | None:
+def _shared_root(node: ast.expr, names: FunctionNames) -> str | None:
     """The name of what every call shares, if the thing that is changed hangs on it."""
     while isinstance(node, ast.Subscript | ast.Attribute):
         node = node.value
@@ -101,7 +101,7 @@ def _shared_root(node: ast.expr, names: Names) -> str | None:
     return node.id if node.id in names.globals or node.id in names.free else None
 
 
-def _why_chain(chain: list[str], names: Names) -> str | None:
+def _why_chain(chain: list[str], names: FunctionNames) -> str | None:
     """What is impure in `a.b.c`, as the end of a sentence."""
     text = ".".join(chain)
     objects = list(names.along(chain))

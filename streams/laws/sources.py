@@ -107,7 +107,7 @@ def chain_of(node: ast.AST) -> list[str] | None:
     return [node.id, *reversed(names)] if isinstance(node, ast.Name) else None
 
 
-class Names:
+class FunctionNames:
     """What the names of one function stand for: modules, classes, functions and what is shared. Locals are unknown."""
 
     def __init__(self, function: FunctionType) -> None:
@@ -163,30 +163,30 @@ def _locals(code: CodeType) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Reached:
+class ReachedFunction:
     """One function that a handler's call may come to, with its syntax."""
 
     function: FunctionType
     file: str
     scopes: list[Scope]
-    names: Names
+    names: FunctionNames
 
 
-def reach(function: FunctionType) -> list[Reached]:
+def reach(function: FunctionType) -> list[ReachedFunction]:
     """The function and, through the names in them, the application's functions and classes that it may call."""
-    seen: dict[FunctionType, Reached] = {}
+    seen: dict[FunctionType, ReachedFunction] = {}
     queue = [function]
     while queue:
         at = queue.pop(0)
         if at in seen:
             continue
-        reached = Reached(at, at.__code__.co_filename, scopes_of(at), Names(at))
+        reached = ReachedFunction(at, at.__code__.co_filename, scopes_of(at), FunctionNames(at))
         seen[at] = reached
         queue += [to for scope in reached.scopes for to in _functions_named(scope, reached.names)]
     return list(seen.values())
 
 
-def _functions_named(scope: Scope, names: Names) -> Iterator[FunctionType]:
+def _functions_named(scope: Scope, names: FunctionNames) -> Iterator[FunctionType]:
     for node in walk(scope):
         if not isinstance(node, ast.Name | ast.Attribute) or (chain := chain_of(node)) is None:
             continue

@@ -9,19 +9,19 @@ import threading
 import uvicorn
 
 from streams.kafka.clients import Clients
-from streams.server.http.assemble import http_app
-from streams.server.http.parts import Parts
-from streams.server.readmodel.follow import Following
-from streams.server.readmodel.states import LookingOn
+from streams.server.http.application import http_app
+from streams.server.http.parts import ServerParts
+from streams.server.readmodel.follower import TopicFollower
+from streams.server.readmodel.state_counts import StateObserver
 
 GRACE = 5
 """s that requests may still take when the server ends."""
 
 
-def serve(parts: Parts, clients: Clients, listening: socket.socket, stop: threading.Event) -> None:
+def serve(parts: ServerParts, clients: Clients, listening: socket.socket, stop: threading.Event) -> None:
     """Follows and answers until `stop`. Requests under way are finished, those that wait and streams are let go."""
-    following = Following(clients, parts.config.prefix, parts.codec, parts.followed)
-    looking = LookingOn(clients, parts.config.prefix, parts.followed.places, parts.states)
+    following = TopicFollower(clients, parts.config.prefix, parts.codec, parts.model)
+    looking = StateObserver(clients, parts.config.prefix, parts.model.places, parts.states)
     threads = [
         threading.Thread(target=it.run, args=(parts.stopping,), name=name)
         for it, name in ((following, "follow"), (looking, "states"))
@@ -36,7 +36,7 @@ def serve(parts: Parts, clients: Clients, listening: socket.socket, stop: thread
             thread.join()
 
 
-def answer(parts: Parts, listening: socket.socket, stop: threading.Event) -> None:
+def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) -> None:
     """The HTTP part alone."""
     logging.getLogger("uvicorn").parent = logging.getLogger("retold")
     server = uvicorn.Server(
@@ -53,7 +53,7 @@ def answer(parts: Parts, listening: socket.socket, stop: threading.Event) -> Non
     def end() -> None:
         stop.wait()
         parts.stopping.set()
-        parts.followed.bell.end()
+        parts.model.bell.end()
         server.should_exit = True
 
     threading.Thread(target=end, name="end", daemon=True).start()

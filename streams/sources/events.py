@@ -13,7 +13,7 @@ from streams.engine.attributes import attributes
 from streams.engine.envelope import EPOCH, to_micros
 from streams.errors import InvalidEvent
 from streams.sources.columns import Columns, id_in, time_in
-from streams.sources.ids import Ids, Said
+from streams.sources.ids import RowIdentity, RowIds
 from streams.sources.rows import Row
 from streams.sources.texts import plain
 
@@ -48,7 +48,7 @@ class BadRow(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Maker:
+class EventMaker:
     """`make` gives the event of a row; `event_type` is the one expected (None: any that the codec knows).
 
     `id_column` and `time_column` name what `make` does not give.
@@ -63,7 +63,7 @@ class Maker:
 
     def events(self, rows: Iterable[Row]) -> Iterator[FileEvent | BadRow]:
         """In the order of the rows, which are one file from its start: so each reading of it gives the same ids."""
-        ids = Ids()
+        ids = RowIds()
         for row in rows:
             if row.problem is not None:
                 yield _bad(row, row.problem)
@@ -76,7 +76,7 @@ class Maker:
             except Exception as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
                 yield _bad(row, columns.told(error))
 
-    def _event(self, row: Row, columns: Columns, ids: Ids) -> FileEvent:
+    def _event(self, row: Row, columns: Columns, ids: RowIds) -> FileEvent:
         data, time, own = self._made(row, columns)
         if self.event_type not in (None, data.event_type):
             raise InvalidEvent(f"it gave a {data.event_type}; a {self.event_type} was expected")
@@ -85,7 +85,7 @@ class Maker:
             raise InvalidEvent(
                 f"the event holds {len(value)} bytes; at most {self.max_bytes} are taken (RETOLD_MAX_EVENT_BYTES)"
             )
-        said = Said(data.event_type, value, None if time is None else to_micros(time))
+        said = RowIdentity(data.event_type, value, None if time is None else to_micros(time))
         if own is None:
             return FileEvent(row.line, data, time, *ids.derive(said))
         try:

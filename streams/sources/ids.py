@@ -9,7 +9,7 @@ from streams.engine.identity import content_id
 from streams.errors import InvalidEvent
 
 
-class Said(NamedTuple):
+class RowIdentity(NamedTuple):
     """What a row says: the event's type, its canonical bytes, and its time in µs since 1970, None if it gives none."""
 
     event_type: str
@@ -27,20 +27,20 @@ class _First(NamedTuple):
     digest: bytes
 
 
-class Ids:
+class RowIds:
     """Of one pass over one file. Each row that says something new takes about 90 bytes, one with an id of its own 240."""
 
     def __init__(self) -> None:
         self._counts: dict[bytes, int] = {}
         self._own: dict[bytes, _First] = {}
 
-    def derive(self, said: Said) -> tuple[str, int]:
+    def derive(self, said: RowIdentity) -> tuple[str, int]:
         """The id, and which of the rows that say the same this is, from 1."""
         digest = said.digest
         occurrence = self._counts[digest] = self._counts.get(digest, 0) + 1
         return content_id(*said, occurrence), occurrence
 
-    def is_repeat(self, own: str, line: int, said: Said) -> bool:
+    def is_repeat(self, own: str, line: int, said: RowIdentity) -> bool:
         """Whether a row before gave this id and said the same. Raises InvalidEvent if it said something else."""
         digest = said.digest
         first = self._own.setdefault(blake2b(own.encode(), digest_size=16).digest(), _First(line, digest))

@@ -41,7 +41,7 @@ GUARDED: dict[types.ModuleType, tuple[str, ...]] = {
 }
 
 
-class Guards:
+class ImpurityGuards:
     """What is impure raises ImpureHandler while `armed`."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ def run(app: App, orders: list[tuple[str, int, InboxRecord]], arm: Callable[[], 
 
 def main() -> None:
     locale.setlocale(locale.LC_ALL, "")
-    guards = Guards()
+    guards = ImpurityGuards()
     guards.lay()
     orders = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=list[tuple[str, int, InboxRecord]])
     traces = run(load(sys.argv[1]), orders, guards.arm)

@@ -19,26 +19,26 @@ from streams.engine.rules import Inbox, Limits
 from streams.errors import InvalidSchema
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, Transactions
-from streams.kafka.committed import Committed
+from streams.kafka.committed import CommittedOffsets
 from streams.kafka.coordinator import CoordinatorConnection
 from streams.kafka.orders import OrderReader
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.steps import Cancelled, never
 from streams.kafka.task_reports import ReportWriter
-from streams.kafka.topics import describe, ensure, group_of, names, refuse
-from streams.worker.caller import Caller, Patience, Result
-from streams.worker.cycle import Cycle, Members
+from streams.kafka.topics import describe, ensure, group_of, refuse, topic_names
+from streams.worker.caller import Caller, CallResult, RetryPolicy
+from streams.worker.cycle import Cycle, CycleParts
 from streams.worker.faust_app import FaustApp, faust_app_of
+from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.pace import Pace
-from streams.worker.pending import Pending
 from streams.worker.reporter import Reporter
 from streams.worker.restore import Restorer
 from streams.worker.runner import NamespaceRunner
 from streams.worker.runtime import Runtime
 from streams.worker.slots import Slot
-from streams.worker.stalls import Reads, Stalls
+from streams.worker.stalls import StallContext, Stalls
 from streams.worker.tasks import Tasks
 from streams.worker.unblocker import Unblocker
 
@@ -64,12 +64,12 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str], ru
     acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
     faust_app.gateways = gateways = GatewayLoop(config.gateway_calls * len(acting))
     for name in chosen:
-        faust_app.add(name, _runner(Parts(app, config, clients, codec, runtime, gateways.get), name))
+        faust_app.add(name, _runner(WorkerParts(app, config, clients, codec, runtime, gateways.get), name))
     return faust_app
 
 
 @dataclass(frozen=True)
-class Parts:
+class WorkerParts:
     """What the cycles of one worker have in common. `gateways` gives the event loop that gateways are called on."""
 
     app: App
@@ -87,26 +87,26 @@ def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled
             codec.add_schema(text)
 
 
-def _runner(parts: Parts, namespace: str) -> NamespaceRunner:
+def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
     config, clients = parts.config, parts.clients
     slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
     cycle = cycle_of(parts, namespace, slot.number)
-    topics = names(config.prefix, namespace)
-    stalls = Stalls(clients, Reads(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
+    topics = topic_names(config.prefix, namespace)
+    stalls = Stalls(clients, StallContext(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
     writer, worker_id = ReportWriter(clients, clients.admin(), config.prefix), _worker_id(parts, namespace, slot.number)
     reporter = Reporter(namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock)
     return NamespaceRunner(cycle, slot, [stalls.watch, reporter.report], clients.reach, parts.runtime)
 
 
-def _worker_id(parts: Parts, namespace: str, slot: int) -> str:
+def _worker_id(parts: WorkerParts, namespace: str, slot: int) -> str:
     """The transactional id, and the client id in the group."""
     return f"{parts.config.prefix}retold.{parts.app.name}.{namespace}.{parts.config.instance}.{slot}"
 
 
-def cycle_of(parts: Parts, namespace: str, slot: int) -> Cycle:
+def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
     """Of one namespace, whose topics are there. `slot` tells this worker from others of the same instance."""
     app, config, clients, codec, runtime = parts.app, parts.config, parts.clients, parts.codec, parts.runtime
-    topics, admin, clock = names(config.prefix, namespace), clients.admin(), runtime.clock
+    topics, admin, clock = topic_names(config.prefix, namespace), clients.admin(), runtime.clock
     described = describe(admin, topics[1:])
     topic_ids = {topic: it.id for topic, it in described.items()}
     count = described[topics.inbox].partitions
@@ -119,21 +119,21 @@ def cycle_of(parts: Parts, namespace: str, slot: int) -> Cycle:
     )
     transactional_id = _worker_id(parts, namespace, slot)
     group = group_of(config.prefix, namespace)
-    pending = _pending(parts, engine)
+    calls = _gateway_calls(parts, engine)
     learn = partial(_learn, clients, config.prefix, codec)
-    committed = partial(Committed, partial(clients.asking_consumer, group), admin, topics.inbox)
+    committed = partial(CommittedOffsets, partial(clients.asking_consumer, group), admin, topics.inbox)
     restorer = Restorer(clients.consumer, committed, admin, topics, group, engine, app.name, topic_ids, count, learn)
     background = runtime.background(f"restore-{namespace}", RESTORES)
     to = Destination(
-        topics, lambda name: names(config.prefix, name).inbox, app.name, topic_ids, count, transactional_id
+        topics, lambda name: topic_names(config.prefix, name).inbox, app.name, topic_ids, count, transactional_id
     )
     return Cycle(
-        Members(
+        CycleParts(
             namespace,
             engine,
             partial(clients.group_consumer, group, transactional_id),
             Transactions(_producer(clients, transactional_id, topics.inbox), to),
-            Tasks(topics.inbox, restorer, background, pending.closed, clock.now),
+            Tasks(topics.inbox, restorer, background, calls.closed, clock.now),
             Unblocker(
                 topics.inbox,
                 partial(SchemaReader, clients, config.prefix),
@@ -141,7 +141,7 @@ def cycle_of(parts: Parts, namespace: str, slot: int) -> Cycle:
                 OrderReader(clients, topics.inbox),
                 clock.monotonic,
             ),
-            pending,
+            calls,
             Pace(config.transaction_events, config.transaction_seconds),
             clock,
             runtime.flag(),
@@ -151,15 +151,15 @@ def cycle_of(parts: Parts, namespace: str, slot: int) -> Cycle:
     )
 
 
-def _pending(parts: Parts, engine: Engine) -> Pending:
+def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:
     config, runtime = parts.config, parts.runtime
     rules = {gateway.data: gateway for gateway in parts.app.gateways}
-    patience = Patience(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
+    patience = RetryPolicy(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
 
-    def caller(done: Callable[[Result], None]) -> Caller:
+    def caller(done: Callable[[CallResult], None]) -> Caller:
         return Caller(rules, engine.answer_value, patience, parts.gateways(), done, runtime.flag())
 
-    return Pending(caller, runtime.clock.monotonic)
+    return GatewayCalls(caller, runtime.clock.monotonic)
 
 
 def _producer(clients: Clients, transactional_id: str, inbox: str) -> TransactionalProducer:

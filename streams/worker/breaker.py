@@ -14,12 +14,12 @@ KEYS = 20
 SHARE, EVENTS = 0.01, 1_000
 
 
-class Breaker:
+class CircuitBreaker:
     """Trips over 20 keys, or over 1 % of at least 1 000 events, parked within a minute. Times in µs."""
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
-        self._seen: deque[Seen] = deque()
+        self._seen: deque[BreakerSample] = deque()
 
     def check(self, now: int, changes: Sequence[Changes]) -> None:
         """Raises NamespaceStopped, with the last traceback."""
@@ -53,13 +53,13 @@ class Breaker:
             self._seen.popleft()
 
 
-class Seen(NamedTuple):
+class BreakerSample(NamedTuple):
     at: int
     handled: int
     raised: int
     keys: frozenset[str]
 
 
-def _seen(now: int, changes: Sequence[Changes]) -> Seen:
+def _seen(now: int, changes: Sequence[Changes]) -> BreakerSample:
     raised = [key for part in changes for key, _ in part.raised]
-    return Seen(now, sum(part.taken for part in changes), len(raised), frozenset(raised))
+    return BreakerSample(now, sum(part.taken for part in changes), len(raised), frozenset(raised))

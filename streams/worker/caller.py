@@ -29,7 +29,7 @@ log = structlog.get_logger("retold.worker")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """`at_once` calls in flight; one may take `seconds`; it is tried `times`, the waits between doubling from `wait` s."""
 
     at_once: int = 16
@@ -47,7 +47,7 @@ class Assignment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Result:
+class CallResult:
     """What a call came to: an answer, or why there is none."""
 
     assignment: Assignment
@@ -57,7 +57,7 @@ class Result:
     detail: str = ""
 
 
-class Failure(NamedTuple):
+class CallFailure(NamedTuple):
     """`final`: another try would come to the same."""
 
     reason: str
@@ -66,7 +66,7 @@ class Failure(NamedTuple):
 
 
 @dataclass(eq=False)
-class Line:
+class CallQueue:
     """The calls of one key, the first of which is being made, or waits to be, or was given up."""
 
     assignment: Assignment
@@ -89,14 +89,14 @@ class Caller:
         self,
         gateways: Mapping[type[EventData], Gateway[Any]],
         check: Callable[[PendingCall, EventData], object],
-        patience: Patience,
+        patience: RetryPolicy,
         loop: asyncio.AbstractEventLoop,
-        done: Callable[[Result], None],
+        done: Callable[[CallResult], None],
         ended: Flag,
     ) -> None:
         self._gateways, self._check, self._patience, self._done = gateways, check, patience, done
-        self._lines: defaultdict[Assignment, dict[str, Line]] = defaultdict(dict)
-        self._ready: deque[Line] = deque()
+        self._lines: defaultdict[Assignment, dict[str, CallQueue]] = defaultdict(dict)
+        self._ready: deque[CallQueue] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._loop = loop
         self._ending, self._ended = False, ended
@@ -122,7 +122,7 @@ class Caller:
         for call in calls:
             line = lines.get(call.event.key)
             if line is None:
-                line = lines[call.event.key] = Line(assignment, call.event.key)
+                line = lines[call.event.key] = CallQueue(assignment, call.event.key)
                 self._ready.append(line)
             line.calls.append(call)
         self._begin()
@@ -159,31 +159,31 @@ class Caller:
                 self._running.add(task)
                 task.add_done_callback(partial(self._worked, line))  # also if it is cancelled before it began
 
-    def _worked(self, line: Line, task: asyncio.Task[None]) -> None:
+    def _worked(self, line: CallQueue, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if line.task is task:  # else its next call has begun already
             line.task = None
         self._begin()
         self._look()
 
-    def _is_ours(self, line: Line) -> bool:
+    def _is_ours(self, line: CallQueue) -> bool:
         """Whether it was not forgotten; what a call comes to that did not let itself be cancelled counts for nothing."""
         return self._lines.get(line.assignment, {}).get(line.key) is line
 
-    async def _work(self, line: Line) -> None:
+    async def _work(self, line: CallQueue) -> None:
         call = line.calls[0]
         came = await self._try(line, call)
         if not self._is_ours(line):
             return
         line.tried += 1
-        if isinstance(came, Failure):
+        if isinstance(came, CallFailure):
             self._failed(line, call, came)
         else:
-            self._done(Result(line.assignment, call, came))
+            self._done(CallResult(line.assignment, call, came))
             line.calls.popleft()
             self._next(line)
 
-    def _next(self, line: Line) -> None:
+    def _next(self, line: CallQueue) -> None:
         """The first of its calls is to be made, if there is one."""
         line.tried = 0
         if line.calls:
@@ -191,7 +191,7 @@ class Caller:
         else:
             del self._lines[line.assignment][line.key]
 
-    def _failed(self, line: Line, call: PendingCall, failure: Failure) -> None:
+    def _failed(self, line: CallQueue, call: PendingCall, failure: CallFailure) -> None:
         """Again after a longer and longer wait, or given up."""
         event, patience = call.event, self._patience
         again = not failure.final and line.tried < patience.times
@@ -207,38 +207,38 @@ class Caller:
         reason = failure.reason
         if not failure.final:
             reason = f"the gateway failed {line.tried} times, at last: {reason}"
-        self._done(Result(line.assignment, call, None, reason, failure.detail))
+        self._done(CallResult(line.assignment, call, None, reason, failure.detail))
 
-    def _again(self, line: Line) -> None:
+    def _again(self, line: CallQueue) -> None:
         line.timer = None
         self._ready.append(line)
         self._begin()
 
-    async def _try(self, line: Line, call: PendingCall) -> EventData | Failure:
+    async def _try(self, line: CallQueue, call: PendingCall) -> EventData | CallFailure:
         """Once. Nothing that a gateway does may end a key's calls for ever, so whatever it raises is a failure."""
         event_type, gateway = call.event.data.event_type, self._gateways.get(type(call.event.data))
         if gateway is None:
-            return Failure(f"{event_type} has no gateway in this application any more", final=True)
+            return CallFailure(f"{event_type} has no gateway in this application any more", final=True)
         limit = asyncio.timeout(self._patience.seconds)
         try:
             async with limit:
                 asked: object = gateway.call(call.event)
                 if not inspect.isawaitable(asked):
-                    return Failure(f"the gateway of {event_type} is no async function: it gave {asked!r:.100}", final=True)
+                    return CallFailure(f"the gateway of {event_type} is no async function: it gave {asked!r:.100}", final=True)
                 answer: EventData = await asked
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) or not self._is_ours(line):
                 raise
             expired = isinstance(error, TimeoutError) and limit.expired()
-            return Failure(f"no answer in {self._patience.seconds:g} s") if expired else _failure_of(error)
+            return CallFailure(f"no answer in {self._patience.seconds:g} s") if expired else _failure_of(error)
         try:
             self._check(call, answer)
         except InvalidEvent as error:
-            return Failure(str(error), final=True)
+            return CallFailure(str(error), final=True)
         except Exception as error:  # noqa: BLE001 - a value that cannot even be checked
             return _failure_of(error)._replace(final=True)
         return answer
 
 
-def _failure_of(error: BaseException) -> Failure:
-    return Failure(in_a_line(error), "".join(traceback.format_exception(error)))
+def _failure_of(error: BaseException) -> CallFailure:
+    return CallFailure(in_a_line(error), "".join(traceback.format_exception(error)))

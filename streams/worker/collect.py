@@ -11,8 +11,8 @@ from streams.clock import Clock
 from streams.engine.records import InboxRecord
 from streams.errors import BrokerError
 from streams.kafka.read import headers_of
-from streams.worker.batch import Batch
 from streams.worker.pace import BYTES, CHUNK, Pace
+from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import PartitionTask
 from streams.worker.tasks import Tasks
 
@@ -25,7 +25,7 @@ class Collector:
     def __init__(self, tasks: Tasks, pace: Pace, clock: Clock) -> None:
         self._tasks, self._pace, self._clock = tasks, pace, clock
 
-    def collect(self, consumer: Consumer, patience: float) -> Batch:
+    def collect(self, consumer: Consumer, patience: float) -> PolledBatch:
         """What is there, up to the pace's limits; `patience` in s is how long to wait for a first record.
 
         The metadata is taken right after the records (rule 4). Raises BrokerError if the inbox cannot be read at all.
@@ -45,7 +45,7 @@ class Collector:
         metadata = consumer.consumer_group_metadata()
         return self._sorted(messages, metadata)
 
-    def _sorted(self, messages: list[Message], metadata: Any) -> Batch:
+    def _sorted(self, messages: list[Message], metadata: Any) -> PolledBatch:
         """Without those of partitions that a rebalance took away while we gathered, or that are blocked."""
         found: dict[int, tuple[PartitionTask, list[InboxRecord]]] = {
             task.partition: (task, []) for task in self._tasks.running()
@@ -68,7 +68,7 @@ class Collector:
             for task, records in found.values()
             if (kept := [record for record in records if record[0] >= task.image.inbox_next] if records else [])
         }
-        return Batch(metadata, records, ends)
+        return PolledBatch(metadata, records, ends)
 
     def _complain(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.TOPIC_AUTHORIZATION_FAILED):

@@ -23,13 +23,13 @@ from streams.engine.engine import Engine
 from streams.errors import BrokerError, NamespaceStopped
 from streams.kafka.commit import Transactions
 from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
-from streams.worker.batch import Batch
-from streams.worker.breaker import Breaker
+from streams.worker.breaker import CircuitBreaker
 from streams.worker.collect import Collector
+from streams.worker.gateway_calls import GatewayCalls, refuse_answer
 from streams.worker.pace import Pace
-from streams.worker.pending import Pending, refused
 from streams.worker.plan import Planner, Works
 from streams.worker.poison import PoisonSearch
+from streams.worker.polled_batch import PolledBatch
 from streams.worker.runtime import Flag
 from streams.worker.task import PartitionTask, TaskState
 from streams.worker.tasks import Tasks
@@ -44,7 +44,7 @@ Parts = Mapping[PartitionTask, Changes]
 
 
 @dataclass(frozen=True)
-class Members:
+class CycleParts:
     """What a cycle is made of; `worker.assemble` puts it together. `consumer` makes the group's consumer.
 
     A producer that is fenced before it is `fence_age` s old has a rival. `last_calls` in s: how long
@@ -57,7 +57,7 @@ class Members:
     transactions: Transactions
     tasks: Tasks
     unblocker: Unblocker
-    pending: Pending
+    calls: GatewayCalls
     pace: Pace
     clock: Clock
     stopping: Flag
@@ -68,17 +68,17 @@ class Members:
 class Cycle:
     """`open`, then `poll` and `handle` by turns, then `close`; what they raise ends the namespace."""
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: CycleParts) -> None:
         self.members, self.tasks = members, members.tasks
         self.stopping = members.stopping
         self.aborted = 0
         """Transactions in a row that were aborted."""
-        self._breaker = Breaker(members.namespace)
+        self._breaker = CircuitBreaker(members.namespace)
         self._collector = Collector(members.tasks, members.pace, members.clock)
         self._search = PoisonSearch()
         self._planner = Planner(members.tasks, self._search)
         self._consumer: Consumer | None = None
-        self._last = Batch(None)
+        self._last = PolledBatch(None)
 
     def open(self) -> None:
         """Join the group, after what a worker of this name left open was ended (rule 3)."""
@@ -86,7 +86,7 @@ class Cycle:
         self._consumer = self.members.consumer()
         self.tasks.subscribe(self._consumer)
 
-    def poll(self) -> Batch:
+    def poll(self) -> PolledBatch:
         """What the inbox has now, perhaps nothing; rebalances are met, and what was restored or freed goes on."""
         members, tasks = self.members, self.tasks
         self._ready()
@@ -96,10 +96,10 @@ class Cycle:
         self._last = self._collector.collect(self._consumer, self._patience())
         return self._last
 
-    def handle(self, batch: Batch) -> None:
+    def handle(self, batch: PolledBatch) -> None:
         """Do all that there is to do: records, timers that are due, what gateways answered."""
         self._note_ends(batch)
-        self.members.pending.sort(self.tasks.restored())
+        self.members.calls.sort(self.tasks.restored())
         works = self._planner.plan(batch, self.members.clock.now())
         try:
             changes = self._process(works)
@@ -118,8 +118,8 @@ class Cycle:
 
     def finish(self) -> None:
         """Handle what gateways answer meanwhile, with what the last poll knew of the group (rule 4)."""
-        self.members.pending.finish(self.members.last_calls)
-        self.handle(Batch(self._last.metadata))
+        self.members.calls.finish(self.members.last_calls)
+        self.handle(PolledBatch(self._last.metadata))
 
     def close(self) -> None:
         """Leave the group. What was begun is aborted; whoever owns the partitions next does it again."""
@@ -146,7 +146,7 @@ class Cycle:
 
     def _patience(self) -> float:
         """How long a poll may wait, in s: less while answers or timers are near."""
-        patience = self.members.pending.patience(IDLE)
+        patience = self.members.calls.patience(IDLE)
         due = [at for task in self.tasks.restored() if (at := task.image.due.earliest) is not None]
         return min(patience, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else patience
 
@@ -172,7 +172,7 @@ class Cycle:
             members.pace.handled(taken, self.members.clock.monotonic() - began)  # also if it is aborted
         return changes
 
-    def _commit(self, batch: Batch, done: Parts) -> None:
+    def _commit(self, batch: PolledBatch, done: Parts) -> None:
         """One transaction for all of them. Raises TransactionAborted, ProducerLost or NamespaceStopped."""
         members, parts = self.members, list(done.values())
         began = self.members.clock.monotonic()
@@ -188,11 +188,11 @@ class Cycle:
         """What was committed is true in the images, and its calls are made."""
         for task, part in done.items():
             task.image.apply(part)
-            self.members.pending.committed(task, part)
+            self.members.calls.committed(task, part)
             for _, text in part.raised:
                 log.error("parked", namespace=self.members.namespace, detail=text)
 
-    def _go_on(self, batch: Batch, changes: Parts) -> None:
+    def _go_on(self, batch: PolledBatch, changes: Parts) -> None:
         """Where each partition is read on: behind the batch, from where it stands, or not before it is unblocked."""
         for task, records in batch.records.items():
             part = changes.get(task)
@@ -202,14 +202,14 @@ class Cycle:
                 self.tasks.rewind([task])
         self._note_ends(batch)
 
-    def _note_ends(self, batch: Batch) -> None:
+    def _note_ends(self, batch: PolledBatch) -> None:
         """An end is told once: of a partition without records here also if this transaction is aborted."""
         for task in self.tasks.running():
             end, read = batch.ends.get(task.partition), batch.records.get(task)
             if end is not None and (not read or task.image.inbox_next > read[-1][0]):
                 task.read_to(end)
 
-    def _after_abort(self, error: TransactionAborted, batch: Batch, works: Works) -> None:
+    def _after_abort(self, error: TransactionAborted, batch: PolledBatch, works: Works) -> None:
         self.aborted += 1
         log.warning("a transaction was aborted", namespace=self.members.namespace, times=self.aborted, error=str(error))
         self._search.aborted(error)
@@ -217,7 +217,7 @@ class Cycle:
             self._narrow(batch, works)
         self.stopping.wait(min(2.0, 0.05 * self.aborted))
 
-    def _narrow(self, batch: Batch, works: Works) -> None:
+    def _narrow(self, batch: PolledBatch, works: Works) -> None:
         """Smaller, until what is refused is alone: then it is parked or quarantined, and no neighbour with it."""
         records = sum(len(work.records) for work in works.values())
         answers = sum(len(work.answers) for work in works.values())
@@ -229,11 +229,11 @@ class Cycle:
             self.members.pace.halve(records)
         elif answers == 1:
             [task] = works
-            task.results[0] = refused(task.results[0], self._search.reason)
+            task.results[0] = refuse_answer(task.results[0], self._search.reason)
         else:
             self._search.most_answers = answers // 2
 
-    def _refuse(self, batch: Batch, works: Works) -> None:
+    def _refuse(self, batch: PolledBatch, works: Works) -> None:
         """One event that no transaction can hold: quarantined by reference, the inbox still has it."""
         [(task, work)] = works.items()
         change = self.members.engine.refuse(task.image, work.records[0], self._search.reason, self.members.clock.now())

@@ -21,7 +21,7 @@ from streams.app import App
 from streams.config import Config, load
 from streams.data import Record
 from streams.engine.image import Image
-from streams.kafka.topics import names
+from streams.kafka.topics import topic_names
 from streams.load import application
 from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.runner import NamespaceRunner
@@ -107,7 +107,7 @@ class RunnerService(Service):
             await asyncio.sleep(0.02)
 
 
-class Boot(BootStrategy):
+class WorkerBoot(BootStrategy):
     """Starts our runners where Faust would start its consumer, producer, conductor and table recovery."""
 
     services: Iterable[Service] = ()
@@ -125,7 +125,7 @@ class Boot(BootStrategy):
         return self.services
 
 
-class Quiet(faust.App):
+class ConsumerlessApp(faust.App):
     """An app whose own Kafka consumer never starts. Faust makes one all the same, with an event loop that we close."""
 
     async def on_start(self) -> None:
@@ -141,7 +141,7 @@ class FaustApp:
     """Agents and tables of `app`; `add` gives it the runners of this process. `gateways` ends with it."""
 
     def __init__(self, app: App, folder: Path, inbox_of: Callable[[str], str]) -> None:
-        self.faust = Quiet(
+        self.faust = ConsumerlessApp(
             f"retold-{app.name}",
             broker="kafka://127.0.0.1:1",  # never connected to: Boot leaves Faust's own transport out
             web_enabled=False,
@@ -149,7 +149,7 @@ class FaustApp:
             datadir=str(folder),
         )
         self.faust.conf.Table = CommittedTable  # type: ignore[assignment]  # a setting annotated as an instance
-        self._boot = Boot(self.faust)
+        self._boot = WorkerBoot(self.faust)
         self.faust.boot_strategy = self._boot
         self.runners: dict[str, NamespaceRunner] = {}
         self.gateways: GatewayLoop | None = None
@@ -192,7 +192,7 @@ class FaustApp:
 
 def faust_app_of(app: App, config: Config) -> FaustApp:
     """Its agents and tables, without the runners that a worker adds."""
-    return FaustApp(app, config.state / "faust", lambda name: names(config.prefix, name).inbox)
+    return FaustApp(app, config.state / "faust", lambda name: topic_names(config.prefix, name).inbox)
 
 
 def __getattr__(name: str) -> Any:

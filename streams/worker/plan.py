@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 
 from streams.engine.batch import PartitionWork
-from streams.worker.batch import Batch
-from streams.worker.pending import answers_of
-from streams.worker.poison import Kind, PoisonSearch
+from streams.worker.gateway_calls import answers_of
+from streams.worker.poison import PoisonKind, PoisonSearch
+from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import PartitionTask
 from streams.worker.tasks import Tasks
 
@@ -22,7 +22,7 @@ class Planner:
         self._tasks, self._search = tasks, search
         self._rounds = 0
 
-    def plan(self, batch: Batch, now: int) -> Works:
+    def plan(self, batch: PolledBatch, now: int) -> Works:
         """By task; while a poisonous record is looked for, of one kind only. Another task is first each time."""
         tasks = self._tasks.restored()
         self._rounds += 1
@@ -32,24 +32,24 @@ class Planner:
         if only is not None:
             works = {task: _only(only, work) for task, work in works.items()}
         works = {task: work for task, work in works.items() if kinds(work)}
-        return dict(islice(works.items(), 1)) if only is Kind.ANSWERS else works
+        return dict(islice(works.items(), 1)) if only is PoisonKind.ANSWERS else works
 
-    def _work(self, task: PartitionTask, batch: Batch, now: int) -> PartitionWork:
+    def _work(self, task: PartitionTask, batch: PolledBatch, now: int) -> PartitionWork:
         due = task.image.due.earliest
         answers = answers_of(task.results, self._search.most_answers)
         return PartitionWork(answers, due is not None and due <= now, batch.records.get(task, ()))
 
 
-def kinds(work: PartitionWork) -> Collection[Kind]:
-    there = {Kind.ANSWERS: work.answers, Kind.TIMERS: work.fire, Kind.RECORDS: work.records}
+def kinds(work: PartitionWork) -> Collection[PoisonKind]:
+    there = {PoisonKind.ANSWERS: work.answers, PoisonKind.TIMERS: work.fire, PoisonKind.RECORDS: work.records}
     return [kind for kind, what in there.items() if what]
 
 
-def _only(kind: Kind, work: PartitionWork) -> PartitionWork:
+def _only(kind: PoisonKind, work: PartitionWork) -> PartitionWork:
     match kind:
-        case Kind.ANSWERS:
+        case PoisonKind.ANSWERS:
             return PartitionWork(answers=work.answers)
-        case Kind.TIMERS:
+        case PoisonKind.TIMERS:
             return PartitionWork(fire=work.fire)
-        case Kind.RECORDS:
+        case PoisonKind.RECORDS:
             return PartitionWork(records=work.records)

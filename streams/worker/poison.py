@@ -6,7 +6,7 @@ from collections.abc import Collection
 from enum import Enum
 
 from streams.kafka.producer import TransactionAborted
-from streams.worker.pending import RESULTS
+from streams.worker.gateway_calls import RESULTS
 
 SUSPICIOUS = 2
 """Transactions in a row that are refused for a record's size or shape, and for nothing else."""
@@ -14,7 +14,7 @@ CALM = 20
 """Transactions that must commit before everything shares one again."""
 
 
-class Kind(Enum):
+class PoisonKind(Enum):
     """What a transaction may hold."""
 
     ANSWERS = "answers"
@@ -37,11 +37,11 @@ class PoisonSearch:
     def lasts(self) -> bool:
         return self._refused >= SUSPICIOUS or self._calm < CALM
 
-    def turn(self, kinds: Collection[Kind]) -> Kind | None:
+    def turn(self, kinds: Collection[PoisonKind]) -> PoisonKind | None:
         """The only kind that the next transaction may hold, of those that there are; None: all of them."""
         if not self.lasts or not kinds:
             return None
-        order = [kind for kind in Kind if kind in kinds]
+        order = [kind for kind in PoisonKind if kind in kinds]
         self._turn += 1
         return order[self._turn % len(order)]
 

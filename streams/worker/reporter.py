@@ -14,7 +14,7 @@ from streams.clock import Clock
 from streams.engine.readable import harmless
 from streams.kafka.steps import Cancelled, Steps, never
 from streams.kafka.task_reports import Report, key_of, told
-from streams.worker.task import PartitionTask, Status, TaskState
+from streams.worker.task import PartitionTask, TaskState, TaskStatus
 
 log = structlog.get_logger("retold.worker")
 
@@ -42,7 +42,7 @@ class Reporter:
         self._namespace, self._worker, self._tasks, self._write, self._clock = namespace, worker, tasks, write, clock
         self._told: dict[str, Report] = {}
         """What the broker has taken from us last, as far as we know."""
-        self._statuses: dict[int, Status] = {}
+        self._statuses: dict[int, TaskStatus] = {}
         self._looked = self._began = NEVER
         """When it was last told how far restores are, and everything: by the monotonic clock."""
         self._warned = False

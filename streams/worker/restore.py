@@ -18,13 +18,13 @@ from streams.engine.image import Image
 from streams.engine.records import PARKED, Headers
 from streams.engine.stored import pending_of, set_aside_of
 from streams.errors import NamespaceTaken, SchemaNotFound, TopicMismatch
-from streams.kafka.committed import Committed
+from streams.kafka.committed import CommittedOffsets
 from streams.kafka.fresh import Admin
 from streams.kafka.messages import parked_message, table_record
-from streams.kafka.offsets import Place, ends, starts
+from streams.kafka.offsets import TopicPlace, ends, starts
 from streams.kafka.read import headers_of, polls
 from streams.kafka.steps import Cancelled, Steps
-from streams.kafka.topics import Names
+from streams.kafka.topics import TopicNames
 from streams.worker.log_tail import LogTail
 
 log = structlog.get_logger("retold.worker")
@@ -37,7 +37,7 @@ SETTLE, PAUSE = 5.0, 0.2
 between two looks."""
 
 
-class Restored(NamedTuple):
+class RestoredImage(NamedTuple):
     """`inbox_end` is where the inbox ended meanwhile: answers of gateways may lie before it."""
 
     image: Image
@@ -45,7 +45,7 @@ class Restored(NamedTuple):
 
 
 @dataclass
-class Progress:
+class RestoreProgress:
     """Of one partition's restore, in records; read by others while it runs.
 
     `held`: an open transaction has sent the group's offset.
@@ -69,9 +69,9 @@ class Restorer:
     """
 
     consumer: Callable[[], Consumer]
-    committed: Callable[[], Committed]
+    committed: Callable[[], CommittedOffsets]
     admin: Admin
-    names: Names
+    names: TopicNames
     group: str
     engine: Engine
     application: str
@@ -79,7 +79,7 @@ class Restorer:
     partitions: int
     learn: Callable[[Cancelled], None]
 
-    def restore(self, partition: int, cancelled: Cancelled, progress: Progress) -> Steps[Restored]:
+    def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch if this is not our table, BrokerError.
 
         Raises SchemaNotFound for a row or a request that only another version of the application reads.
@@ -88,8 +88,8 @@ class Restorer:
             return (yield from self._settled(partition, committed, cancelled, progress))
 
     def _settled(
-        self, partition: int, committed: Committed, cancelled: Cancelled, progress: Progress
-    ) -> Steps[Restored]:
+        self, partition: int, committed: CommittedOffsets, cancelled: Cancelled, progress: RestoreProgress
+    ) -> Steps[RestoredImage]:
         """Read again until no transaction was open between a look at the committed offset and another one.
 
         An open one's records may not even be on the broker yet, if its worker was frozen before it flushed.
@@ -103,7 +103,7 @@ class Restorer:
                 continue
             if after.offset <= image.inbox_next:
                 inbox = (self.names.inbox, partition)
-                return Restored(image, ends(self.admin, [inbox], cancelled=cancelled)[inbox])
+                return RestoredImage(image, ends(self.admin, [inbox], cancelled=cancelled)[inbox])
             if before <= image.inbox_next:  # it was committed while we read
                 continue
             now = self.admin.clock.monotonic()
@@ -116,14 +116,14 @@ class Restorer:
                 )
             yield PAUSE
 
-    def _image(self, partition: int, cancelled: Cancelled, progress: Progress) -> Steps[Image]:
+    def _image(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
         try:
             return (yield from self._read(partition, cancelled, progress))
         except SchemaNotFound:  # written by a worker that was deployed after we started: its schemas are published
             self.learn(cancelled)
             return (yield from self._read(partition, cancelled, progress))
 
-    def _read(self, partition: int, cancelled: Cancelled, progress: Progress) -> Steps[Image]:
+    def _read(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
         names = self.names
         places = [(topic, partition) for topic in (names.table, names.parked, names.due, names.log)]
         end = ends(self.admin, places, cancelled=cancelled)
@@ -132,7 +132,7 @@ class Restorer:
         tail = (names.log, partition)
         spans[tail] = self._before(start[tail], end[tail], self.engine.limits.window)
         progress.done, progress.total = 0, sum(last - first for first, last in spans.values())
-        reading = Reading(self.engine, partition)
+        reading = ImageReader(self.engine, partition)
         yield from self._take(spans, reading, cancelled, progress)
         window, look = self.engine.limits.window, spans[tail]
         while reading.log.count < window and look[0] > start[tail]:
@@ -147,7 +147,7 @@ class Restorer:
         return image
 
     def _log_in(
-        self, place: Place, look: tuple[int, int], cancelled: Cancelled, progress: Progress
+        self, place: TopicPlace, look: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[LogTail]:
         """What lies between two offsets of the log; a reader would go on to its end."""
         tail, (_, end) = LogTail(self.engine.wire.envelopes), look
@@ -168,7 +168,7 @@ class Restorer:
         return max(first, end - width), end
 
     def _take(
-        self, spans: Mapping[Place, tuple[int, int]], reading: Reading, cancelled: Cancelled, progress: Progress
+        self, spans: Mapping[TopicPlace, tuple[int, int]], reading: ImageReader, cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[None]:
         names = self.names
         take = {
@@ -185,7 +185,7 @@ class Restorer:
                 yield 0.0
 
     def _polls(
-        self, consumer: Consumer, spans: Mapping[Place, tuple[int, int]], cancelled: Cancelled
+        self, consumer: Consumer, spans: Mapping[TopicPlace, tuple[int, int]], cancelled: Cancelled
     ) -> Iterator[list[Message]]:
         return polls(consumer, spans, cancelled=cancelled, clock=self.admin.clock)
 
@@ -244,7 +244,7 @@ def _width(look: tuple[int, int], found: int, wanted: int) -> int:
     return max(100, min(probably, FARTHEST * span))
 
 
-class Reading:
+class ImageReader:
     """One partition's topics being read, in whatever order their records come in."""
 
     def __init__(self, engine: Engine, partition: int) -> None:

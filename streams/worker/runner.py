@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from streams.kafka.steps import Cancelled, Steps
-from streams.worker.batch import Batch
 from streams.worker.cycle import Cycle
-from streams.worker.leaving import Leaving
+from streams.worker.polled_batch import PolledBatch
 from streams.worker.runtime import Job, Runtime
 from streams.worker.slots import Slot
+from streams.worker.stop_watchdog import StopWatchdog
 from streams.worker.threads import DaemonThread
 
 Beside = Callable[[Cancelled], Steps[None]]
@@ -33,7 +33,7 @@ class NamespaceRunner:
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
         self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 1)
         self._working: list[Job[None]] = []
-        self._leaving = Leaving(cycle.members.namespace, reach)
+        self._leaving = StopWatchdog(cycle.members.namespace, reach)
 
     @property
     def running(self) -> bool:
@@ -44,7 +44,7 @@ class NamespaceRunner:
         self._working = [self._beside.start(work) for work in self._works]
         self._thread.submit(partial(self._run, self.cycle.open))
 
-    async def poll(self) -> Batch:
+    async def poll(self) -> PolledBatch:
         """The next batch, perhaps an empty one; never, once the namespace has ended."""
         batch = await asyncio.wrap_future(self._thread.submit(self._poll))
         if batch is None:
@@ -52,7 +52,7 @@ class NamespaceRunner:
             raise AssertionError("nobody sets it: the agent is cancelled when the worker stops")
         return batch
 
-    async def handle(self, batch: Batch) -> None:
+    async def handle(self, batch: PolledBatch) -> None:
         """Returns when it was committed, or will be read again, or has ended the namespace."""
         await asyncio.wrap_future(self._thread.submit(partial(self._run, partial(self.cycle.handle, batch))))
 
@@ -68,8 +68,8 @@ class NamespaceRunner:
         """Whether it has ended, or is waited for no longer because its broker does not answer."""
         return self._ended.wait(timeout) or self._leaving.given_up
 
-    def _poll(self) -> Batch | None:
-        batch: Batch | None = None
+    def _poll(self) -> PolledBatch | None:
+        batch: PolledBatch | None = None
 
         def poll() -> None:
             nonlocal batch

@@ -15,10 +15,10 @@ from streams.engine.readable import harmless
 from streams.errors import BrokerError
 from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
-from streams.kafka.offsets import Held, Place, group_place, held_up
+from streams.kafka.offsets import OpenSpan, TopicPlace, group_place, held_up
 from streams.kafka.open_transactions import OpenTransaction, concerns, open_transactions, sentence, worker_ids
 from streams.kafka.steps import Cancelled, Steps, never
-from streams.kafka.topics import Names, group_of
+from streams.kafka.topics import TopicNames, group_of
 from streams.worker.tasks import Tasks
 
 log = structlog.get_logger("retold.worker")
@@ -47,16 +47,16 @@ class Watch:
 
     def __init__(self, still: float) -> None:
         self._still = still
-        self._stalls: dict[Place, Stall] = {}
+        self._stalls: dict[TopicPlace, Stall] = {}
 
-    def over(self, places: Sequence[Place], held: Mapping[Place, Held]) -> dict[Place, Stall]:
+    def over(self, places: Sequence[TopicPlace], held: Mapping[TopicPlace, OpenSpan]) -> dict[TopicPlace, Stall]:
         """Those reported that have ended since, in places that are ours still. All that have ended are forgotten."""
         gone = {at: it for at, it in self._stalls.items() if at not in held or held[at].offset != it.offset}
         for place in gone:
             del self._stalls[place]
         return {place: stall for place, stall in gone.items() if stall.reported and place in places}
 
-    def due(self, held: Mapping[Place, Held], now: float) -> dict[Place, Stall]:
+    def due(self, held: Mapping[TopicPlace, OpenSpan], now: float) -> dict[TopicPlace, Stall]:
         """Those to ask about now: each is asked about again after `AGAIN` s, whatever was found."""
         for place, it in held.items():
             self._stalls.setdefault(place, Stall(it.offset, now))
@@ -67,20 +67,20 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Reads:
+class StallContext:
     """What a worker of one namespace reads now. `application` is part of its workers' transactional ids."""
 
-    topics: Names
+    topics: TopicNames
     tasks: Tasks
     admin: Admin
     prefix: str
     application: str
 
-    def partitions(self) -> list[Place]:
+    def partitions(self) -> list[TopicPlace]:
         """Those that are ours, of each topic."""
         return [(topic, number) for topic in self.topics[1:] for number in self.tasks.partitions()]
 
-    def offsets(self) -> list[Place]:
+    def offsets(self) -> list[TopicPlace]:
         """Where the group's offsets are, if a restore waits for them. Raises KafkaException."""
         if not self.tasks.held:
             return []
@@ -95,7 +95,7 @@ class Reads:
 class Stalls:
     """Of one namespace: work beside the namespace's own, until it is cancelled."""
 
-    def __init__(self, clients: Clients, reads: Reads) -> None:
+    def __init__(self, clients: Clients, reads: StallContext) -> None:
         self._clients, self._reads, self._admin = clients, reads, reads.admin
         self._partitions, self._offsets = Watch(STILL), Watch(WAITED)
         self._cancelled: Cancelled = never
@@ -110,7 +110,7 @@ class Stalls:
             failed.none_in(lambda: self._look(self._partitions, self._reads.partitions()), "our partitions")
             failed.none_in(lambda: self._look(self._offsets, self._reads.offsets()), "the group's offsets")
 
-    def _look(self, watch: Watch, places: Sequence[Place]) -> None:
+    def _look(self, watch: Watch, places: Sequence[TopicPlace]) -> None:
         held = held_up(self._admin, places, timeout=PATIENCE)
         now = self._clients.clock.monotonic()
         for (topic, partition), stall in watch.over(places, held).items():
@@ -119,7 +119,7 @@ class Stalls:
         if due := watch.due(held, now):
             self._report(due, now)
 
-    def _report(self, due: dict[Place, Stall], now: float) -> None:
+    def _report(self, due: dict[TopicPlace, Stall], now: float) -> None:
         found = open_transactions(self._clients, self._admin, list(due))
         for stall in due.values():
             stall.asked = now
@@ -137,7 +137,7 @@ def to_report(found: Sequence[OpenTransaction], workers: str) -> list[OpenTransa
 
     Among the group's offsets, the first of our workers. If there is none, one of another program holds up our restore.
     """
-    chosen: dict[Place, OpenTransaction] = {}
+    chosen: dict[TopicPlace, OpenTransaction] = {}
     for it in sorted(found, key=lambda it: not concerns(it, (workers,))):
         chosen.setdefault(it.place, it)
     return list(chosen.values())

@@ -22,8 +22,8 @@ from streams.engine.changes import BlockingRecord, PendingCall
 from streams.engine.control import Control
 from streams.engine.image import Image
 from streams.kafka.orders import BlockedRecord
-from streams.worker.caller import Assignment, Result
-from streams.worker.restore import Progress, Restored
+from streams.worker.caller import Assignment, CallResult
+from streams.worker.restore import RestoredImage, RestoreProgress
 from streams.worker.runtime import Job
 
 
@@ -43,7 +43,7 @@ class IllegalTransition(RuntimeError):
     """A fault of ours: a task was asked for what its state does not allow."""
 
 
-class Status(NamedTuple):
+class TaskStatus(NamedTuple):
     """The state that a task is in, since when (µs since 1970), and why, in words, if there is something to say."""
 
     state: TaskState
@@ -65,12 +65,12 @@ class PartitionTask:
 
     def __init__(self, assignment: Assignment, now: int) -> None:
         self.assignment, self.partition = assignment, assignment.partition
-        self.status = Status(TaskState.RESTORING, now)
-        self.progress = Progress(self.partition)
-        self.restore: Job[Restored] | None = None
+        self.status = TaskStatus(TaskState.RESTORING, now)
+        self.progress = RestoreProgress(self.partition)
+        self.restore: Job[RestoredImage] | None = None
         self.rows: Image | None = None
         """None before it was restored, and once it is closed."""
-        self.results: deque[Result] = deque()
+        self.results: deque[CallResult] = deque()
         """What gateways' calls came to, in order, until it is committed."""
         self.blocked: BlockedRecord | None = None
         self._blocked_since: dict[int, int] = {}
@@ -89,7 +89,7 @@ class PartitionTask:
             raise IllegalTransition(f"partition {self.partition} has no rows while it is {self.state.value}")
         return self.rows
 
-    def run(self, restored: Restored, now: int) -> None:
+    def run(self, restored: RestoredImage, now: int) -> None:
         """Its records are handled from the image's position on."""
         self._become(TaskState.RUNNING, now, before=[TaskState.RESTORING])
         self.restore = None
@@ -156,4 +156,4 @@ class PartitionTask:
     def _become(self, state: TaskState, now: int, why: str = "", *, before: Collection[TaskState]) -> None:
         if self.state not in before:
             raise IllegalTransition(f"partition {self.partition} is {self.state.value} and cannot become {state.value}")
-        self.status = Status(state, now, why)
+        self.status = TaskStatus(state, now, why)

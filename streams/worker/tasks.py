@@ -15,7 +15,7 @@ from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
 from streams.kafka.steps import Cancelled, Steps
 from streams.worker.caller import Assignment
-from streams.worker.restore import Progress, Restored, Restorer
+from streams.worker.restore import RestoredImage, RestoreProgress, Restorer
 from streams.worker.runtime import Background
 from streams.worker.task import PartitionTask, TaskState
 
@@ -179,9 +179,9 @@ class Tasks:
             task.give_up()
 
     def _restore(self, task: PartitionTask, pause: float = 0.0) -> None:
-        progress = task.progress = Progress(task.partition)
+        progress = task.progress = RestoreProgress(task.partition)
 
-        def restore(cancelled: Cancelled) -> Steps[Restored]:
+        def restore(cancelled: Cancelled) -> Steps[RestoredImage]:
             yield pause
             return (yield from self._restorer.restore(task.partition, cancelled, progress))
 

@@ -16,7 +16,7 @@ from processors.events import UserSignup
 from streams.broker import embedded
 from streams.errors import BrokerError
 from streams.kafka.offsets import ends
-from streams.kafka.topics import ensure, group_of, names
+from streams.kafka.topics import ensure, group_of, topic_names
 from tests.support.processes import Process, broker_began, catches, descendants, retold, stand_still
 from tests.support.site import PARTITIONS, SPACES, Site
 from tests.support.workers import until
@@ -89,7 +89,7 @@ def test_an_offset_that_a_slow_broker_leaves_out_is_none(stalling: tuple[Site, i
     site, java = stalling
     admin, prefix = site.foreign.clients.admin(), site.foreign.config.prefix
     ensure(admin, site.foreign.config, ["user"])
-    places = [(names(prefix, "user").inbox, partition) for partition in range(PARTITIONS)]
+    places = [(topic_names(prefix, "user").inbox, partition) for partition in range(PARTITIONS)]
     sign_up(site, range(10))
     known = ends(admin, places)
     assert sum(known.values()) == 10
@@ -122,7 +122,7 @@ def test_a_worker_that_is_told_to_stop_gives_up_a_commit(stalling: tuple[Site, i
     sign_up(site, range(20))
     until(lambda: handled(site, 20), "it does not handle")
     producer = site.foreign.clients.producer()
-    topic = names(site.foreign.config.prefix, "user").inbox
+    topic = topic_names(site.foreign.config.prefix, "user").inbox
     for user in range(20, 2000):
         data = UserSignup(user=str(user), email=f"{user}@example.org")
         producer.produce(topic, site.foreign.codec.encode(data), data.key.encode())
@@ -143,7 +143,7 @@ def told_to_stop(worker: Process, java: int) -> None:
 
 def transaction_of_a_dead_worker(site: Site) -> Producer:
     """Open, and with an offset of the namespace `user`: it stays so for longer than the test takes."""
-    clients, inbox = site.foreign.clients, names(site.foreign.config.prefix, "user").inbox
+    clients, inbox = site.foreign.clients, topic_names(site.foreign.config.prefix, "user").inbox
     member = clients.group_consumer(group_of(site.foreign.config.prefix, "user"), "dead")
     assigned: list[TopicPartition] = []
     member.subscribe([inbox], on_assign=lambda _, partitions: assigned.extend(partitions))

@@ -20,7 +20,7 @@ from streams.engine.fold import fold
 from streams.engine.identity import answer_id
 from streams.kafka.offsets import ends, stable_ends
 from streams.kafka.read import headers_of
-from streams.kafka.topics import names
+from streams.kafka.topics import topic_names
 from tests.support.processes import Process, retold
 from tests.support.site import PARTITIONS, SPACES, Site
 from tests.support.workers import until
@@ -133,6 +133,6 @@ def test_the_tables_are_what_a_fold_of_the_logs_gives(site: Site) -> None:
 def test_no_transaction_is_left_open(site: Site) -> None:
     """What a reader of committed records can reach is the end, in every topic."""
     admin, prefix = site.foreign.clients.admin(), site.foreign.config.prefix
-    topics = [topic for name in SPACES for topic in names(prefix, name)[1:]]
+    topics = [topic for name in SPACES for topic in topic_names(prefix, name)[1:]]
     places = [(topic, partition) for topic in topics for partition in range(PARTITIONS)]
     assert stable_ends(admin, places) == ends(admin, places)

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from streams.broker import docker
 from streams.broker.choose import own
 from streams.kafka.clients import Clients
-from streams.kafka.topics import ensure, names
+from streams.kafka.topics import ensure, topic_names
 from tests.support.workers import settings
 
 pytestmark = [
@@ -30,7 +30,7 @@ def test_where_an_engine_answers_kafka_runs_in_it_and_its_data_stay(tmp_path: Pa
     import docker as engine
 
     client, config = engine.from_env(), settings(tmp_path, "docker.")
-    inbox = names(config.prefix, "user").inbox
+    inbox = topic_names(config.prefix, "user").inbox
     before = {container.id for container in client.containers.list(all=True)}
     try:
         with own(config) as address:

@@ -20,7 +20,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends, stable_ends
 from streams.kafka.open_transactions import OpenTransaction, open_transactions, sentence
 from streams.kafka.status import Status, status
-from streams.kafka.topics import ensure, group_of, names
+from streams.kafka.topics import ensure, group_of, topic_names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow
 from tests.support.inbox import Foreign
@@ -156,7 +156,7 @@ def test_with_other_security_it_is_reported_without_its_producer(
     config: Config, broker: str, foreign: Foreign, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And says what tells it; no secret is in it, nor in any log."""
-    inbox = names(config.prefix, "echo").inbox
+    inbox = topic_names(config.prefix, "echo").inbox
     producer = opened(foreign, f"{config.prefix}billing", inbox)
     options = {"security.protocol": "sasl_plaintext", "sasl.mechanisms": "PLAIN"}
     wrong = Clients(broker, {**options, "sasl.username": "who", "sasl.password": "sesame"})

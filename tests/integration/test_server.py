@@ -17,12 +17,12 @@ from streams import App, Client, Event, Projection, Tables, View
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config
 from streams.kafka.clients import Clients
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.listen import listen, url_of
 from streams.server.readmodel.archive import KafkaArchive
-from streams.server.readmodel.follow import Following
-from streams.server.readmodel.followed import Followed
+from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.key_uses import KeyUses
+from streams.server.readmodel.model import ReadModel
 from streams.server.run import serve
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, AccountRow
@@ -70,14 +70,14 @@ class Serving:
         codec = codec_of(app)
         self.client = Client(app, address, config=config)
         archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
-        self.parts = Parts(app, config, codec, Followed(app, codec), self.client, archive)
+        self.parts = ServerParts(app, config, codec, ReadModel(app, codec), self.client, archive)
         self._stop, self._listening = threading.Event(), listen(config)
         self._thread = threading.Thread(target=serve, args=(self.parts, clients, self._listening, self._stop), daemon=True)
         self.http = httpx.Client(base_url=url_of(self._listening), timeout=90.0, verify=False)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        until(lambda: self.parts.followed.waits is None, "the server has not read tables and logs")
+        until(lambda: self.parts.model.waits is None, "the server has not read tables and logs")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -114,12 +114,12 @@ def test_topics_that_are_not_there_yet_are_no_warning(
 ) -> None:
     """A server may start before the first worker makes them: it says what it waits for, and goes on by itself."""
     clients, codec = Clients.of(config, broker), codec_of(APP)
-    followed, stop = Followed(APP, codec), threading.Event()
-    thread = threading.Thread(target=Following(clients, config.prefix, codec, followed).run, args=(stop,), daemon=True)
+    model, stop = ReadModel(APP, codec), threading.Event()
+    thread = threading.Thread(target=TopicFollower(clients, config.prefix, codec, model).run, args=(stop,), daemon=True)
     thread.start()
-    until(lambda: "is missing" in (followed.waits or ""), "the server does not say what it waits for")
+    until(lambda: "is missing" in (model.waits or ""), "the server does not say what it waits for")
     with Running(APP, config, broker):
-        until(lambda: followed.waits is None, "the server did not go on")
+        until(lambda: model.waits is None, "the server did not go on")
     stop.set()
     thread.join(30)
     assert [it.message for it in caplog.records if it.name == "retold.server" and it.levelno >= logging.WARNING] == []
@@ -255,7 +255,7 @@ def test_a_key_that_no_server_remembers_is_known_to_the_engine(config: Config, b
     """By its id: the same event is a duplicate, another one under the key is set aside."""
     for n, (balance, status) in enumerate([(1, 200), (1, 200), (2, 500)]):
         with Serving(config, broker) as serving:
-            serving.parts.followed._sent = KeyUses()
+            serving.parts.model._sent = KeyUses()
             got = opened(serving.http, "a", balance, **{"Idempotency-Key": "k"}, **WAIT)
             assert got.status_code == status, got.text
             assert (got.json()["outcome"], got.json()["duplicate"]) == (
@@ -267,7 +267,7 @@ def test_an_outcome_that_memory_lost_is_found_in_kafka(serving: Serving) -> None
     """As is what is not handled yet; a position without an event is a 404."""
     place = opened(serving.http, "a", 3, **WAIT).headers["location"]
     known = serving.http.get(place).json()
-    serving.parts.followed.outcomes._by_place.clear()
+    serving.parts.model.outcomes._by_place.clear()
     assert serving.http.get(place).json() == known
     assert serving.http.get(place.rpartition("/")[0] + "/5000").status_code == 404
 
@@ -285,7 +285,7 @@ def test_what_nobody_handles_is_pending(config: Config, broker: str) -> None:
 def test_a_foreign_producers_garbage_is_an_outcome(serving: Serving, config: Config, broker: str) -> None:
     """Bytes that nobody reads are quarantined, and the inbox position says so."""
     Foreign(APP, config, broker).write("account", b"garbage", b"a")
-    follow = serving.parts.followed
+    follow = serving.parts.model
     until(lambda: any(last.inbox_next > 0 for last in follow.markers.values()), "it is not handled")
     [place] = [place for place, last in follow.markers.items() if last.inbox_next > 0]
     got = serving.http.get(f"/events/account/{place[1]}/0").json()
@@ -298,7 +298,7 @@ def test_a_log_that_does_not_read_stands_still_and_is_told(serving: Serving, con
     producer = Clients.of(config, broker).producer()
     producer.produce(f"{config.prefix}account-log", b"garbage", b"a@9", partition=0)
     assert producer.flush(20) == 0
-    until(lambda: bool(serving.parts.followed.faults), "nothing is told of it")
+    until(lambda: bool(serving.parts.model.faults), "nothing is told of it")
     status = serving.http.get("/-/status").json()["server"]
     assert (len(status["faults"]), f"{config.prefix}account-log-0" in status["faults"][0]) == (1, True)
     for n in range(6):
@@ -326,14 +326,14 @@ def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path
     clients = Clients.of(config, broker)
     codec = AvroCodec(APP.event_types().values(), [AccountRow])
     client = Client(APP, broker, config=config)
-    followed, stop = Followed(APP, codec), threading.Event()
+    model, stop = ReadModel(APP, codec), threading.Event()
     archive = KafkaArchive(clients, config.prefix, codec, ["account"])
-    parts = Parts(APP, config, codec, followed, client, archive)
+    parts = ServerParts(APP, config, codec, model, client, archive)
     with listen(config) as listening:
         thread = threading.Thread(target=serve, args=(parts, clients, listening, stop), daemon=True)
         thread.start()
         try:
-            until(lambda: "is missing" in (followed.waits or ""), "it does not say what it waits for")
+            until(lambda: "is missing" in (model.waits or ""), "it does not say what it waits for")
             with httpx.Client(base_url=url_of(listening)) as http:
                 assert http.get("/rows/account").status_code == 503
                 with Running(APP, config, broker):

@@ -23,7 +23,7 @@ from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.status import PartitionStatus, status
 from streams.kafka.task_reports import Report, ReportReader, ReportWriter
 from streams.kafka.topics import describe, ensure, group_of, tasks_topic
-from streams.server.readmodel.states import LookingOn, States
+from streams.server.readmodel.state_counts import StateCounts, StateObserver
 from streams.worker import reporter
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo
@@ -213,9 +213,9 @@ def test_a_report_that_nobody_wants_any_more_is_given_up(config: Config) -> None
 
 def test_a_server_counts_partitions_by_state(config: Config, broker: str, foreign: Foreign) -> None:
     """In a thread of its own, so that no answer waits for Kafka; of a broker that is away it knows nothing."""
-    counts, stopped = States(), threading.Event()
+    counts, stopped = StateCounts(), threading.Event()
     places = [("echo", 0), ("echo", 1)]
-    looking = LookingOn(foreign.clients, config.prefix, lambda: places, counts)
+    looking = StateObserver(foreign.clients, config.prefix, lambda: places, counts)
     thread = threading.Thread(target=looking.run, args=(stopped,))
     thread.start()
     until(lambda: counts.counts.get(("echo", "no worker")) == 2, "nothing is counted")

@@ -15,7 +15,7 @@ from streams.config import Config
 from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.fresh import Admin
-from streams.kafka.topics import describe, ensure, names, refuse, tasks_topic
+from streams.kafka.topics import describe, ensure, refuse, tasks_topic, topic_names
 from tests.support.workers import settings, until
 
 
@@ -43,7 +43,7 @@ def test_a_missing_topic_is_a_problem_when_none_is_made(config: Config, broker: 
 
 def test_a_wrong_setting_is_told_with_both_values(config: Config, broker: str) -> None:
     """Partitions, policy, time stamps and size of a topic that somebody else made are compared with the table."""
-    admin, topic = Clients.of(config, broker).admin(), names(config.prefix, "user").log
+    admin, topic = Clients.of(config, broker).admin(), topic_names(config.prefix, "user").log
     wrong = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "max.message.bytes": "1000000"}
     admin.client.create_topics([NewTopic(topic, 5, 1, config=wrong)])[topic].result(20)
     until(lambda: topic in describe(admin, [topic]), "the broker does not show the topic")
@@ -76,7 +76,7 @@ class Overtaken(Admin):
 
 def test_a_topic_that_somebody_else_makes_meanwhile_is_compared(config: Config, broker: str) -> None:
     """It is not reported as made here: its partitions and settings are another one's."""
-    topic = names(config.prefix, "user").inbox
+    topic = topic_names(config.prefix, "user").inbox
     admin = Overtaken(lambda: Clients.of(config, broker).admin().client)
     admin.theirs = NewTopic(topic, 5, 1, config={"retention.ms": "1000"})
     reports = ensure(admin, config, ["user"])
@@ -112,7 +112,7 @@ def test_a_topic_that_is_not_needed_stops_nobody(method: Any, config: Config, br
     assert [it.created for it in reports] == [True] * 6 + [False]
     assert "TOPIC_AUTHORIZATION_FAILED" in reports[-1].problems[0]
     elsewhere = replace(config, prefix=f"{config.prefix}b.")
-    admin.topic = names(elsewhere.prefix, "user").log
+    admin.topic = topic_names(elsewhere.prefix, "user").log
     with pytest.raises(BrokerError, match="TOPIC_AUTHORIZATION_FAILED"):
         ensure(admin, elsewhere, ["user"])
 
@@ -126,7 +126,7 @@ def test_a_larger_size_than_needed_is_no_problem(config: Config, broker: str) ->
 
 def test_a_topic_made_again_has_another_id(config: Config, broker: str) -> None:
     """Positions of the old one mean nothing in the new one, and its id shows it."""
-    admin, topic = Clients.of(config, broker).admin(), names(config.prefix, "user").inbox
+    admin, topic = Clients.of(config, broker).admin(), topic_names(config.prefix, "user").inbox
     ensure(admin, config, ["user"])
     before = describe(admin, [topic])[topic]
     admin.client.delete_topics([topic])[topic].result(20)

@@ -18,7 +18,7 @@ from streams.kafka.commit import Destination, Transactions
 from streams.kafka.coordinator import STATISTICS_SECONDS, CoordinatorConnection
 from streams.kafka.producer import TransactionAborted, TransactionalProducer
 from streams.kafka.read import headers_of
-from streams.kafka.topics import Names, ensure, group_of, names
+from streams.kafka.topics import TopicNames, ensure, group_of, topic_names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
 from tests.support.inbox import Foreign
@@ -42,7 +42,7 @@ def nothing(*_: object) -> None:
 
 def test_a_member_that_left_cannot_commit_with_what_it_knew(config: Config, foreign: Foreign) -> None:
     """The metadata captured with a batch fences its transaction (rule 4): nothing of it is seen."""
-    clients, topics = foreign.clients, names(config.prefix, "echo")
+    clients, topics = foreign.clients, topic_names(config.prefix, "echo")
     ensure(clients.admin(), config, ["echo"])
     metadata = left(foreign, group_of(config.prefix, "echo"))
     engine = Engine(probe.app(), "echo", foreign.codec)
@@ -59,7 +59,7 @@ def test_a_member_that_left_cannot_commit_with_what_it_knew(config: Config, fore
     assert foreign.read("echo-table") == []
 
 
-def destination(topics: Names) -> Destination:
+def destination(topics: TopicNames) -> Destination:
     return Destination(topics, lambda name: name, "probe", {}, 2, "leaver")
 
 

@@ -22,7 +22,7 @@ from streams.errors import NamespaceStopped, NamespaceTaken, TopicMismatch
 from streams.kafka.orders import BlockedRecord, OrderReader
 from streams.kafka.read import headers_of
 from streams.kafka.schemas_topic import publish_schemas
-from streams.kafka.topics import ensure, names
+from streams.kafka.topics import ensure, topic_names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
 from tests.support import raw_header
@@ -140,7 +140,7 @@ def test_bad_records_are_quarantined_with_their_bytes_and_the_rest_goes_on(
 
 def test_a_header_whose_name_is_no_text_is_quarantined(config: Config, broker: str, foreign: Foreign) -> None:
     """With its key and bytes. Also once a worker has read many: the client then crashed the process instead of raising."""
-    good, inbox = foreign.codec.encode(ProbeDo(name="k")), names(config.prefix, "probe").inbox
+    good, inbox = foreign.codec.encode(ProbeDo(name="k")), topic_names(config.prefix, "probe").inbox
     with Running(probe.app(), config, broker, ["probe"]) as worker:
         foreign.publish(*[ProbeDo(name="k")] * 500)
         for partition in (0, 1):

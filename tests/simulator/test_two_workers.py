@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.worker.batch import Batch
+from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import RestoredCalls
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear
@@ -119,6 +119,6 @@ def test_the_end_of_a_partition_is_known_though_its_transaction_is_refused(tmp_p
     ended._restored_calls = RestoredCalls([], end=50)  # as after a restore; Kafka's own records lie before offset 50
     record = (busy.image.inbox_next, b"k", b"", None, 0)
     stale = Metadata("retold.echo", worker, -1)
-    worker.cycle.handle(Batch(stale, {busy: [record]}, {ended.partition: 50}))
+    worker.cycle.handle(PolledBatch(stale, {busy: [record]}, {ended.partition: 50}))
     assert worker.cycle.aborted == 1
     assert not ended.hold_back([]), "its restored calls still wait for the end"

@@ -13,9 +13,9 @@ from streams import App
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import marker
-from streams.kafka.topics import group_of, names
-from streams.worker.assemble import Parts, cycle_of
-from streams.worker.batch import Batch
+from streams.kafka.topics import group_of, topic_names
+from streams.worker.assemble import WorkerParts, cycle_of
+from streams.worker.polled_batch import PolledBatch
 from tests.simulator.broker import Entry, MemoryBroker
 from tests.simulator.clients import clients
 from tests.simulator.time import Process, VirtualClock
@@ -31,10 +31,10 @@ class Worker:
 
     def __init__(self, site: MemorySite, slot: int) -> None:
         self._process = Process(site.broker.clock)
-        parts = Parts(site.app, site.config, clients(site.broker), codec_of(site.app), self._process.runtime, _no_gateways)
+        parts = WorkerParts(site.app, site.config, clients(site.broker), codec_of(site.app), self._process.runtime, _no_gateways)
         self.cycle = cycle_of(parts, site.namespace, slot)
         self.cycle.open()
-        self._batch: Batch | None = None
+        self._batch: PolledBatch | None = None
 
     def step(self) -> None:
         self._process.step()
@@ -68,13 +68,13 @@ class MemorySite:
         self.broker = MemoryBroker(VirtualClock())
         self._codec = codec_of(app)
         for space in app.namespaces:
-            self.broker.create(names("", space.name)[1:], PARTITIONS)
+            self.broker.create(topic_names("", space.name)[1:], PARTITIONS)
         self.broker.create(["retold-schemas"], 1)
 
     def publish(self, data: EventData) -> None:
         """Without an id of its own: two equal events are two, so what is read twice is handled twice, and shows."""
         key = data.key.encode()
-        place = names("", self.namespace).inbox, int(murmur2(key, PARTITIONS))
+        place = topic_names("", self.namespace).inbox, int(murmur2(key, PARTITIONS))
         self.broker.append(place, key, self._codec.encode(data), None, None)
 
     def expire(self, number: int) -> None:
@@ -83,14 +83,14 @@ class MemorySite:
 
     def logged(self) -> Counter[str]:
         """How often each key is in the committed event log."""
-        topic = names("", self.namespace).log
+        topic = topic_names("", self.namespace).log
         return Counter(
             entry.key.decode().rpartition("@")[0] for entry in self._committed(topic) if entry.key is not None
         )
 
     def markers(self) -> dict[int, marker.Marker]:
         """The last of each partition."""
-        topic = names("", self.namespace).table
+        topic = topic_names("", self.namespace).table
         return {
             at: marker.decode(entry.value or b"")
             for at in range(PARTITIONS)
@@ -100,7 +100,7 @@ class MemorySite:
 
     def handled(self) -> bool:
         """Whether nothing is left in the inbox."""
-        inbox = names("", self.namespace).inbox
+        inbox = topic_names("", self.namespace).inbox
         there = {at: it.end for at, it in enumerate(self.broker.topics[inbox]) if it.end}
         done = self.markers()
         return all(at in done and done[at].inbox_next >= end for at, end in there.items())

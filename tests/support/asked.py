@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 from streams.engine.changes import PendingCall
-from streams.worker.caller import Assignment, Result
+from streams.worker.caller import Assignment, CallResult
 
 
 class Asked:
-    """Has what `Pending` asks of a `Caller`; tests/unit/test_pending_results.py holds the two to the same signatures."""
+    """Has what `GatewayCalls` asks of a `Caller`; tests/unit/test_pending_results.py holds the two to the same signatures."""
 
-    def __init__(self, done: Callable[[Result], None]) -> None:
+    def __init__(self, done: Callable[[CallResult], None]) -> None:
         self.done, self.calls, self.went_on = done, list[PendingCall](), list[tuple[str, list[str]]]()
         self.assignment = Assignment(0, 0)
 

@@ -18,7 +18,7 @@ import confluent_kafka
 
 from streams.errors import BrokerError
 from streams.kafka.clients import Clients
-from streams.kafka.committed import Committed
+from streams.kafka.committed import CommittedOffsets
 from tests.support.steps import run
 
 GROUP, TOPIC, OFFSET = "retold.user", "user", 7
@@ -58,7 +58,7 @@ def main(code: int, times: int, seconds: float) -> None:
     coordinator = Coordinator()
     coordinator.commit()
     clients = Clients(coordinator.address)
-    committed = Committed(partial(clients.asking_consumer, GROUP), clients.admin(), TOPIC)
+    committed = CommittedOffsets(partial(clients.asking_consumer, GROUP), clients.admin(), TOPIC)
     coordinator.refuse(code, times)
     deadline = time.monotonic() + seconds
     heard: list[bool] = []

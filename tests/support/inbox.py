@@ -16,7 +16,7 @@ from streams.engine import marker
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends
 from streams.kafka.read import read_to
-from streams.kafka.topics import names
+from streams.kafka.topics import topic_names
 
 
 class Foreign:
@@ -38,7 +38,7 @@ class Foreign:
         """By their ids, without waiting for each; all are delivered when this returns."""
         reports: list[KafkaError | None] = []
         for name, data in events.items():
-            topic = names(self.config.prefix, data.event_type.partition(".")[0]).inbox
+            topic = topic_names(self.config.prefix, data.event_type.partition(".")[0]).inbox
             value, key = self.codec.encode(data), data.key.encode()
             self._producer.produce(
                 topic, value, key, headers=[("ce_id", name.encode())], on_delivery=lambda error, _: reports.append(error)
@@ -51,7 +51,7 @@ class Foreign:
     ) -> None:
         """One record, delivered when this returns."""
         reports: list[KafkaError | None] = []
-        topic = names(self.config.prefix, namespace).inbox
+        topic = topic_names(self.config.prefix, namespace).inbox
         pairs = [(name, text.encode() if isinstance(text, str) else text) for name, text in headers.items()]
         self._producer.produce(
             topic, value, key, partition, headers=pairs, on_delivery=lambda error, _: reports.append(error)

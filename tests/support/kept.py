@@ -7,7 +7,7 @@ from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import Headers
 from streams.engine.stored import parked_record
-from streams.worker.restore import Reading
+from streams.worker.restore import ImageReader
 
 
 class Kept:
@@ -40,7 +40,7 @@ class ParkedTopic:
             self._kept.pop(offset, None)
 
     def restored(self) -> Image:
-        reading = Reading(self._engine, 0)
+        reading = ImageReader(self._engine, 0)
         for aside in self._kept.values():
             reading.parked(Kept(*parked_record(aside)))  # type: ignore[arg-type]  # reads alike
         return reading.image()

@@ -10,7 +10,7 @@ from streams.engine.records import Headers
 
 
 class MemoryConsumer:
-    """What streams/server/readmodel/follow.py asks of a consumer. `add` is a record that was committed; at the end it says so."""
+    """What streams/server/readmodel/follower.py asks of a consumer. `add` is a record that was committed; at the end it says so."""
 
     def __init__(self, topic: str) -> None:
         self._topic, self._records = topic, list[Message]()

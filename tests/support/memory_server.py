@@ -27,11 +27,11 @@ from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.messages import LogEvent, LogReader
 from streams.kafka.status import Status
 from streams.receipt import Receipt
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.listen import listen, url_of
-from streams.server.readmodel.followed import Followed, Place
-from streams.server.readmodel.logs import Logs
-from streams.server.readmodel.recent import Known
+from streams.server.readmodel.log_reader import Logs
+from streams.server.readmodel.model import NamespacePartition, ReadModel
+from streams.server.readmodel.recent import KnownOutcome
 from streams.server.readmodel.table_follower import TableFollower
 from streams.server.run import answer
 from streams.testing import World
@@ -40,31 +40,31 @@ from tests.support.workers import settings, until
 
 
 class MemoryKafka:
-    """Publisher and Archive: what is published is handled at once in a World, and `followed` learns of it.
+    """Publisher and Archive: what is published is handled at once in a World, and `model` learns of it.
 
     With `held` set, events are taken and not handled; with `broken` set, none is taken. With `silent` set, no event is
     confirmed in time. With `answers` cleared, it is slow: neither a confirmation comes nor what is read.
     """
 
-    def __init__(self, app: App, followed: Followed) -> None:
-        self.app, self.followed = app, followed
+    def __init__(self, app: App, model: ReadModel) -> None:
+        self.app, self.model = app, model
         self.world = World(app)
         self.held = self.broken = self.silent = False
         self.answers = threading.Event()
         self.answers.set()
         self.receipts: dict[tuple[str, int], Receipt] = {}
-        self.became_later: dict[int, Known] = {}
+        self.became_later: dict[int, KnownOutcome] = {}
         self.published: list[tuple[EventData, dict[str, Any]]] = []
         self._codec = codec_of(app)
         self._shown = {space.name: 0 for space in app.namespaces}
         self._turn = threading.Lock()
-        followed.begin({space.name: 1 for space in app.namespaces})
-        self._logs = {space.name: Logs(followed, self._codec) for space in app.namespaces}
+        model.begin({space.name: 1 for space in app.namespaces})
+        self._logs = {space.name: Logs(model, self._codec) for space in app.namespaces}
         for logs in self._logs.values():
-            for place in followed.places():
+            for place in model.places():
                 logs.merge.ended(place)
-        self._tables = {space.name: TableFollower(followed, (space.name, 0), self._codec) for space in app.namespaces}
-        followed.waits = None
+        self._tables = {space.name: TableFollower(model, (space.name, 0), self._codec) for space in app.namespaces}
+        model.waits = None
         self.show()
 
     def publish(
@@ -126,23 +126,23 @@ class MemoryKafka:
                 headers = [(VERSION_HEADER, b"%d" % version)]
                 table.take(_message(f"{name}-table", 0, key.encode(), value, headers), past=False)
             table.flush()
-        self.followed.bell.ring()
+        self.model.bell.ring()
 
     def _logged(self, namespace: str) -> list[Message]:
         records = self.world.log_records(namespace)
         return [_message(f"{namespace}-log", at, *record) for at, record in enumerate(records)]
 
-    def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+    def events(self, place: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
         assert self.answers.wait(120)
         reader = LogReader(self._codec)
         found = [reader.event(place[0], message) for message in self._logged(place[0])[offset:]]
         return [event for event in found if event.sequence > after][:limit]
 
-    def receipt(self, place: Place, offset: int) -> Receipt | None:
+    def receipt(self, place: NamespacePartition, offset: int) -> Receipt | None:
         assert self.answers.wait(120)
         return self.receipts.get((place[0], offset))
 
-    def became(self, receipt: Receipt) -> Known | None:
+    def became(self, receipt: Receipt) -> KnownOutcome | None:
         return self.became_later.get(receipt.offset or 0)
 
     def status(self) -> Status:
@@ -164,9 +164,9 @@ class MemoryServer:
     def __init__(self, app: App, state: Path, token: str | None = None, **others: str) -> None:
         self.config: Config = replace(settings(state, "", http_port="0", **others), http_token=token)
         self.codec = codec_of(app)
-        self.followed = Followed(app, self.codec)
-        self.kafka = MemoryKafka(app, self.followed)
-        self.parts = Parts(app, self.config, self.codec, self.followed, self.kafka, self.kafka)
+        self.model = ReadModel(app, self.codec)
+        self.kafka = MemoryKafka(app, self.model)
+        self.parts = ServerParts(app, self.config, self.codec, self.model, self.kafka, self.kafka)
         self._stop = threading.Event()
         self._listening = listen(self.config)
         self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop), daemon=True)

@@ -22,7 +22,7 @@ from streams.engine.image import Image
 from streams.engine.records import Headers
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends
-from streams.worker.restore import Reading
+from streams.worker.restore import ImageReader
 from tests.support.workers import until
 
 FILES = sorted((Path(__file__).parents[1] / "data" / "stored").glob("*.jsonl"))
@@ -79,7 +79,7 @@ class Stored:
     def restored(self, app: App, place: str) -> Image:
         """One partition's image, by the code that restores one from a broker."""
         namespace, partition = _split(place)
-        reading = Reading(self.engine(app, namespace), partition)
+        reading = ImageReader(self.engine(app, namespace), partition)
         takes = {"table": reading.row, "parked": reading.parked, "due": reading.due, "log": reading.log.take}
         for kind, take in takes.items():
             for record in self.of(f"{namespace}-{kind}", partition):

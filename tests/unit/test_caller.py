@@ -16,7 +16,7 @@ from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine.changes import PendingCall
 from streams.engine.engine import Engine
-from streams.worker.caller import Assignment, Caller, Patience, Result
+from streams.worker.caller import Assignment, Caller, CallResult, RetryPolicy
 from tests.applications import shop
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefund
 
@@ -24,7 +24,7 @@ ENGINE = Engine(shop.app(), "payment", codec_of(shop.app()))
 OURS = Assignment(0, 0)
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 Act = Callable[[Event[PaymentCharge]], Awaitable[EventData]]
-Test = Callable[[Caller, list[Result]], Awaitable[None]]
+Test = Callable[[Caller, list[CallResult]], Awaitable[None]]
 
 
 def call(key: str, number: int = 0) -> PendingCall:
@@ -32,13 +32,13 @@ def call(key: str, number: int = 0) -> PendingCall:
     return PendingCall(event, 1, number, b"", [], 0)
 
 
-def calling(act: Act, test: Test, **patience: Any) -> list[Result]:
+def calling(act: Act, test: Test, **patience: Any) -> list[CallResult]:
     """Run `test` beside a caller whose gateway does `act`; gives the results that it told of."""
-    results: list[Result] = []
+    results: list[CallResult] = []
 
     async def both() -> None:
         gateways = {PaymentCharge: Gateway(PaymentCharge, act, answers=[PaymentCharged])}
-        given = Patience(**{"wait": 0.001, "seconds": 1.0} | patience)
+        given = RetryPolicy(**{"wait": 0.001, "seconds": 1.0} | patience)
         loop, ended = asyncio.get_running_loop(), threading.Event()
         await test(Caller(gateways, ENGINE.answer_value, given, loop, results.append, ended), results)
 
@@ -50,15 +50,15 @@ async def charged(event: Event[PaymentCharge]) -> EventData:
     return PaymentCharged(order=event.key, receipt=event.id)
 
 
-async def told(results: list[Result], count: int) -> None:
+async def told(results: list[CallResult], count: int) -> None:
     while len(results) < count:
         await asyncio.sleep(0.001)
 
 
-def came_of(act: Act, *, times: int) -> Result:
+def came_of(act: Act, *, times: int) -> CallResult:
     """What one call comes to."""
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a")])
         await told(results, 1)
 
@@ -78,7 +78,7 @@ def test_one_key_after_the_other_and_keys_at_the_same_time() -> None:
         now -= 1
         return await charged(event)
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call(key, number) for number in range(3) for key in "abcdef"])
         await told(results, 18)
 
@@ -97,7 +97,7 @@ def test_a_key_that_waits_to_be_tried_again_leaves_its_place_to_others() -> None
         gone.set()
         return await charged(event)
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a"), call("b")])
         await told(results, 2)
 
@@ -130,7 +130,7 @@ def test_an_end_waits_for_what_is_in_flight_and_begins_no_more() -> None:
         await go_on.wait()
         return await charged(event)
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a"), call("a", 1), call("b")])
         while not begun:
             await asyncio.sleep(0.001)
@@ -153,7 +153,7 @@ def test_an_end_with_nothing_in_flight_takes_no_time() -> None:
         tried.set()
         raise ConnectionError("no")
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a")])
         while not tried.is_set():
             await asyncio.sleep(0.001)
@@ -166,7 +166,7 @@ def test_an_end_with_nothing_in_flight_takes_no_time() -> None:
 def test_many_keys_wait_without_a_task_each() -> None:
     """After an outage hundreds of thousands do."""
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call(str(number)) for number in range(1_000)])
         most = 0
         while len(results) < 1_000:
@@ -187,7 +187,7 @@ def test_nothing_of_a_key_is_called_after_what_was_given_up() -> None:
             raise ConnectionError("closed")
         return await charged(event)
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a", 0), call("a", 1)])
         await told(results, 1)
         caller.submit(OURS, [call("a", 2), call("b")])
@@ -308,7 +308,7 @@ def test_an_answer_that_may_not_be_given_is_given_up_at_once(act: Act, words: st
 def test_a_request_without_a_gateway_is_given_up() -> None:
     """Its event has a handler by now, or none: a person decides."""
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         event: Event[Any] = Event(PaymentRefund(order="a", receipt="r"), "a-0", THEN, None, "c")
         caller.submit(OURS, [PendingCall(event, 1, 0, b"", [], 0)])
         await told(results, 1)
@@ -329,7 +329,7 @@ def test_a_partition_that_moves_takes_its_calls_along() -> None:
             raise ConnectionError("closed")
         return await charged(event)
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("c"), call("a"), call("a", 1)])
         while "a-0" not in begun:
             await asyncio.sleep(0.001)
@@ -346,7 +346,7 @@ def test_a_partition_that_moves_takes_its_calls_along() -> None:
 def test_a_call_that_was_forgotten_before_it_began_takes_up_no_place() -> None:
     """A partition may move in the moment in which its calls are begun; those of another have the place."""
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a"), call("b")])
         caller.forget(OURS)  # in the same turn of the event loop
         caller.submit(Assignment(1, 0), [call("c"), call("d")])
@@ -369,7 +369,7 @@ def test_a_call_that_does_not_let_itself_be_cancelled_counts_for_nothing() -> No
                     await go_on.wait()
         return await charged(event)
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a")])
         while not begun:
             await asyncio.sleep(0.001)
@@ -395,7 +395,7 @@ def test_who_goes_on_without_having_given_up_changes_nothing() -> None:
         await go_on.wait()
         return await charged(event)
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a"), call("a", 1)])
         caller.go_on(OURS, "a", {call("a").event.reference})
         caller.go_on(OURS, "nobody", ())
@@ -428,7 +428,7 @@ def test_a_second_call_of_a_key_is_known_while_it_is_made(forgotten: bool) -> No
     begun, ended = list[str](), list[str]()
     go_on = asyncio.Event()
 
-    async def test(caller: Caller, results: list[Result]) -> None:
+    async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a"), call("b"), call("b", 1)])
         while len(begun) < 2:
             await asyncio.sleep(0.001)

@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.clock import SystemClock
 from streams.errors import BrokerError, PartitionLost
-from streams.kafka.committed import Committed
-from streams.kafka.fresh import Admin, Fresh
+from streams.kafka.committed import CommittedOffsets
+from streams.kafka.fresh import Admin, RenewedClient
 from streams.kafka.steps import never
 from tests.support.coordinator import OFFSET
 from tests.support.processes import PROJECT
@@ -78,7 +78,7 @@ class Asked(SystemClock):
 
 def stable(*answers: int) -> int:
     consumer = Asked(*answers)
-    asking = Committed(lambda: consumer, Admin(Client, consumer), "user", patience=0.5)  # type: ignore[arg-type, return-value]  # what is asked of them only
+    asking = CommittedOffsets(lambda: consumer, Admin(Client, consumer), "user", patience=0.5)  # type: ignore[arg-type, return-value]  # what is asked of them only
     return run(asking.offset(0, never), consumer.sleep).offset
 
 
@@ -131,7 +131,7 @@ class Client:
 @pytest.mark.parametrize("silence", [KafkaError._TIMED_OUT, KafkaError._NOENT])
 def test_a_client_that_heard_nobody_twice_in_a_row_is_made_anew(silence: int) -> None:
     """Not one that timed out now and then: a broker may be slow. A stale one may also say that there is no leader."""
-    fresh = Fresh(Client, Client.close)
+    fresh = RenewedClient(Client, Client.close)
     first = fresh.client
     first.says = silence
     for stale in (True, False, True):
@@ -143,7 +143,7 @@ def test_a_client_that_heard_nobody_twice_in_a_row_is_made_anew(silence: int) ->
     assert ask(fresh) == fresh.client.number
 
 
-def ask(fresh: Fresh[Client]) -> int | None:
+def ask(fresh: RenewedClient[Client]) -> int | None:
     try:
         return fresh.ask(Client.ask)
     except KafkaException:

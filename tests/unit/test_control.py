@@ -15,7 +15,7 @@ from streams.engine.image import Image
 from streams.engine.records import InboxRecord
 from streams.engine.rules import Limits
 from streams.engine.stored import log_record, parked_record
-from streams.worker.restore import Reading
+from streams.worker.restore import ImageReader
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded, PaymentRow
@@ -98,7 +98,7 @@ def test_a_restored_queue_is_in_order_whatever_compaction_kept() -> None:
     """An event that was parked again lies behind its successors in the topic, and still comes first."""
     engine = Engine(APP, "probe", CODEC)
     image, _ = parked(engine)
-    reading = Reading(engine, 0)
+    reading = ImageReader(engine, 0)
     for aside in reversed(image.parked["k"]):
         reading.parked(Kept(*parked_record(aside)))  # type: ignore[arg-type]  # reads alike
     assert [aside.offset for aside in reading.image().parked["k"]] == [0, 1]

@@ -16,7 +16,7 @@ from processors.events import UserClose, UserRename
 from streams.codec import AvroCodec
 from streams.engine.envelope import to_micros
 from streams.engine.identity import content_id
-from streams.sources.events import BadRow, FileEvent, Maker
+from streams.sources.events import BadRow, EventMaker, FileEvent
 from streams.sources.rows import Row
 
 CODEC = AvroCodec(app().event_types().values(), [])
@@ -39,7 +39,7 @@ def rows_of(file: Sequence[Said]) -> list[Row]:
 
 def read(file: Sequence[Said]) -> list[FileEvent]:
     """One pass over the file."""
-    found = Maker(from_row, CODEC, None, 1_000_000).events(rows_of(file))
+    found = EventMaker(from_row, CODEC, None, 1_000_000).events(rows_of(file))
     return [event for event in found if isinstance(event, FileEvent)]
 
 
@@ -56,7 +56,7 @@ def test_no_two_rows_of_a_file_have_one_id(file: list[Said]) -> None:
 @given(files)
 def test_a_file_read_again_gives_the_same_ids(file: list[Said]) -> None:
     """It is checked and then published by one maker, and may be published again; its first rows alone have the same."""
-    maker, rows = Maker(from_row, CODEC, None, 1_000_000), rows_of(file)
+    maker, rows = EventMaker(from_row, CODEC, None, 1_000_000), rows_of(file)
     assert list(maker.events(rows)) == list(maker.events(rows)) == read(file)
     assert ids(file[:5]) == ids(file)[:5]
 
@@ -107,7 +107,7 @@ def test_ids_stay_what_they_are(time: datetime | None, occurrence: int, expected
 def made(*given_: Any, id_column: str | None = None, time_column: str | None = None) -> list[FileEvent | BadRow]:
     """What the function gives for each row, or what is made of a row of columns: (what it gives, columns)."""
     rows = [Row(line, {"give": give, **columns}) for line, (give, columns) in enumerate(given_, 1)]
-    return list(Maker(lambda row: row["give"], CODEC, None, 1_000_000, id_column, time_column).events(rows))
+    return list(EventMaker(lambda row: row["give"], CODEC, None, 1_000_000, id_column, time_column).events(rows))
 
 
 ADA, BEA, CLOSE = UserRename(user="u1", name="Ada"), UserRename(user="u1", name="Bea"), UserClose(user="u1")
@@ -210,6 +210,6 @@ def test_a_row_with_the_id_of_another_one_is_broken(other: Any) -> None:
 def test_a_broken_row_is_no_occurrence() -> None:
     """It counts once it is mended."""
     rows = [Row(1, {}, "broken"), Row(2, {"said": ("u1", "Ada", NOON)}), Row(3, {"said": ("u1",)})]
-    *_, event, _ = Maker(from_row, CODEC, None, 1_000_000).events(rows)
+    *_, event, _ = EventMaker(from_row, CODEC, None, 1_000_000).events(rows)
     assert isinstance(event, FileEvent)
     assert event.occurrence == 1

@@ -18,7 +18,7 @@ from streams.engine.records import Headers, InboxRecord
 from streams.engine.stored import due_record
 from streams.event import RETOLD, derived_id, reference_of
 from streams.testing import World
-from streams.worker.restore import Reading
+from streams.worker.restore import ImageReader
 from tests.applications import shop
 from tests.applications.bank.events import AccountCredit, AccountOpen, AccountRow
 from tests.applications.one import app_of
@@ -85,7 +85,7 @@ def test_two_publishers_requests_of_one_number_are_both_called_and_answered() ->
 def test_a_call_that_is_restored_is_the_one_that_was_kept(source: str | None, number: str | None) -> None:
     """Under a key of its own in the due topic, also if its event came without an id."""
     engine = Engine(APP, "payment", CODEC)
-    image, reading = engine.image(), Reading(engine, 0)
+    image, reading = engine.image(), ImageReader(engine, 0)
     image.apply(engine.handle(image, [charge(0, source, number), charge(1, "till", "1")], 10))
     for call in image.calls.values():
         reading.due(Kept(*due_record("payment", call)))  # type: ignore[arg-type]  # reads alike

@@ -42,5 +42,5 @@ def test_every_request_has_a_time_out(path: Path) -> None:
     assert endless == []
 
 
-OURS = {"members.pace.committed", "self.members.pending.committed", "self._followed.committed", "self.committed"}
+OURS = {"members.pace.committed", "self.members.calls.committed", "self._model.committed", "self.committed"}
 """Functions of our own that are called as a consumer's."""

@@ -22,8 +22,8 @@ from streams.errors import (
 )
 from streams.kafka.client_log import ClientLog
 from streams.kafka.clients import Clients, option_refused
-from streams.kafka.topics import TopicReport, group_of, made, names, refuse, schemas_topic, tasks_topic, wanted
-from streams.receipt import Became, Receipt, settled
+from streams.kafka.topics import TopicReport, group_of, made, refuse, schemas_topic, tasks_topic, topic_names, wanted
+from streams.receipt import EventOutcome, Receipt, publish_outcome
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Config:
 
 def test_every_name_carries_the_prefix() -> None:
     """Topics and groups of two projects on one broker never meet."""
-    assert names("p.", "user") == ("user", "p.user", "p.user-log", "p.user-table", "p.user-parked", "p.user-due")
+    assert topic_names("p.", "user") == ("user", "p.user", "p.user-log", "p.user-table", "p.user-parked", "p.user-due")
     assert (schemas_topic("p."), tasks_topic("p.")) == ("p.retold-schemas", "p.retold-tasks")
     assert group_of("p.", "user") == "p.retold.user"
 
@@ -172,8 +172,8 @@ def test_a_lost_broker_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_an_outcome_that_is_not_accepted_raises(outcome: str, reason: str, error: type[Exception]) -> None:
     """The exception's class says what to do, its text what happened to which event."""
-    became = Became(outcome=outcome, reason=reason, wrong_version=error is WrongVersion)
-    told = settled(Receipt("user", "user.close", "u1", "id1"), became)
+    became = EventOutcome(outcome=outcome, reason=reason, wrong_version=error is WrongVersion)
+    told = publish_outcome(Receipt("user", "user.close", "u1", "id1"), became)
     with pytest.raises(error, match=rf"user\.close of 'u1' \(id id1\) was {outcome}: {reason}") as caught:
         told.raise_for_outcome()
     assert type(caught.value) is error
@@ -181,12 +181,12 @@ def test_an_outcome_that_is_not_accepted_raises(outcome: str, reason: str, error
 
 def test_what_is_kept_is_to_be_found() -> None:
     """The command that shows it is named, for its namespace."""
-    told = settled(Receipt("user", "user.close", "u1", "id1"), Became(outcome="parked", reason="no"))
+    told = publish_outcome(Receipt("user", "user.close", "u1", "id1"), EventOutcome(outcome="parked", reason="no"))
     with pytest.raises(EventSetAside, match=r"It is kept: `retold parked list user` shows it"):
         told.raise_for_outcome()
 
 
 def test_an_accepted_outcome_is_returned() -> None:
     """So that a script may chain wait and raise."""
-    told = settled(Receipt("user", "user.close", "u1", "id1"), Became(outcome="accepted", sequence=1))
+    told = publish_outcome(Receipt("user", "user.close", "u1", "id1"), EventOutcome(outcome="accepted", sequence=1))
     assert told.raise_for_outcome() is told

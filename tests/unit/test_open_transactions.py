@@ -16,8 +16,8 @@ import pytest
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import GROUPS, _java_hash
 from streams.kafka.open_transactions import OpenTransaction, _of_place, concerns, sentence, worker_ids
-from streams.kafka.security import NotMapped, connection_options
-from streams.kafka.writers import Coordinated, run, writers, writers_of
+from streams.kafka.security import UnmappedOption, connection_options
+from streams.kafka.writers import CoordinatorState, run, writers, writers_of
 
 SINCE = datetime(2026, 11, 26, 5, 31, 31, 214000, tzinfo=UTC).astimezone()
 FOREIGN = OpenTransaction("user", 3, 1042, 17, SINCE, 4002, "billing-1", 60.0)
@@ -78,7 +78,7 @@ def test_a_transactional_id_is_shown_as_one_short_line() -> None:
 
 
 FIRST = OpenTransaction("user", 3, 1042, 17, SINCE)
-LOST = Coordinated("billing-1", ongoing=False, started=None, timeout=60.0, places=frozenset())
+LOST = CoordinatorState("billing-1", ongoing=False, started=None, timeout=60.0, places=frozenset())
 LATER = SINCE + timedelta(seconds=30)
 
 
@@ -112,7 +112,7 @@ def test_nothing_hangs_that_was_not_asked_of_everybody_twice(again: bool, all_as
 @pytest.mark.parametrize(("seconds", "hangs"), [(70, False), (76, True)])
 def test_one_past_its_time_out_hangs_once_the_broker_has_looked(seconds: float, hangs: bool) -> None:
     """It looks every 10 s."""
-    known = Coordinated("billing-1", ongoing=True, started=SINCE, timeout=60.0, places=frozenset({("user", 3)}))
+    known = CoordinatorState("billing-1", ongoing=True, started=SINCE, timeout=60.0, places=frozenset({("user", 3)}))
     both = [producer(7, 1042)]
     [it] = _of_place(FIRST, writers_of(both, both, {7: known}, all_asked=True), SINCE + timedelta(seconds=seconds))
     assert (it.hangs, it.timeout) == (hangs, 60.0)
@@ -187,7 +187,7 @@ def test_a_certificate_is_always_asked_for(checked: bool, algorithm: dict[str, s
 )
 def test_an_option_that_cannot_be_taken_over_is_named_without_its_value(options: dict[str, str], refused: str) -> None:
     """Nobody is asked then: with half of what secures a connection there is to be none."""
-    with pytest.raises(NotMapped, match=rf"^{refused}$"):
+    with pytest.raises(UnmappedOption, match=rf"^{refused}$"):
         connection_options(options)
     [why] = writers(Clients("127.0.0.1:1", options), [("user", 3)]).values()
     assert why == f"with the Kafka option {refused} it cannot be asked from here"

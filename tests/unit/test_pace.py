@@ -6,7 +6,7 @@ import pytest
 
 from streams.engine.changes import Changes
 from streams.errors import NamespaceStopped
-from streams.worker.breaker import KEYS, MINUTE, Breaker
+from streams.worker.breaker import KEYS, MINUTE, CircuitBreaker
 from streams.worker.pace import Pace
 
 
@@ -44,7 +44,7 @@ def test_a_poisonous_record_is_found_by_halving() -> None:
 
 def test_the_breaker_trips_over_20_keys_in_a_minute() -> None:
     """The 21st key; after a minute they are forgotten."""
-    breaker = Breaker("user")
+    breaker = CircuitBreaker("user")
     twenty, another = batch(20, *map(str, range(20))), batch(1, "x")
     assert not breaker.trips(0, twenty)
     breaker.saw(0, twenty)
@@ -54,7 +54,7 @@ def test_the_breaker_trips_over_20_keys_in_a_minute() -> None:
 
 def test_the_breaker_counts_what_was_committed() -> None:
     """What is only checked may be aborted, and comes again: it is no sign of a bad deploy. Once committed, it is."""
-    breaker = Breaker("user")
+    breaker = CircuitBreaker("user")
     for number in range(100):
         breaker.check(number, batch(1, str(number)))
     for number in range(KEYS):
@@ -66,7 +66,7 @@ def test_the_breaker_counts_what_was_committed() -> None:
 
 def test_the_breaker_remembers_a_minute_and_no_more() -> None:
     """Also while nothing raises: a worker runs for months."""
-    breaker = Breaker("user")
+    breaker = CircuitBreaker("user")
     for minute in range(10):
         breaker.saw(minute * (MINUTE + 1), batch(1))
     assert len(breaker) == 1
@@ -74,6 +74,6 @@ def test_the_breaker_remembers_a_minute_and_no_more() -> None:
 
 def test_the_breaker_trips_over_one_percent_of_a_thousand_events() -> None:
     """One bad key among few events is nobody's bad deploy."""
-    assert not Breaker("user").trips(0, batch(999, *["x"] * 15))
-    assert Breaker("user").trips(0, batch(1_000, *["x"] * 11))
-    assert not Breaker("user").trips(0, batch(1_000, *["x"] * 10))
+    assert not CircuitBreaker("user").trips(0, batch(999, *["x"] * 15))
+    assert CircuitBreaker("user").trips(0, batch(1_000, *["x"] * 11))
+    assert not CircuitBreaker("user").trips(0, batch(1_000, *["x"] * 10))

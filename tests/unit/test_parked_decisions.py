@@ -13,7 +13,7 @@ from streams.cli.commands.parked_decisions import answer_of, first_at, is_called
 from streams.codec import codec_of
 from streams.engine.envelope import ParkedHeader
 from streams.errors import DefinitionError, InvalidEvent
-from streams.kafka.parked import Place, SetAsideNow
+from streams.kafka.parked import InboxOffset, ParkedEntry
 
 APP = processors.app()
 CODEC = codec_of(APP)
@@ -21,9 +21,9 @@ REQUEST = CODEC.encode(EmailSend(email="u1/welcome", to="e", template="welcome")
 ANSWER = ("email.sent", "email=u1/welcome", "to=e", "receipt=by hand")
 
 
-def kept(offset: int, status: str, key: str | None) -> SetAsideNow:
+def kept(offset: int, status: str, key: str | None) -> ParkedEntry:
     header = ParkedHeader(status, "it had to be", "", key, "email", 0, offset, 1)
-    return SetAsideNow(Place("email", 0, offset), header, REQUEST, [])
+    return ParkedEntry(InboxOffset("email", 0, offset), header, REQUEST, [])
 
 
 QUEUES = [
@@ -34,8 +34,8 @@ QUEUES = [
 ]
 
 
-def place(offset: int) -> Place:
-    return Place("email", 0, offset)
+def place(offset: int) -> InboxOffset:
+    return InboxOffset("email", 0, offset)
 
 
 def test_the_first_of_a_queue_is_the_one_to_name() -> None:

@@ -15,9 +15,9 @@ from streams.engine.changes import Changes, PendingCall
 from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.worker.caller import Assignment, Caller, Result
-from streams.worker.pending import RESULTS, Pending, answers_of
-from streams.worker.restore import Restored
+from streams.worker.caller import Assignment, Caller, CallResult
+from streams.worker.gateway_calls import RESULTS, GatewayCalls, answers_of
+from streams.worker.restore import RestoredImage
 from streams.worker.task import PartitionTask
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged
@@ -26,13 +26,13 @@ from tests.support.asked import Asked
 
 APP = shop.app()
 CODEC = codec_of(APP)
-Answering = Callable[[Result], None]
+Answering = Callable[[CallResult], None]
 
 
 def running(image: Image, inbox_end: int = 0, epoch: int = 0) -> PartitionTask:
     """The task of a partition that was restored."""
     task = PartitionTask(Assignment(image.partition, epoch), 0)
-    task.run(Restored(image, inbox_end), 0)
+    task.run(RestoredImage(image, inbox_end), 0)
     return task
 
 
@@ -42,7 +42,7 @@ class Payments:
     def __init__(self, *keys: str) -> None:
         self.engine = Engine(APP, "payment", CODEC)
         self.image = self.engine.image()
-        self.pending, self.task = Pending(self._caller, time.monotonic), running(self.image)
+        self.pending, self.task = GatewayCalls(self._caller, time.monotonic), running(self.image)
         requests = [CODEC.encode(PaymentCharge(order=key, amount=1)) for key in keys]
         records = [(at, keys[at].encode(), value, None, 0) for at, value in enumerate(requests)]
         self.apply(self.engine.handle(self.image, records, 1))
@@ -60,11 +60,11 @@ class Payments:
 
     def answer(self) -> None:
         for call in list(self.asked.calls):
-            self.asked.done(Result(self.asked.assignment, call, PaymentCharged(order=call.event.key, receipt="r")))
+            self.asked.done(CallResult(self.asked.assignment, call, PaymentCharged(order=call.event.key, receipt="r")))
 
     def give_up(self, *numbers: int) -> None:
         for number in numbers:
-            self.asked.done(Result(self.asked.assignment, self.asked.calls[number], None, "closed"))
+            self.asked.done(CallResult(self.asked.assignment, self.asked.calls[number], None, "closed"))
 
     def take_answer(self, call: PendingCall) -> None:
         """From the inbox, where a worker before this one put it."""
@@ -196,7 +196,7 @@ class Restoring:
 
     def __init__(self, end: int) -> None:
         self.image = Payments("a").image
-        self.pending = Pending(self._caller, time.monotonic)
+        self.pending = GatewayCalls(self._caller, time.monotonic)
         self.asked: Asked | None = None
         self.task = running(self.image, end)
 
@@ -233,7 +233,7 @@ def test_what_was_asked_before_a_partition_went_says_nothing_when_it_is_back() -
     payments.reassign()
     assert list(payments.owed()) == []
     _, again = payments.asked.calls
-    payments.asked.done(Result(payments.asked.assignment, again, PaymentCharged(order="a", receipt="r")))
+    payments.asked.done(CallResult(payments.asked.assignment, again, PaymentCharged(order="a", receipt="r")))
     assert [len(changes.emitted) for changes in payments.owed()] == [1]
 
 
@@ -241,7 +241,7 @@ def test_a_key_goes_on_with_what_is_pending_behind_what_was_given_up() -> None:
     """What was answered before it is pending too, until its answer is handled; who calls knows what stands behind."""
     payments = Payments("a", "a", "b")
     first, second, _ = payments.asked.calls
-    payments.asked.done(Result(payments.asked.assignment, first, PaymentCharged(order="a", receipt="r")))
+    payments.asked.done(CallResult(payments.asked.assignment, first, PaymentCharged(order="a", receipt="r")))
     payments.give_up(1)
     list(payments.owed())
     assert payments.asked.went_on == [("a", [first.event.reference])]

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.kafka.producer import TransactionAborted
-from streams.worker.poison import CALM, SUSPICIOUS, Kind, PoisonSearch
+from streams.worker.poison import CALM, SUSPICIOUS, PoisonKind, PoisonSearch
 
 POISON, OTHER = TransactionAborted("too large", poison=True), TransactionAborted("not now")
-kinds = st.sets(st.sampled_from(Kind), min_size=1)
+kinds = st.sets(st.sampled_from(PoisonKind), min_size=1)
 
 
 def searching() -> PoisonSearch:
@@ -20,7 +20,7 @@ def searching() -> PoisonSearch:
 
 
 @given(kinds)
-def test_all_share_a_transaction_while_nothing_is_suspicious(there: set[Kind]) -> None:
+def test_all_share_a_transaction_while_nothing_is_suspicious(there: set[PoisonKind]) -> None:
     """One refusal may have another cause, and an abort for another reason is no sign at all."""
     search = PoisonSearch()
     assert search.turn(there) is None
@@ -31,14 +31,14 @@ def test_all_share_a_transaction_while_nothing_is_suspicious(there: set[Kind]) -
 
 
 @given(kinds)
-def test_each_kind_has_its_turn(there: set[Kind]) -> None:
+def test_each_kind_has_its_turn(there: set[PoisonKind]) -> None:
     """None waits for another that is refused again and again."""
     search = searching()
     assert {search.turn(there) for _ in there} == there
 
 
 @given(kinds)
-def test_they_share_again_when_it_was_calm_for_a_while(there: set[Kind]) -> None:
+def test_they_share_again_when_it_was_calm_for_a_while(there: set[PoisonKind]) -> None:
     """A refused kind must not find the others in its transaction as soon as one of these was committed."""
     search = searching()
     search.most_answers = 1

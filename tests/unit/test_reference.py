@@ -16,7 +16,7 @@ import pytest
 import streams
 from streams import errors, testing
 from streams.data import EventData, Record
-from streams.receipt import Became, Receipt, Settled
+from streams.receipt import EventOutcome, PublishOutcome, Receipt
 from streams.view import Table
 from tests.support.pages import blocks, run
 
@@ -25,7 +25,7 @@ FOLDER = ROOT / "docs" / "reference"
 PAGES = [page for page in sorted(FOLDER.glob("*.md")) if page.name != "README.md"]
 ON_KAFKA = {"client.md", "receipt.md"}
 """tests/integration/test_client.py runs these."""
-BESIDE: list[Any] = [EventData, Record, Receipt, Became, Settled, Table]
+BESIDE: list[Any] = [EventData, Record, Receipt, EventOutcome, PublishOutcome, Table]
 """What public functions give or take, and nobody needs to import."""
 PUBLIC = [getattr(module, name) for module in (streams, testing) for name in module.__all__ if name != "START"] + BESIDE
 DIRECTIVE = re.compile(r"(?m)^::: ([\w.]+)$")
@@ -70,7 +70,7 @@ def documented() -> Iterator[tuple[str, Any, Callable[..., Any] | None]]:
                 yield f"{it.__name__}.{name}", member, None
 
 
-MADE_BY_RETOLD = (Record, streams.Event, Receipt, Became, testing.Result, testing.Unhandled, testing.FailedCall)
+MADE_BY_RETOLD = (Record, streams.Event, Receipt, EventOutcome, testing.Result, testing.Unhandled, testing.FailedCall)
 """Nobody calls their constructors, or a generated class has its own; their attributes are documented."""
 
 

@@ -269,7 +269,7 @@ def test_a_fold_that_raises_stops_its_projection_and_no_other(tmp_path: Path) ->
     projection = next(it for it in app.projections if it.name == "charges")
     app = type(app)(name="shop", namespaces=app.namespaces, gateways=app.gateways, projections=app.projections)
     with MemoryServer(app, tmp_path) as server:
-        folded = server.followed.projections["charges"]
+        folded = server.model.projections["charges"]
         folded.projection = type(projection)("charges", row=projection.row_type)
         folded.projection.folds_by[OrderPlace] = (lambda event: event.key, lambda row, event: 1 // 0)
         folded._projecting.projections = [folded.projection]
@@ -352,10 +352,10 @@ def test_metrics_count_partitions_by_state(server: MemoryServer, http: httpx.Cli
 def test_an_old_outcome_is_found_in_kafka(server: MemoryServer, http: httpx.Client) -> None:
     """What memory has forgotten is looked up; what is not there is a 404."""
     server.kafka.publish(AccountCredit(account="nobody", transfer="t", amount=1))
-    server.followed.outcomes._by_place.clear()
-    from streams.server.readmodel.recent import Known
+    server.model.outcomes._by_place.clear()
+    from streams.server.readmodel.recent import KnownOutcome
 
-    server.kafka.became_later[0] = Known(outcome="rejected", sequence=1, reason="there is no such account")
+    server.kafka.became_later[0] = KnownOutcome(outcome="rejected", sequence=1, reason="there is no such account")
     got = http.get("/events/account/0/0").json()
     assert (got["outcome"], got["key"], got["position"]) == ("rejected", "nobody", "account-0:1")
     assert http.get("/events/account/0/99").status_code == 404

@@ -9,11 +9,11 @@ import processors
 from processors.events import FolderCreate
 from streams.codec import codec_of
 from streams.config import load
-from streams.server.http.assemble import http_app
+from streams.server.http.application import http_app
 from streams.server.http.metrics import Metrics
-from streams.server.http.parts import Parts
-from streams.server.readmodel.followed import Followed
-from streams.server.readmodel.states import States
+from streams.server.http.parts import ServerParts
+from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.state_counts import StateCounts
 from tests.applications import bank
 from tests.support.memory_server import MemoryKafka, MemoryServer
 
@@ -24,9 +24,9 @@ def test_every_route_is_documented_and_no_other(tmp_path: Path) -> None:
     """A new route without a word about it fails here, and so does a word about one that is gone."""
     app = bank.app()
     codec = codec_of(app)
-    followed = Followed(app, codec)
-    kafka = MemoryKafka(app, followed)
-    spec = http_app(Parts(app, load({}, tmp_path), codec, followed, kafka, kafka)).openapi()
+    model = ReadModel(app, codec)
+    kafka = MemoryKafka(app, model)
+    spec = http_app(ServerParts(app, load({}, tmp_path), codec, model, kafka, kafka)).openapi()
     real = {f"{method.upper()} {path}" for path, operations in spec["paths"].items() for method in operations}
     events = {f"POST /events/{name}" for name in app.event_types()}
     assert events < real
@@ -47,6 +47,6 @@ def test_the_answer_that_is_shown_is_the_servers(tmp_path: Path) -> None:
 def test_every_figure_is_documented_and_no_other() -> None:
     """By the name that Prometheus sees."""
     app = bank.app()
-    text = Metrics(Followed(app, codec_of(app)), set(), States()).text().decode()
+    text = Metrics(ReadModel(app, codec_of(app)), set(), StateCounts()).text().decode()
     real = set(re.findall(r"(?m)^# TYPE (retold_\w+)", text))
     assert set(re.findall(r"`(retold_\w+)`", PAGE.read_text(encoding="utf-8"))) == real

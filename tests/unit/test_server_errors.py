@@ -20,8 +20,8 @@ from streams import View
 from streams.errors import ConfigError
 from streams.server.http.registry import is_registry, routes
 from streams.server.listen import inherited, listen, url_of
-from streams.server.readmodel.followed import STARTING
-from streams.server.readmodel.tables import Unreadable
+from streams.server.readmodel.model import STARTING
+from streams.server.readmodel.tables import UnreadableRow
 from tests.applications import shop
 from tests.support.memory_server import MemoryServer
 from tests.support.workers import settings
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
 @pytest.fixture
 def http(server: MemoryServer) -> Iterator[httpx.Client]:
     yield server.http
-    server.followed.waits = None
+    server.model.waits = None
 
 
 def assert_problem(got: httpx.Response, status: int, *words: str, field: str = "") -> dict[str, Any]:
@@ -237,7 +237,7 @@ def test_a_wrong_last_event_id_is_named(http: httpx.Client) -> None:
 )
 def test_before_everything_is_read_there_is_no_answer(server: MemoryServer, http: httpx.Client, url: str) -> None:
     """503 with the reason and when to ask again: half a table would be a wrong answer."""
-    server.followed.waits = STARTING
+    server.model.waits = STARTING
     got = http.get(url)
     assert_problem(got, 503, STARTING)
     assert got.headers["retry-after"] == "1"
@@ -280,7 +280,7 @@ def test_a_position_that_is_not_reached_is_said(http: httpx.Client, monkeypatch:
 
 def test_a_row_that_does_not_read_is_not_shown_as_missing(server: MemoryServer, http: httpx.Client) -> None:
     """A newer deployment wrote it: 503 and why."""
-    server.followed.committed(("order", 0), None, {"new": (Unreadable("nobody here knows the schema id 7"), 1)})
+    server.model.committed(("order", 0), None, {"new": (UnreadableRow("nobody here knows the schema id 7"), 1)})
     got = http.get("/rows/order/new")
     assert_problem(got, 503, "schema id 7")
     assert got.headers["retry-after"] == "1"

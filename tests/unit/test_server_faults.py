@@ -15,12 +15,12 @@ from streams.codec import codec_of
 from streams.engine.envelope import LogHeader, pack
 from streams.engine.records import Headers
 from streams.kafka.clients import Clients
-from streams.kafka.schemas_topic import Learning
-from streams.kafka.topics import names
-from streams.server.readmodel import follow
-from streams.server.readmodel.follow import _Reading
-from streams.server.readmodel.followed import Followed
-from streams.server.readmodel.tables import Unreadable
+from streams.kafka.schemas_topic import LearningCodec
+from streams.kafka.topics import topic_names
+from streams.server.readmodel import follower
+from streams.server.readmodel.follower import _Reading
+from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.tables import UnreadableRow
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import OrderPlace
@@ -69,11 +69,11 @@ def server(tmp_path: Path) -> Iterator[MemoryServer]:
 @pytest.mark.parametrize("path", ["orders", "careless"])
 def test_a_view_over_rows_that_do_not_read_is_refused(server: MemoryServer, path: str) -> None:
     """503 and why, also if the view catches what was raised; a view of other tables answers."""
-    server.followed.committed(("order", 0), None, {"new": (Unreadable("nobody here knows the schema id 7"), 1)})
+    server.model.committed(("order", 0), None, {"new": (UnreadableRow("nobody here knows the schema id 7"), 1)})
     got = server.http.get(f"/views/{path}")
     assert_problem(got, 503, f"the view {path} rests on", "1 rows of order", "'new'", "schema id 7")
     assert (got.headers["retry-after"], server.http.get("/views/seven").json()["answer"]) == ("1", 7)
-    server.followed.committed(("order", 0), None, {"new": (None, 2)})
+    server.model.committed(("order", 0), None, {"new": (None, 2)})
     assert server.http.get(f"/views/{path}").json()["answer"] == 0
 
 
@@ -86,8 +86,8 @@ def test_what_a_view_cannot_give_as_json_is_its_own_fault(server: MemoryServer, 
 def test_a_list_names_the_rows_that_do_not_read(server: MemoryServer) -> None:
     """Their number and at most 100 of their keys: nobody takes the list for all that there is."""
     assert server.http.get("/rows/order").json()["unreadable"] == {"count": 0, "keys": []}
-    wrong = Unreadable("nobody here knows the schema id 7")
-    server.followed.committed(("order", 0), None, {f"o{n:03}": (wrong, n + 1) for n in range(150)})
+    wrong = UnreadableRow("nobody here knows the schema id 7")
+    server.model.committed(("order", 0), None, {f"o{n:03}": (wrong, n + 1) for n in range(150)})
     found = server.http.get("/rows/order?customer=c7").json()["unreadable"]
     assert (found["count"], found["keys"]) == (150, [f"o{n:03}" for n in range(100)])
 
@@ -96,14 +96,14 @@ def test_what_rests_on_a_log_that_stands_still_is_refused(server: MemoryServer) 
     """503 with the reason for projections and views of them, as long as it stands; tables and other views answer."""
     server.kafka.publish(OrderPlace(order="o1", customer="c", lines=()))
     why = "order-log-0 is not read beyond offset 7: nobody here knows the schema id 7"
-    server.followed.stuck["order", 0] = why
+    server.model.stuck["order", 0] = why
     refused = [f"/projections/{name}" for name in ("orders_per_day", "orders_per_day/2026-01-31")]
     for url in refused:
         assert_problem(server.http.get(url), 503, "the projection orders_per_day lacks events", why)
     assert [server.http.get(url).status_code for url in ("/rows/order", "/views/seven")] == [200, 200]
-    server.followed.stuck["payment", 0] = why
+    server.model.stuck["payment", 0] = why
     assert_problem(server.http.get("/views/charges"), 503, "the view charges rests on", why)
-    server.followed.stuck.clear()
+    server.model.stuck.clear()
     assert server.http.get("/views/charges").status_code == 200
 
 
@@ -115,21 +115,21 @@ def logged(sequence: int) -> Headers:
 
 def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the record that does not read to the end, whatever is told of that; once it reads, all goes on."""
-    monkeypatch.setattr(follow, "STUCK_EVERY", 0.0)
+    monkeypatch.setattr(follower, "STUCK_EVERY", 0.0)
     app, codec = bank.app(), codec_of(bank.app())
-    followed = Followed(app, codec)
-    followed.begin({"account": 1})
-    spaces, value = [names("", "account")], codec.encode(AccountOpen(account="a", balance=1))
-    consumer, learning = MemoryConsumer(spaces[0].log), Learning(codec, Clients("127.0.0.1:1"), "")
-    reading = _Reading(cast(Consumer, consumer), spaces, followed, learning, {(spaces[0].log, 0): COUNT})
+    model = ReadModel(app, codec)
+    model.begin({"account": 1})
+    spaces, value = [topic_names("", "account")], codec.encode(AccountOpen(account="a", balance=1))
+    consumer, learning = MemoryConsumer(spaces[0].log), LearningCodec(codec, Clients("127.0.0.1:1"), "")
+    reading = _Reading(cast(Consumer, consumer), spaces, model, learning, {(spaces[0].log, 0): COUNT})
     for sequence in range(1, COUNT + 1):
         consumer.add(value, logged(sequence) if sequence != 5 else [])
     reading.step()
-    assert (followed.log_position(ACCOUNT), followed.lag(["log"], [ACCOUNT])) == (4, COUNT - 4)
-    assert "not read beyond offset 4" in followed.stuck[ACCOUNT]
+    assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (4, COUNT - 4)
+    assert "not read beyond offset 4" in model.stuck[ACCOUNT]
     reading._take(consumer.end_again())
-    assert followed.lag(["log"], [ACCOUNT]) == COUNT - 4
+    assert model.lag(["log"], [ACCOUNT]) == COUNT - 4
     consumer.replace(4, value, logged(5))
     reading.step()
-    assert (followed.log_position(ACCOUNT), followed.lag(["log"], [ACCOUNT])) == (COUNT, 0)
-    assert (followed.stuck, followed.faults) == ({}, {})
+    assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (COUNT, 0)
+    assert (model.stuck, model.faults) == ({}, {})

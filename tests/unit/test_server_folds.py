@@ -45,7 +45,7 @@ class Held:
         """Follows the log's second record, in a thread as the follower is one."""
         event = Event(AccountOpen(account="slow", balance=1), "id-2", NOW)
         record = LogEvent("account", 0, 1, 2, NOW, "accepted", None, event)
-        thread = threading.Thread(target=self.server.followed.logged, args=(record, 1), daemon=True)
+        thread = threading.Thread(target=self.server.model.logged, args=(record, 1), daemon=True)
         thread.start()
         assert self.hangs.wait(60)
         return thread
@@ -88,7 +88,7 @@ def test_an_event_counts_as_folded_once_all_its_folds_are_in(held: Held) -> None
         got = http.get(f"/projections/{name}/slow")
         assert (got.status_code, got.headers["retold-position"]) == (404, "account-0:1")
     held.go.set()
-    until(lambda: held.server.followed.log_position(("account", 0)) == 2, "the fold has not ended")
+    until(lambda: held.server.model.log_position(("account", 0)) == 2, "the fold has not ended")
     for name in ("slow", "quick"):
         got = http.get(f"/projections/{name}/slow")
         assert (got.status_code, got.headers["retold-position"]) == (200, "account-0:2")
@@ -98,7 +98,7 @@ def test_a_row_is_read_while_a_table_is_copied(tmp_path: Path) -> None:
     """One row and its version are one entry: it needs no lock, and never waits for who holds it."""
     with MemoryServer(bank.app(), tmp_path) as server:
         server.kafka.publish(AccountOpen(account="a", balance=1))
-        with server.followed.lock:
+        with server.model.lock:
             got = server.http.get("/rows/account/a", timeout=45)
         assert (got.status_code, got.json()["version"]) == (200, 1)
 
@@ -111,7 +111,7 @@ def test_a_list_is_of_one_moment_and_says_of_which(tmp_path: Path) -> None:
         def commit() -> None:
             for number in range(1, 5_000):
                 rows = {key: (AccountRow(balance=number), number) for key in ("a", "b")}
-                server.followed.committed(("account", 0), marker(number), rows)
+                server.model.committed(("account", 0), marker(number), rows)
             ended.set()
 
         thread = threading.Thread(target=commit, daemon=True)

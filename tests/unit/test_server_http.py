@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from streams.server.readmodel.followed import STARTING
+from streams.server.readmodel.model import STARTING
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace
 from tests.support.memory_server import MemoryServer
@@ -56,8 +56,8 @@ def test_the_clients_of_a_registry_may_send_what_they_like(http: httpx.Client) -
 def test_the_id_of_another_stream_is_refused(tmp_path: Path, known: str) -> None:
     """A partition that it does not name would be told from its beginning, all over again."""
     with MemoryServer(shop.app(), tmp_path) as server:
-        server.followed.begin({space.name: 2 for space in server.kafka.app.namespaces})
-        server.followed.waits = None
+        server.model.begin({space.name: 2 for space in server.kafka.app.namespaces})
+        server.model.waits = None
         got = server.http.get("/live/order", headers={"Last-Event-ID": known})
     assert_problem(got, 422, known, "its partitions, 0, 1", field="Last-Event-ID")
 
@@ -71,11 +71,11 @@ def test_an_id_beyond_the_end_is_refused_unless_this_server_lags(
     with MemoryServer(shop.app(), tmp_path) as server:
         got = server.http.get("/live/order", headers=beyond)
         assert_problem(got, 422, "0:99", "the log ends at 0:0", field="Last-Event-ID")
-        server.followed.lags["log", "order", 0] = 7
+        server.model.lags["log", "order", 0] = 7
         with server.http.stream("GET", "/live/order", headers=beyond) as lagging:
             assert lagging.status_code == 200
-        server.followed.lags.clear()
-        server.followed.faults["order-log-0"] = "order-log-0 is not read beyond offset 0"
+        server.model.lags.clear()
+        server.model.faults["order-log-0"] = "order-log-0 is not read beyond offset 0"
         with server.http.stream("GET", "/live/order", headers=beyond) as still:
             assert still.status_code == 200
 
@@ -91,7 +91,7 @@ def test_a_stream_goes_on_at_a_server_that_is_a_moment_behind(tmp_path: Path) ->
 
         watching = threading.Thread(target=watch, daemon=True)
         watching.start()
-        until(lambda: bool(server.followed.bell._tickets), "nobody waits")
+        until(lambda: bool(server.model.bell._tickets), "nobody waits")
         for n in range(3):
             server.kafka.publish(OrderPlace(order=f"o{n}", customer="c7", lines=(Line(sku="A1", quantity=1),)))
         watching.join(60)
@@ -106,9 +106,9 @@ def test_a_server_that_begins_anew_refuses_no_id(tmp_path: Path) -> None:
             target=lambda: found.append(server.http.get("/live/order", headers={"Last-Event-ID": "0:2"})), daemon=True
         )
         ask.start()
-        until(lambda: bool(server.followed.bell._tickets), "nobody waits")
-        server.followed.begin({space.name: 1 for space in server.kafka.app.namespaces})
-        server.followed.bell.ring()
+        until(lambda: bool(server.model.bell._tickets), "nobody waits")
+        server.model.begin({space.name: 1 for space in server.kafka.app.namespaces})
+        server.model.bell.ring()
         ask.join(60)
     assert_problem(found[0], 503, STARTING)
 

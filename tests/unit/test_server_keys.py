@@ -16,12 +16,12 @@ from streams.engine.identity import request_id
 from streams.engine.records import PARKED
 from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.clients import Clients
-from streams.kafka.schemas_topic import Learning
+from streams.kafka.schemas_topic import LearningCodec
 from streams.receipt import Receipt
 from streams.server.http.idempotency import IdempotencyKeys
-from streams.server.readmodel.followed import STARTING, Followed
 from streams.server.readmodel.key_uses import SOURCE, KeyUse, KeyUses, digest_of
-from streams.server.readmodel.logs import Logs
+from streams.server.readmodel.log_reader import Logs
+from streams.server.readmodel.model import STARTING, ReadModel
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
 from tests.support.memory_server import MemoryServer
@@ -68,7 +68,7 @@ def test_another_server_refuses_another_request_under_a_key(
 
 def test_before_the_logs_are_read_no_key_is_taken(first: MemoryServer) -> None:
     """503: nobody knows what it was used for; an event without a key is taken."""
-    first.followed.waits = STARTING
+    first.model.waits = STARTING
     assert_problem(opened(first), 503, STARTING)
     body = {"account": "a1", "balance": 1}
     assert first.http.post("/events/account.open", json=body).status_code == 202
@@ -113,11 +113,11 @@ def test_what_publishing_raises_frees_a_key(error: type[Exception]) -> None:
     assert keys.once("k1", ID, b"two", lambda: receipt_of()).id == ID
 
 
-def followed() -> tuple[Followed, Logs]:
+def model() -> tuple[ReadModel, Logs]:
     codec = codec_of(bank.app())
-    followed = Followed(bank.app(), codec)
-    followed.begin({"account": 1})
-    return followed, Logs(followed, Learning(codec, Clients("127.0.0.1:1"), ""))
+    model = ReadModel(bank.app(), codec)
+    model.begin({"account": 1})
+    return model, Logs(model, LearningCodec(codec, Clients("127.0.0.1:1"), ""))
 
 
 LOG = LogHeader(1, 0, 7, "accepted", "f")
@@ -128,7 +128,7 @@ ASIDE = ParkedHeader(PARKED, "why", "", "a1", "account-inbox", 0, 7, 0, time=0)
 @pytest.mark.parametrize(("source", "event_id"), [(SOURCE, ID), ("//till", ID), (SOURCE, "0" * 14 + "4" + "0" * 21)])
 def test_keys_are_read_from_logs_and_from_what_is_parked(kind: str, source: str, event_id: str) -> None:
     """With place, contents and expected version. What other sources sent, or came in without a key, is not kept."""
-    known, logs = followed()
+    known, logs = model()
     value = codec_of(bank.app()).encode(AccountOpen(account="a1", balance=10))
     headers = [("ce_id", event_id.encode()), ("ce_source", source.encode()), ("ce_type", b"account.open")]
     headers += [("ce_expectedversion", b"3"), pack(LOG if kind == "log" else ASIDE)]

@@ -9,10 +9,10 @@ from streams.engine.marker import Marker
 from streams.engine.records import Counters, DuplicateRecord
 from streams.event import Event
 from streams.kafka.messages import LogEvent
-from streams.server.http.snapshot import Snapshot
-from streams.server.readmodel.followed import Followed
-from streams.server.readmodel.merge import Merge
-from streams.server.readmodel.recent import Known, Outcomes, Recent
+from streams.server.http.snapshot import TableSnapshot
+from streams.server.readmodel.merge import LogMerger
+from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.recent import KnownOutcome, RecentEvents, RecentOutcomes
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
 
@@ -29,7 +29,7 @@ def logged(place: tuple[str, int], sequence: int, second: int) -> tuple[LogEvent
 
 def test_the_past_is_read_in_the_order_of_its_time() -> None:
     """An event waits until every other partition has shown a later one or its end."""
-    merge = Merge([A, B])
+    merge = LogMerger([A, B])
     for sequence, second in ((1, 1), (2, 5)):
         merge.add(A, logged(A, sequence, second))
     assert list(merge.ready()) == []
@@ -41,7 +41,7 @@ def test_the_past_is_read_in_the_order_of_its_time() -> None:
 
 def test_no_partition_runs_far_ahead() -> None:
     """Memory is bounded: a partition that is full waits for the others, and goes on when they have caught up."""
-    merge = Merge([A, B], in_memory=200)
+    merge = LogMerger([A, B], in_memory=200)
     for n in range(100):
         merge.add(A, logged(A, n + 1, n))
     assert (merge.full(A), merge.full(B), merge.low(A)) == (True, False, False)
@@ -52,7 +52,7 @@ def test_no_partition_runs_far_ahead() -> None:
 
 def test_the_end_of_a_log_is_kept_and_no_more() -> None:
     """What follows a sequence, and None once that is not kept; then an offset at or before it."""
-    recent = Recent(size=100)
+    recent = RecentEvents(size=100)
     for n in range(2_500):
         recent.add(logged(A, n + 1, 0)[0])
     after = recent.after(2_490, 3)
@@ -64,12 +64,12 @@ def test_the_end_of_a_log_is_kept_and_no_more() -> None:
 
 def test_an_outcome_that_came_later_counts() -> None:
     """Parked and then handled is handled, also if the parked topic is read last; the oldest are forgotten."""
-    outcomes = Outcomes(size=2)
-    for became in (Known(outcome="accepted", sequence=7), Known(outcome="parked")):
+    outcomes = RecentOutcomes(size=2)
+    for became in (KnownOutcome(outcome="accepted", sequence=7), KnownOutcome(outcome="parked")):
         outcomes.add(("account", 0, 1), became)
-    assert outcomes.get(("account", 0, 1)) == Known(outcome="accepted", sequence=7)
+    assert outcomes.get(("account", 0, 1)) == KnownOutcome(outcome="accepted", sequence=7)
     for offset in (2, 3):
-        outcomes.add(("account", 0, offset), Known(outcome="accepted", sequence=offset))
+        outcomes.add(("account", 0, offset), KnownOutcome(outcome="accepted", sequence=offset))
     assert outcomes.get(("account", 0, 1)) is None
 
 
@@ -83,12 +83,12 @@ def marker(last: int, inbox_next: int) -> Marker:
 def test_an_outcome_is_told_once_its_row_is_there() -> None:
     """The log may be read before the table: who waited would read an old row."""
     app = bank.app()
-    followed = Followed(app, AvroCodec(app.event_types().values(), [AccountRow]))
-    followed.begin({"account": 1, "transfer": 1})
-    followed.logged(*logged(A, 1, 0))
-    assert followed.became(A, 0) is None
-    followed.committed(A, marker(1, 5), {"a": (AccountRow(balance=1), 1)})
-    became, again = followed.became(A, 0), followed.became(A, 4)
+    model = ReadModel(app, AvroCodec(app.event_types().values(), [AccountRow]))
+    model.begin({"account": 1, "transfer": 1})
+    model.logged(*logged(A, 1, 0))
+    assert model.became(A, 0) is None
+    model.committed(A, marker(1, 5), {"a": (AccountRow(balance=1), 1)})
+    became, again = model.became(A, 0), model.became(A, 4)
     assert became is not None
     assert (became.outcome, became.key, became.sequence) == ("accepted", "a", 1)
     assert again is not None
@@ -98,9 +98,9 @@ def test_an_outcome_is_told_once_its_row_is_there() -> None:
 def test_a_copy_of_a_table_stays_as_it_was() -> None:
     """Whoever pages through it is not disturbed; without a change it is the same copy."""
     app = bank.app()
-    followed = Followed(app, AvroCodec(app.event_types().values(), [AccountRow]))
-    followed.begin({"account": 1, "transfer": 1})
-    followed.committed(A, None, {"a": (AccountRow(balance=1), 1)})
-    first, same = Snapshot(followed)["account"], Snapshot(followed)["account"]
-    followed.committed(A, None, {"a": (None, 2), "b": (AccountRow(balance=2), 3)})
-    assert (first is same, list(first), list(Snapshot(followed)["account"])) == (True, ["a"], ["b"])
+    model = ReadModel(app, AvroCodec(app.event_types().values(), [AccountRow]))
+    model.begin({"account": 1, "transfer": 1})
+    model.committed(A, None, {"a": (AccountRow(balance=1), 1)})
+    first, same = TableSnapshot(model)["account"], TableSnapshot(model)["account"]
+    model.committed(A, None, {"a": (None, 2), "b": (AccountRow(balance=2), 3)})
+    assert (first is same, list(first), list(TableSnapshot(model)["account"])) == (True, ["a"], ["b"])

@@ -14,7 +14,7 @@ import pytest
 from streams import Tables, View
 from streams.errors import BrokerError
 from streams.server.http.pools import THREADS
-from streams.server.readmodel.lately import Lately
+from streams.server.readmodel.recent_cache import RecentCache
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
 from tests.support.memory_server import MemoryServer
@@ -78,7 +78,7 @@ def test_publishing_that_waits_for_the_broker_starves_no_reader(busy: Busy) -> N
 
 def test_reading_kafka_starves_no_list(busy: Busy) -> None:
     """Outcomes that memory has forgotten take long while the broker is slow; lists do not."""
-    busy.server.followed.outcomes._by_place.clear()
+    busy.server.model.outcomes._by_place.clear()
     busy.server.kafka.answers.clear()
     busy.ask("GET", "/events/account/0/0", MANY)
     kafka = busy.server.parts.pools.kafka
@@ -103,10 +103,10 @@ def test_an_error_holds_for_a_while_too() -> None:
             raise BrokerError("the broker is gone")
         return 7
 
-    lately = Lately(look, 60.0)
+    lately = RecentCache(look, 60.0)
     for _ in range(3):
         with pytest.raises(BrokerError, match="the broker is gone"):
             lately.get()
     assert len(calls) == 1
-    fresh = Lately(look, 0.0)
+    fresh = RecentCache(look, 0.0)
     assert ([fresh.get(), fresh.get()], len(calls)) == ([7, 7], 3)

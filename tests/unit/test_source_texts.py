@@ -15,7 +15,7 @@ from processors.events import UserSignup
 from streams.codec import AvroCodec
 from streams.errors import ConfigError, InvalidEvent
 from streams.sources.convert import Converter
-from streams.sources.events import BadRow, FromRow, Maker
+from streams.sources.events import BadRow, EventMaker, FromRow
 from streams.sources.rows import FORMATS, Row, format_of
 from streams.sources.texts import listed, plain
 
@@ -27,7 +27,7 @@ LONGEST = 12 * 1_000
 
 def problem(make: FromRow, values: dict[str, Any], **columns: str) -> str:
     codec = AvroCodec(app().event_types().values(), [])
-    [bad] = Maker(make, codec, "user.signup", 1_000_000, **columns).events([Row(1, values)])
+    [bad] = EventMaker(make, codec, "user.signup", 1_000_000, **columns).events([Row(1, values)])
     assert isinstance(bad, BadRow)
     return bad.problem
 

@@ -16,7 +16,7 @@ from processors.publish import from_row
 from streams.codec import AvroCodec
 from streams.errors import ConfigError, InvalidEvent
 from streams.sources.convert import Converter
-from streams.sources.events import BadRow, FileEvent, Maker
+from streams.sources.events import BadRow, EventMaker, FileEvent
 from streams.sources.rows import FORMATS, Row, format_of
 from tests.unit.codec_classes import Part, ThingSet
 
@@ -30,7 +30,7 @@ def rows(form: str, text: str | bytes) -> list[Row]:
 
 def events(make: Any, *of: Row, expected: str | None = "user.signup") -> list[FileEvent | BadRow]:
     codec = AvroCodec(app().event_types().values(), [])
-    return list(Maker(make, codec, expected, 1_000_000).events(of))
+    return list(EventMaker(make, codec, expected, 1_000_000).events(of))
 
 
 def problem(make: Any, values: dict[str, Any], expected: str | None = "user.signup") -> str:

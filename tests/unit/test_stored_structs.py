@@ -30,7 +30,7 @@ from streams.engine.envelope import (
 from streams.engine.marker import Marker
 from streams.engine.records import Counters, DuplicateRecord
 from streams.errors import InvalidEvent, UndecodableRecord
-from streams.kafka.schemas_topic import Published
+from streams.kafka.schemas_topic import PublishedSchema
 from streams.kafka.task_reports import Report
 from streams.schemas.lock import LockedVersion
 
@@ -94,8 +94,8 @@ KINDS = (
         InvalidEvent,
     ),
     Kind(
-        Published("order.place", '{"type":"record"}'),
-        lambda value: msgspec.json.decode(value, type=Published),
+        PublishedSchema("order.place", '{"type":"record"}'),
+        lambda value: msgspec.json.decode(value, type=PublishedSchema),
         ("name", "schema"),
         msgspec.MsgspecError,
     ),
@@ -112,8 +112,8 @@ KINDS = (
         msgspec.MsgspecError,
     ),
     Kind(
-        state.Record("127.0.0.1:9", 7, "2026-01-01T00:00:00+00:00"),
-        lambda value: msgspec.json.decode(value, type=state.Record),
+        state.BrokerRecord("127.0.0.1:9", 7, "2026-01-01T00:00:00+00:00"),
+        lambda value: msgspec.json.decode(value, type=state.BrokerRecord),
         ("address", "pid", "started"),
         msgspec.MsgspecError,
     ),
@@ -140,7 +140,7 @@ def grown(value: Any, more: Any) -> Any:
             return {name: grown(part, more) for name, part in value.items()}
         case msgspec.Struct() if is_positional(value):
             return [*(grown(getattr(value, name), more) for name in names_of(value)), more]
-        case msgspec.Struct() | Counters() | state.Record():
+        case msgspec.Struct() | Counters() | state.BrokerRecord():
             return {"a later field": more, **{name: grown(getattr(value, name), more) for name in names_of(value)}}
     return value
 
@@ -242,7 +242,7 @@ def test_a_brokers_record_of_a_newer_version_is_believed(tmp_path: Path) -> None
     (tmp_path / "broker.json").write_text(json.dumps(record))
     found = state.running(tmp_path)
     os.close(lock)
-    assert found == state.Record("127.0.0.1:9", 7, "2026-01-01T00:00:00+00:00")
+    assert found == state.BrokerRecord("127.0.0.1:9", 7, "2026-01-01T00:00:00+00:00")
 
 
 def test_every_struct_that_is_read_back_is_in_the_table() -> None:

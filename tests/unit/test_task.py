@@ -11,11 +11,11 @@ from streams.engine.control import Control
 from streams.engine.image import Image
 from streams.errors import PartitionLost
 from streams.worker.caller import Assignment
-from streams.worker.restore import Restored
+from streams.worker.restore import RestoredImage
 from streams.worker.task import IllegalTransition, PartitionTask, TaskState
 
 STEPS = {
-    "run": lambda task, now: task.run(Restored(Image(3), 0), now),
+    "run": lambda task, now: task.run(RestoredImage(Image(3), 0), now),
     "block": lambda task, now: task.block(BlockingRecord(5 + now, "no schema 5"), now),
     "unblock": lambda task, now: task.unblock(now),
     "close": lambda task, now: task.close(now),
@@ -36,7 +36,7 @@ class Endless:
     def done(self) -> bool:
         return self.cancelled
 
-    def value(self) -> Restored:
+    def value(self) -> RestoredImage:
         raise PartitionLost("cancelled")
 
     def cancel(self) -> None:

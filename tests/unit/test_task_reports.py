@@ -15,10 +15,10 @@ from streams.engine.image import Image
 from streams.errors import BrokerError
 from streams.kafka.steps import Cancelled
 from streams.kafka.task_reports import WHY, Report, State, _read, state_of, told
-from streams.server.readmodel.states import States, counted
+from streams.server.readmodel.state_counts import StateCounts, counted
 from streams.worker.caller import Assignment
 from streams.worker.reporter import AGAIN, EVERY, HELD, LATER, SOON, Reporter, report_of
-from streams.worker.restore import Restored
+from streams.worker.restore import RestoredImage
 from streams.worker.task import PartitionTask
 
 ME, OTHER = "p.retold.shop.user.host.0", "p.retold.shop.user.host.1"
@@ -29,7 +29,7 @@ def task(partition: int = 3) -> PartitionTask:
 
 
 def run(it: PartitionTask, now: int) -> None:
-    it.run(Restored(Image(3), 0), now)
+    it.run(RestoredImage(Image(3), 0), now)
 
 
 def test_a_report_says_the_state_since_when_and_why() -> None:
@@ -175,7 +175,7 @@ def test_states_are_counted_with_those_that_nobody_is_in() -> None:
         ("user", "running"): 2, ("user", "unknown"): 2, ("user", "restoring"): 0, ("user", "blocked"): 0,
         ("user", "starting"): 0, ("user", "no worker"): 0,
     }  # fmt: skip
-    assert States().counts == {}
+    assert StateCounts().counts == {}
 
 
 def test_a_reporter_looks_until_nobody_wants_it() -> None:

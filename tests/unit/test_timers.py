@@ -20,7 +20,7 @@ from streams.engine.pending import PendingTimers
 from streams.engine.records import EmittedRecord, InboxRecord
 from streams.engine.stored import due_record
 from streams.engine.timers import BYTES_AT_ONCE, fire
-from streams.worker.restore import Reading
+from streams.worker.restore import ImageReader
 from tests.applications.bank.events import AccountClose, AccountOpen, AccountRow
 from tests.support.kept import Kept
 
@@ -57,7 +57,7 @@ def test_a_timer_far_ahead_is_kept_restored_and_fired_at_its_time(at: datetime) 
     engine, image = engine_of(at), Image()
     image.apply(engine.handle(image, [opened(engine)], to_micros(NOW)))
     [due] = image.due.values()
-    reading = Reading(engine, 0)
+    reading = ImageReader(engine, 0)
     reading.due(Kept(*due_record("account", due)))  # type: ignore[arg-type]  # reads alike
     restored = reading.image()
     assert restored.due == image.due

@@ -12,7 +12,7 @@ from streams.engine.engine import Engine
 from streams.engine.envelope import log_header
 from streams.engine.records import Headers
 from streams.engine.stored import log_record
-from streams.receipt import logged
+from streams.receipt import logged_outcome
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.support.memory_server import MemoryServer
 
@@ -48,7 +48,7 @@ def test_the_log_says_which_it_was(expected: bytes, wrong: bool) -> None:
     value, headers = codec.encode(AccountOpen(account="a", balance=1)), [("ce_expectedversion", expected)]
     [handled] = engine.handle(engine.image(), [(0, b"a", value, headers, 0)], 1).results
     header = log_header(log_record(handled).headers)
-    assert (header.outcome, header.wrong_version, logged(header).wrong_version) == ("rejected", wrong, wrong)
+    assert (header.outcome, header.wrong_version, logged_outcome(header).wrong_version) == ("rejected", wrong, wrong)
 
 
 OLD = b'[3,5,2,"rejected","f","%s",null,null]'

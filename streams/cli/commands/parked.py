@@ -16,7 +16,7 @@ from streams.cli.process.session import Session, connect
 from streams.engine.envelope import from_micros
 from streams.engine.records import QUARANTINED
 from streams.errors import StreamsError
-from streams.kafka.parked import SetAsideNow, place_of, set_aside_now
+from streams.kafka.parked import ParkedEntry, parse_inbox_offset, read_parked
 
 REASON_SHOWN = 120
 """Characters."""
@@ -46,7 +46,7 @@ def list_(
     """
     session = connect()
     spaces = [namespace_named(session.app, namespace).name] if namespace else session.namespaces
-    found = set_aside_now(session.clients, session.config.prefix, spaces)
+    found = read_parked(session.clients, session.config.prefix, spaces)
     if as_json:
         for event in found:
             json_line(_as_json(session, event))
@@ -71,7 +71,7 @@ def show(place: InboxOffset, as_json: Json = False) -> None:
     Example: [bold]retold parked show user-3@1042[/]
     """
     session = connect()
-    at = place_of(place)
+    at = parse_inbox_offset(place)
     event = one_at(at, found_at(session, at))
     if as_json:
         json_line(_as_json(session, event))
@@ -147,14 +147,14 @@ def quarantine(
     quarantine_blocking(place, who, why)
 
 
-def _event_type(session: Session, event: SetAsideNow) -> str | None:
+def _event_type(session: Session, event: ParkedEntry) -> str | None:
     try:
         return session.codec.decode(event.value).event_type
     except StreamsError:
         return None
 
 
-def _as_json(session: Session, event: SetAsideNow) -> dict[str, object]:
+def _as_json(session: Session, event: ParkedEntry) -> dict[str, object]:
     header = event.header
     try:
         data: object = plain(session.codec.decode(event.value))

@@ -16,7 +16,7 @@ from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.engine.control import Control
 from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout
-from streams.kafka.parked import Place, SetAsideNow, place_of, set_aside_now
+from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset, read_parked
 from streams.kafka.parked import say as send
 from streams.kafka.status import status
 
@@ -37,14 +37,14 @@ def command(
     is set aside again, and OutcomeTimeout.
     """
     session = connect()
-    at = place_of(place)
+    at = parse_inbox_offset(place)
     event, key = first_at(at, found_at(session, at))
     value = answer_of(session.app, session.codec, event, answer) if what == "answer" else b""
     control = Control(what, key, at.offset, who or getpass.getuser(), why, value)
     send(session.clients, session.config.prefix, at.namespace, [control])
 
     def is_free() -> bool | None:
-        now = {it.place: it for it in set_aside_now(session.clients, session.config.prefix, [at.namespace])}
+        now = {it.place: it for it in read_parked(session.clients, session.config.prefix, [at.namespace])}
         if at not in now:
             return True
         if now[at].header.recorded != event.header.recorded:
@@ -81,20 +81,20 @@ def retry_all(namespace: str, who: str | None) -> int:
     return exit_codes.NO if again else exit_codes.OK
 
 
-def _queues(session: Session, space: str) -> dict[str, list[SetAsideNow]]:
+def _queues(session: Session, space: str) -> dict[str, list[ParkedEntry]]:
     """What is parked, by key, in order."""
-    queues: dict[str, list[SetAsideNow]] = {}
-    for event in set_aside_now(session.clients, session.config.prefix, [space]):
+    queues: dict[str, list[ParkedEntry]] = {}
+    for event in read_parked(session.clients, session.config.prefix, [space]):
         if event.header.key is not None:
             queues.setdefault(event.header.key, []).append(event)
     return queues
 
 
-def _retried(session: Session, space: str, before: Mapping[str, Sequence[SetAsideNow]]) -> list[SetAsideNow]:
+def _retried(session: Session, space: str, before: Mapping[str, Sequence[ParkedEntry]]) -> list[ParkedEntry]:
     """What is parked once all keys were retried: each is free, or its first event was set aside at another time."""
     known = {_version(event) for queue in before.values() for event in queue}
 
-    def first_events() -> list[SetAsideNow] | None:
+    def first_events() -> list[ParkedEntry] | None:
         firsts = [queue[0] for key, queue in _queues(session, space).items() if key in before]
         return None if any(_version(first) in known for first in firsts) else firsts
 
@@ -106,14 +106,14 @@ def _retried(session: Session, space: str, before: Mapping[str, Sequence[SetAsid
     )
 
 
-def _version(event: SetAsideNow) -> tuple[Place, int]:
+def _version(event: ParkedEntry) -> tuple[InboxOffset, int]:
     return event.place, event.header.recorded
 
 
 def quarantine_blocking(place: str, who: str | None, why: str) -> None:
     """Raises InvalidEvent if no partition is blocked there, or it was unblocked meanwhile; OutcomeTimeout."""
     session = connect()
-    at = place_of(place)
+    at = parse_inbox_offset(place)
     space = namespace_named(session.app, at.namespace).name
     blocking = blocking_events(session, session.namespaces)
     if at not in blocking:
@@ -129,7 +129,7 @@ def quarantine_blocking(place: str, who: str | None, why: str) -> None:
     def is_quarantined() -> bool | None:
         # Asked first: what blocks no more is settled by the second look.
         blocks = at in blocking_events(session, [space])
-        if any(it.place == at for it in set_aside_now(session.clients, session.config.prefix, [space])):
+        if any(it.place == at for it in read_parked(session.clients, session.config.prefix, [space])):
             return True
         if not blocks:
             raise InvalidEvent(f"{at} was not quarantined: its schema and handler are known now, so it blocks no more")
@@ -144,20 +144,20 @@ def quarantine_blocking(place: str, who: str | None, why: str) -> None:
     talk(f"{at} is quarantined; the partition goes on.")
 
 
-def blocking_events(session: Session, spaces: Sequence[str]) -> dict[Place, str]:
+def blocking_events(session: Session, spaces: Sequence[str]) -> dict[InboxOffset, str]:
     """The events that block partitions, each with a sentence about it."""
     found, now = status(session.clients, session.config.prefix, spaces, session.codec).namespaces, datetime.now(UTC)
     return {
-        Place(space.name, waits.partition, waits.offset): blocked_at(space, waits, now)
+        InboxOffset(space.name, waits.partition, waits.offset): blocked_at(space, waits, now)
         for space in found
         for waits in space.waiting
     }
 
 
-def found_at(session: Session, place: Place) -> list[SetAsideNow]:
+def found_at(session: Session, place: InboxOffset) -> list[ParkedEntry]:
     """All that is set aside in the place's namespace, in order."""
     space = namespace_named(session.app, place.namespace).name
-    return set_aside_now(session.clients, session.config.prefix, [space])
+    return read_parked(session.clients, session.config.prefix, [space])
 
 
 def _until(look: Callable[[], T | None], seconds: float, late: str) -> T:

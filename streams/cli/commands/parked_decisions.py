@@ -11,11 +11,11 @@ from streams.codec import AvroCodec
 from streams.data import EventData
 from streams.engine.records import UNANSWERED
 from streams.errors import InvalidEvent
-from streams.kafka.parked import Place, SetAsideNow
+from streams.kafka.parked import InboxOffset, ParkedEntry
 from streams.sources.convert import Converter
 
 
-def one_at(place: Place, found: Iterable[SetAsideNow]) -> SetAsideNow:
+def one_at(place: InboxOffset, found: Iterable[ParkedEntry]) -> ParkedEntry:
     """Raises InvalidEvent if nothing is set aside there."""
     for event in found:
         if event.place == place:
@@ -23,7 +23,7 @@ def one_at(place: Place, found: Iterable[SetAsideNow]) -> SetAsideNow:
     raise InvalidEvent(f"nothing is set aside at {place}: see `retold parked list {place.namespace}`")
 
 
-def first_at(place: Place, found: Sequence[SetAsideNow]) -> tuple[SetAsideNow, str]:
+def first_at(place: InboxOffset, found: Sequence[ParkedEntry]) -> tuple[ParkedEntry, str]:
     """What is parked at a place, and the key that it blocks. `found` is in the order of places.
 
     Raises InvalidEvent for what is quarantined, and for what stands behind another event of its key.
@@ -44,7 +44,7 @@ def first_at(place: Place, found: Sequence[SetAsideNow]) -> tuple[SetAsideNow, s
     return event, key
 
 
-def answer_of(app: App, codec: AvroCodec, event: SetAsideNow, words: Sequence[str]) -> bytes:
+def answer_of(app: App, codec: AvroCodec, event: ParkedEntry, words: Sequence[str]) -> bytes:
     """The answer to an unanswered request, in the wire format. `words` are its event and its fields.
 
     Raises InvalidEvent unless the request's gateway declares the event, and it is about the request's key.
@@ -73,7 +73,7 @@ def answer_of(app: App, codec: AvroCodec, event: SetAsideNow, words: Sequence[st
     return codec.encode(answer)
 
 
-def _answers(app: App, codec: AvroCodec, event: SetAsideNow) -> tuple[Sequence[type[EventData]], str]:
+def _answers(app: App, codec: AvroCodec, event: ParkedEntry) -> tuple[Sequence[type[EventData]], str]:
     """What the gateway of a request declares, and the request's event."""
     request = codec.decode(event.value).event_type
     for gateway in app.gateways:
@@ -85,7 +85,7 @@ def _answers(app: App, codec: AvroCodec, event: SetAsideNow) -> tuple[Sequence[t
     )
 
 
-def what_next(found: Iterable[SetAsideNow]) -> str:
+def what_next(found: Iterable[ParkedEntry]) -> str:
     """What an operator can do about what is listed: a quarantined event can only be shown."""
     shown = "`retold parked show PLACE` shows one event"
     if any(event.header.key is not None for event in found):
@@ -93,12 +93,12 @@ def what_next(found: Iterable[SetAsideNow]) -> str:
     return f"{shown}. Quarantined events block nothing; publish corrected ones instead."
 
 
-def is_called(queue: Iterable[SetAsideNow]) -> bool:
+def is_called(queue: Iterable[ParkedEntry]) -> bool:
     """Whether a gateway is called when this queue is handled again: what becomes of that is not known at once."""
     return any(event.header.status == UNANSWERED for event in queue)
 
 
-def what_followed(what: str, event: SetAsideNow) -> str:
+def what_followed(what: str, event: ParkedEntry) -> str:
     """A sentence on what a command has done, once its worker has handled it."""
     if what == "retry" and is_called([event]):
         listed = f"`retold parked list {event.place.namespace}`"

@@ -20,7 +20,7 @@ from streams.client import Client
 from streams.config import Config, load
 from streams.data import EventData
 from streams.load import application
-from streams.receipt import Receipt, Settled
+from streams.receipt import PublishOutcome, Receipt
 from streams.sources.convert import Converter
 from streams.sources.texts import plain
 
@@ -155,7 +155,7 @@ def _publish_event(config: Config, app: App, event: EventData, options: EventOpt
     return exit_codes.OK if settled is None or settled.outcome == "accepted" else exit_codes.NO
 
 
-def _as_json(receipt: Receipt, settled: Settled | None) -> dict[str, object]:
+def _as_json(receipt: Receipt, settled: PublishOutcome | None) -> dict[str, object]:
     known: dict[str, object] = {
         "type": receipt.event_type,
         "key": receipt.key,

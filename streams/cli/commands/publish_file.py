@@ -23,7 +23,7 @@ from streams.data import EventData
 from streams.errors import ConfigError, InvalidEvent
 from streams.load import function
 from streams.sources.convert import Converter
-from streams.sources.events import BadRow, FileEvent, FromRow, Maker
+from streams.sources.events import BadRow, EventMaker, FileEvent, FromRow
 from streams.sources.rows import FORMATS, TEXT_FORMATS, format_of
 
 SOURCE = "retold/publish"
@@ -90,7 +90,7 @@ class EventFile:
     name: str
     file: IO[bytes]
     format: str
-    maker: Maker
+    maker: EventMaker
     limit: int | None
     start: int = 0
 
@@ -155,7 +155,7 @@ def event_file(
         )
     codec = AvroCodec(app.event_types().values(), [])
     expected = None if data is None else data.event_type
-    maker = Maker(make, codec, expected, config.max_event_bytes, options.id_column, options.time_column)
+    maker = EventMaker(make, codec, expected, config.max_event_bytes, options.id_column, options.time_column)
     return EventFile(name_of(file), content, form, maker, options.limit, content.tell() if content.seekable() else 0)
 
 

@@ -57,9 +57,9 @@ def _serve(
     app: App, config: Config, address: str, listening: socket.socket, shutdown: Shutdown, *, to_program: bool
 ) -> None:
     """Until the shutdown."""
-    from streams.server.http.parts import Parts  # late: see `import_server`
+    from streams.server.http.parts import ServerParts  # late: see `import_server`
     from streams.server.readmodel.archive import KafkaArchive
-    from streams.server.readmodel.followed import Followed
+    from streams.server.readmodel.model import ReadModel
     from streams.server.run import serve
 
     clients = Clients.of(config, address)
@@ -69,10 +69,10 @@ def _serve(
     codec = codec_of(app)
     archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
     with Client(app, config=config, source="retold/server") as client:
-        parts = Parts(app, config, codec, Followed(app, codec), client, archive)
+        parts = ServerParts(app, config, codec, ReadModel(app, codec), client, archive)
         reporter = ServerReadinessReporter(url_of(listening), to_program=to_program)
         run_beside_signals(
             "server",
             work=lambda: serve(parts, clients, listening, shutdown.stop),
-            meanwhile=lambda: reporter(parts.followed.waits),
+            meanwhile=lambda: reporter(parts.model.waits),
         )

@@ -12,10 +12,10 @@ import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.http.problems import RETRY_AFTER, Problem
-from streams.server.readmodel.bell import until
-from streams.server.readmodel.followed import Followed, Place
+from streams.server.readmodel.model import NamespacePartition, ReadModel
+from streams.server.readmodel.notifier import until
 from streams.view import Table
 
 POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6}):(\d{1,18})")
@@ -42,10 +42,10 @@ def _plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Standing:
+class AnswerPosition:
     """Up to where an answer is true: in these places, by what was read of these kinds of topics (table, log)."""
 
-    positions: Mapping[Place, int]
+    positions: Mapping[NamespacePartition, int]
     lag: int
 
     @property
@@ -60,28 +60,28 @@ class Standing:
         return shown | {"Retold-Lag": str(self.lag)}
 
 
-def standing(followed: Followed, kinds: Sequence[str], places: Sequence[Place]) -> Standing:
-    return Standing({place: position(followed, kinds, place) for place in places}, followed.lag(kinds, places))
+def standing(model: ReadModel, kinds: Sequence[str], places: Sequence[NamespacePartition]) -> AnswerPosition:
+    return AnswerPosition({place: position(model, kinds, place) for place in places}, model.lag(kinds, places))
 
 
-def position(followed: Followed, kinds: Iterable[str], place: Place) -> int:
+def position(model: ReadModel, kinds: Iterable[str], place: NamespacePartition) -> int:
     """The smallest of what was read."""
-    reached = {"table": followed.table_position, "log": followed.log_position}
+    reached = {"table": model.table_position, "log": model.log_position}
     return min(reached[kind](place) for kind in kinds)
 
 
-def ready(parts: Parts) -> Followed:
+def ready(parts: ServerParts) -> ReadModel:
     """Raises a 503 problem as long as there is nothing to answer from."""
-    _check(parts.followed)
-    return parts.followed
+    _check(parts.model)
+    return parts.model
 
 
-def _check(followed: Followed) -> None:
-    if followed.waits is not None:
-        raise Problem(503, followed.waits, headers=RETRY_AFTER)
+def _check(model: ReadModel) -> None:
+    if model.waits is not None:
+        raise Problem(503, model.waits, headers=RETRY_AFTER)
 
 
-async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -> None:
+async def at_least(request: Request, model: ReadModel, kinds: Sequence[str]) -> None:
     """Waits for `_min_position` (such as `user-3:977`; several with commas), so that who wrote reads what it wrote.
 
     Raises a 503 problem if it is not reached in 5 s, or before the server ends.
@@ -89,32 +89,32 @@ async def at_least(request: Request, followed: Followed, kinds: Sequence[str]) -
     text = request.query_params.get("_min_position")
     if text is None:
         return
-    wanted = [_wanted(followed, part.strip()) for part in text.split(",")]
+    wanted = [_wanted(model, part.strip()) for part in text.split(",")]
     reached = await until(
-        followed.bell,
-        lambda: all(position(followed, kinds, place) >= sequence for place, sequence in wanted) or None,
+        model.bell,
+        lambda: all(position(model, kinds, place) >= sequence for place, sequence in wanted) or None,
         PATIENCE,
     )
-    if reached is None and followed.bell.ended:
+    if reached is None and model.bell.ended:
         raise Problem(503, f"{STOPS}; _min_position {text} is not reached", field="_min_position", headers=RETRY_AFTER)
     if reached is None:
-        now = ", ".join(f"{place[0]}-{place[1]}:{position(followed, kinds, place)}" for place, _ in wanted)
+        now = ", ".join(f"{place[0]}-{place[1]}:{position(model, kinds, place)}" for place, _ in wanted)
         raise Problem(
             503, f"_min_position {text} is not reached after {PATIENCE:.0f} s; this server stands at {now}",
             field="_min_position", headers=RETRY_AFTER,
         )  # fmt: skip
-    _check(followed)  # all may have begun anew meanwhile
+    _check(model)  # all may have begun anew meanwhile
 
 
-def _wanted(followed: Followed, text: str) -> tuple[Place, int]:
+def _wanted(model: ReadModel, text: str) -> tuple[NamespacePartition, int]:
     match = POSITION.fullmatch(text)
-    if match is None or (match[1], int(match[2])) not in followed.logs:
+    if match is None or (match[1], int(match[2])) not in model.logs:
         expected = "a position such as user-3:977 of a partition that there is"
         raise Problem(422, f"_min_position is {text[:100]!r}; {expected} was expected", field="_min_position")
     return (match[1], int(match[2])), int(match[3])
 
 
-def answer(request: Request, body: Any, at: Standing, *, etag: str | None = None) -> Response:
+def answer(request: Request, body: Any, at: AnswerPosition, *, etag: str | None = None) -> Response:
     """200, or 304 if the client has this very answer. Without a version its ETag is of its bytes."""
     content = to_json(body)
     tag = etag or f'W/"{blake2b(content, digest_size=9).hexdigest()}"'

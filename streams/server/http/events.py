@@ -10,18 +10,18 @@ from fastapi.responses import Response
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
-from streams.server.http.rows import known_namespace
+from streams.server.http.table_rows import known_namespace
 from streams.server.http.write import outcome_of
-from streams.server.readmodel.followed import Place
-from streams.server.readmodel.recent import Known, known
+from streams.server.readmodel.model import NamespacePartition
+from streams.server.readmodel.recent import KnownOutcome, known_outcome
 
-PENDING = Known(outcome="pending")
+PENDING = KnownOutcome(outcome="pending")
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(parts: ServerParts) -> APIRouter:
     router = APIRouter(tags=["events"])
 
     @router.get(
@@ -29,11 +29,11 @@ def routes(parts: Parts) -> APIRouter:
         summary="What became of an event",
     )  # fmt: skip
     async def event(request: Request, namespace: str, partition: str, offset: str) -> Response:
-        followed = ready(parts)
+        model = ready(parts)
         place, number = _place(parts, namespace, partition, offset)
         known_params(request.query_params.multi_items(), "_min_position")
-        await at_least(request, followed, ["table"])
-        became = followed.became(place, number)
+        await at_least(request, model, ["table"])
+        became = model.became(place, number)
         if became is None or became.key is None:
             became = await in_thread(parts.pools.kafka, _look, parts, place, number, became)
         body: dict[str, Any] = {
@@ -42,29 +42,29 @@ def routes(parts: Parts) -> APIRouter:
         }  # fmt: skip
         if became.sequence is not None:
             body["position"] = f"{namespace}-{place[1]}:{became.sequence}"
-        return answer(request, body, standing(followed, ["table"], [place]))
+        return answer(request, body, standing(model, ["table"], [place]))
 
     return router
 
 
-def _place(parts: Parts, namespace: str, partition: str, offset: str) -> tuple[Place, int]:
+def _place(parts: ServerParts, namespace: str, partition: str, offset: str) -> tuple[NamespacePartition, int]:
     known_namespace(parts, namespace)
     for name, text in (("partition", partition), ("offset", offset)):
         if not (text.isascii() and text.isdigit() and len(text) <= 18):
             raise Problem(422, f"the {name} is {text[:80]!r}; a whole number was expected", field=name)
-    place, count = (namespace, int(partition)), parts.followed.counts[namespace]
+    place, count = (namespace, int(partition)), parts.model.counts[namespace]
     if place[1] >= count:
         raise Problem(404, f"{namespace} has no partition {partition}; it has {count}, counted from 0")
     return place, int(offset)
 
 
-def _look(parts: Parts, place: Place, offset: int, became: Known | None) -> Known:
+def _look(parts: ServerParts, place: NamespacePartition, offset: int, became: KnownOutcome | None) -> KnownOutcome:
     """What memory does not say is found in Kafka. Blocks."""
     receipt = parts.archive.receipt(place, offset)
     if receipt is None:
         raise Problem(404, f"the inbox {place[0]}-{place[1]} holds no event at offset {offset}, or not any more")
     if became is None:
-        last = parts.followed.markers.get(place)
+        last = parts.model.markers.get(place)
         handled = last is not None and last.inbox_next > offset
         became = (parts.archive.became(receipt) if handled else None) or PENDING
-    return known(became, receipt.event_type or None, receipt.key, receipt.id or None)
+    return known_outcome(became, receipt.event_type or None, receipt.key, receipt.id or None)

@@ -13,12 +13,12 @@ from streams.errors import BrokerError
 from streams.server.http.answers import to_json
 from streams.server.http.metrics import Metrics
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 
 
-def routes(parts: Parts, metrics: Metrics) -> APIRouter:
+def routes(parts: ServerParts, metrics: Metrics) -> APIRouter:
     async def check(request: Request) -> None:
         known_params(request.query_params.multi_items())
 
@@ -26,7 +26,7 @@ def routes(parts: Parts, metrics: Metrics) -> APIRouter:
 
     @router.get("/health", response_class=Response, summary="200 if this server can answer, else 503")
     async def health() -> Response:
-        if parts.followed.waits is not None or "broker" in parts.followed.faults:
+        if parts.model.waits is not None or "broker" in parts.model.faults:
             raise Problem(503, "this server cannot answer now; /-/status says why", headers=RETRY_AFTER)
         return Response(to_json({"status": "ready"}), media_type="application/json")
 
@@ -55,19 +55,19 @@ def routes(parts: Parts, metrics: Metrics) -> APIRouter:
     return router
 
 
-def _server(parts: Parts) -> dict[str, Any]:
+def _server(parts: ServerParts) -> dict[str, Any]:
     """Takes the lock, and so belongs into a thread."""
-    followed = parts.followed
-    with followed.lock:
+    model = parts.model
+    with model.lock:
         return {
-            "waits": followed.waits,
-            "faults": list(followed.faults.values()),
-            "rows": {name: len(table.rows) for name, table in followed.tables.items()},
-            "unreadable": {name: table.unreadable for name, table in followed.tables.items() if table.unreadable},
+            "waits": model.waits,
+            "faults": list(model.faults.values()),
+            "rows": {name: len(table.rows) for name, table in model.tables.items()},
+            "unreadable": {name: table.unreadable for name, table in model.tables.items() if table.unreadable},
             "projections": {
-                name: {"rows": len(it.rows), "fault": it.fault} for name, it in followed.projections.items()
+                name: {"rows": len(it.rows), "fault": it.fault} for name, it in model.projections.items()
             },
-            "positions": [f"{name}-{n}:{last.last}" for (name, n), last in sorted(followed.markers.items())],
-            "lag": sum(followed.lags.values()),
+            "positions": [f"{name}-{n}:{last.last}" for (name, n), last in sorted(model.markers.items())],
+            "lag": sum(model.lags.values()),
             "streams": len(parts.watching),
         }

@@ -18,12 +18,12 @@ from streams.kafka.messages import LogEvent
 from streams.server.http import openapi
 from streams.server.http.answers import ready, standing, to_json
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
-from streams.server.http.rows import known_namespace
-from streams.server.readmodel.bell import until
-from streams.server.readmodel.followed import Place
+from streams.server.http.table_rows import known_namespace
+from streams.server.readmodel.model import NamespacePartition
+from streams.server.readmodel.notifier import until
 
 MOST_STREAMS = 500
 AT_ONCE = 200
@@ -37,7 +37,7 @@ RETRY = 2_000
 ID = re.compile(r"\d{1,6}:\d{1,18}(,\d{1,6}:\d{1,18})*")
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(parts: ServerParts) -> APIRouter:
     router = APIRouter(tags=["live"])
     extra = openapi.watching()
 
@@ -58,25 +58,27 @@ def routes(parts: Parts) -> APIRouter:
     return router
 
 
-async def _respond(request: Request, parts: Parts, namespace: str, key: str | None) -> Response:
+async def _respond(request: Request, parts: ServerParts, namespace: str, key: str | None) -> Response:
     known_namespace(parts, namespace)
     origin = known_params(request.query_params.multi_items(), "_from").get("_from", "now")
-    followed = ready(parts)
-    places = followed.places([namespace]) if key is None else [followed.place_of(namespace, key)]
+    model = ready(parts)
+    places = model.places([namespace]) if key is None else [model.place_of(namespace, key)]
     stream = Stream(parts, places, key, await _begin(request, parts, places, origin))
     if len(parts.watching) >= MOST_STREAMS:
         raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
-    headers = {**standing(followed, ("log",), places).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    headers = {**standing(model, ("log",), places).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return EventSourceResponse(stream.lines(), headers=headers)
 
 
-async def _begin(request: Request, parts: Parts, places: list[Place], origin: str) -> dict[Place, int]:
+async def _begin(
+    request: Request, parts: ServerParts, places: list[NamespacePartition], origin: str
+) -> dict[NamespacePartition, int]:
     """The last sequence known to the client, per partition: by Last-Event-ID, `_from=beginning`, or as it is now."""
-    followed, text = parts.followed, request.headers.get("last-event-id")
+    model, text = parts.model, request.headers.get("last-event-id")
     if origin not in ("now", "beginning"):
         raise Problem(422, f"_from is {origin[:80]!r}; now or beginning was expected", field="_from")
     if text is None:
-        return {place: 0 if origin == "beginning" else followed.log_position(place) for place in places}
+        return {place: 0 if origin == "beginning" else model.log_position(place) for place in places}
     steps = [part.partition(":") for part in text.split(",")] if ID.fullmatch(text) else []
     if sorted(int(number) for number, _, _ in steps) != [number for _, number in places]:
         partitions = ", ".join(str(number) for _, number in places)
@@ -89,21 +91,21 @@ async def _begin(request: Request, parts: Parts, places: list[Place], origin: st
     return known
 
 
-async def _reached(parts: Parts, known: dict[Place, int], text: str) -> None:
+async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], text: str) -> None:
     """Another server may have been ahead of this one, for a moment or as long as this one lags or stands still.
 
     Raises a 422 problem for an id that is of another log, such as one that was made anew: nothing would come for long.
     """
-    followed = parts.followed
+    model = parts.model
 
     def look() -> bool | None:
-        there = all(followed.log_position(place) >= sequence for place, sequence in known.items())
-        return there or followed.waits is not None or None
+        there = all(model.log_position(place) >= sequence for place, sequence in known.items())
+        return there or model.waits is not None or None
 
-    reached = await until(followed.bell, look, PATIENCE)
+    reached = await until(model.bell, look, PATIENCE)
     ready(parts)  # all may have begun anew meanwhile
-    if reached is None and followed.lag(["log"], known) == 0 and not followed.faults:
-        end = ",".join(f"{place[1]}:{followed.log_position(place)}" for place in known)
+    if reached is None and model.lag(["log"], known) == 0 and not model.faults:
+        end = ",".join(f"{place[1]}:{model.log_position(place)}" for place in known)
         raise Problem(
             422, f"Last-Event-ID is {text[:100]!r}, and the log ends at {end}: it is of another log. Begin without it",
             field="Last-Event-ID",
@@ -111,16 +113,18 @@ async def _reached(parts: Parts, known: dict[Place, int], text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Older:
+class OlderEvents:
     """The next events of a partition are not in memory any more."""
 
-    place: Place
+    place: NamespacePartition
 
 
 class Stream:
     """One client's. It holds no queue: it reads from memory at its own pace, and from Kafka when it falls behind."""
 
-    def __init__(self, parts: Parts, places: list[Place], key: str | None, begin: dict[Place, int]) -> None:
+    def __init__(
+        self, parts: ServerParts, places: list[NamespacePartition], key: str | None, begin: dict[NamespacePartition, int]
+    ) -> None:
         self._parts, self._places, self._key, self._at = parts, places, key, begin
 
     async def lines(self) -> AsyncIterator[bytes]:
@@ -142,11 +146,11 @@ class Stream:
 
     async def _next(self) -> list[LogEvent]:
         """What comes next, in order per partition; nothing after half a second of silence."""
-        found: list[LogEvent] | Older | None = await until(self._parts.followed.bell, self._look, STOP)
-        if not isinstance(found, Older):
+        found: list[LogEvent] | OlderEvents | None = await until(self._parts.model.bell, self._look, STOP)
+        if not isinstance(found, OlderEvents):
             return [] if found is None else found
-        place, followed = found.place, self._parts.followed
-        offset = followed.logs[place].offset_before(self._at[place])
+        place, model = found.place, self._parts.model
+        offset = model.logs[place].offset_before(self._at[place])
         older = await in_thread(
             self._parts.pools.kafka, self._parts.archive.events, place, offset, self._at[place], AT_ONCE
         )
@@ -154,14 +158,14 @@ class Stream:
             await asyncio.sleep(STOP)  # Kafka says something else than memory: look again, but not at once
         return list(older)
 
-    def _look(self) -> list[LogEvent] | Older | None:
-        followed = self._parts.followed
+    def _look(self) -> list[LogEvent] | OlderEvents | None:
+        model = self._parts.model
         found: list[LogEvent] = []
         for place in self._places:
-            recent = followed.logs.get(place)
+            recent = model.logs.get(place)
             events = [] if recent is None else recent.after(self._at[place], AT_ONCE)
             if events is None:
-                return Older(place)
+                return OlderEvents(place)
             found += events
         found.sort(key=lambda event: (event.recorded, event.partition, event.sequence))
         return found or None

@@ -12,8 +12,8 @@ from starlette.types import Scope
 
 from streams.engine.marker import Marker, producers_replaced
 from streams.server.http.problems import STREAMS
-from streams.server.readmodel.followed import Followed
-from streams.server.readmodel.states import States
+from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.state_counts import StateCounts
 
 COUNTED = ("accepted", "rejected", "duplicates", "emitted")
 METHODS = frozenset(HTTPMethod)
@@ -22,7 +22,7 @@ METHODS = frozenset(HTTPMethod)
 class Metrics:
     """One server's own, so that two in one process do not count together."""
 
-    def __init__(self, followed: Followed, watching: set[object], states: States) -> None:
+    def __init__(self, model: ReadModel, watching: set[object], states: StateCounts) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "retold_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
@@ -31,7 +31,7 @@ class Metrics:
             "retold_http_seconds", "Time to answer, in seconds; streams are not counted.", ("route",),
             registry=self.registry,
         )  # fmt: skip
-        self.registry.register(_Followed(followed, watching))
+        self.registry.register(_Followed(model, watching))
         self.registry.register(_States(states))
 
     def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
@@ -49,21 +49,21 @@ class Metrics:
 class _Followed(Collector):
     """Read when Prometheus asks."""
 
-    def __init__(self, followed: Followed, watching: set[object]) -> None:
-        self._followed, self._watching = followed, watching
+    def __init__(self, model: ReadModel, watching: set[object]) -> None:
+        self._model, self._watching = model, watching
 
     def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily("retold_ready", "1: tables and logs are read.", float(self._followed.waits is None))
-        yield GaugeMetricFamily("retold_faults", "What is wrong now; /-/status says it.", len(self._followed.faults))
+        yield GaugeMetricFamily("retold_ready", "1: tables and logs are read.", float(self._model.waits is None))
+        yield GaugeMetricFamily("retold_faults", "What is wrong now; /-/status says it.", len(self._model.faults))
         yield GaugeMetricFamily("retold_live_streams", "Clients that watch a log.", len(self._watching))
         yield from self._tables()
         yield from self._partitions()
 
     def _tables(self) -> Iterator[Metric]:
         rows = GaugeMetricFamily("retold_rows", "Rows of a table or projection.", labels=("table",))
-        with self._followed.lock:
-            sizes = {name: len(table.rows) for name, table in self._followed.tables.items()}
-            sizes |= {name: len(projected.rows) for name, projected in self._followed.projections.items()}
+        with self._model.lock:
+            sizes = {name: len(table.rows) for name, table in self._model.tables.items()}
+            sizes |= {name: len(projected.rows) for name, projected in self._model.projections.items()}
         for name, size in sizes.items():
             rows.add_metric((name,), size)
         yield rows
@@ -76,7 +76,7 @@ class _Followed(Collector):
             labels=("namespace", "transactional_id"),
         )
         spaces: dict[str, list[Marker]] = {}
-        for (namespace, _), last in sorted(self._followed.markers.items()):
+        for (namespace, _), last in sorted(self._model.markers.items()):
             spaces.setdefault(namespace, []).append(last)
         for namespace, markers in spaces.items():
             for worker, count in producers_replaced(markers).items():
@@ -89,14 +89,14 @@ class _Followed(Collector):
         lag = GaugeMetricFamily("retold_lag", "Committed records not read here yet.", labels=("kind", *place))
         events = CounterMetricFamily("retold_events", "Events handled by workers.", labels=("what", *place))
         pending = GaugeMetricFamily("retold_pending", "Calls and timers that wait.", labels=("kind", *place))
-        for (namespace, number), last in sorted(self._followed.markers.items()):
+        for (namespace, number), last in sorted(self._model.markers.items()):
             labels = (namespace, str(number))
             position.add_metric(labels, last.last)
             pending.add_metric(("call", *labels), last.calls)
             pending.add_metric(("timer", *labels), last.timers)
             for what in COUNTED:
                 events.add_metric((what, *labels), getattr(last.counters, what))
-        for (kind, namespace, number), behind in sorted(self._followed.lags.items()):
+        for (kind, namespace, number), behind in sorted(self._model.lags.items()):
             lag.add_metric((kind, namespace, str(number)), behind)
         yield from (position, lag, events, pending, self._producers())
 
@@ -104,7 +104,7 @@ class _Followed(Collector):
 class _States(Collector):
     """Read when Prometheus asks, from what was seen last: no question to Kafka is waited for."""
 
-    def __init__(self, states: States) -> None:
+    def __init__(self, states: StateCounts) -> None:
         self._states = states
 
     def collect(self) -> Iterable[Metric]:

@@ -16,9 +16,9 @@ from streams.kafka.messages import LogEvent
 from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.http.pools import Pools
-from streams.server.readmodel.followed import Followed, Place
-from streams.server.readmodel.recent import Known
-from streams.server.readmodel.states import States
+from streams.server.readmodel.model import NamespacePartition, ReadModel
+from streams.server.readmodel.recent import KnownOutcome
+from streams.server.readmodel.state_counts import StateCounts
 
 
 class Publisher(Protocol):
@@ -41,13 +41,13 @@ class Publisher(Protocol):
 class Archive(Protocol):
     """What is not in memory. Every call may block for seconds; all may be made from several threads."""
 
-    def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+    def events(self, place: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
         """Events of a log that follow the sequence `after`, read from `offset` on."""
 
-    def receipt(self, place: Place, offset: int) -> Receipt | None:
+    def receipt(self, place: NamespacePartition, offset: int) -> Receipt | None:
         """That of an inbox record; None if there is none at this offset, or not any more."""
 
-    def became(self, receipt: Receipt) -> Known | None:
+    def became(self, receipt: Receipt) -> KnownOutcome | None:
         """What became of it, found in Kafka; None if nothing is known."""
 
     def status(self) -> Status: ...
@@ -57,16 +57,16 @@ class Archive(Protocol):
 
 
 @dataclass(frozen=True)
-class Parts:
+class ServerParts:
     """`stopping` is set when the server ends, so that what streams lets go. Streams count in `watching`."""
 
     app: App
     config: Config
     codec: AvroCodec
-    followed: Followed
+    model: ReadModel
     publisher: Publisher
     archive: Archive
     stopping: threading.Event = field(default_factory=threading.Event)
     watching: set[object] = field(default_factory=set)
     pools: Pools = field(default_factory=Pools)
-    states: States = field(default_factory=States)
+    states: StateCounts = field(default_factory=StateCounts)

@@ -10,7 +10,7 @@ from starlette.types import Scope
 from streams.server.http.problems import Problem
 
 
-class Rest(Convertor[str]):
+class RestOfPath(Convertor[str]):
     """`{key:rest}`: all that is left. Starlette's own `path` leaves out a newline, and so would find another key's row."""
 
     regex = "(?s:.*)"
@@ -22,7 +22,7 @@ class Rest(Convertor[str]):
         return value
 
 
-register_url_convertor("rest", Rest())
+register_url_convertor("rest", RestOfPath())
 
 
 def escaped_path(scope: Scope) -> str:

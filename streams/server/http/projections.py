@@ -9,16 +9,16 @@ from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.pages import Query, read_query
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.snapshot import check
-from streams.server.readmodel.tables import Projected
+from streams.server.readmodel.tables import ProjectionRows
 
 KINDS = ("log",)
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(parts: ServerParts) -> APIRouter:
     router = APIRouter(tags=["projections"])
     extra = openapi.projected(parts.app)
 
@@ -26,20 +26,20 @@ def routes(parts: Parts) -> APIRouter:
     async def rows(request: Request, name: str) -> Response:
         projected = _known(parts, name)
         query = read_query(request.query_params.multi_items(), projected.projection.row_type)
-        await at_least(request, parts.followed, KINDS)
+        await at_least(request, parts.model, KINDS)
         return await in_thread(parts.pools.memory, _page, request, parts, projected, query)
 
     one = openapi.one_projected(parts.app)
 
     @router.get("/projections/{name}/{key:rest}", response_class=Response, openapi_extra=one, summary="A projection's row")
     async def row(request: Request, name: str, key: str) -> Response:
-        projected, followed = _known(parts, name), parts.followed
+        projected, model = _known(parts, name), parts.model
         known_params(request.query_params.multi_items(), "_min_position")
-        await at_least(request, followed, KINDS)
-        at = standing(followed, KINDS, followed.places(projected.namespaces))  # before the row: never ahead of it
+        await at_least(request, model, KINDS)
+        at = standing(model, KINDS, model.places(projected.namespaces))  # before the row: never ahead of it
         found = projected.rows.get(key)
         ready(parts)  # all may have begun anew meanwhile
-        check(followed, projected)
+        check(model, projected)
         if found is None:
             raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
         return answer(request, {"key": key, "row": found, "positions": at.texts, "lag": at.lag}, at)
@@ -47,23 +47,23 @@ def routes(parts: Parts) -> APIRouter:
     return router
 
 
-def _known(parts: Parts, name: str) -> Projected:
+def _known(parts: ServerParts, name: str) -> ProjectionRows:
     """Raises a 404 problem naming those that there are."""
     names = [projection.name for projection in parts.app.projections]
     if name not in names:
         known = ", ".join(names) or "none"
         raise Problem(404, f"{parts.app.name} has no projection {name[:100]!r}; it has {known}")
     projected = ready(parts).projections[name]
-    check(parts.followed, projected)
+    check(parts.model, projected)
     return projected
 
 
-def _page(request: Request, parts: Parts, projected: Projected, query: Query) -> Response:
-    followed = parts.followed
-    places = followed.places(projected.namespaces)
-    copy, at = followed.copy(projected, lambda: standing(followed, KINDS, places))
+def _page(request: Request, parts: ServerParts, projected: ProjectionRows, query: Query) -> Response:
+    model = parts.model
+    places = model.places(projected.namespaces)
+    copy, at = model.copy(projected, lambda: standing(model, KINDS, places))
     ready(parts)  # all may have begun anew meanwhile
-    check(followed, projected)
+    check(model, projected)
     keys, following = query.page(copy.rows)
     shown = [{"key": key, "row": copy.rows[key]} for key in keys]
     return answer(request, {"rows": shown, "next": following, "positions": at.texts, "lag": at.lag}, at)

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from streams.errors import InvalidSchema, SchemaNotFound
 from streams.schemas.avro import parse
 from streams.server.http.answers import to_json
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 
@@ -31,7 +31,7 @@ def is_registry(path: str) -> bool:
     return f"{path}/".startswith(ROOTS + ASKED_FOR)
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(parts: ServerParts) -> APIRouter:
     router = APIRouter(tags=["schema registry"])
 
     @router.get("/schemas/ids/{schema_id}", response_class=Response, summary="A schema by its id")
@@ -78,7 +78,7 @@ def routes(parts: Parts) -> APIRouter:
     return router
 
 
-def _text(parts: Parts, schema_id: str) -> str:
+def _text(parts: ServerParts, schema_id: str) -> str:
     """Of a schema that is known here or was published by anybody. May block."""
     if not _is_number(schema_id):
         raise _problem(422, 42201, f"the schema id is {schema_id[:40]!r}; a whole number was expected")
@@ -96,7 +96,7 @@ def _text(parts: Parts, schema_id: str) -> str:
     return published[int(schema_id)]
 
 
-def _subjects(parts: Parts) -> Subjects:
+def _subjects(parts: ServerParts) -> Subjects:
     """The id of each version."""
     found: Subjects = {}
     for schema_id, name in parts.codec.schema_ids().items():
@@ -105,7 +105,7 @@ def _subjects(parts: Parts) -> Subjects:
     return found
 
 
-def _subject(parts: Parts, name: str) -> dict[int, int]:
+def _subject(parts: ServerParts, name: str) -> dict[int, int]:
     found = _subjects(parts).get(name)
     if found is None:
         raise _problem(404, NO_SUBJECT, f"there is no subject {name[:200]!r}; /subjects lists them")

@@ -29,7 +29,7 @@ ATTRIBUTES = ("specversion", "type", "source", "id", "time", "subject", "datacon
 
 
 @dataclass(frozen=True)
-class Asked:
+class PublishRequest:
     """An event to publish, as the request gives it."""
 
     data: Mapping[str, Any]
@@ -90,7 +90,7 @@ def one_line(request: Request, name: str) -> str | None:
     return lines[0] if lines else None
 
 
-def read_asked(kind: str, body: bytes, event_type: str) -> Asked:
+def read_asked(kind: str, body: bytes, event_type: str) -> PublishRequest:
     """Raises a 400 problem for what is no JSON, a 422 one for JSON that is not as it should be."""
     try:
         value = msgspec.json.decode(body)
@@ -106,10 +106,10 @@ def read_asked(kind: str, body: bytes, event_type: str) -> Asked:
         raise Problem(400, f"{error} in one object of the body; each name was expected once", field=error.field) from None
     if not isinstance(value, dict):
         raise Problem(422, f"the body is {_kind(value)}; {WANTED} was expected")
-    return Asked(value) if kind == JSON else _cloud_event(value, event_type)
+    return PublishRequest(value) if kind == JSON else _cloud_event(value, event_type)
 
 
-def _cloud_event(whole: Mapping[str, Any], event_type: str) -> Asked:
+def _cloud_event(whole: Mapping[str, Any], event_type: str) -> PublishRequest:
     value = {name: given for name, given in whole.items() if given is not None}  # null stands for an absent attribute
     for name in value:
         if name not in ATTRIBUTES:
@@ -129,7 +129,7 @@ def _cloud_event(whole: Mapping[str, Any], event_type: str) -> Asked:
     if version is not None and (type(version) is not int or version < 0):
         raise _wrong("expectedversion", f"is {version!r:.80}; a whole number from 0 up was expected")
     subject = value.get("subject")
-    return Asked(value["data"], value["id"], value["source"], _time(value.get("time")), subject, version)
+    return PublishRequest(value["data"], value["id"], value["source"], _time(value.get("time")), subject, version)
 
 
 def _time(text: Any) -> datetime | None:

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streams.server.http.problems import RETRY_AFTER, Problem
-from streams.server.readmodel.followed import Followed
-from streams.server.readmodel.tables import Projected
+from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.tables import ProjectionRows
 
 
-class Snapshot(Mapping[str, Mapping[str, Any]]):
+class TableSnapshot(Mapping[str, Mapping[str, Any]]):
     """All tables by name, each copied when it is first asked for. To be used in a thread, since a copy may wait.
 
     `refused` says why one could not be given whole. A view may catch what is raised then; its answer counts for nothing.
     """
 
-    def __init__(self, followed: Followed) -> None:
-        self._followed = followed
+    def __init__(self, model: ReadModel) -> None:
+        self._model = model
         self._found: dict[str, Mapping[str, Any]] = {}
         self.refused: Problem | None = None
 
@@ -32,13 +32,13 @@ class Snapshot(Mapping[str, Mapping[str, Any]]):
         return self._found[name]
 
     def _take(self, name: str) -> Mapping[str, Any]:
-        followed = self._followed
-        projected = followed.projections.get(name)
+        model = self._model
+        projected = model.projections.get(name)
         if projected is not None:
-            copy, _ = followed.copy(projected, lambda: None)
-            check(followed, projected)
+            copy, _ = model.copy(projected, lambda: None)
+            check(model, projected)
             return copy.rows
-        copy, _ = followed.copy(followed.tables[name], lambda: None)
+        copy, _ = model.copy(model.tables[name], lambda: None)
         if copy.unreadable:
             key, reason = next(iter(copy.unreadable.items()))
             raise Problem(
@@ -48,17 +48,17 @@ class Snapshot(Mapping[str, Mapping[str, Any]]):
         return copy.rows
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self._followed.tables, *self._followed.projections])
+        return iter([*self._model.tables, *self._model.projections])
 
     def __len__(self) -> int:
-        return len(self._followed.tables) + len(self._followed.projections)
+        return len(self._model.tables) + len(self._model.projections)
 
 
-def check(followed: Followed, projected: Projected) -> None:
+def check(model: ReadModel, projected: ProjectionRows) -> None:
     """Raises a problem if a fold raised or a log stands still: 500 until somebody corrects it, 503 until a schema comes."""
     if projected.fault is not None:
         raise Problem(500, projected.fault)
-    stuck = [why for place, why in followed.stuck.items() if place[0] in projected.namespaces]
+    stuck = [why for place, why in model.stuck.items() if place[0] in projected.namespaces]
     if stuck:
         name = projected.projection.name
         raise Problem(503, f"the projection {name} lacks events: {stuck[0]}", headers=RETRY_AFTER)

@@ -14,17 +14,17 @@ from streams.app import App
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing, to_json
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.http.paths import escaped_path
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
-from streams.server.http.snapshot import Snapshot
+from streams.server.http.snapshot import TableSnapshot
 from streams.view import Tables, View
 
 log = logging.getLogger("retold.server")
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(parts: ServerParts) -> APIRouter:
     router = APIRouter(tags=["views"])
     extra = openapi.viewing(parts.app)
 
@@ -38,12 +38,12 @@ def routes(parts: Parts) -> APIRouter:
     return router
 
 
-def _answer(request: Request, parts: Parts, view: View, names: Mapping[str, str]) -> Response:
+def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str, str]) -> Response:
     """What goes wrong in it, also while its value is written as JSON, is the application's fault and is told as such."""
-    followed = parts.followed
+    model = parts.model
     kinds = kinds_of(parts.app)
-    at = standing(followed, kinds, followed.places())  # before the tables: what it claims is never ahead of them
-    snapshot = Snapshot(followed)
+    at = standing(model, kinds, model.places())  # before the tables: what it claims is never ahead of them
+    snapshot = TableSnapshot(model)
     value, did = msgspec.Raw(), "raised"
     try:
         found = view.answer(Tables(snapshot), **names)

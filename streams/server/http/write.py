@@ -12,16 +12,16 @@ from streams.codec import check_key
 from streams.data import EventData
 from streams.engine.identity import request_id
 from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError
-from streams.receipt import Became, Receipt, settled
+from streams.receipt import EventOutcome, Receipt, publish_outcome
 from streams.server.http import openapi
-from streams.server.http.answers import STOPS, Standing, ready, to_json
+from streams.server.http.answers import STOPS, AnswerPosition, ready, to_json
 from streams.server.http.idempotency import IdempotencyKeys
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.requests import (
-    Asked,
+    PublishRequest,
     expected_version,
     media_type,
     no_binary_mode,
@@ -30,8 +30,8 @@ from streams.server.http.requests import (
     read_body,
     wait_of,
 )
-from streams.server.readmodel.bell import until
 from streams.server.readmodel.key_uses import SOURCE, digest_of
+from streams.server.readmodel.notifier import until
 from streams.sources.convert import Converter
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -39,12 +39,12 @@ KEY_LENGTH = 256
 Route = Callable[[Request], Awaitable[Response]]
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(parts: ServerParts) -> APIRouter:
     """One route an event, so that each has its schema in the OpenAPI, and one that names them all."""
     router = APIRouter(tags=["events"])
-    keys = IdempotencyKeys(parts.followed.sent)
+    keys = IdempotencyKeys(parts.model.sent)
     for name, data in parts.app.event_types().items():
-        door = Door(parts, keys, data)
+        door = EventEndpoint(parts, keys, data)
         router.add_api_route(
             f"/events/{name}", door.route(), methods=["POST"], status_code=202, operation_id=f"publish {name}",
             summary=f"Publish {name}", response_class=Response, openapi_extra=openapi.publishing(data),
@@ -58,19 +58,19 @@ def routes(parts: Parts) -> APIRouter:
     return router
 
 
-class Wanted(NamedTuple):
+class CheckedRequest(NamedTuple):
     """What a request asks for, its data, their bytes, and the version that the row must have."""
 
-    asked: Asked
+    asked: PublishRequest
     data: EventData
     content: bytes
     version: int | None
 
 
-class Door:
+class EventEndpoint:
     """Where events of one type come in."""
 
-    def __init__(self, parts: Parts, keys: IdempotencyKeys, data: type[EventData]) -> None:
+    def __init__(self, parts: ServerParts, keys: IdempotencyKeys, data: type[EventData]) -> None:
         self._parts, self._keys, self._type = parts, keys, data.event_type
         self._convert = Converter(data, texts=False, noun="field")
 
@@ -96,16 +96,16 @@ class Door:
             return _answer(202, _shown(receipt), receipt)
         return await self._wait(receipt, seconds)
 
-    def _read(self, request: Request, kind: str, body: bytes) -> Wanted:
+    def _read(self, request: Request, kind: str, body: bytes) -> CheckedRequest:
         """What the body says, checked."""
         asked = read_asked(kind, body, self._type)
         data = self._convert(asked.data)
         content = self._checked(data)
         if asked.subject not in (None, data.key):
             raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
-        return Wanted(asked, data, content, self._version(request, asked))
+        return CheckedRequest(asked, data, content, self._version(request, asked))
 
-    def _version(self, request: Request, asked: Asked) -> int | None:
+    def _version(self, request: Request, asked: PublishRequest) -> int | None:
         version = expected_version(request)
         if version is not None and asked.expected_version not in (None, version):
             raise Problem(
@@ -123,7 +123,7 @@ class Door:
             raise
         return self._parts.codec.encode(data)
 
-    def _publish(self, request: Request, wanted: Wanted) -> Receipt:
+    def _publish(self, request: Request, wanted: CheckedRequest) -> Receipt:
         """The receipt, confirmed by the broker. Blocks."""
 
         def publish() -> Receipt:
@@ -148,7 +148,7 @@ class Door:
         except OutcomeTimeout as error:
             raise Problem(BrokerError.status, str(error), headers=RETRY_AFTER if repeatable else None) from error
 
-    def _id(self, request: Request, key: str, asked: Asked) -> str:
+    def _id(self, request: Request, key: str, asked: PublishRequest) -> str:
         if asked.id is not None:
             raise Problem(
                 400, "a CloudEvent has an id of its own: send it without an Idempotency-Key", field="Idempotency-Key"
@@ -161,19 +161,19 @@ class Door:
         return request_id(request.state.principal, f"POST /events/{self._type}", key)
 
     async def _wait(self, receipt: Receipt, seconds: float) -> Response:
-        followed, shown = self._parts.followed, _shown(receipt)
+        model, shown = self._parts.model, _shown(receipt)
         place = receipt.namespace, receipt.partition or 0
-        became = await until(followed.bell, lambda: followed.became(place, receipt.offset or 0), seconds)
+        became = await until(model.bell, lambda: model.became(place, receipt.offset or 0), seconds)
         headers = {"Preference-Applied": f"wait={seconds:g}", "Location": url_of(receipt)}
         if became is None:
-            raise _unknown(receipt, seconds, headers, stops=followed.bell.ended)
+            raise _unknown(receipt, seconds, headers, stops=model.bell.ended)
         if became.sequence is not None:
-            headers |= Standing({place: became.sequence}, followed.lag(["table"], [place])).headers
+            headers |= AnswerPosition({place: became.sequence}, model.lag(["table"], [place])).headers
         try:
-            settled(receipt, became).raise_for_outcome()
+            publish_outcome(receipt, became).raise_for_outcome()
         except StreamsError as error:
             raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(became)) from None
-        kept = followed.tables[receipt.namespace].kept.get(receipt.key)
+        kept = model.tables[receipt.namespace].kept.get(receipt.key)
         if kept is not None:  # another event may have changed it since: the version is the one that is there now
             headers["ETag"] = f'"{kept.version}"'
         answer = _answer(200, {**shown, **outcome_of(became)}, receipt)
@@ -206,7 +206,7 @@ def _shown(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def outcome_of(became: Became) -> dict[str, Any]:
+def outcome_of(became: EventOutcome) -> dict[str, Any]:
     """As members of an answer."""
     return {
         "outcome": became.outcome,

@@ -12,15 +12,15 @@ from streams.errors import OutcomeTimeout
 from streams.kafka.clients import Clients
 from streams.kafka.messages import LogEvent, LogReader
 from streams.kafka.offsets import ends, stable_ends, starts
+from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.read import headers_of, read_to
-from streams.kafka.schemas_topic import Learning, all_schemas
-from streams.kafka.settled import Outcomes
+from streams.kafka.schemas_topic import LearningCodec, all_schemas
 from streams.kafka.status import Status, status
-from streams.kafka.topics import names
+from streams.kafka.topics import topic_names
 from streams.receipt import Receipt
-from streams.server.readmodel.followed import Place
-from streams.server.readmodel.lately import Lately
-from streams.server.readmodel.recent import Known, known
+from streams.server.readmodel.model import NamespacePartition
+from streams.server.readmodel.recent import KnownOutcome, known_outcome
+from streams.server.readmodel.recent_cache import RecentCache
 
 PATIENCE = 5.0
 STATUS_FOR = 1.0
@@ -33,13 +33,13 @@ class KafkaArchive:
     def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, namespaces: Sequence[str]) -> None:
         self._clients, self._prefix, self._codec = clients, prefix, codec
         self._admin = clients.admin("retold-server")
-        self._status = Lately(lambda: status(clients, prefix, namespaces, codec), STATUS_FOR)
+        self._status = RecentCache(lambda: status(clients, prefix, namespaces, codec), STATUS_FOR)
 
-    def events(self, place: Place, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+    def events(self, place: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
         namespace, partition = place
-        at = names(self._prefix, namespace).log, partition
+        at = topic_names(self._prefix, namespace).log, partition
         begin = max(offset, starts(self._admin, [at])[at])
-        reader = LogReader(Learning(self._codec, self._clients, self._prefix))
+        reader = LogReader(LearningCodec(self._codec, self._clients, self._prefix))
         found: list[LogEvent] = []
         consumer = self._clients.consumer("retold-live")
         try:
@@ -54,9 +54,9 @@ class KafkaArchive:
             consumer.close()
         return found
 
-    def receipt(self, place: Place, offset: int) -> Receipt | None:
+    def receipt(self, place: NamespacePartition, offset: int) -> Receipt | None:
         namespace, partition = place
-        at = names(self._prefix, namespace).inbox, partition
+        at = topic_names(self._prefix, namespace).inbox, partition
         if not starts(self._admin, [at])[at] <= offset < ends(self._admin, [at])[at]:
             return None
         message = self._record(at, offset)
@@ -85,15 +85,15 @@ class KafkaArchive:
             consumer.close()
         return None
 
-    def became(self, receipt: Receipt) -> Known | None:
-        outcomes = Outcomes(self._clients, self._prefix)
+    def became(self, receipt: Receipt) -> KnownOutcome | None:
+        outcomes = OutcomeReader(self._clients, self._prefix)
         try:
             found = outcomes.wait(receipt, time.monotonic() + PATIENCE)
         except OutcomeTimeout:
             return None
         finally:
             outcomes.close()
-        return known(found)
+        return known_outcome(found)
 
     def status(self) -> Status:
         """At most a second old."""

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from streams.kafka.messages import LogEvent
 
-Place = tuple[str, int]
+NamespacePartition = tuple[str, int]
 Item = tuple[LogEvent, int]
 """A record of a log and its offset in the inbox."""
 IN_MEMORY = 50_000
@@ -21,36 +21,36 @@ def time_order(item: Item) -> tuple[datetime, str, int, int]:
     return event.recorded, event.namespace, event.partition, event.sequence
 
 
-class Merge:
+class LogMerger:
     """An event leaves when each partition that is not at its end has shown a later one.
 
     What comes after a partition's end is ordered with what came with it, not with what may still come: nobody knows.
     """
 
-    def __init__(self, places: Iterable[Place], in_memory: int = IN_MEMORY) -> None:
-        self._queues: dict[Place, deque[Item]] = {place: deque() for place in places}
+    def __init__(self, places: Iterable[NamespacePartition], in_memory: int = IN_MEMORY) -> None:
+        self._queues: dict[NamespacePartition, deque[Item]] = {place: deque() for place in places}
         self._open = set(self._queues)
         self._missing = set(self._queues)
         """The open ones that have shown nothing."""
-        self._heads: list[tuple[tuple[datetime, str, int, int], Place]] = []
+        self._heads: list[tuple[tuple[datetime, str, int, int], NamespacePartition]] = []
         self._high = max(100, in_memory // max(1, len(self._queues)))
 
-    def add(self, place: Place, item: Item) -> None:
+    def add(self, place: NamespacePartition, item: Item) -> None:
         queue = self._queues[place]
         queue.append(item)
         self._missing.discard(place)
         if len(queue) == 1:
             heapq.heappush(self._heads, (time_order(item), place))
 
-    def ended(self, place: Place) -> None:
+    def ended(self, place: NamespacePartition) -> None:
         self._open.discard(place)
         self._missing.discard(place)
 
-    def full(self, place: Place) -> bool:
+    def full(self, place: NamespacePartition) -> bool:
         """Whether no more of this partition should be read until others have shown theirs."""
         return bool(self._open) and len(self._queues[place]) >= self._high
 
-    def low(self, place: Place) -> bool:
+    def low(self, place: NamespacePartition) -> bool:
         return not self._open or len(self._queues[place]) < self._high // 4
 
     def ready(self) -> Iterator[Item]:

@@ -8,7 +8,7 @@ from collections import deque
 from itertools import islice
 
 from streams.kafka.messages import LogEvent
-from streams.receipt import Became
+from streams.receipt import EventOutcome
 
 EVENTS = 2_000
 """Kept of each partition; who wants older ones is served from Kafka."""
@@ -20,7 +20,7 @@ At = tuple[str, int, int]
 """Namespace, partition, inbox offset."""
 
 
-class Known(Became, frozen=True, kw_only=True):
+class KnownOutcome(EventOutcome, frozen=True, kw_only=True):
     """And of which event. What a marker says of a duplicate names neither type, key nor id."""
 
     event_type: str | None = None
@@ -28,31 +28,33 @@ class Known(Became, frozen=True, kw_only=True):
     id: str | None = None
 
 
-def known(became: Became, event_type: str | None = None, key: str | None = None, event_id: str | None = None) -> Known:
-    facts = {name: getattr(became, name) for name in Became.__struct_fields__}
-    return Known(event_type=event_type, key=key, id=event_id, **facts)
+def known_outcome(
+    became: EventOutcome, event_type: str | None = None, key: str | None = None, event_id: str | None = None
+) -> KnownOutcome:
+    facts = {name: getattr(became, name) for name in EventOutcome.__struct_fields__}
+    return KnownOutcome(event_type=event_type, key=key, id=event_id, **facts)
 
 
-class Outcomes:
+class RecentOutcomes:
     """The latest outcomes that were followed, by inbox position."""
 
     def __init__(self, size: int = OUTCOMES) -> None:
-        self._size, self._by_place = size, dict[At, Known]()
+        self._size, self._by_place = size, dict[At, KnownOutcome]()
 
-    def add(self, at: At, became: Known) -> None:
+    def add(self, at: At, became: KnownOutcome) -> None:
         """What was parked and handled later was handled, whichever of the two was read first."""
-        known = self._by_place.pop(at, became)
-        if known.sequence is not None and became.sequence is None:
-            became = known
+        known_outcome = self._by_place.pop(at, became)
+        if known_outcome.sequence is not None and became.sequence is None:
+            became = known_outcome
         self._by_place[at] = became
         if len(self._by_place) > self._size:
             del self._by_place[next(iter(self._by_place))]
 
-    def get(self, at: At) -> Known | None:
+    def get(self, at: At) -> KnownOutcome | None:
         return self._by_place.get(at)
 
 
-class Recent:
+class RecentEvents:
     """The end of one partition's log. Sequences are dense, so a place in it is a subtraction.
 
     It also knows roughly where older sequences are, for whoever reads them from Kafka. Its lock is held for moments: a task

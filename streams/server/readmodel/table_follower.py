@@ -7,8 +7,8 @@ from confluent_kafka import Message
 from streams.engine import marker
 from streams.errors import StreamsError
 from streams.kafka.messages import Decoder, table_record
-from streams.server.readmodel.followed import Followed, Place
-from streams.server.readmodel.tables import Unreadable
+from streams.server.readmodel.model import NamespacePartition, ReadModel
+from streams.server.readmodel.tables import UnreadableRow
 
 PENDING = 5_000
 """Rows read before anything is shown; a later transaction holds as many as its worker put into it."""
@@ -17,9 +17,9 @@ PENDING = 5_000
 class TableFollower:
     """One partition of a table. A transaction begins with its marker, and ends with the next one or where no more is."""
 
-    def __init__(self, followed: Followed, place: Place, decoder: Decoder) -> None:
-        self._followed, self._place, self._decoder = followed, place, decoder
-        self._row_type = followed.app.namespace(place[0]).row_type
+    def __init__(self, model: ReadModel, place: NamespacePartition, decoder: Decoder) -> None:
+        self._model, self._place, self._decoder = model, place, decoder
+        self._row_type = model.app.namespace(place[0]).row_type
         self._marker: marker.Marker | None = None
         self._rows: dict[str, tuple[bytes, int]] = {}
 
@@ -42,7 +42,7 @@ class TableFollower:
     def _show(self, last: marker.Marker | None) -> None:
         rows = {key: (self._row(value), version) for key, (value, version) in self._rows.items()}
         self._rows = {}
-        self._followed.committed(self._place, last, rows)
+        self._model.committed(self._place, last, rows)
 
     def _row(self, value: bytes) -> object:
         if not value:
@@ -50,4 +50,4 @@ class TableFollower:
         try:
             return self._decoder.decode_row(self._row_type, value)
         except StreamsError as error:
-            return Unreadable(str(error))
+            return UnreadableRow(str(error))

@@ -15,7 +15,7 @@ PATIENCE, ASK = 2.0, 1.5
 """s that an end may take before the broker is asked for, and that it then has to answer: a stop ends within 5 s."""
 
 
-class Leaving:
+class StopWatchdog:
     """`reach(seconds)` raises BrokerUnavailable.
 
     librdkafka holds a thread in what it does with a broker: 5 s to leave a group, and 8 s to send offsets whatever time it

@@ -10,34 +10,34 @@ from streams.engine.envelope import EnvelopeReader, event_again, parked_header, 
 from streams.engine.records import PARKED
 from streams.errors import StreamsError
 from streams.kafka.messages import Decoder, LogReader, parked_message
-from streams.receipt import set_aside
-from streams.server.readmodel.followed import Followed, Place
+from streams.receipt import parked_outcome
 from streams.server.readmodel.key_uses import has_key
-from streams.server.readmodel.merge import Merge, time_order
-from streams.server.readmodel.recent import known
+from streams.server.readmodel.merge import LogMerger, time_order
+from streams.server.readmodel.model import NamespacePartition, ReadModel
+from streams.server.readmodel.recent import known_outcome
 
 
 class Logs:
     """All logs: the past merged by time, then as it comes."""
 
-    def __init__(self, followed: Followed, decoder: Decoder) -> None:
-        self.merge = Merge(followed.places())
-        self._followed, self._decoder = followed, decoder
+    def __init__(self, model: ReadModel, decoder: Decoder) -> None:
+        self.merge = LogMerger(model.places())
+        self._model, self._decoder = model, decoder
         self._envelopes, self._reader = EnvelopeReader(), LogReader(decoder)
 
-    def take(self, place: Place, message: Message) -> None:
+    def take(self, place: NamespacePartition, message: Message) -> None:
         """Raises SchemaNotFound or UndecodableRecord."""
         logged, header, envelope = self._reader.read(place[0], message)
         event = logged.event
         if has_key(event.source, event.id):
-            self._followed.remember(event, place, header.offset, envelope.expected_version)
+            self._model.remember(event, place, header.offset, envelope.expected_version)
         self.merge.add(place, (logged, header.offset))
 
     def flush(self) -> None:
         for event, inbox_offset in sorted(self.merge.ready(), key=time_order):
-            self._followed.logged(event, inbox_offset)
+            self._model.logged(event, inbox_offset)
 
-    def take_parked(self, place: Place, message: Message) -> None:
+    def take_parked(self, place: NamespacePartition, message: Message) -> None:
         record = parked_message(message)
         if record.value is None:
             return
@@ -45,10 +45,10 @@ class Logs:
         event_type, event_id, source = (
             (found.get(name) or b"").decode(errors="replace") for name in ("ce_type", "ce_id", "ce_source")
         )
-        became = known(set_aside(header), event_type or None, header.key, event_id or None)
-        self._followed.set_aside(place, record.offset, became)
+        became = known_outcome(parked_outcome(header), event_type or None, header.key, event_id or None)
+        self._model.set_aside(place, record.offset, became)
         if header.status == PARKED and has_key(source, event_id):
             with suppress(StreamsError):  # kept by reference, or not to be read here: its key is not known then
                 envelope = self._envelopes.read(without_packed(record.headers))
                 event = event_again(self._decoder.decode(record.value), envelope, header)
-                self._followed.remember(event, place, header.offset, envelope.expected_version)
+                self._model.remember(event, place, header.offset, envelope.expected_version)

@@ -13,14 +13,22 @@ from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message, table_record
 from streams.kafka.offsets import ends, since
 from streams.kafka.read import headers_of
-from streams.kafka.topics import Names, names
-from streams.receipt import Became, Receipt, Settled, logged, repeated, set_aside, settled
+from streams.kafka.topics import TopicNames, topic_names
+from streams.receipt import (
+    EventOutcome,
+    PublishOutcome,
+    Receipt,
+    duplicate_outcome,
+    logged_outcome,
+    parked_outcome,
+    publish_outcome,
+)
 
 SKEW = 500
 """How far the clocks of brokers may be apart, in ms: the log's broker may date an outcome before its event."""
 
 
-class Outcomes:
+class OutcomeReader:
     """Waits for one event at a time; used by one thread."""
 
     def __init__(self, clients: Clients, prefix: str) -> None:
@@ -31,10 +39,10 @@ class Outcomes:
     def close(self) -> None:
         self._consumer.close()
 
-    def wait(self, receipt: Receipt, deadline: float) -> Settled:
+    def wait(self, receipt: Receipt, deadline: float) -> PublishOutcome:
         """`receipt` is delivered; `deadline` by the clock of the clients. Raises OutcomeTimeout saying what is known."""
         assert receipt.partition is not None, "only a delivered event has an outcome"
-        topics = names(self._prefix, receipt.namespace)
+        topics = topic_names(self._prefix, receipt.namespace)
         self._consumer.assign(self._places(topics, receipt))
         position = None
         try:
@@ -50,12 +58,12 @@ class Outcomes:
                 else:
                     became = _set_aside(message, receipt)
                 if became is not None:
-                    return settled(receipt, became)
+                    return publish_outcome(receipt, became)
         finally:
             self._consumer.unassign()
         raise OutcomeTimeout(_what_is_known(receipt, topics, position))
 
-    def _places(self, topics: Names, receipt: Receipt) -> list[TopicPartition]:
+    def _places(self, topics: TopicNames, receipt: Receipt) -> list[TopicPartition]:
         """From the time of the receipt on. What is not there yet comes after the end, asked for before (rule 1a)."""
         assert receipt.partition is not None
         assert receipt.timestamp is not None
@@ -76,24 +84,24 @@ class Outcomes:
                 raise OutcomeTimeout(f"the outcome cannot be read from {message.topic()}: {error.str()}")
 
 
-def _logged(message: Message, receipt: Receipt) -> Became | None:
+def _logged(message: Message, receipt: Receipt) -> EventOutcome | None:
     header = log_header(headers_of(message))
-    return logged(header) if header.offset == receipt.offset else None
+    return logged_outcome(header) if header.offset == receipt.offset else None
 
 
-def _set_aside(message: Message, receipt: Receipt) -> Became | None:
+def _set_aside(message: Message, receipt: Receipt) -> EventOutcome | None:
     record = parked_message(message)
     if record.offset != receipt.offset or record.value is None:
         return None
-    return set_aside(parked_header(record.headers))
+    return parked_outcome(parked_header(record.headers))
 
 
-def _duplicate(last: marker.Marker, receipt: Receipt) -> Became | None:
-    found = (repeated(it.outcome, it.sequence) for it in last.duplicates if it.offset == receipt.offset)
+def _duplicate(last: marker.Marker, receipt: Receipt) -> EventOutcome | None:
+    found = (duplicate_outcome(it.outcome, it.sequence) for it in last.duplicates if it.offset == receipt.offset)
     return next(found, None)
 
 
-def _what_is_known(receipt: Receipt, topics: Names, position: int | None) -> str:
+def _what_is_known(receipt: Receipt, topics: TopicNames, position: int | None) -> str:
     what = f"{receipt.event_type} of {receipt.key!r} is in {topics.inbox}-{receipt.partition}@{receipt.offset}"
     if position is None:
         return f"{what} and nothing of that partition was handled since: is a worker running? See `retold status`"

@@ -6,17 +6,17 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from streams.server.http import events, health, live, openapi, problems, projections, registry, rows, views, write
+from streams.server.http import events, health, live, openapi, problems, projections, registry, table_rows, views, write
 from streams.server.http.guard import Guard
 from streams.server.http.metrics import Metrics
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 
 DESCRIPTION = """Events go in by name; rows, projections, views and event logs come out as they are committed.
 
 Every answer says up to which position it is true (`Retold-Position`) and how far this server is behind (`Retold-Lag`)."""
 
 
-def http_app(parts: Parts) -> FastAPI:
+def http_app(parts: ServerParts) -> FastAPI:
     """An ASGI application that answers from `parts`. No other origin's pages may ask it: there is no CORS."""
     api = FastAPI(
         title=parts.app.name,
@@ -27,11 +27,11 @@ def http_app(parts: Parts) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    metrics = Metrics(parts.followed, parts.watching, parts.states)
+    metrics = Metrics(parts.model, parts.watching, parts.states)
     for router in (
         write.routes(parts),  # POST /events/TYPE
         events.routes(parts),  # GET /events/NAMESPACE/PARTITION/OFFSET
-        rows.routes(parts),  # GET /rows/NAMESPACE, /rows/NAMESPACE/KEY
+        table_rows.routes(parts),  # GET /rows/NAMESPACE, /rows/NAMESPACE/KEY
         projections.routes(parts),  # GET /projections/NAME, /projections/NAME/KEY
         views.routes(parts),  # GET /views/PATH
         live.routes(parts),  # GET /live/NAMESPACE, /live/NAMESPACE/KEY

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Lately(Generic[T]):
+class RecentCache(Generic[T]):
     """What `look` gave or raised holds for `seconds` after it ended, so who asks while it takes long does not queue up."""
 
     def __init__(self, look: Callable[[], T], seconds: float) -> None:

@@ -13,8 +13,8 @@ from streams.kafka.clients import Clients
 from streams.kafka.owners import owners
 from streams.kafka.steps import Cancelled
 from streams.kafka.task_reports import STATES, ReportReader, key_of, state_of
-from streams.kafka.topics import names
-from streams.server.readmodel.followed import Place
+from streams.kafka.topics import topic_names
+from streams.server.readmodel.model import NamespacePartition
 
 log = logging.getLogger("retold.server")
 
@@ -24,7 +24,7 @@ UNKNOWN = "unknown"
 """Of a partition that has an owner, while workers' reports cannot be had, or in a state that came later."""
 
 
-class States:
+class StateCounts:
     """`counts` by namespace and state, as it was when it was last looked; empty while that is not known.
 
     One thread writes, everyone else reads.
@@ -34,7 +34,7 @@ class States:
         self.counts: Mapping[tuple[str, str], int] = {}
 
 
-def counted(found: Mapping[Place, str | None]) -> dict[tuple[str, str], int]:
+def counted(found: Mapping[NamespacePartition, str | None]) -> dict[tuple[str, str], int]:
     """Of each namespace, also how many are in none of the states, so that a figure goes down to 0 and does not vanish."""
     counts = {(space, state): 0 for space, _ in found for state in (*STATES, UNKNOWN)}
     for (space, _), state in found.items():
@@ -42,10 +42,12 @@ def counted(found: Mapping[Place, str | None]) -> dict[tuple[str, str], int]:
     return counts
 
 
-class LookingOn:
+class StateObserver:
     """Writes into `states` until `stopped`. `places` gives the partitions that there are, as far as that is known."""
 
-    def __init__(self, clients: Clients, prefix: str, places: Callable[[], Sequence[Place]], states: States) -> None:
+    def __init__(
+        self, clients: Clients, prefix: str, places: Callable[[], Sequence[NamespacePartition]], states: StateCounts
+    ) -> None:
         self._prefix, self._places, self._states = prefix, places, states
         self._admin = clients.admin("retold-server")
         self._reports = ReportReader(clients, self._admin, prefix)
@@ -62,8 +64,8 @@ class LookingOn:
                 log.exception("looking for the states of partitions has failed; it is tried again")
             stopped.wait(EVERY)
 
-    def _look(self, places: Collection[Place], cancelled: Cancelled) -> dict[Place, str | None]:
-        spaces = {space: names(self._prefix, space).inbox for space, _ in places}
+    def _look(self, places: Collection[NamespacePartition], cancelled: Cancelled) -> dict[NamespacePartition, str | None]:
+        spaces = {space: topic_names(self._prefix, space).inbox for space, _ in places}
         held = owners(self._admin, self._prefix, spaces, cancelled=cancelled)
         # After the owners: who has just come may have reported by now.
         reports = self._reports.read(cancelled=cancelled)

@@ -17,10 +17,10 @@ from streams.errors import BrokerError, StreamsError, TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.follow import partitions_of
 from streams.kafka.offsets import ends, starts
-from streams.kafka.schemas_topic import Learning
-from streams.kafka.topics import Names, names
-from streams.server.readmodel.followed import Followed, Place
-from streams.server.readmodel.logs import Logs
+from streams.kafka.schemas_topic import LearningCodec
+from streams.kafka.topics import TopicNames, topic_names
+from streams.server.readmodel.log_reader import Logs
+from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.table_follower import TableFollower
 
 log = logging.getLogger("retold.server")
@@ -36,44 +36,44 @@ At = tuple[str, int]
 """Topic and partition."""
 
 
-class Following:
-    """Reads into `followed` until `stopped`; a failure is told, and everything is read again."""
+class TopicFollower:
+    """Reads into `model` until `stopped`; a failure is told, and everything is read again."""
 
-    def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, followed: Followed) -> None:
-        self._clients, self._prefix, self._codec, self._followed = clients, prefix, codec, followed
+    def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, model: ReadModel) -> None:
+        self._clients, self._prefix, self._codec, self._model = clients, prefix, codec, model
 
     def run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
             try:
                 self._follow(stopped.is_set)
             except TopicMismatch as error:  # they come with the first worker, which may start after us: no warning
-                self._followed.waits = f"the tables and logs cannot be followed yet: {error}"
-                log.info("%s", self._followed.waits)
+                self._model.waits = f"the tables and logs cannot be followed yet: {error}"
+                log.info("%s", self._model.waits)
             except (StreamsError, KafkaException) as error:
                 if stopped.is_set():
                     return
-                self._followed.waits = f"the tables and logs cannot be followed now: {error}"
-                log.warning("%s", self._followed.waits)
+                self._model.waits = f"the tables and logs cannot be followed now: {error}"
+                log.warning("%s", self._model.waits)
             except Exception:
-                self._followed.waits = "the tables and logs cannot be followed, by a fault of the server's own"
+                self._model.waits = "the tables and logs cannot be followed, by a fault of the server's own"
                 log.exception("following has failed; it begins again")
             stopped.wait(AGAIN)
 
     def _follow(self, stopped: Callable[[], bool]) -> None:
         admin = self._clients.admin("retold-server")
-        spaces = [names(self._prefix, space.name) for space in self._followed.app.namespaces]
-        self._followed.begin({space.namespace: partitions_of(admin, space.log, stopped) for space in spaces})
+        spaces = [topic_names(self._prefix, space.name) for space in self._model.app.namespaces]
+        self._model.begin({space.namespace: partitions_of(admin, space.log, stopped) for space in spaces})
         places = [
             (topic, number)
             for space in spaces
             for topic in (space.table, space.log, space.parked)
-            for number in range(self._followed.counts[space.namespace])
+            for number in range(self._model.counts[space.namespace])
         ]
         begin, end = starts(admin, places, cancelled=stopped), ends(admin, places, cancelled=stopped)
         consumer = self._clients.consumer("retold-server", patience=PATIENCE)
         try:
             consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])
-            reading = _Reading(consumer, spaces, self._followed, Learning(self._codec, self._clients, self._prefix), end)
+            reading = _Reading(consumer, spaces, self._model, LearningCodec(self._codec, self._clients, self._prefix), end)
             while not stopped():
                 reading.step()
         finally:
@@ -84,14 +84,14 @@ class _Reading:
     """One consumer's way through all topics. `ends` are those that must be reached before anything is shown."""
 
     def __init__(
-        self, consumer: Consumer, spaces: list[Names], followed: Followed, learning: Learning, ends: dict[At, int]
+        self, consumer: Consumer, spaces: list[TopicNames], model: ReadModel, learning: LearningCodec, ends: dict[At, int]
     ) -> None:
-        self._consumer, self._followed, self._ends = consumer, followed, ends
+        self._consumer, self._model, self._ends = consumer, model, ends
         self._kinds = {space.table: ("table", space.namespace) for space in spaces}
         self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
         self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
-        self._logs = Logs(followed, learning)
-        self._tables = {place: TableFollower(followed, place, learning) for place in followed.places()}
+        self._logs = Logs(model, learning)
+        self._tables = {place: TableFollower(model, place, learning) for place in model.places()}
         self._left = set(ends)
         self._paused: set[At] = set()
         self._stuck: dict[At, int] = {}
@@ -108,9 +108,9 @@ class _Reading:
         self._measure(touched)
         self._pace()
         if not self._left:
-            self._followed.waits = None
+            self._model.waits = None
         if messages:  # an end of partition too: it ends a transaction
-            self._followed.bell.ring()
+            self._model.bell.ring()
         self._look_after()
 
     def _take(self, message: Message) -> At | None:
@@ -132,20 +132,20 @@ class _Reading:
             self._take_logged(at, place, message)
         return at
 
-    def _take_logged(self, at: At, place: Place, message: Message) -> None:
+    def _take_logged(self, at: At, place: NamespacePartition, message: Message) -> None:
         try:
             self._logs.take(place, message)
         except StreamsError as error:
             self._get_stuck(at, message.offset() or 0, error)
         else:
             if self._stuck.pop(at, None) is not None:  # it reads now
-                self._followed.stuck.pop(place, None)
-                self._followed.faults.pop(f"{at[0]}-{at[1]}", None)
+                self._model.stuck.pop(place, None)
+                self._model.faults.pop(f"{at[0]}-{at[1]}", None)
 
     def _at_end(self, at: At, offset: int) -> None:
         kind, namespace = self._kinds[at[0]]
         if at not in self._stuck:
-            self._followed.lags[kind, namespace, at[1]] = 0
+            self._model.lags[kind, namespace, at[1]] = 0
         if kind == "table":
             self._tables[namespace, at[1]].flush()
         if at in self._left and offset >= self._ends[at]:
@@ -168,7 +168,7 @@ class _Reading:
             [position] = self._consumer.position([here])
             _, end = self._consumer.get_watermark_offsets(here, cached=True)
             read = self._stuck.get((topic, partition), position.offset)
-            self._followed.lags[kind, namespace, partition] = max(0, end - read)
+            self._model.lags[kind, namespace, partition] = max(0, end - read)
             if kind == "table" and end == position.offset:
                 self._tables[namespace, partition].flush()
 
@@ -188,8 +188,8 @@ class _Reading:
         why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
         self._stuck[at] = offset
         self._held.add(at)
-        self._followed.stuck[self._kinds[at[0]][1], at[1]] = why
-        self._followed.faults[f"{at[0]}-{at[1]}"] = why
+        self._model.stuck[self._kinds[at[0]][1], at[1]] = why
+        self._model.faults[f"{at[0]}-{at[1]}"] = why
         log.warning("%s", why)
         self._consumer.pause([TopicPartition(*at)])
         self._reached(at)
@@ -201,9 +201,9 @@ class _Reading:
             self._asked = now
             try:
                 self._consumer.list_topics(next(iter(self._kinds)), timeout=3.0)
-                self._followed.faults.pop("broker", None)
+                self._model.faults.pop("broker", None)
             except KafkaException as error:
-                self._followed.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
+                self._model.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
         if self._held and now - self._retried >= STUCK_EVERY:
             self._retried, held, self._held = now, self._held, set()
             for at in held:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from streams.engine.batch import CallAnswer, CallGivenUp
 from streams.engine.changes import Changes, PendingCall
-from streams.worker.caller import Caller, Result
+from streams.worker.caller import Caller, CallResult
 from streams.worker.task import PartitionTask
 
 RESULTS = 500
@@ -18,12 +18,12 @@ PATIENCE = ((0.05, 0.001), (1.0, 0.005))
 """Up to so many s after a call was asked for, or came to something, a poll waits this many s at most: an answer wakes no poll."""
 
 
-class Pending:
+class GatewayCalls:
     """`make` gives a caller, which hands results back from its own thread. `monotonic` gives s."""
 
-    def __init__(self, make: Callable[[Callable[[Result], None]], Caller], monotonic: Callable[[], float]) -> None:
+    def __init__(self, make: Callable[[Callable[[CallResult], None]], Caller], monotonic: Callable[[], float]) -> None:
         self._make, self._monotonic = make, monotonic
-        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[CallResult] = queue.SimpleQueue()
         self._caller: Caller | None = None
         self._last = -PATIENCE[-1][0]
 
@@ -64,7 +64,7 @@ class Pending:
         for _ in range(changes.answered):
             self._deal_with(task, task.results.popleft())
 
-    def _deal_with(self, task: PartitionTask, result: Result) -> None:
+    def _deal_with(self, task: PartitionTask, result: CallResult) -> None:
         """What of its key came after a call that was given up is parked with it, or to be made now."""
         if result.answer is None and self._caller is not None:
             key = result.call.event.key
@@ -79,17 +79,17 @@ class Pending:
             self._caller.submit(task.assignment, calls)
 
 
-def answers_of(results: Iterable[Result], most: int = RESULTS) -> list[CallAnswer | CallGivenUp]:
+def answers_of(results: Iterable[CallResult], most: int = RESULTS) -> list[CallAnswer | CallGivenUp]:
     """The first of them, as the engine takes them."""
     return [_answer_of(result) for result in islice(results, most)]
 
 
-def refused(result: Result, reason: str) -> Result:
+def refuse_answer(result: CallResult, reason: str) -> CallResult:
     """In the place of an answer that no transaction can hold: its request is parked."""
     return replace(result, answer=None, reason=f"the answer cannot be published: {reason}")
 
 
-def _answer_of(result: Result) -> CallAnswer | CallGivenUp:
+def _answer_of(result: CallResult) -> CallAnswer | CallGivenUp:
     if result.answer is None:
         return CallGivenUp(result.call, result.reason, result.detail)
     return CallAnswer(result.call, result.answer)

@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Bell:
+class Notifier:
     """Rung by any thread, heard by tasks of any loop.
 
     Take a ticket, look, then wait with the ticket: what is rung after the look is not missed. Once it has `ended`, since the
@@ -20,7 +20,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tickets: set[Ticket] = set()
+        self._tickets: set[Subscription] = set()
         self.ended = False
 
     def ring(self) -> None:
@@ -33,20 +33,20 @@ class Bell:
         self.ended = True
         self.ring()
 
-    def ticket(self) -> Ticket:
+    def ticket(self) -> Subscription:
         """To be asked for in a task."""
-        ticket = Ticket(self, asyncio.get_running_loop())
+        ticket = Subscription(self, asyncio.get_running_loop())
         with self._lock:
             self._tickets.add(ticket)
         return ticket
 
-    def forget(self, ticket: Ticket) -> None:
+    def forget(self, ticket: Subscription) -> None:
         with self._lock:
             self._tickets.discard(ticket)
 
 
-class Ticket:
-    def __init__(self, bell: Bell, loop: asyncio.AbstractEventLoop) -> None:
+class Subscription:
+    def __init__(self, bell: Notifier, loop: asyncio.AbstractEventLoop) -> None:
         self._bell, self._loop, self._rung = bell, loop, asyncio.Event()
 
     def ring(self) -> None:
@@ -62,7 +62,7 @@ class Ticket:
             self._bell.forget(self)
 
 
-async def until(bell: Bell, look: Callable[[], T | None], seconds: float) -> T | None:
+async def until(bell: Notifier, look: Callable[[], T | None], seconds: float) -> T | None:
     """What `look` gives, once it gives something; None after `seconds`, or once the bell has ended.
 
     It looks once at least, and never blocks.

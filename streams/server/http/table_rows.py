@@ -14,25 +14,25 @@ from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.pages import Query, read_query
 from streams.server.http.parameters import known_params
-from streams.server.http.parts import Parts
+from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
-from streams.server.readmodel.tables import Unreadable
+from streams.server.readmodel.tables import UnreadableRow
 
 KINDS = ("table",)
 MOST_UNREADABLE = 100
 """Keys that a list names of the rows that do not read here."""
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(parts: ServerParts) -> APIRouter:
     router = APIRouter(tags=["rows"])
 
     @router.get("/rows/{namespace}", response_class=Response, openapi_extra=openapi.listing(parts.app), summary="Rows")
     async def rows(request: Request, namespace: str) -> Response:
         row_type = known_namespace(parts, namespace).row_type
-        followed = ready(parts)
+        model = ready(parts)
         query = read_query(request.query_params.multi_items(), row_type)
-        await at_least(request, followed, KINDS)
+        await at_least(request, model, KINDS)
         return await in_thread(parts.pools.memory, _page, request, parts, namespace, query)
 
     @router.get(
@@ -41,16 +41,16 @@ def routes(parts: Parts) -> APIRouter:
     async def row(request: Request, namespace: str, key: str) -> Response:
         known_namespace(parts, namespace)
         known_params(request.query_params.multi_items(), "_min_position")
-        followed = ready(parts)
-        await at_least(request, followed, KINDS)
-        place = followed.place_of(namespace, key)
-        at = standing(followed, KINDS, [place])  # before the row: what it claims is never ahead of what is shown
-        kept = followed.tables[namespace].kept.get(key)
+        model = ready(parts)
+        await at_least(request, model, KINDS)
+        place = model.place_of(namespace, key)
+        at = standing(model, KINDS, [place])  # before the row: what it claims is never ahead of what is shown
+        kept = model.tables[namespace].kept.get(key)
         ready(parts)  # all may have begun anew meanwhile
         if kept is None:
             up_to = ", ".join(at.texts)
             raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
-        if isinstance(kept.row, Unreadable):
+        if isinstance(kept.row, UnreadableRow):
             wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.row.reason}"
             raise Problem(503, wrong, headers={**RETRY_AFTER, **at.headers})
         return answer(request, {"key": key, "version": kept.version, "row": kept.row}, at, etag=f'"{kept.version}"')
@@ -58,7 +58,7 @@ def routes(parts: Parts) -> APIRouter:
     return router
 
 
-def known_namespace(parts: Parts, name: str) -> Namespace[Any]:
+def known_namespace(parts: ServerParts, name: str) -> Namespace[Any]:
     """Raises a 404 problem naming those that there are."""
     for namespace in parts.app.namespaces:
         if namespace.name == name:
@@ -67,10 +67,10 @@ def known_namespace(parts: Parts, name: str) -> Namespace[Any]:
     raise Problem(404, f"{parts.app.name} has no namespace {name[:100]!r}; it has {known}")
 
 
-def _page(request: Request, parts: Parts, namespace: str, query: Query) -> Response:
-    followed = parts.followed
-    places = followed.places([namespace])
-    copy, at = followed.copy(followed.tables[namespace], lambda: standing(followed, KINDS, places))
+def _page(request: Request, parts: ServerParts, namespace: str, query: Query) -> Response:
+    model = parts.model
+    places = model.places([namespace])
+    copy, at = model.copy(model.tables[namespace], lambda: standing(model, KINDS, places))
     ready(parts)  # all may have begun anew meanwhile
     keys, following = query.page(copy.rows)
     shown: list[Mapping[str, Any]] = [

@@ -19,29 +19,29 @@ from streams.engine.records import Codec
 from streams.errors import StreamsError
 from streams.event import Event
 from streams.kafka.messages import LogEvent
-from streams.receipt import Receipt, repeated
-from streams.server.readmodel.bell import Bell
+from streams.receipt import Receipt, duplicate_outcome
 from streams.server.readmodel.key_uses import KeyUse, KeyUses, digest_of
-from streams.server.readmodel.recent import Known, Outcomes, Recent, known
-from streams.server.readmodel.tables import Copy, Projected, Rows
+from streams.server.readmodel.notifier import Notifier
+from streams.server.readmodel.recent import KnownOutcome, RecentEvents, RecentOutcomes, known_outcome
+from streams.server.readmodel.tables import ProjectionRows, TableCopy, TableRows
 
 T = TypeVar("T")
-Place = tuple[str, int]
+NamespacePartition = tuple[str, int]
 """Namespace and partition."""
 STARTING = "the server has not read the tables and logs yet"
 
 
-class Followed:
+class ReadModel:
     """`waits` says in a sentence why there is no answer yet, None once there is one."""
 
     def __init__(self, app: App, codec: Codec) -> None:
         self.app, self._codec = app, codec
         self.lock = threading.Lock()
-        self.bell = Bell()
+        self.bell = Notifier()
         self.waits: str | None = STARTING
         self.faults: dict[str, str] = {}
         """What is wrong now, by what it is about."""
-        self.stuck: dict[Place, str] = {}
+        self.stuck: dict[NamespacePartition, str] = {}
         """Why a log stands still: who needs all of its events cannot be answered."""
         self.begin({})
 
@@ -50,26 +50,26 @@ class Followed:
         with self.lock:
             self.waits = STARTING
             self.counts = dict(counts)
-            self.tables = {space.name: Rows() for space in self.app.namespaces}
-            self.markers: dict[Place, Marker] = {}
-            self.logs: dict[Place, Recent] = {place: Recent() for place in self.places()}
-            self.outcomes = Outcomes()
+            self.tables = {space.name: TableRows() for space in self.app.namespaces}
+            self.markers: dict[NamespacePartition, Marker] = {}
+            self.logs: dict[NamespacePartition, RecentEvents] = {place: RecentEvents() for place in self.places()}
+            self.outcomes = RecentOutcomes()
             self._sent = KeyUses()
-            self.projections = {it.name: Projected(self.app, it.name, self._codec) for it in self.app.projections}
+            self.projections = {it.name: ProjectionRows(self.app, it.name, self._codec) for it in self.app.projections}
             self.lags: dict[tuple[str, str, int], int] = {}
             self.faults = {}
             self.stuck = {}
 
-    def places(self, namespaces: Iterable[str] | None = None) -> list[Place]:
+    def places(self, namespaces: Iterable[str] | None = None) -> list[NamespacePartition]:
         chosen = self.counts if namespaces is None else namespaces
         return [(name, number) for name in chosen for number in range(self.counts.get(name, 0))]
 
-    def place_of(self, namespace: str, key: str) -> Place:
+    def place_of(self, namespace: str, key: str) -> NamespacePartition:
         return namespace, int(murmur2(key.encode("utf-8", "surrogatepass"), self.counts[namespace]))
 
     # Written by the one thread that follows.
 
-    def committed(self, place: Place, last: Marker | None, rows: Mapping[str, tuple[Any, int]]) -> None:
+    def committed(self, place: NamespacePartition, last: Marker | None, rows: Mapping[str, tuple[Any, int]]) -> None:
         """One whole transaction of a table's partition, so that no half of it is ever shown."""
         with self.lock:
             table = self.tables[place[0]]
@@ -78,7 +78,7 @@ class Followed:
             if last is not None:
                 self.markers[place] = last
                 for it in last.duplicates:
-                    became = known(repeated(it.outcome, it.sequence))
+                    became = known_outcome(duplicate_outcome(it.outcome, it.sequence))
                     self.outcomes.add((*place, it.offset), became)
 
     def logged(self, event: LogEvent, inbox_offset: int) -> None:
@@ -87,7 +87,7 @@ class Followed:
         It counts as read once all folds of it are in; they are computed without the lock, since they are the application's.
         """
         inner = event.event
-        became = Known(
+        became = KnownOutcome(
             outcome=event.outcome, sequence=event.sequence, recorded=event.recorded, reason=event.reason,
             wrong_version=event.wrong_version, event_type=inner.data.event_type, key=inner.key, id=inner.id,
         )  # fmt: skip
@@ -99,7 +99,7 @@ class Followed:
             self.logs[event.namespace, event.partition].add(event)
             self.outcomes.add((event.namespace, event.partition, inbox_offset), became)
 
-    def remember(self, event: Event[Any], place: Place, offset: int, expected_version: int | None) -> None:
+    def remember(self, event: Event[Any], place: NamespacePartition, offset: int, expected_version: int | None) -> None:
         """An event that came in with an Idempotency-Key, at whichever server; `offset` is its place in the inbox."""
         try:
             content = self._codec.encode(event.data)
@@ -109,13 +109,13 @@ class Followed:
         receipt.partition, receipt.offset = place[1], offset
         self._sent.add(KeyUse(receipt, digest_of(content, expected_version)))
 
-    def set_aside(self, place: Place, offset: int, became: Known) -> None:
+    def set_aside(self, place: NamespacePartition, offset: int, became: KnownOutcome) -> None:
         with self.lock:
             self.outcomes.add((*place, offset), became)
 
     # Read by everyone.
 
-    def became(self, place: Place, offset: int) -> Known | None:
+    def became(self, place: NamespacePartition, offset: int) -> KnownOutcome | None:
         """What became of an inbox record, once its row is here too (rule 25); None if that is not known here."""
         last = self.markers.get(place)
         if last is None or last.inbox_next <= offset:
@@ -126,21 +126,21 @@ class Followed:
         """What a request with an Idempotency-Key has published, as far as it is known here."""
         return self._sent.get(event_id)
 
-    def table_position(self, place: Place) -> int:
+    def table_position(self, place: NamespacePartition) -> int:
         """The last sequence whose row is in the table."""
         last = self.markers.get(place)
         return 0 if last is None else last.last
 
-    def log_position(self, place: Place) -> int:
+    def log_position(self, place: NamespacePartition) -> int:
         """The last sequence that was folded into projections and is told to those who watch."""
         recent = self.logs.get(place)
         return 0 if recent is None else recent.last
 
-    def lag(self, kinds: Iterable[str], places: Iterable[Place]) -> int:
+    def lag(self, kinds: Iterable[str], places: Iterable[NamespacePartition]) -> int:
         """Records of these tables or logs that are committed and not read here yet, when we last looked."""
         return sum(self.lags.get((kind, *place), 0) for kind in kinds for place in places)
 
-    def copy(self, table: Rows | Projected, look: Callable[[], T]) -> tuple[Copy, T]:
+    def copy(self, table: TableRows | ProjectionRows, look: Callable[[], T]) -> tuple[TableCopy, T]:
         """A table as it is at one moment, and what `look` gives at that same moment.
 
         It blocks, so it is for threads. Under the one lock not two of them copy at the same time.

@@ -11,7 +11,7 @@ from streams.worker.task import PartitionTask
 
 
 @dataclass(frozen=True)
-class Batch:
+class PolledBatch:
     """Records by the task of their partition, perhaps none, and the group metadata captured with them (rule 4)."""
 
     metadata: Any
