@@ -54,7 +54,7 @@ class Following:
                     return
                 self._followed.waits = f"the tables and logs cannot be followed now: {error}"
                 log.warning("%s", self._followed.waits)
-            except Exception:
+            except BaseException:  # this thread has nobody else to tell: if it ended, old rows would be shown for ever
                 self._followed.waits = "the tables and logs cannot be followed, by a fault of the server's own"
                 log.exception("following has failed; it begins again")
             stopped.wait(AGAIN)
