@@ -47,7 +47,9 @@ class Execution:
             decided = self._decide(rule, arrival)
             emit = decided.emit
             following = self._emissions(event, arrival.envelope, recorded).of(emit, rule.emits) if emit else None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
+        except KeyboardInterrupt:  # a person's, in a test or a fold
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
             return error
         handled = self._note(arrival, recorded, decided.reason, wrong_version=decided.wrong_version)
         if following is not None:

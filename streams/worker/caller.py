@@ -227,7 +227,7 @@ class Caller:
                     return CallFailure(f"the gateway of {event_type} is no async function: it gave {asked!r:.100}", final=True)
                 answer: EventData = await asked
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) or not self._is_ours(line):
+            if isinstance(error, asyncio.CancelledError) and not self._is_ours(line):
                 raise
             expired = isinstance(error, TimeoutError) and limit.expired()
             return CallFailure(f"no answer in {self._patience.seconds:g} s") if expired else _failure_of(error)

@@ -12,6 +12,7 @@ position is the one truth about how far handling has come.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import structlog
@@ -122,12 +123,16 @@ class Cycle:
         self.handle(PolledBatch(self._last.metadata))
 
     def close(self) -> None:
-        """Leave the group. What was begun is aborted; whoever owns the partitions next does it again."""
-        self.tasks.close()
-        if self._consumer is not None:
-            self._consumer.close()
-        self.members.transactions.producer.close()
-        self.members.unblocker.close()
+        """Leave the group. What was begun is aborted; whoever owns the partitions next does it again.
+
+        Whatever one of these raises, the others are done: who stays in the group keeps its partitions from everybody.
+        """
+        with ExitStack() as last_first:
+            last_first.callback(self.members.unblocker.close)
+            last_first.callback(self.members.transactions.producer.close)
+            if self._consumer is not None:
+                last_first.callback(self._consumer.close)
+            last_first.callback(self.tasks.close)
 
     def _ready(self) -> None:
         """Again until the broker answers, or we are to stop; a broker that is away for a while ends no worker."""

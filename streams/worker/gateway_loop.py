@@ -6,6 +6,10 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import structlog
+
+log = structlog.get_logger("retold.worker")
+
 SPARE = 4
 PATIENCE = 1.0
 """s that a stop waits for gateways to let themselves be cancelled."""
@@ -19,6 +23,7 @@ class GatewayLoop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     def get(self) -> asyncio.AbstractEventLoop:
         """From any thread."""
@@ -34,14 +39,23 @@ class GatewayLoop:
         """Cancel what is still called. A gateway that does not let itself be cancelled is not waited for."""
         with self._lock:
             if self._loop is not None and self._thread is not None:
+                self._stopped = True
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join(PATIENCE)
 
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Until `stop`, whatever gateways do: every namespace's calls need this loop."""
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            while not self._stopped:
+                try:
+                    loop.run_forever()
+                except BaseException as error:  # asyncio ends its loop for SystemExit and KeyboardInterrupt
+                    log.error(
+                        "what a gateway began in the background has raised; other calls go on",
+                        error=type(error).__name__,
+                        exc_info=error,
+                    )
         finally:
             for task in (tasks := asyncio.all_tasks(loop)):
                 task.cancel()

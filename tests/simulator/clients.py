@@ -157,9 +157,11 @@ class MemoryConsumer:
 
     def close(self) -> None:
         if self._topic is not None:
-            self._revoke(self._owned, "on_revoke")
-            self._broker.leave(self._group, self, len(self._broker.topics[self._topic]))
-            self._topic = None
+            try:
+                self._revoke(self._owned, "on_revoke")
+            finally:  # whatever the callback raises
+                self._broker.leave(self._group, self, len(self._broker.topics[self._topic]))
+                self._topic, self._owned = None, set()
 
     def _next(self) -> MemoryMessage | None:
         for place in self._at:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -122,3 +123,23 @@ def test_the_end_of_a_partition_is_known_though_its_transaction_is_refused(tmp_p
     worker.cycle.handle(PolledBatch(stale, {busy: [record]}, {ended.partition: 50}))
     assert worker.cycle.aborted == 1
     assert not ended.hold_back([]), "its restored calls still wait for the end"
+
+
+def test_a_worker_whose_end_goes_wrong_leaves_its_group_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its partitions are nobody else's for as long as its process lives."""
+    there = site(tmp_path)
+    publish(there, range(12))
+    first, second = Worker(there, 0), Worker(there, 1)
+    go_on(there, first, second)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("what is told of a closed task fails")
+
+    monkeypatch.setattr(first.cycle.tasks, "_on_closed", fail)
+    with pytest.raises(RuntimeError, match="closed task"):
+        first.stop()
+    publish(there, range(12, 24))
+    go_on(there, second)
+    assert second.partitions() == set(range(PARTITIONS))

@@ -228,13 +228,20 @@ def test_whatever_a_handler_raises_parks_its_event() -> None:
         error.add_note("a note of somebody else's")
         raise error
 
+    class Panic(BaseException):
+        """As libraries in other languages raise them."""
+
+    def panic(row: ProbeRow, key: str) -> object:
+        raise Panic("a library in another language")
+
     engine, reasons = Engine(APP, "probe", CODEC), list[str]()
-    for way in (leave, mumble, quote):
+    for way in (leave, mumble, quote, panic):
         probe.WRONG["switch"] = way
         [aside] = engine.handle(engine.image(), [event(0, "switch")], 1).set_aside
         reasons.append(aside.header.reason)
     assert [reason.rpartition(".")[2] for reason in reasons] == [
         "SystemExit: 1", "Mute: <exception str() failed>", "FileNotFoundError: no file 'caf\\udce9'",
+        "Panic: a library in another language",
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,7 @@ def views() -> App:
             View("seven", lambda tables: 7),
             View("object", lambda tables: object()),
             View("endless", endless),
+            View("exits", lambda tables: sys.exit(3)),
         ],
     )
 
@@ -81,6 +83,12 @@ def test_a_view_over_rows_that_do_not_read_is_refused(server: MemoryServer, path
 def test_what_a_view_cannot_give_as_json_is_its_own_fault(server: MemoryServer, path: str) -> None:
     """It is told of the view, and not as a fault of the server's."""
     assert_problem(server.http.get(f"/views/{path}"), 500, f"the view {path} gave what cannot be written as JSON")
+
+
+def test_a_view_that_exits_is_told_of_like_one_that_raises(server: MemoryServer) -> None:
+    """And the server answers on."""
+    assert_problem(server.http.get("/views/exits"), 500, "the view exits raised SystemExit")
+    assert server.http.get("/views/seven").status_code == 200
 
 
 def test_a_list_names_the_rows_that_do_not_read(server: MemoryServer) -> None:

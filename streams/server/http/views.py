@@ -49,7 +49,7 @@ def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str
         found = view.answer(Tables(snapshot), **names)
         did = "gave what cannot be written as JSON:"
         value = msgspec.Raw(to_json(found))
-    except Exception as error:
+    except BaseException as error:  # it is called in a thread of a pool, where nothing else means a cancellation
         if snapshot.refused is None:
             log.exception("the view %s %s", view.path, did)
             told = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"

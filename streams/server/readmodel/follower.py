@@ -54,7 +54,7 @@ class TopicFollower:
                     return
                 self._model.waits = f"the tables and logs cannot be followed now: {error}"
                 log.warning("%s", self._model.waits)
-            except Exception:
+            except BaseException:  # this thread has nobody else to tell: if it ended, old rows would be shown for ever
                 self._model.waits = "the tables and logs cannot be followed, by a fault of the server's own"
                 log.exception("following has failed; it begins again")
             stopped.wait(AGAIN)

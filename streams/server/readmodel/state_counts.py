@@ -59,7 +59,7 @@ class StateObserver:
             except (StreamsError, KafkaException) as error:
                 self._states.counts = {}
                 log.debug("the states of partitions are not known: %s", error)
-            except Exception:
+            except BaseException:  # as `Following.run`
                 self._states.counts = {}
                 log.exception("looking for the states of partitions has failed; it is tried again")
             stopped.wait(EVERY)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from streams.app import App
 from streams.data import Record, namespace_of
+from streams.engine.parking import in_a_line
 from streams.engine.projection import Projector
 from streams.engine.records import Codec
 from streams.kafka.messages import LogEvent
@@ -93,9 +94,9 @@ class ProjectionRows:
             return None
         try:
             return RowChange(*self._projecting.change(self.projection, event.event))
-        except Exception as error:  # noqa: BLE001 - the application's own function may raise anything
+        except BaseException as error:  # noqa: BLE001 - the application's own function may raise anything
             self.fault = (
-                f"the projection {self.projection.name} raised {type(error).__name__} ({error}) at "
+                f"the projection {self.projection.name} raised {in_a_line(error)} at "
                 f"{event.event.data.event_type}, {event.namespace}-{event.partition}:{event.sequence}. It stands still: "
                 "correct it and start the server again"
             )
