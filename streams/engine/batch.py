@@ -11,7 +11,7 @@ from typing import NamedTuple
 from streams.data import EventData
 from streams.engine.admission import NO_ORDERS, Admission
 from streams.engine.calls import Calls
-from streams.engine.changes import Changes, PendingCall
+from streams.engine.changes import Changes, PendingCall, PendingTimer
 from streams.engine.execution import Execution
 from streams.engine.image import Image
 from streams.engine.overlay import Overlay
@@ -41,13 +41,13 @@ class CallGivenUp(NamedTuple):
 
 
 class PartitionWork(NamedTuple):
-    """What there is to do for one partition, in this order; `fire`: publish the timers that are due as well.
+    """What there is to do for one partition, in this order; `timers` are due, as `due_timers` gives them.
 
     Answers come first, so that none of them is about what the batch itself has done to its request.
     """
 
     answers: Sequence[CallAnswer | CallGivenUp] = ()
-    fire: bool = False
+    timers: Sequence[PendingTimer] = ()
     records: Batch = ()
 
 
@@ -82,8 +82,7 @@ class BatchProcessor:
             if size >= BYTES_AT_ONCE or number % LARGEST_PIECE == 0:
                 size = 0
                 yield self.changes
-        if work.fire:
-            self.fire()
+        self.fire(work.timers)
         if self.changes.handled:
             yield self.changes
         done, piece = 0, SMALLEST_PIECE
@@ -105,9 +104,9 @@ class BatchProcessor:
         self.changes.answered += 1
         return size
 
-    def fire(self) -> bool:
-        """Publish the timers that have come due, as many as one transaction takes. Whether there was one."""
-        return fire(self._overlay)
+    def fire(self, timers: Sequence[PendingTimer]) -> None:
+        """Publish timers that are due."""
+        fire(self._overlay, timers)
 
     def take_all(self, records: Batch) -> bool:
         """Handle them in order. False: one must wait, and so must all behind it."""

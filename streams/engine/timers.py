@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from itertools import islice
 
+from streams.engine.changes import PendingTimer
 from streams.engine.overlay import Overlay
+from streams.engine.pending import PendingTimers
 
 AT_ONCE, BYTES_AT_ONCE = 1_000, 4 * 1024 * 1024
 """What one transaction takes of what came in from no inbox."""
 
 
-def fire(overlay: Overlay) -> bool:
-    """Publish the timers that have come due by now, earliest first. Whether there was one.
+def due_timers(
+    pending: PendingTimers, now: int, most: int = AT_ONCE, refused: Collection[str] = ()
+) -> list[PendingTimer]:
+    """Those due by `now` (µs), earliest first: `most` of them, and no more bytes than one transaction takes.
 
-    Each leaves the due topic in the transaction that publishes it, so it fires once.
+    `refused` are ids of events that no transaction can hold; they are left out.
     """
-    changes, fired, size = overlay.changes, 0, 0
-    due = (timer for timer in overlay.image.due.until(overlay.now) if timer.event_id not in changes.settled)
-    for timer in islice(due, AT_ONCE):
+    found, size = list[PendingTimer](), 0
+    for timer in islice((it for it in pending.until(now) if it.event_id not in refused), most):
         size += len(timer.emitted.value)
-        if fired and size > BYTES_AT_ONCE:
+        if found and size > BYTES_AT_ONCE:
             break
+        found.append(timer)
+    return found
+
+
+def fire(overlay: Overlay, timers: Sequence[PendingTimer]) -> None:
+    """Publish them. Each leaves the due topic in the transaction that publishes it, so it fires once."""
+    changes = overlay.changes
+    for timer in timers:
         changes.emitted.append(timer.emitted)
         changes.settled[timer.event_id] = None
-        fired += 1
-    changes.counters.emitted += fired
-    changes.handled += fired
-    return fired > 0
+    changes.counters.emitted += len(timers)
+    changes.handled += len(timers)

@@ -17,6 +17,7 @@ from streams.engine.image import Image
 from streams.engine.projection import Projector
 from streams.engine.records import REJECTED, EmittedRecord, Headers, LogRecord
 from streams.engine.stored import log_record
+from streams.engine.timers import due_timers
 from streams.errors import DefinitionError
 from streams.event import Event
 from streams.namespace import Namespace
@@ -183,8 +184,9 @@ class World:
         while (at := self._next_due()) is not None and at <= to_micros(end):
             self.now = from_micros(at)
             for space in self._spaces.values():
-                batch = space.engine.begin(space.image, at)
-                if batch.fire():
+                if timers := due_timers(space.image.due, at):
+                    batch = space.engine.begin(space.image, at)
+                    batch.fire(timers)
                     self._make_true(space, batch.changes)
             self.settle()
         self.now = end

@@ -19,8 +19,11 @@ import structlog
 from confluent_kafka import Consumer, KafkaException
 
 from streams.clock import Clock
-from streams.engine.changes import Changes
+from streams.engine.batch import PartitionWork
+from streams.engine.changes import Changes, PendingTimer
 from streams.engine.engine import Engine
+from streams.engine.readable import harmless
+from streams.engine.records import InboxRecord
 from streams.errors import BrokerError, NamespaceStopped
 from streams.kafka.commit import Transactions
 from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
@@ -152,7 +155,7 @@ class Cycle:
     def _patience(self) -> float:
         """How long a poll may wait, in s: less while answers or timers are near."""
         patience = self.members.calls.patience(IDLE)
-        due = [at for task in self.tasks.restored() if (at := task.image.due.earliest) is not None]
+        due = [at for task in self.tasks.restored() if (at := task.next_timer()) is not None]
         return min(patience, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else patience
 
     def _process(self, works: Works) -> dict[PartitionTask, Changes]:
@@ -218,30 +221,32 @@ class Cycle:
         self.aborted += 1
         log.warning("a transaction was aborted", namespace=self.members.namespace, times=self.aborted, error=str(error))
         self._search.aborted(error)
-        if error.poison and self._search.lasts:
-            self._narrow(batch, works)
+        if error.poison and self._search.lasts and (alone := self._search.narrow(works, self.members.pace)) is not None:
+            self._set_aside(batch, *alone)
         self.stopping.wait(min(2.0, 0.05 * self.aborted))
 
-    def _narrow(self, batch: PolledBatch, works: Works) -> None:
-        """Smaller, until what is refused is alone: then it is parked or quarantined, and no neighbour with it."""
-        records = sum(len(work.records) for work in works.values())
-        answers = sum(len(work.answers) for work in works.values())
-        if any(work.fire for work in works.values()) or (records and answers):
-            return  # from now on each kind goes alone
-        if records == 1:
-            self._refuse(batch, works)
-        elif records:
-            self.members.pace.halve(records)
-        elif answers == 1:
-            [task] = works
+    def _set_aside(self, batch: PolledBatch, task: PartitionTask, work: PartitionWork) -> None:
+        """What no transaction can hold, alone in `work`: parked or quarantined; a timer is left where it is."""
+        if work.records:
+            self._refuse(batch, task, work.records[0])
+        elif work.answers:
             task.results[0] = refuse_answer(task.results[0], self._search.reason)
         else:
-            self._search.most_answers = answers // 2
+            self._refuse_timer(task, work.timers[0])
 
-    def _refuse(self, batch: PolledBatch, works: Works) -> None:
+    def _refuse_timer(self, task: PartitionTask, timer: PendingTimer) -> None:
+        """It stays in the due topic, and is tried again when its partition is restored: a limit may have been raised by then."""
+        task.refused_timers.add(timer.event_id)
+        emitted, key = timer.emitted, harmless(timer.emitted.key.decode(errors="replace"))
+        log.error(
+            "a timer cannot be published; the others go on, and it is tried again when the worker starts again",
+            namespace=self.members.namespace, partition=task.partition, to=emitted.namespace, key=key, id=timer.event_id,
+            reason=self._search.reason,
+        )  # fmt: skip
+
+    def _refuse(self, batch: PolledBatch, task: PartitionTask, record: InboxRecord) -> None:
         """One event that no transaction can hold: quarantined by reference, the inbox still has it."""
-        [(task, work)] = works.items()
-        change = self.members.engine.refuse(task.image, work.records[0], self._search.reason, self.members.clock.now())
+        change = self.members.engine.refuse(task.image, record, self._search.reason, self.members.clock.now())
         self._ready()  # the commit that just failed may have cost its producer
         try:
             self._commit(batch, {task: change})

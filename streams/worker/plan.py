@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 
 from streams.engine.batch import PartitionWork
+from streams.engine.timers import due_timers
 from streams.worker.gateway_calls import answers_of
 from streams.worker.poison import PoisonKind, PoisonSearch
 from streams.worker.polled_batch import PolledBatch
@@ -32,16 +33,17 @@ class Planner:
         if only is not None:
             works = {task: _only(only, work) for task, work in works.items()}
         works = {task: work for task, work in works.items() if kinds(work)}
-        return dict(islice(works.items(), 1)) if only is PoisonKind.ANSWERS else works
+        one_task = only is not None and only is not PoisonKind.RECORDS
+        return dict(islice(works.items(), 1)) if one_task else works
 
     def _work(self, task: PartitionTask, batch: PolledBatch, now: int) -> PartitionWork:
-        due = task.image.due.earliest
         answers = answers_of(task.results, self._search.most_answers)
-        return PartitionWork(answers, due is not None and due <= now, batch.records.get(task, ()))
+        timers = due_timers(task.image.due, now, self._search.most_timers, task.refused_timers)
+        return PartitionWork(answers, timers, batch.records.get(task, ()))
 
 
 def kinds(work: PartitionWork) -> Collection[PoisonKind]:
-    there = {PoisonKind.ANSWERS: work.answers, PoisonKind.TIMERS: work.fire, PoisonKind.RECORDS: work.records}
+    there = {PoisonKind.ANSWERS: work.answers, PoisonKind.TIMERS: work.timers, PoisonKind.RECORDS: work.records}
     return [kind for kind, what in there.items() if what]
 
 
@@ -50,6 +52,6 @@ def _only(kind: PoisonKind, work: PartitionWork) -> PartitionWork:
         case PoisonKind.ANSWERS:
             return PartitionWork(answers=work.answers)
         case PoisonKind.TIMERS:
-            return PartitionWork(fire=work.fire)
+            return PartitionWork(timers=work.timers)
         case PoisonKind.RECORDS:
             return PartitionWork(records=work.records)

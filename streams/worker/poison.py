@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import Enum
 
+from streams.engine.batch import PartitionWork
+from streams.engine.timers import AT_ONCE
 from streams.kafka.producer import TransactionAborted
 from streams.worker.gateway_calls import RESULTS
+from streams.worker.pace import Pace
+from streams.worker.task import PartitionTask
 
 SUSPICIOUS = 2
 """Transactions in a row that are refused for a record's size or shape, and for nothing else."""
@@ -28,7 +32,8 @@ class PoisonSearch:
     def __init__(self) -> None:
         self.reason = ""
         self.most_answers = RESULTS
-        """That a transaction may hold, of a partition."""
+        self.most_timers = AT_ONCE
+        """That a transaction may hold, of a partition, of each."""
         self._refused = 0
         self._calm = CALM
         self._turn = 0
@@ -45,6 +50,26 @@ class PoisonSearch:
         self._turn += 1
         return order[self._turn % len(order)]
 
+    def narrow(
+        self, works: Mapping[PartitionTask, PartitionWork], pace: Pace
+    ) -> tuple[PartitionTask, PartitionWork] | None:
+        """After a transaction of these was refused: the next holds less, until what is refused is alone, which this gives."""
+        records, answers, timers = (
+            sum(map(len, kind)) for kind in zip(*((it.records, it.answers, it.timers) for it in works.values()), strict=True)
+        )
+        if sum(map(bool, (records, answers, timers))) > 1:
+            return None  # from now on each kind goes alone
+        if records + answers + timers == 1:
+            [alone] = works.items()
+            return alone
+        if records:
+            pace.halve(records)
+        elif answers:
+            self.most_answers = answers // 2
+        else:
+            self.most_timers = timers // 2
+        return None
+
     def aborted(self, error: TransactionAborted) -> None:
         if not error.poison:
             self._refused = 0
@@ -57,4 +82,4 @@ class PoisonSearch:
         self._refused = 0
         self._calm = min(CALM, self._calm + 1)
         if not self.lasts:
-            self.most_answers = RESULTS
+            self.most_answers, self.most_timers = RESULTS, AT_ONCE

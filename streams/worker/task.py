@@ -39,6 +39,10 @@ class TaskState(Enum):
 OPEN = (TaskState.RESTORING, TaskState.RUNNING, TaskState.BLOCKED)
 
 
+FOREVER = 2**63
+"""µs since 1970, after every timer."""
+
+
 class IllegalTransition(RuntimeError):
     """A fault of ours: a task was asked for what its state does not allow."""
 
@@ -75,6 +79,8 @@ class PartitionTask:
         self.blocked: BlockedRecord | None = None
         self._blocked_since: dict[int, int] = {}
         """Since when by the offset of the last record that blocked it, in µs since 1970; empty if none has."""
+        self.refused_timers: set[str] = set()
+        """Ids of events whose time has come and that no transaction can hold."""
         self._order: Control | None = None
         self._restored_calls: RestoredCalls | None = None
 
@@ -88,6 +94,13 @@ class PartitionTask:
         if self.rows is None:
             raise IllegalTransition(f"partition {self.partition} has no rows while it is {self.state.value}")
         return self.rows
+
+    def next_timer(self) -> int | None:
+        """When the next timer is due, in µs since 1970; None if there is none, or none that can be published."""
+        pending = self.image.due
+        if not self.refused_timers:
+            return pending.earliest
+        return next((it.at for it in pending.until(FOREVER) if it.event_id not in self.refused_timers), None)
 
     def run(self, restored: RestoredImage, now: int) -> None:
         """Its records are handled from the image's position on."""

@@ -107,6 +107,12 @@ class MemoryBroker:
         self.committed: dict[tuple[str, Place], int] = {}
         self.producers: dict[str, Any] = {}
         """By transactional id, the one that was initialized last."""
+        self.largest: dict[str, int] = {}
+        """Bytes that a record's value may have, by topic; elsewhere as many as anyone wants."""
+
+    def takes(self, topic: str, value: bytes | None) -> bool:
+        """Whether a record is not larger than its topic allows."""
+        return len(value or b"") <= self.largest.get(topic, 2**30)
 
     def create(self, names: Iterable[str], partitions: int) -> None:
         self.topics |= {name: [Partition() for _ in range(partitions)] for name in names}

@@ -227,6 +227,8 @@ class MemoryProducer:
         self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, headers: Any = None, **_: Any
     ) -> None:
         self._check()
+        if not self._broker.takes(topic, value):
+            raise refusal(KafkaError.MSG_SIZE_TOO_LARGE)
         if partition < 0:
             partition = int(murmur2(key or b"", len(self._broker.topics[topic])))
         self._broker.append((topic, partition), key, value, headers, self.transaction)

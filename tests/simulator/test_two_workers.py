@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import RestoredCalls
-from tests.applications import probe
+from tests.applications import probe, shop
 from tests.applications.probe.events import EchoHear
+from tests.applications.shop.events import Line, OrderPlace
 from tests.simulator.broker import Metadata
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
 
@@ -143,3 +144,30 @@ def test_a_worker_whose_end_goes_wrong_leaves_its_group_all_the_same(
     publish(there, range(12, 24))
     go_on(there, second)
     assert second.partitions() == set(range(PARTITIONS))
+
+
+def test_a_timer_that_no_transaction_can_hold_holds_up_no_other(tmp_path: Path) -> None:
+    """The limit of its inbox was lowered after it was scheduled: the others fire, and it is kept (rule 8)."""
+    there = MemorySite(shop.app(), "order", tmp_path)
+    worker = Worker(there, 0)
+    orders = [f"o{number}" for number in range(8)] + ["large" * 100]
+    for order in orders:
+        there.publish(OrderPlace(order=order, customer="c", lines=(Line(sku="s", quantity=1),)))
+    go_on(there, worker)
+    there.broker.largest["order"] = 400
+    there.broker.clock.sleep(2 * shop.PAY_WITHIN.total_seconds())
+    go_on(there, worker)
+    for _ in range(ENOUGH):
+        worker.step()
+    aborted = worker.cycle.aborted
+    for _ in range(ENOUGH):
+        worker.step()
+    assert worker.cycle.aborted == aborted
+    assert there.logged() == {order: 1 if len(order) > 400 else 2 for order in orders}
+    assert [timer.emitted.key for image in worker.cycle.tasks.images().values() for timer in image.due.values()] == [b"large" * 100]
+    worker.stop()
+    there.broker.largest.clear()
+    after = Worker(there, 1)
+    for _ in range(ENOUGH):
+        after.step()
+    assert there.logged() == dict.fromkeys(orders, 2)

@@ -18,6 +18,7 @@ from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import EmittedRecord, InboxRecord
+from streams.engine.timers import due_timers
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded, PaymentRow
@@ -53,7 +54,8 @@ def test_answers_timers_and_records_share_one_transaction() -> None:
     engine, image = payments("a", "b", "c")
     first, second, _ = image.calls.values()
     answers = [CallAnswer(first, PaymentCharged(order="a", receipt="r")), CallGivenUp(second, "closed")]
-    changes = last(engine, image, PartitionWork(answers, True, [record(3, PaymentRefunded(order="c", receipt="r"))]), 5)
+    records = [record(3, PaymentRefunded(order="c", receipt="r"))]
+    changes = last(engine, image, PartitionWork(answers, due_timers(image.due, 5), records), 5)
     assert [emitted.key for emitted in changes.emitted] == [b"a", b"o"]
     assert (changes.answered, changes.handled, changes.inbox_next) == (2, 4, 4)
     assert (changes.counters.emitted, changes.counters.parked, changes.counters.accepted) == (2, 1, 1)
@@ -69,7 +71,7 @@ def test_what_is_given_up_parks_what_comes_for_its_key_in_the_same_batch() -> No
     engine, image = payments("a", "a")
     work = PartitionWork(
         [CallGivenUp(call, "closed") for call in image.calls.values()],
-        False,
+        (),
         [record(2, refund)],
     )
     changes = last(engine, image, work, 5)
@@ -80,7 +82,7 @@ def test_what_is_given_up_parks_what_comes_for_its_key_in_the_same_batch() -> No
 def test_a_request_given_up_and_tried_again_in_one_batch_is_asked_again() -> None:
     """A person's command may have been on its way: the request is pending afterwards, and lost to neither side."""
     engine, image = payments("a")
-    work = PartitionWork([CallGivenUp(*image.calls.values(), "closed")], False, [record(1, Control("retry", "a", 0, "ada"))])
+    work = PartitionWork([CallGivenUp(*image.calls.values(), "closed")], (), [record(1, Control("retry", "a", 0, "ada"))])
     changes = last(engine, image, work, 5)
     assert (list(changes.calls), list(changes.settled), changes.unparked) == (list(image.calls), [], [0])
     assert image.pending_after(changes) == (1, 1)
@@ -160,7 +162,7 @@ class Partition:
     def do(self, work: PartitionWork, now: int) -> list[EmittedRecord]:
         parts = [work] if self.together else [PartitionWork([it]) for it in work.answers]
         if not self.together:
-            parts += [PartitionWork(fire=work.fire), *(PartitionWork(records=[record]) for record in work.records)]
+            parts += [PartitionWork(timers=work.timers), *(PartitionWork(records=[record]) for record in work.records)]
         return [emitted for part in parts for emitted in self.apply(last(self.engine, self.image, part, now))]
 
     @property
@@ -199,7 +201,7 @@ def test_one_transaction_comes_to_the_same_as_many(steps: list[Any]) -> None:
             value = control.encode(data) if isinstance(data, Control) else CODEC.encode(data)
             inbox.append((data.key.encode(), value, []))
         records = [(one.image.inbox_next + number, *record, 0) for number, record in enumerate(inbox)]
-        work = PartitionWork(answers, fire, records)
+        work = PartitionWork(answers, due_timers(one.image.due, now) if fire else (), records)
         first, second = one.do(work, now), many.do(work, now)
         assert [(it.key, it.value, it.headers) for it in first] == [(it.key, it.value, it.headers) for it in second]
         assert one.state == many.state

@@ -15,6 +15,7 @@ from streams.engine.changes import Changes, PendingCall
 from streams.engine.control import Control
 from streams.engine.engine import Engine
 from streams.engine.image import Image
+from streams.engine.timers import due_timers
 from streams.worker.caller import Assignment, Caller, CallResult
 from streams.worker.gateway_calls import RESULTS, GatewayCalls, answers_of
 from streams.worker.restore import RestoredImage
@@ -187,7 +188,7 @@ def test_what_is_pending_is_counted_as_changes_come() -> None:
     image.apply(orders.handle(image, [(0, b"o", CODEC.encode(placed), None, 0)], 1))
     assert image.pending_after(orders.handle(image, [], 1)) == (0, 1)
     fired = orders.begin(image, 1 + 3_600_000_000)
-    assert fired.fire()
+    fired.fire(due_timers(image.due, 1 + 3_600_000_000))
     assert image.pending_after(fired.changes) == (0, 0)
 
 

@@ -19,7 +19,7 @@ from streams.engine.overlay import Overlay
 from streams.engine.pending import PendingTimers
 from streams.engine.records import EmittedRecord, InboxRecord
 from streams.engine.stored import due_record
-from streams.engine.timers import BYTES_AT_ONCE, fire
+from streams.engine.timers import BYTES_AT_ONCE, due_timers, fire
 from streams.worker.restore import ImageReader
 from tests.applications.bank.events import AccountClose, AccountOpen, AccountRow
 from tests.support.kept import Kept
@@ -100,8 +100,9 @@ def test_a_time_that_utc_does_not_have_is_quarantined(time: str) -> None:
 
 def fired_by(image: Image, now: int) -> Changes | None:
     """What publishing the timers that are due by `now` gives; None: there is none."""
-    overlay = Overlay(image, now)
-    return overlay.changes if fire(overlay) else None
+    overlay, timers = Overlay(image, now), due_timers(image.due, now)
+    fire(overlay, timers)
+    return overlay.changes if timers else None
 
 
 def timer(at: int, name: str, size: int = 1) -> PendingTimer:
