@@ -12,7 +12,7 @@ import pytest
 
 from streams import Event, Gateway
 from streams.data import EventData
-from streams.worker.caller import Assignment, Caller, Patience, Result
+from streams.worker.caller import Assignment, Caller, CallResult, RetryPolicy
 from streams.worker.gateway_loop import GatewayLoop
 from tests.applications.shop.events import PaymentCharge, PaymentCharged
 from tests.support.workers import until
@@ -30,16 +30,16 @@ def loop() -> Iterator[GatewayLoop]:
     assert not [thread for thread in threading.enumerate() if thread.name == "retold-gateways"]
 
 
-def caller_of(loop: GatewayLoop, bad: Act) -> tuple[Caller, list[Result]]:
+def caller_of(loop: GatewayLoop, bad: Act) -> tuple[Caller, list[CallResult]]:
     """Its gateway does `bad` for the key bad, and answers every other one."""
 
     async def act(event: Event[PaymentCharge]) -> EventData:
         return await (bad if event.key == "bad" else charged)(event)
 
-    results: list[Result] = []
+    results: list[CallResult] = []
     gateway = Gateway(PaymentCharge, act, answers=[PaymentCharged])
     gateways: dict[type[EventData], Gateway[Any]] = {PaymentCharge: gateway}
-    patience = Patience(seconds=60, times=1)
+    patience = RetryPolicy(seconds=60, times=1)
     return Caller(gateways, ENGINE.answer_value, patience, loop.get(), results.append, threading.Event()), results
 
 
