@@ -34,7 +34,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.status import Status, status
 from streams.kafka.topics import ensure, refuse
 from streams.server.listen import listen, url_of
-from streams.sources.events import EventMaker, FileEvent
+from streams.sources.file_events import EventMaker, FileEvent
 from streams.sources.rows import format_of
 
 SAMPLE = Path(__file__).parent / "data" / "signups.tsv"

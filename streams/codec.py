@@ -16,7 +16,7 @@ from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, Undecoda
 from streams.schemas.avro import RecordType, parse
 from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
-from streams.schemas.identity import canonical, fingerprint, id_of
+from streams.schemas.schema_ids import canonical, fingerprint, id_of
 from streams.schemas.values import Check, quick_check, record_check, shown
 
 R = TypeVar("R", bound=Record)

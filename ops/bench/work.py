@@ -14,7 +14,7 @@ from typing import Any
 from confluent_kafka import Producer, murmur2
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
-from streams.schemas.identity import canonical, id_of
+from streams.schemas.schema_ids import canonical, id_of
 
 HERE = Path(__file__).parent
 EVENT_FILE = HERE / "schemas" / "bench" / "signup.avsc"

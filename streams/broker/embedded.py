@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from streams.broker import archive, jars, keeper, state
+from streams.broker import class_archive, jars, keeper, state
 from streams.errors import BrokerUnavailable, how_ended
 from streams.kafka.reach import reach
 
@@ -152,7 +152,7 @@ def _launch(folder: Path, java: Path, class_path: list[Path], lock: int) -> Embe
         output = (home / "output").open("wb")
     except OSError as error:
         raise state.unusable(folder, error) from error
-    work = archive.next_step(java, class_path)
+    work = class_archive.next_step(java, class_path)
     task = {
         "commands": _commands(home, java, class_path, work.broker_arguments if work else []),
         "lock": lock,
@@ -177,7 +177,7 @@ def _commands(home: Path, java: Path, class_path: list[Path], extra: list[str]) 
     settings = str(home / "server.properties")
     common = [
         f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
-        *archive.use(java, class_path),
+        *class_archive.use(java, class_path),
         "-cp",
         os.pathsep.join(map(str, class_path)),
     ]

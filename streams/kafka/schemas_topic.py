@@ -19,7 +19,7 @@ from streams.kafka.offsets import NoSuchTopic, ends
 from streams.kafka.read import read_to
 from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import schemas_topic
-from streams.schemas.identity import canonical, id_of
+from streams.schemas.schema_ids import canonical, id_of
 
 log = logging.getLogger("retold.schemas")
 
@@ -58,9 +58,6 @@ class SchemaReader:
             consumer.close()
         self._next = end
         return dict(schema for message in messages if (schema := _read(message)) is not None)
-
-    def close(self) -> None:
-        """For who holds it like what it is made of; it keeps nothing open that must be closed."""
 
 
 def all_schemas(

@@ -8,7 +8,7 @@ from typing import Any
 
 from streams.app import App
 from streams.data import Record
-from streams.laws.emissions import undeclared_answers, undeclared_emissions
+from streams.laws.emission_rules import undeclared_answers, undeclared_emissions
 from streams.laws.purity import idle_imports, impurities
 from streams.laws.signatures import misfits
 from streams.laws.sources import Breach, function_of, place_of, place_of_class, reach, tree_of

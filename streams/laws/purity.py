@@ -1,6 +1,6 @@
 """Pure handlers: nothing that differs from run to run, and nothing that outlives the call (law 1).
 
-What this cannot see (a set's order, a clock behind an object's method) the purity run finds: `streams.testing.purity`.
+What this cannot see (a set's order, a clock behind an object's method) the purity run finds: `streams.testing.purity_run`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from streams.errors import InvalidSchema
 from streams.namespace import EVENT_TYPE
 from streams.projection import NAME
 from streams.schemas.avro import AvroType, RecordType, record_of
-from streams.schemas.identity import canonical
+from streams.schemas.schema_ids import canonical
 
 ROW = "row"
 

@@ -17,7 +17,7 @@ from streams.errors import FrozenSchemaChanged, IncompatibleSchema, InvalidSchem
 from streams.schemas.avro import parse
 from streams.schemas.compatibility import breaks
 from streams.schemas.files import SchemaFile
-from streams.schemas.identity import fingerprint, id_of
+from streams.schemas.schema_ids import fingerprint, id_of
 
 LOCK_FILE = "lock.json"
 

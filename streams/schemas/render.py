@@ -12,8 +12,8 @@ from typing import Any
 from streams.errors import InvalidSchema
 from streams.schemas.avro import MISSING, AvroType, Field, RecordType
 from streams.schemas.files import SchemaFile, parts_of
-from streams.schemas.identity import fingerprint
 from streams.schemas.lock import Lock, released_of
+from streams.schemas.schema_ids import fingerprint
 
 HEADER = '"""Written by `retold schemas generate`. Do not edit."""\n'
 LONG = "# ruff: noqa: E501 - a schema is one line, however long\n"

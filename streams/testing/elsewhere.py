@@ -28,7 +28,7 @@ from streams.engine.records import InboxRecord
 from streams.errors import ImpureHandler
 from streams.laws.sources import is_application_module
 from streams.testing.codecs import codec_for
-from streams.testing.purity import trace
+from streams.testing.purity_run import trace
 
 CLOCKS = ("now", "utcnow", "today")
 GUARDED: dict[types.ModuleType, tuple[str, ...]] = {

@@ -14,7 +14,7 @@ from streams.engine.engine import Engine
 from streams.engine.envelope import from_micros, to_micros
 from streams.engine.fold import LoggedEvent
 from streams.engine.image import Image
-from streams.engine.projection import Projector
+from streams.engine.projector import Projector
 from streams.engine.records import REJECTED, EmittedRecord, Headers, LogRecord
 from streams.engine.stored import log_record
 from streams.engine.timers import due_timers
@@ -23,10 +23,10 @@ from streams.event import Event
 from streams.namespace import Namespace
 from streams.outcome import Emission, Scheduled
 from streams.projection import Projection
-from streams.testing.calls import ask, headers_of
 from streams.testing.codecs import codec_for, foreign_codec
-from streams.testing.outcomes import FailedCall, Result, Step, Unhandled, outcome_of
+from streams.testing.results import FailedCall, Result, Step, Unhandled, outcome_of
 from streams.testing.space import Space
+from streams.testing.world_io import ask, headers_of
 from streams.view import Table, Tables
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -23,7 +23,7 @@ from streams.server.readmodel.archive import KafkaArchive
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.key_uses import KeyUses
 from streams.server.readmodel.model import ReadModel
-from streams.server.run import serve
+from streams.server.serve import serve
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow

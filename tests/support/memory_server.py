@@ -33,7 +33,7 @@ from streams.server.readmodel.log_reader import Logs
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.recent import KnownOutcome
 from streams.server.readmodel.table_follower import TableFollower
-from streams.server.run import answer
+from streams.server.serve import answer
 from streams.testing import World
 from tests.support.ending import see_ended
 from tests.support.workers import settings, until

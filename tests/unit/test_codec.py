@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from streams.codec import AvroCodec, prefix_of
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, StaleTypes, UndecodableRecord
-from streams.schemas.identity import canonical, fingerprint, id_of
+from streams.schemas.schema_ids import canonical, fingerprint, id_of
 from tests.unit.codec_classes import NAME_1, NAME_2, Part, ThingName1, ThingName2, ThingRow, ThingSet, named
 
 CALM = settings(deadline=None)

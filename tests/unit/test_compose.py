@@ -217,7 +217,7 @@ def test_the_image_has_what_runs_and_no_java() -> None:
     assert len(set(project["dependencies"]) - set(chosen)) == len(EMBEDDED_KAFKA)
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({sorted(EMBEDDED_KAFKA)!r}))\n"
-        "import streams.worker.assemble, streams.worker.run, streams.server.run\n"
+        "import streams.worker.assemble, streams.worker.run, streams.server.serve\n"
         "import streams.cli.commands.run, streams.cli.commands.worker, streams.cli.commands.server"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=240, check=True)

@@ -16,7 +16,7 @@ from processors.events import UserClose, UserRename
 from streams.codec import AvroCodec
 from streams.engine.envelope import to_micros
 from streams.engine.identity import content_id
-from streams.sources.events import BadRow, EventMaker, FileEvent
+from streams.sources.file_events import BadRow, EventMaker, FileEvent
 from streams.sources.rows import Row
 
 CODEC = AvroCodec(app().event_types().values(), [])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.schemas.identity import canonical, fingerprint, id_of
+from streams.schemas.schema_ids import canonical, fingerprint, id_of
 
 BASE: dict[str, Any] = {
     "type": "record",

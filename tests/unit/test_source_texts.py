@@ -15,7 +15,7 @@ from processors.events import UserSignup
 from streams.codec import AvroCodec
 from streams.errors import ConfigError, InvalidEvent
 from streams.sources.convert import Converter
-from streams.sources.events import BadRow, EventMaker, FromRow
+from streams.sources.file_events import BadRow, EventMaker, FromRow
 from streams.sources.rows import FORMATS, Row, format_of
 from streams.sources.texts import listed, plain
 

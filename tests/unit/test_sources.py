@@ -16,7 +16,7 @@ from processors.publish import from_row
 from streams.codec import AvroCodec
 from streams.errors import ConfigError, InvalidEvent
 from streams.sources.convert import Converter
-from streams.sources.events import BadRow, EventMaker, FileEvent
+from streams.sources.file_events import BadRow, EventMaker, FileEvent
 from streams.sources.rows import FORMATS, Row, format_of
 from tests.unit.codec_classes import Part, ThingSet
 

@@ -20,7 +20,7 @@ from streams.engine.image import Image
 from streams.engine.records import ACCEPTED, InboxRecord
 from streams.engine.stored import log_record
 from streams.testing import START, World
-from streams.testing.purity import trace
+from streams.testing.purity_run import trace
 from tests.applications import bank, moody
 from tests.applications.bank.events import AccountClose, AccountCredit, AccountDebit, AccountOpen, TransferStart
 

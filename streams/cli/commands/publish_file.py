@@ -23,7 +23,7 @@ from streams.data import EventData
 from streams.errors import ConfigError, InvalidEvent
 from streams.load import function
 from streams.sources.convert import Converter
-from streams.sources.events import BadRow, EventMaker, FileEvent, FromRow
+from streams.sources.file_events import BadRow, EventMaker, FileEvent, FromRow
 from streams.sources.rows import FORMATS, TEXT_FORMATS, format_of
 
 SOURCE = "retold/publish"

@@ -50,7 +50,7 @@ def server(
 
 def import_server() -> None:
     """FastAPI takes a second to import; a broker may start meanwhile. Without one, there is nothing to import it for."""
-    import streams.server.run  # noqa: F401 - used by `_serve`, once there is a broker to use it on
+    import streams.server.serve  # noqa: F401 - used by `_serve`, once there is a broker to use it on
 
 
 def _serve(
@@ -60,7 +60,7 @@ def _serve(
     from streams.server.http.parts import ServerParts  # late: see `import_server`
     from streams.server.readmodel.archive import KafkaArchive
     from streams.server.readmodel.model import ReadModel
-    from streams.server.run import serve
+    from streams.server.serve import serve
 
     clients = Clients.of(config, address)
     shutdown.unless_stopped(clients.reach)

@@ -59,7 +59,7 @@ class StateObserver:
             except (StreamsError, KafkaException) as error:
                 self._states.counts = {}
                 log.debug("the states of partitions are not known: %s", error)
-            except BaseException:  # as `Following.run`
+            except BaseException:  # as `TopicFollower.run`
                 self._states.counts = {}
                 log.exception("looking for the states of partitions has failed; it is tried again")
             stopped.wait(EVERY)

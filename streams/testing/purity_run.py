@@ -17,7 +17,7 @@ from streams.engine.changes import Changes
 from streams.engine.envelope import ParkedHeader
 from streams.engine.stored import log_record
 from streams.errors import ConfigError, how_ended
-from streams.testing.outcomes import Step
+from streams.testing.results import Step
 from streams.testing.world import World
 
 SEEDS = (1, 2, 3)
