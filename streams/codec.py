@@ -68,17 +68,17 @@ class AvroCodec:
         return decoder(value)
 
     def encode(self, data: EventData) -> bytes:
-        return self.settle_event(data)[1]
+        return self.encode_frozen_event(data)[1]
 
-    def settle_event(self, data: EventData) -> tuple[EventData, bytes]:
-        frozen, value = self.settle(data)
+    def encode_frozen_event(self, data: EventData) -> tuple[EventData, bytes]:
+        frozen, value = self.encode_frozen(data)
         check_key(data.key, f"{data.event_type}.{data.key_field}")
         return frozen, value
 
     def encode_row(self, row: Record) -> bytes:
-        return self.settle(row)[1]
+        return self.encode_frozen(row)[1]
 
-    def settle(self, row: R) -> tuple[R, bytes]:
+    def encode_frozen(self, row: R) -> tuple[R, bytes]:
         cls = type(row)
         if cls not in self._checks:
             self._meet(row)

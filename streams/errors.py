@@ -151,7 +151,7 @@ class WrongVersion(EventRejected):
 
 
 class EventSetAside(StreamsError):
-    """The event was parked or quarantined: it is kept, and a person decides. `retold parked list` shows it."""
+    """The event was parked or quarantined: it is kept, and an operator decides. `retold parked list` shows it."""
 
 
 class OutcomeTimeout(StreamsError):

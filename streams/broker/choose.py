@@ -59,7 +59,7 @@ def unanswered(config: Config, address: str, error: BrokerUnavailable) -> Broker
         return error
     return BrokerUnavailable(
         f"the broker that `retold run` started for this project does not answer at {address}. If it has just begun, try "
-        "again; else end that `retold run` and start it anew"
+        "again; else end that `retold run` and start it again"
     )
 
 

@@ -244,7 +244,7 @@ def _watch(broker: EmbeddedBroker, say: Callable[[str], None]) -> None:
     if not broker.stopping:
         say(
             f"Kafka {_how_ended(broker.process.returncode)}. What it confirmed is kept; nothing is handled until it runs "
-            f"again: end this command and start it anew. {_last_lines(broker.folder)}"
+            f"again: end this command and start it again. {_last_lines(broker.folder)}"
         )
 
 

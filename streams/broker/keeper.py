@@ -78,7 +78,7 @@ class Keeper:
 
 
 def prepare(command: list[str], draft: str, result: str, ended: threading.Event) -> None:
-    """Runs the work's command at low priority; it is given up when the broker ends, and begun anew another time."""
+    """Runs the work's command at low priority; it is given up when the broker ends, and begun again another time."""
     if ended.wait(SECONDS_BEFORE_WORK):
         return
     with contextlib.suppress(OSError):

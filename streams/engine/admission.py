@@ -28,7 +28,7 @@ NO_ORDERS: Mapping[int, str] = {}
 class Admission:
     """Of one batch: adds to its overlay.
 
-    `orders` are reasons by inbox offset: a record there that must wait is quarantined instead, by a person's order.
+    `orders` are reasons by inbox offset: a record there that must wait is quarantined instead, by an operator's order.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ class PartitionWork(NamedTuple):
 
 
 class BatchProcessor:
-    """`orders` are reasons by inbox offset: a record there that must wait is quarantined instead, by a person's order."""
+    """`orders` are reasons by inbox offset: a record there that must wait is quarantined instead, by an operator's order."""
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ class Calls:
         return len(value)
 
     def give_up(self, call: PendingCall, reason: str, detail: str = "") -> int:
-        """For now: the request is parked with its key, until a person says retry, reject or answer. Gives the bytes parked.
+        """For now: the request is parked with its key, until an operator says retry, reject or answer. Gives the bytes parked.
 
         So are the requests of its key that were accepted after it: they may not be answered before it is. Nothing happens
         if it is pending no more.

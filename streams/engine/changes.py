@@ -49,7 +49,7 @@ class HandledRecord(msgspec.Struct):
 class SetAsideRecord(NamedTuple):
     """A record for the parked topic, keyed by `offset`. With an empty value it is kept by reference.
 
-    A person's answer is parked under its request's offset: it stands where that stood. Its header says where it lies, and
+    An operator's answer is parked under its request's offset: it stands where that stood. Its header says where it lies, and
     which key it blocks.
     """
 

@@ -1,4 +1,4 @@
-"""What a person commands about a parked key, obeyed by its owner: its queue is handled again, rejected or answered."""
+"""What an operator commands about a parked key, obeyed by its owner: its queue is handled again, rejected or answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Control records: what a person says of a parked key, met by its owner in order, like an event (rule 12).
+"""Control records: what an operator says of a parked key, met by its owner in order, like an event (rule 12).
 
 A control record lies in the inbox under the entity's key: the byte 0x01, then JSON. It names who gave it.
 """

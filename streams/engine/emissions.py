@@ -17,7 +17,7 @@ from streams.event import Event
 from streams.outcome import Emission, Scheduled
 
 A_WHILE = 1_000_000
-"""µs after which a timer's event counts its hops anew: what waits runs in no circle, and may come back for ever."""
+"""µs after which a timer's event counts its hops again: what waits runs in no circle, and may come back for ever."""
 
 
 class EmissionRecords(NamedTuple):
@@ -82,7 +82,7 @@ class Emissions:
     def _record(self, data: EventData, time: str) -> tuple[EventData, EmittedRecord, str]:
         """The data as it reads back, its record and its id."""
         name, key = data.event_type, data.key
-        data, value = self.wire.codec.settle_event(data)
+        data, value = self.wire.codec.encode_frozen_event(data)
         if len(value) > self.wire.limits.event_bytes:
             raise too_large(f"{name}, emitted for {key[:100]!r},", value, self.wire.limits)
         ordinal = self.ordinals[name, key]

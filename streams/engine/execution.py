@@ -47,7 +47,7 @@ class Execution:
             decided = self._decide(rule, arrival)
             emit = decided.emit
             following = self._emissions(event, arrival.envelope, recorded).of(emit, rule.emits) if emit else None
-        except KeyboardInterrupt:  # a person's, in a test or a fold
+        except KeyboardInterrupt:  # Ctrl-C, in a test or a fold
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
             return error
@@ -74,7 +74,7 @@ class Execution:
             outcome = self._rules.decide(rule, row, event)
             if rule.handler is None:
                 return Decision(outcome.emit)
-            return Decision(outcome.emit, *self._settle(rule, outcome.row))
+            return Decision(outcome.emit, *self._encoded_row(rule, outcome.row))
         except Rejected as no:
             return Decision(no.emit, reason=str(no.reason)[:REASON_LIMIT])
 
@@ -126,11 +126,11 @@ class Execution:
         changes.results.append(handled)
         return handled
 
-    def _settle(self, rule: Rule, row: Record | None) -> tuple[Record | None, bytes]:
+    def _encoded_row(self, rule: Rule, row: Record | None) -> tuple[Record | None, bytes]:
         """The row frozen all the way down, and its bytes (none for a deleted row)."""
         if row is None:
             return None, b""
-        frozen, encoded = self._wire.codec.settle(row)
+        frozen, encoded = self._wire.codec.encode_frozen(row)
         if len(encoded) > self._wire.limits.row_bytes:
             raise InvalidEvent(
                 f"the row that {rule.event_type} leaves holds {len(encoded)} bytes; "

@@ -60,7 +60,7 @@ class Parking:
         insort(self._overlay.own_queue(aside.entity), aside, key=lambda it: it.offset)
 
     def unanswered(self, call: PendingCall, reason: str, detail: str = "") -> None:
-        """A request that its gateway does not answer: it was accepted, and its key waits for a person."""
+        """A request that its gateway does not answer: it was accepted, and its key waits for an operator."""
         event = call.event
         self._changes.counters.parked += 1
         header = self._header(UNANSWERED, reason, detail, event.key, call.offset)

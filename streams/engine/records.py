@@ -41,19 +41,19 @@ class Codec(Protocol):
     def encode(self, data: EventData) -> bytes:
         """Canonical bytes. Raises InvalidEvent naming the field, the value and what was expected."""
 
-    def settle_event(self, data: EventData) -> tuple[EventData, bytes]:
+    def encode_frozen_event(self, data: EventData) -> tuple[EventData, bytes]:
         """The data as it reads back, and its bytes. Raises as `encode` does."""
 
     def fingerprint(self, value: bytes) -> str:
         """The full fingerprint of the schema that wrote `value`, carried by the log."""
 
-    def settle(self, row: R) -> tuple[R, bytes]:
+    def encode_frozen(self, row: R) -> tuple[R, bytes]:
         """`freeze(row)` and its canonical bytes, equal for equal rows. Raises InvalidEvent naming the field."""
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record: ...
 
     def freeze(self, row: Record) -> Record:
-        """The row as it reads back once it is written; itself if it is so. Raises InvalidEvent as `settle` does."""
+        """The row as it reads back once it is written; itself if it is so. Raises InvalidEvent as `encode_frozen` does."""
 
 
 class LogRecord(NamedTuple):

@@ -203,7 +203,7 @@ class Clients:
             "message.max.bytes": self.largest,
             **self.options,
             # A broker that stood still tells for a moment of a cluster without brokers. librdkafka forgets every one of them
-            # then, and asks nobody any more unless it may begin anew with the servers it was given.
+            # then, and asks nobody any more unless it may begin again with the servers it was given.
             "metadata.recovery.strategy": "rebootstrap",
         }
 

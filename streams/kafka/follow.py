@@ -1,4 +1,4 @@
-"""Reading tables and event logs straight from Kafka: what a person asks, with no worker in between."""
+"""Reading tables and event logs straight from Kafka: without a worker in between."""
 
 from __future__ import annotations
 

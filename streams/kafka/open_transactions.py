@@ -158,7 +158,7 @@ def _begun(clients: Clients, offsets: Mapping[TopicPlace, int]) -> dict[TopicPla
 
 
 def sentence(it: OpenTransaction, address: str, prefix: str) -> str:
-    """For a person: where it is, since when, what waits, whose it is, and what ends it.
+    """For an operator: where it is, since when, what waits, whose it is, and what ends it.
 
     `address` is the broker's, for the command; the transactional ids of workers begin with `prefix`.
     """

@@ -51,7 +51,7 @@ class OrderReader:
             for message in messages:
                 if (error := message.error()) is not None:
                     log.warning("orders in %s cannot be read now: %s", self._inbox, error.str())
-                    self.close()  # the next look begins anew
+                    self.close()  # the next look begins again
                     return found
                 partition = message.partition() or 0
                 record = records[partition]

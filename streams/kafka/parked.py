@@ -1,4 +1,4 @@
-"""What is set aside now, read straight from Kafka, and the control records that a person sends about it."""
+"""What is set aside now, read straight from Kafka, and the control records that an operator sends about it."""
 
 from __future__ import annotations
 

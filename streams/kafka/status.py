@@ -273,7 +273,7 @@ def _waiting(firsts: Iterable[Message], learning: LearningCodec) -> list[Waiting
     for message in firsts:
         value = message.value() or b""
         try:
-            if value[:1] == control.PREFIX:  # a person's answer is an event too; other commands hold none
+            if value[:1] == control.PREFIX:  # an operator's answer is an event too; other commands hold none
                 value = control.read(message.key(), value).value
             learning.decode(value)
         except SchemaNotFound as error:

@@ -1,4 +1,4 @@
-"""Which events lead back to themselves. A cycle is no breach: a person looks whether it ends."""
+"""Which events lead back to themselves. A cycle is no breach: its author looks whether it ends."""
 
 from __future__ import annotations
 

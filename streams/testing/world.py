@@ -323,7 +323,7 @@ class World:
             self.outside.append(self._foreign.decode(emitted.value))
 
     def _call(self, space: Space, call: PendingCall) -> list[EventData]:
-        """Ask the gateway and publish its answer; a call that fails is parked with its key, for a person."""
+        """Ask the gateway and publish its answer; a call that fails is parked with its key, for an operator."""
         request = call.event.data
         batch = space.engine.begin(space.image, to_micros(self.now))
         self.calls.append(request)

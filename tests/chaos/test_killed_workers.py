@@ -70,7 +70,7 @@ def sign_up(site: Site, user: str, at: datetime) -> None:
 
 
 def retried(site: Site) -> bool:
-    """Whether all mails are answered for; if some were given up, a person says retry."""
+    """Whether all mails are answered for; if some were given up, an operator says retry."""
     now = site.now()
     if now["email"].parked:
         with suppress(AssertionError):

@@ -47,7 +47,7 @@ def lines(*words: str, env: Env, code: int = 0) -> list[Any]:
 
 
 def test_publishing_can_wait_for_the_outcome(signed_up: dict[str, Any], env: Env) -> None:
-    """Accepted with its place in the log; a person reads a sentence; a second sign-up is rejected, with exit code 1."""
+    """Accepted with its place in the log; a user reads a sentence; a second sign-up is rejected, with exit code 1."""
     assert (signed_up["type"], signed_up["key"], signed_up["outcome"]) == ("user.signup", "u1", "accepted")
     again = retold("publish", "user.signup", "user=u1", "email=x", "--wait", "60", env=env)
     assert (again.returncode, again.stdout) == (1, "")
@@ -85,7 +85,7 @@ def test_without_a_worker_waiting_ends_with_a_code_of_its_own(env: Env, tmp_path
 
 
 def test_a_row_is_shown_with_its_version_and_how_far_it_is_true(signed_up: dict[str, Any], env: Env) -> None:
-    """For a person and for a program; what is not there is a sentence and exit code 1."""
+    """For a user and for a program; what is not there is a sentence and exit code 1."""
     shown = retold("get", "folder", "u1", env=env)
     assert shown.returncode == 0
     assert [line.split() for line in shown.stdout.splitlines() if "owner" in line] == [["owner", "u1"]]
@@ -201,7 +201,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(signed_up: dict[str, Any], en
 
 
 def test_status_says_how_things_are(signed_up: dict[str, Any], env: Env) -> None:
-    """Every partition has an owner, nothing waits, and what was counted is there; a person's tables fit the screen."""
+    """Every partition has an owner, nothing waits, and what was counted is there; the tables fit the screen."""
 
     def settled() -> bool:
         return sum(space["lag"] for space in answer("status", env=env)["namespaces"]) == 0

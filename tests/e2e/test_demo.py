@@ -1,4 +1,4 @@
-"""`make demo` as a person meets it: what it says, what it leaves behind, and how it ends."""
+"""`make demo` as a newcomer meets it: what it says, what it leaves behind, and how it ends."""
 
 from __future__ import annotations
 

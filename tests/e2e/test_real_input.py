@@ -249,7 +249,7 @@ def test_a_fold_of_the_log_gives_the_live_table_byte_for_byte(troubled: Troubled
 
 
 def test_every_offset_of_the_inbox_is_accounted_for(troubled: Troubled) -> None:
-    """Law 3: what was published is in the log, a counted duplicate, or a command of a person."""
+    """Law 3: what was published is in the log, a counted duplicate, or a command of an operator."""
     for name, space in troubled.site.now().items():
         published, count = len(troubled.site.foreign.read(name)), space.counters
         logged = count.accepted + count.rejected

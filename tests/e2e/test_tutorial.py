@@ -25,7 +25,7 @@ SECONDS = 240.0
 
 @dataclass
 class Reader:
-    """A person with two terminals: one for what stays up, one for the rest."""
+    """A user with two terminals: one for what stays up, one for the rest."""
 
     folder: Path
     environment: dict[str, str]

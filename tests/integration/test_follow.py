@@ -148,7 +148,7 @@ def test_status_names_what_waits(config: Config, clients: Clients, client: Clien
     assert (waits.topic, waits.partition, waits.schema_id) == (f"{config.prefix}probe", first.partition, 7)
     assert waits.offset == 1
     assert "schema id 7" in waits.reason
-    # A person's answer is an event too, and other commands hold none.
+    # An operator's answer is an event too, and other commands hold none.
     ensure(clients.admin(), config, ["nowhere"])
     foreign.write("nowhere", control.encode(Control("answer", "k", 0, "ada", "", prefix_of(7) + b"x")), b"k", 0)
     foreign.write("nowhere", control.encode(Control("retry", "k", 0, "ada")), b"k", 1)

@@ -26,7 +26,7 @@ def sign_up(foreign: Foreign, user: str, to: str = "") -> None:
 
 
 def test_a_mail_server_in_every_mood(tmp_path: Path, prefix: str, broker: str) -> None:
-    """What it takes is sent, what it refuses bounces, what it never answers is parked and sent when a person says so.
+    """What it takes is sent, what it refuses bounces, what it never answers is parked and sent when an operator says so.
 
     A mail that it took before it died goes out twice under one Message-ID, and is answered once.
     """

@@ -1,4 +1,4 @@
-"""What waits for the clock, the outside world or a person, on a real broker."""
+"""What waits for the clock, the outside world or an operator, on a real broker."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def type_of(message: Any) -> str:
 def test_a_gateway_that_gives_up_parks_its_request_and_a_retry_goes_on(
     how: Callable[[Event[PaymentCharge]], Any], words: str, config: Config, broker: str
 ) -> None:
-    """Tried as often as the settings say; then a person says retry, and the order is paid."""
+    """Tried as often as the settings say; then an operator says retry, and the order is paid."""
     foreign, cards = Foreign(shop.app(), config, broker), Cards(how)
     with Running(shop.app(cards), config, broker) as worker:
         placed(foreign, worker)

@@ -30,7 +30,7 @@ class NewRow(ProbeRow, frozen=True, kw_only=True):
 
 
 def newer() -> App:
-    """The probe, deployed anew: an echo as before, and rows of the next version."""
+    """The probe, deployed again: an echo as before, and rows of the next version."""
     space = Namespace("probe", row=NewRow)
 
     @space.handles(ProbeDo, emits=[EchoHear])

@@ -67,17 +67,17 @@ def foreign(kept: Stored, tmp_path: Path, prefix: str, broker: str) -> Foreign:
 
 @pytest.mark.usefixtures("mended")
 def test_a_worker_restores_what_an_earlier_one_stored_and_goes_on(kept: Stored, foreign: Foreign) -> None:
-    """What lay in the inbox is handled, timers fire, the pending call is made, a person's word frees what was parked."""
+    """What lay in the inbox is handled, timers fire, the pending call is made, an operator's word frees what was parked."""
     cards = Cards()
     with Running(combined.app(cards), foreign.config, foreign.clients.address) as worker:
         until(lambda: value(worker, "probe", "k1") == row(3, "first", "two", "third"), "the inbox was not handled")
         say(foreign, "probe", Control("retry", "k4", first(kept, "probe", "k4"), "ada"))
         say(foreign, "payment", Control("retry", "closed", first(kept, "payment", "closed"), "ada"))
-        foreign.publish(ProbeDo(name="k2", text="anew"), ce_expectedversion="5")
+        foreign.publish(ProbeDo(name="k2", text="again"), ce_expectedversion="5")
         mended = row(5, "before", "behind", "behind that", "last")
         until(lambda: value(worker, "probe", "k4") == mended, "the parked events were not handled")
         until(lambda: value(worker, "echo", "k4") == EchoRow(heard=1), "what they emit did not come")
-        until(lambda: value(worker, "probe", "k2") == row(1, "anew"), "a deleted row has lost its version")
+        until(lambda: value(worker, "probe", "k2") == row(1, "again"), "a deleted row has lost its version")
         until(lambda: len(cards.calls) == 3, "the calls were not made")
         until(lambda: pending(foreign, "order") == {"century"}, "the timers that are due did not fire")
         # Either its money comes first or its last day does.
@@ -92,7 +92,7 @@ def test_a_worker_restores_what_an_earlier_one_stored_and_goes_on(kept: Stored, 
 
 
 def row(count: int, *texts: str) -> ProbeRow:
-    key = {"first": "k1", "before": "k4", "anew": "k2"}[texts[0]]
+    key = {"first": "k1", "before": "k4", "again": "k2"}[texts[0]]
     return ProbeRow(count=count, texts=MappingProxyType(dict.fromkeys(texts, key)))
 
 

@@ -20,7 +20,7 @@ def broker(*values: bytes) -> MemoryBroker:
 
 
 def test_whoever_reads_slowly_is_not_told_of_a_slow_broker() -> None:
-    """A person looks at a page for as long as he likes."""
+    """A reader may look at a page for as long as they like."""
     there = broker(*[b"a"] * 6_000)  # more than one poll gives
     found = []
     for message in read_to(clients(there).consumer(), {("t", 0): (0, 6_000)}, clock=there.clock, timeout=25):

@@ -1,4 +1,4 @@
-"""The command `retold` in processes of its own, as a person or a supervisor runs it."""
+"""The command `retold` in processes of its own, as a user or a supervisor runs it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_money_is_moved_or_returned_never_lost(
 
 
 def test_money_that_nobody_wants_back_is_seen() -> None:
-    """If the source has closed while its money was away, the transfer is stranded, where a person finds it."""
+    """If the source has closed while its money was away, the transfer is stranded, where an operator finds it."""
     world = given(bank.app(), AccountOpen(account="a", balance=60))
     world.when(TransferStart(transfer="t1", source="a", target="nobody", amount=60))
     world.when(AccountOpen(account="z", balance=0))  # behind the debit in the accounts' inbox, so that is handled too

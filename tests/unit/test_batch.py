@@ -80,7 +80,7 @@ def test_what_is_given_up_parks_what_comes_for_its_key_in_the_same_batch() -> No
 
 
 def test_a_request_given_up_and_tried_again_in_one_batch_is_asked_again() -> None:
-    """A person's command may have been on its way: the request is pending afterwards, and lost to neither side."""
+    """An operator's command may have been on its way: the request is pending afterwards, and lost to neither side."""
     engine, image = payments("a")
     work = PartitionWork([CallGivenUp(*image.calls.values(), "closed")], (), [record(1, Control("retry", "a", 0, "ada"))])
     changes = last(engine, image, work, 5)

@@ -306,7 +306,7 @@ def test_an_answer_that_may_not_be_given_is_given_up_at_once(act: Act, words: st
 
 
 def test_a_request_without_a_gateway_is_given_up() -> None:
-    """Its event has a handler by now, or none: a person decides."""
+    """Its event has a handler by now, or none: an operator decides."""
 
     async def test(caller: Caller, results: list[CallResult]) -> None:
         event: Event[Any] = Event(PaymentRefund(order="a", receipt="r"), "a-0", THEN, None, "c")
@@ -358,7 +358,7 @@ def test_a_call_that_was_forgotten_before_it_began_takes_up_no_place() -> None:
 
 
 def test_a_call_that_does_not_let_itself_be_cancelled_counts_for_nothing() -> None:
-    """The partition has gone and come back meanwhile: what is asked anew is answered, in order."""
+    """The partition has gone and come back meanwhile: what is asked again is answered, in order."""
     begun, go_on = list[str](), asyncio.Event()
 
     async def stubborn(event: Event[PaymentCharge]) -> EventData:

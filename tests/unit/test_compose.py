@@ -73,7 +73,7 @@ def test_every_service_is_looked_after(name: str) -> None:
 
 @every_service
 def test_images_have_versions(name: str) -> None:
-    """What was chosen once stays until somebody chooses anew."""
+    """What was chosen once stays until somebody chooses again."""
     image = SERVICES[name]["image"]
     assert name in OURS or re.search(r":v?\d+\.\d+\.\d+$", image), image
 
@@ -148,7 +148,7 @@ sys.stdin.read()
 
 
 def test_workers_of_one_folder_have_numbers_of_their_own(tmp_path: Path) -> None:
-    """Three processes get 0, 1 and 2; after kill -9 the number is free, and who starts anew takes it."""
+    """Three processes get 0, 1 and 2; after kill -9 the number is free, and who starts again takes it."""
     workers: list[subprocess.Popen[str]] = []
 
     def start() -> int:

@@ -105,7 +105,7 @@ def test_an_answer_in_the_batch_of_its_retry_settles_it() -> None:
 
 
 def test_of_two_answers_one_is_handled() -> None:
-    """The same again is a counted duplicate; another one is rejected, and kept in the log for a person to see."""
+    """The same again is a counted duplicate; another one is rejected, and kept in the log for an operator to see."""
     site = Site(CHARGE)
     first = PaymentCharged(order="k", receipt="first")
     site.take(site.answer(site.calls[0], first))

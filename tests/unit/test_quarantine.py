@@ -1,4 +1,4 @@
-"""A record that its partition waits at, and a person's order to quarantine it: the engine's part (rule 11)."""
+"""A record that its partition waits at, and an operator's order to quarantine it: the engine's part (rule 11)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_order_met_in_its_place_is_counted_and_does_nothing(key: str) -> None
 
 
 def test_an_answer_of_an_unknown_schema_may_be_quarantined_as_well() -> None:
-    """A partition waits at a person's answer as at any event; the request that it is about stays parked."""
+    """A partition waits at an operator's answer as at any event; the request that it is about stays parked."""
     engine = Engine(shop.app(), "payment", codec_of(shop.app()))
     image, charge = Image(), engine.codec.encode(PaymentCharge(order="o1", amount=1))
     image.apply(engine.handle(image, [(0, b"o1", charge, None, 0)], 1))

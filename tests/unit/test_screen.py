@@ -1,4 +1,4 @@
-"""Tables as a person and a program read them, and a reader that has seen enough."""
+"""Tables as a user and a program read them, and a reader that has seen enough."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_the_id_of_another_stream_is_refused(tmp_path: Path, known: str) -> None
 def test_an_id_beyond_the_end_is_refused_unless_this_server_lags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a log that was made anew, nothing would come for long; a server that lags or stands still has not read so far."""
+    """Of a log that was made again, nothing would come for long; a server that lags or stands still has not read so far."""
     monkeypatch.setattr("streams.server.http.live.PATIENCE", 0.1)
     beyond = {"Last-Event-ID": "0:99"}
     with MemoryServer(shop.app(), tmp_path) as server:

@@ -65,7 +65,7 @@ def test_a_task_does_what_its_state_allows_and_refuses_the_rest(steps: list[str]
 
 
 def test_a_record_that_blocks_again_has_blocked_all_the_time() -> None:
-    """A try that came to the same resets no clock that an operator looks at; another record begins anew."""
+    """A try that came to the same resets no clock that an operator looks at; another record begins again."""
     it = task()
     STEPS["run"](it, 1)
     for now in (2, 5):

@@ -1,4 +1,4 @@
-"""Gateways in memory: asked once, answered by the rules, or kept for a person."""
+"""Gateways in memory: asked once, answered by the rules, or kept for an operator."""
 
 from __future__ import annotations
 

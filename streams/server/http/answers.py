@@ -103,7 +103,7 @@ async def at_least(request: Request, model: ReadModel, kinds: Sequence[str]) -> 
             503, f"_min_position {text} is not reached after {PATIENCE:.0f} s; this server stands at {now}",
             field="_min_position", headers=RETRY_AFTER,
         )  # fmt: skip
-    _check(model)  # all may have begun anew meanwhile
+    _check(model)  # all may have begun again meanwhile
 
 
 def _wanted(model: ReadModel, text: str) -> tuple[NamespacePartition, int]:

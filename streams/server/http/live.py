@@ -94,7 +94,7 @@ async def _begin(
 async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], text: str) -> None:
     """Another server may have been ahead of this one, for a moment or as long as this one lags or stands still.
 
-    Raises a 422 problem for an id that is of another log, such as one that was made anew: nothing would come for long.
+    Raises a 422 problem for an id that is of another log, such as one that was made again: nothing would come for long.
     """
     model = parts.model
 
@@ -103,7 +103,7 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
         return there or model.waits is not None or None
 
     reached = await until(model.bell, look, PATIENCE)
-    ready(parts)  # all may have begun anew meanwhile
+    ready(parts)  # all may have begun again meanwhile
     if reached is None and model.lag(["log"], known) == 0 and not model.faults:
         end = ",".join(f"{place[1]}:{model.log_position(place)}" for place in known)
         raise Problem(

@@ -69,7 +69,7 @@ class _Followed(Collector):
         yield rows
 
     def _producers(self) -> Metric:
-        """Of the workers that wrote last; a worker that starts anew counts from 0."""
+        """Of the workers that wrote last; a worker that starts again counts from 0."""
         replaced = CounterMetricFamily(
             "retold_producers_replaced",
             "Producers given up because the end of a transaction was disturbed.",

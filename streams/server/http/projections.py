@@ -38,7 +38,7 @@ def routes(parts: ServerParts) -> APIRouter:
         await at_least(request, model, KINDS)
         at = standing(model, KINDS, model.places(projected.namespaces))  # before the row: never ahead of it
         found = projected.rows.get(key)
-        ready(parts)  # all may have begun anew meanwhile
+        ready(parts)  # all may have begun again meanwhile
         check(model, projected)
         if found is None:
             raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
@@ -62,7 +62,7 @@ def _page(request: Request, parts: ServerParts, projected: ProjectionRows, query
     model = parts.model
     places = model.places(projected.namespaces)
     copy, at = model.copy(projected, lambda: standing(model, KINDS, places))
-    ready(parts)  # all may have begun anew meanwhile
+    ready(parts)  # all may have begun again meanwhile
     check(model, projected)
     keys, following = query.page(copy.rows)
     shown = [{"key": key, "row": copy.rows[key]} for key in keys]

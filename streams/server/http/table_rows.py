@@ -46,7 +46,7 @@ def routes(parts: ServerParts) -> APIRouter:
         place = model.place_of(namespace, key)
         at = standing(model, KINDS, [place])  # before the row: what it claims is never ahead of what is shown
         kept = model.tables[namespace].kept.get(key)
-        ready(parts)  # all may have begun anew meanwhile
+        ready(parts)  # all may have begun again meanwhile
         if kept is None:
             up_to = ", ".join(at.texts)
             raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
@@ -71,7 +71,7 @@ def _page(request: Request, parts: ServerParts, namespace: str, query: Query) ->
     model = parts.model
     places = model.places([namespace])
     copy, at = model.copy(model.tables[namespace], lambda: standing(model, KINDS, places))
-    ready(parts)  # all may have begun anew meanwhile
+    ready(parts)  # all may have begun again meanwhile
     keys, following = query.page(copy.rows)
     shown: list[Mapping[str, Any]] = [
         {"key": key, "version": copy.kept[key].version, "row": copy.rows[key]} for key in keys

@@ -54,7 +54,7 @@ def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str
             log.exception("the view %s %s", view.path, did)
             told = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
             raise Problem(500, told) from error
-    ready(parts)  # all may have begun anew meanwhile
+    ready(parts)  # all may have begun again meanwhile
     if snapshot.refused is not None:
         refused = snapshot.refused
         told = f"the view {view.path} rests on a table that is not whole: {refused.detail}"

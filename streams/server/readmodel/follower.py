@@ -1,6 +1,6 @@
 """The one thread that follows tables, logs and what is set aside, from their beginning, read_committed.
 
-Memory holds no more than a restart can read again, so nothing is kept on disk: projections are folded anew at each start.
+Memory holds no more than a restart can read again, so nothing is kept on disk: projections are folded again at each start.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class ReadModel:
         try:
             content = self._codec.encode(event.data)
         except StreamsError:
-            return  # the classes here would not publish it any more, so nobody repeats the request in vain
+            return  # the classes here would not publish it any more, so the request cannot be repeated
         receipt = Receipt(place[0], event.data.event_type, event.key, event.id)
         receipt.partition, receipt.offset = place[1], offset
         self._sent.add(KeyUse(receipt, digest_of(content, expected_version)))

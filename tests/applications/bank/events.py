@@ -83,7 +83,7 @@ class AccountOpen(EventData, frozen=True, kw_only=True):
 
 
 class TransferRow(Record, frozen=True, kw_only=True):
-    """A transfer and how far it came. Stranded: taken from its source, wanted by nobody; a person decides."""
+    """A transfer and how far it came. Stranded: taken from its source, wanted by nobody; an operator decides."""
 
     schemas: ClassVar[tuple[str, ...]] = (
         '{"fields":[{"name":"source","type":"string"},{"name":"target","type":"string"},{"name":"amount","type":"long"},{"name":"status","type":{"name":"transfer.status","symbols":["debiting","crediting","returning","done","failed","returned","stranded"],"type":"enum"}}],"name":"transfer.row","type":"record"}',
