@@ -232,7 +232,7 @@ def test_transactions_are_shown_whole(serving: Serving) -> None:
 
     def all_there() -> bool:
         body = serving.http.get("/rows/account?_limit=1000").json()
-        assert len(body["rows"]) == sum(int(at.partition("@")[2]) for at in body["positions"])
+        assert len(body["rows"]) == sum(int(at.partition(":")[2]) for at in body["positions"])
         return len(body["rows"]) == 900
 
     until(all_there, "not all are there")
