@@ -33,7 +33,7 @@ class NamespaceRunner:
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
         self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 1)
         self._working: list[Job[None]] = []
-        self._leaving = StopWatchdog(cycle.members.namespace, reach)
+        self._leaving = StopWatchdog(cycle.members.namespace, reach, cycle.members.last_calls)
 
     @property
     def running(self) -> bool:
