@@ -44,21 +44,29 @@ class Process:
     """What stays up, in a process of its own; leaving the block ends it, cleanly unless it was killed."""
 
     def __init__(self, *words: str, env: Mapping[str, str], log: Path, folder: Path = PROJECT) -> None:
-        self._log = log.open("ab")
+        self.log, self._log = log, log.open("ab")
         command = [sys.executable, "-m", "streams.cli", *words]
         self.process = subprocess.Popen(
             command, env=dict(env), cwd=folder, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
         )
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Its exit code. Who does not listen for a minute is killed, and fails the test."""
+        """Its exit code. Who does not listen for a minute is killed, and fails the test; the log then ends with its stacks."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
             return self.ended(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        except subprocess.TimeoutExpired as late:
+            late.add_note(self._killed())
             raise
+
+    def _killed(self) -> str:
+        """What its threads did before."""
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(2)  # nothing tells when all is written
+        self.process.kill()
+        self.ended(10)
+        return self.log.read_text(errors="replace")[-20_000:]
 
     def ended(self, seconds: float) -> int:
         """Its exit code, when it ends by itself."""
@@ -75,7 +83,7 @@ class Process:
         except subprocess.TimeoutExpired as late:
             if error is None:
                 raise
-            error.add_note(f"and it had to be killed: {late}")
+            error.add_note("\n".join([f"and it had to be killed: {late}", *late.__notes__]))
 
 
 def broker_began(before: Mapping[int, str]) -> int:

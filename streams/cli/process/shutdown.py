@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -17,15 +18,20 @@ from streams.cli.process import exit_codes
 T = TypeVar("T")
 GRACE = 1.0
 """s that work in progress has to finish."""
+STDERR = 2
 
 
 class Shutdown:
-    """`stop` is set by a signal, by the end of stdin or by `end`; `code` is the exit code. To be made in the main thread."""
+    """`stop` is set by a signal, by the end of stdin or by `end`; `code` is the exit code. To be made in the main thread.
+
+    From then on SIGUSR1 writes the stack of every thread to stderr, also if one of them holds up all others.
+    """
 
     def __init__(self, with_stdin: bool = False) -> None:
         self.stop, self.code = threading.Event(), exit_codes.OK
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
+        faulthandler.register(signal.SIGUSR1, file=STDERR, all_threads=True)
         if with_stdin:
             threading.Thread(target=self._with_stdin, daemon=True).start()
 
