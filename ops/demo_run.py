@@ -32,7 +32,7 @@ from streams.config import Config, load
 from streams.errors import BrokerError, ConfigError, NamespaceStopped, OutcomeTimeout, StreamsError, how_ended
 from streams.kafka.clients import Clients
 from streams.kafka.status import Status, status
-from streams.kafka.topics import ensure, refuse
+from streams.kafka.topics import ensure, raise_for_problems
 from streams.server.listen import listen, url_of
 from streams.sources.file_events import EventMaker, FileEvent
 from streams.sources.rows import format_of
@@ -116,7 +116,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _publish(site: Site, address: str, source: EventFile, total: int) -> Phase:
     """Timed from the first event to Kafka's confirmation of the last."""
     config = site.config
-    refuse(ensure(Clients.of(config, address).admin(), config, report.NAMESPACES))
+    raise_for_problems(ensure(Clients.of(config, address).admin(), config, report.NAMESPACES))
     with Client(make_app(), address, config=config, source=SOURCE) as client:
         began = time.monotonic()
         publish_events(client, source, total)

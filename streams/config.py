@@ -120,7 +120,7 @@ SETTINGS = (
     ),
     Setting(
         "duplicate_window", 200_000, whole(1, 100_000_000), "a whole number from 1 to 100000000",
-        "How many of a partition's latest root events are remembered, so that a repeated one is recognised.",
+        "How many of the last records of a partition's event log are remembered, so that a repeated event is recognised.",
     ),
     Setting(
         "max_event_bytes", 1_048_576, whole(1024, 104_857_600), "a whole number of bytes from 1024 to 104857600",

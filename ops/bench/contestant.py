@@ -15,7 +15,7 @@ from ops.bench import topic
 from ops.bench.environments import python_of
 from ops.bench.work import EVENT_FILE, Row, decode_row
 from streams.config import load
-from streams.kafka.fresh import Admin
+from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import ensure
 
 PROGRAMS = Path(__file__).parent / "contestants"

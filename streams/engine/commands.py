@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from streams.engine.calls import answer_headers, answer_value, request_of
 from streams.engine.changes import SetAsideRecord
-from streams.engine.control import Control, encode, read
+from streams.engine.control import OperatorCommand, encode, read
 from streams.engine.envelope import Arrival, event_again, event_of, from_micros
 from streams.engine.execution import Execution
 from streams.engine.overlay import Overlay
@@ -39,7 +39,7 @@ class Commands:
             self._do(control, queue, record)
         self._changes.counters.control += 1
 
-    def _do(self, control: Control, queue: list[SetAsideRecord], record: InboxRecord) -> None:
+    def _do(self, control: OperatorCommand, queue: list[SetAsideRecord], record: InboxRecord) -> None:
         first, rest = queue[0], queue[1:]
         if control.command == "retry":
             self._again(control.key, queue, control.who)
@@ -84,7 +84,7 @@ class Commands:
         """
         for number, aside in enumerate(queue):
             if number == AT_ONCE:
-                following = Control("retry", key, aside.offset, who)
+                following = OperatorCommand("retry", key, aside.offset, who)
                 self._changes.emitted.append(EmittedRecord(self._rules.namespace, key.encode(), encode(following), []))
                 left = queue[number:]
                 break
@@ -118,7 +118,7 @@ class Commands:
         error = self._execution.execute(arrival)
         return None if error is None else self._parking.raised(arrival, error)
 
-    def _reject(self, control: Control, aside: SetAsideRecord) -> None:
+    def _reject(self, control: OperatorCommand, aside: SetAsideRecord) -> None:
         if aside.header.status == UNANSWERED:
             return  # its event was accepted; that nobody answers it any more needs no record
         record = _record_of(aside)
@@ -127,7 +127,7 @@ class Commands:
         arrival = Arrival(record, envelope, event, envelope.digest)
         self._execution.reject(arrival, f"rejected by {control.who}: {control.why}")
 
-    def _answer(self, control: Control, aside: SetAsideRecord, record: InboxRecord) -> SetAsideRecord | None:
+    def _answer(self, control: OperatorCommand, aside: SetAsideRecord, record: InboxRecord) -> SetAsideRecord | None:
         """What it is parked as, in its request's place, if its handler raised."""
         if aside.header.status != UNANSWERED:
             raise InvalidEvent(f"{control.who} answers for an event that was parked by its handler, not by its gateway")

@@ -14,7 +14,7 @@ from streams.errors import InvalidEvent
 PREFIX = b"\x01"
 
 
-class Control(msgspec.Struct, frozen=True):
+class OperatorCommand(msgspec.Struct, frozen=True):
     """`offset` names the first of the key's queue, so that a command said twice does nothing the second time.
 
     `retry` handles the queue again; `reject` takes its first event as rejected; `answer` gives `value`, an event in the
@@ -32,14 +32,14 @@ class Control(msgspec.Struct, frozen=True):
     value: bytes = b""
 
 
-_decoder = msgspec.json.Decoder(Control)
+_decoder = msgspec.json.Decoder(OperatorCommand)
 
 
-def encode(control: Control) -> bytes:
+def encode(control: OperatorCommand) -> bytes:
     return PREFIX + msgspec.json.encode(control)
 
 
-def read(record_key: bytes | None, value: bytes) -> Control:
+def read(record_key: bytes | None, value: bytes) -> OperatorCommand:
     """Raises InvalidEvent for a record that is no control record of its key."""
     try:
         control = _decoder.decode(value[1:])
@@ -50,7 +50,7 @@ def read(record_key: bytes | None, value: bytes) -> Control:
     return control
 
 
-def order_to_quarantine(record_key: bytes | None, value: bytes | None) -> Control | None:
+def order_to_quarantine(record_key: bytes | None, value: bytes | None) -> OperatorCommand | None:
     """None for every other record, readable or not."""
     if value is None or value[:1] != PREFIX:
         return None

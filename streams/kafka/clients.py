@@ -18,8 +18,8 @@ from streams.config import KAFKA_PREFIX, Config
 from streams.errors import ConfigError
 from streams.kafka.client_log import ClientLog, log
 from streams.kafka.coordinator import CoordinatorConnection
-from streams.kafka.fresh import Admin
 from streams.kafka.reach import reach
+from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import MIB, largest_bytes
 
 OnDelivery = Callable[[KafkaError | None, Message], None]

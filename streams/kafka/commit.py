@@ -33,7 +33,7 @@ class Destination:
     transactional_id: str
 
 
-class Transactions:
+class TransactionWriter:
     """Of one namespace."""
 
     def __init__(self, producer: TransactionalProducer, to: Destination) -> None:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import BrokerError
-from streams.kafka.fresh import SILENCES, Admin, RenewedClient, unanswered
 from streams.kafka.offsets import ends
+from streams.kafka.renewed_client import SILENCES, Admin, RenewedClient, unanswered
 from streams.kafka.steps import Cancelled, Steps, check
 
 SLICE, LATER, PAUSE, PATIENCE = 1.0, 2.0, 0.2, 10.0

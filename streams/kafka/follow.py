@@ -13,10 +13,10 @@ from streams.data import Record
 from streams.engine import marker
 from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
-from streams.kafka.fresh import Admin
 from streams.kafka.messages import LogEvent, LogReader, StoredRow, table_record, topic_partition
 from streams.kafka.offsets import TopicPlace, ends, stable_ends, starts
 from streams.kafka.read import read_to
+from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import TopicNames, describe, topic_names

@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaExc
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
 from streams.errors import BrokerError
-from streams.kafka.fresh import Admin, silence
+from streams.kafka.renewed_client import Admin, silence
 from streams.kafka.steps import Cancelled, check, never
 
 TopicPlace = tuple[str, int]

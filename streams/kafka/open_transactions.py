@@ -15,8 +15,8 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, TopicPartit
 from streams.engine.readable import named
 from streams.errors import BrokerError
 from streams.kafka.clients import OVERDUE, Clients
-from streams.kafka.fresh import Admin
 from streams.kafka.offsets import GROUPS, TopicPlace, group_place, held_up, stable_ends
+from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import group_of
 
 if TYPE_CHECKING:

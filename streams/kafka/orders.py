@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, TopicPartition
 
-from streams.engine.control import Control, order_to_quarantine
+from streams.engine.control import OperatorCommand, order_to_quarantine
 from streams.kafka.clients import Clients
 
 log = logging.getLogger("retold.orders")
@@ -34,7 +34,7 @@ class OrderReader:
         self._consumer: Consumer | None = None
         self._reading: Mapping[int, BlockedRecord] = {}
 
-    def look(self, records: Mapping[int, BlockedRecord]) -> dict[int, Control]:
+    def look(self, records: Mapping[int, BlockedRecord]) -> dict[int, OperatorCommand]:
         """By partition, the orders about these records that were not seen by an earlier look.
 
         Reads on from where each was looked for, and notes how far.
@@ -44,7 +44,7 @@ class OrderReader:
         if records != self._reading:
             patience, self._reading = SECONDS, dict(records)
             consumer.assign([TopicPartition(self._inbox, at, record.looked) for at, record in records.items()])
-        found: dict[int, Control] = {}
+        found: dict[int, OperatorCommand] = {}
         clock = self._clients.clock
         until = clock.monotonic() + SECONDS
         while clock.monotonic() < until and (messages := consumer.consume(CHUNK, patience)):

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.fresh import Admin
 from streams.kafka.offsets import TopicPlace
+from streams.kafka.renewed_client import Admin
 from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import TIMEOUT, as_is, group_of, result
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, Message
 
 from streams.engine import control
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.envelope import ParkedHeader, parked_header, without_packed
 from streams.engine.records import Headers
 from streams.errors import BrokerError, InvalidEvent
@@ -73,7 +73,7 @@ def read_parked(clients: Clients, prefix: str, namespaces: Sequence[str]) -> lis
     return [kept[place] for place in sorted(kept)]
 
 
-def say(clients: Clients, prefix: str, namespace: str, commands: Iterable[Control], partition: int = -1) -> None:
+def send_commands(clients: Clients, prefix: str, namespace: str, commands: Iterable[OperatorCommand], partition: int = -1) -> None:
     """Put commands into the inbox: where their keys belong, or into a `partition` that they are about.
 
     Raises BrokerError if any was not delivered.

@@ -16,12 +16,12 @@ from streams.engine.envelope import parked_header
 from streams.engine.records import QUARANTINED, Counters
 from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
 from streams.kafka.clients import Clients
-from streams.kafka.fresh import Admin
 from streams.kafka.messages import parked_message, table_record, topic_partition
 from streams.kafka.offsets import TopicPlace, ends, stable_ends, starts
 from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
 from streams.kafka.owners import owners
 from streams.kafka.read import read_to
+from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.task_reports import Report, ReportReader, key_of, state_of
 from streams.kafka.topics import TIMEOUT, TopicNames, describe, topic_names
@@ -113,10 +113,10 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
     spaces = [topic_names(prefix, name) for name in namespaces]
     topics = describe(admin, [topic for space in spaces for topic in space[1:]])
     there = [space for space in spaces if all(topic in topics for topic in space[1:])]
-    look = _Look(clients, admin, {topic: info.partitions for topic, info in topics.items()})
+    look = _StatusReader(clients, admin, {topic: info.partitions for topic, info in topics.items()})
     markers = look.markers([space.table for space in there])
     firsts = look.firsts(there, markers)
-    seen = _Seen(
+    seen = _Findings(
         look.counts,
         markers,
         ends(admin, look.places(space.inbox for space in there)),
@@ -135,7 +135,7 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Findings:
     """What was read: `firsts` has the first record of each inbox partition that is not handled yet."""
 
     counts: Mapping[str, int]
@@ -179,7 +179,7 @@ class _Seen:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _StatusReader:
     """Reads parts of many partitions at once. `counts` has the number of partitions of each topic that exists."""
 
     clients: Clients

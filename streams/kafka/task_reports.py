@@ -17,9 +17,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streams.engine.readable import harmless, named
 from streams.errors import BrokerError, PartitionLost, TopicMismatch
 from streams.kafka.clients import Clients
-from streams.kafka.fresh import Admin
 from streams.kafka.offsets import ends
 from streams.kafka.read import read_to
+from streams.kafka.renewed_client import Admin
 from streams.kafka.steps import Cancelled, check, never
 from streams.kafka.topics import describe, tasks_topic
 

@@ -17,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from streams.config import Config
 from streams.errors import BrokerError, BrokerUnavailable, ConfigError, TopicMismatch
-from streams.kafka.fresh import Admin
+from streams.kafka.renewed_client import Admin
 from streams.kafka.steps import Cancelled, never
 
 KIB, MIB, DAY = 1024, 1024 * 1024, 86_400_000
@@ -225,7 +225,7 @@ def _report(topic: ExpectedTopic, partitions: int, problems: Iterable[str] = (),
     return TopicReport(topic.name, topic.kind, created, partitions, tuple(problems), topic.optional)
 
 
-def refuse(reports: Iterable[TopicReport]) -> None:
+def raise_for_problems(reports: Iterable[TopicReport]) -> None:
     """Raises TopicMismatch with every problem of a topic that is needed, one a line."""
     problems = [problem for report in reports if not report.optional for problem in report.problems]
     if problems:

@@ -18,7 +18,7 @@ from streams.engine.engine import Engine
 from streams.engine.rules import Inbox, Limits
 from streams.errors import InvalidSchema
 from streams.kafka.clients import TRANSACTION, Clients
-from streams.kafka.commit import Destination, Transactions
+from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.committed import CommittedOffsets
 from streams.kafka.coordinator import CoordinatorConnection
 from streams.kafka.orders import OrderReader
@@ -26,7 +26,7 @@ from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.steps import Cancelled, never
 from streams.kafka.task_reports import ReportWriter
-from streams.kafka.topics import describe, ensure, group_of, refuse, topic_names
+from streams.kafka.topics import describe, ensure, group_of, raise_for_problems, topic_names
 from streams.worker.caller import Caller, CallResult, RetryPolicy
 from streams.worker.cycle import Cycle, CycleParts
 from streams.worker.faust_app import FaustApp, faust_app_of
@@ -56,7 +56,7 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str], ru
     chosen = [app.namespace(name).name for name in namespaces or [space.name for space in app.namespaces]]
     clients = Clients.of(config, address, runtime.clock)
     clients.reach()
-    refuse(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
+    raise_for_problems(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
     codec = codec_of(app)
     publish_schemas(clients, config.prefix, codec)
     _learn(clients, config.prefix, codec)
@@ -132,7 +132,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
             namespace,
             engine,
             partial(clients.group_consumer, group, transactional_id),
-            Transactions(_producer(clients, transactional_id, topics.inbox), to),
+            TransactionWriter(_producer(clients, transactional_id, topics.inbox), to),
             Tasks(topics.inbox, restorer, background, calls.closed, clock.now),
             Unblocker(
                 topics.inbox,

@@ -27,7 +27,7 @@ class CircuitBreaker:
         if raised and self.trips(now, changes):
             raise NamespaceStopped(
                 f"the namespace {self._namespace} stops: its handlers raise for too many events (over 20 keys, or over "
-                f"1 % of the events of a minute), which a bad deploy does. Nothing of this batch was committed; mend the "
+                f"1 % of at least 1,000 events of a minute), which a bad deploy does. Nothing of this batch was committed; fix the "
                 f"handler and start again. The last one:\n{raised[-1]}"
             )
 

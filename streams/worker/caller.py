@@ -193,17 +193,15 @@ class Caller:
 
     def _failed(self, line: CallQueue, call: PendingCall, failure: CallFailure) -> None:
         """Again after a longer and longer wait, or given up."""
-        event, patience = call.event, self._patience
-        again = not failure.final and line.tried < patience.times
-        if again:
-            wait = min(patience.wait * 2 ** min(line.tried - 1, 30), patience.longest)
+        event, policy = call.event, self._patience
+        told = {"type": event.data.event_type, "key": event.key, "id": event.id, "tried": line.tried, "reason": failure.reason}
+        if not failure.final and line.tried < policy.times:
+            wait = min(policy.wait * 2 ** min(line.tried - 1, 30), policy.longest)
             line.timer = self._loop.call_later(wait, self._again, line)
-        line.given_up = not again
-        log.warning(
-            "a gateway failed", type=event.data.event_type, id=event.id, tried=line.tried, reason=failure.reason
-        )
-        if again:
+            log.warning("gateway call failed; it is tried again", **told, seconds=round(wait, 1))
             return
+        line.given_up = True
+        log.error("gateway call given up; its request is parked as unanswered", **told)
         reason = failure.reason
         if not failure.final:
             reason = f"the gateway failed {line.tried} times, at last: {reason}"

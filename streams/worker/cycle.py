@@ -2,7 +2,7 @@
 
 ::
 
-    poll ──> Batch ──> handle: process (engine) ──> commit (one transaction) ──> publish (images, gateways)
+    poll ──> PolledBatch ──> handle: process (engine) ──> commit (one transaction) ──> apply (images, gateways)
 
 All of it runs in one thread, which alone calls the consumer (rule 6). While a transaction is open nothing is polled, so a
 rebalance never meets one half written (rule 5). What was not committed is read again from the image's position: that
@@ -25,7 +25,7 @@ from streams.engine.engine import Engine
 from streams.engine.readable import harmless
 from streams.engine.records import InboxRecord
 from streams.errors import BrokerError, NamespaceStopped
-from streams.kafka.commit import Transactions
+from streams.kafka.commit import TransactionWriter
 from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
 from streams.worker.breaker import CircuitBreaker
 from streams.worker.collect import Collector
@@ -58,7 +58,7 @@ class CycleParts:
     namespace: str
     engine: Engine
     consumer: Callable[[], Consumer]
-    transactions: Transactions
+    transactions: TransactionWriter
     tasks: Tasks
     unblocker: Unblocker
     calls: GatewayCalls
@@ -117,7 +117,7 @@ class Cycle:
         except ProducerLost as error:
             self._after_loss(error)
             return
-        self._publish(done)
+        self._apply_committed(done)
         self._go_on(batch, changes)
 
     def finish(self) -> None:
@@ -192,7 +192,7 @@ class Cycle:
         self.aborted = 0
         self._search.succeeded()
 
-    def _publish(self, done: Parts) -> None:
+    def _apply_committed(self, done: Parts) -> None:
         """What was committed is true in the images, and its calls are made."""
         for task, part in done.items():
             task.image.apply(part)
@@ -239,7 +239,7 @@ class Cycle:
         task.refused_timers.add(timer.event_id)
         emitted, key = timer.emitted, harmless(timer.emitted.key.decode(errors="replace"))
         log.error(
-            "a timer cannot be published; the others go on, and it is tried again when the worker starts again",
+            "a timer cannot be published; the others go on, and it is tried again when its partition is restored",
             namespace=self.members.namespace, partition=task.partition, to=emitted.namespace, key=key, id=timer.event_id,
             reason=self._search.reason,
         )  # fmt: skip
@@ -255,7 +255,7 @@ class Cycle:
         except ProducerLost as error:
             self._after_loss(error)
         else:
-            self._publish({task: change})
+            self._apply_committed({task: change})
             self.members.pace.cap = self.members.pace.cap * 2
 
     def _after_loss(self, error: ProducerLost) -> None:

@@ -19,10 +19,10 @@ from streams.engine.records import PARKED, Headers
 from streams.engine.stored import pending_of, set_aside_of
 from streams.errors import NamespaceTaken, SchemaNotFound, TopicMismatch
 from streams.kafka.committed import CommittedOffsets
-from streams.kafka.fresh import Admin
 from streams.kafka.messages import parked_message, table_record
 from streams.kafka.offsets import TopicPlace, ends, starts
 from streams.kafka.read import headers_of, polls
+from streams.kafka.renewed_client import Admin
 from streams.kafka.steps import Cancelled, Steps
 from streams.kafka.topics import TopicNames
 from streams.worker.log_tail import LogTail

@@ -30,7 +30,7 @@ def runtime() -> Runtime:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class NamespaceProgress:
     """How a namespace is doing: `restoring` is (records read, records in all) while it restores."""
 
     namespace: str
@@ -43,13 +43,13 @@ class Snapshot:
 COLLECT_AFTER = 100_000
 """Container objects made since the last collection, where Python's own figure is 700."""
 
-Watch = Callable[[list[Snapshot]], None]
+Watch = Callable[[list[NamespaceProgress]], None]
 
 
-def snapshot(namespace: str, runner: NamespaceRunner) -> Snapshot:
+def snapshot(namespace: str, runner: NamespaceRunner) -> NamespaceProgress:
     progress = [task.progress for task in runner.cycle.tasks.in_state(TaskState.RESTORING)]
     restoring = (sum(p.done for p in progress), sum(p.total for p in progress)) if progress else None
-    return Snapshot(namespace, runner.running, runner.ready.is_set(), restoring, runner.error)
+    return NamespaceProgress(namespace, runner.running, runner.ready.is_set(), restoring, runner.error)
 
 
 def run(worker: FaustApp, *, stop: threading.Event | None = None, watch: Watch = lambda _: None) -> list[BaseException]:
@@ -94,7 +94,7 @@ def _listen(stop: threading.Event) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-def _tell_ended(snapshots: Iterable[Snapshot], told: set[str]) -> None:
+def _tell_ended(snapshots: Iterable[NamespaceProgress], told: set[str]) -> None:
     for shot in snapshots:
         if shot.error is not None and shot.namespace not in told:
             told.add(shot.namespace)

@@ -14,9 +14,9 @@ from confluent_kafka import KafkaException
 from streams.engine.readable import harmless
 from streams.errors import BrokerError
 from streams.kafka.clients import Clients
-from streams.kafka.fresh import Admin
 from streams.kafka.offsets import OpenSpan, TopicPlace, group_place, held_up
 from streams.kafka.open_transactions import OpenTransaction, concerns, open_transactions, sentence, worker_ids
+from streams.kafka.renewed_client import Admin
 from streams.kafka.steps import Cancelled, Steps, never
 from streams.kafka.topics import TopicNames, group_of
 from streams.worker.tasks import Tasks
@@ -42,7 +42,7 @@ class Stall:
     reported: bool = False
 
 
-class Watch:
+class StallTracker:
     """Stalls of places of one kind. `still` s is for how long one has to stand still."""
 
     def __init__(self, still: float) -> None:
@@ -97,7 +97,7 @@ class Stalls:
 
     def __init__(self, clients: Clients, reads: StallContext) -> None:
         self._clients, self._reads, self._admin = clients, reads, reads.admin
-        self._partitions, self._offsets = Watch(STILL), Watch(WAITED)
+        self._partitions, self._offsets = StallTracker(STILL), StallTracker(WAITED)
         self._cancelled: Cancelled = never
 
     def watch(self, cancelled: Cancelled) -> Steps[None]:
@@ -110,7 +110,7 @@ class Stalls:
             failed.none_in(lambda: self._look(self._partitions, self._reads.partitions()), "our partitions")
             failed.none_in(lambda: self._look(self._offsets, self._reads.offsets()), "the group's offsets")
 
-    def _look(self, watch: Watch, places: Sequence[TopicPlace]) -> None:
+    def _look(self, watch: StallTracker, places: Sequence[TopicPlace]) -> None:
         held = held_up(self._admin, places, timeout=PATIENCE)
         now = self._clients.clock.monotonic()
         for (topic, partition), stall in watch.over(places, held).items():

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from streams.engine.changes import BlockingRecord, PendingCall
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.image import Image
 from streams.kafka.orders import BlockedRecord
 from streams.worker.caller import Assignment, CallResult
@@ -81,7 +81,7 @@ class PartitionTask:
         """Since when by the offset of the last record that blocked it, in µs since 1970; empty if none has."""
         self.refused_timers: set[str] = set()
         """Ids of events whose time has come and that no transaction can hold."""
-        self._order: Control | None = None
+        self._order: OperatorCommand | None = None
         self._restored_calls: RestoredCalls | None = None
 
     @property
@@ -137,7 +137,7 @@ class PartitionTask:
         if self.restore is not None:
             self.restore.cancel()
 
-    def obey(self, order: Control) -> None:
+    def obey(self, order: OperatorCommand) -> None:
         """An operator's, about the record that it is blocked by."""
         self._order = order
 

@@ -14,7 +14,7 @@ from streams.client import Client
 from streams.codec import codec_of, prefix_of
 from streams.config import Config
 from streams.engine import control
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.errors import TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.follow import Tail, read_table
@@ -150,8 +150,8 @@ def test_status_names_what_waits(config: Config, clients: Clients, client: Clien
     assert "schema id 7" in waits.reason
     # An operator's answer is an event too, and other commands hold none.
     ensure(clients.admin(), config, ["nowhere"])
-    foreign.write("nowhere", control.encode(Control("answer", "k", 0, "ada", "", prefix_of(7) + b"x")), b"k", 0)
-    foreign.write("nowhere", control.encode(Control("retry", "k", 0, "ada")), b"k", 1)
+    foreign.write("nowhere", control.encode(OperatorCommand("answer", "k", 0, "ada", "", prefix_of(7) + b"x")), b"k", 0)
+    foreign.write("nowhere", control.encode(OperatorCommand("retry", "k", 0, "ada")), b"k", 1)
     [waits] = look(clients, config)["nowhere"].waiting
     assert (waits.partition, waits.offset, waits.schema_id) == (0, 0, 7)
 

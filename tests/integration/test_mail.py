@@ -11,7 +11,7 @@ from processors.events import EmailRow, UserSignup
 from processors.mailers import Smtp, SmtpMailer
 from processors.settings import Settings
 from streams.engine import control
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.envelope import parked_header
 from streams.kafka.read import headers_of
 from tests.support.inbox import Foreign
@@ -58,7 +58,7 @@ def test_a_mail_server_in_every_mood(tmp_path: Path, prefix: str, broker: str) -
             }
             assert "said 451 4.3.0 try again later" in reasons["full/welcome"].reason
             assert reasons["slow/welcome"].reason == "the gateway failed 3 times, at last: no answer in 1 s"
-            again = Control("retry", "slow/welcome", reasons["slow/welcome"].offset, "ada")
+            again = OperatorCommand("retry", "slow/welcome", reasons["slow/welcome"].offset, "ada")
             foreign.write("email", control.encode(again), b"slow/welcome")
             until(lambda: became("slow") == "sent", "the retry did not send it")
         taken = Counter(str(message_from_bytes(text)["To"]).partition("@")[0] for text in server.taken)

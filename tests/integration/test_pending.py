@@ -15,7 +15,7 @@ import pytest
 from streams import Event
 from streams.config import Config
 from streams.engine import control
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.envelope import log_header, parked_header
 from streams.engine.identity import answer_id
 from streams.event import reference_of
@@ -137,12 +137,12 @@ def test_a_gateway_that_gives_up_parks_its_request_and_a_retry_goes_on(
         assert (header.status, header.key) == ("unanswered", "o1")
         assert words in header.reason
         cards.how = None
-        say(foreign, "payment", Control("retry", "o1", header.offset, "ada"))
+        say(foreign, "payment", OperatorCommand("retry", "o1", header.offset, "ada"))
         until(lambda: getattr(worker.rows("order").get("o1"), "status", "") == "paid", "it was not paid")
     assert [m.value() for m in foreign.read("payment-parked")][-1] is None
 
 
-def say(foreign: Foreign, namespace: str, command: Control) -> None:
+def say(foreign: Foreign, namespace: str, command: OperatorCommand) -> None:
     foreign.write(namespace, control.encode(command), command.key.encode())
 
 
@@ -154,7 +154,7 @@ def test_a_person_may_answer_for_a_gateway(config: Config, broker: str) -> None:
         until(lambda: bool(foreign.read("payment-parked")), "nothing was parked")
         offset = parked_header(headers_of(foreign.read("payment-parked")[0])).offset
         value = foreign.codec.encode(PaymentCharged(order="o1", receipt="by hand"))
-        say(foreign, "payment", Control("answer", "o1", offset, "ada", "called them", value))
+        say(foreign, "payment", OperatorCommand("answer", "o1", offset, "ada", "called them", value))
         until(lambda: getattr(worker.rows("order").get("o1"), "receipt", "") == "by hand", "it was not paid")
 
 
@@ -227,12 +227,12 @@ def test_a_mended_table_equals_one_that_never_saw_the_bug(
         foreign.publish(ProbeDo(name="k", text="1"), ProbeDo(name="k", how="until mended"), ProbeDo(name="k", text="2"))
         until(lambda: len(foreign.read("probe-parked")) == 2, "not parked")
         [first, _] = (parked_header(headers_of(m)) for m in foreign.read("probe-parked"))
-        say(foreign, "probe", Control("retry", "k", first.offset, "ada"))
+        say(foreign, "probe", OperatorCommand("retry", "k", first.offset, "ada"))
         until(lambda: len(foreign.read("probe-parked")) == 3, "it was not tried, and parked again")
     mended.broken = False
     with Running(probe.app(), config, broker, ["probe"]) as worker:
         foreign.publish(ProbeDo(name="k", text="3"))
-        say(foreign, "probe", Control("retry", "k", first.offset, "ada"))
+        say(foreign, "probe", OperatorCommand("retry", "k", first.offset, "ada"))
         until(
             lambda: worker.rows("probe") == {"k": ProbeRow(count=4, texts={"1": "k", "2": "k", "3": "k"})}, "not mended"
         )
@@ -249,7 +249,7 @@ def test_a_person_may_reject_a_parked_event_and_the_rest_goes_on(config: Config,
         foreign.publish(ProbeDo(name="k", how="raise"), ProbeDo(name="k"))
         until(lambda: len(foreign.read("probe-parked")) == 2, "not parked")
         offset = parked_header(headers_of(foreign.read("probe-parked")[0])).offset
-        say(foreign, "probe", Control("reject", "k", offset, "ada", "it was a typo"))
+        say(foreign, "probe", OperatorCommand("reject", "k", offset, "ada", "it was a typo"))
         until(lambda: worker.rows("probe") == {"k": ProbeRow(count=1, texts={})}, "the rest did not go on")
     [rejected, _] = (log_header(headers_of(m)) for m in foreign.read("probe-log"))
     assert (rejected.outcome, rejected.reason) == ("rejected", "rejected by ada: it was a typo")

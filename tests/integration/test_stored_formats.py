@@ -11,7 +11,7 @@ import pytest
 
 from streams import Event
 from streams.engine import control
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.envelope import log_header
 from streams.kafka.read import headers_of
 from streams.kafka.topics import ensure
@@ -71,8 +71,8 @@ def test_a_worker_restores_what_an_earlier_one_stored_and_goes_on(kept: Stored, 
     cards = Cards()
     with Running(combined.app(cards), foreign.config, foreign.clients.address) as worker:
         until(lambda: value(worker, "probe", "k1") == row(3, "first", "two", "third"), "the inbox was not handled")
-        say(foreign, "probe", Control("retry", "k4", first(kept, "probe", "k4"), "ada"))
-        say(foreign, "payment", Control("retry", "closed", first(kept, "payment", "closed"), "ada"))
+        say(foreign, "probe", OperatorCommand("retry", "k4", first(kept, "probe", "k4"), "ada"))
+        say(foreign, "payment", OperatorCommand("retry", "closed", first(kept, "payment", "closed"), "ada"))
         foreign.publish(ProbeDo(name="k2", text="again"), ce_expectedversion="5")
         mended = row(5, "before", "behind", "behind that", "last")
         until(lambda: value(worker, "probe", "k4") == mended, "the parked events were not handled")
@@ -109,7 +109,7 @@ def first(kept: Stored, namespace: str, key: str) -> int:
     return int(queue[0][0])
 
 
-def say(foreign: Foreign, namespace: str, command: Control) -> None:
+def say(foreign: Foreign, namespace: str, command: OperatorCommand) -> None:
     foreign.write(namespace, control.encode(command), command.key.encode())
 
 

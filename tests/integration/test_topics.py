@@ -14,8 +14,8 @@ from confluent_kafka.cimpl import NewTopic
 from streams.config import Config
 from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.clients import Clients
-from streams.kafka.fresh import Admin
-from streams.kafka.topics import describe, ensure, refuse, tasks_topic, topic_names
+from streams.kafka.renewed_client import Admin
+from streams.kafka.topics import describe, ensure, raise_for_problems, tasks_topic, topic_names
 from tests.support.workers import settings, until
 
 
@@ -30,7 +30,7 @@ def test_topics_are_made_once(config: Config, broker: str) -> None:
     first, second = ensure(admin, config, ["user"]), ensure(admin, config, ["user"])
     assert [(len(first), all(report.created for report in first))] == [(7, True)]
     assert [(report.created, report.problems) for report in second] == [(False, ())] * 7
-    refuse(second)
+    raise_for_problems(second)
 
 
 def test_a_missing_topic_is_a_problem_when_none_is_made(config: Config, broker: str) -> None:
@@ -60,7 +60,7 @@ def test_a_wrong_setting_is_told_with_both_values(config: Config, broker: str) -
         assert any(topic in problem and said in problem for problem in report.problems), said
     assert len(report.problems) == 5
     with pytest.raises(TopicMismatch, match="5 partitions"):
-        refuse(reports)
+        raise_for_problems(reports)
 
 
 class Overtaken(Admin):
@@ -86,7 +86,7 @@ def test_a_topic_that_somebody_else_makes_meanwhile_is_compared(config: Config, 
     assert any("has 5 partitions; 2 were expected" in problem for problem in report.problems)
     assert any("retention.ms=1000; -1 was expected" in problem for problem in report.problems)
     with pytest.raises(TopicMismatch, match="5 partitions"):
-        refuse(reports)
+        raise_for_problems(reports)
 
 
 class Refusing(Admin):
@@ -108,7 +108,7 @@ def test_a_topic_that_is_not_needed_stops_nobody(method: Any, config: Config, br
     admin = Refusing(lambda: Clients.of(config, broker).admin().client)
     admin.method, admin.topic = method, tasks_topic(config.prefix)
     reports = ensure(admin, config, ["user"])
-    refuse(reports)
+    raise_for_problems(reports)
     assert [it.created for it in reports] == [True] * 6 + [False]
     assert "TOPIC_AUTHORIZATION_FAILED" in reports[-1].problems[0]
     elsewhere = replace(config, prefix=f"{config.prefix}b.")
@@ -121,7 +121,7 @@ def test_a_larger_size_than_needed_is_no_problem(config: Config, broker: str) ->
     """Sizes are lower bounds: the configuration may ask for less than the topic takes."""
     admin = Clients.of(config, broker).admin()
     ensure(admin, replace(config, max_event_bytes=3_000_000), ["user"])
-    refuse(ensure(admin, config, ["user"]))
+    raise_for_problems(ensure(admin, config, ["user"]))
 
 
 def test_a_topic_made_again_has_another_id(config: Config, broker: str) -> None:

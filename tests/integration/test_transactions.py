@@ -14,7 +14,7 @@ from streams.config import Config
 from streams.engine.engine import Engine
 from streams.engine.envelope import parked_header
 from streams.errors import NamespaceStopped
-from streams.kafka.commit import Destination, Transactions
+from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.coordinator import STATISTICS_SECONDS, CoordinatorConnection
 from streams.kafka.producer import TransactionAborted, TransactionalProducer
 from streams.kafka.read import headers_of
@@ -50,7 +50,7 @@ def test_a_member_that_left_cannot_commit_with_what_it_knew(config: Config, fore
     changes = engine.handle(engine.image(0), [(0, b"k", value, None, 0)], 1)
     name = f"{config.prefix}leaver"
     producer = TransactionalProducer(partial(clients.transactional_producer, name, "leaver"), name, topics.inbox)
-    transactions = Transactions(producer, destination(topics))
+    transactions = TransactionWriter(producer, destination(topics))
     producer.ready()
     with pytest.raises(TransactionAborted):
         transactions.write([changes], metadata, {0: engine.image(0)})

@@ -13,7 +13,7 @@ from streams import App
 from streams.codec import AvroCodec, prefix_of
 from streams.config import Config
 from streams.engine import control
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.envelope import ParkedHeader, log_header, parked_header
 from streams.engine.fold import fold
@@ -197,7 +197,7 @@ def test_a_record_that_waits_is_set_aside_by_order_and_what_is_behind_goes_on(
     one = replace(config, partitions=1)
 
     def order(offset: int) -> None:
-        foreign.write("probe", control.encode(Control("quarantine", "", offset, "ada", "obsolete")), b"", 0)
+        foreign.write("probe", control.encode(OperatorCommand("quarantine", "", offset, "ada", "obsolete")), b"", 0)
 
     with Running(probe.app(), one, broker, ["probe"]) as worker:
         foreign.publish(ProbeDo(name="k", text="1"))
@@ -234,11 +234,11 @@ def test_a_record_that_waits_is_set_aside_by_order_and_what_is_behind_goes_on(
 def test_an_order_is_seen_once_and_again_by_who_begins_anew(config: Config, broker: str, foreign: Foreign) -> None:
     """A partition that went and came back waits at the same record, and its order still lies behind it."""
     ensure(foreign.clients.admin(), config, ["probe"])
-    said = Control("quarantine", "", 0, "ada", "obsolete")
+    said = OperatorCommand("quarantine", "", 0, "ada", "obsolete")
     foreign.write("probe", b"waits", b"k", 0)
     foreign.write("probe", control.encode(said), b"", 0)
     reader = OrderReader(foreign.clients, f"{config.prefix}probe")
-    found: list[dict[int, Control]] = []
+    found: list[dict[int, OperatorCommand]] = []
 
     def sees(count: int, record: BlockedRecord) -> bool:
         found.append(reader.look({0: record}))

@@ -29,7 +29,7 @@ from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.http.parts import ServerParts
 from streams.server.listen import listen, url_of
-from streams.server.readmodel.log_reader import Logs
+from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.recent import KnownOutcome
 from streams.server.readmodel.table_follower import TableFollower
@@ -59,7 +59,7 @@ class MemoryKafka:
         self._shown = {space.name: 0 for space in app.namespaces}
         self._turn = threading.Lock()
         model.begin({space.name: 1 for space in app.namespaces})
-        self._logs = {space.name: Logs(model, self._codec) for space in app.namespaces}
+        self._logs = {space.name: LogFollower(model, self._codec) for space in app.namespaces}
         for logs in self._logs.values():
             for place in model.places():
                 logs.merge.ended(place)

@@ -14,7 +14,7 @@ from streams.data import EventData
 from streams.engine import control
 from streams.engine.batch import LARGEST_PIECE, SMALLEST_PIECE, CallAnswer, CallGivenUp, PartitionWork
 from streams.engine.changes import Changes, PendingTimer
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import EmittedRecord, InboxRecord
@@ -28,8 +28,8 @@ APP = shop.app()
 CODEC = codec_of(APP)
 
 
-def record(offset: int, data: EventData | Control) -> InboxRecord:
-    value = control.encode(data) if isinstance(data, Control) else CODEC.encode(data)
+def record(offset: int, data: EventData | OperatorCommand) -> InboxRecord:
+    value = control.encode(data) if isinstance(data, OperatorCommand) else CODEC.encode(data)
     return (offset, data.key.encode(), value, None, 0)
 
 
@@ -82,7 +82,7 @@ def test_what_is_given_up_parks_what_comes_for_its_key_in_the_same_batch() -> No
 def test_a_request_given_up_and_tried_again_in_one_batch_is_asked_again() -> None:
     """An operator's command may have been on its way: the request is pending afterwards, and lost to neither side."""
     engine, image = payments("a")
-    work = PartitionWork([CallGivenUp(*image.calls.values(), "closed")], (), [record(1, Control("retry", "a", 0, "ada"))])
+    work = PartitionWork([CallGivenUp(*image.calls.values(), "closed")], (), [record(1, OperatorCommand("retry", "a", 0, "ada"))])
     changes = last(engine, image, work, 5)
     assert (list(changes.calls), list(changes.settled), changes.unparked) == (list(image.calls), [], [0])
     assert image.pending_after(changes) == (1, 1)
@@ -172,11 +172,11 @@ class Partition:
         pending = set(image.calls), dict(image.due)
         return image.rows, parked, pending, image.parked_ids, image.counters, image.sequence, image.inbox_next
 
-    def command(self, name: Any, key: str) -> Control:
+    def command(self, name: Any, key: str) -> OperatorCommand:
         """About what is first in the key's queue now."""
         queue = self.image.parked.get(key)
         hand = CODEC.encode(PaymentCharged(order=key, receipt="good"))
-        return Control(name, key, queue[0].offset if queue else 0, "ada", "", hand)
+        return OperatorCommand(name, key, queue[0].offset if queue else 0, "ada", "", hand)
 
 
 @settings(max_examples=40, deadline=None)  # seconds are what unit tests may take
@@ -198,7 +198,7 @@ def test_one_transaction_comes_to_the_same_as_many(steps: list[Any]) -> None:
                 answers.append(answer if receipt else CallGivenUp(call, "closed"))
         for it in arrived:
             data = one.command(*it) if isinstance(it, tuple) else it
-            value = control.encode(data) if isinstance(data, Control) else CODEC.encode(data)
+            value = control.encode(data) if isinstance(data, OperatorCommand) else CODEC.encode(data)
             inbox.append((data.key.encode(), value, []))
         records = [(one.image.inbox_next + number, *record, 0) for number, record in enumerate(inbox)]
         work = PartitionWork(answers, due_timers(one.image.due, now) if fire else (), records)

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from streams.clock import SystemClock
 from streams.errors import BrokerError, PartitionLost
 from streams.kafka.committed import CommittedOffsets
-from streams.kafka.fresh import Admin, RenewedClient
+from streams.kafka.renewed_client import Admin, RenewedClient
 from streams.kafka.steps import never
 from tests.support.coordinator import OFFSET
 from tests.support.processes import PROJECT

@@ -9,7 +9,7 @@ from streams.engine import control
 from streams.engine.batch import CallGivenUp
 from streams.engine.changes import Changes
 from streams.engine.commands import AT_ONCE
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import InboxRecord
@@ -31,7 +31,7 @@ def event(offset: int, how: str = "count", text: str = "") -> InboxRecord:
 
 
 def retry(offset: int, at: int) -> InboxRecord:
-    return (at, b"k", control.encode(Control("retry", "k", offset, "ada")), None, 0)
+    return (at, b"k", control.encode(OperatorCommand("retry", "k", offset, "ada")), None, 0)
 
 
 def test_a_retry_that_fails_does_not_count_for_the_breaker() -> None:
@@ -132,8 +132,8 @@ class Answered:
         self.engine = Engine(app, "payment", self.codec)
         self.image, self.topic = self.engine.image(), ParkedTopic(self.engine)
 
-    def take(self, offset: int, data: EventData | Control) -> Changes:
-        value = control.encode(data) if isinstance(data, Control) else self.codec.encode(data)
+    def take(self, offset: int, data: EventData | OperatorCommand) -> Changes:
+        value = control.encode(data) if isinstance(data, OperatorCommand) else self.codec.encode(data)
         changes = self.engine.handle(self.image, [(offset, b"k", value, None, 0)], 1)
         self.topic.write(self.image, changes)
         return changes
@@ -156,12 +156,12 @@ def test_a_persons_answer_that_fails_stands_where_its_request_stood() -> None:
     it.take(1, PaymentRefunded(order="k", receipt="later"))
     assert it.queue == [0, 1]
     by_hand = it.codec.encode(PaymentCharged(order="k", receipt="by hand"))
-    it.take(2, Control("answer", "k", 0, "ada", "", by_hand))
+    it.take(2, OperatorCommand("answer", "k", 0, "ada", "", by_hand))
     assert it.queue == [0, 1]
-    it.take(3, Control("retry", "k", 0, "ada"))
+    it.take(3, OperatorCommand("retry", "k", 0, "ada"))
     assert it.queue == [0, 1]
     it.broken = False
-    changes = it.take(4, Control("retry", "k", 0, "ada"))
+    changes = it.take(4, OperatorCommand("retry", "k", 0, "ada"))
     assert [logged.offset for logged in changes.log] == [2, 1]
     assert it.image.rows["k"][0] == PaymentRow(status="charged")
     assert it.topic.restored().parked == it.image.parked == {}

@@ -22,7 +22,16 @@ from streams.errors import (
 )
 from streams.kafka.client_log import ClientLog
 from streams.kafka.clients import Clients, option_refused
-from streams.kafka.topics import TopicReport, group_of, made, refuse, schemas_topic, tasks_topic, topic_names, wanted
+from streams.kafka.topics import (
+    TopicReport,
+    group_of,
+    made,
+    raise_for_problems,
+    schemas_topic,
+    tasks_topic,
+    topic_names,
+    wanted,
+)
 from streams.receipt import EventOutcome, Receipt, publish_outcome
 
 
@@ -49,9 +58,9 @@ def test_only_a_topic_that_is_needed_is_refused(config: Config) -> None:
     """A worker goes on without the reports that it writes for others; each other topic must be as it should be."""
     problem = ("the topic is missing",)
     assert [topic.kind for topic in wanted(config, ["user"]) if topic.optional] == ["tasks"]
-    refuse([TopicReport("p.retold-tasks", "tasks", False, 0, problem, optional=True)])
+    raise_for_problems([TopicReport("p.retold-tasks", "tasks", False, 0, problem, optional=True)])
     with pytest.raises(TopicMismatch, match="the topic is missing"):
-        refuse([TopicReport("p.user", "inbox", False, 0, problem)])
+        raise_for_problems([TopicReport("p.user", "inbox", False, 0, problem)])
 
 
 def test_what_fits_the_inbox_fits_the_log(config: Config) -> None:

@@ -7,7 +7,7 @@ from streams.data import EventData
 from streams.engine import control
 from streams.engine.batch import CallAnswer, CallGivenUp
 from streams.engine.changes import Changes, PendingCall
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.records import InboxRecord
 from tests.applications import shop
@@ -53,7 +53,7 @@ class Site:
         return self.record(emitted.value, emitted.headers)
 
     def retry(self, place: int) -> InboxRecord:
-        return self.record(control.encode(Control("retry", "k", place, "ada")))
+        return self.record(control.encode(OperatorCommand("retry", "k", place, "ada")))
 
     @property
     def queue(self) -> list[tuple[int, str]]:

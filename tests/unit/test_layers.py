@@ -246,7 +246,7 @@ KNOWN = {
     "worker/faust_app.py": "Faust lives on an event loop",
     "worker/caller.py": "gateways are coroutines; the loop is given",
     "worker/assemble.py": "names the type of that loop",
-    "kafka/fresh.py": "clients are shared by threads; confluent-kafka answers in futures",
+    "kafka/renewed_client.py": "clients are shared by threads; confluent-kafka answers in futures",
     "kafka/writers.py": "aiokafka lives on an event loop",
 }
 

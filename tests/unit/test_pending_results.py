@@ -12,7 +12,7 @@ from streams.codec import codec_of
 from streams.engine import control
 from streams.engine.batch import CallAnswer, PartitionWork
 from streams.engine.changes import Changes, PendingCall
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.timers import due_timers
@@ -134,7 +134,7 @@ def test_a_request_given_up_takes_those_behind_it_along() -> None:
         "closed", "a request of this key before it is unanswered",
     ]  # fmt: skip
     assert [call.event.key for call in payments.image.calls.values()] == ["b"]
-    retry = control.encode(Control("retry", "a", 0, "ada"))
+    retry = control.encode(OperatorCommand("retry", "a", 0, "ada"))
     payments.apply(payments.engine.handle(payments.image, [(3, b"a", retry, None, 0)], 3))
     assert [call.offset for call in payments.asked.calls] == [0, 1, 2, 0, 1]
     assert payments.image.parked == {}

@@ -10,7 +10,7 @@ from streams.codec import codec_of, prefix_of
 from streams.engine import control
 from streams.engine.batch import CallGivenUp
 from streams.engine.changes import Changes
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import Counters, InboxRecord
@@ -34,7 +34,7 @@ def unknown(offset: int) -> InboxRecord:
 
 
 def order(offset: int, at: int, key: str = "") -> InboxRecord:
-    return (at, key.encode(), control.encode(Control("quarantine", key, offset, "ada", "obsolete")), None, 0)
+    return (at, key.encode(), control.encode(OperatorCommand("quarantine", key, offset, "ada", "obsolete")), None, 0)
 
 
 def handled(image: Image, records: list[InboxRecord], orders: dict[int, str] | None = None) -> Changes:
@@ -83,7 +83,7 @@ def test_an_answer_of_an_unknown_schema_may_be_quarantined_as_well() -> None:
     image.apply(engine.handle(image, [(0, b"o1", charge, None, 0)], 1))
     [call] = image.calls.values()
     image.apply(came_of(engine, image, CallGivenUp(call, "closed"), 1))
-    answer = (1, b"o1", control.encode(Control("answer", "o1", 0, "ada", "", UNKNOWN)), None, 0)
+    answer = (1, b"o1", control.encode(OperatorCommand("answer", "o1", 0, "ada", "", UNKNOWN)), None, 0)
     changes = engine.handle(image, [answer], 1)
     assert (changes.blocked is not None, changes.counters) == (True, Counters())
     batch = engine.begin(image, 1, {1: WHY})
@@ -98,7 +98,7 @@ def test_an_answer_of_an_unknown_schema_may_be_quarantined_as_well() -> None:
         st.none(),
         st.binary(max_size=60),
         st.binary(max_size=60).map(lambda text: control.PREFIX + text),
-        st.sampled_from(["retry", "reject", "answer"]).map(lambda what: control.encode(Control(what, "", 1, "ada"))),  # type: ignore[arg-type]  # its commands
+        st.sampled_from(["retry", "reject", "answer"]).map(lambda what: control.encode(OperatorCommand(what, "", 1, "ada"))),  # type: ignore[arg-type]  # its commands
     )
 )
 def test_no_other_record_is_an_order(value: bytes | None) -> None:
@@ -108,7 +108,7 @@ def test_no_other_record_is_an_order(value: bytes | None) -> None:
 
 def test_an_order_is_read_under_its_own_key_only() -> None:
     """Under another it is no control record, and will be quarantined itself."""
-    said = Control("quarantine", "", 1, "ada", "obsolete")
+    said = OperatorCommand("quarantine", "", 1, "ada", "obsolete")
     assert control.order_to_quarantine(b"", control.encode(said)) == said
     assert control.order_to_quarantine(b"k", control.encode(said)) is None
     assert control.order_to_quarantine(None, control.encode(said)) is None

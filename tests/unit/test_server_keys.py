@@ -20,7 +20,7 @@ from streams.kafka.schemas_topic import LearningCodec
 from streams.receipt import Receipt
 from streams.server.http.idempotency import IdempotencyKeys
 from streams.server.readmodel.key_uses import SOURCE, KeyUse, KeyUses, digest_of
-from streams.server.readmodel.log_reader import Logs
+from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.model import STARTING, ReadModel
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
@@ -113,11 +113,11 @@ def test_what_publishing_raises_frees_a_key(error: type[Exception]) -> None:
     assert keys.once("k1", ID, b"two", lambda: receipt_of()).id == ID
 
 
-def model() -> tuple[ReadModel, Logs]:
+def model() -> tuple[ReadModel, LogFollower]:
     codec = codec_of(bank.app())
     model = ReadModel(bank.app(), codec)
     model.begin({"account": 1})
-    return model, Logs(model, LearningCodec(codec, Clients("127.0.0.1:1"), ""))
+    return model, LogFollower(model, LearningCodec(codec, Clients("127.0.0.1:1"), ""))
 
 
 LOG = LogHeader(1, 0, 7, "accepted", "f")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from streams.errors import BrokerUnavailable, ConfigError
 from streams.kafka.offsets import GROUPS, OpenSpan
 from streams.kafka.open_transactions import OpenTransaction
-from streams.worker.stalls import AGAIN, STILL, Failures, Watch, to_report
+from streams.worker.stalls import AGAIN, STILL, Failures, StallTracker, to_report
 
 HERE, THERE = ("user", 3), ("user", 4)
 
 
 def test_a_stable_offset_that_stands_still_is_asked_about_each_minute() -> None:
     """Also where there was nothing to report: each question makes clients of its own."""
-    watch, held = Watch(STILL), {HERE: OpenSpan(7, 9)}
+    watch, held = StallTracker(STILL), {HERE: OpenSpan(7, 9)}
     assert watch.due(held, 100.0) == {}
     assert watch.due(held, 100.0 + STILL - 1) == {}
     [stall] = watch.due(held, 100.0 + STILL).values()
@@ -23,7 +23,7 @@ def test_a_stable_offset_that_stands_still_is_asked_about_each_minute() -> None:
 
 def test_what_goes_on_begins_anew() -> None:
     """Each transaction has its own time."""
-    watch = Watch(STILL)
+    watch = StallTracker(STILL)
     watch.due({HERE: OpenSpan(7, 9)}, 0.0)
     assert watch.over([HERE], {HERE: OpenSpan(8, 9)}) == {}
     assert watch.due({HERE: OpenSpan(8, 9)}, STILL) == {}
@@ -31,7 +31,7 @@ def test_what_goes_on_begins_anew() -> None:
 
 def test_only_the_end_of_what_was_reported_is_reported() -> None:
     """And only where we still read; a partition that another worker has now is that one's."""
-    watch, held = Watch(STILL), {HERE: OpenSpan(7, 9), THERE: OpenSpan(1, 9)}
+    watch, held = StallTracker(STILL), {HERE: OpenSpan(7, 9), THERE: OpenSpan(1, 9)}
     watch.due(held, 0.0)
     first, _ = watch.due(held, STILL).values()
     first.reported = True

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from streams.broker import state
 from streams.engine import control, marker
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.envelope import (
     DueHeader,
     LogHeader,
@@ -88,7 +88,7 @@ KINDS = (
         UndecodableRecord,
     ),
     Kind(
-        Control("answer", "k", 7, "ada", "because", b"\0\1"),
+        OperatorCommand("answer", "k", 7, "ada", "because", b"\0\1"),
         lambda value: control.read(b"k", control.PREFIX + value),
         ("command", "key", "offset", "who"),
         InvalidEvent,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine.changes import BlockingRecord
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.image import Image
 from streams.errors import PartitionLost
 from streams.worker.caller import Assignment
@@ -91,7 +91,7 @@ def test_nothing_outlives_a_task() -> None:
     it = task()
     STEPS["run"](it, 1)
     STEPS["block"](it, 2)
-    it.obey(Control("quarantine", "", 7, "ada", "obsolete"))
+    it.obey(OperatorCommand("quarantine", "", 7, "ada", "obsolete"))
     assert it.orders() == {7: "set aside by ada: obsolete"}
     it.close(3)
     assert (it.rows, it.blocked, it.orders(), list(it.results)) == (None, None, {}, [])

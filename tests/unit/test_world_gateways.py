@@ -9,7 +9,7 @@ import pytest
 from streams import App, Event, Gateway
 from streams.engine import control
 from streams.engine.commands import AT_ONCE
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.engine.identity import answer_id
 from streams.errors import DuplicateHandler
 from streams.testing import World, given
@@ -99,7 +99,7 @@ def test_a_retry_in_memory_calls_nothing_behind_what_is_given_up_again() -> None
     world.when(PaymentCharge(order="k", amount=2))
     image = world.image("payment")
     assert [aside.offset for aside in image.parked["k"]] == [0, 1]
-    world.publish("payment", b"k", control.encode(Control("retry", "k", 0, "ada")))
+    world.publish("payment", b"k", control.encode(OperatorCommand("retry", "k", 0, "ada")))
     world.settle()
     assert [aside.offset for aside in image.parked["k"]] == [0, 1]
     assert len(world.calls) == 2
@@ -114,7 +114,7 @@ def test_a_long_queue_is_let_through_in_memory_too() -> None:
     for _ in range(count):
         world.when(ProbeDo(name="k", how="switch"))
     broken.clear()
-    world.publish("probe", b"k", control.encode(Control("retry", "k", 0, "ada")))
+    world.publish("probe", b"k", control.encode(OperatorCommand("retry", "k", 0, "ada")))
     world.settle()
     assert world.image("probe").parked == {}
     assert world.table(probe.probe).get("k") == ProbeRow(count=count, texts={})

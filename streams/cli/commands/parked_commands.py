@@ -14,10 +14,10 @@ from streams.cli.output.attention import blocked_at
 from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
-from streams.engine.control import Control
+from streams.engine.control import OperatorCommand
 from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset, read_parked
-from streams.kafka.parked import say as send
+from streams.kafka.parked import send_commands as send
 from streams.kafka.status import status
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def command(
     at = parse_inbox_offset(place)
     event, key = first_at(at, found_at(session, at))
     value = answer_of(session.app, session.codec, event, answer) if what == "answer" else b""
-    control = Control(what, key, at.offset, who or getpass.getuser(), why, value)
+    control = OperatorCommand(what, key, at.offset, who or getpass.getuser(), why, value)
     send(session.clients, session.config.prefix, at.namespace, [control])
 
     def is_free() -> bool | None:
@@ -66,7 +66,7 @@ def retry_all(namespace: str, who: str | None) -> int:
         talk(f"No events are parked in {space}.")
         return exit_codes.OK
     name = who or getpass.getuser()
-    commands = [Control("retry", key, queue[0].place.offset, name) for key, queue in queues.items()]
+    commands = [OperatorCommand("retry", key, queue[0].place.offset, name) for key, queue in queues.items()]
     send(session.clients, session.config.prefix, space, commands)
     again = _retried(session, space, queues)
     talk(f"{plural(len(queues), 'key')} of {space} retried; {len(queues) - len(again):,} no longer parked.")
@@ -123,7 +123,7 @@ def quarantine_blocking(place: str, who: str | None, why: str) -> None:
             else "no partition is blocked now, as far as the local application can tell"
         )
         raise InvalidEvent(f"no partition is blocked at {at}, so there is nothing to quarantine: {known}")
-    order = Control("quarantine", "", at.offset, who or getpass.getuser(), why)
+    order = OperatorCommand("quarantine", "", at.offset, who or getpass.getuser(), why)
     send(session.clients, session.config.prefix, space, [order], at.partition)
 
     def is_quarantined() -> bool | None:

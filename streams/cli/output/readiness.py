@@ -12,7 +12,7 @@ from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import say, talk
 
 if TYPE_CHECKING:
-    from streams.worker.run import Snapshot
+    from streams.worker.run import NamespaceProgress
 
 REPORT_EVERY = 10.0
 """s between two reports of what a server waits for."""
@@ -44,7 +44,7 @@ class WorkerReadinessReporter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._open.close()
 
-    def __call__(self, namespaces: Sequence[Snapshot]) -> None:
+    def __call__(self, namespaces: Sequence[NamespaceProgress]) -> None:
         if self._ready:
             return
         progress = [shot.restoring for shot in namespaces if shot.restoring is not None]

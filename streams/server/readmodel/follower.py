@@ -19,7 +19,7 @@ from streams.kafka.follow import partitions_of
 from streams.kafka.offsets import ends, starts
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicNames, topic_names
-from streams.server.readmodel.log_reader import Logs
+from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.table_follower import TableFollower
 
@@ -90,7 +90,7 @@ class _Reading:
         self._kinds = {space.table: ("table", space.namespace) for space in spaces}
         self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
         self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
-        self._logs = Logs(model, learning)
+        self._logs = LogFollower(model, learning)
         self._tables = {place: TableFollower(model, place, learning) for place in model.places()}
         self._left = set(ends)
         self._paused: set[At] = set()

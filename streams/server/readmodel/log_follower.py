@@ -17,7 +17,7 @@ from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.recent import known_outcome
 
 
-class Logs:
+class LogFollower:
     """All logs: the past merged by time, then as it comes."""
 
     def __init__(self, model: ReadModel, decoder: Decoder) -> None:
