@@ -35,6 +35,25 @@ class LogEvent:
     event: Event[Any]
     wrong_version: bool = False
 
+    def members(self) -> dict[str, Any]:
+        """Those of its JSON object, in `retold tail --json` and in the server's streams."""
+        event = self.event
+        return {
+            "namespace": self.namespace,
+            "partition": self.partition,
+            "sequence": self.sequence,
+            "recorded": self.recorded,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "type": event.data.event_type,
+            "key": event.key,
+            "id": event.id,
+            "time": event.time,
+            "cause": event.cause,
+            "correlation": event.correlation,
+            "data": event.data,
+        }
+
 
 class LoggedMessage(NamedTuple):
     """A record of an event log with what only the worker and the server need: its header, and the headers it came with."""

@@ -22,7 +22,7 @@ def is_away(_seconds: float) -> None:
 def test_an_end_that_hangs_is_not_waited_for_though_the_broker_answers() -> None:
     """Librdkafka may never come back from a call; gateways' last calls have their time before."""
     watchdog = StopWatchdog("user", answers, last_calls=10.0)
-    waited = sum(watchdog.watch(lambda: False))
+    waited = sum(islice(watchdog.watch(lambda: False), 1000))
     assert watchdog.given_up
     assert LONGEST + 10 < waited < LONGEST + 15
 

@@ -52,7 +52,7 @@ def tail(
         talk(f"Following {', '.join(types or namespaces)}. Press Ctrl-C to stop.")
     for event in _events(log, from_beginning, last):
         if as_json:
-            json_line(as_json_value(event))
+            json_line(event.members())
         else:
             say(line_of(event, console().width))
 
@@ -88,22 +88,3 @@ def line_of(event: LogEvent, width: int) -> str:
     place = log_sequence(event.namespace, event.partition, event.sequence)
     line = f"{time} {place:<12} {data.event_type} {data.key}{outcome} {' '.join(fields)}".rstrip()
     return line if len(line) <= width else f"{line[: width - 1]}…"
-
-
-def as_json_value(event: LogEvent) -> dict[str, object]:
-    inner = event.event
-    return {
-        "namespace": event.namespace,
-        "partition": event.partition,
-        "sequence": event.sequence,
-        "recorded": event.recorded,
-        "outcome": event.outcome,
-        "reason": event.reason,
-        "type": inner.data.event_type,
-        "key": inner.key,
-        "id": inner.id,
-        "time": inner.time,
-        "cause": inner.cause,
-        "correlation": inner.correlation,
-        "data": inner.data,
-    }

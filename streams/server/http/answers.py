@@ -16,7 +16,6 @@ from streams.server.http.parts import ServerParts
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.notifier import until
-from streams.view import Table
 
 POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6}):(\d{1,18})")
 SHOWN = 100
@@ -32,8 +31,6 @@ def to_json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Table):
-        return {key: value.get(key) for key in value}
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Iterable):

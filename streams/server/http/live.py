@@ -183,20 +183,4 @@ class Stream:
 
 def shown(event: LogEvent) -> dict[str, object]:
     """The members of `retold tail --json`, and the position in one word."""
-    inner = event.event
-    return {
-        "namespace": event.namespace,
-        "partition": event.partition,
-        "sequence": event.sequence,
-        "position": f"{event.namespace}-{event.partition}:{event.sequence}",
-        "recorded": event.recorded,
-        "outcome": event.outcome,
-        "reason": event.reason,
-        "type": inner.data.event_type,
-        "key": inner.key,
-        "id": inner.id,
-        "time": inner.time,
-        "cause": inner.cause,
-        "correlation": inner.correlation,
-        "data": inner.data,
-    }
+    return {**event.members(), "position": f"{event.namespace}-{event.partition}:{event.sequence}"}
