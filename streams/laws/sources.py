@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from streams.syntax import parse
+
 UNKNOWN = object()
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -76,7 +78,7 @@ def is_application_module(module: ModuleType) -> bool:
 def tree_of(module: ModuleType | None) -> ast.Module:
     """The syntax of a module; empty if its source cannot be had."""
     try:
-        return ast.parse(inspect.getsource(module)) if module else ast.Module([], [])
+        return parse(inspect.getsource(module)) if module else ast.Module([], [])
     except (OSError, TypeError, SyntaxError):
         return ast.Module([], [])
 

@@ -14,6 +14,7 @@ from streams.schemas.avro import MISSING, AvroType, Field, RecordType
 from streams.schemas.files import SchemaFile, parts_of
 from streams.schemas.lock import Lock, released_of
 from streams.schemas.schema_ids import fingerprint
+from streams.syntax import parse
 
 HEADER = '"""Written by `retold schemas generate`. Do not edit."""\n'
 LONG = "# ruff: noqa: E501 - a schema is one line, however long\n"
@@ -78,7 +79,7 @@ def _check_names(files: Sequence[SchemaFile]) -> None:
 
 def _imports(body: str) -> str:
     """Only what the classes use, in the order that ruff wants."""
-    tree = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+    tree = {node.id for node in ast.walk(parse(body)) if isinstance(node, ast.Name)}
     lines = []
     if "Mapping" in tree:
         lines.append("from collections.abc import Mapping")

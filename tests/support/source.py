@@ -6,10 +6,12 @@ import ast
 import functools
 from pathlib import Path
 
+from streams.syntax import parse
+
 
 @functools.cache
 def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return parse(path.read_text(encoding="utf-8"))
 
 
 @functools.cache

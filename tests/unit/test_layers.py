@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {
     "errors": ["errors"],
     "words": ["data", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
-    "rules": ["engine", "laws", "receipt"],
+    "rules": ["engine", "laws", "receipt", "syntax"],
     "formats": ["schemas", "codec", "sources", "config", "load"],
     "adapters": ["clock", "kafka", "broker"],
     "roles": ["worker", "server", "client", "testing"],
@@ -33,8 +33,9 @@ LAYERS = {
 RANK = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}
 MODULES = sorted((ROOT / "streams").rglob("*.py"))
 PURE = [*LAYERS["errors"], *LAYERS["words"], *LAYERS["rules"]]
-IMPURE = WHY.keys() - {"signal"}
-"""What a handler may not import either. errors spells the names of signals, which are the same in every run."""
+IMPURE = WHY.keys() - {"signal", "gc"}
+"""What a handler may not import either. errors spells the names of signals, which are the same in every run, and syntax lets
+no garbage be collected meanwhile, which changes no result."""
 OURS = {"streams", "msgspec"}
 """What a pure module may import beside Python's own; whatever else is installed is a library, named nowhere here."""
 
