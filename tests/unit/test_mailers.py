@@ -58,6 +58,18 @@ def test_a_mail_in_a_file_is_read_by_any_mail_program(tmp_path: Path) -> None:
     assert two["Subject"] == "Your account waits for you"
 
 
+@pytest.mark.parametrize("name", ["Zoë", "n" * 2000, "a\rb\0c", "ada\n.\nFrom b"])
+def test_a_mail_arrives_whatever_the_name_is(name: str, server: MailServer, tmp_path: Path) -> None:
+    """Not ASCII, longer than a line of a mail may be, with control characters, with lines that mean something to programs."""
+    asyncio.run(FileMailer(tmp_path / "mails").send(request(name=name)))
+    by_smtp(server, request(name=name))
+    with closing(mailbox.mbox(tmp_path / "mails")) as file:
+        [in_file] = list(file)
+    for mail in (in_file, message_from_bytes(server.taken[0])):
+        text = (mail.get_payload(decode=True) or b"").decode().replace("\r\n", "\n").replace(">From", "From")
+        assert text == f"Dear {name},\nyour account and your folder are ready.\n"
+
+
 def test_several_workers_write_one_file(tmp_path: Path) -> None:
     """No mail is torn by another one."""
     mailer = FileMailer(tmp_path / "mails")
