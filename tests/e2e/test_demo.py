@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -86,9 +87,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
 
 
 @pytest.fixture
-def demo(start: Callable[..., Demo]) -> Demo:
-    """One that stays up."""
-    return start("--keep")
+def demo(start: Callable[..., Demo], tmp_path: Path) -> Demo:
+    """One that stays up, with a few sign-ups only."""
+    few = tmp_path / "few.tsv"
+    with (PROJECT / "ops/data/signups.tsv").open(encoding="utf-8") as lines:
+        few.write_text("".join(itertools.islice(lines, 21)), encoding="utf-8")
+    return start("--keep", "--input", str(few))
 
 
 def test_two_demonstrations_at_once_do_not_meet(start: Callable[..., Demo]) -> None:

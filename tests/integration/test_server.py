@@ -310,12 +310,12 @@ def test_a_log_that_does_not_read_stands_still_and_is_told(serving: Serving, con
 def test_status_and_metrics_tell_of_workers(serving: Serving) -> None:
     """Counters of the markers, states of the partitions."""
     opened(serving.http, "a", **WAIT)
+    running = 'retold_partitions{namespace="account",state="running"} 2.0'
+    until(lambda: running in serving.http.get("/-/metrics").text, "not all partitions run")  # one is enough for `opened`
     status = serving.http.get("/-/status").json()
     [account] = [space for space in status["namespaces"] if space["name"] == "account"]
     assert (account["counters"]["accepted"], status["server"]["rows"]["account"]) == (1, 1)
     assert [(part["state"], part["state_since"] > 0) for part in account["partitions"]] == [("running", True)] * 2
-    running = 'retold_partitions{namespace="account",state="running"} 2.0'
-    until(lambda: running in serving.http.get("/-/metrics").text, "partitions are not counted")
     text = serving.http.get("/-/metrics").text
     counted = [line for line in text.splitlines() if line.startswith("retold_events_total{") and '"accepted"' in line]
     assert sum(float(line.split()[-1]) for line in counted) == 1
