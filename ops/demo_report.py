@@ -16,9 +16,9 @@ from streams.codec import codec_of
 from streams.config import Config
 from streams.data import Record
 from streams.kafka.clients import Clients
-from streams.kafka.follow import Tail, read_table
 from streams.kafka.messages import LogEvent
 from streams.kafka.status import Status
+from streams.kafka.tables_and_logs import Tail, read_table
 
 NAMESPACES = [namespace.name for namespace in make_app().namespaces]
 SHOWN = 3

@@ -20,7 +20,6 @@ from ops import demo_story as story
 from ops.demo_timing import Phase
 from processors import app as make_app
 from processors.publish import from_row
-from streams.broker.choose import own
 from streams.cli.commands.publish_file import SOURCE, EventFile, check, publish_events
 from streams.cli.output.progress import bar
 from streams.cli.output.screen import say, talk
@@ -30,12 +29,13 @@ from streams.client import Client
 from streams.codec import codec_of
 from streams.config import Config, load
 from streams.errors import BrokerError, ConfigError, NamespaceStopped, OutcomeTimeout, StreamsError, how_ended
+from streams.eventfiles.file_events import EventMaker, FileEvent
+from streams.eventfiles.rows import format_of
 from streams.kafka.clients import Clients
 from streams.kafka.status import Status, status
 from streams.kafka.topics import ensure, raise_for_problems
+from streams.localbroker.choose import own
 from streams.server.listen import listen, url_of
-from streams.sources.file_events import EventMaker, FileEvent
-from streams.sources.rows import format_of
 
 SAMPLE = Path(__file__).parent / "data" / "signups.tsv"
 PROJECT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from typing import Any
 from streams.data import EventData, namespace_of
 from streams.errors import BadName, DefinitionError, DuplicateHandler
 from streams.gateway import Gateway
-from streams.namespace import Namespace, place_of
+from streams.namespace import Namespace, location_of
 from streams.projection import Projection
 from streams.view import View
 
@@ -64,7 +64,7 @@ class App:
                 raise DuplicateHandler(f"{gateway.data.event_type} has two gateways; an event is handled in one way")
             if (handler := home.handlers.get(gateway.data)) is not None:
                 raise DuplicateHandler(
-                    f"{gateway.data.event_type} has a gateway and a handler at {place_of(handler)}: remove one of them"
+                    f"{gateway.data.event_type} has a gateway and a handler at {location_of(handler)}: remove one of them"
                 )
             seen.add(gateway.data)
 

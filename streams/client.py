@@ -16,7 +16,6 @@ from uuid import uuid4
 from confluent_kafka import KafkaError, Message
 
 from streams.app import App
-from streams.broker.choose import found
 from streams.codec import codec_of
 from streams.config import Config, load
 from streams.data import EventData, namespace_of
@@ -27,6 +26,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.topics import describe, topic_names
+from streams.localbroker.choose import found
 from streams.receipt import PublishOutcome, Receipt
 
 log = logging.getLogger("retold.client")

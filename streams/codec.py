@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from streams.app import App
 from streams.data import EventData, Record
-from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord
+from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord, UnsupportedSchema
 from streams.schemas.avro import RecordType, parse
 from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
@@ -157,8 +157,8 @@ class AvroCodec:
                 f"here: {problems[0]}. Deploy the version that it belongs to"
             )
         else:
-            place = f"{writer.name} v{writer.version} (schema {schema_id})"
-            decode = _decoder(reader_of(text, writer, reader, cls), place)
+            name = f"{writer.name} v{writer.version} (schema {schema_id})"
+            decode = _decoder(reader_of(text, writer, reader, cls), name)
             if issubclass(cls, EventData):
                 self._decoders[prefix] = _event_decoder(decode, f"{writer.name}.{cls.key_field}", cls.key_field)
             else:
@@ -194,7 +194,7 @@ class AvroCodec:
             )
         schema_id = int.from_bytes(prefix[1:], "big")
         if (reason := self._waiting.get(prefix)) is not None:
-            return SchemaNotFound(reason, schema_id)
+            return UnsupportedSchema(reason, schema_id)
         if prefix in self._names:
             return UndecodableRecord(
                 f"the value is a {self._names[prefix]} (schema {schema_id}), which does not belong here"
@@ -210,20 +210,20 @@ def codec_of(app: App) -> AvroCodec:
     return AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
 
 
-def _unreadable(place: str, value: bytes, error: Exception) -> UndecodableRecord:
+def _unreadable(name: str, value: bytes, error: Exception) -> UndecodableRecord:
     reason = f"{type(error).__name__}: {str(error)[:200]}"
     return UndecodableRecord(
-        f"{len(value)} bytes do not read as {place} ({reason}); expected the Avro body that this schema writes, and "
+        f"{len(value)} bytes do not read as {name} ({reason}); expected the Avro body that this schema writes, and "
         f"nothing after it. The first bytes are {value[PREFIX : PREFIX + 16].hex(' ')}"
     )
 
 
-def _decoder(read: Read, place: str) -> Callable[[bytes], Any]:
+def _decoder(read: Read, name: str) -> Callable[[bytes], Any]:
     def decode(value: bytes) -> Any:
         try:
             return read(value, PREFIX)
         except Exception as error:  # whatever the bytes provoke, it is one and the same fault: set aside, never lost
-            raise _unreadable(place, value, error) from error
+            raise _unreadable(name, value, error) from error
 
     return decode
 

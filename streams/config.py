@@ -18,6 +18,7 @@ from typing import Any
 
 import platformdirs
 
+from streams.engine.duplicates import DEFAULT_WINDOW
 from streams.errors import ConfigError
 
 KAFKA_PREFIX = "RETOLD_KAFKA_"
@@ -119,7 +120,7 @@ SETTINGS = (
         "Replication factor of each topic.",
     ),
     Setting(
-        "duplicate_window", 200_000, whole(1, 100_000_000), "a whole number from 1 to 100000000",
+        "duplicate_window", DEFAULT_WINDOW, whole(1, 100_000_000), "a whole number from 1 to 100000000",
         "How many of the last records of a partition's event log are remembered, so that a repeated event is recognised.",
     ),
     Setting(

@@ -13,7 +13,8 @@ StreamsError                       HTTP status, if it is none of 500
 │   ├── InvalidSchema
 │   ├── IncompatibleSchema
 │   ├── FrozenSchemaChanged
-│   ├── SchemaNotFound
+│   ├── UnsupportedSchema
+│   │   └── SchemaNotFound
 │   └── UndecodableRecord
 ├── InvalidEvent              422  an event that may not be published or handled as it is
 ├── EventRejected             409  the handler rejected the event
@@ -39,7 +40,7 @@ Not in the tree:
   `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer) in `streams/server`,
   `OutputClosed` in `streams/cli`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has;
   for anyone else they are BrokerErrors. `IllegalTransition` in `streams/worker` is a fault of retold's own.
-- What `retold check` finds are values and no exceptions: `streams.laws.Breach`.
+- What `retold check` finds are values and no exceptions: `streams.checks.Breach`.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ class FrozenSchemaChanged(SchemaError):
     """The file of a released schema was changed, or is gone. A release never changes: write a new version."""
 
 
-class SchemaNotFound(SchemaError):
-    """A record's schema is not known here, or has no handler here. Its partition waits for a newer deployment.
+class UnsupportedSchema(SchemaError):
+    """This application cannot read a record of this schema: it has no handler for it, or not the version. The partition blocks.
 
     Attributes:
         schema_id: The id that the record names; 0 if the message is about none.
@@ -117,6 +118,10 @@ class SchemaNotFound(SchemaError):
     def __init__(self, message: str, schema_id: int = 0) -> None:
         super().__init__(message)
         self.schema_id = schema_id
+
+
+class SchemaNotFound(UnsupportedSchema):
+    """No schema with the record's schema id is known here: neither in this application nor in the topic of schemas."""
 
 
 class UndecodableRecord(SchemaError):

@@ -53,7 +53,7 @@ def function(config: Config, name: str, where: str) -> Callable[..., Any]:
     module = _within(config, name, lambda: _module(module_name, where, config.project))
     found = getattr(module, attribute, None)
     if found is None:
-        raise ConfigError(f"{where} is {name!r}, and {_place(module)} has no {attribute!r}: correct the name.")
+        raise ConfigError(f"{where} is {name!r}, and {_file_of(module)} has no {attribute!r}: correct the name.")
     if not callable(found):
         raise ConfigError(f"{where} is {name!r}, which is a {type(found).__name__}; a function was expected.")
     result: Callable[..., Any] = found
@@ -82,11 +82,11 @@ def _within(config: Config, name: str, call: Callable[[], Any]) -> Any:
     except SyntaxError as error:
         raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}; so {name} cannot be loaded.") from error
     except Exception as error:
-        place = _last_place(error, config.project)
-        raise ConfigError(f"{place}{type(error).__name__}: {error}; so {name} cannot be loaded.") from error
+        where = _last_line(error, config.project)
+        raise ConfigError(f"{where}{type(error).__name__}: {error}; so {name} cannot be loaded.") from error
 
 
-def _last_place(error: BaseException, project: Path) -> str:
+def _last_line(error: BaseException, project: Path) -> str:
     """`file:line: ` of the innermost line that belongs to the project."""
     retold = str(Path(__file__).parent)
     theirs = [
@@ -97,7 +97,7 @@ def _last_place(error: BaseException, project: Path) -> str:
     return f"{theirs[-1].filename}:{theirs[-1].lineno}: " if theirs else ""
 
 
-def _place(module: object) -> str:
+def _file_of(module: object) -> str:
     return getattr(module, "__file__", None) or repr(module)
 
 

@@ -19,7 +19,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}")
 
 
-def place_of(function: Callable[..., Any]) -> str:
+def location_of(function: Callable[..., Any]) -> str:
     """`file:line` of a function, for messages."""
     code = getattr(function, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
@@ -72,8 +72,8 @@ class Namespace(Generic[R]):
         def register(function: Handler[R, D]) -> Handler[R, D]:
             if (first := self.handlers.get(data)) is not None:
                 raise DuplicateHandler(
-                    f"{data.event_type} has a handler already, at {place_of(first)}; the second one is at "
-                    f"{place_of(function)}. An event is handled in one way: remove one, or give one a new event"
+                    f"{data.event_type} has a handler already, at {location_of(first)}; the second one is at "
+                    f"{location_of(function)}. An event is handled in one way: remove one, or give one a new event"
                 )
             self.handlers[data] = function
             self.emits[data] = tuple(emits)

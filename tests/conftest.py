@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from streams.broker import embedded
+from streams.localbroker import embedded
 
 os.environ["DEMO_MAIL"] = os.devnull
 """The demonstration's mails that no test looks at."""

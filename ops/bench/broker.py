@@ -13,7 +13,7 @@ def broker(address: str | None, folder: Path, say: Callable[[str], None]) -> Ite
     if address:
         yield address
         return
-    from streams.broker import embedded  # only here: with a broker given, Kafka's jars are not needed
+    from streams.localbroker import embedded  # only here: with a broker given, Kafka's jars are not needed
 
     with embedded.start(folder, on_progress=say) as running:
         yield running.address

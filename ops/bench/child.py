@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from streams.broker.keeper import die_with_parent
+from streams.localbroker.keeper import die_with_parent
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,52 +12,52 @@ from streams.engine.changes import BlockingRecord, HandledRecord
 from streams.engine.commands import Commands
 from streams.engine.control import PREFIX as CONTROL
 from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_of, from_micros
+from streams.engine.event_handlers import EventHandlers, Inbox
 from streams.engine.execution import Execution
 from streams.engine.identity import answer_id, position_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
 from streams.engine.records import EmittedRecord, InboxRecord
-from streams.engine.rules import Inbox, Rules
-from streams.engine.wire import Wire
-from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
+from streams.engine.wire_format import WireFormat
+from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.event import reference_of
 
-NO_ORDERS: Mapping[int, str] = {}
+NO_QUARANTINES: Mapping[int, str] = {}
 
 
 class Admission:
     """Of one batch: adds to its overlay.
 
-    `orders` are reasons by inbox offset: a record there that must wait is quarantined instead, by an operator's order.
+    `quarantines` are reasons by inbox offset: a record there that must wait is quarantined instead, by an operator's order.
     """
 
     def __init__(
         self,
-        rules: Rules,
-        wire: Wire,
+        handlers: EventHandlers,
+        wire: WireFormat,
         inbox: Inbox,
         overlay: Overlay,
         parking: Parking,
         execution: Execution,
-        orders: Mapping[int, str] = NO_ORDERS,
+        quarantines: Mapping[int, str] = NO_QUARANTINES,
     ) -> None:
-        self._rules, self._wire, self._inbox, self._orders = rules, wire, inbox, orders
+        self._handlers, self._wire, self._inbox, self._quarantines = handlers, wire, inbox, quarantines
         self._overlay, self._changes, self._partition = overlay, overlay.changes, overlay.changes.partition
         self._parking, self._execution = parking, execution
-        self._commands = Commands(rules, wire, overlay, parking, execution)
+        self._commands = Commands(handlers, wire, overlay, parking, execution)
 
     def take(self, record: InboxRecord) -> bool:
         """Handle one record. False: it must wait, and so must all behind it."""
         try:
             if record[2] is not None and record[2][:1] == CONTROL:
-                self._commands.obey(record)
+                self._commands.handle(record)
             else:
                 envelope, data = self._wire.read(record)
-                if type(data) not in self._rules.by_event:
-                    return self._wait(record, self._why_unhandled(data))
+                if type(data) not in self._handlers.by_event:
+                    return self._block(record, self._why_unhandled(data))
                 self._admit(record, envelope, data)
-        except SchemaNotFound as error:
-            return self._wait(record, str(error))
+        except UnsupportedSchema as error:
+            return self._block(record, str(error))
         except (InvalidEvent, UndecodableRecord) as error:
             self._parking.quarantine(record, str(error))
         return self._done(record)
@@ -74,18 +74,18 @@ class Admission:
         self._changes.taken += 1
         return True
 
-    def _wait(self, record: InboxRecord, reason: str) -> bool:
-        if (order := self._orders.get(record[0])) is not None:
-            self._parking.quarantine(record, order, reason)
+    def _block(self, record: InboxRecord, reason: str) -> bool:
+        if (why := self._quarantines.get(record[0])) is not None:
+            self._parking.quarantine(record, why, reason)
             return self._done(record)
         self._changes.blocked = BlockingRecord(record[0], reason)
         return False
 
     def _why_unhandled(self, data: EventData) -> str:
         """Its handler is not deployed yet. Raises InvalidEvent for an event of another namespace."""
-        if not data.event_type.startswith(self._rules.namespace + "."):
-            raise InvalidEvent(f"{data.event_type} belongs to another namespace than {self._rules.namespace}")
-        return f"{data.event_type} has no handler in the application {self._rules.application}"
+        if not data.event_type.startswith(self._handlers.namespace + "."):
+            raise InvalidEvent(f"{data.event_type} belongs to another namespace than {self._handlers.namespace}")
+        return f"{data.event_type} has no handler in the application {self._handlers.application}"
 
     def _admit(self, record: InboxRecord, envelope: Envelope, data: EventData) -> None:
         """Right place, not a duplicate, its key not parked: then it is decided. Raises InvalidEvent."""
@@ -121,7 +121,7 @@ class Admission:
         if self._overlay.is_pending(request):
             self._execute(arrival)
             self._changes.settled[request] = None
-        elif not self._commands.answer_at_last(arrival, request):
+        elif not self._commands.answer_parked_request(arrival, request):
             try:
                 again = self._is_duplicate(arrival)
             except InvalidEvent:
@@ -130,8 +130,8 @@ class Admission:
                 self._execution.reject(arrival, "already answered")
 
     def _is_ours(self, key: bytes) -> bool:
-        place = self._inbox.place
-        return place is None or place(key) == self._partition
+        partition_of = self._inbox.partition_of
+        return partition_of is None or partition_of(key) == self._partition
 
     def _is_duplicate(self, arrival: Arrival) -> bool:
         """Answer a duplicate with the first outcome. Raises InvalidEvent for a known id with another body: a conflict."""
@@ -158,7 +158,7 @@ class Admission:
             headers.append(("ce_id", position_id(self._inbox.topic_id, self._partition, offset).encode()))
         if envelope.time is None:
             headers.append(("ce_time", from_micros(stamp * 1000).isoformat().encode()))
-        self._changes.emitted.append(EmittedRecord(self._rules.namespace, key, value, headers))
+        self._changes.emitted.append(EmittedRecord(self._handlers.namespace, key, value, headers))
         self._changes.counters.moved += 1
 
 

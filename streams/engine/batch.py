@@ -9,17 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from streams.data import EventData
-from streams.engine.admission import NO_ORDERS, Admission
+from streams.engine.admission import NO_QUARANTINES, Admission
 from streams.engine.calls import Calls
 from streams.engine.changes import Changes, PendingCall, PendingTimer
+from streams.engine.event_handlers import EventHandlers, Inbox
 from streams.engine.execution import Execution
 from streams.engine.image import Image
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
 from streams.engine.records import Batch, InboxRecord
-from streams.engine.rules import Inbox, Rules
 from streams.engine.timers import BYTES_AT_ONCE, fire
-from streams.engine.wire import Wire
+from streams.engine.wire_format import WireFormat
 
 SMALLEST_PIECE, LARGEST_PIECE = 16, 1024
 """Records handled between two looks at the clock. Small ones first: a slow handler may need a second for ten."""
@@ -52,23 +52,23 @@ class PartitionWork(NamedTuple):
 
 
 class BatchProcessor:
-    """`orders` are reasons by inbox offset: a record there that must wait is quarantined instead, by an operator's order."""
+    """`quarantines` are reasons by inbox offset: a record there that must wait is quarantined instead, by an operator's order."""
 
     def __init__(
         self,
-        rules: Rules,
-        wire: Wire,
+        handlers: EventHandlers,
+        wire: WireFormat,
         inbox: Inbox,
         image: Image,
         now: int,
-        orders: Mapping[int, str] = NO_ORDERS,
+        quarantines: Mapping[int, str] = NO_QUARANTINES,
     ) -> None:
         self._overlay = Overlay(image, now)
         self.changes = self._overlay.changes
         parking = Parking(inbox.topic, wire.limits.event_bytes, self._overlay)
-        execution = Execution(rules, wire, self._overlay)
-        self._calls = Calls(rules, wire, self._overlay, parking)
-        self._admission = Admission(rules, wire, inbox, self._overlay, parking, execution, orders)
+        execution = Execution(handlers, wire, self._overlay)
+        self._calls = Calls(handlers, wire, self._overlay, parking)
+        self._admission = Admission(handlers, wire, inbox, self._overlay, parking, execution, quarantines)
 
     def process(self, work: PartitionWork) -> Iterator[Changes]:
         """The same growing `changes` before the first piece and after each: who stops asking has what was handled by then.

@@ -7,20 +7,20 @@ from itertools import dropwhile
 from streams.data import EventData, namespace_of
 from streams.engine.changes import PendingCall, SetAsideRecord
 from streams.engine.envelope import CONTENT_TYPE, caused_by, event_again, from_micros
+from streams.engine.event_handlers import EventHandlers
 from streams.engine.identity import answer_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
 from streams.engine.records import EmittedRecord, Headers
-from streams.engine.rules import Rules
-from streams.engine.wire import Wire, too_large
+from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import InvalidEvent
 
 
 class Calls:
     """Of one batch: adds to its overlay."""
 
-    def __init__(self, rules: Rules, wire: Wire, overlay: Overlay, parking: Parking) -> None:
-        self._rules, self._wire, self._overlay, self._parking = rules, wire, overlay, parking
+    def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay, parking: Parking) -> None:
+        self._handlers, self._wire, self._overlay, self._parking = handlers, wire, overlay, parking
 
     def answer(self, call: PendingCall, answer: EventData) -> int:
         """Publish it; gives its size. The call leaves the due topic when its answer is handled, and not before (rule 23).
@@ -28,8 +28,8 @@ class Calls:
         Whatever became of the request meanwhile: the door counts the answer, rejects it or finds its request.
         Raises InvalidEvent for an answer that the gateway may not give; nothing is noted then.
         """
-        value = answer_value(self._rules, self._wire, call, answer)
-        headers = answer_headers(self._rules.source, call, answer, self._overlay.now)
+        value = answer_value(self._handlers, self._wire, call, answer)
+        headers = answer_headers(self._handlers.source, call, answer, self._overlay.now)
         changes = self._overlay.changes
         changes.emitted.append(EmittedRecord(namespace_of(answer.event_type), answer.key.encode(), value, headers))
         changes.counters.emitted += 1
@@ -54,11 +54,11 @@ class Calls:
         return sum(len(it.value) for it in given_up)
 
 
-def answer_value(rules: Rules, wire: Wire, call: PendingCall, answer: EventData) -> bytes:
+def answer_value(handlers: EventHandlers, wire: WireFormat, call: PendingCall, answer: EventData) -> bytes:
     """The answer's bytes. Raises InvalidEvent unless the gateway declares it, and it is about the request's key."""
     request = call.event
-    rule = rules.by_event.get(type(request.data))
-    allowed = rule.answers if rule is not None else ()
+    handler = handlers.by_event.get(type(request.data))
+    allowed = handler.answers if handler is not None else ()
     subject = f"the gateway of {request.data.event_type}"
     if type(answer) not in allowed:
         names = ", ".join(it.event_type for it in allowed) or "nothing"
@@ -88,7 +88,7 @@ def answer_headers(source: str, call: PendingCall, answer: EventData, now: int) 
     ]
 
 
-def request_of(wire: Wire, aside: SetAsideRecord) -> PendingCall:
+def request_of(wire: WireFormat, aside: SetAsideRecord) -> PendingCall:
     """The call of a request that was parked unanswered."""
     envelope, data, header = wire.envelopes.read(aside.carried), wire.codec.decode(aside.value), aside.header
     event = event_again(data, envelope, header)

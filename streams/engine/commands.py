@@ -8,12 +8,12 @@ from streams.engine.calls import answer_headers, answer_value, request_of
 from streams.engine.changes import SetAsideRecord
 from streams.engine.control import OperatorCommand, encode, read
 from streams.engine.envelope import Arrival, event_again, event_of, from_micros
+from streams.engine.event_handlers import EventHandlers
 from streams.engine.execution import Execution
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
 from streams.engine.records import UNANSWERED, EmittedRecord, InboxRecord
-from streams.engine.rules import Rules
-from streams.engine.wire import Wire
+from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, StreamsError
 
 AT_ONCE = 500
@@ -23,61 +23,63 @@ AT_ONCE = 500
 class Commands:
     """Of one batch: adds to its overlay. What becomes of a queue is said once, when all of it is known."""
 
-    def __init__(self, rules: Rules, wire: Wire, overlay: Overlay, parking: Parking, execution: Execution) -> None:
-        self._rules, self._wire, self._overlay, self._changes = rules, wire, overlay, overlay.changes
+    def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay, parking: Parking, execution: Execution) -> None:
+        self._handlers, self._wire, self._overlay, self._changes = handlers, wire, overlay, overlay.changes
         self._parking, self._execution = parking, execution
 
-    def obey(self, record: InboxRecord) -> None:
+    def handle(self, record: InboxRecord) -> None:
         """Do what it says. A command for a place that is first in no queue (any more) does nothing.
 
         Raises InvalidEvent for a record that is no control record of its key, and for one that cannot be obeyed;
-        SchemaNotFound for an answer that nobody reads here yet. The key stays as it was then.
+        UnsupportedSchema for an answer that nobody reads here yet. The key stays as it was then.
         """
         control = read(record[1], record[2] or b"")
         queue = self._overlay.queue(control.key)
         if control.command != "quarantine" and queue and queue[0].offset == control.offset:
-            self._do(control, queue, record)
+            self._apply(control, queue, record)
         self._changes.counters.control += 1
 
-    def _do(self, control: OperatorCommand, queue: list[SetAsideRecord], record: InboxRecord) -> None:
+    def _apply(self, control: OperatorCommand, queue: list[SetAsideRecord], record: InboxRecord) -> None:
         first, rest = queue[0], queue[1:]
         if control.command == "retry":
-            self._again(control.key, queue, control.who)
+            self._retry_queue(control.key, queue, control.who)
             return
         parked = None
         if control.command == "reject":
             self._reject(control, first)
         else:
             parked = self._answer(control, first, record)
-        self._go_on(control.key, first, parked, rest, control.who)
+        self._continue_queue(control.key, first, parked, rest, control.who)
 
-    def answer_at_last(self, arrival: Arrival, request: str) -> bool:
+    def answer_parked_request(self, arrival: Arrival, request: str) -> bool:
         """Let the answer of a request that was given up meanwhile take its place. False: no such request is parked."""
         key = arrival.event.key
         queue = self._overlay.queue(key)
-        place = next((number for number, aside in enumerate(queue) if self._is_request(aside, request)), None)
-        if place is None:
+        index = next((number for number, aside in enumerate(queue) if self._is_request(aside, request)), None)
+        if index is None:
             return False
-        before, first, rest = queue[:place], queue[place], queue[place + 1 :]
-        arrival = replace(arrival, place=first.offset)
+        before, first, rest = queue[:index], queue[index], queue[index + 1 :]
+        arrival = replace(arrival, queue_offset=first.offset)
         if before:
             self._changes.queues[key] = [*before, self._parking.keep(arrival, BEHIND), *rest]
         else:
-            self._go_on(key, first, self._execute(arrival), rest, self._rules.source)
+            self._continue_queue(key, first, self._execute(arrival), rest, self._handlers.source)
         return True
 
     def _is_request(self, aside: SetAsideRecord, reference: str) -> bool:
         return aside.header.status == UNANSWERED and request_of(self._wire, aside).event.reference == reference
 
-    def _go_on(self, key: str, first: SetAsideRecord, parked: SetAsideRecord | None, rest: list[SetAsideRecord], who: str) -> None:
+    def _continue_queue(
+        self, key: str, first: SetAsideRecord, parked: SetAsideRecord | None, rest: list[SetAsideRecord], who: str
+    ) -> None:
         """After the first of a queue was dealt with; `parked` stands in its place, if its answer's handler raised."""
         if parked is not None:
             self._changes.queues[key] = [parked, *rest]
             return
-        self._leaves(first)
-        self._again(key, rest, who)
+        self._unpark(first)
+        self._retry_queue(key, rest, who)
 
-    def _again(self, key: str, queue: list[SetAsideRecord], who: str) -> None:
+    def _retry_queue(self, key: str, queue: list[SetAsideRecord], who: str) -> None:
         """Handle a queue in order, up to one that cannot be handled now either: it and the rest stay parked.
 
         A long queue goes on with a command of its own, in the next transaction or a later one; the key waits until then.
@@ -85,23 +87,23 @@ class Commands:
         for number, aside in enumerate(queue):
             if number == AT_ONCE:
                 following = OperatorCommand("retry", key, aside.offset, who)
-                self._changes.emitted.append(EmittedRecord(self._rules.namespace, key.encode(), encode(following), []))
+                self._changes.emitted.append(EmittedRecord(self._handlers.namespace, key.encode(), encode(following), []))
                 left = queue[number:]
                 break
             try:
-                parked = self._handle_again(aside)
+                parked = self._retry(aside)
             except StreamsError:  # it cannot even be read here
                 left = queue[number:]
                 break
             if parked is not None:
                 left = [parked, *queue[number + 1 :]]
                 break
-            self._leaves(aside)
+            self._unpark(aside)
         else:
             left = []
         self._changes.queues[key] = left
 
-    def _handle_again(self, aside: SetAsideRecord) -> SetAsideRecord | None:
+    def _retry(self, aside: SetAsideRecord) -> SetAsideRecord | None:
         """What it is parked as from now on, if its handler raised again. A request is asked again."""
         record = _record_of(aside)
         envelope, data = self._wire.read(record)
@@ -133,14 +135,14 @@ class Commands:
             raise InvalidEvent(f"{control.who} answers for an event that was parked by its handler, not by its gateway")
         call = request_of(self._wire, aside)
         answer = self._wire.codec.decode(control.value)
-        answer_value(self._rules, self._wire, call, answer)
-        headers = answer_headers(self._rules.source, call, answer, self._overlay.now)
+        answer_value(self._handlers, self._wire, call, answer)
+        headers = answer_headers(self._handlers.source, call, answer, self._overlay.now)
         answered = (record[0], record[1], control.value, headers, record[4])
         envelope = self._wire.envelopes.read(headers)
         event = event_of(answer, envelope, envelope.id or "", envelope.time or from_micros(self._overlay.now))
         return self._execute(Arrival(answered, envelope, event, envelope.digest, aside.offset))
 
-    def _leaves(self, aside: SetAsideRecord) -> None:
+    def _unpark(self, aside: SetAsideRecord) -> None:
         self._changes.unparked.append(aside.offset)
         envelope = self._wire.envelopes.read(aside.carried)
         if envelope.digest is not None:

@@ -50,7 +50,7 @@ def read(record_key: bytes | None, value: bytes) -> OperatorCommand:
     return control
 
 
-def order_to_quarantine(record_key: bytes | None, value: bytes | None) -> OperatorCommand | None:
+def quarantine_command(record_key: bytes | None, value: bytes | None) -> OperatorCommand | None:
     """None for every other record, readable or not."""
     if value is None or value[:1] != PREFIX:
         return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+DEFAULT_WINDOW = 200_000
+"""Log records of a partition whose ids are remembered, unless the setting `duplicate_window` says otherwise."""
 Remembered = tuple[int, int, str]
 """Log sequence, 64-bit hash of the body (it differs from process to process and is never stored), outcome."""
 

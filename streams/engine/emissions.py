@@ -11,7 +11,7 @@ from streams.engine.changes import PendingTimer
 from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, from_micros, to_micros
 from streams.engine.identity import emitted_id
 from streams.engine.records import EmittedRecord, Headers
-from streams.engine.wire import Wire, too_large
+from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import InvalidEvent, UndeclaredEmission
 from streams.event import Event
 from streams.outcome import Emission, Scheduled
@@ -32,7 +32,7 @@ class Emissions:
     """Of one cause, recorded at `recorded` (µs)."""
 
     def __init__(
-        self, source: str, wire: Wire, cause: Event[Any], envelope: Envelope, recorded: int, now: int
+        self, source: str, wire: WireFormat, cause: Event[Any], envelope: Envelope, recorded: int, now: int
     ) -> None:
         self.wire, self.cause, self.now = wire, cause, now
         self.reference = cause.reference

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 
 from streams.app import App
 from streams.data import EventData
-from streams.engine.admission import NO_ORDERS
+from streams.engine.admission import NO_QUARANTINES
 from streams.engine.batch import BatchProcessor, PartitionWork
 from streams.engine.calls import answer_value
 from streams.engine.changes import Changes, PendingCall
+from streams.engine.event_handlers import EventHandlers, Inbox, Limits
 from streams.engine.image import Image
 from streams.engine.records import Batch, Codec, InboxRecord
-from streams.engine.rules import Inbox, Limits, Rules
-from streams.engine.wire import Wire
+from streams.engine.wire_format import WireFormat
 
 
 class Engine:
@@ -30,21 +30,23 @@ class Engine:
     ) -> None:
         self.limits = limits or Limits()
         self.inbox = inbox or Inbox(namespace)
-        self.rules = Rules(app, namespace)
-        self.wire = Wire(codec, self.limits)
-        self.namespace, self.codec, self.row_type = self.rules.namespace, codec, self.rules.row_type
+        self.handlers = EventHandlers(app, namespace)
+        self.wire = WireFormat(codec, self.limits)
+        self.namespace, self.codec, self.row_type = self.handlers.namespace, codec, self.handlers.row_type
 
     def image(self, partition: int = 0) -> Image:
         """An empty one."""
         return Image(partition, window=self.limits.window)
 
-    def process(self, image: Image, work: PartitionWork, now: int, orders: Mapping[int, str] = NO_ORDERS) -> Iterator[Changes]:
+    def process(
+        self, image: Image, work: PartitionWork, now: int, quarantines: Mapping[int, str] = NO_QUARANTINES
+    ) -> Iterator[Changes]:
         """Piece by piece: the same growing changes before the first piece and after each.
 
         They are true when they are applied (`image.apply(changes)`); the image stays as it is until then. `now` in µs since
-        1970; `orders` are reasons by inbox offset: a record there that must wait is quarantined instead.
+        1970; `quarantines` are reasons by inbox offset: a record there that must wait is quarantined instead.
         """
-        return self.begin(image, now, orders).process(work)
+        return self.begin(image, now, quarantines).process(work)
 
     def handle(self, image: Image, records: Batch, now: int) -> Changes:
         """What these records do to `image`, all at once.
@@ -55,9 +57,9 @@ class Engine:
         batch.take_all(records)
         return batch.changes
 
-    def begin(self, image: Image, now: int, orders: Mapping[int, str] = NO_ORDERS) -> BatchProcessor:
+    def begin(self, image: Image, now: int, quarantines: Mapping[int, str] = NO_QUARANTINES) -> BatchProcessor:
         """For who hands over piece by piece; `changes` of it at the end."""
-        return BatchProcessor(self.rules, self.wire, self.inbox, image, now, orders)
+        return BatchProcessor(self.handlers, self.wire, self.inbox, image, now, quarantines)
 
     def refuse(self, image: Image, record: InboxRecord, reason: str, now: int) -> Changes:
         """Quarantine one record by reference, unread: no transaction can hold it."""
@@ -67,4 +69,4 @@ class Engine:
 
     def answer_value(self, call: PendingCall, answer: EventData) -> bytes:
         """The answer's bytes. Raises InvalidEvent unless the gateway declares it, and it is about the request's key."""
-        return answer_value(self.rules, self.wire, call, answer)
+        return answer_value(self.handlers, self.wire, call, answer)

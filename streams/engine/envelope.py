@@ -241,14 +241,14 @@ def sequence_of(log_key: bytes) -> int:
 class Arrival(msgspec.Struct, frozen=True):
     """A record of the inbox that was read; `digest` is its envelope's.
 
-    `place` is where it stands in its key's parked queue, if that is not its own offset.
+    `queue_offset` is where it stands in its key's parked queue, if that is not its own offset.
     """
 
     record: InboxRecord
     envelope: Envelope
     event: Event[Any]
     digest: bytes | None
-    place: int | None = None
+    queue_offset: int | None = None
 
 
 class _Plan(NamedTuple):

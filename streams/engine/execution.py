@@ -9,11 +9,11 @@ from streams.data import Record
 from streams.engine.changes import HandledRecord, PendingCall
 from streams.engine.emissions import EmissionRecords, Emissions
 from streams.engine.envelope import Arrival, Envelope, to_micros
+from streams.engine.event_handlers import EventHandler, EventHandlers
 from streams.engine.overlay import Overlay
 from streams.engine.readable import readable
 from streams.engine.records import ACCEPTED, REASON_LIMIT, REJECTED, Entry
-from streams.engine.rules import Rule, Rules
-from streams.engine.wire import Wire
+from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent
 from streams.event import Event
 from streams.outcome import Emission, Rejected
@@ -35,18 +35,18 @@ class Decision(NamedTuple):
 class Execution:
     """Of one batch: adds to its overlay."""
 
-    def __init__(self, rules: Rules, wire: Wire, overlay: Overlay) -> None:
-        self._rules, self._wire, self._overlay, self._changes = rules, wire, overlay, overlay.changes
+    def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay) -> None:
+        self._handlers, self._wire, self._overlay, self._changes = handlers, wire, overlay, overlay.changes
 
     def execute(self, arrival: Arrival) -> BaseException | None:
         """Ask the handler, and note what follows. What it raised is given back: nothing is noted then."""
         event = arrival.event
-        rule = self._rules.by_event[type(event.data)]
+        handler = self._handlers.by_event[type(event.data)]
         recorded = self._recorded(arrival)
         try:
-            decided = self._decide(rule, arrival)
+            decided = self._decide(handler, arrival)
             emit = decided.emit
-            following = self._emissions(event, arrival.envelope, recorded).of(emit, rule.emits) if emit else None
+            following = self._emissions(event, arrival.envelope, recorded).of(emit, handler.emits) if emit else None
         except KeyboardInterrupt:  # Ctrl-C, in a test or a fold
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
@@ -54,16 +54,16 @@ class Execution:
         handled = self._note(arrival, recorded, decided.reason, wrong_version=decided.wrong_version)
         if following is not None:
             self._follow(handled, following)
-        if decided.reason is None and rule.handler is None:
-            place = handled.offset if arrival.place is None else arrival.place
+        if decided.reason is None and handler.function is None:
+            queue_offset = handled.offset if arrival.queue_offset is None else arrival.queue_offset
             carried, hops = arrival.envelope.carried, arrival.envelope.hops
-            self._overlay.ask(PendingCall(event, recorded, place, handled.value, carried, hops))
+            self._overlay.ask(PendingCall(event, recorded, queue_offset, handled.value, carried, hops))
         elif decided.reason is None:
             self._changes.rows[event.key] = (decided.row, handled.sequence)
             self._changes.row_bytes[event.key] = decided.row_bytes
         return None
 
-    def _decide(self, rule: Rule, arrival: Arrival) -> Decision:
+    def _decide(self, handler: EventHandler, arrival: Arrival) -> Decision:
         """Raises what the handler raised, but Rejected, and InvalidEvent for a row that cannot be written."""
         event = arrival.event
         row, version = self._overlay.entry(event.key) or ABSENT
@@ -71,10 +71,10 @@ class Execution:
         if reason is not None:
             return Decision(reason=reason, wrong_version=True)
         try:
-            outcome = self._rules.decide(rule, row, event)
-            if rule.handler is None:
+            outcome = self._handlers.decide(handler, row, event)
+            if handler.function is None:
                 return Decision(outcome.emit)
-            return Decision(outcome.emit, *self._encoded_row(rule, outcome.row))
+            return Decision(outcome.emit, *self._encoded_row(handler, outcome.row))
         except Rejected as no:
             return Decision(no.emit, reason=str(no.reason)[:REASON_LIMIT])
 
@@ -90,7 +90,7 @@ class Execution:
         self._note(arrival, self._recorded(arrival), reason, wrong_version=False)
 
     def _emissions(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Emissions:
-        return Emissions(self._rules.source, self._wire, cause, envelope, recorded, self._overlay.now)
+        return Emissions(self._handlers.source, self._wire, cause, envelope, recorded, self._overlay.now)
 
     def _note(self, arrival: Arrival, recorded: int, reason: str | None, *, wrong_version: bool) -> HandledRecord:
         """Append to the log, remember the id, and count; with a `reason` it was rejected."""
@@ -126,14 +126,14 @@ class Execution:
         changes.results.append(handled)
         return handled
 
-    def _encoded_row(self, rule: Rule, row: Record | None) -> tuple[Record | None, bytes]:
+    def _encoded_row(self, handler: EventHandler, row: Record | None) -> tuple[Record | None, bytes]:
         """The row frozen all the way down, and its bytes (none for a deleted row)."""
         if row is None:
             return None, b""
         frozen, encoded = self._wire.codec.encode_frozen(row)
         if len(encoded) > self._wire.limits.row_bytes:
             raise InvalidEvent(
-                f"the row that {rule.event_type} leaves holds {len(encoded)} bytes; "
+                f"the row that {handler.event_type} leaves holds {len(encoded)} bytes; "
                 f"a row may hold {self._wire.limits.row_bytes}"
             )
         return frozen, encoded

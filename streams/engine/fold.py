@@ -37,15 +37,15 @@ def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]])
     """
     for value, headers in records:
         (event, header), _ = read_logged(engine.wire.envelopes, engine.codec.decode(value), headers)
-        rule = engine.rules.by_event[type(event.data)]
-        if header.outcome == ACCEPTED and rule.handler is not None:
+        handler = engine.handlers.by_event[type(event.data)]
+        if header.outcome == ACCEPTED and handler.function is not None:
             row = image.rows.get(event.key, (None, 0))[0]
             try:
-                new = engine.rules.decide(rule, row, event).row
+                new = engine.handlers.decide(handler, row, event).row
                 image.rows[event.key] = (new and engine.codec.freeze(new), header.sequence)
             except Rejected as no:
                 raise HistoryError(
-                    f"{rule.event_type} was accepted as record {header.sequence} of {engine.inbox.topic}-{image.partition}, "
+                    f"{handler.event_type} was accepted as record {header.sequence} of {engine.inbox.topic}-{image.partition}, "
                     f"and its handler now rejects it ({no.reason}): the code has changed its mind about the past"
                 ) from no
         image.sequence, image.recorded = header.sequence, header.recorded

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streams.engine.changes import Changes, SetAsideRecord
-from streams.engine.duplicates import Window
+from streams.engine.duplicates import DEFAULT_WINDOW, Window
 from streams.engine.pending import PendingCalls, PendingTimers
 from streams.engine.records import Counters, Entry
-
-WINDOW = 200_000
 
 
 class Image:
@@ -19,7 +17,7 @@ class Image:
     are the timers, by the event's id; `calls` what gateways have not answered, by the request's reference.
     """
 
-    def __init__(self, partition: int = 0, *, window: int = WINDOW, rows: dict[str, Entry] | None = None) -> None:
+    def __init__(self, partition: int = 0, *, window: int = DEFAULT_WINDOW, rows: dict[str, Entry] | None = None) -> None:
         self.partition = partition
         self.rows: dict[str, Entry] = {} if rows is None else rows
         self.sequence = 0

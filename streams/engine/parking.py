@@ -50,9 +50,9 @@ class Parking:
         self._changes.counters.parked += 1
         header = self._header(PARKED, reason, detail, event.key, record[0])
         header = _with_own(header, envelope, event)
-        place = record[0] if arrival.place is None else arrival.place
+        queue_offset = record[0] if arrival.queue_offset is None else arrival.queue_offset
         self._changes.results.append(HandledRecord(record[0], PARKED, event, 0, self._overlay.now, header.reason))
-        return self._set_aside(record, envelope.carried, header, place)
+        return self._set_aside(record, envelope.carried, header, queue_offset)
 
     def enqueue(self, aside: SetAsideRecord) -> None:
         """In the order of places, as a restore does: a request that is given up comes before what arrived meanwhile."""
@@ -83,13 +83,13 @@ class Parking:
             self._changes.partition, offset, self._overlay.now,
         )  # fmt: skip
 
-    def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, place: int) -> SetAsideRecord:
+    def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, queue_offset: int) -> SetAsideRecord:
         _, record_key, value, _, _ = record
         value = value or b""
         size = len(value) + len(record_key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
         if header.status == QUARANTINED and size > self._event_bytes + ROOM_FOR_HEADERS:
             value, headers, record_key = b"", [], None  # kept by reference: the inbox still holds it
-        aside = SetAsideRecord(place, record_key, value, headers, header)
+        aside = SetAsideRecord(queue_offset, record_key, value, headers, header)
         self._changes.set_aside.append(aside)
         return aside
 

@@ -40,12 +40,12 @@ class PendingTimers(Mapping[str, PendingTimer]):
         heap = self._heap
         next_ones = [(heap[0], 0)] if heap else []
         while next_ones:
-            (at, _, due), place = heappop(next_ones)
+            (at, _, due), index = heappop(next_ones)
             if at > now:
                 return
             if self._waits(due):
                 yield due
-            for child in (2 * place + 1, 2 * place + 2):
+            for child in (2 * index + 1, 2 * index + 2):
                 if child < len(heap):
                     heappush(next_ones, (heap[child], child))
 

@@ -36,7 +36,7 @@ class Codec(Protocol):
     """Between bytes and data; the formats layer has the Avro one."""
 
     def decode(self, value: bytes) -> EventData:
-        """Frozen all the way down. Raises SchemaNotFound (the id is unknown), UndecodableRecord or InvalidEvent."""
+        """Frozen all the way down. Raises UnsupportedSchema (the id is unknown), UndecodableRecord or InvalidEvent."""
 
     def encode(self, data: EventData) -> bytes:
         """Canonical bytes. Raises InvalidEvent naming the field, the value and what was expected."""

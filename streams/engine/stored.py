@@ -19,7 +19,7 @@ from streams.engine.envelope import (
     without_packed,
 )
 from streams.engine.records import EmittedRecord, Headers, LogRecord
-from streams.engine.wire import Wire
+from streams.engine.wire_format import WireFormat
 
 
 def log_header_of(handled: HandledRecord) -> LogHeader:
@@ -67,7 +67,7 @@ def due_record(namespace: str, pending: PendingTimer | PendingCall) -> tuple[byt
     return event.reference.encode(), pending.value, [*pending.headers, pack(header)]
 
 
-def pending_of(wire: Wire, key: str, value: bytes, headers: Headers, header: DueHeader) -> PendingTimer | PendingCall:
+def pending_of(wire: WireFormat, key: str, value: bytes, headers: Headers, header: DueHeader) -> PendingTimer | PendingCall:
     """Read back from the due topic, where it lay under `key`; `headers` without ours, `header` as `due_header` gives it."""
     if header.kind == TIMER:
         return PendingTimer(header.at, EmittedRecord(header.namespace, header.key.encode(), value, headers), key)

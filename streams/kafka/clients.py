@@ -16,9 +16,9 @@ from confluent_kafka.admin import AdminClient
 from streams.clock import SYSTEM, Clock
 from streams.config import KAFKA_PREFIX, Config
 from streams.errors import ConfigError
+from streams.kafka.broker_check import check_broker
 from streams.kafka.client_log import ClientLog, log
 from streams.kafka.coordinator import CoordinatorConnection
-from streams.kafka.reach import reach
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import MIB, largest_bytes
 
@@ -89,18 +89,18 @@ class Clients:
         return Admin(lambda: self._make(AdminClient, self._common(client_id)), self.clock)
 
     def consumer(
-        self, client_id: str = "retold", *, read_uncommitted: bool = False, tell_ends: bool = True, patience: float = 0.0
+        self, client_id: str = "retold", *, read_uncommitted: bool = False, tell_ends: bool = True, fetch_wait: float = 0.0
     ) -> Consumer:
         """Without a group: assign it, with offsets. `tell_ends`: a message of its own says that a partition ended.
 
         That is said after a fetch that brought nothing, so who waits for ends lets a fetch wait for 10 ms only; who
-        stays for long and has `patience` (s) spares the broker a hundred fetches a second.
+        stays for long and has `fetch_wait` (s) spares the broker a hundred fetches a second.
         """
         return self._make(Consumer, self._common(client_id) | self._reading() | {
             "group.id": "retold-reader",  # the client demands one; a consumer that is only assigned never joins it
             "isolation.level": "read_uncommitted" if read_uncommitted else "read_committed",
             "enable.partition.eof": tell_ends,
-            "fetch.wait.max.ms": _ms(patience) or (10 if tell_ends else 500),
+            "fetch.wait.max.ms": _ms(fetch_wait) or (10 if tell_ends else 500),
         })  # fmt: skip
 
     def group_consumer(self, group: str, client_id: str) -> Consumer:
@@ -175,9 +175,9 @@ class Clients:
             **coordinator.options(),
         }  # fmt: skip
 
-    def reach(self, timeout: float = 8.0) -> None:
+    def check_broker(self, timeout: float = 8.0) -> None:
         """Raises BrokerUnavailable if no broker answers in `timeout` s."""
-        reach(self.address, timeout, self.options)
+        check_broker(self.address, timeout, self.options)
 
     def _make(self, kind: Callable[[Options], C], options: Options) -> C:
         """Raises ConfigError for an option that librdkafka does not take; the value may be a secret and is not told."""

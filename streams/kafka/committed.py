@@ -9,11 +9,11 @@ from typing import NamedTuple
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import BrokerError
+from streams.kafka.cancellable_steps import Cancelled, Steps, raise_if_cancelled
 from streams.kafka.offsets import ends
 from streams.kafka.renewed_client import SILENCES, Admin, RenewedClient, unanswered
-from streams.kafka.steps import Cancelled, Steps, check
 
-SLICE, LATER, PAUSE, PATIENCE = 1.0, 2.0, 0.2, 10.0
+SLICE, LATER, PAUSE, COORDINATOR_TIMEOUT = 1.0, 2.0, 0.2, 10.0
 """s that one of the first questions waits, a later one, between two of them, and that a coordinator may be coming."""
 COMING = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR,
@@ -29,7 +29,7 @@ class StableOffset(NamedTuple):
 
 
 class CommittedOffsets:
-    """Of one topic; used by one thread. `consumer` makes a read_committed one with the group's id. `patience` in s.
+    """Of one topic; used by one thread. `consumer` makes a read_committed one with the group's id. `coordinator_timeout` in s.
 
     An AdminClient of librdkafka 2.16 ends the process when a coordinator that has just moved is asked (NULL is read).
     While a transaction that has sent an offset is open the broker does not give its group's offset (KIP-447); the client
@@ -37,10 +37,10 @@ class CommittedOffsets:
     """
 
     def __init__(
-        self, consumer: Callable[[], Consumer], admin: Admin, topic: str, *, patience: float = PATIENCE
+        self, consumer: Callable[[], Consumer], admin: Admin, topic: str, *, coordinator_timeout: float = COORDINATOR_TIMEOUT
     ) -> None:
         self._consumer, self._admin, self._topic = RenewedClient(consumer, lambda it: it.close()), admin, topic
-        self._patience = patience
+        self._coordinator_timeout = coordinator_timeout
 
     def offset(
         self, partition: int, cancelled: Cancelled, held: Callable[[bool], None] = lambda _: None
@@ -52,7 +52,7 @@ class CommittedOffsets:
         silences = 0
         coming: float | None = None
         while True:
-            check(cancelled)
+            raise_if_cancelled(cancelled)
             try:
                 ask = partial(self._once, partition, SLICE if silences < SILENCES else LATER)
                 offset = self._consumer.ask(ask)
@@ -63,7 +63,7 @@ class CommittedOffsets:
                 now = self._admin.clock.monotonic()
                 if unanswered(error):
                     silences, coming = silences + 1, None
-                elif cause.code() in COMING and now - (coming or now) <= self._patience:
+                elif cause.code() in COMING and now - (coming or now) <= self._coordinator_timeout:
                     coming = coming or now
                 else:
                     what = f"the committed offset of {self._topic}-{partition} is not known"
@@ -71,7 +71,7 @@ class CommittedOffsets:
                 if cause.code() != KafkaError._TIMED_OUT:
                     yield PAUSE
             if silences > SILENCES:  # a new client heard nothing either: is it the broker, or a transaction?
-                ends(self._admin, [(self._topic, partition)], timeout=PATIENCE, cancelled=cancelled)
+                ends(self._admin, [(self._topic, partition)], timeout=COORDINATOR_TIMEOUT, cancelled=cancelled)
                 held(True)
                 yield PAUSE  # so that what is not held goes on meanwhile
 

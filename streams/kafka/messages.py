@@ -18,7 +18,7 @@ from streams.engine.fold import read_logged
 from streams.engine.records import Headers
 from streams.errors import UndecodableRecord
 from streams.event import Event
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class LogReader:
         self._decoder, self._envelopes = decoder, EnvelopeReader()
 
     def event(self, namespace: str, message: Message) -> LogEvent:
-        """Raises SchemaNotFound, or UndecodableRecord if no worker wrote it."""
+        """Raises UnsupportedSchema, or UndecodableRecord if no worker wrote it."""
         return self.read(namespace, message).event
 
     def read(self, namespace: str, message: Message) -> LoggedMessage:
@@ -115,7 +115,7 @@ class LogReader:
         return LoggedMessage(logged, header, envelope)
 
 
-def topic_partition(message: Message) -> tuple[str, int]:
+def topic_partition_of(message: Message) -> tuple[str, int]:
     return message.topic() or "", message.partition() or 0
 
 

@@ -9,12 +9,12 @@ from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaExc
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]  # exported at run time only
 
 from streams.errors import BrokerError
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
 from streams.kafka.renewed_client import Admin, silence
-from streams.kafka.steps import Cancelled, check, never
 
-TopicPlace = tuple[str, int]
+TopicAndPartition = tuple[str, int]
 """Topic and partition."""
-Offsets = dict[TopicPlace, int]
+Offsets = dict[TopicAndPartition, int]
 MOVED = {
     KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError._NOENT,
 }  # fmt: skip
@@ -44,21 +44,23 @@ class NoSuchTopic(BrokerError):
     pass
 
 
-def ends(admin: Admin, places: Sequence[TopicPlace], *, timeout: float = 10.0, cancelled: Cancelled = never) -> Offsets:
+def ends(
+    admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0, cancelled: Cancelled = never_cancelled
+) -> Offsets:
     """The READ_UNCOMMITTED ends: past every record, also those of transactions still open (rule 1a).
 
     A read_committed consumer's watermark is the stable offset, which is not the end. Raises BrokerError.
     """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
-    return _offsets(admin, places, latest, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
+    return _offsets(admin, partitions, latest, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
 
 
 def stable_ends(
-    admin: Admin, places: Sequence[TopicPlace], *, timeout: float = 10.0, cancelled: Cancelled = never
+    admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0, cancelled: Cancelled = never_cancelled
 ) -> Offsets:
     """The ends that a read_committed reader can reach at once: before the first transaction that is still open."""
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
-    return _offsets(admin, places, latest, IsolationLevel.READ_COMMITTED, timeout, cancelled)
+    return _offsets(admin, partitions, latest, IsolationLevel.READ_COMMITTED, timeout, cancelled)
 
 
 class OpenSpan(NamedTuple):
@@ -68,29 +70,36 @@ class OpenSpan(NamedTuple):
     end: int
 
 
-def held_up(admin: Admin, places: Sequence[TopicPlace], *, timeout: float = 10.0) -> dict[TopicPlace, OpenSpan]:
-    """The places where a read_committed reader cannot reach the end. Raises BrokerError."""
+def held_up(admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0) -> dict[TopicAndPartition, OpenSpan]:
+    """The partitions where a read_committed reader cannot reach the end. Raises BrokerError."""
     # The ends first: what is stable later, and less, is held up, and not just younger.
-    end = ends(admin, places, timeout=timeout)
-    stable = stable_ends(admin, places, timeout=timeout)
-    return {place: OpenSpan(stable[place], end[place]) for place in places if stable[place] < end[place]}
+    end = ends(admin, partitions, timeout=timeout)
+    stable = stable_ends(admin, partitions, timeout=timeout)
+    return {each: OpenSpan(stable[each], end[each]) for each in partitions if stable[each] < end[each]}
 
 
-def starts(admin: Admin, places: Sequence[TopicPlace], *, timeout: float = 10.0, cancelled: Cancelled = never) -> Offsets:
+def starts(
+    admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0, cancelled: Cancelled = never_cancelled
+) -> Offsets:
     """The first offsets that are still kept. Raises BrokerError."""
     earliest = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's own lack
-    return _offsets(admin, places, earliest, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
+    return _offsets(admin, partitions, earliest, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
 
 
 def since(
-    admin: Admin, places: Sequence[TopicPlace], timestamp: int, *, timeout: float = 10.0, cancelled: Cancelled = never
+    admin: Admin,
+    partitions: Sequence[TopicAndPartition],
+    timestamp: int,
+    *,
+    timeout: float = 10.0,
+    cancelled: Cancelled = never_cancelled,
 ) -> Offsets:
     """The first offsets of a time (ms since 1970) or later; negative where there is none. Raises BrokerError."""
     time = OffsetSpec.for_timestamp(timestamp)
-    return _offsets(admin, places, time, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
+    return _offsets(admin, partitions, time, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
 
 
-def group_place(admin: Admin, group: str, *, timeout: float = 10.0) -> TopicPlace | None:
+def group_offsets_partition(admin: Admin, group: str, *, timeout: float = 10.0) -> TopicAndPartition | None:
     """The partition in which Kafka keeps a group's offsets; None if this user may not see it. Raises KafkaException."""
     topics = admin.ask(lambda client: client.list_topics(GROUPS, timeout=timeout)).topics
     count = len(topics[GROUPS].partitions)
@@ -107,14 +116,14 @@ def _java_hash(text: str) -> int:
 
 def _offsets(
     admin: Admin,
-    places: Sequence[TopicPlace],
+    partitions: Sequence[TopicAndPartition],
     which: OffsetSpec,
     isolation: IsolationLevel,
     timeout: float,
     cancelled: Cancelled,
 ) -> Offsets:
     """Asks several times in `timeout` s: a client that has gone stale is found out by two silences."""
-    asked = {TopicPartition(topic, partition): which for topic, partition in places}
+    asked = {TopicPartition(topic, partition): which for topic, partition in partitions}
     if not asked:
         return {}
     each = min(timeout, max(LEAST, timeout / TRIES))
@@ -160,7 +169,7 @@ def _refusal(admin: Admin, cause: KafkaError, what: str, timeout: float, cancell
     if cause.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         kind = NoSuchTopic
     if cause.code() in MOVED:
-        check(cancelled)
+        raise_if_cancelled(cancelled)
         try:
             admin.refresh(timeout)
         except KafkaException as error:

@@ -15,12 +15,12 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, TopicPartit
 from streams.engine.readable import named
 from streams.errors import BrokerError
 from streams.kafka.clients import OVERDUE, Clients
-from streams.kafka.offsets import GROUPS, TopicPlace, group_place, held_up, stable_ends
+from streams.kafka.offsets import GROUPS, TopicAndPartition, group_offsets_partition, held_up, stable_ends
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import group_of
 
 if TYPE_CHECKING:
-    from streams.kafka.writers import Writer
+    from streams.kafka.active_producers import ActiveProducer
 
 FIRST_RECORDS = 3.0
 """s for reading the first record of each transaction."""
@@ -47,28 +47,30 @@ class OpenTransaction:
     unknown: str = ""
 
     @property
-    def place(self) -> TopicPlace:
+    def topic_partition(self) -> TopicAndPartition:
         return self.topic, self.partition
 
 
 def open_transactions(
-    clients: Clients, admin: Admin, places: Sequence[TopicPlace], *, older: float = 0.0
+    clients: Clients, admin: Admin, partitions: Sequence[TopicAndPartition], *, older: float = 0.0
 ) -> list[OpenTransaction]:
-    """Of the places that are held up by one which is open for `older` s, in order. Raises BrokerError.
+    """Of the partitions that are held up by one which is open for `older` s, in order. Raises BrokerError.
 
     For a thread without a running event loop. Takes a few seconds at most where a broker does not tell whose they are.
     """
-    held = held_up(admin, places)
-    begun = _begun(clients, {place: it.offset for place, it in held.items()})
+    held = held_up(admin, partitions)
+    begun = _begun(clients, {partition: it.offset for partition, it in held.items()})
     now = datetime.fromtimestamp(clients.clock.now() / 1e6, UTC)
-    old = [place for place in held if place not in begun or (now - begun[place]).total_seconds() >= older]
+    old = [partition for partition in held if partition not in begun or (now - begun[partition]).total_seconds() >= older]
     asked = _asked(clients, old)
     still = stable_ends(admin, old)
     found = []
-    for place in [place for place in old if still[place] == held[place].offset]:  # else it has ended while we asked
-        offset, end = held[place]
-        first = OpenTransaction(*place, offset, end - offset, begun.get(place))
-        found += _of_place(first, asked[place], now)
+    for partition in old:
+        if still[partition] != held[partition].offset:  # it has ended while we asked
+            continue
+        offset, end = held[partition]
+        first = OpenTransaction(*partition, offset, end - offset, begun.get(partition))
+        found += _of_partition(first, asked[partition], now)
     return sorted(found, key=lambda it: (it.topic, it.partition, it.first_offset))
 
 
@@ -81,8 +83,8 @@ def among_offsets(
     """
     workers = tuple(worker_ids(prefix, its, name) if its else f"{prefix}retold." for name, its in applications.items())
     try:
-        places = {place for name in applications if (place := group_place(admin, group_of(prefix, name))) is not None}
-        held = open_transactions(clients, admin, sorted(places), older=older)
+        found = {group_offsets_partition(admin, group_of(prefix, name)) for name in applications}
+        held = open_transactions(clients, admin, sorted(each for each in found if each is not None), older=older)
     except (BrokerError, KafkaException):
         return []
     return [it for it in held if concerns(it, workers)]
@@ -101,57 +103,59 @@ def worker_ids(prefix: str, application: str, namespace: str) -> str:
     return f"{prefix}retold.{application}.{namespace}."
 
 
-def _asked(clients: Clients, places: Sequence[TopicPlace]) -> dict[TopicPlace, list[Writer] | str]:
-    if not places:
+def _asked(clients: Clients, partitions: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, list[ActiveProducer] | str]:
+    if not partitions:
         return {}
-    from streams.kafka.writers import writers  # seldom needed, and its import takes longer than a short command
+    from streams.kafka.active_producers import (
+        active_producers,  # seldom needed, and its import takes longer than a short command
+    )
 
-    return writers(clients, places)
+    return active_producers(clients, partitions)
 
 
-def _of_place(first: OpenTransaction, asked: list[Writer] | str, now: datetime) -> list[OpenTransaction]:
+def _of_partition(first: OpenTransaction, asked: list[ActiveProducer] | str, now: datetime) -> list[OpenTransaction]:
     """`first` is what is known without asking."""
     if isinstance(asked, str) or not asked:
         why = asked if isinstance(asked, str) else UNSEEN
-        return [OpenTransaction(*first.place, first.first_offset, first.behind, first.since, unknown=why)]
+        return [OpenTransaction(*first.topic_partition, first.first_offset, first.behind, first.since, unknown=why)]
     end = first.first_offset + first.behind
     return [
-        _of_writer(first, writer, end, now) for writer in asked if first.first_offset <= writer.first_offset < end
+        _of_producer(first, producer, end, now) for producer in asked if first.first_offset <= producer.first_offset < end
     ]
 
 
-def _of_writer(first: OpenTransaction, writer: Writer, end: int, now: datetime) -> OpenTransaction:
-    offset, known = writer.first_offset, writer.coordinated
+def _of_producer(first: OpenTransaction, producer: ActiveProducer, end: int, now: datetime) -> OpenTransaction:
+    offset, known = producer.first_offset, producer.coordinator_state
     since = first.since if offset == first.first_offset else None
     name = known.transactional_id if known is not None else None
-    if known is None or first.place not in known.places:  # its coordinator has none here, or a later one elsewhere
-        hangs, timeout = writer.proven, None
+    if known is None or first.topic_partition not in known.partitions:  # its coordinator has none here, or a later one elsewhere
+        hangs, timeout = producer.proven, None
     else:
         since, timeout = known.started or since, known.timeout
         age = (now - since).total_seconds() if since is not None else 0.0
         hangs = known.ongoing and age > timeout + OVERDUE
-    return OpenTransaction(*first.place, offset, end - offset, since, writer.producer_id, name, timeout, hangs)
+    return OpenTransaction(*first.topic_partition, offset, end - offset, since, producer.producer_id, name, timeout, hangs)
 
 
-def _begun(clients: Clients, offsets: Mapping[TopicPlace, int]) -> dict[TopicPlace, datetime]:
+def _begun(clients: Clients, offsets: Mapping[TopicAndPartition, int]) -> dict[TopicAndPartition, datetime]:
     """The times of the records at these offsets, where they can be read; our topics date records by the broker's clock."""
-    found: dict[TopicPlace, datetime] = {}
+    found: dict[TopicAndPartition, datetime] = {}
     if not offsets:
         return found
     clock = clients.clock
     deadline = clock.monotonic() + FIRST_RECORDS
     consumer = clients.consumer("retold-transactions", read_uncommitted=True)
     try:
-        consumer.assign([TopicPartition(*place, offset) for place, offset in offsets.items()])
+        consumer.assign([TopicPartition(*partition, offset) for partition, offset in offsets.items()])
         left = set(offsets)
         while left and clock.monotonic() < deadline:
             for message in consumer.consume(100, 0.02):
-                place = message.topic() or "", message.partition() or 0
-                if message.error() is None and place in left:
+                partition = message.topic() or "", message.partition() or 0
+                if message.error() is None and partition in left:
                     kind, at = message.timestamp()
                     if kind != TIMESTAMP_NOT_AVAILABLE:
-                        found[place] = datetime.fromtimestamp(at / 1000, UTC)
-                left.discard(place)
+                        found[partition] = datetime.fromtimestamp(at / 1000, UTC)
+                left.discard(partition)
     finally:
         consumer.close()
     return found

@@ -9,10 +9,10 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from streams.engine import marker
 from streams.engine.envelope import log_header, parked_header
 from streams.errors import OutcomeTimeout
+from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message, table_record
 from streams.kafka.offsets import ends, since
-from streams.kafka.read import headers_of
 from streams.kafka.topics import TopicNames, topic_names
 from streams.receipt import (
     EventOutcome,
@@ -43,7 +43,7 @@ class OutcomeReader:
         """`receipt` is delivered; `deadline` by the clock of the clients. Raises OutcomeTimeout saying what is known."""
         assert receipt.partition is not None, "only a delivered event has an outcome"
         topics = topic_names(self._prefix, receipt.namespace)
-        self._consumer.assign(self._places(topics, receipt))
+        self._consumer.assign(self._start_offsets(topics, receipt))
         position = None
         try:
             for message in self._messages(deadline):
@@ -63,14 +63,14 @@ class OutcomeReader:
             self._consumer.unassign()
         raise OutcomeTimeout(_what_is_known(receipt, topics, position))
 
-    def _places(self, topics: TopicNames, receipt: Receipt) -> list[TopicPartition]:
+    def _start_offsets(self, topics: TopicNames, receipt: Receipt) -> list[TopicPartition]:
         """From the time of the receipt on. What is not there yet comes after the end, asked for before (rule 1a)."""
         assert receipt.partition is not None
         assert receipt.timestamp is not None
-        places = [(topic, receipt.partition) for topic in (topics.log, topics.table, topics.parked)]
-        end = ends(self._admin, places)
-        begin = since(self._admin, places, receipt.timestamp - SKEW)
-        return [TopicPartition(*place, begin[place] if begin[place] >= 0 else end[place]) for place in places]
+        partitions = [(topic, receipt.partition) for topic in (topics.log, topics.table, topics.parked)]
+        end = ends(self._admin, partitions)
+        begin = since(self._admin, partitions, receipt.timestamp - SKEW)
+        return [TopicPartition(*each, begin[each] if begin[each] >= 0 else end[each]) for each in partitions]
 
     def _messages(self, deadline: float) -> Iterator[Message]:
         while (left := deadline - self._clients.clock.monotonic()) > 0:

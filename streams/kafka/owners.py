@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.offsets import TopicPlace
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled
+from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.renewed_client import Admin
-from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import TIMEOUT, as_is, group_of, result
 
 NO_OWNER_KNOWN = (
@@ -19,7 +19,9 @@ NO_OWNER_KNOWN = (
 """No worker yet, or a broker that has just started and does not know yet who coordinates the group."""
 
 
-def owners(admin: Admin, prefix: str, namespaces: Iterable[str], *, cancelled: Cancelled = never) -> dict[TopicPlace, str]:
+def owners(
+    admin: Admin, prefix: str, namespaces: Iterable[str], *, cancelled: Cancelled = never_cancelled
+) -> dict[TopicAndPartition, str]:
     """The client id of the member that holds each inbox partition. Raises BrokerError; PartitionLost when cancelled."""
     groups = [group_of(prefix, namespace) for namespace in namespaces]
     if not groups:

@@ -13,13 +13,13 @@ from streams.engine.control import OperatorCommand
 from streams.engine.envelope import ParkedHeader, parked_header, without_packed
 from streams.engine.records import Headers
 from streams.errors import BrokerError, InvalidEvent
+from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message
 from streams.kafka.offsets import ends, starts
-from streams.kafka.read import read_to
 from streams.kafka.topics import describe, topic_names
 
-PLACE = re.compile(r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6})@(?P<offset>\d{1,18})")
+INBOX_OFFSET = re.compile(r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6})@(?P<offset>\d{1,18})")
 
 
 class InboxOffset(NamedTuple):
@@ -36,7 +36,7 @@ class InboxOffset(NamedTuple):
 class ParkedEntry(NamedTuple):
     """`value` is empty for what is kept by reference: the inbox holds it."""
 
-    place: InboxOffset
+    inbox_offset: InboxOffset
     header: ParkedHeader
     value: bytes
     headers: Headers
@@ -44,33 +44,33 @@ class ParkedEntry(NamedTuple):
 
 def parse_inbox_offset(text: str) -> InboxOffset:
     """Raises InvalidEvent."""
-    match = PLACE.fullmatch(text)
+    match = INBOX_OFFSET.fullmatch(text)
     if match is None:
-        raise InvalidEvent(f"{text[:100]!r} names no place of an event; expected one such as user-3@1042")
+        raise InvalidEvent(f"{text[:100]!r} is no inbox offset; expected one such as user-3@1042")
     return InboxOffset(match["namespace"], int(match["partition"]), int(match["offset"]))
 
 
 def read_parked(clients: Clients, prefix: str, namespaces: Sequence[str]) -> list[ParkedEntry]:
-    """Everything that is parked, unanswered or quarantined, in the order of its places. Raises BrokerError."""
+    """Everything that is parked, unanswered or quarantined, in the order of inbox offsets. Raises BrokerError."""
     topics = {topic_names(prefix, namespace).parked: namespace for namespace in namespaces}
     admin = clients.admin()
     there = describe(admin, list(topics))
-    places = [(topic, partition) for topic, info in there.items() for partition in range(info.partitions)]
-    first, last = starts(admin, places), ends(admin, places)
+    partitions = [(topic, partition) for topic, info in there.items() for partition in range(info.partitions)]
+    first, last = starts(admin, partitions), ends(admin, partitions)
     kept: dict[InboxOffset, ParkedEntry] = {}
     consumer = clients.consumer()
     try:
-        spans = {place: (first[place], last[place]) for place in places}
+        spans = {topic_partition: (first[topic_partition], last[topic_partition]) for topic_partition in partitions}
         for message in read_to(consumer, spans, clock=clients.clock, timeout=30.0):
             record = parked_message(message)
-            place = InboxOffset(topics[message.topic() or ""], message.partition() or 0, record.offset)
-            kept.pop(place, None)
+            inbox_offset = InboxOffset(topics[message.topic() or ""], message.partition() or 0, record.offset)
+            kept.pop(inbox_offset, None)
             if record.value is not None:
                 header, headers = parked_header(record.headers), without_packed(record.headers)
-                kept[place] = ParkedEntry(place, header, record.value, headers)
+                kept[inbox_offset] = ParkedEntry(inbox_offset, header, record.value, headers)
     finally:
         consumer.close()
-    return [kept[place] for place in sorted(kept)]
+    return [kept[inbox_offset] for inbox_offset in sorted(kept)]
 
 
 def send_commands(clients: Clients, prefix: str, namespace: str, commands: Iterable[OperatorCommand], partition: int = -1) -> None:
@@ -80,11 +80,11 @@ def send_commands(clients: Clients, prefix: str, namespace: str, commands: Itera
     """
     failed: list[KafkaError] = []
 
-    def told(error: KafkaError | None, _message: Message) -> None:
+    def delivered(error: KafkaError | None, _message: Message) -> None:
         if error is not None:
             failed.append(error)
 
-    producer = clients.producer("retold-parked", delivery=10.0, on_delivery=told)
+    producer = clients.producer("retold-parked", delivery=10.0, on_delivery=delivered)
     inbox = topic_names(prefix, namespace).inbox
     for command in commands:
         while True:

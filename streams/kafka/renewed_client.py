@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams.clock import SYSTEM, Clock
-from streams.kafka.steps import Cancelled, check, never
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
 
 log = logging.getLogger("retold.kafka")
 
@@ -95,7 +95,7 @@ class Admin(RenewedClient[AdminClient]):
         *,
         timeout: float,
         read: Callable[[T], V],
-        cancelled: Cancelled = never,
+        cancelled: Cancelled = never_cancelled,
         **options: Any,
     ) -> dict[K, V | KafkaException]:
         """What `read` makes of each answer to a method of AdminClient, or the error in its place, in `timeout` s.
@@ -108,7 +108,7 @@ class Admin(RenewedClient[AdminClient]):
         clock = self.clock
         began = asked_at = clock.monotonic()
         while not clock.wait(futures.values(), SLICE) and clock.monotonic() < began + timeout + GRACE:
-            check(cancelled)
+            raise_if_cancelled(cancelled)
             left = began + timeout - clock.monotonic()
             if left > 0 and clock.monotonic() >= asked_at + HURRY:
                 _learn_controller(client, min(HURRY, left))

@@ -13,11 +13,11 @@ import msgspec
 from confluent_kafka import KafkaError, Message
 
 from streams.codec import AvroCodec
-from streams.errors import BrokerError, InvalidSchema, SchemaNotFound
+from streams.errors import BrokerError, InvalidSchema, UnsupportedSchema
+from streams.kafka.bounded_read import read_to
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import NoSuchTopic, ends
-from streams.kafka.read import read_to
-from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import schemas_topic
 from streams.schemas.schema_ids import canonical, id_of
 
@@ -39,7 +39,7 @@ class SchemaReader:
         self._admin = clients.admin("retold-schemas")
         self._next = 0
 
-    def poll_new(self, timeout: float, cancelled: Cancelled = never) -> dict[int, str]:
+    def poll_new(self, timeout: float, cancelled: Cancelled = never_cancelled) -> dict[int, str]:
         """The schemas that came since, by id; none if the topic is not there.
 
         Raises BrokerError after `timeout` s, PartitionLost when cancelled.
@@ -61,7 +61,7 @@ class SchemaReader:
 
 
 def all_schemas(
-    clients: Clients, prefix: str, timeout: float = 10.0, cancelled: Cancelled = never
+    clients: Clients, prefix: str, timeout: float = 10.0, cancelled: Cancelled = never_cancelled
 ) -> dict[int, str]:
     """Every schema by its id; none if the topic is not there. Raises as `SchemaReader.poll_new` does."""
     return SchemaReader(clients, prefix).poll_new(timeout, cancelled)
@@ -127,7 +127,7 @@ class LearningCodec:
         """As `AvroCodec.decode`."""
         try:
             return self._codec.decode(value)
-        except SchemaNotFound:
+        except UnsupportedSchema:
             if not self.learn():
                 raise
             return self._codec.decode(value)
@@ -136,7 +136,7 @@ class LearningCodec:
         """As `AvroCodec.decode_row`."""
         try:
             return self._codec.decode_row(row_type, value)
-        except SchemaNotFound:
+        except UnsupportedSchema:
             if not self.learn():
                 raise
             return self._codec.decode_row(row_type, value)

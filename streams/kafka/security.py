@@ -41,13 +41,13 @@ def _refuse_others(options: Mapping[str, str], *kinds: str) -> None:
 
 
 def _context(options: Mapping[str, str]) -> ssl.SSLContext:
-    place = options.get("ssl.ca.location")
-    if place is None or place == "probe":
+    ca_location = options.get("ssl.ca.location")
+    if ca_location is None or ca_location == "probe":
         context = ssl.create_default_context()
-    elif Path(place).is_dir():
-        context = ssl.create_default_context(capath=place)
+    elif Path(ca_location).is_dir():
+        context = ssl.create_default_context(capath=ca_location)
     else:
-        context = ssl.create_default_context(cafile=place)
+        context = ssl.create_default_context(cafile=ca_location)
     context.check_hostname = options.get("ssl.endpoint.identification.algorithm", "https") != "none"
     if certificate := options.get("ssl.certificate.location"):
         context.load_cert_chain(certificate, options.get("ssl.key.location"), options.get("ssl.key.password", ""))

@@ -14,13 +14,13 @@ from streams.codec import AvroCodec
 from streams.engine import control, marker
 from streams.engine.envelope import parked_header
 from streams.engine.records import QUARANTINED, Counters
-from streams.errors import InvalidEvent, SchemaNotFound, UndecodableRecord
+from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
+from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
-from streams.kafka.messages import parked_message, table_record, topic_partition
-from streams.kafka.offsets import TopicPlace, ends, stable_ends, starts
+from streams.kafka.messages import parked_message, table_record, topic_partition_of
+from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
 from streams.kafka.owners import owners
-from streams.kafka.read import read_to
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.task_reports import Report, ReportReader, key_of, state_of
@@ -57,7 +57,7 @@ class PartitionStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingRecord:
+class BlockedPartition:
     """A record that holds up its partition: its schema or its handler is not known here."""
 
     topic: str
@@ -84,7 +84,7 @@ class NamespaceStatus:
     counters: Counters = field(default_factory=Counters)
     parked: int = 0
     quarantined: int = 0
-    waiting: tuple[WaitingRecord, ...] = ()
+    waiting: tuple[BlockedPartition, ...] = ()
     calls: int = 0
     timers: int = 0
     producers_replaced: int = 0
@@ -119,8 +119,8 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
     seen = _Findings(
         look.counts,
         markers,
-        ends(admin, look.places(space.inbox for space in there)),
-        stable_ends(admin, look.places(space.inbox for space in there)),
+        ends(admin, look.partitions(space.inbox for space in there)),
+        stable_ends(admin, look.partitions(space.inbox for space in there)),
         firsts,
         look.set_aside([space.parked for space in there]),
         owners(admin, prefix, [space.namespace for space in there]),
@@ -128,7 +128,7 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
         _waiting(firsts.values(), LearningCodec(codec, clients, prefix)),
     )
     found = [seen.namespace(space) if space in there else NamespaceStatus(space.namespace, None) for space in spaces]
-    held = open_transactions(clients, admin, look.places(it for space in there for it in space[1:]), older=NORMAL)
+    held = open_transactions(clients, admin, look.partitions(it for space in there for it in space[1:]), older=NORMAL)
     workers = {it.name: it.application for it in found if it.partitions}
     held += among_offsets(clients, admin, prefix, workers, older=NORMAL)
     return Status(clients.address, prefix, tuple(found), tuple(held))
@@ -139,14 +139,14 @@ class _Findings:
     """What was read: `firsts` has the first record of each inbox partition that is not handled yet."""
 
     counts: Mapping[str, int]
-    markers: Mapping[TopicPlace, marker.Marker]
-    inbox_ends: Mapping[TopicPlace, int]
-    stable_ends: Mapping[TopicPlace, int]
-    firsts: Mapping[TopicPlace, Message]
+    markers: Mapping[TopicAndPartition, marker.Marker]
+    inbox_ends: Mapping[TopicAndPartition, int]
+    stable_ends: Mapping[TopicAndPartition, int]
+    firsts: Mapping[TopicAndPartition, Message]
     aside: Mapping[str, tuple[int, int]]
-    owners: Mapping[TopicPlace, str]
+    owners: Mapping[TopicAndPartition, str]
     reports: Mapping[str, Report] | None
-    waiting: Sequence[WaitingRecord]
+    waiting: Sequence[BlockedPartition]
 
     def namespace(self, space: TopicNames) -> NamespaceStatus:
         numbers = range(self.counts[space.inbox])
@@ -186,67 +186,69 @@ class _StatusReader:
     admin: Admin
     counts: Mapping[str, int]
 
-    def places(self, topics: Iterable[str]) -> list[TopicPlace]:
+    def partitions(self, topics: Iterable[str]) -> list[TopicAndPartition]:
         return [(topic, partition) for topic in topics for partition in range(self.counts[topic])]
 
-    def markers(self, tables: Iterable[str]) -> dict[TopicPlace, marker.Marker]:
+    def markers(self, tables: Iterable[str]) -> dict[TopicAndPartition, marker.Marker]:
         """The last committed marker of each partition that has one, looked for backwards from the end."""
-        places = self.places(tables)
-        first, last = starts(self.admin, places), stable_ends(self.admin, places)
-        found: dict[TopicPlace, marker.Marker] = {}
-        left, width = set(places), FIRST_LOOK
+        partitions = self.partitions(tables)
+        first, last = starts(self.admin, partitions), stable_ends(self.admin, partitions)
+        found: dict[TopicAndPartition, marker.Marker] = {}
+        left, width = set(partitions), FIRST_LOOK
         while left:
-            spans = {place: (max(first[place], last[place] - width), last[place]) for place in left}
+            spans = {partition: (max(first[partition], last[partition] - width), last[partition]) for partition in left}
             for message in self._read(spans):
                 record = table_record(message)
                 if isinstance(record, marker.Marker):
-                    found[topic_partition(message)] = record
-            left = {place for place in left if place not in found and spans[place][0] > first[place]}
+                    found[topic_partition_of(message)] = record
+            left = {partition for partition in left if partition not in found and spans[partition][0] > first[partition]}
             width *= 8
         return found
 
-    def firsts(self, spaces: Sequence[TopicNames], markers: Mapping[TopicPlace, marker.Marker]) -> dict[TopicPlace, Message]:
+    def firsts(
+        self, spaces: Sequence[TopicNames], markers: Mapping[TopicAndPartition, marker.Marker]
+    ) -> dict[TopicAndPartition, Message]:
         """The first record not handled yet of each inbox partition that has one."""
         tables = {space.inbox: space.table for space in spaces}
-        places = self.places(tables)
-        first, end = starts(self.admin, places), stable_ends(self.admin, places)
+        partitions = self.partitions(tables)
+        first, end = starts(self.admin, partitions), stable_ends(self.admin, partitions)
         begin = {}
-        for topic, partition in places:
+        for topic, partition in partitions:
             last = markers.get((tables[topic], partition))
             start = max(first[topic, partition], last.inbox_next if last else 0)
             if start < end[topic, partition]:
                 begin[topic, partition] = start
         return self._first_of(begin)
 
-    def _first_of(self, begin: Mapping[TopicPlace, int]) -> dict[TopicPlace, Message]:
-        """The first record from each place on; none where only Kafka's own records follow."""
-        found: dict[TopicPlace, Message] = {}
+    def _first_of(self, begin: Mapping[TopicAndPartition, int]) -> dict[TopicAndPartition, Message]:
+        """The first record from each position on; none where only Kafka's own records follow."""
+        found: dict[TopicAndPartition, Message] = {}
         clock = self.clients.clock
         left, deadline = set(begin), clock.monotonic() + TIMEOUT
         if not left:
             return found
         consumer = self.clients.consumer("retold-status")
         try:
-            consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])
+            consumer.assign([TopicPartition(*partition, offset) for partition, offset in begin.items()])
             while left and clock.monotonic() < deadline:
                 for message in consumer.consume(100, 0.02):
-                    place, error = topic_partition(message), message.error()
+                    partition, error = topic_partition_of(message), message.error()
                     if error is None:
-                        found.setdefault(place, message)
+                        found.setdefault(partition, message)
                     if error is None or error.code() == KafkaError._PARTITION_EOF:
-                        left.discard(place)
+                        left.discard(partition)
         finally:
             consumer.close()
         return found
 
     def set_aside(self, topics: Iterable[str]) -> dict[str, tuple[int, int]]:
         """How many are parked and quarantined now, by topic."""
-        places = self.places(topics)
-        first, last = starts(self.admin, places), stable_ends(self.admin, places)
-        kept: dict[tuple[TopicPlace, int], str] = {}
-        for message in self._read({place: (first[place], last[place]) for place in places}):
+        partitions = self.partitions(topics)
+        first, last = starts(self.admin, partitions), stable_ends(self.admin, partitions)
+        kept: dict[tuple[TopicAndPartition, int], str] = {}
+        for message in self._read({partition: (first[partition], last[partition]) for partition in partitions}):
             record = parked_message(message)
-            at = (topic_partition(message), record.offset)
+            at = (topic_partition_of(message), record.offset)
             if record.value is None:
                 kept.pop(at, None)
             else:
@@ -258,7 +260,7 @@ class _StatusReader:
             counts[topic] = (parked + blocks, quarantined + (not blocks))
         return counts
 
-    def _read(self, spans: Mapping[TopicPlace, tuple[int, int]]) -> Iterator[Message]:
+    def _read(self, spans: Mapping[TopicAndPartition, tuple[int, int]]) -> Iterator[Message]:
         if all(start >= end for start, end in spans.values()):
             return
         consumer = self.clients.consumer("retold-status")
@@ -268,7 +270,7 @@ class _StatusReader:
             consumer.close()
 
 
-def _waiting(firsts: Iterable[Message], learning: LearningCodec) -> list[WaitingRecord]:
+def _waiting(firsts: Iterable[Message], learning: LearningCodec) -> list[BlockedPartition]:
     found = []
     for message in firsts:
         value = message.value() or b""
@@ -276,9 +278,9 @@ def _waiting(firsts: Iterable[Message], learning: LearningCodec) -> list[Waiting
             if value[:1] == control.PREFIX:  # an operator's answer is an event too; other commands hold none
                 value = control.read(message.key(), value).value
             learning.decode(value)
-        except SchemaNotFound as error:
-            topic, partition = topic_partition(message)
-            found.append(WaitingRecord(topic, partition, message.offset() or 0, error.schema_id, str(error)))
+        except UnsupportedSchema as error:
+            topic, partition = topic_partition_of(message)
+            found.append(BlockedPartition(topic, partition, message.offset() or 0, error.schema_id, str(error)))
         except (InvalidEvent, UndecodableRecord):
             continue  # it will be quarantined: it holds nothing up
     return found

@@ -16,16 +16,16 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.engine.readable import harmless, named
 from streams.errors import BrokerError, PartitionLost, TopicMismatch
+from streams.kafka.bounded_read import read_to
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends
-from streams.kafka.read import read_to
 from streams.kafka.renewed_client import Admin
-from streams.kafka.steps import Cancelled, check, never
 from streams.kafka.topics import describe, tasks_topic
 
 log = logging.getLogger("retold.tasks")
 
-WHY = 500
+REASON_SHOWN = 500
 """Characters of a reason that are told."""
 DELIVERY, SLICE = 5.0, 0.1
 """s after which a report that the broker has not taken is dropped, and between two looks whether it is still wanted."""
@@ -64,10 +64,10 @@ def key_of(namespace: str, partition: int) -> str:
     return f"{namespace}-{partition}"
 
 
-def told(text: str) -> str:
+def report_reason(text: str) -> str:
     """A reason as a report has it: on one line, nothing in it drives a terminal, and it is not too long to read."""
     whole = harmless(" ".join(text.split()))
-    return whole if len(whole) <= WHY else f"{whole[: WHY - 1]}…"
+    return whole if len(whole) <= REASON_SHOWN else f"{whole[: REASON_SHOWN - 1]}…"
 
 
 def state_of(reports: Mapping[str, Report] | None, key: str, owner: str | None) -> State:
@@ -94,7 +94,7 @@ class ReportWriter:
         self._producer: Producer | None = None
         self._failures: list[KafkaError] = []
 
-    def write(self, reports: Mapping[str, Report], cancelled: Cancelled = never) -> None:
+    def write(self, reports: Mapping[str, Report], cancelled: Cancelled = never_cancelled) -> None:
         """Returns when the broker has all of them. Raises BrokerError, TopicMismatch without the topic; none arrives later then.
 
         Raises PartitionLost when cancelled.
@@ -127,7 +127,7 @@ class ReportWriter:
         clock = self._clients.clock
         deadline = clock.monotonic() + DELIVERY + 1.0
         while (left := producer.flush(SLICE)) and clock.monotonic() < deadline:
-            check(cancelled)
+            raise_if_cancelled(cancelled)
         causes = {error.str() for error in self._failures} | ({"the broker does not answer"} if left else set())
         if causes:
             raise BrokerError(f"{self._topic} cannot be written to now: {'; '.join(sorted(causes))}")
@@ -147,7 +147,7 @@ class ReportReader:
         self._next = 0
         self._last: dict[str, Report] = {}
 
-    def read(self, timeout: float = 10.0, cancelled: Cancelled = never) -> Mapping[str, Report] | None:
+    def read(self, timeout: float = 10.0, cancelled: Cancelled = never_cancelled) -> Mapping[str, Report] | None:
         """The last report of each partition; None if the topic is not there, or cannot be read in `timeout` s.
 
         Raises PartitionLost when cancelled. All else that is asked of Kafka is worth knowing without it.
@@ -189,4 +189,4 @@ def _read(message: Message) -> Report | None:
     except msgspec.MsgspecError as error:
         log.debug("%s@%s is no report: %s", message.topic(), message.offset(), error)
         return None
-    return msgspec.structs.replace(report, state=named(report.state), why=told(report.why))
+    return msgspec.structs.replace(report, state=named(report.state), why=report_reason(report.why))

@@ -17,8 +17,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from streams.config import Config
 from streams.errors import BrokerError, BrokerUnavailable, ConfigError, TopicMismatch
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.renewed_client import Admin
-from streams.kafka.steps import Cancelled, never
 
 KIB, MIB, DAY = 1024, 1024 * 1024, 86_400_000
 HEADERS = 64 * KIB
@@ -27,7 +27,7 @@ GROWTH = 64 * KIB
 """What the log's own header, or a parked record's traceback, may add to a record of the inbox (rule 8)."""
 TIMEOUT = 10.0
 
-Rule = Literal["equal", "at least", "unchecked"]
+Comparison = Literal["equal", "at least", "unchecked"]
 
 
 class TopicSetting(NamedTuple):
@@ -35,7 +35,7 @@ class TopicSetting(NamedTuple):
 
     name: str
     value: str
-    rule: Rule
+    comparison: Comparison
 
 
 class TopicKind(NamedTuple):
@@ -133,7 +133,7 @@ class ExpectedTopic(NamedTuple):
     kind: str
     partitions: int
     settings: dict[str, str]
-    checks: Mapping[str, Rule]
+    checks: Mapping[str, Comparison]
     optional: bool = False
 
 
@@ -178,7 +178,7 @@ def wanted(config: Config, namespaces: Iterable[str]) -> list[ExpectedTopic]:
         settings = {setting.name: sizes.get(setting.value, setting.value) for setting in kind.settings}
         # One broker may be down without a write being refused, and an acknowledged write is on two.
         settings["min.insync.replicas"] = str(max(1, config.replication - 1))
-        checks = {setting.name: setting.rule for setting in kind.settings if setting.rule != "unchecked"}
+        checks = {setting.name: setting.comparison for setting in kind.settings if setting.comparison != "unchecked"}
         partitions = kind.partitions or config.partitions
         per_space = [kind.pattern.format(namespace=space) for space in spaces]
         of_kind = per_space if kind.partitions is None else [kind.pattern]
@@ -232,7 +232,7 @@ def raise_for_problems(reports: Iterable[TopicReport]) -> None:
         raise TopicMismatch("\n".join(problems))
 
 
-def describe(admin: Admin, topics: Sequence[str], *, cancelled: Cancelled = never) -> dict[str, TopicInfo]:
+def describe(admin: Admin, topics: Sequence[str], *, cancelled: Cancelled = never_cancelled) -> dict[str, TopicInfo]:
     """Ids and partition counts of those topics that exist."""
     found = {}
     if topics:
@@ -324,11 +324,11 @@ def _problems(topic: ExpectedTopic, info: TopicInfo, settings: Mapping[str, str]
             f"the topic {topic.name} has {info.partitions} partitions; {topic.partitions} were expected. The number "
             f"is fixed, because keys would move: set RETOLD_PARTITIONS={info.partitions}, or take another RETOLD_PREFIX"
         )
-    for name, rule in topic.checks.items():
+    for name, comparison in topic.checks.items():
         expected, found = topic.settings[name], settings.get(name, "")
-        fits = found == expected if rule == "equal" else found.isdigit() and int(found) >= int(expected)
+        fits = found == expected if comparison == "equal" else found.isdigit() and int(found) >= int(expected)
         if not fits:
-            least = "at least " if rule == "at least" else ""
+            least = "at least " if comparison == "at least" else ""
             yield (
                 f"the topic {topic.name} has {name}={found}; {least}{expected} was expected. "
                 f"Set it: kafka-configs --alter --topic {topic.name} --add-config {name}={expected}"

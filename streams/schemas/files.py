@@ -85,7 +85,7 @@ def read(path: Path, folder: Path) -> SchemaFile | SchemaBreach:
     try:
         schema = json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
         record = record_of(schema)
-        _check_place(record, path.relative_to(folder))
+        _check_path(record, path.relative_to(folder))
         return SchemaFile(path, record, canonical(schema))
     except json.JSONDecodeError as error:
         return SchemaBreach(path, error.lineno, f"column {error.colno}: this is no JSON: {error.msg}")
@@ -116,7 +116,7 @@ def _no_constant(word: str) -> None:
     raise InvalidSchema(f"{word} is no JSON and cannot be a default", word)
 
 
-def _check_place(record: RecordType, path: Path) -> None:
+def _check_path(record: RecordType, path: Path) -> None:
     namespace, _, short = record.name.rpartition(".")
     expected = expected_name(path)
     if record.name != expected:

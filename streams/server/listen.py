@@ -23,14 +23,14 @@ def listen(config: Config) -> socket.socket:
         # With its protocol named, asyncio turns Nagle's algorithm off, which costs an answer 40 ms.
         listening = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigError(_told(host, port, error)) from error
+        raise ConfigError(_listen_error(host, port, error)) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConfigError(_told(host, port, error)) from error
+        raise ConfigError(_listen_error(host, port, error)) from error
     return listening
 
 
@@ -70,7 +70,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _told(host: str, port: int, error: OSError) -> str:
+def _listen_error(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"the port {port} of {host} is in use, perhaps by another `retold server`: end that one, or set "

@@ -21,7 +21,7 @@ GRACE = 5
 def serve(parts: ServerParts, clients: Clients, listening: socket.socket, stop: threading.Event) -> None:
     """Follows and answers until `stop`. Requests under way are finished, those that wait and streams are let go."""
     following = TopicFollower(clients, parts.config.prefix, parts.codec, parts.model)
-    looking = StateObserver(clients, parts.config.prefix, parts.model.places, parts.states)
+    looking = StateObserver(clients, parts.config.prefix, parts.model.partitions, parts.states)
     threads = [
         threading.Thread(target=it.run, args=(parts.stopping,), name=name)
         for it, name in ((following, "follow"), (looking, "states"))
@@ -53,7 +53,7 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
     def end() -> None:
         stop.wait()
         parts.stopping.set()
-        parts.model.bell.end()
+        parts.model.notifier.end()
         server.should_exit = True
 
     threading.Thread(target=end, name="end", daemon=True).start()

@@ -42,15 +42,15 @@ def purity_probe(world: World, app: str, *, seeds: Sequence[int] = SEEDS) -> lis
 
     """
     expected = [trace(step.changes) for step in world.steps]
-    orders = msgspec.msgpack.encode([(step.namespace, step.now, step.record) for step in world.steps])
+    records = msgspec.msgpack.encode([(step.namespace, step.now, step.record) for step in world.steps])
     found: list[str] = []
     for seed in seeds:
-        got = _elsewhere(app, orders, seed)
+        got = _in_another_process(app, records, seed)
         found += _first_difference(world.steps, expected, got, seed)
     return found
 
 
-def _elsewhere(app: str, orders: bytes, seed: int) -> list[Any]:
+def _in_another_process(app: str, records: bytes, seed: int) -> list[Any]:
     """The traces of the same records in a process of its own, which inherits no environment."""
     environment = {
         "PYTHONHASHSEED": str(seed),
@@ -60,8 +60,8 @@ def _elsewhere(app: str, orders: bytes, seed: int) -> list[Any]:
         "PYTHONCOERCECLOCALE": "0",
         "PYTHONUTF8": "0",
     }
-    command = [sys.executable, "-m", "streams.testing.elsewhere", app]
-    done = subprocess.run(command, input=orders, capture_output=True, env=environment, timeout=SECONDS, check=False)
+    command = [sys.executable, "-m", "streams.testing.purity_process", app]
+    done = subprocess.run(command, input=records, capture_output=True, env=environment, timeout=SECONDS, check=False)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace")[-2000:]
         raise ConfigError(f"{app} could not be run in another process, which {how_ended(done.returncode)}:\n{said}")

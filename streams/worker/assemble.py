@@ -15,16 +15,16 @@ from streams.codec import AvroCodec, codec_of
 from streams.config import Config
 from streams.data import namespace_of
 from streams.engine.engine import Engine
-from streams.engine.rules import Inbox, Limits
+from streams.engine.event_handlers import Inbox, Limits
 from streams.errors import InvalidSchema
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.committed import CommittedOffsets
 from streams.kafka.coordinator import CoordinatorConnection
-from streams.kafka.orders import OrderReader
 from streams.kafka.producer import OnDelivery, TransactionalProducer
+from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
-from streams.kafka.steps import Cancelled, never
 from streams.kafka.task_reports import ReportWriter
 from streams.kafka.topics import describe, ensure, group_of, raise_for_problems, topic_names
 from streams.worker.caller import Caller, CallResult, RetryPolicy
@@ -55,7 +55,7 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str], ru
     """
     chosen = [app.namespace(name).name for name in namespaces or [space.name for space in app.namespaces]]
     clients = Clients.of(config, address, runtime.clock)
-    clients.reach()
+    clients.check_broker()
     raise_for_problems(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
     codec = codec_of(app)
     publish_schemas(clients, config.prefix, codec)
@@ -80,7 +80,7 @@ class WorkerParts:
     gateways: Callable[[], asyncio.AbstractEventLoop]
 
 
-def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never) -> None:
+def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never_cancelled) -> None:
     """Take in every schema that is published: what was written in a newer one is restored in it. Raises BrokerError."""
     for text in all_schemas(clients, prefix, cancelled=cancelled).values():
         with suppress(InvalidSchema):  # a stranger's
@@ -95,7 +95,7 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
     stalls = Stalls(clients, StallContext(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
     writer, worker_id = ReportWriter(clients, clients.admin(), config.prefix), _worker_id(parts, namespace, slot.number)
     reporter = Reporter(namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock)
-    return NamespaceRunner(cycle, slot, [stalls.watch, reporter.report], clients.reach, parts.runtime)
+    return NamespaceRunner(cycle, slot, [stalls.watch, reporter.report], clients.check_broker, parts.runtime)
 
 
 def _worker_id(parts: WorkerParts, namespace: str, slot: int) -> str:
@@ -138,7 +138,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
                 topics.inbox,
                 partial(SchemaReader, clients, config.prefix),
                 codec.add_schema,
-                OrderReader(clients, topics.inbox),
+                QuarantineCommandReader(clients, topics.inbox),
                 clock.monotonic,
             ),
             calls,
@@ -153,11 +153,11 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
 
 def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:
     config, runtime = parts.config, parts.runtime
-    rules = {gateway.data: gateway for gateway in parts.app.gateways}
-    patience = RetryPolicy(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
+    gateways = {gateway.data: gateway for gateway in parts.app.gateways}
+    policy = RetryPolicy(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
 
     def caller(done: Callable[[CallResult], None]) -> Caller:
-        return Caller(rules, engine.answer_value, patience, parts.gateways(), done, runtime.flag())
+        return Caller(gateways, engine.answer_value, policy, parts.gateways(), done, runtime.flag())
 
     return GatewayCalls(caller, runtime.clock.monotonic)
 

@@ -82,20 +82,20 @@ class Caller:
     """Works on `loop`; a namespace's thread calls the methods without an underscore, `done` hears of each result.
 
     `ended` is set when the last call has ended that was begun before `finish`. `check` raises InvalidEvent for an answer
-    that may not be given. What of a key comes after a call that was given up is not called, until `go_on`.
+    that may not be given. What of a key comes after a call that was given up is not called, until `resume`.
     """
 
     def __init__(
         self,
         gateways: Mapping[type[EventData], Gateway[Any]],
         check: Callable[[PendingCall, EventData], object],
-        patience: RetryPolicy,
+        policy: RetryPolicy,
         loop: asyncio.AbstractEventLoop,
         done: Callable[[CallResult], None],
         ended: Flag,
     ) -> None:
-        self._gateways, self._check, self._patience, self._done = gateways, check, patience, done
-        self._lines: defaultdict[Assignment, dict[str, CallQueue]] = defaultdict(dict)
+        self._gateways, self._check, self._policy, self._done = gateways, check, policy, done
+        self._queues: defaultdict[Assignment, dict[str, CallQueue]] = defaultdict(dict)
         self._ready: deque[CallQueue] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._loop = loop
@@ -104,9 +104,9 @@ class Caller:
     def submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
         self._loop.call_soon_threadsafe(self._submit, assignment, calls)
 
-    def go_on(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
+    def resume(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
         """What was given up of a key is dealt with; of what waits behind it, call those whose references are `pending`."""
-        self._loop.call_soon_threadsafe(self._go_on, assignment, key, pending)
+        self._loop.call_soon_threadsafe(self._resume, assignment, key, pending)
 
     def forget(self, assignment: Assignment) -> None:
         """Its new owner calls: what is in flight is cancelled."""
@@ -118,106 +118,106 @@ class Caller:
         self._ended.wait(seconds)
 
     def _submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
-        lines = self._lines[assignment]
+        queues = self._queues[assignment]
         for call in calls:
-            line = lines.get(call.event.key)
-            if line is None:
-                line = lines[call.event.key] = CallQueue(assignment, call.event.key)
-                self._ready.append(line)
-            line.calls.append(call)
-        self._begin()
+            queue = queues.get(call.event.key)
+            if queue is None:
+                queue = queues[call.event.key] = CallQueue(assignment, call.event.key)
+                self._ready.append(queue)
+            queue.calls.append(call)
+        self._start_calls()
 
-    def _go_on(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
-        line = self._lines[assignment].get(key)
-        if line is not None and line.given_up:
-            line.given_up = False
-            line.calls = deque(call for call in islice(line.calls, 1, None) if call.event.reference in pending)
-            self._next(line)
-            self._begin()
+    def _resume(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
+        queue = self._queues[assignment].get(key)
+        if queue is not None and queue.given_up:
+            queue.given_up = False
+            queue.calls = deque(call for call in islice(queue.calls, 1, None) if call.event.reference in pending)
+            self._next(queue)
+            self._start_calls()
 
     def _forget(self, assignment: Assignment) -> None:
-        for line in self._lines.pop(assignment, {}).values():
-            if line.timer is not None:
-                line.timer.cancel()
-            if line.task is not None:
-                line.task.cancel()
+        for queue in self._queues.pop(assignment, {}).values():
+            if queue.timer is not None:
+                queue.timer.cancel()
+            if queue.task is not None:
+                queue.task.cancel()
 
     def _finish(self) -> None:
         self._ending = True
-        self._look()
+        self._check_ended()
 
-    def _look(self) -> None:
+    def _check_ended(self) -> None:
         if self._ending and not self._running:
             self._ended.set()
 
-    def _begin(self) -> None:
+    def _start_calls(self) -> None:
         """As many as there is room for. A key is tried once, and then others have its place."""
-        while self._ready and len(self._running) < self._patience.at_once and not self._ending:
-            line = self._ready.popleft()
-            if self._is_ours(line):
-                task = line.task = self._loop.create_task(self._work(line))
+        while self._ready and len(self._running) < self._policy.at_once and not self._ending:
+            queue = self._ready.popleft()
+            if self._is_assigned(queue):
+                task = queue.task = self._loop.create_task(self._work(queue))
                 self._running.add(task)
-                task.add_done_callback(partial(self._worked, line))  # also if it is cancelled before it began
+                task.add_done_callback(partial(self._worked, queue))  # also if it is cancelled before it began
 
-    def _worked(self, line: CallQueue, task: asyncio.Task[None]) -> None:
+    def _worked(self, queue: CallQueue, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if line.task is task:  # else its next call has begun already
-            line.task = None
-        self._begin()
-        self._look()
+        if queue.task is task:  # else its next call has begun already
+            queue.task = None
+        self._start_calls()
+        self._check_ended()
 
-    def _is_ours(self, line: CallQueue) -> bool:
+    def _is_assigned(self, queue: CallQueue) -> bool:
         """Whether it was not forgotten; what a call comes to that did not let itself be cancelled counts for nothing."""
-        return self._lines.get(line.assignment, {}).get(line.key) is line
+        return self._queues.get(queue.assignment, {}).get(queue.key) is queue
 
-    async def _work(self, line: CallQueue) -> None:
-        call = line.calls[0]
-        came = await self._try(line, call)
-        if not self._is_ours(line):
+    async def _work(self, queue: CallQueue) -> None:
+        call = queue.calls[0]
+        came = await self._try(queue, call)
+        if not self._is_assigned(queue):
             return
-        line.tried += 1
+        queue.tried += 1
         if isinstance(came, CallFailure):
-            self._failed(line, call, came)
+            self._failed(queue, call, came)
         else:
-            self._done(CallResult(line.assignment, call, came))
-            line.calls.popleft()
-            self._next(line)
+            self._done(CallResult(queue.assignment, call, came))
+            queue.calls.popleft()
+            self._next(queue)
 
-    def _next(self, line: CallQueue) -> None:
+    def _next(self, queue: CallQueue) -> None:
         """The first of its calls is to be made, if there is one."""
-        line.tried = 0
-        if line.calls:
-            self._ready.append(line)
+        queue.tried = 0
+        if queue.calls:
+            self._ready.append(queue)
         else:
-            del self._lines[line.assignment][line.key]
+            del self._queues[queue.assignment][queue.key]
 
-    def _failed(self, line: CallQueue, call: PendingCall, failure: CallFailure) -> None:
+    def _failed(self, queue: CallQueue, call: PendingCall, failure: CallFailure) -> None:
         """Again after a longer and longer wait, or given up."""
-        event, policy = call.event, self._patience
-        told = {"type": event.data.event_type, "key": event.key, "id": event.id, "tried": line.tried, "reason": failure.reason}
-        if not failure.final and line.tried < policy.times:
-            wait = min(policy.wait * 2 ** min(line.tried - 1, 30), policy.longest)
-            line.timer = self._loop.call_later(wait, self._again, line)
+        event, policy = call.event, self._policy
+        told = {"type": event.data.event_type, "key": event.key, "id": event.id, "tried": queue.tried, "reason": failure.reason}
+        if not failure.final and queue.tried < policy.times:
+            wait = min(policy.wait * 2 ** min(queue.tried - 1, 30), policy.longest)
+            queue.timer = self._loop.call_later(wait, self._retry, queue)
             log.warning("gateway call failed; it is tried again", **told, seconds=round(wait, 1))
             return
-        line.given_up = True
+        queue.given_up = True
         log.error("gateway call given up; its request is parked as unanswered", **told)
         reason = failure.reason
         if not failure.final:
-            reason = f"the gateway failed {line.tried} times, at last: {reason}"
-        self._done(CallResult(line.assignment, call, None, reason, failure.detail))
+            reason = f"the gateway failed {queue.tried} times, at last: {reason}"
+        self._done(CallResult(queue.assignment, call, None, reason, failure.detail))
 
-    def _again(self, line: CallQueue) -> None:
-        line.timer = None
-        self._ready.append(line)
-        self._begin()
+    def _retry(self, queue: CallQueue) -> None:
+        queue.timer = None
+        self._ready.append(queue)
+        self._start_calls()
 
-    async def _try(self, line: CallQueue, call: PendingCall) -> EventData | CallFailure:
+    async def _try(self, queue: CallQueue, call: PendingCall) -> EventData | CallFailure:
         """Once. Nothing that a gateway does may end a key's calls for ever, so whatever it raises is a failure."""
         event_type, gateway = call.event.data.event_type, self._gateways.get(type(call.event.data))
         if gateway is None:
             return CallFailure(f"{event_type} has no gateway in this application any more", final=True)
-        limit = asyncio.timeout(self._patience.seconds)
+        limit = asyncio.timeout(self._policy.seconds)
         try:
             async with limit:
                 asked: object = gateway.call(call.event)
@@ -225,10 +225,10 @@ class Caller:
                     return CallFailure(f"the gateway of {event_type} is no async function: it gave {asked!r:.100}", final=True)
                 answer: EventData = await asked
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and not self._is_ours(line):
+            if isinstance(error, asyncio.CancelledError) and not self._is_assigned(queue):
                 raise
             expired = isinstance(error, TimeoutError) and limit.expired()
-            return CallFailure(f"no answer in {self._patience.seconds:g} s") if expired else _failure_of(error)
+            return CallFailure(f"no answer in {self._policy.seconds:g} s") if expired else _failure_of(error)
         try:
             self._check(call, answer)
         except InvalidEvent as error:

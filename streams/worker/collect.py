@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, Message
 from streams.clock import Clock
 from streams.engine.records import InboxRecord
 from streams.errors import BrokerError
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
 from streams.worker.pace import BYTES, CHUNK, Pace
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import PartitionTask
@@ -25,14 +25,14 @@ class Collector:
     def __init__(self, tasks: Tasks, pace: Pace, clock: Clock) -> None:
         self._tasks, self._pace, self._clock = tasks, pace, clock
 
-    def collect(self, consumer: Consumer, patience: float) -> PolledBatch:
-        """What is there, up to the pace's limits; `patience` in s is how long to wait for a first record.
+    def collect(self, consumer: Consumer, timeout: float) -> PolledBatch:
+        """What is there, up to the pace's limits; `timeout` in s is how long to wait for a first record.
 
         The metadata is taken right after the records (rule 4). Raises BrokerError if the inbox cannot be read at all.
         """
         pace, clock = self._pace, self._clock
         began = clock.monotonic()
-        first = consumer.poll(patience)
+        first = consumer.poll(timeout)
         messages, limit = [first] if first is not None else [], pace.limit()
         until = clock.monotonic() + pace.linger(clock.monotonic() - began)
         size = 0
@@ -59,10 +59,10 @@ class Collector:
                 else:
                     self._complain(error)
                 continue
-            place = found.get(message.partition())  # type: ignore[arg-type]  # None only for errors
-            if place is not None:
+            taken = found.get(message.partition())  # type: ignore[arg-type]  # None only for errors
+            if taken is not None:
                 it = (message.offset(), message.key(), message.value(), headers_of(message), message.timestamp()[1])
-                place[1].append(it)  # type: ignore[arg-type]  # it has an offset
+                taken[1].append(it)  # type: ignore[arg-type]  # it has an offset
         records = {
             task: kept
             for task, records in found.values()

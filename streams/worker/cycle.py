@@ -97,7 +97,7 @@ class Cycle:
         tasks.install()
         tasks.unblock(members.unblocker.freed(tasks.in_state(TaskState.BLOCKED)))
         assert self._consumer is not None, "open() comes first"
-        self._last = self._collector.collect(self._consumer, self._patience())
+        self._last = self._collector.collect(self._consumer, self._poll_timeout())
         return self._last
 
     def handle(self, batch: PolledBatch) -> None:
@@ -152,11 +152,11 @@ class Cycle:
                 log.warning("no transactions yet; trying again", namespace=self.members.namespace, error=str(error))
                 self.stopping.wait(1.0)
 
-    def _patience(self) -> float:
+    def _poll_timeout(self) -> float:
         """How long a poll may wait, in s: less while answers or timers are near."""
-        patience = self.members.calls.patience(IDLE)
+        poll_timeout = self.members.calls.poll_timeout(IDLE)
         due = [at for task in self.tasks.restored() if (at := task.next_timer()) is not None]
-        return min(patience, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else patience
+        return min(poll_timeout, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else poll_timeout
 
     def _process(self, works: Works) -> dict[PartitionTask, Changes]:
         """Piece by piece: what was handled travels to the broker while the next piece is.
@@ -168,7 +168,7 @@ class Cycle:
         until = began + members.pace.seconds
         try:
             for task, work in works.items():
-                for part in members.engine.process(task.image, work, members.clock.now(), task.orders()):
+                for part in members.engine.process(task.image, work, members.clock.now(), task.quarantines()):
                     changes[task] = part
                     if part.handled:
                         members.transactions.stream(part)

@@ -14,7 +14,7 @@ from streams.worker.task import PartitionTask
 
 RESULTS = 500
 """What one transaction takes of them, of a partition."""
-PATIENCE = ((0.05, 0.001), (1.0, 0.005))
+POLL_TIMEOUTS = ((0.05, 0.001), (1.0, 0.005))
 """Up to so many s after a call was asked for, or came to something, a poll waits this many s at most: an answer wakes no poll."""
 
 
@@ -25,12 +25,12 @@ class GatewayCalls:
         self._make, self._monotonic = make, monotonic
         self._results: queue.SimpleQueue[CallResult] = queue.SimpleQueue()
         self._caller: Caller | None = None
-        self._last = -PATIENCE[-1][0]
+        self._last = -POLL_TIMEOUTS[-1][0]
 
-    def patience(self, idle: float) -> float:
+    def poll_timeout(self, idle: float) -> float:
         """How long a poll may wait, in s: less while an answer may come any moment, else `idle`."""
         since = self._monotonic() - self._last
-        return next((wait for until, wait in PATIENCE if since < until), idle)
+        return next((wait for until, wait in POLL_TIMEOUTS if since < until), idle)
 
     def closed(self, task: PartitionTask) -> None:
         """Its new owner calls."""
@@ -69,7 +69,7 @@ class GatewayCalls:
         if result.answer is None and self._caller is not None:
             key = result.call.event.key
             pending = frozenset(call.event.reference for call in task.image.calls.of(key))
-            self._caller.go_on(result.assignment, key, pending)
+            self._caller.resume(result.assignment, key, pending)
 
     def _call(self, task: PartitionTask, calls: Sequence[PendingCall]) -> None:
         if calls:

@@ -11,7 +11,7 @@ import structlog
 log = structlog.get_logger("retold.worker")
 
 SPARE = 4
-PATIENCE = 1.0
+STOP_TIMEOUT = 1.0
 """s that a stop waits for gateways to let themselves be cancelled."""
 
 
@@ -41,7 +41,7 @@ class GatewayLoop:
             if self._loop is not None and self._thread is not None:
                 self._stopped = True
                 self._loop.call_soon_threadsafe(self._loop.stop)
-                self._thread.join(PATIENCE)
+                self._thread.join(STOP_TIMEOUT)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         """Until `stop`, whatever gateways do: every namespace's calls need this loop."""
@@ -60,5 +60,5 @@ class GatewayLoop:
             for task in (tasks := asyncio.all_tasks(loop)):
                 task.cancel()
             if tasks:
-                loop.run_until_complete(asyncio.wait(tasks, timeout=PATIENCE / 2))
+                loop.run_until_complete(asyncio.wait(tasks, timeout=STOP_TIMEOUT / 2))
             loop.close()

@@ -8,7 +8,7 @@ from confluent_kafka import Message
 
 from streams.engine.duplicates import Remembered
 from streams.engine.envelope import EnvelopeReader, log_header, sequence_of, without_packed
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
 
 
 class LogTail:

@@ -12,8 +12,8 @@ import structlog
 
 from streams.clock import Clock
 from streams.engine.readable import harmless
-from streams.kafka.steps import Cancelled, Steps, never
-from streams.kafka.task_reports import Report, key_of, told
+from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
+from streams.kafka.task_reports import Report, key_of, report_reason
 from streams.worker.task import PartitionTask, TaskState, TaskStatus
 
 log = structlog.get_logger("retold.worker")
@@ -46,7 +46,7 @@ class Reporter:
         self._looked = self._began = NEVER
         """When it was last told how far restores are, and everything: by the monotonic clock."""
         self._warned = False
-        self._cancelled: Cancelled = never
+        self._cancelled: Cancelled = never_cancelled
 
     def report(self, cancelled: Cancelled) -> Steps[None]:
         """Nothing is told of the end: the group says who has a partition."""
@@ -95,6 +95,6 @@ def report_of(task: PartitionTask, worker: str) -> Report | None:
     if state is TaskState.CLOSED:
         return None
     if state is not TaskState.RESTORING:
-        return Report(state.value, since, worker, told(why))
+        return Report(state.value, since, worker, report_reason(why))
     progress = task.progress
     return Report(state.value, since, worker, HELD if progress.held else "", progress.done, progress.total)

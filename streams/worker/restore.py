@@ -17,13 +17,13 @@ from streams.engine.envelope import due_header, without_packed
 from streams.engine.image import Image
 from streams.engine.records import PARKED, Headers
 from streams.engine.stored import pending_of, set_aside_of
-from streams.errors import NamespaceTaken, SchemaNotFound, TopicMismatch
+from streams.errors import NamespaceTaken, TopicMismatch, UnsupportedSchema
+from streams.kafka.bounded_read import headers_of, polls
+from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.committed import CommittedOffsets
 from streams.kafka.messages import parked_message, table_record
-from streams.kafka.offsets import TopicPlace, ends, starts
-from streams.kafka.read import headers_of, polls
+from streams.kafka.offsets import TopicAndPartition, ends, starts
 from streams.kafka.renewed_client import Admin
-from streams.kafka.steps import Cancelled, Steps
 from streams.kafka.topics import TopicNames
 from streams.worker.log_tail import LogTail
 
@@ -82,7 +82,7 @@ class Restorer:
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch if this is not our table, BrokerError.
 
-        Raises SchemaNotFound for a row or a request that only another version of the application reads.
+        Raises UnsupportedSchema for a row or a request that only another version of the application reads.
         """
         with closing(self.committed()) as committed:
             return (yield from self._settled(partition, committed, cancelled, progress))
@@ -119,16 +119,16 @@ class Restorer:
     def _image(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
         try:
             return (yield from self._read(partition, cancelled, progress))
-        except SchemaNotFound:  # written by a worker that was deployed after we started: its schemas are published
+        except UnsupportedSchema:  # written by a worker that was deployed after we started: its schemas are published
             self.learn(cancelled)
             return (yield from self._read(partition, cancelled, progress))
 
     def _read(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
         names = self.names
-        places = [(topic, partition) for topic in (names.table, names.parked, names.due, names.log)]
-        end = ends(self.admin, places, cancelled=cancelled)
-        start = starts(self.admin, [*places, (names.inbox, partition)], cancelled=cancelled)
-        spans = {place: (start[place], end[place]) for place in places}
+        partitions = [(topic, partition) for topic in (names.table, names.parked, names.due, names.log)]
+        end = ends(self.admin, partitions, cancelled=cancelled)
+        start = starts(self.admin, [*partitions, (names.inbox, partition)], cancelled=cancelled)
+        spans = {each: (start[each], end[each]) for each in partitions}
         tail = (names.log, partition)
         spans[tail] = self._before(start[tail], end[tail], self.engine.limits.window)
         progress.done, progress.total = 0, sum(last - first for first, last in spans.values())
@@ -147,13 +147,13 @@ class Restorer:
         return image
 
     def _log_in(
-        self, place: TopicPlace, look: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
+        self, partition: TopicAndPartition, look: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[LogTail]:
         """What lies between two offsets of the log; a reader would go on to its end."""
         tail, (_, end) = LogTail(self.engine.wire.envelopes), look
         progress.total += end - look[0]
         with closing(self.consumer()) as consumer:
-            for messages in self._polls(consumer, {place: look}, cancelled):
+            for messages in self._polls(consumer, {partition: look}, cancelled):
                 ours = [message for message in messages if (message.offset() or 0) < end]
                 for message in ours:
                     progress.done += 1
@@ -168,7 +168,11 @@ class Restorer:
         return max(first, end - width), end
 
     def _take(
-        self, spans: Mapping[TopicPlace, tuple[int, int]], reading: ImageReader, cancelled: Cancelled, progress: RestoreProgress
+        self,
+        spans: Mapping[TopicAndPartition, tuple[int, int]],
+        reading: ImageReader,
+        cancelled: Cancelled,
+        progress: RestoreProgress,
     ) -> Steps[None]:
         names = self.names
         take = {
@@ -185,7 +189,7 @@ class Restorer:
                 yield 0.0
 
     def _polls(
-        self, consumer: Consumer, spans: Mapping[TopicPlace, tuple[int, int]], cancelled: Cancelled
+        self, consumer: Consumer, spans: Mapping[TopicAndPartition, tuple[int, int]], cancelled: Cancelled
     ) -> Iterator[list[Message]]:
         return polls(consumer, spans, cancelled=cancelled, clock=self.admin.clock)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from streams.kafka.steps import Cancelled, Steps
+from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.cycle import Cycle
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.runtime import Job, Runtime
@@ -21,11 +21,11 @@ Beside = Callable[[Cancelled], Steps[None]]
 class NamespaceRunner:
     """What a cycle raises ends the namespace, here and not in Faust, which would start its agent again.
 
-    `reach(seconds)` raises BrokerUnavailable. Nobody waits for what is done `beside` when the namespace has ended.
+    `check_broker(seconds)` raises BrokerUnavailable. Nobody waits for what is done `beside` when the namespace has ended.
     """
 
     def __init__(
-        self, cycle: Cycle, slot: Slot, beside: Sequence[Beside], reach: Callable[[float], None], runtime: Runtime
+        self, cycle: Cycle, slot: Slot, beside: Sequence[Beside], check_broker: Callable[[float], None], runtime: Runtime
     ) -> None:
         self.cycle, self._slot, self._works = cycle, slot, beside
         self.error: BaseException | None = None
@@ -33,7 +33,7 @@ class NamespaceRunner:
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
         self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 1)
         self._working: list[Job[None]] = []
-        self._leaving = StopWatchdog(cycle.members.namespace, reach, cycle.members.last_calls)
+        self._leaving = StopWatchdog(cycle.members.namespace, check_broker, cycle.members.last_calls)
 
     @property
     def running(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from streams.clock import Clock
-from streams.kafka.steps import Cancelled, Steps
+from streams.kafka.cancellable_steps import Cancelled, Steps
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

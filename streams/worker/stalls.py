@@ -13,11 +13,11 @@ from confluent_kafka import KafkaException
 
 from streams.engine.readable import harmless
 from streams.errors import BrokerError
+from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
 from streams.kafka.clients import Clients
-from streams.kafka.offsets import OpenSpan, TopicPlace, group_place, held_up
+from streams.kafka.offsets import OpenSpan, TopicAndPartition, group_offsets_partition, held_up
 from streams.kafka.open_transactions import OpenTransaction, concerns, open_transactions, sentence, worker_ids
 from streams.kafka.renewed_client import Admin
-from streams.kafka.steps import Cancelled, Steps, never
 from streams.kafka.topics import TopicNames, group_of
 from streams.worker.tasks import Tasks
 
@@ -29,7 +29,7 @@ time, as a restore has waited for 4 s by then; after which it is reported again.
 
 Together with asking whose it is, the first word comes within 15 s of a broker that answers.
 """
-PATIENCE = 5.0
+TIMEOUT = 5.0
 
 
 @dataclass
@@ -43,24 +43,26 @@ class Stall:
 
 
 class StallTracker:
-    """Stalls of places of one kind. `still` s is for how long one has to stand still."""
+    """Stalls of partitions of one kind. `still` s is for how long one has to stand still."""
 
     def __init__(self, still: float) -> None:
         self._still = still
-        self._stalls: dict[TopicPlace, Stall] = {}
+        self._stalls: dict[TopicAndPartition, Stall] = {}
 
-    def over(self, places: Sequence[TopicPlace], held: Mapping[TopicPlace, OpenSpan]) -> dict[TopicPlace, Stall]:
-        """Those reported that have ended since, in places that are ours still. All that have ended are forgotten."""
+    def over(
+        self, partitions: Sequence[TopicAndPartition], held: Mapping[TopicAndPartition, OpenSpan]
+    ) -> dict[TopicAndPartition, Stall]:
+        """Those reported that have ended since, in partitions that are still ours. All that have ended are forgotten."""
         gone = {at: it for at, it in self._stalls.items() if at not in held or held[at].offset != it.offset}
-        for place in gone:
-            del self._stalls[place]
-        return {place: stall for place, stall in gone.items() if stall.reported and place in places}
+        for partition in gone:
+            del self._stalls[partition]
+        return {partition: stall for partition, stall in gone.items() if stall.reported and partition in partitions}
 
-    def due(self, held: Mapping[TopicPlace, OpenSpan], now: float) -> dict[TopicPlace, Stall]:
+    def due(self, held: Mapping[TopicAndPartition, OpenSpan], now: float) -> dict[TopicAndPartition, Stall]:
         """Those to ask about now: each is asked about again after `AGAIN` s, whatever was found."""
-        for place, it in held.items():
-            self._stalls.setdefault(place, Stall(it.offset, now))
-        return {place: stall for place, stall in self._stalls.items() if self._is_due(stall, now)}
+        for partition, it in held.items():
+            self._stalls.setdefault(partition, Stall(it.offset, now))
+        return {partition: stall for partition, stall in self._stalls.items() if self._is_due(stall, now)}
 
     def _is_due(self, stall: Stall, now: float) -> bool:
         return now - stall.since >= self._still if stall.asked is None else now - stall.asked >= AGAIN
@@ -76,15 +78,15 @@ class StallContext:
     prefix: str
     application: str
 
-    def partitions(self) -> list[TopicPlace]:
+    def partitions(self) -> list[TopicAndPartition]:
         """Those that are ours, of each topic."""
         return [(topic, number) for topic in self.topics[1:] for number in self.tasks.partitions()]
 
-    def offsets(self) -> list[TopicPlace]:
+    def offsets(self) -> list[TopicAndPartition]:
         """Where the group's offsets are, if a restore waits for them. Raises KafkaException."""
         if not self.tasks.held:
             return []
-        kept = group_place(self.admin, group_of(self.prefix, self.topics.namespace), timeout=PATIENCE)
+        kept = group_offsets_partition(self.admin, group_of(self.prefix, self.topics.namespace), timeout=TIMEOUT)
         return [] if kept is None else [kept]
 
     @property
@@ -98,33 +100,33 @@ class Stalls:
     def __init__(self, clients: Clients, reads: StallContext) -> None:
         self._clients, self._reads, self._admin = clients, reads, reads.admin
         self._partitions, self._offsets = StallTracker(STILL), StallTracker(WAITED)
-        self._cancelled: Cancelled = never
+        self._cancelled: Cancelled = never_cancelled
 
     def watch(self, cancelled: Cancelled) -> Steps[None]:
         """A question that is on its way when it is cancelled has no answer that anyone waits for."""
         self._cancelled = cancelled
-        failed = Failures(self._log)
+        failed = FailureLog(self._log)
         while not cancelled():
             yield EVERY
             # Apart: the group's offsets may be at a broker that is away, and what is ours at another.
-            failed.none_in(lambda: self._look(self._partitions, self._reads.partitions()), "our partitions")
-            failed.none_in(lambda: self._look(self._offsets, self._reads.offsets()), "the group's offsets")
+            failed.run(lambda: self._look(self._partitions, self._reads.partitions()), "our partitions")
+            failed.run(lambda: self._look(self._offsets, self._reads.offsets()), "the group's offsets")
 
-    def _look(self, watch: StallTracker, places: Sequence[TopicPlace]) -> None:
-        held = held_up(self._admin, places, timeout=PATIENCE)
+    def _look(self, watch: StallTracker, partitions: Sequence[TopicAndPartition]) -> None:
+        held = held_up(self._admin, partitions, timeout=TIMEOUT)
         now = self._clients.clock.monotonic()
-        for (topic, partition), stall in watch.over(places, held).items():
+        for (topic, partition), stall in watch.over(partitions, held).items():
             ended = f"the transaction at offset {stall.offset} has ended"
             self._log("warning", f"{topic}-{partition} is readable again: {ended}.")
         if due := watch.due(held, now):
             self._report(due, now)
 
-    def _report(self, due: dict[TopicPlace, Stall], now: float) -> None:
+    def _report(self, due: dict[TopicAndPartition, Stall], now: float) -> None:
         found = open_transactions(self._clients, self._admin, list(due))
         for stall in due.values():
             stall.asked = now
         for it in to_report(found, self._reads.workers):
-            due[it.place].reported = True
+            due[it.topic_partition].reported = True
             self._log("warning", sentence(it, self._clients.address, self._reads.prefix))
 
     def _log(self, level: str, text: str) -> None:
@@ -133,24 +135,24 @@ class Stalls:
 
 
 def to_report(found: Sequence[OpenTransaction], workers: str) -> list[OpenTransaction]:
-    """One of each place, the first: what is behind it waits for it, whatever that is.
+    """One of each partition, the first: what is behind it waits for it, whatever that is.
 
     Among the group's offsets, the first of our workers. If there is none, one of another program holds up our restore.
     """
-    chosen: dict[TopicPlace, OpenTransaction] = {}
+    chosen: dict[TopicAndPartition, OpenTransaction] = {}
     for it in sorted(found, key=lambda it: not concerns(it, (workers,))):
-        chosen.setdefault(it.place, it)
+        chosen.setdefault(it.topic_partition, it)
     return list(chosen.values())
 
 
-class Failures:
+class FailureLog:
     """Whatever a look raises ends that look alone. `say` is given a level and a sentence; the same one only once in a row."""
 
     def __init__(self, say: Callable[[str, str], None]) -> None:
         self._say = say
         self._last: dict[str, str] = {}
 
-    def none_in(self, look: Callable[[], None], where: str) -> None:
+    def run(self, look: Callable[[], None], where: str) -> None:
         try:
             look()
         except (BrokerError, KafkaException) as error:  # whoever reads will hear of it, too

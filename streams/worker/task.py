@@ -21,7 +21,7 @@ from typing import NamedTuple
 from streams.engine.changes import BlockingRecord, PendingCall
 from streams.engine.control import OperatorCommand
 from streams.engine.image import Image
-from streams.kafka.orders import BlockedRecord
+from streams.kafka.quarantine_commands import CommandSearch
 from streams.worker.caller import Assignment, CallResult
 from streams.worker.restore import RestoredImage, RestoreProgress
 from streams.worker.runtime import Job
@@ -76,12 +76,12 @@ class PartitionTask:
         """None before it was restored, and once it is closed."""
         self.results: deque[CallResult] = deque()
         """What gateways' calls came to, in order, until it is committed."""
-        self.blocked: BlockedRecord | None = None
+        self.command_search: CommandSearch | None = None
         self._blocked_since: dict[int, int] = {}
         """Since when by the offset of the last record that blocked it, in µs since 1970; empty if none has."""
         self.refused_timers: set[str] = set()
         """Ids of events whose time has come and that no transaction can hold."""
-        self._order: OperatorCommand | None = None
+        self._command: OperatorCommand | None = None
         self._restored_calls: RestoredCalls | None = None
 
     @property
@@ -116,20 +116,20 @@ class PartitionTask:
         since = self._blocked_since.get(cause.offset, now)
         self._become(TaskState.BLOCKED, since, cause.reason, before=[TaskState.RUNNING])
         self._blocked_since = {cause.offset: since}
-        self.blocked = BlockedRecord(cause.offset, cause.offset + 1)
+        self.command_search = CommandSearch(cause.offset, cause.offset + 1)
         self.read_to(cause.offset)
 
     def unblock(self, now: int) -> None:
         """The record is tried again: what it needs came, or there is an order about it."""
         self._become(TaskState.RUNNING, now, before=[TaskState.BLOCKED])
-        self.blocked = None
+        self.command_search = None
 
     def close(self, now: int) -> None:
         """It is another worker's from now on, or a new task's."""
         self._become(TaskState.CLOSED, now, before=OPEN)
         self.give_up()
         self.restore = None
-        self.rows = self.blocked = self._order = self._restored_calls = None
+        self.rows = self.command_search = self._command = self._restored_calls = None
         self.results.clear()
 
     def give_up(self) -> None:
@@ -137,14 +137,14 @@ class PartitionTask:
         if self.restore is not None:
             self.restore.cancel()
 
-    def obey(self, order: OperatorCommand) -> None:
+    def quarantine(self, command: OperatorCommand) -> None:
         """An operator's, about the record that it is blocked by."""
-        self._order = order
+        self._command = command
 
-    def orders(self) -> Mapping[int, str]:
+    def quarantines(self) -> Mapping[int, str]:
         """For the engine: why the record at an offset is to be set aside."""
-        order = self._order
-        return {order.offset: f"set aside by {order.who}: {order.why}"} if order is not None else {}
+        command = self._command
+        return {command.offset: f"set aside by {command.who}: {command.why}"} if command is not None else {}
 
     def read_to(self, offset: int) -> None:
         """All that lies in the inbox before `offset` was handled; behind the last event there may be Kafka's own records."""

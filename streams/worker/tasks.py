@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
-from streams.kafka.steps import Cancelled, Steps
+from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.caller import Assignment
 from streams.worker.restore import RestoredImage, RestoreProgress, Restorer
 from streams.worker.runtime import Background
@@ -153,11 +153,11 @@ class Tasks:
         self._assigned_once = True
         if not partitions:
             return
-        places = [self._at(at.partition, 0) for at in partitions]
-        consumer.incremental_assign(places)
-        consumer.pause(places)
+        topic_partitions = [self._at(at.partition, 0) for at in partitions]
+        consumer.incremental_assign(topic_partitions)
+        consumer.pause(topic_partitions)
         if not self._ending:  # else we leave the group at this moment
-            for at in places:
+            for at in topic_partitions:
                 self._open(at.partition)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

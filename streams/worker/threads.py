@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from confluent_kafka import KafkaException
 
 from streams.errors import StreamsError
-from streams.kafka.steps import Cancelled, Steps, check
+from streams.kafka.cancellable_steps import Cancelled, Steps, raise_if_cancelled
 
 T = TypeVar("T")
 Call = tuple[Future[Any], Callable[[], Any]]
@@ -64,7 +64,7 @@ class ThreadJob(Generic[T]):
         assert self._steps is not None, "a job that is done does not go on"
         try:
             while True:
-                check(self._cancelled.is_set)
+                raise_if_cancelled(self._cancelled.is_set)
                 if pause := next(self._steps):
                     return pause
         except StopIteration as end:

@@ -8,7 +8,7 @@ import structlog
 from confluent_kafka import KafkaException
 
 from streams.errors import BrokerError, InvalidSchema
-from streams.kafka.orders import OrderReader
+from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader
 from streams.worker.caller import Assignment
 from streams.worker.task import PartitionTask
@@ -26,10 +26,10 @@ class Unblocker:
         inbox: str,
         schemas: Callable[[], SchemaReader],
         learn: Callable[[str], int],
-        orders: OrderReader,
+        commands: QuarantineCommandReader,
         monotonic: Callable[[], float],
     ) -> None:
-        self._inbox, self._open, self._learn, self._orders = inbox, schemas, learn, orders
+        self._inbox, self._open, self._learn, self._commands = inbox, schemas, learn, commands
         self._monotonic = monotonic
         self._reader: SchemaReader | None = None
         self._looked_for: frozenset[Assignment] = frozenset()
@@ -41,27 +41,27 @@ class Unblocker:
         Looks once a second, and at once when another partition is blocked.
         """
         if not blocked:
-            self._orders.close()
+            self._commands.close()
             return []
         assignments = frozenset(task.assignment for task in blocked)
         if self._monotonic() < self._next and assignments <= self._looked_for:
             return []
         self._looked_for, self._next = assignments, self._monotonic() + EVERY
-        ordered = self._ordered(blocked)
-        return list(blocked) if self._schemas_came() else ordered
+        commanded = self._commanded(blocked)
+        return list(blocked) if self._schemas_came() else commanded
 
-    def _ordered(self, blocked: Sequence[PartitionTask]) -> list[PartitionTask]:
+    def _commanded(self, blocked: Sequence[PartitionTask]) -> list[PartitionTask]:
         tasks = {task.partition: task for task in blocked}
-        records = {partition: task.blocked for partition, task in tasks.items() if task.blocked is not None}
+        searches = {partition: task.command_search for partition, task in tasks.items() if task.command_search is not None}
         try:
-            found = self._orders.look(records)
+            found = self._commands.look(searches)
         except KafkaException as error:
             log.warning("orders cannot be read now", inbox=self._inbox, error=str(error))
             return []
-        for partition, order in found.items():
-            at = f"{self._inbox}-{partition}@{order.offset}"
-            log.warning("set aside by order", at=at, who=order.who, why=order.why)
-            tasks[partition].obey(order)
+        for partition, command in found.items():
+            at = f"{self._inbox}-{partition}@{command.offset}"
+            log.warning("set aside by order", at=at, who=command.who, why=command.why)
+            tasks[partition].quarantine(command)
         return [tasks[partition] for partition in found]
 
     def _schemas_came(self) -> bool:
@@ -81,4 +81,4 @@ class Unblocker:
         return bool(arrived)
 
     def close(self) -> None:
-        self._orders.close()
+        self._commands.close()

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from streams.broker import embedded
 from streams.kafka.clients import Clients
-from streams.kafka.offsets import TopicPlace, ends, stable_ends
+from streams.kafka.offsets import TopicAndPartition, ends, stable_ends
+from streams.localbroker import embedded
 from tests.support.processes import descendants
 from tests.support.workers import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-HERE: TopicPlace = ("killed", 0)
+HERE: TopicAndPartition = ("killed", 0)
 TIMEOUT = 10.0
 ENDED_WITHIN = 45.0
 """s after the broker is back: the time-out is over, it looks every 10 s, and starts to look when it has loaded its state."""

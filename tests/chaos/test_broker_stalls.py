@@ -13,10 +13,10 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from processors.events import UserSignup
-from streams.broker import embedded
 from streams.errors import BrokerError
 from streams.kafka.offsets import ends
 from streams.kafka.topics import ensure, group_of, topic_names
+from streams.localbroker import embedded
 from tests.support.processes import Process, broker_began, catches, descendants, retold, stand_still
 from tests.support.site import PARTITIONS, SPACES, Site
 from tests.support.workers import until
@@ -90,17 +90,17 @@ def test_an_offset_that_a_slow_broker_leaves_out_is_none(stalling: tuple[Site, i
     site, java = stalling
     admin, prefix = site.foreign.clients.admin(), site.foreign.config.prefix
     ensure(admin, site.foreign.config, ["user"])
-    places = [(topic_names(prefix, "user").inbox, partition) for partition in range(PARTITIONS)]
+    partitions = [(topic_names(prefix, "user").inbox, partition) for partition in range(PARTITIONS)]
     sign_up(site, range(10))
-    known = ends(admin, places)
+    known = ends(admin, partitions)
     assert sum(known.values()) == 10
     stand_still(java)
     try:
         with pytest.raises(BrokerError, match=r"the offsets of stall\.user-. are not known"):
-            ends(admin, places, timeout=1.0)
+            ends(admin, partitions, timeout=1.0)
     finally:
         os.kill(java, signal.SIGCONT)
-    until(lambda: ends(admin, places) == known, "the ends are not known again")
+    until(lambda: ends(admin, partitions) == known, "the ends are not known again")
 
 
 def test_a_worker_that_is_told_to_stop_does_not_wait_for_its_broker(stalling: tuple[Site, int]) -> None:

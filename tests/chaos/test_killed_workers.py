@@ -18,8 +18,8 @@ from streams.engine.engine import Engine
 from streams.engine.envelope import log_header
 from streams.engine.fold import fold
 from streams.engine.identity import answer_id
+from streams.kafka.bounded_read import headers_of
 from streams.kafka.offsets import ends, stable_ends
-from streams.kafka.read import headers_of
 from streams.kafka.topics import topic_names
 from tests.support.processes import Process, retold
 from tests.support.site import PARTITIONS, SPACES, Site
@@ -134,5 +134,5 @@ def test_no_transaction_is_left_open(site: Site) -> None:
     """What a reader of committed records can reach is the end, in every topic."""
     admin, prefix = site.foreign.clients.admin(), site.foreign.config.prefix
     topics = [topic for name in SPACES for topic in topic_names(prefix, name)[1:]]
-    places = [(topic, partition) for topic in topics for partition in range(PARTITIONS)]
-    assert stable_ends(admin, places) == ends(admin, places)
+    partitions = [(topic, partition) for topic in topics for partition in range(PARTITIONS)]
+    assert stable_ends(admin, partitions) == ends(admin, partitions)

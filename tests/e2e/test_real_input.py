@@ -25,7 +25,7 @@ from streams.engine.engine import Engine
 from streams.engine.envelope import log_header
 from streams.engine.fold import fold
 from streams.engine.identity import answer_id, emitted_id
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
 from tests.applications.buggy import BROKEN, FIRST
 from tests.support.processes import answer, retold
 from tests.support.site import SPACES, Site

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from streams.broker import choose, embedded, state
 from streams.config import Config, load
 from streams.errors import BrokerUnavailable, ConfigError
-from streams.kafka.reach import reach
+from streams.kafka.broker_check import check_broker
+from streams.localbroker import choose, embedded, state
 from tests.support.processes import broker_began, descendants
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from streams.broker import embedded
+from streams.localbroker import embedded
 broker = embedded.start(Path(sys.argv[1]))
 print(broker.address, flush=True)
 time.sleep(300)
@@ -60,13 +60,13 @@ def started_owner(folder: Path) -> tuple[subprocess.Popen[str], str]:
 def test_it_answers_and_refuses_a_rival_and_stops_and_starts_again(tmp_path: Path) -> None:
     """One broker per folder: a rival is refused with the address to use; after a stop the same data runs, where it did."""
     with embedded.start(tmp_path) as first:
-        reach(first.address)
+        check_broker(first.address)
         with pytest.raises(BrokerUnavailable, match=f"already runs on the state folder .*{first.address}"):
             embedded.start(tmp_path)
     assert (listens(first.address), (tmp_path / "broker.json").exists()) == (False, False)
     cluster = (tmp_path / "kafka" / "data" / "meta.properties").read_text()
     with embedded.start(tmp_path) as second:
-        reach(second.address)
+        check_broker(second.address)
         assert second.address == first.address
     assert (tmp_path / "kafka" / "data" / "meta.properties").read_text() == cluster
     with socket.socket() as taken:

@@ -21,8 +21,8 @@ from streams.errors import (
     OutcomeTimeout,
     WrongVersion,
 )
+from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients
-from streams.kafka.read import headers_of
 from streams.kafka.schemas_topic import all_schemas
 from streams.kafka.topics import ensure
 from tests.applications import bank, probe, shop

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from streams.broker import docker
-from streams.broker.choose import own
 from streams.kafka.clients import Clients
 from streams.kafka.topics import ensure, topic_names
+from streams.localbroker import docker
+from streams.localbroker.choose import own
 from tests.support.workers import settings
 
 pytestmark = [

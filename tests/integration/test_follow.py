@@ -17,9 +17,9 @@ from streams.engine import control
 from streams.engine.control import OperatorCommand
 from streams.errors import TopicMismatch
 from streams.kafka.clients import Clients
-from streams.kafka.follow import Tail, read_table
 from streams.kafka.messages import LogEvent
 from streams.kafka.status import NamespaceStatus, status
+from streams.kafka.tables_and_logs import Tail, read_table
 from streams.kafka.topics import ensure
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, ProbeDo, ProbeRow

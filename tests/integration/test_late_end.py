@@ -13,7 +13,7 @@ import pytest
 from streams.config import Config
 from streams.engine.batch import SMALLEST_PIECE
 from streams.engine.envelope import log_header
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
 from tests.applications import slow
 from tests.applications.probe.events import ProbeDo
 from tests.support.inbox import Foreign

@@ -13,7 +13,7 @@ from processors.settings import Settings
 from streams.engine import control
 from streams.engine.control import OperatorCommand
 from streams.engine.envelope import parked_header
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
 from tests.support.inbox import Foreign
 from tests.support.mail_server import dies_after_accepting, hangs, mail_server, refuses_the_text
 from tests.support.workers import Running, settings, until

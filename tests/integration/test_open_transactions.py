@@ -174,9 +174,9 @@ def test_with_other_security_it_is_reported_without_its_producer(
 REFUSED = """
 import sys
 from streams.kafka.clients import Clients
-from streams.kafka.writers import writers
+from streams.kafka.active_producers import active_producers
 options = {"security.protocol": "sasl_plaintext", "sasl.mechanisms": "PLAIN", "sasl.username": "who", "sasl.password": "sesame"}
-print(writers(Clients(sys.argv[1], options), [("t", 0)])["t", 0])
+print(active_producers(Clients(sys.argv[1], options), [("t", 0)])["t", 0])
 """
 
 

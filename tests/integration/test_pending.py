@@ -19,7 +19,7 @@ from streams.engine.control import OperatorCommand
 from streams.engine.envelope import log_header, parked_header
 from streams.engine.identity import answer_id
 from streams.event import reference_of
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import (

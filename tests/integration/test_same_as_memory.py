@@ -13,7 +13,7 @@ from typing import Any, Self
 from streams import App, Event
 from streams.data import EventData
 from streams.engine.envelope import parked_header
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
 from streams.kafka.status import status
 from streams.testing import World
 from tests.applications import bank, shop

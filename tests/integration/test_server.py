@@ -267,7 +267,7 @@ def test_an_outcome_that_memory_lost_is_found_in_kafka(serving: Serving) -> None
     """As is what is not handled yet; a position without an event is a 404."""
     place = opened(serving.http, "a", 3, **WAIT).headers["location"]
     known = serving.http.get(place).json()
-    serving.parts.model.outcomes._by_place.clear()
+    serving.parts.model.outcomes._by_offset.clear()
     assert serving.http.get(place).json() == known
     assert serving.http.get(place.rpartition("/")[0] + "/5000").status_code == 404
 
@@ -287,8 +287,8 @@ def test_a_foreign_producers_garbage_is_an_outcome(serving: Serving, config: Con
     Foreign(APP, config, broker).write("account", b"garbage", b"a")
     follow = serving.parts.model
     until(lambda: any(last.inbox_next > 0 for last in follow.markers.values()), "it is not handled")
-    [place] = [place for place, last in follow.markers.items() if last.inbox_next > 0]
-    got = serving.http.get(f"/events/account/{place[1]}/0").json()
+    [at] = [at for at, last in follow.markers.items() if last.inbox_next > 0]
+    got = serving.http.get(f"/events/account/{at[1]}/0").json()
     assert (got["outcome"], got["key"]) == ("quarantined", "a")
 
 

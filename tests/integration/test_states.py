@@ -214,8 +214,8 @@ def test_a_report_that_nobody_wants_any_more_is_given_up(config: Config) -> None
 def test_a_server_counts_partitions_by_state(config: Config, broker: str, foreign: Foreign) -> None:
     """In a thread of its own, so that no answer waits for Kafka; of a broker that is away it knows nothing."""
     counts, stopped = StateCounts(), threading.Event()
-    places = [("echo", 0), ("echo", 1)]
-    looking = StateObserver(foreign.clients, config.prefix, lambda: places, counts)
+    partitions = [("echo", 0), ("echo", 1)]
+    looking = StateObserver(foreign.clients, config.prefix, lambda: partitions, counts)
     thread = threading.Thread(target=looking.run, args=(stopped,))
     thread.start()
     until(lambda: counts.counts.get(("echo", "no worker")) == 2, "nothing is counted")

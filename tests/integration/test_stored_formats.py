@@ -13,7 +13,7 @@ from streams import Event
 from streams.engine import control
 from streams.engine.control import OperatorCommand
 from streams.engine.envelope import log_header
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
 from streams.kafka.topics import ensure
 from tests.applications import combined, probe, shop
 from tests.applications.probe.events import EchoRow, ProbeDo, ProbeRow

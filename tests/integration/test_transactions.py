@@ -14,10 +14,10 @@ from streams.config import Config
 from streams.engine.engine import Engine
 from streams.engine.envelope import parked_header
 from streams.errors import NamespaceStopped
+from streams.kafka.bounded_read import headers_of
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.coordinator import STATISTICS_SECONDS, CoordinatorConnection
 from streams.kafka.producer import TransactionAborted, TransactionalProducer
-from streams.kafka.read import headers_of
 from streams.kafka.topics import TopicNames, ensure, group_of, topic_names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow

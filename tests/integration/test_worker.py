@@ -19,8 +19,8 @@ from streams.engine.envelope import ParkedHeader, log_header, parked_header
 from streams.engine.fold import fold
 from streams.engine.records import Counters
 from streams.errors import NamespaceStopped, NamespaceTaken, TopicMismatch
-from streams.kafka.orders import BlockedRecord, OrderReader
-from streams.kafka.read import headers_of
+from streams.kafka.bounded_read import headers_of
+from streams.kafka.quarantine_commands import CommandSearch, QuarantineCommandReader
 from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.topics import ensure, topic_names
 from tests.applications import probe
@@ -237,14 +237,14 @@ def test_an_order_is_seen_once_and_again_by_who_begins_anew(config: Config, brok
     said = OperatorCommand("quarantine", "", 0, "ada", "obsolete")
     foreign.write("probe", b"waits", b"k", 0)
     foreign.write("probe", control.encode(said), b"", 0)
-    reader = OrderReader(foreign.clients, f"{config.prefix}probe")
+    reader = QuarantineCommandReader(foreign.clients, f"{config.prefix}probe")
     found: list[dict[int, OperatorCommand]] = []
 
-    def sees(count: int, record: BlockedRecord) -> bool:
+    def sees(count: int, record: CommandSearch) -> bool:
         found.append(reader.look({0: record}))
         return len([each for each in found if each]) == count
 
-    once, again = BlockedRecord(0, 1), BlockedRecord(0, 1)
+    once, again = CommandSearch(0, 1), CommandSearch(0, 1)
     until(lambda: sees(1, once), "the order was not seen")
     assert not sees(2, once)
     until(lambda: sees(2, again), "the order was not seen again")

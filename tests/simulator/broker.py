@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tests.simulator.time import VirtualClock
 
-Place = tuple[str, int]
+TopicAndPartition = tuple[str, int]
 OPEN, COMMITTED, ABORTED = "open", "committed", "aborted"
 
 
@@ -24,8 +24,8 @@ class Transaction:
     producer: Any
     began: float
     state: str = OPEN
-    places: set[Place] = field(default_factory=set)
-    offsets: dict[tuple[str, Place], int] = field(default_factory=dict)
+    partitions: set[TopicAndPartition] = field(default_factory=set)
+    offsets: dict[tuple[str, TopicAndPartition], int] = field(default_factory=dict)
 
 
 class Entry(NamedTuple):
@@ -104,7 +104,7 @@ class MemoryBroker:
         self.clock = clock
         self.topics: dict[str, list[Partition]] = {}
         self.groups: dict[str, Group] = {}
-        self.committed: dict[tuple[str, Place], int] = {}
+        self.committed: dict[tuple[str, TopicAndPartition], int] = {}
         self.producers: dict[str, Any] = {}
         """By transactional id, the one that was initialized last."""
         self.largest: dict[str, int] = {}
@@ -117,40 +117,40 @@ class MemoryBroker:
     def create(self, names: Iterable[str], partitions: int) -> None:
         self.topics |= {name: [Partition() for _ in range(partitions)] for name in names}
 
-    def partition(self, place: Place) -> Partition:
-        return self.topics[place[0]][place[1]]
+    def partition(self, topic_partition: TopicAndPartition) -> Partition:
+        return self.topics[topic_partition[0]][topic_partition[1]]
 
     def append(
         self,
-        place: Place,
+        topic_partition: TopicAndPartition,
         key: bytes | None,
         value: bytes | None,
         headers: Iterable[tuple[str, Any]] | None,
         transaction: Transaction | None,
     ) -> int:
         """Gives its offset."""
-        partition = self.partition(place)
+        partition = self.partition(topic_partition)
         timestamp = self.clock.now() // 1000
         sent = [(name, text.encode() if isinstance(text, str) else text) for name, text in headers or ()]
         partition.entries.append(Entry(key, value, sent, timestamp, transaction))
         if transaction is not None:
-            transaction.places.add(place)
+            transaction.partitions.add(topic_partition)
         return partition.end - 1
 
     def end(self, transaction: Transaction, state: str) -> None:
         """With a control record in each of its partitions."""
         transaction.state = state
-        for place in sorted(transaction.places):
-            self.partition(place).entries.append(Entry(None, None, [], self.clock.now() // 1000, None, control=True))
+        for topic_partition in sorted(transaction.partitions):
+            self.partition(topic_partition).entries.append(Entry(None, None, [], self.clock.now() // 1000, None, control=True))
         if state == COMMITTED:
             self.committed |= transaction.offsets
 
-    def offset(self, group: str, place: Place) -> int | None:
+    def offset(self, group: str, topic_partition: TopicAndPartition) -> int | None:
         """What was committed last; None before anything was. Raises KafkaException while a transaction says otherwise."""
         open_ones = (it.transaction for it in self.producers.values() if it.transaction is not None)
-        if any((group, place) in it.offsets for it in open_ones if it.state == OPEN):
+        if any((group, topic_partition) in it.offsets for it in open_ones if it.state == OPEN):
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "an open transaction has sent an offset"))
-        return self.committed.get((group, place))
+        return self.committed.get((group, topic_partition))
 
     def join(self, name: str, member: Any, count: int) -> None:
         group = self.groups.setdefault(name, Group())
@@ -185,5 +185,5 @@ def refusal(code: int, *, fatal: bool = False) -> KafkaException:
     return KafkaException(KafkaError(code, fatal=fatal, txn_requires_abort=not fatal))
 
 
-def spans(broker: MemoryBroker, topics: Iterable[str]) -> Mapping[Place, Partition]:
+def spans(broker: MemoryBroker, topics: Iterable[str]) -> Mapping[TopicAndPartition, Partition]:
     return {(topic, at): partition for topic in topics for at, partition in enumerate(broker.topics[topic])}

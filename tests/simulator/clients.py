@@ -27,7 +27,7 @@ from tests.simulator.broker import (
     Entry,
     MemoryBroker,
     Metadata,
-    Place,
+    TopicAndPartition,
     Transaction,
     refusal,
 )
@@ -50,14 +50,14 @@ def clients(broker: MemoryBroker) -> Clients:
 class MemoryMessage:
     """A record as a consumer gives it, or the end of a partition."""
 
-    def __init__(self, place: Place, offset: int, entry: Entry | None) -> None:
-        self._place, self._offset, self._entry = place, offset, entry
+    def __init__(self, topic_partition: TopicAndPartition, offset: int, entry: Entry | None) -> None:
+        self._topic_partition, self._offset, self._entry = topic_partition, offset, entry
 
     def topic(self) -> str:
-        return self._place[0]
+        return self._topic_partition[0]
 
     def partition(self) -> int:
-        return self._place[1]
+        return self._topic_partition[1]
 
     def offset(self) -> int:
         return self._offset
@@ -88,9 +88,9 @@ class MemoryConsumer:
         self._broker, self._group = broker, options["group.id"]
         self._committed = options["isolation.level"] == "read_committed"
         self._tells_ends = options.get("enable.partition.eof", False)
-        self._at: dict[Place, int] = {}
-        self._paused: set[Place] = set()
-        self._told: dict[Place, int] = {}
+        self._at: dict[TopicAndPartition, int] = {}
+        self._paused: set[TopicAndPartition] = set()
+        self._told: dict[TopicAndPartition, int] = {}
         self._topic: str | None = None
         self._callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
         self._owned: set[int] = set()
@@ -104,31 +104,31 @@ class MemoryConsumer:
     def consumer_group_metadata(self) -> Metadata:
         return Metadata(self._group, self, self._generation)
 
-    def assign(self, places: list[TopicPartition]) -> None:
+    def assign(self, partitions: list[TopicPartition]) -> None:
         self.unassign()
-        self.incremental_assign(places)
+        self.incremental_assign(partitions)
 
-    def incremental_assign(self, places: list[TopicPartition]) -> None:
-        self._at |= {(it.topic, it.partition): it.offset for it in places}
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        self._at |= {(it.topic, it.partition): it.offset for it in partitions}
 
-    def incremental_unassign(self, places: list[TopicPartition]) -> None:
-        for it in places:
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        for it in partitions:
             self._forget((it.topic, it.partition))
 
     def unassign(self) -> None:
-        for place in list(self._at):
-            self._forget(place)
+        for topic_partition in list(self._at):
+            self._forget(topic_partition)
 
     def seek(self, it: TopicPartition) -> None:
         assert (it.topic, it.partition) in self._at, "only what is assigned can be sought"
         self._at[it.topic, it.partition] = it.offset
         self._told.pop((it.topic, it.partition), None)
 
-    def pause(self, places: list[TopicPartition]) -> None:
-        self._paused |= {(it.topic, it.partition) for it in places}
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self._paused |= {(it.topic, it.partition) for it in partitions}
 
-    def resume(self, places: list[TopicPartition]) -> None:
-        self._paused -= {(it.topic, it.partition) for it in places}
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self._paused -= {(it.topic, it.partition) for it in partitions}
 
     def poll(self, timeout: float) -> MemoryMessage | None:
         found = self.consume(1, timeout)
@@ -143,10 +143,10 @@ class MemoryConsumer:
             self._broker.clock.sleep(timeout)
         return found
 
-    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         """The broker gives no answer while a transaction is open that sent an offset, so it takes all the time."""
         found = []
-        for it in places:
+        for it in partitions:
             try:
                 offset = self._broker.offset(self._group, (it.topic, it.partition))
             except Exception:
@@ -164,19 +164,19 @@ class MemoryConsumer:
                 self._topic, self._owned = None, set()
 
     def _next(self) -> MemoryMessage | None:
-        for place in self._at:
-            if place in self._paused:
+        for topic_partition in self._at:
+            if topic_partition in self._paused:
                 continue
-            partition, at = self._broker.partition(place), self._at[place]
+            partition, at = self._broker.partition(topic_partition), self._at[topic_partition]
             record = partition.readable(at, committed=self._committed)
             if record is not None:
-                self._at[place] = record[0] + 1
-                return MemoryMessage(place, *record)
+                self._at[topic_partition] = record[0] + 1
+                return MemoryMessage(topic_partition, *record)
             end = partition.stable if self._committed else partition.end
-            self._at[place] = max(at, end)
-            if self._tells_ends and self._told.get(place) != end:
-                self._told[place] = end
-                return MemoryMessage(place, end, None)
+            self._at[topic_partition] = max(at, end)
+            if self._tells_ends and self._told.get(topic_partition) != end:
+                self._told[topic_partition] = end
+                return MemoryMessage(topic_partition, end, None)
         return None
 
     def _rebalance(self) -> None:
@@ -200,10 +200,10 @@ class MemoryConsumer:
             self._callbacks[callback](self, [TopicPartition(self._topic, at) for at in sorted(partitions)])
             self._owned = self._owned - partitions
 
-    def _forget(self, place: Place) -> None:
-        self._at.pop(place, None)
-        self._told.pop(place, None)
-        self._paused.discard(place)
+    def _forget(self, topic_partition: TopicAndPartition) -> None:
+        self._at.pop(topic_partition, None)
+        self._told.pop(topic_partition, None)
+        self._paused.discard(topic_partition)
 
 
 class MemoryProducer:

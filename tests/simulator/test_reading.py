@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.errors import BrokerError
-from streams.kafka.read import polls, read_to
+from streams.kafka.bounded_read import polls, read_to
 from tests.simulator.broker import OPEN, MemoryBroker, Transaction
 from tests.simulator.clients import clients
 from tests.simulator.time import VirtualClock

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from streams.errors import PartitionLost
-from streams.kafka.steps import Cancelled, Steps
+from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.runtime import Runtime
 
 T = TypeVar("T")

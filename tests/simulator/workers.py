@@ -74,8 +74,8 @@ class MemorySite:
     def publish(self, data: EventData) -> None:
         """Without an id of its own: two equal events are two, so what is read twice is handled twice, and shows."""
         key = data.key.encode()
-        place = topic_names("", self.namespace).inbox, int(murmur2(key, PARTITIONS))
-        self.broker.append(place, key, self._codec.encode(data), None, None)
+        topic_partition = topic_names("", self.namespace).inbox, int(murmur2(key, PARTITIONS))
+        self.broker.append(topic_partition, key, self._codec.encode(data), None, None)
 
     def expire(self, number: int) -> None:
         """The group takes one of its members for dead."""

@@ -13,9 +13,9 @@ from streams.codec import codec_of
 from streams.config import Config
 from streams.data import EventData
 from streams.engine import marker
+from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends
-from streams.kafka.read import read_to
 from streams.kafka.topics import topic_names
 
 

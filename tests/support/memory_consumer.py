@@ -45,20 +45,20 @@ class MemoryConsumer:
             found.append(message)
         return found
 
-    def position(self, places: Sequence[TopicPartition]) -> list[TopicPartition]:
-        return [TopicPartition(place.topic, place.partition, self._next) for place in places]
+    def position(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition(partition.topic, partition.partition, self._next) for partition in partitions]
 
-    def get_watermark_offsets(self, place: TopicPartition, *, cached: bool) -> tuple[int, int]:
+    def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
         return 0, len(self._records)
 
-    def pause(self, places: Sequence[TopicPartition]) -> None:
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused = True
 
-    def resume(self, places: Sequence[TopicPartition]) -> None:
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
         self._paused = False
 
-    def seek(self, place: TopicPartition) -> None:
-        self._next = place.offset
+    def seek(self, partition: TopicPartition) -> None:
+        self._next = partition.offset
 
     def replace(self, offset: int, value: bytes, headers: Headers) -> None:
         """What stands at an offset reads from now on, as after a schema has come."""

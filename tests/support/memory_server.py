@@ -61,8 +61,8 @@ class MemoryKafka:
         model.begin({space.name: 1 for space in app.namespaces})
         self._logs = {space.name: LogFollower(model, self._codec) for space in app.namespaces}
         for logs in self._logs.values():
-            for place in model.places():
-                logs.merge.ended(place)
+            for partition in model.partitions():
+                logs.merge.ended(partition)
         self._tables = {space.name: TableFollower(model, (space.name, 0), self._codec) for space in app.namespaces}
         model.waits = None
         self.show()
@@ -85,7 +85,7 @@ class MemoryKafka:
             space = namespace_of(data.event_type)
             receipt = Receipt(space, data.event_type, data.key, id or f"id-{len(self.published)}")
             receipt.partition, receipt.timestamp = 0, 0
-            receipt.offset = sum(1 for place in self.receipts if place[0] == space)
+            receipt.offset = sum(1 for partition in self.receipts if partition[0] == space)
             self.receipts[space, receipt.offset] = receipt
             if not self.held:
                 self.world.when(data, id=receipt.id, time=time, expected_version=expected_version, source=source or "")
@@ -106,16 +106,16 @@ class MemoryKafka:
     def show(self) -> None:
         """What the World has handled, as records of Kafka's that a server reads."""
         for space in self.app.namespaces:
-            place, name = (space.name, 0), space.name
+            partition, name = (space.name, 0), space.name
             image, logs, table = self.world.image(name), self._logs[name], self._tables[name]
             logged = self._logged(name)
             for message in logged[self._shown[name] :]:
-                logs.take(place, message)
+                logs.take(partition, message)
             logs.flush()
             self._shown[name] = len(logged)
             for queue in image.parked.values():
                 for aside in queue:
-                    logs.take_parked(place, _message(f"{name}-parked", 0, *parked_record(aside)))
+                    logs.take_parked(partition, _message(f"{name}-parked", 0, *parked_record(aside)))
             last = Marker(
                 first=1, last=image.sequence, inbox_next=image.inbox_next, recorded=image.recorded,
                 application=self.app.name, topic_ids={}, partitions=1, transactional_id="t", counters=Counters(),
@@ -126,21 +126,21 @@ class MemoryKafka:
                 headers = [(VERSION_HEADER, b"%d" % version)]
                 table.take(_message(f"{name}-table", 0, key.encode(), value, headers), past=False)
             table.flush()
-        self.model.bell.ring()
+        self.model.notifier.notify()
 
     def _logged(self, namespace: str) -> list[Message]:
         records = self.world.log_records(namespace)
         return [_message(f"{namespace}-log", at, *record) for at, record in enumerate(records)]
 
-    def events(self, place: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+    def events(self, partition: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
         assert self.answers.wait(120)
         reader = LogReader(self._codec)
-        found = [reader.event(place[0], message) for message in self._logged(place[0])[offset:]]
+        found = [reader.event(partition[0], message) for message in self._logged(partition[0])[offset:]]
         return [event for event in found if event.sequence > after][:limit]
 
-    def receipt(self, place: NamespacePartition, offset: int) -> Receipt | None:
+    def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
         assert self.answers.wait(120)
-        return self.receipts.get((place[0], offset))
+        return self.receipts.get((partition[0], offset))
 
     def became(self, receipt: Receipt) -> KnownOutcome | None:
         return self.became_later.get(receipt.offset or 0)

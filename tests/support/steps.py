@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TypeVar
 
-from streams.kafka.steps import Steps
+from streams.kafka.cancellable_steps import Steps
 
 T = TypeVar("T")
 

@@ -100,11 +100,11 @@ class Running:
     def blocked(self, namespace: str) -> dict[int, BlockingRecord]:
         """The partitions that are blocked, at which record, and why."""
         tasks = self._tasks(namespace).in_state(TaskState.BLOCKED)
-        return {it.partition: BlockingRecord(it.blocked.offset, it.status.why) for it in tasks if it.blocked is not None}
+        return {at.partition: BlockingRecord(it.offset, at.status.why) for at in tasks if (it := at.command_search) is not None}
 
     def looked_ahead(self, namespace: str) -> dict[int, int]:
         """To which offsets the inbox was searched for orders, behind the records that partitions are blocked by."""
-        return {it.partition: it.blocked.looked for it in self._tasks(namespace).all() if it.blocked is not None}
+        return {it.partition: it.command_search.next_offset for it in self._tasks(namespace).all() if it.command_search is not None}
 
     def _images(self, namespace: str) -> Mapping[int, Image]:
         return self._tasks(namespace).images()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.broker.embedded import _how_ended
+from streams.localbroker.embedded import _how_ended
 
 
 @pytest.mark.parametrize(

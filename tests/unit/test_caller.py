@@ -32,13 +32,13 @@ def call(key: str, number: int = 0) -> PendingCall:
     return PendingCall(event, 1, number, b"", [], 0)
 
 
-def calling(act: Act, test: Test, **patience: Any) -> list[CallResult]:
+def calling(act: Act, test: Test, **policy: Any) -> list[CallResult]:
     """Run `test` beside a caller whose gateway does `act`; gives the results that it told of."""
     results: list[CallResult] = []
 
     async def both() -> None:
         gateways = {PaymentCharge: Gateway(PaymentCharge, act, answers=[PaymentCharged])}
-        given = RetryPolicy(**{"wait": 0.001, "seconds": 1.0} | patience)
+        given = RetryPolicy(**{"wait": 0.001, "seconds": 1.0} | policy)
         loop, ended = asyncio.get_running_loop(), threading.Event()
         await test(Caller(gateways, ENGINE.answer_value, given, loop, results.append, ended), results)
 
@@ -193,7 +193,7 @@ def test_nothing_of_a_key_is_called_after_what_was_given_up() -> None:
         caller.submit(OURS, [call("a", 2), call("b")])
         await told(results, 2)
         assert begun == ["a-0", "b-0"]
-        caller.go_on(OURS, "a", {call("a", 2).event.reference})
+        caller.resume(OURS, "a", {call("a", 2).event.reference})
         await told(results, 3)
 
     calling(fails_at_first, test, times=1)
@@ -397,8 +397,8 @@ def test_who_goes_on_without_having_given_up_changes_nothing() -> None:
 
     async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a"), call("a", 1)])
-        caller.go_on(OURS, "a", {call("a").event.reference})
-        caller.go_on(OURS, "nobody", ())
+        caller.resume(OURS, "a", {call("a").event.reference})
+        caller.resume(OURS, "nobody", ())
         await asyncio.sleep(0.01)
         go_on.set()
         await told(results, 2)

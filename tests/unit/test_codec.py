@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from streams.codec import AvroCodec, prefix_of
 from streams.data import EventData, Record
-from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, StaleTypes, UndecodableRecord
+from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, StaleTypes, UndecodableRecord, UnsupportedSchema
 from streams.schemas.schema_ids import canonical, fingerprint, id_of
 from tests.unit.codec_classes import NAME_1, NAME_2, Part, ThingName1, ThingName2, ThingRow, ThingSet, named
 
@@ -245,7 +245,7 @@ def test_damaged_bytes_do_no_harm(event: ThingSet, data: st.DataObject) -> None:
 def harmless(value: bytes) -> None:
     try:
         data = CODEC.decode(value)
-    except (InvalidEvent, SchemaNotFound, UndecodableRecord):
+    except (InvalidEvent, UnsupportedSchema, UndecodableRecord):
         return
     assert data == CODEC.decode(CODEC.encode(data))
 
@@ -453,7 +453,7 @@ def test_an_event_without_a_handler_is_named() -> None:
     codec = AvroCodec([ThingSet], [])
     schema_id = codec.add_schema(NAME_1)
     assert codec.schema_ids()[schema_id] == "thing.name"
-    with pytest.raises(SchemaNotFound, match=r"thing\.name .* has no handler in this application"):
+    with pytest.raises(UnsupportedSchema, match=r"thing\.name .* has no handler in this application"):
         codec.decode(AvroCodec([ThingName1], []).encode(ThingName1(thing="k")))
 
 
@@ -462,7 +462,7 @@ def test_an_event_for_others_is_written_and_not_read() -> None:
     codec = AvroCodec([ThingSet], [])
     value = codec.encode(ThingName1(thing="k"))
     assert ThingName1(thing="k") == AvroCodec([ThingName1], []).decode(value)
-    with pytest.raises(SchemaNotFound, match="no handler"):
+    with pytest.raises(UnsupportedSchema, match="no handler"):
         codec.decode(value)
 
 
@@ -480,7 +480,7 @@ def test_a_version_that_cannot_be_read_waits() -> None:
     codec = AvroCodec([ThingName1], [])
     broken = named([{"name": "thing", "type": "string"}, {"name": "rank", "type": "string"}], version=3)
     schema_id = codec.add_schema(broken)
-    with pytest.raises(SchemaNotFound, match=r"thing\.name\.rank is of type string in one version and int"):
+    with pytest.raises(UnsupportedSchema, match=r"thing\.name\.rank is of type string in one version and int"):
         codec.decode(b"\x00" + schema_id.to_bytes(4, "big") + b"\x02k\x02x")
 
 

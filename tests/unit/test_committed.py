@@ -12,9 +12,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.clock import SystemClock
 from streams.errors import BrokerError, PartitionLost
+from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.committed import CommittedOffsets
 from streams.kafka.renewed_client import Admin, RenewedClient
-from streams.kafka.steps import never
 from tests.support.coordinator import OFFSET
 from tests.support.processes import PROJECT
 from tests.support.steps import run
@@ -78,8 +78,8 @@ class Asked(SystemClock):
 
 def stable(*answers: int) -> int:
     consumer = Asked(*answers)
-    asking = CommittedOffsets(lambda: consumer, Admin(Client, consumer), "user", patience=0.5)  # type: ignore[arg-type, return-value]  # what is asked of them only
-    return run(asking.offset(0, never), consumer.sleep).offset
+    asking = CommittedOffsets(lambda: consumer, Admin(Client, consumer), "user", coordinator_timeout=0.5)  # type: ignore[arg-type, return-value]  # what is asked of them only
+    return run(asking.offset(0, never_cancelled), consumer.sleep).offset
 
 
 def test_patience_with_a_coordinator_that_moves_begins_with_it() -> None:

@@ -16,8 +16,8 @@ import yaml
 
 from ops.compose.handled import unhandled
 from ops.compose.wanted import EMBEDDED_KAFKA, wanted
-from streams.broker import docker
 from streams.config import load
+from streams.localbroker import docker
 from streams.server.http.guard import OPEN
 from tests.support.commandline import problem_of
 

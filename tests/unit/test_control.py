@@ -11,9 +11,9 @@ from streams.engine.changes import Changes
 from streams.engine.commands import AT_ONCE
 from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
+from streams.engine.event_handlers import Limits
 from streams.engine.image import Image
 from streams.engine.records import InboxRecord
-from streams.engine.rules import Limits
 from streams.engine.stored import log_record, parked_record
 from streams.worker.restore import ImageReader
 from tests.applications import probe, shop

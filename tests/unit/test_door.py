@@ -12,10 +12,10 @@ from streams.codec import codec_of
 from streams.engine.changes import Changes
 from streams.engine.engine import Engine
 from streams.engine.envelope import log_header
+from streams.engine.event_handlers import Inbox, Limits
 from streams.engine.identity import emitted_id
 from streams.engine.image import Image
 from streams.engine.records import InboxRecord
-from streams.engine.rules import Inbox, Limits
 from streams.engine.stored import log_record
 from streams.event import reference_of
 
@@ -24,8 +24,8 @@ CODEC = codec_of(APP)
 NOW = 1_800_000_000_000_000
 
 
-def engine(place: Callable[[bytes], int] | None = None, **limits: int) -> Engine:
-    return Engine(APP, "user", CODEC, limits=Limits(**limits), inbox=Inbox("user", "topic-1", place))
+def engine(partition_of: Callable[[bytes], int] | None = None, **limits: int) -> Engine:
+    return Engine(APP, "user", CODEC, limits=Limits(**limits), inbox=Inbox("user", "topic-1", partition_of))
 
 
 def signup(user: str = "u1", email: str = "u1@example.org") -> UserSignup:
@@ -153,7 +153,7 @@ def test_a_wrong_record_key_moves_the_event_to_its_datas_key(key: bytes | None) 
 
 def test_a_record_in_the_wrong_partition_is_moved() -> None:
     """Another producer's partitioner does not split a key's order."""
-    changes = handle(record(), using=engine(place=lambda key: 3))
+    changes = handle(record(), using=engine(partition_of=lambda key: 3))
     assert (changes.counters.moved, changes.counters.accepted) == (1, 0)
 
 

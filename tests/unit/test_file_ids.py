@@ -16,8 +16,8 @@ from processors.events import UserClose, UserRename
 from streams.codec import AvroCodec
 from streams.engine.envelope import to_micros
 from streams.engine.identity import content_id
-from streams.sources.file_events import BadRow, EventMaker, FileEvent
-from streams.sources.rows import Row
+from streams.eventfiles.file_events import BadRow, EventMaker, FileEvent
+from streams.eventfiles.rows import Row
 
 CODEC = AvroCodec(app().event_types().values(), [])
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

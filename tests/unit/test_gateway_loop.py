@@ -39,8 +39,8 @@ def caller_of(loop: GatewayLoop, bad: Act) -> tuple[Caller, list[CallResult]]:
     results: list[CallResult] = []
     gateway = Gateway(PaymentCharge, act, answers=[PaymentCharged])
     gateways: dict[type[EventData], Gateway[Any]] = {PaymentCharge: gateway}
-    patience = RetryPolicy(seconds=60, times=1)
-    return Caller(gateways, ENGINE.answer_value, patience, loop.get(), results.append, threading.Event()), results
+    policy = RetryPolicy(seconds=60, times=1)
+    return Caller(gateways, ENGINE.answer_value, policy, loop.get(), results.append, threading.Event()), results
 
 
 async def interrupts(event: Event[PaymentCharge]) -> EventData:

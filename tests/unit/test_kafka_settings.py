@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from streams.broker.choose import unanswered
 from streams.config import Config, load
 from streams.errors import (
     BrokerError,
@@ -32,6 +31,7 @@ from streams.kafka.topics import (
     topic_names,
     wanted,
 )
+from streams.localbroker.choose import unanswered
 from streams.receipt import EventOutcome, Receipt, publish_outcome
 
 

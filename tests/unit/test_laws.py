@@ -15,8 +15,8 @@ import pytest
 
 import processors
 from streams import App
+from streams.checks import Breach, check, cycles
 from streams.errors import BadName, DuplicateHandler
-from streams.laws import Breach, check, cycles
 from tests.applications import bank, shop
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from streams.cli.process import logging_setup
 from streams.codec import codec_of
 from streams.config import load
 from streams.engine.engine import Engine
-from streams.engine.rules import Inbox
+from streams.engine.event_handlers import Inbox
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from streams.kafka.active_producers import CoordinatorState, active_producers, run, still_active
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import GROUPS, _java_hash
-from streams.kafka.open_transactions import OpenTransaction, _of_place, concerns, sentence, worker_ids
+from streams.kafka.open_transactions import OpenTransaction, _of_partition, concerns, sentence, worker_ids
 from streams.kafka.security import UnmappedOption, connection_options
-from streams.kafka.writers import CoordinatorState, run, writers, writers_of
 
 SINCE = datetime(2026, 11, 26, 5, 31, 31, 214000, tzinfo=UTC).astimezone()
 FOREIGN = OpenTransaction("user", 3, 1042, 17, SINCE, 4002, "billing-1", 60.0)
@@ -78,7 +78,7 @@ def test_a_transactional_id_is_shown_as_one_short_line() -> None:
 
 
 FIRST = OpenTransaction("user", 3, 1042, 17, SINCE)
-LOST = CoordinatorState("billing-1", ongoing=False, started=None, timeout=60.0, places=frozenset())
+LOST = CoordinatorState("billing-1", ongoing=False, started=None, timeout=60.0, partitions=frozenset())
 LATER = SINCE + timedelta(seconds=30)
 
 
@@ -89,7 +89,7 @@ def producer(number: int, offset: int) -> dict[str, int]:
 def test_one_that_no_coordinator_has_hangs_if_it_is_open_after_they_were_asked() -> None:
     """The first and whatever is behind it: an operator has to end each."""
     both = [producer(7, 1042), producer(8, 1050)]
-    found = _of_place(FIRST, writers_of(both, both, {7: LOST}, all_asked=True), LATER)
+    found = _of_partition(FIRST, still_active(both, both, {7: LOST}, all_asked=True), LATER)
     assert [(it.producer_id, it.first_offset, it.hangs) for it in found] == [(7, 1042, True), (8, 1050, True)]
 
 
@@ -97,7 +97,7 @@ def test_one_that_ends_while_we_ask_does_not_hang() -> None:
     """Its coordinator has forgotten it, and rightly so: to abort what comes next at that offset would do harm."""
     before = [producer(7, 1042), producer(8, 1050)]
     after = [producer(7, 1042), producer(8, 1055)]  # it has begun another one
-    found = _of_place(FIRST, writers_of(before, after, {8: LOST}, all_asked=True), LATER)
+    found = _of_partition(FIRST, still_active(before, after, {8: LOST}, all_asked=True), LATER)
     assert [(it.producer_id, it.hangs) for it in found] == [(7, True)]
 
 
@@ -105,16 +105,16 @@ def test_one_that_ends_while_we_ask_does_not_hang() -> None:
 def test_nothing_hangs_that_was_not_asked_of_everybody_twice(again: bool, all_asked: bool) -> None:
     """Where a leader or a coordinator does not answer, one waits for the time-out."""
     both = [producer(7, 1042)]
-    [it] = _of_place(FIRST, writers_of(both, both if again else None, {}, all_asked), LATER)
+    [it] = _of_partition(FIRST, still_active(both, both if again else None, {}, all_asked), LATER)
     assert (it.producer_id, it.hangs) == (7, False)
 
 
 @pytest.mark.parametrize(("seconds", "hangs"), [(70, False), (76, True)])
 def test_one_past_its_time_out_hangs_once_the_broker_has_looked(seconds: float, hangs: bool) -> None:
     """It looks every 10 s."""
-    known = CoordinatorState("billing-1", ongoing=True, started=SINCE, timeout=60.0, places=frozenset({("user", 3)}))
+    known = CoordinatorState("billing-1", ongoing=True, started=SINCE, timeout=60.0, partitions=frozenset({("user", 3)}))
     both = [producer(7, 1042)]
-    [it] = _of_place(FIRST, writers_of(both, both, {7: known}, all_asked=True), SINCE + timedelta(seconds=seconds))
+    [it] = _of_partition(FIRST, still_active(both, both, {7: known}, all_asked=True), SINCE + timedelta(seconds=seconds))
     assert (it.hangs, it.timeout) == (hangs, 60.0)
 
 
@@ -130,7 +130,7 @@ def test_among_the_groups_offsets_only_our_workers_concern_us() -> None:
 def test_only_our_own_questions_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """An application whose gateway uses the same library has its log."""
     with caplog.at_level(logging.DEBUG, "aiokafka"):
-        writers(Clients("127.0.0.1:1"), [("user", 3)])
+        active_producers(Clients("127.0.0.1:1"), [("user", 3)])
         assert caplog.messages == []
         logging.getLogger("aiokafka.client").error("of a gateway")
         assert caplog.messages == ["of a gateway"]
@@ -189,14 +189,14 @@ def test_an_option_that_cannot_be_taken_over_is_named_without_its_value(options:
     """Nobody is asked then: with half of what secures a connection there is to be none."""
     with pytest.raises(UnmappedOption, match=rf"^{refused}$"):
         connection_options(options)
-    [why] = writers(Clients("127.0.0.1:1", options), [("user", 3)]).values()
+    [why] = active_producers(Clients("127.0.0.1:1", options), [("user", 3)]).values()
     assert why == f"with the Kafka option {refused} it cannot be asked from here"
 
 
 def test_a_certificate_that_is_not_there_is_an_answer(tmp_path: Path) -> None:
     """That something waits is said all the same."""
     options = {"security.protocol": "ssl", "ssl.ca.location": str(tmp_path / "none.pem")}
-    assert writers(Clients("127.0.0.1:1", options), [("user", 3)]) == {("user", 3): "asking failed with FileNotFoundError"}
+    assert active_producers(Clients("127.0.0.1:1", options), [("user", 3)]) == {("user", 3): "asking failed with FileNotFoundError"}
 
 
 def test_a_groups_partition_is_found_as_java_finds_it() -> None:

@@ -34,14 +34,14 @@ QUEUES = [
 ]
 
 
-def place(offset: int) -> InboxOffset:
+def inbox_offset(offset: int) -> InboxOffset:
     return InboxOffset("email", 0, offset)
 
 
 def test_the_first_of_a_queue_is_the_one_to_name() -> None:
     """Each key has a queue of its own."""
-    assert first_at(place(0), QUEUES) == (QUEUES[0], "a")
-    assert first_at(place(2), QUEUES) == (QUEUES[2], "u1/welcome")
+    assert first_at(inbox_offset(0), QUEUES) == (QUEUES[0], "a")
+    assert first_at(inbox_offset(2), QUEUES) == (QUEUES[2], "u1/welcome")
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_the_first_of_a_queue_is_the_one_to_name() -> None:
 def test_a_place_of_which_nothing_can_be_said_is_refused(offset: int, message: str) -> None:
     """No worker would obey, so nothing is sent, and nobody waits; who stands behind another is told behind whom."""
     with pytest.raises(InvalidEvent, match=message):
-        first_at(place(offset), QUEUES)
+        first_at(inbox_offset(offset), QUEUES)
 
 
 def test_all_of_one_is_found_whatever_it_is() -> None:
     """To be shown, it need not be the first."""
-    assert [one_at(place(offset), QUEUES) for offset in range(4)] == QUEUES
+    assert [one_at(inbox_offset(offset), QUEUES) for offset in range(4)] == QUEUES
 
 
 def test_an_answer_is_what_the_gateway_would_have_said() -> None:
@@ -121,4 +121,4 @@ def test_only_what_can_be_done_is_offered() -> None:
     """What is quarantined cannot be retried, rejected or answered."""
     assert "retry, reject or answer" in what_next(QUEUES)
     assert "retry" not in what_next([QUEUES[1]])
-    assert "`retold parked show PLACE`" in what_next([QUEUES[1]])
+    assert "`retold parked show INBOX_OFFSET`" in what_next([QUEUES[1]])

@@ -33,12 +33,12 @@ def unknown(offset: int) -> InboxRecord:
     return (offset, b"k", UNKNOWN, [("ce_id", b"a"), ("x-theirs", b"\xff")], 0)
 
 
-def order(offset: int, at: int, key: str = "") -> InboxRecord:
+def quarantine_record(offset: int, at: int, key: str = "") -> InboxRecord:
     return (at, key.encode(), control.encode(OperatorCommand("quarantine", key, offset, "ada", "obsolete")), None, 0)
 
 
-def handled(image: Image, records: list[InboxRecord], orders: dict[int, str] | None = None) -> Changes:
-    batch = Engine(APP, "probe", CODEC).begin(image, 1, orders or {})
+def handled(image: Image, records: list[InboxRecord], quarantines: dict[int, str] | None = None) -> Changes:
+    batch = Engine(APP, "probe", CODEC).begin(image, 1, quarantines or {})
     batch.take_all(records)
     image.apply(batch.changes)
     return batch.changes
@@ -49,7 +49,7 @@ def test_an_order_quarantines_the_record_that_waits_and_what_is_behind_goes_on()
     image = Image()
     assert handled(image, [event(0), unknown(1), event(2)]).blocked is not None
     assert (image.inbox_next, image.counters) == (1, Counters(accepted=1))
-    changes = handled(image, [unknown(1), event(2), order(1, 3)], {1: WHY})
+    changes = handled(image, [unknown(1), event(2), quarantine_record(1, 3)], {1: WHY})
     [kept] = changes.set_aside
     header = kept.header
     assert (header.status, header.reason, header.key, header.offset) == ("quarantined", WHY, None, 1)
@@ -71,7 +71,7 @@ def test_an_order_met_in_its_place_is_counted_and_does_nothing(key: str) -> None
     """Also if it names the first of a parked queue."""
     image = Image()
     handled(image, [event(0, "raise"), event(1)])
-    changes = handled(image, [order(0, 2, key), order(7, 3, key)])
+    changes = handled(image, [quarantine_record(0, 2, key), quarantine_record(7, 3, key)])
     assert (changes.queues, changes.unparked, changes.log, changes.set_aside) == ({}, [], [], [])
     assert (image.counters, image.inbox_next) == (Counters(parked=2, control=2), 4)
 
@@ -103,12 +103,12 @@ def test_an_answer_of_an_unknown_schema_may_be_quarantined_as_well() -> None:
 )
 def test_no_other_record_is_an_order(value: bytes | None) -> None:
     """Whatever its bytes are, nothing raises."""
-    assert control.order_to_quarantine(b"", value) is None
+    assert control.quarantine_command(b"", value) is None
 
 
 def test_an_order_is_read_under_its_own_key_only() -> None:
     """Under another it is no control record, and will be quarantined itself."""
     said = OperatorCommand("quarantine", "", 1, "ada", "obsolete")
-    assert control.order_to_quarantine(b"", control.encode(said)) == said
-    assert control.order_to_quarantine(b"k", control.encode(said)) is None
-    assert control.order_to_quarantine(None, control.encode(said)) is None
+    assert control.quarantine_command(b"", control.encode(said)) == said
+    assert control.quarantine_command(b"k", control.encode(said)) is None
+    assert control.quarantine_command(None, control.encode(said)) is None

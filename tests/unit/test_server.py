@@ -372,7 +372,7 @@ def test_metrics_count_partitions_by_state(server: MemoryServer, http: httpx.Cli
 def test_an_old_outcome_is_found_in_kafka(server: MemoryServer, http: httpx.Client) -> None:
     """What memory has forgotten is looked up; what is not there is a 404."""
     server.kafka.publish(AccountCredit(account="nobody", transfer="t", amount=1))
-    server.model.outcomes._by_place.clear()
+    server.model.outcomes._by_offset.clear()
     from streams.server.readmodel.recent import KnownOutcome
 
     server.kafka.became_later[0] = KnownOutcome(outcome="rejected", sequence=1, reason="there is no such account")

@@ -64,7 +64,7 @@ def ending(server: MemoryServer, method: str, url: str, account: str) -> httpx.R
     body = {"json": {"account": account, "balance": 1}} if method == "POST" else {}
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(server.http.request, method, url, headers=WAIT, timeout=60, **body)
-        until(lambda: len(server.model.bell._tickets) > 0, "it does not wait")
+        until(lambda: len(server.model.notifier._subscriptions) > 0, "it does not wait")
         began = time.monotonic()
         server._stop.set()
         got = asked.result()

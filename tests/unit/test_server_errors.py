@@ -274,7 +274,7 @@ def test_an_event_that_kafka_does_not_confirm_may_still_arrive(
 
 def test_a_position_that_is_not_reached_is_said(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 with where the server stands."""
-    monkeypatch.setattr("streams.server.http.answers.PATIENCE", 0.1)
+    monkeypatch.setattr("streams.server.http.answers.POSITION_TIMEOUT", 0.1)
     assert_problem(http.get("/rows/order?_min_position=order-0:99"), 503, "order-0:99", field="_min_position")
 
 

@@ -66,7 +66,7 @@ def test_an_id_beyond_the_end_is_refused_unless_this_server_lags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a log that was made again, nothing would come for long; a server that lags or stands still has not read so far."""
-    monkeypatch.setattr("streams.server.http.live.PATIENCE", 0.1)
+    monkeypatch.setattr("streams.server.http.live.CATCH_UP_TIMEOUT", 0.1)
     beyond = {"Last-Event-ID": "0:99"}
     with MemoryServer(shop.app(), tmp_path) as server:
         got = server.http.get("/live/order", headers=beyond)
@@ -91,7 +91,7 @@ def test_a_stream_goes_on_at_a_server_that_is_a_moment_behind(tmp_path: Path) ->
 
         watching = threading.Thread(target=watch, daemon=True)
         watching.start()
-        until(lambda: bool(server.model.bell._tickets), "nobody waits")
+        until(lambda: bool(server.model.notifier._subscriptions), "nobody waits")
         for n in range(3):
             server.kafka.publish(OrderPlace(order=f"o{n}", customer="c7", lines=(Line(sku="A1", quantity=1),)))
         watching.join(60)
@@ -106,9 +106,9 @@ def test_a_server_that_begins_anew_refuses_no_id(tmp_path: Path) -> None:
             target=lambda: found.append(server.http.get("/live/order", headers={"Last-Event-ID": "0:2"})), daemon=True
         )
         ask.start()
-        until(lambda: bool(server.model.bell._tickets), "nobody waits")
+        until(lambda: bool(server.model.notifier._subscriptions), "nobody waits")
         server.model.begin({space.name: 1 for space in server.kafka.app.namespaces})
-        server.model.bell.ring()
+        server.model.notifier.notify()
         ask.join(60)
     assert_problem(found[0], 503, STARTING)
 

@@ -20,11 +20,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 A, B = ("account", 0), ("account", 1)
 
 
-def logged(place: tuple[str, int], sequence: int, second: int) -> tuple[LogEvent, int]:
+def logged(partition: tuple[str, int], sequence: int, second: int) -> tuple[LogEvent, int]:
     data = AccountOpen(account="a", balance=1)
-    event = Event(data, f"{place}{sequence}", START)
+    event = Event(data, f"{partition}{sequence}", START)
     recorded = START + timedelta(seconds=second)
-    return LogEvent(*place, 2 * sequence, sequence, recorded, "accepted", None, event), sequence - 1
+    return LogEvent(*partition, 2 * sequence, sequence, recorded, "accepted", None, event), sequence - 1
 
 
 def test_the_past_is_read_in_the_order_of_its_time() -> None:

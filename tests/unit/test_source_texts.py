@@ -14,10 +14,10 @@ from processors import app
 from processors.events import UserSignup
 from streams.codec import AvroCodec
 from streams.errors import ConfigError, InvalidEvent
-from streams.sources.convert import Converter
-from streams.sources.file_events import BadRow, EventMaker, FromRow
-from streams.sources.rows import FORMATS, Row, format_of
-from streams.sources.texts import listed, plain
+from streams.eventfiles.convert import Converter
+from streams.eventfiles.file_events import BadRow, EventMaker, FromRow
+from streams.eventfiles.rows import FORMATS, Row, format_of
+from streams.eventfiles.texts import listed, plain
 
 EVIL = "\x1b[2J\r\n\x9b1m\u202e\ud800"
 GOOD = UserSignup(user="u1", email="e")

@@ -15,9 +15,9 @@ from processors.events import UserRename, UserSignup
 from processors.publish import from_row
 from streams.codec import AvroCodec
 from streams.errors import ConfigError, InvalidEvent
-from streams.sources.convert import Converter
-from streams.sources.file_events import BadRow, EventMaker, FileEvent
-from streams.sources.rows import FORMATS, Row, format_of
+from streams.eventfiles.convert import Converter
+from streams.eventfiles.file_events import BadRow, EventMaker, FileEvent
+from streams.eventfiles.rows import FORMATS, Row, format_of
 from tests.unit.codec_classes import Part, ThingSet
 
 ROOT = Path(__file__).parents[2]

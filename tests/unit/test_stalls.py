@@ -5,7 +5,7 @@ from __future__ import annotations
 from streams.errors import BrokerUnavailable, ConfigError
 from streams.kafka.offsets import GROUPS, OpenSpan
 from streams.kafka.open_transactions import OpenTransaction
-from streams.worker.stalls import AGAIN, STILL, Failures, StallTracker, to_report
+from streams.worker.stalls import AGAIN, STILL, FailureLog, StallTracker, to_report
 
 HERE, THERE = ("user", 3), ("user", 4)
 
@@ -54,16 +54,16 @@ def test_among_the_groups_offsets_ours_are_reported_first() -> None:
 def test_whatever_a_look_raises_is_logged_and_the_next_one_follows() -> None:
     """A broker that is away is no news. All else is said once, until a look succeeds."""
     said: list[tuple[str, str]] = []
-    failures = Failures(lambda level, text: said.append((level, text)))
+    failures = FailureLog(lambda level, text: said.append((level, text)))
 
     def raising(error: Exception) -> None:
         raise error
 
-    failures.none_in(lambda: raising(BrokerUnavailable("away")), "our partitions")
+    failures.run(lambda: raising(BrokerUnavailable("away")), "our partitions")
     for _ in range(2):
-        failures.none_in(lambda: raising(KeyError("\x1buser")), "our partitions")
-    failures.none_in(lambda: None, "our partitions")
-    failures.none_in(lambda: raising(ConfigError("no")), "our partitions")
+        failures.run(lambda: raising(KeyError("\x1buser")), "our partitions")
+    failures.run(lambda: None, "our partitions")
+    failures.run(lambda: raising(ConfigError("no")), "our partitions")
     assert [level for level, _ in said] == ["debug", "warning", "warning"]
     assert said[1][1].startswith("whether a transaction is open in our partitions is not known: KeyError: ")
     assert "\x1b" not in said[1][1]

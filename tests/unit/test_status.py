@@ -11,7 +11,7 @@ from streams.cli.output.attention import attention
 from streams.engine.envelope import to_micros
 from streams.engine.marker import Marker, producers_replaced
 from streams.engine.records import Counters
-from streams.kafka.status import NamespaceStatus, PartitionStatus, Status, WaitingRecord
+from streams.kafka.status import BlockedPartition, NamespaceStatus, PartitionStatus, Status
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 OWNED, ALONE = (PartitionStatus(0, owner, 9, 8, 1, 5, 1) for owner in ("somebody", None))
@@ -115,7 +115,7 @@ def test_each_restore_and_all_that_start_are_reported() -> None:
 )
 def test_a_record_that_blocks_is_reported_once(state: str, since: str) -> None:
     """By the sentence that names the record and the command; what the worker says goes into it."""
-    waits = (WaitingRecord("p.item", 1, 7, 12345, "nobody knows schema id 12345"),)
+    waits = (BlockedPartition("p.item", 1, 7, 12345, "nobody knows schema id 12345"),)
     parts = (partition(1, state, 5, "nobody knows schema id 12345"),)
     assert found(NamespaceStatus("item", "shop", parts, waiting=waits)) == [
         f"p.item-1 is blocked at offset 7{since}, schema 12345: nobody knows schema id 12345. If that will never be known, set "

@@ -34,10 +34,10 @@ def test_a_broker_that_is_away_is_not_waited_for() -> None:
     assert watchdog.given_up
 
 
-@pytest.mark.parametrize("reach", [answers, is_away])
-def test_what_has_ended_is_not_given_up(reach: Callable[[float], None]) -> None:
+@pytest.mark.parametrize("check_broker", [answers, is_away])
+def test_what_has_ended_is_not_given_up(check_broker: Callable[[float], None]) -> None:
     """However long it took."""
-    watchdog = StopWatchdog("user", reach, last_calls=0.0)
+    watchdog = StopWatchdog("user", check_broker, last_calls=0.0)
     steps = watchdog.watch(lambda: True)
     list(islice(steps, 5))
     assert not watchdog.given_up

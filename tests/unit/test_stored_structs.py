@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.broker import state
 from streams.engine import control, marker
 from streams.engine.control import OperatorCommand
 from streams.engine.envelope import (
@@ -32,6 +31,7 @@ from streams.engine.records import Counters, DuplicateRecord
 from streams.errors import InvalidEvent, UndecodableRecord
 from streams.kafka.schemas_topic import PublishedSchema
 from streams.kafka.task_reports import Report
+from streams.localbroker import state
 from streams.schemas.lock import LockedVersion
 
 STREAMS = Path(__file__).parents[2] / "streams"

@@ -61,7 +61,7 @@ def test_a_task_does_what_its_state_allows_and_refuses_the_rest(steps: list[str]
                 STEPS[step](it, now)
             assert it.status == before
         assert (it.rows is not None) is (it.state in {TaskState.RUNNING, TaskState.BLOCKED})
-        assert (it.blocked is not None) is (it.state is TaskState.BLOCKED)
+        assert (it.command_search is not None) is (it.state is TaskState.BLOCKED)
 
 
 def test_a_record_that_blocks_again_has_blocked_all_the_time() -> None:
@@ -82,8 +82,8 @@ def test_a_blocked_task_says_why_and_since_when() -> None:
     STEPS["run"](it, 1)
     STEPS["block"](it, 2)
     assert it.status == (TaskState.BLOCKED, 2, "no schema 5")
-    assert it.blocked is not None
-    assert (it.blocked.offset, it.blocked.looked) == (7, 8)
+    assert it.command_search is not None
+    assert (it.command_search.offset, it.command_search.next_offset) == (7, 8)
 
 
 def test_nothing_outlives_a_task() -> None:
@@ -91,10 +91,10 @@ def test_nothing_outlives_a_task() -> None:
     it = task()
     STEPS["run"](it, 1)
     STEPS["block"](it, 2)
-    it.obey(OperatorCommand("quarantine", "", 7, "ada", "obsolete"))
-    assert it.orders() == {7: "set aside by ada: obsolete"}
+    it.quarantine(OperatorCommand("quarantine", "", 7, "ada", "obsolete"))
+    assert it.quarantines() == {7: "set aside by ada: obsolete"}
     it.close(3)
-    assert (it.rows, it.blocked, it.orders(), list(it.results)) == (None, None, {}, [])
+    assert (it.rows, it.command_search, it.quarantines(), list(it.results)) == (None, None, {}, [])
     with pytest.raises(IllegalTransition, match="has no rows while it is closed"):
         _ = it.image
 

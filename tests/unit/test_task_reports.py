@@ -13,8 +13,8 @@ from streams.clock import SYSTEM
 from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
 from streams.errors import BrokerError
-from streams.kafka.steps import Cancelled
-from streams.kafka.task_reports import WHY, Report, State, _read, state_of, told
+from streams.kafka.cancellable_steps import Cancelled
+from streams.kafka.task_reports import REASON_SHOWN, Report, State, _read, report_reason, state_of
 from streams.server.readmodel.state_counts import StateCounts, counted
 from streams.worker.caller import Assignment
 from streams.worker.reporter import AGAIN, EVERY, HELD, LATER, SOON, Reporter, report_of
@@ -48,8 +48,8 @@ def test_a_report_says_the_state_since_when_and_why() -> None:
 
 def test_a_reason_is_not_too_long_to_read() -> None:
     """A handler's or a schema's words may be of any length."""
-    assert told("x" * WHY) == "x" * WHY
-    assert len(told("x" * (WHY + 1))) == len(told("\x1b" * WHY)) == WHY
+    assert report_reason("x" * REASON_SHOWN) == "x" * REASON_SHOWN
+    assert len(report_reason("x" * (REASON_SHOWN + 1))) == len(report_reason("\x1b" * REASON_SHOWN)) == REASON_SHOWN
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_what_a_stranger_wrote_is_bounded() -> None:
     value = msgspec.json.encode(Report("\x1b[2J" * 900, 1, "w", "\x1b[2J" * 900))
     found = _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user-3", value=value))
     assert found is not None
-    assert (len(found.state) <= 201, len(found.why), "\x1b" in found.state + found.why) == (True, WHY, False)
+    assert (len(found.state) <= 201, len(found.why), "\x1b" in found.state + found.why) == (True, REASON_SHOWN, False)
 
 
 class Topic:

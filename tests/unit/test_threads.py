@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from streams.errors import BrokerError, PartitionLost
-from streams.kafka.steps import Cancelled, Steps
+from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.threads import DaemonThread, ThreadBackground
 from tests.support.workers import until
 

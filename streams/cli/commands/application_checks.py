@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streams.app import App
+from streams.checks import check
 from streams.cli.output.screen import displayed
 from streams.config import BY_NAME, Config
 from streams.errors import ConfigError, DefinitionError, StreamsError
-from streams.laws import check
 from streams.load import application, events_file
 from streams.schemas.files import read_all
 from streams.schemas.generate import verify

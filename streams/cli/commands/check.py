@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import typer
 
+from streams.checks import cycles
 from streams.cli.arguments.options import Json
 from streams.cli.commands.application_checks import Finding, has_schemas, of_application, of_schemas
 from streams.cli.output.screen import json_line, plural, say, talk
 from streams.cli.process import exit_codes
 from streams.config import load
 from streams.errors import StreamsError
-from streams.laws import cycles
 from streams.load import application
 
 

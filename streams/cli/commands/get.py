@@ -17,7 +17,7 @@ from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
 from streams.data import Record
 from streams.engine.marker import Marker
-from streams.kafka.follow import TableState, read_table
+from streams.kafka.tables_and_logs import TableState, read_table
 
 SHOWN = 50
 

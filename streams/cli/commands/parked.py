@@ -57,7 +57,7 @@ def list_(
         talk("No events are set aside.")
         return
     rows = [
-        (str(it.place), it.header.status, it.header.key, _event_type(session, it), it.header.reason[:REASON_SHOWN])
+        (str(it.inbox_offset), it.header.status, it.header.key, _event_type(session, it), it.header.reason[:REASON_SHOWN])
         for it in found
     ]
     table(("place", "status", "key", "event", "why"), rows)
@@ -65,13 +65,13 @@ def list_(
 
 
 @parked.command(cls=Command)
-def show(place: InboxOffset, as_json: Json = False) -> None:
+def show(inbox_offset: InboxOffset, as_json: Json = False) -> None:
     """Show one event: its data, since when it is set aside, and the traceback.
 
     Example: [bold]retold parked show user-3@1042[/]
     """
     session = connect()
-    at = parse_inbox_offset(place)
+    at = parse_inbox_offset(inbox_offset)
     event = one_at(at, found_at(session, at))
     if as_json:
         json_line(_as_json(session, event))
@@ -86,7 +86,7 @@ def show(place: InboxOffset, as_json: Json = False) -> None:
 
 @parked.command(cls=Command)
 def retry(
-    place: Annotated[
+    inbox_offset: Annotated[
         str | None, typer.Argument(help="Inbox offset of the event, such as user-3@1042.", metavar="PLACE")
     ] = None,
     every: Annotated[
@@ -100,25 +100,25 @@ def retry(
 
     Example: [bold]retold parked retry user-3@1042[/]
     """
-    if every and place is None:
+    if every and inbox_offset is None:
         raise typer.Exit(retry_all(every, who))
-    if every or place is None:
+    if every or inbox_offset is None:
         raise typer.BadParameter("a place such as user-3@1042, or --all and a namespace's name, was expected.")
-    command("retry", place, who)
+    command("retry", inbox_offset, who)
 
 
 @parked.command(cls=Command)
-def reject(place: InboxOffset, why: Why, who: Who = None) -> None:
+def reject(inbox_offset: InboxOffset, why: Why, who: Who = None) -> None:
     """Reject the first parked event of a key, and handle the rest.
 
     Example: [bold]retold parked reject user-3@1042 --why "a typo"[/]
     """
-    command("reject", place, who, why)
+    command("reject", inbox_offset, who, why)
 
 
 @parked.command(cls=Command)
 def answer(
-    place: InboxOffset,
+    inbox_offset: InboxOffset,
     event: Annotated[
         list[str],
         typer.Argument(help="The answer: an event type, then the event's fields.", metavar="TYPE NAME=VALUE…"),
@@ -130,12 +130,12 @@ def answer(
 
     Example: [bold]retold parked answer email-0@7 email.sent email=u1/welcome to=u1@example.org receipt="by hand"[/]
     """
-    command("answer", place, who, why, event)
+    command("answer", inbox_offset, who, why, event)
 
 
 @parked.command(cls=Command)
 def quarantine(
-    place: InboxOffset,
+    inbox_offset: InboxOffset,
     why: Annotated[str, typer.Option("--why", help="Reason, which is kept with the event.", metavar="TEXT")],
     who: Who = None,
 ) -> None:
@@ -144,7 +144,7 @@ def quarantine(
     Use it for an event whose schema or handler will never exist. Example: [bold]retold parked quarantine user-3@1042
     --why "a test"[/]
     """
-    quarantine_blocking(place, who, why)
+    quarantine_blocking(inbox_offset, who, why)
 
 
 def _event_type(session: Session, event: ParkedEntry) -> str | None:
@@ -161,7 +161,7 @@ def _as_json(session: Session, event: ParkedEntry) -> dict[str, object]:
     except StreamsError:
         data = None
     return {
-        "place": str(event.place),
+        "place": str(event.inbox_offset),
         "status": header.status,
         "key": header.key,
         "event": _event_type(session, event),

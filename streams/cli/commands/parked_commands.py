@@ -29,7 +29,7 @@ EVERY = 0.2
 
 
 def command(
-    what: Literal["retry", "reject", "answer"], place: str, who: str | None, why: str = "", answer: Sequence[str] = ()
+    what: Literal["retry", "reject", "answer"], inbox_offset: str, who: str | None, why: str = "", answer: Sequence[str] = ()
 ) -> None:
     """About the first event of a key's queue.
 
@@ -37,14 +37,14 @@ def command(
     is set aside again, and OutcomeTimeout.
     """
     session = connect()
-    at = parse_inbox_offset(place)
+    at = parse_inbox_offset(inbox_offset)
     event, key = first_at(at, found_at(session, at))
     value = answer_of(session.app, session.codec, event, answer) if what == "answer" else b""
     control = OperatorCommand(what, key, at.offset, who or getpass.getuser(), why, value)
     send(session.clients, session.config.prefix, at.namespace, [control])
 
     def is_free() -> bool | None:
-        now = {it.place: it for it in read_parked(session.clients, session.config.prefix, [at.namespace])}
+        now = {it.inbox_offset: it for it in read_parked(session.clients, session.config.prefix, [at.namespace])}
         if at not in now:
             return True
         if now[at].header.recorded != event.header.recorded:
@@ -66,7 +66,7 @@ def retry_all(namespace: str, who: str | None) -> int:
         talk(f"No events are parked in {space}.")
         return exit_codes.OK
     name = who or getpass.getuser()
-    commands = [OperatorCommand("retry", key, queue[0].place.offset, name) for key, queue in queues.items()]
+    commands = [OperatorCommand("retry", key, queue[0].inbox_offset.offset, name) for key, queue in queues.items()]
     send(session.clients, session.config.prefix, space, commands)
     again = _retried(session, space, queues)
     talk(f"{plural(len(queues), 'key')} of {space} retried; {len(queues) - len(again):,} no longer parked.")
@@ -75,7 +75,7 @@ def retry_all(namespace: str, who: str | None) -> int:
     if called:
         talk(f"For {called:,} of these the gateway is called again; if that fails, see `retold parked list {space}`.")
     for event in again[:SHOWN]:
-        talk(f"{event.place} was set aside again: {event.header.reason}")
+        talk(f"{event.inbox_offset} was set aside again: {event.header.reason}")
     if len(again) > SHOWN:
         talk(f"… and {len(again) - SHOWN:,} more; see `retold parked list {space}`.")
     return exit_codes.NO if again else exit_codes.OK
@@ -107,13 +107,13 @@ def _retried(session: Session, space: str, before: Mapping[str, Sequence[ParkedE
 
 
 def _version(event: ParkedEntry) -> tuple[InboxOffset, int]:
-    return event.place, event.header.recorded
+    return event.inbox_offset, event.header.recorded
 
 
-def quarantine_blocking(place: str, who: str | None, why: str) -> None:
+def quarantine_blocking(inbox_offset: str, who: str | None, why: str) -> None:
     """Raises InvalidEvent if no partition is blocked there, or it was unblocked meanwhile; OutcomeTimeout."""
     session = connect()
-    at = parse_inbox_offset(place)
+    at = parse_inbox_offset(inbox_offset)
     space = namespace_named(session.app, at.namespace).name
     blocking = blocking_events(session, session.namespaces)
     if at not in blocking:
@@ -129,7 +129,7 @@ def quarantine_blocking(place: str, who: str | None, why: str) -> None:
     def is_quarantined() -> bool | None:
         # Asked first: what blocks no more is settled by the second look.
         blocks = at in blocking_events(session, [space])
-        if any(it.place == at for it in read_parked(session.clients, session.config.prefix, [space])):
+        if any(it.inbox_offset == at for it in read_parked(session.clients, session.config.prefix, [space])):
             return True
         if not blocks:
             raise InvalidEvent(f"{at} was not quarantined: its schema and handler are known now, so it blocks no more")
@@ -154,9 +154,9 @@ def blocking_events(session: Session, spaces: Sequence[str]) -> dict[InboxOffset
     }
 
 
-def found_at(session: Session, place: InboxOffset) -> list[ParkedEntry]:
+def found_at(session: Session, inbox_offset: InboxOffset) -> list[ParkedEntry]:
     """All that is set aside in the place's namespace, in order."""
-    space = namespace_named(session.app, place.namespace).name
+    space = namespace_named(session.app, inbox_offset.namespace).name
     return read_parked(session.clients, session.config.prefix, [space])
 
 

@@ -11,35 +11,35 @@ from streams.codec import AvroCodec
 from streams.data import EventData
 from streams.engine.records import UNANSWERED
 from streams.errors import InvalidEvent
+from streams.eventfiles.convert import Converter
 from streams.kafka.parked import InboxOffset, ParkedEntry
-from streams.sources.convert import Converter
 
 
-def one_at(place: InboxOffset, found: Iterable[ParkedEntry]) -> ParkedEntry:
+def one_at(inbox_offset: InboxOffset, found: Iterable[ParkedEntry]) -> ParkedEntry:
     """Raises InvalidEvent if nothing is set aside there."""
     for event in found:
-        if event.place == place:
+        if event.inbox_offset == inbox_offset:
             return event
-    raise InvalidEvent(f"nothing is set aside at {place}: see `retold parked list {place.namespace}`")
+    raise InvalidEvent(f"nothing is set aside at {inbox_offset}: see `retold parked list {inbox_offset.namespace}`")
 
 
-def first_at(place: InboxOffset, found: Sequence[ParkedEntry]) -> tuple[ParkedEntry, str]:
+def first_at(inbox_offset: InboxOffset, found: Sequence[ParkedEntry]) -> tuple[ParkedEntry, str]:
     """What is parked at a place, and the key that it blocks. `found` is in the order of places.
 
     Raises InvalidEvent for what is quarantined, and for what stands behind another event of its key.
     """
-    event = one_at(place, found)
+    event = one_at(inbox_offset, found)
     key = event.header.key
     if key is None:
         raise InvalidEvent(
-            f"{place} is quarantined: it blocks no other event, and no handler can read it ({event.header.reason}). Publish "
+            f"{inbox_offset} is quarantined: it blocks no other event, and no handler can read it ({event.header.reason}). Publish "
             "a corrected event instead"
         )
     first = next(it for it in found if it.header.key == key)
-    if first.place != place:
+    if first.inbox_offset != inbox_offset:
         raise InvalidEvent(
-            f"{place} is not the first parked event of the key {key[:100]!r}, and only the first can be retried, rejected "
-            f"or answered: it is {first.place}. Name that one; the events behind it follow"
+            f"{inbox_offset} is not the first parked event of the key {key[:100]!r}, and only the first can be retried, rejected "
+            f"or answered: it is {first.inbox_offset}. Name that one; the events behind it follow"
         )
     return event, key
 
@@ -51,7 +51,7 @@ def answer_of(app: App, codec: AvroCodec, event: ParkedEntry, words: Sequence[st
     """
     if event.header.status != UNANSWERED:
         raise InvalidEvent(
-            f"{event.place} was parked by its handler, not by its gateway: fix the handler, then retry it"
+            f"{event.inbox_offset} was parked by its handler, not by its gateway: fix the handler, then retry it"
         )
     if not words:
         raise InvalidEvent(
@@ -62,12 +62,13 @@ def answer_of(app: App, codec: AvroCodec, event: ParkedEntry, words: Sequence[st
     if data not in answers:
         names = ", ".join(answer.event_type for answer in answers) or "nothing"
         raise InvalidEvent(
-            f"{event.place} is a request, {request}, and its gateway does not answer with {data.event_type}; it declares: {names}"
+            f"{event.inbox_offset} is a request, {request}, and its gateway does not answer with {data.event_type}; "
+            f"it declares: {names}"
         )
     answer = Converter(data, texts=True, noun="field")(pairs(words[1:]))
     if answer.key != event.header.key:
         raise InvalidEvent(
-            f"{event.place} is a request about {(event.header.key or '')[:100]!r}, and this answer is about "
+            f"{event.inbox_offset} is a request about {(event.header.key or '')[:100]!r}, and this answer is about "
             f"{answer.key[:100]!r}: an answer has the request's key, so its {data.key_field} must be the former"
         )
     return codec.encode(answer)
@@ -80,14 +81,14 @@ def _answers(app: App, codec: AvroCodec, event: ParkedEntry) -> tuple[Sequence[t
         if gateway.data.event_type == request:
             return gateway.answers, request
     raise InvalidEvent(
-        f"{event.place} is a request, {request}, and {app.name} has no gateway for it now, so it cannot be answered. "
+        f"{event.inbox_offset} is a request, {request}, and {app.name} has no gateway for it now, so it cannot be answered. "
         "Reject it with `retold parked reject`"
     )
 
 
 def what_next(found: Iterable[ParkedEntry]) -> str:
     """What an operator can do about what is listed: a quarantined event can only be shown."""
-    shown = "`retold parked show PLACE` shows one event"
+    shown = "`retold parked show INBOX_OFFSET` shows one event"
     if any(event.header.key is not None for event in found):
         return f"{shown}; retry, reject or answer the first event of a key, and the rest follows."
     return f"{shown}. Quarantined events block nothing; publish corrected ones instead."
@@ -101,6 +102,6 @@ def is_called(queue: Iterable[ParkedEntry]) -> bool:
 def what_followed(what: str, event: ParkedEntry) -> str:
     """A sentence on what a command has done, once its worker has handled it."""
     if what == "retry" and is_called([event]):
-        listed = f"`retold parked list {event.place.namespace}`"
-        return f"{event.place} is a request, and its gateway is called again; if that fails, see {listed}."
-    return f"{event.place} is no longer set aside."
+        listed = f"`retold parked list {event.inbox_offset.namespace}`"
+        return f"{event.inbox_offset} is a request, and its gateway is called again; if that fails, see {listed}."
+    return f"{event.inbox_offset} is no longer set aside."

@@ -19,10 +19,10 @@ from streams.cli.process import exit_codes, logging_setup
 from streams.client import Client
 from streams.config import Config, load
 from streams.data import EventData
+from streams.eventfiles.convert import Converter
+from streams.eventfiles.texts import plain
 from streams.load import application
 from streams.receipt import PublishOutcome, Receipt
-from streams.sources.convert import Converter
-from streams.sources.texts import plain
 
 LINE_SHOWN = 4_000
 """Characters: a key and an id, of 1,024 bytes each at most, are shown whole."""

@@ -21,10 +21,10 @@ from streams.codec import AvroCodec
 from streams.config import Config
 from streams.data import EventData
 from streams.errors import ConfigError, InvalidEvent
+from streams.eventfiles.convert import Converter
+from streams.eventfiles.file_events import BadRow, EventMaker, FileEvent, FromRow
+from streams.eventfiles.rows import FORMATS, TEXT_FORMATS, format_of
 from streams.load import function
-from streams.sources.convert import Converter
-from streams.sources.file_events import BadRow, EventMaker, FileEvent, FromRow
-from streams.sources.rows import FORMATS, TEXT_FORMATS, format_of
 
 SOURCE = "retold/publish"
 """With its id this makes an event unique, so it is the same for every file and every day."""
@@ -103,7 +103,7 @@ class EventFile:
         except InvalidEvent as error:
             raise InvalidEvent(f"{self.name}: {error}") from error
 
-    def place(self, row: BadRow) -> str:
+    def location(self, row: BadRow) -> str:
         return f"{self.name}:{row.line}: {row.problem}"
 
 
@@ -204,7 +204,7 @@ class _BrokenLineReporter:
     def __call__(self, row: BadRow) -> None:
         self._count += 1
         if self._count <= SHOWN:
-            talk(self._source.place(row))
+            talk(self._source.location(row))
 
     def end(self) -> int:
         if self._count > SHOWN:

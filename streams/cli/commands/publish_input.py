@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from streams.errors import ConfigError
-from streams.sources.texts import plain
+from streams.eventfiles.texts import plain
 
 
 def name_of(file: str) -> str:

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from streams.broker.choose import own
 from streams.cli.commands.application_checks import lawful
 from streams.cli.commands.worker_role import handle_events, import_worker
 from streams.cli.output.readiness import WorkerReadinessReporter
@@ -21,6 +20,7 @@ from streams.cli.process.shutdown import Shutdown
 from streams.cli.process.supervised_process import SupervisedProcess
 from streams.config import Config, load
 from streams.errors import ConfigError
+from streams.localbroker.choose import own
 from streams.server.listen import listen, url_of
 
 

@@ -63,7 +63,7 @@ def _serve(
     from streams.server.serve import serve
 
     clients = Clients.of(config, address)
-    shutdown.unless_stopped(clients.reach)
+    shutdown.unless_stopped(clients.check_broker)
     if shutdown.stop.is_set():
         return
     codec = codec_of(app)

@@ -15,9 +15,9 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import cell_text, console, json_line, log_sequence, say, talk
 from streams.cli.process.session import connect
 from streams.data import namespace_of
-from streams.kafka.follow import Tail
+from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.messages import LogEvent
-from streams.kafka.steps import never
+from streams.kafka.tables_and_logs import Tail
 
 
 def tail(
@@ -72,7 +72,7 @@ def _events(log: Tail, from_beginning: bool, last: int | None) -> Iterable[LogEv
     if last is not None:
         return log.last(last)
     past: Iterator[LogEvent] = log.beginning() if from_beginning else iter(())
-    return chain(past, log.follow(never))
+    return chain(past, log.follow(never_cancelled))
 
 
 def line_of(event: LogEvent, width: int) -> str:
@@ -85,6 +85,6 @@ def line_of(event: LogEvent, width: int) -> str:
     ]
     outcome = "" if event.outcome == "accepted" else f" {event.outcome.upper()}: {event.reason}"
     time = event.recorded.strftime("%H:%M:%S")
-    place = log_sequence(event.namespace, event.partition, event.sequence)
-    line = f"{time} {place:<12} {data.event_type} {data.key}{outcome} {' '.join(fields)}".rstrip()
+    position = log_sequence(event.namespace, event.partition, event.sequence)
+    line = f"{time} {position:<12} {data.event_type} {data.key}{outcome} {' '.join(fields)}".rstrip()
     return line if len(line) <= width else f"{line[: width - 1]}…"

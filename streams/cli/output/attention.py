@@ -8,7 +8,7 @@ from datetime import datetime
 from streams.cli.output.screen import plural
 from streams.engine.envelope import from_micros
 from streams.kafka.parked import InboxOffset
-from streams.kafka.status import NamespaceStatus, PartitionStatus, WaitingRecord
+from streams.kafka.status import BlockedPartition, NamespaceStatus, PartitionStatus
 from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -50,13 +50,13 @@ def _set_aside(space: NamespaceStatus) -> str:
     return f"{plural(count, 'event')} of {space.name} {be} {kind}{also}: see `retold parked list {space.name}`."
 
 
-def blocked_at(space: NamespaceStatus, waits: WaitingRecord, now: datetime) -> str:
+def blocked_at(space: NamespaceStatus, waits: BlockedPartition, now: datetime) -> str:
     """A record that blocks its partition; also since when, if the partition's worker reports that it is blocked."""
-    place = InboxOffset(space.name, waits.partition, waits.offset)
+    inbox_offset = InboxOffset(space.name, waits.partition, waits.offset)
     since = _blocked_since(space, waits.partition, now)
     return (
         f"{waits.topic}-{waits.partition} is blocked at offset {waits.offset}{since}, schema {waits.schema_id}: {waits.reason}. "
-        f"If that will never be known, set the event aside: `retold parked quarantine {place} --why …`"
+        f"If that will never be known, set the event aside: `retold parked quarantine {inbox_offset} --why …`"
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from streams.broker.choose import found
 from streams.cli.process.shutdown import Shutdown
 from streams.config import Config
 from streams.errors import BrokerUnavailable
+from streams.localbroker.choose import found
 
 
 def find_broker(config: Config, wait: float, shutdown: Shutdown) -> str | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streams.app import App
-from streams.broker.choose import found
 from streams.cli.process import logging_setup
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
 from streams.kafka.clients import Clients
 from streams.load import application
+from streams.localbroker.choose import found
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,5 @@ def connect() -> Session:
     app = application(config)
     codec = codec_of(app)
     clients = Clients.of(config, found(config))
-    clients.reach()
+    clients.check_broker()
     return Session(config, app, codec, clients)

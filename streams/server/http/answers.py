@@ -21,7 +21,7 @@ POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6}):(\d{1,18})")
 SHOWN = 100
 """Positions in a header; an answer about more partitions has them in its body alone."""
 STOPS = "this server is stopping: ask another one, or this one when it is there again"
-PATIENCE = 5.0
+POSITION_TIMEOUT = 5.0
 """s for which an answer waits until it is true at `_min_position`."""
 
 
@@ -40,7 +40,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class AnswerPosition:
-    """Up to where an answer is true: in these places, by what was read of these kinds of topics (table, log)."""
+    """Up to where an answer is true: in these partitions, by what was read of these kinds of topics (table, log)."""
 
     positions: Mapping[NamespacePartition, int]
     lag: int
@@ -57,14 +57,14 @@ class AnswerPosition:
         return shown | {"Retold-Lag": str(self.lag)}
 
 
-def standing(model: ReadModel, kinds: Sequence[str], places: Sequence[NamespacePartition]) -> AnswerPosition:
-    return AnswerPosition({place: position(model, kinds, place) for place in places}, model.lag(kinds, places))
+def standing(model: ReadModel, kinds: Sequence[str], partitions: Sequence[NamespacePartition]) -> AnswerPosition:
+    return AnswerPosition({partition: position(model, kinds, partition) for partition in partitions}, model.lag(kinds, partitions))
 
 
-def position(model: ReadModel, kinds: Iterable[str], place: NamespacePartition) -> int:
+def position(model: ReadModel, kinds: Iterable[str], partition: NamespacePartition) -> int:
     """The smallest of what was read."""
     reached = {"table": model.table_position, "log": model.log_position}
-    return min(reached[kind](place) for kind in kinds)
+    return min(reached[kind](partition) for kind in kinds)
 
 
 def ready(parts: ServerParts) -> ReadModel:
@@ -88,16 +88,16 @@ async def at_least(request: Request, model: ReadModel, kinds: Sequence[str]) -> 
         return
     wanted = [_wanted(model, part.strip()) for part in text.split(",")]
     reached = await until(
-        model.bell,
-        lambda: all(position(model, kinds, place) >= sequence for place, sequence in wanted) or None,
-        PATIENCE,
+        model.notifier,
+        lambda: all(position(model, kinds, partition) >= sequence for partition, sequence in wanted) or None,
+        POSITION_TIMEOUT,
     )
-    if reached is None and model.bell.ended:
+    if reached is None and model.notifier.ended:
         raise Problem(503, f"{STOPS}; _min_position {text} is not reached", field="_min_position", headers=RETRY_AFTER)
     if reached is None:
-        now = ", ".join(f"{place[0]}-{place[1]}:{position(model, kinds, place)}" for place, _ in wanted)
+        now = ", ".join(f"{partition[0]}-{partition[1]}:{position(model, kinds, partition)}" for partition, _ in wanted)
         raise Problem(
-            503, f"_min_position {text} is not reached after {PATIENCE:.0f} s; this server stands at {now}",
+            503, f"_min_position {text} is not reached after {POSITION_TIMEOUT:.0f} s; this server stands at {now}",
             field="_min_position", headers=RETRY_AFTER,
         )  # fmt: skip
     _check(model)  # all may have begun again meanwhile

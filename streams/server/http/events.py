@@ -30,41 +30,41 @@ def routes(parts: ServerParts) -> APIRouter:
     )  # fmt: skip
     async def event(request: Request, namespace: str, partition: str, offset: str) -> Response:
         model = ready(parts)
-        place, number = _place(parts, namespace, partition, offset)
+        at, number = _parsed(parts, namespace, partition, offset)
         known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, model, ["table"])
-        became = model.became(place, number)
+        became = model.became(at, number)
         if became is None or became.key is None:
-            became = await in_thread(parts.pools.kafka, _look, parts, place, number, became)
+            became = await in_thread(parts.pools.kafka, _look, parts, at, number, became)
         body: dict[str, Any] = {
             "type": became.event_type, "key": became.key, "id": became.id,
-            "namespace": namespace, "partition": place[1], "offset": number, **outcome_of(became),
+            "namespace": namespace, "partition": at[1], "offset": number, **outcome_of(became),
         }  # fmt: skip
         if became.sequence is not None:
-            body["position"] = f"{namespace}-{place[1]}:{became.sequence}"
-        return answer(request, body, standing(model, ["table"], [place]))
+            body["position"] = f"{namespace}-{at[1]}:{became.sequence}"
+        return answer(request, body, standing(model, ["table"], [at]))
 
     return router
 
 
-def _place(parts: ServerParts, namespace: str, partition: str, offset: str) -> tuple[NamespacePartition, int]:
+def _parsed(parts: ServerParts, namespace: str, partition: str, offset: str) -> tuple[NamespacePartition, int]:
     known_namespace(parts, namespace)
     for name, text in (("partition", partition), ("offset", offset)):
         if not (text.isascii() and text.isdigit() and len(text) <= 18):
             raise Problem(422, f"the {name} is {text[:80]!r}; a whole number was expected", field=name)
-    place, count = (namespace, int(partition)), parts.model.counts[namespace]
-    if place[1] >= count:
+    at, count = (namespace, int(partition)), parts.model.counts[namespace]
+    if at[1] >= count:
         raise Problem(404, f"{namespace} has no partition {partition}; it has {count}, counted from 0")
-    return place, int(offset)
+    return at, int(offset)
 
 
-def _look(parts: ServerParts, place: NamespacePartition, offset: int, became: KnownOutcome | None) -> KnownOutcome:
+def _look(parts: ServerParts, at: NamespacePartition, offset: int, became: KnownOutcome | None) -> KnownOutcome:
     """What memory does not say is found in Kafka. Blocks."""
-    receipt = parts.archive.receipt(place, offset)
+    receipt = parts.archive.receipt(at, offset)
     if receipt is None:
-        raise Problem(404, f"the inbox {place[0]}-{place[1]} holds no event at offset {offset}, or not any more")
+        raise Problem(404, f"the inbox {at[0]}-{at[1]} holds no event at offset {offset}, or not any more")
     if became is None:
-        last = parts.model.markers.get(place)
+        last = parts.model.markers.get(at)
         handled = last is not None and last.inbox_next > offset
         became = (parts.archive.became(receipt) if handled else None) or PENDING
     return known_outcome(became, receipt.event_type or None, receipt.key, receipt.id or None)

@@ -30,7 +30,7 @@ AT_ONCE = 200
 ALIVE = 15.0
 """s of silence after which a comment is sent: whoever is between us and the client keeps the connection."""
 STOP = 0.5
-PATIENCE = 5.0
+CATCH_UP_TIMEOUT = 5.0
 """s in which this server may come to where another one has been."""
 RETRY = 2_000
 """ms after which a client that was cut off comes back."""
@@ -62,31 +62,31 @@ async def _respond(request: Request, parts: ServerParts, namespace: str, key: st
     known_namespace(parts, namespace)
     origin = known_params(request.query_params.multi_items(), "_from").get("_from", "now")
     model = ready(parts)
-    places = model.places([namespace]) if key is None else [model.place_of(namespace, key)]
-    stream = Stream(parts, places, key, await _begin(request, parts, places, origin))
+    partitions = model.partitions([namespace]) if key is None else [model.partition_of(namespace, key)]
+    stream = Stream(parts, partitions, key, await _begin(request, parts, partitions, origin))
     if len(parts.watching) >= MOST_STREAMS:
         raise Problem(503, f"{MOST_STREAMS} clients watch already; this server takes no more", headers=RETRY_AFTER)
-    headers = {**standing(model, ("log",), places).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    headers = {**standing(model, ("log",), partitions).headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return EventSourceResponse(stream.lines(), headers=headers)
 
 
 async def _begin(
-    request: Request, parts: ServerParts, places: list[NamespacePartition], origin: str
+    request: Request, parts: ServerParts, partitions: list[NamespacePartition], origin: str
 ) -> dict[NamespacePartition, int]:
     """The last sequence known to the client, per partition: by Last-Event-ID, `_from=beginning`, or as it is now."""
     model, text = parts.model, request.headers.get("last-event-id")
     if origin not in ("now", "beginning"):
         raise Problem(422, f"_from is {origin[:80]!r}; now or beginning was expected", field="_from")
     if text is None:
-        return {place: 0 if origin == "beginning" else model.log_position(place) for place in places}
+        return {partition: 0 if origin == "beginning" else model.log_position(partition) for partition in partitions}
     steps = [part.partition(":") for part in text.split(",")] if ID.fullmatch(text) else []
-    if sorted(int(number) for number, _, _ in steps) != [number for _, number in places]:
-        partitions = ", ".join(str(number) for _, number in places)
+    if sorted(int(number) for number, _, _ in steps) != [number for _, number in partitions]:
+        numbers = ", ".join(str(number) for _, number in partitions)
         raise Problem(
             422, f"Last-Event-ID is {text[:100]!r}; the id of an event of this stream, such as 0:12,1:40, was expected, which "
-            f"names its partitions, {partitions}", field="Last-Event-ID",
+            f"names its partitions, {numbers}", field="Last-Event-ID",
         )  # fmt: skip
-    known = {(places[0][0], int(number)): int(sequence) for number, _, sequence in steps}
+    known = {(partitions[0][0], int(number)): int(sequence) for number, _, sequence in steps}
     await _reached(parts, known, text)
     return known
 
@@ -99,13 +99,13 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
     model = parts.model
 
     def look() -> bool | None:
-        there = all(model.log_position(place) >= sequence for place, sequence in known.items())
+        there = all(model.log_position(partition) >= sequence for partition, sequence in known.items())
         return there or model.waits is not None or None
 
-    reached = await until(model.bell, look, PATIENCE)
+    reached = await until(model.notifier, look, CATCH_UP_TIMEOUT)
     ready(parts)  # all may have begun again meanwhile
     if reached is None and model.lag(["log"], known) == 0 and not model.faults:
-        end = ",".join(f"{place[1]}:{model.log_position(place)}" for place in known)
+        end = ",".join(f"{partition[1]}:{model.log_position(partition)}" for partition in known)
         raise Problem(
             422, f"Last-Event-ID is {text[:100]!r}, and the log ends at {end}: it is of another log. Begin without it",
             field="Last-Event-ID",
@@ -116,16 +116,16 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
 class OlderEvents:
     """The next events of a partition are not in memory any more."""
 
-    place: NamespacePartition
+    partition: NamespacePartition
 
 
 class Stream:
     """One client's. It holds no queue: it reads from memory at its own pace, and from Kafka when it falls behind."""
 
     def __init__(
-        self, parts: ServerParts, places: list[NamespacePartition], key: str | None, begin: dict[NamespacePartition, int]
+        self, parts: ServerParts, partitions: list[NamespacePartition], key: str | None, begin: dict[NamespacePartition, int]
     ) -> None:
-        self._parts, self._places, self._key, self._at = parts, places, key, begin
+        self._parts, self._partitions, self._key, self._at = parts, partitions, key, begin
 
     async def lines(self) -> AsyncIterator[bytes]:
         self._parts.watching.add(self)
@@ -146,13 +146,13 @@ class Stream:
 
     async def _next(self) -> list[LogEvent]:
         """What comes next, in order per partition; nothing after half a second of silence."""
-        found: list[LogEvent] | OlderEvents | None = await until(self._parts.model.bell, self._look, STOP)
+        found: list[LogEvent] | OlderEvents | None = await until(self._parts.model.notifier, self._look, STOP)
         if not isinstance(found, OlderEvents):
             return [] if found is None else found
-        place, model = found.place, self._parts.model
-        offset = model.logs[place].offset_before(self._at[place])
+        partition, model = found.partition, self._parts.model
+        offset = model.logs[partition].offset_before(self._at[partition])
         older = await in_thread(
-            self._parts.pools.kafka, self._parts.archive.events, place, offset, self._at[place], AT_ONCE
+            self._parts.pools.kafka, self._parts.archive.events, partition, offset, self._at[partition], AT_ONCE
         )
         if not older:
             await asyncio.sleep(STOP)  # Kafka says something else than memory: look again, but not at once
@@ -161,11 +161,11 @@ class Stream:
     def _look(self) -> list[LogEvent] | OlderEvents | None:
         model = self._parts.model
         found: list[LogEvent] = []
-        for place in self._places:
-            recent = model.logs.get(place)
-            events = [] if recent is None else recent.after(self._at[place], AT_ONCE)
+        for partition in self._partitions:
+            recent = model.logs.get(partition)
+            events = [] if recent is None else recent.after(self._at[partition], AT_ONCE)
             if events is None:
-                return OlderEvents(place)
+                return OlderEvents(partition)
             found += events
         found.sort(key=lambda event: (event.recorded, event.partition, event.sequence))
         return found or None
@@ -178,7 +178,7 @@ class Stream:
         return format_sse_event(id=self._id(), data_str=to_json(shown(event)).decode())
 
     def _id(self) -> str:
-        return ",".join(f"{place[1]}:{sequence}" for place, sequence in self._at.items())
+        return ",".join(f"{partition[1]}:{sequence}" for partition, sequence in self._at.items())
 
 
 def shown(event: LogEvent) -> dict[str, object]:

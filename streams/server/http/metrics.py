@@ -57,7 +57,7 @@ class _Followed(Collector):
         yield GaugeMetricFamily("retold_faults", "What is wrong now; /-/status says it.", len(self._model.faults))
         yield GaugeMetricFamily("retold_live_streams", "Clients that watch a log.", len(self._watching))
         yield from self._tables()
-        yield from self._partitions()
+        yield from self._partition_metrics()
 
     def _tables(self) -> Iterator[Metric]:
         rows = GaugeMetricFamily("retold_rows", "Rows of a table or projection.", labels=("table",))
@@ -83,12 +83,12 @@ class _Followed(Collector):
                 replaced.add_metric((namespace, worker), count)
         return replaced
 
-    def _partitions(self) -> Iterator[Metric]:
-        place = ("namespace", "partition")
-        position = GaugeMetricFamily("retold_position", "Last sequence whose row is here.", labels=place)
-        lag = GaugeMetricFamily("retold_lag", "Committed records not read here yet.", labels=("kind", *place))
-        events = CounterMetricFamily("retold_events", "Events handled by workers.", labels=("what", *place))
-        pending = GaugeMetricFamily("retold_pending", "Calls and timers that wait.", labels=("kind", *place))
+    def _partition_metrics(self) -> Iterator[Metric]:
+        label_names = ("namespace", "partition")
+        position = GaugeMetricFamily("retold_position", "Last sequence whose row is here.", labels=label_names)
+        lag = GaugeMetricFamily("retold_lag", "Committed records not read here yet.", labels=("kind", *label_names))
+        events = CounterMetricFamily("retold_events", "Events handled by workers.", labels=("what", *label_names))
+        pending = GaugeMetricFamily("retold_pending", "Calls and timers that wait.", labels=("kind", *label_names))
         for (namespace, number), last in sorted(self._model.markers.items()):
             labels = (namespace, str(number))
             position.add_metric(labels, last.last)

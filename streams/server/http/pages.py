@@ -48,9 +48,9 @@ class Query:
 
     def page(self, rows: Mapping[str, Record]) -> tuple[list[str], str | None]:
         """The keys of the page, and the cursor of the next one, if there is one."""
-        places = self._places(rows)
+        positions = self._positions(rows)
         pick = heapq.nlargest if self.falling else heapq.nsmallest
-        found = pick(self.limit + 1, places)
+        found = pick(self.limit + 1, positions)
         keys = [key for _, key in found[: self.limit]]
         if len(found) <= self.limit:
             return keys, None
@@ -59,14 +59,14 @@ class Query:
         text = msgspec.json.encode([self.order, value, last])
         return keys, base64.urlsafe_b64encode(text).decode().rstrip("=")
 
-    def _places(self, rows: Mapping[str, Record]) -> Iterator[tuple[Any, str]]:
+    def _positions(self, rows: Mapping[str, Record]) -> Iterator[tuple[Any, str]]:
         equal, after = list(self.equal.items()), self.after
         for key, row in rows.items():
             if any(getattr(row, name) != value for name, value in equal):
                 continue
-            place = (_rank(getattr(row, self.sort), self.falling) if self.sort else 0, key)
-            if after is None or (place < after if self.falling else place > after):
-                yield place
+            position = (_rank(getattr(row, self.sort), self.falling) if self.sort else 0, key)
+            if after is None or (position < after if self.falling else position > after):
+                yield position
 
 
 def _rank(value: Any, falling: bool) -> tuple[bool, Any]:
@@ -87,8 +87,8 @@ def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> Quer
     query = Query(equal, sort, falling, _limit(ours.get("_limit", str(LIMIT))))
     if "_next" in ours:
         cursor = _cursor(ours["_next"], query, hints)
-        place = (_rank(cursor.value, falling) if sort else 0, cursor.key)
-        return Query(equal, sort, falling, query.limit, place)
+        position = (_rank(cursor.value, falling) if sort else 0, cursor.key)
+        return Query(equal, sort, falling, query.limit, position)
     return query
 
 

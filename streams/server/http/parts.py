@@ -41,10 +41,10 @@ class Publisher(Protocol):
 class Archive(Protocol):
     """What is not in memory. Every call may block for seconds; all may be made from several threads."""
 
-    def events(self, place: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+    def events(self, partition: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
         """Events of a log that follow the sequence `after`, read from `offset` on."""
 
-    def receipt(self, place: NamespacePartition, offset: int) -> Receipt | None:
+    def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
         """That of an inbox record; None if there is none at this offset, or not any more."""
 
     def became(self, receipt: Receipt) -> KnownOutcome | None:

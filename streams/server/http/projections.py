@@ -36,7 +36,7 @@ def routes(parts: ServerParts) -> APIRouter:
         projected, model = _known(parts, name), parts.model
         known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, model, KINDS)
-        at = standing(model, KINDS, model.places(projected.namespaces))  # before the row: never ahead of it
+        at = standing(model, KINDS, model.partitions(projected.namespaces))  # before the row: never ahead of it
         found = projected.rows.get(key)
         ready(parts)  # all may have begun again meanwhile
         check(model, projected)
@@ -60,8 +60,8 @@ def _known(parts: ServerParts, name: str) -> ProjectionRows:
 
 def _page(request: Request, parts: ServerParts, projected: ProjectionRows, query: Query) -> Response:
     model = parts.model
-    places = model.places(projected.namespaces)
-    copy, at = model.copy(projected, lambda: standing(model, KINDS, places))
+    partitions = model.partitions(projected.namespaces)
+    copy, at = model.copy(projected, lambda: standing(model, KINDS, partitions))
     ready(parts)  # all may have begun again meanwhile
     check(model, projected)
     keys, following = query.page(copy.rows)

@@ -15,8 +15,8 @@ import msgspec
 from fastapi import Request
 
 from streams.errors import InvalidEvent
+from streams.eventfiles.repeats import no_repeats
 from streams.server.http.problems import Problem
-from streams.sources.repeats import no_repeats
 
 JSON, CLOUD_EVENT = "application/json", "application/cloudevents+json"
 DRAINED = 16 * 1024 * 1024

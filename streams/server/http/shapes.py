@@ -27,7 +27,7 @@ PROBLEM = shape(
     errors={"type": "array", "items": shape(field=TEXT, detail=TEXT)},
 ) | {"description": "An error (RFC 9457); `errors` names the field, parameter or header that is wrong."}
 
-PLACE = {"namespace": TEXT, "partition": NUMBER, "offset": NUMBER}
+INBOX_OFFSET = {"namespace": TEXT, "partition": NUMBER, "offset": NUMBER}
 OUTCOME: Spec = {
     "outcome": {"type": "string", "enum": ["accepted", "rejected", "parked", "quarantined", "pending"]},
     "reason": or_null(TEXT),
@@ -35,10 +35,10 @@ OUTCOME: Spec = {
     "sequence": or_null(NUMBER),
     "recorded": or_null(TIME),
 }
-PUBLISHED = {"type": TEXT, "key": TEXT, "id": TEXT, **PLACE, "url": TEXT}
+PUBLISHED = {"type": TEXT, "key": TEXT, "id": TEXT, **INBOX_OFFSET, "url": TEXT}
 RECEIPT = shape(**PUBLISHED)
 SETTLED = shape(**PUBLISHED, **OUTCOME)
-BECAME = shape("position", **{name: or_null(TEXT) for name in ("type", "key", "id")}, **PLACE, **OUTCOME, position=TEXT)
+BECAME = shape("position", **{name: or_null(TEXT) for name in ("type", "key", "id")}, **INBOX_OFFSET, **OUTCOME, position=TEXT)
 LOGGED = shape(
     namespace=TEXT, partition=NUMBER, sequence=NUMBER, position=TEXT, recorded=TIME, outcome=OUTCOME["outcome"],
     reason=or_null(TEXT), type=TEXT, key=TEXT, id=TEXT, time=TIME, cause=or_null(TEXT), correlation=or_null(TEXT),

@@ -58,7 +58,7 @@ def check(model: ReadModel, projected: ProjectionRows) -> None:
     """Raises a problem if a fold raised or a log stands still: 500 until somebody corrects it, 503 until a schema comes."""
     if projected.fault is not None:
         raise Problem(500, projected.fault)
-    stuck = [why for place, why in model.stuck.items() if place[0] in projected.namespaces]
+    stuck = [why for partition, why in model.stuck.items() if partition[0] in projected.namespaces]
     if stuck:
         name = projected.projection.name
         raise Problem(503, f"the projection {name} lacks events: {stuck[0]}", headers=RETRY_AFTER)

@@ -43,8 +43,8 @@ def routes(parts: ServerParts) -> APIRouter:
         known_params(request.query_params.multi_items(), "_min_position")
         model = ready(parts)
         await at_least(request, model, KINDS)
-        place = model.place_of(namespace, key)
-        at = standing(model, KINDS, [place])  # before the row: what it claims is never ahead of what is shown
+        partition = model.partition_of(namespace, key)
+        at = standing(model, KINDS, [partition])  # before the row: what it claims is never ahead of what is shown
         kept = model.tables[namespace].kept.get(key)
         ready(parts)  # all may have begun again meanwhile
         if kept is None:
@@ -69,8 +69,8 @@ def known_namespace(parts: ServerParts, name: str) -> Namespace[Any]:
 
 def _page(request: Request, parts: ServerParts, namespace: str, query: Query) -> Response:
     model = parts.model
-    places = model.places([namespace])
-    copy, at = model.copy(model.tables[namespace], lambda: standing(model, KINDS, places))
+    partitions = model.partitions([namespace])
+    copy, at = model.copy(model.tables[namespace], lambda: standing(model, KINDS, partitions))
     ready(parts)  # all may have begun again meanwhile
     keys, following = query.page(copy.rows)
     shown: list[Mapping[str, Any]] = [

@@ -42,7 +42,7 @@ def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str
     """What goes wrong in it, also while its value is written as JSON, is the application's fault and is told as such."""
     model = parts.model
     kinds = kinds_of(parts.app)
-    at = standing(model, kinds, model.places())  # before the tables: what it claims is never ahead of them
+    at = standing(model, kinds, model.partitions())  # before the tables: what it claims is never ahead of them
     snapshot = TableSnapshot(model)
     value, did = msgspec.Raw(), "raised"
     try:

@@ -12,6 +12,7 @@ from streams.codec import check_key
 from streams.data import EventData
 from streams.engine.identity import request_id
 from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError
+from streams.eventfiles.convert import Converter
 from streams.receipt import EventOutcome, Receipt, publish_outcome
 from streams.server.http import openapi
 from streams.server.http.answers import STOPS, AnswerPosition, ready, to_json
@@ -32,7 +33,6 @@ from streams.server.http.requests import (
 )
 from streams.server.readmodel.key_uses import SOURCE, digest_of
 from streams.server.readmodel.notifier import until
-from streams.sources.convert import Converter
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY_LENGTH = 256
@@ -162,13 +162,13 @@ class EventEndpoint:
 
     async def _wait(self, receipt: Receipt, seconds: float) -> Response:
         model, shown = self._parts.model, _shown(receipt)
-        place = receipt.namespace, receipt.partition or 0
-        became = await until(model.bell, lambda: model.became(place, receipt.offset or 0), seconds)
+        partition = receipt.namespace, receipt.partition or 0
+        became = await until(model.notifier, lambda: model.became(partition, receipt.offset or 0), seconds)
         headers = {"Preference-Applied": f"wait={seconds:g}", "Location": url_of(receipt)}
         if became is None:
-            raise _unknown(receipt, seconds, headers, stops=model.bell.ended)
+            raise _unknown(receipt, seconds, headers, stops=model.notifier.ended)
         if became.sequence is not None:
-            headers |= AnswerPosition({place: became.sequence}, model.lag(["table"], [place])).headers
+            headers |= AnswerPosition({partition: became.sequence}, model.lag(["table"], [partition])).headers
         try:
             publish_outcome(receipt, became).raise_for_outcome()
         except StreamsError as error:

@@ -9,11 +9,11 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 
 from streams.codec import AvroCodec
 from streams.errors import OutcomeTimeout
+from streams.kafka.bounded_read import headers_of, read_to
 from streams.kafka.clients import Clients
 from streams.kafka.messages import LogEvent, LogReader
 from streams.kafka.offsets import ends, stable_ends, starts
 from streams.kafka.outcomes import OutcomeReader
-from streams.kafka.read import headers_of, read_to
 from streams.kafka.schemas_topic import LearningCodec, all_schemas
 from streams.kafka.status import Status, status
 from streams.kafka.topics import topic_names
@@ -22,7 +22,7 @@ from streams.server.readmodel.model import NamespacePartition
 from streams.server.readmodel.recent import KnownOutcome, known_outcome
 from streams.server.readmodel.recent_cache import RecentCache
 
-PATIENCE = 5.0
+TIMEOUT = 5.0
 STATUS_FOR = 1.0
 """s for which an answer about the status is given again, and so is that there is none."""
 
@@ -35,16 +35,16 @@ class KafkaArchive:
         self._admin = clients.admin("retold-server")
         self._status = RecentCache(lambda: status(clients, prefix, namespaces, codec), STATUS_FOR)
 
-    def events(self, place: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
-        namespace, partition = place
-        at = topic_names(self._prefix, namespace).log, partition
+    def events(self, partition: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+        namespace, number = partition
+        at = topic_names(self._prefix, namespace).log, number
         begin = max(offset, starts(self._admin, [at])[at])
         reader = LogReader(LearningCodec(self._codec, self._clients, self._prefix))
         found: list[LogEvent] = []
         consumer = self._clients.consumer("retold-live")
         try:
             span, clock = {at: (begin, stable_ends(self._admin, [at])[at])}, self._clients.clock
-            for message in read_to(consumer, span, clock=clock, timeout=PATIENCE):
+            for message in read_to(consumer, span, clock=clock, timeout=TIMEOUT):
                 event = reader.event(namespace, message)
                 if event.sequence > after:
                     found.append(event)
@@ -54,9 +54,9 @@ class KafkaArchive:
             consumer.close()
         return found
 
-    def receipt(self, place: NamespacePartition, offset: int) -> Receipt | None:
-        namespace, partition = place
-        at = topic_names(self._prefix, namespace).inbox, partition
+    def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
+        namespace, number = partition
+        at = topic_names(self._prefix, namespace).inbox, number
         if not starts(self._admin, [at])[at] <= offset < ends(self._admin, [at])[at]:
             return None
         message = self._record(at, offset)
@@ -65,13 +65,13 @@ class KafkaArchive:
         texts = {name: (value or b"").decode(errors="replace") for name, value in headers_of(message)}
         key = (message.key() or b"").decode(errors="replace")
         receipt = Receipt(namespace, texts.get("ce_type", ""), key, texts.get("ce_id", ""))
-        receipt.partition, receipt.timestamp, receipt.offset = partition, message.timestamp()[1], offset
+        receipt.partition, receipt.timestamp, receipt.offset = number, message.timestamp()[1], offset
         return receipt
 
     def _record(self, at: tuple[str, int], offset: int) -> Message | None:
         """The first record from an offset on that may be read now."""
         consumer = self._clients.consumer("retold-outcomes")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         try:
             consumer.assign([TopicPartition(*at, offset)])
             while time.monotonic() < deadline:
@@ -88,7 +88,7 @@ class KafkaArchive:
     def became(self, receipt: Receipt) -> KnownOutcome | None:
         outcomes = OutcomeReader(self._clients, self._prefix)
         try:
-            found = outcomes.wait(receipt, time.monotonic() + PATIENCE)
+            found = outcomes.wait(receipt, time.monotonic() + TIMEOUT)
         except OutcomeTimeout:
             return None
         finally:

@@ -15,9 +15,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, StreamsError, TopicMismatch
 from streams.kafka.clients import Clients
-from streams.kafka.follow import partitions_of
 from streams.kafka.offsets import ends, starts
 from streams.kafka.schemas_topic import LearningCodec
+from streams.kafka.tables_and_logs import partitions_of
 from streams.kafka.topics import TopicNames, topic_names
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.model import NamespacePartition, ReadModel
@@ -29,7 +29,7 @@ AGAIN = 1.0
 """s after which a start that failed is tried again."""
 BROKER_EVERY = 5.0
 STUCK_EVERY = 5.0
-PATIENCE = 0.5
+FETCH_WAIT = 0.5
 """s in which the broker answers a fetch that finds nothing new. What is new comes at once."""
 
 At = tuple[str, int]
@@ -63,16 +63,16 @@ class TopicFollower:
         admin = self._clients.admin("retold-server")
         spaces = [topic_names(self._prefix, space.name) for space in self._model.app.namespaces]
         self._model.begin({space.namespace: partitions_of(admin, space.log, stopped) for space in spaces})
-        places = [
+        partitions = [
             (topic, number)
             for space in spaces
             for topic in (space.table, space.log, space.parked)
             for number in range(self._model.counts[space.namespace])
         ]
-        begin, end = starts(admin, places, cancelled=stopped), ends(admin, places, cancelled=stopped)
-        consumer = self._clients.consumer("retold-server", patience=PATIENCE)
+        begin, end = starts(admin, partitions, cancelled=stopped), ends(admin, partitions, cancelled=stopped)
+        consumer = self._clients.consumer("retold-server", fetch_wait=FETCH_WAIT)
         try:
-            consumer.assign([TopicPartition(*place, offset) for place, offset in begin.items()])
+            consumer.assign([TopicPartition(*partition, offset) for partition, offset in begin.items()])
             reading = _Reading(consumer, spaces, self._model, LearningCodec(self._codec, self._clients, self._prefix), end)
             while not stopped():
                 reading.step()
@@ -91,7 +91,7 @@ class _Reading:
         self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
         self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
         self._logs = LogFollower(model, learning)
-        self._tables = {place: TableFollower(model, place, learning) for place in model.places()}
+        self._tables = {partition: TableFollower(model, partition, learning) for partition in model.partitions()}
         self._left = set(ends)
         self._paused: set[At] = set()
         self._stuck: dict[At, int] = {}
@@ -110,7 +110,7 @@ class _Reading:
         if not self._left:
             self._model.waits = None
         if messages:  # an end of partition too: it ends a transaction
-            self._model.bell.ring()
+            self._model.notifier.notify()
         self._look_after()
 
     def _take(self, message: Message) -> At | None:
@@ -123,23 +123,23 @@ class _Reading:
                 raise BrokerError(f"following {at[0]} failed: {told.str()}")
             return None
         kind, namespace = self._kinds[at[0]]
-        place = namespace, at[1]
+        partition = namespace, at[1]
         if kind == "table":
-            self._tables[place].take(message, at in self._left)
+            self._tables[partition].take(message, at in self._left)
         elif kind == "parked":
-            self._logs.take_parked(place, message)
+            self._logs.take_parked(partition, message)
         elif at not in self._held:
-            self._take_logged(at, place, message)
+            self._take_logged(at, partition, message)
         return at
 
-    def _take_logged(self, at: At, place: NamespacePartition, message: Message) -> None:
+    def _take_logged(self, at: At, partition: NamespacePartition, message: Message) -> None:
         try:
-            self._logs.take(place, message)
+            self._logs.take(partition, message)
         except StreamsError as error:
             self._get_stuck(at, message.offset() or 0, error)
         else:
             if self._stuck.pop(at, None) is not None:  # it reads now
-                self._model.stuck.pop(place, None)
+                self._model.stuck.pop(partition, None)
                 self._model.faults.pop(f"{at[0]}-{at[1]}", None)
 
     def _at_end(self, at: At, offset: int) -> None:
@@ -175,11 +175,11 @@ class _Reading:
     def _pace(self) -> None:
         """While logs are merged, none of them may run far ahead."""
         for at in [at for at in self._ends if self._kinds[at[0]][0] == "log"]:
-            place = self._kinds[at[0]][1], at[1]
-            if at in self._paused and self._logs.merge.low(place):
+            partition = self._kinds[at[0]][1], at[1]
+            if at in self._paused and self._logs.merge.low(partition):
                 self._paused.discard(at)
                 self._consumer.resume([TopicPartition(*at)])
-            elif at not in self._paused and self._logs.merge.full(place):
+            elif at not in self._paused and self._logs.merge.full(partition):
                 self._paused.add(at)
                 self._consumer.pause([TopicPartition(*at)])
 

@@ -21,23 +21,23 @@ class LogFollower:
     """All logs: the past merged by time, then as it comes."""
 
     def __init__(self, model: ReadModel, decoder: Decoder) -> None:
-        self.merge = LogMerger(model.places())
+        self.merge = LogMerger(model.partitions())
         self._model, self._decoder = model, decoder
         self._envelopes, self._reader = EnvelopeReader(), LogReader(decoder)
 
-    def take(self, place: NamespacePartition, message: Message) -> None:
-        """Raises SchemaNotFound or UndecodableRecord."""
-        logged, header, envelope = self._reader.read(place[0], message)
+    def take(self, partition: NamespacePartition, message: Message) -> None:
+        """Raises UnsupportedSchema or UndecodableRecord."""
+        logged, header, envelope = self._reader.read(partition[0], message)
         event = logged.event
         if has_key(event.source, event.id):
-            self._model.remember(event, place, header.offset, envelope.expected_version)
-        self.merge.add(place, (logged, header.offset))
+            self._model.remember(event, partition, header.offset, envelope.expected_version)
+        self.merge.add(partition, (logged, header.offset))
 
     def flush(self) -> None:
         for event, inbox_offset in sorted(self.merge.ready(), key=time_order):
             self._model.logged(event, inbox_offset)
 
-    def take_parked(self, place: NamespacePartition, message: Message) -> None:
+    def take_parked(self, partition: NamespacePartition, message: Message) -> None:
         record = parked_message(message)
         if record.value is None:
             return
@@ -46,9 +46,9 @@ class LogFollower:
             (found.get(name) or b"").decode(errors="replace") for name in ("ce_type", "ce_id", "ce_source")
         )
         became = known_outcome(parked_outcome(header), event_type or None, header.key, event_id or None)
-        self._model.set_aside(place, record.offset, became)
+        self._model.set_aside(partition, record.offset, became)
         if header.status == PARKED and has_key(source, event_id):
             with suppress(StreamsError):  # kept by reference, or not to be read here: its key is not known then
                 envelope = self._envelopes.read(without_packed(record.headers))
                 event = event_again(self._decoder.decode(record.value), envelope, header)
-                self._model.remember(event, place, header.offset, envelope.expected_version)
+                self._model.remember(event, partition, header.offset, envelope.expected_version)

@@ -27,39 +27,39 @@ class LogMerger:
     What comes after a partition's end is ordered with what came with it, not with what may still come: nobody knows.
     """
 
-    def __init__(self, places: Iterable[NamespacePartition], in_memory: int = IN_MEMORY) -> None:
-        self._queues: dict[NamespacePartition, deque[Item]] = {place: deque() for place in places}
+    def __init__(self, partitions: Iterable[NamespacePartition], in_memory: int = IN_MEMORY) -> None:
+        self._queues: dict[NamespacePartition, deque[Item]] = {partition: deque() for partition in partitions}
         self._open = set(self._queues)
         self._missing = set(self._queues)
         """The open ones that have shown nothing."""
         self._heads: list[tuple[tuple[datetime, str, int, int], NamespacePartition]] = []
         self._high = max(100, in_memory // max(1, len(self._queues)))
 
-    def add(self, place: NamespacePartition, item: Item) -> None:
-        queue = self._queues[place]
+    def add(self, partition: NamespacePartition, item: Item) -> None:
+        queue = self._queues[partition]
         queue.append(item)
-        self._missing.discard(place)
+        self._missing.discard(partition)
         if len(queue) == 1:
-            heapq.heappush(self._heads, (time_order(item), place))
+            heapq.heappush(self._heads, (time_order(item), partition))
 
-    def ended(self, place: NamespacePartition) -> None:
-        self._open.discard(place)
-        self._missing.discard(place)
+    def ended(self, partition: NamespacePartition) -> None:
+        self._open.discard(partition)
+        self._missing.discard(partition)
 
-    def full(self, place: NamespacePartition) -> bool:
+    def full(self, partition: NamespacePartition) -> bool:
         """Whether no more of this partition should be read until others have shown theirs."""
-        return bool(self._open) and len(self._queues[place]) >= self._high
+        return bool(self._open) and len(self._queues[partition]) >= self._high
 
-    def low(self, place: NamespacePartition) -> bool:
-        return not self._open or len(self._queues[place]) < self._high // 4
+    def low(self, partition: NamespacePartition) -> bool:
+        return not self._open or len(self._queues[partition]) < self._high // 4
 
     def ready(self) -> Iterator[Item]:
         while self._heads and not self._missing:
-            _, place = heapq.heappop(self._heads)
-            queue = self._queues[place]
+            _, partition = heapq.heappop(self._heads)
+            queue = self._queues[partition]
             item = queue.popleft()
             if queue:
-                heapq.heappush(self._heads, (time_order(queue[0]), place))
-            elif place in self._open:
-                self._missing.add(place)
+                heapq.heappush(self._heads, (time_order(queue[0]), partition))
+            elif partition in self._open:
+                self._missing.add(partition)
             yield item

@@ -37,7 +37,7 @@ class ReadModel:
     def __init__(self, app: App, codec: Codec) -> None:
         self.app, self._codec = app, codec
         self.lock = threading.Lock()
-        self.bell = Notifier()
+        self.notifier = Notifier()
         self.waits: str | None = STARTING
         self.faults: dict[str, str] = {}
         """What is wrong now, by what it is about."""
@@ -52,7 +52,7 @@ class ReadModel:
             self.counts = dict(counts)
             self.tables = {space.name: TableRows() for space in self.app.namespaces}
             self.markers: dict[NamespacePartition, Marker] = {}
-            self.logs: dict[NamespacePartition, RecentEvents] = {place: RecentEvents() for place in self.places()}
+            self.logs: dict[NamespacePartition, RecentEvents] = {partition: RecentEvents() for partition in self.partitions()}
             self.outcomes = RecentOutcomes()
             self._sent = KeyUses()
             self.projections = {it.name: ProjectionRows(self.app, it.name, self._codec) for it in self.app.projections}
@@ -60,26 +60,26 @@ class ReadModel:
             self.faults = {}
             self.stuck = {}
 
-    def places(self, namespaces: Iterable[str] | None = None) -> list[NamespacePartition]:
+    def partitions(self, namespaces: Iterable[str] | None = None) -> list[NamespacePartition]:
         chosen = self.counts if namespaces is None else namespaces
         return [(name, number) for name in chosen for number in range(self.counts.get(name, 0))]
 
-    def place_of(self, namespace: str, key: str) -> NamespacePartition:
+    def partition_of(self, namespace: str, key: str) -> NamespacePartition:
         return namespace, int(murmur2(key.encode("utf-8", "surrogatepass"), self.counts[namespace]))
 
     # Written by the one thread that follows.
 
-    def committed(self, place: NamespacePartition, last: Marker | None, rows: Mapping[str, tuple[Any, int]]) -> None:
+    def committed(self, partition: NamespacePartition, last: Marker | None, rows: Mapping[str, tuple[Any, int]]) -> None:
         """One whole transaction of a table's partition, so that no half of it is ever shown."""
         with self.lock:
-            table = self.tables[place[0]]
+            table = self.tables[partition[0]]
             for key, (row, version) in rows.items():
                 table.put(key, row, version)
             if last is not None:
-                self.markers[place] = last
+                self.markers[partition] = last
                 for it in last.duplicates:
                     became = known_outcome(duplicate_outcome(it.outcome, it.sequence))
-                    self.outcomes.add((*place, it.offset), became)
+                    self.outcomes.add((*partition, it.offset), became)
 
     def logged(self, event: LogEvent, inbox_offset: int) -> None:
         """The next record of a partition's log.
@@ -99,46 +99,46 @@ class ReadModel:
             self.logs[event.namespace, event.partition].add(event)
             self.outcomes.add((event.namespace, event.partition, inbox_offset), became)
 
-    def remember(self, event: Event[Any], place: NamespacePartition, offset: int, expected_version: int | None) -> None:
+    def remember(self, event: Event[Any], partition: NamespacePartition, offset: int, expected_version: int | None) -> None:
         """An event that came in with an Idempotency-Key, at whichever server; `offset` is its place in the inbox."""
         try:
             content = self._codec.encode(event.data)
         except StreamsError:
             return  # the classes here would not publish it any more, so the request cannot be repeated
-        receipt = Receipt(place[0], event.data.event_type, event.key, event.id)
-        receipt.partition, receipt.offset = place[1], offset
+        receipt = Receipt(partition[0], event.data.event_type, event.key, event.id)
+        receipt.partition, receipt.offset = partition[1], offset
         self._sent.add(KeyUse(receipt, digest_of(content, expected_version)))
 
-    def set_aside(self, place: NamespacePartition, offset: int, became: KnownOutcome) -> None:
+    def set_aside(self, partition: NamespacePartition, offset: int, became: KnownOutcome) -> None:
         with self.lock:
-            self.outcomes.add((*place, offset), became)
+            self.outcomes.add((*partition, offset), became)
 
     # Read by everyone.
 
-    def became(self, place: NamespacePartition, offset: int) -> KnownOutcome | None:
+    def became(self, partition: NamespacePartition, offset: int) -> KnownOutcome | None:
         """What became of an inbox record, once its row is here too (rule 25); None if that is not known here."""
-        last = self.markers.get(place)
+        last = self.markers.get(partition)
         if last is None or last.inbox_next <= offset:
             return None
-        return self.outcomes.get((*place, offset))
+        return self.outcomes.get((*partition, offset))
 
     def sent(self, event_id: str) -> KeyUse | None:
         """What a request with an Idempotency-Key has published, as far as it is known here."""
         return self._sent.get(event_id)
 
-    def table_position(self, place: NamespacePartition) -> int:
+    def table_position(self, partition: NamespacePartition) -> int:
         """The last sequence whose row is in the table."""
-        last = self.markers.get(place)
+        last = self.markers.get(partition)
         return 0 if last is None else last.last
 
-    def log_position(self, place: NamespacePartition) -> int:
+    def log_position(self, partition: NamespacePartition) -> int:
         """The last sequence that was folded into projections and is told to those who watch."""
-        recent = self.logs.get(place)
+        recent = self.logs.get(partition)
         return 0 if recent is None else recent.last
 
-    def lag(self, kinds: Iterable[str], places: Iterable[NamespacePartition]) -> int:
+    def lag(self, kinds: Iterable[str], partitions: Iterable[NamespacePartition]) -> int:
         """Records of these tables or logs that are committed and not read here yet, when we last looked."""
-        return sum(self.lags.get((kind, *place), 0) for kind in kinds for place in places)
+        return sum(self.lags.get((kind, *partition), 0) for kind in kinds for partition in partitions)
 
     def copy(self, table: TableRows | ProjectionRows, look: Callable[[], T]) -> tuple[TableCopy, T]:
         """A table as it is at one moment, and what `look` gives at that same moment.

@@ -20,49 +20,49 @@ class Notifier:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tickets: set[Subscription] = set()
+        self._subscriptions: set[Subscription] = set()
         self.ended = False
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         with self._lock:
-            tickets, self._tickets = self._tickets, set()
-        for ticket in tickets:
-            ticket.ring()
+            subscriptions, self._subscriptions = self._subscriptions, set()
+        for subscription in subscriptions:
+            subscription.notify()
 
     def end(self) -> None:
         self.ended = True
-        self.ring()
+        self.notify()
 
-    def ticket(self) -> Subscription:
+    def subscribe(self) -> Subscription:
         """To be asked for in a task."""
-        ticket = Subscription(self, asyncio.get_running_loop())
+        subscription = Subscription(self, asyncio.get_running_loop())
         with self._lock:
-            self._tickets.add(ticket)
-        return ticket
+            self._subscriptions.add(subscription)
+        return subscription
 
-    def forget(self, ticket: Subscription) -> None:
+    def unsubscribe(self, subscription: Subscription) -> None:
         with self._lock:
-            self._tickets.discard(ticket)
+            self._subscriptions.discard(subscription)
 
 
 class Subscription:
-    def __init__(self, bell: Notifier, loop: asyncio.AbstractEventLoop) -> None:
-        self._bell, self._loop, self._rung = bell, loop, asyncio.Event()
+    def __init__(self, notifier: Notifier, loop: asyncio.AbstractEventLoop) -> None:
+        self._notifier, self._loop, self._notified = notifier, loop, asyncio.Event()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         with suppress(RuntimeError):  # the loop has ended meanwhile, and so has whoever waited
-            self._loop.call_soon_threadsafe(self._rung.set)
+            self._loop.call_soon_threadsafe(self._notified.set)
 
     async def wait(self, seconds: float) -> None:
         """Until the bell rings, `seconds` at most."""
         try:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._rung.wait(), max(seconds, 0.0))
+                await asyncio.wait_for(self._notified.wait(), max(seconds, 0.0))
         finally:
-            self._bell.forget(self)
+            self._notifier.unsubscribe(self)
 
 
-async def until(bell: Notifier, look: Callable[[], T | None], seconds: float) -> T | None:
+async def until(notifier: Notifier, look: Callable[[], T | None], seconds: float) -> T | None:
     """What `look` gives, once it gives something; None after `seconds`, or once the bell has ended.
 
     It looks once at least, and never blocks.
@@ -70,9 +70,9 @@ async def until(bell: Notifier, look: Callable[[], T | None], seconds: float) ->
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
     while True:
-        ticket = bell.ticket()
+        subscription = notifier.subscribe()
         found, left = look(), deadline - clock()
-        if found is not None or left <= 0 or bell.ended:
-            bell.forget(ticket)
+        if found is not None or left <= 0 or notifier.ended:
+            notifier.unsubscribe(subscription)
             return found
-        await ticket.wait(left)
+        await subscription.wait(left)

@@ -39,19 +39,19 @@ class RecentOutcomes:
     """The latest outcomes that were followed, by inbox position."""
 
     def __init__(self, size: int = OUTCOMES) -> None:
-        self._size, self._by_place = size, dict[At, KnownOutcome]()
+        self._size, self._by_offset = size, dict[At, KnownOutcome]()
 
     def add(self, at: At, became: KnownOutcome) -> None:
         """What was parked and handled later was handled, whichever of the two was read first."""
-        known_outcome = self._by_place.pop(at, became)
+        known_outcome = self._by_offset.pop(at, became)
         if known_outcome.sequence is not None and became.sequence is None:
             became = known_outcome
-        self._by_place[at] = became
-        if len(self._by_place) > self._size:
-            del self._by_place[next(iter(self._by_place))]
+        self._by_offset[at] = became
+        if len(self._by_offset) > self._size:
+            del self._by_offset[next(iter(self._by_offset))]
 
     def get(self, at: At) -> KnownOutcome | None:
-        return self._by_place.get(at)
+        return self._by_offset.get(at)
 
 
 class RecentEvents:
@@ -88,5 +88,5 @@ class RecentEvents:
     def offset_before(self, sequence: int) -> int:
         """An offset of the log at or before the record that follows `sequence`."""
         with self._lock:
-            place = bisect_right(self._offsets, sequence + 1, key=lambda mark: mark[0]) - 1
-            return self._offsets[place][1] if place >= 0 else 0
+            index = bisect_right(self._offsets, sequence + 1, key=lambda mark: mark[0]) - 1
+            return self._offsets[index][1] if index >= 0 else 0

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from confluent_kafka import KafkaException
 
 from streams.errors import StreamsError
+from streams.kafka.cancellable_steps import Cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.owners import owners
-from streams.kafka.steps import Cancelled
 from streams.kafka.task_reports import STATES, ReportReader, key_of, state_of
 from streams.kafka.topics import topic_names
 from streams.server.readmodel.model import NamespacePartition
@@ -43,19 +43,19 @@ def counted(found: Mapping[NamespacePartition, str | None]) -> dict[tuple[str, s
 
 
 class StateObserver:
-    """Writes into `states` until `stopped`. `places` gives the partitions that there are, as far as that is known."""
+    """Writes into `states` until `stopped`. `partitions` gives the partitions that there are, as far as that is known."""
 
     def __init__(
-        self, clients: Clients, prefix: str, places: Callable[[], Sequence[NamespacePartition]], states: StateCounts
+        self, clients: Clients, prefix: str, partitions: Callable[[], Sequence[NamespacePartition]], states: StateCounts
     ) -> None:
-        self._prefix, self._places, self._states = prefix, places, states
+        self._prefix, self._partitions, self._states = prefix, partitions, states
         self._admin = clients.admin("retold-server")
         self._reports = ReportReader(clients, self._admin, prefix)
 
     def run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
             try:
-                self._states.counts = counted(self._look(self._places(), stopped.is_set))
+                self._states.counts = counted(self._look(self._partitions(), stopped.is_set))
             except (StreamsError, KafkaException) as error:
                 self._states.counts = {}
                 log.debug("the states of partitions are not known: %s", error)
@@ -64,12 +64,12 @@ class StateObserver:
                 log.exception("looking for the states of partitions has failed; it is tried again")
             stopped.wait(EVERY)
 
-    def _look(self, places: Collection[NamespacePartition], cancelled: Cancelled) -> dict[NamespacePartition, str | None]:
-        spaces = {space: topic_names(self._prefix, space).inbox for space, _ in places}
+    def _look(self, partitions: Collection[NamespacePartition], cancelled: Cancelled) -> dict[NamespacePartition, str | None]:
+        spaces = {space: topic_names(self._prefix, space).inbox for space, _ in partitions}
         held = owners(self._admin, self._prefix, spaces, cancelled=cancelled)
         # After the owners: who has just come may have reported by now.
         reports = self._reports.read(cancelled=cancelled)
         return {
             (space, number): state_of(reports, key_of(space, number), held.get((spaces[space], number))).name
-            for space, number in places
+            for space, number in partitions
         }

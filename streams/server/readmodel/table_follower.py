@@ -17,9 +17,9 @@ PENDING = 5_000
 class TableFollower:
     """One partition of a table. A transaction begins with its marker, and ends with the next one or where no more is."""
 
-    def __init__(self, model: ReadModel, place: NamespacePartition, decoder: Decoder) -> None:
-        self._model, self._place, self._decoder = model, place, decoder
-        self._row_type = model.app.namespace(place[0]).row_type
+    def __init__(self, model: ReadModel, partition: NamespacePartition, decoder: Decoder) -> None:
+        self._model, self._partition, self._decoder = model, partition, decoder
+        self._row_type = model.app.namespace(partition[0]).row_type
         self._marker: marker.Marker | None = None
         self._rows: dict[str, tuple[bytes, int]] = {}
 
@@ -42,7 +42,7 @@ class TableFollower:
     def _show(self, last: marker.Marker | None) -> None:
         rows = {key: (self._row(value), version) for key, (value, version) in self._rows.items()}
         self._rows = {}
-        self._model.committed(self._place, last, rows)
+        self._model.committed(self._partition, last, rows)
 
     def _row(self, value: bytes) -> object:
         if not value:

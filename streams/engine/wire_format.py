@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from streams.data import EventData
 from streams.engine.envelope import Envelope, EnvelopeReader
+from streams.engine.event_handlers import Limits
 from streams.engine.records import Codec, InboxRecord
-from streams.engine.rules import Limits
 from streams.errors import InvalidEvent, UndecodableRecord
 
 
-class Wire:
+class WireFormat:
     """One namespace's codec with its limits, and what reads its headers."""
 
     def __init__(self, codec: Codec, limits: Limits) -> None:
         self.codec, self.limits, self.envelopes = codec, limits, EnvelopeReader()
 
     def read(self, record: InboxRecord) -> tuple[Envelope, EventData]:
-        """Raises InvalidEvent, UndecodableRecord or SchemaNotFound."""
+        """Raises InvalidEvent, UndecodableRecord or UnsupportedSchema."""
         value = record[2]
         if value is None:
             raise UndecodableRecord("it has no value; expected an event in Confluent's wire format")

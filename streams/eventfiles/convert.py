@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent
+from streams.eventfiles.repeats import no_repeats
+from streams.eventfiles.texts import cut
 from streams.schemas.avro import MISSING, RANGES, AvroType, Field, RecordType, parse
 from streams.schemas.classes import item_hint, record_hint, structure_of
-from streams.sources.repeats import no_repeats
-from streams.sources.texts import cut
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 WORDS = {"true": True, "false": False}
@@ -162,7 +162,7 @@ def _compound(kind: AvroType, hint: Any, value: Any, at: _At) -> Any:
     if kind.kind == "array" and isinstance(value, list | tuple):
         assert kind.item is not None
         item = item_hint(hint)
-        return tuple(_value(kind.item, item, one, at.below(str(place))) for place, one in enumerate(value, 1))
+        return tuple(_value(kind.item, item, one, at.below(str(number))) for number, one in enumerate(value, 1))
     if kind.kind == "map" and isinstance(value, Mapping):
         assert kind.item is not None
         item = item_hint(hint)

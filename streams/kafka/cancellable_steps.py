@@ -17,12 +17,12 @@ Cancelled = Callable[[], bool]
 """Whether an answer is no longer wanted; asked from the thread that waits for it."""
 
 
-def never() -> bool:
+def never_cancelled() -> bool:
     """For who cannot be cancelled."""
     return False
 
 
-def check(cancelled: Cancelled) -> None:
+def raise_if_cancelled(cancelled: Cancelled) -> None:
     """Raises PartitionLost when cancelled."""
     if cancelled():
         raise PartitionLost("given up: the partition was taken away, or its worker stops")

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from streams.app import App
+from streams.checks.source_code import Breach, function_of, location_of
 from streams.gateway import Gateway
-from streams.laws.sources import Breach, function_of, place_of
 from streams.view import View
 
 LAMBDA = "<lambda>"
@@ -123,4 +123,4 @@ def _takes_text(hint: Any) -> bool:
 
 
 def _breach(function: Callable[..., Any], message: str) -> Breach:
-    return Breach(*place_of(function), "BadSignature", message)
+    return Breach(*location_of(function), "BadSignature", message)

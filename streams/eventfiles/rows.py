@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from streams.errors import ConfigError, InvalidEvent
-from streams.sources.repeats import no_repeats
-from streams.sources.texts import cut, listed, plain
+from streams.eventfiles.repeats import no_repeats
+from streams.eventfiles.texts import cut, listed, plain
 
 BOM = b"\xef\xbb\xbf"
 FIELD_LIMIT = 16 * 1024 * 1024

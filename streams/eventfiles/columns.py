@@ -12,7 +12,7 @@ from streams.engine.attributes import attributes
 from streams.engine.envelope import EPOCH, TEXT_LIMIT
 from streams.engine.parking import in_a_line
 from streams.errors import InvalidEvent
-from streams.sources.texts import NAME_SHOWN, listed, plain
+from streams.eventfiles.texts import NAME_SHOWN, listed, plain
 
 WORDS_SHOWN = 400
 """Characters that are shown of what a function raised."""
@@ -31,7 +31,7 @@ class Columns(dict[str, Any]):
         self.last = name
         return super().get(name, default)
 
-    def told(self, error: Exception) -> str:
+    def problem_of(self, error: Exception) -> str:
         """What a function stumbled over, as a sentence."""
         what = plain(in_a_line(error), WORDS_SHOWN)
         if not isinstance(self.last, str):  # nothing was read, or what is no name: it may be anything

@@ -20,15 +20,15 @@ from aiokafka.errors import IncompatibleBrokerVersion, for_code
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.clients import Clients
-from streams.kafka.offsets import TopicPlace
+from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.security import UnmappedOption, connection_options
 from streams.kafka.transaction_protocol import DescribeProducers, DescribeTransactions, ListTransactions, plain
 
 T = TypeVar("T")
-Producer = Mapping[str, Any]
+ProducerState = Mapping[str, Any]
 """As DescribeProducers has it."""
 
-PATIENCE, REQUEST, CLOSING = 5.0, 3.0, 1.0
+TIMEOUT, REQUEST, CLOSING = 5.0, 3.0, 1.0
 """s for all questions, for one, and for what is left of them then."""
 
 
@@ -43,42 +43,46 @@ class CoordinatorState:
     ongoing: bool
     started: datetime | None
     timeout: float
-    places: frozenset[TopicPlace]
+    partitions: frozenset[TopicAndPartition]
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
+class ActiveProducer:
     """A producer whose transaction is open in a partition from `first_offset` on.
 
-    `coordinated` is None if no coordinator shows it to us. `proven`: each of them answered, and the transaction was still
+    `coordinator_state` is None if no coordinator shows it to us. `proven`: each of them answered, and the transaction was still
     open after that, so what they do not know was not ended meanwhile.
     """
 
     producer_id: int
     first_offset: int
-    coordinated: CoordinatorState | None
+    coordinator_state: CoordinatorState | None
     proven: bool
 
 
-def writers(clients: Clients, places: Sequence[TopicPlace]) -> dict[TopicPlace, list[Writer] | str]:
-    """Of each place, in the order of their offsets; where that cannot be known, why. Takes `PATIENCE` s at most.
+Answers = dict[TopicAndPartition, list[ActiveProducer] | str]
+"""By partition, its producers in the order of their first offsets, or why they are not known."""
+
+
+def active_producers(clients: Clients, partitions: Sequence[TopicAndPartition]) -> Answers:
+    """Of each partition, in the order of their offsets; where that cannot be known, why. Takes `TIMEOUT` s at most.
 
     For a thread without a running event loop.
     """
-    if not places:
+    if not partitions:
         return {}
     try:
         with _unlogged():
-            return run(_connected(clients, places), PATIENCE)
+            return run(_connected(clients, partitions), TIMEOUT)
     except Exception as error:  # noqa: BLE001 - whatever it is, that something waits must be said all the same
-        return dict.fromkeys(places, _why(error))
+        return dict.fromkeys(partitions, _why(error))
 
 
-def run(questions: Coroutine[Any, Any, T], patience: float) -> T:
+def run(questions: Coroutine[Any, Any, T], timeout: float) -> T:
     """As `asyncio.run`, which would wait for the look-up of an address, however long that hangs. Raises TimeoutError."""
     loop = asyncio.new_event_loop()
     try:
-        return loop.run_until_complete(asyncio.wait_for(questions, patience))
+        return loop.run_until_complete(asyncio.wait_for(questions, timeout))
     finally:
         if left := asyncio.all_tasks(loop):
             for task in left:
@@ -116,11 +120,11 @@ def _why(error: BaseException) -> str:
     if isinstance(error, IncompatibleBrokerVersion | NotImplementedError):
         return "this version of Kafka cannot say"
     if isinstance(error, TimeoutError):
-        return f"there was no answer within {PATIENCE:.0f} s"
+        return f"there was no answer within {TIMEOUT:.0f} s"
     return f"asking failed with {type(error).__name__}"
 
 
-async def _connected(clients: Clients, places: Sequence[TopicPlace]) -> dict[TopicPlace, list[Writer] | str]:
+async def _connected(clients: Clients, partitions: Sequence[TopicAndPartition]) -> Answers:
     client = AIOKafkaClient(
         bootstrap_servers=clients.address,
         client_id="retold-transactions",
@@ -129,49 +133,51 @@ async def _connected(clients: Clients, places: Sequence[TopicPlace]) -> dict[Top
     )
     try:
         await client.bootstrap()
-        await client.set_topics({topic for topic, _ in places})
-        return await _asked(client, places)
+        await client.set_topics({topic for topic, _ in partitions})
+        return await _asked(client, partitions)
     finally:
         await client.close()
 
 
-async def _asked(client: AIOKafkaClient, places: Sequence[TopicPlace]) -> dict[TopicPlace, list[Writer] | str]:
+async def _asked(client: AIOKafkaClient, partitions: Sequence[TopicAndPartition]) -> Answers:
     """The producers twice: one that ended its transaction in between is unknown to its coordinator, and does not hang."""
-    before = await _all_producers(client, places)
+    before = await _all_producers(client, partitions)
     ids = sorted({it["producer_id"] for answer in before if isinstance(answer, list) for it in answer})
     known, all_asked = await _coordinated(client, ids)
-    after = await _all_producers(client, places) if ids else before
-    found: dict[TopicPlace, list[Writer] | str] = {}
-    for place, first, second in zip(places, before, after, strict=True):
+    after = await _all_producers(client, partitions) if ids else before
+    found: Answers = {}
+    for topic_partition, first, second in zip(partitions, before, after, strict=True):
         if isinstance(first, BaseException):
-            found[place] = _why(first)
+            found[topic_partition] = _why(first)
         else:
-            found[place] = writers_of(first, None if isinstance(second, BaseException) else second, known, all_asked)
+            found[topic_partition] = still_active(first, None if isinstance(second, BaseException) else second, known, all_asked)
     return found
 
 
-def writers_of(
-    before: Sequence[Producer], after: Sequence[Producer] | None, known: Mapping[int, CoordinatorState], all_asked: bool
-) -> list[Writer]:
+def still_active(
+    before: Sequence[ProducerState], after: Sequence[ProducerState] | None, known: Mapping[int, CoordinatorState], all_asked: bool
+) -> list[ActiveProducer]:
     """Those with the same transaction open before and after the coordinators were asked; `after` is None if unknown."""
     still = {_transaction(it) for it in (before if after is None else after)}
     proven = all_asked and after is not None
-    found = [Writer(*key, known.get(key[0]), proven) for it in before if (key := _transaction(it)) in still]
-    return sorted(found, key=lambda writer: writer.first_offset)
+    found = [ActiveProducer(*key, known.get(key[0]), proven) for it in before if (key := _transaction(it)) in still]
+    return sorted(found, key=lambda producer: producer.first_offset)
 
 
-def _transaction(producer: Producer) -> tuple[int, int]:
+def _transaction(producer: ProducerState) -> tuple[int, int]:
     return producer["producer_id"], producer["current_txn_start_offset"]
 
 
-async def _all_producers(client: AIOKafkaClient, places: Sequence[TopicPlace]) -> list[list[Producer] | BaseException]:
-    return await asyncio.gather(*(_producers(client, place) for place in places), return_exceptions=True)
+async def _all_producers(
+    client: AIOKafkaClient, partitions: Sequence[TopicAndPartition]
+) -> list[list[ProducerState] | BaseException]:
+    return await asyncio.gather(*(_producers(client, topic_partition) for topic_partition in partitions), return_exceptions=True)
 
 
-async def _producers(client: AIOKafkaClient, place: TopicPlace) -> list[Producer]:
+async def _producers(client: AIOKafkaClient, topic_partition: TopicAndPartition) -> list[ProducerState]:
     """Those with an open transaction."""
-    leader = client.cluster.leader_for_partition(TopicPartition(*place))
-    answer = plain(await client.send(leader, DescribeProducers(*place)))
+    leader = client.cluster.leader_for_partition(TopicPartition(*topic_partition))
+    answer = plain(await client.send(leader, DescribeProducers(*topic_partition)))
     [topic] = answer["topics"]
     [partition] = topic["partitions"]
     _check(partition["error_code"])

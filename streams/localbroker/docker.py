@@ -14,10 +14,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from streams.broker import state
-from streams.broker.jars import KAFKA_VERSION, Progress
 from streams.errors import BrokerUnavailable
-from streams.kafka.reach import reach
+from streams.kafka.broker_check import check_broker
+from streams.localbroker import state
+from streams.localbroker.jars import KAFKA_VERSION, Progress
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 SECONDS_FOR_ENGINE = 2
@@ -112,7 +112,7 @@ def _container(folder: Path, on_progress: Progress, *, lasting: bool) -> Iterato
             + (f" This project's data is in the volume {_volume(folder)}." if holds_data(folder) else "")
         ) from error
     try:
-        reach(f"127.0.0.1:{port}", timeout=SECONDS_TO_START)
+        check_broker(f"127.0.0.1:{port}", timeout=SECONDS_TO_START)
         yield f"127.0.0.1:{port}"
     finally:
         container.stop()

@@ -45,13 +45,13 @@ def function_of(handler: Callable[..., Any]) -> FunctionType | None:
     return found if isinstance(found, FunctionType) else None
 
 
-def place_of(function: Callable[..., Any]) -> tuple[str, int]:
+def location_of(function: Callable[..., Any]) -> tuple[str, int]:
     """File and line of a function, under what it is wrapped in."""
     found = function_of(function)
     return (found.__code__.co_filename, found.__code__.co_firstlineno) if found else ("<unknown>", 1)
 
 
-def place_of_class(cls: type) -> tuple[str, int]:
+def class_location(cls: type) -> tuple[str, int]:
     """File and line of a class."""
     module = sys.modules.get(cls.__module__)
     file = getattr(module, "__file__", None) or "<unknown>"
@@ -174,7 +174,7 @@ class ReachedFunction:
     names: FunctionNames
 
 
-def reach(function: FunctionType) -> list[ReachedFunction]:
+def reached_functions(function: FunctionType) -> list[ReachedFunction]:
     """The function and, through the names in them, the application's functions and classes that it may call."""
     seen: dict[FunctionType, ReachedFunction] = {}
     queue = [function]

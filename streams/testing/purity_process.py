@@ -22,11 +22,11 @@ from typing import Any
 import msgspec
 
 from streams.app import App
+from streams.checks.source_code import is_application_module
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import InboxRecord
 from streams.errors import ImpureHandler
-from streams.laws.sources import is_application_module
 from streams.testing.codecs import codec_for
 from streams.testing.purity_run import trace
 
@@ -103,13 +103,13 @@ def load(app: str) -> App:
     return made
 
 
-def run(app: App, orders: list[tuple[str, int, InboxRecord]], arm: Callable[[], None]) -> list[dict[str, Any]]:
+def run(app: App, records: list[tuple[str, int, InboxRecord]], arm: Callable[[], None]) -> list[dict[str, Any]]:
     codec = codec_for(app)
     engines = {namespace.name: Engine(app, namespace.name, codec) for namespace in app.namespaces}
     images: dict[str, Image] = {name: engine.image() for name, engine in engines.items()}
     arm()
     traces = []
-    for namespace, now, record in orders:
+    for namespace, now, record in records:
         changes = engines[namespace].handle(images[namespace], [record], now)
         images[namespace].apply(changes)
         traces.append(trace(changes))
@@ -120,8 +120,8 @@ def main() -> None:
     locale.setlocale(locale.LC_ALL, "")
     guards = ImpurityGuards()
     guards.lay()
-    orders = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=list[tuple[str, int, InboxRecord]])
-    traces = run(load(sys.argv[1]), orders, guards.arm)
+    records = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=list[tuple[str, int, InboxRecord]])
+    traces = run(load(sys.argv[1]), records, guards.arm)
     sys.stdout.buffer.write(msgspec.msgpack.encode(traces))
 
 

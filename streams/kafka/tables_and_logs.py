@@ -12,13 +12,13 @@ from streams.codec import AvroCodec
 from streams.data import Record
 from streams.engine import marker
 from streams.errors import BrokerError, TopicMismatch
+from streams.kafka.bounded_read import read_to
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import OVERDUE, TRANSACTION, Clients
-from streams.kafka.messages import LogEvent, LogReader, StoredRow, table_record, topic_partition
-from streams.kafka.offsets import TopicPlace, ends, stable_ends, starts
-from streams.kafka.read import read_to
+from streams.kafka.messages import LogEvent, LogReader, StoredRow, table_record, topic_partition_of
+from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
-from streams.kafka.steps import Cancelled, never
 from streams.kafka.topics import TopicNames, describe, topic_names
 
 R = TypeVar("R", bound=Record)
@@ -34,7 +34,7 @@ class TableState(Generic[R]):
     positions: Mapping[int, marker.Marker]
 
 
-def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never) -> int:
+def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never_cancelled) -> int:
     """Raises TopicMismatch if the topic is missing."""
     found = describe(admin, [topic], cancelled=cancelled)
     if topic not in found:
@@ -53,14 +53,14 @@ def read_table(
     topic = topic_names(prefix, namespace).table
     count = partitions_of(admin, topic)
     chosen = range(count) if key is None else [murmur2(key.encode(), count)]
-    places = [(topic, partition) for partition in chosen]
-    first, last = starts(admin, places), ends(admin, places)
+    partitions = [(topic, partition) for partition in chosen]
+    first, last = starts(admin, partitions), ends(admin, partitions)
     learning = LearningCodec(codec, clients, prefix)
     stored: dict[str, StoredRow] = {}
     positions: dict[int, marker.Marker] = {}
     consumer = clients.consumer("retold-table")
     try:
-        spans = {place: (first[place], last[place]) for place in places}
+        spans = {partition: (first[partition], last[partition]) for partition in partitions}
         for message in read_to(consumer, spans, clock=clients.clock, timeout=OPEN_TRANSACTION):
             record = table_record(message)
             if isinstance(record, marker.Marker):
@@ -98,29 +98,29 @@ class Tail:
         self._admin = clients.admin()
         self._logs: dict[str, TopicNames] = {topics.log: topics for topics in (topic_names(prefix, name) for name in namespaces)}
         self._reader = LogReader(LearningCodec(codec, clients, prefix))
-        self._places = [
+        self._partitions = [
             (log, partition) for log in self._logs for partition in range(partitions_of(self._admin, log))
         ]
-        self._now = stable_ends(self._admin, self._places)
+        self._now = stable_ends(self._admin, self._partitions)
 
     def beginning(self) -> Iterator[LogEvent]:
         """All that was committed when this was made, in order per partition."""
-        first = starts(self._admin, self._places)
-        return self._read({place: (first[place], self._now[place]) for place in self._places})
+        first = starts(self._admin, self._partitions)
+        return self._read({partition: (first[partition], self._now[partition]) for partition in self._partitions})
 
     def last(self, count: int) -> list[LogEvent]:
         """The last `count` of them by recorded time, over all partitions."""
         if count <= 0:
             return []
-        first = starts(self._admin, self._places)
-        found: dict[TopicPlace, list[LogEvent]] = {}
-        left, width = set(self._places), max(200, 4 * count)
+        first = starts(self._admin, self._partitions)
+        found: dict[TopicAndPartition, list[LogEvent]] = {}
+        left, width = set(self._partitions), max(200, 4 * count)
         while left:
-            spans = {place: (max(first[place], self._now[place] - width), self._now[place]) for place in left}
-            found |= {place: [] for place in left}
+            spans = {partition: (max(first[partition], self._now[partition] - width), self._now[partition]) for partition in left}
+            found |= {partition: [] for partition in left}
             for event in self._read(spans):
                 found[topic_names(self._prefix, event.namespace).log, event.partition].append(event)
-            left = {place for place in left if len(found[place]) < count and spans[place][0] > first[place]}
+            left = {partition for partition in left if len(found[partition]) < count and spans[partition][0] > first[partition]}
             width *= 8
         merged = [event for events in found.values() for event in events]
         merged.sort(key=lambda event: (event.recorded, event.namespace, event.partition, event.sequence))
@@ -130,17 +130,17 @@ class Tail:
         """What is committed from then on, until `stopped()`, which is asked five times a second."""
         consumer = self._clients.consumer("retold-tail", tell_ends=False)
         try:
-            consumer.assign([TopicPartition(*place, self._now[place]) for place in self._places])
+            consumer.assign([TopicPartition(*partition, self._now[partition]) for partition in self._partitions])
             while not stopped():
                 yield from self._shown(_records(consumer))
         finally:
             consumer.close()
 
-    def _read(self, spans: Mapping[TopicPlace, tuple[int, int]]) -> Iterator[LogEvent]:
+    def _read(self, spans: Mapping[TopicAndPartition, tuple[int, int]]) -> Iterator[LogEvent]:
         consumer = self._clients.consumer("retold-tail")
         try:
             messages = read_to(consumer, spans, clock=self._clients.clock, timeout=OPEN_TRANSACTION)
-            yield from self._shown(each for each in messages if (each.offset() or 0) < self._now[topic_partition(each)])
+            yield from self._shown(each for each in messages if (each.offset() or 0) < self._now[topic_partition_of(each)])
         finally:
             consumer.close()
 

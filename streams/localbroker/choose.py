@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from streams.broker import docker, embedded, state
-from streams.broker.jars import Progress, silent
 from streams.config import Config
 from streams.errors import BrokerUnavailable
-from streams.kafka.reach import reach
+from streams.kafka.broker_check import check_broker
+from streams.localbroker import docker, embedded, state
+from streams.localbroker.jars import Progress, silent
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def own(config: Config, on_progress: Progress = silent, *, lasting: bool = True)
     """
     running = config.broker or state.find(config)
     if running is not None:
-        reach(running, options=_options(config))
+        check_broker(running, options=_options(config))
         yield running
     elif not embedded.holds_data(config.state) and (docker.holds_data(config.state) or docker.answers()):
         with docker.start(config.state, on_progress, lasting=lasting) as address:
@@ -47,7 +47,7 @@ def found(config: Config) -> str:
             "Start one with `retold run` in another terminal, or set RETOLD_BROKER=host:port."
         )
     try:
-        reach(running, options=_options(config))
+        check_broker(running, options=_options(config))
     except BrokerUnavailable as error:
         raise unanswered(config, running, error) from error
     return running

@@ -7,9 +7,9 @@ import typing
 from collections.abc import Iterable, Iterator
 from types import FunctionType
 
+from streams.checks.source_code import Breach, ReachedFunction, chain_of, function_of, reached_functions, walk
 from streams.data import EventData
 from streams.gateway import Gateway
-from streams.laws.sources import Breach, ReachedFunction, chain_of, function_of, reach, walk
 
 
 def built_in(reached: Iterable[ReachedFunction]) -> Iterator[tuple[type[EventData], str, int]]:
@@ -45,9 +45,9 @@ def undeclared_answers(gateway: Gateway[typing.Any]) -> Iterator[Breach]:
         return
     name = gateway.data.event_type
     file, line = call.__code__.co_filename, call.__code__.co_firstlineno
-    places = [(answer, file, line) for answer in _promised(call)]
+    promised = [(answer, file, line) for answer in _promised(call)]
     reported: set[type[EventData]] = set()
-    for answer, file, line in (*places, *built_in(reach(call))):
+    for answer, file, line in (*promised, *built_in(reached_functions(call))):
         if answer not in gateway.answers and answer not in reported:
             reported.add(answer)
             yield Breach(

@@ -8,7 +8,7 @@ from typing import Any
 
 from streams.app import App
 from streams.data import EventData, Record, namespace_of
-from streams.engine.image import WINDOW
+from streams.engine.duplicates import DEFAULT_WINDOW
 from streams.errors import DefinitionError
 from streams.event import Event
 from streams.outcome import Outcome
@@ -20,29 +20,29 @@ class Limits:
 
     event_bytes: int = 1024 * 1024
     row_bytes: int = 1024 * 1024
-    window: int = WINDOW
+    window: int = DEFAULT_WINDOW
 
 
 @dataclass(frozen=True)
 class Inbox:
-    """Where the records come from. `place` gives the partition of a key; None: there is one partition."""
+    """Where the records come from. `partition_of` gives the partition of a key; None: there is one partition."""
 
     topic: str
     topic_id: str = ""
-    place: Callable[[bytes], int] | None = None
+    partition_of: Callable[[bytes], int] | None = None
 
 
 @dataclass(frozen=True)
-class Rule:
+class EventHandler:
     """How one event is handled. Without a handler it is a gateway's: accepted, called, and answered by one of `answers`."""
 
     event_type: str
-    handler: Callable[[Any, Event[Any]], Outcome[Any]] | None
+    function: Callable[[Any, Event[Any]], Outcome[Any]] | None
     emits: frozenset[type[EventData]] = frozenset()
     answers: tuple[type[EventData], ...] = ()
 
 
-class Rules:
+class EventHandlers:
     """Those of one namespace, by event; `source` is who its emissions say they come from."""
 
     def __init__(self, app: App, namespace: str) -> None:
@@ -51,25 +51,25 @@ class Rules:
         self.row_type: type[Record] = space.row_type
         self.source = f"retold/{app.name}/{space.name}"
         self.by_event = {
-            data: Rule(data.event_type, handler, frozenset(space.emits[data]))
-            for data, handler in space.handlers.items()
+            data: EventHandler(data.event_type, function, frozenset(space.emits[data]))
+            for data, function in space.handlers.items()
         }
         for gateway in app.gateways:
             if namespace_of(gateway.data.event_type) == space.name:
-                self.by_event[gateway.data] = Rule(gateway.data.event_type, None, answers=tuple(gateway.answers))
+                self.by_event[gateway.data] = EventHandler(gateway.data.event_type, None, answers=tuple(gateway.answers))
 
-    def decide(self, rule: Rule, row: Record | None, event: Event[Any]) -> Outcome[Any]:
+    def decide(self, handler: EventHandler, row: Record | None, event: Event[Any]) -> Outcome[Any]:
         """The handler's outcome, its row not frozen yet. Raises Rejected, or whatever the handler raised."""
-        if rule.handler is None:
+        if handler.function is None:
             return Outcome(row)
-        outcome = rule.handler(row, event)
+        outcome = handler.function(row, event)
         if type(outcome) is not Outcome:
             raise DefinitionError(
-                f"the handler of {rule.event_type} returned {type(outcome).__name__}; expected Outcome(row, emit=[…])"
+                f"the handler of {handler.event_type} returned {type(outcome).__name__}; expected Outcome(row, emit=[…])"
             )
         if outcome.row is not None and type(outcome.row) is not self.row_type:
             raise DefinitionError(
-                f"the handler of {rule.event_type} gave a row of {type(outcome.row).__name__}; "
+                f"the handler of {handler.event_type} gave a row of {type(outcome.row).__name__}; "
                 f"the rows of {self.namespace} are {self.row_type.__name__}"
             )
         return outcome

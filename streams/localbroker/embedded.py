@@ -1,6 +1,6 @@
 """A real Apache Kafka on this machine: one process that is broker and controller (KRaft), on loopback only.
 
-folder/broker.lock, broker.json   see streams.broker.state
+folder/broker.lock, broker.json   see streams.localbroker.state
 folder/kafka/                     its settings, its log (bounded), and data/
 """
 
@@ -23,9 +23,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from streams.broker import class_archive, jars, keeper, state
 from streams.errors import BrokerUnavailable, how_ended
-from streams.kafka.reach import reach
+from streams.kafka.broker_check import check_broker
+from streams.localbroker import class_archive, jars, keeper, state
 
 SECONDS_TO_START = 90.0
 TRIES = 3  # a port found free may be taken by another program before Kafka binds it
@@ -231,7 +231,7 @@ def _await(broker: EmbeddedBroker) -> None:
             break
         time.sleep(0.05)
     try:
-        reach(broker.address, timeout=max(1.0, deadline - time.monotonic()))
+        check_broker(broker.address, timeout=max(1.0, deadline - time.monotonic()))
     except BrokerUnavailable as error:
         raise BrokerUnavailable(
             f"the embedded Kafka did not answer within {SECONDS_TO_START:.0f} seconds. {_last_lines(broker.folder)}"

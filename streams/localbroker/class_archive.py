@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from streams.broker import jars
+from streams.localbroker import jars
 
 
 def _file(java: Path, class_path: list[Path]) -> Path:

@@ -12,10 +12,10 @@ from streams.data import EventData
 from streams.engine.attributes import attributes
 from streams.engine.envelope import EPOCH, to_micros
 from streams.errors import InvalidEvent
-from streams.sources.columns import Columns, id_in, time_in
-from streams.sources.ids import RowIdentity, RowIds
-from streams.sources.rows import Row
-from streams.sources.texts import plain
+from streams.eventfiles.columns import Columns, id_in, time_in
+from streams.eventfiles.ids import RowIdentity, RowIds
+from streams.eventfiles.rows import Row
+from streams.eventfiles.texts import plain
 
 Made = EventData | tuple[EventData, datetime | None] | tuple[EventData, datetime | None, str | None]
 FromRow = Callable[[Any], Made]
@@ -74,7 +74,7 @@ class EventMaker:
             except InvalidEvent as error:
                 yield _bad(row, str(error))
             except Exception as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
-                yield _bad(row, columns.told(error))
+                yield _bad(row, columns.problem_of(error))
 
     def _event(self, row: Row, columns: Columns, ids: RowIds) -> FileEvent:
         data, time, own = self._made(row, columns)

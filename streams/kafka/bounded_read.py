@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from streams.clock import Clock
 from streams.engine.records import UNREADABLE, Headers
 from streams.errors import BrokerError
-from streams.kafka.steps import Cancelled, check, never
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
 
 # A producer in another language may write any bytes as a name. confluent-kafka 2.16 then gives a list with a hole in it and
 # leaves an exception behind. CPython finds that out where it checks a call's result, as here; a plain `message.headers()` that
@@ -33,7 +33,7 @@ def read_to(
     *,
     clock: Clock,
     timeout: float = 60.0,
-    cancelled: Cancelled = never,
+    cancelled: Cancelled = never_cancelled,
 ) -> Iterator[Message]:
     """The records that `polls` finds, one by one."""
     return chain.from_iterable(polls(consumer, spans, timeout=timeout, cancelled=cancelled, clock=clock))
@@ -45,7 +45,7 @@ def polls(
     *,
     clock: Clock,
     timeout: float = 60.0,
-    cancelled: Cancelled = never,
+    cancelled: Cancelled = never_cancelled,
 ) -> Iterator[list[Message]]:
     """Committed records of each (topic, partition) from its start until an end of partition at or past its end (rule 1b).
 
@@ -54,20 +54,20 @@ def polls(
     `timeout` s without progress (an open transaction in the way lasts at most its own time-out) and PartitionLost when
     cancelled.
     """
-    left = {place: end for place, (start, end) in spans.items() if start < end}
-    consumer.assign([TopicPartition(*place, spans[place][0]) for place in left])
+    left = {topic_partition: end for topic_partition, (start, end) in spans.items() if start < end}
+    consumer.assign([TopicPartition(*topic_partition, spans[topic_partition][0]) for topic_partition in left])
     last_progress = clock.monotonic()
     while left:
-        check(cancelled)
+        raise_if_cancelled(cancelled)
         records = []
         for message in consumer.consume(5000, 0.02):
             error = message.error()
             if error is None:
                 records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                place = (message.topic() or "", message.partition() or 0)
-                if (message.offset() or 0) >= left.get(place, 0):
-                    left.pop(place, None)
+                topic_partition = (message.topic() or "", message.partition() or 0)
+                if (message.offset() or 0) >= left.get(topic_partition, 0):
+                    left.pop(topic_partition, None)
             elif not error.retriable():
                 raise BrokerError(f"reading {message.topic()} failed: {error.str()}")
         yield records

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streams.app import App
+from streams.checks.emission_rules import undeclared_answers, undeclared_emissions
+from streams.checks.purity import idle_imports, impurities
+from streams.checks.signatures import misfits
+from streams.checks.source_code import Breach, class_location, function_of, location_of, reached_functions, tree_of
 from streams.data import Record
-from streams.laws.emission_rules import undeclared_answers, undeclared_emissions
-from streams.laws.purity import idle_imports, impurities
-from streams.laws.signatures import misfits
-from streams.laws.sources import Breach, function_of, place_of, place_of_class, reach, tree_of
 from streams.namespace import EVENT_TYPE, Namespace
 from streams.projection import Projection
 
@@ -44,9 +44,9 @@ def _handlers(app: App) -> Iterator[Breach]:
             if function is None:
                 yield Breach("<unknown>", 1, "ImpureHandler", f"{subject} is {handler!r}, whose source cannot be read")
                 continue
-            reached = reach(function)
+            reached = reached_functions(function)
             if not reached[0].scopes:
-                file, line = place_of(handler)
+                file, line = location_of(handler)
                 yield Breach(file, line, "ImpureHandler", f"{subject} has no source to read: write it in a file")
             yield from impurities(subject, reached)
             yield from undeclared_emissions(data.event_type, reached, namespace.emits[data])
@@ -63,7 +63,7 @@ def _projections(app: App) -> Iterator[Breach]:
             for function in (function_of(function) for function in functions):
                 if function is not None:
                     subject = f"the projection {projection.name}, folding {data.event_type},"
-                    yield from impurities(subject, reach(function))
+                    yield from impurities(subject, reached_functions(function))
 
 
 def _imports(app: App) -> Iterator[Breach]:
@@ -75,7 +75,7 @@ def _imports(app: App) -> Iterator[Breach]:
         scopes = [
             scope
             for function in known
-            for part in reach(function)
+            for part in reached_functions(function)
             if part.function.__module__ == name
             for scope in part.scopes
         ]
@@ -90,7 +90,7 @@ def _unhandled(app: App) -> Iterator[Breach]:
     known = app.event_types()
     for namespace in app.namespaces:
         for data, emits in namespace.emits.items():
-            file, line = place_of(namespace.handlers[data])
+            file, line = location_of(namespace.handlers[data])
             for emitted in emits:
                 name = emitted.event_type
                 if not EVENT_TYPE.fullmatch(name):
@@ -98,7 +98,7 @@ def _unhandled(app: App) -> Iterator[Breach]:
                 elif name not in known:
                     yield _nobody(file, line, f"{data.event_type} emits {name}", app)
     for gateway in app.gateways:
-        file, line = place_of(gateway.call)
+        file, line = location_of(gateway.call)
         subject = f"the gateway of {gateway.data.event_type}"
         for answer in gateway.answers:
             if answer.event_type not in known:
@@ -117,7 +117,7 @@ def _classes(app: App, schemas: Mapping[str, str] | None) -> Iterator[Breach]:
     for name, data in app.event_types().items():
         yield from _from_schema(data, name, schemas)
         if data.key_field not in data.__struct_fields__:
-            file, line = place_of_class(data)
+            file, line = class_location(data)
             yield Breach(file, line, "BadName", f"the key of {name} is {data.key_field!r}, which is none of its fields")
     for part in tables_of(app):
         yield from _from_schema(part.row_type, row_name(part), schemas)
@@ -134,7 +134,7 @@ def tables_of(app: App) -> list[Namespace[Any] | Projection[Any]]:
 
 def _from_schema(cls: type[Record], name: str, schemas: Mapping[str, str] | None) -> Iterator[Breach]:
     path = f"schemas/{name.removesuffix('.row').replace('.', '/')}.avsc"
-    file, line = place_of_class(cls)
+    file, line = class_location(cls)
     if not cls.schemas:
         message = f"{cls.__name__} of {name} has no schema: write {path}, then run `retold schemas generate`"
         yield Breach(file, line, "MissingSchema", message)

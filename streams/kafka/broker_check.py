@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from streams.errors import BrokerUnavailable
 
 
-def reach(address: str, timeout: float = 8.0, options: Mapping[str, str] | None = None) -> None:
+def check_broker(address: str, timeout: float = 8.0, options: Mapping[str, str] | None = None) -> None:
     """Raises BrokerUnavailable if no broker answers at `address` within `timeout` seconds.
 
     `options` are librdkafka's, as Config.kafka has them.

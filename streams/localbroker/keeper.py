@@ -7,7 +7,7 @@ is gone. Its one argument is a JSON object:
     lock       the number of the inherited file that holds the folder's lock; each command inherits it too, so that
                the folder stays locked as long as anything uses it
     record     the path of broker.json, removed when the broker has ended
-    work       null, or what streams.broker.class_archive.SnapshotJob says: something to prepare for the next start
+    work       null, or what streams.localbroker.class_archive.SnapshotJob says: something to prepare for the next start
 """
 
 from __future__ import annotations

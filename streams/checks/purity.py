@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from streams.laws.sources import Breach, FunctionNames, ReachedFunction, Scope, chain_of, walk
+from streams.checks.source_code import Breach, FunctionNames, ReachedFunction, Scope, chain_of, walk
 
 IMPURE_MODULES: Final = {
     "the clock": ("time", "sched", "timeit"),
