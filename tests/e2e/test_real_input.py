@@ -258,7 +258,7 @@ def test_every_offset_of_the_inbox_is_accounted_for(troubled: Troubled) -> None:
         assert (count.quarantined, count.moved, space.quarantined) == (0, 0, 0)
 
 
-def test_what_a_person_asks_for_is_there(troubled: Troubled) -> None:
+def test_what_an_operator_asks_for_is_there(troubled: Troubled) -> None:
     """`retold get` and `retold status` say the same."""
     assert "2@example.org" in str(answer("get", "user", "2", env=troubled.site.env))
     assert str(COUNT) in str(answer("status", env=troubled.site.env))

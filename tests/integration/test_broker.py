@@ -97,7 +97,7 @@ def test_a_killed_keeper_leaves_no_broker_behind(tmp_path: Path) -> None:
         assert eventually(lambda: not listens(broker.address), 60)
 
 
-def test_a_broker_that_is_killed_is_told(tmp_path: Path) -> None:
+def test_a_broker_that_is_killed_is_reported(tmp_path: Path) -> None:
     """With the signal, by the program that owns it; to the clients it is merely away, for ever. A stop tells nothing."""
     said: list[str] = []
     before = descendants(os.getpid())

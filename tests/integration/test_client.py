@@ -106,7 +106,7 @@ def test_publishing_makes_the_schemas_known(config: Config, broker: str) -> None
     assert sorted(schema.count('"name":"probe.do"') for schema in found.values()) == [0, 0, 0, 1]
 
 
-def test_a_missing_topic_is_told_at_once(config: Config, broker: str) -> None:
+def test_a_missing_topic_is_reported_at_once(config: Config, broker: str) -> None:
     """Publishing where no worker has ever been names the topic and what to do."""
     began = time.monotonic()
     with Client(bank.app(), broker, config=config) as client, pytest.raises(BrokerError, match="account is missing"):

@@ -101,7 +101,7 @@ def first_to_come(tail: Tail) -> LogEvent:
     return next(iter(tail.follow(lambda: time.monotonic() > until_then)))
 
 
-def test_following_stops_when_told(config: Config, clients: Clients, client: Client) -> None:
+def test_following_stops_on_request(config: Config, clients: Clients, client: Client) -> None:
     """A tail in a thread ends soon after its stop is set, with nothing arriving."""
     client.wait(client.publish(ProbeDo(name="k")))
     tail, stop = Tail(clients, config.prefix, ["probe"], codec_of(APP)), threading.Event()
@@ -135,7 +135,7 @@ def test_status_tells_positions_owners_and_counters(config: Config, clients: Cli
     assert msgspec.json.decode(msgspec.json.encode(found))["namespaces"][0]["parked"] == 1
 
 
-def test_status_names_what_waits(config: Config, clients: Clients, client: Client, broker: str) -> None:
+def test_status_names_the_blocking_record(config: Config, clients: Clients, client: Client, broker: str) -> None:
     """A record of an unknown schema is named with id and offset, and the lag counts what stands behind it."""
     first = client.publish(ProbeDo(name="k"))
     client.wait(first)

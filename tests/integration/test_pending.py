@@ -146,7 +146,7 @@ def say(foreign: Foreign, namespace: str, command: OperatorCommand) -> None:
     foreign.write(namespace, control.encode(command), command.key.encode())
 
 
-def test_a_person_may_answer_for_a_gateway(config: Config, broker: str) -> None:
+def test_an_operator_may_answer_for_a_gateway(config: Config, broker: str) -> None:
     """The answer is handled in order, with the id that the gateway's would have had."""
     foreign = Foreign(shop.app(), config, broker)
     with Running(shop.app(Cards(refuse)), config, broker) as worker:
@@ -242,7 +242,7 @@ def test_a_mended_table_equals_one_that_never_saw_the_bug(
     assert order == sorted(order)
 
 
-def test_a_person_may_reject_a_parked_event_and_the_rest_goes_on(config: Config, broker: str) -> None:
+def test_an_operator_may_reject_a_parked_event_and_the_rest_goes_on(config: Config, broker: str) -> None:
     """It is in the log as rejected, with who and why."""
     foreign = Foreign(probe.app(), config, broker)
     with Running(probe.app(), config, broker, ["probe"]) as worker:

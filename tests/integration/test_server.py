@@ -125,7 +125,7 @@ def test_topics_that_are_not_there_yet_are_no_warning(
     assert [it.message for it in caplog.records if it.name == "retold.server" and it.levelno >= logging.WARNING] == []
 
 
-def test_an_outcome_is_told_as_soon_as_it_is_known(serving: Serving) -> None:
+def test_an_outcome_is_reported_as_soon_as_it_is_known(serving: Serving) -> None:
     """Not when the wait is over: the end of a transaction wakes who waits for it."""
     opened(serving.http, "first", **WAIT)  # topics and schemas are looked up once
     began = time.monotonic()
@@ -292,7 +292,7 @@ def test_a_foreign_producers_garbage_is_an_outcome(serving: Serving, config: Con
     assert (got["outcome"], got["key"]) == ("quarantined", "a")
 
 
-def test_a_log_that_does_not_read_stands_still_and_is_told(serving: Serving, config: Config, broker: str) -> None:
+def test_a_log_that_does_not_read_stands_still_and_is_reported(serving: Serving, config: Config, broker: str) -> None:
     """Nothing of it is skipped, since projections would be silently wrong; rows go on."""
     assert opened(serving.http, "a", 1, **WAIT).status_code == 200
     producer = Clients.of(config, broker).producer()
@@ -345,7 +345,7 @@ def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_the_command_serves_until_it_is_told_to_end(broker: str, prefix: str, tmp_path: Path) -> None:
+def test_the_command_serves_until_it_is_stopped(broker: str, prefix: str, tmp_path: Path) -> None:
     """`retold server` is ready, answers, and ends with 0; a second one on its port ends with a sentence and 3."""
     env = environment(broker, prefix, tmp_path)
     assert retold("topics", "--create", env=env).returncode == 0

@@ -100,7 +100,7 @@ def test_the_status_shows_a_restore_and_what_it_waits_for(config: Config, broker
     assert [part.state_since for part in look(foreign, "echo")] == [None, None]
 
 
-def test_a_blocked_partition_is_told_once_with_since_when_and_why(
+def test_a_blocked_partition_is_reported_once_with_since_when_and_why(
     config: Config, broker: str, foreign: Foreign, env: dict[str, str]
 ) -> None:
     """In the sentence that has its record and the command; the other partition runs. Later it runs again."""
@@ -183,7 +183,7 @@ def attempt(foreign: Foreign) -> str:
     return str(raised.value)
 
 
-def test_a_reader_reads_on_and_begins_anew_in_a_new_topic(config: Config, foreign: Foreign) -> None:
+def test_a_reader_reads_on_and_begins_again_in_a_new_topic(config: Config, foreign: Foreign) -> None:
     """The last report of each partition; those of a topic that was deleted are forgotten."""
     admin, topic = foreign.clients.admin(), tasks_topic(config.prefix)
     writer, reader = ReportWriter(foreign.clients, admin, config.prefix), ReportReader(foreign.clients, admin, config.prefix)

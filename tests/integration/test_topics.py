@@ -41,7 +41,7 @@ def test_a_missing_topic_is_a_problem_when_none_is_made(config: Config, broker: 
     assert describe(admin, [report.name for report in reports]) == {}
 
 
-def test_a_wrong_setting_is_told_with_both_values(config: Config, broker: str) -> None:
+def test_a_wrong_setting_is_reported_with_both_values(config: Config, broker: str) -> None:
     """Partitions, policy, time stamps and size of a topic that somebody else made are compared with the table."""
     admin, topic = Clients.of(config, broker).admin(), topic_names(config.prefix, "user").log
     wrong = {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime", "max.message.bytes": "1000000"}

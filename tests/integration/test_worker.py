@@ -151,7 +151,7 @@ def test_a_header_whose_name_is_no_text_is_quarantined(config: Config, broker: s
     assert [(m.value(), dict(headers_of(m))["retold_key"]) for m in foreign.read("probe-parked")] == [(good, b"k")] * 2
 
 
-def test_a_misplaced_event_is_moved_and_handled_once_in_its_own_partition(
+def test_a_misplaced_event_is_rerouted_and_handled_once_in_its_own_partition(
     config: Config, broker: str, foreign: Foreign
 ) -> None:
     """A null key, a wrong key and a wrong partition end where the data's key belongs."""
@@ -189,7 +189,7 @@ def test_an_unknown_schema_holds_its_partition_until_it_arrives(config: Config, 
         assert worker.rows("probe")["k"] == ProbeRow(count=2, texts={"second": "k"})
 
 
-def test_a_record_that_waits_is_set_aside_by_order_and_what_is_behind_goes_on(
+def test_a_blocking_record_is_quarantined_by_command_and_what_is_behind_goes_on(
     config: Config, broker: str, foreign: Foreign
 ) -> None:
     """By an order that lies behind it, also from while no worker ran; one about another record does nothing."""
@@ -231,7 +231,7 @@ def test_a_record_that_waits_is_set_aside_by_order_and_what_is_behind_goes_on(
     assert marker.inbox_next == 10
 
 
-def test_an_order_is_seen_once_and_again_by_who_begins_anew(config: Config, broker: str, foreign: Foreign) -> None:
+def test_a_quarantine_command_is_seen_once_and_again_after_a_restart(config: Config, broker: str, foreign: Foreign) -> None:
     """A partition that went and came back waits at the same record, and its order still lies behind it."""
     ensure(foreign.clients.admin(), config, ["probe"])
     said = OperatorCommand("quarantine", "", 0, "ada", "obsolete")

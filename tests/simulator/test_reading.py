@@ -19,7 +19,7 @@ def broker(*values: bytes) -> MemoryBroker:
     return it
 
 
-def test_whoever_reads_slowly_is_not_told_of_a_slow_broker() -> None:
+def test_a_slow_reader_reports_no_slow_broker() -> None:
     """A reader may look at a page for as long as they like."""
     there = broker(*[b"a"] * 6_000)  # more than one poll gives
     found = []

@@ -87,7 +87,7 @@ def test_one_key_after_the_other_and_keys_at_the_same_time() -> None:
     assert [it for it in order if it.startswith("a")] == ["a-0", "a-1", "a-2"]
 
 
-def test_a_key_that_waits_to_be_tried_again_leaves_its_place_to_others() -> None:
+def test_a_key_that_waits_for_a_retry_leaves_its_slot_to_others() -> None:
     """Else one dead address would hold up everybody."""
     gone = asyncio.Event()
 
@@ -343,7 +343,7 @@ def test_a_partition_that_moves_takes_its_calls_along() -> None:
     assert begun == ["c-0", "a-0", "b-0"]
 
 
-def test_a_call_that_was_forgotten_before_it_began_takes_up_no_place() -> None:
+def test_a_call_that_was_forgotten_before_it_began_takes_up_no_slot() -> None:
     """A partition may move in the moment in which its calls are begun; those of another have the place."""
 
     async def test(caller: Caller, results: list[CallResult]) -> None:

@@ -219,7 +219,7 @@ def test_a_command_written_otherwise_is_refused(arguments: list[str], demo: Proj
         (["parked", "retry"], "a place such as user-3@1042, or --all and a namespace's name, was expected."),
     ],
 )
-def test_a_wrong_value_is_told_with_what_was_expected(arguments: list[str], sentence: str, demo: Project) -> None:
+def test_a_wrong_value_is_reported_with_what_was_expected(arguments: list[str], sentence: str, demo: Project) -> None:
     """After the name of its option."""
     said = demo.retold(*arguments)
     words = " ".join(said.err.replace("│", " ").split())  # as it is without the frame, which breaks lines
@@ -337,7 +337,7 @@ TYPO = '{"type": "record", "name": "row", "namespace": "thing", "fields": [\n{"n
 FIELDS = '"fields": [{"name": "at", "type": "string"}]'
 
 
-def test_a_breach_is_told_with_file_and_line(project: Project) -> None:
+def test_a_breach_is_reported_with_file_and_line(project: Project) -> None:
     """On stdout, one a line, as an editor reads it; cycles are told beside it; with exit code 1."""
     project.write("schemas/thing.avsc", f'{{"type": "record", "name": "row", "namespace": "thing", {FIELDS}}}')
     project.write(
@@ -378,7 +378,7 @@ def test_code_that_is_deployed_alone_is_checked_by_a_worker(demo: Project) -> No
     assert demo.retold("check").out == "schemas:1: there is no such folder of schemas\n"
 
 
-def test_a_schema_with_a_typo_is_told_before_the_application_is_loaded(project: Project) -> None:
+def test_a_schema_with_a_typo_is_reported_before_the_application_is_loaded(project: Project) -> None:
     """The application cannot load without its classes; the typo comes first."""
     project.write("schemas/thing.avsc", TYPO)
     project.write("APP/__init__.py", CLOCK)
@@ -538,7 +538,7 @@ def test_a_function_that_is_not_there_is_a_sentence(demo: Project) -> None:
     assert said.err.startswith("--with is 'processors.publish:of_row', and ")
 
 
-def test_a_fault_of_our_own_is_told_apart(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_our_own_is_distinguished(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of a user's can be meant by it, so the lines that a report needs are shown; with exit code 70."""
 
     def divide() -> None:

@@ -475,7 +475,7 @@ def test_a_copy_learns_on_its_own() -> None:
     assert schema_id in copy.schema_ids().keys() - codec.schema_ids().keys()
 
 
-def test_a_version_that_cannot_be_read_waits() -> None:
+def test_a_version_that_cannot_be_read_blocks() -> None:
     """A newer schema that breaks the rules is no reason to set records aside: they wait for their deployment."""
     codec = AvroCodec([ThingName1], [])
     broken = named([{"name": "thing", "type": "string"}, {"name": "rank", "type": "string"}], version=3)

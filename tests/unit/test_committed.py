@@ -36,7 +36,7 @@ def test_a_coordinator_that_moves_is_asked_again(code: int) -> None:
     assert asked(code, 1, 60) == [str(OFFSET), "-1", "alive"]
 
 
-def test_a_refusal_is_told() -> None:
+def test_a_refusal_is_reported() -> None:
     """And not taken for a group that has committed nothing."""
     first, _, alive = asked(GROUP_AUTHORIZATION_FAILED, 1, 60)
     assert first.startswith("BrokerError: the committed offset of user-0 is not known: ")
@@ -82,7 +82,7 @@ def stable(*answers: int) -> int:
     return run(asking.offset(0, never_cancelled), consumer.sleep).offset
 
 
-def test_patience_with_a_coordinator_that_moves_begins_with_it() -> None:
+def test_the_timeout_for_a_coordinator_that_moves_begins_with_it() -> None:
     """Not with the first question: an open transaction may have been waited for long before."""
     silent, moved = KafkaError._TIMED_OUT, KafkaError.NOT_COORDINATOR
     assert stable(silent, silent, moved, OFFSET) == OFFSET
@@ -129,7 +129,7 @@ class Client:
 
 
 @pytest.mark.parametrize("silence", [KafkaError._TIMED_OUT, KafkaError._NOENT])
-def test_a_client_that_heard_nobody_twice_in_a_row_is_made_anew(silence: int) -> None:
+def test_a_client_that_heard_nobody_twice_in_a_row_is_replaced(silence: int) -> None:
     """Not one that timed out now and then: a broker may be slow. A stale one may also say that there is no leader."""
     fresh = RenewedClient(Client, Client.close)
     first = fresh.client

@@ -223,7 +223,7 @@ def test_the_image_has_what_runs_and_no_java() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=240, check=True)
 
 
-def test_a_partition_without_a_worker_is_told() -> None:
+def test_a_partition_without_a_worker_is_reported() -> None:
     """The health of the workers, from what `retold status --json` says."""
     partitions = [{"partition": 0, "owner": "retold.shop.user.compose.0"}, {"partition": 1, "owner": None}]
     spaces = [{"name": "user", "partitions": partitions}, {"name": "folder", "partitions": []}]

@@ -148,7 +148,7 @@ class Answered:
         return [aside.offset for aside in self.image.parked["k"]]
 
 
-def test_a_persons_answer_that_fails_stands_where_its_request_stood() -> None:
+def test_an_operators_answer_that_fails_stands_where_its_request_stood() -> None:
     """Before what came later, also after a restore; mended and tried again it is handled first, once."""
     it = Answered()
     it.take(0, PaymentCharge(order="k", amount=1))

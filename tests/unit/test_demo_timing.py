@@ -46,7 +46,7 @@ def test_nothing_has_no_rate() -> None:
     assert Phase("Kafka start", 1.25).as_json() == {"seconds": 1.25}
 
 
-def test_a_person_reads_each_time_with_its_rate(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_shows_each_time_with_its_rate(capsys: pytest.CaptureFixture[str]) -> None:
     """The whole is on the last line; it is more than the parts, and less, where they overlap."""
     show([Phase("Kafka start", 4.04), Phase("handling", 2.0, 3500, "event")], 9.96)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if line.strip()]

@@ -245,7 +245,7 @@ def test_more_than_100_hops_park_an_event() -> None:
     assert changes.counters.parked == 1
 
 
-def test_an_event_without_an_id_gets_one_from_its_place() -> None:
+def test_an_event_without_an_id_gets_one_from_its_inbox_offset() -> None:
     """The topic's id, partition and offset name it, and the log says which id that is."""
     [first, second] = handle(record(0), record(1)).log
     ids = [logged.own_id for logged in (first, second)]

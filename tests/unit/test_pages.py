@@ -79,7 +79,7 @@ def test_a_cursor_is_short_however_long_the_values_are(field: str, long: Any, di
         ("raw", "x", "bytes as base64"),
     ],
 )
-def test_a_value_that_no_row_can_have_is_told_in_words(field: str, value: str, expected: str) -> None:
+def test_a_value_that_no_row_can_have_is_reported_in_words(field: str, value: str, expected: str) -> None:
     """The parameter, its value and what was expected, in no library's words."""
     with pytest.raises(Problem) as caught:
         read_query([(field, value)], Thing)

@@ -52,7 +52,7 @@ def test_the_first_of_a_queue_is_the_one_to_name() -> None:
         (9, "nothing is set aside at email-0@9: see `retold parked list email`"),
     ],
 )
-def test_a_place_of_which_nothing_can_be_said_is_refused(offset: int, message: str) -> None:
+def test_an_inbox_offset_that_no_command_applies_to_is_refused(offset: int, message: str) -> None:
     """No worker would obey, so nothing is sent, and nobody waits; who stands behind another is told behind whom."""
     with pytest.raises(InvalidEvent, match=message):
         first_at(inbox_offset(offset), QUEUES)

@@ -119,7 +119,7 @@ def test_an_impure_handler_comes_out_otherwise(
     assert "account@0" in found[0]
 
 
-def test_a_process_that_dies_is_told_with_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_is_reported_with_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault in a library says nothing itself."""
     (tmp_path / "faulty.py").write_text("import os, signal\n\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -44,7 +44,7 @@ def handled(image: Image, records: list[InboxRecord], quarantines: dict[int, str
     return batch.changes
 
 
-def test_an_order_quarantines_the_record_that_waits_and_what_is_behind_goes_on() -> None:
+def test_a_command_quarantines_the_blocking_record_and_what_is_behind_goes_on() -> None:
     """With its bytes, its key and its headers, who ordered it and why it waited; nobody waits any more."""
     image = Image()
     assert handled(image, [event(0), unknown(1), event(2)]).blocked is not None
@@ -59,7 +59,7 @@ def test_an_order_quarantines_the_record_that_waits_and_what_is_behind_goes_on()
     assert image.counters == Counters(accepted=2, quarantined=1, control=1)
 
 
-def test_an_order_about_another_record_changes_nothing() -> None:
+def test_a_quarantine_command_about_another_record_changes_nothing() -> None:
     """One that is known is handled, and one that is not waits on."""
     image = Image()
     changes = handled(image, [event(0), unknown(1)], {0: WHY, 2: WHY})
@@ -67,7 +67,7 @@ def test_an_order_about_another_record_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k", "other"])
-def test_an_order_met_in_its_place_is_counted_and_does_nothing(key: str) -> None:
+def test_a_quarantine_command_met_in_the_inbox_is_counted_and_does_nothing(key: str) -> None:
     """Also if it names the first of a parked queue."""
     image = Image()
     handled(image, [event(0, "raise"), event(1)])
@@ -101,12 +101,12 @@ def test_an_answer_of_an_unknown_schema_may_be_quarantined_as_well() -> None:
         st.sampled_from(["retry", "reject", "answer"]).map(lambda what: control.encode(OperatorCommand(what, "", 1, "ada"))),  # type: ignore[arg-type]  # its commands
     )
 )
-def test_no_other_record_is_an_order(value: bytes | None) -> None:
+def test_no_other_record_is_a_quarantine_command(value: bytes | None) -> None:
     """Whatever its bytes are, nothing raises."""
     assert control.quarantine_command(b"", value) is None
 
 
-def test_an_order_is_read_under_its_own_key_only() -> None:
+def test_a_quarantine_command_is_read_under_its_own_key_only() -> None:
     """Under another it is no control record, and will be quarantined itself."""
     said = OperatorCommand("quarantine", "", 1, "ada", "obsolete")
     assert control.quarantine_command(b"", control.encode(said)) == said

@@ -73,7 +73,7 @@ def test_an_answer_that_the_client_has_is_not_sent_again(http: httpx.Client) -> 
     assert http.get("/rows/account/a1", headers={"If-None-Match": '"1"'}).status_code == 200
 
 
-def test_a_rejection_a_wrong_version_and_silence_are_told_apart(server: MemoryServer, http: httpx.Client) -> None:
+def test_a_rejection_a_wrong_version_and_silence_are_distinguished(server: MemoryServer, http: httpx.Client) -> None:
     """409 with the handler's reason, 412 for a stale If-Match, 504 with the receipt if there is no outcome in time."""
     opened(http, "a1")
     again = opened(http, "a1", **WAIT)
@@ -109,7 +109,7 @@ def test_if_none_match_star_asks_for_no_row(server: MemoryServer, http: httpx.Cl
     assert server.kafka.published[-1][1]["version"] == 0
 
 
-def test_an_event_that_was_parked_is_a_500_with_its_place(tmp_path: Path) -> None:
+def test_an_event_that_was_parked_is_a_500_with_its_inbox_offset(tmp_path: Path) -> None:
     """The reason is told, and where it is kept."""
     with MemoryServer(probe.app(), tmp_path) as server:
         body = {"name": "k", "how": "raise"}

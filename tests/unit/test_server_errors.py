@@ -287,7 +287,7 @@ def test_a_row_that_does_not_read_is_not_shown_as_missing(server: MemoryServer, 
 
 
 @pytest.mark.parametrize("shown", [None, "", "Bearer", "Bearer wrong-horse-battery", f"Basic {TOKEN}", TOKEN])
-def test_without_the_token_nothing_is_told(tmp_path: Path, shown: str | None) -> None:
+def test_without_the_token_nothing_is_shown(tmp_path: Path, shown: str | None) -> None:
     """401 in one shape for every address, known or not; health alone answers, and says no more than that."""
     with MemoryServer(shop.app(), tmp_path, TOKEN) as server:
         headers = {} if shown is None else {"Authorization": shown}

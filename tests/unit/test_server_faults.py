@@ -85,7 +85,7 @@ def test_what_a_view_cannot_give_as_json_is_its_own_fault(server: MemoryServer, 
     assert_problem(server.http.get(f"/views/{path}"), 500, f"the view {path} gave what cannot be written as JSON")
 
 
-def test_a_view_that_exits_is_told_of_like_one_that_raises(server: MemoryServer) -> None:
+def test_a_view_that_exits_is_reported_like_one_that_raises(server: MemoryServer) -> None:
     """And the server answers on."""
     assert_problem(server.http.get("/views/exits"), 500, "the view exits raised SystemExit")
     assert server.http.get("/views/seven").status_code == 200

@@ -98,7 +98,7 @@ def test_a_stream_goes_on_at_a_server_that_is_a_moment_behind(tmp_path: Path) ->
     assert found == [3]
 
 
-def test_a_server_that_begins_anew_refuses_no_id(tmp_path: Path) -> None:
+def test_a_server_that_begins_again_refuses_no_id(tmp_path: Path) -> None:
     """While it reads everything again it knows no end: 503, and the client comes back."""
     found: list[httpx.Response] = []
     with MemoryServer(shop.app(), tmp_path) as server:

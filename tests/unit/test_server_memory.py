@@ -80,7 +80,7 @@ def marker(last: int, inbox_next: int) -> Marker:
     )  # fmt: skip
 
 
-def test_an_outcome_is_told_once_its_row_is_there() -> None:
+def test_an_outcome_is_reported_once_its_row_is_there() -> None:
     """The log may be read before the table: who waited would read an old row."""
     app = bank.app()
     model = ReadModel(app, AvroCodec(app.event_types().values(), [AccountRow]))

@@ -21,7 +21,7 @@ def test_a_stable_offset_that_stands_still_is_asked_about_each_minute() -> None:
     assert watch.due(held, stall.asked + AGAIN) == {HERE: stall}
 
 
-def test_what_goes_on_begins_anew() -> None:
+def test_what_goes_on_begins_again() -> None:
     """Each transaction has its own time."""
     watch = StallTracker(STILL)
     watch.due({HERE: OpenSpan(7, 9)}, 0.0)

@@ -107,7 +107,7 @@ def test_a_record_with_a_wrong_key_moves_to_its_datas_key() -> None:
     assert [entry.header.outcome for entry in world.log("account")] == ["accepted", "accepted"]
 
 
-def test_an_unknown_event_waits_for_its_handler() -> None:
+def test_an_unknown_event_blocks_until_its_handler_is_there() -> None:
     """Its partition waits, the others go on, and `blocked` says what is missing."""
     world = World(app_of(lambda row, event: Outcome(row)))
     result = world.when(AccountClose(account="a"))
