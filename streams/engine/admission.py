@@ -1,6 +1,6 @@
-"""The door: what happens to a record before, and instead of, its handler (rule 10).
+"""Admission of an inbox record: the checks before its handler is called, or instead of it (rule 10).
 
-In this order: strip, decode and validate, right partition?, duplicate?, key parked?, expected version, handler.
+In this order: strip headers, decode and validate, right partition?, duplicate?, key parked?, expected version, handler.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ NO_QUARANTINES: Mapping[int, str] = {}
 
 
 class Admission:
-    """Of one batch: adds to its overlay.
+    """Admits the records of one batch and adds the results to its overlay.
 
-    `quarantines` are reasons by inbox offset: a record there that must wait is quarantined instead, by an operator's order.
+    `quarantines` has reasons by inbox offset: a record there that would block is quarantined instead, by an operator's command.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Admission:
         self._commands = Commands(handlers, wire, overlay, parking, execution)
 
     def take(self, record: InboxRecord) -> bool:
-        """Handle one record. False: it must wait, and so must all behind it."""
+        """Handle one record. False: it blocks the partition, so no record behind it may be handled."""
         try:
             if record[2] is not None and record[2][:1] == CONTROL:
                 self._commands.handle(record)
@@ -63,7 +63,7 @@ class Admission:
         return self._done(record)
 
     def refuse(self, record: InboxRecord, reason: str) -> None:
-        """Quarantine by reference: the inbox still holds what no transaction can."""
+        """Quarantine a record that is too large for a transaction, by reference: the inbox still holds it."""
         offset, _, _, _, stamp = record
         self._parking.quarantine((offset, None, b"", None, stamp), reason)
         self._done(record)
@@ -82,13 +82,13 @@ class Admission:
         return False
 
     def _why_unhandled(self, data: EventData) -> str:
-        """Its handler is not deployed yet. Raises InvalidEvent for an event of another namespace."""
+        """The reason why an event without a handler blocks. Raises InvalidEvent for an event of another namespace."""
         if not data.event_type.startswith(self._handlers.namespace + "."):
             raise InvalidEvent(f"{data.event_type} belongs to another namespace than {self._handlers.namespace}")
         return f"{data.event_type} has no handler in the application {self._handlers.application}"
 
     def _admit(self, record: InboxRecord, envelope: Envelope, data: EventData) -> None:
-        """Right place, not a duplicate, its key not parked: then it is decided. Raises InvalidEvent."""
+        """Execute the event if its partition is right, it is no duplicate and its key is not parked. Raises InvalidEvent."""
         if envelope.type is not None and envelope.type != data.event_type:
             raise InvalidEvent(f"its ce_type says {envelope.type[:100]!r}, its schema is {data.event_type}'s")
         offset, record_key, _, _, stamp = record
@@ -107,7 +107,7 @@ class Admission:
             self._execute(arrival)
 
     def _execute(self, arrival: Arrival) -> None:
-        """Unless its key is parked."""
+        """Execute the event, or park it if its key is parked or it is too many events away from its root."""
         hops, parking = arrival.envelope.hops, self._parking
         if self._overlay.blocks(arrival.event.key):
             parking.park(arrival, BEHIND)
@@ -117,7 +117,7 @@ class Admission:
             parking.enqueue(parking.raised(arrival, error))
 
     def _answer(self, arrival: Arrival, request: str) -> None:
-        """A gateway's answer: its id comes from its request's, so that of two answers one is handled (rule 23)."""
+        """Handle a gateway's answer. Its id is derived from its request's, so only one of two answers is handled (rule 23)."""
         if self._overlay.is_pending(request):
             self._execute(arrival)
             self._changes.settled[request] = None
@@ -134,7 +134,7 @@ class Admission:
         return partition_of is None or partition_of(key) == self._partition
 
     def _is_duplicate(self, arrival: Arrival) -> bool:
-        """Answer a duplicate with the first outcome. Raises InvalidEvent for a known id with another body: a conflict."""
+        """Record a duplicate with the outcome of the first event. Raises InvalidEvent for a known id with another body."""
         record, digest, changes = arrival.record, arrival.digest, self._changes
         found = None if digest is None else self._overlay.known(digest)
         if found is None:
@@ -147,9 +147,9 @@ class Admission:
         return True
 
     def _move(self, record: InboxRecord, envelope: Envelope, key: bytes) -> None:
-        """Publish it to where its data's key belongs, in the same transaction; it is handled there (rule 14).
+        """Reroute the record to the partition of its data's key, in the same transaction; it is handled there (rule 14).
 
-        What it would have got from its place, its id and time, goes with it.
+        The id and the time that are derived from its present offset go with it.
         """
         offset, _, value, _, stamp = record
         assert value is not None
@@ -163,7 +163,7 @@ class Admission:
 
 
 def _request_of(arrival: Arrival) -> str | None:
-    """The reference of the request that it answers; None: it is no gateway's answer."""
+    """The reference of the request that the event answers; None: it is no gateway's answer."""
     event = arrival.event
     if event.cause is None:
         return None

@@ -1,4 +1,4 @@
-"""What a publisher says of an event, checked before it leaves: afterwards a worker can only quarantine it."""
+"""The attributes that a publisher sets, checked before the event is sent: afterwards a worker can only quarantine it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.errors import InvalidEvent
 
 
 def attributes(event_id: str, source: str, time: datetime, expected_version: int | None = None) -> Headers:
-    """As headers, which `EnvelopeReader` takes. Raises InvalidEvent naming the CloudEvents attribute."""
+    """The attributes as headers that `EnvelopeReader` reads. Raises InvalidEvent naming the CloudEvents attribute."""
     headers: Headers = [
         ("ce_source", _text("source", source)),
         ("ce_id", _text("id", event_id)),

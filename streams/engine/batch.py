@@ -1,6 +1,6 @@
-"""One batch of one partition being handled: answers, timers and records over one overlay, dropped or applied as a whole.
+"""Handling one batch of one partition: answers, timers and records over one overlay, dropped or applied as a whole.
 
-What it gives is one `Changes`, with one marker, in one transaction (rule 9).
+The result is one `Changes`, with one marker, in one transaction (rule 9).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from streams.engine.timers import BYTES_AT_ONCE, fire
 from streams.engine.wire_format import WireFormat
 
 SMALLEST_PIECE, LARGEST_PIECE = 16, 1024
-"""Records handled between two looks at the clock. Small ones first: a slow handler may need a second for ten."""
+"""Records handled between two checks of the clock. Small pieces come first: a slow handler may need a second for ten records."""
 
 
 class CallAnswer(NamedTuple):
@@ -33,7 +33,7 @@ class CallAnswer(NamedTuple):
 
 
 class CallGivenUp(NamedTuple):
-    """A call that is not tried again by itself, and why."""
+    """A call that is no longer retried, and why."""
 
     call: PendingCall
     reason: str
@@ -41,9 +41,9 @@ class CallGivenUp(NamedTuple):
 
 
 class PartitionWork(NamedTuple):
-    """What there is to do for one partition, in this order; `timers` are due, as `due_timers` gives them.
+    """What there is to do for one partition, in this order. `timers` are due, as `due_timers` returns them.
 
-    Answers come first, so that none of them is about what the batch itself has done to its request.
+    Answers come first, so that none of them is about a request that the batch itself has changed.
     """
 
     answers: Sequence[CallAnswer | CallGivenUp] = ()
@@ -52,7 +52,7 @@ class PartitionWork(NamedTuple):
 
 
 class BatchProcessor:
-    """`quarantines` are reasons by inbox offset: a record there that must wait is quarantined instead, by an operator's order."""
+    """`quarantines` has reasons by inbox offset: a record there that would block is quarantined instead (operator's command)."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class BatchProcessor:
         self._admission = Admission(handlers, wire, inbox, self._overlay, parking, execution, quarantines)
 
     def process(self, work: PartitionWork) -> Iterator[Changes]:
-        """The same growing `changes` before the first piece and after each: who stops asking has what was handled by then.
+        """Yields the same growing `changes` before the first piece and after each; a caller may stop in between.
 
-        `changes.answered` and `changes.inbox_next` say how far it came; it ends before a record that must wait.
+        `changes.answered` and `changes.inbox_next` say how far it came. It ends before a record that blocks the partition.
         """
         yield self.changes
         size = 0
@@ -93,9 +93,9 @@ class BatchProcessor:
             yield self.changes
 
     def answer(self, came: CallAnswer | CallGivenUp) -> int:
-        """Publish an answer, or park a request that is given up; gives the bytes of all that this adds.
+        """Publish an answer, or park a request that is given up. Returns how many bytes this adds.
 
-        Raises InvalidEvent for an answer that the gateway may not give.
+        Raises InvalidEvent for an answer that the gateway does not declare, or that is about another key.
         """
         if isinstance(came, CallGivenUp):
             size = self._calls.give_up(came.call, came.reason, came.detail)
@@ -109,9 +109,9 @@ class BatchProcessor:
         fire(self._overlay, timers)
 
     def take_all(self, records: Batch) -> bool:
-        """Handle them in order. False: one must wait, and so must all behind it."""
+        """Handle records in order. False: one blocks the partition, and those behind it are not handled."""
         return all(map(self._admission.take, records))
 
     def refuse(self, record: InboxRecord, reason: str) -> None:
-        """Quarantine by reference: the inbox still holds what no transaction can."""
+        """Quarantine a record that is too large for a transaction, by reference: the inbox still holds it."""
         self._admission.refuse(record, reason)

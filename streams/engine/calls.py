@@ -1,4 +1,4 @@
-"""Requests of gateways: what may answer them, what their answers say, and what becomes of those that nobody answers."""
+"""Gateways' requests: which answers are allowed, what an answer's record holds, and what happens without an answer."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from streams.errors import InvalidEvent
 
 
 class Calls:
-    """Of one batch: adds to its overlay."""
+    """Ends the calls of one batch, by an answer or by giving up, in its overlay."""
 
     def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay, parking: Parking) -> None:
         self._handlers, self._wire, self._overlay, self._parking = handlers, wire, overlay, parking
 
     def answer(self, call: PendingCall, answer: EventData) -> int:
-        """Publish it; gives its size. The call leaves the due topic when its answer is handled, and not before (rule 23).
+        """Publish an answer; returns its size. The call leaves the due topic when its answer is handled, not before (rule 23).
 
-        Whatever became of the request meanwhile: the door counts the answer, rejects it or finds its request.
-        Raises InvalidEvent for an answer that the gateway may not give; nothing is noted then.
+        The request may have changed meanwhile: admission finds it, or counts or rejects the answer.
+        Raises InvalidEvent for an answer that the gateway does not declare or that is about another key; then nothing changes.
         """
         value = answer_value(self._handlers, self._wire, call, answer)
         headers = answer_headers(self._handlers.source, call, answer, self._overlay.now)
@@ -37,10 +37,10 @@ class Calls:
         return len(value)
 
     def give_up(self, call: PendingCall, reason: str, detail: str = "") -> int:
-        """For now: the request is parked with its key, until an operator says retry, reject or answer. Gives the bytes parked.
+        """Park the request with its key until an operator retries, rejects or answers it. Returns the bytes parked.
 
-        So are the requests of its key that were accepted after it: they may not be answered before it is. Nothing happens
-        if it is pending no more.
+        Requests of the same key that were accepted after it are parked too: they may not be answered before it. Nothing
+        happens if it is no longer pending.
         """
         changes, reference = self._overlay.changes, call.event.reference
         pending = self._overlay.calls_of(call.event.key)
@@ -55,7 +55,7 @@ class Calls:
 
 
 def answer_value(handlers: EventHandlers, wire: WireFormat, call: PendingCall, answer: EventData) -> bytes:
-    """The answer's bytes. Raises InvalidEvent unless the gateway declares it, and it is about the request's key."""
+    """The answer's bytes. Raises InvalidEvent unless the gateway declares the answer and it has the request's key."""
     request = call.event
     handler = handlers.by_event.get(type(request.data))
     allowed = handler.answers if handler is not None else ()
@@ -63,7 +63,7 @@ def answer_value(handlers: EventHandlers, wire: WireFormat, call: PendingCall, a
     if type(answer) not in allowed:
         names = ", ".join(it.event_type for it in allowed) or "nothing"
         raise InvalidEvent(f"{subject} answered {type(answer).__name__}; it declares: {names}")
-    value = wire.codec.encode(answer)  # before its key is looked at: nobody has checked that it is a text
+    value = wire.codec.encode(answer)  # first, since this checks that the key is a text
     if answer.key != request.key:
         raise InvalidEvent(
             f"{subject} was asked about {request.key[:100]!r} and answered about {answer.key[:100]!r}: an answer "
@@ -75,7 +75,7 @@ def answer_value(handlers: EventHandlers, wire: WireFormat, call: PendingCall, a
 
 
 def answer_headers(source: str, call: PendingCall, answer: EventData, now: int) -> Headers:
-    """The answer's id comes from its request alone: two owners cannot both be believed. Its time is the clock's."""
+    """The answer's id is derived from its request alone, so of two owners' answers only one counts. Its time is the clock's."""
     request = call.event
     return [
         ("ce_specversion", b"1.0"),

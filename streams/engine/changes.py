@@ -1,4 +1,4 @@
-"""What comes out of the engine: one `Changes` for a partition's part of a batch, in which each event has its result."""
+"""The engine's output: one `Changes` for a partition's part of a batch, with a result for each event."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from streams.outcome import Emission
 
 
 class HandledRecord(msgspec.Struct):
-    """What became of one event: flat, since a batch has thousands of them; headers are made of it where they leave.
+    """The result of one event. It is flat, since a batch has thousands; its headers are made when it is produced.
 
-    `offset` is its place in the inbox, `outcome` accepted, rejected, parked, unanswered or quarantined. A duplicate has
-    outcome and sequence of the first event of its id. `event` is None for what cannot be read.
+    `offset` is its inbox offset; `outcome` is accepted, rejected, parked, unanswered or quarantined. A duplicate has the
+    outcome and the sequence of the first event of its id. `event` is None for a record that cannot be read.
     """
 
     offset: int
     outcome: str
     event: Event[Any] | None = None
     sequence: int = 0
-    """Its place in the log; 0: none."""
+    """Its log sequence; 0: it is not in the log."""
     recorded: int = 0
     reason: str | None = None
     wrong_version: bool = False
     """It was rejected because its row was not at the version that its publisher expected."""
     duplicate: bool = False
     emissions: Sequence[Emission] = ()
-    """What follows at once, then what is scheduled."""
+    """Immediate emissions first, then scheduled ones."""
     key: bytes = b""
     value: bytes = b""
     carried: Headers = []
     fingerprint: str = ""
     own_id: str | None = None
-    """The event's id, where its record has none; `own_time` (µs) likewise."""
+    """The event's id if its record has none; `own_time` (µs) likewise."""
     own_time: int | None = None
 
     @property
@@ -49,8 +49,8 @@ class HandledRecord(msgspec.Struct):
 class SetAsideRecord(NamedTuple):
     """A record for the parked topic, keyed by `offset`. With an empty value it is kept by reference.
 
-    An operator's answer is parked under its request's offset: it stands where that stood. Its header says where it lies, and
-    which key it blocks.
+    An operator's answer is parked under its request's offset, so it takes the request's position in the queue. Its header has
+    its own inbox offset and the key that it blocks.
     """
 
     offset: int
@@ -68,8 +68,8 @@ class SetAsideRecord(NamedTuple):
 class PendingCall(NamedTuple):
     """An accepted event for its gateway, kept in the due topic until its answer is handled (rule 23).
 
-    `value` and `headers` (those to carry) are its record's; `offset` is its place in its key's order, that record's but for a
-    late answer; `recorded` in µs.
+    `value` and `headers` (those to carry) are its record's. `offset` is its position among its key's events: the record's
+    offset, except after a late answer. `recorded` in µs.
     """
 
     event: Event[Any]
@@ -89,7 +89,7 @@ class PendingTimer(NamedTuple):
 
 
 class BlockingRecord(NamedTuple):
-    """A record that cannot be handled until its schema or handler is deployed; its partition waits at `offset`."""
+    """A record that blocks its partition at `offset`, since its schema or handler is not deployed."""
 
     offset: int
     reason: str
@@ -97,7 +97,7 @@ class BlockingRecord(NamedTuple):
 
 @dataclass
 class Changes:
-    """What handling one partition's part of a batch gave. Nothing is true until it is committed and applied.
+    """The result of handling one partition's part of a batch. Nothing of it is visible until it is committed and applied.
 
     `rows` and `row_bytes` are the overlay over the table: the entry and its bytes (empty for a deleted row).
     """
@@ -109,7 +109,7 @@ class Changes:
     rows: dict[str, Entry] = field(default_factory=dict)
     row_bytes: dict[str, bytes] = field(default_factory=dict)
     results: list[HandledRecord] = field(default_factory=list)
-    """Of each event that was dealt with, in order; what is in the log is among them."""
+    """One for each event that was handled, in order; `log` filters those that are in the event log."""
     emitted: list[EmittedRecord] = field(default_factory=list)
     set_aside: list[SetAsideRecord] = field(default_factory=list)
     due: list[PendingTimer] = field(default_factory=list)
@@ -117,9 +117,9 @@ class Changes:
     """By the request's reference."""
     remembered: dict[bytes, tuple[int, int, str]] = field(default_factory=dict)
     queues: dict[str, list[SetAsideRecord]] = field(default_factory=dict)
-    """By entity key, what its parked queue is from now on (empty: the key is free)."""
+    """The new parked queue of each entity key that changed; empty: the key is free."""
     parked_ids: dict[bytes, int | None] = field(default_factory=dict)
-    """Hash of the body by digest; None: it is parked no more."""
+    """Hash of the body by digest; None: the event is no longer parked."""
     unparked: list[int] = field(default_factory=list)
     """Inbox offsets whose records leave the parked topic."""
     settled: dict[str, None] = field(default_factory=dict)
@@ -127,13 +127,13 @@ class Changes:
     counters: Counters = field(default_factory=Counters)
     blocked: BlockingRecord | None = None
     handled: int = 0
-    """Records taken from the inbox, or timers and calls dealt with."""
+    """Inbox records, timers and calls that were handled."""
     taken: int = 0
-    """Records taken from the inbox."""
+    """Inbox records that were handled."""
     answered: int = 0
-    """What came of calls, as far as it was dealt with."""
+    """Call results that were handled."""
     raised: list[tuple[str, str]] = field(default_factory=list)
-    """Key and traceback of each handler that raised, for the breaker and the person on call."""
+    """Key and traceback of each handler that raised, for the circuit breaker and the log."""
 
     @property
     def log(self) -> list[HandledRecord]:

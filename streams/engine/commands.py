@@ -1,4 +1,4 @@
-"""What an operator commands about a parked key, obeyed by its owner: its queue is handled again, rejected or answered."""
+"""Handling of operator commands about a parked key: its queue is retried, rejected or answered."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, StreamsError
 
 AT_ONCE = 500
-"""Events of a queue that one command handles: as long as it is at it, the group hears nothing of the worker."""
+"""Events of a queue that one command handles: meanwhile the worker does not poll."""
 
 
 class Commands:
-    """Of one batch: adds to its overlay. What becomes of a queue is said once, when all of it is known."""
+    """Handles the commands of one batch in its overlay. A queue is written once, when all of it is known."""
 
     def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay, parking: Parking, execution: Execution) -> None:
         self._handlers, self._wire, self._overlay, self._changes = handlers, wire, overlay, overlay.changes
         self._parking, self._execution = parking, execution
 
     def handle(self, record: InboxRecord) -> None:
-        """Do what it says. A command for a place that is first in no queue (any more) does nothing.
+        """Carry out a command. One whose offset is not the first of its key's queue does nothing.
 
-        Raises InvalidEvent for a record that is no control record of its key, and for one that cannot be obeyed;
-        UnsupportedSchema for an answer that nobody reads here yet. The key stays as it was then.
+        Raises InvalidEvent for a record that is no operator command of its key or that cannot be carried out, and
+        UnsupportedSchema for an answer that cannot be read here yet. Then the key does not change.
         """
         control = read(record[1], record[2] or b"")
         queue = self._overlay.queue(control.key)
@@ -52,7 +52,7 @@ class Commands:
         self._continue_queue(control.key, first, parked, rest, control.who)
 
     def answer_parked_request(self, arrival: Arrival, request: str) -> bool:
-        """Let the answer of a request that was given up meanwhile take its place. False: no such request is parked."""
+        """Handle a late answer to a request that is parked, in the request's position. False: no such request is parked."""
         key = arrival.event.key
         queue = self._overlay.queue(key)
         index = next((number for number, aside in enumerate(queue) if self._is_request(aside, request)), None)
@@ -72,7 +72,7 @@ class Commands:
     def _continue_queue(
         self, key: str, first: SetAsideRecord, parked: SetAsideRecord | None, rest: list[SetAsideRecord], who: str
     ) -> None:
-        """After the first of a queue was dealt with; `parked` stands in its place, if its answer's handler raised."""
+        """Continue after the first of a queue. `parked` replaces it if the handler of its answer raised."""
         if parked is not None:
             self._changes.queues[key] = [parked, *rest]
             return
@@ -80,9 +80,9 @@ class Commands:
         self._retry_queue(key, rest, who)
 
     def _retry_queue(self, key: str, queue: list[SetAsideRecord], who: str) -> None:
-        """Handle a queue in order, up to one that cannot be handled now either: it and the rest stay parked.
+        """Handle a queue in order, until an event fails again: it and the rest stay parked.
 
-        A long queue goes on with a command of its own, in the next transaction or a later one; the key waits until then.
+        A long queue is continued by a command of its own, in the next transaction or a later one; the key stays parked until then.
         """
         for number, aside in enumerate(queue):
             if number == AT_ONCE:
@@ -92,7 +92,7 @@ class Commands:
                 break
             try:
                 parked = self._retry(aside)
-            except StreamsError:  # it cannot even be read here
+            except StreamsError:  # it cannot be read here
                 left = queue[number:]
                 break
             if parked is not None:
@@ -104,7 +104,7 @@ class Commands:
         self._changes.queues[key] = left
 
     def _retry(self, aside: SetAsideRecord) -> SetAsideRecord | None:
-        """What it is parked as from now on, if its handler raised again. A request is asked again."""
+        """The new parked record if its handler raised again. For a request, its gateway is called again."""
         record = _record_of(aside)
         envelope, data = self._wire.read(record)
         if aside.header.status == UNANSWERED:
@@ -116,13 +116,13 @@ class Commands:
         return None if error is None else self._parking.raised_again(arrival, error)
 
     def _execute(self, arrival: Arrival) -> SetAsideRecord | None:
-        """What it is parked as, if its handler raised."""
+        """The parked record if its handler raised."""
         error = self._execution.execute(arrival)
         return None if error is None else self._parking.raised(arrival, error)
 
     def _reject(self, control: OperatorCommand, aside: SetAsideRecord) -> None:
         if aside.header.status == UNANSWERED:
-            return  # its event was accepted; that nobody answers it any more needs no record
+            return  # its event was accepted; giving up the answer needs no log record
         record = _record_of(aside)
         envelope, data = self._wire.read(record)
         event = event_again(data, envelope, aside.header)
@@ -130,7 +130,7 @@ class Commands:
         self._execution.reject(arrival, f"rejected by {control.who}: {control.why}")
 
     def _answer(self, control: OperatorCommand, aside: SetAsideRecord, record: InboxRecord) -> SetAsideRecord | None:
-        """What it is parked as, in its request's place, if its handler raised."""
+        """The parked record, in the request's position, if the handler of the answer raised."""
         if aside.header.status != UNANSWERED:
             raise InvalidEvent(f"{control.who} answers for an event that was parked by its handler, not by its gateway")
         call = request_of(self._wire, aside)
@@ -150,5 +150,5 @@ class Commands:
 
 
 def _record_of(aside: SetAsideRecord) -> InboxRecord:
-    """As it lay in the inbox, where its header says it did. Its time stamp is in the parked header, where it was needed."""
+    """The record as it was in the inbox. Its timestamp is not needed: the parked header has the event's time."""
     return (aside.header.offset, aside.key, aside.value, aside.carried, 0)

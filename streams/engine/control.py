@@ -1,6 +1,6 @@
-"""Control records: what an operator says of a parked key, met by its owner in order, like an event (rule 12).
+"""Operator commands: records in the inbox, handled by the partition's owner in order, like events (rule 12).
 
-A control record lies in the inbox under the entity's key: the byte 0x01, then JSON. It names who gave it.
+The record's key is the entity's key; its value is the byte 0x01, then JSON. It names the operator.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ PREFIX = b"\x01"
 
 
 class OperatorCommand(msgspec.Struct, frozen=True):
-    """`offset` names the first of the key's queue, so that a command said twice does nothing the second time.
+    """`offset` is that of the first event of the key's queue, so a command that is sent twice does nothing the second time.
 
-    `retry` handles the queue again; `reject` takes its first event as rejected; `answer` gives `value`, an event in the
-    wire format, as the answer of an unanswered request that is first in the queue.
+    `retry` handles the queue again; `reject` rejects its first event; `answer` gives `value`, an event in the wire format,
+    as the answer to an unanswered request that is first in the queue.
 
-    `quarantine` is about no key but about the record at `offset`, at which its partition waits. It lies behind that record
-    in the same partition, so the owner looks ahead for it (rule 11); when it is met in order, all is done.
+    `quarantine` is about no key but about the record at `offset`, which blocks its partition. The command lies behind that
+    record in the same partition, so the owner searches ahead for it (rule 11). When it is read in order, it does nothing.
     """
 
     command: Literal["retry", "reject", "answer", "quarantine"]
@@ -40,7 +40,7 @@ def encode(control: OperatorCommand) -> bytes:
 
 
 def read(record_key: bytes | None, value: bytes) -> OperatorCommand:
-    """Raises InvalidEvent for a record that is no control record of its key."""
+    """Raises InvalidEvent for a record that is no operator command of its key."""
     try:
         control = _decoder.decode(value[1:])
     except msgspec.MsgspecError as error:
@@ -51,7 +51,7 @@ def read(record_key: bytes | None, value: bytes) -> OperatorCommand:
 
 
 def quarantine_command(record_key: bytes | None, value: bytes | None) -> OperatorCommand | None:
-    """None for every other record, readable or not."""
+    """The command to quarantine that a record holds; None for every other record, readable or not."""
     if value is None or value[:1] != PREFIX:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Which ids were handled before: a window over the last N log records of one partition, without a clock (rule 13)."""
+"""The duplicate window: the ids of the last N log records of one partition, without a clock (rule 13)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 DEFAULT_WINDOW = 200_000
 """Log records of a partition whose ids are remembered, unless the setting `duplicate_window` says otherwise."""
 Remembered = tuple[int, int, str]
-"""Log sequence, 64-bit hash of the body (it differs from process to process and is never stored), outcome."""
+"""Log sequence, 64-bit hash of the body (different in each process, and never stored), outcome."""
 
 
 class Window:
-    """Exact: an id counts as known while its record is among the last `size`.
+    """Exact: an id is known while its record is among the last `size`.
 
-    Two generations of a dict and not one queue: an id costs one insertion, and a whole generation is dropped at once.
+    Two generations of a dict instead of one queue: an id costs one insertion, and a whole generation is dropped at once.
     """
 
     def __init__(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What an event's handling emits, as records for inboxes: checked, with derived ids and the cause's time (law 5)."""
+"""Emissions of an event as inbox records: checked, with derived ids and the cause's time (law 5)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from streams.event import Event
 from streams.outcome import Emission, Scheduled
 
 A_WHILE = 1_000_000
-"""µs after which a timer's event counts its hops again: what waits runs in no circle, and may come back for ever."""
+"""A timer at least this long (µs) starts its event's hop count at 0: waiting events form no fast loop, and may recur for ever."""
 
 
 class EmissionRecords(NamedTuple):
-    """`emissions` are the data of both, in this order, as they read back."""
+    """`emissions` has the data of both, in this order, as a reader decodes it."""
 
     now: list[EmittedRecord]
     later: list[PendingTimer]
@@ -29,7 +29,7 @@ class EmissionRecords(NamedTuple):
 
 
 class Emissions:
-    """Of one cause, recorded at `recorded` (µs)."""
+    """The emissions of one cause, which was recorded at `recorded` (µs)."""
 
     def __init__(
         self, source: str, wire: WireFormat, cause: Event[Any], envelope: Envelope, recorded: int, now: int
@@ -47,7 +47,7 @@ class Emissions:
             self.common.append(("traceparent", envelope.trace))
 
     def of(self, emit: Iterable[Emission], declared: frozenset[type[EventData]]) -> EmissionRecords:
-        """Raises UndeclaredEmission or InvalidEvent: then the cause is parked."""
+        """The records of `emit`. Raises UndeclaredEmission or InvalidEvent: then the cause is parked."""
         following, scheduled = EmissionRecords([], [], []), list[Emission]()
         for emission in emit:
             data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, None)
@@ -80,7 +80,7 @@ class Emissions:
             raise UndeclaredEmission(f"{name} emitted {data.event_type}; add {type(data).__name__} to its emits=[…]")
 
     def _record(self, data: EventData, time: str) -> tuple[EventData, EmittedRecord, str]:
-        """The data as it reads back, its record and its id."""
+        """The data as a reader decodes it, its record and its id."""
         name, key = data.event_type, data.key
         data, value = self.wire.codec.encode_frozen_event(data)
         if len(value) > self.wire.limits.event_bytes:

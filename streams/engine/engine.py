@@ -1,4 +1,4 @@
-"""Handling: what came in for one partition goes in, changes come out. Live work, World and folds call this one engine."""
+"""The engine: a partition's records, answers and timers go in, changes come out. Workers, World and folds share it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streams.engine.wire_format import WireFormat
 
 
 class Engine:
-    """One namespace's."""
+    """The engine of one namespace."""
 
     def __init__(
         self,
@@ -35,38 +35,38 @@ class Engine:
         self.namespace, self.codec, self.row_type = self.handlers.namespace, codec, self.handlers.row_type
 
     def image(self, partition: int = 0) -> Image:
-        """An empty one."""
+        """An empty image."""
         return Image(partition, window=self.limits.window)
 
     def process(
         self, image: Image, work: PartitionWork, now: int, quarantines: Mapping[int, str] = NO_QUARANTINES
     ) -> Iterator[Changes]:
-        """Piece by piece: the same growing changes before the first piece and after each.
+        """Handle work piece by piece; yields the same growing changes before the first piece and after each.
 
-        They are true when they are applied (`image.apply(changes)`); the image stays as it is until then. `now` in µs since
-        1970; `quarantines` are reasons by inbox offset: a record there that must wait is quarantined instead.
+        The image does not change until they are applied (`image.apply(changes)`). `now` in µs since 1970. `quarantines` has
+        reasons by inbox offset: a record there that would block is quarantined instead.
         """
         return self.begin(image, now, quarantines).process(work)
 
     def handle(self, image: Image, records: Batch, now: int) -> Changes:
-        """What these records do to `image`, all at once.
+        """The changes that these records make to `image`, all at once.
 
-        Stops before a record whose schema or handler is not known yet (`changes.blocked`).
+        Stops before a record whose schema or handler is not known here (`changes.blocked`).
         """
         batch = self.begin(image, now)
         batch.take_all(records)
         return batch.changes
 
     def begin(self, image: Image, now: int, quarantines: Mapping[int, str] = NO_QUARANTINES) -> BatchProcessor:
-        """For who hands over piece by piece; `changes` of it at the end."""
+        """A processor for a caller that hands over its work in pieces; its `changes` is the result."""
         return BatchProcessor(self.handlers, self.wire, self.inbox, image, now, quarantines)
 
     def refuse(self, image: Image, record: InboxRecord, reason: str, now: int) -> Changes:
-        """Quarantine one record by reference, unread: no transaction can hold it."""
+        """Quarantine one record by reference, undecoded: it is too large for a transaction."""
         batch = self.begin(image, now)
         batch.refuse(record, reason)
         return batch.changes
 
     def answer_value(self, call: PendingCall, answer: EventData) -> bytes:
-        """The answer's bytes. Raises InvalidEvent unless the gateway declares it, and it is about the request's key."""
+        """The answer's bytes. Raises InvalidEvent unless the gateway declares the answer and it has the request's key."""
         return answer_value(self.handlers, self.wire, call, answer)

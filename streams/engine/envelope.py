@@ -1,6 +1,6 @@
-"""Headers: what an event says of itself in CloudEvents' binary mode, and what the log says of it.
+"""Headers: an event's attributes in CloudEvents binary mode, and retold's own.
 
-What is ours travels packed in one header, because each header costs a record 0.6 µs.
+Retold's own are packed into one header, because each header costs 0.6 µs a record.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class Envelope(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> bytes | None:
-        """What a duplicate is known by; None for an event without an id of its own, which can have none."""
+        """By what a duplicate is recognised; None for an event without an id of its own, which has no duplicates."""
         return fingerprint_of(self.source, self.id) if self.id is not None else None
 
 
 class LogHeader(msgspec.Struct, frozen=True, array_like=True):
-    """What the log says of a record. `id` and `time` (µs) are given where the record's own headers have none.
+    """Retold's header of a log record. `id` and `time` (µs) are set if the record's own headers have none.
 
     `wrong_version`: it was rejected because the row was not at the expected version; None unless it was rejected.
     """
@@ -83,8 +83,7 @@ class LogHeader(msgspec.Struct, frozen=True, array_like=True):
 class ParkedHeader(msgspec.Struct, frozen=True):
     """Why a record was set aside; `key` is the entity that it blocks (None: quarantined).
 
-    `time` (µs) and `id` are the event's where its own headers have none; `asked` is when a request was recorded that its
-    gateway gave up.
+    `time` (µs) and `id` are the event's if its own headers have none. `asked` is when an unanswered request was recorded.
     """
 
     status: str
@@ -101,9 +100,9 @@ class ParkedHeader(msgspec.Struct, frozen=True):
 
 
 class DueHeader(msgspec.Struct, frozen=True):
-    """What the due topic says of a record: a `timer` to publish at `at` (µs), or a `call` whose answer is not handled.
+    """Retold's header in the due topic: a `timer` to publish at `at` (µs), or a `call` whose answer is not handled yet.
 
-    `offset` is the request's in the inbox; `time` (µs) and `id` are the event's where its own headers have none.
+    `offset` is the request's inbox offset; `time` (µs) and `id` are the event's if its own headers have none.
     """
 
     kind: str
@@ -152,7 +151,7 @@ def _time(name: str, value: bytes) -> datetime:
         raise InvalidEvent(
             f"the header {name} is {text[:80]!r}; expected an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z"
         )
-    if time.year in (MINYEAR, MAXYEAR):  # its zone may lead out of what a reader can show in UTC
+    if time.year in (MINYEAR, MAXYEAR):  # in UTC it may be outside of the years that a datetime has
         try:
             time.astimezone(UTC)
         except OverflowError:
@@ -192,9 +191,9 @@ VALUES: dict[str, tuple[str, Callable[[str, bytes], Any]]] = {
 
 
 def event_of(data: EventData, envelope: Envelope, event_id: str, time: datetime) -> Event[EventData]:
-    """The event as its handler meets it, live and in every fold.
+    """The event as its handler gets it, live and in every fold.
 
-    It has a cause only if its id is one that this cause gives: that shows consistency, not origin (rule 15).
+    It has a cause only if its id is derived from that cause: this shows consistency, not origin (rule 15).
     """
     cause = envelope.cause
     if cause is not None:
@@ -206,9 +205,9 @@ def event_of(data: EventData, envelope: Envelope, event_id: str, time: datetime)
 
 
 def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:
-    """What an event says of its cause, which was recorded at `recorded` (µs), `hops` events away from its root.
+    """An event's headers about its cause, which was recorded at `recorded` (µs), `hops` events away from its root.
 
-    The cause's source travels only where its id alone does not name it.
+    The cause's source is a header only if the cause's id alone is not unique.
     """
     headers = [
         ("ce_causationid", cause.id.encode()),
@@ -222,13 +221,13 @@ def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:
 
 
 def event_again(data: EventData, envelope: Envelope, own: LogHeader | ParkedHeader | DueHeader) -> Event[EventData]:
-    """The event of a record that a worker kept, as it was when it was met."""
+    """The event of a record that a worker stored, as it was when it was read from the inbox."""
     time = envelope.time or from_micros(own.time or 0)
     return event_of(data, envelope, envelope.id or own.id or "", time)
 
 
 def sequence_of(log_key: bytes) -> int:
-    """Of a record of the event log, whose key is `<entity key>@<sequence>`; also of one whose value was deleted.
+    """The sequence of a log record, whose key is `<entity key>@<sequence>`; a tombstone has it too.
 
     Raises UndecodableRecord.
     """
@@ -239,9 +238,9 @@ def sequence_of(log_key: bytes) -> int:
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """A record of the inbox that was read; `digest` is its envelope's.
+    """An inbox record that was decoded; `digest` is its envelope's.
 
-    `queue_offset` is where it stands in its key's parked queue, if that is not its own offset.
+    `queue_offset` is its position in its key's parked queue if that is not its own offset.
     """
 
     record: InboxRecord
@@ -252,9 +251,9 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class _Plan(NamedTuple):
-    """What a list of header names asks for; computed once, because a producer's records all have the same names.
+    """How to read a list of header names; computed once, because a producer's records all have the same names.
 
-    `texts` and `values` go into the envelope, `checked` need only be text, `foreign` only be small.
+    `texts` and `values` go into the envelope; `checked` must be text; `foreign` are only limited in size.
     """
 
     strip: bool
@@ -276,13 +275,13 @@ def _plan(names: tuple[str, ...]) -> _Plan:
 
 
 class EnvelopeReader:
-    """Reads headers; remembers the plans of at most 1 024 lists of names. Every event passes here, so it is short."""
+    """Reads headers; keeps the plans of at most 1 024 lists of names. Every event passes here, so it is fast."""
 
     def __init__(self) -> None:
         self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def read(self, headers: Headers | None) -> Envelope:
-        """Raises InvalidEvent: a `ce_` header that is not UTF-8 or not of its kind, foreign headers over 32 KiB."""
+        """Raises InvalidEvent for a `ce_` header that is not UTF-8 or not of its type, and for foreign headers over 32 KiB."""
         if not headers:
             if headers is UNREADABLE:
                 raise InvalidEvent("the name of one of its headers is not UTF-8; CloudEvents headers are text")
@@ -326,7 +325,7 @@ _LOGGED, _ASIDE, _PENDING = (ACCEPTED, REJECTED), (PARKED, UNANSWERED, QUARANTIN
 
 
 def log_header(headers: Headers | None) -> LogHeader:
-    """Raises UndecodableRecord if a record of a log has no header of retold's, or an outcome unknown here."""
+    """Raises UndecodableRecord if a log record has no header of retold's, or an outcome that is unknown here."""
     header = _packed(headers, LOG_HEADER, _log_decoder)
     _refuse_unknown(LOG_HEADER, "outcome", header.outcome, _LOGGED)
     if header.outcome == REJECTED and header.wrong_version is None:
@@ -335,27 +334,27 @@ def log_header(headers: Headers | None) -> LogHeader:
 
 
 def _says_wrong_version(header: LogHeader, headers: Headers) -> bool:
-    """Of a record from before the log had a field for it: then the reason's beginning said it, if a version was expected."""
+    """For records written before the log had a field for it: the reason's beginning says it, if a version was expected."""
     expected = any(name == "ce_expectedversion" for name, _ in headers)
     return expected and (header.reason or "").startswith("wrong version: expected ")
 
 
 def parked_header(headers: Headers | None) -> ParkedHeader:
-    """Raises UndecodableRecord, also for a status unknown here."""
+    """Raises UndecodableRecord, also for a status that is unknown here."""
     header = _packed(headers, PARKED_HEADER, _parked_decoder)
     _refuse_unknown(PARKED_HEADER, "status", header.status, _ASIDE)
     return header
 
 
 def due_header(headers: Headers | None) -> DueHeader:
-    """Raises UndecodableRecord, also for a kind unknown here."""
+    """Raises UndecodableRecord, also for a kind that is unknown here."""
     header = _packed(headers, DUE_HEADER, _due_decoder)
     _refuse_unknown(DUE_HEADER, "kind", header.kind, _PENDING)
     return header
 
 
 def _refuse_unknown(name: str, field: str, said: str, known: tuple[str, ...]) -> None:
-    """A later version may add one; taken for another, it would be handled wrongly."""
+    """A later version of retold may add a value; taken for another one, the record would be handled wrongly."""
     if said not in known:
         raise UndecodableRecord(
             f"a record's header {name} has the {field} {said!r:.80}; {', '.join(known[:-1])} or {known[-1]} was expected. "

@@ -1,4 +1,4 @@
-"""What a namespace's events are handled by, and within which limits. Whoever handles is given these, and no engine."""
+"""How a namespace's events are handled, and within which limits. The parts of the engine get these, and not the engine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Inbox:
-    """Where the records come from. `partition_of` gives the partition of a key; None: there is one partition."""
+    """The inbox that records come from. `partition_of` returns the partition of a key; None: there is one partition."""
 
     topic: str
     topic_id: str = ""
@@ -34,7 +34,7 @@ class Inbox:
 
 @dataclass(frozen=True)
 class EventHandler:
-    """How one event is handled. Without a handler it is a gateway's: accepted, called, and answered by one of `answers`."""
+    """How one event is handled. Without a `function` it has a gateway: it is accepted, and answered by one of `answers`."""
 
     event_type: str
     function: Callable[[Any, Event[Any]], Outcome[Any]] | None
@@ -43,7 +43,7 @@ class EventHandler:
 
 
 class EventHandlers:
-    """Those of one namespace, by event; `source` is who its emissions say they come from."""
+    """The handlers of one namespace, by event. `source` is the source of its emissions."""
 
     def __init__(self, app: App, namespace: str) -> None:
         space = app.namespace(namespace)
@@ -59,7 +59,7 @@ class EventHandlers:
                 self.by_event[gateway.data] = EventHandler(gateway.data.event_type, None, answers=tuple(gateway.answers))
 
     def decide(self, handler: EventHandler, row: Record | None, event: Event[Any]) -> Outcome[Any]:
-        """The handler's outcome, its row not frozen yet. Raises Rejected, or whatever the handler raised."""
+        """The handler's outcome, with its row not frozen yet. Raises Rejected, or whatever the handler raised."""
         if handler.function is None:
             return Outcome(row)
         outcome = handler.function(row, event)

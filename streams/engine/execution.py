@@ -1,4 +1,4 @@
-"""An event that may be handled: its handler is asked, and what follows is noted in the batch's changes."""
+"""Executing an admitted event: its handler is called, and the result is added to the batch's changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ABSENT: Entry = (None, 0)
 
 
 class Decision(NamedTuple):
-    """What a handler said; with a `reason` it was rejected, and the row stays. A deleted row has no bytes."""
+    """A handler's decision; with a `reason` the event was rejected, and the row stays. A deleted row has no bytes."""
 
     emit: Sequence[Emission] = ()
     row: Record | None = None
@@ -33,13 +33,13 @@ class Decision(NamedTuple):
 
 
 class Execution:
-    """Of one batch: adds to its overlay."""
+    """Executes the events of one batch in its overlay."""
 
     def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay) -> None:
         self._handlers, self._wire, self._overlay, self._changes = handlers, wire, overlay, overlay.changes
 
     def execute(self, arrival: Arrival) -> BaseException | None:
-        """Ask the handler, and note what follows. What it raised is given back: nothing is noted then."""
+        """Call the handler and record the result. If it raised, returns the exception and records nothing."""
         event = arrival.event
         handler = self._handlers.by_event[type(event.data)]
         recorded = self._recorded(arrival)
@@ -64,7 +64,7 @@ class Execution:
         return None
 
     def _decide(self, handler: EventHandler, arrival: Arrival) -> Decision:
-        """Raises what the handler raised, but Rejected, and InvalidEvent for a row that cannot be written."""
+        """Raises what the handler raised, except Rejected, and InvalidEvent for a row that cannot be encoded."""
         event = arrival.event
         row, version = self._overlay.entry(event.key) or ABSENT
         reason = _wrong_version(arrival.envelope.expected_version, row, version)
@@ -86,14 +86,14 @@ class Execution:
             self._overlay.schedule(due)
 
     def reject(self, arrival: Arrival, reason: str) -> None:
-        """Without asking the handler."""
+        """Reject the event without calling its handler."""
         self._note(arrival, self._recorded(arrival), reason, wrong_version=False)
 
     def _emissions(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Emissions:
         return Emissions(self._handlers.source, self._wire, cause, envelope, recorded, self._overlay.now)
 
     def _note(self, arrival: Arrival, recorded: int, reason: str | None, *, wrong_version: bool) -> HandledRecord:
-        """Append to the log, remember the id, and count; with a `reason` it was rejected."""
+        """Append to the log, add the id to the duplicate window, and count; with a `reason` it was rejected."""
         changes, envelope, event = self._changes, arrival.envelope, arrival.event
         offset, record_key, value, _, _ = arrival.record
         assert value is not None
@@ -139,7 +139,7 @@ class Execution:
         return frozen, encoded
 
     def _recorded(self, arrival: Arrival) -> int:
-        """Later than the partition's last and than its cause, which is believed up to an hour ahead (rules 10 and 18)."""
+        """Later than the partition's last record and than its cause, if that is at most an hour ahead (rules 10 and 18)."""
         recorded = max(self._overlay.now, self._changes.recorded + 1)
         ahead = arrival.envelope.cause_time
         if ahead is not None and arrival.event.cause is not None and ahead <= self._overlay.now + HOUR:

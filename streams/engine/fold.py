@@ -1,4 +1,4 @@
-"""The log folded into rows again: recorded outcomes are honoured, and the handlers are the ones that ran live (law 4)."""
+"""Folding the log into rows again: recorded outcomes are kept, and the handlers are the ones that ran live (law 4)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from streams.outcome import Rejected
 
 
 class LoggedEvent(NamedTuple):
-    """A log record read back: the event as its handler met it, and what the log says of it."""
+    """A decoded log record: the event as its handler got it, and the log's header."""
 
     event: Event[EventData]
     header: LogHeader
 
 
 def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) -> tuple[LoggedEvent, Envelope]:
-    """With what its publisher said of it. Raises UndecodableRecord if no worker wrote these headers."""
+    """The event of a log record, and its publisher's envelope. Raises UndecodableRecord if no worker wrote these headers."""
     header = log_header(headers)
     envelope = envelopes.read(without_packed(headers))
     return LoggedEvent(event_again(data, envelope, header), header), envelope
@@ -32,8 +32,8 @@ def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) ->
 def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]]) -> Image:
     """Fold the (value, headers) of one partition's log, in order, into `image`, and return it.
 
-    Raises HistoryError if a handler now refuses what was accepted: new code that decides the past otherwise is for a
-    rebuild, which shows the differences.
+    Raises HistoryError if a handler now rejects an event that was accepted: new code that decides the past differently needs
+    a rebuild, which shows the differences.
     """
     for value, headers in records:
         (event, header), _ = read_logged(engine.wire.envelopes, engine.codec.decode(value), headers)

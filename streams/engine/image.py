@@ -1,4 +1,4 @@
-"""The memory image of one partition of a namespace: its rows, and all that the next event's handling depends on."""
+"""The memory image of one partition of a namespace: its rows, and everything else that handling the next event depends on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from streams.engine.records import Counters, Entry
 class Image:
     """`sequence` is that of the last log record (0: none), `recorded` its time in µs, `inbox_next` the next offset.
 
-    `parked` holds, per blocked entity key, its queue in order; `parked_ids` what these would be recognised by. `due`
-    are the timers, by the event's id; `calls` what gateways have not answered, by the request's reference.
+    `parked` has the queue of each parked entity key, in order; `parked_ids` has the digests of those events, with a hash of
+    the body. `due` has the timers, by event id; `calls` the unanswered calls, by the request's reference.
     """
 
     def __init__(self, partition: int = 0, *, window: int = DEFAULT_WINDOW, rows: dict[str, Entry] | None = None) -> None:
@@ -32,7 +32,7 @@ class Image:
         self.counters = Counters()
 
     def apply(self, changes: Changes) -> None:
-        """Make committed changes true. Nothing here may fail half way: plain assignments only."""
+        """Apply committed changes. Nothing here may fail half way: plain assignments only."""
         self.rows.update(changes.rows)
         self.window.add(changes.remembered)
         self._apply_parked(changes)
@@ -48,7 +48,7 @@ class Image:
         self.counters = self.counters.plus(changes.counters)
 
     def pending_after(self, changes: Changes) -> tuple[int, int]:
-        """How many calls and how many timers wait once `changes` are true."""
+        """How many calls and how many timers are pending once `changes` are applied."""
         settled = set(changes.settled)
         calls = _left(self.calls, set(changes.calls), settled)
         return calls, _left(self.due, {due.event_id for due in changes.due}, settled)
@@ -67,7 +67,7 @@ class Image:
                 self.parked_ids[digest] = body
 
     def set_aside(self, record: SetAsideRecord) -> None:
-        """Queue a parked record behind its key's others, or count a quarantined one: for a restore."""
+        """Append a parked record to its key's queue, or count a quarantined one: for a restore."""
         if record.entity is None:
             self.quarantined += 1
         else:
@@ -75,5 +75,5 @@ class Image:
 
 
 def _left(there: Mapping[str, object], new: set[str], gone: set[str]) -> int:
-    """The size of `there` with `new` and without `gone`; it may be large, and they are not."""
+    """The size of `there` with `new` and without `gone`, without a copy: `there` may be large."""
     return len(there) + len(new - there.keys()) - sum(key in there or key in new for key in gone)

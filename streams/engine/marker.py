@@ -1,6 +1,6 @@
-"""The marker: the first record of each transaction in each table partition, from which a restore knows its position (rule 2).
+"""The marker: the first record of each transaction in each table partition; a restore takes its position from it (rule 2).
 
-Its key begins with a byte that entity keys may not begin with.
+Its key begins with a byte that no entity key may begin with.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ KEY = b"\x00marker"
 class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
 
-    `inbox_next` is where handling goes on; `recorded` in µs; `duplicates` are this transaction's. `calls` and `timers`
-    are how many are pending afterwards. `producers_replaced` counts what its writer did since it started (rule 31).
+    `inbox_next` is the inbox offset where handling continues; `recorded` in µs; `duplicates` are this transaction's. `calls`
+    and `timers` are how many are pending afterwards. `producers_replaced` counts since its writer started (rule 31).
     """
 
     first: int
@@ -39,7 +39,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def producers_replaced(markers: Iterable[Marker]) -> dict[str, int]:
-    """By transactional id, what its last marker says."""
+    """The count of each transactional id, from its last marker."""
     last: dict[str, Marker] = {}
     for marker in markers:
         known = last.get(marker.transactional_id)

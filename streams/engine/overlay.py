@@ -1,4 +1,4 @@
-"""What one batch gave, laid over its partition's image: what is true for the batch's next record (rule 9)."""
+"""The changes of one batch laid over its partition's image: the state that the batch's next record sees (rule 9)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.engine.records import PARKED, Entry
 
 
 class Overlay:
-    """The image stays as it is; `changes` grow. `now` in µs since 1970."""
+    """The image does not change; `changes` grows. `now` in µs since 1970."""
 
     def __init__(self, image: Image, now: int) -> None:
         self.image, self.now = image, now
@@ -32,14 +32,14 @@ class Overlay:
         return bool(queue) if queue is not None else key in self.image.parked
 
     def own_queue(self, key: str) -> list[SetAsideRecord]:
-        """The same as `queue`, to be changed: a copy made once, for a queue may be long, and more may come in one batch."""
+        """The same as `queue`, as a copy that may be changed. It is made once a batch, since a queue may be long."""
         queue = self.changes.queues.get(key)
         if queue is None:
             queue = self.changes.queues[key] = list(self.image.parked.get(key, ()))
         return queue
 
     def known(self, digest: bytes) -> Remembered | None:
-        """What became of the first event of an id, if it is in the window or parked."""
+        """The result of the first event of an id, if it is in the duplicate window or parked."""
         changes, image = self.changes, self.image
         found = changes.remembered.get(digest) or image.window.find(digest, changes.sequence)
         if found is not None:
@@ -64,7 +64,7 @@ class Overlay:
                 yield call
 
     def ask(self, call: PendingCall) -> None:
-        """Its gateway is to be called, once this is true; also if it was given up before in the same batch."""
+        """Have the gateway called once this is committed, even if the call was given up before in the same batch."""
         reference = call.event.reference
         self.changes.calls[reference] = call
         self.changes.settled.pop(reference, None)

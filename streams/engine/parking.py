@@ -1,4 +1,4 @@
-"""Setting records aside: parked with their key, in order, or quarantined. Nothing is lost, and each says why."""
+"""Setting records aside: parked with their key, in order, or quarantined. Nothing is lost, and each has a reason."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ ROOM_FOR_HEADERS = 32 * 1024
 
 
 class Parking:
-    """Of one batch: adds to its overlay. `topic` is the inbox; an event may hold `event_bytes`."""
+    """Sets records of one batch aside, in its overlay. `topic` is the inbox; an event may hold `event_bytes`."""
 
     def __init__(self, topic: str, event_bytes: int, overlay: Overlay) -> None:
         self._topic, self._event_bytes, self._overlay, self._changes = topic, event_bytes, overlay, overlay.changes
 
     def raised(self, arrival: Arrival, error: BaseException) -> SetAsideRecord:
-        """Set aside an event whose handler raised, with the traceback, and tell of it. Its place is the caller's to give."""
+        """Set aside an event whose handler raised, with the traceback, and report it. The caller puts it into the queue."""
         record, event, detail = arrival.record, arrival.event, _traceback(error)
         where = f"{event.data.event_type} at {self._topic}-{self._changes.partition}@{record[0]}"
         self._changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
         return self.keep(arrival, _reason(error), detail)
 
     def raised_again(self, arrival: Arrival, error: BaseException) -> SetAsideRecord:
-        """Without telling of it: it was parked before. The breaker is for what is new, and whoever tried it again is told."""
+        """The same without a report: the event was parked before. The circuit breaker counts new failures only."""
         return self.keep(arrival, _reason(error), _traceback(error))
 
     def park(self, arrival: Arrival, reason: str) -> None:
-        """Set the event aside behind its key's others; from now on its key is parked."""
+        """Park the event behind the others of its key; from now on the key is parked."""
         self.enqueue(self.keep(arrival, reason))
 
     def keep(self, arrival: Arrival, reason: str, detail: str = "") -> SetAsideRecord:
-        """Set an event aside. Its place in its key's queue is the caller's to give."""
+        """Set an event aside. The caller puts it into its key's queue."""
         record, envelope, event, digest = arrival.record, arrival.envelope, arrival.event, arrival.digest
         if digest is not None:
             self._changes.parked_ids[digest] = hash(record[2])
@@ -55,12 +55,12 @@ class Parking:
         return self._set_aside(record, envelope.carried, header, queue_offset)
 
     def enqueue(self, aside: SetAsideRecord) -> None:
-        """In the order of places, as a restore does: a request that is given up comes before what arrived meanwhile."""
+        """Insert by offset, as a restore does: a request that is given up comes before events that arrived meanwhile."""
         assert aside.entity is not None, "what is quarantined blocks nobody"
         insort(self._overlay.own_queue(aside.entity), aside, key=lambda it: it.offset)
 
     def unanswered(self, call: PendingCall, reason: str, detail: str = "") -> None:
-        """A request that its gateway does not answer: it was accepted, and its key waits for an operator."""
+        """Park a request that its gateway does not answer: it was accepted, and its key waits for an operator."""
         event = call.event
         self._changes.counters.parked += 1
         header = self._header(UNANSWERED, reason, detail, event.key, call.offset)
@@ -70,7 +70,7 @@ class Parking:
         self.enqueue(self._set_aside(record, call.headers, header, call.offset))
 
     def quarantine(self, record: InboxRecord, reason: str, detail: str = "") -> None:
-        """Keep what cannot be read or may not be handled. It blocks nobody."""
+        """Keep a record that cannot be read or may not be handled. It blocks no key."""
         self._changes.counters.quarantined += 1
         headers = [pair for pair in record[3] or [] if not pair[0].startswith("retold")]
         header = self._header(QUARANTINED, reason, detail, None, record[0])
@@ -103,13 +103,13 @@ def _traceback(error: BaseException) -> str:
 
 
 def in_a_line(error: BaseException) -> str:
-    """Its class and what it says, also if it cannot say it. Notes, and the lines of a syntax error, are left out."""
+    """An exception's class and message on one line, without notes and the lines of a syntax error. Its own `str` may fail."""
     lines = traceback.format_exception_only(error)
     return next((line for line in lines if not line.startswith("  ")), lines[-1]).strip()
 
 
 def _with_own(header: ParkedHeader, envelope: Envelope, event: Event[Any]) -> ParkedHeader:
-    """What the record got from its place, which it is given again when it is handled at last."""
+    """With the id and the time that were derived from the record's offset, for when it is handled later."""
     if envelope.time and envelope.id:
         return header
     time, event_id = None if envelope.time else to_micros(event.time), None if envelope.id else event.id

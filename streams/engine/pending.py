@@ -1,4 +1,4 @@
-"""What is pending in a partition: timers and gateways' calls. Each is found without looking at all of them."""
+"""Pending timers and gateway calls of a partition. Each is found without a search through all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streams.engine.changes import PendingCall, PendingTimer
 
 
 class PendingTimers(Mapping[str, PendingTimer]):
-    """By the event's id. Those of one time keep the order in which they were scheduled."""
+    """By event id. Timers of the same time keep the order in which they were scheduled."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, PendingTimer] = {}
@@ -22,7 +22,7 @@ class PendingTimers(Mapping[str, PendingTimer]):
         heappush(self._heap, (due.at, self._scheduled, due))
 
     def discard(self, event_id: str) -> None:
-        """Its place in the heap goes when it comes to the top."""
+        """Its entry in the heap is removed when it comes to the top."""
         if self._by_id.pop(event_id, None) is not None:
             while self._heap and not self._waits(self._heap[0][2]):
                 heappop(self._heap)
@@ -33,9 +33,9 @@ class PendingTimers(Mapping[str, PendingTimer]):
         return self._heap[0][0] if self._heap else None
 
     def until(self, now: int) -> Iterator[PendingTimer]:
-        """Those that are due by `now` (µs), earliest first. They stay until they are discarded.
+        """The timers due by `now` (µs), earliest first. They stay until they are discarded.
 
-        A walk down the heap: its cost grows with what is asked for, and not with what waits.
+        A walk down the heap: its cost grows with the number returned, not with the number pending.
         """
         heap = self._heap
         next_ones = [(heap[0], 0)] if heap else []

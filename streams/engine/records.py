@@ -1,6 +1,6 @@
-"""What goes into the engine: records and the codec that reads them; and records as they leave.
+"""The engine's input, records and the codec that decodes them, and its output records.
 
-The engine meets bytes, never a broker: a faster source or another codec replaces ours without touching it.
+The engine sees bytes, never a broker: another source or another codec can replace ours without a change here.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from streams.data import EventData, Record
 
 Headers = list[tuple[str, bytes]]
 UNREADABLE: Headers = []
-"""This very list stands for headers of which a name is not UTF-8: no client of ours can say what they are."""
+"""This very list object stands for headers with a name that is not UTF-8: our client cannot return them."""
 InboxRecord = tuple[int, bytes | None, bytes | None, Headers | None, int]
-"""offset, key, value, headers, time stamp of the record in ms. A plain tuple: a batch has thousands of them."""
+"""Offset, key, value, headers, timestamp in ms. A plain tuple, since a batch has thousands of them."""
 
 Entry = tuple[Record | None, int]
-"""A row and its version: the sequence of its last accepted event. None is a deleted row's stub."""
+"""A row and its version, the sequence of its last accepted event. The row is None if it was deleted."""
 
 ACCEPTED, REJECTED, PARKED, QUARANTINED = "accepted", "rejected", "parked", "quarantined"
 REASON_LIMIT = 1_000
 """Characters of a reason that are kept."""
 UNANSWERED = "unanswered"
-"""Parked for another reason: its gateway gave no answer, often enough. The event itself was accepted."""
+"""Parked because its gateway gave no answer after all tries. The event itself was accepted."""
 
 
 R = TypeVar("R", bound=Record)
 
 
 class Codec(Protocol):
-    """Between bytes and data; the formats layer has the Avro one."""
+    """Encodes and decodes events and rows; the formats layer has the Avro one."""
 
     def decode(self, value: bytes) -> EventData:
-        """Frozen all the way down. Raises UnsupportedSchema (the id is unknown), UndecodableRecord or InvalidEvent."""
+        """The data, deeply frozen. Raises UnsupportedSchema, UndecodableRecord or InvalidEvent."""
 
     def encode(self, data: EventData) -> bytes:
         """Canonical bytes. Raises InvalidEvent naming the field, the value and what was expected."""
 
     def encode_frozen_event(self, data: EventData) -> tuple[EventData, bytes]:
-        """The data as it reads back, and its bytes. Raises as `encode` does."""
+        """The data as a reader decodes it, and its bytes. Raises as `encode` does."""
 
     def fingerprint(self, value: bytes) -> str:
         """The full fingerprint of the schema that wrote `value`, carried by the log."""
@@ -53,18 +53,18 @@ class Codec(Protocol):
     def decode_row(self, row_type: type[Record], value: bytes) -> Record: ...
 
     def freeze(self, row: Record) -> Record:
-        """The row as it reads back once it is written; itself if it is so. Raises InvalidEvent as `encode_frozen` does."""
+        """The row as a reader decodes it; the same object if there is no difference. Raises as `encode_frozen` does."""
 
 
 class LogRecord(NamedTuple):
     key: bytes
-    """`<entity key>@<sequence>`: unique, so that compaction can never rewrite history."""
+    """`<entity key>@<sequence>`: unique, so that compaction never removes a log record."""
     value: bytes
     headers: Headers
 
 
 class EmittedRecord(NamedTuple):
-    """A record for an inbox: an emission, or one moved to its right partition. The partitioner places it by its key."""
+    """A record for an inbox: an emission, or a rerouted record. The partitioner chooses its partition by its key."""
 
     namespace: str
     key: bytes
@@ -73,7 +73,7 @@ class EmittedRecord(NamedTuple):
 
 
 class DuplicateRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A counted duplicate: its inbox offset and the first answer that the id got. Kept in a marker."""
+    """A duplicate: its inbox offset, and sequence and outcome of the first event of its id. Kept in a marker."""
 
     offset: int
     sequence: int

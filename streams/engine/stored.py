@@ -1,6 +1,6 @@
-"""Records of the log, of what is set aside and of what is pending, as they are stored.
+"""The stored form of log, parked and due records.
 
-Headers are made here and nowhere before: whoever produces a record asks for them, and whoever handles has values.
+Headers are made here, when a record is produced; before that there are values only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streams.engine.wire_format import WireFormat
 
 
 def log_header_of(handled: HandledRecord) -> LogHeader:
-    """What the log says of it."""
+    """The log's header of a handled record."""
     return LogHeader(
         handled.sequence,
         handled.recorded,
@@ -49,7 +49,7 @@ def parked_record(aside: SetAsideRecord) -> tuple[bytes, bytes, Headers]:
 
 
 def set_aside_of(offset: int, value: bytes, headers: Headers) -> SetAsideRecord:
-    """Read back from the parked topic, where it lay under `offset`. Raises UndecodableRecord."""
+    """The record that the parked topic holds under `offset`. Raises UndecodableRecord."""
     key = next((text for name, text in headers if name == KEY_HEADER), None)
     return SetAsideRecord(offset, key, value, without_packed(headers), parked_header(headers))
 
@@ -68,7 +68,7 @@ def due_record(namespace: str, pending: PendingTimer | PendingCall) -> tuple[byt
 
 
 def pending_of(wire: WireFormat, key: str, value: bytes, headers: Headers, header: DueHeader) -> PendingTimer | PendingCall:
-    """Read back from the due topic, where it lay under `key`; `headers` without ours, `header` as `due_header` gives it."""
+    """The timer or call that the due topic holds under `key`; `headers` without retold's own, `header` from `due_header`."""
     if header.kind == TIMER:
         return PendingTimer(header.at, EmittedRecord(header.namespace, header.key.encode(), value, headers), key)
     envelope = wire.envelopes.read(headers)

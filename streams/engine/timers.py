@@ -1,4 +1,4 @@
-"""Timers that have come due."""
+"""Timers that are due."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from streams.engine.overlay import Overlay
 from streams.engine.pending import PendingTimers
 
 AT_ONCE, BYTES_AT_ONCE = 1_000, 4 * 1024 * 1024
-"""What one transaction takes of what came in from no inbox."""
+"""The most timers, and bytes of timers or answers, in one transaction."""
 
 
 def due_timers(
     pending: PendingTimers, now: int, most: int = AT_ONCE, refused: Collection[str] = ()
 ) -> list[PendingTimer]:
-    """Those due by `now` (µs), earliest first: `most` of them, and no more bytes than one transaction takes.
+    """The timers due by `now` (µs), earliest first: at most `most`, and no more bytes than one transaction takes.
 
-    `refused` are ids of events that no transaction can hold; they are left out.
+    `refused` has the ids of events that are too large for a transaction; they are left out.
     """
     found, size = list[PendingTimer](), 0
     for timer in islice((it for it in pending.until(now) if it.event_id not in refused), most):
@@ -30,7 +30,7 @@ def due_timers(
 
 
 def fire(overlay: Overlay, timers: Sequence[PendingTimer]) -> None:
-    """Publish them. Each leaves the due topic in the transaction that publishes it, so it fires once."""
+    """Publish timers. Each leaves the due topic in the transaction that publishes it, so it fires once."""
     changes = overlay.changes
     for timer in timers:
         changes.emitted.append(timer.emitted)

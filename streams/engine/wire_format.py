@@ -1,4 +1,4 @@
-"""Records of the inbox read into events, within the limits."""
+"""Decoding inbox records into events, within the limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streams.errors import InvalidEvent, UndecodableRecord
 
 
 class WireFormat:
-    """One namespace's codec with its limits, and what reads its headers."""
+    """A namespace's codec with its limits, and the reader of its headers."""
 
     def __init__(self, codec: Codec, limits: Limits) -> None:
         self.codec, self.limits, self.envelopes = codec, limits, EnvelopeReader()
@@ -26,5 +26,5 @@ class WireFormat:
 
 
 def too_large(what: str, value: bytes, limits: Limits) -> InvalidEvent:
-    """To raise for an event that holds more than it may; `what` begins the sentence."""
+    """The error for an event that is larger than allowed; `what` begins the sentence."""
     return InvalidEvent(f"{what} holds {len(value)} bytes; an event may hold {limits.event_bytes}")

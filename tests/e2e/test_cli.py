@@ -72,7 +72,7 @@ def test_an_id_is_handled_once_and_a_version_is_expected(signed_up: dict[str, An
 
 
 def test_without_a_worker_waiting_ends_with_a_code_of_its_own(env: Env, tmp_path: Path) -> None:
-    """What is known so far is told; with exit code 5."""
+    """What is known so far is reported, with exit code 5."""
     alone = {**env, "RETOLD_PREFIX": "nobody.", "RETOLD_STATE": str(tmp_path)}
     missing = retold("publish", "user.close", "user=u1", env=alone)
     assert missing.returncode == 4
@@ -120,7 +120,7 @@ def test_a_table_fits_the_screen(signed_up: dict[str, Any], env: Env, tmp_path: 
 
 
 def test_a_broken_line_can_be_left_out(signed_up: dict[str, Any], env: Env, tmp_path: Path) -> None:
-    """By choice the rest is published; what was left out is told, and the exit code is 1."""
+    """By choice the rest is published; what was left out is reported, and the exit code is 1."""
     file = tmp_path / "some.jsonl"
     file.write_text('{"user": "s1", "email": "e"}\n{"user": "s2"}\n{"user": "s3", "email": "e"}\n', encoding="utf-8")
     done = retold("publish", "user.signup", "--from", str(file), "--on-error", "skip", env=env)
@@ -220,7 +220,7 @@ def test_status_says_how_things_are(signed_up: dict[str, Any], env: Env) -> None
 
 
 def test_topics_are_compared_with_what_they_should_be(env: Env) -> None:
-    """What differs is told with both values, and the exit code is 1."""
+    """What differs is reported with both values, and the exit code is 1."""
     found = lines("topics", env=env)
     assert {topic["kind"] for topic in found} == {kind.name for kind in TOPICS}
     other = retold("topics", env={**env, "RETOLD_PARTITIONS": "3"})
@@ -299,7 +299,7 @@ def test_a_worker_that_cannot_start_says_why(env: Env) -> None:
 
 
 def url_in(log: Path) -> str:
-    """Of the last server that `retold run` told of."""
+    """Of the last server that `retold run` reported."""
     return log.read_text(encoding="utf-8").split("The server listens at ")[-1].split(";")[0]
 
 

@@ -101,7 +101,7 @@ def shortening(row: Any) -> Any:
 
 
 def test_a_file_that_changes_while_it_is_published_is_an_error(site: Site, tmp_path: Path) -> None:
-    """What left is told, and that it is not what was checked."""
+    """What was published is reported, and that it is not what was checked."""
     file = tmp_path / "renames.jsonl"
     rows = [{"user": "u1", "file": str(file), "name": name + "x" * 20_000} for name in ("0", "1", "last")]
     written(tmp_path, rows)

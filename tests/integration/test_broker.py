@@ -147,7 +147,7 @@ def test_nobody_outside_this_machine_can_connect(broker: str) -> None:
 
 
 def test_a_broker_that_is_not_there_is_a_sentence_within_ten_seconds(tmp_path: Path) -> None:
-    """A wrong RETOLD_BROKER is told with its value and what to do, and nobody waits for ever."""
+    """A wrong RETOLD_BROKER is reported with its value and what to do, and nobody waits for ever."""
     with socket.socket() as bound_but_silent:
         bound_but_silent.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound_but_silent.getsockname()[1]}"
@@ -172,7 +172,7 @@ def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_java_that_is_none_is_named(tmp_path: Path) -> None:
-    """A wrong RETOLD_JAVA is told with its value, and the folder stays free."""
+    """A wrong RETOLD_JAVA is reported with its value, and the folder stays free."""
     with pytest.raises(ConfigError, match=r"RETOLD_JAVA is '/nowhere/java'"):
         embedded.start(tmp_path, java=Path("/nowhere/java"))
     os.close(state.take(tmp_path))

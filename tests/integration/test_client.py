@@ -149,7 +149,7 @@ def test_an_exception_in_the_block_still_delivers(config: Config, broker: str) -
 
 
 LONG = 30.0
-"""s: what is tried is what is told, and not how soon."""
+"""s: the test is about what is reported, and not about how soon."""
 
 
 def test_every_outcome_is_found(config: Config, broker: str) -> None:

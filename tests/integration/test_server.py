@@ -34,7 +34,7 @@ from tests.support.sse import watched
 from tests.support.workers import Running, settings, until
 
 SECONDS = 30
-"""A busy machine is given time, and an outcome is told as soon as it is known."""
+"""A busy machine is given time, and an outcome is reported as soon as it is known."""
 
 WAIT = {"Prefer": f"wait={SECONDS}"}
 
@@ -135,7 +135,7 @@ def test_an_outcome_is_reported_as_soon_as_it_is_known(serving: Serving) -> None
 
 
 def test_published_waited_for_and_read(serving: Serving) -> None:
-    """The row is there once the outcome is told; a second opening is refused, a stale version too."""
+    """The row is there once the outcome is reported; a second opening is refused, a stale version too."""
     http = serving.http
     got = opened(http, "a/ö", 7, **WAIT)
     assert (got.status_code, got.json()["outcome"]) == (200, "accepted")
@@ -273,7 +273,7 @@ def test_an_outcome_that_memory_lost_is_found_in_kafka(serving: Serving) -> None
 
 
 def test_what_nobody_handles_is_pending(config: Config, broker: str) -> None:
-    """With no worker the event is kept, and the one who waits is told so."""
+    """With no worker the event is kept, and the request that waits gets that answer."""
     with Running(APP, config, broker):
         pass  # the topics are made
     with Serving(config, broker) as serving:

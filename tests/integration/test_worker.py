@@ -232,7 +232,7 @@ def test_a_blocking_record_is_quarantined_by_command_and_what_is_behind_goes_on(
 
 
 def test_a_quarantine_command_is_seen_once_and_again_after_a_restart(config: Config, broker: str, foreign: Foreign) -> None:
-    """A partition that went and came back waits at the same record, and its order still lies behind it."""
+    """A partition that was revoked and assigned again is blocked at the same record, and the command still lies behind it."""
     ensure(foreign.clients.admin(), config, ["probe"])
     said = OperatorCommand("quarantine", "", 0, "ada", "obsolete")
     foreign.write("probe", b"waits", b"k", 0)
@@ -308,7 +308,7 @@ def test_a_deleted_and_recreated_inbox_is_refused(config: Config, broker: str, f
 def test_a_namespace_stops_before_a_bad_deploy_parks_everything_and_goes_on_once_mended(
     config: Config, broker: str, foreign: Foreign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over 20 keys in a minute: nothing of that batch is committed, and the traceback is told; nothing is missing after."""
+    """Over 20 keys in a minute: nothing of that batch is committed, and the traceback is logged; nothing is missing after."""
     ensure(foreign.clients.admin(), config, ["probe"])
     foreign.publish(*(ProbeDo(name=f"k{n}", how="raise") for n in range(50)))
     with Running(probe.app(), config, broker, ["probe"]) as worker:

@@ -112,7 +112,7 @@ def test_each_event_is_handled_once_whoever_acts_when(tmp_path: Path, actions: l
 
 
 def test_the_end_of_a_partition_is_known_though_its_transaction_is_refused(tmp_path: Path) -> None:
-    """It is told once, and restored calls wait for it: they would wait for the partition's next event."""
+    """It is reported once, and restored calls wait for it: they would wait for the partition's next event."""
     there = site(tmp_path)
     publish(there, range(12))
     worker = Worker(there, 0)

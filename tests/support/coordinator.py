@@ -1,4 +1,4 @@
-"""A group's coordinator that answers as it is told to: librdkafka's own mock cluster, in this process, on loopback.
+"""A group's coordinator that answers as a test says: librdkafka's own mock cluster, in this process, on loopback.
 
 As a program, `python -m tests.support.coordinator CODE TIMES SECONDS`: its coordinator gives the error CODE so often, and is
 asked for a committed offset, which is given up after SECONDS, and a second after a transaction was heard to hold it up: then

@@ -103,7 +103,7 @@ class Running:
         return {at.partition: BlockingRecord(it.offset, at.status.why) for at in tasks if (it := at.command_search) is not None}
 
     def looked_ahead(self, namespace: str) -> dict[int, int]:
-        """To which offsets the inbox was searched for orders, behind the records that partitions are blocked by."""
+        """To which offsets the inbox was searched for operator commands, behind the records that block partitions."""
         return {it.partition: it.command_search.next_offset for it in self._tasks(namespace).all() if it.command_search is not None}
 
     def _images(self, namespace: str) -> Mapping[int, Image]:

@@ -33,7 +33,7 @@ def call(key: str, number: int = 0) -> PendingCall:
 
 
 def calling(act: Act, test: Test, **policy: Any) -> list[CallResult]:
-    """Run `test` beside a caller whose gateway does `act`; gives the results that it told of."""
+    """Run `test` beside a caller whose gateway does `act`; gives the results that it reported."""
     results: list[CallResult] = []
 
     async def both() -> None:
@@ -67,7 +67,7 @@ def came_of(act: Act, *, times: int) -> CallResult:
 
 
 def test_one_key_after_the_other_and_keys_at_the_same_time() -> None:
-    """No more than the patience says, and all that it allows."""
+    """No more tries than the policy says, and all that it allows."""
     now, most, order = 0, 0, list[str]()
 
     async def counts(event: Event[PaymentCharge]) -> EventData:
@@ -344,7 +344,7 @@ def test_a_partition_that_moves_takes_its_calls_along() -> None:
 
 
 def test_a_call_that_was_forgotten_before_it_began_takes_up_no_slot() -> None:
-    """A partition may move in the moment in which its calls are begun; those of another have the place."""
+    """A partition may move in the moment in which its calls are begun; those of another have the slot."""
 
     async def test(caller: Caller, results: list[CallResult]) -> None:
         caller.submit(OURS, [call("a"), call("b")])

@@ -338,7 +338,7 @@ FIELDS = '"fields": [{"name": "at", "type": "string"}]'
 
 
 def test_a_breach_is_reported_with_file_and_line(project: Project) -> None:
-    """On stdout, one a line, as an editor reads it; cycles are told beside it; with exit code 1."""
+    """On stdout, one a line, as an editor reads it; cycles are reported beside it; with exit code 1."""
     project.write("schemas/thing.avsc", f'{{"type": "record", "name": "row", "namespace": "thing", {FIELDS}}}')
     project.write(
         "schemas/thing/do.avsc", f'{{"type": "record", "name": "do", "namespace": "thing", "key": "at", {FIELDS}}}'
@@ -481,7 +481,7 @@ def test_a_broken_line_keeps_the_whole_file_back(demo: Project) -> None:
 
 
 def test_many_broken_lines_are_counted(demo: Project) -> None:
-    """Ten are told one by one."""
+    """Ten are reported one by one."""
     demo.write("f.jsonl", "?\n" * 1234)
     said = demo.retold("publish", "user.signup", "--from", "f.jsonl")
     *told, more, last = said.err.splitlines()

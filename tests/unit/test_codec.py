@@ -156,7 +156,7 @@ def test_equal_numbers_are_written_alike() -> None:
 
 
 def test_a_time_is_the_same_in_every_zone() -> None:
-    """One moment, told in two zones, is written alike."""
+    """One moment, given in two zones, is written alike."""
     east = datetime(2026, 1, 2, 5, tzinfo=timezone(timedelta(hours=2)))
     assert CODEC.encode(thing(at=east)) == CODEC.encode(thing(at=datetime(2026, 1, 2, 3, tzinfo=UTC)))
 
@@ -476,7 +476,7 @@ def test_a_copy_learns_on_its_own() -> None:
 
 
 def test_a_version_that_cannot_be_read_blocks() -> None:
-    """A newer schema that breaks the rules is no reason to set records aside: they wait for their deployment."""
+    """A newer schema that breaks the rules is no reason to set records aside: they block until their version is deployed."""
     codec = AvroCodec([ThingName1], [])
     broken = named([{"name": "thing", "type": "string"}, {"name": "rank", "type": "string"}], version=3)
     schema_id = codec.add_schema(broken)

@@ -180,14 +180,14 @@ def test_a_leader_that_is_away_is_no_reason_for_a_new_client() -> None:
 
 
 class Leaderless(Client):
-    """It asks who leads and is told so each time, and yet knows no leader."""
+    """It asks who leads and gets an answer each time, and yet knows no leader."""
 
     def list_topics(self, timeout: float) -> None:
         """Answered."""
 
 
 def test_asking_who_leads_makes_up_for_no_silence() -> None:
-    """A client may be told who leads and still ask nobody: then it is replaced."""
+    """A client may know who leads and still ask nobody: then it is replaced."""
     admin = Admin(Leaderless)  # type: ignore[arg-type]  # only what is asked of it
     first = admin.client
     for _ in range(2):

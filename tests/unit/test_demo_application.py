@@ -171,7 +171,7 @@ def test_a_rename_changes_the_name_only() -> None:
 
 
 def test_a_closed_account_takes_its_folder_along() -> None:
-    """The row goes, and the folder of the same key is told to go."""
+    """The row is deleted, and an event deletes the folder of the same key."""
     assert Outcome(None, emit=[FolderRemove(folder="2")]) == close(USER, Event(UserClose(user="2"), "e2", THEN))
 
 

@@ -140,7 +140,7 @@ def test_an_edit_is_noticed(project: Path) -> None:
 
 
 def test_a_lock_that_is_missing_is_no_fault_of_the_classes(project: Path) -> None:
-    """It is told under its own path, as missing or as out of date; what generates it makes it good."""
+    """It is reported under its own path, as missing or as out of date; what generates it makes it good."""
     output = written(project)
     lock = project / "schemas" / "lock.json"
     text = lock.read_text(encoding="utf-8")

@@ -404,7 +404,7 @@ MISFITS = {
 
 @pytest.mark.parametrize("name", MISFITS)
 def test_a_function_that_cannot_be_called_is_found(name: str, write: Write) -> None:
-    """What would fail at the first event or request is told at its line, in one sentence."""
+    """What would fail at the first event or request is reported at its line, in one sentence."""
     code, parts, message = MISFITS[name]
     begin, *rest = code.splitlines()  # with the decorator: there a function begins
     app, file, line = write(PARTS.format(code="\n".join([f"{begin}  # here", *rest]), parts=parts))

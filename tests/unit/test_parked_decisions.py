@@ -1,4 +1,4 @@
-"""What an operator decides about events that are set aside is checked before it is sent: the place, and the answer to a request."""
+"""An operator's command about events that are set aside is checked before it is sent: inbox offset, and the answer to a request."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_first_of_a_queue_is_the_one_to_name() -> None:
     ],
 )
 def test_an_inbox_offset_that_no_command_applies_to_is_refused(offset: int, message: str) -> None:
-    """No worker would obey, so nothing is sent, and nobody waits; who stands behind another is told behind whom."""
+    """No worker would act on it, so nothing is sent, and nobody waits; for an event behind another one, that one is named."""
     with pytest.raises(InvalidEvent, match=message):
         first_at(inbox_offset(offset), QUEUES)
 
@@ -109,7 +109,7 @@ def test_a_request_that_is_tried_again_is_not_called_settled() -> None:
 
 
 def test_a_namespace_that_is_mistyped_is_guessed() -> None:
-    """Wherever a command takes one; what resembles none is told those that there are."""
+    """Wherever a command takes one; for what resembles none, those that there are are listed."""
     assert namespace_named(APP, "user").name == "user"
     with pytest.raises(DefinitionError, match=r"no namespace 'users'; it has: .* \(did you mean user\?\)$"):
         namespace_named(APP, "users")

@@ -219,7 +219,7 @@ def test_a_restored_call_waits_until_the_inbox_is_read() -> None:
 
 
 def test_an_inbox_that_ends_behind_records_of_kafkas_own_is_read() -> None:
-    """Where it ends is told by the client; an end before that of the restore is not it."""
+    """Where it ends is reported by the client; an end before that of the restore is not it."""
     restoring = Restoring(end=5)
     restoring.task.read_to(4)
     assert not restoring.called()

@@ -1,4 +1,4 @@
-"""A record that its partition waits at, and an operator's order to quarantine it: the engine's part (rule 11)."""
+"""A record that blocks its partition, and an operator's command to quarantine it: the engine's part (rule 11)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def opened(http: httpx.Client, key: str, balance: int = 10, **headers: str) -> h
 
 
 def test_a_published_event_has_a_receipt_and_an_address(http: httpx.Client) -> None:
-    """202 with type, key, id and place; its Location says what became of it."""
+    """202 with type, key, id and inbox offset; its Location says what became of it."""
     got = opened(http, "a1")
     body = got.json()
     assert (got.status_code, got.headers["location"]) == (202, "/events/account/0/0")
@@ -110,7 +110,7 @@ def test_if_none_match_star_asks_for_no_row(server: MemoryServer, http: httpx.Cl
 
 
 def test_an_event_that_was_parked_is_a_500_with_its_inbox_offset(tmp_path: Path) -> None:
-    """The reason is told, and where it is kept."""
+    """The answer has the reason, and where the event is kept."""
     with MemoryServer(probe.app(), tmp_path) as server:
         body = {"name": "k", "how": "raise"}
         got = server.http.post("/events/probe.do", json=body, headers=WAIT)
@@ -284,7 +284,7 @@ def mumble() -> None:
 def test_a_fold_that_raises_stops_its_projection_and_no_other(
     tmp_path: Path, wrong: Callable[[], object], words: str
 ) -> None:
-    """It is told with its place; to skip an event would be silently wrong. One that exits does not end what follows the logs."""
+    """It is reported with its log sequence; skipping an event would be silently wrong. An exit does not stop the follower."""
     app = shop.app()
     projection = next(it for it in app.projections if it.name == "charges")
     app = type(app)(name="shop", namespaces=app.namespaces, gateways=app.gateways, projections=app.projections)

@@ -1,4 +1,4 @@
-"""What became of an event says the row's version and position; who waits when the server ends, or leaves, is told apart."""
+"""What became of an event has the row's version and position; a server that ends and a client that leaves are distinguished."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_etag_of_an_outcome_is_the_rows_version(server: MemoryServer) -> Non
 
 
 def test_without_a_row_an_outcome_has_no_etag(tmp_path: Path) -> None:
-    """The event has removed it; its position is told."""
+    """The event has removed it; the answer has its position."""
     with MemoryServer(probe.app(), tmp_path) as server:
         server.http.post("/events/probe.do", json={"name": "k"})
         got = server.http.post("/events/probe.do", json={"name": "k", "how": "delete"}, headers=WAIT)

@@ -195,7 +195,7 @@ def test_a_wrong_content_type_is_refused(http: httpx.Client, kind: str) -> None:
 
 @pytest.mark.parametrize("told", [True, False])
 def test_a_body_of_2_mb_is_refused(http: httpx.Client, told: bool) -> None:
-    """413, whether its size was told in advance or not."""
+    """413, whether its size was declared in advance or not."""
     content = b'{"order": "' + b"x" * 2_000_000 + b'"}'
     parts = (content[at : at + 65_536] for at in range(0, len(content), 65_536))
     got = http.post("/events/order.place", content=content if told else parts, headers={"Content-Type": KINDS["json"]})
@@ -261,7 +261,7 @@ def test_without_a_broker_the_server_still_tells_of_itself(server: MemoryServer,
 def test_an_event_that_kafka_does_not_confirm_may_still_arrive(
     headers: dict[str, str], again: str | None, server: MemoryServer, http: httpx.Client
 ) -> None:
-    """503 in words, whether its outcome is waited for or not; only who repeats the same id is told when to come again."""
+    """503 in words, whether its outcome is waited for or not; only a client that repeats the same id gets a Retry-After."""
     server.kafka.silent = server.kafka.held = True
     try:
         got = http.post("/events/order.place", json=ORDER, headers=headers)
@@ -305,7 +305,7 @@ def test_without_the_token_nothing_is_shown(tmp_path: Path, shown: str | None) -
     [("/subjects", 200), ("/config", 200), ("/associations/resources/-/order", 404), ("/mode", 404), ("/rows/order", 401)],
 )
 def test_a_registrys_client_shows_the_token_as_a_password(tmp_path: Path, url: str, status: int) -> None:
-    """It knows HTTP Basic alone: any user, the token as password. Nothing but schemas is told for it.
+    """It knows HTTP Basic alone: any user, the token as password. It gives access to nothing but schemas.
 
     The stock Avro deserializer asks for associations first, and takes a 404 for "there are none".
     """
@@ -325,7 +325,7 @@ def test_a_wrong_password_is_refused_and_no_browser_asks_for_one(tmp_path: Path,
 
 @pytest.mark.parametrize("path", ["/subjectsx", "//subjects", "/rows/subjects/config", "/configs", "*", ""])
 def test_what_lies_beside_the_registry_takes_no_password(path: str) -> None:
-    """The routes for schemas are told apart by whole steps of the path."""
+    """The routes for schemas are recognised by whole steps of the path."""
     assert not is_registry(path)
 
 

@@ -1,4 +1,4 @@
-"""Half of a log or of a table is no answer: who needs the whole is refused, and told why."""
+"""Half of a log or of a table is no answer: a request that needs the whole is refused with the reason."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_view_over_rows_that_do_not_read_is_refused(server: MemoryServer, path
 
 @pytest.mark.parametrize("path", ["object", "endless"])
 def test_what_a_view_cannot_give_as_json_is_its_own_fault(server: MemoryServer, path: str) -> None:
-    """It is told of the view, and not as a fault of the server's."""
+    """It is reported as the view's, and not as a fault of the server's."""
     assert_problem(server.http.get(f"/views/{path}"), 500, f"the view {path} gave what cannot be written as JSON")
 
 
@@ -122,7 +122,7 @@ def logged(sequence: int) -> Headers:
 
 
 def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the record that does not read to the end, whatever is told of that; once it reads, all goes on."""
+    """From the record that does not read to the end, whatever is reported of that; once it reads, all goes on."""
     monkeypatch.setattr(follower, "STUCK_EVERY", 0.0)
     app, codec = bank.app(), codec_of(bank.app())
     model = ReadModel(app, codec)

@@ -77,7 +77,7 @@ def test_a_fold_that_hangs_slows_no_answer(held: Held, url: str) -> None:
 
 
 def test_streams_go_on_while_a_fold_hangs(held: Held) -> None:
-    """What was read before is told."""
+    """What was read before is in the answer."""
     assert [name for name, _ in watched(held.server.http, "/live/account?_from=beginning", 1)] == ["0:1"]
 
 

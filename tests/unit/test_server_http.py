@@ -54,7 +54,7 @@ def test_the_clients_of_a_registry_may_send_what_they_like(http: httpx.Client) -
 
 @pytest.mark.parametrize("known", ["0:1", "1:1", "0:1,1:1,2:1", "0:1,0:2", "0:1,1:1,1:2", "0:1,01:1,1:1"])
 def test_the_id_of_another_stream_is_refused(tmp_path: Path, known: str) -> None:
-    """A partition that it does not name would be told from its beginning, all over again."""
+    """A partition that it does not name would be streamed from its beginning, all over again."""
     with MemoryServer(shop.app(), tmp_path) as server:
         server.model.begin({space.name: 2 for space in server.kafka.app.namespaces})
         server.model.waits = None

@@ -127,7 +127,7 @@ ASIDE = ParkedHeader(PARKED, "why", "", "a1", "account-inbox", 0, 7, 0, time=0)
 @pytest.mark.parametrize("kind", ["log", "parked"])
 @pytest.mark.parametrize(("source", "event_id"), [(SOURCE, ID), ("//till", ID), (SOURCE, "0" * 14 + "4" + "0" * 21)])
 def test_keys_are_read_from_logs_and_from_what_is_parked(kind: str, source: str, event_id: str) -> None:
-    """With place, contents and expected version. What other sources sent, or came in without a key, is not kept."""
+    """With inbox offset, contents and expected version. What other sources sent, or came in without a key, is not kept."""
     known, logs = model()
     value = codec_of(bank.app()).encode(AccountOpen(account="a1", balance=10))
     headers = [("ce_id", event_id.encode()), ("ce_source", source.encode()), ("ce_type", b"account.open")]

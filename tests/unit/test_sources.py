@@ -94,7 +94,7 @@ def test_an_avro_container_gives_values_as_they_are() -> None:
     ],
 )
 def test_a_broken_line_is_named_and_the_next_one_is_read(form: str, text: str | bytes, line: int, message: str) -> None:
-    """Its number and its column are told, and the rows around it are there."""
+    """Its number and its column are reported, and the rows around it are there."""
     before, broken, after = rows(form, text)
     assert (before.problem, after.problem) == (None, None)
     assert broken.line == line

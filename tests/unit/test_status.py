@@ -124,7 +124,7 @@ def test_a_record_that_blocks_is_reported_once(state: str, since: str) -> None:
 
 
 def test_without_reports_nothing_is_said_of_states() -> None:
-    """As in a project whose workers write none; who has no worker is told as ever."""
+    """As in a project whose workers write none; a partition without a worker is reported as ever."""
     assert found(NamespaceStatus("item", "shop", (OWNED,))) == []
     said = "Some partitions of item have no worker, and 2 events wait: start one with `retold worker item`."
     assert found(NamespaceStatus("item", "shop", (partition(0, "no worker"), ALONE))) == [said]

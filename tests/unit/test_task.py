@@ -87,7 +87,7 @@ def test_a_blocked_task_says_why_and_since_when() -> None:
 
 
 def test_nothing_outlives_a_task() -> None:
-    """Its rows and an order about its record are gone once it is closed."""
+    """Its rows and a quarantine command about its record are gone once it is closed."""
     it = task()
     STEPS["run"](it, 1)
     STEPS["block"](it, 2)

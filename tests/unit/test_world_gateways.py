@@ -69,7 +69,7 @@ def test_a_gateways_event_published_twice_is_called_once() -> None:
     ],
 )
 def test_a_call_without_a_right_answer_is_kept_for_an_operator(answer: Any, expected: str) -> None:
-    """The request stays in the log, no answer is published, and the reason is told."""
+    """The request stays in the log, no answer is published, and the reason is reported."""
 
     class Odd(shop.CardApi):
         async def charge(self, event: Event[PaymentCharge]) -> PaymentCharged:
