@@ -1,1 +1,1 @@
-"""Everything that talks to Kafka: topics, clients, the transaction, reading and following."""
+"""The Kafka adapter: topics, clients, transactions and readers."""

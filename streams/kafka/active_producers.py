@@ -1,7 +1,7 @@
-"""Who has a transaction open in a partition, asked of the partitions' leaders and of the coordinators of transactions.
+"""The producers with an open transaction in a partition, as its leader and the transaction coordinators report them.
 
-confluent-kafka has no such request, so this goes by connections of aiokafka, on an event loop of its own. Whatever goes wrong
-there (another kind of security, an old broker, no rights) is an answer in words.
+confluent-kafka has no such requests, so they go through aiokafka, on an event loop of their own. A failure there (other
+security settings, an old broker, no permission) is returned as a reason in words.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from streams.kafka.transaction_protocol import DescribeProducers, DescribeTransa
 
 T = TypeVar("T")
 ProducerState = Mapping[str, Any]
-"""As DescribeProducers has it."""
+"""A producer's fields in a DescribeProducers response."""
 
 TIMEOUT, REQUEST, CLOSING = 5.0, 3.0, 1.0
-"""s for all questions, for one, and for what is left of them then."""
+"""s for all requests, for one request, and for cancelling what is left of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorState:
-    """What a coordinator says of a transactional id: its transaction of now, with its time-out in s.
+    """A coordinator's state of a transactional id: its current transaction, with its timeout in s.
 
-    `ongoing`: nobody has begun to end it.
+    `ongoing`: its commit or abort has not begun.
     """
 
     transactional_id: str
@@ -50,8 +50,8 @@ class CoordinatorState:
 class ActiveProducer:
     """A producer whose transaction is open in a partition from `first_offset` on.
 
-    `coordinator_state` is None if no coordinator shows it to us. `proven`: each of them answered, and the transaction was still
-    open after that, so what they do not know was not ended meanwhile.
+    `coordinator_state` is None if no coordinator lists it. `proven`: every coordinator answered, and the transaction was
+    still open after that; so one that they do not know has not just ended.
     """
 
     producer_id: int
@@ -65,21 +65,21 @@ Answers = dict[TopicAndPartition, list[ActiveProducer] | str]
 
 
 def active_producers(clients: Clients, partitions: Sequence[TopicAndPartition]) -> Answers:
-    """Of each partition, in the order of their offsets; where that cannot be known, why. Takes `TIMEOUT` s at most.
+    """The producers of each partition, or why they are not known. Takes `TIMEOUT` s at most.
 
-    For a thread without a running event loop.
+    To be called in a thread without a running event loop.
     """
     if not partitions:
         return {}
     try:
         with _unlogged():
             return run(_connected(clients, partitions), TIMEOUT)
-    except Exception as error:  # noqa: BLE001 - whatever it is, that something waits must be said all the same
+    except Exception as error:  # noqa: BLE001 - the open transaction must be reported in any case
         return dict.fromkeys(partitions, _why(error))
 
 
 def run(questions: Coroutine[Any, Any, T], timeout: float) -> T:
-    """As `asyncio.run`, which would wait for the look-up of an address, however long that hangs. Raises TimeoutError."""
+    """As `asyncio.run`, which would wait for an address lookup however long that hangs. Raises TimeoutError."""
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(asyncio.wait_for(questions, timeout))
@@ -95,9 +95,9 @@ _asking = threading.local()
 
 
 def _of_others(_record: logging.LogRecord) -> bool:
-    """Not what aiokafka says in a thread that asks: it names addresses and users, and has a word for each attempt.
+    """A log filter that drops aiokafka's records of our threads: they name addresses and users, and repeat each attempt.
 
-    An application whose gateways use aiokafka too goes on hearing of theirs.
+    Records of an application whose gateways use aiokafka too are kept.
     """
     return not getattr(_asking, "now", False)
 
@@ -105,7 +105,7 @@ def _of_others(_record: logging.LogRecord) -> bool:
 @contextmanager
 def _unlogged() -> Iterator[None]:
     for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "aiokafka"]:
-        logging.getLogger(name).addFilter(_of_others)  # which a logger has once, however often it is given it
+        logging.getLogger(name).addFilter(_of_others)  # a logger keeps it only once
     _asking.now = True
     try:
         yield
@@ -114,7 +114,7 @@ def _unlogged() -> Iterator[None]:
 
 
 def _why(error: BaseException) -> str:
-    """Never the error's own text, which may hold what an option says."""
+    """The reason in words, never the error's own text, which may contain an option's value."""
     if isinstance(error, UnmappedOption):
         return f"with the Kafka option {error} it cannot be asked from here"
     if isinstance(error, IncompatibleBrokerVersion | NotImplementedError):
@@ -140,7 +140,7 @@ async def _connected(clients: Clients, partitions: Sequence[TopicAndPartition]) 
 
 
 async def _asked(client: AIOKafkaClient, partitions: Sequence[TopicAndPartition]) -> Answers:
-    """The producers twice: one that ended its transaction in between is unknown to its coordinator, and does not hang."""
+    """Asks for the producers twice: one whose transaction ended in between is unknown to its coordinator, and does not hang."""
     before = await _all_producers(client, partitions)
     ids = sorted({it["producer_id"] for answer in before if isinstance(answer, list) for it in answer})
     known, all_asked = await _coordinated(client, ids)
@@ -157,7 +157,7 @@ async def _asked(client: AIOKafkaClient, partitions: Sequence[TopicAndPartition]
 def still_active(
     before: Sequence[ProducerState], after: Sequence[ProducerState] | None, known: Mapping[int, CoordinatorState], all_asked: bool
 ) -> list[ActiveProducer]:
-    """Those with the same transaction open before and after the coordinators were asked; `after` is None if unknown."""
+    """The producers with the same transaction open before and after asking the coordinators; `after` is None if unknown."""
     still = {_transaction(it) for it in (before if after is None else after)}
     proven = all_asked and after is not None
     found = [ActiveProducer(*key, known.get(key[0]), proven) for it in before if (key := _transaction(it)) in still]
@@ -175,7 +175,7 @@ async def _all_producers(
 
 
 async def _producers(client: AIOKafkaClient, topic_partition: TopicAndPartition) -> list[ProducerState]:
-    """Those with an open transaction."""
+    """The producers of a partition with an open transaction."""
     leader = client.cluster.leader_for_partition(TopicPartition(*topic_partition))
     answer = plain(await client.send(leader, DescribeProducers(*topic_partition)))
     [topic] = answer["topics"]
@@ -185,7 +185,7 @@ async def _producers(client: AIOKafkaClient, topic_partition: TopicAndPartition)
 
 
 async def _coordinated(client: AIOKafkaClient, producer_ids: Sequence[int]) -> tuple[dict[int, CoordinatorState], bool]:
-    """By producer id, and whether each broker answered. Only a transactional id's coordinator lists it."""
+    """Coordinators' states by producer id, and whether every broker answered. Only its coordinator lists a transactional id."""
     if not producer_ids:
         return {}, True
     nodes = [broker.nodeId for broker in client.cluster.brokers()]

@@ -1,4 +1,4 @@
-"""Reading a partition to an end that was true when it was asked for."""
+"""Reading partitions up to the end offsets that were asked for beforehand."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from streams.engine.records import UNREADABLE, Headers
 from streams.errors import BrokerError
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
 
-# A producer in another language may write any bytes as a name. confluent-kafka 2.16 then gives a list with a hole in it and
-# leaves an exception behind. CPython finds that out where it checks a call's result, as here; a plain `message.headers()` that
-# has run often is not checked (its fast path), and whoever looks into the list crashes the process. So never call it plainly.
+# A producer in another language may write any bytes as a header name. confluent-kafka 2.16 then returns a list with a NULL
+# entry and a pending exception. CPython detects this where it checks a call's result, as here; a specialised (often run)
+# `message.headers()` is not checked, and reading the list crashes the process. So never call it directly.
 _asked: Callable[[Message], Headers | None] = methodcaller("headers")
 
 
 def headers_of(message: Message) -> Headers:
-    """A consumed record's headers: a list of pairs, as they stand in the record, or UNREADABLE."""
+    """A consumed record's headers: a list of pairs in the record's order, or UNREADABLE."""
     try:
         return _asked(message) or []
     except (UnicodeDecodeError, SystemError):
@@ -35,7 +35,7 @@ def read_to(
     timeout: float = 60.0,
     cancelled: Cancelled = never_cancelled,
 ) -> Iterator[Message]:
-    """The records that `polls` finds, one by one."""
+    """The records of `polls`, one by one."""
     return chain.from_iterable(polls(consumer, spans, timeout=timeout, cancelled=cancelled, clock=clock))
 
 
@@ -47,12 +47,11 @@ def polls(
     timeout: float = 60.0,
     cancelled: Cancelled = never_cancelled,
 ) -> Iterator[list[Message]]:
-    """Committed records of each (topic, partition) from its start until an end of partition at or past its end (rule 1b).
+    """Committed records of each (topic, partition), from its start until an end-of-partition event at or past its end (rule 1b).
 
-    By the polls that brought them: some bring none. Control records leave gaps, so no record's offset is waited for. The
-    consumer is read_committed and tells of partition ends; all partitions are read at once. Raises BrokerError after
-    `timeout` s without progress (an open transaction in the way lasts at most its own time-out) and PartitionLost when
-    cancelled.
+    One list for each poll; it may be empty. Control records leave gaps, so no particular offset is waited for. The consumer
+    is read_committed and reports ends of partitions; all partitions are read at once. Raises BrokerError after `timeout` s
+    without progress (an open transaction in the way lasts at most its own timeout), and PartitionLost when cancelled.
     """
     left = {topic_partition: end for topic_partition, (start, end) in spans.items() if start < end}
     consumer.assign([TopicPartition(*topic_partition, spans[topic_partition][0]) for topic_partition in left])
@@ -71,7 +70,7 @@ def polls(
             elif not error.retriable():
                 raise BrokerError(f"reading {message.topic()} failed: {error.str()}")
         yield records
-        if records:  # after they were taken: whoever reads slowly has no broker that is slow
+        if records:  # measured after the caller took them: a slow reader is no slow broker
             last_progress = clock.monotonic()
         if left and clock.monotonic() - last_progress > timeout:
             where = ", ".join(f"{topic}-{partition} to {end}" for (topic, partition), end in left.items())

@@ -1,4 +1,4 @@
-"""Whether a broker answers, asked before anything that would otherwise wait for ever."""
+"""Checks that a broker answers, before anything that would otherwise wait for ever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.errors import BrokerUnavailable
 def check_broker(address: str, timeout: float = 8.0, options: Mapping[str, str] | None = None) -> None:
     """Raises BrokerUnavailable if no broker answers at `address` within `timeout` seconds.
 
-    `options` are librdkafka's, as Config.kafka has them.
+    `options` are librdkafka's, as in Config.kafka.
     """
     said: list[str] = []
     settings: dict[str, Any] = {

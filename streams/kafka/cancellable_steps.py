@@ -1,6 +1,6 @@
-"""Work in steps: each asks a broker something that ends in time, and says how long to wait before the next one.
+"""Cancellable work in steps: each step makes a bounded request to a broker, and yields how long to wait before the next one.
 
-Whoever drives the steps decides what happens in between: a thread waits, or takes up other work, and a simulator lets others act.
+The driver of the steps decides what happens in between: a thread waits or does other work, and a simulator lets others run.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from streams.errors import PartitionLost
 
 T = TypeVar("T")
 Steps = Generator[float, None, T]
-"""Gives s to wait before the next step, and returns what the work came to."""
+"""Yields the s to wait before the next step, and returns the result."""
 Cancelled = Callable[[], bool]
-"""Whether an answer is no longer wanted; asked from the thread that waits for it."""
+"""Whether the work is cancelled; called in the thread that does it."""
 
 
 def never_cancelled() -> bool:
-    """For who cannot be cancelled."""
+    """The `Cancelled` of work that nobody cancels."""
     return False
 
 

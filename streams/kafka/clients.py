@@ -1,6 +1,6 @@
-"""Every Kafka client is made here, so that what the rules ask of clients stands in one place.
+"""Makes every Kafka client, so that the settings that the rules need are in one place.
 
-Times in s, sizes in bytes. What librdkafka has to say goes to the logger `retold.kafka`.
+Times in s, sizes in bytes. librdkafka logs to the logger `retold.kafka`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ C = TypeVar("C", AdminClient, Consumer, Producer)
 
 
 class ClientMaker(Protocol):
-    """Gives a client of a kind, with librdkafka's options for it. Raises KafkaException for one that it does not take."""
+    """Makes a client of a kind with librdkafka's options. Raises KafkaException for an option that it refuses."""
 
     def __call__(self, kind: Callable[[Options], C], options: Options) -> C: ...
 
 
 def librdkafka(kind: Callable[[Options], C], options: Options) -> C:
-    """A real one."""
+    """Makes a real client."""
     return kind(options)
 
 
@@ -44,25 +44,25 @@ RULED = frozenset({
     "metadata.recovery.strategy",
     "partition.assignment.strategy", "partitioner", "transactional.id", "transaction.timeout.ms",
 })  # fmt: skip
-"""What correctness rests on: nobody may pass another value."""
+"""Options that correctness depends on: a setting may not change them."""
 
 OPTION_PROBLEM = re.compile(r"(?i)configuration property|expected \w+ value for|failed to create|dlopen")
-"""What librdkafka says of an option that it does not take. It hides what it knows to be secret."""
+"""librdkafka's message about an option that it refuses. It hides values that it knows to be secret."""
 
 SESSION = 6.0
-"""How long a dead worker's partitions stay without an owner: the broker's minimum."""
+"""How long a dead worker's partitions stay assigned to it: the broker's minimum session timeout."""
 MAX_POLL = 60.0
 TRANSACTION = 10.0
 OVERDUE = 10.0 + 5.0
-"""s after its time-out by which a broker has ended a transaction: it looks every 10 s, as Kafka has it by default."""
+"""s after its timeout by which the broker has aborted a transaction: by default Kafka checks every 10 s."""
 
 
 @dataclass(frozen=True)
 class Clients:
     """Makes clients of the broker at `address` (`host:port`, or several with commas).
 
-    `options` go to librdkafka as they are, secrets among them, so they are never shown. `largest` is the size of the
-    largest record of any topic. Another `make` gives clients of another Kafka, and `clock` says how long it takes.
+    `options` are passed to librdkafka; they may hold secrets, so they are never shown. `largest` is the size of the largest
+    record of any topic. A simulator passes its own `make` and `clock`.
     """
 
     address: str
@@ -73,9 +73,9 @@ class Clients:
 
     @classmethod
     def of(cls, config: Config, address: str, clock: Clock = SYSTEM) -> Self:
-        """Options are meant for the broker that was named, and not for one of our own on loopback.
+        """The clients of a configuration. Its options are for the broker it names, not for one of our own on loopback.
 
-        Raises ConfigError for an option that the rules have decided.
+        Raises ConfigError for an option that retold sets itself.
         """
         if refused := sorted(RULED & set(config.kafka)):
             raise ConfigError(
@@ -91,22 +91,22 @@ class Clients:
     def consumer(
         self, client_id: str = "retold", *, read_uncommitted: bool = False, tell_ends: bool = True, fetch_wait: float = 0.0
     ) -> Consumer:
-        """Without a group: assign it, with offsets. `tell_ends`: a message of its own says that a partition ended.
+        """A consumer without a group: assign it, with offsets. `tell_ends`: it reports ends of partitions (enable.partition.eof).
 
-        That is said after a fetch that brought nothing, so who waits for ends lets a fetch wait for 10 ms only; who
-        stays for long and has `fetch_wait` (s) spares the broker a hundred fetches a second.
+        An end is reported after an empty fetch, so with `tell_ends` a fetch waits for only 10 ms. A long-lived consumer sets
+        `fetch_wait` (s), which saves the broker a hundred fetches a second.
         """
         return self._make(Consumer, self._common(client_id) | self._reading() | {
-            "group.id": "retold-reader",  # the client demands one; a consumer that is only assigned never joins it
+            "group.id": "retold-reader",  # required by the client; a consumer that only assigns never joins it
             "isolation.level": "read_uncommitted" if read_uncommitted else "read_committed",
             "enable.partition.eof": tell_ends,
             "fetch.wait.max.ms": _ms(fetch_wait) or (10 if tell_ends else 500),
         })  # fmt: skip
 
     def group_consumer(self, group: str, client_id: str) -> Consumer:
-        """A worker's. Assignments need explicit offsets: the marker says where, and no committed offset (rule 1c).
+        """A worker's consumer. It is assigned explicit offsets: the marker's, not the committed ones (rule 1c).
 
-        It tells of partition ends: who has restored a gateway's calls waits for one.
+        It reports ends of partitions: restored gateway calls wait for one.
         """
         return self._make(Consumer, self._common(client_id) | self._reading() | {
             "group.id": group,
@@ -119,7 +119,7 @@ class Clients:
         })  # fmt: skip
 
     def asking_consumer(self, group: str) -> Consumer:
-        """Asks for the offsets of a group. It is never subscribed, so it is no member, and nothing moves for it."""
+        """A consumer that only asks for a group's offsets. It never subscribes, so it is no member and causes no rebalance."""
         return self._make(Consumer, self._common("retold-committed") | {
             "group.id": group,
             "isolation.level": "read_committed",
@@ -129,7 +129,7 @@ class Clients:
     def producer(
         self, client_id: str = "retold", *, delivery: float = 30.0, on_delivery: OnDelivery | None = None
     ) -> Producer:
-        """Keeps the order per key and writes nothing twice. A record not delivered after `delivery` s has failed."""
+        """An idempotent producer. A record that is not delivered after `delivery` s has failed."""
         options = self._common(client_id) | self._writing() | {"message.timeout.ms": _ms(delivery)}
         return self._make(Producer, options | ({"on_delivery": on_delivery} if on_delivery else {}))
 
@@ -142,11 +142,11 @@ class Clients:
         *,
         timeout: float = TRANSACTION,
     ) -> Producer:
-        """`on_delivery` hears of failures only. A transaction older than `timeout` s is aborted by the broker.
+        """`on_delivery` is called for failures only. A transaction older than `timeout` s is aborted by the broker.
 
-        `coordinator` hears whether the connection to the transaction coordinator was disturbed: whoever makes more than
-        one transaction must know (rule 31). A record fails before its transaction times out, so that the cause is
-        known (rule 8).
+        `coordinator` is notified if the connection to the transaction coordinator is disturbed: a user that makes more than
+        one transaction must know (rule 31). A record fails before its transaction times out, so that the cause is known
+        (rule 8).
         """
         coordinator = coordinator or CoordinatorConnection(self.clock)
         return self._make(Producer, self.transactional_options(transactional_id, client_id, on_delivery, coordinator, timeout))
@@ -168,9 +168,9 @@ class Clients:
             "delivery.report.only.error": True,
             "queue.buffering.max.messages": 1_000_000,
             "on_delivery": on_delivery,
-            # librdkafka 2.16 takes one reset connection to a single broker for the loss of the cluster, makes new handles of
-            # its brokers, and asks an old one for the group's coordinator for ever: a transaction hangs beyond its time-out.
-            # One that has forgotten its brokers times out, and is replaced.
+            # librdkafka 2.16 takes one reset connection to a single broker for the loss of the cluster, makes new broker
+            # handles, and asks an old one for the group's coordinator for ever: a transaction hangs beyond its timeout.
+            # Without recovery the producer loses its brokers, times out, and is replaced.
             "metadata.recovery.strategy": "none",
             **coordinator.options(),
         }  # fmt: skip
@@ -180,7 +180,7 @@ class Clients:
         check_broker(self.address, timeout, self.options)
 
     def _make(self, kind: Callable[[Options], C], options: Options) -> C:
-        """Raises ConfigError for an option that librdkafka does not take; the value may be a secret and is not told."""
+        """Raises ConfigError for an option that librdkafka refuses, without its value, which may be a secret."""
         try:
             return self.make(kind, options)
         except KafkaException as error:
@@ -202,8 +202,8 @@ class Clients:
             "socket.nagle.disable": True,
             "message.max.bytes": self.largest,
             **self.options,
-            # A broker that stood still tells for a moment of a cluster without brokers. librdkafka forgets every one of them
-            # then, and asks nobody any more unless it may begin again with the servers it was given.
+            # After a freeze a broker reports, for a moment, a cluster without brokers. librdkafka then drops all of them, and
+            # sends no request any more unless it may start again with the bootstrap servers.
             "metadata.recovery.strategy": "rebootstrap",
         }
 
@@ -211,7 +211,7 @@ class Clients:
         return {
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
-            "fetch.queue.backoff.ms": 10,  # the default of 1 s leaves a fast reader without records
+            "fetch.queue.backoff.ms": 10,  # with the default of 1 s a fast reader waits for records
         }
 
     def _writing(self) -> Options:
@@ -227,14 +227,14 @@ class Clients:
 
 
 def option_refused(error: KafkaException) -> ConfigError | None:
-    """What a client says of an option that it does not take, with the setting's name; None for every other error."""
+    """The error for an option that a client refuses, with the setting's name; None for every other error."""
     cause = error.args[0]
     if not isinstance(cause, KafkaError) or cause.code() != KafkaError._INVALID_ARG:
         return None
     text = cause.str().strip()
     if not OPTION_PROBLEM.search(text):
         return None
-    names = re.findall(r'"([a-z0-9_.]+)"', text)  # the value, if it is told, comes before the name
+    names = re.findall(r'"([a-z0-9_.]+)"', text)  # the value, if it is there, comes before the name
     if not names:
         return ConfigError(f"the Kafka options are not usable: {text}. Look at the {KAFKA_PREFIX}… settings")
     variable = KAFKA_PREFIX + names[-1].upper().replace(".", "_")
@@ -245,7 +245,7 @@ def option_refused(error: KafkaException) -> ConfigError | None:
 
 
 def _on_error(error: KafkaError) -> None:
-    """What librdkafka logs as well, as its callback's name for it."""
+    """Log an error with its name; librdkafka logs it too."""
     log.debug("%s: %s", error.name(), error.str())
 
 

@@ -1,4 +1,4 @@
-"""One Kafka transaction: log, emissions, rows, marker and inbox offsets become true together, or not at all (law 2)."""
+"""One Kafka transaction: log, emissions, rows, marker and inbox offsets are committed together, or not at all (law 2)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from streams.kafka.producer import UNFINISHED, TransactionalProducer
 from streams.kafka.topics import TopicNames
 
 PARTITION_BY_KEY = -1
-"""The partitioner decides, however many partitions the other namespace has."""
+"""The partitioner chooses, however many partitions the other namespace has."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Topics of one namespace, and what its markers say of the writer."""
+    """Topics of one namespace, and what its markers say about the writer."""
 
     topics: TopicNames
     inbox_of: Callable[[str], str]
@@ -34,16 +34,17 @@ class Destination:
 
 
 class TransactionWriter:
-    """Of one namespace."""
+    """Writes the transactions of one namespace."""
 
     def __init__(self, producer: TransactionalProducer, to: Destination) -> None:
         self.producer, self._to = producer, to
         self._sent: dict[int, tuple[int, int]] = {}
 
     def stream(self, changes: Changes) -> None:
-        """Hand over what `changes` has by now for the log and the inboxes, so that it travels while handling goes on.
+        """Produce the log records and emissions that `changes` has by now, so that they are sent while handling continues.
 
-        Begins the transaction. Whatever it raises must reach the producer's `give_up`: it may not be committed then.
+        Begins the transaction. What it raises must be passed to the producer's `give_up`, as the transaction may not be
+        committed then.
         """
         self._begin()
         results, emitted = self._sent.get(changes.partition, (0, 0))
@@ -55,7 +56,7 @@ class TransactionWriter:
             put(self._to.inbox_of(record.namespace), record.value, record.key, PARTITION_BY_KEY, record.headers)
 
     def write(self, parts: Iterable[Changes], metadata: Any, before: Mapping[int, Image]) -> None:
-        """Commit the changes of some partitions. `metadata` is what was captured with the batch (rule 4).
+        """Commit the changes of some partitions. `metadata` is the group metadata taken with the batch (rule 4).
 
         `before` has each partition's image, whose counters the marker continues. Raises TransactionAborted or
         ProducerLost.
@@ -76,7 +77,7 @@ class TransactionWriter:
             self._sent.clear()
 
     def _produce(self, changes: Changes, image: Image) -> None:
-        """All but what was streamed. The marker is the first record of the transaction in its table partition."""
+        """Produce everything that was not streamed. The marker is the transaction's first record in its table partition."""
         topics, partition, put = self._to.topics, changes.partition, self.producer.put
         put(topics.table, self._marker(changes, image), marker.KEY, partition, None)
         for name, value in changes.row_bytes.items():

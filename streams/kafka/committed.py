@@ -1,4 +1,4 @@
-"""A group's committed offsets, asked for by a consumer that never joins the group (rule 35)."""
+"""A group's committed offsets, read by a consumer that never joins the group (rule 35)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from streams.kafka.offsets import ends
 from streams.kafka.renewed_client import SILENCES, Admin, RenewedClient, unanswered
 
 SLICE, LATER, PAUSE, COORDINATOR_TIMEOUT = 1.0, 2.0, 0.2, 10.0
-"""s that one of the first questions waits, a later one, between two of them, and that a coordinator may be coming."""
+"""s that one of the first requests waits, that a later one waits, between two of them, and until a coordinator must be there."""
 COMING = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR,
 }  # fmt: skip
-"""What one hears while the group's coordinator moves or its broker starts."""
+"""Errors while the group's coordinator moves or its broker starts."""
 
 
 class StableOffset(NamedTuple):
-    """`offset` is -1 if nothing was committed. `waited`: for a transaction, whose records came meanwhile."""
+    """`offset` is -1 if nothing was committed. `waited`: for an open transaction, which may have written records meanwhile."""
 
     offset: int
     waited: bool
 
 
 class CommittedOffsets:
-    """Of one topic; used by one thread. `consumer` makes a read_committed one with the group's id. `coordinator_timeout` in s.
+    """Committed offsets of one topic; used by one thread. `consumer` makes a read_committed one with the group's id.
 
-    An AdminClient of librdkafka 2.16 ends the process when a coordinator that has just moved is asked (NULL is read).
-    While a transaction that has sent an offset is open the broker does not give its group's offset (KIP-447); the client
-    asks on in silence, so to us it times out.
+    An AdminClient of librdkafka 2.16 crashes the process when it asks a coordinator that has just moved (NULL is read), so
+    a consumer asks. While a transaction that has sent an offset is open, the broker does not return the group's offset
+    (KIP-447); the client retries silently, so for us the request times out. `coordinator_timeout` in s.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class CommittedOffsets:
     def offset(
         self, partition: int, cancelled: Cancelled, held: Callable[[bool], None] = lambda _: None
     ) -> Steps[StableOffset]:
-        """Where the group stands, once no transaction is open that says otherwise; `held` hears whether one is.
+        """The committed offset, once no open transaction can still change it; `held` is called with whether one is open.
 
         Raises BrokerError if the broker does not answer, PartitionLost when cancelled.
         """
@@ -70,10 +70,10 @@ class CommittedOffsets:
                     raise BrokerError(f"{what}: {cause.str()}") from error
                 if cause.code() != KafkaError._TIMED_OUT:
                     yield PAUSE
-            if silences > SILENCES:  # a new client heard nothing either: is it the broker, or a transaction?
+            if silences > SILENCES:  # a new client got no answer either: is it the broker, or a transaction?
                 ends(self._admin, [(self._topic, partition)], timeout=COORDINATOR_TIMEOUT, cancelled=cancelled)
                 held(True)
-                yield PAUSE  # so that what is not held goes on meanwhile
+                yield PAUSE  # so that other restores continue meanwhile
 
     def close(self) -> None:
         self._consumer.close()

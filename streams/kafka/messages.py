@@ -1,6 +1,6 @@
-"""The reading port: what a message of each topic holds. Who reads a topic takes its messages apart here and nowhere else.
+"""The reading port: decodes the messages of each topic. Every reader of a topic uses it.
 
-A restore, `retold get`, `tail` and `status`, and the server all see the same records by it.
+So a restore, `retold get`, `tail` and `status`, and the server all see the same records.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LogEvent:
     wrong_version: bool = False
 
     def members(self) -> dict[str, Any]:
-        """Those of its JSON object, in `retold tail --json` and in the server's streams."""
+        """The members of its JSON object in `retold tail --json` and in the server's streams."""
         event = self.event
         return {
             "namespace": self.namespace,
@@ -56,7 +56,7 @@ class LogEvent:
 
 
 class LoggedMessage(NamedTuple):
-    """A record of an event log with what only the worker and the server need: its header, and the headers it came with."""
+    """A log record with what only the worker and the server need: retold's header and the publisher's envelope."""
 
     event: LogEvent
     header: LogHeader
@@ -64,7 +64,7 @@ class LoggedMessage(NamedTuple):
 
 
 class StoredRow(NamedTuple):
-    """A row as its table topic holds it: Avro, empty if the row was deleted. `version` is 0 where none is written."""
+    """A row as stored in its table topic: Avro, empty if the row was deleted. `version` is 0 if the record has none."""
 
     key: str
     value: bytes
@@ -72,7 +72,7 @@ class StoredRow(NamedTuple):
 
 
 class ParkedMessage(NamedTuple):
-    """A record of the parked topic. `offset` is the event's in the inbox; without a `value`, it is set aside no longer."""
+    """A record of the parked topic. `offset` is the event's inbox offset; a tombstone (no `value`) ends its being set aside."""
 
     offset: int
     value: bytes | None
@@ -80,7 +80,7 @@ class ParkedMessage(NamedTuple):
 
 
 class Decoder(Protocol):
-    """A codec; `LearningCodec` is one that asks for schemas which it does not know yet."""
+    """A codec. `LearningCodec` is one that looks up schemas that it does not know yet."""
 
     def decode(self, value: bytes) -> EventData: ...
 
@@ -88,7 +88,7 @@ class Decoder(Protocol):
 
 
 class LogReader:
-    """Events of logs, decoded. Used by one thread."""
+    """Decodes log records. Used by one thread."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder, self._envelopes = decoder, EnvelopeReader()
@@ -98,7 +98,7 @@ class LogReader:
         return self.read(namespace, message).event
 
     def read(self, namespace: str, message: Message) -> LoggedMessage:
-        """As `event`."""
+        """The event with its headers. Raises as `event`."""
         data = self._decoder.decode(message.value() or b"")
         (event, header), envelope = read_logged(self._envelopes, data, headers_of(message))
         logged = LogEvent(

@@ -1,4 +1,4 @@
-"""Asking for offsets: where partitions begin, where they end, and where a time begins in them."""
+"""Offsets of partitions: the first, the end, and the first at or after a time."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Offsets = dict[TopicAndPartition, int]
 MOVED = {
     KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError._NOENT,
 }  # fmt: skip
-"""What a client hears when its metadata is old; asking who leads mends it."""
+"""Errors from outdated metadata; a metadata request resolves them."""
 PASSING = MOVED | {
     KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NETWORK_EXCEPTION, KafkaError.REQUEST_TIMED_OUT,
     KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION,
 }  # fmt: skip
-"""What one hears for a moment after a topic was made, or its leader has moved, or a broker was slow."""
+"""Errors that pass by themselves: after a topic was created, its leader moved, or a broker was slow."""
 
 
 TRIES, LEAST = 3, 1.0
-"""How often one asks in the time given, if each has a second."""
+"""Attempts within a timeout, and the s that each attempt has at least."""
 SHORTEST, LONGEST = 0.05, 0.5
-"""s between two attempts, twice as many each time."""
+"""s between two attempts: they double each time, up to the longest."""
 REFRESH = 1.0
-"""s for asking who leads, which cannot be cancelled meanwhile."""
+"""s for a metadata request, which cannot be cancelled."""
 GROUPS = "__consumer_offsets"
 """Kafka's own topic of groups' committed offsets."""
 
 
 class TryAgain(BrokerError):
-    """An answer that another attempt may better."""
+    """An error that another attempt may resolve."""
 
 
 class NoSuchTopic(BrokerError):
@@ -47,9 +47,9 @@ class NoSuchTopic(BrokerError):
 def ends(
     admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0, cancelled: Cancelled = never_cancelled
 ) -> Offsets:
-    """The READ_UNCOMMITTED ends: past every record, also those of transactions still open (rule 1a).
+    """The READ_UNCOMMITTED ends: past every record, including those of open transactions (rule 1a).
 
-    A read_committed consumer's watermark is the stable offset, which is not the end. Raises BrokerError.
+    A read_committed consumer's watermark is the last stable offset, which may be smaller. Raises BrokerError.
     """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
     return _offsets(admin, partitions, latest, IsolationLevel.READ_UNCOMMITTED, timeout, cancelled)
@@ -58,13 +58,13 @@ def ends(
 def stable_ends(
     admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0, cancelled: Cancelled = never_cancelled
 ) -> Offsets:
-    """The ends that a read_committed reader can reach at once: before the first transaction that is still open."""
+    """The last stable offsets: a read_committed reader can reach them at once, before the first open transaction."""
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own lack
     return _offsets(admin, partitions, latest, IsolationLevel.READ_COMMITTED, timeout, cancelled)
 
 
 class OpenSpan(NamedTuple):
-    """What an open transaction holds up: from `offset`, its first record or one before it, to `end`."""
+    """The offsets that an open transaction hides: from `offset`, its first record or one before it, to `end`."""
 
     offset: int
     end: int
@@ -72,7 +72,7 @@ class OpenSpan(NamedTuple):
 
 def held_up(admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0) -> dict[TopicAndPartition, OpenSpan]:
     """The partitions where a read_committed reader cannot reach the end. Raises BrokerError."""
-    # The ends first: what is stable later, and less, is held up, and not just younger.
+    # The ends first: so a smaller stable offset, which is read later, means an open transaction and not newer records.
     end = ends(admin, partitions, timeout=timeout)
     stable = stable_ends(admin, partitions, timeout=timeout)
     return {each: OpenSpan(stable[each], end[each]) for each in partitions if stable[each] < end[each]}
@@ -122,7 +122,7 @@ def _offsets(
     timeout: float,
     cancelled: Cancelled,
 ) -> Offsets:
-    """Asks several times in `timeout` s: a client that has gone stale is found out by two silences."""
+    """Asks several times in `timeout` s: a stale client is replaced after two requests without an answer."""
     asked = {TopicPartition(topic, partition): which for topic, partition in partitions}
     if not asked:
         return {}
@@ -158,7 +158,7 @@ def _ask(
 
 
 def _read(answer: ListOffsetsResultInfo) -> int:
-    """Without error and without offset if a broker was too slow. Taken for one, a table would be empty."""
+    """A slow broker gives neither an error nor an offset. Taken as an offset, it would make a table empty."""
     if answer.offset == OFFSET_INVALID:
         raise silence("the broker gave none")
     return int(answer.offset)

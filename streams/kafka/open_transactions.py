@@ -1,6 +1,6 @@
-"""Transactions that hold up their readers: where, since when, whose, and what ends them (rule 33).
+"""Open transactions that block read_committed readers: where, since when, whose, and what ends them (rule 33).
 
-A read_committed reader stops before the first open transaction of a partition, and hears nothing.
+A read_committed reader stops before the first open transaction of a partition, without any notice.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ UNSEEN = "the broker shows no producer with a transaction there"
 
 @dataclass(frozen=True, slots=True)
 class OpenTransaction:
-    """`behind` counts the records from its first one on, which nobody can read. `timeout` in s.
+    """`behind` counts the records from its first one on, which no read_committed reader gets. `timeout` in s.
 
-    `hangs`: past its time-out, or no coordinator has it, so that only an operator ends it. Where `producer_id` is None,
+    `hangs`: it is past its timeout, or no coordinator has it, so only an operator can end it. If `producer_id` is None,
     `unknown` says why.
     """
 
@@ -54,9 +54,9 @@ class OpenTransaction:
 def open_transactions(
     clients: Clients, admin: Admin, partitions: Sequence[TopicAndPartition], *, older: float = 0.0
 ) -> list[OpenTransaction]:
-    """Of the partitions that are held up by one which is open for `older` s, in order. Raises BrokerError.
+    """The open transactions of these partitions that are at least `older` s old, in order. Raises BrokerError.
 
-    For a thread without a running event loop. Takes a few seconds at most where a broker does not tell whose they are.
+    To be called in a thread without a running event loop. Takes a few seconds at most if a broker does not report producers.
     """
     held = held_up(admin, partitions)
     begun = _begun(clients, {partition: it.offset for partition, it in held.items()})
@@ -77,9 +77,10 @@ def open_transactions(
 def among_offsets(
     clients: Clients, admin: Admin, prefix: str, applications: Mapping[str, str | None], *, older: float = 0.0
 ) -> list[OpenTransaction]:
-    """Those that hold up the offsets of these namespaces' groups, each with its application (None: unknown).
+    """The open transactions that block the committed offsets of these namespaces' groups.
 
-    None where this user may not see Kafka's own topic, or its broker is away: all else is worth seeing without it.
+    `applications` has each namespace's application (None: unknown). Empty if this user may not see Kafka's own topic, or its
+    broker does not answer: the rest of a status is useful without it.
     """
     workers = tuple(worker_ids(prefix, its, name) if its else f"{prefix}retold." for name, its in applications.items())
     try:
@@ -91,30 +92,28 @@ def among_offsets(
 
 
 def concerns(it: OpenTransaction, workers: tuple[str, ...]) -> bool:
-    """Whether it may be in the way of these workers, of whom it has the beginnings of their transactional ids.
+    """Whether a transaction may block these workers, which are given by the prefixes of their transactional ids.
 
-    Other groups have their offsets beside ours; ours are sent by our workers alone.
+    In Kafka's own topic other groups' offsets are beside ours; only our workers send ours.
     """
     return it.topic != GROUPS or it.transactional_id is None or it.transactional_id.startswith(workers)
 
 
 def worker_ids(prefix: str, application: str, namespace: str) -> str:
-    """How the transactional ids of a namespace's workers begin."""
+    """The prefix of the transactional ids of a namespace's workers."""
     return f"{prefix}retold.{application}.{namespace}."
 
 
 def _asked(clients: Clients, partitions: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, list[ActiveProducer] | str]:
     if not partitions:
         return {}
-    from streams.kafka.active_producers import (
-        active_producers,  # seldom needed, and its import takes longer than a short command
-    )
+    from streams.kafka.active_producers import active_producers  # seldom needed, and a slow import
 
     return active_producers(clients, partitions)
 
 
 def _of_partition(first: OpenTransaction, asked: list[ActiveProducer] | str, now: datetime) -> list[OpenTransaction]:
-    """`first` is what is known without asking."""
+    """`first` is what is known without the producers."""
     if isinstance(asked, str) or not asked:
         why = asked if isinstance(asked, str) else UNSEEN
         return [OpenTransaction(*first.topic_partition, first.first_offset, first.behind, first.since, unknown=why)]
@@ -138,7 +137,7 @@ def _of_producer(first: OpenTransaction, producer: ActiveProducer, end: int, now
 
 
 def _begun(clients: Clients, offsets: Mapping[TopicAndPartition, int]) -> dict[TopicAndPartition, datetime]:
-    """The times of the records at these offsets, where they can be read; our topics date records by the broker's clock."""
+    """Timestamps of the records at these offsets, if they can be read; in our topics they are the broker's (LogAppendTime)."""
     found: dict[TopicAndPartition, datetime] = {}
     if not offsets:
         return found
@@ -162,7 +161,7 @@ def _begun(clients: Clients, offsets: Mapping[TopicAndPartition, int]) -> dict[T
 
 
 def sentence(it: OpenTransaction, address: str, prefix: str) -> str:
-    """For an operator: where it is, since when, what waits, whose it is, and what ends it.
+    """A message for an operator: where the transaction is, since when, what it blocks, whose it is, and what ends it.
 
     `address` is the broker's, for the command; the transactional ids of workers begin with `prefix`.
     """

@@ -1,4 +1,4 @@
-"""Finding out what became of one event: in the event log, among what was set aside, or as a duplicate in a marker."""
+"""The outcome of one event: from the event log, the parked topic, or a marker's duplicates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from streams.receipt import (
 )
 
 SKEW = 500
-"""How far the clocks of brokers may be apart, in ms: the log's broker may date an outcome before its event."""
+"""Clock skew between brokers, in ms: the log's broker may give an outcome an earlier timestamp than its event has."""
 
 
 class OutcomeReader:
@@ -40,7 +40,7 @@ class OutcomeReader:
         self._consumer.close()
 
     def wait(self, receipt: Receipt, deadline: float) -> PublishOutcome:
-        """`receipt` is delivered; `deadline` by the clock of the clients. Raises OutcomeTimeout saying what is known."""
+        """The outcome. `receipt` is delivered; `deadline` is monotonic. Raises OutcomeTimeout with what is known."""
         assert receipt.partition is not None, "only a delivered event has an outcome"
         topics = topic_names(self._prefix, receipt.namespace)
         self._consumer.assign(self._start_offsets(topics, receipt))
@@ -64,7 +64,7 @@ class OutcomeReader:
         raise OutcomeTimeout(_what_is_known(receipt, topics, position))
 
     def _start_offsets(self, topics: TopicNames, receipt: Receipt) -> list[TopicPartition]:
-        """From the time of the receipt on. What is not there yet comes after the end, asked for before (rule 1a)."""
+        """Offsets from the time of the receipt on; if there are none, the ends, which are asked for first (rule 1a)."""
         assert receipt.partition is not None
         assert receipt.timestamp is not None
         partitions = [(topic, receipt.partition) for topic in (topics.log, topics.table, topics.parked)]

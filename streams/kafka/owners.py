@@ -1,4 +1,4 @@
-"""Which worker holds which partition, as the consumer groups have it."""
+"""Which worker owns which partition, according to the consumer groups."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ NO_OWNER_KNOWN = (
     KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 )  # fmt: skip
-"""No worker yet, or a broker that has just started and does not know yet who coordinates the group."""
+"""Errors when there is no worker yet, or a broker has just started and has no coordinator for the group yet."""
 
 
 def owners(
     admin: Admin, prefix: str, namespaces: Iterable[str], *, cancelled: Cancelled = never_cancelled
 ) -> dict[TopicAndPartition, str]:
-    """The client id of the member that holds each inbox partition. Raises BrokerError; PartitionLost when cancelled."""
+    """The client id of the member that owns each inbox partition. Raises BrokerError; PartitionLost when cancelled."""
     groups = [group_of(prefix, namespace) for namespace in namespaces]
     if not groups:
         return {}

@@ -1,4 +1,4 @@
-"""What is set aside now, read straight from Kafka, and the control records that an operator sends about it."""
+"""What is set aside now, read from Kafka, and sending operator commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INBOX_OFFSET = re.compile(r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6}
 
 
 class InboxOffset(NamedTuple):
-    """Of an event in its inbox, written `user-3@1042`."""
+    """An event's offset in its inbox, written `user-3@1042`."""
 
     namespace: str
     partition: int
@@ -34,7 +34,7 @@ class InboxOffset(NamedTuple):
 
 
 class ParkedEntry(NamedTuple):
-    """`value` is empty for what is kept by reference: the inbox holds it."""
+    """An event that is set aside. `value` is empty if it is kept by reference: the inbox holds it."""
 
     inbox_offset: InboxOffset
     header: ParkedHeader
@@ -74,7 +74,7 @@ def read_parked(clients: Clients, prefix: str, namespaces: Sequence[str]) -> lis
 
 
 def send_commands(clients: Clients, prefix: str, namespace: str, commands: Iterable[OperatorCommand], partition: int = -1) -> None:
-    """Put commands into the inbox: where their keys belong, or into a `partition` that they are about.
+    """Send commands to the inbox: to the partitions of their keys, or to the `partition` that they are about.
 
     Raises BrokerError if any was not delivered.
     """

@@ -1,8 +1,8 @@
-"""A transactional producer: begun, written to, ended, and replaced when it may make no further transaction.
+"""A transactional producer: it begins, writes and ends transactions, and is replaced when it may make no further one.
 
-The rules are those of docs/correctness: what each error inside a transaction means, and that nothing of a transaction in
-doubt is ever undone locally. A producer whose last EndTxn was disturbed is replaced: `init_transactions` of the new one
-has the broker refuse what may still arrive of the old one (rule 31).
+It follows docs/correctness: what each error inside a transaction means, and that nothing of a transaction in doubt is
+undone locally. A producer whose last EndTxn was disturbed is replaced: `init_transactions` of the new one fences what may
+still arrive from the old one (rule 31).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Make = Callable[[OnDelivery, CoordinatorConnection], Producer]
 
 
 class TransactionAborted(StreamsError):
-    """Nothing of it happened. `poison`: the broker or the client refused a record for its size or shape, and only that."""
+    """The transaction has no effect. `poison`: it failed only because a record's size or form was refused."""
 
     def __init__(self, message: str, *, poison: bool = False) -> None:
         super().__init__(message)
@@ -37,9 +37,9 @@ class TransactionAborted(StreamsError):
 
 
 class ProducerLost(StreamsError):
-    """The producer is of no use any more and what happened is unknown: drop the images, make a new one, restore.
+    """The producer is unusable and the transaction's result is unknown: drop the images, make a new producer, restore.
 
-    `fenced`: another producer with the same transactional id took over, or the transaction outlived its time-out.
+    `fenced`: another producer with the same transactional id took over, or the transaction outlived its timeout. `age` in s.
     """
 
     def __init__(self, message: str, *, fenced: bool, age: float) -> None:
@@ -48,18 +48,18 @@ class ProducerLost(StreamsError):
 
 
 class RecordRefused(StreamsError):
-    """The client takes no such record, whatever the broker would say."""
+    """The Kafka client refuses the record before it is sent."""
 
 
 UNFINISHED = (KafkaException, BufferError, RecordRefused)
-"""What writing to a transaction may raise: it must not be committed then."""
+"""What writing to a transaction may raise; it must not be committed then."""
 
 
 class TransactionalProducer:
-    """One transaction at a time under one transactional id, whichever producer it takes.
+    """One transaction at a time under one transactional id, over any number of producers.
 
-    `make` builds a producer, given the callback for failed deliveries and the one that watches its connection to the
-    coordinator. `timeout` in s is that of its transactions. `what` names in messages what the transactions are of.
+    `make` builds a producer from the callback for failed deliveries and the watcher of its coordinator connection. `timeout`
+    (s) is that of its transactions. `what` names the transactions in messages.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class TransactionalProducer:
 
     @property
     def replaced(self) -> int:
-        """How many producers were given up so far."""
+        """How many producers were replaced so far."""
         return max(0, self._made - 1)
 
     def ready(self) -> None:
-        """See to a producer that may make a transaction: fences any other with this id, and ends what that left open.
+        """Have a producer that may begin a transaction. A new one fences others of this id and aborts their open transaction.
 
         Raises KafkaException if no coordinator answers.
         """
@@ -92,9 +92,9 @@ class TransactionalProducer:
             self._made += 1
 
     def begin(self) -> bool:
-        """Whether a transaction had to be begun; one that is open is gone on with. Raises KafkaException.
+        """Begin a transaction unless one is open; returns whether it was begun. Raises KafkaException.
 
-        Raises TransactionAborted if `ready` has something to do first, which may take its time.
+        Raises TransactionAborted if the producer must be replaced first, by `ready`, which may take some time.
         """
         if self.is_open:
             return False
@@ -107,7 +107,7 @@ class TransactionalProducer:
         return True
 
     def put(self, topic: str, value: bytes | None, key: bytes, partition: int, headers: Any) -> None:
-        """Raises one of UNFINISHED."""
+        """Produce a record in the transaction. Raises one of UNFINISHED."""
         producer = self._live()
         while True:
             try:
@@ -120,7 +120,7 @@ class TransactionalProducer:
                 raise RecordRefused(f"a record for {topic}-{partition} is not taken by the Kafka client: {error}") from error
 
     def commit(self, offsets: list[TopicPartition], metadata: Any) -> None:
-        """With what the group has read by then. Raises TransactionAborted or ProducerLost."""
+        """Commit the transaction with the group's offsets. Raises TransactionAborted or ProducerLost."""
         producer, deadline = self._live(), self._deadline()
         try:
             self._call(lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait), deadline)
@@ -137,7 +137,7 @@ class TransactionalProducer:
         self.is_open = False
 
     def give_up(self, error: BaseException) -> NoReturn:
-        """Abort what was begun, for `error`. Raises TransactionAborted, or ProducerLost if even that fails."""
+        """Abort the transaction because of `error`. Raises TransactionAborted, or ProducerLost if the abort fails."""
         if isinstance(error, KafkaException) and error.args[0].fatal():
             raise self._lost(error) from error
         try:
@@ -150,7 +150,7 @@ class TransactionalProducer:
         codes = {failure.code() for failure in self._failures} - {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
         if isinstance(error, KafkaException) and not codes:
             codes = {error.args[0].code()}
-        # A producer that heard no broker may not find its coordinator again, ever (rule 35).
+        # A producer that got no answer from a broker may never find its coordinator again (rule 35).
         self._doubtful |= isinstance(error, BufferError) or (bool(codes) and codes <= SILENT)
         causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
         raise TransactionAborted(
@@ -159,7 +159,7 @@ class TransactionalProducer:
         ) from error
 
     def close(self) -> None:
-        """A transaction left open would hide what others commit behind it until it times out: it is aborted."""
+        """Abort an open transaction: left open, it would hide what others commit behind it until its timeout."""
         if self._producer is not None and self.is_open:
             with suppress(KafkaException):
                 self._producer.abort_transaction(5.0)
@@ -173,7 +173,7 @@ class TransactionalProducer:
         return self._began + self._timeout * 0.9
 
     def _disturbed(self, producer: Producer) -> bool:
-        producer.poll(0)  # brings what was logged of the connection by now
+        producer.poll(0)  # runs the callbacks for what was logged about the connection by now
         if self._doubtful or self._coordinator.disturbed:
             log.info("%s: the connection to the transaction coordinator was disturbed; replacing the producer", self._id)
             return True
@@ -189,7 +189,7 @@ class TransactionalProducer:
             raise
         finally:
             producer.poll(0)
-            # Its requests may arrive late as well. Each fences whoever came meanwhile, and ends no transaction otherwise.
+            # These requests may arrive late too. Each fences a producer that came meanwhile, but ends no transaction.
             self._late_requests += self._coordinator.disturbances + self._doubtful
         self._coordinator.disturbances, self._doubtful = 0, False
         return producer
@@ -199,7 +199,7 @@ class TransactionalProducer:
             self._failures.append(error)
 
     def _call(self, call: Callable[[float], Any], deadline: float) -> None:
-        """Again while the client says that this helps: a commit whose answer was lost is asked for again too."""
+        """Retry while the error is retriable: a commit whose answer was lost is requested again too."""
         while True:
             try:
                 call(max(0.1, deadline - self._clock.monotonic()))

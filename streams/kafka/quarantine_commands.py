@@ -1,4 +1,4 @@
-"""Orders to quarantine a record that its partition waits at: they lie behind it, so they are looked for ahead (rule 11)."""
+"""Commands to quarantine a record that blocks its partition: they lie behind it, so they are searched for ahead (rule 11)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from streams.kafka.clients import Clients
 log = logging.getLogger("retold.commands")
 
 SECONDS, CHUNK = 0.25, 1000
-"""A look lasts no longer than this, however much lies behind; what librdkafka fetched meanwhile is there at once."""
+"""A search lasts no longer than this, however much lies behind; what librdkafka fetched meanwhile is there at once."""
 AT_ONCE = 0.01
 
 
 @dataclass(eq=False)
 class CommandSearch:
-    """A record of the inbox that its partition waits at; `next_offset` is up to where an order about it was looked for."""
+    """The search for a command about the record at `offset`, which blocks its partition; it continues at `next_offset`."""
 
     offset: int
     next_offset: int
 
 
 class QuarantineCommandReader:
-    """Of one inbox; used by one thread. It holds a consumer while there is a record that waits."""
+    """Searches one inbox; used by one thread. It holds a consumer while a partition is blocked."""
 
     def __init__(self, clients: Clients, inbox: str) -> None:
         self._clients, self._inbox = clients, inbox
@@ -35,9 +35,9 @@ class QuarantineCommandReader:
         self._reading: Mapping[int, CommandSearch] = {}
 
     def look(self, searches: Mapping[int, CommandSearch]) -> dict[int, OperatorCommand]:
-        """By partition, the orders about these records that were not seen by an earlier look.
+        """By partition, the commands about these records that an earlier call did not return.
 
-        Reads on from where each was looked for, and notes how far.
+        Continues each search where it was, and updates how far it is.
         """
         consumer = self._consumer = self._consumer or self._clients.consumer("retold-commands", tell_ends=False)
         timeout = AT_ONCE
@@ -50,8 +50,8 @@ class QuarantineCommandReader:
         while clock.monotonic() < until and (messages := consumer.consume(CHUNK, timeout)):
             for message in messages:
                 if (error := message.error()) is not None:
-                    log.warning("orders in %s cannot be read now: %s", self._inbox, error.str())
-                    self.close()  # the next look begins again
+                    log.warning("operator commands in %s cannot be read now: %s", self._inbox, error.str())
+                    self.close()  # the next call starts with a new consumer
                     return found
                 partition = message.partition() or 0
                 search = searches[partition]
@@ -62,7 +62,7 @@ class QuarantineCommandReader:
         return found
 
     def close(self) -> None:
-        """Until the next look."""
+        """Close the consumer until the next search."""
         if self._consumer is not None:
             self._consumer.close()
         self._consumer, self._reading = None, {}

@@ -1,4 +1,4 @@
-"""Clients that are replaced once they have gone stale, and requests that end in time (rule 35)."""
+"""Clients that are replaced once they are stale, and requests that end in time (rule 35)."""
 
 from __future__ import annotations
 
@@ -24,29 +24,28 @@ V = TypeVar("V")
 
 SILENCES = 2
 SLICE = 0.1
-"""s between two looks whether an answer is still wanted."""
+"""s between two checks whether a request was cancelled."""
 GRACE = 1.0
-"""s that a client has for saying that a request timed out."""
+"""s beyond its timeout in which a client must report that a request timed out."""
 HURRY = 1.0
-"""s after which a request that has no answer asks who leads the cluster."""
+"""s without an answer after which the client is made to ask for the cluster's controller."""
 
 
 def unanswered(error: KafkaException) -> bool:
-    """Whether the client itself says so and no broker does: it timed out, knows no leader, has no connection."""
+    """Whether the error is the client's own and not a broker's answer: a timeout, no leader, no connection."""
     return bool(error.args[0].code() < 0)
 
 
 def silence(what: str) -> KafkaException:
-    """A time-out that the client did not raise itself."""
+    """A timeout error that the client did not raise itself."""
     return KafkaException(KafkaError(KafkaError._TIMED_OUT, what))
 
 
 class RenewedClient(Generic[C]):
-    """A client that is replaced after it went unanswered twice in a row.
+    """A client that is replaced after two requests in a row without an answer.
 
-    After its broker had stood still for 30 s a client timed out for ever, or knew of no leader, while a new one was
-    answered in 10 ms.
-    `close` is given the old one. Threads may share this as they may share the client.
+    After its broker had been frozen for 30 s, a client timed out for ever, or knew of no leader, while a new one got an
+    answer in 10 ms. `close` is called with the old one. Threads may share this as they may share the client.
     """
 
     def __init__(self, make: Callable[[], C], close: Callable[[C], None] = lambda _: None) -> None:
@@ -56,7 +55,7 @@ class RenewedClient(Generic[C]):
         self.client = make()
 
     def ask(self, question: Callable[[C], T]) -> T:
-        """What `question` gives or raises; a KafkaException of the client's own is a silence, all else an answer."""
+        """What `question` returns or raises. A KafkaException of the client's own counts as no answer."""
         client = self.client
         try:
             answer = question(client)
@@ -68,13 +67,13 @@ class RenewedClient(Generic[C]):
 
     def heard(self, client: C, *, silent: bool) -> None:
         with self._lock:
-            if client is not self.client:  # another thread has given it up meanwhile
+            if client is not self.client:  # another thread has replaced it meanwhile
                 return
             self._silences = self._silences + 1 if silent else 0
             if self._silences < SILENCES:
                 return
             self._silences, self.client = 0, self._make()
-        log.info("a Kafka client heard no broker %d times in a row: a new one takes its place", SILENCES)
+        log.info("a Kafka client got no answer %d times in a row; replacing it", SILENCES)
         self._close(client)
 
     def close(self) -> None:
@@ -82,7 +81,7 @@ class RenewedClient(Generic[C]):
 
 
 class Admin(RenewedClient[AdminClient]):
-    """The one way to ask a broker for what an AdminClient can do. `clock` says how long an answer takes."""
+    """The only user of AdminClients. `clock` measures timeouts."""
 
     def __init__(self, make: Callable[[], AdminClient], clock: Clock = SYSTEM) -> None:
         super().__init__(make)
@@ -98,12 +97,12 @@ class Admin(RenewedClient[AdminClient]):
         cancelled: Cancelled = never_cancelled,
         **options: Any,
     ) -> dict[K, V | KafkaException]:
-        """What `read` makes of each answer to a method of AdminClient, or the error in its place, in `timeout` s.
+        """Call a method of AdminClient: for each key what `read` makes of the answer, or the error, within `timeout` s.
 
         Raises PartitionLost when cancelled.
         """
         client = self.client
-        ask = getattr(client, method.__name__)  # by its name: the client may be of another Kafka
+        ask = getattr(client, method.__name__)  # by its name: the client may be a simulator's
         futures = ask(asked, request_timeout=timeout, **options)
         clock = self.clock
         began = asked_at = clock.monotonic()
@@ -114,15 +113,15 @@ class Admin(RenewedClient[AdminClient]):
                 _learn_controller(client, min(HURRY, left))
                 asked_at = clock.monotonic()
         found = {key: _outcome(future, read) for key, future in futures.items()}
-        # One leader that is away is no sign that the client is stale: the others' have answered it.
+        # One unavailable leader does not mean that the client is stale: others have answered it.
         silent = [isinstance(each, KafkaException) and unanswered(each) for each in found.values()]
         self.heard(client, silent=bool(silent) and all(silent))
         return found
 
     def refresh(self, timeout: float) -> None:
-        """By which the client learns who leads now. Raises KafkaException.
+        """Make the client update its metadata. Raises KafkaException.
 
-        An answer does not make up for a silence: a stale client may be told who leads, and still ask nobody.
+        An answer does not reset the count of silences: a stale client may know the leader, and still send it nothing.
         """
         client = self.client
         try:
@@ -133,9 +132,9 @@ class Admin(RenewedClient[AdminClient]):
 
 
 def _learn_controller(client: AdminClient, timeout: float) -> None:
-    """A client that was told once that there is none waits for one, and asks nobody by itself for minutes.
+    """A client whose metadata has no controller waits for one, and sends no request by itself for minutes.
 
-    A broker that stood still tells so for a moment after it goes on.
+    After a freeze a broker reports no controller for a moment.
     """
     with suppress(KafkaException):
         client.list_topics(timeout=timeout)

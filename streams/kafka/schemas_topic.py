@@ -1,4 +1,4 @@
-"""The topic of schemas: every writer's by its id, so that records can be read where their writer is not deployed.
+"""The schemas topic: every writer's schema by its id, so that records can be read where their writer is not deployed.
 
 Key: the id as decimal text. Value: JSON {"name", "schema"}, the schema in its canonical text.
 """
@@ -25,14 +25,14 @@ log = logging.getLogger("retold.schemas")
 
 
 class PublishedSchema(msgspec.Struct, frozen=True):
-    """`schema` is canonical JSON text; `name` that of its event or row."""
+    """`schema` is canonical JSON text; `name` is that of its event or row."""
 
     name: str
     schema: str
 
 
 class SchemaReader:
-    """Reads on from where it stood. Between two looks it holds no consumer. Used by one thread."""
+    """Reads the topic, each time from where it stopped. Between two calls it holds no consumer. Used by one thread."""
 
     def __init__(self, clients: Clients, prefix: str) -> None:
         self._clients, self._topic = clients, schemas_topic(prefix)
@@ -40,7 +40,7 @@ class SchemaReader:
         self._next = 0
 
     def poll_new(self, timeout: float, cancelled: Cancelled = never_cancelled) -> dict[int, str]:
-        """The schemas that came since, by id; none if the topic is not there.
+        """The schemas that were added since the last call, by id; none if the topic is missing.
 
         Raises BrokerError after `timeout` s, PartitionLost when cancelled.
         """
@@ -63,12 +63,12 @@ class SchemaReader:
 def all_schemas(
     clients: Clients, prefix: str, timeout: float = 10.0, cancelled: Cancelled = never_cancelled
 ) -> dict[int, str]:
-    """Every schema by its id; none if the topic is not there. Raises as `SchemaReader.poll_new` does."""
+    """Every schema by its id; none if the topic is missing. Raises as `SchemaReader.poll_new` does."""
     return SchemaReader(clients, prefix).poll_new(timeout, cancelled)
 
 
 def publish_schemas(clients: Clients, prefix: str, codec: AvroCodec) -> list[int]:
-    """Write the codec's schemas that are not there yet; gives their ids.
+    """Publish the codec's schemas that the topic does not have yet; returns their ids.
 
     Raises InvalidSchema if another schema has the id of one of ours, and BrokerError.
     """
@@ -103,21 +103,21 @@ def _write(clients: Clients, topic: str, schemas: dict[int, PublishedSchema]) ->
 
 
 def _read(message: Message) -> tuple[int, str] | None:
-    """The id and the text; None, with a word in the log, for what no writer of ours wrote."""
+    """The id and the text; None, and a warning in the log, for a record that retold did not write."""
     try:
         text = msgspec.json.decode(message.value() or b"", type=PublishedSchema).schema
         schema_id = id_of(canonical(json.loads(text)))
         if b"%d" % schema_id == message.key():
             return schema_id, text
         problem = f"its schema has the id {schema_id}"
-    except Exception as error:  # noqa: BLE001 - whatever a stranger wrote there must not stop those who read
+    except Exception as error:  # noqa: BLE001 - whatever another program wrote there must not stop a reader
         problem = str(error)
     log.warning("%s@%s is no schema under its id %r: %s", message.topic(), message.offset(), message.key(), problem)
     return None
 
 
 class LearningCodec:
-    """A codec that asks the topic of schemas once for each schema that it does not know. Used by one thread."""
+    """A codec that looks up a schema that it does not know in the schemas topic. Used by one thread."""
 
     def __init__(self, codec: AvroCodec, clients: Clients, prefix: str) -> None:
         self._codec, self._clients, self._prefix = codec, clients, prefix
@@ -142,7 +142,7 @@ class LearningCodec:
             return self._codec.decode_row(row_type, value)
 
     def learn(self) -> bool:
-        """Whether there were schemas that we had not read."""
+        """Add new schemas from the topic; returns whether there were any."""
         if self._reader is None:
             self._reader = SchemaReader(self._clients, self._prefix)
         arrived = self._reader.poll_new(5.0)

@@ -1,4 +1,4 @@
-"""librdkafka's security options, for aiokafka's connections: both are to reach the same broker, or one says why it cannot."""
+"""Translates librdkafka's security options for aiokafka, so that both connect to the same broker, or names what it cannot."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MAPPED = frozenset({
 
 
 class UnmappedOption(Exception):
-    """An option that aiokafka has no counterpart of. Names the option, never its value, which may be a secret."""
+    """An option that aiokafka has no equivalent of. It names the option, never its value, which may be a secret."""
 
 
 def connection_options(options: Mapping[str, str]) -> dict[str, Any]:
-    """Raises NotMapped, or OSError for a certificate that cannot be read."""
+    """The connection options for aiokafka. Raises UnmappedOption, or OSError for a certificate that cannot be read."""
     protocol = options.get("security.protocol", "PLAINTEXT").upper()
     if protocol not in PROTOCOLS:
         raise UnmappedOption("security.protocol")

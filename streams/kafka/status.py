@@ -1,6 +1,6 @@
-"""How an application is doing, read from Kafka alone: positions from markers, owners from groups, what waits and why.
+"""The status of an application, read from Kafka alone: positions from markers, owners from groups, blocked partitions and why.
 
-Nothing here reads a whole table: the last marker of a partition is near its end.
+It reads no whole table: the last marker of a partition is near its end.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from streams.kafka.task_reports import Report, ReportReader, key_of, state_of
 from streams.kafka.topics import TIMEOUT, TopicNames, describe, topic_names
 
 FIRST_LOOK = 300
-"""Records before a table's end where its last marker is looked for first; then eight times as many, and so on."""
+"""Records before a table's end where its last marker is searched first; then eight times as many, and so on."""
 NORMAL = 5.0
 """s for which a transaction may be open before it is reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """`position` is the next inbox offset to handle; `lag` counts what lies before the end (with Kafka's own records).
+    """`position` is the next inbox offset to handle; `lag` counts the records up to the end (Kafka's control records too).
 
-    What an open transaction hides counts too: it waits to be handled, or to be dropped.
+    Records that an open transaction hides count too: they will be handled, or dropped.
 
-    `owner` is the client id of the worker that holds the partition. `recorded` in µs since 1970.
+    `owner` is the client id of the worker that owns the partition. `recorded` in µs since 1970.
 
-    `state` is what the owner says that it does (restoring, running, blocked), or `starting` if it has said nothing yet, or
-    `no worker` if there is none; None if workers' reports cannot be had. `state_since` in µs since 1970, if that is known.
+    `state` is the owner's report (restoring, running, blocked), or `starting` if there is none yet, or `no worker` if there
+    is no owner; None if the reports cannot be read. `state_since` in µs since 1970, if it is known.
     """
 
     partition: int
@@ -58,7 +58,7 @@ class PartitionStatus:
 
 @dataclass(frozen=True, slots=True)
 class BlockedPartition:
-    """A record that holds up its partition: its schema or its handler is not known here."""
+    """A partition that is blocked by the record at `offset`: its schema or its handler is not known here."""
 
     topic: str
     partition: int
@@ -69,11 +69,12 @@ class BlockedPartition:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceStatus:
-    """`counters` are the sums since the topics were made; `parked` and `quarantined` what is set aside now.
+    """`counters` are sums since the topics were created; `parked` and `quarantined` count what is set aside now.
 
-    `calls` are requests whose gateway's answer is not handled yet, `timers` events that wait for their time.
+    `calls` counts requests whose gateway's answer is not handled yet, `timers` scheduled events that are not due.
 
-    `producers_replaced` counts, for the workers that wrote last, the producers given up since they started (rule 31).
+    `waiting` has the blocked partitions. `producers_replaced` counts, for the workers that wrote last, the producers that
+    were replaced since they started (rule 31).
 
     `application` is None if nothing was handled yet. A namespace without topics has no partitions.
     """
@@ -104,10 +105,10 @@ class Status:
 
 
 def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: AvroCodec) -> Status:
-    """Of these namespaces. Raises BrokerUnavailable or BrokerError.
+    """The status of these namespaces. Raises BrokerUnavailable or BrokerError.
 
-    What waits is judged by `codec` and the topic of schemas: the application as it is here, which may differ from the
-    one that a worker runs.
+    Whether a partition is blocked is decided by `codec` and the schemas topic: by the application as it is here, which may
+    differ from the one that a worker runs.
     """
     admin = clients.admin()
     spaces = [topic_names(prefix, name) for name in namespaces]
@@ -136,7 +137,7 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
 
 @dataclass(frozen=True)
 class _Findings:
-    """What was read: `firsts` has the first record of each inbox partition that is not handled yet."""
+    """What was read. `firsts` has the first record of each inbox partition that is not handled yet."""
 
     counts: Mapping[str, int]
     markers: Mapping[TopicAndPartition, marker.Marker]
@@ -190,7 +191,7 @@ class _StatusReader:
         return [(topic, partition) for topic in topics for partition in range(self.counts[topic])]
 
     def markers(self, tables: Iterable[str]) -> dict[TopicAndPartition, marker.Marker]:
-        """The last committed marker of each partition that has one, looked for backwards from the end."""
+        """The last committed marker of each partition that has one, searched backwards from the end."""
         partitions = self.partitions(tables)
         first, last = starts(self.admin, partitions), stable_ends(self.admin, partitions)
         found: dict[TopicAndPartition, marker.Marker] = {}
@@ -208,7 +209,7 @@ class _StatusReader:
     def firsts(
         self, spaces: Sequence[TopicNames], markers: Mapping[TopicAndPartition, marker.Marker]
     ) -> dict[TopicAndPartition, Message]:
-        """The first record not handled yet of each inbox partition that has one."""
+        """The first unhandled record of each inbox partition that has one."""
         tables = {space.inbox: space.table for space in spaces}
         partitions = self.partitions(tables)
         first, end = starts(self.admin, partitions), stable_ends(self.admin, partitions)
@@ -275,12 +276,12 @@ def _waiting(firsts: Iterable[Message], learning: LearningCodec) -> list[Blocked
     for message in firsts:
         value = message.value() or b""
         try:
-            if value[:1] == control.PREFIX:  # an operator's answer is an event too; other commands hold none
+            if value[:1] == control.PREFIX:  # an `answer` command contains an event; other commands contain none
                 value = control.read(message.key(), value).value
             learning.decode(value)
         except UnsupportedSchema as error:
             topic, partition = topic_partition_of(message)
             found.append(BlockedPartition(topic, partition, message.offset() or 0, error.schema_id, str(error)))
         except (InvalidEvent, UndecodableRecord):
-            continue  # it will be quarantined: it holds nothing up
+            continue  # it will be quarantined, so it does not block
     return found

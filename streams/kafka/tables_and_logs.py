@@ -1,4 +1,4 @@
-"""Reading tables and event logs straight from Kafka: without a worker in between."""
+"""Reading tables and event logs directly from Kafka, without a worker."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from streams.kafka.topics import TopicNames, describe, topic_names
 
 R = TypeVar("R", bound=Record)
 OPEN_TRANSACTION = TRANSACTION + OVERDUE
-"""s that reading to an end waits for a dead worker's transaction, which the broker aborts once its time is over."""
+"""s that reading to an end waits for a dead worker's transaction, which the broker aborts after its timeout."""
 
 
 @dataclass(frozen=True)
 class TableState(Generic[R]):
-    """`rows` has (row, version) by key; `positions` the marker of each partition: up to where the rows are true."""
+    """`rows` has (row, version) by key; `positions` has each partition's marker: the position of the rows."""
 
     rows: Mapping[str, tuple[R, int]]
     positions: Mapping[int, marker.Marker]
 
 
 def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never_cancelled) -> int:
-    """Raises TopicMismatch if the topic is missing."""
+    """How many partitions a topic has. Raises TopicMismatch if it is missing."""
     found = describe(admin, [topic], cancelled=cancelled)
     if topic not in found:
         raise TopicMismatch(f"the topic {topic} is missing: start a worker, or make it with `retold topics --create`")
@@ -45,7 +45,7 @@ def partitions_of(admin: Admin, topic: str, cancelled: Cancelled = never_cancell
 def read_table(
     clients: Clients, prefix: str, namespace: str, codec: AvroCodec, row_type: type[R], key: str | None = None
 ) -> TableState[R]:
-    """The rows committed when it was called; with `key`, of that key alone, and only its partition is read.
+    """The rows that are committed when it is called; with `key`, that row alone, and only its partition is read.
 
     Raises BrokerError if a transaction stays open for 25 s, TopicMismatch if there is no such table.
     """
@@ -69,7 +69,7 @@ def read_table(
                 stored[record.key] = record
     finally:
         consumer.close()
-    # Decoded once a key and not once a record: a table holds old versions until Kafka removes them.
+    # Decoded once a key and not once a record: a table holds old versions until Kafka compacts it.
     rows = {
         name: (learning.decode_row(row_type, record.value), record.version)
         for name, record in stored.items()
@@ -79,9 +79,9 @@ def read_table(
 
 
 class Tail:
-    """The event logs of some namespaces, followed: records in order per partition, the past of several merged by time.
+    """Follows the event logs of some namespaces: records in order per partition, the past of several merged by time.
 
-    Where it begins is settled when it is made: what is committed after that is not missed. Used by one thread.
+    Its start offsets are taken when it is made, so nothing committed after that is missed. Used by one thread.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Tail:
         *,
         types: Iterable[str] = (),
     ) -> None:
-        """`types` are names of events; without any, all are shown."""
+        """`types` are names of events to show; without any, all are shown."""
         self._clients, self._prefix, self._types = clients, prefix, frozenset(types)
         self._admin = clients.admin()
         self._logs: dict[str, TopicNames] = {topics.log: topics for topics in (topic_names(prefix, name) for name in namespaces)}
@@ -127,7 +127,7 @@ class Tail:
         return merged[-count:]
 
     def follow(self, stopped: Callable[[], bool]) -> Iterator[LogEvent]:
-        """What is committed from then on, until `stopped()`, which is asked five times a second."""
+        """What is committed from then on, until `stopped()`, which is called five times a second."""
         consumer = self._clients.consumer("retold-tail", tell_ends=False)
         try:
             consumer.assign([TopicPartition(*partition, self._now[partition]) for partition in self._partitions])

@@ -1,8 +1,8 @@
-"""What workers say of their partitions: the last report of each, in a topic of its own, for who looks from outside.
+"""Workers' reports on their partitions' states: the last report of each, in a topic of its own, for monitoring.
 
-Key: `user-3`. Value: JSON, a `Report`. A report is about operation and not about truth: nothing reads one to decide, and
-no event waits for one. Who reads must compare its worker with the partition's present owner, since a worker that was killed
-leaves its last reports behind (`state_of`).
+Key: `user-3`. Value: JSON, a `Report`. Reports are for monitoring only: no decision depends on one, and no event waits for
+one. A reader must compare the report's worker with the partition's owner, since a killed worker leaves its last reports
+behind (`state_of`).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from streams.kafka.topics import describe, tasks_topic
 log = logging.getLogger("retold.tasks")
 
 REASON_SHOWN = 500
-"""Characters of a reason that are told."""
+"""The most characters of a reason in a report."""
 DELIVERY, SLICE = 5.0, 0.1
-"""s after which a report that the broker has not taken is dropped, and between two looks whether it is still wanted."""
+"""s after which an undelivered report is dropped, and between two checks for cancellation."""
 RESTORING, RUNNING, BLOCKED = "restoring", "running", "blocked"
 STARTING, NO_WORKER = "starting", "no worker"
-"""What is said of a partition whose owner has not reported yet, and of one that nobody owns."""
+"""The state of a partition whose owner has not reported yet, and of one without an owner."""
 STATES = (RESTORING, RUNNING, BLOCKED, STARTING, NO_WORKER)
 
 Micros = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999_999)]
@@ -39,9 +39,9 @@ Micros = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999_999)]
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`worker` is the client id with which its sender is in the group, which is its transactional id too.
+    """`worker` is the sender's client id in the group, which is its transactional id too.
 
-    `since` is when the partition came into this `state`. While it restores, `done` of `total` records are read.
+    `since` is when the partition entered this `state`. During a restore `done` of `total` records are read.
     """
 
     state: str
@@ -53,7 +53,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class State(NamedTuple):
-    """What a partition does, since when (µs since 1970) and why, as far as it is known."""
+    """A partition's state, since when (µs since 1970) and why, as far as it is known."""
 
     name: str | None = None
     since: int | None = None
@@ -65,13 +65,13 @@ def key_of(namespace: str, partition: int) -> str:
 
 
 def report_reason(text: str) -> str:
-    """A reason as a report has it: on one line, nothing in it drives a terminal, and it is not too long to read."""
+    """A reason for a report: on one line, without control characters, and of limited length."""
     whole = harmless(" ".join(text.split()))
     return whole if len(whole) <= REASON_SHOWN else f"{whole[: REASON_SHOWN - 1]}…"
 
 
 def state_of(reports: Mapping[str, Report] | None, key: str, owner: str | None) -> State:
-    """Of one partition: its report counts if the partition's present owner wrote it. `reports` None: there are none to be had."""
+    """The state of one partition: its report counts if the partition's owner wrote it. `reports` is None if they are unknown."""
     if owner is None:
         return State(NO_WORKER)
     if reports is None:
@@ -84,9 +84,9 @@ def state_of(reports: Mapping[str, Report] | None, key: str, owner: str | None) 
 
 
 class ReportWriter:
-    """Writes with a plain idempotent producer, from a thread that may wait. Used by one thread.
+    """Writes with an idempotent producer, in a thread that may block. Used by one thread.
 
-    A report that the broker does not take in time is dropped; whoever writes the next one says what is true then.
+    A report that is not delivered in time is dropped; the next one has the state at its time.
     """
 
     def __init__(self, clients: Clients, admin: Admin, prefix: str) -> None:
@@ -95,9 +95,9 @@ class ReportWriter:
         self._failures: list[KafkaError] = []
 
     def write(self, reports: Mapping[str, Report], cancelled: Cancelled = never_cancelled) -> None:
-        """Returns when the broker has all of them. Raises BrokerError, TopicMismatch without the topic; none arrives later then.
+        """Returns when the broker has all of them. Raises BrokerError, or TopicMismatch if the topic is missing.
 
-        Raises PartitionLost when cancelled.
+        Raises PartitionLost when cancelled. None of them is delivered after it raised.
         """
         producer = self._producer = self._producer or self._new(cancelled)
         try:
@@ -106,12 +106,12 @@ class ReportWriter:
             self.close()
             raise BrokerError(f"{self._topic} cannot be written to now: {error}") from error
         except BrokerError:
-            self.close()  # a client that was not answered may never be again (rule 35)
+            self.close()  # a client that got no answer may never get one (rule 35)
             raise
 
     def _new(self, cancelled: Cancelled) -> Producer:
         found = describe(self._admin, [self._topic], cancelled=cancelled)
-        if not found:  # a producer would have some brokers make it, with the settings of any topic
+        if not found:  # some brokers would create it for a producer, with default settings
             raise TopicMismatch(f"the topic {self._topic} is missing: make it with `retold topics --create`")
         self._failures = failures = []
 
@@ -133,14 +133,14 @@ class ReportWriter:
             raise BrokerError(f"{self._topic} cannot be written to now: {'; '.join(sorted(causes))}")
 
     def close(self) -> None:
-        """What is not delivered yet is dropped."""
+        """Close the producer. Undelivered reports are dropped."""
         if self._producer is not None:
             self._producer.purge(blocking=False)
             self._producer = None
 
 
 class ReportReader:
-    """Reads on from where it stood. Between two looks it holds no consumer. Used by one thread."""
+    """Reads the topic, each time from where it stopped. Between two calls it holds no consumer. Used by one thread."""
 
     def __init__(self, clients: Clients, admin: Admin, prefix: str) -> None:
         self._clients, self._admin, self._topic = clients, admin, tasks_topic(prefix)
@@ -148,12 +148,12 @@ class ReportReader:
         self._last: dict[str, Report] = {}
 
     def read(self, timeout: float = 10.0, cancelled: Cancelled = never_cancelled) -> Mapping[str, Report] | None:
-        """The last report of each partition; None if the topic is not there, or cannot be read in `timeout` s.
+        """The last report of each partition; None if the topic is missing, or cannot be read in `timeout` s.
 
-        Raises PartitionLost when cancelled. All else that is asked of Kafka is worth knowing without it.
+        Raises PartitionLost when cancelled. Other errors are not raised: the rest of a status is useful without reports.
         """
         try:
-            # To ask for the end of a topic that is not there takes as long as one that has just been made may need.
+            # Asking for the end of a missing topic takes the whole timeout, since it may just have been created.
             if not describe(self._admin, [self._topic], cancelled=cancelled):
                 return None
             self._read_on(timeout, cancelled)
@@ -167,7 +167,7 @@ class ReportReader:
     def _read_on(self, timeout: float, cancelled: Cancelled) -> None:
         at = self._topic, 0
         end = ends(self._admin, [at], timeout=timeout, cancelled=cancelled)[at]
-        if end < self._next:  # the topic was deleted and made again
+        if end < self._next:  # the topic was deleted and created again
             self._next, self._last = 0, {}
         if end == self._next:
             return
@@ -183,7 +183,7 @@ class ReportReader:
 
 
 def _read(message: Message) -> Report | None:
-    """None for what no worker wrote. Lengths are bounded here too: whoever may write there may write anything."""
+    """A report; None if no worker wrote it. Lengths are limited here too, since other programs may write there."""
     try:
         report = msgspec.json.decode(message.value() or b"", type=Report)
     except msgspec.MsgspecError as error:

@@ -1,4 +1,4 @@
-"""The topics: one table of what each one is, made where they miss and checked where they are.
+"""The topics: one table of their settings; missing topics are created, existing ones are checked.
 
 Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`; `retold-schemas`, `retold-tasks` for all.
 """
@@ -22,16 +22,16 @@ from streams.kafka.renewed_client import Admin
 
 KIB, MIB, DAY = 1024, 1024 * 1024, 86_400_000
 HEADERS = 64 * KIB
-"""Room for a record's headers beside its value: foreign headers may hold 32 KiB."""
+"""Bytes for a record's headers beside its value: foreign headers may hold 32 KiB."""
 GROWTH = 64 * KIB
-"""What the log's own header, or a parked record's traceback, may add to a record of the inbox (rule 8)."""
+"""Bytes that the log's own header, or a parked record's traceback, may add to an inbox record (rule 8)."""
 TIMEOUT = 10.0
 
 Comparison = Literal["equal", "at least", "unchecked"]
 
 
 class TopicSetting(NamedTuple):
-    """`value` is a number, a text, or the name of a size in bytes that depends on the configuration."""
+    """A topic setting. `value` is a number, a text, or the name of a size in bytes that depends on the configuration."""
 
     name: str
     value: str
@@ -41,7 +41,7 @@ class TopicSetting(NamedTuple):
 class TopicKind(NamedTuple):
     """One row of the table. `pattern` is the name without the prefix; `partitions` None means the configured number.
 
-    A worker handles events without one that is `optional`.
+    A worker runs without an `optional` topic.
     """
 
     name: str
@@ -52,7 +52,7 @@ class TopicKind(NamedTuple):
 
 
 BROKER_TIME = TopicSetting("message.timestamp.type", "LogAppendTime", "equal")
-"""A worker whose clock is hours ahead would be refused otherwise (rule 8); it also dates receipts."""
+"""Otherwise the broker would refuse records of a worker whose clock is hours ahead (rule 8). Receipts have this timestamp too."""
 COMPACT = (
     TopicSetting("cleanup.policy", "compact", "equal"),
     TopicSetting("delete.retention.ms", str(7 * DAY), "at least"),
@@ -73,7 +73,7 @@ TOPICS = (
     TopicKind("table", "{namespace}-table", None, (
         *COMPACT,
         TopicSetting("max.message.bytes", "largest record", "at least"),
-        # Small segments, cleaned often: a restore reads what compaction has not removed yet.
+        # Small segments, compacted often: a restore reads everything that is not compacted yet.
         TopicSetting("segment.bytes", str(128 * MIB), "unchecked"),
         TopicSetting("min.cleanable.dirty.ratio", "0.3", "unchecked"),
     )),
@@ -91,7 +91,7 @@ TOPICS = (
     TopicKind("schemas", "retold-schemas", 1, COMPACT),
     TopicKind("tasks", "retold-tasks", 1, (
         *COMPACT,
-        TopicSetting("segment.bytes", str(MIB), "unchecked"),  # who asks for the state reads all of it, and workers say it often
+        TopicSetting("segment.bytes", str(MIB), "unchecked"),  # readers read all of it, and workers write often
         TopicSetting("min.cleanable.dirty.ratio", "0.1", "unchecked"),
     ), optional=True),
 )  # fmt: skip
@@ -109,14 +109,14 @@ class TopicNames(NamedTuple):
 
 
 class TopicInfo(NamedTuple):
-    """`id` is Kafka's own: a topic that was deleted and made again has another one."""
+    """`id` is Kafka's topic id: a topic that was deleted and created again has another one."""
 
     id: str
     partitions: int
 
 
 class TopicReport(NamedTuple):
-    """`problems` are sentences, each with the value that is and the one that was expected."""
+    """`problems` are sentences, each with the actual and the expected value."""
 
     name: str
     kind: str
@@ -127,7 +127,7 @@ class TopicReport(NamedTuple):
 
 
 class ExpectedTopic(NamedTuple):
-    """A topic as it should be; `checks` has the settings that an existing one is compared with."""
+    """A topic as it should be; `checks` has the settings to compare of an existing one."""
 
     name: str
     kind: str
@@ -157,17 +157,17 @@ def group_of(prefix: str, namespace: str) -> str:
 
 
 def inbox_bytes(max_event_bytes: int) -> int:
-    """The largest batch that the inbox takes. Never below 1 MiB: foreign producers send batches of that size."""
+    """max.message.bytes of an inbox. Never below 1 MiB: foreign producers send batches of that size."""
     return max(max_event_bytes, MIB) + HEADERS
 
 
 def largest_bytes(max_event_bytes: int) -> int:
-    """The largest batch of any topic: what fits the inbox fits the log with what the log adds."""
+    """The largest max.message.bytes of any topic: an inbox record, with what the log adds, fits into the log."""
     return inbox_bytes(max_event_bytes) + GROWTH
 
 
 def wanted(config: Config, namespaces: Iterable[str]) -> list[ExpectedTopic]:
-    """Every topic of these namespaces and the shared ones, as the table and the configuration ask for it."""
+    """Every topic of these namespaces and the shared ones, according to the table and the configuration."""
     spaces = list(namespaces)
     sizes = {
         "inbox record": str(inbox_bytes(config.max_event_bytes)),
@@ -187,10 +187,10 @@ def wanted(config: Config, namespaces: Iterable[str]) -> list[ExpectedTopic]:
 
 
 def ensure(admin: Admin, config: Config, namespaces: Iterable[str], *, create: bool = True) -> list[TopicReport]:
-    """Make the topics that miss and compare those that are there. With `create` off, a missing one is a problem.
+    """Create missing topics and compare existing ones. Without `create`, a missing one is a problem.
 
-    So is an optional one that cannot be made or looked at. Raises BrokerUnavailable, BrokerError or ConfigError.
-    `refuse(reports)` turns problems into TopicMismatch.
+    An optional one that cannot be created or described is a problem too. Raises BrokerUnavailable, BrokerError or
+    ConfigError. `raise_for_problems(reports)` turns problems into TopicMismatch.
     """
     asked = wanted(config, namespaces)
     reports = _ensure(admin, config, [topic for topic in asked if not topic.optional], create)
@@ -226,7 +226,7 @@ def _report(topic: ExpectedTopic, partitions: int, problems: Iterable[str] = (),
 
 
 def raise_for_problems(reports: Iterable[TopicReport]) -> None:
-    """Raises TopicMismatch with every problem of a topic that is needed, one a line."""
+    """Raises TopicMismatch with every problem of topics that are not optional, one a line."""
     problems = [problem for report in reports if not report.optional for problem in report.problems]
     if problems:
         raise TopicMismatch("\n".join(problems))
@@ -252,7 +252,7 @@ def as_is(answer: Any) -> Any:
 def result(answer: Any, doing: str, *absent: int) -> Any:
     """The answer to an admin request; None for an error whose code is among `absent`.
 
-    Raises BrokerUnavailable if nothing answered, else BrokerError.
+    Raises BrokerUnavailable if there was no answer, else BrokerError.
     """
     if not isinstance(answer, KafkaException):
         return answer
@@ -265,7 +265,7 @@ def result(answer: Any, doing: str, *absent: int) -> Any:
 
 
 def _create(admin: Admin, missing: list[ExpectedTopic], replication: int) -> dict[str, TopicInfo]:
-    """Gives those that somebody else made since they were looked for: their settings are theirs."""
+    """Create topics. Returns those that another program created meanwhile: their settings must be checked."""
     new = [NewTopic(topic.name, topic.partitions, replication, config=topic.settings) for topic in missing]
     answers = admin.request(AdminClient.create_topics, new, timeout=TIMEOUT, read=as_is, operation_timeout=TIMEOUT)
     ours = {name for name, answer in answers.items() if made(name, answer, replication)}
@@ -274,9 +274,9 @@ def _create(admin: Admin, missing: list[ExpectedTopic], replication: int) -> dic
 
 
 def made(name: str, answer: Any, replication: int) -> bool:
-    """Whether this request made it; if not, it was there already.
+    """Whether this request created the topic; if not, it existed already.
 
-    Raises ConfigError for more copies than there are brokers, else as `result` does.
+    Raises ConfigError for a replication factor above the number of brokers, else as `result` does.
     """
     if isinstance(answer, KafkaException) and answer.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
         return False
@@ -294,7 +294,7 @@ def made(name: str, answer: Any, replication: int) -> bool:
 
 
 def _wait_until_known(admin: Admin, topics: list[str]) -> dict[str, TopicInfo]:
-    """A broker learns of a new topic a moment after the controller made it."""
+    """Wait for the broker's metadata: it has a new topic a moment after the controller created it."""
     deadline = admin.clock.monotonic() + TIMEOUT
     while len(known := describe(admin, topics)) < len(topics):
         if admin.clock.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Three requests of Kafka's protocol that confluent-kafka 2.16 does not have: who writes, in which transaction, since when.
+"""Three requests of Kafka's protocol that confluent-kafka 2.16 does not have: active producers and their transactions.
 
 As in Kafka's own message definitions (DescribeProducers 61, DescribeTransactions 65 and ListTransactions 66, each in version
 0), for aiokafka's connections.
@@ -49,7 +49,7 @@ class DescribeProducersRequestV0(RequestStruct):
 
 
 class DescribeProducers(Request[DescribeProducersRequestV0]):
-    """Of a partition, to its leader: the producers with state there; a start offset of -1 is no open transaction."""
+    """Sent to a partition's leader: the producers with state there; a start offset of -1 means no open transaction."""
 
     API_KEY = 61
 
@@ -86,7 +86,7 @@ class DescribeTransactionsRequestV0(RequestStruct):
 
 
 class DescribeTransactions(Request[DescribeTransactionsRequestV0]):
-    """To the coordinator of these transactional ids."""
+    """Sent to the coordinator of these transactional ids."""
 
     API_KEY = 65
 
@@ -120,7 +120,7 @@ class ListTransactionsRequestV0(RequestStruct):
 
 
 class ListTransactions(Request[ListTransactionsRequestV0]):
-    """To every broker: each lists the ids of these producers that it coordinates, and that we may see."""
+    """Sent to every broker: each lists the transactional ids of these producers that it coordinates, and that we may see."""
 
     API_KEY = 66
 
@@ -132,6 +132,6 @@ class ListTransactions(Request[ListTransactionsRequestV0]):
 
 
 def plain(response: Any) -> dict[str, Any]:
-    """A response's fields by their names, also those of what it lists."""
+    """A response's fields by name, including those of nested structures."""
     found: dict[str, Any] = response.to_object()
     return found

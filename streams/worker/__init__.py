@@ -1,1 +1,1 @@
-"""The worker: a Faust application fed whole batches, each committed as one Kafka transaction."""
+"""The worker: a Faust application that handles whole batches, each committed as one Kafka transaction."""

@@ -1,4 +1,4 @@
-"""Putting a worker together: the one place where settings, topics, codec, engine, transactions and Faust meet."""
+"""Assembles a worker from settings, topics, codec, engine, transactions and Faust."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ from streams.worker.unblocker import Unblocker
 RESTORES = 2
 """Partitions of a namespace that are restored at the same time."""
 LAST_CALLS = 3.0
-"""s that a worker which is told to stop gives its gateways: most answer by then, and are not called twice."""
+"""s that a stopping worker gives its gateways: most answer by then, and are not called a second time."""
 
 
 def worker(app: App, config: Config, address: str, namespaces: Sequence[str], runtime: Runtime) -> FaustApp:
-    """A worker of `namespaces` (all, if none is named), its topics made or checked, ready to `run`.
+    """A worker of `namespaces` (all, if none is named), ready to `run`. Its topics are created or checked.
 
     Raises DefinitionError, TopicMismatch, BrokerUnavailable or ConfigError: nothing has started then.
     """
@@ -81,9 +81,9 @@ class WorkerParts:
 
 
 def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never_cancelled) -> None:
-    """Take in every schema that is published: what was written in a newer one is restored in it. Raises BrokerError."""
+    """Add every published schema, so that records with a newer schema can be restored. Raises BrokerError."""
     for text in all_schemas(clients, prefix, cancelled=cancelled).values():
-        with suppress(InvalidSchema):  # a stranger's
+        with suppress(InvalidSchema):  # another program's
             codec.add_schema(text)
 
 
@@ -99,12 +99,12 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
 
 
 def _worker_id(parts: WorkerParts, namespace: str, slot: int) -> str:
-    """The transactional id, and the client id in the group."""
+    """The worker's transactional id, which is also its client id in the group."""
     return f"{parts.config.prefix}retold.{parts.app.name}.{namespace}.{parts.config.instance}.{slot}"
 
 
 def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
-    """Of one namespace, whose topics are there. `slot` tells this worker from others of the same instance."""
+    """The cycle of one namespace, whose topics exist. `slot` distinguishes the workers of one instance."""
     app, config, clients, codec, runtime = parts.app, parts.config, parts.clients, parts.codec, parts.runtime
     topics, admin, clock = topic_names(config.prefix, namespace), clients.admin(), runtime.clock
     described = describe(admin, topics[1:])

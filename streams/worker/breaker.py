@@ -1,4 +1,4 @@
-"""The breaker: a bad deploy must not park every key (rule 11)."""
+"""The circuit breaker: a bad deploy must not park every key (rule 11)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CircuitBreaker:
             )
 
     def trips(self, now: int, changes: Sequence[Changes]) -> bool:
-        """Whether committing what a batch came to would be too much."""
+        """Whether committing this batch would exceed a limit."""
         self._forget(now)
         batches = [*self._seen, _seen(now, changes)]
         keys = frozenset[str]().union(*(batch.keys for batch in batches))
@@ -40,12 +40,12 @@ class CircuitBreaker:
         return len(keys) > KEYS or (events >= EVENTS and sum(batch.raised for batch in batches) > SHARE * events)
 
     def saw(self, now: int, changes: Sequence[Changes]) -> None:
-        """Count what was committed, and nothing else: what is aborted comes again."""
+        """Count a committed batch. An aborted one is handled again, so it is not counted."""
         self._forget(now)
         self._seen.append(_seen(now, changes))
 
     def __len__(self) -> int:
-        """Batches that it remembers."""
+        """How many batches it remembers."""
         return len(self._seen)
 
     def _forget(self, now: int) -> None:

@@ -1,7 +1,7 @@
-"""Calling gateways: at the same time for different keys, one after the other for one key, again after a failure.
+"""Calls gateways: concurrently for different keys, in order for one key, with retries.
 
-At least once towards the outside world: a worker that dies before an answer is handled calls again (rule 23). The
-event's reference goes with the call, as the idempotency key.
+Calls are made at least once: if a worker dies before an answer is handled, the next owner calls again (rule 23). The event's
+reference is the idempotency key of a call.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = structlog.get_logger("retold.worker")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """`at_once` calls in flight; one may take `seconds`; it is tried `times`, the waits between doubling from `wait` s."""
+    """At most `at_once` calls in flight, each of at most `seconds`, `times` tries; waits double from `wait` s up to `longest`."""
 
     at_once: int = 16
     seconds: float = 30.0
@@ -40,7 +40,7 @@ class RetryPolicy:
 
 
 class Assignment(NamedTuple):
-    """One time that a partition is assigned to this worker: what was called in one has nothing to say in the next."""
+    """One assignment of a partition to this worker: results of calls of an earlier assignment are dropped."""
 
     partition: int
     epoch: int
@@ -48,7 +48,7 @@ class Assignment(NamedTuple):
 
 @dataclass(frozen=True)
 class CallResult:
-    """What a call came to: an answer, or why there is none."""
+    """The result of a call: an answer, or the reason why there is none."""
 
     assignment: Assignment
     call: PendingCall
@@ -58,7 +58,7 @@ class CallResult:
 
 
 class CallFailure(NamedTuple):
-    """`final`: another try would come to the same."""
+    """A failed try. `final`: another try would fail in the same way."""
 
     reason: str
     detail: str = ""
@@ -67,7 +67,7 @@ class CallFailure(NamedTuple):
 
 @dataclass(eq=False)
 class CallQueue:
-    """The calls of one key, the first of which is being made, or waits to be, or was given up."""
+    """The calls of one key, in order. The first is being made, is waiting, or was given up."""
 
     assignment: Assignment
     key: str
@@ -79,10 +79,10 @@ class CallQueue:
 
 
 class Caller:
-    """Works on `loop`; a namespace's thread calls the methods without an underscore, `done` hears of each result.
+    """Works on `loop`; a namespace's thread calls the public methods, and `done` gets each result.
 
-    `ended` is set when the last call has ended that was begun before `finish`. `check` raises InvalidEvent for an answer
-    that may not be given. What of a key comes after a call that was given up is not called, until `resume`.
+    `ended` is set when the last call that began before `finish` has ended. `check` raises InvalidEvent for an answer that is
+    not allowed. After a call of a key was given up, the key's other calls wait for `resume`.
     """
 
     def __init__(
@@ -105,15 +105,15 @@ class Caller:
         self._loop.call_soon_threadsafe(self._submit, assignment, calls)
 
     def resume(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
-        """What was given up of a key is dealt with; of what waits behind it, call those whose references are `pending`."""
+        """The call of a key that was given up is handled: call those behind it whose references are `pending`."""
         self._loop.call_soon_threadsafe(self._resume, assignment, key, pending)
 
     def forget(self, assignment: Assignment) -> None:
-        """Its new owner calls: what is in flight is cancelled."""
+        """Cancel the calls of an assignment that has ended: the partition's new owner makes them."""
         self._loop.call_soon_threadsafe(self._forget, assignment)
 
     def finish(self, seconds: float) -> None:
-        """Begin no more calls, and wait for those in flight: what is cut off is called again by the next owner."""
+        """Start no more calls and wait for those in flight. A call that is cut off is made again by the next owner."""
         self._loop.call_soon_threadsafe(self._finish)
         self._ended.wait(seconds)
 
@@ -151,23 +151,23 @@ class Caller:
             self._ended.set()
 
     def _start_calls(self) -> None:
-        """As many as there is room for. A key is tried once, and then others have its place."""
+        """Start as many calls as the policy allows. After one try a key leaves its slot to others."""
         while self._ready and len(self._running) < self._policy.at_once and not self._ending:
             queue = self._ready.popleft()
             if self._is_assigned(queue):
                 task = queue.task = self._loop.create_task(self._work(queue))
                 self._running.add(task)
-                task.add_done_callback(partial(self._worked, queue))  # also if it is cancelled before it began
+                task.add_done_callback(partial(self._worked, queue))  # called even if the task is cancelled before it starts
 
     def _worked(self, queue: CallQueue, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if queue.task is task:  # else its next call has begun already
+        if queue.task is task:  # else its next call has started already
             queue.task = None
         self._start_calls()
         self._check_ended()
 
     def _is_assigned(self, queue: CallQueue) -> bool:
-        """Whether it was not forgotten; what a call comes to that did not let itself be cancelled counts for nothing."""
+        """Whether its assignment is current. The result of a call that could not be cancelled is dropped."""
         return self._queues.get(queue.assignment, {}).get(queue.key) is queue
 
     async def _work(self, queue: CallQueue) -> None:
@@ -184,7 +184,7 @@ class Caller:
             self._next(queue)
 
     def _next(self, queue: CallQueue) -> None:
-        """The first of its calls is to be made, if there is one."""
+        """Make the queue's first call ready, if there is one."""
         queue.tried = 0
         if queue.calls:
             self._ready.append(queue)
@@ -192,13 +192,13 @@ class Caller:
             del self._queues[queue.assignment][queue.key]
 
     def _failed(self, queue: CallQueue, call: PendingCall, failure: CallFailure) -> None:
-        """Again after a longer and longer wait, or given up."""
+        """Retry after a growing wait, or give up."""
         event, policy = call.event, self._policy
         told = {"type": event.data.event_type, "key": event.key, "id": event.id, "tried": queue.tried, "reason": failure.reason}
         if not failure.final and queue.tried < policy.times:
             wait = min(policy.wait * 2 ** min(queue.tried - 1, 30), policy.longest)
             queue.timer = self._loop.call_later(wait, self._retry, queue)
-            log.warning("gateway call failed; it is tried again", **told, seconds=round(wait, 1))
+            log.warning("gateway call failed; retrying", **told, seconds=round(wait, 1))
             return
         queue.given_up = True
         log.error("gateway call given up; its request is parked as unanswered", **told)
@@ -213,7 +213,7 @@ class Caller:
         self._start_calls()
 
     async def _try(self, queue: CallQueue, call: PendingCall) -> EventData | CallFailure:
-        """Once. Nothing that a gateway does may end a key's calls for ever, so whatever it raises is a failure."""
+        """Call the gateway once. Whatever it raises is a failure, so that nothing can end a key's calls for ever."""
         event_type, gateway = call.event.data.event_type, self._gateways.get(type(call.event.data))
         if gateway is None:
             return CallFailure(f"{event_type} has no gateway in this application any more", final=True)

@@ -1,4 +1,4 @@
-"""Taking what is there in an inbox: records by partition, what the group knew at that moment, and where partitions end."""
+"""Collects a batch from an inbox: records by partition, the group metadata of that moment, and the ends of partitions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ log = structlog.get_logger("retold.worker")
 
 
 class Collector:
-    """Of the inbox of `tasks`; used by one thread."""
+    """Polls the inbox of `tasks`; used by one thread."""
 
     def __init__(self, tasks: Tasks, pace: Pace, clock: Clock) -> None:
         self._tasks, self._pace, self._clock = tasks, pace, clock
 
     def collect(self, consumer: Consumer, timeout: float) -> PolledBatch:
-        """What is there, up to the pace's limits; `timeout` in s is how long to wait for a first record.
+        """The available records, up to the pace's limits; waits at most `timeout` s for a first record.
 
         The metadata is taken right after the records (rule 4). Raises BrokerError if the inbox cannot be read at all.
         """
@@ -46,7 +46,7 @@ class Collector:
         return self._sorted(messages, metadata)
 
     def _sorted(self, messages: list[Message], metadata: Any) -> PolledBatch:
-        """Without those of partitions that a rebalance took away while we gathered, or that are blocked."""
+        """The records by task, without those of partitions that were revoked while we polled, or that are blocked."""
         found: dict[int, tuple[PartitionTask, list[InboxRecord]]] = {
             task.partition: (task, []) for task in self._tasks.running()
         }
@@ -73,4 +73,4 @@ class Collector:
     def _complain(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.TOPIC_AUTHORIZATION_FAILED):
             raise BrokerError(f"reading {self._tasks.inbox} failed: {error.str()}")
-        log.warning("the broker complains", inbox=self._tasks.inbox, error=error.str())
+        log.warning("the consumer reports an error", inbox=self._tasks.inbox, error=error.str())

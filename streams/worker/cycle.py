@@ -1,12 +1,12 @@
-"""The work of one namespace, a cycle at a time: poll the inbox, then handle in one transaction all that there is to do.
+"""The work of one namespace, in cycles: poll the inbox, then handle everything that is due in one transaction.
 
 ::
 
     poll ──> PolledBatch ──> handle: process (engine) ──> commit (one transaction) ──> apply (images, gateways)
 
-All of it runs in one thread, which alone calls the consumer (rule 6). While a transaction is open nothing is polled, so a
-rebalance never meets one half written (rule 5). What was not committed is read again from the image's position: that
-position is the one truth about how far handling has come.
+All of it runs in one thread, the only one that calls the consumer (rule 6). While a transaction is open nothing is polled, so
+no rebalance happens during one (rule 5). What was not committed is read again from the image's position: only that position
+says how far handling has come.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ from streams.worker.unblocker import Unblocker
 log = structlog.get_logger("retold.worker")
 
 IDLE = 0.1
-"""s that a poll waits for a record when nothing else is near."""
+"""s that a poll waits for a record when no timer or answer is near."""
 
 Parts = Mapping[PartitionTask, Changes]
 
 
 @dataclass(frozen=True)
 class CycleParts:
-    """What a cycle is made of; `worker.assemble` puts it together. `consumer` makes the group's consumer.
+    """The parts of a cycle; `worker.assemble` makes them. `consumer` makes the group's consumer.
 
-    A producer that is fenced before it is `fence_age` s old has a rival. `last_calls` in s: how long
-    the end waits for gateways.
+    A transaction that is fenced before it is `fence_age` s old was fenced by another worker of the same name. `last_calls` in
+    s: how long a stop waits for gateways.
     """
 
     namespace: str
@@ -70,7 +70,7 @@ class CycleParts:
 
 
 class Cycle:
-    """`open`, then `poll` and `handle` by turns, then `close`; what they raise ends the namespace."""
+    """`open`, then `poll` and `handle` in turn, then `close`; what they raise ends the namespace."""
 
     def __init__(self, members: CycleParts) -> None:
         self.members, self.tasks = members, members.tasks
@@ -85,13 +85,13 @@ class Cycle:
         self._last = PolledBatch(None)
 
     def open(self) -> None:
-        """Join the group, after what a worker of this name left open was ended (rule 3)."""
+        """Join the group, after aborting the open transaction of an earlier worker of this name (rule 3)."""
         self._ready()
         self._consumer = self.members.consumer()
         self.tasks.subscribe(self._consumer)
 
     def poll(self) -> PolledBatch:
-        """What the inbox has now, perhaps nothing; rebalances are met, and what was restored or freed goes on."""
+        """The next batch, perhaps empty. Serves rebalances, and resumes restored and unblocked partitions."""
         members, tasks = self.members, self.tasks
         self._ready()
         tasks.install()
@@ -101,7 +101,7 @@ class Cycle:
         return self._last
 
     def handle(self, batch: PolledBatch) -> None:
-        """Do all that there is to do: records, timers that are due, what gateways answered."""
+        """Handle records, due timers and gateways' answers in one transaction."""
         self._note_ends(batch)
         self.members.calls.sort(self.tasks.restored())
         works = self._planner.plan(batch, self.members.clock.now())
@@ -121,14 +121,14 @@ class Cycle:
         self._go_on(batch, changes)
 
     def finish(self) -> None:
-        """Handle what gateways answer meanwhile, with what the last poll knew of the group (rule 4)."""
+        """Handle gateways' last answers, with the group metadata of the last poll (rule 4)."""
         self.members.calls.finish(self.members.last_calls)
         self.handle(PolledBatch(self._last.metadata))
 
     def close(self) -> None:
-        """Leave the group. What was begun is aborted; whoever owns the partitions next does it again.
+        """Leave the group. An open transaction is aborted; the next owner of the partitions does its work again.
 
-        Whatever one of these raises, the others are done: who stays in the group keeps its partitions from everybody.
+        If one step raises, the others are still done: a worker that stays in the group keeps its partitions from others.
         """
         with ExitStack() as last_first:
             last_first.callback(self.members.unblocker.close)
@@ -138,7 +138,7 @@ class Cycle:
             last_first.callback(self.tasks.close)
 
     def _ready(self) -> None:
-        """Again until the broker answers, or we are to stop; a broker that is away for a while ends no worker."""
+        """Retry until the broker answers or the worker stops: a broker that is unavailable for a while ends no worker."""
         while not self.stopping.is_set():
             try:
                 self.members.transactions.producer.ready()
@@ -149,19 +149,19 @@ class Cycle:
                         f"Kafka refuses the transactions of {self.members.namespace}: {error.args[0].str()}. A worker needs "
                         "the rights Write and Describe on its transactional id, and on the cluster IdempotentWrite"
                     ) from error
-                log.warning("no transactions yet; trying again", namespace=self.members.namespace, error=str(error))
+                log.warning("transactions are not ready; retrying", namespace=self.members.namespace, error=str(error))
                 self.stopping.wait(1.0)
 
     def _poll_timeout(self) -> float:
-        """How long a poll may wait, in s: less while answers or timers are near."""
+        """How long a poll may wait, in s: less while an answer or a timer is near."""
         poll_timeout = self.members.calls.poll_timeout(IDLE)
         due = [at for task in self.tasks.restored() if (at := task.next_timer()) is not None]
         return min(poll_timeout, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else poll_timeout
 
     def _process(self, works: Works) -> dict[PartitionTask, Changes]:
-        """Piece by piece: what was handled travels to the broker while the next piece is.
+        """Handle piece by piece; what is handled is sent to the broker while the next piece is handled.
 
-        Ends early when the batch has taken its time, or its transaction would time out; the rest is read again.
+        Ends early when the batch has used its time, else its transaction could time out; the rest is read again.
         """
         members, changes = self.members, dict[PartitionTask, Changes]()
         began = self.members.clock.monotonic()
@@ -177,11 +177,11 @@ class Cycle:
         except UNFINISHED as error:
             members.transactions.producer.give_up(error)
         if taken := sum(part.taken for part in changes.values()):
-            members.pace.handled(taken, self.members.clock.monotonic() - began)  # also if it is aborted
+            members.pace.handled(taken, self.members.clock.monotonic() - began)  # even if it is aborted later
         return changes
 
     def _commit(self, batch: PolledBatch, done: Parts) -> None:
-        """One transaction for all of them. Raises TransactionAborted, ProducerLost or NamespaceStopped."""
+        """Commit all changes in one transaction. Raises TransactionAborted, ProducerLost or NamespaceStopped."""
         members, parts = self.members, list(done.values())
         began = self.members.clock.monotonic()
         self._breaker.check(members.clock.now(), parts)
@@ -193,15 +193,15 @@ class Cycle:
         self._search.succeeded()
 
     def _apply_committed(self, done: Parts) -> None:
-        """What was committed is true in the images, and its calls are made."""
+        """Apply committed changes to the images, and make their gateway calls."""
         for task, part in done.items():
             task.image.apply(part)
             self.members.calls.committed(task, part)
             for _, text in part.raised:
-                log.error("parked", namespace=self.members.namespace, detail=text)
+                log.error("event parked", namespace=self.members.namespace, detail=text)
 
     def _go_on(self, batch: PolledBatch, changes: Parts) -> None:
-        """Where each partition is read on: behind the batch, from where it stands, or not before it is unblocked."""
+        """Continue each partition behind the batch, rewind it to its image's position, or block it."""
         for task, records in batch.records.items():
             part = changes.get(task)
             if part is not None and part.blocked is not None:
@@ -211,7 +211,7 @@ class Cycle:
         self._note_ends(batch)
 
     def _note_ends(self, batch: PolledBatch) -> None:
-        """An end is told once: of a partition without records here also if this transaction is aborted."""
+        """An end is reported once; for a partition without records in the batch it counts even if this transaction is aborted."""
         for task in self.tasks.running():
             end, read = batch.ends.get(task.partition), batch.records.get(task)
             if end is not None and (not read or task.image.inbox_next > read[-1][0]):
@@ -219,14 +219,14 @@ class Cycle:
 
     def _after_abort(self, error: TransactionAborted, batch: PolledBatch, works: Works) -> None:
         self.aborted += 1
-        log.warning("a transaction was aborted", namespace=self.members.namespace, times=self.aborted, error=str(error))
+        log.warning("transaction aborted", namespace=self.members.namespace, times=self.aborted, error=str(error))
         self._search.aborted(error)
         if error.poison and self._search.lasts and (alone := self._search.narrow(works, self.members.pace)) is not None:
             self._set_aside(batch, *alone)
         self.stopping.wait(min(2.0, 0.05 * self.aborted))
 
     def _set_aside(self, batch: PolledBatch, task: PartitionTask, work: PartitionWork) -> None:
-        """What no transaction can hold, alone in `work`: parked or quarantined; a timer is left where it is."""
+        """Set aside what is too large for a transaction, alone in `work`: park or quarantine it; a timer stays pending."""
         if work.records:
             self._refuse(batch, task, work.records[0])
         elif work.answers:
@@ -235,23 +235,23 @@ class Cycle:
             self._refuse_timer(task, work.timers[0])
 
     def _refuse_timer(self, task: PartitionTask, timer: PendingTimer) -> None:
-        """It stays in the due topic, and is tried again when its partition is restored: a limit may have been raised by then."""
+        """Keep it in the due topic and retry when its partition is restored: a limit may have been raised by then."""
         task.refused_timers.add(timer.event_id)
         emitted, key = timer.emitted, harmless(timer.emitted.key.decode(errors="replace"))
         log.error(
-            "a timer cannot be published; the others go on, and it is tried again when its partition is restored",
+            "timer cannot be published; the others continue, and it is retried when its partition is restored",
             namespace=self.members.namespace, partition=task.partition, to=emitted.namespace, key=key, id=timer.event_id,
             reason=self._search.reason,
         )  # fmt: skip
 
     def _refuse(self, batch: PolledBatch, task: PartitionTask, record: InboxRecord) -> None:
-        """One event that no transaction can hold: quarantined by reference, the inbox still has it."""
+        """Quarantine one event that is too large for a transaction, by reference: the inbox still has it."""
         change = self.members.engine.refuse(task.image, record, self._search.reason, self.members.clock.now())
-        self._ready()  # the commit that just failed may have cost its producer
+        self._ready()  # after the failed commit the producer may have to be replaced
         try:
             self._commit(batch, {task: change})
         except TransactionAborted as error:
-            log.warning("a record could not be set aside", namespace=self.members.namespace, error=str(error))
+            log.warning("record could not be set aside", namespace=self.members.namespace, error=str(error))
         except ProducerLost as error:
             self._after_loss(error)
         else:
@@ -259,10 +259,10 @@ class Cycle:
             self.members.pace.cap = self.members.pace.cap * 2
 
     def _after_loss(self, error: ProducerLost) -> None:
-        """What was committed is unknown: read again what the broker has, and never undo locally."""
+        """It is unknown what was committed: restore from the broker, and undo nothing locally."""
         if error.fenced and error.age < self.members.fence_age:
             raise NamespaceStopped(
                 f"{error}. Another worker uses the same instance name and slot: give each machine its own RETOLD_INSTANCE"
             )
-        log.warning("the producer was lost; restoring", namespace=self.members.namespace, error=str(error))
+        log.warning("producer lost; restoring", namespace=self.members.namespace, error=str(error))
         self.tasks.restart()

@@ -1,8 +1,8 @@
 """The Faust application: each namespace is an agent, each table a Faust table. The only module that imports Faust.
 
-Seam: Faust's own consumer, producer, conductor and table recovery are left out by a boot strategy, which starts our
-runners instead. An agent pulls: its channel's `get` polls in the namespace's one thread, and the agent awaits the handling
-there. `faust -A streams.worker.faust_app agents` and `tables` list what the application of `[tool.retold]` is made of.
+A boot strategy starts our runners instead of Faust's consumer, producer, conductor and table recovery. An agent pulls: its
+channel's `get` polls in the namespace's one thread, and the agent awaits the handling there. `faust -A
+streams.worker.faust_app agents` and `tables` list the agents and tables of the application in `[tool.retold]`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Images = Callable[[], Mapping[int, Image]]
 
 
 class RowsView(Mapping[str, Record]):
-    """The rows of the partitions that this worker holds: only committed changes are seen, and nobody writes here."""
+    """The committed rows of the partitions that this worker owns, read-only."""
 
     def __init__(self, images: Images) -> None:
         self._images = images
@@ -51,7 +51,7 @@ class RowsView(Mapping[str, Record]):
 
 
 class CommittedTable(faust.Table[str, Record]):
-    """A Faust table over committed rows. Faust writes no changelog for it: rows leave in the batch's transaction."""
+    """A Faust table over committed rows. Faust writes no changelog for it: rows are written in the batch's transaction."""
 
     rows: RowsView
 
@@ -60,7 +60,7 @@ class CommittedTable(faust.Table[str, Record]):
         return self.rows
 
     def on_key_get(self, key: Any) -> None:
-        """Nothing: Faust's sensors count what its own agents read."""
+        """Does nothing: this hook is for Faust's sensors."""
 
     def on_key_set(self, key: Any, value: Any) -> None:  # noqa: ARG002 - Faust's signature
         raise TypeError("a table changes by events alone: publish one")
@@ -70,7 +70,7 @@ class CommittedTable(faust.Table[str, Record]):
 
 
 class InboxChannel(Channel[Any]):
-    """A channel that Faust lists under its inbox's name. What it gives is the next batch of `runner`, if there is one."""
+    """A channel that Faust lists under its inbox's name. Its messages are the batches of `runner`, if there is one."""
 
     def __init__(self, *args: Any, inbox: str = "", runner: NamespaceRunner | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,11 +80,11 @@ class InboxChannel(Channel[Any]):
         return {**super()._clone_args(), "inbox": self.inbox, "runner": self.runner}
 
     async def get(self, *, timeout: Any = None) -> Any:
-        """A namespace that this process does not run has none."""
+        """The next batch. A namespace that this process does not run has none."""
         return await (super().get(timeout=timeout) if self.runner is None else self.runner.poll())
 
     async def __anext__(self) -> Any:
-        """Faust's stream asks for this whenever the channel's queue is empty, and nothing is ever put there."""
+        """Faust's stream calls this when the channel's queue is empty, and nothing is ever put there."""
         return await self.get()
 
     def get_topic_name(self) -> str:
@@ -92,7 +92,7 @@ class InboxChannel(Channel[Any]):
 
 
 class RunnerService(Service):
-    """A runner's life inside Faust's: its thread starts with the app and has ended when the app has stopped."""
+    """A runner as a Faust service: its thread starts with the app and has ended when the app has stopped."""
 
     def __init__(self, runner: NamespaceRunner, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -103,12 +103,12 @@ class RunnerService(Service):
 
     async def on_stop(self) -> None:
         self.runner.stop()
-        while not self.runner.join(0.0):  # not in a thread of a pool: a broker that is away may hold it
+        while not self.runner.join(0.0):  # not in a pool thread: an unavailable broker could block it
             await asyncio.sleep(0.02)
 
 
 class WorkerBoot(BootStrategy):
-    """Starts our runners where Faust would start its consumer, producer, conductor and table recovery."""
+    """Starts our runners instead of Faust's consumer, producer, conductor and table recovery."""
 
     services: Iterable[Service] = ()
 
@@ -126,7 +126,7 @@ class WorkerBoot(BootStrategy):
 
 
 class ConsumerlessApp(faust.App):
-    """An app whose own Kafka consumer never starts. Faust makes one all the same, with an event loop that we close."""
+    """An app whose own Kafka consumer never starts. Faust makes one anyway, with an event loop that is closed here."""
 
     async def on_start(self) -> None:
         self.finalize()
@@ -138,12 +138,12 @@ class ConsumerlessApp(faust.App):
 
 
 class FaustApp:
-    """Agents and tables of `app`; `add` gives it the runners of this process. `gateways` ends with it."""
+    """Agents and tables of `app`; `add` adds the runners of this process. `gateways` is stopped with it."""
 
     def __init__(self, app: App, folder: Path, inbox_of: Callable[[str], str]) -> None:
         self.faust = ConsumerlessApp(
             f"retold-{app.name}",
-            broker="kafka://127.0.0.1:1",  # never connected to: Boot leaves Faust's own transport out
+            broker="kafka://127.0.0.1:1",  # never used: WorkerBoot does not start Faust's transport
             web_enabled=False,
             topic_disable_leader=True,
             datadir=str(folder),
@@ -156,7 +156,7 @@ class FaustApp:
         self._channels = {space.name: self._agent(space.name, inbox_of(space.name)) for space in app.namespaces}
 
     def add(self, namespace: str, runner: NamespaceRunner) -> None:
-        """A namespace that this process runs."""
+        """Add a namespace that this process runs."""
         self.runners[namespace] = self._channels[namespace].runner = runner
         self._boot.services = [RunnerService(runner) for runner in self.runners.values()]
 
@@ -179,11 +179,11 @@ class FaustApp:
 
     async def start(self) -> None:
         self.faust.loop = asyncio.get_running_loop()
-        self.faust.flow_control.resume()  # without this, channels hand nothing over
+        self.faust.flow_control.resume()  # without this, channels deliver nothing
         await self.faust.start()
 
     async def stop(self) -> None:
-        for runner in self.runners.values():  # all at once: Faust stops one after the other
+        for runner in self.runners.values():  # all at once: Faust would stop them one after the other
             runner.stop()
         await self.faust.stop()
         if self.gateways is not None:

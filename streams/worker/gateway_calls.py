@@ -1,4 +1,4 @@
-"""Gateways' calls as the namespace's thread sees them: which to make, and what they came to. Each task keeps its own."""
+"""Gateway calls in the namespace's thread: which to make, and their results. Each task keeps its own."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from streams.worker.caller import Caller, CallResult
 from streams.worker.task import PartitionTask
 
 RESULTS = 500
-"""What one transaction takes of them, of a partition."""
+"""The most call results of a partition in one transaction."""
 POLL_TIMEOUTS = ((0.05, 0.001), (1.0, 0.005))
-"""Up to so many s after a call was asked for, or came to something, a poll waits this many s at most: an answer wakes no poll."""
+"""(s since the last call or result, s that a poll waits at most): a short poll, since an answer does not wake one."""
 
 
 class GatewayCalls:
-    """`make` gives a caller, which hands results back from its own thread. `monotonic` gives s."""
+    """`make` makes a caller, which returns results from its own thread. `monotonic` is in s."""
 
     def __init__(self, make: Callable[[Callable[[CallResult], None]], Caller], monotonic: Callable[[], float]) -> None:
         self._make, self._monotonic = make, monotonic
@@ -28,24 +28,24 @@ class GatewayCalls:
         self._last = -POLL_TIMEOUTS[-1][0]
 
     def poll_timeout(self, idle: float) -> float:
-        """How long a poll may wait, in s: less while an answer may come any moment, else `idle`."""
+        """How long a poll may wait, in s: less while an answer may come at any moment, else `idle`."""
         since = self._monotonic() - self._last
         return next((wait for until, wait in POLL_TIMEOUTS if since < until), idle)
 
     def closed(self, task: PartitionTask) -> None:
-        """Its new owner calls."""
+        """Cancel the calls of a closed task: the partition's new owner makes them."""
         if self._caller is not None:
             self._caller.forget(task.assignment)
 
     def finish(self, seconds: float) -> None:
-        """Before the partitions go: begin no more calls, and give those in flight a last chance to be answered."""
+        """Before the partitions are given up: start no more calls, and wait at most `seconds` for those in flight."""
         if self._caller is not None:
             self._caller.finish(seconds)
 
     def sort(self, tasks: Sequence[PartitionTask]) -> None:
-        """Give each task what its calls came to by now, and make the restored calls that need not wait any longer.
+        """Give each task the results of its calls, and make the restored calls that need not wait any longer.
 
-        What was called for a task that is closed is its successor's to call again.
+        Results for a closed task are dropped: its successor calls again.
         """
         for task in tasks:
             self._call(task, task.take_restored_calls())
@@ -57,7 +57,7 @@ class GatewayCalls:
                 owner.results.append(result)
 
     def committed(self, task: PartitionTask, changes: Changes) -> None:
-        """Call what was made durable, and no earlier; what calls came to is dealt with."""
+        """Make the calls of committed changes, and drop the results that they have handled."""
         calls = [call for reference, call in changes.calls.items() if reference not in changes.settled]
         if not task.hold_back(calls):
             self._call(task, calls)
@@ -65,7 +65,7 @@ class GatewayCalls:
             self._deal_with(task, task.results.popleft())
 
     def _deal_with(self, task: PartitionTask, result: CallResult) -> None:
-        """What of its key came after a call that was given up is parked with it, or to be made now."""
+        """After a call was given up, resume its key: later calls are parked with it, or are made now."""
         if result.answer is None and self._caller is not None:
             key = result.call.event.key
             pending = frozenset(call.event.reference for call in task.image.calls.of(key))
@@ -80,12 +80,12 @@ class GatewayCalls:
 
 
 def answers_of(results: Iterable[CallResult], most: int = RESULTS) -> list[CallAnswer | CallGivenUp]:
-    """The first of them, as the engine takes them."""
+    """The first `most` results in the form that the engine takes."""
     return [_answer_of(result) for result in islice(results, most)]
 
 
 def refuse_answer(result: CallResult, reason: str) -> CallResult:
-    """In the place of an answer that no transaction can hold: its request is parked."""
+    """A result without the answer, which is too large for a transaction: its request will be parked."""
     return replace(result, answer=None, reason=f"the answer cannot be published: {reason}")
 
 

@@ -1,4 +1,4 @@
-"""The event loop of gateways, in a thread beside: one that blocks it holds up no polling and loses no membership."""
+"""The event loop of gateways, in a thread of its own: a gateway that blocks it delays no polling and costs no group membership."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ log = structlog.get_logger("retold.worker")
 
 SPARE = 4
 STOP_TIMEOUT = 1.0
-"""s that a stop waits for gateways to let themselves be cancelled."""
+"""s that a stop waits for cancelled gateways."""
 
 
 class GatewayLoop:
-    """Of one worker process; it starts when it is first asked for. `threads` are for `asyncio.to_thread`."""
+    """The loop of one worker process; `get` starts it. `threads` are for `asyncio.to_thread`."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
@@ -26,7 +26,7 @@ class GatewayLoop:
         self._stopped = False
 
     def get(self) -> asyncio.AbstractEventLoop:
-        """From any thread."""
+        """The running loop. From any thread."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -36,7 +36,7 @@ class GatewayLoop:
             return self._loop
 
     def stop(self) -> None:
-        """Cancel what is still called. A gateway that does not let itself be cancelled is not waited for."""
+        """Cancel calls in flight. A gateway that does not end when it is cancelled is not waited for."""
         with self._lock:
             if self._loop is not None and self._thread is not None:
                 self._stopped = True
@@ -44,15 +44,15 @@ class GatewayLoop:
                 self._thread.join(STOP_TIMEOUT)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Until `stop`, whatever gateways do: every namespace's calls need this loop."""
+        """Run until `stop`, whatever gateways raise: every namespace's calls need this loop."""
         asyncio.set_event_loop(loop)
         try:
             while not self._stopped:
                 try:
                     loop.run_forever()
-                except BaseException as error:  # asyncio ends its loop for SystemExit and KeyboardInterrupt
+                except BaseException as error:  # asyncio stops its loop for SystemExit and KeyboardInterrupt
                     log.error(
-                        "what a gateway began in the background has raised; other calls go on",
+                        "background task of a gateway raised; other calls continue",
                         error=type(error).__name__,
                         exc_info=error,
                     )

@@ -1,4 +1,4 @@
-"""The end of an event log, as a restore reads it: where the log stands, and by what a duplicate is recognised."""
+"""The end of an event log, as a restore reads it: the last sequence, and the ids of the duplicate window."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.kafka.bounded_read import headers_of
 
 
 class LogTail:
-    """Of one partition, taken in record by record."""
+    """The log's end of one partition, read record by record."""
 
     def __init__(self, envelopes: EnvelopeReader) -> None:
         self._envelopes = envelopes
@@ -22,23 +22,23 @@ class LogTail:
 
     @property
     def sequence(self) -> int:
-        """The highest; 0 if there is none."""
+        """The highest sequence; 0 if there is none."""
         return max(self._sequences | self._deleted, default=0)
 
     @property
     def count(self) -> int:
-        """How many records were read whose value is there."""
+        """How many records were read, without tombstones."""
         return len(self._sequences)
 
     @property
     def gap(self) -> tuple[int, int] | None:
-        """The first and the last of the first sequences that are missing in what was read."""
+        """The first and the last sequence of the first gap in what was read."""
         first = min(self._sequences, default=0)
         there = sorted(sequence for sequence in self._sequences | self._deleted if sequence >= first)
         return next(((low + 1, high - 1) for low, high in pairwise(there) if high > low + 1), None)
 
     def take(self, message: Message) -> None:
-        """A record. One that an operator deletes keeps its sequence, in its key, and lies behind those that follow it."""
+        """Read a record. A tombstone by an operator has its record's sequence in its key, and lies behind later records."""
         sequence = sequence_of(message.key() or b"")
         if message.value() is None:
             self._sequences.discard(sequence)
@@ -51,11 +51,11 @@ class LogTail:
             self._taken.append((digest, (sequence, hash(message.value()), log_header(headers).outcome)))
 
     def put_before(self, earlier: LogTail, window: int) -> None:
-        """`earlier` was read of what lies before this; no more than `window` records are kept."""
+        """Put an earlier part of the log before this one; at most `window` records are kept."""
         self._taken = [*earlier._taken, *self._taken][-window:]
         self._sequences |= earlier._sequences - self._deleted
         self._deleted |= earlier._deleted
 
     def remembered(self) -> dict[bytes, Remembered]:
-        """By what a duplicate is recognised, in the order of the log."""
+        """The entries of the duplicate window, in the order of the log."""
         return dict(self._taken)

@@ -1,4 +1,4 @@
-"""How large a batch may grow: an idle system commits an event at once, a busy one by time and not by count."""
+"""How large a batch may grow: an idle worker commits an event at once, a busy one limits batches by time, not by count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LINGER = 0.01
 
 @dataclass
 class Pace:
-    """`events` caps a batch, `seconds` what handling one may take. `commit` and `each` are running means, in s."""
+    """`events` limits a batch, `seconds` the time to handle it. `commit` and `each` are running means, in s."""
 
     events: int
     seconds: float
@@ -21,12 +21,12 @@ class Pace:
     cap: int = 0
 
     def limit(self) -> int:
-        """Events for the next batch; fewer while a poisonous record is being looked for."""
+        """Events for the next batch; fewer during a poison search."""
         limit = max(1, min(self.events, int(self.seconds / self.each)))
         return min(limit, self.cap) if self.cap else limit
 
     def linger(self, waited: float) -> float:
-        """How long to gather more, in s. A record that was there already means that we are busy: as long as a commit."""
+        """How long to collect more, in s. If the first record was there already, the worker is busy: as long as a commit."""
         return min(self.commit, LINGER) if waited < 0.001 else 0.0
 
     def handled(self, events: int, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What the next transaction holds: records, answers and due timers of every partition, or one kind while poison is looked for."""
+"""Plans the next transaction: records, answers and due timers of every partition, or one kind during a poison search."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Planner:
         self._rounds = 0
 
     def plan(self, batch: PolledBatch, now: int) -> Works:
-        """By task; while a poisonous record is looked for, of one kind only. Another task is first each time."""
+        """The work of each task; of one kind only during a poison search. Each time another task is first."""
         tasks = self._tasks.restored()
         self._rounds += 1
         first = self._rounds % max(1, len(tasks))

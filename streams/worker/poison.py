@@ -1,4 +1,4 @@
-"""Finding what no transaction can hold, without harm to what stands beside it (rule 8)."""
+"""Finds the record, answer or timer that the broker refuses for its size, without affecting the others (rule 8)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from streams.worker.pace import Pace
 from streams.worker.task import PartitionTask
 
 SUSPICIOUS = 2
-"""Transactions in a row that are refused for a record's size or shape, and for nothing else."""
+"""Transactions in a row that are refused only for a record's size or form, after which the search begins."""
 CALM = 20
-"""Transactions that must commit before everything shares one again."""
+"""Transactions that must commit before all kinds share one again."""
 
 
 class PoisonKind(Enum):
-    """What a transaction may hold."""
+    """What a transaction may contain."""
 
     ANSWERS = "answers"
     TIMERS = "timers"
@@ -27,13 +27,13 @@ class PoisonKind(Enum):
 
 
 class PoisonSearch:
-    """While it lasts, answers, timers and records go in transactions of their own, by turns."""
+    """While it lasts, answers, timers and records have transactions of their own, in turn."""
 
     def __init__(self) -> None:
         self.reason = ""
         self.most_answers = RESULTS
         self.most_timers = AT_ONCE
-        """That a transaction may hold, of a partition, of each."""
+        """The most timers (and above, answers) of a partition in one transaction."""
         self._refused = 0
         self._calm = CALM
         self._turn = 0
@@ -43,7 +43,7 @@ class PoisonSearch:
         return self._refused >= SUSPICIOUS or self._calm < CALM
 
     def turn(self, kinds: Collection[PoisonKind]) -> PoisonKind | None:
-        """The only kind that the next transaction may hold, of those that there are; None: all of them."""
+        """The only kind for the next transaction, of those in `kinds`; None: all of them."""
         if not self.lasts or not kinds:
             return None
         order = [kind for kind in PoisonKind if kind in kinds]
@@ -53,7 +53,7 @@ class PoisonSearch:
     def narrow(
         self, works: Mapping[PartitionTask, PartitionWork], pace: Pace
     ) -> tuple[PartitionTask, PartitionWork] | None:
-        """After a transaction of these was refused: the next holds less, until what is refused is alone, which this gives."""
+        """After these were refused, make the next transaction smaller; returns the refused item once it is alone."""
         records, answers, timers = (
             sum(map(len, kind)) for kind in zip(*((it.records, it.answers, it.timers) for it in works.values()), strict=True)
         )

@@ -1,4 +1,4 @@
-"""What one poll of an inbox brings."""
+"""The result of one poll of an inbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.worker.task import PartitionTask
 
 @dataclass(frozen=True)
 class PolledBatch:
-    """Records by the task of their partition, perhaps none, and the group metadata captured with them (rule 4)."""
+    """Records by the task of their partition, perhaps none, and the group metadata taken with them (rule 4)."""
 
     metadata: Any
     records: Mapping[PartitionTask, list[InboxRecord]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-"""A word beside the work: what each partition of a namespace does now, told to who looks from outside (ADR 19).
+"""Reports the states of a namespace's partitions for monitoring (ADR 19).
 
-Handling never waits for it, and nothing that goes wrong here ends anything: a report that the broker does not take is dropped,
-and the next one says what is true then.
+Handling never waits for it, and no failure here ends anything: an undelivered report is dropped, and the next one has the
+state at its time.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from streams.worker.task import PartitionTask, TaskState, TaskStatus
 log = structlog.get_logger("retold.worker")
 
 SOON, EVERY, LATER, AGAIN = 0.5, 2.0, 10.0, 60.0
-"""s within which a new state is told; between two words about how far a restore is; after a failure; after which what was told
-is told again.
+"""s within which a new state is reported; between two reports of a restore's progress; after a failure; after which everything
+is reported again.
 
-The last mends whatever went wrong with the topic: a report of the partition's former owner that came late, or a lost record.
+The last repairs the topic after a late report of the partition's former owner, or a lost record.
 """
 NEVER = float("-inf")
 HELD = "it waits for an open transaction that has sent the group's offset"
@@ -32,33 +32,33 @@ Write = Callable[[Mapping[str, Report], Cancelled], None]
 
 
 class Reporter:
-    """Of one namespace: work beside the namespace's own, until it is cancelled.
+    """Reports for one namespace, in the background, until it is cancelled.
 
-    `worker` is the client id of this worker in the group. `tasks` gives those that are open, from any thread. `write` raises if
-    the broker has not taken the reports.
+    `worker` is the client id of this worker in the group. `tasks` returns the open tasks, from any thread. `write` raises if
+    the reports were not delivered.
     """
 
     def __init__(self, namespace: str, worker: str, tasks: Tasks, write: Write, clock: Clock) -> None:
         self._namespace, self._worker, self._tasks, self._write, self._clock = namespace, worker, tasks, write, clock
         self._told: dict[str, Report] = {}
-        """What the broker has taken from us last, as far as we know."""
+        """The last reports that were delivered, as far as we know."""
         self._statuses: dict[int, TaskStatus] = {}
         self._looked = self._began = NEVER
-        """When it was last told how far restores are, and everything: by the monotonic clock."""
+        """When states were last looked at, and when everything was last reported: by the monotonic clock."""
         self._warned = False
         self._cancelled: Cancelled = never_cancelled
 
     def report(self, cancelled: Cancelled) -> Steps[None]:
-        """Nothing is told of the end: the group says who has a partition."""
+        """Report until cancelled. A revoked partition is not reported: the group knows its new owner."""
         self._cancelled = cancelled
         while not cancelled():
             yield self.look(self._clock.monotonic())
 
     def look(self, now: float) -> float:
-        """Tell what is new; gives s until the next look. `now` by the monotonic clock."""
+        """Report what changed; returns s until the next call. `now` by the monotonic clock."""
         try:
             self._tell(now)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the worker goes on and the next look may succeed
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker continues and the next try may succeed
             self._told, self._looked = {}, NEVER
             self._warn(error)
             return LATER
@@ -79,11 +79,11 @@ class Reporter:
         self._told, self._warned = reports, False
 
     def _warn(self, error: Exception) -> None:
-        """Once, until a report is taken again."""
+        """Warn once, until a report is delivered again."""
         if not self._warned and not self._cancelled():
             self._warned = True
             log.warning(
-                "`retold status` cannot tell what partitions do; handling goes on",
+                "`retold status` cannot show the states of partitions; handling continues",
                 namespace=self._namespace,
                 detail=f"{type(error).__name__}: {harmless(str(error))}",
             )
@@ -91,7 +91,7 @@ class Reporter:
 
 def report_of(task: PartitionTask, worker: str) -> Report | None:
     """None for a task that is closed."""
-    state, since, why = task.status  # in one look: the namespace's thread may change it meanwhile
+    state, since, why = task.status  # read once: the namespace's thread may change it meanwhile
     if state is TaskState.CLOSED:
         return None
     if state is not TaskState.RESTORING:

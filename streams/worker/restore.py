@@ -1,4 +1,4 @@
-"""Restoring one partition: rows, parked queues, what is pending, known ids; to an end that no open transaction hides."""
+"""Restores one partition: rows, parked queues, timers and calls, duplicate window; up to ends that no open transaction hides."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from streams.worker.log_tail import LogTail
 log = structlog.get_logger("retold.worker")
 
 FARTHEST = 8
-"""So many times as far back as the last look at a log's end, at most."""
+"""The next part of a log is at most this many times as wide as the last one."""
 
 SETTLE, PAUSE = 5.0, 0.2
-"""How long a group's committed offset may be ahead of the marker, as a commit's control records arrive one by one; and s
-between two looks."""
+"""s that a group's committed offset may be ahead of the marker, since a commit's control records arrive one by one; and s
+between two attempts."""
 
 
 class RestoredImage(NamedTuple):
-    """`inbox_end` is where the inbox ended meanwhile: answers of gateways may lie before it."""
+    """`inbox_end` is the inbox's end at that time: answers of gateways may lie before it."""
 
     image: Image
     inbox_end: int
@@ -46,9 +46,9 @@ class RestoredImage(NamedTuple):
 
 @dataclass
 class RestoreProgress:
-    """Of one partition's restore, in records; read by others while it runs.
+    """The progress of one partition's restore, in records; other threads read it.
 
-    `held`: an open transaction has sent the group's offset.
+    `held`: it waits for an open transaction that has sent the group's offset.
     """
 
     partition: int
@@ -62,10 +62,10 @@ class RestoreProgress:
 
 @dataclass(frozen=True)
 class Restorer:
-    """`consumer` makes a read_committed consumer without a group that tells of partition ends.
+    """`consumer` makes a read_committed consumer without a group that reports ends of partitions.
 
-    `committed` serves fencing and lag only: the marker says where handling starts. `learn` gives the engine's codec
-    every schema that is published, unless it is cancelled.
+    The `committed` offsets are only compared: the marker says where handling starts. `learn` adds every published schema to
+    the engine's codec, unless it is cancelled.
     """
 
     consumer: Callable[[], Consumer]
@@ -80,7 +80,7 @@ class Restorer:
     learn: Callable[[Cancelled], None]
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
-        """Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch if this is not our table, BrokerError.
+        """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.
 
         Raises UnsupportedSchema for a row or a request that only another version of the application reads.
         """
@@ -90,9 +90,9 @@ class Restorer:
     def _settled(
         self, partition: int, committed: CommittedOffsets, cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[RestoredImage]:
-        """Read again until no transaction was open between a look at the committed offset and another one.
+        """Read again until no transaction was open between two reads of the committed offset.
 
-        An open one's records may not even be on the broker yet, if its worker was frozen before it flushed.
+        The records of an open one may not even be on the broker yet, if its worker was frozen before it flushed.
         """
         deadline = None
         while True:
@@ -104,7 +104,7 @@ class Restorer:
             if after.offset <= image.inbox_next:
                 inbox = (self.names.inbox, partition)
                 return RestoredImage(image, ends(self.admin, [inbox], cancelled=cancelled)[inbox])
-            if before <= image.inbox_next:  # it was committed while we read
+            if before <= image.inbox_next:  # a transaction was committed while we read
                 continue
             now = self.admin.clock.monotonic()
             deadline = deadline or now + SETTLE
@@ -119,7 +119,7 @@ class Restorer:
     def _image(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
         try:
             return (yield from self._read(partition, cancelled, progress))
-        except UnsupportedSchema:  # written by a worker that was deployed after we started: its schemas are published
+        except UnsupportedSchema:  # a worker that was deployed after we started has published its schemas
             self.learn(cancelled)
             return (yield from self._read(partition, cancelled, progress))
 
@@ -136,7 +136,7 @@ class Restorer:
         yield from self._take(spans, reading, cancelled, progress)
         window, look = self.engine.limits.window, spans[tail]
         while reading.log.count < window and look[0] > start[tail]:
-            # Kafka's own records, and those of aborted transactions, have offsets too: we must look further back.
+            # Control records and records of aborted transactions have offsets too, so more of the log must be read.
             look = self._before(start[tail], look[0], _width(look, reading.log.count, window))
             found = yield from self._log_in(tail, look, cancelled, progress)
             reading.log.put_before(found, window)
@@ -149,7 +149,7 @@ class Restorer:
     def _log_in(
         self, partition: TopicAndPartition, look: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[LogTail]:
-        """What lies between two offsets of the log; a reader would go on to its end."""
+        """The records between two offsets of the log: stops there, since `polls` would read on to the log's end."""
         tail, (_, end) = LogTail(self.engine.wire.envelopes), look
         progress.total += end - look[0]
         with closing(self.consumer()) as consumer:
@@ -207,7 +207,7 @@ class Restorer:
             )
         if tail.gap is not None:
             log.warning(
-                "sequences are missing in the event log: they were deleted, or lost",
+                "event log has a gap: sequences were deleted or lost",
                 log=f"{self.names.log}-{image.partition}",
                 first=tail.gap[0],
                 last=tail.gap[1],
@@ -242,14 +242,14 @@ class Restorer:
 
 
 def _width(look: tuple[int, int], found: int, wanted: int) -> int:
-    """How many offsets before `look` probably hold the records that are missing, if those hold as many as these."""
+    """How many offsets before `look` probably contain the missing records, at the density of those read so far."""
     span = look[1] - look[0]
     probably = (wanted - found) * span * 6 // (5 * max(1, found))
     return max(100, min(probably, FARTHEST * span))
 
 
 class ImageReader:
-    """One partition's topics being read, in whatever order their records come in."""
+    """Builds an image from one partition's topics, in whatever order their records arrive."""
 
     def __init__(self, engine: Engine, partition: int) -> None:
         self._engine, self._image = engine, engine.image(partition)
@@ -267,7 +267,7 @@ class ImageReader:
         self._image.rows[record.key] = (row, record.version)
 
     def parked(self, message: Message) -> None:
-        """Queues in order; a record without a value takes an earlier one out."""
+        """Read a parked record; a tombstone removes an earlier one."""
         record = parked_message(message)
         if record.value is None:
             self._aside.pop(record.offset, None)
@@ -275,7 +275,7 @@ class ImageReader:
             self._aside[record.offset] = set_aside_of(record.offset, record.value, record.headers)
 
     def due(self, message: Message) -> None:
-        """Timers and calls; a record without a value takes an earlier one out."""
+        """Read a timer or a call; a tombstone removes an earlier one."""
         key, value, headers = (message.key() or b"").decode(), message.value(), headers_of(message)
         if value is None:
             self._pending.pop(key, None)
@@ -294,7 +294,7 @@ class ImageReader:
                 image.due.add(pending)
             else:
                 image.calls.add(pending)
-        for record in sorted(self._aside.values(), key=lambda it: it.offset):  # compaction keeps the last copy's place
+        for record in sorted(self._aside.values(), key=lambda it: it.offset):  # after compaction they are not in order
             image.set_aside(record)
             parked = record.entity is not None and record.header.status == PARKED
             digest = self._digest(record.carried) if parked else None

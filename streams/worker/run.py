@@ -1,4 +1,4 @@
-"""Running a worker: namespaces started, watched and stopped, on one event loop, until told to stop or nothing is left to do."""
+"""Runs a worker: starts, watches and stops its namespaces on one event loop, until it is stopped or all of them have ended."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ EVERY = 0.2
 
 
 def runtime() -> Runtime:
-    """The real one: this machine's time, and threads."""
+    """The real runtime: the system clock, and threads."""
     return Runtime(SYSTEM, threading.Event, ThreadBackground)
 
 
 @dataclass(frozen=True)
 class NamespaceProgress:
-    """How a namespace is doing: `restoring` is (records read, records in all) while it restores."""
+    """The state of a namespace: `restoring` is (records read, records in all) during a restore."""
 
     namespace: str
     running: bool
@@ -41,7 +41,7 @@ class NamespaceProgress:
 
 
 COLLECT_AFTER = 100_000
-"""Container objects made since the last collection, where Python's own figure is 700."""
+"""The garbage collector's threshold in container objects; Python's default is 700."""
 
 Watch = Callable[[list[NamespaceProgress]], None]
 
@@ -53,17 +53,17 @@ def snapshot(namespace: str, runner: NamespaceRunner) -> NamespaceProgress:
 
 
 def run(worker: FaustApp, *, stop: threading.Event | None = None, watch: Watch = lambda _: None) -> list[BaseException]:
-    """Run until `stop` is set, a signal comes (SIGINT, SIGTERM) or every namespace has ended. Gives what ended any.
+    """Run until `stop` is set, SIGINT or SIGTERM arrives, or every namespace has ended. Returns the errors that ended any.
 
-    `watch` is told five times a second how each namespace is doing.
+    `watch` is called five times a second with the state of each namespace.
     """
     return asyncio.run(_run(worker, stop or threading.Event(), watch))
 
 
 def spare_the_collector() -> None:
-    """For a process that does nothing else: look for cycles seldom, and never in what was there from the start.
+    """Collect garbage less often, and never what exists from the start: for a process that is only a worker.
 
-    A batch makes many containers and no cycles; looking through them again and again took 15 to 25 % of handling.
+    A batch makes many containers and no cycles; collecting with the defaults took 15 to 25 % of the time of handling.
     """
     gc.collect()
     gc.freeze()
@@ -100,7 +100,7 @@ def _tell_ended(snapshots: Iterable[NamespaceProgress], told: set[str]) -> None:
             told.add(shot.namespace)
             sentence = isinstance(shot.error, StreamsError)
             log.error(
-                "a namespace has ended",
+                "namespace ended",
                 namespace=shot.namespace,
                 error=str(shot.error),
                 exc_info=None if sentence else shot.error,

@@ -1,4 +1,4 @@
-"""A namespace's cycles in the one thread that they need, awaited by its Faust agent."""
+"""Runs a namespace's cycles in one thread; its Faust agent awaits them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from streams.worker.stop_watchdog import StopWatchdog
 from streams.worker.threads import DaemonThread
 
 Beside = Callable[[Cancelled], Steps[None]]
-"""Work beside the namespace's own, as long as that lasts."""
+"""Background work of a namespace, as long as it runs."""
 
 
 class NamespaceRunner:
-    """What a cycle raises ends the namespace, here and not in Faust, which would start its agent again.
+    """What a cycle raises ends the namespace here, and not in Faust, which would restart its agent.
 
-    `check_broker(seconds)` raises BrokerUnavailable. Nobody waits for what is done `beside` when the namespace has ended.
+    `check_broker(seconds)` raises BrokerUnavailable. Background work (`beside`) is not waited for when the namespace ends.
     """
 
     def __init__(
@@ -45,19 +45,19 @@ class NamespaceRunner:
         self._thread.submit(partial(self._run, self.cycle.open))
 
     async def poll(self) -> PolledBatch:
-        """The next batch, perhaps an empty one; never, once the namespace has ended."""
+        """The next batch, perhaps empty. Once the namespace has ended, it never returns."""
         batch = await asyncio.wrap_future(self._thread.submit(self._poll))
         if batch is None:
             await asyncio.Event().wait()
-            raise AssertionError("nobody sets it: the agent is cancelled when the worker stops")
+            raise AssertionError("the event is never set: the agent is cancelled when the worker stops")
         return batch
 
     async def handle(self, batch: PolledBatch) -> None:
-        """Returns when it was committed, or will be read again, or has ended the namespace."""
+        """Returns when the batch was committed, or will be read again, or has ended the namespace."""
         await asyncio.wrap_future(self._thread.submit(partial(self._run, partial(self.cycle.handle, batch))))
 
     def stop(self) -> None:
-        """Ask it to end after what is in hand; `join` waits. More than once does no harm."""
+        """Stop after the current batch; `join` waits for it. May be called more than once."""
         if not self.cycle.stopping.is_set():
             self.cycle.stopping.set()
             self.cycle.tasks.give_up()
@@ -65,7 +65,7 @@ class NamespaceRunner:
             self._thread.submit(self._finish)
 
     def join(self, timeout: float) -> bool:
-        """Whether it has ended, or is waited for no longer because its broker does not answer."""
+        """Whether it has ended, or is no longer waited for (see StopWatchdog)."""
         return self._ended.wait(timeout) or self._leaving.given_up
 
     def _poll(self) -> PolledBatch | None:

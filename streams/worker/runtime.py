@@ -1,6 +1,6 @@
-"""What a worker takes from the process that it runs in: time, flags between threads, and work beside its own.
+"""What a worker needs from its process: time, flags between threads, and background work.
 
-`worker.run` makes the real ones, a simulator its own; everything else of a worker is given them.
+`worker.run` makes the real ones, and a simulator its own; they are passed to the other parts of a worker.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ class Flag(Protocol):
 
 
 class Job(Protocol[T_co]):
-    """Work that is done beside."""
+    """A piece of background work."""
 
     def done(self) -> bool: ...
 
     def value(self) -> T_co:
-        """What it came to, once it is done. Raises what it raised."""
+        """The result, once it is done. Raises what the work raised."""
 
     def cancel(self) -> None:
-        """Nobody waits for it any more: it ends at its next look at `Cancelled`, or before its next step, or in a pause."""
+        """Cancel it: it ends at its next check of `Cancelled`, before its next step, or in a pause."""
 
 
 class Background(Protocol):
-    """Jobs go on step by step, beside each other. One that pauses leaves its place to others."""
+    """Runs jobs step by step, concurrently. A job that pauses leaves its thread to others."""
 
     def start(self, work: Callable[[Cancelled], Steps[T]]) -> Job[T]: ...
 
     def close(self, *, wait: bool) -> None:
-        """No job is started any more; `wait` until none goes on. Cancel them first."""
+        """Start no more jobs; with `wait`, return when none is running. Cancel them first."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """`background(name, count)` has `count` threads, or what stands for them."""
+    """`background(name, count)` has `count` threads, or a simulator's equivalent."""
 
     clock: Clock
     flag: Callable[[], Flag]

@@ -1,6 +1,6 @@
-"""Slots: which of an instance's workers this one is. A slot names a transactional id, so it is held by a file lock.
+"""Slots: the number of a worker within its instance. A slot is part of a transactional id, so a file lock protects it.
 
-A worker that starts again takes the slot of the one that died, and by that ends the transaction it left open (rule 3).
+A restarted worker takes the slot of the one that died, and so aborts the transaction that it left open (rule 3).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SLOTS = 1000
 
 
 class Slot:
-    """`number` counts from 0. The lock ends with the process, however it ends."""
+    """`number` counts from 0. The lock is released when the process ends, however it ends."""
 
     def __init__(self, folder: Path, namespace: str) -> None:
         try:

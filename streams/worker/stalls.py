@@ -1,6 +1,6 @@
-"""A look beside the work: whether an open transaction holds up what this worker reads, and whose it is (rule 33).
+"""Background check: whether an open transaction blocks what this worker reads, and whose it is (rule 33).
 
-Kafka's reader stops before such a transaction and says nothing, and neither does a restore that waits.
+A read_committed consumer stops before such a transaction without any notice, and so does a restore.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from streams.worker.tasks import Tasks
 log = structlog.get_logger("retold.worker")
 
 EVERY, STILL, WAITED, AGAIN = 2.5, 10.0, 5.0, 60.0
-"""s between two looks; for which a stable offset stands still before that is reported, among the group's offsets a shorter
-time, as a restore has waited for 4 s by then; after which it is reported again.
+"""s between two checks; that the last stable offset stands still before it is reported; the same for the group's offsets, which
+is shorter, as a restore has waited for 4 s by then; after which it is reported again.
 
-Together with asking whose it is, the first word comes within 15 s of a broker that answers.
+With the time to find its producer, the first report comes within 15 s if the broker answers.
 """
 TIMEOUT = 5.0
 
 
 @dataclass
 class Stall:
-    """`since` and `asked` by the monotonic clock: the latter is when it was last asked whose it is."""
+    """A last stable offset that stands still. `since`, and `asked` (when its producer was last asked for): monotonic clock."""
 
     offset: int
     since: float
@@ -43,7 +43,7 @@ class Stall:
 
 
 class StallTracker:
-    """Stalls of partitions of one kind. `still` s is for how long one has to stand still."""
+    """The stalls of partitions of one kind. `still`: s that an offset must stand still to be a stall."""
 
     def __init__(self, still: float) -> None:
         self._still = still
@@ -52,14 +52,14 @@ class StallTracker:
     def over(
         self, partitions: Sequence[TopicAndPartition], held: Mapping[TopicAndPartition, OpenSpan]
     ) -> dict[TopicAndPartition, Stall]:
-        """Those reported that have ended since, in partitions that are still ours. All that have ended are forgotten."""
+        """Reported stalls that have ended, in partitions that are still ours. All ended stalls are removed."""
         gone = {at: it for at, it in self._stalls.items() if at not in held or held[at].offset != it.offset}
         for partition in gone:
             del self._stalls[partition]
         return {partition: stall for partition, stall in gone.items() if stall.reported and partition in partitions}
 
     def due(self, held: Mapping[TopicAndPartition, OpenSpan], now: float) -> dict[TopicAndPartition, Stall]:
-        """Those to ask about now: each is asked about again after `AGAIN` s, whatever was found."""
+        """The stalls to look into now: each again after `AGAIN` s, whatever was found."""
         for partition, it in held.items():
             self._stalls.setdefault(partition, Stall(it.offset, now))
         return {partition: stall for partition, stall in self._stalls.items() if self._is_due(stall, now)}
@@ -70,7 +70,7 @@ class StallTracker:
 
 @dataclass(frozen=True)
 class StallContext:
-    """What a worker of one namespace reads now. `application` is part of its workers' transactional ids."""
+    """The partitions that a worker of one namespace reads. `application` is part of its workers' transactional ids."""
 
     topics: TopicNames
     tasks: Tasks
@@ -79,11 +79,11 @@ class StallContext:
     application: str
 
     def partitions(self) -> list[TopicAndPartition]:
-        """Those that are ours, of each topic."""
+        """Our partitions of each topic."""
         return [(topic, number) for topic in self.topics[1:] for number in self.tasks.partitions()]
 
     def offsets(self) -> list[TopicAndPartition]:
-        """Where the group's offsets are, if a restore waits for them. Raises KafkaException."""
+        """The partition of the group's committed offsets, if a restore waits for them. Raises KafkaException."""
         if not self.tasks.held:
             return []
         kept = group_offsets_partition(self.admin, group_of(self.prefix, self.topics.namespace), timeout=TIMEOUT)
@@ -95,7 +95,7 @@ class StallContext:
 
 
 class Stalls:
-    """Of one namespace: work beside the namespace's own, until it is cancelled."""
+    """Watches one namespace in the background, until it is cancelled."""
 
     def __init__(self, clients: Clients, reads: StallContext) -> None:
         self._clients, self._reads, self._admin = clients, reads, reads.admin
@@ -103,12 +103,12 @@ class Stalls:
         self._cancelled: Cancelled = never_cancelled
 
     def watch(self, cancelled: Cancelled) -> Steps[None]:
-        """A question that is on its way when it is cancelled has no answer that anyone waits for."""
+        """Check until cancelled. A request in flight at that time is not reported."""
         self._cancelled = cancelled
         failed = FailureLog(self._log)
         while not cancelled():
             yield EVERY
-            # Apart: the group's offsets may be at a broker that is away, and what is ours at another.
+            # Separately: the group's offsets may be on an unavailable broker, and our partitions on another.
             failed.run(lambda: self._look(self._partitions, self._reads.partitions()), "our partitions")
             failed.run(lambda: self._look(self._offsets, self._reads.offsets()), "the group's offsets")
 
@@ -131,13 +131,13 @@ class Stalls:
 
     def _log(self, level: str, text: str) -> None:
         if not self._cancelled():
-            getattr(log, level)("an open transaction", namespace=self._reads.topics.namespace, detail=text)
+            getattr(log, level)("open transaction", namespace=self._reads.topics.namespace, detail=text)
 
 
 def to_report(found: Sequence[OpenTransaction], workers: str) -> list[OpenTransaction]:
-    """One of each partition, the first: what is behind it waits for it, whatever that is.
+    """The first open transaction of each partition: everything behind it waits for it.
 
-    Among the group's offsets, the first of our workers. If there is none, one of another program holds up our restore.
+    Among the group's offsets, the first one of our workers; if there is none, another program's blocks our restore.
     """
     chosen: dict[TopicAndPartition, OpenTransaction] = {}
     for it in sorted(found, key=lambda it: not concerns(it, (workers,))):
@@ -146,7 +146,7 @@ def to_report(found: Sequence[OpenTransaction], workers: str) -> list[OpenTransa
 
 
 class FailureLog:
-    """Whatever a look raises ends that look alone. `say` is given a level and a sentence; the same one only once in a row."""
+    """Logs what a check raises, so that it ends that check alone. `say` gets a level and a sentence, once for repeated ones."""
 
     def __init__(self, say: Callable[[str, str], None]) -> None:
         self._say = say
@@ -155,9 +155,9 @@ class FailureLog:
     def run(self, look: Callable[[], None], where: str) -> None:
         try:
             look()
-        except (BrokerError, KafkaException) as error:  # whoever reads will hear of it, too
+        except (BrokerError, KafkaException) as error:  # the readers get this error too
             self._say("debug", f"whether a transaction is open in {where} could not be asked: {harmless(str(error))}")
-        except Exception as error:  # noqa: BLE001 - a thread that has ended would look no more, and nobody would know
+        except Exception as error:  # noqa: BLE001 - an ended thread would check no more, without any notice
             text = f"whether a transaction is open in {where} is not known: {type(error).__name__}: {harmless(str(error))}"
             if self._last.get(where) != text:
                 self._say("warning", f"{text}. It is asked again every {EVERY:g} s; this is said once")

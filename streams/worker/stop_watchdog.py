@@ -1,4 +1,4 @@
-"""The end of a namespace whose broker does not answer: it is not waited for."""
+"""Limits how long stopping a namespace may take: an end without an answer from the broker is not waited for."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from streams.kafka.cancellable_steps import Cancelled, Steps
 log = structlog.get_logger("retold.worker")
 
 GRACE, BROKER_TIMEOUT = 2.0, 1.5
-"""s that an end may take before the broker is asked for, and that it then has to answer: a stop ends within 5 s."""
+"""s that a stop may take before the broker is checked, and that the broker then has to answer: a stop ends within 5 s."""
 LONGEST = 30.0
-"""s that an end may take beside its gateways' last calls while the broker answers: more than a transaction's time-out."""
+"""s that a stop may take, beside its gateways' last calls, while the broker answers: more than a transaction's timeout."""
 
 
 class StopWatchdog:
-    """`check_broker(seconds)` raises BrokerUnavailable. `last_calls` in s: how long the end may wait for gateways.
+    """`check_broker(seconds)` raises BrokerUnavailable. `last_calls` in s: how long a stop may wait for gateways.
 
-    librdkafka holds a thread in what it does with a broker: 5 s to leave a group, and 8 s to send offsets whatever time it
-    is given. What was begun is aborted when its producer comes back or its time is over, and is done again.
+    librdkafka blocks a thread in requests to a broker: 5 s to leave a group, and 8 s to send offsets, whatever timeout it is
+    given. The open transaction is aborted when its producer restarts or at its timeout, and its work is done again.
     """
 
     def __init__(self, namespace: str, check_broker: Callable[[float], None], last_calls: float) -> None:
@@ -29,7 +29,7 @@ class StopWatchdog:
         self.given_up = False
 
     def watch(self, ended: Cancelled) -> Steps[None]:
-        """Beside the namespace's end, until it has ended."""
+        """Watch a stop in the background, until the namespace has ended."""
         yield GRACE
         waited = GRACE
         while not ended():
@@ -38,7 +38,7 @@ class StopWatchdog:
             except BrokerUnavailable as error:
                 self._give_up(ended, f"the broker does not answer: {error}")
                 return
-            if waited > self._longest:  # seen: a call that librdkafka never came back from after its broker stood still
+            if waited > self._longest:  # seen: a librdkafka call that never returned after a broker was frozen
                 self._give_up(ended, f"it has not ended for {waited:.0f} s though the broker answers")
                 return
             yield BROKER_TIMEOUT

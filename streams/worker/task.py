@@ -1,4 +1,4 @@
-"""Everything that a worker keeps of one partition while the partition is assigned to it. Nothing of it outlives its task.
+"""Everything that a worker keeps about one partition while it is assigned. Nothing of it outlives its task.
 
 ::
 
@@ -6,8 +6,8 @@
         │                   │ <───unblock────    │
         └───────close───────┴───────close────────┴───────> CLOSED
 
-A closed task stays closed. A partition that comes back, or whose rows must be read again, gets a new task, with an
-assignment epoch of its own. The namespace's thread alone changes a task; others may look at it.
+A closed task stays closed. A partition that is assigned again, or must be restored again, gets a new task with its own
+assignment epoch. Only the namespace's thread changes a task; other threads may read it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from streams.worker.runtime import Job
 
 
 class TaskState(Enum):
-    """What a task does now."""
+    """The state of a task."""
 
     RESTORING = "restoring"
     RUNNING = "running"
@@ -44,11 +44,11 @@ FOREVER = 2**63
 
 
 class IllegalTransition(RuntimeError):
-    """A fault of ours: a task was asked for what its state does not allow."""
+    """A fault of retold's own: a transition or a value that the task's state does not allow."""
 
 
 class TaskStatus(NamedTuple):
-    """The state that a task is in, since when (µs since 1970), and why, in words, if there is something to say."""
+    """The state of a task, since when (µs since 1970), and why, in words, if there is a reason."""
 
     state: TaskState
     since: int
@@ -57,7 +57,7 @@ class TaskStatus(NamedTuple):
 
 @dataclass
 class RestoredCalls:
-    """Calls that were pending before: their answers may lie in the inbox before `end`. `read` is how far it is handled."""
+    """Calls that a restore found pending: their answers may lie in the inbox before `end`. It is handled up to `read`."""
 
     calls: list[PendingCall]
     end: int
@@ -73,14 +73,14 @@ class PartitionTask:
         self.progress = RestoreProgress(self.partition)
         self.restore: Job[RestoredImage] | None = None
         self.rows: Image | None = None
-        """None before it was restored, and once it is closed."""
+        """None before it is restored, and once it is closed."""
         self.results: deque[CallResult] = deque()
-        """What gateways' calls came to, in order, until it is committed."""
+        """Results of gateway calls, in order, until they are committed."""
         self.command_search: CommandSearch | None = None
         self._blocked_since: dict[int, int] = {}
-        """Since when by the offset of the last record that blocked it, in µs since 1970; empty if none has."""
+        """Since when (µs since 1970), by the offset of the last record that blocked it; empty if none has."""
         self.refused_timers: set[str] = set()
-        """Ids of events whose time has come and that no transaction can hold."""
+        """Ids of due events that are too large for a transaction."""
         self._command: OperatorCommand | None = None
         self._restored_calls: RestoredCalls | None = None
 
@@ -90,7 +90,7 @@ class PartitionTask:
 
     @property
     def image(self) -> Image:
-        """Of a task that runs or is blocked."""
+        """The image. Raises IllegalTransition unless the task is running or blocked."""
         if self.rows is None:
             raise IllegalTransition(f"partition {self.partition} has no rows while it is {self.state.value}")
         return self.rows
@@ -103,7 +103,7 @@ class PartitionTask:
         return next((it.at for it in pending.until(FOREVER) if it.event_id not in self.refused_timers), None)
 
     def run(self, restored: RestoredImage, now: int) -> None:
-        """Its records are handled from the image's position on."""
+        """Start handling records, from the image's position on."""
         self._become(TaskState.RUNNING, now, before=[TaskState.RESTORING])
         self.restore = None
         self.rows = restored.image
@@ -111,8 +111,8 @@ class PartitionTask:
             self._restored_calls = RestoredCalls(list(restored.image.calls.values()), restored.inbox_end)
 
     def block(self, cause: BlockingRecord, now: int) -> None:
-        """A record cannot be handled yet; all before it was."""
-        # A record that was tried again and failed again has blocked all the time.
+        """Block at a record that cannot be handled yet; all before it were handled."""
+        # A record that fails again after a retry has blocked all the time.
         since = self._blocked_since.get(cause.offset, now)
         self._become(TaskState.BLOCKED, since, cause.reason, before=[TaskState.RUNNING])
         self._blocked_since = {cause.offset: since}
@@ -120,12 +120,12 @@ class PartitionTask:
         self.read_to(cause.offset)
 
     def unblock(self, now: int) -> None:
-        """The record is tried again: what it needs came, or there is an order about it."""
+        """Retry the record: a schema arrived, or an operator's command to quarantine it."""
         self._become(TaskState.RUNNING, now, before=[TaskState.BLOCKED])
         self.command_search = None
 
     def close(self, now: int) -> None:
-        """It is another worker's from now on, or a new task's."""
+        """Close the task: the partition belongs to another worker now, or to a new task."""
         self._become(TaskState.CLOSED, now, before=OPEN)
         self.give_up()
         self.restore = None
@@ -133,21 +133,21 @@ class PartitionTask:
         self.results.clear()
 
     def give_up(self) -> None:
-        """Nobody waits for its restore any more. From any thread."""
+        """Cancel its restore. From any thread."""
         if self.restore is not None:
             self.restore.cancel()
 
     def quarantine(self, command: OperatorCommand) -> None:
-        """An operator's, about the record that it is blocked by."""
+        """Keep an operator's command about the record that blocks it; the engine quarantines the record on the retry."""
         self._command = command
 
     def quarantines(self) -> Mapping[int, str]:
-        """For the engine: why the record at an offset is to be set aside."""
+        """For the engine: the reasons to quarantine records, by inbox offset."""
         command = self._command
         return {command.offset: f"set aside by {command.who}: {command.why}"} if command is not None else {}
 
     def read_to(self, offset: int) -> None:
-        """All that lies in the inbox before `offset` was handled; behind the last event there may be Kafka's own records."""
+        """Note that everything in the inbox before `offset` is handled; control records may lie behind the last event."""
         if self._restored_calls is not None:
             self._restored_calls.read = offset
 
@@ -159,7 +159,7 @@ class PartitionTask:
         return True
 
     def take_restored_calls(self) -> list[PendingCall]:
-        """Those to make now, once the inbox was read to where their answers may lie; else none."""
+        """The restored calls to make now, once the inbox is handled up to where their answers may lie; else none."""
         held = self._restored_calls
         if held is None or max(self.image.inbox_next, held.read) < held.end:
             return []

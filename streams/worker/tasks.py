@@ -1,6 +1,6 @@
-"""The tasks of a namespace, one for each partition that is assigned, and the group's rebalances that make and close them.
+"""The tasks of a namespace, one for each assigned partition; rebalances open and close them.
 
-All but the restores runs in the namespace's thread.
+Everything except restores runs in the namespace's thread.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from streams.worker.task import PartitionTask, TaskState
 log = structlog.get_logger("retold.worker")
 
 RETRY = 1.0
-"""s after which a restore that failed is tried again."""
+"""s after which a failed restore is retried."""
 
 
 class Tasks:
-    """`on_closed` is told of each task when it is closed. Restores go on in `background`. `now` gives µs since 1970."""
+    """`on_closed` is called with each task that is closed. Restores run in `background`. `now` is in µs since 1970."""
 
     def __init__(
         self,
@@ -55,19 +55,19 @@ class Tasks:
         return [task for task in self.all() if task.state in states]
 
     def running(self) -> list[PartitionTask]:
-        """Those whose records are handled now."""
+        """The tasks whose records are handled now."""
         return self.in_state(TaskState.RUNNING)
 
     def restored(self) -> list[PartitionTask]:
-        """Those that have rows. One that is blocked still fires its timers, and publishes what gateways answer."""
+        """The tasks that have rows. A blocked one still fires its timers and publishes gateways' answers."""
         return self.in_state(TaskState.RUNNING, TaskState.BLOCKED)
 
     def images(self) -> dict[int, Image]:
-        """Of those that have rows. From any thread."""
+        """The images of restored tasks. From any thread."""
         return {task.partition: image for task in self.all() if (image := task.rows) is not None}
 
     def partitions(self) -> list[int]:
-        """Those that are assigned, restored or not. From any thread."""
+        """The assigned partitions, restored or not. From any thread."""
         return list(self._tasks)
 
     @property
@@ -80,7 +80,7 @@ class Tasks:
         return self._assigned_once and not self.in_state(TaskState.RESTORING)
 
     def give_up(self) -> None:
-        """No restore is waited for any more. From any thread: the namespace's own may be held by a broker that is away."""
+        """Cancel all restores. From any thread, since an unavailable broker may block the namespace's own."""
         self._ending = True
         for task in self.all():
             task.give_up()
@@ -91,7 +91,7 @@ class Tasks:
         self._background.close(wait=True)
 
     def restart(self) -> None:
-        """Close every task and restore its partition in a new one: what is true is what the broker has."""
+        """Close every task and restore its partition in a new one, from what the broker has."""
         partitions = list(self._tasks)
         self._close(partitions)
         self._consumer.pause([self._at(partition) for partition in partitions])
@@ -99,7 +99,7 @@ class Tasks:
             self._open(partition)
 
     def install(self) -> None:
-        """Begin to handle the partitions whose restore is done. Raises what a restore raised."""
+        """Start handling the partitions whose restore is done. Raises what a restore raised."""
         for task in self.in_state(TaskState.RESTORING):
             if task.restore is None or not task.restore.done():
                 continue
@@ -107,34 +107,34 @@ class Tasks:
                 restored = task.restore.value()
             except (NamespaceTaken, TopicMismatch):
                 raise
-            except PartitionLost:  # given up: we are ending
+            except PartitionLost:  # cancelled: the worker is stopping
                 continue
             except (BrokerError, KafkaException) as error:
-                log.warning("a restore failed", inbox=self.inbox, partition=task.partition, error=str(error))
+                log.warning("restore failed; retrying", inbox=self.inbox, partition=task.partition, error=str(error))
                 self._restore(task, RETRY)
                 continue
             image = restored.image
             if self._read_from(task.partition, image.inbox_next):
                 task.run(restored, self._now())
                 log.info(
-                    "restored", inbox=self.inbox, partition=task.partition, rows=len(image.rows), offset=image.inbox_next
+                    "partition restored", inbox=self.inbox, partition=task.partition, rows=len(image.rows), offset=image.inbox_next
                 )
 
     def rewind(self, tasks: Iterable[PartitionTask]) -> None:
-        """Read again from where each image stands: what was in hand is dropped, nothing is lost."""
+        """Seek back to each image's position; what was polled beyond it is read again."""
         for task in tasks:
             if task.state is TaskState.RUNNING and not self._read_from(task.partition, task.image.inbox_next):
                 self._close([task.partition])
                 self._open(task.partition)
 
     def block(self, task: PartitionTask, cause: BlockingRecord) -> None:
-        """Read no further until `unblock`."""
+        """Pause the partition until `unblock`."""
         log.error("partition blocked", at=f"{self.inbox}-{task.partition}@{cause.offset}", reason=cause.reason)
         task.block(cause, self._now())
         self._consumer.pause([self._at(task.partition)])
 
     def unblock(self, tasks: Iterable[PartitionTask]) -> None:
-        """Try again the record that each waited at."""
+        """Retry the record that blocked each task."""
         for task in tasks:
             task.unblock(self._now())
             self.rewind([task])
@@ -144,19 +144,19 @@ class Tasks:
             self._consumer.seek(self._at(partition, offset))
             self._consumer.resume([self._at(partition)])
         except KafkaException as error:
-            log.info("not ready to go on", inbox=self.inbox, partition=partition, error=str(error))
+            log.info("partition cannot be resumed yet", inbox=self.inbox, partition=partition, error=str(error))
             return False
         return True
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Always with an explicit offset and paused: the marker, and no committed offset, says where to begin (rule 1c)."""
+        """Assign paused and with an explicit offset: the marker, not the committed offset, says where to start (rule 1c)."""
         self._assigned_once = True
         if not partitions:
             return
         topic_partitions = [self._at(at.partition, 0) for at in partitions]
         consumer.incremental_assign(topic_partitions)
         consumer.pause(topic_partitions)
-        if not self._ending:  # else we leave the group at this moment
+        if not self._ending:  # else we are leaving the group
             for at in topic_partitions:
                 self._open(at.partition)
 
@@ -175,7 +175,7 @@ class Tasks:
         task = PartitionTask(Assignment(partition, self._epoch), self._now())
         self._restore(task)
         self._tasks[partition] = task
-        if self._ending:  # looked at last: `give_up` may not have seen the task
+        if self._ending:  # checked last: `give_up` may not have seen the task
             task.give_up()
 
     def _restore(self, task: PartitionTask, pause: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Threads of a real worker. They keep no process alive: librdkafka may hold one for as long as a broker is away."""
+"""Threads of a real worker. They are daemons: librdkafka may block one for as long as a broker is unavailable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Call = tuple[Future[Any], Callable[[], Any]]
 
 
 class DaemonThread:
-    """As an executor of one thread."""
+    """An executor with one daemon thread."""
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
@@ -29,13 +29,13 @@ class DaemonThread:
         self._thread.start()
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """In the order of submission. From any thread."""
+        """Run functions in the order of submission. From any thread."""
         future: Future[T] = Future()
         self._calls.put((future, function))
         return future
 
     def stop(self) -> None:
-        """It ends after what was submitted before."""
+        """End the thread after what was submitted before."""
         self._calls.put(None)
 
     def _run(self) -> None:
@@ -45,13 +45,13 @@ class DaemonThread:
                 continue
             try:
                 future.set_result(function())
-            except BaseException as error:  # noqa: BLE001 - whoever waits for the result gets it
+            except BaseException as error:  # noqa: BLE001 - the future passes it on
                 future.set_exception(error)
-            del future, function, call  # while this thread waits, it keeps nothing of what is done
+            del future, function, call  # a waiting thread keeps no references
 
 
 class ThreadJob(Generic[T]):
-    """Its steps go on in one thread at a time; `ready` is when the next one may, by the monotonic clock."""
+    """Its steps run in one thread at a time; `ready` is when the next one may, by the monotonic clock."""
 
     def __init__(self, work: Callable[[Cancelled], Steps[T]], wake: Callable[[], None]) -> None:
         self._cancelled, self._wake = threading.Event(), wake
@@ -60,7 +60,7 @@ class ThreadJob(Generic[T]):
         self.ready = 0.0
 
     def go_on(self) -> float | None:
-        """Until a step wants a pause: its length in s. None when the job is done."""
+        """Run steps until one yields a pause; returns its length in s, or None when the job is done."""
         assert self._steps is not None, "a job that is done does not go on"
         try:
             while True:
@@ -69,9 +69,9 @@ class ThreadJob(Generic[T]):
                     return pause
         except StopIteration as end:
             self._future.set_result(end.value)
-        except BaseException as error:  # noqa: BLE001 - whoever asks for its value gets it
+        except BaseException as error:  # noqa: BLE001 - `value` raises it
             self._steps.close()
-            if isinstance(error, StreamsError | KafkaException):  # a sentence says it; a traceback keeps what it was raised among
+            if isinstance(error, StreamsError | KafkaException):  # the message is enough; a traceback would keep objects alive
                 error = error.with_traceback(None)
             self._future.set_exception(error)
         self._steps = None
@@ -92,7 +92,7 @@ class ThreadJob(Generic[T]):
 
 
 class ThreadBackground:
-    """Jobs in `count` threads. One that pauses leaves its thread to the next."""
+    """Runs jobs in `count` threads. A job that pauses leaves its thread to the next."""
 
     def __init__(self, name: str, count: int) -> None:
         self._waiting: list[ThreadJob[Any]] = []
@@ -132,10 +132,10 @@ class ThreadBackground:
                 job.ready = time.monotonic() + pause
                 with self._changed:
                     self._waiting.append(job)
-            del job  # while this thread waits, it keeps nothing of what is done
+            del job  # a waiting thread keeps no references
 
     def _next(self) -> ThreadJob[Any] | None:
-        """The first that is due; None once there are none and there will be none."""
+        """The first job that is due; None once this is closed and no jobs are left."""
         with self._changed:
             while True:
                 now = time.monotonic()

@@ -1,4 +1,4 @@
-"""What blocked partitions wait for: schemas that arrive, and operators' orders about their records (rule 11)."""
+"""Unblocks partitions: checks for new schemas, and for operators' commands about blocking records (rule 11)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVERY = 1.0
 
 
 class Unblocker:
-    """`schemas` opens the topic of schemas; `learn` gives one to the codec. `monotonic` gives s. Used by one thread."""
+    """`schemas` opens the schemas topic; `learn` adds a schema to the codec. `monotonic` is in s. Used by one thread."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class Unblocker:
         self._next = 0.0
 
     def freed(self, blocked: Sequence[PartitionTask]) -> list[PartitionTask]:
-        """Those to try again: all if a schema arrived, else those about whose record there is an order.
+        """The partitions to retry: all if a schema arrived, else those with a command about their blocking record.
 
-        Looks once a second, and at once when another partition is blocked.
+        Checks once a second, and at once when another partition is blocked.
         """
         if not blocked:
             self._commands.close()
@@ -56,16 +56,16 @@ class Unblocker:
         try:
             found = self._commands.look(searches)
         except KafkaException as error:
-            log.warning("orders cannot be read now", inbox=self._inbox, error=str(error))
+            log.warning("operator commands cannot be read now", inbox=self._inbox, error=str(error))
             return []
         for partition, command in found.items():
             at = f"{self._inbox}-{partition}@{command.offset}"
-            log.warning("set aside by order", at=at, who=command.who, why=command.why)
+            log.warning("record quarantined by operator command", at=at, who=command.who, why=command.why)
             tasks[partition].quarantine(command)
         return [tasks[partition] for partition in found]
 
     def _schemas_came(self) -> bool:
-        """Whether a schema arrived since we asked last."""
+        """Whether a schema arrived since the last check."""
         if self._reader is None:
             self._reader = self._open()
         try:
@@ -77,7 +77,7 @@ class Unblocker:
             try:
                 self._learn(text)
             except InvalidSchema as error:
-                log.warning("a schema is not taken", inbox=self._inbox, error=str(error))
+                log.warning("schema ignored", inbox=self._inbox, error=str(error))
         return bool(arrived)
 
     def close(self) -> None:

@@ -172,7 +172,7 @@ def test_without_the_topic_a_worker_handles_and_the_status_answers(
 
 
 def warnings(said: list[MutableMapping[str, Any]]) -> list[MutableMapping[str, Any]]:
-    return [entry for entry in list(said) if "cannot tell what partitions do" in str(entry["event"])]
+    return [entry for entry in list(said) if "cannot show the states of partitions" in str(entry["event"])]
 
 
 def attempt(foreign: Foreign) -> str:

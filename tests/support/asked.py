@@ -19,7 +19,7 @@ class Asked:
         self.assignment = assignment
         self.calls += calls
 
-    def go_on(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
+    def resume(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
         self.went_on.append((key, sorted(pending)))
 
     def forget(self, assignment: Assignment) -> None:
