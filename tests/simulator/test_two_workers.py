@@ -29,7 +29,7 @@ def publish(there: MemorySite, numbers: range) -> None:
         there.publish(EchoHear(name=KEYS[number % len(KEYS)]))
 
 
-def resume(there: MemorySite, *workers: Worker) -> None:
+def go_on(there: MemorySite, *workers: Worker) -> None:
     """By turns, until all is handled."""
     for _ in range(ENOUGH):
         for worker in workers:
