@@ -137,7 +137,7 @@ def reader(broker: str, prefix: str, tmp_path: Path) -> Iterator[Reader]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_tutorial_works_as_it_is_written(reader: Reader) -> None:
-    """Every file, every command and every line of output of the page, from the first to the last."""
+    """Every file, every command and every line of output of the page, from the first to the last; the types are right."""
     blocks = BLOCK.findall(TUTORIAL.read_text(encoding="utf-8"))
     assert len(blocks) > 10
     for language, rest, text in blocks:
@@ -152,6 +152,7 @@ def test_the_tutorial_works_as_it_is_written(reader: Reader) -> None:
                 reader.run(command, output)
     [(code, said)] = reader.stop()
     assert (code, "Traceback" in said) == (130, False)
+    reader.run("python -m mypy --strict shop tests deliver.py", ["Success: …"])
 
 
 def test_clients_that_know_nothing_of_retold_publish_and_read(broker: str, prefix: str, tmp_path: Path) -> None:

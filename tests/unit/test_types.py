@@ -1,6 +1,6 @@
 """What the type checker says of programs that use the public API wrongly: one file of tests/types/ a program.
 
-A wrong line ends in `# wrong: <mypy's error code>`. The pages of the Python reference are right programs, too.
+A wrong line ends in `# wrong: <mypy's error code>`. The Python of the reference and of the how-to pages is right.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from tests.support.pages import blocks
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted((ROOT / "tests/types").glob("*.py"))
-PAGES = [page for page in sorted((ROOT / "docs" / "reference").glob("*.md")) if blocks(page)]
+FOLDERS = (ROOT / "docs" / "reference", ROOT / "docs" / "howto")
+PAGES = [page for folder in FOLDERS for page in sorted(folder.glob("*.md")) if blocks(page)]
 ERROR = re.compile(r"(?P<file>.+?):(?P<line>\d+): error: .*\[(?P<code>[a-z-]+)\]$")
 EXPECTED = re.compile(r"# wrong: ([a-z-]+)$")
 
@@ -41,7 +42,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Errors]:
 
 
 def program_of(page: Path) -> str:
-    return f"{page.stem.replace('-', '_')}_page.py"
+    return f"{page.parent.name}_{page.stem.replace('-', '_')}_page.py"
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
@@ -52,7 +53,7 @@ def test_each_wrong_program_is_reported_where_it_is_wrong(program: Path, found: 
     assert found.get(program.name, []) == expected
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_what_a_page_shows_passes_strictly(page: Path, found: dict[str, Errors]) -> None:
     """An application and its tests, written as documented, give the type checker nothing to say."""
     assert found.get(program_of(page), []) == []
