@@ -1,4 +1,4 @@
-"""The tutorial is run as it stands: its files written, its commands executed, its output compared."""
+"""The tutorial, and the how-to page that continues it, run as they stand: files written, commands executed, output compared."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.support.processes import Process, environment
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL, HEADERS = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "events-and-headers.md"
+SCHEMAS = ROOT / "docs" / "howto" / "schemas.md"
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 240.0
 """For one command. `retold run` has to start a worker, the others a Python."""
@@ -44,6 +45,11 @@ class Reader:
             lines = [text if line.startswith(start) else line for line in before.splitlines(keepends=True)]
             assert text in lines, f"{name} has no line {start}"
             path.write_text("".join(lines))
+        elif how == "function":
+            parts, start = before.rstrip("\n").split("\n\n\n"), text[: text.index("\n")]
+            assert [part.startswith(start) for part in parts].count(True) == 1, f"{name} has no function below {start}"
+            new = [text.rstrip("\n") if part.startswith(start) else part for part in parts]
+            path.write_text("\n\n\n".join(new) + "\n")
         else:
             assert how == "", f"a block that is to be {how!r}"
             path.write_text(text)
@@ -85,9 +91,25 @@ class Reader:
             time.sleep(0.1)  # another process decides when
         compare(command, out.read_text(), expected)
 
+    def follow(self, page: Path) -> None:
+        """From the first block to the last."""
+        for language, rest, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+            words = rest.split()
+            if language != "console":
+                self.write(words[0], "".join(words[1:]), text)
+                continue
+            if words == ["restart"]:
+                assert [code for code, _ in self.stop()] == [130]
+            for command, output in steps(text):
+                if words:
+                    self.leave_running(command, output)
+                else:
+                    self.run(command, output)
+
     def stop(self) -> Iterator[tuple[int, str]]:
         """Exit code and output of what stayed up, after Ctrl-C."""
-        for process, out in self.background:
+        while self.background:
+            process, out = self.background.pop()
             process.send_signal(signal.SIGINT)
             try:
                 yield process.wait(120), out.read_text()
@@ -138,21 +160,21 @@ def reader(broker: str, prefix: str, tmp_path: Path) -> Iterator[Reader]:
 @pytest.mark.timeout(900)
 def test_the_tutorial_works_as_it_is_written(reader: Reader) -> None:
     """Every file, every command and every line of output of the page, from the first to the last; the types are right."""
-    blocks = BLOCK.findall(TUTORIAL.read_text(encoding="utf-8"))
-    assert len(blocks) > 10
-    for language, rest, text in blocks:
-        words = rest.split()
-        if language != "console":
-            reader.write(words[0], "".join(words[1:]), text)
-            continue
-        for command, output in steps(text):
-            if words == ["background"]:
-                reader.leave_running(command, output)
-            else:
-                reader.run(command, output)
+    assert len(BLOCK.findall(TUTORIAL.read_text(encoding="utf-8"))) > 10
+    reader.follow(TUTORIAL)
     [(code, said)] = reader.stop()
     assert (code, "Traceback" in said) == (130, False)
     reader.run("python -m mypy --strict shop tests deliver.py", ["Success: …"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_schemas_change_as_it_is_written(reader: Reader) -> None:
+    """Each change, what is said of it, what a worker does that does not know it yet, and one that was started again."""
+    reader.follow(SCHEMAS)
+    [(code, said)] = reader.stop()
+    assert (code, "Traceback" in said) == (130, False)
+    reader.run("python -m mypy --strict shop tests", ["Success: …"])
 
 
 def test_clients_that_know_nothing_of_retold_publish_and_read(broker: str, prefix: str, tmp_path: Path) -> None:
