@@ -230,6 +230,15 @@ def test_every_decision_is_listed() -> None:
     assert [it.name for it in sorted(folder.glob("0*.md")) if f"]({it.name})" not in text] == []
 
 
+def test_the_glossary_is_sorted_and_short() -> None:
+    """One looks up a word there; more than two lines are for the page that it links."""
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    entries = re.findall(r"(?ms)^- \*\*(.+?)\*\*(.*?)(?=^- |\Z)", text)
+    names = [name.lower() for name, _ in entries]
+    assert (names, len(names) > 30) == (sorted(names), True)
+    assert [name for name, entry in entries if entry.count("\n") > 2 or "](" not in entry] == []
+
+
 @pytest.mark.parametrize("words", ["what happened, and what followed from it", "In numbers", "How long it took"])
 def test_the_readme_shows_what_the_demo_says(words: str) -> None:
     """The demo's titles are those that the README promises."""
