@@ -18,10 +18,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 """Where it is set, each of some hundred processes compiles what it imports: a worker's start takes twice the CPU."""
 
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-"""For the brokers that tests start: without Java's optimizing compiler a start takes 5.0 instead of 7.7 s of CPU, and with the
-serial garbage collector the main job takes a sixth less of Java's CPU."""
-
 hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("any machine")
 """A law holds, however fast it is tried."""
