@@ -20,7 +20,7 @@ from ops import demo_story as story
 from ops.demo_timing import Phase
 from processors import app as make_app
 from processors.publish import from_row
-from streams.cli.commands.publish_file import SOURCE, EventFile, check, publish_events
+from streams.cli.commands.publish_file import SOURCE, CheckedFile, EventFile, check, publish_events
 from streams.cli.output.progress import bar
 from streams.cli.output.screen import say, talk
 from streams.cli.process import exit_codes, logging_setup
@@ -92,14 +92,14 @@ def _demo(options: argparse.Namespace) -> int:
         checked = check(source)
         if checked is None:
             return exit_codes.NO
-        total = checked.events
+        total = checked.count.events
         asked = time.monotonic()
         address = stack.enter_context(own(config, on_progress=talk, lasting=False))
         start = Phase("Kafka start", time.monotonic() - asked)
         stack.callback(site.worker.stop)  # they end before their broker does
         stack.callback(site.server.stop)
         talk(f"Kafka answers at {address}, the server at {site.url}")
-        publishing = _publish(site, address, source, total)
+        publishing = _publish(site, address, source, checked)
         last = wait_until_handled(site, address, total)
         found = report.read(config, address, first_id(source))
         of_one = story.read(found.chain, mail_file(variables), site.url, config.http_token)
@@ -113,14 +113,14 @@ def _demo(options: argparse.Namespace) -> int:
     return exit_codes.OK
 
 
-def _publish(site: Site, address: str, source: EventFile, total: int) -> Phase:
+def _publish(site: Site, address: str, source: EventFile, checked: CheckedFile) -> Phase:
     """Timed from the first event to Kafka's confirmation of the last."""
     config = site.config
     raise_for_problems(ensure(Clients.of(config, address).admin(), config, report.NAMESPACES))
     with Client(make_app(), address, config=config, source=SOURCE) as client:
         began = time.monotonic()
-        publish_events(client, source, total)
-        return Phase("publishing", time.monotonic() - began, total, "sign-up")
+        publish_events(client, source, checked)
+        return Phase("publishing", time.monotonic() - began, checked.count.events, "sign-up")
 
 
 @contextlib.contextmanager
@@ -147,7 +147,7 @@ def sign_ups(path: Path, config: Config) -> Iterator[EventFile]:
         raise ConfigError(f"the file {path} cannot be read: {error.strerror}.") from error
     codec = codec_of(make_app())
     with opened:
-        maker = EventMaker(from_row, codec, "user.signup", config.max_event_bytes)
+        maker = EventMaker(from_row, codec, "user.signup", config.max_event_bytes, SOURCE)
         yield EventFile(str(path), opened, format_of(path, None), maker, None)
 
 

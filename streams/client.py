@@ -19,7 +19,7 @@ from streams.app import App
 from streams.codec import codec_of
 from streams.config import Config, load
 from streams.data import EventData, namespace_of
-from streams.engine.attributes import attributes
+from streams.engine.attributes import time_text
 from streams.engine.envelope import CONTENT_TYPE
 from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout
 from streams.kafka.clients import Clients
@@ -27,6 +27,7 @@ from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.topics import describe, topic_names
 from streams.localbroker.choose import found
+from streams.prepared_event import PreparedEvent, encode, prepare
 from streams.receipt import PublishOutcome, Receipt
 
 log = logging.getLogger("retold.client")
@@ -110,21 +111,27 @@ class Client:
             BrokerError: An earlier event could not be delivered, or the namespace has no inbox. This event did not leave.
 
         """
-        if self._failures:
-            self._raise_failures()
-        route = self._routes.get(type(data)) or self._route(data)
-        value = self._codec.encode(data)
-        if len(value) > self._limit:
-            raise InvalidEvent(
-                f"{route.event_type} of {data.key[:100]!r} holds {len(value)} bytes; an event may hold {self._limit} "
-                "(RETOLD_MAX_EVENT_BYTES)"
-            )
-        event_id = str(uuid4()) if id is None else id
+        route = self._route_of(type(data))
+        value = encode(self._codec, data, self._limit)
         source = self._source if source is None else source
-        said = attributes(event_id, source, datetime.now(UTC) if time is None else time, expected_version)
-        receipt = Receipt(route.namespace, route.event_type, data.key, event_id)
-        self._send(route.topic, value, receipt, [*route.headers, *said])
-        return receipt
+        event_id = str(uuid4()) if id is None else id
+        return self._send(route, prepare(data, value, event_id, source, time, expected_version))
+
+    def publish_prepared(self, event: PreparedEvent) -> Receipt:
+        """As `publish`, with what was checked and encoded before: `prepare` of streams/prepared_event.py.
+
+        Args:
+            event: The event, of a class that the application handles, with its source and id.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            InvalidEvent: The application does not handle the event.
+            BrokerError: An earlier event could not be delivered, or the namespace has no inbox. This event did not leave.
+
+        """
+        return self._send(self._route_of(event.event_class), event)
 
     def flush(self, timeout: float = 60.0) -> None:
         """Wait until the broker has confirmed every event that was published.
@@ -207,11 +214,17 @@ class Client:
         finally:
             self.close()
 
-    def _send(self, topic: str, value: bytes, receipt: Receipt, headers: Headers) -> None:
+    def _send(self, route: Route, event: PreparedEvent) -> Receipt:
+        receipt = Receipt(route.namespace, route.event_type, event.key, event.id)
+        headers = [*route.headers, *event.attributes]
+        if not event.has_time:
+            headers.append(("ce_time", time_text(datetime.now(UTC))))
         confirmed = partial(self._confirmed, receipt)
         while True:
             try:
-                self._producer.produce(topic, value, receipt.key.encode(), on_delivery=confirmed, headers=headers)  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
+                self._producer.produce(
+                    route.topic, event.value, event.key.encode(), on_delivery=confirmed, headers=headers  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
+                )  # fmt: skip
                 break
             except BufferError:
                 self._producer.poll(0.1)
@@ -219,6 +232,7 @@ class Client:
         if self._since_confirmed >= CONFIRM_EVERY:
             self._since_confirmed = 0
             self._producer.poll(0)
+        return receipt
 
     def _confirmed(self, receipt: Receipt, error: KafkaError | None, message: Message) -> None:
         if error is None:
@@ -228,9 +242,14 @@ class Client:
             receipt.error = error.str()
             self._failures.append((receipt, error))
 
-    def _route(self, data: EventData) -> Route:
+    def _route_of(self, cls: type[EventData]) -> Route:
+        """Raises BrokerError if an earlier event could not be delivered, or as `_route`."""
+        if self._failures:
+            self._raise_failures()
+        return self._routes.get(cls) or self._route(cls)
+
+    def _route(self, cls: type[EventData]) -> Route:
         """Raises InvalidEvent for an event that the application does not handle, BrokerError if there is no inbox."""
-        cls = type(data)
         if cls not in self._known.values():
             name = getattr(cls, "event_type", None) or f"a value of type {cls.__name__}"
             known = ", ".join(sorted(self._known))

@@ -10,13 +10,14 @@ from streams.engine.records import Headers
 from streams.errors import InvalidEvent
 
 
-def attributes(event_id: str, source: str, time: datetime, expected_version: int | None = None) -> Headers:
-    """The attributes as headers that `EnvelopeReader` reads. Raises InvalidEvent naming the CloudEvents attribute."""
-    headers: Headers = [
-        ("ce_source", _text("source", source)),
-        ("ce_id", _text("id", event_id)),
-        ("ce_time", _moment(time)),
-    ]
+def attributes(event_id: str, source: str, time: datetime | None, expected_version: int | None = None) -> Headers:
+    """The attributes as headers that `EnvelopeReader` reads; none for a time that is not known yet.
+
+    Raises InvalidEvent naming the CloudEvents attribute.
+    """
+    headers: Headers = [("ce_source", _text("source", source)), ("ce_id", _text("id", event_id))]
+    if time is not None:
+        headers.append(("ce_time", time_text(time)))
     if expected_version is not None:
         headers.append(("ce_expectedversion", _version(expected_version)))
     return headers
@@ -32,7 +33,8 @@ def _text(name: str, value: str) -> bytes:
     return encoded
 
 
-def _moment(time: datetime) -> bytes:
+def time_text(time: datetime) -> bytes:
+    """A time as a header has it. Raises InvalidEvent for one without a zone, or beyond the years 1 to 9999 in UTC."""
     if time.utcoffset() is None:
         raise InvalidEvent(f"the time of an event is {time}, which has no time zone: is it UTC? Then say so", "time")
     try:

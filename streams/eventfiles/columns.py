@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from streams.engine.attributes import attributes
-from streams.engine.envelope import EPOCH, TEXT_LIMIT
+from streams.engine.attributes import attributes, time_text
+from streams.engine.envelope import TEXT_LIMIT
 from streams.engine.parking import in_a_line
 from streams.errors import InvalidEvent
 from streams.eventfiles.texts import NAME_SHOWN, listed, plain
@@ -50,7 +50,7 @@ def id_in(values: Mapping[str, Any], name: str) -> str:
     value = _value(values, name)
     if isinstance(value, str | int | UUID) and not isinstance(value, bool) and (text := str(value)).strip():
         with suppress(InvalidEvent):
-            attributes(text, "file", EPOCH)
+            attributes(text, "file", None)
             return text
     raise InvalidEvent(
         f"column {name!r} is {value!r:.80}; a text of 1 to {TEXT_LIMIT} bytes or a whole number was expected, as the id"
@@ -64,7 +64,7 @@ def time_in(values: Mapping[str, Any], name: str) -> datetime:
         if isinstance(value, str):
             time = datetime.fromisoformat(value.strip())
         if isinstance(time, datetime):
-            attributes("file", "file", time)
+            time_text(time)
             return time
     raise InvalidEvent(
         f"column {name!r} is {value!r:.80}; an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z, was expected"

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 from streams.codec import AvroCodec
 from streams.data import EventData
-from streams.engine.attributes import attributes
-from streams.engine.envelope import EPOCH, to_micros
+from streams.engine.attributes import attributes, time_text
+from streams.engine.envelope import to_micros
 from streams.errors import InvalidEvent
 from streams.eventfiles.columns import Columns, id_in, time_in
 from streams.eventfiles.ids import RowIdentity, RowIds
 from streams.eventfiles.rows import Row
 from streams.eventfiles.texts import plain
+from streams.prepared_event import PreparedEvent, encode, prepare
 
 Made = EventData | tuple[EventData, datetime | None] | tuple[EventData, datetime | None, str | None]
 FromRow = Callable[[Any], Made]
@@ -26,7 +27,7 @@ What it gives is checked all the same: people write it.
 
 
 class FileEvent(NamedTuple):
-    """`time` is the row's, never the clock's; `id` is the row's own, else derived (`content_id`).
+    """`time` is the row's, never the clock's; `id` is the row's own, else derived (`content_id`); `prepared` is to be published.
 
     `occurrence` says which it is, from 1, of the equal rows of the file: each is an event, for it happened again. It is
     1 for a row with an id of its own; such a row is a repeat if an earlier one gave the same id and event.
@@ -36,6 +37,7 @@ class FileEvent(NamedTuple):
     data: EventData
     time: datetime | None
     id: str
+    prepared: PreparedEvent
     occurrence: int = 1
     is_repeat: bool = False
 
@@ -49,7 +51,7 @@ class BadRow(NamedTuple):
 
 @dataclass(frozen=True)
 class EventMaker:
-    """`make` gives the event of a row; `event_type` is the one expected (None: any that the codec knows).
+    """`make` gives the event of a row; `event_type` is the one expected (None: any that the codec knows); `source` publishes.
 
     `id_column` and `time_column` name what `make` does not give.
     """
@@ -58,6 +60,7 @@ class EventMaker:
     codec: AvroCodec
     event_type: str | None
     max_bytes: int
+    source: str = "file"
     id_column: str | None = None
     time_column: str | None = None
 
@@ -80,26 +83,30 @@ class EventMaker:
         data, time, own = self._made(row, columns)
         if self.event_type not in (None, data.event_type):
             raise InvalidEvent(f"it gave a {data.event_type}; a {self.event_type} was expected")
-        value = self.codec.encode(data)
-        if len(value) > self.max_bytes:
-            raise InvalidEvent(
-                f"the event holds {len(value)} bytes; at most {self.max_bytes} are taken (RETOLD_MAX_EVENT_BYTES)"
-            )
+        value = encode(self.codec, data, self.max_bytes)
         said = RowIdentity(data.event_type, value, None if time is None else to_micros(time))
-        if own is None:
-            return FileEvent(row.line, data, time, *ids.derive(said))
+        event_id, occurrence, again = own, 1, False
+        if event_id is None:
+            event_id, occurrence = ids.derive(said)
+        else:
+            again = self._is_repeat(event_id, row.line, said, ids)
+        prepared = prepare(data, value, event_id, self.source, time)
+        return FileEvent(row.line, data, time, event_id, prepared, occurrence, again)
+
+    def _is_repeat(self, own: str, line: int, said: RowIdentity, ids: RowIds) -> bool:
         try:
-            again = ids.is_repeat(own, row.line, said)
+            return ids.is_repeat(own, line, said)
         except InvalidEvent as error:
             where = "" if self.id_column is None else f"column {self.id_column!r}: "
             raise InvalidEvent(f"{where}{error}") from None
-        return FileEvent(row.line, data, time, own, is_repeat=again)
 
     def _made(self, row: Row, columns: Columns) -> tuple[EventData, datetime | None, str | None]:
         """The event, its time and its id: of each of these, what the function gives, or what its column says."""
         data, time, own = _parts(self.make(columns))
-        if time is not None or own is not None:
-            attributes("file" if own is None else own, "file", EPOCH if time is None else time)
+        if time is not None:
+            time_text(time)
+        if own is not None:
+            attributes(own, self.source, None)
         if self.time_column is not None:
             _refuse_two("time", time, self.time_column)
             time = time_in(row.values, self.time_column)

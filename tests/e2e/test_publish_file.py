@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -96,16 +97,27 @@ def test_a_named_pipe_is_published_like_a_file(on_error: str, site: Site, tmp_pa
 def shortening(row: Any) -> Any:
     """A function for `--with` that takes the other rows from its file once it has met the last one."""
     if row["name"].startswith("last"):
-        os.truncate(row["file"], len(json.dumps({**row, "name": "0" + "x" * 20_000})) + 1)
+        os.truncate(row["file"], len(json.dumps({**row, "name": "0" + row["name"][4:]})) + 1)
     return UserRename(user=row["user"], name=row["name"])
 
 
-def test_a_file_that_changes_while_it_is_published_is_an_error(site: Site, tmp_path: Path) -> None:
-    """What was published is reported, and that it is not what was checked."""
+def published_while_it_shrinks(site: Site, tmp_path: Path, rows: int, size: int) -> tuple[Path, CompletedProcess[str]]:
     file = tmp_path / "renames.jsonl"
-    rows = [{"user": "u1", "file": str(file), "name": name + "x" * 20_000} for name in ("0", "1", "last")]
-    written(tmp_path, rows)
-    done = retold("publish", "--from", str(file), "--with", "tests.e2e.test_publish_file:shortening", env=site.env)
+    names = [*map(str, range(rows - 1)), "last"]
+    written(tmp_path, [{"user": "u1", "file": str(file), "name": name + "x" * size} for name in names])
+    return file, retold("publish", "--from", str(file), "--with", "tests.e2e.test_publish_file:shortening", env=site.env)
+
+
+def test_what_was_checked_is_published_whatever_becomes_of_the_file(site: Site, tmp_path: Path) -> None:
+    """A file of usual size is read once."""
+    _, done = published_while_it_shrinks(site, tmp_path, rows=3, size=20_000)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3 events published in ")
+
+
+def test_a_large_file_that_changes_while_it_is_published_is_an_error(site: Site, tmp_path: Path) -> None:
+    """One that is read twice: what was published is reported, and that it is not what was checked."""
+    file, done = published_while_it_shrinks(site, tmp_path, rows=80, size=900_000)
     assert done.returncode == 3, done.stderr
     assert done.stdout.startswith("1 event published in ")
-    assert done.stderr.startswith(f"{file} changed while it was published: 3 rows with 3 events were checked, then 1 row with")
+    assert done.stderr.startswith(f"{file} changed while it was published: 80 rows with 80 events were checked, then 1 row with")

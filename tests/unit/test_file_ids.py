@@ -107,7 +107,7 @@ def test_ids_stay_what_they_are(time: datetime | None, occurrence: int, expected
 def made(*given_: Any, id_column: str | None = None, time_column: str | None = None) -> list[FileEvent | BadRow]:
     """What the function gives for each row, or what is made of a row of columns: (what it gives, columns)."""
     rows = [Row(line, {"give": give, **columns}) for line, (give, columns) in enumerate(given_, 1)]
-    return list(EventMaker(lambda row: row["give"], CODEC, None, 1_000_000, id_column, time_column).events(rows))
+    return list(EventMaker(lambda row: row["give"], CODEC, None, 1_000_000, "file", id_column, time_column).events(rows))
 
 
 ADA, BEA, CLOSE = UserRename(user="u1", name="Ada"), UserRename(user="u1", name="Bea"), UserClose(user="u1")

@@ -23,7 +23,7 @@ LAYERS = {
     "errors": ["errors"],
     "words": ["data", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
     "rules": ["engine", "checks", "receipt", "syntax"],
-    "formats": ["schemas", "codec", "eventfiles", "config", "load"],
+    "formats": ["schemas", "codec", "prepared_event", "eventfiles", "config", "load"],
     "adapters": ["clock", "kafka", "localbroker"],
     "roles": ["worker", "server", "client", "testing"],
     "cli": ["cli"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from streams.eventfiles.convert import Converter
 from streams.eventfiles.file_events import BadRow, EventMaker, FileEvent, FromRow
 from streams.eventfiles.rows import FORMATS, TEXT_FORMATS, format_of
 from streams.load import function
+from streams.prepared_event import PreparedEvent
 
 SOURCE = "retold/publish"
 """With its id this makes an event unique, so it is the same for every file and every day."""
@@ -32,6 +33,10 @@ SHOWN = 10
 """Broken lines that are reported one by one."""
 EVERY = 200
 """Events between two looks of the bar."""
+KEPT_BYTES = 64 * 1024 * 1024
+"""Of events that were checked, in bytes: they are kept, so that a file up to this size is read and encoded once."""
+OBJECT_BYTES = 1_000
+"""What an event takes besides its data, about."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +128,19 @@ def publish_file(
                 return exit_codes.NO
         with Client(app, config=config, source=SOURCE) as client:
             started = time.monotonic()
-            count = publish_events(client, source, None if checked is None else checked.events)
+            count = publish_events(client, source, checked)
         _report(count, time.monotonic() - started, as_json)
-    if checked is not None and count != checked:
-        raise ConfigError(_changed(source.name, checked, count))
+    if checked is not None and count != checked.count:
+        raise ConfigError(_changed(source.name, checked.count, count))
     return exit_codes.NO if count.broken else exit_codes.OK
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A file without a broken line. `events` are those to publish; None if they were too many to keep."""
+
+    count: RowCounts
+    events: list[PreparedEvent] | None
 
 
 def _changed(name: str, checked: RowCounts, count: RowCounts) -> str:
@@ -155,19 +168,19 @@ def event_file(
         )
     codec = AvroCodec(app.event_types().values(), [])
     expected = None if data is None else data.event_type
-    maker = EventMaker(make, codec, expected, config.max_event_bytes, options.id_column, options.time_column)
+    maker = EventMaker(make, codec, expected, config.max_event_bytes, SOURCE, options.id_column, options.time_column)
     return EventFile(name_of(file), content, form, maker, options.limit, content.tell() if content.seekable() else 0)
 
 
-def check(source: EventFile) -> RowCounts | None:
+def check(source: EventFile) -> CheckedFile | None:
     """What is to be published; None if a line is broken: the first broken ones are reported, and the consequence."""
-    count, report = RowCounts(), _BrokenLineReporter(source)
+    count, report, kept = RowCounts(), _BrokenLineReporter(source), _KeptEvents()
     with bar("checking", None, "lines") as advance:
         for event in source.events():
             if isinstance(event, BadRow):
                 report(event)
-            else:
-                count.is_new(event)
+            elif count.is_new(event):
+                kept.add(event.prepared)
             if count.events % EVERY == 0:
                 advance(count.events)
     count.broken = report.end()
@@ -175,22 +188,49 @@ def check(source: EventFile) -> RowCounts | None:
         verb = "is" if count.broken == 1 else "are"
         talk(f"Nothing was published: {count.broken:,} of {plural(count.rows, 'line')} {verb} broken.")
         return None
-    return count
+    return CheckedFile(count, kept.events)
 
 
-def publish_events(client: Client, source: EventFile, total: int | None) -> RowCounts:
-    """Publishes all events that can be read; the first broken lines are reported."""
+class _KeptEvents:
+    """Events of a file, unless they would take too much memory."""
+
+    def __init__(self) -> None:
+        self.events: list[PreparedEvent] | None = []
+        self._bytes = 0
+
+    def add(self, event: PreparedEvent) -> None:
+        self._bytes += len(event.value) + OBJECT_BYTES
+        if self._bytes > KEPT_BYTES:
+            self.events = None
+        if self.events is not None:
+            self.events.append(event)
+
+
+def publish_events(client: Client, source: EventFile, checked: CheckedFile | None = None) -> RowCounts:
+    """Publishes what was checked, or reads the file and publishes what can be read; then the first broken lines are reported."""
+    with bar("publishing", None if checked is None else checked.count.events) as advance:
+        if checked is not None and checked.events is not None:
+            for number, event in enumerate(checked.events, 1):
+                client.publish_prepared(event)
+                if number % EVERY == 0:
+                    advance(number)
+            client.flush()
+            advance(len(checked.events))
+            return checked.count
+        return _publish_read(client, source, advance)
+
+
+def _publish_read(client: Client, source: EventFile, advance: Callable[[int], None]) -> RowCounts:
     count, report = RowCounts(), _BrokenLineReporter(source)
-    with bar("publishing", total) as advance:
-        for event in source.events():
-            if isinstance(event, BadRow):
-                report(event)
-            elif count.is_new(event):
-                client.publish(event.data, id=event.id, time=event.time)
-                if count.events % EVERY == 0:
-                    advance(count.events)
-        client.flush()
-        advance(count.events)
+    for event in source.events():
+        if isinstance(event, BadRow):
+            report(event)
+        elif count.is_new(event):
+            client.publish_prepared(event.prepared)
+            if count.events % EVERY == 0:
+                advance(count.events)
+    client.flush()
+    advance(count.events)
     count.broken = report.end()
     return count
 

@@ -1,0 +1,42 @@
+"""An event that is ready to leave: checked and encoded once, whether it is published at once or after all of a file was checked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from streams.codec import AvroCodec
+from streams.data import EventData
+from streams.engine.attributes import attributes
+from streams.engine.records import Headers
+from streams.errors import InvalidEvent
+
+
+class PreparedEvent(NamedTuple):
+    """`value` and `attributes` as a record holds them. Without a time of its own it gets that of its publication."""
+
+    event_class: type[EventData]
+    key: str
+    id: str
+    value: bytes
+    attributes: Headers
+    has_time: bool
+
+
+def encode(codec: AvroCodec, data: EventData, max_bytes: int) -> bytes:
+    """Raises InvalidEvent for a field or key that is wrong, or if the event is too large."""
+    value = codec.encode(data)
+    if len(value) > max_bytes:
+        raise InvalidEvent(
+            f"{data.event_type} of {data.key[:100]!r} holds {len(value)} bytes; an event may hold {max_bytes} "
+            "(RETOLD_MAX_EVENT_BYTES)"
+        )
+    return value
+
+
+def prepare(
+    data: EventData, value: bytes, event_id: str, source: str, time: datetime | None, expected_version: int | None = None
+) -> PreparedEvent:
+    """`value` is what `encode` gave for `data`. Raises InvalidEvent naming the attribute that is wrong."""
+    headers = attributes(event_id, source, time, expected_version)
+    return PreparedEvent(type(data), data.key, event_id, value, headers, time is not None)
