@@ -34,7 +34,7 @@ log = logging.getLogger("retold.client")
 
 Headers = list[tuple[str, bytes]]
 CONFIRM_EVERY = 200
-"""Events between two looks at the broker's confirmations."""
+"""Events between two polls for the broker's confirmations."""
 
 
 class Route(NamedTuple):
@@ -151,7 +151,7 @@ class Client:
             raise BrokerError(f"{are} not confirmed after {timeout:.0f} s, and may be later")
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
-        """Wait until the broker has confirmed this event. A failure told here is not told again by `flush`.
+        """Wait until the broker has confirmed this event. A failure that is raised here is not raised again by `flush`.
 
         Args:
             receipt: What `publish` returned.
@@ -175,7 +175,7 @@ class Client:
             self._producer.poll(0.01)
 
     def wait(self, receipt: Receipt, timeout: float = 10.0) -> PublishOutcome:
-        """Wait until a worker has handled this event, and tell what became of it.
+        """Wait until a worker has handled this event, and return its outcome.
 
         Args:
             receipt: What `publish` returned.
@@ -273,7 +273,7 @@ class Client:
     def _forget_failure(self, receipt: Receipt) -> None:
         for failure in list(self._failures):
             if failure[0] is receipt:
-                with suppress(ValueError):  # another thread told it meanwhile
+                with suppress(ValueError):  # another thread has raised it meanwhile
                     self._failures.remove(failure)
 
     def _raise_failures(self) -> None:
@@ -285,7 +285,7 @@ class Client:
         )
 
     def _tell_undelivered(self, error: BaseException) -> None:
-        """The exception that ends the block is the one to raise; what was not delivered is told with it."""
+        """Add a note about undelivered events to the exception that ends the block."""
         left = self._producer.flush(2.0)
         lost = left + len(self._failures)
         if lost:

@@ -1,4 +1,4 @@
-"""Time, as the code that talks to Kafka is given it, so that a test or a simulator can give another one."""
+"""The clock that is passed to the code that uses Kafka, so that a test or a simulator can pass another one."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any, Protocol
 
 
 class Clock(Protocol):
-    """`sleep` and `wait` are how adapters wait, beside what a Kafka client does itself."""
+    """`sleep` and `wait` are the only ways in which adapters wait, apart from Kafka clients themselves."""
 
     def now(self) -> int:
         """µs since 1970."""
 
     def monotonic(self) -> float:
-        """In s, since some moment; it never goes back."""
+        """Seconds since some moment; it never goes back."""
 
     def sleep(self, seconds: float) -> None: ...
 
     def wait(self, futures: Collection[Future[Any]], seconds: float) -> bool:
-        """Until all are done, `seconds` at most; whether they are."""
+        """Wait until all are done, at most `seconds`; returns whether they are."""
 
 
 class SystemClock:
-    """This machine's."""
+    """This machine's clock."""
 
     def now(self) -> int:
         return time.time_ns() // 1000

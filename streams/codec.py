@@ -1,7 +1,7 @@
-"""Between bytes and data: the Confluent wire format (0, 4-byte schema id, Avro body) for an application's classes.
+"""The Avro codec: encodes and decodes an application's classes in the Confluent wire format (0, 4-byte schema id, Avro body).
 
-Every schema that a class carries is known, the newest reads. More arrive at run time by `add_schema`, so that records
-written by a newer deployment wait for their schema only.
+It knows every schema of each class; the newest one is the reader's. More are added at run time by `add_schema`, so that
+records of a newer deployment only need their schema.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def prefix_of(schema_id: int) -> bytes:
 class AvroCodec:
     """The Codec of streams/engine/records.py.
 
-    `decode` is the hottest path there is: one look-up by the first five bytes, then one function made for that schema.
+    `decode` is the hottest path: one look-up by the first five bytes, then one function compiled for that schema.
     """
 
     def __init__(self, event_types: Iterable[type[EventData]], row_types: Iterable[type[Record]]) -> None:
@@ -42,7 +42,7 @@ class AvroCodec:
         self._names: dict[bytes, str] = {}
         self._fingerprints: dict[bytes, str] = {}
         self._waiting: dict[bytes, str] = {}
-        """Why a known schema cannot be decoded here."""
+        """Why records of a known schema cannot be decoded here."""
         self._decoders: dict[bytes, Callable[[bytes], EventData]] = {}
         self._row_decoders: dict[bytes, Callable[[bytes], Record]] = {}
         self._writers: dict[type[Record], Callable[[Any], bytes]] = {}
@@ -54,7 +54,7 @@ class AvroCodec:
                 self.add_schema(text)
 
     def copy(self) -> AvroCodec:
-        """One that knows the same and learns on its own: schemas are compiled once."""
+        """An independent copy that shares the compiled schemas."""
         made = AvroCodec((), ())
         for name, kept in vars(self).items():
             setattr(made, name, kept.copy())
@@ -99,7 +99,7 @@ class AvroCodec:
         return row
 
     def freeze(self, row: Record) -> Record:
-        """The row as it reads back once it is written. Raises InvalidEvent if it cannot be written."""
+        """The row as a reader decodes it. Raises InvalidEvent if it cannot be encoded."""
         if type(row) not in self._checks:
             self._meet(row)
         frozen: Record = self._checks[type(row)](row)
@@ -124,9 +124,9 @@ class AvroCodec:
             raise SchemaNotFound(f"no schema with the id {schema_id} is known here", schema_id) from None
 
     def add_schema(self, text: str) -> int:
-        """Learn one more writer's schema; gives its id. Nothing changes if it is known.
+        """Add a writer's schema; returns its id. Nothing changes if it is known.
 
-        Raises InvalidSchema for a text that is no schema of ours, and for an id that another schema has already.
+        Raises InvalidSchema for a text that retold does not support, and for an id that another schema has already.
         """
         record = parse(text)
         plain = canonical(json.loads(text))
@@ -165,7 +165,7 @@ class AvroCodec:
                 self._row_decoders[prefix] = decode
 
     def _add_class(self, cls: type[Record]) -> RecordType:
-        """Writing goes by the newest schema, so an older one read is a newer one written."""
+        """Add a class, which is encoded with its newest schema."""
         if not cls.schemas:
             raise InvalidSchema(f"{cls.__name__} carries no schema: expected a class of `retold schemas generate`")
         reader, text = parse(cls.schemas[-1]), canonical(json.loads(cls.schemas[-1]))
@@ -175,7 +175,7 @@ class AvroCodec:
         return reader
 
     def _meet(self, data: Record) -> None:
-        """A class met for the first time: an event for another application, which alone decodes it."""
+        """Add a class at its first use: an event for another application, which is the only one that decodes it."""
         cls = type(data)
         if not getattr(cls, "schemas", ()):
             raise InvalidEvent(
@@ -206,7 +206,7 @@ class AvroCodec:
 
 
 def codec_of(app: App) -> AvroCodec:
-    """Of all events and rows of an application."""
+    """The codec of all events and rows of an application."""
     return AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
 
 
@@ -222,7 +222,7 @@ def _decoder(read: Read, name: str) -> Callable[[bytes], Any]:
     def decode(value: bytes) -> Any:
         try:
             return read(value, PREFIX)
-        except Exception as error:  # whatever the bytes provoke, it is one and the same fault: set aside, never lost
+        except Exception as error:  # whatever it is, the record is undecodable: quarantined, never lost
             raise _unreadable(name, value, error) from error
 
     return decode

@@ -62,7 +62,7 @@ def path(text: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """`read` turns a text into the value or raises ValueError; `expected` ends the sentence "… was expected".
+    """`read` parses a text or raises ValueError; `expected` completes the sentence "… was expected".
 
     `computed` says in words what a default of None becomes.
     """

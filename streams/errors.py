@@ -1,4 +1,4 @@
-"""The errors that retold raises on purpose, as one tree. Catch `StreamsError` for all of them.
+"""The tree of errors that retold raises. Catch `StreamsError` for all of them.
 
 ```
 StreamsError                       HTTP status, if it is none of 500
@@ -30,8 +30,8 @@ StreamsError                       HTTP status, if it is none of 500
 └── HistoryError                   the code now rejects what the event log has as accepted
 ```
 
-A message says what happened, which value, what was expected, where, and what to do next. People see it as it is; a traceback
-is for a fault of retold's own.
+A message says what happened, which value, what was expected, where, and what to do next. It is shown without a traceback,
+which is for faults of retold's own.
 
 Not in the tree:
 

@@ -1,4 +1,4 @@
-"""An event as its handler meets it, and what makes it unique."""
+"""An event as its handler gets it, and its identity."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ D_co = TypeVar("D_co", bound=EventData, covariant=True)
 
 RETOLD = UUID("6f2a3c1e-8a4b-5d0f-9b1c-2e7d4c5a6b70")
 OURS = "retold/"
-"""How the sources begin that retold itself writes."""
+"""The prefix of the sources that retold itself writes."""
 VARIANTS = "89ab"
-"""The digits by which a UUID says that it is laid out as RFC 9562 has it."""
+"""The variant digits of a UUID of RFC 9562."""
 
 _uuid = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
 class Event(msgspec.Struct, Generic[D_co], frozen=True):
-    """An event as its handler, its gateway or a fold meets it: the data, and what the envelope says of it.
+    """An event as its handler, its gateway or a fold gets it: the data, and the attributes of its envelope.
 
     Attributes:
         data: The event's data, an instance of its generated class.
@@ -58,9 +58,9 @@ class Event(msgspec.Struct, Generic[D_co], frozen=True):
 
 
 def is_unique(source: str, event_id: str) -> bool:
-    """Whether the id alone names the event: a UUID in lower case, from a source of ours or from none.
+    """Whether the id alone identifies the event: a UUID in lower case, from a source of retold's or from none.
 
-    Other publishers' UUIDs may be derived from their own keys, and then two of them may have derived the same one.
+    Other publishers may derive UUIDs from their own keys, and then two of them may derive the same one.
     """
     return (not source or source.startswith(OURS)) and _uuid(event_id) is not None
 
@@ -71,9 +71,9 @@ def reference_of(source: str, event_id: str) -> str:
 
 
 def derived_id(*parts: object) -> str:
-    """A uuid5 over a JSON array, so that no two lists of parts can spell the same name.
+    """A uuid5 over a JSON array, so that different lists of parts never give the same name.
 
-    Every event passes here a few times: this takes half the time of `str(uuid.uuid5(...))`, and gives the same.
+    It is called a few times for each event, so it takes half the time of `str(uuid.uuid5(...))`, with the same result.
     """
     digits = sha1(RETOLD.bytes + msgspec.json.encode(parts), usedforsecurity=False).hexdigest()
     variant = VARIANTS[int(digits[16], 16) & 3]

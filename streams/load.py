@@ -1,4 +1,4 @@
-"""Finding what a setting or an option names: `module:function` of the project."""
+"""Loads what a setting or an option names: `module:function` of the project."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 def application(config: Config) -> App:
     """The application that `app` in [tool.retold] or RETOLD_APP names.
 
-    Raises ConfigError if none is named, or it cannot be found or is none, and whatever DefinitionError its own code raises.
+    Raises ConfigError if none is named, if it is not found or is no App, and whatever DefinitionError its code raises.
     """
     name = _named(config)
     factory = function(config, name, "RETOLD_APP, or app in [tool.retold],")
@@ -31,7 +31,7 @@ def application(config: Config) -> App:
 
 
 def _named(config: Config) -> str:
-    """Where the application is. There is no default: in a wrong folder a command would work on another application."""
+    """The `module:function` of the application. There is no default: in a wrong folder a command would use another application."""
     if config.app is not None:
         return config.app
     file = config.project / "pyproject.toml"
@@ -74,7 +74,7 @@ def _module(name: str, where: str, project: Path) -> object:
 
 
 def _within(config: Config, name: str, call: Callable[[], Any]) -> Any:
-    """The result of the project's code; a mistake in it is told with its file and line."""
+    """The result of the project's code; an error in it is reported with its file and line."""
     try:
         return call()
     except StreamsError:

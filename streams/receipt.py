@@ -1,4 +1,4 @@
-"""What a publisher holds of an event: where it is (a receipt), and later what became of it."""
+"""What a publisher has of an event: the receipt with its inbox offset, and later its outcome."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def publish_outcome(receipt: Receipt, became: EventOutcome) -> PublishOutcome:
 
 
 def logged_outcome(header: LogHeader) -> EventOutcome:
-    """What an event log says."""
+    """The outcome in an event log."""
     return EventOutcome(
         outcome=header.outcome,
         sequence=header.sequence,
@@ -125,10 +125,10 @@ def logged_outcome(header: LogHeader) -> EventOutcome:
 
 
 def parked_outcome(header: ParkedHeader) -> EventOutcome:
-    """What the parked topic says."""
+    """The outcome in the parked topic."""
     return EventOutcome(outcome=header.status, recorded=from_micros(header.recorded), reason=header.reason)
 
 
 def duplicate_outcome(outcome: str, sequence: int) -> EventOutcome:
-    """What a marker says of a duplicate."""
+    """The outcome of a duplicate in a marker."""
     return EventOutcome(outcome=outcome, sequence=sequence if outcome in (ACCEPTED, REJECTED) else None, duplicate=True)

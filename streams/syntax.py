@@ -1,4 +1,4 @@
-"""Python source to its syntax tree."""
+"""Parses Python source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import gc
 
 
 def parse(source: str) -> ast.Module:
-    """`ast.parse`, without the garbage collector in between.
+    """`ast.parse` with the garbage collector off.
 
     Before CPython 3.12 the collector may run while the tree is built, and with it any finalizer. One that parses too (a
     traceback is formatted that way) makes the first call fail with SystemError.

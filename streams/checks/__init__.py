@@ -1,4 +1,4 @@
-"""The laws that an application can be held to by reading it: no broker, no event, no handler called."""
+"""The checks of `retold check`: laws that can be checked by reading an application, without a broker, an event or a call."""
 
 from streams.checks.check import check
 from streams.checks.flow import cycles

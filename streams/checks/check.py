@@ -1,4 +1,4 @@
-"""The list of breaches of one application, and of the schemas that it should have (law 1)."""
+"""Lists the breaches of one application and of its schema files (law 1)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from streams.projection import Projection
 
 
 def check(app: App, schemas: Mapping[str, str] | None = None) -> list[Breach]:
-    """Every breach of law 1 that can be read, in the order of files and lines.
+    """Every breach of law 1 that can be found by reading, sorted by file and line.
 
-    `schemas` are the names that the schema files define, with their files: `user.signup` an event, `user.row` a row.
-    None: the application stands alone, as a deployed one does, and its classes bring their schemas.
+    `schemas` has the names that schema files define, with their files: `user.signup` is an event, `user.row` a row. None: there
+    are no files, as in a deployed application, and the classes have their schemas.
     """
     found = [
         *misfits(app),
@@ -86,7 +86,7 @@ def _imports(app: App) -> Iterator[Breach]:
 
 
 def _unhandled(app: App) -> Iterator[Breach]:
-    """What is emitted or answered and handled by nobody here."""
+    """Events that are emitted or answered, but have no handler here."""
     known = app.event_types()
     for namespace in app.namespaces:
         for data, emits in namespace.emits.items():
@@ -113,7 +113,7 @@ def _nobody(file: str, line: int, what: str, app: App) -> Breach:
 
 
 def _classes(app: App, schemas: Mapping[str, str] | None) -> Iterator[Breach]:
-    """Every class that is handled, or kept as a row, comes from a schema."""
+    """Event and row classes without a schema."""
     for name, data in app.event_types().items():
         yield from _from_schema(data, name, schemas)
         if data.key_field not in data.__struct_fields__:
@@ -144,7 +144,7 @@ def _from_schema(cls: type[Record], name: str, schemas: Mapping[str, str] | None
 
 
 def _files(app: App, schemas: Mapping[str, str]) -> Iterator[Breach]:
-    """Every schema file has a name, and a handler or a table."""
+    """Schema files with a wrong name, or without a handler or a table."""
     events = app.event_types()
     rows = {row_name(part) for part in tables_of(app)}
     for name, file in schemas.items():

@@ -1,4 +1,4 @@
-"""Declared emissions and answers: the event classes that a handler builds, against those that it declares."""
+"""Checks declared emissions and answers: the event classes that a handler builds against those that it declares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streams.gateway import Gateway
 
 
 def built_in(reached: Iterable[ReachedFunction]) -> Iterator[tuple[type[EventData], str, int]]:
-    """The event classes that the functions build, with the file and line of each call."""
+    """The event classes that functions build, with the file and line of each call."""
     for part in reached:
         for scope in part.scopes:
             for node in walk(scope):
@@ -39,7 +39,7 @@ def undeclared_emissions(
 
 
 def undeclared_answers(gateway: Gateway[typing.Any]) -> Iterator[Breach]:
-    """By the call's return annotation and by what it builds."""
+    """Undeclared answers, found by the call's return annotation and by what it builds."""
     call = function_of(gateway.call)
     if call is None:
         return

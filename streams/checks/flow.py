@@ -1,4 +1,4 @@
-"""Which events lead back to themselves. A cycle is no breach: its author looks whether it ends."""
+"""Finds events that lead back to themselves. A cycle is no breach: its author must see whether it ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streams.app import App
 
 
 def cycles(app: App) -> list[list[str]]:
-    """For each event that can lead to itself, a shortest way round, each way once, from its first name on."""
+    """A shortest cycle for each event that can lead to itself; each cycle once, from its alphabetically first name."""
     edges = app.flow()
     found: list[list[str]] = []
     for start in sorted(edges):
@@ -22,7 +22,7 @@ def cycles(app: App) -> list[list[str]]:
 
 
 def _way_back(edges: dict[str, tuple[str, ...]], start: str) -> list[str]:
-    """The events on a shortest way from `start` to itself; empty if there is none."""
+    """The events on a shortest path from `start` to itself; empty if there is none."""
     came_from: dict[str, str] = {}
     queue = deque([start])
     while queue:

@@ -1,6 +1,6 @@
-"""Pure handlers: nothing that differs from run to run, and nothing that outlives the call (law 1).
+"""Checks that handlers are pure: they use nothing that differs between runs, and change nothing that outlives the call (law 1).
 
-What this cannot see (a set's order, a clock behind an object's method) the purity run finds: `streams.testing.purity_run`.
+What it cannot see (a set's order, a clock behind an object's method) the purity run finds: `streams.testing.purity_run`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ IMPURE_BUILTINS: Final = {
     **dict.fromkeys(("id", "hash"), "this process: it gives another number in the next"),
 }
 ZONELESS: Final = {"astimezone": 0, "fromtimestamp": 1}
-"""Calls that take this machine's time zone if they are given no more arguments than this."""
+"""Calls that use this machine's time zone if they get no more arguments than this."""
 CLOCKS: Final = {"now", "utcnow", "today"}
 IMPURE_UUIDS: Final = {"uuid1", "uuid4", "getnode"}
 CHANGERS: Final = {
@@ -47,7 +47,7 @@ CHANGERS: Final = {
 
 
 def impurities(subject: str, reached: Iterable[ReachedFunction]) -> Iterator[Breach]:
-    """Every breach in what `subject` may call, once a line and cause."""
+    """Every breach in what `subject` may call, once for each line and cause."""
     for part in reached:
         for line, what in sorted(set(_impurities_in(part))):
             yield Breach(part.file, line, "ImpureHandler", f"{subject} {what}; the same event must always do the same")
@@ -93,7 +93,7 @@ def _modules_of(node: ast.Import | ast.ImportFrom) -> list[str]:
 
 
 def _shared_root(node: ast.expr, names: FunctionNames) -> str | None:
-    """The name of what every call shares, if the thing that is changed hangs on it."""
+    """The name of a shared object, if the changed expression belongs to one."""
     while isinstance(node, ast.Subscript | ast.Attribute):
         node = node.value
     if not isinstance(node, ast.Name) or node.id in names.local:
@@ -121,7 +121,7 @@ def _is_shared(value: object) -> bool:
 
 
 def why_module(name: str) -> str | None:
-    """Why code may not use a module, or a package above it; None if it may."""
+    """Why code may not use a module, or one of its parent packages; None if it may."""
     while name:
         if name in WHY:
             return WHY[name]
@@ -130,7 +130,7 @@ def why_module(name: str) -> str | None:
 
 
 def why_object(found: object) -> str | None:
-    """Why code may not use what a name stands for; None if it may."""
+    """Why code may not use an object; None if it may."""
     name = getattr(found, "__name__", "")
     owner = getattr(found, "__self__", None)
     if isinstance(owner, type) and issubclass(owner, datetime.date) and name in CLOCKS:
@@ -146,9 +146,9 @@ def why_object(found: object) -> str | None:
 
 
 def idle_imports(module: ast.Module, handlers: list[Scope]) -> Iterator[tuple[int, str, str]]:
-    """Impure imports of a handler's module that nobody but its handlers could want: line, module, why.
+    """Impure imports of a handler's module that only its handlers could use: line, module, why.
 
-    A gateway or a factory in the same file may need the network or the clock; what it uses is its own affair.
+    A gateway or a factory in the same file may use the network or the clock.
     """
     inside = {id(node) for scope in handlers for node in ast.walk(scope)}
     used = {node.id for node in ast.walk(module) if isinstance(node, ast.Name) and id(node) not in inside}

@@ -1,4 +1,4 @@
-"""What a function is called with, against what it takes: without this, the first event or request finds it out."""
+"""Checks functions' parameters against how they are called: otherwise the first event or request would fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAMBDA = "<lambda>"
 
 
 def misfits(app: App) -> Iterator[Breach]:
-    """Every function of an application that cannot be called as it will be."""
+    """A breach for every function of an application that cannot be called as it will be."""
     for namespace in app.namespaces:
         for data, handler in namespace.handlers.items():
             yield from _arguments(f"the handler of {data.event_type}", handler, "the row and the event")
@@ -33,7 +33,7 @@ def misfits(app: App) -> Iterator[Breach]:
 
 
 def _arguments(subject: str, function: Callable[..., Any], given: str) -> Iterator[Breach]:
-    """`given` names what it is called with, with "and" between."""
+    """`given` names the arguments of the call, with "and" between."""
     signature = _signature(function)
     if signature is not None and not _binds(signature, len(given.split(" and "))):
         yield _breach(function, f"{subject} takes {_shown(signature)}, and is called with {given}: let it take these")
@@ -47,7 +47,7 @@ def _gateway(gateway: Gateway[Any]) -> Iterator[Breach]:
 
 
 def _is_awaited(call: Callable[..., Any]) -> bool:
-    """By how it is written or annotated; a lambda, which cannot be annotated, is taken at its word."""
+    """Whether the call is async, by its definition or annotation; a lambda, which cannot be annotated, is accepted."""
     plain = function_of(call)
     if plain is None or plain.__code__.co_name == LAMBDA:
         return True
@@ -80,7 +80,7 @@ def _view(view: View) -> Iterator[Breach]:
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    """None if Python cannot tell. Of a wrapper its own: that is what is called."""
+    """The signature; None if Python does not know it. A wrapper has its own, since the wrapper is called."""
     try:
         return inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):
@@ -88,7 +88,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def _binds(signature: inspect.Signature, count: int, *names: str) -> bool:
-    """Whether it can be called with so many arguments, and these names."""
+    """Whether it can be called with `count` positional arguments and these names."""
     try:
         signature.bind(*[None] * count, **dict.fromkeys(names))
     except TypeError:
@@ -97,13 +97,13 @@ def _binds(signature: inspect.Signature, count: int, *names: str) -> bool:
 
 
 def _shown(signature: inspect.Signature) -> str:
-    """`(row, event)`: the annotations say nothing here."""
+    """The signature without annotations, such as `(row, event)`."""
     bare = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
     return str(inspect.Signature(bare))
 
 
 def _hints(function: types.FunctionType | None) -> dict[str, Any]:
-    """Annotations as what they stand for; none if a name of them is not there at run time."""
+    """Resolved annotations; none if one of their names does not exist at run time."""
     try:
         return typing.get_type_hints(function) if function else {}
     except (NameError, TypeError, AttributeError):
@@ -111,7 +111,7 @@ def _hints(function: types.FunctionType | None) -> dict[str, Any]:
 
 
 def _takes_text(hint: Any) -> bool:
-    """False only of what is surely no text: `int`, `list[str]`, `int | None`."""
+    """False only for an annotation that excludes a text: `int`, `list[str]`, `int | None`."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_takes_text(part) for part in typing.get_args(hint))

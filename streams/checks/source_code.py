@@ -1,4 +1,4 @@
-"""The source of a function, and what its names stand for: the syntax tree says where, the imported module says what."""
+"""The source of a function and the objects of its names: from the syntax tree and from the imported module."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", 
 
 @dataclass(frozen=True, order=True)
 class Breach:
-    """What breaks a law, and where. `line` counts from 1.
+    """A breach of a law, with its position. `line` counts from 1.
 
-    `law` is a word for programs: BadName, BadSignature, ImpureHandler, MissingHandler, MissingSchema or UndeclaredEmission.
+    `law` is a code for programs: BadName, BadSignature, ImpureHandler, MissingHandler, MissingSchema or UndeclaredEmission.
     """
 
     file: str
@@ -34,7 +34,7 @@ class Breach:
 
 
 def function_of(handler: Callable[..., Any]) -> FunctionType | None:
-    """The plain function under partials, wrappers and methods; None if it is none of Python's."""
+    """The plain function under partials, wrappers and methods; None if it is not a Python function."""
     found: Any = handler
     while isinstance(found, functools.partial):
         found = found.func
@@ -46,7 +46,7 @@ def function_of(handler: Callable[..., Any]) -> FunctionType | None:
 
 
 def location_of(function: Callable[..., Any]) -> tuple[str, int]:
-    """File and line of a function, under what it is wrapped in."""
+    """File and line of the function under partials, wrappers and methods."""
     found = function_of(function)
     return (found.__code__.co_filename, found.__code__.co_firstlineno) if found else ("<unknown>", 1)
 
@@ -62,7 +62,7 @@ def class_location(cls: type) -> tuple[str, int]:
 
 
 def is_application(function: FunctionType | type) -> bool:
-    """Whether people wrote it for this application: neither Python's, nor installed, nor retold's own."""
+    """Whether it is the application's own code: neither Python's, nor an installed package's, nor retold's."""
     module = sys.modules.get(function.__module__ or "")
     return module is not None and is_application_module(module)
 
@@ -76,7 +76,7 @@ def is_application_module(module: ModuleType) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def tree_of(module: ModuleType | None) -> ast.Module:
-    """The syntax of a module; empty if its source cannot be had."""
+    """The syntax tree of a module; empty if its source cannot be read."""
     try:
         return parse(inspect.getsource(module)) if module else ast.Module([], [])
     except (OSError, TypeError, SyntaxError):
@@ -84,7 +84,7 @@ def tree_of(module: ModuleType | None) -> ast.Module:
 
 
 def scopes_of(function: FunctionType) -> list[Scope]:
-    """The syntax of a function. Lambdas of one line cannot be told apart: all of them."""
+    """The syntax trees of a function. Lambdas on one line cannot be distinguished, so all of them are returned."""
     code = function.__code__
     tree = tree_of(sys.modules.get(function.__module__))
     found: list[Scope] = [node for node in ast.walk(tree) if isinstance(node, Scope)]
@@ -101,7 +101,7 @@ def _name(node: Scope) -> str:
 
 
 def chain_of(node: ast.AST) -> list[str] | None:
-    """`["a", "b", "c"]` of `a.b.c`; None of anything else."""
+    """`["a", "b", "c"]` for `a.b.c`; None for anything else."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -110,7 +110,7 @@ def chain_of(node: ast.AST) -> list[str] | None:
 
 
 class FunctionNames:
-    """What the names of one function stand for: modules, classes, functions and what is shared. Locals are unknown."""
+    """The objects of one function's names: modules, classes, functions and shared objects. Locals are unknown."""
 
     def __init__(self, function: FunctionType) -> None:
         self.local = set(_locals(function.__code__))
@@ -126,7 +126,7 @@ class FunctionNames:
         return self.globals.get(name, getattr(builtins, name, UNKNOWN))
 
     def along(self, chain: list[str]) -> Iterator[object]:
-        """The object of each prefix of a chain, as long as it is known. No property of an instance is called."""
+        """The object of each prefix of a chain, as long as it is known. Calls no property of an instance."""
         found = self.first(chain[0])
         for name in chain[1:]:
             if found is UNKNOWN:
@@ -142,7 +142,7 @@ class FunctionNames:
 
 
 def _attribute(owner: object, name: str) -> object:
-    """Of an application's own object only what its class says: nothing of it is run."""
+    """An attribute; of an application's own object only its class's, so that none of its code runs."""
     if isinstance(owner, ModuleType | type | list | dict | set | bytearray):
         return getattr(owner, name, UNKNOWN)
     return inspect.getattr_static(type(owner), name, UNKNOWN) if is_application(type(owner)) else UNKNOWN
@@ -156,7 +156,7 @@ def _is_filled(cell: Any) -> bool:
 
 
 def _locals(code: CodeType) -> Iterator[str]:
-    """Names bound in a function and in the functions inside it."""
+    """Names that are bound in a function and in its nested functions."""
     yield from code.co_varnames
     yield from code.co_cellvars
     for constant in code.co_consts:
@@ -166,7 +166,7 @@ def _locals(code: CodeType) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class ReachedFunction:
-    """One function that a handler's call may come to, with its syntax."""
+    """A function that a handler may call, with its syntax tree."""
 
     function: FunctionType
     file: str
@@ -175,7 +175,7 @@ class ReachedFunction:
 
 
 def reached_functions(function: FunctionType) -> list[ReachedFunction]:
-    """The function and, through the names in them, the application's functions and classes that it may call."""
+    """The function and, by the names in them, the application's functions and classes that it may call."""
     seen: dict[FunctionType, ReachedFunction] = {}
     queue = [function]
     while queue:
@@ -202,7 +202,7 @@ def _functions_named(scope: Scope, names: FunctionNames) -> Iterator[FunctionTyp
 
 
 def walk(scope: Scope) -> Iterator[ast.AST]:
-    """What decides what the function does: its body and its defaults, neither its decorators nor its annotations."""
+    """The nodes that determine what the function does: body and defaults, without decorators and annotations."""
     body: list[ast.stmt] | list[ast.expr] = scope.body if isinstance(scope.body, list) else [scope.body]
     for part in (*body, *scope.args.defaults, *filter(None, scope.args.kw_defaults)):
         yield from ast.walk(part)

@@ -1,4 +1,4 @@
-"""A row's columns: as a function reads them, and those that are an event's id or its time."""
+"""A row's columns: as a function reads them, and the columns of an event's id and time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from streams.errors import InvalidEvent
 from streams.eventfiles.texts import NAME_SHOWN, listed, plain
 
 WORDS_SHOWN = 400
-"""Characters that are shown of what a function raised."""
+"""The most characters that are shown of an exception."""
 
 
 class Columns(dict[str, Any]):
-    """What a function gets. It remembers which one was read last, so that a mistake in it can be named."""
+    """The columns that a function gets. It remembers the last one that was read, so that an error can name it."""
 
     last: str | None = None
 
@@ -32,9 +32,9 @@ class Columns(dict[str, Any]):
         return super().get(name, default)
 
     def problem_of(self, error: Exception) -> str:
-        """What a function stumbled over, as a sentence."""
+        """The error of a function as a sentence, with the column that it read last."""
         what = plain(in_a_line(error), WORDS_SHOWN)
-        if not isinstance(self.last, str):  # nothing was read, or what is no name: it may be anything
+        if not isinstance(self.last, str):  # no column was read, or the name is not a text
             return what
         if isinstance(error, KeyError) and error.args and error.args[0] == self.last:
             return missing(self.last, self)
@@ -46,7 +46,7 @@ def missing(name: str, values: Mapping[str, Any]) -> str:
 
 
 def id_in(values: Mapping[str, Any], name: str) -> str:
-    """A text as it is, a whole number or a UUID as text. Raises InvalidEvent naming the column."""
+    """The id in a column: a text as it is, a whole number or a UUID as text. Raises InvalidEvent naming the column."""
     value = _value(values, name)
     if isinstance(value, str | int | UUID) and not isinstance(value, bool) and (text := str(value)).strip():
         with suppress(InvalidEvent):
@@ -58,7 +58,7 @@ def id_in(values: Mapping[str, Any], name: str) -> str:
 
 
 def time_in(values: Mapping[str, Any], name: str) -> datetime:
-    """Raises InvalidEvent naming the column."""
+    """The time in a column. Raises InvalidEvent naming the column."""
     value = time = _value(values, name)
     with suppress(ValueError, InvalidEvent):
         if isinstance(value, str):

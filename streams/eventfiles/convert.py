@@ -1,4 +1,4 @@
-"""Values from outside (texts, JSON, Avro) as an event's fields, by its schema's types. Mistakes name the column."""
+"""Converts values from outside (texts, JSON, Avro) to an event's fields, by its schema's types. Errors name the column."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORDS = {"true": True, "false": False}
 
 
 class _At(NamedTuple):
-    """Where a value is, for messages, and whether its numbers, truths and times may be texts."""
+    """A value's path, for messages, and whether numbers, booleans and times in it may be texts."""
 
     noun: str
     path: str
@@ -39,9 +39,9 @@ class _At(NamedTuple):
 
 
 class Converter:
-    """For one class of events. `texts`: all values are texts, as in CSV. `noun`: what messages call a value's place.
+    """Converts to one class of events. `texts`: all values are texts, as in CSV. `noun`: what messages call a field.
 
-    `besides` are names that need not be fields: somebody else reads them.
+    `besides` are names that need not be fields, since they are read elsewhere.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Converter:
         self._known = {*self._fields, *besides}
 
     def __call__(self, values: Mapping[str, Any]) -> EventData:
-        """Raises InvalidEvent naming the column, its value and what was expected."""
+        """The event's data. Raises InvalidEvent naming the column, its value and what was expected."""
         if (unknown := next((name for name in values if name not in self._known), None)) is not None:
             raise InvalidEvent(
                 f"{self._at.below(unknown)} is no field of {self._data.event_type}{self._nearest(unknown)}; "
@@ -81,7 +81,7 @@ def _fields(record: RecordType, hints: Mapping[str, Any], values: Mapping[str, A
 
 
 def _left_out(field: Field, value: object, texts: bool) -> bool:
-    """An empty cell stands for the field's default, unless the empty text is a value of its own."""
+    """Whether an empty cell means the field's default: unless an empty text is a valid value."""
     return (
         texts and value == "" and field.default is not MISSING and (field.type.kind != "string" or field.type.nullable)
     )
@@ -121,7 +121,7 @@ def _natural(kind: AvroType, value: Any) -> bool:
 
 
 def _from_text(kind: AvroType, text: str, at: _At) -> Any:
-    """Times and bytes are texts in JSON too; numbers and truths are texts where all values are."""
+    """A value from a text: times and bytes are texts in JSON too; numbers and booleans only where all values are texts."""
     if not at.texts and kind.kind in ("int", "long", "float", "double", "boolean"):
         raise _refusal(at, text, kind)
     try:
@@ -152,7 +152,7 @@ _READ: dict[str, Callable[[str], Any]] = {
 
 
 def _compound(kind: AvroType, hint: Any, value: Any, at: _At) -> Any:
-    """Among texts, an array, map or record is written as JSON."""
+    """An array, map or record; among texts it is written as JSON."""
     if isinstance(value, str) and at.texts:
         try:
             value = json.loads(value, object_pairs_hook=no_repeats)

@@ -1,4 +1,4 @@
-"""Rows of a file as events, each checked before anything is published."""
+"""Makes events from a file's rows; each is checked before any is published."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from streams.prepared_event import PreparedEvent, encode, prepare
 
 Made = EventData | tuple[EventData, datetime | None] | tuple[EventData, datetime | None, str | None]
 FromRow = Callable[[Any], Made]
-"""What `--with` names: the columns of a row in, the event out; with the time when it happened and an id, if the row knows.
+"""A function for `--with`: from a row's columns to the event, optionally with the time when it happened and an id.
 
-What it gives is checked all the same: people write it.
+Its result is checked, since the application's author writes it.
 """
 
 
 class FileEvent(NamedTuple):
     """`time` is the row's, never the clock's; `id` is the row's own, else derived (`content_id`); `prepared` is to be published.
 
-    `occurrence` says which it is, from 1, of the equal rows of the file: each is an event, for it happened again. It is
-    1 for a row with an id of its own; such a row is a repeat if an earlier one gave the same id and event.
+    `occurrence` counts, from 1, the equal rows of the file: each of them is an event. It is 1 for a row with an id of its
+    own; such a row is a repeat if an earlier one has the same id and event.
     """
 
     line: int
@@ -43,7 +43,7 @@ class FileEvent(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """A row that gives no event; `problem` names its column, on one line and without control characters."""
+    """A row that is no valid event; `problem` names its column, on one line and without control characters."""
 
     line: int
     problem: str
@@ -51,9 +51,11 @@ class BadRow(NamedTuple):
 
 @dataclass(frozen=True)
 class EventMaker:
-    """`make` gives the event of a row; `event_type` is the one expected (None: any that the codec knows); `source` publishes.
+    """`make` returns the event of a row; `event_type` is the expected one (None: any that the codec knows).
 
-    `id_column` and `time_column` name what `make` does not give.
+    `source` is the publisher of all of them.
+
+    `id_column` and `time_column` are the columns of what `make` does not return.
     """
 
     make: FromRow
@@ -65,7 +67,7 @@ class EventMaker:
     time_column: str | None = None
 
     def events(self, rows: Iterable[Row]) -> Iterator[FileEvent | BadRow]:
-        """In the order of the rows, which are one file from its start: so each reading of it gives the same ids."""
+        """The events in the order of the rows. These must be a whole file, so that each reading gives the same ids."""
         ids = RowIds()
         for row in rows:
             if row.problem is not None:
@@ -101,7 +103,7 @@ class EventMaker:
             raise InvalidEvent(f"{where}{error}") from None
 
     def _made(self, row: Row, columns: Columns) -> tuple[EventData, datetime | None, str | None]:
-        """The event, its time and its id: of each of these, what the function gives, or what its column says."""
+        """The event, its time and its id: from the function, or from the columns."""
         data, time, own = _parts(self.make(columns))
         if time is not None:
             time_text(time)
@@ -117,7 +119,7 @@ class EventMaker:
 
 
 def _bad(row: Row, problem: str) -> BadRow:
-    """Parts of the problem come from the file, a library or the application's function: a terminal would obey them."""
+    """A bad row. Its problem is escaped, since parts of it come from the file, a library or the application's function."""
     return BadRow(row.line, plain(problem))
 
 

@@ -1,4 +1,4 @@
-"""A name that an object of JSON holds twice: the last one would win, in silence, so it is refused at every door."""
+"""Refuses repeated names in a JSON object: otherwise the last one would silently win."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streams.errors import InvalidEvent
 
 
 def no_repeats(pairs: list[tuple[str, Any]], noun: str = "column") -> dict[str, Any]:
-    """For `object_pairs_hook` of json.loads. `noun` is what messages call a name. Raises InvalidEvent."""
+    """An `object_pairs_hook` for json.loads. `noun` is what messages call a name. Raises InvalidEvent."""
     values = dict(pairs)
     if len(values) < len(pairs):
         once = set(values)

@@ -1,4 +1,4 @@
-"""Rows of a file, one at a time, whatever its format. A broken line stops nothing here: it is a row that says why."""
+"""Reads a file's rows one at a time, in any of the formats. An invalid line does not stop it: it is a row with a problem."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from streams.eventfiles.texts import cut, listed, plain
 
 BOM = b"\xef\xbb\xbf"
 FIELD_LIMIT = 16 * 1024 * 1024
-"""Characters in one CSV field: above any event that Kafka takes."""
+"""The most characters in one CSV field: more than any event may have."""
 WORDS_SHOWN = 400
-"""Characters that are shown of what a library says."""
+"""The most characters that are shown of a library's message."""
 
 
 class Row(NamedTuple):
-    """`line` counts from 1 (in Avro, the records do). `problem` is a sentence for a line that does not read."""
+    """`line` counts from 1 (in Avro it is the record's number). `problem` is a sentence about an invalid line."""
 
     line: int
     values: dict[str, Any]
@@ -28,11 +28,11 @@ class Row(NamedTuple):
 
 
 def jsonl(file: IO[bytes]) -> Iterator[Row]:
-    """One JSON object a line; empty lines are nothing."""
+    """One JSON object a line; empty lines are skipped."""
     for line, raw in enumerate(file, 1):
         text = raw.removeprefix(BOM) if line == 1 else raw
         if text.strip():
-            yield _json_row(line, text.rstrip(b" \t\r\n"))  # else a line that ends too early is wrong in the next one
+            yield _json_row(line, text.rstrip(b" \t\r\n"))  # else an incomplete line would be reported at the next one
 
 
 def _json_row(line: int, text: bytes) -> Row:
@@ -98,7 +98,7 @@ def _delimited(file: IO[bytes], delimiter: str) -> Iterator[Row]:
 
 
 class _Lines:
-    """Lines as text, decoded one by one, so that a byte that is no UTF-8 is known by its line."""
+    """Lines as text, decoded one by one, so that an error for a byte that is not UTF-8 has its line."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.line = file, 0
@@ -129,7 +129,7 @@ def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
 
 
 def avro(file: IO[bytes]) -> Iterator[Row]:
-    """An Avro object container file. A damaged block ends it: what follows cannot be found."""
+    """An Avro object container file. A damaged block ends it, since the next one cannot be found."""
     import fastavro
 
     number = 0
@@ -151,7 +151,7 @@ Reader = Callable[[IO[bytes]], Iterator[Row]]
 FORMATS: dict[str, Reader] = {"jsonl": jsonl, "csv": comma_separated, "tsv": tab_separated, "avro": avro}
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".avro": "avro"}
 TEXT_FORMATS = frozenset({"csv", "tsv"})
-"""Formats whose every value is a text, to be read by the schema's type."""
+"""Formats in which every value is a text, to be parsed by the schema's type."""
 
 
 def format_of(path: Path, named: str | None) -> str:

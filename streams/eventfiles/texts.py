@@ -1,4 +1,4 @@
-"""Texts from outside in messages: on one line, without what a terminal would obey, and no longer than they should be."""
+"""Texts from outside for messages: on one line, without control characters, and of limited length."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Collection
 from itertools import islice
 
 NAME_SHOWN = 100
-"""Characters of a name from outside that a message repeats."""
+"""The most characters of a name from outside in a message."""
 NAMES_SHOWN = 20
-"""Names that a message lists."""
+"""The most names in a message."""
 PROBLEM_SHOWN = 1_000
-"""Characters of a sentence about a row."""
+"""The most characters of a sentence about a row."""
 
 
 def cut(text: str, limit: int = NAME_SHOWN) -> str:
@@ -18,13 +18,13 @@ def cut(text: str, limit: int = NAME_SHOWN) -> str:
 
 
 def plain(text: str, limit: int = PROBLEM_SHOWN) -> str:
-    r"""Cut, and with what is not printable spelt as repr does it: `\n`, `\x1b`, `\u202e`, `\udcff`."""
+    r"""The text, cut, with unprintable characters escaped as in repr: `\n`, `\x1b`, `\u202e`, `\udcff`."""
     shown = cut(text, limit)
     return shown if shown.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
 
 
 def listed(names: Collection[str]) -> str:
-    """`a, b, c`, the first of them; `none` for none."""
+    """The first names as `a, b, c`; `none` for none."""
     shown = ", ".join(plain(name, NAME_SHOWN) for name in islice(names, NAMES_SHOWN))
     more = len(names) - NAMES_SHOWN
     return f"{shown} and {more:,} more" if more > 0 else shown or "none"

@@ -1,1 +1,1 @@
-"""A broker for everyone: any Kafka that is named, one in Docker, or a real one that retold starts itself."""
+"""Finds or starts a broker: the Kafka that a setting names, one in Docker, or an embedded one."""

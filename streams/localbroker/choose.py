@@ -1,6 +1,6 @@
-"""Which Kafka a command uses.
+"""Chooses the Kafka that a command uses.
 
-`own` serves the commands that may start one (run, demo, tests); `found` serves all others.
+`own` is for commands that may start one (run, demo, tests); `found` is for all others.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from streams.localbroker.jars import Progress, silent
 
 @contextlib.contextmanager
 def own(config: Config, on_progress: Progress = silent, *, lasting: bool = True) -> Iterator[str]:
-    """The address of a broker that answers; if it was started here it ends with the block, or with this process.
+    """The address of a broker that answers. One that is started here ends with the block, or with this process.
 
     RETOLD_BROKER, else one that this project runs already, else Docker if its engine answers, else the embedded one.
-    Once a project has data in one of the last two, it stays there. `lasting=False`: the data will not be asked for
-    again. Raises BrokerUnavailable, ConfigError.
+    Once a project has data in one of the last two, that one is used. `lasting=False`: the data need not be kept. Raises
+    BrokerUnavailable, ConfigError.
     """
     running = config.broker or state.find(config)
     if running is not None:
@@ -54,7 +54,7 @@ def found(config: Config) -> str:
 
 
 def unanswered(config: Config, address: str, error: BrokerUnavailable) -> BrokerUnavailable:
-    """Who has set no RETOLD_BROKER has none to correct: the address is that of the project's own broker."""
+    """The error for a broker that does not answer. Without RETOLD_BROKER it is the project's own broker."""
     if config.broker:
         return error
     return BrokerUnavailable(
@@ -64,5 +64,5 @@ def unanswered(config: Config, address: str, error: BrokerUnavailable) -> Broker
 
 
 def _options(config: Config) -> dict[str, str]:
-    """Options for librdkafka are meant for the broker that was named, not for one of our own on loopback."""
+    """Options for librdkafka are for the broker that RETOLD_BROKER names, not for one of our own on loopback."""
     return dict(config.kafka) if config.broker else {}

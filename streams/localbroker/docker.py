@@ -1,7 +1,7 @@
 """Apache Kafka in a container, for machines with a Docker engine. Needs `pip install retold[docker]`.
 
-Its data is in a Docker volume named in `folder/kafka.volume`, its port on loopback only. The testing library's own
-reaper ends the container if this process is killed.
+Its data is in a Docker volume named in `folder/kafka.volume`; its port is on loopback only. The testcontainers reaper ends the
+container if this process is killed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DATA = "/var/lib/kafka/data"
 
 
 def environment(port: int) -> dict[str, str]:
-    """Settings of the image, chosen as the embedded broker's; `port` is the one on this machine's loopback."""
+    """The image's settings, the same as the embedded broker's; `port` is on this machine's loopback."""
     return {
         "KAFKA_PROCESS_ROLES": "broker,controller",
         "KAFKA_NODE_ID": "1",
@@ -53,21 +53,21 @@ def environment(port: int) -> dict[str, str]:
 
 
 def answers() -> bool:
-    """Whether the testing library is installed and a Docker engine answers within two seconds."""
+    """Whether testcontainers is installed and a Docker engine answers within two seconds."""
     if importlib.util.find_spec("testcontainers") is None:
         return False
     import docker
 
     _, _, path = (docker.utils.kwargs_from_env().get("base_url") or docker.constants.DEFAULT_UNIX_SOCKET).partition("unix://")
     if path and not Path(path).exists():
-        return False  # asked all the same, the library would leave a socket open
+        return False  # otherwise the library would leave a socket open
     try:
         client = docker.from_env(timeout=SECONDS_FOR_ENGINE)
         try:
             return bool(client.ping())
         finally:
             client.close()
-    except Exception:  # noqa: BLE001 - whatever goes wrong, there is no engine to use, and we need none
+    except Exception:  # noqa: BLE001 - whatever it is, there is no usable engine, and none is required
         return False
 
 
@@ -77,7 +77,7 @@ def holds_data(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def start(folder: Path, on_progress: Progress, *, lasting: bool = True) -> Iterator[str]:
-    """The address of a broker in a container on the data of `folder`, until the block ends.
+    """The address of a broker in a container, with the data of `folder`, until the block ends.
 
     Raises BrokerUnavailable, ConfigError.
     """

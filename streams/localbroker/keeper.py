@@ -1,13 +1,13 @@
-"""Ends the embedded broker with its owner, also after the owner's `kill -9`.
+"""The keeper: ends the embedded broker when its owner ends, even by `kill -9`.
 
-Run as a program of its own, by its path and without site-packages, so that it starts in milliseconds: it imports the
-standard library only. Its standard input is a pipe from the owner that is never written to; when it closes, the owner
-is gone. Its one argument is a JSON object:
+It runs as a program of its own, by its path and without site-packages, so that it starts in milliseconds: it imports only
+the standard library. Its standard input is a pipe from the owner that is never written to; when it closes, the owner has
+ended. Its one argument is a JSON object:
     commands   lists of arguments, run one after the other; the last one is the broker
     lock       the number of the inherited file that holds the folder's lock; each command inherits it too, so that
                the folder stays locked as long as anything uses it
     record     the path of broker.json, removed when the broker has ended
-    work       null, or what streams.localbroker.class_archive.SnapshotJob says: something to prepare for the next start
+    work       null, or a streams.localbroker.class_archive.SnapshotJob: something to prepare for later starts
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KILLED = 128
 
 
 def die_with_parent() -> None:
-    """In a new child: ask Linux to end it if the keeper itself is killed. Elsewhere nothing happens."""
+    """In a new child: have Linux end it if the keeper is killed. Does nothing on other systems."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -43,7 +43,7 @@ def end(child: subprocess.Popen[bytes]) -> None:
 
 
 class Keeper:
-    """Runs commands in turn until one fails, the last one ends, or the owner is gone."""
+    """Runs commands in turn until one fails, the last one ends, or the owner has ended."""
 
     def __init__(self, lock: int) -> None:
         self.lock = lock
@@ -78,7 +78,7 @@ class Keeper:
 
 
 def prepare(command: list[str], draft: str, result: str, ended: threading.Event) -> None:
-    """Runs the work's command at low priority; it is given up when the broker ends, and begun again another time."""
+    """Run the work's command at low priority. It is abandoned when the broker ends, and started again another time."""
     if ended.wait(SECONDS_BEFORE_WORK):
         return
     with contextlib.suppress(OSError):

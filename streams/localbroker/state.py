@@ -1,7 +1,7 @@
-"""Who runs the broker of a state folder, and where: `broker.json`, believed only while `broker.lock` is held.
+"""The running broker of a state folder: `broker.json`, which is valid only while `broker.lock` is held.
 
-The lock is an flock, which the system releases when its last holder ends, however it ended. So a file left by a crash
-is recognised by a lock that nobody holds.
+The lock is an flock, which the system releases when its last holder ends, in whatever way. So a file that a crash left
+behind is recognised by its free lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECONDS_FOR_LOCK = 1.0
 
 @dataclass(frozen=True, slots=True)
 class BrokerRecord:
-    """`pid` is the process whose end ends the broker's life; `started` is an ISO 8601 time."""
+    """`pid` is the process whose end ends the broker; `started` is an ISO 8601 time."""
 
     address: str
     pid: int
@@ -40,10 +40,10 @@ def find(config: Config) -> str | None:
 
 
 def running(folder: Path) -> BrokerRecord | None:
-    """What `broker.json` says, if its broker runs; a stale file is removed."""
+    """The content of `broker.json` if its broker runs; a stale file is removed."""
     file = folder / "broker.json"
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), _opened(folder) as lock:
-        if _locked(lock, fcntl.LOCK_SH):  # shared, so that two that look do not take each other for a broker
+        if _locked(lock, fcntl.LOCK_SH):  # shared, so that two commands that check do not take each other for a broker
             with contextlib.suppress(OSError):
                 file.unlink()
             return None
@@ -73,7 +73,7 @@ def take(folder: Path) -> int:
         raise unusable(folder, error) from error
     deadline = time.monotonic() + SECONDS_FOR_LOCK
     while not _locked(lock, fcntl.LOCK_EX):
-        # A command that looks whether a broker runs holds the lock for a moment: hence a second try.
+        # A command that checks for a broker holds the lock for a moment: hence the retries.
         if time.monotonic() > deadline:
             os.close(lock)
             raise BrokerUnavailable(_taken(folder))
@@ -82,7 +82,7 @@ def take(folder: Path) -> int:
 
 
 def write(folder: Path, address: str, pid: int) -> None:
-    """Tells other commands the address. To be called by a holder of the lock."""
+    """Write the address for other commands. To be called by a holder of the lock."""
     record = BrokerRecord(address, pid, datetime.now(UTC).isoformat(timespec="seconds"))
     draft = folder / "broker.json.new"
     try:

@@ -1,1 +1,1 @@
-"""Schemas: `.avsc` files in, frozen classes, ids and a lock out."""
+"""Schemas: from `.avsc` files to frozen classes, ids and a lock."""

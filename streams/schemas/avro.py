@@ -1,7 +1,7 @@
-"""The part of Avro that retold speaks, as a small tree: a schema text in, a `RecordType` out.
+"""Parses the part of Avro that retold supports: from a schema text to a `RecordType`.
 
-Left out on purpose: unions other than with null, `fixed`, logical types but the two time stamps, records that contain
-themselves (a few bytes could nest without end) and records without fields (a few bytes could be a million of them).
+Not supported on purpose: unions other than with null, `fixed`, logical types except the two timestamps, records that contain
+themselves (a few bytes could nest endlessly) and records without fields (a few bytes could be a million of them).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESERVED: Final = frozenset(
 
 @dataclass(frozen=True)
 class AvroType:
-    """`kind` is a primitive, a time stamp, enum, array, map or record; `item` belongs to array and map."""
+    """`kind` is a primitive, a timestamp, enum, array, map or record; `item` belongs to array and map."""
 
     kind: str
     nullable: bool = False
@@ -69,7 +69,7 @@ class RecordType:
 
 
 def parse(text: str) -> RecordType:
-    """The tree of a schema text. Raises InvalidSchema naming the field, what it holds and what was expected."""
+    """The tree of a schema text. Raises InvalidSchema naming the field, its value and what was expected."""
     try:
         schema = json.loads(text)
     except ValueError as error:
@@ -78,7 +78,7 @@ def parse(text: str) -> RecordType:
 
 
 def record_of(schema: object) -> RecordType:
-    """The tree of a schema that is read already."""
+    """The tree of a schema that is parsed as JSON already."""
     if not isinstance(schema, Mapping) or schema.get("type") != "record":
         raise InvalidSchema('a schema begins as {"type": "record", "name": …, "fields": […]}; this one does not')
     record = _Parser().record(schema, "")
@@ -92,7 +92,7 @@ def record_of(schema: object) -> RecordType:
 
 
 def full_name(schema: Mapping[str, Any], namespace: str) -> str:
-    """The full name of a named type met inside `namespace`."""
+    """The full name of a named type inside `namespace`."""
     name = schema.get("name")
     if not isinstance(name, str) or not TYPE_NAME.fullmatch(name):
         raise InvalidSchema(f"a {schema.get('type')} has the name {name!r}; expected letters, digits and _", str(name))
@@ -109,7 +109,7 @@ def aliases_of(schema: Mapping[str, Any], where: str, field: str) -> tuple[str, 
 
 
 class _Parser:
-    """One walk over one schema; named types may be used again by name once they are complete."""
+    """Parses one schema; named types may be used by name once they are complete."""
 
     def __init__(self) -> None:
         self.named: dict[str, AvroType] = {}
@@ -153,7 +153,7 @@ class _Parser:
         return Field(name, kind, default, aliases_of(raw, where, name), str(raw.get("doc", "")))
 
     def _check_default(self, default: object, kind: AvroType, raw: object, where: str, name: str) -> None:
-        """Avro takes the default of a union from its first branch."""
+        """In Avro the default of a union belongs to its first branch."""
         null_first = isinstance(raw, list) and raw[0] == "null"
         fits = default is None if null_first else default is not None and default_fits(default, kind)
         if not fits:
@@ -237,7 +237,7 @@ class _Parser:
 
 
 def default_fits(default: Any, kind: AvroType) -> bool:
-    """Whether a JSON value may be the default of a field of this type (its null apart)."""
+    """Whether a JSON value may be the default of a field of this type (except null)."""
     match kind.kind:
         case "string":
             return isinstance(default, str)

@@ -1,8 +1,7 @@
-"""Between Avro bytes and frozen records: fastavro reads and writes, msgspec builds, streams/schemas/values.py checks.
+"""Converts between Avro bytes and frozen records: fastavro decodes and encodes, msgspec builds, streams/schemas/values.py checks.
 
-Two functions are put together once per schema. Whatever is wrong with bytes shows as some exception, of which the codec
-makes one sentence. Every item of an array or map takes a byte at least (streams/schemas/avro.py sees to that), so an
-absurd count ends with the bytes.
+Two functions are made once per schema. Invalid bytes raise some exception, from which the codec makes a sentence. Every item
+of an array or map takes at least one byte (streams/schemas/avro.py ensures it), so a false count ends with the bytes.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from streams.schemas.compatibility import adapter_of
 from streams.schemas.values import Check, record_check
 
 SOUND: Final = frozenset({"string", "bytes", "boolean", "long", "enum", "timestamp-millis", "timestamp-micros"})
-"""What fastavro reads as the one form that a value has. It lets an `int` have 64 bits, and a number be NaN or -0.0."""
+"""Kinds that fastavro decodes in their one valid form. It allows an `int` of 64 bits, and NaN and -0.0 as numbers."""
 
 
 NESTED: Final = frozenset({"array", "map", "record"})
 
 Read = Callable[[bytes, int], Any]
-"""The record whose Avro bytes go from a position to the end."""
+"""Decodes the record whose Avro bytes begin at a position and go to the end."""
 
 
 def reader_of(text: str, writer: RecordType, reader: RecordType, cls: type[Record]) -> Read:
-    """For what the schema `text`, whose tree is `writer`, wrote; `reader` is the newest, that of `cls`.
+    """A decoder for the writer's schema `text`, whose tree is `writer`; `reader` is the newest one, that of `cls`.
 
-    A field that only `reader` has takes the default of the class.
+    A field that only `reader` has gets the default of the class.
     """
     schema, adapt = parse_schema(json.loads(text)), adapter_of(writer, reader)
     check = record_check(reader, cls, reader.name)
@@ -53,9 +52,9 @@ def reader_of(text: str, writer: RecordType, reader: RecordType, cls: type[Recor
 
 
 def writer_of(text: str, prefix: bytes, record: RecordType, strict: Check) -> Callable[[Any], bytes]:
-    """Gives `prefix` and the Avro bytes, by the schema `text`, of a record in its one form (`quick_check`).
+    """An encoder: `prefix` and the Avro bytes, by the schema `text`, of a record in its one form (`quick_check`).
 
-    Raises InvalidEvent as `strict` does for what cannot be written.
+    The encoder raises InvalidEvent as `strict` does for what cannot be encoded.
     """
     schema = parse_schema(json.loads(text))
     nested = any(field.type.kind in NESTED for field in record.fields)

@@ -1,4 +1,4 @@
-"""How a generated class and its schema fit: the annotation of each field, and the classes of the records inside."""
+"""Matches a generated class with its schema: the annotation of each field, and the classes of nested records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.errors import StaleTypes
 from streams.schemas.avro import RecordType
 
 _known: WeakKeyDictionary[type[Record], tuple[RecordType, dict[str, Any]]] = WeakKeyDictionary()
-"""What was found for a class, and by which record: to read annotations takes 40 µs, and an event may hold 35 000 records."""
+"""A cache of the annotations of a class, with the record: reading them takes 40 µs, and an event may hold 35 000 records."""
 
 
 def structure_of(record: RecordType, cls: type[Record]) -> Mapping[str, Any]:
@@ -56,7 +56,7 @@ def item_hint(hint: Any) -> Any:
 
 
 def record_hint(hint: Any) -> type[Record]:
-    """The class of a record inside a record. Raises StaleTypes if the annotation names none."""
+    """The class of a nested record. Raises StaleTypes if the annotation has none."""
     plain = without_none(hint)
     if not (isinstance(plain, type) and issubclass(plain, Record)):
         raise StaleTypes(f"a field is annotated {hint!r} where its schema has a record: run `retold schemas generate`")

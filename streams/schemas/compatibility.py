@@ -1,6 +1,6 @@
-"""Whether data written by one schema reads with another, and how: Avro's rules, as far as they never fail on a value.
+"""Whether data of one schema can be read with another, and how: Avro's rules, as far as they never fail on a value.
 
-FULL means both ways: new code reads old records, and workers not yet replaced read new ones.
+FULL compatibility means both ways: new code reads old records, and workers that are not replaced yet read new ones.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any, Final
 from streams.schemas.avro import MISSING, AvroType, Field, RecordType
 
 WIDER: Final = {"int": {"long", "double"}, "long": {"double"}, "float": {"double"}}
-"""What else may read a type. Avro lets a `float` read whole numbers too; it cannot hold them all."""
+"""Other types that may read a type. Avro lets a `float` read whole numbers too, but it cannot represent all of them."""
 
 Adapt = Callable[[Any], Any]
 
 
 def breaks(new: RecordType, old: RecordType) -> list[str]:
-    """What stands between two versions of one schema and FULL, one sentence each; empty if nothing does."""
+    """Why two versions of one schema are not FULL compatible, one sentence each; empty if they are."""
     found = [f"{problem}; records of version {old.version} exist" for problem in unreadable(new, old)]
     found += [f"{problem}; workers of version {old.version} may still run" for problem in unreadable(old, new)]
     if new.key != old.key:
@@ -75,10 +75,10 @@ def _type(reader: AvroType, writer: AvroType, where: str, versions: tuple[int, i
 
 
 def adapter_of(writer: RecordType, reader: RecordType) -> Adapt | None:
-    """From a dict by the fields of `writer` to one by those of `reader`: new names, and the default for a new symbol.
+    """A function from a dict of `writer`'s fields to one of `reader`'s: new names, and the default for an unknown symbol.
 
-    None if there is nothing of that. fastavro resolves too, but gives the JSON of a default (0 for a time), and fails
-    where the old name of a field is the name of another one.
+    None if nothing changes. fastavro could resolve too, but returns the JSON of a default (0 for a time), and fails if the
+    old name of a field is the name of another one.
     """
     written = {field.name: field for field in writer.fields}
     found = [

@@ -1,7 +1,7 @@
-"""Reading `schemas/`: `user.avsc` is the row of the namespace `user`, `user/signup.avsc` the event `user.signup`.
+"""Reads `schemas/`: `user.avsc` is the row of the namespace `user`, `user/signup.avsc` the event `user.signup`.
 
-The record in a file is called like its path: `user.row` for the row (so no event may be called `row`), `user.signup`
-for the event, `orders_per_day.row` for the projection `orders-per-day` (Avro knows no `-`). Every file stands alone; a
+The record in a file is named after its path: `user.row` for the row (so no event may be called `row`), `user.signup` for the
+event, `orders_per_day.row` for the projection `orders-per-day` (Avro names have no `-`). Every file is complete by itself; a
 type that two files define must be the same in both.
 """
 
@@ -25,7 +25,7 @@ ROW = "row"
 
 @dataclass(frozen=True)
 class SchemaFile:
-    """`text` is the canonical text; `path` is written as it is shown to people."""
+    """`text` is the canonical text; `path` is the one to show in messages."""
 
     path: Path
     record: RecordType
@@ -53,7 +53,7 @@ class SchemaBreach:
 
 
 def read_all(folder: Path) -> tuple[list[SchemaFile], list[SchemaBreach]]:
-    """Every schema below `folder` in the order of their names, and what is wrong with the others."""
+    """Every valid schema below `folder`, sorted by name, and the breaches of the others."""
     files: list[SchemaFile] = []
     breaches: list[SchemaBreach] = []
     for path in sorted(folder.rglob("*.avsc")):
@@ -77,7 +77,7 @@ def load(folder: Path) -> list[SchemaFile]:
 
 
 def read(path: Path, folder: Path) -> SchemaFile | SchemaBreach:
-    """One file; or what is wrong with it, with the line."""
+    """One file, or its breach with the line."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -96,7 +96,7 @@ def read(path: Path, folder: Path) -> SchemaFile | SchemaBreach:
 
 
 def line_of(text: str, word: str) -> int:
-    """The line where `word` is the value of a "name", or stands in quotes, or 1."""
+    """The line where `word` is the value of a "name", or is in quotes, or 1."""
     for pattern in (rf'"name"\s*:\s*"{re.escape(word)}"', rf'"{re.escape(word)}"', re.escape(word)):
         if word and (found := re.search(pattern, text)):
             return text.count("\n", 0, found.start()) + 1
@@ -104,7 +104,7 @@ def line_of(text: str, word: str) -> int:
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON lets the last of two equal names win, in silence."""
+    """Refuses repeated names: in JSON the last one would silently win."""
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
@@ -139,7 +139,7 @@ def _check_path(record: RecordType, path: Path) -> None:
 
 
 def expected_name(path: Path) -> str:
-    """The record's name for a path below the folder. Raises InvalidSchema for a path that can hold no schema."""
+    """The record's name for a path below the folder. Raises InvalidSchema for a path that no schema may have."""
     parts = path.with_suffix("").parts
     if len(parts) == 1 and NAME.fullmatch(parts[0]):
         return f"{parts[0].replace('-', '_')}.{ROW}"
@@ -153,7 +153,7 @@ def expected_name(path: Path) -> str:
 
 
 def parts_of(record: RecordType) -> Iterator[AvroType]:
-    """Every record and enum inside a record, the innermost first."""
+    """Every nested record and enum of a record, the innermost first."""
     for field in record.fields:
         yield from _parts(field.type)
 

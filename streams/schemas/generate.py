@@ -1,4 +1,4 @@
-"""What `retold schemas` does: write the classes, release versions, verify all of it."""
+"""The work of `retold schemas`: writes the classes, releases versions, verifies everything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.schemas.render import render
 
 @dataclass(frozen=True)
 class GenerateReport:
-    """`added`, `changed` and `removed` name schemas, compared with the lock of before; `written` names files."""
+    """`added`, `changed` and `removed` are names of schemas, compared with the previous lock; `files` are those written."""
 
     written: bool
     added: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ def generate(project_folder: Path, schemas: Path, output: Path) -> GenerateRepor
 
 
 def release(schemas: Path) -> list[str]:
-    """Mark every current version as released, and name those that were not. Raises a SchemaError as `generate` does."""
+    """Mark every current version as released; returns those that were not yet. Raises a SchemaError as `generate` does."""
     files, lock = load(schemas), load_lock(schemas)
     if problems := check(files, lock):
         raise type(problems[0][1])("\n".join(str(_breach(name, error, files, schemas)) for name, error in problems))
@@ -57,7 +57,7 @@ def release(schemas: Path) -> list[str]:
 
 
 def verify(schemas: Path, output: Path) -> list[SchemaBreach]:
-    """Everything that is wrong, each with file and line; empty if all is well. Writes nothing."""
+    """Every breach, with file and line; empty if there is none. Writes nothing."""
     if not schemas.is_dir():
         return [SchemaBreach(schemas, 1, "there is no such folder of schemas")]
     files, breaches = read_all(schemas)
@@ -76,12 +76,12 @@ def verify(schemas: Path, output: Path) -> list[SchemaBreach]:
 
 
 def stale(schemas: Path, output: Path) -> bool:
-    """Whether the generated module is not what the schemas would give today. Raises a SchemaError for bad schemas."""
+    """Whether the generated module differs from what the schemas would give now. Raises a SchemaError for invalid schemas."""
     return bool(_outdated(load(schemas), load_lock(schemas), schemas, output))
 
 
 def _outdated(files: Sequence[SchemaFile], lock: Lock, schemas: Path, output: Path) -> list[SchemaBreach]:
-    """The generated file that is missing, or is not what the schemas would give today."""
+    """A breach for a generated file that is missing or out of date."""
     try:
         expected = render(files, lock)
     except InvalidSchema as error:
@@ -97,7 +97,7 @@ def _outdated(files: Sequence[SchemaFile], lock: Lock, schemas: Path, output: Pa
 
 
 def _outdated_lock(path: Path) -> SchemaBreach:
-    """A lock that is missing is to be fetched back, where it was there: versions that were released stand in no other place."""
+    """The breach for an outdated or missing lock. A missing one must be restored: released versions are stored nowhere else."""
     if path.exists():
         return SchemaBreach(path, 1, "the lock is out of date: run `retold schemas generate`")
     return SchemaBreach(

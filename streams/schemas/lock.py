@@ -1,7 +1,7 @@
-"""`schemas/lock.json`: every version of every schema that was ever released, and the drafts of today.
+"""`schemas/lock.json`: every released version of every schema, and the present drafts.
 
-A released version is what records in somebody's event log were written with, so it never changes again. Versions count
-from 1; the file of a schema holds the newest.
+Records in event logs were written with released versions, so these never change. Versions count from 1; the file of a schema
+has the newest.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Lock = dict[str, list[LockedVersion]]
 
 
 def load_lock(folder: Path) -> Lock:
-    """The lock beside the schemas, empty if there is none yet. Raises InvalidSchema if somebody edited it."""
+    """The lock beside the schemas, empty if there is none yet. Raises InvalidSchema if it was edited by hand."""
     path = folder / LOCK_FILE
     if not path.exists():
         return {}
@@ -60,7 +60,7 @@ def load_lock(folder: Path) -> Lock:
 
 
 def lock_text(lock: Lock) -> str:
-    """The lock as it is written: sorted, one property a line, so that a review sees what changed."""
+    """The lock's text: sorted, one property a line, so that a review shows what changed."""
     plain = msgspec.to_builtins(dict(sorted(lock.items())))
     return json.dumps(plain, indent=2, ensure_ascii=True) + "\n"
 
@@ -70,7 +70,7 @@ def locked_of(file: SchemaFile, released: bool = False) -> LockedVersion:
 
 
 def update(files: Sequence[SchemaFile], lock: Lock) -> Lock:
-    """The lock with the files of today: drafts follow their file, released versions stay. Raises what `check` finds."""
+    """The lock for the present files: drafts follow their file, released versions stay. Raises what `check` finds."""
     if problems := check(files, lock):
         raise problems[0][1]
     new = dict(lock)
@@ -91,7 +91,7 @@ def released_of(lock: Lock, name: str) -> list[LockedVersion]:
 
 
 def check(files: Sequence[SchemaFile], lock: Lock) -> list[tuple[str, SchemaError]]:
-    """What the files of today break, with the name of the schema: frozen, incompatible, gone, or one id for two."""
+    """Errors of the present files, by schema: a changed or missing release, an incompatible version, or one id for two."""
     found = [(file.name, error) for file in files for error in _check_file(file, released_of(lock, file.name))]
     gone = [name for name in lock if released_of(lock, name) and not _has(files, name)]
     return [*found, *((name, FrozenSchemaChanged(_gone(name))) for name in gone), *_collisions(files, lock)]
@@ -126,7 +126,7 @@ def _gone(name: str) -> str:
 
 
 def _collisions(files: Sequence[SchemaFile], lock: Lock) -> list[tuple[str, SchemaError]]:
-    """Two schemas of one id: one in two thousand million for any pair, and silent if nobody looks."""
+    """Different schemas with the same id: one in two thousand million for any pair, and silent without this check."""
     seen = {v.id: (name, v.fingerprint) for name, versions in lock.items() for v in versions if v.released}
     found: list[tuple[str, SchemaError]] = []
     for file in files:

@@ -1,7 +1,7 @@
-"""What makes two schemas the same: one canonical text, its SHA-256, and the id that travels in every record.
+"""The identity of a schema: its canonical text, the SHA-256 of that, and the id that every record has.
 
-Avro's own canonical form drops defaults, aliases, logical types and unknown properties such as our `key`; two schemas
-that differ in them are handled differently, so ours keeps them. It drops `doc` alone, and writes every name in full.
+Avro's own canonical form drops defaults, aliases, logical types and unknown properties such as our `key`. Schemas that differ
+in them are handled differently, so ours keeps them. It drops only `doc`, and writes every name in full.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from streams.schemas.avro import AVRO_NAMES, full_name
 
 
 def canonical(schema: object) -> str:
-    """The canonical text of a schema: equal texts, equal schemas. It is a schema itself."""
+    """The canonical text of a schema: equal texts mean equal schemas. It is a schema itself."""
     return json.dumps(_plain(schema, ""), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 

@@ -1,1 +1,1 @@
-"""The read side: tables, projections, views and event logs over HTTP, and a door for events."""
+"""The server: tables, projections, views and event logs over HTTP, and publishing of events."""

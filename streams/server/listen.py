@@ -1,4 +1,4 @@
-"""The address of a server: taken first, so that a port in use is known before anything is read."""
+"""The server's listening socket: bound first, so that a port in use is known before anything is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BACKLOG = 512
 
 
 def listen(config: Config) -> socket.socket:
-    """Raises ConfigError: no token for an address that others reach, or an address that cannot be had."""
+    """Bind and listen. Raises ConfigError for an address that cannot be bound, or that others reach if there is no token."""
     host, port = config.http_host, config.http_port
     _refuse_strangers(config, host, "RETOLD_HTTP_HOST")
     try:
@@ -35,7 +35,7 @@ def listen(config: Config) -> socket.socket:
 
 
 def inherited(config: Config, number: int) -> socket.socket:
-    """The open file of that number, which the program that began this one has made listen. Raises ConfigError."""
+    """A listening socket inherited from the parent process, by its file descriptor. Raises ConfigError."""
     try:
         listening = socket.socket(fileno=number)
     except OSError as error:
@@ -46,7 +46,7 @@ def inherited(config: Config, number: int) -> socket.socket:
             raise _no_listener(number)
         _refuse_strangers(config, listening.getsockname()[0], f"the address of --fd {number}")
     except ConfigError:
-        listening.detach()  # it is not ours to close
+        listening.detach()  # the parent's; not closed here
         raise
     return listening
 

@@ -1,4 +1,4 @@
-"""A server in this process, at a socket that listens already."""
+"""Runs a server in this process, on a listening socket."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.state_counts import StateObserver
 
 GRACE = 5
-"""s that requests may still take when the server ends."""
+"""s that open requests may still take when the server stops."""
 
 
 def serve(parts: ServerParts, clients: Clients, listening: socket.socket, stop: threading.Event) -> None:
-    """Follows and answers until `stop`. Requests under way are finished, those that wait and streams are let go."""
+    """Follow the topics and serve until `stop`. Open requests are finished; waiting requests and streams are ended."""
     following = TopicFollower(clients, parts.config.prefix, parts.codec, parts.model)
     looking = StateObserver(clients, parts.config.prefix, parts.model.partitions, parts.states)
     threads = [

@@ -1,4 +1,4 @@
-"""The codec that a worker has, for a World: tests make many Worlds, and compiling schemas takes milliseconds."""
+"""A worker's codec for a World, cached: tests make many Worlds, and compiling schemas takes milliseconds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ APPLICATIONS = 64
 
 
 def codec_for(app: App) -> AvroCodec:
-    """As `streams.codec.codec_of` makes it."""
+    """The same as `streams.codec.codec_of`."""
     events, rows = app.event_types().values(), [space.row_type for space in app.namespaces]
     return _compiled(tuple(events), tuple(rows)).copy()
 
 
 def foreign_codec(app: App) -> AvroCodec:
-    """Of what its handlers emit to namespaces of other applications, which its own codec writes and does not read."""
+    """A codec for events that its handlers emit to other applications: its own codec encodes them and cannot decode them."""
     known = set(app.event_types().values())
     emitted = {data for namespace in app.namespaces for emits in namespace.emits.values() for data in emits}
     return AvroCodec(emitted - known, ())

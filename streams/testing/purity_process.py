@@ -1,6 +1,6 @@
-"""The other process of the purity run: records come in on stdin, what handling them gives goes out on stdout.
+"""The other process of the purity run: reads records from stdin, handles them, and writes the results to stdout.
 
-Guards are laid over the clock, random numbers and sockets before the application is imported, and armed after it.
+Guards replace clock, random and socket functions before the application is imported, and are armed after it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GUARDED: dict[types.ModuleType, tuple[str, ...]] = {
 
 
 class ImpurityGuards:
-    """What is impure raises ImpureHandler while `armed`."""
+    """Impure functions raise ImpureHandler while `armed`."""
 
     def __init__(self) -> None:
         self.armed = False
@@ -54,7 +54,7 @@ class ImpurityGuards:
                     setattr(module, name, self._guard(f"{module.__name__}.{name}", original))
 
     def arm(self) -> None:
-        """Methods of `datetime` cannot be replaced: the application's modules get another class in its place."""
+        """Methods of `datetime` cannot be replaced, so the application's modules get another class instead."""
         classes = {real: self._without_clock(real) for real in (datetime.datetime, datetime.date)}
         modules = [module for name, module in sys.modules.items() if name != "__main__"]  # not this one
         for module in filter(is_application_module, modules):
@@ -86,7 +86,7 @@ class ImpurityGuards:
 
 
 class _Looks(type):
-    """Its classes take instances of their base for their own."""
+    """A metaclass whose classes accept instances of their base as their own."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, cls.__mro__[1])

@@ -1,4 +1,4 @@
-"""The purity run: what a World did is done again in another process, and comes out the same (rule 21).
+"""The purity run: repeats what a World did in another process and compares the results (rule 21).
 
 The other process has another hash seed, time zone and locale, and its clock, random numbers and sockets raise.
 """
@@ -81,7 +81,7 @@ def _first_difference(steps: Sequence[Step], expected: list[Any], got: list[Any]
 
 
 def trace(changes: Changes) -> dict[str, Any]:
-    """All that handling a record gave but tracebacks, in types that MessagePack has; what explains most is first."""
+    """The result of handling a record without tracebacks, in MessagePack's types; what explains a difference best is first."""
     return {
         "parked": [[aside.offset, aside.value, _reason(aside.header)] for aside in changes.set_aside],
         "rows": [[key, changes.row_bytes[key]] for key in changes.row_bytes],

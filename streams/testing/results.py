@@ -1,4 +1,4 @@
-"""What a World tells of what happened."""
+"""The results that a World reports."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class FailedCall(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One record as it was handled, and what came of it: enough to do it again elsewhere and compare."""
+    """One handled record and its changes: enough to handle it again in another process and compare."""
 
     namespace: str
     now: int
@@ -76,7 +76,7 @@ class Step(NamedTuple):
 
 
 def outcome_of(handled: HandledRecord) -> tuple[str, bool, str | None]:
-    """Outcome, whether it is accepted, and the reason, as a Result tells them."""
+    """Outcome, whether it is accepted, and the reason, as in a Result."""
     first = handled.outcome
     if handled.duplicate:
         return "duplicate", first == ACCEPTED, f"an event of this id was {first} before"

@@ -13,7 +13,7 @@ from streams.engine.stored import log_header_of
 
 
 class Space:
-    """Records wait in `inbox` with the number of their arrival; `blocked` says why they must go on waiting."""
+    """`inbox` has the unhandled records with their arrival numbers; `blocked` is the reason if the first one blocks."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -25,14 +25,14 @@ class Space:
         self._next = 0
 
     def put(self, arrival: int, key: bytes | None, value: bytes | None, headers: Headers | None, now: int) -> int:
-        """`now` in µs. Gives the offset."""
+        """Add a record. `now` in µs. Returns the offset."""
         offset = self._next
         self.inbox.append((arrival, (offset, key, value, headers, now // 1000)))
         self._next += 1
         return offset
 
     def take(self, now: int) -> tuple[InboxRecord, Changes]:
-        """Handle the first record that waits, unless it must wait on."""
+        """Handle the first record of the inbox, unless it blocks."""
         record = self.inbox[0][1]
         changes = self.engine.handle(self.image, [record], now)
         if changes.blocked is None:

@@ -1,4 +1,4 @@
-"""Gateways asked in memory, and events as inbox records."""
+"""Calls gateways in memory, and makes headers of inbox records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streams.gateway import Gateway
 
 
 def ask(gateway: Gateway[Any], request: Event[Any]) -> EventData:
-    """The answer. Raises whatever the call raised."""
+    """The gateway's answer. Raises whatever the call raised."""
     return asyncio.run(_ask(gateway, request))
 
 
@@ -22,7 +22,7 @@ async def _ask(gateway: Gateway[Any], request: Event[Any]) -> EventData:
 
 
 def headers_of(data: EventData, event_id: str, source: str, time: str) -> Headers:
-    """CloudEvents' own; `time` in ISO 8601 with a zone."""
+    """CloudEvents headers; `time` in ISO 8601 with a zone."""
     return [
         ("ce_specversion", b"1.0"),
         ("ce_id", event_id.encode()),

@@ -1,1 +1,1 @@
-"""Routes, requests and answers: the server's HTTP side."""
+"""The server's HTTP side: routes, requests and answers."""

@@ -1,4 +1,4 @@
-"""Answers: JSON of rows and events, the position up to which they are true, and how far behind that is."""
+"""Answers: JSON of rows and events, the position of an answer, and its lag."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from streams.server.readmodel.notifier import until
 
 POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6}):(\d{1,18})")
 SHOWN = 100
-"""Positions in a header; an answer about more partitions has them in its body alone."""
+"""The most positions in a header; an answer about more partitions has them in its body only."""
 STOPS = "this server is stopping: ask another one, or this one when it is there again"
 POSITION_TIMEOUT = 5.0
-"""s for which an answer waits until it is true at `_min_position`."""
+"""s that an answer waits for `_min_position`."""
 
 
 def to_json(value: Any) -> bytes:
@@ -40,14 +40,14 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class AnswerPosition:
-    """Up to where an answer is true: in these partitions, by what was read of these kinds of topics (table, log)."""
+    """The position of an answer: by partition, the log sequence up to which the topics that it uses were read."""
 
     positions: Mapping[NamespacePartition, int]
     lag: int
 
     @property
     def texts(self) -> list[str]:
-        """`user-3:977`: the partition 3 of user, up to the sequence 977."""
+        """Such as `user-3:977`: partition 3 of user, up to log sequence 977."""
         return [f"{namespace}-{number}:{sequence}" for (namespace, number), sequence in self.positions.items()]
 
     @property
@@ -62,13 +62,13 @@ def standing(model: ReadModel, kinds: Sequence[str], partitions: Sequence[Namesp
 
 
 def position(model: ReadModel, kinds: Iterable[str], partition: NamespacePartition) -> int:
-    """The smallest of what was read."""
+    """The smallest position of these kinds of topics."""
     reached = {"table": model.table_position, "log": model.log_position}
     return min(reached[kind](partition) for kind in kinds)
 
 
 def ready(parts: ServerParts) -> ReadModel:
-    """Raises a 503 problem as long as there is nothing to answer from."""
+    """The model. Raises a 503 problem until it can answer."""
     _check(parts.model)
     return parts.model
 
@@ -79,9 +79,9 @@ def _check(model: ReadModel) -> None:
 
 
 async def at_least(request: Request, model: ReadModel, kinds: Sequence[str]) -> None:
-    """Waits for `_min_position` (such as `user-3:977`; several with commas), so that who wrote reads what it wrote.
+    """Wait for `_min_position` (such as `user-3:977`; several with commas), so that a client reads its own writes.
 
-    Raises a 503 problem if it is not reached in 5 s, or before the server ends.
+    Raises a 503 problem if it is not reached in 5 s, or before the server stops.
     """
     text = request.query_params.get("_min_position")
     if text is None:
@@ -100,7 +100,7 @@ async def at_least(request: Request, model: ReadModel, kinds: Sequence[str]) -> 
             503, f"_min_position {text} is not reached after {POSITION_TIMEOUT:.0f} s; this server stands at {now}",
             field="_min_position", headers=RETRY_AFTER,
         )  # fmt: skip
-    _check(model)  # all may have begun again meanwhile
+    _check(model)  # the model may have been reset meanwhile
 
 
 def _wanted(model: ReadModel, text: str) -> tuple[NamespacePartition, int]:
@@ -112,7 +112,7 @@ def _wanted(model: ReadModel, text: str) -> tuple[NamespacePartition, int]:
 
 
 def answer(request: Request, body: Any, at: AnswerPosition, *, etag: str | None = None) -> Response:
-    """200, or 304 if the client has this very answer. Without a version its ETag is of its bytes."""
+    """200, or 304 if the client has this answer already. Without an `etag` it is a hash of the body."""
     content = to_json(body)
     tag = etag or f'W/"{blake2b(content, digest_size=9).hexdigest()}"'
     headers = {**at.headers, "ETag": tag, "Cache-Control": "no-cache"}

@@ -1,4 +1,4 @@
-"""The server as a whole: every route, in one place."""
+"""The server's ASGI application with all of its routes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Every answer says up to which position it is true (`Retold-Position`) and how fa
 
 
 def http_app(parts: ServerParts) -> FastAPI:
-    """An ASGI application that answers from `parts`. No other origin's pages may ask it: there is no CORS."""
+    """An ASGI application that answers from `parts`. There is no CORS, so pages of other origins cannot use it."""
     api = FastAPI(
         title=parts.app.name,
         version=version("retold"),
         description=DESCRIPTION,
         openapi_url="/openapi.json",
-        docs_url=None,  # those pages load their scripts from other people's servers
+        docs_url=None,  # those pages load scripts from third-party servers
         redoc_url=None,
         redirect_slashes=False,
     )

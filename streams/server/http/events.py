@@ -1,4 +1,4 @@
-"""`GET /events/NAMESPACE/PARTITION/OFFSET`: what became of a published event."""
+"""`GET /events/NAMESPACE/PARTITION/OFFSET`: the outcome of a published event."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _parsed(parts: ServerParts, namespace: str, partition: str, offset: str) -> 
 
 
 def _look(parts: ServerParts, at: NamespacePartition, offset: int, became: KnownOutcome | None) -> KnownOutcome:
-    """What memory does not say is found in Kafka. Blocks."""
+    """The outcome, read from Kafka as far as it is not in memory. Blocks."""
     receipt = parts.archive.receipt(at, offset)
     if receipt is None:
         raise Problem(404, f"the inbox {at[0]}-{at[1]} holds no event at offset {offset}, or not any more")

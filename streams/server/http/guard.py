@@ -1,4 +1,4 @@
-"""The door: who may ask, what is counted, and what happens to an error that no route expected."""
+"""The guard: access control, metrics, and answers for errors that no route expected."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from streams.server.http.registry import is_registry
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 OPEN = "/-/health"
-"""Answers without a token, to those who start and stop servers; it tells no more than whether this one is ready."""
+"""Needs no token, for orchestrators; it only says whether the server is ready."""
 TOKEN_HOLDER, LOCAL = "token", "loopback"
 
 
 class Guard:
-    """Without a token only this machine can ask, and only by a name of loopback.
+    """Without a token only this machine has access, and only by a loopback name in the Host header.
 
-    Else a web page could let its own host's name lead here, and a browser would take our answers for the page's.
+    Otherwise a web page could point its own host name here (DNS rebinding), and a browser would give it our answers.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, host: str, metrics: Metrics) -> None:
@@ -39,7 +39,7 @@ class Guard:
             return
         began, status, method = time.perf_counter(), 0, scope["method"]
         if method == "HEAD" and not scope["path"].startswith(STREAMS):
-            scope = {**scope, "method": "GET"}  # the same headers; the body is left out by what sends the answer
+            scope = {**scope, "method": "GET"}  # the same headers; the server omits the body
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -54,7 +54,7 @@ class Guard:
             escaped_path(scope)
             await self._app(scope, receive, sending)
         except ClientDisconnect:
-            pass  # in the middle of its body: nobody's fault, and there is nobody to answer
+            pass  # the client left in the middle of its body
         except Exception as error:  # noqa: BLE001 - the last place where a fault can become an answer
             problem = problem_of(error)
             if status == 0:
@@ -63,7 +63,7 @@ class Guard:
             self._metrics.answered(method, scope, status, time.perf_counter() - began)
 
     def _check(self, request: Request) -> None:
-        """Tells apart neither a missing token from a wrong one, nor how much of it was right."""
+        """Raises a problem for a wrong host, or a missing or wrong token, which the answer does not distinguish."""
         request.state.principal = LOCAL if self._expected is None else TOKEN_HOLDER
         if self._expected is None:
             host = request.headers.get("host", "").lower()
@@ -85,10 +85,10 @@ class Guard:
 
 
 def _credentials(header: str) -> tuple[str, bytes]:
-    """The scheme in small letters, and what is shown as the token: of HTTP Basic the password, whoever the user is.
+    """The scheme in lower case, and the token: with HTTP Basic it is the password, for any user.
 
-    Clients of a registry know no other scheme. It is not offered in a 401, since they send it unasked, and a browser that
-    was offered it would ask for a password, keep it, and send it along with whatever another page makes it request.
+    Schema registry clients know no other scheme, and send it without a challenge. A 401 does not offer it, since a browser
+    would ask for the password, keep it, and send it with requests that other pages make.
     """
     kind, _, shown = header.partition(" ")
     raw = shown.encode("latin-1", "replace")

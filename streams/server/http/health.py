@@ -1,4 +1,4 @@
-"""`GET /-/health`, `/-/status` and `/-/metrics`: for those who look after a server."""
+"""`GET /-/health`, `/-/status` and `/-/metrics`: for operating a server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def routes(parts: ServerParts, metrics: Metrics) -> APIRouter:
 
 
 def _server(parts: ServerParts) -> dict[str, Any]:
-    """Takes the lock, and so belongs into a thread."""
+    """The server's own status. Takes the lock, so it runs in a thread."""
     model = parts.model
     with model.lock:
         return {

@@ -1,4 +1,4 @@
-"""Idempotency-Keys: a request repeated with its key publishes nothing again, also at another server and after a restart."""
+"""Idempotency-Keys: a repeated request publishes nothing again, even at another server and after a restart."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class _Used:
 
     @property
     def in_vain(self) -> bool:
-        """Whether its event will never arrive."""
+        """Whether its event was not delivered and will not be."""
         return self.dropped or (self.receipt is not None and self.receipt.error is not None)
 
 
 class IdempotencyKeys:
-    """What the latest keys were used for: here, or as `look` knows it from the logs, by the id that each gives its event.
+    """The uses of the latest keys: at this server, or from the logs (`look`), by the event id that each key gives.
 
-    Older ones are known to the engine: by id and contents, over its own window.
+    The engine recognises older ones, by id and contents, in its duplicate window.
     """
 
     def __init__(self, look: Callable[[str], KeyUse | None], size: int = KEYS) -> None:
@@ -35,9 +35,9 @@ class IdempotencyKeys:
         self._used, self._lock = dict[str, _Used](), threading.Lock()
 
     def once(self, key: str, event_id: str, digest: bytes, publish: Callable[[], Receipt]) -> Receipt:
-        """The receipt of the first request with this key; it is published once. Raises a 422 problem for another request.
+        """The receipt of the first request with this key, which is published once. Raises a 422 problem for another request.
 
-        A key whose event did not leave, or did not arrive, is not used up.
+        A key whose event was not sent, or not delivered, may be used again.
         """
         while True:
             used = self._use(event_id, digest)
@@ -47,7 +47,7 @@ class IdempotencyKeys:
                     "key belongs to one request: repeat that one as it was, or take a new key", field="Idempotency-Key",
                 )  # fmt: skip
             with used.turn:
-                if used.in_vain:  # while we waited for our turn
+                if used.in_vain:  # meanwhile
                     continue
                 if used.receipt is None:
                     try:

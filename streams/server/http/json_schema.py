@@ -1,4 +1,4 @@
-"""The JSON that an event or a row is over HTTP, as JSON Schema, from its Avro schema."""
+"""JSON Schema of events and rows as they are over HTTP, from their Avro schemas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAIN: dict[str, Spec] = {
 
 
 def components(types: Iterable[type[Record]]) -> dict[str, Spec]:
-    """By the names of the Avro records, those inside of others too."""
+    """Schemas by the names of the Avro records, including nested ones."""
     found: dict[str, Spec] = {}
     for cls in types:
         _add(parse(cls.schemas[-1]), found)

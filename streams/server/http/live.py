@@ -1,6 +1,6 @@
 """`GET /live/NAMESPACE` and `GET /live/NAMESPACE/KEY`: the event log as it grows, as server-sent events.
 
-The id of an event is where the stream stands in each partition, `0:12,1:40`, so any server of the application can go on.
+The id of an event is the stream's position in each partition, `0:12,1:40`, so any server of the application can continue it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from streams.server.readmodel.notifier import until
 MOST_STREAMS = 500
 AT_ONCE = 200
 ALIVE = 15.0
-"""s of silence after which a comment is sent: whoever is between us and the client keeps the connection."""
+"""s of silence after which a comment is sent, so that proxies keep the connection."""
 STOP = 0.5
 CATCH_UP_TIMEOUT = 5.0
-"""s in which this server may come to where another one has been."""
+"""s that a client's position may be ahead of this server's, after another server."""
 RETRY = 2_000
-"""ms after which a client that was cut off comes back."""
+"""ms after which a disconnected client reconnects."""
 ID = re.compile(r"\d{1,6}:\d{1,18}(,\d{1,6}:\d{1,18})*")
 
 
@@ -73,7 +73,7 @@ async def _respond(request: Request, parts: ServerParts, namespace: str, key: st
 async def _begin(
     request: Request, parts: ServerParts, partitions: list[NamespacePartition], origin: str
 ) -> dict[NamespacePartition, int]:
-    """The last sequence known to the client, per partition: by Last-Event-ID, `_from=beginning`, or as it is now."""
+    """The client's position in each partition: from Last-Event-ID, from `_from=beginning`, or the present one."""
     model, text = parts.model, request.headers.get("last-event-id")
     if origin not in ("now", "beginning"):
         raise Problem(422, f"_from is {origin[:80]!r}; now or beginning was expected", field="_from")
@@ -92,9 +92,9 @@ async def _begin(
 
 
 async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], text: str) -> None:
-    """Another server may have been ahead of this one, for a moment or as long as this one lags or stands still.
+    """Wait for the client's position: another server may have been ahead of this one while it lags or is stuck.
 
-    Raises a 422 problem for an id that is of another log, such as one that was made again: nothing would come for long.
+    Raises a 422 problem for the id of another log, such as one before the topic was recreated: the stream would stay silent.
     """
     model = parts.model
 
@@ -103,7 +103,7 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
         return there or model.waits is not None or None
 
     reached = await until(model.notifier, look, CATCH_UP_TIMEOUT)
-    ready(parts)  # all may have begun again meanwhile
+    ready(parts)  # the model may have been reset meanwhile
     if reached is None and model.lag(["log"], known) == 0 and not model.faults:
         end = ",".join(f"{partition[1]}:{model.log_position(partition)}" for partition in known)
         raise Problem(
@@ -114,13 +114,13 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
 
 @dataclass(frozen=True)
 class OlderEvents:
-    """The next events of a partition are not in memory any more."""
+    """The next events of a partition are no longer in memory."""
 
     partition: NamespacePartition
 
 
 class Stream:
-    """One client's. It holds no queue: it reads from memory at its own pace, and from Kafka when it falls behind."""
+    """One client's stream. It has no queue: it reads from memory at its own pace, and from Kafka when it falls behind."""
 
     def __init__(
         self, parts: ServerParts, partitions: list[NamespacePartition], key: str | None, begin: dict[NamespacePartition, int]
@@ -145,7 +145,7 @@ class Stream:
             self._parts.watching.discard(self)
 
     async def _next(self) -> list[LogEvent]:
-        """What comes next, in order per partition; nothing after half a second of silence."""
+        """The next events, in order per partition; none after half a second of silence."""
         found: list[LogEvent] | OlderEvents | None = await until(self._parts.model.notifier, self._look, STOP)
         if not isinstance(found, OlderEvents):
             return [] if found is None else found
@@ -155,7 +155,7 @@ class Stream:
             self._parts.pools.kafka, self._parts.archive.events, partition, offset, self._at[partition], AT_ONCE
         )
         if not older:
-            await asyncio.sleep(STOP)  # Kafka says something else than memory: look again, but not at once
+            await asyncio.sleep(STOP)  # Kafka and memory differ: retry, but not at once
         return list(older)
 
     def _look(self) -> list[LogEvent] | OlderEvents | None:
@@ -171,7 +171,7 @@ class Stream:
         return found or None
 
     def _line(self, event: LogEvent) -> bytes:
-        """Moves on, also past what this client does not watch."""
+        """An event's text, empty if its key is not watched; moves the position."""
         self._at[event.namespace, event.partition] = event.sequence
         if self._key is not None and event.event.key != self._key:
             return b""
@@ -182,5 +182,5 @@ class Stream:
 
 
 def shown(event: LogEvent) -> dict[str, object]:
-    """The members of `retold tail --json`, and the position in one word."""
+    """The members of `retold tail --json`, and the position as one text."""
     return {**event.members(), "position": f"{event.namespace}-{event.partition}:{event.sequence}"}

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: what is asked, what is followed, and what the markers of the tables have counted."""
+"""Prometheus metrics: requests, the topics that are followed, and the counters in the tables' markers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METHODS = frozenset(HTTPMethod)
 
 
 class Metrics:
-    """One server's own, so that two in one process do not count together."""
+    """The metrics of one server; two in one process count separately."""
 
     def __init__(self, model: ReadModel, watching: set[object], states: StateCounts) -> None:
         self.registry = CollectorRegistry()
@@ -37,7 +37,7 @@ class Metrics:
     def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         """`status` is 0 if the client left before there was an answer."""
         route = getattr(scope.get("route"), "path_format", "none")
-        known = method if method in METHODS else "other"  # anyone may invent one, also without a token
+        known = method if method in METHODS else "other"  # bounds the label: anyone may send any method, even without a token
         self._requests.labels(known, route, str(status)).inc()
         if not route.startswith(STREAMS):
             self._seconds.labels(route).observe(seconds)
@@ -47,7 +47,7 @@ class Metrics:
 
 
 class _Followed(Collector):
-    """Read when Prometheus asks."""
+    """Computed when Prometheus scrapes."""
 
     def __init__(self, model: ReadModel, watching: set[object]) -> None:
         self._model, self._watching = model, watching
@@ -69,7 +69,7 @@ class _Followed(Collector):
         yield rows
 
     def _producers(self) -> Metric:
-        """Of the workers that wrote last; a worker that starts again counts from 0."""
+        """From the workers that wrote last; a restarted worker counts from 0."""
         replaced = CounterMetricFamily(
             "retold_producers_replaced",
             "Producers given up because the end of a transaction was disturbed.",
@@ -102,7 +102,7 @@ class _Followed(Collector):
 
 
 class _States(Collector):
-    """Read when Prometheus asks, from what was seen last: no question to Kafka is waited for."""
+    """Computed when Prometheus scrapes, from the last known states: a scrape does not wait for Kafka."""
 
     def __init__(self, states: StateCounts) -> None:
         self._states = states

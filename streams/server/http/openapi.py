@@ -1,4 +1,4 @@
-"""What the generated OpenAPI cannot know by itself: bodies, headers, parameters, filters, errors, and the token."""
+"""What FastAPI's OpenAPI lacks: bodies, headers, parameters, filters, errors, and the token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streams.server.http.requests import CLOUD_EVENT, JSON, LONGEST_WAIT
 
 
 def types_of(app: App) -> list[type[Record]]:
-    """Every event and every row, also of projections."""
+    """The classes of every event and every row, including projections."""
     return [*app.event_types().values(), *row_types(app), *projected_types(app)]
 
 
@@ -102,7 +102,7 @@ def becoming() -> Spec:
 
 
 def watching() -> Spec:
-    """For `GET /live/NAMESPACE`, and of a key. As FastAPI describes streams that it makes itself."""
+    """For `GET /live/NAMESPACE`, and of a key, in the form that FastAPI has for streams."""
     events = {"text/event-stream": {"itemSchema": {"type": "object", "properties": shapes.STREAM}}}
     return {
         "parameters": [
@@ -130,7 +130,7 @@ def _any_of(types: Iterable[type[Record]]) -> Spec:
 
 
 def _filters(types: Iterable[type[Record]]) -> list[Spec]:
-    """One for each field, with the rows that have it: which rows there are, the address says."""
+    """One parameter for each field, with the rows that have it, since one route serves all tables."""
     found: dict[str, list[str]] = {}
     for cls in dict.fromkeys(types):
         for field in msgspec.structs.fields(cls):
@@ -160,7 +160,7 @@ def _query(name: str, description: str) -> Spec:
 
 
 def install(api: FastAPI, app: App, *, token: bool) -> None:
-    """Computed once, when somebody asks. `token`: whether one is needed."""
+    """Install the OpenAPI, which is computed at the first request. `token`: whether one is needed."""
 
     def openapi() -> Spec:
         if api.openapi_schema is None:
@@ -181,7 +181,7 @@ def install(api: FastAPI, app: App, *, token: bool) -> None:
 
 
 def _errors(responses: dict[str, Any]) -> None:
-    """All of them have one shape."""
+    """Give every error response the shape of a problem."""
     responses.pop("422", None)
     responses["default"] = {"description": "What went wrong, in a sentence."}
     for status, response in responses.items():

@@ -1,4 +1,4 @@
-"""Rows by equality of their fields, in an order, a page at a time."""
+"""Pages of rows: filtered by equality of fields, and sorted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from streams.server.http.problems import Problem
 
 LIMIT, MOST = 50, 1000
 COMPARED = 200
-"""Characters of a text, or bytes, by which rows are sorted: a cursor holds them, and is sent in an address."""
+"""The most characters or bytes of a value that rows are sorted by: a cursor in a URL contains them."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 OURS = ("_sort", "_limit", "_next", "_min_position")
 
 
 class Cursor(NamedTuple):
-    """The last row of a page: what it was sorted by, its key, and the order, which must stay the same."""
+    """The last row of a page: the sort order, the row's value in it, and its key."""
 
     order: str
     value: Any
@@ -34,7 +34,7 @@ class Cursor(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """`sort` is a field, empty for the key."""
+    """A query for rows. `sort` is a field, empty for the key; `after` is the position of the last row of the page before."""
 
     equal: Mapping[str, Any]
     sort: str = ""
@@ -70,7 +70,7 @@ class Query:
 
 
 def _rank(value: Any, falling: bool) -> tuple[bool, Any]:
-    """Nothing comes last in either direction, and is compared with nothing."""
+    """A sortable value; None comes last in either direction."""
     return (not falling, 0) if value is None else (falling, _compared(value))
 
 
@@ -112,14 +112,14 @@ def _value(name: str, text: str, hint: Any) -> Any:
 
 
 def _expected(plain: Any) -> str:
-    """A field's type in words, as for a field that is published."""
+    """A field's type in words."""
     if get_origin(plain) is Literal:
         return f"one of {', '.join(get_args(plain))}"
     return {int: "a whole number", float: "a number", bool: "true or false", bytes: "bytes as base64"}[plain]
 
 
 def _time(name: str, text: str) -> datetime:
-    """A time without a zone equals none in a table, so it would find nothing, in silence."""
+    """A time with a zone: one without would silently match nothing."""
     try:
         return msgspec.convert(text, Moment)
     except msgspec.ValidationError:
@@ -151,7 +151,7 @@ def _limit(text: str) -> int:
 
 
 def _sorted_by(hint: Any) -> Any:
-    """The type of such a field's value in a cursor, where an enumeration's may be cut."""
+    """The type of a field's value in a cursor, where an enum's may be cut."""
     plain = without_none(hint)
     if plain is datetime:
         return Moment | None

@@ -1,4 +1,4 @@
-"""The parameters of an address: one that is misspelt would be left out, and another question answered, in silence."""
+"""Query parameters: unknown ones are refused, since a misspelt one would silently change the query."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streams.server.http.problems import Problem
 
 
 def known_params(pairs: Iterable[tuple[str, str]], *known: str) -> dict[str, str]:
-    """By name. Raises a 422 problem for one that is unknown or given twice."""
+    """The parameters by name. Raises a 422 problem for one that is unknown or given twice."""
     found: dict[str, str] = {}
     for name, text in pairs:
         if name not in known:

@@ -1,4 +1,4 @@
-"""What the routes work with, and what they ask of Kafka beyond what is followed."""
+"""What the routes need, and the interfaces through which they use Kafka."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streams.server.readmodel.state_counts import StateCounts
 
 
 class Publisher(Protocol):
-    """`streams.Client` is one. Both calls may block for seconds and are made from several threads."""
+    """The interface of `streams.Client`. Both calls may block for seconds and are made from several threads."""
 
     def publish(
         self,
@@ -39,26 +39,26 @@ class Publisher(Protocol):
 
 
 class Archive(Protocol):
-    """What is not in memory. Every call may block for seconds; all may be made from several threads."""
+    """Reads what is not in memory. Every call may block for seconds; all may be made from several threads."""
 
     def events(self, partition: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
-        """Events of a log that follow the sequence `after`, read from `offset` on."""
+        """The events of a log after the sequence `after`, read from `offset` on."""
 
     def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
-        """That of an inbox record; None if there is none at this offset, or not any more."""
+        """The receipt of an inbox record; None if there is none at this offset, or no longer."""
 
     def became(self, receipt: Receipt) -> KnownOutcome | None:
-        """What became of it, found in Kafka; None if nothing is known."""
+        """The event's outcome, from Kafka; None if it is not known."""
 
     def status(self) -> Status: ...
 
     def schemas(self) -> Mapping[int, str]:
-        """Every schema that was published, its canonical text by its id."""
+        """The canonical text of every published schema, by id."""
 
 
 @dataclass(frozen=True)
 class ServerParts:
-    """`stopping` is set when the server ends, so that what streams lets go. Streams count in `watching`."""
+    """`stopping` is set when the server stops, which ends streams. `watching` has the open streams."""
 
     app: App
     config: Config

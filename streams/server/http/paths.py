@@ -1,4 +1,4 @@
-"""The path of a request, letter by letter as it was asked for."""
+"""The path of a request, exactly as it was sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.server.http.problems import Problem
 
 
 class RestOfPath(Convertor[str]):
-    """`{key:rest}`: all that is left. Starlette's own `path` leaves out a newline, and so would find another key's row."""
+    """`{key:rest}`: the rest of the path. Starlette's `path` stops at a newline, and so would find another key's row."""
 
     regex = "(?s:.*)"
 
@@ -26,9 +26,9 @@ register_url_convertor("rest", RestOfPath())
 
 
 def escaped_path(scope: Scope) -> str:
-    """As it stands in the address, so that an escaped slash is told from one between two names.
+    """The path still percent-encoded, so that an escaped slash differs from one between two names.
 
-    Raises a 400 problem for bytes that are not UTF-8: a server replaces them, and they would name another key.
+    Raises a 400 problem for bytes that are not UTF-8: replaced by the server, they would name another key.
     """
     raw: str = scope["raw_path"].decode("ascii")
     try:

@@ -1,4 +1,4 @@
-"""Threads for what blocks. Each kind of waiting has its own number of them, so that none starves another."""
+"""Thread pools for blocking calls. Each kind of call has its own, so that none starves another."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from anyio import CapacityLimiter, to_thread
 
 T = TypeVar("T")
 THREADS = 40
-"""For publishing and for reading Kafka: a broker that is slow lets them wait for seconds."""
+"""For publishing and for reading Kafka: with a slow broker they wait for seconds."""
 FEW = 8
-"""For what computes: more threads would not be faster."""
+"""For computing: more threads would not be faster."""
 
 
 class Pools:
-    """One server's own: a limiter belongs to one event loop."""
+    """The pools of one server: a limiter belongs to one event loop."""
 
     def __init__(self) -> None:
         self.publishing = CapacityLimiter(THREADS)
         self.kafka = CapacityLimiter(THREADS)
-        """What is not in memory: older events and outcomes, the status, schemas."""
+        """For what is not in memory: older events and outcomes, the status, schemas."""
         self.memory = CapacityLimiter(FEW)
-        """Lists, figures."""
+        """For pages of rows, and metrics."""
         self.views = CapacityLimiter(FEW)
-        """The application's own functions, which may take long."""
+        """For the application's own functions, which may be slow."""
 
 
 async def in_thread(limiter: CapacityLimiter, function: Callable[..., T], *args: object) -> T:

@@ -1,4 +1,4 @@
-"""Errors as answers: one shape, application/problem+json (RFC 9457), for everything that goes wrong."""
+"""Errors as answers, all of one shape: application/problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = logging.getLogger("retold.server")
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
 STREAMS = "/live/"
-"""How the addresses begin whose answers do not end: they alone take no HEAD."""
+"""The prefix of the paths of streams, which are the only ones that take no HEAD."""
 
 
 class Problem(Exception):
-    """An answer that only HTTP knows; what retold itself refuses is a StreamsError.
+    """An error that only HTTP has; what retold itself refuses is a StreamsError.
 
     `detail` is a sentence, `field` the field or parameter that is wrong, `members` more of the answer.
     """
@@ -53,7 +53,7 @@ class Problem(Exception):
 
 
 def problem_of(error: Exception) -> Problem:
-    """What an error is over HTTP; a fault of ours tells nothing of the inside."""
+    """The problem for an error. For a fault of retold's own it shows no details."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, InvalidEvent):
@@ -71,7 +71,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def install(app: FastAPI) -> None:
-    """Every error that a route or routing raises answers as a problem; the guard sees to what nobody expected."""
+    """Answer errors of routes and of routing as problems; the guard answers unexpected ones."""
 
     async def answer(request: Request, error: Exception) -> Response:
         problem = problem_of(error)

@@ -1,4 +1,4 @@
-"""`GET /projections/NAME/KEY` and `GET /projections/NAME`: tables folded from accepted events, by this server."""
+"""`GET /projections/NAME/KEY` and `GET /projections/NAME`: tables that this server folds from accepted events."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def routes(parts: ServerParts) -> APIRouter:
         await at_least(request, model, KINDS)
         at = standing(model, KINDS, model.partitions(projected.namespaces))  # before the row: never ahead of it
         found = projected.rows.get(key)
-        ready(parts)  # all may have begun again meanwhile
+        ready(parts)  # the model may have been reset meanwhile
         check(model, projected)
         if found is None:
             raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
@@ -48,7 +48,7 @@ def routes(parts: ServerParts) -> APIRouter:
 
 
 def _known(parts: ServerParts, name: str) -> ProjectionRows:
-    """Raises a 404 problem naming those that there are."""
+    """The projection. Raises a 404 problem that lists the existing ones."""
     names = [projection.name for projection in parts.app.projections]
     if name not in names:
         known = ", ".join(names) or "none"
@@ -62,7 +62,7 @@ def _page(request: Request, parts: ServerParts, projected: ProjectionRows, query
     model = parts.model
     partitions = model.partitions(projected.namespaces)
     copy, at = model.copy(projected, lambda: standing(model, KINDS, partitions))
-    ready(parts)  # all may have begun again meanwhile
+    ready(parts)  # the model may have been reset meanwhile
     check(model, projected)
     keys, following = query.page(copy.rows)
     shown = [{"key": key, "row": copy.rows[key]} for key in keys]

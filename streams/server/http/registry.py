@@ -1,6 +1,6 @@
-"""The read calls of a Confluent registry, so that a stock Avro consumer or a Kafka UI decodes our topics.
+"""The read API of a Confluent schema registry, so that a stock Avro consumer or a Kafka UI decodes our topics.
 
-A subject is the name of an event or a row (what Confluent calls the record name strategy).
+A subject is the name of an event or a row (Confluent's record name strategy).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403
 ROOTS = ("/schemas/", "/subjects/", "/config/")
 ASKED_FOR = ("/associations/", "/contexts/", "/mode/", "/v1/")
-"""What stock clients try as well: they go on after a 404, and give up after a 401."""
+"""Paths that stock clients try too: they continue after a 404, and give up after a 401."""
 Subjects = dict[str, dict[int, int]]
 
 
 def is_registry(path: str) -> bool:
-    """Whether a path leads to the calls below, which read schemas and nothing else, or nowhere."""
+    """Whether a path belongs to the registry API, which reads nothing but schemas."""
     return f"{path}/".startswith(ROOTS + ASKED_FOR)
 
 
@@ -79,7 +79,7 @@ def routes(parts: ServerParts) -> APIRouter:
 
 
 def _text(parts: ServerParts, schema_id: str) -> str:
-    """Of a schema that is known here or was published by anybody. May block."""
+    """The text of a schema that is known here or was published. May block."""
     if not _is_number(schema_id):
         raise _problem(422, 42201, f"the schema id is {schema_id[:40]!r}; a whole number was expected")
     try:
@@ -92,12 +92,12 @@ def _text(parts: ServerParts, schema_id: str) -> str:
         try:
             parts.codec.add_schema(text)
         except InvalidSchema:
-            continue  # somebody else's mistake; the one that is asked for is told as it stands
+            continue  # another program's mistake; the requested schema is returned as it is
     return published[int(schema_id)]
 
 
 def _subjects(parts: ServerParts) -> Subjects:
-    """The id of each version."""
+    """The id of each version of each subject."""
     found: Subjects = {}
     for schema_id, name in parts.codec.schema_ids().items():
         version = parse(parts.codec.schema_text(schema_id)).version
@@ -117,7 +117,7 @@ def _is_number(text: str) -> bool:
 
 
 def _problem(status: int, code: int, detail: str) -> Problem:
-    """With the members that Confluent's clients show."""
+    """A problem with the members that Confluent's clients show."""
     return Problem(status, detail, error_code=code, message=detail)
 
 

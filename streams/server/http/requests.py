@@ -1,4 +1,4 @@
-"""Reading a request to publish: its body and its headers."""
+"""Reads a request to publish: its body and its headers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streams.server.http.problems import Problem
 
 JSON, CLOUD_EVENT = "application/json", "application/cloudevents+json"
 DRAINED = 16 * 1024 * 1024
-"""Read of a body that is too large before we answer: else the client, still sending, would not hear why."""
+"""Bytes of a too large body that are read before answering: else the client, still sending, would not get the answer."""
 WANTED = "an object with the event's fields"
 LONGEST_WAIT = 60.0
 VERSION = re.compile(r'"(\d{1,18})"')
@@ -30,7 +30,7 @@ ATTRIBUTES = ("specversion", "type", "source", "id", "time", "subject", "datacon
 
 @dataclass(frozen=True)
 class PublishRequest:
-    """An event to publish, as the request gives it."""
+    """An event to publish, as it is in the request."""
 
     data: Mapping[str, Any]
     id: str | None = None
@@ -41,7 +41,7 @@ class PublishRequest:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Raises a 413 problem for more than `limit` bytes."""
+    """The body. Raises a 413 problem for more than `limit` bytes."""
     size, parts = 0, []
     async for part in request.stream():
         size += len(part)
@@ -56,7 +56,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def media_type(request: Request) -> str:
-    """Raises a 415 problem for what is neither JSON nor a CloudEvent in JSON, in UTF-8."""
+    """The content type. Raises a 415 problem unless it is JSON or a CloudEvent in JSON, in UTF-8."""
     text = request.headers.get("content-type", "")
     name = _in_utf8(text)
     if name not in (JSON, CLOUD_EVENT):
@@ -66,14 +66,14 @@ def media_type(request: Request) -> str:
 
 
 def _in_utf8(text: str) -> str | None:
-    """The name of a media type in small letters, None if it is in another encoding than UTF-8."""
+    """A media type in lower case; None if its charset is not UTF-8."""
     name, _, parameters = text.lower().partition(";")
     charset = re.search(r'charset="?([^";\s]*)', parameters)
     return None if charset and charset[1] not in ("utf-8", "utf8") else name.strip()
 
 
 def no_binary_mode(request: Request) -> None:
-    """Raises a 400 problem for a CloudEvent whose attributes are headers: left out, another event would be published."""
+    """Raises a 400 problem for a CloudEvent in binary mode: without its attributes, another event would be published."""
     name = next((name for name in request.headers if name.startswith("ce-")), None)
     if name is not None:
         raise Problem(
@@ -83,7 +83,7 @@ def no_binary_mode(request: Request) -> None:
 
 
 def one_line(request: Request, name: str) -> str | None:
-    """The value of a header. Raises a 400 problem if it is there more than once: which one is meant is not known."""
+    """The value of a header. Raises a 400 problem if the header is there more than once."""
     lines = request.headers.getlist(name)
     if len(lines) > 1:
         raise Problem(400, f"the header {name} is there {len(lines)} times; one was expected", field=name)
@@ -91,7 +91,7 @@ def one_line(request: Request, name: str) -> str | None:
 
 
 def read_asked(kind: str, body: bytes, event_type: str) -> PublishRequest:
-    """Raises a 400 problem for what is no JSON, a 422 one for JSON that is not as it should be."""
+    """Parse a body. Raises a 400 problem for invalid JSON, and a 422 problem for JSON of another form."""
     try:
         value = msgspec.json.decode(body)
         json.loads(body.decode(), object_pairs_hook=partial(no_repeats, noun="the name"), parse_int=str, parse_float=str)
@@ -110,7 +110,7 @@ def read_asked(kind: str, body: bytes, event_type: str) -> PublishRequest:
 
 
 def _cloud_event(whole: Mapping[str, Any], event_type: str) -> PublishRequest:
-    value = {name: given for name, given in whole.items() if given is not None}  # null stands for an absent attribute
+    value = {name: given for name, given in whole.items() if given is not None}  # null means that an attribute is absent
     for name in value:
         if name not in ATTRIBUTES:
             raise _wrong(name[:100], f"is not carried; there are {', '.join(ATTRIBUTES)}")
@@ -171,7 +171,7 @@ def expected_version(request: Request) -> int | None:
 
 
 def wait_of(request: Request) -> float | None:
-    """The seconds of the first `Prefer: wait=5`, 60 at most. What is not understood is ignored, as RFC 7240 says."""
+    """The seconds of the first `Prefer: wait=5`, at most 60. Invalid values are ignored, as RFC 7240 says."""
     for preference in parse_http_list(",".join(request.headers.getlist("prefer"))):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":

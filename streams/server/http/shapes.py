@@ -15,7 +15,7 @@ def or_null(spec: Spec) -> Spec:
 
 
 def shape(*optional: str, **properties: Spec) -> Spec:
-    """An object; all of its members are always there, but for the optional ones."""
+    """An object; all of its members are required, except the optional ones."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "required": required, "properties": properties}
 
@@ -67,5 +67,5 @@ def page(row: Spec, **others: Spec) -> Spec:
 
 
 def true_at(**properties: Spec) -> Spec:
-    """With the positions at which it is true."""
+    """An object with the positions of the answer."""
     return shape(**properties, positions=TEXTS, lag=NUMBER)

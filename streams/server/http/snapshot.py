@@ -1,4 +1,4 @@
-"""What a view reads: whole tables and projections, or none."""
+"""The tables that a view reads: complete ones only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from streams.server.readmodel.tables import ProjectionRows
 
 
 class TableSnapshot(Mapping[str, Mapping[str, Any]]):
-    """All tables by name, each copied when it is first asked for. To be used in a thread, since a copy may wait.
+    """All tables by name, each copied at its first use. To be used in a thread, since a copy may block.
 
-    `refused` says why one could not be given whole. A view may catch what is raised then; its answer counts for nothing.
+    `refused` is the reason if a table was not complete. The view's answer is dropped then, even if the view caught the error.
     """
 
     def __init__(self, model: ReadModel) -> None:
@@ -22,7 +22,7 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
         self.refused: Problem | None = None
 
     def __getitem__(self, name: str) -> Mapping[str, Any]:
-        """Raises a problem if there would be half of it only."""
+        """A table. Raises a problem if it is not complete."""
         if name not in self._found:
             try:
                 self._found[name] = self._take(name)
@@ -55,7 +55,7 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
 
 
 def check(model: ReadModel, projected: ProjectionRows) -> None:
-    """Raises a problem if a fold raised or a log stands still: 500 until somebody corrects it, 503 until a schema comes."""
+    """Raises a problem: 500 if a fold raised, until it is corrected; 503 if a log is stuck, until its schema arrives."""
     if projected.fault is not None:
         raise Problem(500, projected.fault)
     stuck = [why for partition, why in model.stuck.items() if partition[0] in projected.namespaces]

@@ -1,4 +1,4 @@
-"""`GET /rows/NAMESPACE/KEY` and `GET /rows/NAMESPACE`: tables as they are committed."""
+"""`GET /rows/NAMESPACE/KEY` and `GET /rows/NAMESPACE`: committed rows of tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streams.server.readmodel.tables import UnreadableRow
 
 KINDS = ("table",)
 MOST_UNREADABLE = 100
-"""Keys that a list names of the rows that do not read here."""
+"""The most keys of unreadable rows in an answer."""
 
 
 def routes(parts: ServerParts) -> APIRouter:
@@ -46,7 +46,7 @@ def routes(parts: ServerParts) -> APIRouter:
         partition = model.partition_of(namespace, key)
         at = standing(model, KINDS, [partition])  # before the row: what it claims is never ahead of what is shown
         kept = model.tables[namespace].kept.get(key)
-        ready(parts)  # all may have begun again meanwhile
+        ready(parts)  # the model may have been reset meanwhile
         if kept is None:
             up_to = ", ".join(at.texts)
             raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
@@ -59,7 +59,7 @@ def routes(parts: ServerParts) -> APIRouter:
 
 
 def known_namespace(parts: ServerParts, name: str) -> Namespace[Any]:
-    """Raises a 404 problem naming those that there are."""
+    """The namespace. Raises a 404 problem that lists the existing ones."""
     for namespace in parts.app.namespaces:
         if namespace.name == name:
             return namespace
@@ -71,7 +71,7 @@ def _page(request: Request, parts: ServerParts, namespace: str, query: Query) ->
     model = parts.model
     partitions = model.partitions([namespace])
     copy, at = model.copy(model.tables[namespace], lambda: standing(model, KINDS, partitions))
-    ready(parts)  # all may have begun again meanwhile
+    ready(parts)  # the model may have been reset meanwhile
     keys, following = query.page(copy.rows)
     shown: list[Mapping[str, Any]] = [
         {"key": key, "version": copy.kept[key].version, "row": copy.rows[key]} for key in keys

@@ -39,7 +39,7 @@ def routes(parts: ServerParts) -> APIRouter:
 
 
 def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str, str]) -> Response:
-    """What goes wrong in it, also while its value is written as JSON, is the application's fault and is told as such."""
+    """The view's answer. Errors in it, including those of encoding its value as JSON, are reported as the application's."""
     model = parts.model
     kinds = kinds_of(parts.app)
     at = standing(model, kinds, model.partitions())  # before the tables: what it claims is never ahead of them
@@ -49,12 +49,12 @@ def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str
         found = view.answer(Tables(snapshot), **names)
         did = "gave what cannot be written as JSON:"
         value = msgspec.Raw(to_json(found))
-    except BaseException as error:  # it is called in a thread of a pool, where nothing else means a cancellation
+    except BaseException as error:  # in a pool thread none of these means a cancellation
         if snapshot.refused is None:
             log.exception("the view %s %s", view.path, did)
             told = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
             raise Problem(500, told) from error
-    ready(parts)  # all may have begun again meanwhile
+    ready(parts)  # the model may have been reset meanwhile
     if snapshot.refused is not None:
         refused = snapshot.refused
         told = f"the view {view.path} rests on a table that is not whole: {refused.detail}"
@@ -63,12 +63,12 @@ def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str
 
 
 def kinds_of(app: App) -> tuple[str, ...]:
-    """The topics that a view's answer may rest on."""
+    """The kinds of topics that a view's answer may depend on."""
     return ("table", "log") if app.projections else ("table",)
 
 
 def match(app: App, raw: str) -> tuple[View, dict[str, str]]:
-    """The view of a path as it stands in the address: a name may hold an escaped slash. Raises a 404 problem."""
+    """The view of a percent-encoded path: a name may contain an escaped slash. Raises a 404 problem."""
     for view in app.views:
         if (names := view.match(raw)) is not None:
             return view, names

@@ -1,4 +1,4 @@
-"""`POST /events/TYPE`: an event is checked, published, confirmed, and waited for if the request prefers to wait."""
+"""`POST /events/TYPE`: checks, publishes and confirms an event, and waits for its outcome with `Prefer: wait`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Route = Callable[[Request], Awaitable[Response]]
 
 
 def routes(parts: ServerParts) -> APIRouter:
-    """One route an event, so that each has its schema in the OpenAPI, and one that names them all."""
+    """One route for each event, so that each has its schema in the OpenAPI, and one that answers for unknown events."""
     router = APIRouter(tags=["events"])
     keys = IdempotencyKeys(parts.model.sent)
     for name, data in parts.app.event_types().items():
@@ -59,7 +59,7 @@ def routes(parts: ServerParts) -> APIRouter:
 
 
 class CheckedRequest(NamedTuple):
-    """What a request asks for, its data, their bytes, and the version that the row must have."""
+    """A checked request: its data, their bytes, and the version that the row must have."""
 
     asked: PublishRequest
     data: EventData
@@ -68,7 +68,7 @@ class CheckedRequest(NamedTuple):
 
 
 class EventEndpoint:
-    """Where events of one type come in."""
+    """Publishes events of one type."""
 
     def __init__(self, parts: ServerParts, keys: IdempotencyKeys, data: type[EventData]) -> None:
         self._parts, self._keys, self._type = parts, keys, data.event_type
@@ -87,8 +87,8 @@ class EventEndpoint:
         body = await read_body(request, self._parts.config.max_event_bytes)
         seconds = wait_of(request)
         if seconds is not None or IDEMPOTENCY_KEY in request.headers:
-            ready(self._parts)  # before the logs are read, nobody knows what a key was used for
-        # A large body takes some 100 ms, and a broker that is slow seconds: neither may hold up other answers, nor one the other.
+            ready(self._parts)  # before the logs are read, it is not known which keys were used
+        # A large body takes some 100 ms, and a slow broker seconds: neither may delay other answers, nor one the other.
         pools = self._parts.pools
         wanted = await in_thread(pools.memory, self._read, request, kind, body)
         receipt = await in_thread(pools.publishing, self._publish, request, wanted)
@@ -97,7 +97,7 @@ class EventEndpoint:
         return await self._wait(receipt, seconds)
 
     def _read(self, request: Request, kind: str, body: bytes) -> CheckedRequest:
-        """What the body says, checked."""
+        """Parse and check the body."""
         asked = read_asked(kind, body, self._type)
         data = self._convert(asked.data)
         content = self._checked(data)
@@ -115,7 +115,7 @@ class EventEndpoint:
         return asked.expected_version if version is None else version
 
     def _checked(self, data: EventData) -> bytes:
-        """Its bytes. Raises InvalidEvent for what only the codec finds, the size aside."""
+        """The data's bytes. Raises InvalidEvent for what only the codec checks; the size is checked later."""
         try:
             check_key(data.key, f"{self._type}.{data.key_field}")
         except InvalidEvent as error:
@@ -142,7 +142,7 @@ class EventEndpoint:
         return receipt
 
     def _confirm(self, receipt: Receipt, *, repeatable: bool) -> None:
-        """Kafka must have it. `repeatable`: the same request gives the same id; any other is not invited to come again."""
+        """Wait until Kafka has it. `repeatable`: repeating the request gives the same id, so the error has a Retry-After."""
         try:
             self._parts.publisher.confirm(receipt)
         except OutcomeTimeout as error:
@@ -174,7 +174,7 @@ class EventEndpoint:
         except StreamsError as error:
             raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(became)) from None
         kept = model.tables[receipt.namespace].kept.get(receipt.key)
-        if kept is not None:  # another event may have changed it since: the version is the one that is there now
+        if kept is not None:  # another event may have changed it since: the ETag is the present version
             headers["ETag"] = f'"{kept.version}"'
         answer = _answer(200, {**shown, **outcome_of(became)}, receipt)
         answer.headers.update(headers)
@@ -182,7 +182,7 @@ class EventEndpoint:
 
 
 def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], *, stops: bool) -> Problem:
-    """Nobody has handled it yet, as far as it is known here."""
+    """The problem for an event whose outcome is not known here yet."""
     if stops:
         told = f"{STOPS}; {receipt.what} is published at {receipt.place} of the inbox, see {url_of(receipt)}"
         return Problem(503, told, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
@@ -207,7 +207,7 @@ def _shown(receipt: Receipt) -> dict[str, Any]:
 
 
 def outcome_of(became: EventOutcome) -> dict[str, Any]:
-    """As members of an answer."""
+    """An outcome as members of an answer."""
     return {
         "outcome": became.outcome,
         "reason": became.reason,

@@ -1,4 +1,4 @@
-"""What is asked of Kafka itself, with a reader of its own for each question."""
+"""Reads from Kafka what is not in memory, with a consumer of its own for each call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from streams.server.readmodel.recent_cache import RecentCache
 
 TIMEOUT = 5.0
 STATUS_FOR = 1.0
-"""s for which an answer about the status is given again, and so is that there is none."""
+"""s for which a status, or the error of reading it, is cached."""
 
 
 class KafkaArchive:
@@ -61,7 +61,7 @@ class KafkaArchive:
             return None
         message = self._record(at, offset)
         if message is None or message.offset() != offset:
-            return None  # a record of Kafka's own, or one of a transaction that was given up
+            return None  # a control record, or a record of an aborted transaction
         texts = {name: (value or b"").decode(errors="replace") for name, value in headers_of(message)}
         key = (message.key() or b"").decode(errors="replace")
         receipt = Receipt(namespace, texts.get("ce_type", ""), key, texts.get("ce_id", ""))
@@ -69,7 +69,7 @@ class KafkaArchive:
         return receipt
 
     def _record(self, at: tuple[str, int], offset: int) -> Message | None:
-        """The first record from an offset on that may be read now."""
+        """The first readable record from an offset on."""
         consumer = self._clients.consumer("retold-outcomes")
         deadline = time.monotonic() + TIMEOUT
         try:
@@ -96,7 +96,7 @@ class KafkaArchive:
         return known_outcome(found)
 
     def status(self) -> Status:
-        """At most a second old."""
+        """The status, at most a second old."""
         return self._status.get()
 
     def schemas(self) -> Mapping[int, str]:

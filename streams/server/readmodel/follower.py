@@ -1,6 +1,6 @@
-"""The one thread that follows tables, logs and what is set aside, from their beginning, read_committed.
+"""The thread that follows table, log and parked topics from their beginning, read_committed.
 
-Memory holds no more than a restart can read again, so nothing is kept on disk: projections are folded again at each start.
+Nothing is kept on disk, since a restart can read everything again: projections are folded again at each start.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from streams.server.readmodel.table_follower import TableFollower
 log = logging.getLogger("retold.server")
 BATCH = 2_000
 AGAIN = 1.0
-"""s after which a start that failed is tried again."""
+"""s after which a failed start is retried."""
 BROKER_EVERY = 5.0
 STUCK_EVERY = 5.0
 FETCH_WAIT = 0.5
-"""s in which the broker answers a fetch that finds nothing new. What is new comes at once."""
+"""s after which the broker answers a fetch without new records. New records arrive at once."""
 
 At = tuple[str, int]
 """Topic and partition."""
 
 
 class TopicFollower:
-    """Reads into `model` until `stopped`; a failure is told, and everything is read again."""
+    """Reads into `model` until `stopped`. After a failure, which is reported, everything is read again."""
 
     def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, model: ReadModel) -> None:
         self._clients, self._prefix, self._codec, self._model = clients, prefix, codec, model
@@ -46,7 +46,7 @@ class TopicFollower:
         while not stopped.is_set():
             try:
                 self._follow(stopped.is_set)
-            except TopicMismatch as error:  # they come with the first worker, which may start after us: no warning
+            except TopicMismatch as error:  # the first worker creates the topics, and may start later: no warning
                 self._model.waits = f"the tables and logs cannot be followed yet: {error}"
                 log.info("%s", self._model.waits)
             except (StreamsError, KafkaException) as error:
@@ -54,9 +54,9 @@ class TopicFollower:
                     return
                 self._model.waits = f"the tables and logs cannot be followed now: {error}"
                 log.warning("%s", self._model.waits)
-            except BaseException:  # this thread has nobody else to tell: if it ended, old rows would be shown for ever
+            except BaseException:  # nothing else would notice the end of this thread: old rows would be shown for ever
                 self._model.waits = "the tables and logs cannot be followed, by a fault of the server's own"
-                log.exception("following has failed; it begins again")
+                log.exception("following failed; starting again")
             stopped.wait(AGAIN)
 
     def _follow(self, stopped: Callable[[], bool]) -> None:
@@ -81,7 +81,7 @@ class TopicFollower:
 
 
 class _Reading:
-    """One consumer's way through all topics. `ends` are those that must be reached before anything is shown."""
+    """One consumer that reads all topics. `ends` must be reached before the model is ready."""
 
     def __init__(
         self, consumer: Consumer, spaces: list[TopicNames], model: ReadModel, learning: LearningCodec, ends: dict[At, int]
@@ -95,13 +95,13 @@ class _Reading:
         self._left = set(ends)
         self._paused: set[At] = set()
         self._stuck: dict[At, int] = {}
-        """Where logs stand still, until their record reads."""
+        """The offsets at which logs are stuck, until their record can be read."""
         self._held: set[At] = set()
-        """Those of them that wait to be tried again."""
+        """The stuck logs that are paused until their next retry."""
         self._asked = self._retried = time.monotonic()
 
     def step(self) -> None:
-        first = self._consumer.poll(0.1)  # to consume many waits until they are many
+        first = self._consumer.poll(0.1)  # `consume` alone would wait for a full batch
         messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
         touched = {at for message in messages if (at := self._take(message)) is not None}
         self._logs.flush()
@@ -109,12 +109,12 @@ class _Reading:
         self._pace()
         if not self._left:
             self._model.waits = None
-        if messages:  # an end of partition too: it ends a transaction
+        if messages:  # an end of partition too, since it completes a transaction
             self._model.notifier.notify()
         self._look_after()
 
     def _take(self, message: Message) -> At | None:
-        """Where it was, if that was a record."""
+        """Handle a message; returns its topic and partition if it is a record."""
         at, told = (message.topic() or "", message.partition() or 0), message.error()
         if told is not None:
             if told.code() == KafkaError._PARTITION_EOF:
@@ -138,7 +138,7 @@ class _Reading:
         except StreamsError as error:
             self._get_stuck(at, message.offset() or 0, error)
         else:
-            if self._stuck.pop(at, None) is not None:  # it reads now
+            if self._stuck.pop(at, None) is not None:  # it can be read now
                 self._model.stuck.pop(partition, None)
                 self._model.faults.pop(f"{at[0]}-{at[1]}", None)
 
@@ -158,10 +158,10 @@ class _Reading:
             self._logs.merge.ended((namespace, at[1]))
 
     def _measure(self, touched: set[At]) -> None:
-        """By the stable end that the broker told with the records.
+        """Update lags, by the last stable offset that the broker sends with records.
 
-        No transaction goes on across that end, so who stands there has read whole ones: that is known at once, while
-        the end of a partition is told after a fetch that brought nothing.
+        No transaction crosses that offset, so a reader at it has read whole transactions. This is known at once, while an
+        end of partition is reported only after an empty fetch.
         """
         for topic, partition in touched:
             here, (kind, namespace) = TopicPartition(topic, partition), self._kinds[topic]
@@ -173,7 +173,7 @@ class _Reading:
                 self._tables[namespace, partition].flush()
 
     def _pace(self) -> None:
-        """While logs are merged, none of them may run far ahead."""
+        """Pause logs that are far ahead while logs are merged."""
         for at in [at for at in self._ends if self._kinds[at[0]][0] == "log"]:
             partition = self._kinds[at[0]][1], at[1]
             if at in self._paused and self._logs.merge.low(partition):
@@ -184,7 +184,7 @@ class _Reading:
                 self._consumer.pause([TopicPartition(*at)])
 
     def _get_stuck(self, at: At, offset: int, error: StreamsError) -> None:
-        """To skip a record of a log would make projections silently wrong, so its partition waits for a schema."""
+        """Pause a log at a record that cannot be read: skipping it would make projections silently wrong."""
         why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
         self._stuck[at] = offset
         self._held.add(at)
@@ -195,7 +195,7 @@ class _Reading:
         self._reached(at)
 
     def _look_after(self) -> None:
-        """Asks now and then whether the broker is there, and tries again what did not read."""
+        """Check the broker now and then, and retry stuck logs."""
         now = time.monotonic()
         if now - self._asked >= BROKER_EVERY:
             self._asked = now

@@ -1,4 +1,4 @@
-"""Records of event logs and of what is set aside, read into what is followed."""
+"""Reads records of event logs and parked topics into the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streams.server.readmodel.recent import known_outcome
 
 
 class LogFollower:
-    """All logs: the past merged by time, then as it comes."""
+    """Follows all logs: past events merged by time, then new ones as they arrive."""
 
     def __init__(self, model: ReadModel, decoder: Decoder) -> None:
         self.merge = LogMerger(model.partitions())
@@ -26,7 +26,7 @@ class LogFollower:
         self._envelopes, self._reader = EnvelopeReader(), LogReader(decoder)
 
     def take(self, partition: NamespacePartition, message: Message) -> None:
-        """Raises UnsupportedSchema or UndecodableRecord."""
+        """Take a log record. Raises UnsupportedSchema or UndecodableRecord."""
         logged, header, envelope = self._reader.read(partition[0], message)
         event = logged.event
         if has_key(event.source, event.id):
@@ -48,7 +48,7 @@ class LogFollower:
         became = known_outcome(parked_outcome(header), event_type or None, header.key, event_id or None)
         self._model.set_aside(partition, record.offset, became)
         if header.status == PARKED and has_key(source, event_id):
-            with suppress(StreamsError):  # kept by reference, or not to be read here: its key is not known then
+            with suppress(StreamsError):  # kept by reference, or unreadable here: then its use of a key is not known
                 envelope = self._envelopes.read(without_packed(record.headers))
                 event = event_again(self._decoder.decode(record.value), envelope, header)
                 self._model.remember(event, partition, header.offset, envelope.expected_version)

@@ -1,4 +1,4 @@
-"""The past of several logs as one, by recorded time (rule 18), in bounded memory."""
+"""Merges the past of several logs by recorded time (rule 18), in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from streams.kafka.messages import LogEvent
 
 NamespacePartition = tuple[str, int]
 Item = tuple[LogEvent, int]
-"""A record of a log and its offset in the inbox."""
+"""A log record and its inbox offset."""
 IN_MEMORY = 50_000
-"""Events that may wait for an earlier one, over all partitions."""
+"""The most events, over all partitions, that may wait for an earlier one."""
 
 
 def time_order(item: Item) -> tuple[datetime, str, int, int]:
@@ -22,16 +22,16 @@ def time_order(item: Item) -> tuple[datetime, str, int, int]:
 
 
 class LogMerger:
-    """An event leaves when each partition that is not at its end has shown a later one.
+    """An event is released when every partition that is not at its end has a later one.
 
-    What comes after a partition's end is ordered with what came with it, not with what may still come: nobody knows.
+    Events after a partition's end are ordered with those that have arrived, not with later ones, which are not known.
     """
 
     def __init__(self, partitions: Iterable[NamespacePartition], in_memory: int = IN_MEMORY) -> None:
         self._queues: dict[NamespacePartition, deque[Item]] = {partition: deque() for partition in partitions}
         self._open = set(self._queues)
         self._missing = set(self._queues)
-        """The open ones that have shown nothing."""
+        """Partitions that are not at their end and have no event queued."""
         self._heads: list[tuple[tuple[datetime, str, int, int], NamespacePartition]] = []
         self._high = max(100, in_memory // max(1, len(self._queues)))
 
@@ -47,7 +47,7 @@ class LogMerger:
         self._missing.discard(partition)
 
     def full(self, partition: NamespacePartition) -> bool:
-        """Whether no more of this partition should be read until others have shown theirs."""
+        """Whether to pause this partition until others have caught up."""
         return bool(self._open) and len(self._queues[partition]) >= self._high
 
     def low(self, partition: NamespacePartition) -> bool:

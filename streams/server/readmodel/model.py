@@ -1,8 +1,8 @@
-"""What the server knows: tables, projections and the end of the logs, as they are committed, and up to where.
+"""The read model: committed tables, projections and the end of the logs, with their positions.
 
-One thread writes (`follow`); everyone else reads. The lock keeps whole transactions together for who copies a table, and a
-copy takes its time: only threads take it, never a task of the event loop. What such a task reads (one row, a position, an
-outcome) is one look into a dict. It reads the position before the row: what it claims is never ahead.
+One thread writes (TopicFollower); all others read. The lock keeps transactions whole for copies of a table. A copy takes some
+time, so only threads take the lock, never a task of the event loop. What such a task reads (a row, a position, an outcome) is
+one look-up in a dict. It reads the position before the row, so the position is never ahead of the row.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STARTING = "the server has not read the tables and logs yet"
 
 
 class ReadModel:
-    """`waits` says in a sentence why there is no answer yet, None once there is one."""
+    """`waits` is a sentence on why the model cannot answer yet; None once it can."""
 
     def __init__(self, app: App, codec: Codec) -> None:
         self.app, self._codec = app, codec
@@ -40,13 +40,13 @@ class ReadModel:
         self.notifier = Notifier()
         self.waits: str | None = STARTING
         self.faults: dict[str, str] = {}
-        """What is wrong now, by what it is about."""
+        """Present faults, as sentences, by what they are about."""
         self.stuck: dict[NamespacePartition, str] = {}
-        """Why a log stands still: who needs all of its events cannot be answered."""
+        """The reasons of stuck logs: what needs all of their events cannot be answered."""
         self.begin({})
 
     def begin(self, counts: Mapping[str, int]) -> None:
-        """Forget everything; `counts` has the number of partitions of each namespace."""
+        """Reset the model; `counts` has the number of partitions of each namespace."""
         with self.lock:
             self.waits = STARTING
             self.counts = dict(counts)
@@ -67,10 +67,10 @@ class ReadModel:
     def partition_of(self, namespace: str, key: str) -> NamespacePartition:
         return namespace, int(murmur2(key.encode("utf-8", "surrogatepass"), self.counts[namespace]))
 
-    # Written by the one thread that follows.
+    # Called by the one thread that follows.
 
     def committed(self, partition: NamespacePartition, last: Marker | None, rows: Mapping[str, tuple[Any, int]]) -> None:
-        """One whole transaction of a table's partition, so that no half of it is ever shown."""
+        """Apply one whole transaction of a table's partition, so that no part of it is ever visible alone."""
         with self.lock:
             table = self.tables[partition[0]]
             for key, (row, version) in rows.items():
@@ -82,9 +82,9 @@ class ReadModel:
                     self.outcomes.add((*partition, it.offset), became)
 
     def logged(self, event: LogEvent, inbox_offset: int) -> None:
-        """The next record of a partition's log.
+        """Apply the next record of a partition's log.
 
-        It counts as read once all folds of it are in; they are computed without the lock, since they are the application's.
+        It counts as read once all of its folds are applied. They run without the lock, since they are the application's.
         """
         inner = event.event
         became = KnownOutcome(
@@ -100,11 +100,11 @@ class ReadModel:
             self.outcomes.add((event.namespace, event.partition, inbox_offset), became)
 
     def remember(self, event: Event[Any], partition: NamespacePartition, offset: int, expected_version: int | None) -> None:
-        """An event that came in with an Idempotency-Key, at whichever server; `offset` is its place in the inbox."""
+        """Remember an event that was published with an Idempotency-Key, at any server; `offset` is its inbox offset."""
         try:
             content = self._codec.encode(event.data)
         except StreamsError:
-            return  # the classes here would not publish it any more, so the request cannot be repeated
+            return  # the classes here cannot publish it any more, so the request cannot be repeated
         receipt = Receipt(partition[0], event.data.event_type, event.key, event.id)
         receipt.partition, receipt.offset = partition[1], offset
         self._sent.add(KeyUse(receipt, digest_of(content, expected_version)))
@@ -113,17 +113,17 @@ class ReadModel:
         with self.lock:
             self.outcomes.add((*partition, offset), became)
 
-    # Read by everyone.
+    # Called by all threads and tasks.
 
     def became(self, partition: NamespacePartition, offset: int) -> KnownOutcome | None:
-        """What became of an inbox record, once its row is here too (rule 25); None if that is not known here."""
+        """The outcome of an inbox record, once its row is here too (rule 25); None if it is not known here."""
         last = self.markers.get(partition)
         if last is None or last.inbox_next <= offset:
             return None
         return self.outcomes.get((*partition, offset))
 
     def sent(self, event_id: str) -> KeyUse | None:
-        """What a request with an Idempotency-Key has published, as far as it is known here."""
+        """The use of an Idempotency-Key, by its event's id, as far as it is known here."""
         return self._sent.get(event_id)
 
     def table_position(self, partition: NamespacePartition) -> int:
@@ -132,18 +132,18 @@ class ReadModel:
         return 0 if last is None else last.last
 
     def log_position(self, partition: NamespacePartition) -> int:
-        """The last sequence that was folded into projections and is told to those who watch."""
+        """The last sequence that is folded into projections and visible in streams."""
         recent = self.logs.get(partition)
         return 0 if recent is None else recent.last
 
     def lag(self, kinds: Iterable[str], partitions: Iterable[NamespacePartition]) -> int:
-        """Records of these tables or logs that are committed and not read here yet, when we last looked."""
+        """Records of these tables or logs that are committed and not read here yet, as last measured."""
         return sum(self.lags.get((kind, *partition), 0) for kind in kinds for partition in partitions)
 
     def copy(self, table: TableRows | ProjectionRows, look: Callable[[], T]) -> tuple[TableCopy, T]:
-        """A table as it is at one moment, and what `look` gives at that same moment.
+        """A consistent copy of a table, and what `look` returns at the same moment.
 
-        It blocks, so it is for threads. Under the one lock not two of them copy at the same time.
+        It blocks, so it is for threads. Because of the lock only one copy is made at a time.
         """
         with self.lock:
             return table.copy(), look()

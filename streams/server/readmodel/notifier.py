@@ -1,4 +1,4 @@
-"""Telling tasks of an event loop what a thread has done."""
+"""Notifies tasks of event loops of what a thread has done."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class Notifier:
-    """Rung by any thread, heard by tasks of any loop.
+    """Notified by any thread, awaited by tasks of any loop.
 
-    Take a ticket, look, then wait with the ticket: what is rung after the look is not missed. Once it has `ended`, since the
-    server ends, nobody waits any more.
+    Subscribe, look, then wait on the subscription: so no notification after the look is missed. Once it has `ended`, since the
+    server stops, nobody waits any more.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Notifier:
         self.notify()
 
     def subscribe(self) -> Subscription:
-        """To be asked for in a task."""
+        """A new subscription; to be called in a task."""
         subscription = Subscription(self, asyncio.get_running_loop())
         with self._lock:
             self._subscriptions.add(subscription)
@@ -50,11 +50,11 @@ class Subscription:
         self._notifier, self._loop, self._notified = notifier, loop, asyncio.Event()
 
     def notify(self) -> None:
-        with suppress(RuntimeError):  # the loop has ended meanwhile, and so has whoever waited
+        with suppress(RuntimeError):  # the loop has ended meanwhile, and its tasks too
             self._loop.call_soon_threadsafe(self._notified.set)
 
     async def wait(self, seconds: float) -> None:
-        """Until the bell rings, `seconds` at most."""
+        """Wait for a notification, at most `seconds`."""
         try:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._notified.wait(), max(seconds, 0.0))
@@ -63,9 +63,9 @@ class Subscription:
 
 
 async def until(notifier: Notifier, look: Callable[[], T | None], seconds: float) -> T | None:
-    """What `look` gives, once it gives something; None after `seconds`, or once the bell has ended.
+    """The first result of `look` that is not None; None after `seconds`, or once the notifier has ended.
 
-    It looks once at least, and never blocks.
+    It calls `look` at least once, and never blocks.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds

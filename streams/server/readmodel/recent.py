@@ -1,4 +1,4 @@
-"""What happened lately, in bounded memory: the latest events of each partition's log, and the latest outcomes."""
+"""The latest events of each partition's log, and the latest outcomes, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from streams.kafka.messages import LogEvent
 from streams.receipt import EventOutcome
 
 EVENTS = 2_000
-"""Kept of each partition; who wants older ones is served from Kafka."""
+"""Kept of each partition; older ones are read from Kafka."""
 OUTCOMES = 50_000
 STEP = 1_000
-"""Of so many records, one's offset is remembered."""
+"""The offset of one in so many records is remembered."""
 
 At = tuple[str, int, int]
 """Namespace, partition, inbox offset."""
 
 
 class KnownOutcome(EventOutcome, frozen=True, kw_only=True):
-    """And of which event. What a marker says of a duplicate names neither type, key nor id."""
+    """An outcome with its event's type, key and id. For a duplicate they are None, since a marker does not have them."""
 
     event_type: str | None = None
     key: str | None = None
@@ -36,13 +36,13 @@ def known_outcome(
 
 
 class RecentOutcomes:
-    """The latest outcomes that were followed, by inbox position."""
+    """The latest outcomes that were read, by inbox offset."""
 
     def __init__(self, size: int = OUTCOMES) -> None:
         self._size, self._by_offset = size, dict[At, KnownOutcome]()
 
     def add(self, at: At, became: KnownOutcome) -> None:
-        """What was parked and handled later was handled, whichever of the two was read first."""
+        """Add an outcome. For an event that was parked and handled later, the later one is kept, whichever was read first."""
         known_outcome = self._by_offset.pop(at, became)
         if known_outcome.sequence is not None and became.sequence is None:
             became = known_outcome
@@ -55,10 +55,10 @@ class RecentOutcomes:
 
 
 class RecentEvents:
-    """The end of one partition's log. Sequences are dense, so a place in it is a subtraction.
+    """The end of one partition's log. Sequences have no gaps, so an index is a subtraction.
 
-    It also knows roughly where older sequences are, for whoever reads them from Kafka. Its lock is held for moments: a task
-    of the event loop may read.
+    It also has approximate offsets of older sequences, for reading them from Kafka. Its lock is held only for moments, so a
+    task of the event loop may read.
     """
 
     def __init__(self, size: int = EVENTS) -> None:
@@ -78,7 +78,7 @@ class RecentEvents:
             self._events.append(event)
 
     def after(self, sequence: int, limit: int) -> list[LogEvent] | None:
-        """At most `limit` events that follow `sequence`; None if some of them are not kept here any more."""
+        """At most `limit` events after `sequence`; None if some of them are no longer kept here."""
         with self._lock:
             if sequence >= self.last:
                 return []
@@ -86,7 +86,7 @@ class RecentEvents:
             return None if skip < 0 else list(islice(self._events, skip, skip + limit))
 
     def offset_before(self, sequence: int) -> int:
-        """An offset of the log at or before the record that follows `sequence`."""
+        """A log offset at or before the record after `sequence`."""
         with self._lock:
             index = bisect_right(self._offsets, sequence + 1, key=lambda mark: mark[0]) - 1
             return self._offsets[index][1] if index >= 0 else 0

@@ -1,4 +1,4 @@
-"""An answer that is given again for a while, also if it was an error."""
+"""A cache of one result, or of the error, for a short time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class RecentCache(Generic[T]):
-    """What `look` gave or raised holds for `seconds` after it ended, so who asks while it takes long does not queue up."""
+    """Keeps what `look` returned or raised for `seconds` after it ended, so callers of a slow `look` share one result."""
 
     def __init__(self, look: Callable[[], T], seconds: float) -> None:
         self._look, self._seconds = look, seconds
@@ -21,13 +21,13 @@ class RecentCache(Generic[T]):
         self._error: Exception | None = None
 
     def get(self) -> T:
-        """Blocks as long as `look` does, and raises what it raises."""
+        """The cached result. Blocks as long as `look` does, and raises what it raises."""
         with self._turn:
             if time.monotonic() >= self._until:
                 self._found, self._error = [], None
                 try:
                     self._found = [self._look()]
-                except Exception as error:  # noqa: BLE001 - whatever it was, it is raised to everyone who asks
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is raised for every caller
                     self._error = error
                 self._until = time.monotonic() + self._seconds
             if self._error is not None:

@@ -1,4 +1,4 @@
-"""How many partitions are in which state, looked for now and then, so that no answer waits for Kafka."""
+"""How many partitions are in which state, updated now and then, so that no answer waits for Kafka."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from streams.server.readmodel.model import NamespacePartition
 log = logging.getLogger("retold.server")
 
 EVERY = 5.0
-"""s between two looks."""
+"""s between two updates."""
 UNKNOWN = "unknown"
-"""Of a partition that has an owner, while workers' reports cannot be had, or in a state that came later."""
+"""The state of a partition with an owner if the reports cannot be read, or if it is one that this version does not know."""
 
 
 class StateCounts:
-    """`counts` by namespace and state, as it was when it was last looked; empty while that is not known.
+    """`counts` by namespace and state, as of the last update; empty while the states are not known.
 
-    One thread writes, everyone else reads.
+    One thread writes, all others read.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class StateCounts:
 
 
 def counted(found: Mapping[NamespacePartition, str | None]) -> dict[tuple[str, str], int]:
-    """Of each namespace, also how many are in none of the states, so that a figure goes down to 0 and does not vanish."""
+    """Counts by namespace and state, including zeros, so that a metric goes down to 0 and does not vanish."""
     counts = {(space, state): 0 for space, _ in found for state in (*STATES, UNKNOWN)}
     for (space, _), state in found.items():
         counts[space, state if state in STATES else UNKNOWN] += 1
@@ -43,7 +43,7 @@ def counted(found: Mapping[NamespacePartition, str | None]) -> dict[tuple[str, s
 
 
 class StateObserver:
-    """Writes into `states` until `stopped`. `partitions` gives the partitions that there are, as far as that is known."""
+    """Writes into `states` until `stopped`. `partitions` returns the existing partitions, as far as they are known."""
 
     def __init__(
         self, clients: Clients, prefix: str, partitions: Callable[[], Sequence[NamespacePartition]], states: StateCounts
@@ -61,13 +61,13 @@ class StateObserver:
                 log.debug("the states of partitions are not known: %s", error)
             except BaseException:  # as `TopicFollower.run`
                 self._states.counts = {}
-                log.exception("looking for the states of partitions has failed; it is tried again")
+                log.exception("reading the states of partitions failed; retrying")
             stopped.wait(EVERY)
 
     def _look(self, partitions: Collection[NamespacePartition], cancelled: Cancelled) -> dict[NamespacePartition, str | None]:
         spaces = {space: topic_names(self._prefix, space).inbox for space, _ in partitions}
         held = owners(self._admin, self._prefix, spaces, cancelled=cancelled)
-        # After the owners: who has just come may have reported by now.
+        # After the owners: a new owner may have reported by now.
         reports = self._reports.read(cancelled=cancelled)
         return {
             (space, number): state_of(reports, key_of(space, number), held.get((spaces[space], number))).name

@@ -1,4 +1,4 @@
-"""A table's partition, read into what is followed one transaction at a time, so that nobody sees half of one."""
+"""Reads a table's partition into the model one transaction at a time, so that none is visible in part."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.tables import UnreadableRow
 
 PENDING = 5_000
-"""Rows read before anything is shown; a later transaction holds as many as its worker put into it."""
+"""Rows that are applied at once during the first read; later, a whole transaction is."""
 
 
 class TableFollower:
-    """One partition of a table. A transaction begins with its marker, and ends with the next one or where no more is."""
+    """Follows one partition of a table. A transaction begins with its marker, and ends at the next one or at the end."""
 
     def __init__(self, model: ReadModel, partition: NamespacePartition, decoder: Decoder) -> None:
         self._model, self._partition, self._decoder = model, partition, decoder
@@ -24,7 +24,7 @@ class TableFollower:
         self._rows: dict[str, tuple[bytes, int]] = {}
 
     def take(self, message: Message, past: bool) -> None:
-        """`past`: it was there when following began, so nothing is shown yet."""
+        """Take a record. `past`: it is from before following began, so the model is not ready yet."""
         record = table_record(message)
         if isinstance(record, marker.Marker):
             self.flush()

@@ -1,6 +1,6 @@
-"""Tables and projections in memory: what one thread writes and everyone reads.
+"""Tables and projections in memory: one thread writes them, all others read.
 
-A row and its version are one entry, so that who reads one row needs no lock. Whoever reads all rows takes a copy.
+A row and its version are one entry, so reading one row needs no lock. To read all rows, take a copy.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from streams.kafka.messages import LogEvent
 
 
 class UnreadableRow(NamedTuple):
-    """Stands for a row that the classes here do not read: a newer deployment wrote it."""
+    """Stands for a row that the classes here cannot read, since a newer deployment wrote it."""
 
     reason: str
 
 
 class VersionedRow(NamedTuple):
-    """`row` is an Unreadable if it does not read here."""
+    """`row` is an UnreadableRow if it cannot be read here."""
 
     row: Any
     version: int
 
 
 class TableCopy(NamedTuple):
-    """A table as it was at one moment; nobody changes it. `rows` are those that read, `unreadable` has reasons by key."""
+    """An immutable copy of a table. `rows` has the readable rows, `unreadable` the reasons of the others, by key."""
 
     rows: Mapping[str, Any]
     kept: Mapping[str, VersionedRow]
@@ -47,7 +47,7 @@ class TableRows:
         self._copy: TableCopy | None = None
 
     def put(self, key: str, row: Any, version: int) -> None:
-        """`row` is None for a deleted one. To be called under the lock of what is followed."""
+        """Set a row; None deletes it. To be called under the model's lock."""
         self._copy = None
         kept = None if row is None else VersionedRow(row, version)
         _set(self.kept, key, kept)
@@ -56,14 +56,14 @@ class TableRows:
         _set(self.unreadable, key, wrong)
 
     def copy(self) -> TableCopy:
-        """The same one until the table changes. To be called under the lock of what is followed."""
+        """The same one until the table changes. To be called under the model's lock."""
         if self._copy is None:
             self._copy = TableCopy(dict(self.rows), dict(self.kept), dict(self.unreadable))
         return self._copy
 
 
 def _set(table: dict[str, Any], key: str, value: Any) -> None:
-    """One step, so that nobody sees a key missing while its value changes."""
+    """In one step, so that no reader misses a key while its value changes."""
     if value is None:
         table.pop(key, None)
     else:
@@ -71,14 +71,14 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
 
 
 class RowChange(NamedTuple):
-    """A projection's new row, None if it is removed."""
+    """A projection's new row; None: it is deleted."""
 
     key: str
     row: Record | None
 
 
 class ProjectionRows:
-    """One projection's rows. A fold that raises ends it: to skip an event would make it silently wrong."""
+    """One projection's rows. A fold that raises stops it: skipping an event would make it silently wrong."""
 
     def __init__(self, app: App, name: str, codec: Codec) -> None:
         [self.projection] = [it for it in app.projections if it.name == name]
@@ -89,7 +89,7 @@ class ProjectionRows:
         self._copy: TableCopy | None = None
 
     def fold(self, event: LogEvent) -> RowChange | None:
-        """What the event changes; nothing is changed yet. To be called without a lock: the application's fold may take long."""
+        """The change that an event makes, not applied yet. To be called without a lock: the application's fold may be slow."""
         if self.fault is not None or type(event.event.data) not in self.projection.folds_by:
             return None
         try:
@@ -103,12 +103,12 @@ class ProjectionRows:
             return None
 
     def put(self, change: RowChange) -> None:
-        """To be called under the lock of what is followed."""
+        """Apply a change. To be called under the model's lock."""
         self._copy = None
         _set(self.rows, *change)
 
     def copy(self) -> TableCopy:
-        """The same one until the projection changes. To be called under the lock of what is followed."""
+        """The same one until the projection changes. To be called under the model's lock."""
         if self._copy is None:
             self._copy = TableCopy(dict(self.rows), {}, {})
         return self._copy
