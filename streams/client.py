@@ -210,7 +210,7 @@ class Client:
             if error is None:
                 self.flush()
             else:
-                self._tell_undelivered(error)
+                self._note_undelivered(error)
         finally:
             self.close()
 
@@ -284,7 +284,7 @@ class Client:
             f"{receipt.id} ({error.str()}). Publish them again with their ids: what did arrive is not handled twice"
         )
 
-    def _tell_undelivered(self, error: BaseException) -> None:
+    def _note_undelivered(self, error: BaseException) -> None:
         """Add a note about undelivered events to the exception that ends the block."""
         left = self._producer.flush(2.0)
         lost = left + len(self._failures)

@@ -35,7 +35,7 @@ which is for faults of retold's own.
 
 Not in the tree:
 
-- `streams.Rejected` is what a handler raises. It is an answer and no error; a publisher that waits meets it as EventRejected.
+- `streams.Rejected` is what a handler raises. It is an answer and no error; a publisher that waits gets it as EventRejected.
 - Errors that retold catches itself, so that no caller meets them, are defined where they are raised: `TransactionAborted`,
   `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer) in `streams/server`,
   `OutputClosed` in `streams/cli`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has;

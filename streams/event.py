@@ -50,7 +50,7 @@ class Event(msgspec.Struct, Generic[D_co], frozen=True):
 
     @property
     def reference(self) -> str:
-        """A UUID that no other event has, whoever published it and however they number theirs: the idempotency key.
+        """The idempotency key: a UUID that no other event has, however publishers choose their ids.
 
         It is the same each time that the event is handled or its gateway is called.
         """

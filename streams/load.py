@@ -102,7 +102,7 @@ def _file_of(module: object) -> str:
 
 
 def events_file(config: Config) -> Path:
-    """Where the generated classes are: `events.py` beside the module that holds the application.
+    """The file of the generated classes: `events.py` beside the application's module.
 
     Found without importing it, because the application cannot be imported before the classes are there.
     Raises ConfigError if no application is named.

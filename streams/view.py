@@ -94,7 +94,7 @@ class View:
     answer: Callable[..., object]
 
     def match(self, path: str) -> dict[str, str] | None:
-        """What a path gives for the names in braces, percent-decoded, so that one may hold a slash.
+        """The values of the names in braces in a path, percent-decoded, so that one may contain a slash.
 
         Args:
             path: A path as it stands in an address, without `/views/`.

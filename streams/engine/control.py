@@ -44,9 +44,9 @@ def read(record_key: bytes | None, value: bytes) -> OperatorCommand:
     try:
         control = _decoder.decode(value[1:])
     except msgspec.MsgspecError as error:
-        raise InvalidEvent(f"it is a control record that does not read: {error}") from error
+        raise InvalidEvent(f"it is an operator command that cannot be read: {error}") from error
     if record_key != control.key.encode():
-        raise InvalidEvent(f"it is a control record of {control.key[:100]!r} under another key")
+        raise InvalidEvent(f"it is an operator command of {control.key[:100]!r} under another key")
     return control
 
 

@@ -1,4 +1,4 @@
-"""Projections folded: accepted events in the order of their recorded time, into read-only tables."""
+"""Folds accepted events, in the order of their recorded time, into projections: read-only tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Projector:
         self.rows: dict[str, dict[str, Record]] = {projection.name: {} for projection in projections}
 
     def fold(self, event: Event[EventData]) -> None:
-        """The event must have been accepted: what was rejected never happened."""
+        """Fold an event into the projections. It must have been accepted: a rejected event never happened."""
         for projection in self.projections:
             if type(event.data) in projection.folds_by:
                 key, new = self.change(projection, event)
@@ -30,7 +30,7 @@ class Projector:
                     self.rows[projection.name][key] = new
 
     def change(self, projection: Projection[Any], event: Event[EventData]) -> tuple[str, Record | None]:
-        """The key and the new row (None: it is removed) that a projection's fold gives for an event; nothing is changed.
+        """The key and the new row (None: it is deleted) that a projection's fold returns for an event; changes nothing.
 
         Raises whatever the fold raises, and DefinitionError for a row of another class.
         """

@@ -34,7 +34,7 @@ class OutcomeReader:
     def __init__(self, clients: Clients, prefix: str) -> None:
         self._clients, self._prefix = clients, prefix
         self._admin = clients.admin()
-        self._consumer: Consumer = clients.consumer("retold-outcomes", tell_ends=False)
+        self._consumer: Consumer = clients.consumer("retold-outcomes", partition_eof=False)
 
     def close(self) -> None:
         self._consumer.close()

@@ -39,7 +39,7 @@ class QuarantineCommandReader:
 
         Continues each search where it was, and updates how far it is.
         """
-        consumer = self._consumer = self._consumer or self._clients.consumer("retold-commands", tell_ends=False)
+        consumer = self._consumer = self._consumer or self._clients.consumer("retold-commands", partition_eof=False)
         timeout = AT_ONCE
         if searches != self._reading:
             timeout, self._reading = SECONDS, dict(searches)

@@ -128,7 +128,7 @@ class Tail:
 
     def follow(self, stopped: Callable[[], bool]) -> Iterator[LogEvent]:
         """What is committed from then on, until `stopped()`, which is called five times a second."""
-        consumer = self._clients.consumer("retold-tail", tell_ends=False)
+        consumer = self._clients.consumer("retold-tail", partition_eof=False)
         try:
             consumer.assign([TopicPartition(*partition, self._now[partition]) for partition in self._partitions])
             while not stopped():

@@ -196,7 +196,7 @@ class World:
         return min((at for space in self._spaces.values() if (at := space.image.due.earliest) is not None), default=None)
 
     def _make_true(self, space: Space, changes: Changes) -> None:
-        """Apply what came from no inbox, and let it leave."""
+        """Apply changes that come from no inbox record, and deliver their emissions."""
         space.image.apply(changes)
         self._note(changes)
         for emitted in changes.emitted:
@@ -273,14 +273,14 @@ class World:
 
     @property
     def blocked(self) -> dict[str, str]:
-        """The names of the namespaces that wait for a schema or a handler, and why each does."""
+        """The names of the namespaces that are blocked because a schema or a handler is missing, with the reasons."""
         return {name: space.blocked for name, space in self._spaces.items() if space.blocked is not None}
 
     def _space(self, event_type: str) -> Space:
         return self._spaces[self.app.namespace(namespace_of(event_type)).name]
 
     def _take(self, space: Space) -> tuple[Changes, list[Emission]]:
-        """Handle the first record of an inbox, and let what follows from it leave."""
+        """Handle the first record of an inbox, and deliver its emissions and calls."""
         now = to_micros(self.now)
         record, changes = space.take(now)
         if changes.blocked is not None:
@@ -304,7 +304,7 @@ class World:
         return Unhandled(data, aside.entity, header.reason, header.detail, aside.value)
 
     def _let_go(self, space: Space, changes: Changes) -> list[Emission]:
-        """Emissions to their inboxes and calls to their gateways; timers wait in the image."""
+        """Deliver emissions to inboxes and call gateways; timers wait in the image."""
         gone = [emission for handled in changes.results for emission in handled.emissions]
         gone.sort(key=lambda it: isinstance(it, Scheduled))
         for emitted in changes.emitted:
@@ -323,7 +323,7 @@ class World:
             self.outside.append(self._foreign.decode(emitted.value))
 
     def _call(self, space: Space, call: PendingCall) -> list[EventData]:
-        """Ask the gateway and publish its answer; a call that fails is parked with its key, for an operator."""
+        """Call the gateway and publish its answer; a failed call is parked with its key, for an operator."""
         request = call.event.data
         batch = space.engine.begin(space.image, to_micros(self.now))
         self.calls.append(request)

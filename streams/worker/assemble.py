@@ -70,7 +70,7 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str], ru
 
 @dataclass(frozen=True)
 class WorkerParts:
-    """What the cycles of one worker have in common. `gateways` gives the event loop that gateways are called on."""
+    """What the cycles of one worker have in common. `gateways` returns the event loop that gateways are called on."""
 
     app: App
     config: Config

@@ -194,14 +194,14 @@ class Caller:
     def _failed(self, queue: CallQueue, call: PendingCall, failure: CallFailure) -> None:
         """Retry after a growing wait, or give up."""
         event, policy = call.event, self._policy
-        told = {"type": event.data.event_type, "key": event.key, "id": event.id, "tried": queue.tried, "reason": failure.reason}
+        fields = {"type": event.data.event_type, "key": event.key, "id": event.id, "tried": queue.tried, "reason": failure.reason}
         if not failure.final and queue.tried < policy.times:
             wait = min(policy.wait * 2 ** min(queue.tried - 1, 30), policy.longest)
             queue.timer = self._loop.call_later(wait, self._retry, queue)
-            log.warning("gateway call failed; retrying", **told, seconds=round(wait, 1))
+            log.warning("gateway call failed; retrying", **fields, seconds=round(wait, 1))
             return
         queue.given_up = True
-        log.error("gateway call given up; its request is parked as unanswered", **told)
+        log.error("gateway call given up; its request is parked as unanswered", **fields)
         reason = failure.reason
         if not failure.final:
             reason = f"the gateway failed {queue.tried} times, at last: {reason}"

@@ -40,7 +40,7 @@ class Reporter:
 
     def __init__(self, namespace: str, worker: str, tasks: Tasks, write: Write, clock: Clock) -> None:
         self._namespace, self._worker, self._tasks, self._write, self._clock = namespace, worker, tasks, write, clock
-        self._told: dict[str, Report] = {}
+        self._delivered: dict[str, Report] = {}
         """The last reports that were delivered, as far as we know."""
         self._statuses: dict[int, TaskStatus] = {}
         self._looked = self._began = NEVER
@@ -57,26 +57,26 @@ class Reporter:
     def look(self, now: float) -> float:
         """Report what changed; returns s until the next call. `now` by the monotonic clock."""
         try:
-            self._tell(now)
+            self._report_changes(now)
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker continues and the next try may succeed
-            self._told, self._looked = {}, NEVER
+            self._delivered, self._looked = {}, NEVER
             self._warn(error)
             return LATER
         return SOON
 
-    def _tell(self, now: float) -> None:
+    def _report_changes(self, now: float) -> None:
         tasks = list(self._tasks())
         statuses = {task.partition: task.status for task in tasks}
         if statuses == self._statuses and now - self._looked < EVERY:
             return
         self._statuses, self._looked = statuses, now
         if now - self._began >= AGAIN:
-            self._told, self._began = {}, now
+            self._delivered, self._began = {}, now
         found = {key_of(self._namespace, task.partition): report_of(task, self._worker) for task in tasks}
         reports = {key: report for key, report in found.items() if report is not None}
-        if new := {key: report for key, report in reports.items() if self._told.get(key) != report}:
+        if new := {key: report for key, report in reports.items() if self._delivered.get(key) != report}:
             self._write(new, self._cancelled)
-        self._told, self._warned = reports, False
+        self._delivered, self._warned = reports, False
 
     def _warn(self, error: Exception) -> None:
         """Warn once, until a report is delivered again."""

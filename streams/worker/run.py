@@ -73,18 +73,18 @@ def spare_the_collector() -> None:
 async def _run(worker: FaustApp, stop: threading.Event, watch: Watch) -> list[BaseException]:
     _listen(stop)
     await worker.start()
-    told: set[str] = set()
+    reported: set[str] = set()
     try:
         while not stop.is_set() and any(runner.running for runner in worker.runners.values()):
             snapshots = [snapshot(name, runner) for name, runner in worker.runners.items()]
             watch(snapshots)
-            _tell_ended(snapshots, told)
+            _report_ended(snapshots, reported)
             await asyncio.sleep(EVERY)
     finally:
         await worker.stop()
     snapshots = [snapshot(name, runner) for name, runner in worker.runners.items()]
     watch(snapshots)
-    _tell_ended(snapshots, told)
+    _report_ended(snapshots, reported)
     return [shot.error for shot in snapshots if shot.error is not None]
 
 
@@ -94,10 +94,10 @@ def _listen(stop: threading.Event) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-def _tell_ended(snapshots: Iterable[NamespaceProgress], told: set[str]) -> None:
+def _report_ended(snapshots: Iterable[NamespaceProgress], reported: set[str]) -> None:
     for shot in snapshots:
-        if shot.error is not None and shot.namespace not in told:
-            told.add(shot.namespace)
+        if shot.error is not None and shot.namespace not in reported:
+            reported.add(shot.namespace)
             sentence = isinstance(shot.error, StreamsError)
             log.error(
                 "namespace ended",

@@ -107,7 +107,7 @@ def test_no_other_record_is_a_quarantine_command(value: bytes | None) -> None:
 
 
 def test_a_quarantine_command_is_read_under_its_own_key_only() -> None:
-    """Under another it is no control record, and will be quarantined itself."""
+    """Under another it is no operator command, and will be quarantined itself."""
     said = OperatorCommand("quarantine", "", 1, "ada", "obsolete")
     assert control.quarantine_command(b"", control.encode(said)) == said
     assert control.quarantine_command(b"k", control.encode(said)) is None

@@ -64,8 +64,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(error.status_code, str(error.detail), headers=error.headers)
     if isinstance(error, KafkaException):
         cause = error.args[0]
-        told = cause.str() if isinstance(cause, KafkaError) else cause
-        return Problem(503, f"Kafka could not do it: {told}", headers=RETRY_AFTER)
+        text = cause.str() if isinstance(cause, KafkaError) else cause
+        return Problem(503, f"Kafka could not do it: {text}", headers=RETRY_AFTER)
     log.error("a fault of retold's own", exc_info=error)
     return Problem(500, "this is a fault of the server's own; its log says more")
 

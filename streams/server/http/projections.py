@@ -36,7 +36,7 @@ def routes(parts: ServerParts) -> APIRouter:
         projected, model = _known(parts, name), parts.model
         known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, model, KINDS)
-        at = standing(model, KINDS, model.partitions(projected.namespaces))  # before the row: never ahead of it
+        at = standing(model, KINDS, model.partitions(projected.namespaces))  # before the row, as in table_rows
         found = projected.rows.get(key)
         ready(parts)  # the model may have been reset meanwhile
         check(model, projected)

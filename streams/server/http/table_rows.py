@@ -44,7 +44,7 @@ def routes(parts: ServerParts) -> APIRouter:
         model = ready(parts)
         await at_least(request, model, KINDS)
         partition = model.partition_of(namespace, key)
-        at = standing(model, KINDS, [partition])  # before the row: what it claims is never ahead of what is shown
+        at = standing(model, KINDS, [partition])  # before the row, so that the position is never ahead of it
         kept = model.tables[namespace].kept.get(key)
         ready(parts)  # the model may have been reset meanwhile
         if kept is None:

@@ -42,7 +42,7 @@ def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str
     """The view's answer. Errors in it, including those of encoding its value as JSON, are reported as the application's."""
     model = parts.model
     kinds = kinds_of(parts.app)
-    at = standing(model, kinds, model.partitions())  # before the tables: what it claims is never ahead of them
+    at = standing(model, kinds, model.partitions())  # before the tables, so that the position is never ahead of them
     snapshot = TableSnapshot(model)
     value, did = msgspec.Raw(), "raised"
     try:
@@ -52,13 +52,13 @@ def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str
     except BaseException as error:  # in a pool thread none of these means a cancellation
         if snapshot.refused is None:
             log.exception("the view %s %s", view.path, did)
-            told = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
-            raise Problem(500, told) from error
+            detail = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
+            raise Problem(500, detail) from error
     ready(parts)  # the model may have been reset meanwhile
     if snapshot.refused is not None:
         refused = snapshot.refused
-        told = f"the view {view.path} rests on a table that is not whole: {refused.detail}"
-        raise Problem(refused.status, told, headers={**refused.headers, **at.headers})
+        detail = f"the view {view.path} rests on a table that is not whole: {refused.detail}"
+        raise Problem(refused.status, detail, headers={**refused.headers, **at.headers})
     return answer(request, {"answer": value, "positions": at.texts, "lag": at.lag}, at)
 
 

@@ -184,10 +184,10 @@ class EventEndpoint:
 def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], *, stops: bool) -> Problem:
     """The problem for an event whose outcome is not known here yet."""
     if stops:
-        told = f"{STOPS}; {receipt.what} is published at {receipt.place} of the inbox, see {url_of(receipt)}"
-        return Problem(503, told, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
-    told = f"{receipt.what} is at {receipt.place} of the inbox, and was not handled after {seconds:g} s; see {url_of(receipt)}"
-    return Problem(OutcomeTimeout.status, told, headers=headers, receipt=_shown(receipt))
+        detail = f"{STOPS}; {receipt.what} is published at {receipt.place} of the inbox, see {url_of(receipt)}"
+        return Problem(503, detail, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
+    detail = f"{receipt.what} is at {receipt.place} of the inbox, and was not handled after {seconds:g} s; see {url_of(receipt)}"
+    return Problem(OutcomeTimeout.status, detail, headers=headers, receipt=_shown(receipt))
 
 
 def url_of(receipt: Receipt) -> str:

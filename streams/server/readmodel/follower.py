@@ -115,12 +115,12 @@ class _Reading:
 
     def _take(self, message: Message) -> At | None:
         """Handle a message; returns its topic and partition if it is a record."""
-        at, told = (message.topic() or "", message.partition() or 0), message.error()
-        if told is not None:
-            if told.code() == KafkaError._PARTITION_EOF:
+        at, error = (message.topic() or "", message.partition() or 0), message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
                 self._at_end(at, message.offset() or 0)
-            elif not told.retriable():
-                raise BrokerError(f"following {at[0]} failed: {told.str()}")
+            elif not error.retriable():
+                raise BrokerError(f"following {at[0]} failed: {error.str()}")
             return None
         kind, namespace = self._kinds[at[0]]
         partition = namespace, at[1]
