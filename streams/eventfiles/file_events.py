@@ -53,9 +53,7 @@ class BadRow(NamedTuple):
 class EventMaker:
     """`make` returns the event of a row; `event_type` is the expected one (None: any that the codec knows).
 
-    `source` is the publisher of all of them.
-
-    `id_column` and `time_column` are the columns of what `make` does not return.
+    `source` publishes all of them. `id_column` and `time_column` are the columns of what `make` does not return.
     """
 
     make: FromRow
