@@ -46,12 +46,12 @@ class Receipt:
         return f"{self.event_type} of {self.key!r}"
 
     @property
-    def place(self) -> str:
+    def inbox_offset(self) -> str:
         """Where it is in the inbox, once it is delivered: `item-2@12`."""
         return f"{self.namespace}-{self.partition}@{self.offset}"
 
     def __repr__(self) -> str:
-        where = f" at {self.place}" if self.delivered else ""
+        where = f" at {self.inbox_offset}" if self.delivered else ""
         return f"<Receipt: {self.what}, id {self.id}{where}>"
 
 
@@ -61,7 +61,7 @@ class EventOutcome(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         outcome: `accepted`, `rejected`, `parked`, `unanswered` (parked, because its gateway gave no answer) or `quarantined`.
             A duplicate has the outcome of the first event of its id.
-        sequence: Its place in the partition's event log, and the row's version if it was accepted; None for what was set
+        sequence: Its sequence in the partition's event log, and the row's version if it was accepted; None for what was set
             aside.
         recorded: When it was handled, in UTC; None for a duplicate.
         reason: Why it was rejected or set aside.

@@ -42,7 +42,7 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
     """
     listed = retold("parked", "list", "--json", env=env)
     found = [json.loads(line) for line in listed.stdout.splitlines()]
-    assert [(it["place"], it["status"]) for it in found] == [
+    assert [(it["inbox_offset"], it["status"]) for it in found] == [
         ("probe-0@0", "parked"),
         ("probe-0@1", "parked"),
         ("probe-0@2", "parked"),
@@ -92,7 +92,7 @@ def quarantines_what_waits(env: dict[str, str], foreign: Foreign) -> None:
 SENTENCES = {
     ("show", "probe-0@9"): "nothing is set aside at probe-0@9",
     ("retry", "here"): "expected one such as user-3@1042",
-    ("retry",): "a place such as user-3@1042, or --all",
+    ("retry",): "an inbox offset such as user-3@1042, or --all",
     ("retry", "--all", "nobody"): "nobody",
     ("reject", "probe-0@3", "--why", "x"): "it blocks no other event",
     ("retry", "probe-0@1"): "probe-0@1 is not the first parked event of the key 'k'",

@@ -216,7 +216,7 @@ def test_a_command_written_otherwise_is_refused(arguments: list[str], demo: Proj
         (["tail", "--last", "0"], "it is '0'; a whole number of 1 or more was expected."),
         (["get", "user", "--limit", "1_0"], "it is '1_0'; a whole number of 1 or more was expected."),
         (["worker", "--processes", "101"], "it is '101'; a whole number from 1 to 100 was expected."),
-        (["parked", "retry"], "a place such as user-3@1042, or --all and a namespace's name, was expected."),
+        (["parked", "retry"], "an inbox offset such as user-3@1042, or --all and a namespace's name, was expected."),
     ],
 )
 def test_a_wrong_value_is_reported_with_what_was_expected(arguments: list[str], sentence: str, demo: Project) -> None:

@@ -70,7 +70,7 @@ def test_a_long_value_is_folded_before_anything_else() -> None:
 @pytest.mark.parametrize("columns", [56, 60, 72, 80])
 def test_what_is_short_stays_whole_beside_what_is_long(columns: int) -> None:
     """As in `retold parked list`; and no line is longer than the screen."""
-    heads, short = ("place", "status", "key", "event", "why"), ("user-3@1042", "unanswered")
+    heads, short = ("offset", "status", "key", "event", "why"), ("user-3@1042", "unanswered")
     lines = drawn(columns, heads, (*short, "k" * 99, "e" * 99, "w" * 99))
     assert lines[0].split() == [*heads]
     assert lines[2].split()[:2] == [*short]

@@ -99,7 +99,7 @@ def test_a_rejection_a_wrong_version_and_silence_are_distinguished(server: Memor
     assert http.get(late.headers["location"]).json()["outcome"] == "pending"
     at = late.json()["receipt"]["offset"]
     assert late.json()["detail"] == (
-        f"account.open of 'a2' is at account-0@{at} of the inbox, and was not handled after 0.1 s; see /events/account/0/{at}."
+        f"account.open of 'a2' is at account-0@{at}, and was not handled after 0.1 s; see /events/account/0/{at}."
     )
 
 

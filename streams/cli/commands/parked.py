@@ -28,7 +28,7 @@ parked = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-InboxOffset = Annotated[str, typer.Argument(help="Inbox offset of the event, such as user-3@1042.", metavar="PLACE")]
+InboxOffset = Annotated[str, typer.Argument(help="Inbox offset of the event, such as user-3@1042.", metavar="INBOX-OFFSET")]
 Who = Annotated[str | None, typer.Option("--who", help="Name of the operator; default: your login.", metavar="NAME")]
 Why = Annotated[str, typer.Option("--why", help="Reason, which is kept in the event log.", metavar="TEXT")]
 
@@ -60,7 +60,7 @@ def list_(
         (str(it.inbox_offset), it.header.status, it.header.key, _event_type(session, it), it.header.reason[:REASON_SHOWN])
         for it in found
     ]
-    table(("place", "status", "key", "event", "why"), rows)
+    table(("offset", "status", "key", "event", "why"), rows)
     talk(what_next(found))
 
 
@@ -87,7 +87,7 @@ def show(inbox_offset: InboxOffset, as_json: Json = False) -> None:
 @parked.command(cls=Command)
 def retry(
     inbox_offset: Annotated[
-        str | None, typer.Argument(help="Inbox offset of the event, such as user-3@1042.", metavar="PLACE")
+        str | None, typer.Argument(help="Inbox offset of the event, such as user-3@1042.", metavar="INBOX-OFFSET")
     ] = None,
     every: Annotated[
         str | None, typer.Option("--all", help="Retry all parked keys of this namespace.", metavar="NAMESPACE")
@@ -96,14 +96,14 @@ def retry(
 ) -> None:
     """Handle the parked events of a key again, in order; or those of all keys.
 
-    Use it once the handler is fixed, or the gateway's service works again. PLACE is the first event of its key.
+    Use it once the handler is fixed, or the gateway's service works again. INBOX-OFFSET is that of the first event of its key.
 
     Example: [bold]retold parked retry user-3@1042[/]
     """
     if every and inbox_offset is None:
         raise typer.Exit(retry_all(every, who))
     if every or inbox_offset is None:
-        raise typer.BadParameter("a place such as user-3@1042, or --all and a namespace's name, was expected.")
+        raise typer.BadParameter("an inbox offset such as user-3@1042, or --all and a namespace's name, was expected.")
     command("retry", inbox_offset, who)
 
 
@@ -161,7 +161,7 @@ def _as_json(session: Session, event: ParkedEntry) -> dict[str, object]:
     except StreamsError:
         data = None
     return {
-        "place": str(event.inbox_offset),
+        "inbox_offset": str(event.inbox_offset),
         "status": header.status,
         "key": header.key,
         "event": _event_type(session, event),

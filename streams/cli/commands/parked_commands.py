@@ -155,7 +155,7 @@ def blocking_events(session: Session, spaces: Sequence[str]) -> dict[InboxOffset
 
 
 def found_at(session: Session, inbox_offset: InboxOffset) -> list[ParkedEntry]:
-    """All that is set aside in the place's namespace, in order."""
+    """All that is set aside in the namespace of the inbox offset, in order."""
     space = namespace_named(session.app, inbox_offset.namespace).name
     return read_parked(session.clients, session.config.prefix, [space])
 

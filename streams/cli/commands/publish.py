@@ -145,7 +145,7 @@ def _publish_event(config: Config, app: App, event: EventData, options: EventOpt
     if as_json:
         json_line(_as_json(receipt, settled))
     elif settled is None:
-        say(plain(f"{receipt.what} was published as {receipt.place}, id {receipt.id}", LINE_SHOWN))
+        say(plain(f"{receipt.what} was published as {receipt.inbox_offset}, id {receipt.id}", LINE_SHOWN))
     elif settled.outcome == "accepted":
         again = " before, with the same id" if settled.duplicate else ""
         outcome = f"{receipt.what} was accepted{again}: its row is at version {settled.sequence}, id {receipt.id}"

@@ -184,9 +184,9 @@ class EventEndpoint:
 def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], *, stops: bool) -> Problem:
     """The problem for an event whose outcome is not known here yet."""
     if stops:
-        detail = f"{STOPS}; {receipt.what} is published at {receipt.place} of the inbox, see {url_of(receipt)}"
+        detail = f"{STOPS}; {receipt.what} is published at {receipt.inbox_offset}, see {url_of(receipt)}"
         return Problem(503, detail, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
-    detail = f"{receipt.what} is at {receipt.place} of the inbox, and was not handled after {seconds:g} s; see {url_of(receipt)}"
+    detail = f"{receipt.what} is at {receipt.inbox_offset}, and was not handled after {seconds:g} s; see {url_of(receipt)}"
     return Problem(OutcomeTimeout.status, detail, headers=headers, receipt=_shown(receipt))
 
 
