@@ -61,7 +61,7 @@ class EventOutcome(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         outcome: `accepted`, `rejected`, `parked`, `unanswered` (parked, because its gateway gave no answer) or `quarantined`.
             A duplicate has the outcome of the first event of its id.
-        sequence: Its sequence in the partition's event log, and the row's version if it was accepted; None for what was set
+        sequence: Its sequence in the partition's event log, and the version of the row if it wrote one; None for what was set
             aside.
         recorded: When it was handled, in UTC; None for a duplicate.
         reason: Why it was rejected or set aside.
@@ -95,7 +95,7 @@ class PublishOutcome(EventOutcome, frozen=True, kw_only=True):
 
         Raises:
             WrongVersion: The row was not at the expected version.
-            EventRejected: The handler rejected it.
+            EventRejected: It was rejected.
             EventSetAside: It is parked, unanswered or quarantined.
 
         """

@@ -147,12 +147,21 @@ def _publish_event(config: Config, app: App, event: EventData, options: EventOpt
     elif settled is None:
         say(plain(f"{receipt.what} was published as {receipt.inbox_offset}, id {receipt.id}", LINE_SHOWN))
     elif settled.outcome == "accepted":
-        again = " before, with the same id" if settled.duplicate else ""
-        outcome = f"{receipt.what} was accepted{again}: its row is at version {settled.sequence}, id {receipt.id}"
-        say(plain(outcome, LINE_SHOWN))
+        say(plain(accepted_sentence(app, event, settled), LINE_SHOWN))
     else:
         settled.raise_for_outcome()
     return exit_codes.OK if settled is None or settled.outcome == "accepted" else exit_codes.NO
+
+
+def accepted_sentence(app: App, event: EventData, settled: PublishOutcome) -> str:
+    """A duplicate tells nothing of the row of today, and a gateway's request writes none."""
+    receipt = settled.receipt
+    position = f"{receipt.namespace}-{settled.partition}:{settled.sequence}"
+    if settled.duplicate:
+        return f"{receipt.what} was accepted before, as {position} with the same id, {receipt.id}"
+    if any(isinstance(event, gateway.data) for gateway in app.gateways):
+        return f"{receipt.what} was accepted as {position}: its gateway is called, id {receipt.id}"
+    return f"{receipt.what} was accepted: its row is at version {settled.sequence}, id {receipt.id}"
 
 
 def _as_json(receipt: Receipt, settled: PublishOutcome | None) -> dict[str, object]:

@@ -29,7 +29,7 @@ PROBLEM = shape(
 
 INBOX_OFFSET = {"namespace": TEXT, "partition": NUMBER, "offset": NUMBER}
 OUTCOME: Spec = {
-    "outcome": {"type": "string", "enum": ["accepted", "rejected", "parked", "quarantined", "pending"]},
+    "outcome": {"type": "string", "enum": ["accepted", "rejected", "parked", "unanswered", "quarantined", "pending"]},
     "reason": or_null(TEXT),
     "duplicate": {"type": "boolean"},
     "sequence": or_null(NUMBER),
