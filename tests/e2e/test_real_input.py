@@ -35,6 +35,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 FILE = Path(__file__).parents[1] / "data" / "signups.tsv"
 COUNT = 24_259
+LONG = 4.0
+"""s between two looks at a job of a minute: each takes CPU of the job."""
 
 
 def publish(file: Path) -> tuple[str, ...]:
@@ -69,7 +71,7 @@ def peaceful(broker: str, tmp_path_factory: pytest.TempPathFactory) -> SignUps:
         until(site.all_owned, "the worker is not ready")
         done = retold(*publish(FILE), env=site.env)
         assert done.returncode == 0, done.stderr
-        until(site.answered, "not all was handled", seconds=400)
+        until(site.answered, "not all was handled", seconds=400, pause=LONG)
     return site
 
 
@@ -90,12 +92,12 @@ def troubled(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         assert site.handled() < 3 * COUNT, "it was over before the worker was killed: nothing was shown"
         with site.start("worker"):
             retried = retry_what_is_parked(site)
-            until(site.answered, "not all was handled", seconds=400)
+            until(site.answered, "not all was handled", seconds=400, pause=LONG)
             logs_before, rows_before = places(site.logs()), site.rows()
             again = retold(*publish(FILE), env=site.env)
             assert again.returncode == 0, again.stderr
             expected = FIRST + COUNT
-            until(lambda: site.now()["user"].counters.duplicates >= expected, "no duplicates", seconds=400)
+            until(lambda: site.now()["user"].counters.duplicates >= expected, "no duplicates", seconds=400, pause=LONG)
             yield Troubled(site, site.logs(), site.rows(), logs_before, rows_before, parked, retried)
 
 

@@ -35,11 +35,11 @@ def settings(state: Path, prefix: str, **others: str) -> Config:
     return load({**variables, **{f"RETOLD_{name.upper()}": value for name, value in others.items()}}, start=state)
 
 
-def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE) -> None:
+def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE, pause: float | None = None) -> None:
     """Wait for `condition`, or fail saying what did not happen.
 
     It is asked 50 times a second, and less often where asking takes long itself, such as by a status or a command: who
-    waits leaves the machine to what is waited for.
+    waits leaves the machine to what is waited for. `pause` is the time between two questions, in s, where that is known.
     """
     __tracebackhide__ = True  # a failure is shown where it was waited
     deadline = time.monotonic() + seconds
@@ -49,7 +49,7 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE
             return
         now = time.monotonic()
         assert now < deadline, f"after {seconds:.0f} s: {what}"
-        time.sleep(min(max(OFTEN, 3 * (now - began)), SELDOM))
+        time.sleep(min(max(OFTEN, 3 * (now - began)), SELDOM) if pause is None else pause)
 
 
 OFTEN, SELDOM = 0.02, 1.0
