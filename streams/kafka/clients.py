@@ -18,7 +18,7 @@ from streams.config import KAFKA_PREFIX, Config
 from streams.errors import ConfigError
 from streams.kafka.broker_check import check_broker
 from streams.kafka.client_log import ClientLog, log
-from streams.kafka.coordinator import CoordinatorConnection
+from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import MIB, largest_bytes
 

@@ -11,11 +11,15 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from streams.errors import BrokerError
 from streams.kafka.cancellable_steps import Cancelled, Steps, raise_if_cancelled
 from streams.kafka.offsets import ends
-from streams.kafka.renewed_client import SILENCES, Admin, RenewedClient, unanswered
+from streams.kafka.renewed_client import SILENCES, Admin, RenewedClient, got_no_answer
 
-SLICE, LATER, PAUSE, COORDINATOR_TIMEOUT = 1.0, 2.0, 0.2, 10.0
-"""s that one of the first requests waits, that a later one waits, between two of them, and until a coordinator must be there."""
-COMING = {
+FIRST_TIMEOUT, LATER_TIMEOUT = 1.0, 2.0
+"""s for one of the first requests, and for a later one."""
+RETRY_WAIT = 0.2
+"""s between two requests."""
+COORDINATOR_TIMEOUT = 10.0
+"""s until a coordinator must be there."""
+COORDINATOR_MOVING = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR,
 }  # fmt: skip
 """Errors while the group's coordinator moves or its broker starts."""
@@ -54,26 +58,26 @@ class CommittedOffsets:
         while True:
             raise_if_cancelled(cancelled)
             try:
-                ask = partial(self._once, partition, SLICE if silences < SILENCES else LATER)
+                ask = partial(self._once, partition, FIRST_TIMEOUT if silences < SILENCES else LATER_TIMEOUT)
                 offset = self._consumer.ask(ask)
                 held(False)
                 return StableOffset(offset, waited=silences > 0)
             except KafkaException as error:
                 cause = error.args[0]
                 now = self._admin.clock.monotonic()
-                if unanswered(error):
+                if got_no_answer(error):
                     silences, coming = silences + 1, None
-                elif cause.code() in COMING and now - (coming or now) <= self._coordinator_timeout:
+                elif cause.code() in COORDINATOR_MOVING and now - (coming or now) <= self._coordinator_timeout:
                     coming = coming or now
                 else:
                     what = f"the committed offset of {self._topic}-{partition} is not known"
                     raise BrokerError(f"{what}: {cause.str()}") from error
                 if cause.code() != KafkaError._TIMED_OUT:
-                    yield PAUSE
+                    yield RETRY_WAIT
             if silences > SILENCES:  # a new client got no answer either: is it the broker, or a transaction?
                 ends(self._admin, [(self._topic, partition)], timeout=COORDINATOR_TIMEOUT, cancelled=cancelled)
                 held(True)
-                yield PAUSE  # so that other restores continue meanwhile
+                yield RETRY_WAIT  # so that other restores continue meanwhile
 
     def close(self) -> None:
         self._consumer.close()

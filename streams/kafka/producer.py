@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streams.clock import SYSTEM, Clock
 from streams.errors import StreamsError
-from streams.kafka.coordinator import CoordinatorConnection
+from streams.kafka.coordinator_connection import CoordinatorConnection
 
 log = logging.getLogger("retold.kafka")
 

@@ -31,7 +31,7 @@ HURRY = 1.0
 """s without an answer after which the client is made to ask for the cluster's controller."""
 
 
-def unanswered(error: KafkaException) -> bool:
+def got_no_answer(error: KafkaException) -> bool:
     """Whether the error is the client's own and not a broker's answer: a timeout, no leader, no connection."""
     return bool(error.args[0].code() < 0)
 
@@ -60,7 +60,7 @@ class RenewedClient(Generic[C]):
         try:
             answer = question(client)
         except KafkaException as error:
-            self.heard(client, silent=unanswered(error))
+            self.heard(client, silent=got_no_answer(error))
             raise
         self.heard(client, silent=False)
         return answer
@@ -114,7 +114,7 @@ class Admin(RenewedClient[AdminClient]):
                 asked_at = clock.monotonic()
         found = {key: _outcome(future, read) for key, future in futures.items()}
         # One unavailable leader does not mean that the client is stale: others have answered it.
-        silent = [isinstance(each, KafkaException) and unanswered(each) for each in found.values()]
+        silent = [isinstance(each, KafkaException) and got_no_answer(each) for each in found.values()]
         self.heard(client, silent=bool(silent) and all(silent))
         return found
 
@@ -127,7 +127,7 @@ class Admin(RenewedClient[AdminClient]):
         try:
             client.list_topics(timeout=timeout)
         except KafkaException as error:
-            self.heard(client, silent=unanswered(error))
+            self.heard(client, silent=got_no_answer(error))
             raise
 
 

@@ -49,11 +49,11 @@ def found(config: Config) -> str:
     try:
         check_broker(running, options=_options(config))
     except BrokerUnavailable as error:
-        raise unanswered(config, running, error) from error
+        raise no_answer_error(config, running, error) from error
     return running
 
 
-def unanswered(config: Config, address: str, error: BrokerUnavailable) -> BrokerUnavailable:
+def no_answer_error(config: Config, address: str, error: BrokerUnavailable) -> BrokerUnavailable:
     """The error for a broker that does not answer. Without RETOLD_BROKER it is the project's own broker."""
     if config.broker:
         return error

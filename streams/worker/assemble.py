@@ -21,7 +21,7 @@ from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.committed import CommittedOffsets
-from streams.kafka.coordinator import CoordinatorConnection
+from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
@@ -154,7 +154,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
 def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:
     config, runtime = parts.config, parts.runtime
     gateways = {gateway.data: gateway for gateway in parts.app.gateways}
-    policy = RetryPolicy(config.gateway_calls, config.gateway_seconds, config.gateway_tries)
+    policy = RetryPolicy(concurrency=config.gateway_calls, timeout=config.gateway_seconds, tries=config.gateway_tries)
 
     def caller(done: Callable[[CallResult], None]) -> Caller:
         return Caller(gateways, engine.answer_value, policy, parts.gateways(), done, runtime.flag())

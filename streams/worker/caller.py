@@ -30,13 +30,16 @@ log = structlog.get_logger("retold.worker")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """At most `at_once` calls in flight, each of at most `seconds`, `times` tries; waits double from `wait` s up to `longest`."""
+    """At most `concurrency` calls at the same time. A call has `timeout` s and `tries`; the waits between tries double.
 
-    at_once: int = 16
-    seconds: float = 30.0
-    times: int = 10
-    wait: float = 0.2
-    longest: float = 60.0
+    They begin with `first_wait` and end with `longest_wait`, in s.
+    """
+
+    concurrency: int = 16
+    timeout: float = 30.0
+    tries: int = 10
+    first_wait: float = 0.2
+    longest_wait: float = 60.0
 
 
 class Assignment(NamedTuple):
@@ -152,7 +155,7 @@ class Caller:
 
     def _start_calls(self) -> None:
         """Start as many calls as the policy allows. After one try a key leaves its slot to others."""
-        while self._ready and len(self._running) < self._policy.at_once and not self._ending:
+        while self._ready and len(self._running) < self._policy.concurrency and not self._ending:
             queue = self._ready.popleft()
             if self._is_assigned(queue):
                 task = queue.task = self._loop.create_task(self._work(queue))
@@ -195,8 +198,8 @@ class Caller:
         """Retry after a growing wait, or give up."""
         event, policy = call.event, self._policy
         fields = {"type": event.data.event_type, "key": event.key, "id": event.id, "tried": queue.tried, "reason": failure.reason}
-        if not failure.final and queue.tried < policy.times:
-            wait = min(policy.wait * 2 ** min(queue.tried - 1, 30), policy.longest)
+        if not failure.final and queue.tried < policy.tries:
+            wait = min(policy.first_wait * 2 ** min(queue.tried - 1, 30), policy.longest_wait)
             queue.timer = self._loop.call_later(wait, self._retry, queue)
             log.warning("gateway call failed; retrying", **fields, seconds=round(wait, 1))
             return
@@ -217,7 +220,7 @@ class Caller:
         event_type, gateway = call.event.data.event_type, self._gateways.get(type(call.event.data))
         if gateway is None:
             return CallFailure(f"{event_type} has no gateway in this application any more", final=True)
-        limit = asyncio.timeout(self._policy.seconds)
+        limit = asyncio.timeout(self._policy.timeout)
         try:
             async with limit:
                 asked: object = gateway.call(call.event)
@@ -228,7 +231,7 @@ class Caller:
             if isinstance(error, asyncio.CancelledError) and not self._is_assigned(queue):
                 raise
             expired = isinstance(error, TimeoutError) and limit.expired()
-            return CallFailure(f"no answer in {self._policy.seconds:g} s") if expired else _failure_of(error)
+            return CallFailure(f"no answer in {self._policy.timeout:g} s") if expired else _failure_of(error)
         try:
             self._check(call, answer)
         except InvalidEvent as error:

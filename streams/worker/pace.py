@@ -12,28 +12,28 @@ LINGER = 0.01
 
 @dataclass
 class Pace:
-    """`events` limits a batch, `seconds` the time to handle it. `commit` and `each` are running means, in s."""
+    """`events` limits a batch, `seconds` the time to handle it. `mean_commit` and `mean_event` are running means, in s."""
 
     events: int
     seconds: float
-    commit: float = 0.01
-    each: float = 50e-6
+    mean_commit: float = 0.01
+    mean_event: float = 50e-6
     cap: int = 0
 
     def limit(self) -> int:
         """Events for the next batch; fewer during a poison search."""
-        limit = max(1, min(self.events, int(self.seconds / self.each)))
+        limit = max(1, min(self.events, int(self.seconds / self.mean_event)))
         return min(limit, self.cap) if self.cap else limit
 
     def linger(self, waited: float) -> float:
         """How long to collect more, in s. If the first record was there already, the worker is busy: as long as a commit."""
-        return min(self.commit, LINGER) if waited < 0.001 else 0.0
+        return min(self.mean_commit, LINGER) if waited < 0.001 else 0.0
 
     def handled(self, events: int, seconds: float) -> None:
-        self.each += 0.2 * (seconds / events - self.each)
+        self.mean_event += 0.2 * (seconds / events - self.mean_event)
 
     def committed(self, commit: float) -> None:
-        self.commit += 0.2 * (commit - self.commit)
+        self.mean_commit += 0.2 * (commit - self.mean_commit)
         self.cap = self.cap * 2 if 0 < self.cap < self.events else 0
 
     def halve(self, events: int) -> None:

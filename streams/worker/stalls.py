@@ -23,12 +23,14 @@ from streams.worker.tasks import Tasks
 
 log = structlog.get_logger("retold.worker")
 
-EVERY, STILL, WAITED, AGAIN = 2.5, 10.0, 5.0, 60.0
-"""s between two checks; that the last stable offset stands still before it is reported; the same for the group's offsets, which
-is shorter, as a restore has waited for 4 s by then; after which it is reported again.
-
-With the time to find its producer, the first report comes within 15 s if the broker answers.
-"""
+CHECK_EVERY = 2.5
+"""s between two checks."""
+STILL_SECONDS = 10.0
+"""How long the last stable offset stands still before it is reported. With the time to find its producer, the first report comes
+within 15 s if the broker answers."""
+GROUP_OFFSETS_STILL_SECONDS = 5.0
+"""The same for the group's offsets: shorter, as a restore has waited for 4 s by then."""
+REPORT_AGAIN_AFTER = 60.0
 TIMEOUT = 5.0
 
 
@@ -59,13 +61,13 @@ class StallTracker:
         return {partition: stall for partition, stall in gone.items() if stall.reported and partition in partitions}
 
     def due(self, held: Mapping[TopicAndPartition, OpenSpan], now: float) -> dict[TopicAndPartition, Stall]:
-        """The stalls to look into now: each again after `AGAIN` s, whatever was found."""
+        """The stalls to look into now: each again after `REPORT_AGAIN_AFTER` s, whatever was found."""
         for partition, it in held.items():
             self._stalls.setdefault(partition, Stall(it.offset, now))
         return {partition: stall for partition, stall in self._stalls.items() if self._is_due(stall, now)}
 
     def _is_due(self, stall: Stall, now: float) -> bool:
-        return now - stall.since >= self._still if stall.asked is None else now - stall.asked >= AGAIN
+        return now - stall.since >= self._still if stall.asked is None else now - stall.asked >= REPORT_AGAIN_AFTER
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Stalls:
 
     def __init__(self, clients: Clients, reads: StallContext) -> None:
         self._clients, self._reads, self._admin = clients, reads, reads.admin
-        self._partitions, self._offsets = StallTracker(STILL), StallTracker(WAITED)
+        self._partitions, self._offsets = StallTracker(STILL_SECONDS), StallTracker(GROUP_OFFSETS_STILL_SECONDS)
         self._cancelled: Cancelled = never_cancelled
 
     def watch(self, cancelled: Cancelled) -> Steps[None]:
@@ -107,7 +109,7 @@ class Stalls:
         self._cancelled = cancelled
         failed = FailureLog(self._log)
         while not cancelled():
-            yield EVERY
+            yield CHECK_EVERY
             # Separately: the group's offsets may be on an unavailable broker, and our partitions on another.
             failed.run(lambda: self._look(self._partitions, self._reads.partitions()), "our partitions")
             failed.run(lambda: self._look(self._offsets, self._reads.offsets()), "the group's offsets")
@@ -160,7 +162,7 @@ class FailureLog:
         except Exception as error:  # noqa: BLE001 - an ended thread would check no more, without any notice
             text = f"whether a transaction is open in {where} is not known: {type(error).__name__}: {harmless(str(error))}"
             if self._last.get(where) != text:
-                self._say("warning", f"{text}. It is asked again every {EVERY:g} s; this is said once")
+                self._say("warning", f"{text}. It is asked again every {CHECK_EVERY:g} s; this is said once")
             self._last[where] = text
         else:
             self._last.pop(where, None)

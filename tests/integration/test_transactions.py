@@ -16,7 +16,7 @@ from streams.engine.envelope import parked_header
 from streams.errors import NamespaceStopped
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.commit import Destination, TransactionWriter
-from streams.kafka.coordinator import STATISTICS_SECONDS, CoordinatorConnection
+from streams.kafka.coordinator_connection import STATISTICS_SECONDS, CoordinatorConnection
 from streams.kafka.producer import TransactionAborted, TransactionalProducer
 from streams.kafka.topics import TopicNames, ensure, group_of, topic_names
 from tests.applications import probe

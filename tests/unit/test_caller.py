@@ -38,7 +38,7 @@ def calling(act: Act, test: Test, **policy: Any) -> list[CallResult]:
 
     async def both() -> None:
         gateways = {PaymentCharge: Gateway(PaymentCharge, act, answers=[PaymentCharged])}
-        given = RetryPolicy(**{"wait": 0.001, "seconds": 1.0} | policy)
+        given = RetryPolicy(**{"first_wait": 0.001, "timeout": 1.0} | policy)
         loop, ended = asyncio.get_running_loop(), threading.Event()
         await test(Caller(gateways, ENGINE.answer_value, given, loop, results.append, ended), results)
 
@@ -62,7 +62,7 @@ def came_of(act: Act, *, times: int) -> CallResult:
         caller.submit(OURS, [call("a")])
         await told(results, 1)
 
-    [result] = calling(act, test, times=times)
+    [result] = calling(act, test, tries=times)
     return result
 
 
@@ -82,7 +82,7 @@ def test_one_key_after_the_other_and_keys_at_the_same_time() -> None:
         caller.submit(OURS, [call(key, number) for number in range(3) for key in "abcdef"])
         await told(results, 18)
 
-    calling(counts, test, at_once=4)
+    calling(counts, test, concurrency=4)
     assert most == 4
     assert [it for it in order if it.startswith("a")] == ["a-0", "a-1", "a-2"]
 
@@ -101,7 +101,7 @@ def test_a_key_that_waits_for_a_retry_leaves_its_slot_to_others() -> None:
         caller.submit(OURS, [call("a"), call("b")])
         await told(results, 2)
 
-    results = calling(fails_for_a, test, at_once=1, times=1_000, wait=0.05)
+    results = calling(fails_for_a, test, concurrency=1, tries=1_000, first_wait=0.05)
     assert [result.call.event.key for result in results] == ["b", "a"]
 
 
@@ -141,7 +141,7 @@ def test_an_end_waits_for_what_is_in_flight_and_begins_no_more() -> None:
         await ending
         assert [result.call.event.id for result in results] == ["a-0"]
 
-    calling(slow, test, at_once=1)
+    calling(slow, test, concurrency=1)
     assert begun == ["a-0"]
 
 
@@ -160,7 +160,7 @@ def test_an_end_with_nothing_in_flight_takes_no_time() -> None:
         await asyncio.wait_for(asyncio.to_thread(caller.finish, 90.0), 30)
         assert results == []
 
-    calling(fails, test, wait=80.0)
+    calling(fails, test, first_wait=80.0)
 
 
 def test_many_keys_wait_without_a_task_each() -> None:
@@ -174,7 +174,7 @@ def test_many_keys_wait_without_a_task_each() -> None:
             await asyncio.sleep(0)
         assert most <= 4 + 2  # those in flight, this one, and the one around it
 
-    calling(charged, test, at_once=4)
+    calling(charged, test, concurrency=4)
 
 
 def test_nothing_of_a_key_is_called_after_what_was_given_up() -> None:
@@ -196,7 +196,7 @@ def test_nothing_of_a_key_is_called_after_what_was_given_up() -> None:
         caller.resume(OURS, "a", {call("a", 2).event.reference})
         await told(results, 3)
 
-    calling(fails_at_first, test, times=1)
+    calling(fails_at_first, test, tries=1)
     assert begun == ["a-0", "b-0", "a-2"]
 
 
@@ -339,7 +339,7 @@ def test_a_partition_that_moves_takes_its_calls_along() -> None:
         await asyncio.wait_for(asyncio.to_thread(caller.finish, 90.0), 30)
         assert [result.call.event.id for result in results] == ["b-0"]
 
-    calling(hangs_for_a, test, at_once=1, wait=0.01)
+    calling(hangs_for_a, test, concurrency=1, first_wait=0.01)
     assert begun == ["c-0", "a-0", "b-0"]
 
 
@@ -353,7 +353,7 @@ def test_a_call_that_was_forgotten_before_it_began_takes_up_no_slot() -> None:
         await told(results, 2)
         await asyncio.wait_for(asyncio.to_thread(caller.finish, 90.0), 30)
 
-    results = calling(charged, test, at_once=1)
+    results = calling(charged, test, concurrency=1)
     assert [result.call.event.key for result in results] == ["c", "d"]
 
 

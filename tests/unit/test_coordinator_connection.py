@@ -9,7 +9,7 @@ import pytest
 
 from streams.config import load
 from streams.kafka.clients import Clients
-from streams.kafka.coordinator import CoordinatorConnection
+from streams.kafka.coordinator_connection import CoordinatorConnection
 
 PATTERN = "%s [%s] %s"
 LOST = "[thrd:TxnCoordinator]: TxnCoordinator: 127.0.0.1:9092: Disconnected (after 12ms in state UP)"

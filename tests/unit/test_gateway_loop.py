@@ -39,7 +39,7 @@ def caller_of(loop: GatewayLoop, bad: Act) -> tuple[Caller, list[CallResult]]:
     results: list[CallResult] = []
     gateway = Gateway(PaymentCharge, act, answers=[PaymentCharged])
     gateways: dict[type[EventData], Gateway[Any]] = {PaymentCharge: gateway}
-    policy = RetryPolicy(seconds=60, times=1)
+    policy = RetryPolicy(timeout=60, tries=1)
     return Caller(gateways, ENGINE.answer_value, policy, loop.get(), results.append, threading.Event()), results
 
 

@@ -31,7 +31,7 @@ from streams.kafka.topics import (
     topic_names,
     wanted,
 )
-from streams.localbroker.choose import unanswered
+from streams.localbroker.choose import no_answer_error
 from streams.receipt import EventOutcome, Receipt, publish_outcome
 
 
@@ -139,8 +139,8 @@ def failed(code: int, text: str) -> KafkaException:
 def test_a_broker_of_our_own_is_no_setting(config: Config) -> None:
     """One that `retold run` named in the state folder is not corrected by RETOLD_BROKER; one that was set is."""
     lost = BrokerUnavailable("correct RETOLD_BROKER")
-    assert unanswered(replace(config, broker="b:1"), "b:1", lost) is lost
-    assert str(unanswered(config, "127.0.0.1:1", lost)).startswith(
+    assert no_answer_error(replace(config, broker="b:1"), "b:1", lost) is lost
+    assert str(no_answer_error(config, "127.0.0.1:1", lost)).startswith(
         "the broker that `retold run` started for this project does not answer at 127.0.0.1:1."
     )
 

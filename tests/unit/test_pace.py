@@ -17,7 +17,7 @@ def batch(handled: int, *raised: str) -> list[Changes]:
 
 def test_an_idle_system_waits_for_nobody() -> None:
     """A record that we had to wait for is committed at once; one that was there already gathers for a commit's time."""
-    pace = Pace(20_000, 1.0, commit=0.005)
+    pace = Pace(20_000, 1.0, mean_commit=0.005)
     assert (pace.linger(0.05), pace.linger(0.0)) == (0.0, 0.005)
 
 

@@ -14,7 +14,7 @@ import pytest
 from streams import Tables, View
 from streams.errors import BrokerError
 from streams.server.http.pools import THREADS
-from streams.server.readmodel.recent_cache import RecentCache
+from streams.server.readmodel.timed_cache import TimedCache
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
 from tests.support.memory_server import MemoryServer
@@ -103,10 +103,10 @@ def test_an_error_holds_for_a_while_too() -> None:
             raise BrokerError("the broker is gone")
         return 7
 
-    lately = RecentCache(look, 60.0)
+    lately = TimedCache(look, 60.0)
     for _ in range(3):
         with pytest.raises(BrokerError, match="the broker is gone"):
             lately.get()
     assert len(calls) == 1
-    fresh = RecentCache(look, 0.0)
+    fresh = TimedCache(look, 0.0)
     assert ([fresh.get(), fresh.get()], len(calls)) == ([7, 7], 3)

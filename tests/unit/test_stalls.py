@@ -5,39 +5,39 @@ from __future__ import annotations
 from streams.errors import BrokerUnavailable, ConfigError
 from streams.kafka.offsets import GROUPS, OpenSpan
 from streams.kafka.open_transactions import OpenTransaction
-from streams.worker.stalls import AGAIN, STILL, FailureLog, StallTracker, to_report
+from streams.worker.stalls import REPORT_AGAIN_AFTER, STILL_SECONDS, FailureLog, StallTracker, to_report
 
 HERE, THERE = ("user", 3), ("user", 4)
 
 
 def test_a_stable_offset_that_stands_still_is_asked_about_each_minute() -> None:
     """Also where there was nothing to report: each question makes clients of its own."""
-    watch, held = StallTracker(STILL), {HERE: OpenSpan(7, 9)}
+    watch, held = StallTracker(STILL_SECONDS), {HERE: OpenSpan(7, 9)}
     assert watch.due(held, 100.0) == {}
-    assert watch.due(held, 100.0 + STILL - 1) == {}
-    [stall] = watch.due(held, 100.0 + STILL).values()
-    stall.asked = 100.0 + STILL
+    assert watch.due(held, 100.0 + STILL_SECONDS - 1) == {}
+    [stall] = watch.due(held, 100.0 + STILL_SECONDS).values()
+    stall.asked = 100.0 + STILL_SECONDS
     assert watch.due(held, stall.asked + 2.5) == {}
-    assert watch.due(held, stall.asked + AGAIN) == {HERE: stall}
+    assert watch.due(held, stall.asked + REPORT_AGAIN_AFTER) == {HERE: stall}
 
 
 def test_what_goes_on_begins_again() -> None:
     """Each transaction has its own time."""
-    watch = StallTracker(STILL)
+    watch = StallTracker(STILL_SECONDS)
     watch.due({HERE: OpenSpan(7, 9)}, 0.0)
     assert watch.over([HERE], {HERE: OpenSpan(8, 9)}) == {}
-    assert watch.due({HERE: OpenSpan(8, 9)}, STILL) == {}
+    assert watch.due({HERE: OpenSpan(8, 9)}, STILL_SECONDS) == {}
 
 
 def test_only_the_end_of_what_was_reported_is_reported() -> None:
     """And only where we still read; a partition that another worker has now is that one's."""
-    watch, held = StallTracker(STILL), {HERE: OpenSpan(7, 9), THERE: OpenSpan(1, 9)}
+    watch, held = StallTracker(STILL_SECONDS), {HERE: OpenSpan(7, 9), THERE: OpenSpan(1, 9)}
     watch.due(held, 0.0)
-    first, _ = watch.due(held, STILL).values()
+    first, _ = watch.due(held, STILL_SECONDS).values()
     first.reported = True
     assert watch.over([HERE, THERE], {}) == {HERE: first}
     assert watch.over([HERE, THERE], {}) == {}
-    for stall in (watch.due(held, 0.0), watch.due(held, STILL))[1].values():
+    for stall in (watch.due(held, 0.0), watch.due(held, STILL_SECONDS))[1].values():
         stall.reported = True
     assert list(watch.over([THERE], {})) == [THERE]
 

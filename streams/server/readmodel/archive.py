@@ -20,7 +20,7 @@ from streams.kafka.topics import topic_names
 from streams.receipt import Receipt
 from streams.server.readmodel.model import NamespacePartition
 from streams.server.readmodel.recent import KnownOutcome, known_outcome
-from streams.server.readmodel.recent_cache import RecentCache
+from streams.server.readmodel.timed_cache import TimedCache
 
 TIMEOUT = 5.0
 STATUS_FOR = 1.0
@@ -33,7 +33,7 @@ class KafkaArchive:
     def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, namespaces: Sequence[str]) -> None:
         self._clients, self._prefix, self._codec = clients, prefix, codec
         self._admin = clients.admin("retold-server")
-        self._status = RecentCache(lambda: status(clients, prefix, namespaces, codec), STATUS_FOR)
+        self._status = TimedCache(lambda: status(clients, prefix, namespaces, codec), STATUS_FOR)
 
     def events(self, partition: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
         namespace, number = partition

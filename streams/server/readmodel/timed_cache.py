@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class RecentCache(Generic[T]):
+class TimedCache(Generic[T]):
     """Keeps what `look` returned or raised for `seconds` after it ended, so callers of a slow `look` share one result."""
 
     def __init__(self, look: Callable[[], T], seconds: float) -> None:
