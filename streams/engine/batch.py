@@ -18,7 +18,7 @@ from streams.engine.image import Image
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
 from streams.engine.records import Batch, InboxRecord
-from streams.engine.timers import BYTES_AT_ONCE, fire
+from streams.engine.timers import TIMER_BYTES_PER_BATCH, fire
 from streams.engine.wire_format import WireFormat
 
 SMALLEST_PIECE, LARGEST_PIECE = 16, 1024
@@ -79,7 +79,7 @@ class BatchProcessor:
         size = 0
         for number, answer in enumerate(work.answers, 1):
             size += self.answer(answer)
-            if size >= BYTES_AT_ONCE or number % LARGEST_PIECE == 0:
+            if size >= TIMER_BYTES_PER_BATCH or number % LARGEST_PIECE == 0:
                 size = 0
                 yield self.changes
         self.fire(work.timers)

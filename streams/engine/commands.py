@@ -16,7 +16,7 @@ from streams.engine.records import UNANSWERED, EmittedRecord, InboxRecord
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, StreamsError
 
-AT_ONCE = 500
+EVENTS_PER_COMMAND = 500
 """Events of a queue that one command handles: meanwhile the worker does not poll."""
 
 
@@ -33,23 +33,23 @@ class Commands:
         Raises InvalidEvent for a record that is no operator command of its key or that cannot be carried out, and
         UnsupportedSchema for an answer that cannot be read here yet. Then the key does not change.
         """
-        control = read(record[1], record[2] or b"")
-        queue = self._overlay.queue(control.key)
-        if control.command != "quarantine" and queue and queue[0].offset == control.offset:
-            self._apply(control, queue, record)
+        command = read(record[1], record[2] or b"")
+        queue = self._overlay.queue(command.key)
+        if command.command != "quarantine" and queue and queue[0].offset == command.offset:
+            self._apply(command, queue, record)
         self._changes.counters.control += 1
 
-    def _apply(self, control: OperatorCommand, queue: list[SetAsideRecord], record: InboxRecord) -> None:
+    def _apply(self, command: OperatorCommand, queue: list[SetAsideRecord], record: InboxRecord) -> None:
         first, rest = queue[0], queue[1:]
-        if control.command == "retry":
-            self._retry_queue(control.key, queue, control.who)
+        if command.command == "retry":
+            self._retry_queue(command.key, queue, command.who)
             return
         parked = None
-        if control.command == "reject":
-            self._reject(control, first)
+        if command.command == "reject":
+            self._reject(command, first)
         else:
-            parked = self._answer(control, first, record)
-        self._continue_queue(control.key, first, parked, rest, control.who)
+            parked = self._answer(command, first, record)
+        self._continue_queue(command.key, first, parked, rest, command.who)
 
     def answer_parked_request(self, arrival: Arrival, request: str) -> bool:
         """Handle a late answer to a request that is parked, in the request's position. False: no such request is parked."""
@@ -85,7 +85,7 @@ class Commands:
         A long queue is continued by a command of its own, in the next transaction or a later one; the key stays parked until then.
         """
         for number, aside in enumerate(queue):
-            if number == AT_ONCE:
+            if number == EVENTS_PER_COMMAND:
                 following = OperatorCommand("retry", key, aside.offset, who)
                 self._changes.emitted.append(EmittedRecord(self._handlers.namespace, key.encode(), encode(following), []))
                 left = queue[number:]
@@ -120,24 +120,24 @@ class Commands:
         error = self._execution.execute(arrival)
         return None if error is None else self._parking.raised(arrival, error)
 
-    def _reject(self, control: OperatorCommand, aside: SetAsideRecord) -> None:
+    def _reject(self, command: OperatorCommand, aside: SetAsideRecord) -> None:
         if aside.header.status == UNANSWERED:
             return  # its event was accepted; giving up the answer needs no log record
         record = _record_of(aside)
         envelope, data = self._wire.read(record)
         event = event_again(data, envelope, aside.header)
         arrival = Arrival(record, envelope, event, envelope.digest)
-        self._execution.reject(arrival, f"rejected by {control.who}: {control.why}")
+        self._execution.reject(arrival, f"rejected by {command.who}: {command.why}")
 
-    def _answer(self, control: OperatorCommand, aside: SetAsideRecord, record: InboxRecord) -> SetAsideRecord | None:
+    def _answer(self, command: OperatorCommand, aside: SetAsideRecord, record: InboxRecord) -> SetAsideRecord | None:
         """The parked record, in the request's position, if the handler of the answer raised."""
         if aside.header.status != UNANSWERED:
-            raise InvalidEvent(f"{control.who} answers for an event that was parked by its handler, not by its gateway")
+            raise InvalidEvent(f"{command.who} answers for an event that was parked by its handler, not by its gateway")
         call = request_of(self._wire, aside)
-        answer = self._wire.codec.decode(control.value)
+        answer = self._wire.codec.decode(command.value)
         answer_value(self._handlers, self._wire, call, answer)
         headers = answer_headers(self._handlers.source, call, answer, self._overlay.now)
-        answered = (record[0], record[1], control.value, headers, record[4])
+        answered = (record[0], record[1], command.value, headers, record[4])
         envelope = self._wire.envelopes.read(headers)
         event = event_of(answer, envelope, envelope.id or "", envelope.time or from_micros(self._overlay.now))
         return self._execute(Arrival(answered, envelope, event, envelope.digest, aside.offset))

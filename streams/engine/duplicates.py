@@ -10,7 +10,7 @@ Remembered = tuple[int, int, str]
 """Log sequence, 64-bit hash of the body (different in each process, and never stored), outcome."""
 
 
-class Window:
+class DuplicateWindow:
     """Exact: an id is known while its record is among the last `size`.
 
     Two generations of a dict instead of one queue: an id costs one insertion, and a whole generation is dropped at once.

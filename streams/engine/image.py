@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streams.engine.changes import Changes, SetAsideRecord
-from streams.engine.duplicates import DEFAULT_WINDOW, Window
+from streams.engine.duplicates import DEFAULT_WINDOW, DuplicateWindow
 from streams.engine.pending import PendingCalls, PendingTimers
 from streams.engine.records import Counters, Entry
 
@@ -23,7 +23,7 @@ class Image:
         self.sequence = 0
         self.recorded = 0
         self.inbox_next = 0
-        self.window = Window(window)
+        self.window = DuplicateWindow(window)
         self.parked: dict[str, list[SetAsideRecord]] = {}
         self.parked_ids: dict[bytes, int] = {}
         self.due = PendingTimers()

@@ -9,12 +9,12 @@ from streams.engine.changes import PendingTimer
 from streams.engine.overlay import Overlay
 from streams.engine.pending import PendingTimers
 
-AT_ONCE, BYTES_AT_ONCE = 1_000, 4 * 1024 * 1024
+TIMERS_PER_BATCH, TIMER_BYTES_PER_BATCH = 1_000, 4 * 1024 * 1024
 """The most timers, and bytes of timers or answers, in one transaction."""
 
 
 def due_timers(
-    pending: PendingTimers, now: int, most: int = AT_ONCE, refused: Collection[str] = ()
+    pending: PendingTimers, now: int, most: int = TIMERS_PER_BATCH, refused: Collection[str] = ()
 ) -> list[PendingTimer]:
     """The timers due by `now` (µs), earliest first: at most `most`, and no more bytes than one transaction takes.
 
@@ -23,7 +23,7 @@ def due_timers(
     found, size = list[PendingTimer](), 0
     for timer in islice((it for it in pending.until(now) if it.event_id not in refused), most):
         size += len(timer.emitted.value)
-        if found and size > BYTES_AT_ONCE:
+        if found and size > TIMER_BYTES_PER_BATCH:
             break
         found.append(timer)
     return found

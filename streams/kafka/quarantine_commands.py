@@ -15,7 +15,7 @@ log = logging.getLogger("retold.commands")
 
 SECONDS, CHUNK = 0.25, 1000
 """A search lasts no longer than this, however much lies behind; what librdkafka fetched meanwhile is there at once."""
-AT_ONCE = 0.01
+FIRST_TIMEOUT = 0.01
 
 
 @dataclass(eq=False)
@@ -40,7 +40,7 @@ class QuarantineCommandReader:
         Continues each search where it was, and updates how far it is.
         """
         consumer = self._consumer = self._consumer or self._clients.consumer("retold-commands", partition_eof=False)
-        timeout = AT_ONCE
+        timeout = FIRST_TIMEOUT
         if searches != self._reading:
             timeout, self._reading = SECONDS, dict(searches)
             consumer.assign([TopicPartition(self._inbox, at, search.next_offset) for at, search in searches.items()])

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 
 from streams.engine.batch import PartitionWork
-from streams.engine.timers import AT_ONCE
+from streams.engine.timers import TIMERS_PER_BATCH
 from streams.kafka.producer import TransactionAborted
 from streams.worker.gateway_calls import RESULTS
 from streams.worker.pace import Pace
@@ -32,7 +32,7 @@ class PoisonSearch:
     def __init__(self) -> None:
         self.reason = ""
         self.most_answers = RESULTS
-        self.most_timers = AT_ONCE
+        self.most_timers = TIMERS_PER_BATCH
         """The most timers (and above, answers) of a partition in one transaction."""
         self._refused = 0
         self._calm = CALM
@@ -82,4 +82,4 @@ class PoisonSearch:
         self._refused = 0
         self._calm = min(CALM, self._calm + 1)
         if not self.lasts:
-            self.most_answers, self.most_timers = RESULTS, AT_ONCE
+            self.most_answers, self.most_timers = RESULTS, TIMERS_PER_BATCH

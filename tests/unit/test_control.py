@@ -8,7 +8,7 @@ from streams.data import EventData
 from streams.engine import control
 from streams.engine.batch import CallGivenUp
 from streams.engine.changes import Changes
-from streams.engine.commands import AT_ONCE
+from streams.engine.commands import EVENTS_PER_COMMAND
 from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.event_handlers import Limits
@@ -180,7 +180,7 @@ def test_a_long_queue_is_let_through_in_parts() -> None:
     """One of a hundred thousand would take longer than the group waits; what arrives meanwhile stays behind, in order."""
     engine = Engine(APP, "probe", CODEC)
     image, switch = parked(engine)
-    count = 2 * AT_ONCE + 1
+    count = 2 * EVENTS_PER_COMMAND + 1
     image.apply(engine.handle(image, [event(offset) for offset in range(2, count)], 1))
     switch.broken = False
     record: InboxRecord | None = retry(0, count)
@@ -191,7 +191,7 @@ def test_a_long_queue_is_let_through_in_parts() -> None:
         handled.append(len(changes.log))
         follows = [it for it in changes.emitted if it.namespace == "probe"]
         record = (record[0] + 2, follows[0].key, follows[0].value, follows[0].headers, 0) if follows else None
-    assert handled == [AT_ONCE, AT_ONCE, 1 + 2 + 1]  # the rest, what arrived meanwhile, and what came behind it
+    assert handled == [EVENTS_PER_COMMAND, EVENTS_PER_COMMAND, 1 + 2 + 1]  # the rest, what came meanwhile, what came behind it
     assert image.parked == {}
     assert image.rows["k"][0] == ProbeRow(count=count + 3, texts={})
     assert image.counters.control == 3

@@ -19,7 +19,7 @@ from streams.engine.overlay import Overlay
 from streams.engine.pending import PendingTimers
 from streams.engine.records import EmittedRecord, InboxRecord
 from streams.engine.stored import due_record
-from streams.engine.timers import BYTES_AT_ONCE, due_timers, fire
+from streams.engine.timers import TIMER_BYTES_PER_BATCH, due_timers, fire
 from streams.worker.restore import ImageReader
 from tests.applications.bank.events import AccountClose, AccountOpen, AccountRow
 from tests.support.kept import Kept
@@ -123,13 +123,13 @@ def test_a_transaction_holds_so_many_bytes_of_timers() -> None:
     """Large ones come in several, and one alone always does."""
     image = Image()
     for name in "abc":
-        image.due.add(timer(5, name, BYTES_AT_ONCE // 2 + 1))
+        image.due.add(timer(5, name, TIMER_BYTES_PER_BATCH // 2 + 1))
     counts = []
     while (fired := fired_by(image, 5)) is not None:
         counts.append(len(fired.emitted))
         image.apply(fired)
     assert counts == [1, 1, 1]
-    image.due.add(timer(5, "large", BYTES_AT_ONCE + 1))
+    image.due.add(timer(5, "large", TIMER_BYTES_PER_BATCH + 1))
     assert fired_by(image, 5) is not None
 
 

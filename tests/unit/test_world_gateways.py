@@ -8,7 +8,7 @@ import pytest
 
 from streams import App, Event, Gateway
 from streams.engine import control
-from streams.engine.commands import AT_ONCE
+from streams.engine.commands import EVENTS_PER_COMMAND
 from streams.engine.control import OperatorCommand
 from streams.engine.identity import answer_id
 from streams.errors import DuplicateHandler
@@ -110,7 +110,7 @@ def test_a_long_queue_is_let_through_in_memory_too() -> None:
     world = World(probe.app())
     broken = [True]
     probe.WRONG["switch"] = lambda row, key: 1 / 0 if broken else probe.counted(row)
-    count = AT_ONCE + 2
+    count = EVENTS_PER_COMMAND + 2
     for _ in range(count):
         world.when(ProbeDo(name="k", how="switch"))
     broken.clear()

@@ -26,7 +26,7 @@ from streams.server.readmodel.model import NamespacePartition
 from streams.server.readmodel.notifier import until
 
 MOST_STREAMS = 500
-AT_ONCE = 200
+EVENTS_PER_READ = 200
 ALIVE = 15.0
 """s of silence after which a comment is sent, so that proxies keep the connection."""
 STOP = 0.5
@@ -152,7 +152,7 @@ class Stream:
         partition, model = found.partition, self._parts.model
         offset = model.logs[partition].offset_before(self._at[partition])
         older = await in_thread(
-            self._parts.pools.kafka, self._parts.archive.events, partition, offset, self._at[partition], AT_ONCE
+            self._parts.pools.kafka, self._parts.archive.events, partition, offset, self._at[partition], EVENTS_PER_READ
         )
         if not older:
             await asyncio.sleep(STOP)  # Kafka and memory differ: retry, but not at once
@@ -163,7 +163,7 @@ class Stream:
         found: list[LogEvent] = []
         for partition in self._partitions:
             recent = model.logs.get(partition)
-            events = [] if recent is None else recent.after(self._at[partition], AT_ONCE)
+            events = [] if recent is None else recent.after(self._at[partition], EVENTS_PER_READ)
             if events is None:
                 return OlderEvents(partition)
             found += events
