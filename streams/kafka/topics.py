@@ -5,7 +5,7 @@ Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -135,6 +135,8 @@ class ExpectedTopic(NamedTuple):
     settings: dict[str, str]
     checks: Mapping[str, Comparison]
     optional: bool = False
+    namespace: str | None = None
+    """None for a topic that all namespaces share."""
 
 
 @lru_cache(1024)
@@ -180,9 +182,9 @@ def wanted(config: Config, namespaces: Iterable[str]) -> list[ExpectedTopic]:
         settings["min.insync.replicas"] = str(max(1, config.replication - 1))
         checks = {setting.name: setting.comparison for setting in kind.settings if setting.comparison != "unchecked"}
         partitions = kind.partitions or config.partitions
-        per_space = [kind.pattern.format(namespace=space) for space in spaces]
-        of_kind = per_space if kind.partitions is None else [kind.pattern]
-        found += [ExpectedTopic(config.prefix + name, kind.name, partitions, settings, checks, kind.optional) for name in of_kind]
+        for space in spaces if kind.partitions is None else [None]:
+            name = config.prefix + (kind.pattern if space is None else kind.pattern.format(namespace=space))
+            found.append(ExpectedTopic(name, kind.name, partitions, settings, checks, kind.optional, space))
     return found
 
 
@@ -209,10 +211,12 @@ def _ensure(admin: Admin, config: Config, asked: list[ExpectedTopic], create: bo
     if create and missing:
         existing |= _create(admin, missing, config.replication)
     settings = _settings(admin, list(existing))
+    made = (it for it in asked if it.namespace is not None and (create or it.name in existing))
+    counts = {existing[it.name].partitions if it.name in existing else it.partitions for it in made}
     reports = []
     for topic in asked:
         if (info := existing.get(topic.name)) is not None:
-            reports.append(_report(topic, info.partitions, _problems(topic, info, settings[topic.name])))
+            reports.append(_report(topic, info.partitions, _problems(topic, info, settings[topic.name], config.prefix, counts)))
         elif create:
             reports.append(_report(topic, topic.partitions, created=True))
         else:
@@ -232,17 +236,44 @@ def raise_for_problems(reports: Iterable[TopicReport]) -> None:
         raise TopicMismatch("\n".join(problems))
 
 
-def describe(admin: Admin, topics: Sequence[str], *, cancelled: Cancelled = never_cancelled) -> dict[str, TopicInfo]:
+def describe(
+    admin: Admin, topics: Sequence[str], *, timeout: float = TIMEOUT, cancelled: Cancelled = never_cancelled
+) -> dict[str, TopicInfo]:
     """Ids and partition counts of those topics that exist."""
     found = {}
     if topics:
         asked = TopicCollection(list(topics))
-        answers = admin.request(AdminClient.describe_topics, asked, timeout=TIMEOUT, read=as_is, cancelled=cancelled)
+        answers = admin.request(AdminClient.describe_topics, asked, timeout=timeout, read=as_is, cancelled=cancelled)
         for name, answer in answers.items():
             description = result(answer, f"asking for the topic {name}", KafkaError.UNKNOWN_TOPIC_OR_PART)
             if description is not None:
                 found[name] = TopicInfo(str(description.topic_id), len(description.partitions))
     return found
+
+
+def after_recreation(names: TopicNames, topic: str) -> str:
+    """What to do about one of a namespace's topics that was deleted and made again."""
+    others = [name for name in names[1:] if name not in (topic, names.inbox)]
+    if topic == names.inbox:
+        then = f"then start a worker: it handles {topic} from its first record"
+    else:
+        then = (
+            f"then start a worker: it handles all of {names.inbox} again, from its first record, and calls gateways again for "
+            "what they were called before"
+        )
+    return (
+        "Stop this namespace's workers, copy what you need of its topics, and delete those that no longer fit: "
+        f"{', '.join(others)}; {then}"
+    )
+
+
+def after_repartition(names: TopicNames) -> str:
+    """What to do about a namespace's topics that got more partitions."""
+    return (
+        "Kafka cannot take partitions away, and no setting makes them fit. Stop this namespace's workers, copy what you need of "
+        f"its topics, delete all of them ({', '.join(names[1:])}) or take another RETOLD_PREFIX, start a worker, which makes "
+        "them anew, and publish the events again"
+    )
 
 
 def as_is(answer: Any) -> Any:
@@ -318,11 +349,26 @@ def _settings(admin: Admin, topics: list[str]) -> dict[str, Mapping[str, str]]:
     }
 
 
-def _problems(topic: ExpectedTopic, info: TopicInfo, settings: Mapping[str, str]) -> Iterable[str]:
+def _advice(topic: ExpectedTopic, info: TopicInfo, prefix: str, counts: Collection[int]) -> str:
+    if topic.namespace is None:
+        return "Delete the topic when nothing uses it: each application makes it anew when it starts, and fills in its own part"
+    start_over = after_repartition(topic_names(prefix, topic.namespace))
+    if len(counts) > 1:
+        return f"The namespaces' topics differ, so partitions were added. {start_over}"
+    return (
+        f"If the topics were made with {info.partitions}, set RETOLD_PARTITIONS={info.partitions}. If partitions were added to "
+        f"topics in use, that is refused too: {start_over[0].lower()}{start_over[1:]}"
+    )
+
+
+def _problems(
+    topic: ExpectedTopic, info: TopicInfo, settings: Mapping[str, str], prefix: str, counts: Collection[int]
+) -> Iterable[str]:
+    """`counts` are the partition counts of all existing topics of namespaces: equal ones were probably made so."""
     if info.partitions != topic.partitions:
         yield (
             f"the topic {topic.name} has {info.partitions} partitions; {topic.partitions} were expected. The number "
-            f"is fixed, because keys would move: set RETOLD_PARTITIONS={info.partitions}, or take another RETOLD_PREFIX"
+            f"is fixed, because keys would move. {_advice(topic, info, prefix, counts)}"
         )
     for name, comparison in topic.checks.items():
         expected, found = topic.settings[name], settings.get(name, "")

@@ -40,6 +40,7 @@ from streams.worker.runtime import Runtime
 from streams.worker.slots import Slot
 from streams.worker.stalls import StallContext, Stalls
 from streams.worker.tasks import Tasks
+from streams.worker.topic_comparison import TopicComparison
 from streams.worker.unblocker import Unblocker
 
 RESTORES = 2
@@ -95,7 +96,8 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
     stalls = Stalls(clients, StallContext(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
     writer, worker_id = ReportWriter(clients, clients.admin(), config.prefix), _worker_id(parts, namespace, slot.number)
     reporter = Reporter(namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock)
-    return NamespaceRunner(cycle, slot, [stalls.watch, reporter.report], clients.check_broker, parts.runtime)
+    beside = [stalls.watch, reporter.report, cycle.members.topics.watch]
+    return NamespaceRunner(cycle, slot, beside, clients.check_broker, parts.runtime)
 
 
 def _worker_id(parts: WorkerParts, namespace: str, slot: int) -> str:
@@ -107,8 +109,10 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
     """The cycle of one namespace, whose topics exist. `slot` distinguishes the workers of one instance."""
     app, config, clients, codec, runtime = parts.app, parts.config, parts.clients, parts.codec, parts.runtime
     topics, admin, clock = topic_names(config.prefix, namespace), clients.admin(), runtime.clock
-    described = describe(admin, topics[1:])
-    topic_ids = {topic: it.id for topic, it in described.items()}
+    targets = {topic_names(config.prefix, name).inbox for name in _emits_into(app, namespace)}
+    began = clock.monotonic()
+    described = describe(admin, sorted({*topics[1:], *targets}))
+    topic_ids = {topic: it.id for topic, it in described.items() if topic in topics[1:]}
     count = described[topics.inbox].partitions
     engine = Engine(
         app,
@@ -142,6 +146,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
                 clock.monotonic,
             ),
             calls,
+            TopicComparison(topics, targets, described, admin, began),
             Pace(config.transaction_events, config.transaction_seconds),
             clock,
             runtime.flag(),
@@ -149,6 +154,11 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
             min(LAST_CALLS, config.gateway_seconds),
         )
     )
+
+
+def _emits_into(app: App, namespace: str) -> set[str]:
+    """The namespaces of what its handlers emit, at once or scheduled."""
+    return {namespace_of(data.event_type) for emits in app.namespace(namespace).emits.values() for data in emits}
 
 
 def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:

@@ -37,12 +37,16 @@ from streams.worker.polled_batch import PolledBatch
 from streams.worker.runtime import Flag
 from streams.worker.task import PartitionTask, TaskState
 from streams.worker.tasks import Tasks
+from streams.worker.topic_comparison import TopicComparison
 from streams.worker.unblocker import Unblocker
 
 log = structlog.get_logger("retold.worker")
 
 IDLE = 0.1
 """s that a poll waits for a record when no timer or answer is near."""
+
+HANDLE_WAIT, COMMIT_WAIT = 5.0, 1.0
+"""s to wait for a comparison of topics before a batch is handled, and before it is committed. Beyond, it is read again."""
 
 Parts = Mapping[PartitionTask, Changes]
 
@@ -62,6 +66,7 @@ class CycleParts:
     tasks: Tasks
     unblocker: Unblocker
     calls: GatewayCalls
+    topics: TopicComparison
     pace: Pace
     clock: Clock
     stopping: Flag
@@ -94,15 +99,24 @@ class Cycle:
         """The next batch, perhaps empty. Serves rebalances, and resumes restored and unblocked partitions."""
         members, tasks = self.members, self.tasks
         self._ready()
+        members.topics.check()
         tasks.install()
         tasks.unblock(members.unblocker.freed(tasks.in_state(TaskState.BLOCKED)))
         assert self._consumer is not None, "open() comes first"
-        self._last = self._collector.collect(self._consumer, self._poll_timeout())
+        try:
+            self._last = self._collector.collect(self._consumer, self._poll_timeout())
+        except BrokerError:
+            members.topics.compare()  # which says more: of an inbox that was made again, the old offset cannot be read
+            members.topics.check()
+            raise
         return self._last
 
     def handle(self, batch: PolledBatch) -> None:
         """Handle records, due timers and gateways' answers in one transaction."""
         self._note_ends(batch)
+        if not self._compared(HANDLE_WAIT):
+            self._read_again(batch)
+            return
         self.members.calls.sort(self.tasks.restored())
         works = self._planner.plan(batch, self.members.clock.now())
         try:
@@ -112,7 +126,7 @@ class Cycle:
                 self._commit(batch, done)
         except TransactionAborted as error:
             self._after_abort(error, batch, works)
-            self.tasks.rewind(batch.records)
+            self._read_again(batch)
             return
         except ProducerLost as error:
             self._after_loss(error)
@@ -152,6 +166,25 @@ class Cycle:
                 log.warning("transactions are not ready; retrying", namespace=self.members.namespace, error=str(error))
                 self.stopping.wait(1.0)
 
+    def _read_again(self, batch: PolledBatch) -> None:
+        """Nothing of the batch was committed. While the broker does not answer, a seek may never return (seen)."""
+        if self.members.topics.fresh:
+            self.tasks.rewind(batch.records)
+        else:
+            self.tasks.reopen(batch.records)
+
+    def _compared(self, seconds: float) -> bool:
+        """Whether topics were compared lately; waits up to `seconds` for it. Raises TopicMismatch for a difference (rule 34).
+
+        While the broker does not answer a comparison, polling goes on, so that the worker stays in its group.
+        """
+        topics, clock = self.members.topics, self.members.clock
+        until = clock.monotonic() + seconds
+        while not topics.fresh and clock.monotonic() < until and not self.stopping.is_set():
+            clock.sleep(0.05)
+        topics.check()
+        return topics.fresh
+
     def _poll_timeout(self) -> float:
         """How long a poll may wait, in s: less while an answer or a timer is near."""
         poll_timeout = self.members.calls.poll_timeout(IDLE)
@@ -183,6 +216,8 @@ class Cycle:
     def _commit(self, batch: PolledBatch, done: Parts) -> None:
         """Commit all changes in one transaction. Raises TransactionAborted, ProducerLost or NamespaceStopped."""
         members, parts = self.members, list(done.values())
+        if not self._compared(COMMIT_WAIT):
+            members.transactions.producer.give_up(BrokerError("the broker did not answer a comparison of topics in time"))
         began = self.members.clock.monotonic()
         self._breaker.check(members.clock.now(), parts)
         members.transactions.write(parts, batch.metadata, self.tasks.images())

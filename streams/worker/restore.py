@@ -24,7 +24,7 @@ from streams.kafka.committed import CommittedOffsets
 from streams.kafka.messages import parked_message, table_record
 from streams.kafka.offsets import TopicAndPartition, ends, starts
 from streams.kafka.renewed_client import Admin
-from streams.kafka.topics import TopicNames
+from streams.kafka.topics import TopicNames, after_recreation, after_repartition
 from streams.worker.log_tail import LogTail
 
 log = structlog.get_logger("retold.worker")
@@ -231,13 +231,13 @@ class Restorer:
         if last.partitions != self.partitions:
             raise TopicMismatch(
                 f"{where} was written with {last.partitions} partitions and the topics have {self.partitions} now: "
-                "keys would move between partitions. Partition counts are fixed"
+                f"keys would move between partitions. {after_repartition(self.names)}"
             )
         for topic, topic_id in last.topic_ids.items():
             if self.topic_ids.get(topic, topic_id) != topic_id:
                 raise TopicMismatch(
                     f"{topic} was deleted and made again since {where} was written (its id was {topic_id}, now "
-                    f"{self.topic_ids[topic]}): offsets mean something else. Delete the namespace's other topics too, or restore"
+                    f"{self.topic_ids[topic]}): offsets mean something else. {after_recreation(self.names, topic)}"
                 )
 
 

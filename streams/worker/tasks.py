@@ -92,7 +92,11 @@ class Tasks:
 
     def restart(self) -> None:
         """Close every task and restore its partition in a new one, from what the broker has."""
-        partitions = list(self._tasks)
+        self.reopen(self.all())
+
+    def reopen(self, tasks: Iterable[PartitionTask]) -> None:
+        """Close these tasks and restore their partitions in new ones. Unlike `rewind`, this asks the broker nothing now."""
+        partitions = [task.partition for task in tasks if self._tasks.get(task.partition) is task]
         self._close(partitions)
         self._consumer.pause([self._at(partition) for partition in partitions])
         for partition in partitions:

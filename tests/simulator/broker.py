@@ -103,6 +103,10 @@ class MemoryBroker:
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.topics: dict[str, list[Partition]] = {}
+        self.ids: dict[str, str] = {}
+        """By topic; one that is made again has another."""
+        self.describes_nothing = False
+        """Whether it leaves unanswered what topics there are."""
         self.groups: dict[str, Group] = {}
         self.committed: dict[tuple[str, TopicAndPartition], int] = {}
         self.producers: dict[str, Any] = {}
@@ -115,7 +119,10 @@ class MemoryBroker:
         return len(value or b"") <= self.largest.get(topic, 2**30)
 
     def create(self, names: Iterable[str], partitions: int) -> None:
-        self.topics |= {name: [Partition() for _ in range(partitions)] for name in names}
+        """Also in place of topics of these names that were there before."""
+        for name in names:
+            self.topics[name] = [Partition() for _ in range(partitions)]
+            self.ids[name] = f"{name} {len(self.ids)} at {self.clock.monotonic()}"
 
     def partition(self, topic_partition: TopicAndPartition) -> Partition:
         return self.topics[topic_partition[0]][topic_partition[1]]

@@ -12,6 +12,7 @@ from confluent_kafka import (
     Consumer,
     IsolationLevel,
     KafkaError,
+    KafkaException,
     Producer,
     TopicCollection,
     TopicPartition,
@@ -275,9 +276,19 @@ class MemoryAdmin:
         return {at: _done(SimpleNamespace(offset=self._offset(at, spec, isolation_level))) for at, spec in asked.items()}
 
     def describe_topics(self, asked: TopicCollection, **_: Any) -> dict[str, Future[Any]]:
-        """Their ids are their names: no topic is ever deleted here."""
-        found = {name: self._broker.topics[name] for name in asked.topic_names}
-        return {name: _done(SimpleNamespace(topic_id=name, partitions=partitions)) for name, partitions in found.items()}
+        if self._broker.describes_nothing:
+            return {name: Future() for name in asked.topic_names}
+        return {name: self._described(name) for name in asked.topic_names}
+
+    def list_topics(self, timeout: float) -> None:
+        """Asked by who waits for an answer; it takes no time."""
+
+    def _described(self, name: str) -> Future[Any]:
+        if name not in self._broker.topics:
+            future: Future[Any] = Future()
+            future.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+            return future
+        return _done(SimpleNamespace(topic_id=self._broker.ids[name], partitions=self._broker.topics[name]))
 
     def _offset(self, at: TopicPartition, which: OffsetSpec, isolation: IsolationLevel) -> int:
         partition = self._broker.partition((at.topic, at.partition))

@@ -33,6 +33,7 @@ class Worker:
         self._process = Process(site.broker.clock)
         parts = WorkerParts(site.app, site.config, clients(site.broker), codec_of(site.app), self._process.runtime, _no_gateways)
         self.cycle = cycle_of(parts, site.namespace, slot)
+        self._process.runtime.background("beside", 1).start(self.cycle.members.topics.watch)
         self.cycle.open()
         self._batch: PolledBatch | None = None
 
