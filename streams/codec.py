@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from streams.app import App
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord, UnsupportedSchema
-from streams.schemas.avro import RecordType, parse
+from streams.schemas.avro import KEYS, RecordType, is_key, parse
 from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
 from streams.schemas.schema_ids import canonical, fingerprint, id_of
@@ -22,7 +22,6 @@ from streams.schemas.values import Check, quick_check, record_check, shown
 R = TypeVar("R", bound=Record)
 PREFIX = 5
 """Bytes before the Avro body."""
-KEY_BYTES: Final = 512
 
 
 def prefix_of(schema_id: int) -> bytes:
@@ -128,7 +127,7 @@ class AvroCodec:
 
         Raises InvalidSchema for a text that retold does not support, and for an id that another schema has already.
         """
-        record = parse(text)
+        record = parse(text, written=True)
         plain = canonical(json.loads(text))
         schema_id = id_of(plain)
         prefix = prefix_of(schema_id)
@@ -168,7 +167,7 @@ class AvroCodec:
         """Add a class, which is encoded with its newest schema."""
         if not cls.schemas:
             raise InvalidSchema(f"{cls.__name__} carries no schema: expected a class of `retold schemas generate`")
-        reader, text = parse(cls.schemas[-1]), canonical(json.loads(cls.schemas[-1]))
+        reader, text = parse(cls.schemas[-1], written=True), canonical(json.loads(cls.schemas[-1]))
         strict = record_check(reader, cls, reader.name)
         self._checks[cls] = quick_check(reader, cls, strict)
         self._writers[cls] = writer_of(text, prefix_of(id_of(text)), reader, strict)
@@ -239,8 +238,5 @@ def _event_decoder(decode: Callable[[bytes], Any], where: str, key_field: str) -
 
 def check_key(key: str, where: str) -> None:
     """Raises InvalidEvent unless `key` is 1 to 512 bytes of UTF-8 that begin with neither 0x00 nor 0x01."""
-    if not 0 < len(key.encode()) <= KEY_BYTES or key[0] <= "\x01":
-        raise InvalidEvent(
-            f"the key {where} is {shown(key)}; expected 1 to {KEY_BYTES} bytes of UTF-8, "
-            "the first one neither 0x00 nor 0x01"
-        )
+    if not is_key(key):
+        raise InvalidEvent(f"the key {where} is {shown(key)}; expected {KEYS}")

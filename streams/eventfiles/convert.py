@@ -48,7 +48,7 @@ class Converter:
         self, data: type[EventData], *, texts: bool, noun: str = "column", besides: Collection[str] = ()
     ) -> None:
         self._data, self._at = data, _At(noun, "", texts)
-        self._record = parse(data.schemas[-1])
+        self._record = parse(data.schemas[-1], written=True)
         self._hints = structure_of(self._record, data)
         self._fields = {field.name: field for field in self._record.fields}
         self._known = {*self._fields, *besides}

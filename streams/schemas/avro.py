@@ -10,9 +10,11 @@ import json
 import keyword
 import math
 import re
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeGuard
 
 from streams.errors import InvalidSchema
 
@@ -20,6 +22,16 @@ PRIMITIVES: Final = frozenset({"string", "int", "long", "float", "double", "bool
 TIMESTAMPS: Final = frozenset({"timestamp-millis", "timestamp-micros"})
 AVRO_NAMES: Final = PRIMITIVES | {"null", "record", "enum", "array", "map", "fixed"}
 RANGES: Final = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = (
+    (limit.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) for limit in (datetime.min, datetime.max)  # noqa: DTZ901 - the zone is put in
+)
+TIME_RANGES: Final = {"timestamp-micros": (_FIRST, _LAST), "timestamp-millis": (_FIRST // 1000, _LAST // 1000)}
+"""What a datetime can hold."""
+FOUR: Final = struct.Struct("<f")
+KEY_BYTES: Final = 512
+KEYS: Final = f"1 to {KEY_BYTES} bytes of UTF-8, the first one neither 0x00 nor 0x01"
+SHOWN: Final = 200
 MISSING: Final = object()
 """The default of a field that has none (None is the default `null`)."""
 
@@ -68,20 +80,23 @@ class RecordType:
     aliases: tuple[str, ...] = ()
 
 
-def parse(text: str) -> RecordType:
-    """The tree of a schema text. Raises InvalidSchema naming the field, its value and what was expected."""
+def parse(text: str, *, written: bool = False) -> RecordType:
+    """The tree of a schema text. Raises InvalidSchema naming the field, its value and what was expected.
+
+    `written`: somebody has written records with it, so that defaults are taken that a new schema may not have.
+    """
     try:
         schema = json.loads(text)
     except ValueError as error:
         raise InvalidSchema(f"the schema is no JSON: {error}") from error
-    return record_of(schema)
+    return record_of(schema, written=written)
 
 
-def record_of(schema: object) -> RecordType:
-    """The tree of a schema that is parsed as JSON already."""
+def record_of(schema: object, *, written: bool = False) -> RecordType:
+    """The tree of a schema that is parsed as JSON already; `written` as in `parse`."""
     if not isinstance(schema, Mapping) or schema.get("type") != "record":
         raise InvalidSchema('a schema begins as {"type": "record", "name": …, "fields": […]}; this one does not')
-    record = _Parser().record(schema, "")
+    record = _Parser(_fits_rounded if written else default_fits).record(schema, "")
     key = schema.get("key", "")
     if key and not any(f.name == key and f.type == AvroType("string") for f in record.fields):
         raise InvalidSchema(f'"key" of {record.name} is {key!r}; expected the name of a field of type "string"', "key")
@@ -91,12 +106,19 @@ def record_of(schema: object) -> RecordType:
     return RecordType(record.name, record.fields, record.doc, key, version, record.aliases)
 
 
+def is_key(text: str) -> bool:
+    """Whether a text may be the key of an entity."""
+    return 0 < len(text.encode()) <= KEY_BYTES and text[0] > "\x01"
+
+
 def full_name(schema: Mapping[str, Any], namespace: str) -> str:
     """The full name of a named type inside `namespace`."""
     name = schema.get("name")
     if not isinstance(name, str) or not TYPE_NAME.fullmatch(name):
         raise InvalidSchema(f"a {schema.get('type')} has the name {name!r}; expected letters, digits and _", str(name))
     home = schema.get("namespace", namespace)
+    if not isinstance(home, str) or (home and not TYPE_NAME.fullmatch(home)):
+        raise InvalidSchema(f'"namespace" of {name} is {home!r}; expected names of letters, digits and _, with dots', "namespace")
     return name if "." in name or not home else f"{home}.{name}"
 
 
@@ -111,7 +133,9 @@ def aliases_of(schema: Mapping[str, Any], where: str, field: str) -> tuple[str, 
 class _Parser:
     """Parses one schema; named types may be used by name once they are complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, fits: Callable[[Any, AvroType], bool]) -> None:
+        self.fits = fits
+        """Whether a JSON value may be the default of a type."""
         self.named: dict[str, AvroType] = {}
         self.open: set[str] = set()
 
@@ -155,10 +179,10 @@ class _Parser:
     def _check_default(self, default: object, kind: AvroType, raw: object, where: str, name: str) -> None:
         """In Avro the default of a union belongs to its first branch."""
         null_first = isinstance(raw, list) and raw[0] == "null"
-        fits = default is None if null_first else default is not None and default_fits(default, kind)
+        fits = default is None if null_first else default is not None and self.fits(default, kind)
         if not fits:
-            expected = "null, as null stands first" if null_first else f"a value of type {kind.kind}"
-            raise InvalidSchema(f"{where} has the default {json.dumps(default)}; expected {expected}", name)
+            expected = "null, as null stands first" if null_first else _expected_default(default, kind)
+            raise InvalidSchema(f"{where} has the default {shown_default(default)}; expected {expected}", name)
 
     def _type(self, raw: object, namespace: str, where: str, field: str) -> AvroType:
         if isinstance(raw, list):
@@ -236,42 +260,109 @@ class _Parser:
         return AvroType(logical)
 
 
+def shown_default(default: object) -> str:
+    """A default for a message, at most some hundred characters."""
+    text = json.dumps(default)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _expected_default(default: object, kind: AvroType) -> str:
+    """What is said of a default that does not fit."""
+    if kind.kind == "float" and is_number(default) and (rounded := rounded_to_four(default)) is not None:
+        return f'a number that 32 bits hold exactly: the nearest is {rounded!r}; or make the field a "double"'
+    if kind.kind == "double" and is_number(default):
+        return "a number that 64 bits hold exactly"
+    if kind.kind in TIME_RANGES and type(default) is int:
+        low, high = TIME_RANGES[kind.kind]
+        return f"a time of the years 1 to 9999, so a number from {low} to {high}"
+    nested = " in which every part is as its own type says" if kind.kind in ("array", "map", "record") else ""
+    return f"a value of type {kind.kind}{nested}"
+
+
+def is_number(default: object) -> TypeGuard[int | float]:
+    return isinstance(default, int | float) and not isinstance(default, bool)
+
+
+def rounded_to_four(number: float) -> float | None:
+    """The nearest number of 32 bits; None if there is none."""
+    try:
+        return float(FOUR.unpack(FOUR.pack(number))[0])
+    except (OverflowError, struct.error):
+        return None
+
+
+def is_text(text: object) -> bool:
+    """Whether it is text that UTF-8 can write: JSON may hold half a surrogate pair."""
+    if not isinstance(text, str):
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def default_fits(default: Any, kind: AvroType) -> bool:
-    """Whether a JSON value may be the default of a field of this type (except null)."""
+    """Whether a JSON value may be the default of a field of this type (its null apart).
+
+    Whatever fits is written and read back as an equal value: a row may take it when it is restored.
+    """
+    return _fits(default, kind, exact=True)
+
+
+def _fits_rounded(default: Any, kind: AvroType) -> bool:
+    """As before 32 bits had to hold a default exactly: what was released once cannot change, and is only read."""
+    return _fits(default, kind, exact=False)
+
+
+def _fits(default: Any, kind: AvroType, *, exact: bool) -> bool:
     match kind.kind:
         case "string":
-            return isinstance(default, str)
+            return is_text(default)
         case "bytes":
             return isinstance(default, str) and all(ord(letter) < 256 for letter in default)
         case "boolean":
             return isinstance(default, bool)
         case "float" | "double":
-            return isinstance(default, int | float) and not isinstance(default, bool) and math.isfinite(default)
+            return is_number(default) and _number_fits(default, kind.kind, exact=exact)
         case "enum":
             return default in kind.symbols
         case "array":
-            return isinstance(default, list) and all(_item_fits(item, kind) for item in default)
+            return isinstance(default, list) and all(_item_fits(item, kind, exact=exact) for item in default)
         case "map":
-            return isinstance(default, dict) and all(_item_fits(item, kind) for item in default.values())
+            fits = isinstance(default, dict) and all(_item_fits(item, kind, exact=exact) for item in default.values())
+            return fits and all(map(is_text, default))
         case "record":
-            return isinstance(default, dict) and _record_fits(default, kind)
+            return isinstance(default, dict) and _record_fits(default, kind, exact=exact)
         case number:
-            low, high = RANGES["int" if number == "int" else "long"]
+            low, high = TIME_RANGES[number] if number in TIME_RANGES else RANGES[number]
             return type(default) is int and low <= default <= high
 
 
-def _item_fits(default: Any, kind: AvroType) -> bool:
+def _number_fits(default: float, kind: str, *, exact: bool) -> bool:
+    try:
+        if not math.isfinite(default):
+            return False
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
+    if not exact:
+        return True
+    return float(default) == default and (kind == "double" or rounded_to_four(default) == default)
+
+
+def _item_fits(default: Any, kind: AvroType, *, exact: bool) -> bool:
     assert kind.item is not None
-    return _value_fits(default, kind.item)
+    return _value_fits(default, kind.item, exact=exact)
 
 
-def _value_fits(value: Any, kind: AvroType) -> bool:
-    return kind.nullable if value is None else default_fits(value, kind)
+def _value_fits(value: Any, kind: AvroType, *, exact: bool) -> bool:
+    return kind.nullable if value is None else _fits(value, kind, exact=exact)
 
 
-def _record_fits(default: dict[str, Any], kind: AvroType) -> bool:
+def _record_fits(default: dict[str, Any], kind: AvroType, *, exact: bool) -> bool:
     assert kind.record is not None
-    return all(
-        _value_fits(default[field.name], field.type) if field.name in default else field.default is not MISSING
-        for field in kind.record.fields
+    fields = {field.name: field for field in kind.record.fields}
+    return default.keys() <= fields.keys() and all(
+        _value_fits(default[name], field.type, exact=exact) if name in default else field.default is not MISSING
+        for name, field in fields.items()
     )

@@ -17,7 +17,7 @@ from typing import Any
 from streams.errors import InvalidSchema
 from streams.namespace import EVENT_TYPE
 from streams.projection import NAME
-from streams.schemas.avro import AvroType, RecordType, record_of
+from streams.schemas.avro import KEYS, MISSING, AvroType, RecordType, is_key, record_of, shown_default
 from streams.schemas.schema_ids import canonical
 
 ROW = "row"
@@ -135,6 +135,11 @@ def _check_path(record: RecordType, path: Path) -> None:
         raise InvalidSchema(
             f'the event {record.name} has no "key": name the field that says which entity it is about, as in '
             f'"key": "{record.fields[0].name}"'
+        )
+    [default] = [field.default for field in record.fields if field.name == record.key]
+    if default is not MISSING and not is_key(default):
+        raise InvalidSchema(
+            f"{record.name}.{record.key} is the key and has the default {shown_default(default)}; expected {KEYS}", record.key
         )
 
 

@@ -116,7 +116,7 @@ def _check_file(file: SchemaFile, released: Sequence[LockedVersion]) -> list[Sch
                 f'released: put "version": {last + 1} into the file'
             )
         ]
-    problems = [p for old in released for p in breaks(file.record, parse(old.text))]
+    problems = [p for old in released for p in breaks(file.record, parse(old.text, written=True))]
     advice = "Add fields with a default, keep those without one, or give the event a new name"
     return [IncompatibleSchema(f"version {version} of {file.name}: {problem}. {advice}") for problem in problems]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import keyword
 import textwrap
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from streams.errors import InvalidSchema
-from streams.schemas.avro import MISSING, AvroType, Field, RecordType
+from streams.schemas.avro import EPOCH, MISSING, AvroType, Field, RecordType
 from streams.schemas.files import SchemaFile, parts_of
 from streams.schemas.lock import Lock, released_of
 from streams.schemas.schema_ids import fingerprint
@@ -19,7 +20,10 @@ from streams.syntax import parse
 HEADER = '"""Written by `retold schemas generate`. Do not edit."""\n'
 LONG = "# ruff: noqa: E501 - a schema is one line, however long\n"
 FUTURE = "\nfrom __future__ import annotations\n"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+TAKEN = frozenset({"UTC", "EventData", "Record", "Mapping", "MappingProxyType", "ClassVar", "Literal"})
+"""What the generated module imports, or may import, under names that a class could have."""
 
 
 def class_name(name: str) -> str:
@@ -68,11 +72,12 @@ def _names(files: Sequence[SchemaFile]) -> dict[str, str]:
 
 def _check_names(files: Sequence[SchemaFile]) -> None:
     owners = _names(files)
-    taken = {"EventData", "Record", "Mapping", "MappingProxyType", "ClassVar", "Literal"}
     for file in files:
         parts = [part.name for part in parts_of(file.record) if part.record is not None]
         for name, cls in [(file.name, class_name(file.name)), *((part, class_name(_short(part))) for part in parts)]:
-            if owners[cls] != name or cls in taken:
+            if keyword.iskeyword(cls):
+                raise InvalidSchema(f"{file.path}:1: {name} would be the class {cls}, which is a word of Python: rename it")
+            if owners[cls] != name or cls in TAKEN:
                 other = owners[cls] if owners[cls] != name else "a name of the generated module"
                 raise InvalidSchema(f"{file.path}:1: {name} and {other} would both be the class {cls}: rename one")
 
@@ -103,7 +108,7 @@ def _class(record: RecordType, name: str, base: str, variables: Sequence[str]) -
 
 def _docstring(doc: str) -> Iterator[str]:
     """The `doc` of the schema, safe inside three quotes."""
-    words = " ".join(doc.split()).replace('"""', "'''")
+    words = " ".join("".join(letter if letter.isprintable() else " " for letter in doc).split()).replace('"""', "'''")
     if not words:
         return
     words = words if words[-1] in ".!?" else f"{words}."

@@ -41,6 +41,8 @@ def _plain(schema: Any, namespace: str) -> Any:
     if kind in ("record", "enum"):
         plain["name"] = full_name(schema, namespace)
         home = plain["name"].rpartition(".")[0]
+        if namespace and not home:
+            plain["namespace"] = ""  # without it, the name would read as one inside `namespace`
         if kind == "record":
             plain["fields"] = [_field(field, home) for field in schema["fields"]]
     elif kind == "array":

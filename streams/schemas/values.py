@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import reprlib
-import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from operator import is_
@@ -21,13 +20,12 @@ import msgspec
 
 from streams.data import Record
 from streams.errors import InvalidEvent
-from streams.schemas.avro import RANGES, AvroType, RecordType
+from streams.schemas.avro import RANGES, AvroType, RecordType, rounded_to_four
 from streams.schemas.classes import item_hint, record_hint, structure_of
 
 Check = Callable[[Any], Any]
 """Returns the value in its one form, the same object if it has that form; raises InvalidEvent naming the field."""
 
-FOUR: Final = struct.Struct("<f")
 EXACT: Final[dict[str, tuple[type, str]]] = {"boolean": (bool, "True or False"), "bytes": (bytes, "bytes")}
 SHORT: Final = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80
@@ -169,18 +167,11 @@ def _floating(four: bool, where: str) -> Check:
             value = float(value)
         if type(value) is not float or value != value:
             raise refused(where, value, "a number that is not NaN")
-        if four and not _fits_four(value):
+        if four and rounded_to_four(value) != value:
             raise refused(where, value, 'a number that 32 bits hold exactly: or make the field a "double"')
         return 0.0 if value == 0.0 and math.copysign(1.0, value) < 0 else value
 
     return check
-
-
-def _fits_four(value: float) -> bool:
-    try:
-        return bool(FOUR.unpack(FOUR.pack(value))[0] == value)
-    except OverflowError:
-        return False
 
 
 def _time(millis: bool, where: str) -> Check:

@@ -25,12 +25,12 @@ def components(types: Iterable[type[Record]]) -> dict[str, Spec]:
     """Schemas by the names of the Avro records, including nested ones."""
     found: dict[str, Spec] = {}
     for cls in types:
-        _add(parse(cls.schemas[-1]), found)
+        _add(parse(cls.schemas[-1], written=True), found)
     return found
 
 
 def reference(cls: type[Record]) -> Spec:
-    return {"$ref": AT + parse(cls.schemas[-1]).name}
+    return {"$ref": AT + parse(cls.schemas[-1], written=True).name}
 
 
 def _add(record: RecordType, found: dict[str, Spec]) -> None:

@@ -100,7 +100,7 @@ def _subjects(parts: ServerParts) -> Subjects:
     """The id of each version of each subject."""
     found: Subjects = {}
     for schema_id, name in parts.codec.schema_ids().items():
-        version = parse(parts.codec.schema_text(schema_id)).version
+        version = parse(parts.codec.schema_text(schema_id), written=True).version
         found.setdefault(name, {})[version] = schema_id
     return found
 
