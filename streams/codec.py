@@ -17,7 +17,7 @@ from streams.schemas.avro import KEYS, RecordType, is_key, parse
 from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
 from streams.schemas.schema_ids import canonical, fingerprint, id_of
-from streams.schemas.values import Check, quick_check, record_check, shown
+from streams.schemas.values import Check, finer_check, quick_check, record_check, shown
 
 R = TypeVar("R", bound=Record)
 PREFIX = 5
@@ -46,6 +46,7 @@ class AvroCodec:
         self._row_decoders: dict[bytes, Callable[[bytes], Record]] = {}
         self._writers: dict[type[Record], Callable[[Any], bytes]] = {}
         self._checks: dict[type[Record], Check] = {}
+        self._finer: dict[type[Record], Callable[[Any], None] | None] = {}
         for cls in (*event_types, *row_types):
             reader = self._add_class(cls)
             self._classes[reader.name], self._readers[reader.name] = cls, reader
@@ -67,7 +68,11 @@ class AvroCodec:
         return decoder(value)
 
     def encode(self, data: EventData) -> bytes:
-        return self.encode_frozen_event(data)[1]
+        """The value of an event that somebody publishes. Raises InvalidEvent, also for a time finer than its field."""
+        frozen, value = self.encode_frozen_event(data)
+        if (refuse_finer := self._finer[type(frozen)]) is not None:
+            refuse_finer(data)
+        return value
 
     def encode_frozen_event(self, data: EventData) -> tuple[EventData, bytes]:
         frozen, value = self.encode_frozen(data)
@@ -170,6 +175,7 @@ class AvroCodec:
         reader, text = parse(cls.schemas[-1], written=True), canonical(json.loads(cls.schemas[-1]))
         strict = record_check(reader, cls, reader.name)
         self._checks[cls] = quick_check(reader, cls, strict)
+        self._finer[cls] = finer_check(reader)
         self._writers[cls] = writer_of(text, prefix_of(id_of(text)), reader, strict)
         return reader
 

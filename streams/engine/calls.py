@@ -63,7 +63,7 @@ def answer_value(handlers: EventHandlers, wire: WireFormat, call: PendingCall, a
     if type(answer) not in allowed:
         names = ", ".join(it.event_type for it in allowed) or "nothing"
         raise InvalidEvent(f"{subject} answered {type(answer).__name__}; it declares: {names}")
-    value = wire.codec.encode(answer)  # first, since this checks that the key is a text
+    _, value = wire.codec.encode_frozen_event(answer)  # first, since this checks that the key is a text
     if answer.key != request.key:
         raise InvalidEvent(
             f"{subject} was asked about {request.key[:100]!r} and answered about {answer.key[:100]!r}: an answer "

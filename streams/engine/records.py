@@ -39,10 +39,13 @@ class Codec(Protocol):
         """The data, deeply frozen. Raises UnsupportedSchema, UndecodableRecord or InvalidEvent."""
 
     def encode(self, data: EventData) -> bytes:
-        """Canonical bytes. Raises InvalidEvent naming the field, the value and what was expected."""
+        """Canonical bytes of published data. Raises InvalidEvent naming the field, the value and what was expected."""
 
     def encode_frozen_event(self, data: EventData) -> tuple[EventData, bytes]:
-        """The data as a reader decodes it, and its bytes. Raises as `encode` does."""
+        """What a handler or a gateway emits, as a reader decodes it, and its bytes. Raises as `encode` does.
+
+        A time that is finer than its field is cut off; `encode` refuses it.
+        """
 
     def fingerprint(self, value: bytes) -> str:
         """The full fingerprint of the schema that wrote `value`, carried by the log."""

@@ -2,8 +2,8 @@
 
 Constructors do not validate, and fastavro encodes values that it should not (True as a number, a NaN, 64 bits in an int). So
 everything that is encoded, decoded or kept in a table is checked here, and live and restored rows cannot differ. Lists become
-tuples; dicts become read-only mappings sorted by key; times get the zone UTC and no `fold`; whole numbers in float fields
-become floats; -0.0 becomes 0.0.
+tuples; dicts become read-only mappings sorted by key; times get the zone UTC and no `fold`, and lose what is finer than their
+field (ADR 20); whole numbers in float fields become floats; -0.0 becomes 0.0.
 """
 
 from __future__ import annotations
@@ -87,6 +87,42 @@ def quick_check(record: RecordType, cls: type[Record], strict: Check) -> Check:
         return new
 
     return check
+
+
+def finer_check(record: RecordType) -> Callable[[Any], None] | None:
+    """For what somebody publishes and `record_check` has passed: raises InvalidEvent for a time finer than its field.
+
+    The publisher can still mend it. None if no field has milliseconds.
+    """
+    return (lambda value: _refuse_finer(record, value, record.name)) if _has_millis(record) else None
+
+
+def _has_millis(record: RecordType) -> bool:
+    return any(_type_has_millis(field.type) for field in record.fields)
+
+
+def _type_has_millis(kind: AvroType) -> bool:
+    inner = kind.item is not None and _type_has_millis(kind.item)
+    return inner or kind.kind == "timestamp-millis" or (kind.record is not None and _has_millis(kind.record))
+
+
+def _refuse_finer(record: RecordType, value: Any, where: str) -> None:
+    for field in record.fields:
+        _refuse_finer_in(field.type, getattr(value, field.name), f"{where}.{field.name}")
+
+
+def _refuse_finer_in(kind: AvroType, value: Any, where: str) -> None:
+    if value is None or not _type_has_millis(kind):
+        return
+    if kind.kind == "timestamp-millis":
+        if value.microsecond % 1000:
+            raise refused(where, value, "a time in whole milliseconds: or make the field timestamp-micros")
+    elif kind.record is not None:
+        _refuse_finer(kind.record, value, where)
+    elif kind.item is not None:
+        brackets = "[]" if kind.kind == "array" else "{}"
+        for item in value if kind.kind == "array" else value.values():
+            _refuse_finer_in(kind.item, item, where + brackets)
 
 
 def _hints(record: RecordType, cls: type[Record]) -> list[tuple[str, Any]]:
@@ -175,15 +211,15 @@ def _floating(four: bool, where: str) -> Check:
 
 
 def _time(millis: bool, where: str) -> Check:
-    """With `millis`, a more precise time is refused: it would differ between memory and table."""
+    """With `millis`, what is finer is cut off, towards the past: a handler has no other time than its event's, in µs."""
 
     def check(value: Any) -> Any:
         if type(value) is not datetime:
             raise refused(where, value, "a datetime with a time zone")
         if value.tzinfo is not UTC or value.fold:
             value = _in_utc(value, where)
-        if millis and value.microsecond % 1000:
-            raise refused(where, value, "a time in whole milliseconds: or make the field timestamp-micros")
+        if millis and (finer := value.microsecond % 1000):
+            value = value.replace(microsecond=value.microsecond - finer)
         return value
 
     return check

@@ -29,7 +29,7 @@ from streams.testing.space import Space
 from streams.testing.world_io import ask, headers_of
 from streams.view import Table, Tables
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2026, 1, 1, 0, 0, 0, 123_457, tzinfo=UTC)
 R = TypeVar("R", bound=Record)
 D = TypeVar("D", bound=EventData)
 
