@@ -5,7 +5,7 @@ FULL compatibility means both ways: new code reads old records, and workers that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from streams.schemas.avro import MISSING, AvroType, Field, RecordType
@@ -51,6 +51,58 @@ def _record(reader: RecordType, writer: RecordType, where: str, versions: tuple[
 def _source(field: Field, written: dict[str, Field]) -> Field | None:
     names = (field.name, *field.aliases)
     return next((written[name] for name in names if name in written), None)
+
+
+def forgotten(versions: Sequence[RecordType]) -> list[str]:
+    """Former names that the first of these versions of one schema no longer reads, one sentence each; the newest comes first.
+
+    Each version names what it renamed. So the versions together say what a field was called in each of them, and a record of that
+    version must read so: otherwise the field would silently have its default, or the value of another field.
+    """
+    numbers = [version.version for version in versions]
+    return list(dict.fromkeys(_forgotten(list(versions), versions[0].name, numbers)))
+
+
+def _forgotten(versions: Sequence[RecordType | None], where: str, numbers: Sequence[int]) -> Iterator[str]:
+    """`versions` has None where the record was not yet there, or was another one."""
+    newest = versions[0]
+    assert newest is not None
+    histories = {field.name: _history(field, versions[1:]) for field in newest.fields}
+    for at, older in enumerate(versions[1:]):
+        if older is None:
+            continue
+        written = {field.name: field for field in older.fields}
+        owners = {source.name: name for name, history in histories.items() if (source := history[at]) is not None}
+        for field in newest.fields:
+            was, read = histories[field.name][at], _source(field, written)
+            path, number = f"{where}.{field.name}", numbers[at + 1]
+            last = histories[field.name][0]
+            is_new = last is None or last.name != field.name  # what is released already cannot get another name any more
+            if was is not None and read is None:
+                yield f'{path} was called {was.name} in version {number}: put "{was.name}" into its "aliases"'
+            elif is_new and was is not None and read is not None and read.name != was.name:
+                yield f"{path} was called {was.name} in version {number}, whose {read.name} it would read: give it another name"
+            elif is_new and was is None and read is not None and (owner := owners.get(read.name)) is not None:
+                yield f"{path} would read {read.name} of version {number}, which is {where}.{owner} now: give it another name"
+    for field in newest.fields:
+        nested = [_nested(field.type), *(None if was is None else _nested(was.type) for was in histories[field.name])]
+        if nested[0] is not None:
+            yield from _forgotten(nested, f"{where}.{field.name}", numbers)
+
+
+def _history(field: Field, older: Sequence[RecordType | None]) -> list[Field | None]:
+    """What the field was in each older version, the newest first, by what each version says of the one before."""
+    found: list[Field | None] = []
+    now: Field | None = field
+    for record in older:
+        now = None if now is None or record is None else _source(now, {field.name: field for field in record.fields})
+        found.append(now)
+    return found
+
+
+def _nested(kind: AvroType) -> RecordType | None:
+    """The record that a value of this type is, or has as items."""
+    return kind.record if kind.item is None else _nested(kind.item)
 
 
 def _type(reader: AvroType, writer: AvroType, where: str, versions: tuple[int, int]) -> Iterator[str]:

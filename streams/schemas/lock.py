@@ -15,7 +15,7 @@ import msgspec
 
 from streams.errors import FrozenSchemaChanged, IncompatibleSchema, InvalidSchema, SchemaError
 from streams.schemas.avro import parse
-from streams.schemas.compatibility import breaks
+from streams.schemas.compatibility import breaks, forgotten
 from streams.schemas.files import SchemaFile
 from streams.schemas.schema_ids import fingerprint, id_of
 
@@ -100,7 +100,7 @@ def check(files: Sequence[SchemaFile], lock: Lock) -> list[tuple[str, SchemaErro
 def _check_file(file: SchemaFile, released: Sequence[LockedVersion]) -> list[SchemaError]:
     now, version = fingerprint(file.text), file.record.version
     if released and released[-1].fingerprint == now:
-        return []
+        return _forgotten_names(file, released, f"It is released: write version {version + 1}")
     last = released[-1].version if released else 0
     if released and version == last:
         return [
@@ -118,7 +118,14 @@ def _check_file(file: SchemaFile, released: Sequence[LockedVersion]) -> list[Sch
         ]
     problems = [p for old in released for p in breaks(file.record, parse(old.text, written=True))]
     advice = "Add fields with a default, keep those without one, or give the event a new name"
-    return [IncompatibleSchema(f"version {version} of {file.name}: {problem}. {advice}") for problem in problems]
+    found = [IncompatibleSchema(f"version {version} of {file.name}: {problem}. {advice}") for problem in problems]
+    return [*found, *_forgotten_names(file, released, "Old records would read as something else, without an error")]
+
+
+def _forgotten_names(file: SchemaFile, older: Sequence[LockedVersion], advice: str) -> list[SchemaError]:
+    versions = [file.record, *(parse(locked.text, written=True) for locked in reversed(older))]
+    head = f"version {file.record.version} of {file.name}"
+    return [IncompatibleSchema(f"{head}: {problem}. {advice}") for problem in forgotten(versions)]
 
 
 def _gone(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,9 +11,10 @@ import pytest
 
 from streams.errors import FrozenSchemaChanged, IncompatibleSchema, InvalidSchema
 from streams.schemas.avro import parse
-from streams.schemas.compatibility import breaks, unreadable
+from streams.schemas.compatibility import breaks, forgotten, unreadable
 from streams.schemas.files import load, read_all
-from streams.schemas.lock import Lock, check, load_lock, lock_text, update
+from streams.schemas.generate import release
+from streams.schemas.lock import Lock, check, load_lock, lock_text, locked_of, update
 
 SIGNUP = """{
   "type": "record",
@@ -349,3 +351,71 @@ def test_two_schemas_of_one_id_are_found(schemas: Path) -> None:
     clash = msgspec.convert(taken, Lock)
     messages = [str(error) for _, error in check(load(schemas), clash)]
     assert any("have one id" in message for message in messages)
+
+
+def chain(*versions: list[dict[str, object]]) -> list[str]:
+    """What the last of these versions no longer reads of the ones before."""
+    return forgotten([parse(event(number, *fields)) for number, fields in reversed(list(enumerate(versions, 1)))])
+
+
+def named(name: str, *aliases: str, kind: object = "string", default: object = "") -> dict[str, object]:
+    return {"name": name, "type": kind, "default": default} | ({"aliases": list(aliases)} if aliases else {})
+
+
+def in_record(field: dict[str, object]) -> list[dict[str, object]]:
+    """The field in a record in a map of arrays of a field that stays."""
+    part = {"type": "record", "name": "Part", "fields": [field]}
+    return [{"name": "parts", "type": {"type": "map", "values": {"type": "array", "items": part}}}]
+
+
+@pytest.mark.parametrize("wrap", [lambda field: [field], in_record])
+def test_a_field_that_is_renamed_twice_names_both_former_names(
+    wrap: Callable[[dict[str, object]], list[dict[str, object]]]
+) -> None:
+    """Its value in the oldest records would be the default; the versions together know what it was called."""
+    first, second = wrap(named("origin")), wrap(named("source", "origin"))
+    assert chain(first, second) == []
+    assert chain(first, second, wrap(named("supplier", "source", "origin"))) == []
+    [lost] = chain(first, second, wrap(named("supplier", "source")))
+    assert 'supplier was called origin in version 1: put "origin" into its "aliases"' in lost
+    [dropped] = chain(first, second, wrap(named("source")))
+    assert "source was called origin in version 1" in dropped
+    back = chain(first, second, wrap(named("origin", "source")))
+    assert back == []
+    third = wrap(named("supplier", "source"))
+    assert chain(first, second, third, wrap(named("supplier", "source", "origin"))) == []
+    both = chain(first, second, third, wrap(named("maker", "supplier")))
+    assert ['"source"' in both[0], '"origin"' in both[1], len(both)] == [True, True, 2]
+
+
+def test_a_former_name_is_not_given_to_another_field() -> None:
+    """It would read the values of the field that had the name."""
+    [taken] = chain([named("a")], [named("b", "a")], [named("b", "a"), named("a")])
+    assert taken == "user.signup.a would read a of version 1, which is user.signup.b now: give it another name"
+    [other] = chain([named("a"), named("b")], [named("c", "a")], [named("b", "c")])
+    assert other == "user.signup.b was called a in version 1, whose b it would read: give it another name"
+    assert chain([named("a")], [named("c")], [named("a")]) == []
+
+
+def test_a_version_that_forgets_a_name_is_a_breach_also_when_it_is_released(schemas: Path) -> None:
+    """The next version can still name it; until then `check` does not let it rest."""
+
+    def release_as(number: int, field: dict[str, object]) -> None:
+        write(schemas, "user/signup.avsc", event(number, named("plan", default="free"), field))
+        release(schemas)
+
+    write(schemas, "user/signup.avsc", event(1, named("plan", default="free"), named("origin")))
+    release(schemas)
+    release_as(2, named("source", "origin"))
+    write(schemas, "user/signup.avsc", event(3, named("plan", default="free"), named("supplier", "source")))
+    [(_, error)] = check(load(schemas), load_lock(schemas))
+    assert 'user.signup.supplier was called origin in version 1: put "origin" into its "aliases"' in str(error)
+    lock = json.loads((schemas / "lock.json").read_text(encoding="utf-8"))
+    file = next(file for file in load(schemas) if file.name == "user.signup")
+    released_as = msgspec.to_builtins(locked_of(file, released=True))
+    lock["user.signup"].append(released_as)  # by a version of retold that did not look
+    write(schemas, "lock.json", json.dumps(lock))
+    [(_, error)] = check(load(schemas), load_lock(schemas))
+    assert "It is released: write version 4" in str(error)
+    write(schemas, "user/signup.avsc", event(4, named("plan", default="free"), named("supplier", "source", "origin")))
+    assert check(load(schemas), load_lock(schemas)) == []
