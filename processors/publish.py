@@ -46,7 +46,7 @@ def main(path: Path) -> None:
     """
     count = 0
     with Client(app(), source="processors/publish") as client, path.open(encoding="utf-8", newline="") as file:
-        for count, row in enumerate(csv.DictReader(file, delimiter="\t"), 1):  # noqa: B007 - printed below
+        for count, row in enumerate(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 1):  # noqa: B007 - printed below
             signup, created = from_row(row)
             client.publish(signup, id=f"signup-{signup.user}", time=created)
     print(f"{count} sign-ups published")  # noqa: T201 - the output of a script

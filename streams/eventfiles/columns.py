@@ -12,6 +12,7 @@ from streams.engine.attributes import attributes, time_text
 from streams.engine.envelope import TEXT_LIMIT
 from streams.engine.parking import in_a_line
 from streams.errors import InvalidEvent
+from streams.eventfiles import numbers
 from streams.eventfiles.texts import NAME_SHOWN, listed, plain
 
 WORDS_SHOWN = 400
@@ -62,12 +63,12 @@ def time_in(values: Mapping[str, Any], name: str) -> datetime:
     value = time = _value(values, name)
     with suppress(ValueError, InvalidEvent):
         if isinstance(value, str):
-            time = datetime.fromisoformat(value.strip())
+            time = numbers.time(value.strip(" "))
         if isinstance(time, datetime):
             time_text(time)
             return time
     raise InvalidEvent(
-        f"column {name!r} is {value!r:.80}; an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z, was expected"
+        f"column {name!r} is {value!r:.80}; {numbers.TIME_EXPECTED} was expected"
     )
 
 

@@ -7,19 +7,18 @@ import binascii
 import difflib
 import json
 import math
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent
-from streams.eventfiles.repeats import no_repeats
+from streams.eventfiles.numbers import TIME_EXPECTED, json_number, number, time, whole_number
+from streams.eventfiles.repeats import no_constant, no_repeats
 from streams.eventfiles.texts import cut
 from streams.schemas.avro import MISSING, RANGES, AvroType, Field, RecordType, parse
 from streams.schemas.classes import item_hint, record_hint, structure_of
 
-WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 WORDS = {"true": True, "false": False}
 
 
@@ -125,7 +124,7 @@ def _from_text(kind: AvroType, text: str, at: _At) -> Any:
     if not at.texts and kind.kind in ("int", "long", "float", "double", "boolean"):
         raise _refusal(at, text, kind)
     try:
-        value = _READ[kind.kind](text.strip())
+        value = _READ[kind.kind](text)
     except (ValueError, KeyError, binascii.Error):
         raise _refusal(at, text, kind) from None
     if not _natural(kind, value):
@@ -133,21 +132,23 @@ def _from_text(kind: AvroType, text: str, at: _At) -> Any:
     return value
 
 
-def _whole(text: str) -> int:
-    if not WHOLE.fullmatch(text):
+def _bytes(text: str) -> bytes:
+    """Base64 in its one form: other texts of the same bytes are refused."""
+    found = base64.b64decode(text, validate=True)
+    if base64.b64encode(found).decode() != text:
         raise ValueError(text)
-    return int(text)
+    return found
 
 
 _READ: dict[str, Callable[[str], Any]] = {
-    "int": _whole,
-    "long": _whole,
-    "float": float,
-    "double": float,
+    "int": whole_number,
+    "long": whole_number,
+    "float": number,
+    "double": number,
     "boolean": lambda text: WORDS[text.lower()],
-    "bytes": lambda text: base64.b64decode(text, validate=True),
-    "timestamp-micros": datetime.fromisoformat,
-    "timestamp-millis": datetime.fromisoformat,
+    "bytes": _bytes,
+    "timestamp-micros": time,
+    "timestamp-millis": time,
 }
 
 
@@ -155,7 +156,9 @@ def _compound(kind: AvroType, hint: Any, value: Any, at: _At) -> Any:
     """An array, map or record; among texts it is written as JSON."""
     if isinstance(value, str) and at.texts:
         try:
-            value = json.loads(value, object_pairs_hook=no_repeats)
+            value = json.loads(
+                value, object_pairs_hook=no_repeats, parse_constant=no_constant, parse_float=json_number
+            )
         except (ValueError, RecursionError):
             raise _refusal(at, value, kind) from None
         at = at._replace(texts=False)
@@ -200,7 +203,7 @@ def _expected(kind: AvroType) -> str:
         case "bytes":
             words = "bytes, in a text as base64,"
         case "timestamp-micros" | "timestamp-millis":
-            words = "an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z,"
+            words = TIME_EXPECTED
         case "enum":
             words = f"one of {', '.join(kind.symbols)}"
         case "array" | "map" | "record":

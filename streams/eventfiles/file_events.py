@@ -14,7 +14,7 @@ from streams.engine.envelope import to_micros
 from streams.errors import InvalidEvent
 from streams.eventfiles.columns import Columns, id_in, time_in
 from streams.eventfiles.ids import RowIdentity, RowIds
-from streams.eventfiles.rows import Row
+from streams.eventfiles.row import Row
 from streams.eventfiles.texts import plain
 from streams.prepared_event import PreparedEvent, encode, prepare
 
@@ -47,6 +47,8 @@ class BadRow(NamedTuple):
 
     line: int
     problem: str
+    ends: bool = False
+    """Whether nothing behind it could be read."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class EventMaker:
 
 def _bad(row: Row, problem: str) -> BadRow:
     """A bad row. Its problem is escaped, since parts of it come from the file, a library or the application's function."""
-    return BadRow(row.line, plain(problem))
+    return BadRow(row.line, plain(problem), row.ends)
 
 
 def _parts(made: Any) -> tuple[EventData, datetime | None, str | None]:

@@ -1,4 +1,4 @@
-"""Refuses repeated names in a JSON object: otherwise the last one would silently win."""
+"""Refuses what Python's json takes and JSON does not mean: repeated names, of which the last would win, and NaN."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def no_repeats(pairs: list[tuple[str, Any]], noun: str = "column") -> dict[str, 
                 raise InvalidEvent(f"{noun} {name[:100]!r} is there twice", name[:100])
             once.discard(name)
     return values
+
+
+def no_constant(word: str) -> None:
+    """A `parse_constant` for json.loads, which takes NaN and Infinity. Raises InvalidEvent."""
+    raise InvalidEvent(f"{word} is no JSON")

@@ -10,6 +10,8 @@ from datetime import datetime
 
 import typer
 
+from streams.eventfiles import numbers
+
 DIGITS = re.compile(r"[0-9]{1,18}")
 
 Given = str | float
@@ -34,7 +36,7 @@ def seconds(given: Given) -> float:
     """As `whole`."""
     number = -1.0
     with suppress(ValueError):
-        number = float(given)
+        number = numbers.number(str(given))
     if not 0 <= number < math.inf:  # also false for what is not a number
         raise _refusal(str(given), "a number of seconds, 0 or more,")
     return number
@@ -42,12 +44,12 @@ def seconds(given: Given) -> float:
 
 def time_with_zone(given: str | datetime) -> datetime:
     """As `whole`."""
-    time: datetime | None = None
-    with suppress(ValueError):
-        time = datetime.fromisoformat(str(given))
-    if time is None or time.tzinfo is None:
-        raise _refusal(str(given), "a time with a zone, such as 2026-01-31T12:00:00Z,")
-    return time
+    if isinstance(given, datetime):
+        return given
+    try:
+        return numbers.time(given)
+    except ValueError:
+        raise _refusal(given, "a time with a zone, such as 2026-01-31T12:00:00Z,") from None
 
 
 def _refusal(text: str, expected: str) -> typer.BadParameter:

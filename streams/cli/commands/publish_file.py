@@ -225,6 +225,9 @@ def _publish_read(client: Client, source: EventFile, advance: Callable[[int], No
     for event in source.events():
         if isinstance(event, BadRow):
             report(event)
+            if event.ends:
+                client.flush()
+                raise InvalidEvent(_rest_unread(source, event, count))
         elif count.is_new(event):
             client.publish_prepared(event.prepared)
             if count.events % EVERY == 0:
@@ -233,6 +236,14 @@ def _publish_read(client: Client, source: EventFile, advance: Callable[[int], No
     advance(count.events)
     count.broken = report.end()
     return count
+
+
+def _rest_unread(source: EventFile, row: BadRow, count: RowCounts) -> str:
+    return (
+        f"{source.name}: nothing from line {row.line} on could be read, so it was not skipped but left out: "
+        f"{plural(count.events, 'event')} before it were published. Mend the line and publish the whole file again: what was "
+        "published already counts as a duplicate."
+    )
 
 
 class _BrokenLineReporter:

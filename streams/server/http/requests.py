@@ -15,6 +15,8 @@ import msgspec
 from fastapi import Request
 
 from streams.errors import InvalidEvent
+from streams.eventfiles import numbers
+from streams.eventfiles.numbers import json_number
 from streams.eventfiles.repeats import no_repeats
 from streams.server.http.problems import Problem
 
@@ -94,7 +96,9 @@ def read_asked(kind: str, body: bytes, event_type: str) -> PublishRequest:
     """Parse a body. Raises a 400 problem for invalid JSON, and a 422 problem for JSON of another form."""
     try:
         value = msgspec.json.decode(body)
-        json.loads(body.decode(), object_pairs_hook=partial(no_repeats, noun="the name"), parse_int=str, parse_float=str)
+        json.loads(
+            body.decode(), object_pairs_hook=partial(no_repeats, noun="the name"), parse_int=str, parse_float=json_number
+        )
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         begin = body[:40].decode("utf-8", "replace")
         raise Problem(
@@ -103,6 +107,8 @@ def read_asked(kind: str, body: bytes, event_type: str) -> PublishRequest:
     except RecursionError:
         raise Problem(400, "the body is nested too deeply") from None
     except InvalidEvent as error:
+        if not error.field:
+            raise Problem(400, f"the body does not read: {error}") from None
         raise Problem(400, f"{error} in one object of the body; each name was expected once", field=error.field) from None
     if not isinstance(value, dict):
         raise Problem(422, f"the body is {_kind(value)}; {WANTED} was expected")
@@ -136,12 +142,9 @@ def _time(text: Any) -> datetime | None:
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text)
+        return numbers.time(text)
     except (TypeError, ValueError):
-        time = None
-    if time is None or time.tzinfo is None:
-        raise _wrong("time", f"is {text!r:.80}; an ISO 8601 time with a zone was expected")
-    return time
+        raise _wrong("time", f"is {text!r:.80}; {numbers.TIME_EXPECTED} was expected") from None
 
 
 def _wrong(name: str, what: str) -> InvalidEvent:

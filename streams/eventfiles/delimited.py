@@ -1,0 +1,212 @@
+"""CSV as RFC 4180 has it, and TSV as IANA registered it (text/tab-separated-values): no more is taken.
+
+A quote in an unquoted CSV field is a mistake; in TSV it is a letter like any other, and nothing is quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import IO
+
+from streams.errors import InvalidEvent
+from streams.eventfiles.row import BOM, Row, not_utf8
+from streams.eventfiles.texts import cut, listed
+
+FIELD_LIMIT = 16 * 1024 * 1024
+"""The most characters in one CSV field: more than any event may have."""
+MARK = BOM.decode()
+
+
+class Malformed(Exception):
+    """A record that breaks the rules of its format. `ends`: where the next one begins is not known."""
+
+    def __init__(self, column: int, problem: str, *, line: int | None = None, ends: bool = False) -> None:
+        super().__init__(f"column {column}: {problem}")
+        self.line, self.ends = line, ends
+
+
+class Lines:
+    """Lines of a file as text. `line` is the number of the last one."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.line = file, 0
+
+    def next(self) -> tuple[str, str] | None:
+        """A line and its end; None behind the last one. Raises Malformed for what no line of text holds."""
+        raw = next(self._file, None)
+        if raw is None:
+            return None
+        self.line += 1
+        if self.line == 1:
+            raw = raw.removeprefix(BOM)
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            raise _UnreadableLine(self.line, *not_utf8(raw, error), raw.decode(errors="replace")) from error
+        if "\0" in text:
+            raise _UnreadableLine(self.line, text.index("\0") + 1, "a NUL is no text", text)
+        return _split_end(text)
+
+
+class _UnreadableLine(Exception):
+    """A line with letters that no text has. `text`: what can be read of it, to find the end of its record."""
+
+    def __init__(self, line: int, column: int, problem: str, text: str) -> None:
+        super().__init__(problem)
+        self.line, self.column, self.problem, self.text = line, column, problem, text
+
+
+def _split_end(text: str) -> tuple[str, str]:
+    for end in ("\r\n", "\n"):
+        if text.endswith(end):
+            return text.removesuffix(end), end
+    return text, ""
+
+
+def comma_separated(file: IO[bytes]) -> Iterator[Row]:
+    """The first line names the columns. A quoted field may hold commas, quotes (doubled) and new lines."""
+    return _rows(Lines(file), _csv_record)
+
+
+def tab_separated(file: IO[bytes]) -> Iterator[Row]:
+    """The first line names the columns. A field holds any letters but tabs and ends of lines."""
+    return _rows(Lines(file), _tsv_record)
+
+
+Split = Callable[[str, str, "_RecordLines"], list[str]]
+"""The fields of a record that begins with this line, which has this end. Raises Malformed."""
+
+
+class _RecordLines:
+    """The lines of one record. What is wrong with one of them is kept, so that the record's end is found all the same."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self.wrong: _UnreadableLine | None = None
+
+    def next(self) -> tuple[str, str] | None:
+        try:
+            return self._lines.next()
+        except _UnreadableLine as error:
+            self.wrong = self.wrong or error
+            return _split_end(error.text)
+
+
+def _rows(lines: Lines, split: Split) -> Iterator[Row]:
+    columns = _columns(lines, split)
+    while True:
+        rest = _RecordLines(lines)
+        begin = rest.next()
+        if begin is None:
+            return
+        line = lines.line
+        if begin[0] == "" and rest.wrong is None:
+            continue
+        try:
+            cells = _cells_of(begin, rest, split)
+        except Malformed as error:
+            yield Row(error.line or line, {}, str(error), error.ends)
+            if error.ends:
+                return
+        else:
+            yield _row(line, columns, cells)
+
+
+def _cells_of(begin: tuple[str, str], rest: _RecordLines, split: Split) -> list[str]:
+    cells: list[str] = []
+    try:
+        cells = split(*begin, rest)
+    except Malformed as error:
+        if error.ends or rest.wrong is None:
+            raise
+    if rest.wrong is not None:  # it comes first, and explains what follows from it
+        raise Malformed(rest.wrong.column, rest.wrong.problem, line=rest.wrong.line)
+    return cells
+
+
+def _columns(lines: Lines, split: Split) -> list[str]:
+    rest = _RecordLines(lines)
+    begin = rest.next()
+    if begin is None:
+        raise InvalidEvent("the file is empty; a first line with the names of the columns was expected")
+    try:
+        columns = _cells_of(begin, rest, split)
+    except Malformed as error:
+        raise InvalidEvent(f"line 1, which names the columns, does not read: {error}") from error
+    if len(set(columns)) < len(columns) or "" in columns:
+        named = listed([repr(cut(name)) for name in columns])
+        raise InvalidEvent(f"line 1 names the columns {named}; each needs a name of its own")
+    return columns
+
+
+def _row(line: int, columns: list[str], cells: list[str]) -> Row:
+    if len(cells) < len(columns):
+        return Row(line, {}, f"column {cut(columns[len(cells)])!r} is missing: {len(cells)} of {len(columns)} are there")
+    if len(cells) > len(columns):
+        return Row(
+            line, {}, f"column {len(cells)} has no name: there are {len(cells)}, and line 1 names {len(columns)}"
+        )
+    return Row(line, dict(zip(columns, cells, strict=True)))
+
+
+def _check_unquoted(text: str, begin: int = 0) -> None:
+    """Of a part of a line that begins behind `begin` letters of it."""
+    if "\r" in text:
+        raise Malformed(begin + text.index("\r") + 1, "a carriage return without a line feed ends no line")
+    if begin == 0 and text.startswith(MARK):
+        raise Malformed(1, "a byte order mark belongs at the beginning of a file: were files joined?")
+
+
+def _tsv_record(text: str, _end: str, _rest: _RecordLines) -> list[str]:
+    _check_unquoted(text)
+    return text.split("\t")
+
+
+def _csv_record(text: str, end: str, rest: _RecordLines) -> list[str]:
+    if '"' not in text:
+        _check_unquoted(text)
+        return text.split(",")
+    cells, at = [], 0
+    while True:
+        if text.startswith('"', at):
+            cell, text, end, at = _quoted(text, end, at, rest)
+            cells.append(cell)
+            if at == len(text):
+                return cells
+            if text[at] != ",":
+                raise Malformed(at + 1, "this does not read: a comma was expected behind the quote that closes a field")
+            at += 1
+            continue
+        stop = text.find(",", at)
+        cell = text[at:] if stop < 0 else text[at:stop]
+        if '"' in cell:
+            where = at + cell.index('"') + 1
+            raise Malformed(where, "this does not read: a quote in a field without quotes. Quote the field, and double the quote")
+        _check_unquoted(cell, at)
+        cells.append(cell)
+        if stop < 0:
+            return cells
+        at = stop + 1
+
+
+def _quoted(text: str, end: str, at: int, rest: _RecordLines) -> tuple[str, str, str, int]:
+    """The field that opens at `at`; the line where it closes, that line's end, and the position behind the closing quote."""
+    opened, parts, size = at + 1, list[str](), 0
+    at += 1
+    while True:
+        stop = text.find('"', at)
+        if stop < 0:
+            parts.append(text[at:] + end)
+            size += len(parts[-1])
+            more = rest.next()
+            if more is None:
+                raise Malformed(opened, "the quote that opens here is never closed (unexpected end of data)", ends=True)
+            if size > FIELD_LIMIT:
+                raise Malformed(opened, f"the field that opens here has more than {FIELD_LIMIT:,} characters", ends=True)
+            (text, end), at = more, 0
+            continue
+        parts.append(text[at:stop])
+        if not text.startswith('"', stop + 1):
+            return "".join(parts), text, end, stop + 1
+        parts.append('"')
+        at = stop + 2
