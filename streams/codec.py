@@ -46,6 +46,7 @@ class AvroCodec:
         self._row_decoders: dict[bytes, Callable[[bytes], Record]] = {}
         self._writers: dict[type[Record], Callable[[Any], bytes]] = {}
         self._checks: dict[type[Record], Check] = {}
+        self._newest: dict[type[Record], int] = {}
         self._finer: dict[type[Record], Callable[[Any], None] | None] = {}
         for cls in (*event_types, *row_types):
             reader = self._add_class(cls)
@@ -116,6 +117,10 @@ class AvroCodec:
         except KeyError:
             raise self._unknown(value) from None
 
+    def newest_id(self, cls: type[Record]) -> int:
+        """The id of the newest schema of a class of this application: what its values look like."""
+        return self._newest[cls]
+
     def schema_ids(self) -> dict[int, str]:
         """Every schema known here: its id and the name of its event or row."""
         return {int.from_bytes(prefix[1:], "big"): name for prefix, name in self._names.items()}
@@ -176,6 +181,7 @@ class AvroCodec:
         strict = record_check(reader, cls, reader.name)
         self._checks[cls] = quick_check(reader, cls, strict)
         self._finer[cls] = finer_check(reader)
+        self._newest[cls] = id_of(text)
         self._writers[cls] = writer_of(text, prefix_of(id_of(text)), reader, strict)
         return reader
 

@@ -12,11 +12,15 @@ import httpx
 import pytest
 
 from streams.engine.identity import request_id
+from streams.schemas.schema_ids import id_of
 from tests.applications import bank, probe, shop
-from tests.applications.bank.events import AccountCredit, AccountOpen
+from tests.applications.bank.events import AccountCredit, AccountOpen, AccountRow
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace
 from tests.support.memory_server import MemoryServer
 from tests.support.sse import watched
+
+ETAG = f'"1.{id_of(AccountRow.schemas[-1])}"'
+"""Of the first version of an account's row."""
 
 WAIT = {"Prefer": "wait=30"}
 
@@ -50,14 +54,14 @@ def test_a_published_event_has_a_receipt_and_an_address(http: httpx.Client) -> N
 
 
 def test_who_waits_hears_the_outcome_and_can_read_its_row(http: httpx.Client) -> None:
-    """200 with the position; the row is there, its ETag is its version, and it says up to where it is true."""
+    """200 with the position; the row is there, its ETag is its version and schema, and it says up to where it is true."""
     got = opened(http, "a1", **WAIT)
     assert (got.status_code, got.json()["outcome"], got.json()["sequence"]) == (200, "accepted", 1)
-    assert (got.headers["retold-position"], got.headers["etag"]) == ("account-0:1", '"1"')
+    assert (got.headers["retold-position"], got.headers["etag"]) == ("account-0:1", ETAG)
     row = http.get("/rows/account/a1", params={"_min_position": got.headers["retold-position"]})
     assert row.json() == {"key": "a1", "version": 1, "row": {"balance": 10}}
     assert (row.headers["etag"], row.headers["retold-position"], row.headers["retold-lag"]) == (
-        '"1"',
+        ETAG,
         "account-0:1",
         "0",
     )
@@ -70,7 +74,7 @@ def test_an_answer_that_the_client_has_is_not_sent_again(http: httpx.Client) -> 
         tag = http.get(url).headers["etag"]
         assert http.get(url, headers={"If-None-Match": tag}).status_code == 304
     http.post("/events/account.credit", json={"account": "a1", "transfer": "t", "amount": 5})
-    assert http.get("/rows/account/a1", headers={"If-None-Match": '"1"'}).status_code == 200
+    assert http.get("/rows/account/a1", headers={"If-None-Match": ETAG}).status_code == 200
 
 
 def test_a_rejection_a_wrong_version_and_silence_are_distinguished(server: MemoryServer, http: httpx.Client) -> None:

@@ -70,3 +70,7 @@ class ServerParts:
     watching: set[object] = field(default_factory=set)
     pools: Pools = field(default_factory=Pools)
     states: StateCounts = field(default_factory=StateCounts)
+
+    def row_etag(self, namespace: str, version: int) -> str:
+        """`"<version>.<id of the row's schema>"`: a deployment may change a row's body and leave its version (rule 16)."""
+        return f'"{version}.{self.codec.newest_id(self.app.namespace(namespace).row_type)}"'

@@ -25,7 +25,8 @@ DRAINED = 16 * 1024 * 1024
 """Bytes of a too large body that are read before answering: else the client, still sending, would not get the answer."""
 WANTED = "an object with the event's fields"
 LONGEST_WAIT = 60.0
-VERSION = re.compile(r'"(\d{1,18})"')
+VERSION = re.compile(r'"([0-9]{1,18})(?:\.[0-9]{1,10})?"')
+"""A row's ETag, of which the version alone is compared, or a version."""
 WAIT = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 ATTRIBUTES = ("specversion", "type", "source", "id", "time", "subject", "datacontenttype", "expectedversion", "data")
 
@@ -157,7 +158,7 @@ def _kind(value: Any) -> str:
 
 
 def expected_version(request: Request) -> int | None:
-    """From `If-Match: "7"`, or `If-None-Match: *` (0: there is no row). Raises a 400 problem."""
+    """From `If-Match: "7.1234"` or `"7"`, or `If-None-Match: *` (0: there is no row). Raises a 400 problem."""
     match, none = one_line(request, "If-Match"), one_line(request, "If-None-Match")
     if match is None and none is None:
         return None
@@ -167,7 +168,7 @@ def expected_version(request: Request) -> int | None:
     if found is None:
         name, value = ("If-None-Match", none) if none is not None else ("If-Match", match)
         raise Problem(
-            400, f'{name} is {value!r:.80}; If-Match with the ETag of the row (such as "7"), or If-None-Match: * if there '
+            400, f'{name} is {value!r:.80}; If-Match with the ETag of the row (such as "7.1234"), or If-None-Match: * if there '
             "should be no row, was expected", field=str(name),
         )  # fmt: skip
     return int(found[1])

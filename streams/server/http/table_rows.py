@@ -53,7 +53,8 @@ def routes(parts: ServerParts) -> APIRouter:
         if isinstance(kept.row, UnreadableRow):
             wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.row.reason}"
             raise Problem(503, wrong, headers={**RETRY_AFTER, **at.headers})
-        return answer(request, {"key": key, "version": kept.version, "row": kept.row}, at, etag=f'"{kept.version}"')
+        etag = parts.row_etag(namespace, kept.version)
+        return answer(request, {"key": key, "version": kept.version, "row": kept.row}, at, etag=etag)
 
     return router
 

@@ -175,7 +175,7 @@ class EventEndpoint:
             raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(became)) from None
         kept = model.tables[receipt.namespace].kept.get(receipt.key)
         if kept is not None:  # another event may have changed it since: the ETag is the present version
-            headers["ETag"] = f'"{kept.version}"'
+            headers["ETag"] = self._parts.row_etag(receipt.namespace, kept.version)
         answer = _answer(200, {**shown, **outcome_of(became)}, receipt)
         answer.headers.update(headers)
         return answer
