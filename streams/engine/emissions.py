@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from streams.data import EventData, namespace_of
 from streams.engine.changes import PendingTimer
-from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, from_micros, to_micros
+from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, checked_time, from_micros, to_micros
 from streams.engine.identity import emitted_id
 from streams.engine.records import EmittedRecord, Headers
 from streams.engine.wire_format import WireFormat, too_large
-from streams.errors import InvalidEvent, UndeclaredEmission
+from streams.errors import UndeclaredEmission
 from streams.event import Event
 from streams.outcome import Emission, Scheduled
 
@@ -50,17 +51,16 @@ class Emissions:
         """The records of `emit`. Raises UndeclaredEmission or InvalidEvent: then the cause is parked."""
         following, scheduled = EmissionRecords([], [], []), list[Emission]()
         for emission in emit:
-            data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, None)
+            data = emission.data if isinstance(emission, Scheduled) else emission
             self._check(data, declared)
-            if at is None:
+            if not isinstance(emission, Scheduled):
                 data, emitted, _ = self._record(data, self.cause.time.isoformat())
                 following.now.append(emitted)
                 following.emissions.append(data)
                 continue
-            if at.tzinfo is None:
-                raise InvalidEvent(f"{data.event_type} is scheduled at {at}, which has no time zone")
+            at = checked_time(f"{data.event_type} is scheduled at", emission.at)
             due = to_micros(at)
-            data, emitted, event_id = self._record(data, at.isoformat())
+            data, emitted, event_id = self._record(data, datetime.isoformat(at))
             if due <= self.now:
                 following.now.append(emitted)
                 following.emissions.append(data)

@@ -120,6 +120,28 @@ def is_ours(name: str) -> bool:
     return name in OURS or name.startswith("retold")
 
 
+def checked_time(what: str, time: object, hint: str = "") -> datetime:
+    """The time, if it is a datetime with a zone and of the years 1 to 9999 in UTC: any other one is written and never read.
+
+    Raises InvalidEvent; `what` begins its sentence, and `hint` says more about a missing zone.
+    """
+    if not isinstance(time, datetime):
+        raise InvalidEvent(f"{what} {time!r:.100}; expected a datetime with a time zone", "time")
+    shown = time.replace(tzinfo=None)
+    try:
+        if time.utcoffset() is None:
+            raise InvalidEvent(f"{what} {shown}, which has no time zone{hint}", "time")
+        time.astimezone(UTC)
+    except InvalidEvent:
+        raise
+    except OverflowError:
+        years = f"expected one of the years {MINYEAR} to {MAXYEAR} in UTC"
+        raise InvalidEvent(f"{what} {time}; {years}", "time") from None
+    except Exception as error:  # a zone is anybody's class
+        raise InvalidEvent(f"{what} {shown}, whose time zone fails with {type(error).__name__}: {error}", "time") from error
+    return time
+
+
 def to_micros(time: datetime) -> int:
     """µs since 1970, exact (a float would lose the last digits)."""
     since = time - EPOCH

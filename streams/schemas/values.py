@@ -226,12 +226,14 @@ def _time(millis: bool, where: str) -> Check:
 
 
 def _in_utc(value: datetime, where: str) -> datetime:
-    if value.utcoffset() is None:
-        raise refused(where, value, "a datetime with a time zone")
     try:
-        return value.astimezone(UTC).replace(fold=0)
+        if value.utcoffset() is not None:
+            return value.astimezone(UTC).replace(fold=0)
     except OverflowError as error:
         raise refused(where, value, "a time of the years 1 to 9999 in UTC") from error
+    except Exception as error:  # a zone is anybody's class
+        raise refused(where, value, f"a datetime whose time zone says its offset ({type(error).__name__}: {error})") from error
+    raise refused(where, value, "a datetime with a time zone")
 
 
 def _enum(symbols: tuple[str, ...], where: str) -> Check:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from streams.app import App
 from streams.codec import AvroCodec
 from streams.data import EventData, Record, namespace_of
+from streams.engine.attributes import time_text
 from streams.engine.batch import CallAnswer, CallGivenUp
 from streams.engine.changes import Changes, PendingCall, SetAsideRecord
 from streams.engine.engine import Engine
@@ -110,7 +111,7 @@ class World:
 
         """
         space = self._space(data.event_type)
-        headers = headers_of(data, id or f"when-{self._arrivals + 1}", source, (time or self.now).isoformat())
+        headers = headers_of(data, id or f"when-{self._arrivals + 1}", source, time_text(self.now if time is None else time))
         if expected_version is not None:
             headers.append(("ce_expectedversion", b"%d" % expected_version))
         offset = self.publish(space.name, data.key.encode(), self._codec.encode(data), headers)
@@ -175,12 +176,15 @@ class World:
             The world itself.
 
         Raises:
-            ValueError: `by` is negative.
+            ValueError: `by` is negative, or leads beyond the year 9999.
 
         """
         if by < timedelta(0):
             raise ValueError(f"time goes forward only; {by} is negative")
-        end = self.now + by
+        try:
+            end = self.now + by
+        except OverflowError:
+            raise ValueError(f"it is {self.now}; {by} later no datetime can say when it is") from None
         while (at := self._next_due()) is not None and at <= to_micros(end):
             self.now = from_micros(at)
             for space in self._spaces.values():

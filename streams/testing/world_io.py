@@ -21,13 +21,13 @@ async def _ask(gateway: Gateway[Any], request: Event[Any]) -> EventData:
     return await gateway.call(request)
 
 
-def headers_of(data: EventData, event_id: str, source: str, time: str) -> Headers:
+def headers_of(data: EventData, event_id: str, source: str, time: bytes) -> Headers:
     """CloudEvents headers; `time` in ISO 8601 with a zone."""
     return [
         ("ce_specversion", b"1.0"),
         ("ce_id", event_id.encode()),
         ("ce_type", data.event_type.encode()),
         ("ce_source", source.encode()),
-        ("ce_time", time.encode()),
+        ("ce_time", time),
         ("content-type", CONTENT_TYPE),
     ]
