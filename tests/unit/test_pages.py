@@ -84,3 +84,19 @@ def test_a_value_that_no_row_can_have_is_reported_in_words(field: str, value: st
     with pytest.raises(Problem) as caught:
         read_query([(field, value)], Thing)
     assert str(caught.value) == f"the parameter '{field}' is 'x'; {expected} was expected"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("at", "2026-01-31T12:00:00.123456789Z"),
+        ("at", "2026-01-31T12:00:00"),
+        ("ratio", "nan"),
+        ("ratio", "inf"),
+        ("ratio", "1e-400"),
+    ],
+)
+def test_a_value_is_read_strictly(field: str, value: str) -> None:
+    """Rounded, it would select another row, or none in silence."""
+    with pytest.raises(Problem, match=f"the parameter '{field}' is '{value}'"):
+        read_query([(field, value)], Thing)

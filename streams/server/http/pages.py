@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 
 from streams.data import Record
+from streams.eventfiles import numbers
 from streams.schemas.classes import without_none
 from streams.server.http.parameters import known_params
 from streams.server.http.problems import Problem
@@ -103,8 +104,8 @@ def _value(name: str, text: str, hint: Any) -> Any:
     if plain is datetime:
         return _time(name, text)
     try:
-        return msgspec.convert(text, plain, strict=False)
-    except msgspec.ValidationError:
+        return numbers.number(text) if plain is float else msgspec.convert(text, plain, strict=False)
+    except (ValueError, msgspec.ValidationError):
         or_nothing = "" if plain is hint else " or nothing"
         raise Problem(
             422, f"the parameter {name!r} is {text[:80]!r}; {_expected(plain)}{or_nothing} was expected", field=name
@@ -119,10 +120,10 @@ def _expected(plain: Any) -> str:
 
 
 def _time(name: str, text: str) -> datetime:
-    """A time with a zone: one without would silently match nothing."""
+    """A time with a zone: one without would silently match nothing, and rounded nanoseconds another row."""
     try:
-        return msgspec.convert(text, Moment)
-    except msgspec.ValidationError:
+        return numbers.time(text)
+    except ValueError:
         raise Problem(
             422, f"the parameter {name!r} is {text[:80]!r}; an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z, was "
             "expected (+ in an address is %2B)", field=name,
