@@ -57,7 +57,9 @@ def test_an_inbox_made_again_stops_its_namespace_before_anything_of_it_is_taken_
     there, worker = running(tmp_path)
     there.broker.create(["echo"], PARTITIONS)
     publish(there, 48)
-    there.broker.clock.sleep(FRESH + 1)  # the worker was frozen; it has the comparison of before
+    while not worker.has_records():
+        worker.step()
+    there.broker.clock.sleep(FRESH + 1)  # the worker was frozen with records in hand, and the comparison of before
     text = stopped(worker)
     assert "echo was deleted and made again while this worker ran" in text
     assert "delete those that no longer fit: echo-log, echo-table, echo-parked, echo-due" in text
