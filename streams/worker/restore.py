@@ -22,7 +22,7 @@ from streams.kafka.bounded_read import headers_of, polls
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.committed import CommittedOffsets
 from streams.kafka.messages import parked_message, table_record
-from streams.kafka.offsets import TopicAndPartition, ends, starts
+from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import TopicNames, after_recreation, after_repartition
 from streams.worker.log_tail import LogTail
@@ -142,6 +142,8 @@ class Restorer:
             reading.log.put_before(found, window)
         if reading.marker is not None:
             self._check(reading.marker, partition)
+        else:
+            yield from self._check_siblings(partition, cancelled)
         image = reading.image()
         self._check_positions(image, reading.log, start[names.inbox, partition])
         return image
@@ -220,6 +222,23 @@ class Restorer:
             f"{names.table}, {names.parked} and {names.due} before anything is written; docs/troubleshooting.md says "
             "how to compare them, and how to go on"
         )
+
+    def _check_siblings(self, partition: int, cancelled: Cancelled) -> Steps[None]:
+        """A partition without a marker may have been added to others: the smallest of those that were written says so (rule 14)."""
+        siblings = [(self.names.table, number) for number in range(self.partitions) if number != partition]
+        if not siblings:
+            return
+        start = starts(self.admin, siblings, cancelled=cancelled)
+        end = stable_ends(self.admin, siblings, cancelled=cancelled)  # what is open there is no reason to wait
+        spans = {each: (start[each], end[each]) for each in siblings if end[each] > start[each]}
+        for each in sorted(spans, key=lambda it: spans[it][1] - spans[it][0])[:1]:
+            with closing(self.consumer()) as consumer:
+                for messages in self._polls(consumer, {each: spans[each]}, cancelled):
+                    for record in map(table_record, messages):
+                        if isinstance(record, marker.Marker):
+                            self._check(record, each[1])
+                            return
+                    yield 0.0
 
     def _check(self, last: marker.Marker, partition: int) -> None:
         where = f"{self.names.table}-{partition}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,16 @@ def test_a_broker_that_answers_no_comparison_pauses_commits_and_ends_nothing(tmp
     there.broker.describes_nothing = False
     handle(there, worker)
     assert there.logged() == dict.fromkeys(KEYS, 4)
+
+
+def test_a_partition_that_was_added_is_not_handled_though_nothing_is_known_of_it(tmp_path: Path) -> None:
+    """All topics have more, and so has the setting: its keys have their rows in other partitions, which restore later."""
+    there, worker = running(tmp_path)
+    worker.stop()
+    for topic in topic_names("", "echo")[1:]:
+        there.broker.topics[topic] += [Partition() for _ in range(PARTITIONS)]
+    there.config = replace(there.config, partitions=2 * PARTITIONS)
+    other = Worker(there, 1)
+    for partition in (PARTITIONS, 0):
+        with pytest.raises(TopicMismatch, match=f"was written with {PARTITIONS} partitions and the topics have {2 * PARTITIONS}"):
+            other.restore(partition)

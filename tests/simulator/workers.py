@@ -13,9 +13,11 @@ from streams import App
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import marker
+from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.topics import group_of, topic_names
 from streams.worker.assemble import WorkerParts, cycle_of
 from streams.worker.polled_batch import PolledBatch
+from streams.worker.restore import RestoreProgress
 from tests.simulator.broker import Entry, MemoryBroker
 from tests.simulator.clients import clients
 from tests.simulator.time import Process, VirtualClock
@@ -51,6 +53,11 @@ class Worker:
 
     def partitions(self) -> set[int]:
         return set(self.cycle.tasks.partitions())
+
+    def restore(self, partition: int) -> None:
+        """One partition alone, whoever owns it."""
+        for _ in self.cycle.tasks._restorer.restore(partition, never_cancelled, RestoreProgress(partition)):
+            pass
 
     def stop(self) -> None:
         """As one that is told to."""
