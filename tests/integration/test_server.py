@@ -17,6 +17,7 @@ from streams import App, Client, Event, Projection, Tables, View
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config
 from streams.kafka.clients import Clients
+from streams.kafka.topics import describe, ensure
 from streams.server.http.parts import ServerParts
 from streams.server.listen import listen, url_of
 from streams.server.readmodel.archive import KafkaArchive
@@ -359,3 +360,23 @@ def test_the_command_serves_until_it_is_stopped(broker: str, prefix: str, tmp_pa
         assert process.stop() == 0
     open_to_all = retold("server", env={**env, "RETOLD_HTTP_HOST": "0.0.0.0"})
     assert (open_to_all.returncode, "RETOLD_HTTP_TOKEN" in open_to_all.stderr) == (3, True)
+
+
+def test_topics_that_are_made_again_are_read_again(config: Config, broker: str) -> None:
+    """Behind the old offsets nobody notices: rows of before would stand beside new ones for ever (rule 26)."""
+    foreign, topic = Foreign(APP, config, broker), f"{config.prefix}account-table"
+    with Running(APP, config, broker) as worker, Serving(config, broker) as serving:
+        assert opened(serving.http, "old", **WAIT).status_code == 200
+        worker.stop()
+        [row] = [message for message in foreign.read("account-table") if message.key() == b"old"]
+        admin = foreign.clients.admin()
+        admin.client.delete_topics([topic])[topic].result(20)
+        until(lambda: not describe(admin, [topic]), "the topic is still there")
+        ensure(admin, config, ["account"])
+        producer = foreign.clients.producer()
+        for partition in range(2):
+            for number in range(40):
+                producer.produce(topic, row.value(), f"new{number}".encode(), partition, headers=row.headers())
+        assert producer.flush(20) == 0
+        until(lambda: "new0" in serving.parts.model.tables["account"].kept, "the new rows are not shown")
+        until(lambda: "old" not in serving.parts.model.tables["account"].kept, "a row of before is shown")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -16,9 +16,10 @@ from streams.codec import AvroCodec
 from streams.errors import BrokerError, StreamsError, TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends, starts
+from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.tables_and_logs import partitions_of
-from streams.kafka.topics import TopicNames, topic_names
+from streams.kafka.topics import TopicInfo, TopicNames, describe, topic_names
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.table_follower import TableFollower
@@ -27,7 +28,7 @@ log = logging.getLogger("retold.server")
 BATCH = 2_000
 AGAIN = 1.0
 """s after which a failed start is retried."""
-BROKER_EVERY = 5.0
+BROKER_EVERY, BROKER_TIMEOUT = 5.0, 3.0
 STUCK_EVERY = 5.0
 FETCH_WAIT = 0.5
 """s after which the broker answers a fetch without new records. New records arrive at once."""
@@ -69,15 +70,35 @@ class TopicFollower:
             for topic in (space.table, space.log, space.parked)
             for number in range(self._model.counts[space.namespace])
         ]
+        topics = describe(admin, sorted({topic for topic, _ in partitions}), cancelled=stopped)
         begin, end = starts(admin, partitions, cancelled=stopped), ends(admin, partitions, cancelled=stopped)
         consumer = self._clients.consumer("retold-server", fetch_wait=FETCH_WAIT)
         try:
             consumer.assign([TopicPartition(*partition, offset) for partition, offset in begin.items()])
             reading = _Reading(consumer, spaces, self._model, LearningCodec(self._codec, self._clients, self._prefix), end)
+            asked = time.monotonic()
             while not stopped():
                 reading.step()
+                if time.monotonic() - asked >= BROKER_EVERY:
+                    asked = time.monotonic()
+                    _compare(admin, topics, stopped)
         finally:
             consumer.close()
+
+
+def _compare(admin: Admin, topics: Mapping[str, TopicInfo], cancelled: Callable[[], bool]) -> None:
+    """Raises BrokerError for a topic that was made again, or has more partitions: what was read of it is no longer true.
+
+    A consumer goes on at its old offset. Without an answer nothing is known; the broker's silence is reported elsewhere.
+    """
+    try:
+        found = describe(admin, list(topics), timeout=BROKER_TIMEOUT, cancelled=cancelled)
+    except BrokerError:
+        return
+    for name, now in found.items():
+        if (was := topics.get(name)) is not None and was != now:
+            what = "was made again" if was.id != now.id else f"has {now.partitions} partitions instead of {was.partitions}"
+            raise BrokerError(f"{name} {what}; all topics are read again")
 
 
 class _Reading:
@@ -200,7 +221,7 @@ class _Reading:
         if now - self._asked >= BROKER_EVERY:
             self._asked = now
             try:
-                self._consumer.list_topics(next(iter(self._kinds)), timeout=3.0)
+                self._consumer.list_topics(next(iter(self._kinds)), timeout=BROKER_TIMEOUT)
                 self._model.faults.pop("broker", None)
             except KafkaException as error:
                 self._model.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
