@@ -17,7 +17,7 @@ FIELD_LIMIT = 16 * 1024 * 1024
 MARK = BOM.decode()
 
 
-class Malformed(Exception):
+class MalformedRecord(Exception):
     """A record that breaks the rules of its format. `ends`: where the next one begins is not known."""
 
     def __init__(self, column: int, problem: str, *, line: int | None = None, ends: bool = False) -> None:
@@ -32,7 +32,7 @@ class Lines:
         self._file, self.line = file, 0
 
     def next(self) -> tuple[str, str] | None:
-        """A line and its end; None behind the last one. Raises Malformed for what no line of text holds."""
+        """A line and its end; None behind the last one. Raises UnreadableLine."""
         raw = next(self._file, None)
         if raw is None:
             return None
@@ -42,13 +42,13 @@ class Lines:
         try:
             text = raw.decode()
         except UnicodeDecodeError as error:
-            raise _UnreadableLine(self.line, *not_utf8(raw, error), raw.decode(errors="replace")) from error
+            raise UnreadableLine(self.line, *not_utf8(raw, error), raw.decode(errors="replace")) from error
         if "\0" in text:
-            raise _UnreadableLine(self.line, text.index("\0") + 1, "a NUL is no text", text)
+            raise UnreadableLine(self.line, text.index("\0") + 1, "a NUL is no text", text)
         return _split_end(text)
 
 
-class _UnreadableLine(Exception):
+class UnreadableLine(Exception):
     """A line with letters that no text has. `text`: what can be read of it, to find the end of its record."""
 
     def __init__(self, line: int, column: int, problem: str, text: str) -> None:
@@ -74,7 +74,7 @@ def tab_separated(file: IO[bytes]) -> Iterator[Row]:
 
 
 Split = Callable[[str, str, "_RecordLines"], list[str]]
-"""The fields of a record that begins with this line, which has this end. Raises Malformed."""
+"""The fields of a record that begins with this line, which has this end. Raises MalformedRecord."""
 
 
 class _RecordLines:
@@ -82,12 +82,12 @@ class _RecordLines:
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self.wrong: _UnreadableLine | None = None
+        self.wrong: UnreadableLine | None = None
 
     def next(self) -> tuple[str, str] | None:
         try:
             return self._lines.next()
-        except _UnreadableLine as error:
+        except UnreadableLine as error:
             self.wrong = self.wrong or error
             return _split_end(error.text)
 
@@ -104,7 +104,7 @@ def _rows(lines: Lines, split: Split) -> Iterator[Row]:
             continue
         try:
             cells = _cells_of(begin, rest, split)
-        except Malformed as error:
+        except MalformedRecord as error:
             yield Row(error.line or line, {}, str(error), error.ends)
             if error.ends:
                 return
@@ -116,11 +116,11 @@ def _cells_of(begin: tuple[str, str], rest: _RecordLines, split: Split) -> list[
     cells: list[str] = []
     try:
         cells = split(*begin, rest)
-    except Malformed as error:
+    except MalformedRecord as error:
         if error.ends or rest.wrong is None:
             raise
     if rest.wrong is not None:  # it comes first, and explains what follows from it
-        raise Malformed(rest.wrong.column, rest.wrong.problem, line=rest.wrong.line)
+        raise MalformedRecord(rest.wrong.column, rest.wrong.problem, line=rest.wrong.line)
     return cells
 
 
@@ -131,7 +131,7 @@ def _columns(lines: Lines, split: Split) -> list[str]:
         raise InvalidEvent("the file is empty; a first line with the names of the columns was expected")
     try:
         columns = _cells_of(begin, rest, split)
-    except Malformed as error:
+    except MalformedRecord as error:
         raise InvalidEvent(f"line 1, which names the columns, does not read: {error}") from error
     if len(set(columns)) < len(columns) or "" in columns:
         named = listed([repr(cut(name)) for name in columns])
@@ -152,9 +152,9 @@ def _row(line: int, columns: list[str], cells: list[str]) -> Row:
 def _check_unquoted(text: str, begin: int = 0) -> None:
     """Of a part of a line that begins behind `begin` letters of it."""
     if "\r" in text:
-        raise Malformed(begin + text.index("\r") + 1, "a carriage return without a line feed ends no line")
+        raise MalformedRecord(begin + text.index("\r") + 1, "a carriage return without a line feed ends no line")
     if begin == 0 and text.startswith(MARK):
-        raise Malformed(1, "a byte order mark belongs at the beginning of a file: were files joined?")
+        raise MalformedRecord(1, "a byte order mark belongs at the beginning of a file: were files joined?")
 
 
 def _tsv_record(text: str, _end: str, _rest: _RecordLines) -> list[str]:
@@ -174,14 +174,15 @@ def _csv_record(text: str, end: str, rest: _RecordLines) -> list[str]:
             if at == len(text):
                 return cells
             if text[at] != ",":
-                raise Malformed(at + 1, "this does not read: a comma was expected behind the quote that closes a field")
+                raise MalformedRecord(at + 1, "this does not read: a comma was expected behind the quote that closes a field")
             at += 1
             continue
         stop = text.find(",", at)
         cell = text[at:] if stop < 0 else text[at:stop]
         if '"' in cell:
             where = at + cell.index('"') + 1
-            raise Malformed(where, "this does not read: a quote in a field without quotes. Quote the field, and double the quote")
+            what = "a quote in a field without quotes. Quote the field, and double the quote"
+            raise MalformedRecord(where, f"this does not read: {what}")
         _check_unquoted(cell, at)
         cells.append(cell)
         if stop < 0:
@@ -200,9 +201,9 @@ def _quoted(text: str, end: str, at: int, rest: _RecordLines) -> tuple[str, str,
             size += len(parts[-1])
             more = rest.next()
             if more is None:
-                raise Malformed(opened, "the quote that opens here is never closed (unexpected end of data)", ends=True)
+                raise MalformedRecord(opened, "the quote that opens here is never closed (unexpected end of data)", ends=True)
             if size > FIELD_LIMIT:
-                raise Malformed(opened, f"the field that opens here has more than {FIELD_LIMIT:,} characters", ends=True)
+                raise MalformedRecord(opened, f"the field that opens here has more than {FIELD_LIMIT:,} characters", ends=True)
             (text, end), at = more, 0
             continue
         parts.append(text[at:stop])

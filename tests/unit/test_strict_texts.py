@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,6 +164,16 @@ def test_a_quote_that_never_closes_is_not_skipped_with_all_behind_it() -> None:
     with pytest.raises(InvalidEvent, match=r"a\.csv: nothing from line 3 on could be read, .* 1 event before it were"):
         publish_events(there, EventFile("a.csv", io.BytesIO(text.encode()), "csv", maker, None))
     assert len(there.ids) == 1
+
+
+def test_an_avro_file_that_is_damaged_says_that_its_rest_is_not_read() -> None:
+    """The next block cannot be found, so nothing behind it is skipped as if it were one record."""
+    file = io.BytesIO()
+    schema = fastavro.parse_schema({"type": "record", "name": "r", "fields": [{"name": "a", "type": "string"}]})
+    fastavro.writer(file, schema, [{"a": str(number)} for number in range(9)], sync_interval=1)
+    *whole, last = rows("avro", file.getvalue()[:-10])
+    assert [row.ends for row in whole] == [False] * len(whole)
+    assert last.ends
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
