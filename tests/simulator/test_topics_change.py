@@ -13,6 +13,7 @@ from streams.worker.topic_comparison import FRESH, GONE
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, ProbeDo
 from tests.simulator.broker import Partition
+from tests.simulator.clients import MemoryAdmin
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
 
 KEYS = [f"k{number}" for number in range(12)]
@@ -114,6 +115,24 @@ def test_a_broker_that_answers_no_comparison_pauses_commits_and_ends_nothing(tmp
     there.broker.describes_nothing = False
     handle(there, worker)
     assert there.logged() == dict.fromkeys(KEYS, 4)
+
+
+def test_a_comparison_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it raises: an ended watch would stop all commits, and say nothing."""
+    there, worker = running(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryAdmin, "_described", fail)
+        there.broker.clock.sleep(FRESH + 1)
+        publish(there, 12)
+        for _ in range(ENOUGH):
+            worker.step()
+        assert there.logged() == dict.fromkeys(KEYS, 2)
+    handle(there, worker)
+    assert there.logged() == dict.fromkeys(KEYS, 3)
 
 
 def test_a_partition_that_was_added_is_not_handled_though_nothing_is_known_of_it(tmp_path: Path) -> None:
