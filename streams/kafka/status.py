@@ -23,7 +23,7 @@ from streams.kafka.open_transactions import OpenTransaction, among_offsets, open
 from streams.kafka.owners import owners
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
-from streams.kafka.task_reports import Report, ReportReader, key_of, state_of
+from streams.kafka.task_reports import Report, ReportReader, ended, key_of, state_of
 from streams.kafka.topics import TIMEOUT, TopicNames, describe, topic_names
 
 FIRST_LOOK = 300
@@ -68,6 +68,16 @@ class BlockedPartition:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceEnd:
+    """A worker ended the namespace by an error: `since` in µs since 1970, a reason, and a traceback's lines, if there is one."""
+
+    worker: str
+    since: int
+    why: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NamespaceStatus:
     """`counters` are sums since the topics were created; `parked` and `quarantined` count what is set aside now.
 
@@ -75,6 +85,8 @@ class NamespaceStatus:
 
     `waiting` has the blocked partitions. `producers_replaced` counts, for the workers that wrote last, the producers that
     were replaced since they started (rule 31).
+
+    `ended` says why a worker ended the namespace, if nobody runs it since.
 
     `application` is None if nothing was handled yet. A namespace without topics has no partitions.
     """
@@ -89,6 +101,7 @@ class NamespaceStatus:
     calls: int = 0
     timers: int = 0
     producers_replaced: int = 0
+    ended: NamespaceEnd | None = None
 
     @property
     def lag(self) -> int:
@@ -167,7 +180,13 @@ class _Findings:
             sum(last.calls for last in markers),
             sum(last.timers for last in markers),
             sum(marker.producers_replaced(markers).values()),
+            self._end(space),
         )
+
+    def _end(self, space: TopicNames) -> NamespaceEnd | None:
+        held = [self.owners.get((space.inbox, number)) for number in range(self.counts[space.inbox])]
+        end = ended(self.reports, space.namespace, held)
+        return None if end is None else NamespaceEnd(end.worker, end.since, end.why, end.trace)
 
     def _partition(self, space: TopicNames, number: int) -> PartitionStatus:
         at = (space.inbox, number)

@@ -1,14 +1,14 @@
 """Workers' reports on their partitions' states: the last report of each, in a topic of its own, for monitoring.
 
-Key: `user-3`. Value: JSON, a `Report`. Reports are for monitoring only: no decision depends on one, and no event waits for
-one. A reader must compare the report's worker with the partition's owner, since a killed worker leaves its last reports
-behind (`state_of`).
+Key: `user-3`; `user` for the end of a whole namespace by an error. Value: JSON, a `Report`. Reports are for monitoring only: no
+decision depends on one, and no event waits for one. A reader must compare the report's worker with the partition's owner, since
+a killed worker leaves its last reports behind (`state_of`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -27,9 +27,13 @@ log = logging.getLogger("retold.tasks")
 
 REASON_SHOWN = 500
 """The most characters of a reason in a report."""
+TRACE_SHOWN = 8_000
+"""The most characters of a traceback in a report."""
 DELIVERY, SLICE = 5.0, 0.1
 """s after which an undelivered report is dropped, and between two checks for cancellation."""
 RESTORING, RUNNING, BLOCKED = "restoring", "running", "blocked"
+ENDED = "ended"
+"""The state of a namespace whose worker ended it, by an error."""
 STARTING, NO_WORKER = "starting", "no worker"
 """The state of a partition whose owner has not reported yet, and of one without an owner."""
 STATES = (RESTORING, RUNNING, BLOCKED, STARTING, NO_WORKER)
@@ -50,6 +54,8 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str = ""
     done: int = 0
     total: int = 0
+    trace: str = ""
+    """Lines: the traceback behind `why`."""
 
 
 class State(NamedTuple):
@@ -81,6 +87,37 @@ def state_of(reports: Mapping[str, Report] | None, key: str, owner: str | None) 
         return State(STARTING)
     read = f"{report.done:,} of {report.total:,} records are read" if report.total else ""
     return State(report.state, report.since, "; ".join(text for text in (report.why, read) if text))
+
+
+def end_of(namespace: str, worker: str, since: int, text: str) -> dict[str, Report]:
+    """The report that `worker` ended a namespace. The first line of `text` is the reason, the others are a traceback."""
+    sentence, _, lines = text.strip().partition("\n")
+    return {namespace: Report(ENDED, since, worker, report_reason(sentence), trace=_report_trace(lines))}
+
+
+def ended(
+    reports: Mapping[str, Report] | None, namespace: str, owners: Sequence[str | None]
+) -> Report | None:
+    """The report that a namespace was ended, if that is still so. `owners` by partition.
+
+    It is over for a partition that has been reported as running or blocked since then, or that another worker runs.
+    """
+    end = None if reports is None else reports.get(namespace)
+    if reports is None or end is None or end.state != ENDED:
+        return None
+    last = [reports.get(key_of(namespace, number)) for number in range(len(owners))]
+    over = all(_works_since(end, report, owner) for report, owner in zip(last, owners, strict=True))
+    return None if over else end
+
+
+def _works_since(end: Report, last: Report | None, owner: str | None) -> bool:
+    if last is None or last.state not in (RUNNING, BLOCKED):
+        return False
+    return last.since > end.since or (last.worker == owner and owner != end.worker)
+
+
+def _report_trace(lines: str) -> str:
+    return harmless(lines[-TRACE_SHOWN:])[-TRACE_SHOWN:]
 
 
 class ReportWriter:
@@ -189,4 +226,6 @@ def _read(message: Message) -> Report | None:
     except msgspec.MsgspecError as error:
         log.debug("%s@%s is no report: %s", message.topic(), message.offset(), error)
         return None
-    return msgspec.structs.replace(report, state=named(report.state), why=report_reason(report.why))
+    return msgspec.structs.replace(
+        report, state=named(report.state), why=report_reason(report.why), trace=_report_trace(report.trace)
+    )

@@ -27,13 +27,14 @@ from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.task_reports import ReportWriter
 from streams.kafka.topics import describe, ensure, group_of, raise_for_problems, topic_names
+from streams.worker.breaker import CircuitBreaker, trip_note
 from streams.worker.caller import Caller, CallResult, RetryPolicy
 from streams.worker.cycle import Cycle, CycleParts
 from streams.worker.faust_app import FaustApp, faust_app_of
 from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.pace import Pace
-from streams.worker.reporter import Reporter
+from streams.worker.reporter import Reporter, report_end
 from streams.worker.restore import Restorer
 from streams.worker.runner import NamespaceRunner
 from streams.worker.runtime import Runtime
@@ -91,13 +92,16 @@ def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled
 def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
     config, clients = parts.config, parts.clients
     slot = Slot(config.state / "slots", f"{config.prefix}{namespace}")
-    cycle = cycle_of(parts, namespace, slot.number)
+    breaker = CircuitBreaker(namespace, trip_note(config, namespace))
+    cycle = cycle_of(parts, namespace, slot.number, breaker)
     topics = topic_names(config.prefix, namespace)
     stalls = Stalls(clients, StallContext(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
     writer, worker_id = ReportWriter(clients, clients.admin(), config.prefix), _worker_id(parts, namespace, slot.number)
     reporter = Reporter(namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock)
     beside = [stalls.watch, reporter.report, cycle.members.topics.watch]
-    return NamespaceRunner(cycle, slot, beside, clients.check_broker, parts.runtime)
+    last_writer = ReportWriter(clients, clients.admin(), config.prefix)
+    tell_end = partial(report_end, namespace, worker_id, last_writer.write, parts.runtime.clock)
+    return NamespaceRunner(cycle, slot, beside, clients.check_broker, tell_end, parts.runtime)
 
 
 def _worker_id(parts: WorkerParts, namespace: str, slot: int) -> str:
@@ -105,7 +109,7 @@ def _worker_id(parts: WorkerParts, namespace: str, slot: int) -> str:
     return f"{parts.config.prefix}retold.{parts.app.name}.{namespace}.{parts.config.instance}.{slot}"
 
 
-def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
+def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBreaker | None = None) -> Cycle:
     """The cycle of one namespace, whose topics exist. `slot` distinguishes the workers of one instance."""
     app, config, clients, codec, runtime = parts.app, parts.config, parts.clients, parts.codec, parts.runtime
     topics, admin, clock = topic_names(config.prefix, namespace), clients.admin(), runtime.clock
@@ -147,6 +151,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int) -> Cycle:
             ),
             calls,
             TopicComparison(topics, targets, described, admin, began),
+            CircuitBreaker(namespace) if breaker is None else breaker,
             Pace(config.transaction_events, config.transaction_seconds),
             clock,
             runtime.flag(),

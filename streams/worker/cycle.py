@@ -67,6 +67,7 @@ class CycleParts:
     unblocker: Unblocker
     calls: GatewayCalls
     topics: TopicComparison
+    breaker: CircuitBreaker
     pace: Pace
     clock: Clock
     stopping: Flag
@@ -82,7 +83,6 @@ class Cycle:
         self.stopping = members.stopping
         self.aborted = 0
         """Transactions in a row that were aborted."""
-        self._breaker = CircuitBreaker(members.namespace)
         self._collector = Collector(members.tasks, members.pace, members.clock)
         self._search = PoisonSearch()
         self._planner = Planner(members.tasks, self._search)
@@ -219,9 +219,9 @@ class Cycle:
         if not self._compared(COMMIT_WAIT):
             members.transactions.producer.give_up(BrokerError("the broker did not answer a comparison of topics in time"))
         began = self.members.clock.monotonic()
-        self._breaker.check(members.clock.now(), parts)
+        members.breaker.check(members.clock.now(), parts)
         members.transactions.write(parts, batch.metadata, self.tasks.images())
-        self._breaker.saw(members.clock.now(), parts)
+        members.breaker.saw(members.clock.now(), parts)
         if any(part.taken for part in parts):
             members.pace.committed(self.members.clock.monotonic() - began)
         self.aborted = 0

@@ -6,14 +6,17 @@ state at its time.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
 from streams.clock import Clock
+from streams.engine.parking import in_a_line
 from streams.engine.readable import harmless
+from streams.errors import StreamsError
 from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
-from streams.kafka.task_reports import Report, key_of, report_reason
+from streams.kafka.task_reports import Report, end_of, key_of, report_reason
 from streams.worker.task import PartitionTask, TaskState, TaskStatus
 
 log = structlog.get_logger("retold.worker")
@@ -24,6 +27,8 @@ is reported again.
 
 The last repairs the topic after a late report of the partition's former owner, or a lost record.
 """
+FOR_AN_END = 3.0
+"""s that the report of a namespace's end may take: its worker ends too."""
 NEVER = float("-inf")
 HELD = "it waits for an open transaction that has sent the group's offset"
 
@@ -87,6 +92,20 @@ class Reporter:
                 namespace=self._namespace,
                 detail=f"{type(error).__name__}: {harmless(str(error))}",
             )
+
+
+def report_end(namespace: str, worker: str, write: Write, clock: Clock, error: BaseException) -> None:
+    """Report what ended a namespace. If the broker does not take it in time, only the log has it."""
+    lines = str(error) if isinstance(error, StreamsError) else "".join([in_a_line(error), "\n", *traceback.format_exception(error)])
+    deadline = clock.monotonic() + FOR_AN_END
+    try:
+        write(end_of(namespace, worker, clock.now(), lines), lambda: clock.monotonic() > deadline)
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the namespace has ended for another reason
+        log.warning(
+            "`retold status` cannot show why the namespace ended",
+            namespace=namespace,
+            detail=f"{type(failure).__name__}: {harmless(str(failure))}",
+        )
 
 
 def report_of(task: PartitionTask, worker: str) -> Report | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from streams.clock import SYSTEM
+from streams.engine.parking import in_a_line
 from streams.errors import StreamsError
 from streams.worker.faust_app import FaustApp
 from streams.worker.runner import NamespaceRunner
@@ -52,12 +53,15 @@ def snapshot(namespace: str, runner: NamespaceRunner) -> NamespaceProgress:
     return NamespaceProgress(namespace, runner.running, runner.ready.is_set(), restoring, runner.error)
 
 
-def run(worker: FaustApp, *, stop: threading.Event | None = None, watch: Watch = lambda _: None) -> list[BaseException]:
-    """Run until `stop` is set, SIGINT or SIGTERM arrives, or every namespace has ended. Returns the errors that ended any.
+def run(
+    worker: FaustApp, *, stop: threading.Event | None = None, watch: Watch = lambda _: None, keep_going: bool = False
+) -> list[BaseException]:
+    """Run until `stop` is set, SIGINT or SIGTERM arrives, or a namespace has ended. Returns the errors that ended any.
 
-    `watch` is called five times a second with the state of each namespace.
+    With `keep_going` the others go on without it, until all have ended. `watch` is called five times a second with the
+    state of each namespace.
     """
-    return asyncio.run(_run(worker, stop or threading.Event(), watch))
+    return asyncio.run(_run(worker, stop or threading.Event(), watch, all if keep_going else any))
 
 
 def spare_the_collector() -> None:
@@ -70,12 +74,15 @@ def spare_the_collector() -> None:
     gc.set_threshold(COLLECT_AFTER, 10, 100)
 
 
-async def _run(worker: FaustApp, stop: threading.Event, watch: Watch) -> list[BaseException]:
+async def _run(
+    worker: FaustApp, stop: threading.Event, watch: Watch, how_many: Callable[[Iterable[bool]], bool]
+) -> list[BaseException]:
+    """`how_many` namespaces have to end for the worker to end."""
     _listen(stop)
     await worker.start()
     reported: set[str] = set()
     try:
-        while not stop.is_set() and any(runner.running for runner in worker.runners.values()):
+        while not stop.is_set() and not how_many(not runner.running for runner in worker.runners.values()):
             snapshots = [snapshot(name, runner) for name, runner in worker.runners.items()]
             watch(snapshots)
             _report_ended(snapshots, reported)
@@ -102,6 +109,6 @@ def _report_ended(snapshots: Iterable[NamespaceProgress], reported: set[str]) ->
             log.error(
                 "namespace ended",
                 namespace=shot.namespace,
-                error=str(shot.error),
+                detail=f"namespace ended: {shot.error if sentence else in_a_line(shot.error)}",
                 exc_info=None if sentence else shot.error,
             )

@@ -16,18 +16,27 @@ from streams.worker.threads import DaemonThread
 
 Beside = Callable[[Cancelled], Steps[None]]
 """Background work of a namespace, as long as it runs."""
+TellEnd = Callable[[BaseException], None]
+"""Reports what ended a namespace, to whoever reads its status."""
 
 
 class NamespaceRunner:
     """What a cycle raises ends the namespace here, and not in Faust, which would restart its agent.
 
     `check_broker(seconds)` raises BrokerUnavailable. Background work (`beside`) is not waited for when the namespace ends.
+    `tell_end` is bounded in time and raises nothing.
     """
 
     def __init__(
-        self, cycle: Cycle, slot: Slot, beside: Sequence[Beside], check_broker: Callable[[float], None], runtime: Runtime
+        self,
+        cycle: Cycle,
+        slot: Slot,
+        beside: Sequence[Beside],
+        check_broker: Callable[[float], None],
+        tell_end: TellEnd,
+        runtime: Runtime,
     ) -> None:
-        self.cycle, self._slot, self._works = cycle, slot, beside
+        self.cycle, self._slot, self._works, self._tell_end = cycle, slot, beside, tell_end
         self.error: BaseException | None = None
         self.ready, self._ended = runtime.flag(), runtime.flag()
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
@@ -103,6 +112,8 @@ class NamespaceRunner:
         except BaseException as error:  # noqa: BLE001 - as above; what came first says more
             self.error = self.error or error
         finally:
+            if self.error is not None:
+                self._tell_end(self.error)
             self._slot.release()
             self._ended.set()
             self._beside.close(wait=False)

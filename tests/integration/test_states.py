@@ -225,3 +225,52 @@ def test_a_server_counts_partitions_by_state(config: Config, broker: str, foreig
     stopped.set()
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_an_error_that_ends_a_namespace_ends_its_worker_and_is_shown(
+    config: Config, foreign: Foreign, env: dict[str, str], tmp_path: Path
+) -> None:
+    """With its own exit code; `status` gives the reason and the last traceback, the server is not healthy, also later."""
+    foreign.publish(*(ProbeDo(name=f"k{n}", how="raise") for n in range(50)))
+    log, env = tmp_path / "worker.log", {**env, "PYTHONPATH": str(PROJECT), "RETOLD_PARTITIONS": "2"}
+    for _ in range(2):
+        with Process("worker", env=env, log=log, folder=tmp_path) as worker:
+            assert worker.ended(60) == 1
+    assert foreign.read("probe-parked") == []
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("RuntimeError: told to raise for k")]
+    assert not [line for line in lines if "\\n" in line]
+    shown = retold("status", env=env).stdout
+    assert "A worker ended probe at 2" in shown
+    assert "because its handlers raised for too many events" in shown
+    assert "\nRuntimeError: told to raise for k" in shown
+    assert "partitions of probe have no worker" not in shown
+    counts, stopped = StateCounts(), threading.Event()
+    partitions = [(space, number) for space in SPACES for number in range(2)]
+    observer = StateObserver(foreign.clients, config.prefix, lambda: partitions, counts)
+    looking = threading.Thread(target=observer.run, args=(stopped,))
+    looking.start()
+    try:
+        until(lambda: "probe" in counts.ended, "the server does not know")
+        assert list(counts.ended) == ["probe"]
+    finally:
+        stopped.set()
+        looking.join()
+
+
+def test_others_go_on_if_they_are_told_to(
+    config: Config, foreign: Foreign, env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--keep-going`; the exit code is that of the error all the same. What runs again afterwards has not ended."""
+    env = {**env, "PYTHONPATH": str(PROJECT), "RETOLD_PARTITIONS": "2"}
+    foreign.publish(*(ProbeDo(name=f"k{n}", how="raise") for n in range(50)))
+    with Process("worker", "--keep-going", env=env, log=tmp_path / "worker.log", folder=tmp_path) as worker:
+        until(lambda: "A worker ended probe" in retold("status", env=env).stdout, "it has not ended")
+        foreign.publish(EchoHear(name="x"))
+        until(lambda: "x" in foreign.rows("echo"), "the other namespace does not go on")
+        assert worker.stop() == 1
+    monkeypatch.setitem(probe.WRONG, "raise", lambda row, key: probe.counted(row))
+    with Running(probe.app(), config, foreign.clients.address, ["probe"]) as mended:
+        until(lambda: len(mended.rows("probe")) == 50, "not handled")
+        until(lambda: "A worker ended" not in retold("status", env=env).stdout, "it is said to have ended")
+    assert "A worker ended" not in retold("status", env=env).stdout

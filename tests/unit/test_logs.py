@@ -93,3 +93,15 @@ def test_a_traceback_shows_no_local_variables(tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr().err
     assert said.rstrip().endswith("RuntimeError: 6")
     assert "sesame" not in said
+
+
+def test_an_error_with_lines_is_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever value has them: the reason that ends a namespace quotes a traceback."""
+    log = worker_log(tmp_path)
+    log.error("namespace ended", namespace="probe", detail="namespace ended: it stops:\nTraceback\n  here")
+    log.warning("failed", namespace="probe", error="one\ntwo", reason="three\nfour")
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split("] ")[-1].strip() for line in said] == [
+        "namespace ended: it stops:     namespace=probe", "Traceback", "here",
+        "failed                         error=one namespace=probe reason=three", "two", "four",
+    ]  # fmt: skip

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import structlog
 
 from streams.engine.changes import Changes
 from streams.errors import NamespaceStopped
-from streams.worker.breaker import KEYS, MINUTE, CircuitBreaker
+from streams.worker.breaker import CALM, KEYS, MINUTE, CircuitBreaker, Trip
+from streams.worker.notes import Note
 from streams.worker.pace import Pace
 
 
@@ -77,3 +81,65 @@ def test_the_breaker_trips_over_one_percent_of_a_thousand_events() -> None:
     assert not CircuitBreaker("user").trips(0, batch(999, *["x"] * 15))
     assert CircuitBreaker("user").trips(0, batch(1_000, *["x"] * 11))
     assert not CircuitBreaker("user").trips(0, batch(1_000, *["x"] * 10))
+
+
+def test_restarts_after_a_trip_park_one_event_at_most(tmp_path: Path) -> None:
+    """A supervisor starts it fifty times: the trip is known each time, with one event of grace in all."""
+    note, parked, now = Note(tmp_path / "notes" / "user.json", Trip), 0, 0
+    breaker = CircuitBreaker("user", note)
+    for key in range(KEYS):
+        breaker.saw(now, batch(1, str(key)))
+    with pytest.raises(NamespaceStopped, match="over 20 keys"):
+        breaker.check(now, batch(1, "one more"))
+    for start in range(50):
+        breaker, now = CircuitBreaker("user", note), now + 2 * MINUTE
+        for event in range(30):
+            try:
+                breaker.check(now, batch(1, f"{start} {event}"))
+            except NamespaceStopped as stop:
+                assert "it had stopped before" in str(stop)  # noqa: PT017 - most of them do not raise
+                assert "--reset-breaker" in str(stop)  # noqa: PT017 - as above
+                break
+            breaker.saw(now, batch(1, f"{start} {event}"))
+            parked += 1
+    assert parked == 1
+
+
+def test_a_trip_is_forgotten_when_enough_is_handled(tmp_path: Path) -> None:
+    """A mended handler may raise for one event in a hundred, and after a thousand events all is as before; or by command."""
+    note = Note(tmp_path / "user.json", Trip)
+    note.write(Trip(0))
+    breaker = CircuitBreaker("user", note)
+    breaker.saw(1, batch(100, "a"))
+    assert not breaker.trips(1, batch(1, "b"))
+    assert breaker.trips(1, batch(2, "b", "c"))
+    breaker.saw(2, batch(900, "b"))
+    assert note.read() is None
+    assert not breaker.trips(3, batch(20, *map(str, range(8))))
+
+
+def test_a_trip_is_forgotten_after_ten_quiet_minutes_with_events(tmp_path: Path) -> None:
+    """A namespace with few events takes long to handle a thousand."""
+    note = Note(tmp_path / "user.json", Trip)
+    note.write(Trip(0))
+    breaker = CircuitBreaker("user", note)
+    breaker.saw(CALM, batch(1, "a"))
+    assert note.read() == Trip(0, 1, 1)
+    breaker.saw(CALM, batch(1))
+    assert note.read() is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"at":"x"}'])
+def test_a_note_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    """A disk that was full may have left half of one; the worker starts all the same."""
+    file = tmp_path / "user.json"
+    file.write_text(text, encoding="utf-8")
+    assert Note(file, Trip).read() is None
+
+
+def test_a_note_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    """The state folder may be full or read-only: the log says so."""
+    (tmp_path / "notes").write_text("", encoding="utf-8")
+    with structlog.testing.capture_logs() as said:
+        Note(tmp_path / "notes" / "user.json", Trip).write(Trip(0))
+    assert [entry["event"] for entry in said] == ["a note cannot be written; a restart will not know it"]

@@ -186,3 +186,14 @@ def test_a_strong_etag_stands_on_the_same_bytes(tmp_path: Path) -> None:
         assert before.headers["retold-position"] != after.headers["retold-position"]
         lines = [("If-None-Match", '"0"'), ("If-None-Match", tag)]
         assert server.http.get("/rows/order/o1", headers=lines).status_code == 304
+
+
+def test_health_is_bad_while_an_error_has_ended_a_namespace(tmp_path: Path) -> None:
+    """What the server answers from stands still then; without a token it does not say more."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        server.parts.states.ended = {"order": "its handlers raise"}
+        answer = server.http.get("/-/health")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert "order" not in answer.text
+        server.parts.states.ended = {}
+        assert server.http.get("/-/health").status_code == 200

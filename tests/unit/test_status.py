@@ -11,7 +11,7 @@ from streams.cli.output.attention import attention
 from streams.engine.envelope import to_micros
 from streams.engine.marker import Marker, producers_replaced
 from streams.engine.records import Counters
-from streams.kafka.status import BlockedPartition, NamespaceStatus, PartitionStatus, Status
+from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus, Status
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 OWNED, ALONE = (PartitionStatus(0, owner, 9, 8, 1, 5, 1) for owner in ("somebody", None))
@@ -136,3 +136,16 @@ def test_the_status_as_json_has_each_partitions_state() -> None:
     [space] = as_json_value(Status("b:1", "", spaces))["namespaces"]  # type: ignore[misc]  # a list of mappings
     states = [(it["state"], it["state_since"], it["state_why"]) for it in space["partitions"]]
     assert states == [("blocked", to_micros(NOW), "no handler"), (None, None, "")]
+
+
+def test_a_namespace_that_ended_is_reported_with_its_reason_and_traceback() -> None:
+    """And not with the advice to start a worker: the next one would end as well."""
+    end = NamespaceEnd("w", to_micros(NOW - timedelta(minutes=5)), "its handlers raise.", "Traceback\n  line")
+    space = NamespaceStatus("item", "shop", (ALONE,), ended=end)
+    assert found(space) == [
+        "A worker ended item at 2026-02-03T04:00:06Z (5 minutes ago), and 1 event waits: its handlers raise. When the cause is "
+        "mended, start it again with `retold worker item`. The last traceback:",
+        "Traceback\n  line",
+    ]
+    [as_json] = as_json_value(Status("b:1", "", (space,)))["namespaces"]  # type: ignore[misc]  # a list of mappings
+    assert as_json["ended"]["why"] == "its handlers raise."

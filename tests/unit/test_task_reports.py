@@ -14,7 +14,17 @@ from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
 from streams.errors import BrokerError
 from streams.kafka.cancellable_steps import Cancelled
-from streams.kafka.task_reports import REASON_SHOWN, Report, State, _read, report_reason, state_of
+from streams.kafka.task_reports import (
+    REASON_SHOWN,
+    TRACE_SHOWN,
+    Report,
+    State,
+    _read,
+    end_of,
+    ended,
+    report_reason,
+    state_of,
+)
 from streams.server.readmodel.state_counts import StateCounts, counted
 from streams.worker.caller import Assignment
 from streams.worker.reporter import AGAIN, EVERY, HELD, LATER, SOON, Reporter, report_of
@@ -185,3 +195,38 @@ def test_a_reporter_looks_until_nobody_wants_it() -> None:
     assert [next(steps), next(steps)] == [SOON, SOON]
     ended = True
     assert list(steps) == []
+
+
+def test_an_end_has_a_reason_and_the_lines_behind_it() -> None:
+    """As a worker says it: a sentence, and a traceback whose lines are kept, without what drives a terminal."""
+    [(key, end)] = end_of("user", ME, 9, "it stops.\nTraceback:\n  \x1b[2Jline\n").items()
+    assert (key, end) == ("user", Report("ended", 9, ME, "it stops.", trace="Traceback:\n  \\u001b[2Jline"))
+    assert len(end_of("user", ME, 9, "x" * 9_000 + "\n" + "\x1b" * 9_000)["user"].trace) == TRACE_SHOWN
+    found = _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user", value=msgspec.json.encode(end)))
+    assert found is not None
+    assert found.trace == end.trace.replace("\x1b", "\\u001b")
+
+
+END = Report("ended", 9, ME, "why")
+
+
+@pytest.mark.parametrize(
+    ("reports", "owners", "is_ended"),
+    [
+        ({}, [None, None], False),
+        ({"user": END}, [None, None], True),
+        ({"user": END}, [ME, ME], True),
+        ({"user": END, "user-0": Report("running", 8, ME), "user-1": Report("running", 8, ME)}, [ME, ME], True),
+        ({"user": END, "user-0": Report("restoring", 10, ME), "user-1": Report("running", 10, ME)}, [ME, ME], True),
+        ({"user": END, "user-0": Report("running", 10, ME), "user-1": Report("running", 10, ME)}, [None, None], False),
+        ({"user": END, "user-0": Report("running", 5, OTHER), "user-1": Report("blocked", 10, OTHER)}, [OTHER] * 2, False),
+        ({"user": END, "user-0": Report("running", 5, OTHER), "user-1": Report("running", 5, ME)}, [OTHER, None], True),
+    ],
+    ids=["none", "nobody", "comes again", "ran before", "restores again", "ran since", "another", "another has a part"],
+)
+def test_a_namespace_has_ended_until_all_of_it_runs_again(
+    reports: Mapping[str, Report], owners: list[str | None], is_ended: bool
+) -> None:
+    """By a worker that started again, or by another one that has taken over; a clean stop after that is no end."""
+    assert (ended(reports, "user", owners) is not None) is is_ended
+    assert ended(None, "user", owners) is None

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.arguments.options import KeepGoing, ResetBreaker
 from streams.cli.commands.application_checks import lawful
-from streams.cli.commands.worker_role import handle_events, import_worker
+from streams.cli.commands.worker_role import handle_events, import_worker, reset_breakers
 from streams.cli.output.readiness import WorkerReadinessReporter
 from streams.cli.output.screen import talk
 from streams.cli.process import exit_codes
@@ -26,11 +27,14 @@ from streams.server.listen import listen, url_of
 
 def run(
     no_server: Annotated[bool, typer.Option("--no-server", help="Run only a broker and a worker.")] = False,
+    keep_going: KeepGoing = False,
+    reset_breaker: ResetBreaker = False,
 ) -> None:
     """Run a broker, a worker for all namespaces and a server on this machine.
 
-    Ctrl-C stops all of them. If RETOLD_BROKER is set, that broker is used. Example: [bold]retold run[/], and in another
-    terminal [bold]retold publish user.signup user=u1 email=u1@example.org[/]
+    Ctrl-C stops all of them, and so does an error that ends a namespace. If RETOLD_BROKER is set, that broker is used.
+
+    Example: [bold]retold run[/], and in another terminal [bold]retold publish user.signup user=u1 email=u1@example.org[/]
     """
     config = load()
     app = lawful(config)
@@ -46,7 +50,9 @@ def run(
             talk(f"The server listens at {url}; see {url}/openapi.json for its endpoints.")
             server = stack.enter_context(server_beside(listening, shutdown))
             reporter = WorkerReadinessReporter(server.ready.is_set)
-        code = handle_events(app, config, broker, (), shutdown, reporter)
+        if reset_breaker:
+            reset_breakers(app, config, ())
+        code = handle_events(app, config, broker, (), shutdown, reporter, keep_going=keep_going)
     raise typer.Exit(code)
 
 

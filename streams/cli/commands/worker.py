@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from streams.cli.arguments.lookup import namespace_named
-from streams.cli.arguments.options import BrokerWait, EndsWithStdin
+from streams.cli.arguments.options import BrokerWait, EndsWithStdin, KeepGoing, ResetBreaker
 from streams.cli.arguments.parsers import whole
 from streams.cli.commands.application_checks import lawful
-from streams.cli.commands.worker_role import handle_events, import_worker
+from streams.cli.commands.worker_role import handle_events, import_worker, reset_breakers
 from streams.cli.output.readiness import WorkerReadinessReporter, report_ready
 from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.shutdown import Shutdown
@@ -32,10 +32,13 @@ def worker(
     processes: Annotated[
         int, typer.Option("--processes", parser=whole(1, MOST_PROCESSES), help="Run this many workers.", metavar="N")
     ] = 1,
+    keep_going: KeepGoing = False,
+    reset_breaker: ResetBreaker = False,
 ) -> None:
     """Handle events from a running broker; checks the laws first.
 
-    It runs until Ctrl-C. Start as many workers as you like: the partitions are distributed among them.
+    It runs until Ctrl-C, or until an error ends a namespace. Start as many workers as you like: the partitions are
+    distributed among them.
 
     Example: [bold]retold worker user folder[/]
     """
@@ -49,16 +52,19 @@ def worker(
     address = find_broker(config, wait, shutdown)
     if address is None:
         raise typer.Exit(shutdown.code)
+    if reset_breaker:
+        reset_breakers(app, config, names)
     if processes > 1:
-        raise typer.Exit(_supervise(processes, names, shutdown, to_program=ends_with_stdin))
+        words = [*names, *(["--keep-going"] if keep_going else [])]
+        raise typer.Exit(_supervise(processes, words, shutdown, to_program=ends_with_stdin))
     reporter = WorkerReadinessReporter(to_program=ends_with_stdin)
-    raise typer.Exit(handle_events(app, config, address, names, shutdown, reporter))
+    raise typer.Exit(handle_events(app, config, address, names, shutdown, reporter, keep_going=keep_going))
 
 
-def _supervise(processes: int, namespaces: Sequence[str], shutdown: Shutdown, *, to_program: bool) -> int:
+def _supervise(processes: int, arguments: Sequence[str], shutdown: Shutdown, *, to_program: bool) -> int:
     """Runs workers that end together; one that is killed is restarted. Gives the exit code."""
     with ExitStack() as stack:
-        words = ["worker", *namespaces]
+        words = ["worker", *arguments]
         workers = [
             stack.enter_context(SupervisedProcess(f"Worker {n} of {processes}", words, shutdown, final=_gave_up))
             for n in range(1, processes + 1)

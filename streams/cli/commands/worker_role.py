@@ -17,6 +17,13 @@ def import_worker() -> None:
     import streams.worker.assemble  # noqa: F401 - used by `handle_events`, once there is a broker to use it on
 
 
+def reset_breakers(app: App, config: Config, namespaces: Sequence[str]) -> None:
+    from streams.worker.breaker import trip_note  # late: other commands need no worker
+
+    for name in namespaces or [space.name for space in app.namespaces]:
+        trip_note(config, name).clear()
+
+
 def handle_events(
     app: App,
     config: Config,
@@ -24,8 +31,10 @@ def handle_events(
     namespaces: Sequence[str],
     shutdown: Shutdown,
     reporter: WorkerReadinessReporter,
+    *,
+    keep_going: bool = False,
 ) -> int:
-    """Runs a worker for these namespaces (none: all) until the shutdown. Gives the exit code."""
+    """Runs a worker for these namespaces (none: all) until the shutdown, or until an error ends one. Gives the exit code."""
     logging_setup.set_up_worker(config)
     from streams.worker import assemble  # late: see `import_worker`
     from streams.worker.run import run, runtime, spare_the_collector
@@ -35,5 +44,5 @@ def handle_events(
     if worker is None:
         return shutdown.code
     with reporter:
-        errors = run_beside_signals("worker", partial(run, worker, stop=shutdown.stop, watch=reporter))
+        errors = run_beside_signals("worker", partial(run, worker, stop=shutdown.stop, watch=reporter, keep_going=keep_going))
     return exit_codes.code_of(errors[0]) if errors else shutdown.code  # the worker has logged its errors

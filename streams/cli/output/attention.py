@@ -8,7 +8,7 @@ from datetime import datetime
 from streams.cli.output.screen import plural
 from streams.engine.envelope import from_micros
 from streams.kafka.parked import InboxOffset
-from streams.kafka.status import BlockedPartition, NamespaceStatus, PartitionStatus
+from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus
 from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -18,6 +18,8 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
     """Each sentence names what is unusual, and where there is one, the command for it."""
     if not space.partitions:
         yield f"{space.name} has no topics: start a worker, or create them with `retold topics --create`."
+    elif space.ended is not None:
+        yield from _ended(space, space.ended, now)
     elif any(part.owner is None for part in space.partitions):
         wait = "1 event waits" if space.lag == 1 else f"{space.lag:,} events wait"
         lag = f", and {wait}" if space.lag else ""
@@ -39,6 +41,17 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
     yield from _partition_states(space, now)
     for waits in space.waiting:
         yield blocked_at(space, waits, now)
+
+
+def _ended(space: NamespaceStatus, end: NamespaceEnd, now: datetime) -> Iterator[str]:
+    """The reason, what to do, and the last traceback."""
+    wait = "1 event waits" if space.lag == 1 else f"{space.lag:,} events wait"
+    yield (
+        f"A worker ended {space.name}{_at(end.since, now, 'at')}, and {wait}: {end.why.rstrip('. ')}. When the cause is mended, "
+        f"start it again with `retold worker {space.name}`{'. The last traceback:' if end.trace else '.'}"
+    )
+    if end.trace:
+        yield end.trace
 
 
 def _set_aside(space: NamespaceStatus) -> str:
@@ -88,8 +101,12 @@ def _since(part: PartitionStatus, now: datetime) -> str:
     """`` since 2026-02-03T04:05:06Z (5 minutes ago)``, or nothing if it is not known."""
     if part.state_since is None:
         return ""
-    since = from_micros(part.state_since)
-    return f" since {since:%Y-%m-%dT%H:%M:%SZ} ({_ago((now - since).total_seconds())})"
+    return _at(part.state_since, now, "since")
+
+
+def _at(micros: int, now: datetime, word: str) -> str:
+    at = from_micros(micros)
+    return f" {word} {at:%Y-%m-%dT%H:%M:%SZ} ({_ago((now - at).total_seconds())})"
 
 
 def _ago(seconds: float) -> str:

@@ -23,18 +23,23 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def in_lines(_logger: object, _name: str, said: EventDict) -> EventDict:
-    """A detail, such as a parked event's traceback, as a sentence and then its lines, unchanged.
+    """A detail, such as a parked event's traceback, as a sentence and then its lines, unchanged; so is any value with lines.
 
     In one line, escaped, nobody could read it. The sentence names the command that shows it again.
     """
+    below = []
     detail = said.pop("detail", None)
-    if not isinstance(detail, str):
-        return said
-    sentence, _, lines = detail.rstrip().partition("\n")
-    namespace, at = said.get("namespace"), AT.search(sentence)
-    shows = f"; see `retold parked show {namespace}-{at[1]}`" if namespace and at else ""
-    said["event"] = f"{sentence}{shows}"
-    if lines:
+    if isinstance(detail, str):
+        sentence, _, lines = detail.rstrip().partition("\n")
+        namespace, at = said.get("namespace"), AT.search(sentence)
+        shows = f"; see `retold parked show {namespace}-{at[1]}`" if namespace and at else ""
+        said["event"] = f"{sentence}{shows}"
+        below.append(lines)
+    for name, value in said.items():
+        if name != "event" and isinstance(value, str) and "\n" in value:  # such as an error whose message has lines
+            said[name], _, lines = value.rstrip().partition("\n")
+            below.append(lines)
+    if lines := "\n".join(filter(None, below)):
         said["stack"] = lines  # what structlog writes below the line
     return said
 

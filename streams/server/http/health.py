@@ -24,10 +24,12 @@ def routes(parts: ServerParts, metrics: Metrics) -> APIRouter:
 
     router = APIRouter(tags=["operation"], prefix="/-", dependencies=[Depends(check)])
 
-    @router.get("/health", response_class=Response, summary="200 if this server can answer, else 503")
+    @router.get("/health", response_class=Response, summary="200 if it can answer and no error ended a namespace, else 503")
     async def health() -> Response:
         if parts.model.waits is not None or "broker" in parts.model.faults:
             raise Problem(503, "this server cannot answer now; /-/status says why", headers=RETRY_AFTER)
+        if parts.states.ended:  # whose, it does not say: it answers without a token
+            raise Problem(503, "an error has ended a namespace; /-/status says why", headers=RETRY_AFTER)
         return Response(to_json({"status": "ready"}), media_type="application/json")
 
     @router.get("/status", response_class=Response, summary="The application and this server, as they are")

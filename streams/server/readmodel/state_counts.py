@@ -12,7 +12,7 @@ from streams.errors import StreamsError
 from streams.kafka.cancellable_steps import Cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.owners import owners
-from streams.kafka.task_reports import STATES, ReportReader, key_of, state_of
+from streams.kafka.task_reports import STATES, ReportReader, ended, key_of, state_of
 from streams.kafka.topics import topic_names
 from streams.server.readmodel.model import NamespacePartition
 
@@ -27,11 +27,14 @@ UNKNOWN = "unknown"
 class StateCounts:
     """`counts` by namespace and state, as of the last update; empty while the states are not known.
 
+    `ended` has the namespaces that a worker ended by an error, and why.
+
     One thread writes, all others read.
     """
 
     def __init__(self) -> None:
         self.counts: Mapping[tuple[str, str], int] = {}
+        self.ended: Mapping[str, str] = {}
 
 
 def counted(found: Mapping[NamespacePartition, str | None]) -> dict[tuple[str, str], int]:
@@ -55,7 +58,7 @@ class StateObserver:
     def run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
             try:
-                self._states.counts = counted(self._look(self._partitions(), stopped.is_set))
+                self._look(self._partitions(), stopped.is_set)
             except (StreamsError, KafkaException) as error:
                 self._states.counts = {}
                 log.debug("the states of partitions are not known: %s", error)
@@ -64,12 +67,15 @@ class StateObserver:
                 log.exception("reading the states of partitions failed; retrying")
             stopped.wait(EVERY)
 
-    def _look(self, partitions: Collection[NamespacePartition], cancelled: Cancelled) -> dict[NamespacePartition, str | None]:
+    def _look(self, partitions: Collection[NamespacePartition], cancelled: Cancelled) -> None:
         spaces = {space: topic_names(self._prefix, space).inbox for space, _ in partitions}
         held = owners(self._admin, self._prefix, spaces, cancelled=cancelled)
         # After the owners: a new owner may have reported by now.
         reports = self._reports.read(cancelled=cancelled)
-        return {
-            (space, number): state_of(reports, key_of(space, number), held.get((spaces[space], number))).name
-            for space, number in partitions
-        }
+        found = {(space, number): held.get((spaces[space], number)) for space, number in sorted(partitions)}
+        self._states.counts = counted(
+            {(space, number): state_of(reports, key_of(space, number), owner).name for (space, number), owner in found.items()}
+        )
+        if reports is not None:  # while they cannot be had, what ended has still ended
+            ends = {space: ended(reports, space, [it for (of, _), it in found.items() if of == space]) for space in spaces}
+            self._states.ended = {space: end.why for space, end in ends.items() if end is not None}
