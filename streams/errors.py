@@ -27,6 +27,7 @@ StreamsError                       HTTP status, if it is none of 500
 │   ├── NamespaceTaken
 │   └── PartitionLost
 ├── NamespaceStopped               a worker stopped a namespace rather than do harm
+│   └── HandlerTimeout             a handler did not return in time
 └── HistoryError                   the code now rejects what the event log has as accepted
 ```
 
@@ -192,8 +193,20 @@ class NamespaceStopped(StreamsError):
     """A worker stopped a namespace rather than do harm: its handlers raise for many keys, or another worker has its name."""
 
 
+class HandlerTimeout(NamespaceStopped):
+    """A handler did not return in time. Its process ends, and at the second time its event is parked without calling it again."""
+
+
 class HistoryError(StreamsError):
     """A handler now rejects an event that the event log has as accepted, so the log cannot be folded with this code."""
+
+
+def unwritable_state(folder: object, error: OSError) -> ConfigError:
+    """What to say of a state folder that cannot be written."""
+    return ConfigError(
+        f"the state folder {folder} cannot be written ({error.strerror}); a worker keeps its locks and notes there. "
+        "Set RETOLD_STATE to a folder of your own"
+    )
 
 
 def how_ended(code: int) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from streams.data import EventData
 from streams.engine.admission import NO_QUARANTINES, Admission
+from streams.engine.attempts import UNWATCHED, Attempts
 from streams.engine.calls import Calls
 from streams.engine.changes import Changes, PendingCall, PendingTimer
 from streams.engine.event_handlers import EventHandlers, Inbox
@@ -62,11 +63,12 @@ class BatchProcessor:
         image: Image,
         now: int,
         quarantines: Mapping[int, str] = NO_QUARANTINES,
+        attempts: Attempts = UNWATCHED,
     ) -> None:
         self._overlay = Overlay(image, now)
         self.changes = self._overlay.changes
         parking = Parking(inbox.topic, wire.limits.event_bytes, self._overlay)
-        execution = Execution(handlers, wire, self._overlay)
+        execution = Execution(handlers, wire, self._overlay, attempts)
         self._calls = Calls(handlers, wire, self._overlay, parking)
         self._admission = Admission(handlers, wire, inbox, self._overlay, parking, execution, quarantines)
 

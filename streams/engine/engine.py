@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from streams.app import App
 from streams.data import EventData
 from streams.engine.admission import NO_QUARANTINES
+from streams.engine.attempts import UNWATCHED, Attempts
 from streams.engine.batch import BatchProcessor, PartitionWork
 from streams.engine.calls import answer_value
 from streams.engine.changes import Changes, PendingCall
@@ -39,14 +40,19 @@ class Engine:
         return Image(partition, window=self.limits.window)
 
     def process(
-        self, image: Image, work: PartitionWork, now: int, quarantines: Mapping[int, str] = NO_QUARANTINES
+        self,
+        image: Image,
+        work: PartitionWork,
+        now: int,
+        quarantines: Mapping[int, str] = NO_QUARANTINES,
+        attempts: Attempts = UNWATCHED,
     ) -> Iterator[Changes]:
         """Handle work piece by piece; yields the same growing changes before the first piece and after each.
 
         The image does not change until they are applied (`image.apply(changes)`). `now` in µs since 1970. `quarantines` has
-        reasons by inbox offset: a record there that would block is quarantined instead.
+        reasons by inbox offset: a record there that would block is quarantined instead. `attempts` watches calls of handlers.
         """
-        return self.begin(image, now, quarantines).process(work)
+        return self.begin(image, now, quarantines, attempts).process(work)
 
     def handle(self, image: Image, records: Batch, now: int) -> Changes:
         """The changes that these records make to `image`, all at once.
@@ -57,9 +63,11 @@ class Engine:
         batch.take_all(records)
         return batch.changes
 
-    def begin(self, image: Image, now: int, quarantines: Mapping[int, str] = NO_QUARANTINES) -> BatchProcessor:
+    def begin(
+        self, image: Image, now: int, quarantines: Mapping[int, str] = NO_QUARANTINES, attempts: Attempts = UNWATCHED
+    ) -> BatchProcessor:
         """A processor for a caller that hands over its work in pieces; its `changes` is the result."""
-        return BatchProcessor(self.handlers, self.wire, self.inbox, image, now, quarantines)
+        return BatchProcessor(self.handlers, self.wire, self.inbox, image, now, quarantines, attempts)
 
     def refuse(self, image: Image, record: InboxRecord, reason: str, now: int) -> Changes:
         """Quarantine one record by reference, undecoded: it is too large for a transaction."""

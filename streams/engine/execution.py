@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from streams.data import Record
+from streams.engine.attempts import Attempt, Attempts
 from streams.engine.changes import HandledRecord, PendingCall
 from streams.engine.emissions import EmissionRecords, Emissions
 from streams.engine.envelope import Arrival, Envelope, to_micros
@@ -35,7 +36,8 @@ class Decision(NamedTuple):
 class Execution:
     """Executes the events of one batch in its overlay."""
 
-    def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay) -> None:
+    def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay, attempts: Attempts) -> None:
+        self._attempts = attempts
         self._handlers, self._wire, self._overlay, self._changes = handlers, wire, overlay, overlay.changes
 
     def execute(self, arrival: Arrival) -> BaseException | None:
@@ -71,7 +73,14 @@ class Execution:
         if reason is not None:
             return Decision(reason=reason, wrong_version=True)
         try:
-            outcome = self._handlers.decide(handler, row, event)
+            changes = self._changes
+            self._attempts.began(
+                Attempt(changes.partition, changes.inbox_next, arrival.record[0], handler.event_type, event.key)
+            )
+            try:
+                outcome = self._handlers.decide(handler, row, event)
+            finally:
+                self._attempts.ended()
             if handler.function is None:
                 return Decision(outcome.emit)
             return Decision(outcome.emit, *self._encoded_row(handler, outcome.row))

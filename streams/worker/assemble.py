@@ -26,13 +26,16 @@ from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
 from streams.kafka.task_reports import ReportWriter
-from streams.kafka.topics import describe, ensure, group_of, raise_for_problems, topic_names
+from streams.kafka.topics import TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
+from streams.worker.attempt_watch import AttemptWatch, StuckNote
 from streams.worker.breaker import CircuitBreaker, trip_note
 from streams.worker.caller import Caller, CallResult, RetryPolicy
 from streams.worker.cycle import Cycle, CycleParts
+from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts
 from streams.worker.faust_app import FaustApp, faust_app_of
 from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
+from streams.worker.notes import Note, folder_of
 from streams.worker.pace import Pace
 from streams.worker.reporter import Reporter, report_end
 from streams.worker.restore import Restorer
@@ -50,8 +53,12 @@ LAST_CALLS = 3.0
 """s that a stopping worker gives its gateways: most answer by then, and are not called a second time."""
 
 
-def worker(app: App, config: Config, address: str, namespaces: Sequence[str], runtime: Runtime) -> FaustApp:
+def worker(
+    app: App, config: Config, address: str, namespaces: Sequence[str], runtime: Runtime, deadman: Deadman | None = None
+) -> FaustApp:
     """A worker of `namespaces` (all, if none is named), ready to `run`. Its topics are created or checked.
+
+    `deadman` is given by a process that is only a worker.
 
     Raises DefinitionError, TopicMismatch, BrokerUnavailable or ConfigError: nothing has started then.
     """
@@ -66,7 +73,7 @@ def worker(app: App, config: Config, address: str, namespaces: Sequence[str], ru
     acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
     faust_app.gateways = gateways = GatewayLoop(config.gateway_calls * len(acting))
     for name in chosen:
-        faust_app.add(name, _runner(WorkerParts(app, config, clients, codec, runtime, gateways.get), name))
+        faust_app.add(name, _runner(WorkerParts(app, config, clients, codec, runtime, gateways.get, deadman), name))
     return faust_app
 
 
@@ -80,6 +87,7 @@ class WorkerParts:
     codec: AvroCodec
     runtime: Runtime
     gateways: Callable[[], asyncio.AbstractEventLoop]
+    deadman: Deadman | None = None
 
 
 def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never_cancelled) -> None:
@@ -97,11 +105,31 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
     topics = topic_names(config.prefix, namespace)
     stalls = Stalls(clients, StallContext(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
     writer, worker_id = ReportWriter(clients, clients.admin(), config.prefix), _worker_id(parts, namespace, slot.number)
-    reporter = Reporter(namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock)
+    reporter = Reporter(
+        namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock, cycle.members.attempts.slow
+    )
     beside = [stalls.watch, reporter.report, cycle.members.topics.watch]
     last_writer = ReportWriter(clients, clients.admin(), config.prefix)
     tell_end = partial(report_end, namespace, worker_id, last_writer.write, parts.runtime.clock)
     return NamespaceRunner(cycle, slot, beside, clients.check_broker, tell_end, parts.runtime)
+
+
+def _attempts(parts: WorkerParts, topics: TopicNames, topic_id: str, slot: int) -> AttemptWatch:
+    """With what earlier processes have left: they may have been ended in a handler."""
+    config, folder, deadman = parts.config, folder_of(parts.config), parts.deadman
+    name = f"{config.prefix}{topics.namespace}"
+
+    def note(partition: int) -> Note[StuckNote]:
+        return Note(folder / f"{name}-{partition}.stuck.json", StuckNote)
+
+    if deadman is None:
+        return AttemptWatch(topics.inbox, topic_id, note, parts.runtime.clock)
+    dead = list(dead_attempts(folder, name))
+    record = AttemptRecord(folder / f"{name}.{slot}.attempt", topic_id, deadman.file.name)
+    watch = AttemptWatch(topics.inbox, topic_id, note, parts.runtime.clock, deadman, record)
+    for attempt in dead:
+        watch.note_dead(attempt)
+    return watch
 
 
 def _worker_id(parts: WorkerParts, namespace: str, slot: int) -> str:
@@ -152,6 +180,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             calls,
             TopicComparison(topics, targets, described, admin, began),
             CircuitBreaker(namespace) if breaker is None else breaker,
+            _attempts(parts, topics, topic_ids[topics.inbox], slot),
             Pace(config.transaction_events, config.transaction_seconds),
             clock,
             runtime.flag(),

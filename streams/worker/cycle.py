@@ -27,6 +27,7 @@ from streams.engine.records import InboxRecord
 from streams.errors import BrokerError, NamespaceStopped
 from streams.kafka.commit import TransactionWriter
 from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
+from streams.worker.attempt_watch import AttemptWatch
 from streams.worker.breaker import CircuitBreaker
 from streams.worker.collect import Collector
 from streams.worker.gateway_calls import GatewayCalls, refuse_answer
@@ -68,6 +69,7 @@ class CycleParts:
     calls: GatewayCalls
     topics: TopicComparison
     breaker: CircuitBreaker
+    attempts: AttemptWatch
     pace: Pace
     clock: Clock
     stopping: Flag
@@ -199,9 +201,12 @@ class Cycle:
         members, changes = self.members, dict[PartitionTask, Changes]()
         began = self.members.clock.monotonic()
         until = began + members.pace.seconds
+        members.attempts.begin({task.partition: task.image.inbox_next for task in works})
         try:
             for task, work in works.items():
-                for part in members.engine.process(task.image, work, members.clock.now(), task.quarantines()):
+                for part in members.engine.process(
+                    task.image, work, members.clock.now(), task.quarantines(), members.attempts
+                ):
                     changes[task] = part
                     if part.handled:
                         members.transactions.stream(part)
@@ -209,6 +214,8 @@ class Cycle:
                         break
         except UNFINISHED as error:
             members.transactions.producer.give_up(error)
+        finally:
+            members.attempts.finish()
         if taken := sum(part.taken for part in changes.values()):
             members.pace.handled(taken, self.members.clock.monotonic() - began)  # even if it is aborted later
         return changes

@@ -33,6 +33,8 @@ NEVER = float("-inf")
 HELD = "it waits for an open transaction that has sent the group's offset"
 
 Tasks = Callable[[], Iterable[PartitionTask]]
+Slow = Callable[[int], tuple[int, str] | None]
+"""Of a partition: since when (µs since 1970) the call of a handler has not returned, and which."""
 Write = Callable[[Mapping[str, Report], Cancelled], None]
 
 
@@ -43,8 +45,11 @@ class Reporter:
     the reports were not delivered.
     """
 
-    def __init__(self, namespace: str, worker: str, tasks: Tasks, write: Write, clock: Clock) -> None:
+    def __init__(
+        self, namespace: str, worker: str, tasks: Tasks, write: Write, clock: Clock, slow: Slow = lambda _: None
+    ) -> None:
         self._namespace, self._worker, self._tasks, self._write, self._clock = namespace, worker, tasks, write, clock
+        self._slow = slow
         self._delivered: dict[str, Report] = {}
         """The last reports that were delivered, as far as we know."""
         self._statuses: dict[int, TaskStatus] = {}
@@ -71,17 +76,24 @@ class Reporter:
 
     def _report_changes(self, now: float) -> None:
         tasks = list(self._tasks())
-        statuses = {task.partition: task.status for task in tasks}
+        statuses = {task.partition: self._status(task) for task in tasks}
         if statuses == self._statuses and now - self._looked < EVERY:
             return
         self._statuses, self._looked = statuses, now
         if now - self._began >= AGAIN:
             self._delivered, self._began = {}, now
-        found = {key_of(self._namespace, task.partition): report_of(task, self._worker) for task in tasks}
+        found = {
+            key_of(self._namespace, task.partition): report_of(task, self._worker, statuses[task.partition]) for task in tasks
+        }
         reports = {key: report for key, report in found.items() if report is not None}
         if new := {key: report for key, report in reports.items() if self._delivered.get(key) != report}:
             self._write(new, self._cancelled)
         self._delivered, self._warned = reports, False
+
+    def _status(self, task: PartitionTask) -> TaskStatus:
+        """A partition whose handler does not return is blocked by it."""
+        slow = self._slow(task.partition)
+        return task.status if slow is None else TaskStatus(TaskState.BLOCKED, *slow)
 
     def _warn(self, error: Exception) -> None:
         """Warn once, until a report is delivered again."""
@@ -108,9 +120,9 @@ def report_end(namespace: str, worker: str, write: Write, clock: Clock, error: B
         )
 
 
-def report_of(task: PartitionTask, worker: str) -> Report | None:
-    """None for a task that is closed."""
-    state, since, why = task.status  # read once: the namespace's thread may change it meanwhile
+def report_of(task: PartitionTask, worker: str, status: TaskStatus | None = None) -> Report | None:
+    """None for a task that is closed. `status` is read once: the namespace's thread may change it meanwhile."""
+    state, since, why = status or task.status
     if state is TaskState.CLOSED:
         return None
     if state is not TaskState.RESTORING:

@@ -13,7 +13,7 @@ import structlog
 
 from streams.clock import SYSTEM
 from streams.engine.parking import in_a_line
-from streams.errors import StreamsError
+from streams.errors import HandlerTimeout, StreamsError
 from streams.worker.faust_app import FaustApp
 from streams.worker.runner import NamespaceRunner
 from streams.worker.runtime import Runtime
@@ -82,7 +82,7 @@ async def _run(
     await worker.start()
     reported: set[str] = set()
     try:
-        while not stop.is_set() and not how_many(not runner.running for runner in worker.runners.values()):
+        while not stop.is_set() and not _is_over(worker, how_many):
             snapshots = [snapshot(name, runner) for name, runner in worker.runners.items()]
             watch(snapshots)
             _report_ended(snapshots, reported)
@@ -93,6 +93,13 @@ async def _run(
     watch(snapshots)
     _report_ended(snapshots, reported)
     return [shot.error for shot in snapshots if shot.error is not None]
+
+
+def _is_over(worker: FaustApp, how_many: Callable[[Iterable[bool]], bool]) -> bool:
+    """Also if a handler does not return: only the end of the process ends that call."""
+    runners = worker.runners.values()
+    stuck = any(isinstance(runner.error, HandlerTimeout) for runner in runners if not runner.running)
+    return stuck or how_many(not runner.running for runner in runners)
 
 
 def _listen(stop: threading.Event) -> None:

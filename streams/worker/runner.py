@@ -40,7 +40,7 @@ class NamespaceRunner:
         self.error: BaseException | None = None
         self.ready, self._ended = runtime.flag(), runtime.flag()
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
-        self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 1)
+        self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 2)
         self._working: list[Job[None]] = []
         self._leaving = StopWatchdog(cycle.members.namespace, check_broker, cycle.members.last_calls)
 
@@ -50,7 +50,8 @@ class NamespaceRunner:
 
     def start(self) -> None:
         self._thread.start()
-        self._working = [self._beside.start(work) for work in self._works]
+        works: list[Beside] = [*self._works, partial(self.cycle.members.attempts.watch, self.abandon)]
+        self._working = [self._beside.start(work) for work in works]
         self._thread.submit(partial(self._run, self.cycle.open))
 
     async def poll(self) -> PolledBatch:
@@ -72,6 +73,18 @@ class NamespaceRunner:
             self.cycle.tasks.give_up()
             self._beside.start(lambda _: self._leaving.watch(self._ended.is_set))
             self._thread.submit(self._finish)
+
+    def abandon(self, error: BaseException) -> None:
+        """End it from another thread, without its own, which is in a call that does not return: its process must end now."""
+        if self._ended.is_set():
+            return
+        self.error = error
+        self._tell_end(error)
+        self._ended.set()
+        for job in self._working:
+            job.cancel()
+        self._beside.close(wait=False)
+        self._thread.stop()
 
     def join(self, timeout: float) -> bool:
         """Whether it has ended, or is no longer waited for (see StopWatchdog)."""

@@ -9,7 +9,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from streams.errors import ConfigError
+from streams.errors import ConfigError, unwritable_state
 
 SLOTS = 1000
 
@@ -22,10 +22,7 @@ class Slot:
             folder.mkdir(parents=True, exist_ok=True)
             self.number, self._file = self._take(folder, namespace)
         except OSError as error:
-            raise ConfigError(
-                f"the state folder {folder.parent} cannot be written ({error.strerror}); a worker keeps its locks there. "
-                "Set RETOLD_STATE to a folder of your own"
-            ) from error
+            raise unwritable_state(folder.parent, error) from error
 
     @staticmethod
     def _take(folder: Path, namespace: str) -> tuple[int, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
@@ -16,6 +18,16 @@ from streams.kafka.cancellable_steps import Cancelled, Steps, raise_if_cancelled
 
 T = TypeVar("T")
 Call = tuple[Future[Any], Callable[[], Any]]
+
+
+def this_thread() -> int:
+    return threading.get_ident()
+
+
+def stack_of(thread: int) -> str:
+    """Where a thread is now, as in a traceback; empty if it has ended."""
+    frame = sys._current_frames().get(thread)
+    return "" if frame is None else "".join(traceback.format_stack(frame))
 
 
 class DaemonThread:

@@ -33,9 +33,9 @@ LAYERS = {
 RANK = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}
 MODULES = sorted((ROOT / "streams").rglob("*.py"))
 PURE = [*LAYERS["errors"], *LAYERS["words"], *LAYERS["rules"]]
-IMPURE = WHY.keys() - {"signal", "gc"}
+IMPURE = WHY.keys() - {"signal", "gc", "importlib"}
 """What a handler may not import either. errors spells the names of signals, which are the same in every run, and syntax lets
-no garbage be collected meanwhile, which changes no result."""
+no garbage be collected meanwhile, which changes no result. checks imports what a handler imports, to see what it is."""
 OURS = {"streams", "msgspec"}
 """What a pure module may import beside Python's own; whatever else is installed is a library, named nowhere here."""
 
@@ -246,6 +246,7 @@ OUTSIDE = {"time", "threading", "concurrent", "asyncio", "random"}
 KNOWN = {
     "worker/run.py": "makes the real clock and threads, and runs the event loop",
     "worker/threads.py": "the threads themselves",
+    "worker/deadman.py": "of a real process only; its files are of another process, whose clock is the calendar",
     "worker/gateway_loop.py": "the thread of gateways, and their event loop",
     "worker/runner.py": "awaits the namespace's thread for Faust",
     "worker/faust_app.py": "Faust lives on an event loop",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Annotated
@@ -13,8 +13,8 @@ import typer
 
 from streams.cli.arguments.options import KeepGoing, ResetBreaker
 from streams.cli.commands.application_checks import lawful
-from streams.cli.commands.worker_role import handle_events, import_worker, reset_breakers
-from streams.cli.output.readiness import WorkerReadinessReporter
+from streams.cli.commands.worker_role import ended_for_good, reset_breakers
+from streams.cli.output.readiness import report_ready
 from streams.cli.output.screen import talk
 from streams.cli.process import exit_codes
 from streams.cli.process.shutdown import Shutdown
@@ -23,6 +23,9 @@ from streams.config import Config, load
 from streams.errors import ConfigError
 from streams.localbroker.choose import own
 from streams.server.listen import listen, url_of
+
+FOR_A_BROKER = 60.0
+"""s that a worker waits for the broker, if it is restarted while that is away."""
 
 
 def run(
@@ -40,20 +43,25 @@ def run(
     app = lawful(config)
     with ExitStack() as stack:
         listening = None if no_server else stack.enter_context(_address(config))
-        threading.Thread(target=import_worker, daemon=True).start()
         broker = stack.enter_context(own(config, on_progress=talk))
         talk(f"Kafka is running at {broker}. Commands in this project, such as `retold publish`, find it.")
         shutdown = Shutdown()
-        reporter = WorkerReadinessReporter()
+        if reset_breaker:
+            reset_breakers(app, config, ())
+        words = ["worker", "--wait", f"{FOR_A_BROKER:.0f}", *(["--keep-going"] if keep_going else [])]
+        processes = [SupervisedProcess("The worker", words, shutdown, final=ended_for_good(config))]
+        stack.enter_context(processes[0])
         if listening is not None:
             url = url_of(listening)
             talk(f"The server listens at {url}; see {url}/openapi.json for its endpoints.")
-            server = stack.enter_context(server_beside(listening, shutdown))
-            reporter = WorkerReadinessReporter(server.ready.is_set)
-        if reset_breaker:
-            reset_breakers(app, config, ())
-        code = handle_events(app, config, broker, (), shutdown, reporter, keep_going=keep_going)
-    raise typer.Exit(code)
+            processes.append(stack.enter_context(server_beside(listening, shutdown)))
+        ready = False
+        while not shutdown.stop.is_set():
+            time.sleep(0.1)  # not in a wait for `stop`: a signal that sets it then would wait for its lock for ever
+            if not ready and all(process.ready.is_set() for process in processes):
+                ready = True
+                report_ready(", ".join(space.name for space in app.namespaces), to_program=False)
+    raise typer.Exit(shutdown.code)
 
 
 def _address(config: Config) -> socket.socket:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import BrokerWait, EndsWithStdin, KeepGoing, ResetBreaker
 from streams.cli.arguments.parsers import whole
 from streams.cli.commands.application_checks import lawful
-from streams.cli.commands.worker_role import handle_events, import_worker, reset_breakers
+from streams.cli.commands.worker_role import ended_for_good, handle_events, import_worker, reset_breakers
 from streams.cli.output.readiness import WorkerReadinessReporter, report_ready
 from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.shutdown import Shutdown
@@ -56,17 +56,19 @@ def worker(
         reset_breakers(app, config, names)
     if processes > 1:
         words = [*names, *(["--keep-going"] if keep_going else [])]
-        raise typer.Exit(_supervise(processes, words, shutdown, to_program=ends_with_stdin))
+        raise typer.Exit(_supervise(processes, words, shutdown, ended_for_good(config), to_program=ends_with_stdin))
     reporter = WorkerReadinessReporter(to_program=ends_with_stdin)
     raise typer.Exit(handle_events(app, config, address, names, shutdown, reporter, keep_going=keep_going))
 
 
-def _supervise(processes: int, arguments: Sequence[str], shutdown: Shutdown, *, to_program: bool) -> int:
+def _supervise(
+    processes: int, arguments: Sequence[str], shutdown: Shutdown, final: Callable[[int], bool], *, to_program: bool
+) -> int:
     """Runs workers that end together; one that is killed is restarted. Gives the exit code."""
     with ExitStack() as stack:
         words = ["worker", *arguments]
         workers = [
-            stack.enter_context(SupervisedProcess(f"Worker {n} of {processes}", words, shutdown, final=_gave_up))
+            stack.enter_context(SupervisedProcess(f"Worker {n} of {processes}", words, shutdown, final=final))
             for n in range(1, processes + 1)
         ]
         ready = False
@@ -76,8 +78,3 @@ def _supervise(processes: int, arguments: Sequence[str], shutdown: Shutdown, *, 
                 ready = True
                 report_ready(f"{processes} workers", to_program)
     return shutdown.code
-
-
-def _gave_up(code: int) -> bool:
-    """An error that ends one worker would end its successor, too; a worker that was killed is restarted."""
-    return code > 0

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from streams.app import App
 from streams.cli.output.readiness import WorkerReadinessReporter
 from streams.cli.process import exit_codes, logging_setup
 from streams.cli.process.shutdown import Shutdown, run_beside_signals
 from streams.config import Config
+from streams.errors import unwritable_state
+
+if TYPE_CHECKING:
+    from streams.worker.deadman import Deadman
 
 
 def import_worker() -> None:
@@ -40,9 +47,39 @@ def handle_events(
     from streams.worker.run import run, runtime, spare_the_collector
 
     spare_the_collector()
-    worker = shutdown.unless_stopped(partial(assemble.worker, app, config, address, namespaces, runtime()))
-    if worker is None:
-        return shutdown.code
-    with reporter:
-        errors = run_beside_signals("worker", partial(run, worker, stop=shutdown.stop, watch=reporter, keep_going=keep_going))
-    return exit_codes.code_of(errors[0]) if errors else shutdown.code  # the worker has logged its errors
+    deadman = _deadman(config)
+    try:
+        worker = shutdown.unless_stopped(partial(assemble.worker, app, config, address, namespaces, runtime(), deadman))
+        if worker is None:
+            return shutdown.code
+        with reporter:
+            errors = run_beside_signals("worker", partial(run, worker, stop=shutdown.stop, watch=reporter, keep_going=keep_going))
+    finally:
+        deadman.close()
+    codes = [exit_codes.code_of(error) for error in errors]  # the worker has logged its errors
+    if exit_codes.START_AGAIN in codes:
+        sys.stdout.flush()
+        os._exit(exit_codes.START_AGAIN)  # not sys.exit: a thread is in a handler that does not return
+    return codes[0] if codes else shutdown.code
+
+
+def _deadman(config: Config) -> Deadman:
+    """Raises ConfigError if the state folder cannot be written."""
+    from streams.worker.deadman import Deadman
+    from streams.worker.notes import folder_of
+
+    try:
+        return Deadman(folder_of(config))
+    except OSError as error:
+        raise unwritable_state(config.state, error) from error
+
+
+def ended_for_good(config: Config) -> Callable[[int], bool]:
+    """Whether a worker with this exit code would end again: not if it was killed, or to get rid of a handler."""
+    from streams.worker.deadman import has_just_fired
+    from streams.worker.notes import folder_of
+
+    def is_final(code: int) -> bool:
+        return code > 0 and code != exit_codes.START_AGAIN and not has_just_fired(folder_of(config))
+
+    return is_final

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from streams.errors import BrokerError, ConfigError, OutcomeTimeout, StreamsError, TopicMismatch
+from streams.errors import BrokerError, ConfigError, HandlerTimeout, OutcomeTimeout, StreamsError, TopicMismatch
 
-OK, NO, USAGE, CONFIGURATION, BROKER, TIMEOUT, FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 130
+OK, NO, USAGE, CONFIGURATION, BROKER, TIMEOUT, FAULT, START_AGAIN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 75, 130
 
 MEANINGS = {
     OK: "success",
@@ -14,6 +14,7 @@ MEANINGS = {
     BROKER: "no broker answers, or it refuses",
     TIMEOUT: "no result within the time limit",
     FAULT: "internal error in retold",
+    START_AGAIN: "a handler did not return, so its process has ended: start it again",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 
@@ -22,6 +23,7 @@ BY_ERROR: tuple[tuple[type[BaseException], int], ...] = (
     (TopicMismatch, CONFIGURATION),
     (BrokerError, BROKER),
     (OutcomeTimeout, TIMEOUT),
+    (HandlerTimeout, START_AGAIN),
     (StreamsError, NO),
 )
 """The first class that fits decides; an error of no such class is retold's own fault."""

@@ -1,0 +1,41 @@
+"""Who watches the calls of handlers. The engine has no clock: it says when a call begins and when it has ended."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class Attempt(NamedTuple):
+    """One call of a handler.
+
+    `position` is the inbox offset up to which the partition was handled before, `offset` that of the event: a parked event that
+    is handled again has another position each time. Both stay what they are after a restart.
+    """
+
+    partition: int
+    position: int
+    offset: int
+    event_type: str
+    key: str
+
+
+class Attempts(Protocol):
+    """Calls of handlers, one at a time."""
+
+    def began(self, attempt: Attempt) -> None:
+        """Raises HandlerTimeout if this handler was called too often for this event and never returned: it is not called."""
+
+    def ended(self) -> None: ...
+
+
+class Unwatched:
+    """Nobody watches: a World, or a fold."""
+
+    def began(self, attempt: Attempt) -> None:
+        pass
+
+    def ended(self) -> None:
+        pass
+
+
+UNWATCHED = Unwatched()

@@ -1,0 +1,193 @@
+"""Watches the calls of handlers: one that does not return is named, then ended with its process, then parked (rule 36).
+
+A thread cannot be ended in Python, and an exception that is thrown into one may hit our own code. So the process ends; what it
+must know afterwards is a note (ADR 21).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import msgspec
+import structlog
+
+from streams.clock import Clock
+from streams.engine.attempts import Attempt
+from streams.engine.readable import harmless
+from streams.errors import HandlerTimeout
+from streams.kafka.cancellable_steps import Cancelled, Steps
+from streams.worker.deadman import AFTER, AttemptRecord, DeadAttempt, Deadman
+from streams.worker.threads import stack_of, this_thread
+
+log = structlog.get_logger("retold.worker")
+
+LOOK = 0.25
+TOLD, LIMIT = 5.0, 7.5
+"""s after which a call is named, and after which it is ended. With what was handled before it in its batch this is less than a
+transaction's timeout."""
+ROUNDS = 2
+"""Calls that do not return, after which the event is parked."""
+SIGN = 1.0
+"""s between two signs of life for the Deadman."""
+DETAIL = 6_000
+"""Characters of a stack that are kept."""
+
+
+class StuckNote(msgspec.Struct, frozen=True):
+    """The event of a partition whose handler did not return. `stack` is where it was, the last time."""
+
+    topic_id: str
+    position: int
+    offset: int
+    rounds: int
+    stack: str = ""
+
+
+class StuckNotes(Protocol):
+    def read(self) -> StuckNote | None: ...
+
+    def write(self, value: StuckNote) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+class Current(NamedTuple):
+    attempt: Attempt
+    since: float
+    """By the monotonic clock."""
+    at: int
+    """µs since 1970."""
+
+
+class AttemptWatch:
+    """One for each namespace of a worker; `began` and `ended` are called in its thread. `note` gives a partition's note."""
+
+    def __init__(
+        self,
+        inbox: str,
+        topic_id: str,
+        note: Callable[[int], StuckNotes],
+        clock: Clock,
+        deadman: Deadman | None = None,
+        record: AttemptRecord | None = None,
+    ) -> None:
+        self._inbox, self._topic_id, self._note_of, self._clock = inbox, topic_id, note, clock
+        self._deadman, self._record = deadman, record
+        self._current: Current | None = None
+        self._told: Current | None = None
+        self._stuck: dict[int, StuckNote] = {}
+        self._thread, self._sign = 0, 0.0
+
+    def begin(self, positions: dict[int, int]) -> None:
+        """A batch begins, which handles these partitions from these positions on."""
+        self._thread = this_thread()
+        self._stuck = {number: note for number, at in positions.items() if (note := self._known(number, at)) is not None}
+        self._alive(self._clock.monotonic())
+
+    def finish(self) -> None:
+        """The batch is handled."""
+        if self._deadman is not None:
+            self._deadman.done(self._inbox)
+
+    def began(self, attempt: Attempt) -> None:
+        """Raises HandlerTimeout if this handler never returned for this event, in `ROUNDS` calls."""
+        if self._stuck:
+            self._refuse(attempt)
+        now = self._clock.monotonic()
+        if now - self._sign >= SIGN:
+            self._alive(now)
+        if self._record is not None:
+            self._record.began(attempt)
+        self._current = Current(attempt, now, self._clock.now())
+
+    def ended(self) -> None:
+        self._current = None
+        if self._record is not None:
+            self._record.ended()
+
+    def slow(self, partition: int) -> tuple[int, str] | None:
+        """Since when (µs since 1970) a call in this partition has not returned, and which, once it was named. From any thread."""
+        current = self._current
+        if current is None or current is not self._told or current.attempt.partition != partition:
+            return None
+        return current.at, f"the handler of {self._named(current.attempt)} has not returned yet"
+
+    def watch(self, abandon: Callable[[HandlerTimeout], None], cancelled: Cancelled) -> Steps[None]:
+        """In the background; `abandon` ends the namespace, and its process, without waiting for its thread."""
+        while not cancelled():
+            yield LOOK
+            current = self._current
+            if current is None:
+                continue
+            took = self._clock.monotonic() - current.since
+            if took >= LIMIT:
+                stack = stack_of(self._thread)[-DETAIL:]
+                if self._current is current:
+                    abandon(self._end(current.attempt, took, stack))
+                    return
+            elif took >= TOLD and self._told is not current:
+                self._told = current
+                log.warning(
+                    "a handler has not returned yet",
+                    detail=f"the handler of {self._named(current.attempt)} has not returned for {took:.0f} s; after {LIMIT:g} s "
+                    f"its process ends, and after {ROUNDS} such calls the event is parked. It is here:\n{stack_of(self._thread)}",
+                )
+
+    def _end(self, attempt: Attempt, took: float, stack: str) -> HandlerTimeout:
+        if self._deadman is not None:
+            self._deadman.off()
+        rounds = self.note(attempt.partition, attempt.position, attempt.offset, stack)
+        follows = "is tried once more" if rounds < ROUNDS else "is parked without calling its handler"
+        return HandlerTimeout(
+            f"the handler of {self._named(attempt)} has not returned for {took:.1f} s, so this process ends: its transaction would "
+            f"time out, and the event would be handled again for ever. When a worker starts again, the event {follows}. The "
+            f"handler was here:\n{stack}"
+        )
+
+    def note(self, partition: int, position: int, offset: int, stack: str) -> int:
+        """Note one more call that did not return; gives how many that makes for this event."""
+        note = self._note_of(partition)
+        last = note.read()
+        same = last is not None and (last.topic_id, last.position, last.offset) == (self._topic_id, position, offset)
+        rounds = last.rounds + 1 if last is not None and same else 1
+        note.write(StuckNote(self._topic_id, position, offset, rounds, stack[-DETAIL:]))
+        return rounds
+
+    def note_dead(self, dead: DeadAttempt) -> None:
+        """Note a call that ended its process, by its Deadman or by a crash."""
+        if dead.topic_id != self._topic_id:
+            return
+        rounds = self.note(dead.partition, dead.position, dead.offset, dead.stacks)
+        log.error(
+            "an earlier process ended in a handler",
+            detail=f"the process that handled the event {self._inbox}-{dead.partition}@{dead.offset} crashed in its handler, or "
+            f"the handler did not return within {AFTER:g} s; the event {'is tried once more' if rounds < ROUNDS else 'is parked'}. "
+            f"The stacks of its threads:\n{dead.stacks}",
+        )
+
+    def _known(self, partition: int, position: int) -> StuckNote | None:
+        note = self._note_of(partition)
+        found = note.read()
+        if found is not None and (found.topic_id != self._topic_id or found.position < position):
+            note.clear()  # it was handled
+            return None
+        return found
+
+    def _refuse(self, attempt: Attempt) -> None:
+        note = self._stuck.get(attempt.partition)
+        if note is None or (note.position, note.offset) != (attempt.position, attempt.offset) or note.rounds < ROUNDS:
+            return
+        error = HandlerTimeout(
+            f"its handler was called {note.rounds} times and did not return within {LIMIT:g} s; it was not called again"
+        )
+        error.add_note(f"The handler was here:\n{note.stack}")
+        raise error
+
+    def _alive(self, now: float) -> None:
+        if self._deadman is not None:
+            self._deadman.alive(self._inbox)
+            self._sign = now
+
+    def _named(self, attempt: Attempt) -> str:
+        return f"{attempt.event_type} at {self._inbox}-{attempt.partition}@{attempt.offset} (key {harmless(attempt.key)!r})"

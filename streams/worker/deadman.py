@@ -1,0 +1,139 @@
+"""Ends a process whose threads cannot run, because a handler is in a call that never gives Python back (ADR 21).
+
+A thread of Python could not: it needs the interpreter's lock, which that call holds. `faulthandler` has a thread of C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import mmap
+import os
+import re
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from streams.engine.attempts import Attempt
+
+AFTER = 9.0
+"""s without a sign of life, during a batch, after which the process ends: less than a transaction's timeout."""
+DAY = 86_400.0
+SIZE, TEXT = 512, 64
+"""Bytes of a record, and where its two texts begin: the inbox's topic id, and the name of the file of stacks."""
+PLACE = struct.Struct("<qqq")
+PLACE_AT = 8
+
+
+class Deadman:
+    """One in a process. If nobody says `alive` in time, or Python crashes, `file` has every thread's stack; else it is empty."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = folder / f"{uuid.uuid4().hex}.stacks"
+        self._stacks = self.file.open("wb")
+        self._lock, self._at_work, self._on = threading.Lock(), set[str](), True
+        faulthandler.enable(self._stacks, all_threads=True)
+
+    def alive(self, namespace: str) -> None:
+        """A batch of this namespace goes on. From now on there are `AFTER` s again."""
+        with self._lock:
+            self._at_work.add(namespace)
+            self._set()
+
+    def done(self, namespace: str) -> None:
+        with self._lock:
+            self._at_work.discard(namespace)
+            self._set()
+
+    def close(self) -> None:
+        """From now on it ends nothing. An empty file is removed."""
+        with self._lock:
+            self._on = False
+            self._set()
+        faulthandler.disable()
+        self._stacks.close()
+        with contextlib.suppress(OSError):
+            if self.file.stat().st_size == 0:
+                self.file.unlink()
+
+    def off(self) -> None:
+        """From now on it ends nothing: the process is about to end for a reason that is noted already."""
+        with self._lock:
+            self._on = False
+            self._set()
+
+    def _set(self) -> None:
+        if self._on and self._at_work:
+            faulthandler.dump_traceback_later(AFTER, exit=True, file=self._stacks)
+        else:
+            faulthandler.cancel_dump_traceback_later()
+
+
+class AttemptRecord:
+    """The call of a handler that is going on, in a file that outlasts the process however it ends. One for each slot."""
+
+    def __init__(self, file: Path, topic_id: str, stacks: str) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(SIZE))
+        number = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self._map = mmap.mmap(number, SIZE)
+        finally:
+            os.close(number)
+        text = f"{topic_id}\n{stacks}\n".encode()
+        self._map[TEXT : TEXT + len(text)] = text
+
+    def began(self, attempt: Attempt) -> None:
+        PLACE.pack_into(self._map, PLACE_AT, attempt.partition, attempt.position, attempt.offset)
+        self._map[0] = 1
+
+    def ended(self) -> None:
+        self._map[0] = 0
+
+
+def has_just_fired(folder: Path, seconds: float = 10.0) -> bool:
+    """Whether a Deadman of this folder ended its process, or a process crashed, within the last `seconds`."""
+    fired = [it.stat() for it in folder.glob("*.stacks")]
+    return any(it.st_size and it.st_mtime > time.time() - seconds for it in fired)
+
+
+class DeadAttempt(NamedTuple):
+    """A call of a handler whose process was ended by its Deadman, or crashed."""
+
+    topic_id: str
+    partition: int
+    position: int
+    offset: int
+    stacks: str
+
+
+def dead_attempts(folder: Path, name: str) -> Iterator[DeadAttempt]:
+    """Those of the namespace with this name and prefix, each once: its record is removed."""
+    for file in sorted(folder.glob("*.attempt")):
+        if re.fullmatch(rf"{re.escape(name)}\.\d+\.attempt", file.name):
+            with contextlib.suppress(OSError, ValueError, struct.error):
+                yield from _dead(folder, file)
+    for stacks in folder.glob("*.stacks"):
+        with contextlib.suppress(OSError):
+            if stacks.stat().st_mtime < time.time() - DAY:
+                stacks.unlink()
+
+
+def _dead(folder: Path, file: Path) -> Iterator[DeadAttempt]:
+    record = file.read_bytes()[:SIZE]
+    topic_id, stacks_name, *_ = record[TEXT:].decode().split("\n")
+    if record[0] != 1 or not stacks_name or "/" in stacks_name:
+        return
+    stacks = folder / stacks_name
+    if not stacks.stat().st_size:
+        return  # it goes on, or was killed from outside
+    taken = file.with_suffix(f".{os.getpid()}")
+    file.rename(taken)  # no other process counts it too
+    taken.unlink()
+    partition, position, offset = PLACE.unpack_from(record, PLACE_AT)
+    yield DeadAttempt(topic_id, partition, position, offset, stacks.read_text(errors="replace"))

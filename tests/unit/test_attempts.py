@@ -1,0 +1,129 @@
+"""Calls of handlers that do not return: when they are named, ended and no longer made, and what a restart knows of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import structlog
+
+from streams.codec import codec_of
+from streams.engine.attempts import Attempt
+from streams.engine.batch import PartitionWork
+from streams.engine.engine import Engine
+from streams.errors import HandlerTimeout
+from streams.worker.attempt_watch import LIMIT, LOOK, ROUNDS, TOLD, AttemptWatch, StuckNote
+from streams.worker.deadman import AttemptRecord, dead_attempts, has_just_fired
+from streams.worker.notes import Note
+from tests.applications import probe
+from tests.applications.probe.events import ProbeDo
+from tests.simulator.time import VirtualClock
+
+ATTEMPT = Attempt(3, 7, 7, "probe.do", "k")
+
+
+class Notes:
+    """Of one namespace, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, partition: int) -> Note[StuckNote]:
+        return Note(self._folder / f"probe-{partition}.json", StuckNote)
+
+
+def watch_of(folder: Path, clock: VirtualClock) -> AttemptWatch:
+    return AttemptWatch("p.probe", "topic-id", Notes(folder), clock)
+
+
+def test_a_call_is_named_after_five_seconds_and_ended_after_seven_and_a_half(tmp_path: Path) -> None:
+    """In the log with the line where it is, once, and in the report of its partition; then a note says that it was tried."""
+    clock, gone = VirtualClock(), list[HandlerTimeout]()
+    watch = watch_of(tmp_path, clock)
+    watch.begin({3: 7})
+    watch.began(ATTEMPT)
+    steps = watch.watch(gone.append, lambda: False)
+    with structlog.testing.capture_logs() as said:
+        while clock.seconds <= TOLD:
+            assert (said, watch.slow(3)) == ([], None)
+            clock.sleep(next(steps))
+        while not gone:
+            assert watch.slow(3) == (1_700_000_000_000_000, "the handler of probe.do at p.probe-3@7 (key 'k') has not returned yet")
+            assert watch.slow(2) is None
+            clock.sleep(next(steps, LOOK))
+    assert clock.seconds == LIMIT + LOOK  # the last look took no time
+    assert [entry["log_level"] for entry in said] == ["warning"]
+    assert "test_attempts.py" in said[0]["detail"]
+    assert "is tried once more" in str(gone[0])
+    assert Notes(tmp_path)(3).read() == StuckNote("topic-id", 7, 7, 1, Notes(tmp_path)(3).read().stack)  # type: ignore[union-attr]
+
+
+def test_a_call_that_returns_is_no_matter(tmp_path: Path) -> None:
+    """However many follow each other."""
+    clock = VirtualClock()
+    watch = watch_of(tmp_path, clock)
+    steps = watch.watch(lambda error: pytest.fail(str(error)), lambda: clock.seconds > 60)
+    watch.begin({3: 7})
+    while (pause := next(steps, None)) is not None:
+        watch.began(ATTEMPT)
+        clock.sleep(pause)
+        if round(clock.seconds / LOOK) % 15 == 0:
+            watch.ended()
+
+
+@pytest.mark.parametrize(
+    ("note", "is_called"),
+    [
+        (None, True),
+        (StuckNote("topic-id", 7, 7, ROUNDS - 1), True),
+        (StuckNote("topic-id", 7, 7, ROUNDS), False),
+        (StuckNote("another", 7, 7, ROUNDS), True),
+        (StuckNote("topic-id", 6, 6, ROUNDS), True),
+        (StuckNote("topic-id", 8, 7, ROUNDS), True),
+    ],
+    ids=["none", "once", "twice", "another topic", "handled", "another attempt"],
+)
+def test_what_never_returned_is_parked_without_a_call(tmp_path: Path, note: StuckNote | None, is_called: bool) -> None:
+    """By the same engine, in the order of its key; a later attempt of an operator calls the handler again."""
+    if note is not None:
+        Notes(tmp_path)(3).write(note)
+    app = probe.app()
+    codec = codec_of(app)
+    engine = Engine(app, "probe", codec)
+    image, watch = engine.image(3), watch_of(tmp_path, VirtualClock())
+    image.inbox_next = 7
+    watch.begin({3: 7})
+    record = (7, b"k", codec.encode(ProbeDo(name="k", how="count")), None, 0)
+    *_, changes = engine.process(image, PartitionWork(records=[record]), 1, attempts=watch)
+    assert [aside.header.reason for aside in changes.set_aside] == (
+        [] if is_called else ["its handler was called 2 times and did not return within 7.5 s; it was not called again"]
+    )
+    assert len(changes.raised) == (not is_called)
+
+
+def test_a_note_of_what_was_handled_is_removed(tmp_path: Path) -> None:
+    """Its handler returned the second time."""
+    Notes(tmp_path)(3).write(StuckNote("topic-id", 6, 6, 1))
+    watch_of(tmp_path, VirtualClock()).begin({3: 7})
+    assert Notes(tmp_path)(3).read() is None
+
+
+def test_a_process_that_was_ended_in_a_handler_is_found_once(tmp_path: Path) -> None:
+    """By its record and the stacks that were written at its end; one that was killed, or goes on, is not."""
+    for slot, (name, stacks) in enumerate([("a", "Timeout!\n  here"), ("b", ""), ("c", "Timeout!")]):
+        (tmp_path / f"{name}.stacks").write_text(stacks)
+        record = AttemptRecord(tmp_path / f"p.probe.{slot}.attempt", "topic-id", f"{name}.stacks")
+        record.began(ATTEMPT)
+        if name == "c":
+            record.ended()
+    AttemptRecord(tmp_path / "p.probe.9.attempt", "topic-id", "none.stacks").began(ATTEMPT)
+    assert list(dead_attempts(tmp_path, "probe")) == []
+    [dead] = dead_attempts(tmp_path, "p.probe")
+    assert dead == ("topic-id", 3, 7, 7, "Timeout!\n  here")
+    assert list(dead_attempts(tmp_path, "p.probe")) == []
+    assert has_just_fired(tmp_path)
+    watch = watch_of(tmp_path, VirtualClock())
+    watch.note_dead(dead)
+    watch.note_dead(dead._replace(topic_id="another"))
+    found = Notes(tmp_path)(3).read()
+    assert (found and found.rounds) == 1
