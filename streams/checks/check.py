@@ -8,6 +8,7 @@ from typing import Any
 
 from streams.app import App
 from streams.checks.emission_rules import undeclared_answers, undeclared_emissions
+from streams.checks.outcome_rules import wrong_outcomes
 from streams.checks.purity import idle_imports, impurities
 from streams.checks.signatures import misfits
 from streams.checks.source_code import Breach, class_location, function_of, location_of, reached_functions, tree_of
@@ -50,6 +51,7 @@ def _handlers(app: App) -> Iterator[Breach]:
                 yield Breach(file, line, "ImpureHandler", f"{subject} has no source to read: write it in a file")
             yield from impurities(subject, reached)
             yield from undeclared_emissions(data.event_type, reached, namespace.emits[data])
+            yield from wrong_outcomes(data.event_type, handler)
 
 
 def _gateways(app: App) -> Iterator[Breach]:

@@ -26,6 +26,7 @@ IMPURE_MODULES: Final = {
         *("urllib3", "websockets", "grpc", "paramiko", "boto3", "botocore", "redis", "psycopg", "psycopg2"),
         *("sqlalchemy", "pymongo", "confluent_kafka", "kafka", "faust"),
     ),
+    "code that nobody can check": ("importlib", "runpy", "ctypes"),
     "other processes and threads": (
         *("subprocess", "threading", "_thread", "multiprocessing", "concurrent", "asyncio", "trio", "anyio", "queue"),
     ),
@@ -79,9 +80,18 @@ def _impurities_of(node: ast.AST, names: FunctionNames, free: set[str]) -> Itera
                 yield node.lineno, f"changes {owner}, which outlives the call"
         case ast.Call(func=ast.Attribute(attr=called), args=given, keywords=[]) if ZONELESS.get(called) == len(given):
             yield node.lineno, f"calls {called} without a time zone, which depends on this machine's"
-        case ast.Name() | ast.Attribute():
-            if (chain := chain_of(node)) and (why := _why_chain(chain, names)):
+        case ast.Name() | ast.Attribute() | ast.Call(func=ast.Name(id="getattr")):
+            if (chain := _chain_of(node)) and (why := _why_chain(chain, names)):
                 yield node.lineno, why
+
+
+def _chain_of(node: ast.AST) -> list[str] | None:
+    """As `chain_of`; also of `getattr(a.b, "c")`."""
+    match node:
+        case ast.Call(args=[owner, ast.Constant(value=str(name)), *_]):
+            chain = chain_of(owner)
+            return None if chain is None else [*chain, name]
+    return chain_of(node)
 
 
 def _modules_of(node: ast.Import | ast.ImportFrom) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import importlib
 import inspect
 import sys
 import sysconfig
@@ -117,8 +118,12 @@ class FunctionNames:
         self.globals = function.__globals__
         closure = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
         self.free = {name: cell.cell_contents for name, cell in closure if _is_filled(cell)}
+        self.imported = dict(_imported(function))
+        """What names stand for that an import inside the function binds."""
 
     def first(self, name: str) -> object:
+        if name in self.imported:
+            return self.imported[name]
         if name in self.local:
             return UNKNOWN
         if name in self.free:
@@ -139,6 +144,32 @@ class FunctionNames:
     def resolve(self, chain: list[str]) -> object:
         objects = list(self.along(chain))
         return objects[-1] if len(objects) == len(chain) else UNKNOWN
+
+
+def _imported(function: FunctionType) -> Iterator[tuple[str, object]]:
+    """Each name that an import in the function binds. The module is imported for it, as the handler would do."""
+    package = str(function.__globals__.get("__package__") or "")
+    for scope in scopes_of(function):
+        for node in walk(scope):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    module = _module(alias.name, "")
+                    top = sys.modules.get(alias.name.partition(".")[0], UNKNOWN)
+                    yield alias.asname or alias.name.partition(".")[0], module if alias.asname else top
+            elif isinstance(node, ast.ImportFrom):
+                home = _module("." * node.level + (node.module or ""), package)
+                for alias in node.names:
+                    found = getattr(home, alias.name, UNKNOWN)
+                    if found is UNKNOWN and isinstance(home, ModuleType):
+                        found = _module(f"{home.__name__}.{alias.name}", "")
+                    yield alias.asname or alias.name, found
+
+
+def _module(name: str, package: str) -> object:
+    try:
+        return importlib.import_module(name, package or None)
+    except Exception:  # noqa: BLE001 - whatever it is, the handler meets it too
+        return UNKNOWN
 
 
 def _attribute(owner: object, name: str) -> object:

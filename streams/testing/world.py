@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from streams.app import App
 from streams.codec import AvroCodec
@@ -16,7 +16,7 @@ from streams.engine.envelope import from_micros, to_micros
 from streams.engine.fold import LoggedEvent
 from streams.engine.image import Image
 from streams.engine.projector import Projector
-from streams.engine.records import REJECTED, EmittedRecord, Headers, LogRecord
+from streams.engine.records import PARKED, REJECTED, EmittedRecord, Headers, LogRecord
 from streams.engine.stored import log_record
 from streams.engine.timers import due_timers
 from streams.errors import DefinitionError
@@ -30,6 +30,7 @@ from streams.testing.space import Space
 from streams.testing.world_io import ask, headers_of
 from streams.view import Table, Tables
 
+Parked = Literal["raise", "allow"]
 START = datetime(2026, 1, 1, 0, 0, 0, 123_457, tzinfo=UTC)
 R = TypeVar("R", bound=Record)
 D = TypeVar("D", bound=EventData)
@@ -80,6 +81,8 @@ class World:
         self.quarantined: list[Unhandled] = []
         self.outside: list[EventData] = []
         self.steps: list[Step] = []
+        self._events_parked: list[Unhandled] = []
+        """As `parked`, without requests whose gateway failed."""
         self._codec = codec_for(app)
         self._foreign: AvroCodec | None = None
         self._projecting = Projector(app.projections, self._codec)
@@ -155,30 +158,64 @@ class World:
         """
         return self._codec.encode(data)
 
-    def settle(self) -> World:
+    def settle(self, *, parked: Parked = "raise") -> World:
         """Handle what was emitted, and what that emits, in the order of arrival, until nothing is left.
+
+        Args:
+            parked: What to do if an event is parked meanwhile: "raise", or "allow" it and look at `world.parked`. A request
+                whose gateway fails is in `world.calls_failed` in any case.
 
         Returns:
             The world itself.
 
+        Raises:
+            AssertionError: An event was parked. The message has its handler's traceback.
+
         """
-        while ready := [space for space in self._spaces.values() if space.ready()]:
-            self._take(min(ready, key=lambda space: space.inbox[0][0]))
+        before = self._count_parked(parked)
+        self._settle()
+        self._assert_none_parked(before, parked)
         return self
 
-    def advance(self, by: timedelta) -> World:
+    def _settle(self) -> None:
+        while ready := [space for space in self._spaces.values() if space.ready()]:
+            self._take(min(ready, key=lambda space: space.inbox[0][0]))
+
+    def _count_parked(self, parked: str) -> int:
+        if parked not in ("raise", "allow"):
+            raise ValueError(f'parked is {parked!r}; "raise" or "allow" was expected')
+        return len(self._events_parked)
+
+    def _assert_none_parked(self, before: int, parked: str) -> None:
+        """Raises AssertionError with the first event that was parked since there were `before`."""
+        new = self._events_parked[before:]
+        if parked == "allow" or not new:
+            return
+        first = new[0]
+        detail = first.detail or next((it.detail for it in self.parked if it.key == first.key and it.detail), "")
+        what = f"{first.data.event_type} of {first.key!r}" if first.data is not None else f"an event of {first.key!r}"
+        more = f", and {len(new) - 1} more" if len(new) > 1 else ""
+        raise AssertionError(
+            f"{what} was parked{more}: {first.reason}. If the test expects that, settle(parked=\"allow\") and advance(…, "
+            f"parked=\"allow\") let it pass.\n{detail}".rstrip()
+        )
+
+    def advance(self, by: timedelta, *, parked: Parked = "raise") -> World:
         """Let time pass: what was scheduled comes due in order, and each settles before the next.
 
         Args:
             by: How long.
+            parked: As for `settle`.
 
         Returns:
             The world itself.
 
         Raises:
             ValueError: `by` is negative, or leads beyond the year 9999.
+            AssertionError: As for `settle`. The time is `by` later then.
 
         """
+        before = self._count_parked(parked)
         if by < timedelta(0):
             raise ValueError(f"time goes forward only; {by} is negative")
         try:
@@ -192,8 +229,9 @@ class World:
                     batch = space.engine.begin(space.image, at)
                     batch.fire(timers)
                     self._make_true(space, batch.changes)
-            self.settle()
+            self._settle()
         self.now = end
+        self._assert_none_parked(before, parked)
         return self
 
     def _next_due(self) -> int | None:
@@ -300,7 +338,10 @@ class World:
             if handled.outcome == REJECTED and handled.event is not None:
                 self.rejections.append((handled.event.data, handled.reason or ""))
         for aside in changes.set_aside:
-            (self.quarantined if aside.entity is None else self.parked).append(self._unhandled(aside))
+            unhandled = self._unhandled(aside)
+            (self.quarantined if aside.entity is None else self.parked).append(unhandled)
+            if aside.header.status == PARKED:
+                self._events_parked.append(unhandled)
 
     def _unhandled(self, aside: SetAsideRecord) -> Unhandled:
         header = aside.header

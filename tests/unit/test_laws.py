@@ -539,3 +539,104 @@ def test_a_cycle_of_one_is_listed(write: Write) -> None:
     """An event that leads to itself."""
     app, _, _ = write(handler("pass", emits="AccountOpen"))
     assert cycles(app) == [["account.open"]]
+
+
+def handler_returning(body: str) -> str:
+    """A module whose one handler has this body; `row` and `event` are its parameters."""
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    return f"""
+def made(row):
+    return Outcome(row)
+
+@account.handles(AccountOpen)
+def open_account(row, event):
+{lines}
+
+def app():
+    return App(name="written", namespaces=[account])
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return row  # here",
+        "return  # here",
+        "return None  # here",
+        "return AccountRow(balance=1)  # here",
+        "return replace(row, balance=1)  # here",
+        "new = AccountRow(balance=1)\nreturn new  # here",
+        "new: AccountRow = replace(row, balance=1)\nnewer = new\nreturn newer  # here",
+        "row = row or AccountRow(balance=1)\nreturn row  # here",
+        "return row or Outcome(row)  # here",
+        "return Outcome(None) if row is None else row  # here",
+        "if row:\n    return row, []  # here\nreturn Outcome(row)",
+        "for _ in range(2):\n    return {'balance': 1}  # here\nreturn Outcome(row)",
+        "if (new := AccountRow(balance=1)):\n    return new  # here\nreturn Outcome(row)",
+    ],
+)
+def test_a_handler_that_returns_no_outcome_is_found(write: Write, body: str) -> None:
+    """Its event would be parked: a row alone, nothing, a tuple, in a name or as one of two cases."""
+    app, file, line = write(handler_returning(body))
+    [found] = [breach for breach in check(app) if breach.law == "BadSignature"]
+    assert (found.file, found.line) == (str(file), line)
+    assert found.message.startswith("the handler of account.open returns ")
+    assert found.message.endswith("; a handler returns Outcome(row, emit=[…])")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return Outcome(row)",
+        "new = Outcome(row)\nreturn new",
+        "outcome = None\nif row:\n    outcome = Outcome(row)\nelse:\n    outcome = Outcome(None)\nreturn outcome",
+        "return made(row)",
+        "def inner():\n    return row\ninner()\nreturn Outcome(row)",
+        "return replace(Outcome(row), emit=[])",
+        "for outcome in [Outcome(row)]:\n    return outcome",
+        "raise Rejected('no')",
+        "with open_it() as outcome:\n    return outcome",
+    ],
+)
+def test_an_outcome_in_whatever_form_is_no_breach(write: Write, body: str) -> None:
+    """What cannot be read is taken for right: mypy and the first test know more."""
+    app, _, _ = write(handler_returning(body))
+    assert [breach for breach in check(app) if "returns" in breach.message] == []
+
+
+def test_a_handler_that_is_annotated_with_its_row_is_found(write: Write) -> None:
+    """Its return annotation says what its author thinks."""
+    code = handler_returning("return made(row)").replace("account(row, event):", "account(row, event) -> AccountRow:  # here")
+    app, file, line = write(code)
+    [found] = [breach for breach in check(app) if breach.law == "BadSignature"]
+    assert (found.file, found.line) == (str(file), line - 1)
+    assert "is annotated to return AccountRow" in found.message
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("import datetime\nnow = datetime.datetime.now()  # here", "the clock"),
+        ("import datetime as d\nnow = d.date.today()  # here", "the clock"),
+        ("from datetime import datetime\nnow = datetime.utcnow()  # here", "the clock"),
+        ("from datetime import datetime as d\nnow = d.now  # here", "the clock"),
+        ("import uuid\nnew = uuid.uuid4()  # here", "chance"),
+        ("from uuid import uuid4 as new\nnew()  # here", "chance"),
+        ("if row:\n    import builtins\n    builtins.open('f')  # here", "the outside world"),
+        ("import importlib  # here", "code that nobody can check"),
+        ("now = getattr(datetime, 'now')()  # here", "the clock"),
+    ],
+)
+def test_an_import_inside_a_handler_hides_nothing(write: Write, body: str, why: str) -> None:
+    """What it binds is known, as what the module imports."""
+    app, file, line = write(handler(body))
+    found = {(breach.file, breach.line) for breach in check(app) if breach.law == "ImpureHandler" and why in breach.message}
+    assert (str(file), line) in found
+
+
+def test_a_helper_that_is_imported_inside_a_handler_is_read(write: Write, tmp_path: Path) -> None:
+    """It is part of what the handler does."""
+    helper = tmp_path / f"helper_{next(NUMBERS)}.py"
+    helper.write_text("import datetime\n\ndef stamp():\n    return datetime.datetime.now()\n")
+    app, _, _ = write(handler(f"from {helper.stem} import stamp\nstamp()"))
+    assert (str(helper), 4) in {(breach.file, breach.line) for breach in check(app)}

@@ -171,7 +171,7 @@ def test_events_that_chase_each_other_for_ever_are_parked() -> None:
 
     world = World(app_of(again, emits=[AccountOpen]))
     world.when(OPEN)
-    world.settle()
+    world.settle(parked="allow")
     assert len(world.log("account")) == 101
     assert "at most 100" in world.parked[0].reason
 
@@ -185,7 +185,7 @@ def test_an_event_may_schedule_itself_for_ever(ahead: timedelta, parked: int) ->
 
     world = World(app_of(again, emits=[AccountOpen]))
     world.when(OPEN)
-    world.advance(200 * ahead)
+    world.advance(200 * ahead, parked="allow")
     assert len(world.parked) == parked
     assert len(world.log("account")) == (101 if parked else 201)
 
@@ -224,3 +224,31 @@ def test_time_goes_forward_only() -> None:
     """A negative step is refused."""
     with pytest.raises(ValueError, match="forward only"):
         World(bank.app()).advance(timedelta(seconds=-1))
+
+
+def test_an_event_that_is_parked_fails_the_test() -> None:
+    """With its handler's traceback, also one that was scheduled, and one behind it; unless the test expects it."""
+
+    def first(row: AccountRow | None, event: Event[AccountOpen]) -> Outcome[AccountRow]:
+        if row is not None:
+            raise ZeroDivisionError("no such rate")
+        later = Scheduled(event.data, at=event.time + timedelta(hours=2))
+        return Outcome(AccountRow(balance=1), emit=[event.data, event.data, later])
+
+    world = World(app_of(first, emits=[AccountOpen]))
+    assert world.when(OPEN).accepted
+    said = "account.open of 'a' was parked, and 1 more: ZeroDivisionError: no such rate"
+    with pytest.raises(AssertionError, match=said) as failed:
+        world.settle()
+    assert 'settle(parked="allow")' in str(failed.value)
+    assert ", in first\n" in str(failed.value)
+    assert world.settle() is world
+    with pytest.raises(AssertionError, match="an event of this key before it is parked") as behind:
+        world.advance(timedelta(hours=2))
+    assert ", in first\n" in str(behind.value)
+    assert world.now == START + timedelta(hours=2)
+    with pytest.raises(ValueError, match='"raise" or "allow" was expected'):
+        world.settle(parked="ignore")  # type: ignore[arg-type]  # wrong on purpose
+    world = World(app_of(first, emits=[AccountOpen]))
+    world.when(OPEN)
+    assert len(world.settle(parked="allow").advance(timedelta(hours=3), parked="allow").parked) == 3

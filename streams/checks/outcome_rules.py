@@ -1,0 +1,138 @@
+"""What a handler returns, as far as its source says it: an Outcome, and neither a row nor nothing."""
+
+from __future__ import annotations
+
+import ast
+import typing
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any
+
+import msgspec
+
+from streams.checks.source_code import Breach, FunctionNames, Scope, chain_of, function_of, scopes_of
+from streams.data import Record
+from streams.outcome import Outcome, required
+
+VALUES = (
+    *(ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.JoinedStr, ast.Compare, ast.ListComp, ast.SetComp),
+    *(ast.DictComp, ast.GeneratorExp, ast.Lambda, ast.BinOp, ast.UnaryOp),
+)
+"""Expressions that are never an Outcome."""
+SAME_KIND = (msgspec.structs.replace, required)
+"""Functions that return what they are given first, or another of its kind."""
+DEPTH = 8
+
+
+def wrong_outcomes(event_type: str, handler: Callable[..., Any]) -> Iterator[Breach]:
+    """Every return of something that is surely no Outcome. A handler inside a wrapper is not read: that may change it."""
+    function = function_of(handler)
+    if function is None or function is not handler:
+        return
+    file, line = function.__code__.co_filename, function.__code__.co_firstlineno
+    expected = "a handler returns Outcome(row, emit=[…])"
+    if (hint := _hint(function)) is not None:
+        yield Breach(file, line, "BadSignature", f"the handler of {event_type} is annotated to return {hint}; {expected}")
+    for scope in scopes_of(function):
+        reader = _Reader(scope, FunctionNames(function))
+        for at, value in _returned(scope):
+            if (what := reader.no_outcome(value)) is not None:
+                yield Breach(file, at, "BadSignature", f"the handler of {event_type} returns {what}; {expected}")
+
+
+def _hint(function: FunctionType) -> str | None:
+    """The annotated class, if it is surely no Outcome."""
+    try:
+        hint = typing.get_type_hints(function).get("return")
+    except (NameError, TypeError, AttributeError):
+        return None
+    if hint is type(None):
+        return "None"
+    kind = typing.get_origin(hint) or hint
+    if isinstance(kind, type) and issubclass(kind, Record):
+        return kind.__name__
+    return None
+
+
+def _returned(scope: Scope) -> Iterator[tuple[int, ast.expr | None]]:
+    """Line and value of each return of the function itself, and not of those inside it."""
+    if isinstance(scope, ast.Lambda):
+        yield scope.lineno, scope.body
+        return
+    todo: list[ast.AST] = list(scope.body)
+    while todo:
+        node = todo.pop(0)
+        if isinstance(node, ast.Return):
+            yield node.lineno, node.value
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            todo += ast.iter_child_nodes(node)
+
+
+class _Reader:
+    def __init__(self, scope: Scope, names: FunctionNames) -> None:
+        self._names = names
+        self._row = scope.args.args[0].arg if scope.args.args else None
+        self._bound = _bound(scope)
+
+    def no_outcome(self, value: ast.expr | None, depth: int = DEPTH) -> str | None:
+        """What it is, in words, if it is surely no Outcome in at least one case."""
+        match value:
+            case None | ast.Constant(value=None):
+                return "nothing"
+            case ast.IfExp(body=body, orelse=other):
+                return self.no_outcome(body, depth) or self.no_outcome(other, depth)
+            case ast.BoolOp(values=values):
+                return next((what for it in values if (what := self.no_outcome(it, depth)) is not None), None)
+            case ast.NamedExpr(value=inner):
+                return self.no_outcome(inner, depth)
+            case ast.Name(id=name):
+                return self._of_name(name, depth)
+            case ast.Call(func=called, args=given):
+                return self._of_call(called, given, depth)
+            case _ if isinstance(value, VALUES):
+                return ast.unparse(value)[:80]
+        return None
+
+    def _of_name(self, name: str, depth: int) -> str | None:
+        values = self._bound.get(name, [])
+        if depth <= 0 or UNREADABLE in values:
+            return None
+        if name == self._row and not values:
+            return f"the row itself ({name})"
+        whats = [self.no_outcome(it, depth - 1) for it in values if it is not UNREADABLE]
+        return whats[-1] if whats and None not in whats else None
+
+    def _of_call(self, called: ast.expr, given: list[ast.expr], depth: int) -> str | None:
+        chain = chain_of(called)
+        found = None if chain is None else self._names.resolve(chain)
+        if isinstance(found, type) and not issubclass(found, Outcome):
+            return f"a row or an event ({found.__name__})" if issubclass(found, Record) else None
+        if any(found is it for it in SAME_KIND) and given and depth > 0:
+            return self.no_outcome(given[0], depth - 1)
+        return None
+
+
+UNREADABLE = ast.Pass()
+"""In place of a value that is bound by a loop, an import and the like."""
+
+
+def _bound(scope: Scope) -> dict[str, list[Any]]:
+    """The values that a function gives to each of its names."""
+    found: dict[str, list[Any]] = {}
+    body: list[ast.AST] = list(scope.body) if isinstance(scope.body, list) else [scope.body]
+    named: set[int] = set()
+    nodes = [node for part in body for node in ast.walk(part)]
+    for node in nodes:
+        match node:
+            case ast.Assign(targets=[ast.Name() as target], value=value) | ast.NamedExpr(target=target, value=value):
+                found.setdefault(target.id, []).append(value)
+                named.add(id(target))
+            case ast.AnnAssign(target=ast.Name() as target, value=value) if value is not None:
+                found.setdefault(target.id, []).append(value)
+                named.add(id(target))
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in named:
+            found.setdefault(node.id, []).append(UNREADABLE)
+        elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+            found.setdefault(node.name, []).append(UNREADABLE)
+    return found
