@@ -163,7 +163,8 @@ class AvroCodec:
         elif problems := unreadable(reader, writer):
             self._waiting[prefix] = (
                 f"{writer.name} v{writer.version} (schema {schema_id}) cannot be read as v{reader.version}, which runs "
-                f"here: {problems[0]}. Deploy the version that it belongs to"
+                f"here: {problems[0]}. Deploy the version that it belongs to; or, if it was a draft that has changed and its data "
+                "are for trying only, `retold reset` deletes this project's topics"
             )
         else:
             name = f"{writer.name} v{writer.version} (schema {schema_id})"

@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 LANES = {
     "unit, then chaos": ["tests/unit", "tests/simulator", "tests/chaos"],
     "integration": ["tests/integration"],
-    "the command line": [f"tests/e2e/test_{name}.py" for name in ("cli", "new", "parked", "publish_file", "tutorial")],
+    "the command line": [
+        f"tests/e2e/test_{name}.py" for name in ("cli", "new", "parked", "publish_file", "tutorial", "dev_loop")
+    ],
     "whole jobs": ["tests/e2e/test_real_input.py", "tests/e2e/test_demo.py"],
 }
 """Cut by what single files took."""

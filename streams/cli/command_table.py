@@ -37,6 +37,7 @@ COMMANDS = (
     TableEntry("tail", "Use", "Follow the event log: show events as they are handled."),
     TableEntry("status", "Operate", "Show lag, owners, states and counters of every namespace, and what is blocked."),
     TableEntry("topics", "Operate", "Compare the topics with their expected settings; create missing ones."),
+    TableEntry("reset", "Operate", "Delete this project's topics and its state, to begin again."),
     TableEntry("parked", "Operate", "List events that are set aside; retry, reject, answer or quarantine them."),
 )
 

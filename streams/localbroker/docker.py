@@ -125,6 +125,11 @@ def _volume(folder: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
+def volume_of(folder: Path) -> str:
+    """The name of the volume that holds a folder's data."""
+    return _volume(folder)
+
+
 def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -10,6 +10,7 @@ from streams.app import App
 from streams.data import EventData
 from streams.errors import DefinitionError, InvalidEvent
 from streams.namespace import Namespace
+from streams.projection import Projection
 
 
 def event_class(app: App, event_type: str) -> type[EventData]:
@@ -23,12 +24,18 @@ def event_class(app: App, event_type: str) -> type[EventData]:
     return known[event_type]
 
 
+def projection_named(app: App, name: str) -> Projection[Any] | None:
+    """None if no projection has this name."""
+    return next((each for each in app.projections if each.name == name), None)
+
+
 def namespace_named(app: App, name: str) -> Namespace[Any]:
     """Raises DefinitionError naming the namespaces that there are."""
     try:
         return app.namespace(name)
     except DefinitionError as error:
-        raise DefinitionError(f"{error}{_guess(name, [each.name for each in app.namespaces])}") from None
+        known = [each.name for each in app.namespaces] + [each.name for each in app.projections]
+        raise DefinitionError(f"{error}{_guess(name, known)}") from None
 
 
 def _guess(name: str, known: Iterable[str]) -> str:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from confluent_kafka import murmur2
 
-from streams.cli.arguments.lookup import namespace_named
+from streams.cli.arguments.lookup import namespace_named, projection_named
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import GAP, cell_text, console, json_line, log_sequence, plural, table, talk
 from streams.cli.process import exit_codes
-from streams.cli.process.session import connect
+from streams.cli.process.session import Session, connect
 from streams.data import Record
 from streams.engine.marker import Marker
+from streams.kafka.projected import read_projection
 from streams.kafka.tables_and_logs import TableState, read_table
+from streams.projection import Projection
 
 SHOWN = 50
 
@@ -26,7 +28,7 @@ TableRows = Sequence[tuple[str, Record, int]]
 
 
 def get(
-    namespace: Annotated[str, typer.Argument(help="Namespace whose table to query.", metavar="NAMESPACE")],
+    name: Annotated[str, typer.Argument(help="Namespace or projection whose table to query.", metavar="NAME")],
     key: Annotated[str | None, typer.Argument(help="Key of one row; default: all rows.", metavar="KEY")] = None,
     limit: Annotated[
         int | None,
@@ -41,7 +43,10 @@ def get(
     Example: [bold]retold get user u1[/]
     """
     session = connect()
-    space = namespace_named(session.app, namespace)
+    if (projection := projection_named(session.app, name)) is not None:
+        _get_projected(session, projection, key, limit, as_json=as_json)
+        return
+    namespace, space = name, namespace_named(session.app, name)
     state = read_table(session.clients, session.config.prefix, namespace, session.codec, space.row_type, key)
     as_of = _as_of(namespace, state.positions)
     if key is not None and key not in state.rows:
@@ -63,6 +68,33 @@ def get(
         count = f"{len(shown):,} of {len(rows):,} rows" if len(shown) < len(rows) else plural(len(rows), "row")
         more = "; --limit shows more" if len(shown) < len(rows) else ""
         talk(f"{count}{more}")
+    talk(f"As of {as_of}." if as_of else "No event has been handled yet.")
+
+
+def _get_projected(session: Session, projection: Projection[Any], key: str | None, limit: int | None, *, as_json: bool) -> None:
+    """Folds the logs from their beginning: a projection is not kept in Kafka. Its rows have no version."""
+    found = read_projection(session.clients, session.config.prefix, projection, session.codec)
+    as_of = ", ".join(log_sequence(*at, last) for at, last in sorted(found.positions.items()))
+    chosen = sorted(found.rows, key=_natural) if key is None else [key] * (key in found.rows)
+    if key is not None and not chosen:
+        talk(f"The projection {projection.name} has no row {key!r}{f' as of {as_of}' if as_of else ''}.")
+        raise typer.Exit(exit_codes.NO)
+    shown = list(islice(chosen, limit if as_json else limit or SHOWN))
+    if as_json:
+        position = {f"{space}-{number}": last for (space, number), last in sorted(found.positions.items())}
+        for each in shown:
+            json_line({"key": each, "row": found.rows[each], "position": position})
+        return
+    if key is not None:
+        row = found.rows[key]
+        table((key, ""), [(field, getattr(row, field)) for field in row.__struct_fields__])
+    elif shown:
+        fields = projection.row_type.__struct_fields__
+        rows = [(each, *(cell_text(getattr(found.rows[each], field)) for field in fields)) for each in shown]
+        table(("key", *fields), rows)
+    if key is None:
+        count = f"{len(shown):,} of {len(chosen):,} rows" if len(shown) < len(chosen) else plural(len(chosen), "row")
+        talk(f"{count}{'; --limit shows more' if len(shown) < len(chosen) else ''}")
     talk(f"As of {as_of}." if as_of else "No event has been handled yet.")
 
 

@@ -17,6 +17,7 @@ from streams.cli.commands.worker_role import ended_for_good, reset_breakers
 from streams.cli.output.readiness import report_ready
 from streams.cli.output.screen import talk
 from streams.cli.process import exit_codes
+from streams.cli.process.reloader import Reloader, all_restarted
 from streams.cli.process.shutdown import Shutdown
 from streams.cli.process.supervised_process import SupervisedProcess
 from streams.config import Config, load
@@ -30,12 +31,17 @@ FOR_A_BROKER = 60.0
 
 def run(
     no_server: Annotated[bool, typer.Option("--no-server", help="Run only a broker and a worker.")] = False,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Restart the worker and the server when a file of the project changes.")
+    ] = False,
     keep_going: KeepGoing = False,
     reset_breaker: ResetBreaker = False,
 ) -> None:
     """Run a broker, a worker for all namespaces and a server on this machine.
 
     Ctrl-C stops all of them, and so does an error that ends a namespace. If RETOLD_BROKER is set, that broker is used.
+
+    With --reload, a change of a file restarts the worker and the server, if it keeps the laws; the broker stays.
 
     Example: [bold]retold run[/], and in another terminal [bold]retold publish user.signup user=u1 email=u1@example.org[/]
     """
@@ -49,12 +55,14 @@ def run(
         if reset_breaker:
             reset_breakers(app, config, ())
         words = ["worker", "--wait", f"{FOR_A_BROKER:.0f}", *(["--keep-going"] if keep_going else [])]
-        processes = [SupervisedProcess("The worker", words, shutdown, final=ended_for_good(config))]
+        processes = [SupervisedProcess("The worker", words, shutdown, final=ended_for_good(config), waits=reload)]
         stack.enter_context(processes[0])
         if listening is not None:
             url = url_of(listening)
             talk(f"The server listens at {url}; see {url}/openapi.json for its endpoints.")
-            processes.append(stack.enter_context(server_beside(listening, shutdown)))
+            processes.append(stack.enter_context(server_beside(listening, shutdown, waits=reload)))
+        if reload:
+            Reloader(config, all_restarted(process.restart for process in processes), shutdown.stop).start()
         ready = False
         while not shutdown.stop.is_set():
             time.sleep(0.1)  # not in a wait for `stop`: a signal that sets it then would wait for its lock for ever
@@ -75,7 +83,7 @@ def _address(config: Config) -> socket.socket:
 
 @contextlib.contextmanager
 def server_beside(
-    listening: socket.socket, shutdown: Shutdown, environ: Mapping[str, str] | None = None
+    listening: socket.socket, shutdown: Shutdown, environ: Mapping[str, str] | None = None, *, waits: bool = False
 ) -> Iterator[SupervisedProcess]:
     """In a process of its own, so that a fold never delays a response.
 
@@ -83,7 +91,7 @@ def server_beside(
     """
     number = listening.fileno()
     words = ["server", "--fd", str(number)]
-    server = SupervisedProcess("The server", words, shutdown, final=_unusable, environ=environ, keep=[number])
+    server = SupervisedProcess("The server", words, shutdown, final=_unusable, environ=environ, keep=[number], waits=waits)
     with listening, server:
         yield server
 

@@ -22,7 +22,8 @@ class SupervisedProcess:
     """A child process that is restarted when it ends by itself, until `shutdown` or the end of the block.
 
     It writes a line to stdout when it is ready; `ready` is set then. `name` begins a sentence. If `final` says so of
-    the exit code that it ended with, it has said why itself, and everything ends with that code.
+    the exit code that it ended with, it has said why itself, and everything ends with that code; with `waits`, it waits for
+    `restart` instead.
     """
 
     def __init__(
@@ -34,11 +35,17 @@ class SupervisedProcess:
         final: Callable[[int], bool],
         environ: Mapping[str, str] | None = None,
         keep: Sequence[int] = (),
+        waits: bool = False,
     ) -> None:
         self.ready, self.pid = threading.Event(), 0
         self._name, self._words, self._shutdown, self._final = name, words, shutdown, final
-        self._environ, self._keep = environ, keep
+        self._environ, self._keep, self._waits = environ, keep, waits
+        self._again = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
+
+    def restart(self) -> None:
+        """Ends it and starts it again, with the code as it is then. From any thread."""
+        self._again.set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -54,13 +61,22 @@ class SupervisedProcess:
             was_ready, why = self._once()
             if stop.is_set():
                 return
+            if self._again.is_set():
+                self._again.clear()
+                continue
+            if why is None:
+                talk(f"{self._name} has ended; it is started again when a file of the project changes.")
+                while not stop.wait(0.1) and not self._again.is_set():
+                    pass
+                self._again.clear()
+                continue
             pause = LEAST_PAUSE if was_ready else pause
             talk(f"{self._name} {why}; restarting it in {pause:.0f} s. Everything else keeps running.")
             stop.wait(pause)
             pause = min(2 * pause, MOST_PAUSE)
 
-    def _once(self) -> tuple[bool, str]:
-        """From its start to its end: whether it was ready, and how it ended."""
+    def _once(self) -> tuple[bool, str | None]:
+        """From its start to its end: whether it was ready, and how it ended; None: for good, until the code changes."""
         try:
             child = ChildProcess(*self._words, environ=self._environ, stdout=subprocess.PIPE, keep=self._keep)
         except OSError as error:
@@ -70,11 +86,13 @@ class SupervisedProcess:
         assert said is not None
         with said, child:
             os.set_blocking(said.fileno(), False)
-            while child.code is None and not self._shutdown.stop.wait(0.1):
+            while child.code is None and not self._again.is_set() and not self._shutdown.stop.wait(0.1):
                 if said.read():
                     ready = True
                     self.ready.set()
         code = child.code or 0
-        if self._final(code) and not self._shutdown.stop.is_set():
+        if self._final(code) and not self._shutdown.stop.is_set() and not self._again.is_set():
+            if self._waits:
+                return ready, None
             self._shutdown.end(code)
         return ready, how_ended(code)

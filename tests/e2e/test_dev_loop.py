@@ -1,0 +1,99 @@
+"""Changing an application while it runs: `retold run --reload`, `retold reset`, `retold get` of a projection."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import Process, environment, retold
+from tests.support.workers import until
+
+
+class Shop:
+    """A new application, and the variables of a project of its own on a broker that the tests share."""
+
+    def __init__(self, below: Path, broker: str, prefix: str) -> None:
+        self.folder, self.log, self.prefix, self.broker = below / "shop", below / "run.log", prefix, broker
+        self.env = environment(broker, prefix, below / "state", partitions="1")
+        self.run("new", "shop", folder=below)
+
+    def run(self, *words: str, folder: Path | None = None, expected: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "streams.cli", *words], cwd=folder or self.folder, env=self.env, capture_output=True,
+            text=True, timeout=240, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == expected, done.stdout + done.stderr
+        return done
+
+    def change(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def said(self, text: str, times: int = 1) -> bool:
+        return self.log.read_text(encoding="utf-8").count(text) >= times
+
+
+@pytest.fixture
+def shop(tmp_path: Path, broker: str, prefix: str) -> Shop:
+    return Shop(tmp_path, broker, prefix)
+
+
+def test_a_change_is_taken_over_while_it_runs_and_a_broken_one_is_not(shop: Shop) -> None:
+    """With the breach; and a draft whose shape changed says which command helps, after which it begins again."""
+    receive = ("publish", "item.receive", "item=tea", "count=3", "--wait", "60")
+    with Process("run", "--reload", env=shop.env, log=shop.log, folder=shop.folder) as run:
+        until(lambda: shop.said("Ready: item"), "it is not ready")
+        shop.run(*receive)
+        shop.change("shop/item.py", "@item.handles(ItemShip)", "@item.handles(ItemShip")
+        until(lambda: shop.said("so what ran before keeps running:"), "the breach is not shown")
+        assert shop.said("'(' was never closed")
+        shop.change("shop/item.py", "@item.handles(ItemShip", "@item.handles(ItemShip)")
+        until(lambda: shop.said("restarting the worker and the server"), "it is not restarted")
+        shop.change("shop/item.py", "raise Rejected(f\"{stock.count} are in stock\")", "raise Rejected('sold out')")
+        until(lambda: shop.said("restarting the worker and the server", 2), "it is not restarted")
+        ship = ("publish", "item.ship", "item=tea", "count=99", "to=Ada", "--wait", "60")
+        until(lambda: "sold out" in shop.run(*ship, expected=1).stderr, "the new handler does not answer")
+        assert shop.run("reset", "--broker", shop.broker, "--yes", "shop", expected=3).stderr.startswith("a worker handles ")
+        # A draft changes its shape: a field without a default.
+        count = '{"name": "count", "type": "long"}'
+        shop.change("schemas/item.avsc", count, f'{count}, {{"name": "x", "type": "long"}}')
+        shop.change("shop/item.py", "ItemRow(", "ItemRow(x=1, ")
+        shop.run("schemas", "generate")
+        until(lambda: shop.said("`retold reset`"), "the command is not named")
+        assert run.process.poll() is None
+    other = shop.run("reset", "--broker", shop.broker, "--yes", "store", expected=3)
+    assert "this application's name is 'shop'" in other.stderr
+    assert "`retold reset --broker " in shop.run("reset", expected=3).stderr
+    assert f"deleted {shop.prefix}item\n" in shop.run("reset", "--broker", shop.broker, "--yes", "shop").stdout
+    assert "is missing" in shop.run("get", "item", expected=3).stderr
+
+
+def test_a_projection_is_queried(broker: str, prefix: str, tmp_path: Path) -> None:
+    """Its rows, one row, as JSON; up to which sequences, and what is not there."""
+    env = environment(broker, prefix, tmp_path, app="tests.applications.shop:app", partitions="2")
+    assert retold("topics", "--create", env=env).returncode == 0
+    empty = retold("get", "charges", env=env)
+    assert (empty.returncode, empty.stdout) == (0, "")
+    unknown = retold("get", "charge", env=env)
+    assert (unknown.returncode, "did you mean charges?" in unknown.stderr) == (1, True)
+
+
+def test_reset_deletes_the_data_of_a_broker_that_does_not_run(tmp_path: Path) -> None:
+    """And the notes of workers; what is not there is said."""
+    state = tmp_path / "state"
+    for file in ("kafka/data/meta.properties", "notes/user.breaker.json"):
+        (state / file).parent.mkdir(parents=True, exist_ok=True)
+        (state / file).write_text("")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RETOLD_")}
+    env |= {"RETOLD_STATE": str(state), "RETOLD_APP": "processors:app"}
+    first, second = retold("reset", env=env), retold("reset", env=env)
+    assert (first.returncode, first.stdout) == (0, f"deleted {state / 'kafka'}\n")
+    assert [(state / name).exists() for name in ("kafka", "notes")] == [False, False]
+    assert (second.returncode, second.stdout) == (0, "")
+    assert "has no data on this machine" in second.stderr
