@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,9 +12,18 @@ from typing import Annotated, Any
 import typer
 
 from streams.cli.command_table import CommandTable
-from streams.cli.output.screen import OutputClosed, talk
+from streams.cli.output.screen import OutputClosed, OutputFailed, prepare_streams, talk
 from streams.cli.process import exit_codes
-from streams.errors import BrokerError, StreamsError
+from streams.errors import BrokerError, ConfigError, StreamsError
+
+OUTSIDE = frozenset(
+    (
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE),
+        *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ELOOP, errno.EBUSY, errno.ENOMEM, errno.EBADF),
+        *(errno.ESTALE, errno.EAGAIN, errno.ENODEV, errno.ENXIO, errno.ETXTBSY, errno.EOVERFLOW),
+    )
+)
+"""Errors of the machine around retold. Another OSError, such as a file that is not there, was to be expected, and handled."""
 
 
 def version(wanted: bool) -> None:
@@ -53,6 +64,7 @@ def make_cli() -> typer.Typer:
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
+    prepare_streams()
     try:
         make_cli()(args=arguments, prog_name="retold")
     except SystemExit as end:
@@ -63,18 +75,40 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return _quietly()
     except StreamsError as error:
         _report(error)
+        if isinstance(error, OutputFailed):
+            _quietly()
         return exit_codes.code_of(error)
+    except (OSError, MemoryError) as error:
+        return _of_this_machine(error)
     except Exception as error:  # noqa: BLE001 - the last place where a fault can become an exit code
         if _is_kafkas(error):
             error_of_ours = _translated(error)
             _report(error_of_ours)
             return exit_codes.code_of(error_of_ours)
-        import traceback
-
-        talk(traceback.format_exc().rstrip())
-        talk("This is an internal error in retold; please report it with the traceback above.")
-        return exit_codes.FAULT
+        return _fault()
     return exit_codes.OK
+
+
+def _of_this_machine(error: OSError | MemoryError) -> int:
+    """A full disk, a folder that cannot be written and the like are told in a sentence; the rest is a fault of ours."""
+    if isinstance(error, OSError) and error.errno not in OUTSIDE:
+        return _fault()
+    if isinstance(error, MemoryError):
+        what = "the memory of this machine, or its limit, is used up"
+    else:
+        where = f"{error.filename}: " if error.filename else ""
+        what = f"{where}{error.strerror}"
+    _report(ConfigError(f"retold cannot go on: {what}. Change that and try again; what was confirmed before is kept"))
+    _quietly()  # Python would fail again on what is left in its buffer
+    return exit_codes.CONFIGURATION
+
+
+def _fault() -> int:
+    import traceback
+
+    talk(traceback.format_exc().rstrip())
+    talk("This is an internal error in retold; please report it with the traceback above.")
+    return exit_codes.FAULT
 
 
 def _report(error: StreamsError) -> None:
@@ -86,7 +120,8 @@ def _report(error: StreamsError) -> None:
 
 def _quietly() -> int:
     """Python writes what is left in its buffer when it ends, and would report that the pipe is closed."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return exit_codes.OK
 
 

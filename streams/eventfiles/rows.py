@@ -55,9 +55,11 @@ def avro(file: IO[bytes]) -> Iterator[Row]:
     """An Avro object container file. A damaged block ends it, since the next one cannot be found."""
     import fastavro
 
-    number = 0
+    number, codec = 0, ""
     try:
-        for number, values in enumerate(fastavro.reader(file), 1):
+        reader = fastavro.reader(file)
+        codec = reader.codec
+        for number, values in enumerate(reader, 1):
             yield (
                 Row(number, values)
                 if isinstance(values, dict)
@@ -65,11 +67,18 @@ def avro(file: IO[bytes]) -> Iterator[Row]:
             )
     except Exception as error:
         what = plain(f"{type(error).__name__}: {error}", WORDS_SHOWN)
+        if number == 0 and codec not in ("", *CODECS) and not isinstance(error, EOFError):
+            raise ConfigError(
+                f"this file's blocks are compressed with {plain(codec)!r}, which cannot be read here ({what}). Install what it "
+                f"needs, or write the file with one of {', '.join(CODECS)}"
+            ) from error
         if number == 0:
             raise InvalidEvent(f"this is no Avro object container file ({what})") from error
         yield Row(number + 1, {}, f"the file is damaged from here on ({what})", ends=True)
 
 
+CODECS = ("null", "deflate", "bzip2", "xz")
+"""Those that Python brings."""
 Reader = Callable[[IO[bytes]], Iterator[Row]]
 FORMATS: dict[str, Reader] = {"jsonl": jsonl, "csv": comma_separated, "tsv": tab_separated, "avro": avro}
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".avro": "avro"}

@@ -40,9 +40,12 @@ def find(config: Config) -> str | None:
 
 
 def running(folder: Path) -> BrokerRecord | None:
-    """The content of `broker.json` if its broker runs; a stale file is removed."""
+    """The content of `broker.json` if its broker runs; a stale file is removed.
+
+    Raises ConfigError if that cannot be known, because the lock belongs to another user.
+    """
     file = folder / "broker.json"
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), _opened(folder) as lock:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _opened(folder) as lock:
         if _locked(lock, fcntl.LOCK_SH):  # shared, so that two commands that check do not take each other for a broker
             with contextlib.suppress(OSError):
                 file.unlink()
@@ -54,7 +57,13 @@ def running(folder: Path) -> BrokerRecord | None:
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[int]:
-    lock = os.open(folder / "broker.lock", os.O_RDONLY)
+    try:
+        lock = os.open(folder / "broker.lock", os.O_RDONLY)
+    except PermissionError as error:
+        raise ConfigError(
+            f"{folder / 'broker.lock'} cannot be read: {error.strerror}. It belongs to another user, whose broker may run. Run "
+            "this as that user, or set RETOLD_BROKER to that broker's address, or RETOLD_STATE to a folder of your own"
+        ) from error
     try:
         yield lock
     finally:

@@ -569,3 +569,14 @@ def test_what_is_there_is_not_written_over(project: Project) -> None:
     assert said.code == exit_codes.CONFIGURATION
     assert said.err.endswith("shop already exists: choose another name, or move it away.\n")
     assert list((project.folder / "shop").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["\ufeff{}", "{", ""])
+def test_a_schema_file_that_cannot_be_read_is_one_breach(demo: Project, content: str) -> None:
+    """And not also one that is missing: a byte order mark, or half of a file."""
+    file = demo.folder / "schemas" / "user.avsc"
+    file.write_text((content + file.read_text(encoding="utf-8")) if content == "\ufeff{}" else content, encoding="utf-8")
+    said = demo.retold("check")
+    assert said.code == exit_codes.NO
+    assert [line for line in said.out.splitlines() if "has no file in the schema folder" in line] == []
+    assert len([line for line in said.out.splitlines() if "user.avsc" in line]) == 1

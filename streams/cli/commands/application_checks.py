@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from streams.app import App
 from streams.checks import check
 from streams.cli.output.screen import displayed
 from streams.config import BY_NAME, Config
-from streams.errors import ConfigError, DefinitionError, StreamsError
+from streams.errors import ConfigError, DefinitionError, InvalidSchema, StreamsError
 from streams.load import application, events_file
-from streams.schemas.files import read_all
+from streams.schemas.files import expected_name, read_all
 from streams.schemas.generate import verify
 
 
@@ -52,9 +55,19 @@ def of_application(config: Config, app: App) -> list[Finding]:
     """What is wrong with the application. Without schema files it stands alone, as a deployed one does."""
     names = None
     if has_schemas(config):
-        files, _ = read_all(config.schemas)
-        names = {file.name: str(file.path) for file in files}
+        files, breaches = read_all(config.schemas)
+        names = _names_by_path(config.schemas, [breach.file for breach in breaches])
+        names |= {file.name: str(file.path) for file in files}
     return [Finding(displayed(b.file), b.line, b.law, b.message) for b in check(app, names)]
+
+
+def _names_by_path(folder: Path, unreadable: Iterable[Path]) -> dict[str, str]:
+    """The names of schemas whose files are there and cannot be read: they are not missing too."""
+    found: dict[str, str] = {}
+    for path in unreadable:
+        with contextlib.suppress(InvalidSchema, ValueError):
+            found[expected_name(path.relative_to(folder))] = str(path)
+    return found
 
 
 def lawful(config: Config) -> App:

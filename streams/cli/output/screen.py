@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
 import os
 import sys
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from streams.engine.readable import harmless
+from streams.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,16 +40,64 @@ def _console(stderr: bool) -> Console:
 
 
 def talk(text: str) -> None:
-    """A sentence for an operator, on stderr."""
-    print(harmless(text), file=sys.stderr, flush=True)
+    """A sentence for an operator, on stderr. If that is closed or full, nobody can be told."""
+    with contextlib.suppress(OSError):
+        print(harmless(text), file=sys.stderr, flush=True)
 
 
 class OutputClosed(Exception):
     """The reader of stdout has closed the pipe: `retold tail | head`. Typer and Rich would make an error of it."""
 
 
+class OutputFailed(ConfigError):
+    """Stdout cannot be written: it was closed before the command started, or its disk is full."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"the output cannot be written: {error.strerror or error}. What the command did is done; only its output is missing"
+        )
+
+
+class ClosedOutput(io.TextIOBase):
+    """In place of a stdout that was closed before the command started. A command without output does not meet it."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        if not text:
+            return 0
+        raise OSError(errno.EBADF, "stdout is closed")
+
+    def fileno(self) -> int:
+        return STDOUT
+
+
+STDOUT = 1
+
+
+def prepare_streams() -> None:
+    """Escape letters that a terminal cannot show, and put something in place of streams that are closed.
+
+    To be called once, before anything is opened: a file would get the number of a closed stream.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
+    if sys.stdout is None:
+        sys.stdout = ClosedOutput()
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as above
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(text: str) -> None:
-    """A line of data. Raises OutputClosed."""
+    """A line of data. Raises OutputClosed or OutputFailed."""
     _print(harmless(text))
 
 
@@ -54,6 +106,8 @@ def _print(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         raise OutputClosed from None
+    except OSError as error:
+        raise OutputFailed(error) from error
 
 
 def console() -> Console:
@@ -149,8 +203,13 @@ def log_sequence(namespace: str, partition: int, sequence: int) -> str:
 
 
 def json_line(value: object) -> None:
-    """One JSON value on one line."""
-    say(json.dumps(plain(value), ensure_ascii=False))
+    """One JSON value on one line; in ASCII where stdout cannot write its letters, since an escape of Python's is no JSON."""
+    text = json.dumps(plain(value), ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(plain(value))
+    say(text)
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,105 @@
+"""What is wrong around retold, such as a closed stdout or a full disk, is a sentence and an exit code, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fastavro
+import pytest
+
+from streams.cli.process import exit_codes
+from streams.errors import ConfigError
+from streams.eventfiles.rows import avro
+from streams.localbroker import state
+
+LIST = [sys.executable, "-P", "-m", "streams.cli", "schemas", "list"]
+ROOT = Path(__file__).parents[2]
+
+
+def environ(**others: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RETOLD_", "PYTHONIOENCODING", "LC_"))}
+    return {**kept, **others}
+
+
+def shell(command: str, **others: str) -> subprocess.CompletedProcess[bytes]:
+    """In retold's own folder; `retold` stands for the command."""
+    words = command.replace("retold", f"{sys.executable} -P -m streams.cli")
+    return subprocess.run(["bash", "-c", words], cwd=ROOT, env=environ(**others), capture_output=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("command", ["schemas list", "schemas list --json", "--version", "schemas list --help"])
+@pytest.mark.parametrize(("where", "why"), [("> /dev/full", b"No space left on device"), (">&-", b"stdout is closed")])
+def test_an_output_that_cannot_be_written_is_a_sentence(command: str, where: str, why: bytes) -> None:
+    """With exit code 3: whoever reads the output misses it."""
+    done = shell(f"retold {command} {where}")
+    assert (done.returncode, done.stdout) == (exit_codes.CONFIGURATION, b"")
+    assert why in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_command_without_output_needs_no_stdout() -> None:
+    """Nor stderr, nor stdin."""
+    assert shell("retold check <&- >&- 2>&-").returncode == exit_codes.OK
+
+
+@pytest.mark.parametrize("command", ["schemas list", "schemas list --help"])
+def test_a_terminal_without_a_letter_shows_another(command: str) -> None:
+    """Lines of a table, arrows and letters are escaped or drawn otherwise."""
+    done = shell(f"retold {command}", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (exit_codes.OK, b"")
+    assert done.stdout.isascii()
+
+
+def test_a_value_without_a_letter_is_still_json(tmp_path: Path) -> None:
+    """An escape of Python's would be none of JSON's."""
+    code = "from streams.cli.output.screen import json_line, prepare_streams; prepare_streams(); json_line({'name': 'Zoë 🫖'})"
+    done = subprocess.run([sys.executable, "-c", code], env=environ(PYTHONIOENCODING="latin-1"), capture_output=True, check=True)
+    assert done.stdout == b'{"name": "Zo\\u00eb \\ud83e\\uded6"}\n'
+
+
+def test_a_project_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    """Here by its disk, which is full: the file is named."""
+    code = (
+        "import errno, os, sys\nfrom streams import cli\n"
+        "import streams.cli.commands.schemas as command\n"
+        "def full(*_): raise OSError(errno.EROFS, os.strerror(errno.EROFS), 'schemas/lock.json')\n"
+        "command.formats.generate = full\nsys.exit(cli.run_command(['schemas', 'generate']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ(), capture_output=True, text=True, check=False)
+    assert done.returncode == exit_codes.CONFIGURATION
+    assert done.stderr == (
+        "retold cannot go on: schemas/lock.json: Read-only file system. Change that and try again; what was confirmed before is "
+        "kept.\n"
+    )
+
+
+def test_a_container_with_a_codec_that_is_not_there_is_one(tmp_path: Path) -> None:
+    """Which codec, and what to do; a file that is none is told apart."""
+    file = tmp_path / "f.avro"
+    schema = fastavro.parse_schema({"type": "record", "name": "r", "fields": [{"name": "a", "type": "long"}]})
+    with file.open("wb") as out:
+        fastavro.writer(out, schema, [{"a": 1}], codec="deflate")
+    file.write_bytes(file.read_bytes().replace(b"\x0edeflate", b"\x0eunknown"))
+    with file.open("rb") as container, pytest.raises(ConfigError, match="compressed with 'unknown', which cannot be read here"):
+        list(avro(container))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_a_lock_of_another_user_is_no_missing_broker(tmp_path: Path) -> None:
+    """Nobody knows whether its broker runs, so nobody starts another one."""
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
+        folder.chmod(0o755)
+    os.close(state.take(tmp_path))
+    pid = os.fork()
+    if pid == 0:
+        os.setuid(65534)
+        try:
+            state.running(tmp_path)
+        except ConfigError as error:
+            os._exit(0 if "belongs to another user" in str(error) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
