@@ -287,5 +287,8 @@ def _nearest(name: str, known: tuple[str, ...] | Mapping[str, object]) -> str:
 
 
 def _default_state(project: Path) -> Path:
-    digest = hashlib.sha256(str(project).encode()).hexdigest()[:8]
-    return Path(platformdirs.user_state_dir("retold")) / f"{project.name or 'root'}-{digest}"
+    """Named after the project, in letters that every program can read; a folder from before that rule stays in use."""
+    digest = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
+    states, name = Path(platformdirs.user_state_dir("retold")), project.name or "root"
+    before = states / f"{name}-{digest}"
+    return before if before.is_dir() else states / f"{re.sub('[^A-Za-z0-9._-]', '_', name)}-{digest}"

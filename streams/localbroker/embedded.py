@@ -23,7 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from streams.errors import BrokerUnavailable, how_ended
+from streams.engine.readable import readable
+from streams.errors import BrokerUnavailable, ConfigError, how_ended
 from streams.kafka.broker_check import check_broker
 from streams.localbroker import class_archive, jars, keeper, state
 
@@ -41,7 +42,7 @@ listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=BROKER://127.0.0.1:{port}
 inter.broker.listener.name=BROKER
 listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={data}
+log.dirs=data
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -61,10 +62,10 @@ LOGGING = """\
 status=error
 appender.file.type=RollingFile
 appender.file.name=file
-appender.file.fileName={folder}/broker.log
-appender.file.filePattern={folder}/broker.log.%i
+appender.file.fileName=broker.log
+appender.file.filePattern=broker.log.%i
 appender.file.layout.type=PatternLayout
-appender.file.layout.pattern=%d{{ISO8601}} %p %m (%c{{1}})%n%throwable{{short}}
+appender.file.layout.pattern=%d{ISO8601} %p %m (%c{1})%n%throwable{short}
 appender.file.policies.type=Policies
 appender.file.policies.size.type=SizeBasedTriggeringPolicy
 appender.file.policies.size.size=4MB
@@ -119,6 +120,7 @@ def start(
     """
     say = on_progress or jars.silent
     folder = folder.resolve()
+    _raise_unless_named_in_utf8(folder)
     lock = state.take(folder)
     try:
         program, class_path = jars.find_java(java), jars.class_path(say)
@@ -139,16 +141,24 @@ def start(
     raise AssertionError("the last try returns or raises")
 
 
+def _raise_unless_named_in_utf8(folder: Path) -> None:
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"the name of the state folder {readable(str(folder))} is no UTF-8, so Java cannot find it: rename it, or set "
+            "RETOLD_STATE to another folder"
+        ) from None
+
+
 def _launch(folder: Path, java: Path, class_path: list[Path], lock: int) -> EmbeddedBroker:
     home = folder / "kafka"
     port, controller = _free_ports(_last_port(home), 0)
     try:
         home.mkdir(exist_ok=True)
         (home / "broker.log").unlink(missing_ok=True)
-        (home / "server.properties").write_text(
-            SERVER.format(port=port, controller=controller, data=home / "data"), encoding="utf-8"
-        )
-        (home / "log4j2.properties").write_text(LOGGING.format(folder=home), encoding="utf-8")
+        (home / "server.properties").write_text(SERVER.format(port=port, controller=controller), encoding="ascii")
+        (home / "log4j2.properties").write_text(LOGGING, encoding="ascii")
         output = (home / "output").open("wb")
     except OSError as error:
         raise state.unusable(folder, error) from error
@@ -168,6 +178,7 @@ def _launch(folder: Path, java: Path, class_path: list[Path], lock: int) -> Embe
             stderr=output,
             pass_fds=[lock],
             start_new_session=True,  # so Ctrl-C in the terminal reaches the owner only
+            cwd=home,
         )
     return EmbeddedBroker(f"127.0.0.1:{port}", folder, process)
 
@@ -178,19 +189,25 @@ compiler and its parallel garbage collector cost it twice the CPU that they save
 
 
 def _commands(home: Path, java: Path, class_path: list[Path], extra: list[str]) -> list[list[str]]:
-    """Format the data folder if it is new, then run the broker."""
-    settings = str(home / "server.properties")
+    """Format the data folder if it is new, then run the broker. Both run in `home`, so no file needs its name.
+
+    A properties file is read as Latin-1, with commas, backslashes and more as its own: not every name can be written there.
+    """
+    settings = "server.properties"
+    # Java reads names of files by the locale, and would look for another folder than one with letters beyond ASCII.
+    program = [str(java)] if str(home).isascii() else ["env", "LC_ALL=C.UTF-8", str(java)]
     common = [
-        f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}",
+        "-Dlog4j2.configurationFile=log4j2.properties",
+        *([] if str(home).isascii() else ["-Dsun.jnu.encoding=UTF-8"]),
         *class_archive.use(java, class_path),
         "-cp",
         os.pathsep.join(map(str, class_path)),
     ]
-    run = [str(java), *FOR_SHORT_RUNS, *extra, *common, "kafka.Kafka", settings]
+    run = [*program, *FOR_SHORT_RUNS, *extra, *common, "kafka.Kafka", settings]
     if holds_data(home.parent):
         return [run]
     tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={_cluster_id()}", "--ignore-formatted", "-c", settings]
-    return [[str(java), *FOR_SHORT_RUNS, *common, *tool], run]
+    return [[*program, *FOR_SHORT_RUNS, *common, *tool], run]
 
 
 def _cluster_id() -> str:

@@ -146,7 +146,7 @@ class FaustApp:
             broker="kafka://127.0.0.1:1",  # never used: WorkerBoot does not start Faust's transport
             web_enabled=False,
             topic_disable_leader=True,
-            datadir=str(folder),
+            datadir=str(folder).replace("{", "{{").replace("}", "}}"),  # Faust takes it for a format
         )
         self.faust.conf.Table = CommittedTable  # type: ignore[assignment]  # a setting annotated as an instance
         self._boot = WorkerBoot(self.faust)

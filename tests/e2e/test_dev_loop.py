@@ -97,3 +97,35 @@ def test_reset_deletes_the_data_of_a_broker_that_does_not_run(tmp_path: Path) ->
     assert [(state / name).exists() for name in ("kafka", "notes")] == [False, False]
     assert (second.returncode, second.stdout) == (0, "")
     assert "has no data on this machine" in second.stderr
+
+
+ODD = "lä den%\\:=#,${x}{y}\n'\"*🫖 "
+"""What a properties file, a list of folders or a pattern of names would take for its own; and a locale for unreadable."""
+
+
+@pytest.mark.parametrize("where", ["project", "state"])
+def test_a_folder_may_have_any_name(tmp_path: Path, where: str) -> None:
+    """Data are where they were when the same project runs again, whatever the locale."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("RETOLD_", "LC_", "LANG"))}
+    env |= {"RETOLD_HTTP_PORT": "0", "RETOLD_PARTITIONS": "1", "LC_ALL": "C"}
+    env |= {"XDG_STATE_HOME": str(tmp_path / "states")} if where == "project" else {"RETOLD_STATE": str(tmp_path / ODD)}
+    folder, log = tmp_path / "projects" / (ODD if where == "project" else "shop"), tmp_path / "run.log"
+    folder.parent.mkdir()
+    new = [sys.executable, "-m", "streams.cli", "new", "shop"]
+    subprocess.run(new, cwd=folder.parent, env=env, check=True, capture_output=True)
+    if where == "project":
+        (folder.parent / "shop").rename(folder)
+
+    def said(*words: str) -> str:
+        command = [sys.executable, "-m", "streams.cli", *words]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    for times in (1, 2):
+        with Process("run", env=env, log=log, folder=folder) as run:
+            until(lambda times=times: log.read_text(encoding="utf-8").count("Ready: item") == times, "it is not ready")
+            said("publish", "item.receive", "item=tea", "count=3", "--wait", "60")
+            assert f'"count": {3 * times}' in said("get", "item", "--json")
+            assert run.stop() == 0
+    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,19 @@ def test_every_default_is_readable() -> None:
         s.name for s in SETTINGS if not s.help or (s.default not in (None, "") and s.read(str(s.default)) != s.default)
     ]
     assert unread == []
+
+
+def test_the_state_folder_of_a_project_has_letters_that_every_program_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of one whose name is no UTF-8; one that is there from before keeps its name."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "states"))
+    names = set()
+    for name in ("läden", "a b%:=#", "a\\b", "new\nline", os.fsdecode(b"l\xe4den")):
+        state = load({}, start=tmp_path / name).state
+        assert re.fullmatch(r"[A-Za-z0-9._-]+", state.name)
+        names.add(state)
+    assert len(names) == 5
+    digest = load({}, start=tmp_path / "läden").state.name.rpartition("-")[2]
+    (tmp_path / "states" / "retold" / f"läden-{digest}").mkdir(parents=True)
+    assert load({}, start=tmp_path / "läden").state.name == f"läden-{digest}"
