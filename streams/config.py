@@ -5,7 +5,6 @@ No other module reads the environment. Help texts and documentation are made fro
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
@@ -19,7 +18,7 @@ from typing import Any
 import platformdirs
 
 from streams.engine.duplicates import DEFAULT_WINDOW
-from streams.errors import ConfigError
+from streams.errors import ConfigError, did_you_mean
 
 KAFKA_PREFIX = "RETOLD_KAFKA_"
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -247,7 +246,7 @@ def _from_table(table: Mapping[str, Any], file: Path, values: dict[str, Any], ka
         if name == "kafka" and isinstance(value, dict):
             kafka.update({option: str(setting) for option, setting in value.items()})
         elif name not in BY_NAME:
-            raise ConfigError(f"{file}: [tool.retold] has no setting {name!r}{_nearest(name, (*BY_NAME, 'kafka'))}.")
+            raise ConfigError(f"{file}: [tool.retold] has no setting {name!r}{did_you_mean(name, (*BY_NAME, 'kafka'))}.")
         elif isinstance(value, bool) or not isinstance(value, str | int | float):
             raise _refusal(f"{name} in [tool.retold] of {file}", value, BY_NAME[name])
         elif value != "":
@@ -262,7 +261,7 @@ def _from_environment(variables: Mapping[str, str], values: dict[str, Any], kafk
             kafka[variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")] = text
         elif variable not in BY_VARIABLE:
             raise ConfigError(
-                f"there is no setting {variable}{_nearest(variable, BY_VARIABLE)}. Correct its name or unset it."
+                f"there is no setting {variable}{did_you_mean(variable, BY_VARIABLE)}. Correct its name or unset it."
             )
         else:
             setting = BY_VARIABLE[variable]
@@ -279,11 +278,6 @@ def _read(where: str, text: str, setting: Setting) -> Any:
 def _refusal(where: str, value: object, setting: Setting) -> ConfigError:
     shown = "not usable (its value is secret)" if setting.secret else repr(value)
     return ConfigError(f"{where} is {shown}; {setting.expected} was expected.")
-
-
-def _nearest(name: str, known: tuple[str, ...] | Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _default_state(project: Path) -> Path:

@@ -47,7 +47,9 @@ Not in the tree:
 
 from __future__ import annotations
 
+import difflib
 import signal
+from collections.abc import Iterable
 
 
 class StreamsError(Exception):
@@ -207,6 +209,12 @@ def unwritable_state(folder: object, error: OSError) -> ConfigError:
         f"the state folder {folder} cannot be written ({error.strerror}); a worker keeps its locks and notes there. "
         "Set RETOLD_STATE to a folder of your own"
     )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean user?)``, or nothing if no known name is near."""
+    close = difflib.get_close_matches(name[:100], list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def how_ended(code: int) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 from streams.engine.attributes import attributes, time_text
 from streams.engine.envelope import TEXT_LIMIT
 from streams.engine.parking import in_a_line
-from streams.errors import InvalidEvent
+from streams.errors import InvalidEvent, did_you_mean
 from streams.eventfiles import numbers
 from streams.eventfiles.texts import NAME_SHOWN, listed, plain
 
@@ -43,7 +43,7 @@ class Columns(dict[str, Any]):
 
 
 def missing(name: str, values: Mapping[str, Any]) -> str:
-    return f"column {name!r:.{NAME_SHOWN}} is missing; there are {listed(values)}"
+    return f"column {name!r:.{NAME_SHOWN}} is missing{did_you_mean(name, values)}; there are {listed(values)}"
 
 
 def id_in(values: Mapping[str, Any], name: str) -> str:

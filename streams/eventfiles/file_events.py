@@ -12,7 +12,7 @@ from streams.data import EventData
 from streams.engine.attributes import attributes, time_text
 from streams.engine.envelope import to_micros
 from streams.errors import InvalidEvent
-from streams.eventfiles.columns import Columns, id_in, time_in
+from streams.eventfiles.columns import Columns, id_in, missing, time_in
 from streams.eventfiles.ids import RowIdentity, RowIds
 from streams.eventfiles.row import Row
 from streams.eventfiles.texts import plain
@@ -104,6 +104,9 @@ class EventMaker:
 
     def _made(self, row: Row, columns: Columns) -> tuple[EventData, datetime | None, str | None]:
         """The event, its time and its id: from the function, or from the columns."""
+        for name in (self.time_column, self.id_column):
+            if name is not None and name not in row.values:  # first: the function would name a column that is there
+                raise InvalidEvent(missing(name, row.values))
         data, time, own = _parts(self.make(columns))
         if time is not None:
             time_text(time)

@@ -32,6 +32,8 @@ TRACE_SHOWN = 8_000
 DELIVERY, SLICE = 5.0, 0.1
 """s after which an undelivered report is dropped, and between two checks for cancellation."""
 RESTORING, RUNNING, BLOCKED = "restoring", "running", "blocked"
+SLOW = "the handler of "
+"""How the reason begins why a partition is blocked by a handler that has not returned yet."""
 ENDED = "ended"
 """The state of a namespace whose worker ended it, by an error."""
 STARTING, NO_WORKER = "starting", "no worker"

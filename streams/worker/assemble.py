@@ -106,8 +106,9 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
     stalls = Stalls(clients, StallContext(topics, cycle.tasks, clients.admin(), config.prefix, parts.app.name))
     writer, worker_id = ReportWriter(clients, clients.admin(), config.prefix), _worker_id(parts, namespace, slot.number)
     reporter = Reporter(
-        namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock, cycle.members.attempts.slow
-    )
+        namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock, cycle.members.attempts.slow,
+        cycle.members.calls.trouble,
+    )  # fmt: skip
     beside = [stalls.watch, reporter.report, cycle.members.topics.watch]
     last_writer = ReportWriter(clients, clients.admin(), config.prefix)
     tell_end = partial(report_end, namespace, worker_id, last_writer.write, parts.runtime.clock)

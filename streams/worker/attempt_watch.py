@@ -17,6 +17,7 @@ from streams.engine.attempts import Attempt
 from streams.engine.readable import harmless
 from streams.errors import HandlerTimeout
 from streams.kafka.cancellable_steps import Cancelled, Steps
+from streams.kafka.task_reports import SLOW
 from streams.worker.deadman import AFTER, AttemptRecord, DeadAttempt, Deadman
 from streams.worker.threads import stack_of, this_thread
 
@@ -111,7 +112,7 @@ class AttemptWatch:
         current = self._current
         if current is None or current is not self._told or current.attempt.partition != partition:
             return None
-        return current.at, f"the handler of {self._named(current.attempt)} has not returned yet"
+        return current.at, f"{SLOW}{self._named(current.attempt)} has not returned yet"
 
     def watch(self, abandon: Callable[[HandlerTimeout], None], cancelled: Cancelled) -> Steps[None]:
         """In the background; `abandon` ends the namespace, and its process, without waiting for its thread."""

@@ -102,6 +102,9 @@ class Caller:
         self._ready: deque[CallQueue] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._loop = loop
+        self._failing: defaultdict[int, dict[CallQueue, None]] = defaultdict(dict)
+        """By partition, the keys whose call is tried again; only the loop's thread changes it."""
+        self._last_failure: dict[int, str] = {}
         self._ending, self._ended = False, ended
 
     def submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
@@ -119,6 +122,14 @@ class Caller:
         """Start no more calls and wait for those in flight. A call that is cut off is made again by the next owner."""
         self._loop.call_soon_threadsafe(self._finish)
         self._ended.wait(seconds)
+
+    def trouble(self, partition: int) -> str:
+        """What is tried again, in words; empty if nothing is. From any thread."""
+        count = len(self._failing.get(partition, ()))
+        if not count:
+            return ""
+        calls = "1 gateway call fails and is" if count == 1 else f"{count:,} gateway calls fail and are"
+        return f"{calls} tried again; at last {self._last_failure.get(partition, '')}"
 
     def _submit(self, assignment: Assignment, calls: Iterable[PendingCall]) -> None:
         queues = self._queues[assignment]
@@ -139,6 +150,7 @@ class Caller:
             self._start_calls()
 
     def _forget(self, assignment: Assignment) -> None:
+        self._failing.pop(assignment.partition, None)
         for queue in self._queues.pop(assignment, {}).values():
             if queue.timer is not None:
                 queue.timer.cancel()
@@ -179,6 +191,7 @@ class Caller:
         if not self._is_assigned(queue):
             return
         queue.tried += 1
+        self._failing[queue.assignment.partition].pop(queue, None)
         if isinstance(came, CallFailure):
             self._failed(queue, call, came)
         else:
@@ -201,6 +214,10 @@ class Caller:
         if not failure.final and queue.tried < policy.tries:
             wait = min(policy.first_wait * 2 ** min(queue.tried - 1, 30), policy.longest_wait)
             queue.timer = self._loop.call_later(wait, self._retry, queue)
+            self._last_failure[queue.assignment.partition] = (
+                f"{event.data.event_type} of {event.key!r:.100} after {queue.tried} of {policy.tries} tries: {failure.reason:.300}"
+            )
+            self._failing[queue.assignment.partition][queue] = None
             log.warning("gateway call failed; retrying", **fields, seconds=round(wait, 1))
             return
         queue.given_up = True

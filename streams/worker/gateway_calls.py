@@ -42,6 +42,10 @@ class GatewayCalls:
         if self._caller is not None:
             self._caller.finish(seconds)
 
+    def trouble(self, partition: int) -> str:
+        """What its gateways fail at now, in words; empty if nothing is. From any thread."""
+        return "" if self._caller is None else self._caller.trouble(partition)
+
     def sort(self, tasks: Sequence[PartitionTask]) -> None:
         """Give each task the results of its calls, and make the restored calls that need not wait any longer.
 

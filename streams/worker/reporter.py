@@ -46,10 +46,17 @@ class Reporter:
     """
 
     def __init__(
-        self, namespace: str, worker: str, tasks: Tasks, write: Write, clock: Clock, slow: Slow = lambda _: None
+        self,
+        namespace: str,
+        worker: str,
+        tasks: Tasks,
+        write: Write,
+        clock: Clock,
+        slow: Slow = lambda _: None,
+        trouble: Callable[[int], str] = lambda _: "",
     ) -> None:
         self._namespace, self._worker, self._tasks, self._write, self._clock = namespace, worker, tasks, write, clock
-        self._slow = slow
+        self._slow, self._trouble = slow, trouble
         self._delivered: dict[str, Report] = {}
         """The last reports that were delivered, as far as we know."""
         self._statuses: dict[int, TaskStatus] = {}
@@ -91,9 +98,14 @@ class Reporter:
         self._delivered, self._warned = reports, False
 
     def _status(self, task: PartitionTask) -> TaskStatus:
-        """A partition whose handler does not return is blocked by it."""
+        """A partition whose handler does not return is blocked by it; one whose gateway fails runs."""
         slow = self._slow(task.partition)
-        return task.status if slow is None else TaskStatus(TaskState.BLOCKED, *slow)
+        if slow is not None:
+            return TaskStatus(TaskState.BLOCKED, *slow)
+        status = task.status
+        if status.state is TaskState.RUNNING and (trouble := self._trouble(task.partition)):
+            return status._replace(why=trouble)
+        return status
 
     def _warn(self, error: Exception) -> None:
         """Warn once, until a report is delivered again."""

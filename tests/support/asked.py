@@ -19,6 +19,9 @@ class Asked:
         self.assignment = assignment
         self.calls += calls
 
+    def trouble(self, partition: int) -> str:
+        return ""
+
     def resume(self, assignment: Assignment, key: str, pending: Collection[str]) -> None:
         self.went_on.append((key, sorted(pending)))
 

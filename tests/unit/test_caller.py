@@ -443,3 +443,26 @@ def test_a_second_call_of_a_key_is_known_while_it_is_made(forgotten: bool) -> No
     results = calling(two_at_once(go_on, begun, ended), test)
     assert [result.call.event.id for result in results] == ["a-0", "b-0", *([] if forgotten else ["b-1"])]
     assert ("b-1" in ended) is not forgotten
+
+
+def test_a_call_that_is_tried_again_is_named_until_it_is_answered() -> None:
+    """For `retold status`: how many keys of a partition, and what the last one failed by."""
+    answers = asyncio.Event()
+
+    async def fails_first(event: Event[PaymentCharge]) -> EventData:
+        if not answers.is_set():
+            raise ConnectionError("nobody there")
+        return await charged(event)
+
+    async def test(caller: Caller, results: list[CallResult]) -> None:
+        assert caller.trouble(0) == ""
+        caller.submit(OURS, [call("a"), call("b")])
+        while not caller.trouble(0).startswith("2 gateway calls fail and are tried again; at last payment.charge of "):
+            await asyncio.sleep(0.001)
+        assert " of 1000 tries: ConnectionError: nobody there" in caller.trouble(0)
+        assert caller.trouble(1) == ""
+        answers.set()
+        await told(results, 2)
+        assert caller.trouble(0) == ""
+
+    calling(fails_first, test, tries=1_000, first_wait=0.01)

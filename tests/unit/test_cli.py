@@ -580,3 +580,12 @@ def test_a_schema_file_that_cannot_be_read_is_one_breach(demo: Project, content:
     assert said.code == exit_codes.NO
     assert [line for line in said.out.splitlines() if "has no file in the schema folder" in line] == []
     assert len([line for line in said.out.splitlines() if "user.avsc" in line]) == 1
+
+
+@pytest.mark.parametrize("option", ["--time-column", "--id-column"])
+def test_a_column_that_is_not_there_is_the_one_that_is_named(demo: Project, option: str) -> None:
+    """And not one that is there, and no field because of that."""
+    demo.write("f.csv", "user,email,created\nu1,e,2026-01-31T12:00:00Z\n")
+    said = demo.retold("publish", "user.signup", "--from", "f.csv", option, "create")
+    assert said.code == exit_codes.NO
+    assert said.err.startswith("f.csv:2: column 'create' is missing (did you mean created?); there are ")

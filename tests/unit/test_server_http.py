@@ -197,3 +197,21 @@ def test_health_is_bad_while_an_error_has_ended_a_namespace(tmp_path: Path) -> N
         assert "order" not in answer.text
         server.parts.states.ended = {}
         assert server.http.get("/-/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "near"),
+    [
+        ("GET", "/rows/ordr/o1", "order"),
+        ("GET", "/projections/charge", "charges"),
+        ("GET", "/views/order-of/c7", "orders-of/{customer}"),
+        ("GET", "/live/ordr", "order"),
+        ("POST", "/events/order.plce", "order.place"),
+        ("GET", "/rows/order?_limt=1", "_limit"),
+    ],
+)
+def test_a_mistyped_name_is_refused_with_the_nearest(http: httpx.Client, method: str, url: str, near: str) -> None:
+    """As by the command line."""
+    answer = http.request(method, url, json={} if method == "POST" else None)
+    assert answer.status_code in (404, 422)
+    assert f"(did you mean {near}?)" in answer.json()["detail"]

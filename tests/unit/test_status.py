@@ -91,7 +91,11 @@ def partition(number: int, state: str, seconds: float = 0.0, why: str = "") -> P
 def test_what_does_not_run_is_reported_with_since_when_and_why(seconds: float, said: str) -> None:
     """In UTC and as a time ago; a clock that is ahead of ours makes no sense of neither."""
     parts = partition(0, "running", 1), partition(1, "blocked", seconds, "no handler")
-    assert found(NamespaceStatus("item", "shop", parts)) == [f"item-1 has been blocked since {said}: no handler."]
+    assert found(NamespaceStatus("item", "shop", parts)) == [
+        f"item-1 has been blocked since {said}: no handler.",
+        "The application here can handle that record, and the worker of item-1 runs another one: start the worker again with "
+        "this one.",
+    ]
 
 
 def test_each_restore_and_all_that_start_are_reported() -> None:
@@ -149,3 +153,14 @@ def test_a_namespace_that_ended_is_reported_with_its_reason_and_traceback() -> N
     ]
     [as_json] = as_json_value(Status("b:1", "", (space,)))["namespaces"]  # type: ignore[misc]  # a list of mappings
     assert as_json["ended"]["why"] == "its handlers raise."
+
+
+def test_a_handler_or_a_gateway_that_fails_is_reported() -> None:
+    """The partition is blocked by the one, and runs with the other; neither comes from an older application."""
+    slow = partition(0, "blocked", 5, "the handler of item.do at item-0@7 (key 'k') has not returned yet")
+    fails = partition(1, "running", 90, "1 gateway call fails and is tried again; at last item.send of 'k'")
+    assert found(NamespaceStatus("item", "shop", (slow, fails))) == [
+        "item-0 has been blocked since 2026-02-03T04:05:01Z (5 seconds ago): the handler of item.do at item-0@7 (key 'k') has not "
+        "returned yet.",
+        "item-1: 1 gateway call fails and is tried again; at last item.send of 'k'.",
+    ]

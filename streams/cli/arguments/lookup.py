@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 from streams.app import App
 from streams.data import EventData
-from streams.errors import DefinitionError, InvalidEvent
+from streams.errors import DefinitionError, InvalidEvent, did_you_mean
 from streams.namespace import Namespace
 from streams.projection import Projection
 
@@ -18,7 +16,7 @@ def event_class(app: App, event_type: str) -> type[EventData]:
     known = app.event_types()
     if event_type not in known:
         raise InvalidEvent(
-            f"{app.name} handles no event {event_type!r}{_guess(event_type, known)}; it handles "
+            f"{app.name} handles no event {event_type!r}{did_you_mean(event_type, known)}; it handles "
             f"{', '.join(sorted(known))}."
         )
     return known[event_type]
@@ -35,9 +33,4 @@ def namespace_named(app: App, name: str) -> Namespace[Any]:
         return app.namespace(name)
     except DefinitionError as error:
         known = [each.name for each in app.namespaces] + [each.name for each in app.projections]
-        raise DefinitionError(f"{error}{_guess(name, known)}") from None
-
-
-def _guess(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+        raise DefinitionError(f"{error}{did_you_mean(name, known)}") from None

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.commands.parked_decisions import answer_of, first_at, is_called, what_followed
-from streams.cli.output.attention import blocked_at
+from streams.cli.output.attention import OLDER, blocked_at
 from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
@@ -19,6 +19,7 @@ from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset, read_parked
 from streams.kafka.parked import send_commands as send
 from streams.kafka.status import status
+from streams.kafka.task_reports import BLOCKED, key_of
 
 T = TypeVar("T")
 WAIT, RETRIED_PER_SECOND = 10.0, 100.0
@@ -116,6 +117,9 @@ def quarantine_blocking(inbox_offset: str, who: str | None, why: str) -> None:
     at = parse_inbox_offset(inbox_offset)
     space = namespace_named(session.app, at.namespace).name
     blocking = blocking_events(session, session.namespaces)
+    if at not in blocking and _is_blocked(session, at):
+        where = key_of(at.namespace, at.partition)
+        raise InvalidEvent(f"{at} is not quarantined, since it can be handled. {OLDER.format(where=where)}")
     if at not in blocking:
         known = (
             f"partitions are blocked at {', '.join(map(str, blocking))}"
@@ -152,6 +156,12 @@ def blocking_events(session: Session, spaces: Sequence[str]) -> dict[InboxOffset
         for space in found
         for waits in space.waiting
     }
+
+
+def _is_blocked(session: Session, at: InboxOffset) -> bool:
+    """Whether the partition's worker reports that it is blocked, by whichever record."""
+    [space] = status(session.clients, session.config.prefix, [at.namespace], session.codec).namespaces
+    return any(it.partition == at.partition and it.state == BLOCKED for it in space.partitions)
 
 
 def found_at(session: Session, inbox_offset: InboxOffset) -> list[ParkedEntry]:

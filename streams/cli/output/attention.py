@@ -9,8 +9,12 @@ from streams.cli.output.screen import plural
 from streams.engine.envelope import from_micros
 from streams.kafka.parked import InboxOffset
 from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus
-from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
+from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, SLOW, STARTING, key_of
 
+OLDER = (
+    "The application here can handle that record, and the worker of {where} runs another one: start the worker again with this one."
+)
+"""Of a partition that its worker calls blocked, by a record that the application of this command knows."""
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -85,6 +89,10 @@ def _partition_states(space: NamespaceStatus, now: datetime) -> Iterator[str]:
         if part.state not in (None, RUNNING, NO_WORKER, STARTING) and not elsewhere:
             why = f": {part.state_why}" if part.state_why else ""
             yield f"{key_of(space.name, part.partition)} has been {part.state}{_since(part, now)}{why}."
+            if part.state == BLOCKED and not part.state_why.startswith(SLOW):
+                yield OLDER.format(where=key_of(space.name, part.partition))
+        elif part.state == RUNNING and part.state_why and part.partition not in waiting:
+            yield f"{key_of(space.name, part.partition)}: {part.state_why}."
     if starting:
         *others, last = (key_of(space.name, number) for number in starting)
         names = f"{', '.join(others)} and {last} are" if others else f"{last} is"

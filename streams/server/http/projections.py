@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from streams.errors import did_you_mean
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.pages import Query, read_query
@@ -52,7 +53,7 @@ def _known(parts: ServerParts, name: str) -> ProjectionRows:
     names = [projection.name for projection in parts.app.projections]
     if name not in names:
         known = ", ".join(names) or "none"
-        raise Problem(404, f"{parts.app.name} has no projection {name[:100]!r}; it has {known}")
+        raise Problem(404, f"{parts.app.name} has no projection {name[:100]!r}{did_you_mean(name, names)}; it has {known}")
     projected = ready(parts).projections[name]
     check(parts.model, projected)
     return projected

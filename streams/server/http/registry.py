@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from streams.errors import InvalidSchema, SchemaNotFound
+from streams.errors import InvalidSchema, SchemaNotFound, did_you_mean
 from streams.schemas.avro import parse
 from streams.server.http.answers import to_json
 from streams.server.http.parts import ServerParts
@@ -106,9 +106,11 @@ def _subjects(parts: ServerParts) -> Subjects:
 
 
 def _subject(parts: ServerParts, name: str) -> dict[int, int]:
-    found = _subjects(parts).get(name)
+    subjects = _subjects(parts)
+    found = subjects.get(name)
     if found is None:
-        raise _problem(404, NO_SUBJECT, f"there is no subject {name[:200]!r}; /subjects lists them")
+        near = did_you_mean(name, subjects)
+        raise _problem(404, NO_SUBJECT, f"there is no subject {name[:200]!r}{near}; /subjects lists them")
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from streams.errors import did_you_mean
 from streams.namespace import Namespace
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing
@@ -64,8 +65,9 @@ def known_namespace(parts: ServerParts, name: str) -> Namespace[Any]:
     for namespace in parts.app.namespaces:
         if namespace.name == name:
             return namespace
-    known = ", ".join(each.name for each in parts.app.namespaces)
-    raise Problem(404, f"{parts.app.name} has no namespace {name[:100]!r}; it has {known}")
+    names = [each.name for each in parts.app.namespaces]
+    near, known = did_you_mean(name, names), ", ".join(names)
+    raise Problem(404, f"{parts.app.name} has no namespace {name[:100]!r}{near}; it has {known}")
 
 
 def _page(request: Request, parts: ServerParts, namespace: str, query: Query) -> Response:

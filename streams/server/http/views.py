@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from streams.app import App
+from streams.errors import did_you_mean
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing, to_json
 from streams.server.http.parameters import known_params
@@ -72,5 +73,6 @@ def match(app: App, raw: str) -> tuple[View, dict[str, str]]:
     for view in app.views:
         if (names := view.match(raw)) is not None:
             return view, names
-    known = ", ".join(view.path for view in app.views) or "none"
-    raise Problem(404, f"{app.name} has no view {unquote(raw.strip('/'))[:200]!r}; it has {known}")
+    paths, asked = [view.path for view in app.views], unquote(raw.strip("/"))[:200]
+    near, known = did_you_mean(asked, paths), ", ".join(paths) or "none"
+    raise Problem(404, f"{app.name} has no view {asked!r}{near}; it has {known}")

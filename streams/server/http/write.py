@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from streams.codec import check_key
 from streams.data import EventData
 from streams.engine.identity import request_id
-from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError
+from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsError, did_you_mean
 from streams.eventfiles.convert import Converter
 from streams.receipt import EventOutcome, Receipt, publish_outcome
 from streams.server.http import openapi
@@ -52,8 +52,9 @@ def routes(parts: ServerParts) -> APIRouter:
 
     @router.post("/events/{event_type}", include_in_schema=False)
     async def unknown(event_type: str) -> Response:
-        known = ", ".join(sorted(parts.app.event_types()))
-        raise Problem(404, f"{parts.app.name} handles no event {event_type[:100]!r}; it handles {known}")
+        names = sorted(parts.app.event_types())
+        near, known = did_you_mean(event_type, names), ", ".join(names)
+        raise Problem(404, f"{parts.app.name} handles no event {event_type[:100]!r}{near}; it handles {known}")
 
     return router
 
