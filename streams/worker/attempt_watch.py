@@ -1,7 +1,7 @@
 """Watches the calls of handlers: one that does not return is named, then ended with its process, then parked (rule 36).
 
 A thread cannot be ended in Python, and an exception that is thrown into one may hit our own code. So the process ends; what it
-must know afterwards is a note (ADR 21).
+must know afterwards is a note (ADR 22).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ends a process whose threads cannot run, because a handler is in a call that never gives Python back (ADR 21).
+"""Ends a process whose threads cannot run, because a handler is in a call that never gives Python back (ADR 22).
 
 A thread of Python could not: it needs the interpreter's lock, which that call holds. `faulthandler` has a thread of C.
 """

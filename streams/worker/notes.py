@@ -1,4 +1,4 @@
-"""Notes: what a worker must know after a restart and Kafka cannot hold, as small files in the state folder (ADR 20).
+"""Notes: what a worker must know after a restart and Kafka cannot hold, as small files in the state folder (ADR 21).
 
 A transaction that is aborted leaves nothing in Kafka, and handling must not depend on a topic for monitoring.
 """
