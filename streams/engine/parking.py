@@ -13,7 +13,7 @@ from streams.engine.envelope import Arrival, Envelope, ParkedHeader, to_micros
 from streams.engine.overlay import Overlay
 from streams.engine.readable import readable
 from streams.engine.records import PARKED, QUARANTINED, REASON_LIMIT, UNANSWERED, Headers, InboxRecord
-from streams.errors import StreamsError
+from streams.errors import HandlerTimeout, StreamsError
 from streams.event import Event
 
 DETAIL_LIMIT = 8_000
@@ -31,7 +31,8 @@ class Parking:
         """Set aside an event whose handler raised, with the traceback, and report it. The caller puts it into the queue."""
         record, event, detail = arrival.record, arrival.event, _traceback(error)
         where = f"{event.data.event_type} at {self._topic}-{self._changes.partition}@{record[0]}"
-        self._changes.raised.append((event.key, f"{where} was parked: its handler raised\n{detail}"))
+        did = "does not return" if isinstance(error, HandlerTimeout) else "raised"
+        self._changes.raised.append((event.key, f"{where} was parked: its handler {did}\n{detail}"))
         return self.keep(arrival, _reason(error), detail)
 
     def raised_again(self, arrival: Arrival, error: BaseException) -> SetAsideRecord:

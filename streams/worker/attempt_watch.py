@@ -29,8 +29,6 @@ TOLD, LIMIT = 5.0, 7.5
 transaction's timeout."""
 ROUNDS = 2
 """Calls that do not return, after which the event is parked."""
-SIGN = 1.0
-"""s between two signs of life for the Deadman."""
 DETAIL = 6_000
 """Characters of a stack that are kept."""
 
@@ -53,16 +51,19 @@ class StuckNotes(Protocol):
     def clear(self) -> None: ...
 
 
-class Current(NamedTuple):
+class Seen(NamedTuple):
+    """A call that goes on, as of when it was first seen: by the monotonic clock, and in µs since 1970."""
+
     attempt: Attempt
     since: float
-    """By the monotonic clock."""
     at: int
-    """µs since 1970."""
 
 
 class AttemptWatch:
-    """One for each namespace of a worker; `began` and `ended` are called in its thread. `note` gives a partition's note."""
+    """One for each namespace of a worker; `began` and `ended` are called in its thread. `note` gives a partition's note.
+
+    A call takes microseconds, so its thread only says which it is; the thread that looks measures the time.
+    """
 
     def __init__(
         self,
@@ -75,16 +76,17 @@ class AttemptWatch:
     ) -> None:
         self._inbox, self._topic_id, self._note_of, self._clock = inbox, topic_id, note, clock
         self._deadman, self._record = deadman, record
-        self._current: Current | None = None
-        self._told: Current | None = None
+        self._current: Attempt | None = None
+        self._named_call: Seen | None = None
         self._stuck: dict[int, StuckNote] = {}
-        self._thread, self._sign = 0, 0.0
+        self._thread = 0
 
     def begin(self, positions: dict[int, int]) -> None:
         """A batch begins, which handles these partitions from these positions on."""
         self._thread = this_thread()
         self._stuck = {number: note for number, at in positions.items() if (note := self._known(number, at)) is not None}
-        self._alive(self._clock.monotonic())
+        if self._deadman is not None:
+            self._deadman.begin(self._inbox)
 
     def finish(self) -> None:
         """The batch is handled."""
@@ -95,12 +97,9 @@ class AttemptWatch:
         """Raises HandlerTimeout if this handler never returned for this event, in `ROUNDS` calls."""
         if self._stuck:
             self._refuse(attempt)
-        now = self._clock.monotonic()
-        if now - self._sign >= SIGN:
-            self._alive(now)
         if self._record is not None:
             self._record.began(attempt)
-        self._current = Current(attempt, now, self._clock.now())
+        self._current = attempt
 
     def ended(self) -> None:
         self._current = None
@@ -109,29 +108,35 @@ class AttemptWatch:
 
     def slow(self, partition: int) -> tuple[int, str] | None:
         """Since when (µs since 1970) a call in this partition has not returned, and which, once it was named. From any thread."""
-        current = self._current
-        if current is None or current is not self._told or current.attempt.partition != partition:
+        named = self._named_call
+        if named is None or named.attempt is not self._current or named.attempt.partition != partition:
             return None
-        return current.at, f"{SLOW}{self._named(current.attempt)} has not returned yet"
+        return named.at, f"{SLOW}{self._named(named.attempt)} has not returned yet"
 
     def watch(self, abandon: Callable[[HandlerTimeout], None], cancelled: Cancelled) -> Steps[None]:
         """In the background; `abandon` ends the namespace, and its process, without waiting for its thread."""
+        seen: Seen | None = None
         while not cancelled():
             yield LOOK
-            current = self._current
-            if current is None:
+            attempt = self._current
+            if attempt is None:
+                self._alive()  # such as a batch that waits for its broker
                 continue
-            took = self._clock.monotonic() - current.since
+            if seen is None or seen.attempt is not attempt:
+                seen = Seen(attempt, self._clock.monotonic(), self._clock.now())
+                self._alive()
+                continue
+            took = self._clock.monotonic() - seen.since
             if took >= LIMIT:
                 stack = stack_of(self._thread)[-DETAIL:]
-                if self._current is current:
-                    abandon(self._end(current.attempt, took, stack))
+                if self._current is attempt:
+                    abandon(self._end(attempt, took, stack))
                     return
-            elif took >= TOLD and self._told is not current:
-                self._told = current
+            elif took >= TOLD and self._named_call is not seen:
+                self._named_call = seen
                 log.warning(
                     "a handler has not returned yet",
-                    detail=f"the handler of {self._named(current.attempt)} has not returned for {took:.0f} s; after {LIMIT:g} s "
+                    detail=f"the handler of {self._named(attempt)} has not returned for {took:.0f} s; after {LIMIT:g} s "
                     f"its process ends, and after {ROUNDS} such calls the event is parked. It is here:\n{stack_of(self._thread)}",
                 )
 
@@ -185,10 +190,9 @@ class AttemptWatch:
         error.add_note(f"The handler was here:\n{note.stack}")
         raise error
 
-    def _alive(self, now: float) -> None:
+    def _alive(self) -> None:
         if self._deadman is not None:
-            self._deadman.alive(self._inbox)
-            self._sign = now
+            self._deadman.alive()
 
     def _named(self, attempt: Attempt) -> str:
         return f"{attempt.event_type} at {self._inbox}-{attempt.partition}@{attempt.offset} (key {harmless(attempt.key)!r})"

@@ -25,8 +25,8 @@ AFTER = 9.0
 DAY = 86_400.0
 SIZE, TEXT = 512, 64
 """Bytes of a record, and where its two texts begin: the inbox's topic id, and the name of the file of stacks."""
-PLACE = struct.Struct("<qqq")
-PLACE_AT = 8
+PLACE = struct.Struct("<qqqq")
+"""1 while a call goes on, then partition, position and offset."""
 
 
 class Deadman:
@@ -39,10 +39,15 @@ class Deadman:
         self._lock, self._at_work, self._on = threading.Lock(), set[str](), True
         faulthandler.enable(self._stacks, all_threads=True)
 
-    def alive(self, namespace: str) -> None:
-        """A batch of this namespace goes on. From now on there are `AFTER` s again."""
+    def begin(self, namespace: str) -> None:
+        """A batch of this namespace begins."""
         with self._lock:
             self._at_work.add(namespace)
+            self._set()
+
+    def alive(self) -> None:
+        """From now on there are `AFTER` s again, if a batch goes on."""
+        with self._lock:
             self._set()
 
     def done(self, namespace: str) -> None:
@@ -89,8 +94,7 @@ class AttemptRecord:
         self._map[TEXT : TEXT + len(text)] = text
 
     def began(self, attempt: Attempt) -> None:
-        PLACE.pack_into(self._map, PLACE_AT, attempt.partition, attempt.position, attempt.offset)
-        self._map[0] = 1
+        PLACE.pack_into(self._map, 0, 1, attempt.partition, attempt.position, attempt.offset)
 
     def ended(self) -> None:
         self._map[0] = 0
@@ -127,7 +131,8 @@ def dead_attempts(folder: Path, name: str) -> Iterator[DeadAttempt]:
 def _dead(folder: Path, file: Path) -> Iterator[DeadAttempt]:
     record = file.read_bytes()[:SIZE]
     topic_id, stacks_name, *_ = record[TEXT:].decode().split("\n")
-    if record[0] != 1 or not stacks_name or "/" in stacks_name:
+    goes_on, partition, position, offset = PLACE.unpack_from(record)
+    if goes_on != 1 or not stacks_name or "/" in stacks_name:
         return
     stacks = folder / stacks_name
     if not stacks.stat().st_size:
@@ -135,5 +140,4 @@ def _dead(folder: Path, file: Path) -> Iterator[DeadAttempt]:
     taken = file.with_suffix(f".{os.getpid()}")
     file.rename(taken)  # no other process counts it too
     taken.unlink()
-    partition, position, offset = PLACE.unpack_from(record, PLACE_AT)
     yield DeadAttempt(topic_id, partition, position, offset, stacks.read_text(errors="replace"))

@@ -13,7 +13,7 @@ from streams.engine.batch import PartitionWork
 from streams.engine.engine import Engine
 from streams.errors import HandlerTimeout
 from streams.worker.attempt_watch import LIMIT, LOOK, ROUNDS, TOLD, AttemptWatch, StuckNote
-from streams.worker.deadman import AttemptRecord, dead_attempts, has_just_fired
+from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, has_just_fired
 from streams.worker.notes import Note
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
@@ -44,14 +44,14 @@ def test_a_call_is_named_after_five_seconds_and_ended_after_seven_and_a_half(tmp
     watch.began(ATTEMPT)
     steps = watch.watch(gone.append, lambda: False)
     with structlog.testing.capture_logs() as said:
-        while clock.seconds <= TOLD:
+        while clock.seconds <= TOLD + LOOK:  # it is first seen at the first look
             assert (said, watch.slow(3)) == ([], None)
             clock.sleep(next(steps))
         while not gone:
-            assert watch.slow(3) == (1_700_000_000_000_000, "the handler of probe.do at p.probe-3@7 (key 'k') has not returned yet")
+            assert watch.slow(3) == (1_700_000_000_250_000, "the handler of probe.do at p.probe-3@7 (key 'k') has not returned yet")
             assert watch.slow(2) is None
             clock.sleep(next(steps, LOOK))
-    assert clock.seconds == LIMIT + LOOK  # the last look took no time
+    assert clock.seconds == LIMIT + 2 * LOOK
     assert [entry["log_level"] for entry in said] == ["warning"]
     assert "test_attempts.py" in said[0]["detail"]
     assert "is tried once more" in str(gone[0])
@@ -65,7 +65,7 @@ def test_a_call_that_returns_is_no_matter(tmp_path: Path) -> None:
     steps = watch.watch(lambda error: pytest.fail(str(error)), lambda: clock.seconds > 60)
     watch.begin({3: 7})
     while (pause := next(steps, None)) is not None:
-        watch.began(ATTEMPT)
+        watch.began(ATTEMPT._replace())
         clock.sleep(pause)
         if round(clock.seconds / LOOK) % 15 == 0:
             watch.ended()
@@ -127,3 +127,43 @@ def test_a_process_that_was_ended_in_a_handler_is_found_once(tmp_path: Path) -> 
     watch.note_dead(dead._replace(topic_id="another"))
     found = Notes(tmp_path)(3).read()
     assert (found and found.rounds) == 1
+
+
+class Signs(Deadman):
+    """Counts the signs of life, and ends nothing."""
+
+    def __init__(self) -> None:
+        self.begun, self.count = list[str](), 0
+
+    def begin(self, namespace: str) -> None:
+        self.begun.append(namespace)
+
+    def alive(self) -> None:
+        self.count += 1
+
+    def done(self, namespace: str) -> None:
+        self.begun.remove(namespace)
+
+    def off(self) -> None:
+        self.begun.clear()
+
+
+def test_a_sign_of_life_is_given_while_no_call_stands_still(tmp_path: Path) -> None:
+    """Also by a batch that waits for its broker; a call that does not return gets none, so the process ends in any case."""
+    clock, signs = VirtualClock(), Signs()
+    watch = AttemptWatch("p.probe", "topic-id", Notes(tmp_path), clock, signs)
+    steps = watch.watch(lambda _: None, lambda: False)
+    next(steps)
+    watch.begin({3: 7})
+    assert signs.begun == ["p.probe"]
+    for _ in range(3):
+        clock.sleep(next(steps))
+    assert signs.count == 3
+    watch.began(ATTEMPT)
+    for _ in range(3):
+        clock.sleep(next(steps))
+    assert signs.count == 4  # when it was first seen
+    watch.ended()
+    clock.sleep(next(steps))
+    watch.finish()
+    assert (signs.count, signs.begun) == (5, [])

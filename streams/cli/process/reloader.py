@@ -33,7 +33,7 @@ class Reloader:
 
         try:
             changes = watch(
-                self._config.project,
+                *_folders(self._config),
                 watch_filter=_filter(self._config),
                 stop_event=self._stop,
                 rust_timeout=500,
@@ -54,6 +54,12 @@ class Reloader:
             self._restart()
         else:
             talk(f"{said} changed, and the laws are broken, so what ran before keeps running:\n{found.rstrip()}")
+
+
+def _folders(config: Config) -> list[Path]:
+    """The project, and its schemas where they lie elsewhere."""
+    outside = config.schemas.is_dir() and not config.schemas.is_relative_to(config.project)
+    return [config.project, config.schemas] if outside else [config.project]
 
 
 def check(project: Path) -> tuple[int, str]:
