@@ -103,3 +103,12 @@ def test_a_lock_of_another_user_is_no_missing_broker(tmp_path: Path) -> None:
             os._exit(0 if "belongs to another user" in str(error) else 2)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_line_without_a_letter_is_a_line() -> None:
+    """An event may have been published already when its key cannot be shown."""
+    code = "from streams.cli.output.screen import prepare_streams, say, table; prepare_streams(); say('Zoë'); table(['ë'], [['→']])"
+    done = subprocess.run([sys.executable, "-c", code], env=environ(PYTHONIOENCODING="ascii"), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.splitlines()[0] == b"Zo\\xeb"
+    assert b"\\u2192" in done.stdout
