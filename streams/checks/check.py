@@ -12,6 +12,7 @@ from streams.checks.outcome_rules import wrong_outcomes
 from streams.checks.purity import idle_imports, impurities
 from streams.checks.signatures import misfits
 from streams.checks.source_code import Breach, class_location, function_of, location_of, reached_functions, tree_of
+from streams.checks.undefined_names import undefined_names
 from streams.data import Record
 from streams.namespace import EVENT_TYPE, Namespace
 from streams.projection import Projection
@@ -25,6 +26,7 @@ def check(app: App, schemas: Mapping[str, str] | None = None) -> list[Breach]:
     """
     found = [
         *misfits(app),
+        *undefined_names(app),
         *_handlers(app),
         *_gateways(app),
         *_projections(app),

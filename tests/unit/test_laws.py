@@ -640,3 +640,38 @@ def test_a_helper_that_is_imported_inside_a_handler_is_read(write: Write, tmp_pa
     helper.write_text("import datetime\n\ndef stamp():\n    return datetime.datetime.now()\n")
     app, _, _ = write(handler(f"from {helper.stem} import stamp\nstamp()"))
     assert (str(helper), 4) in {(breach.file, breach.line) for breach in check(app)}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return Outcom(row)  # here",
+        "rows = [replac(row) for _ in range(2)]  # here",
+        "def inner():\n    return misspelt  # here\ninner()",
+        "if row:\n    raise Rejectd('no')  # here",
+    ],
+)
+def test_a_name_that_nobody_defines_is_found(write: Write, body: str) -> None:
+    """Python would find it when the event is there, and the event would be parked."""
+    app, file, line = write(handler(body))
+    [found] = [breach for breach in check(app) if breach.law == "NameError"]
+    assert (found.file, found.line) == (str(file), line)
+    assert "which is not defined: import or correct it" in found.message
+
+
+def test_names_that_are_defined_somewhere_are_no_breach(write: Write) -> None:
+    """Locals, builtins, what an import inside binds, a class's own names, annotations that nobody evaluates."""
+    body = """\
+import math as m
+total: NotThere = sum(len(str(n)) for n in range(int(m.floor(2))))
+class Inner:
+    one = 1
+    two = one + 1
+try:
+    total += Inner.two
+except ValueError as error:
+    print(error)
+with_star, *rest = [total, 1]
+(lambda x: x + total)(1)"""
+    app, _, _ = write(handler(body))
+    assert [breach for breach in check(app) if breach.law == "NameError"] == []
