@@ -170,6 +170,18 @@ SETTINGS = (
         "http_token", None, matching(r"[!-~]{16,1024}"), "16 to 1024 ASCII characters without spaces",
         "What a request must show as `Authorization: Bearer …`; it is never shown.", "none", secret=True,
     ),
+    Setting(
+        "http_connections", 2_000, whole(1, 100_000), "a whole number from 1 to 100000",
+        "The most connections to the server at one time; fewer if the process may open fewer files.",
+    ),
+    Setting(
+        "http_connections_per_peer", 64, whole(1, 100_000), "a whole number from 1 to 100000",
+        "The most connections from one address at one time.",
+    ),
+    Setting(
+        "http_proxies", None, matching(r"[0-9A-Fa-f.:, ]{1,1000}"), "IP addresses with commas between",
+        "Addresses of proxies in front of the server, to which the limit of one address does not apply.", "none",
+    ),
 )  # fmt: skip
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
@@ -200,6 +212,9 @@ class Config:
     http_host: str
     http_port: int
     http_token: str | None = field(repr=False)
+    http_connections: int
+    http_connections_per_peer: int
+    http_proxies: str | None
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

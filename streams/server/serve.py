@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
 import socket
 import threading
+from typing import Any
 
 import uvicorn
 
 from streams.kafka.clients import Clients
+from streams.server.connections import ACCEPTED_AT_ONCE, Connections
 from streams.server.http.application import http_app
 from streams.server.http.parts import ServerParts
+from streams.server.listen import BACKLOG
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.state_counts import StateObserver
 
@@ -39,15 +44,21 @@ def serve(parts: ServerParts, clients: Clients, listening: socket.socket, stop: 
 def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) -> None:
     """The HTTP part alone."""
     logging.getLogger("uvicorn").parent = logging.getLogger("retold")
-    server = uvicorn.Server(
+    logging.getLogger("uvicorn.error").addFilter(_is_no_clients_fault)
+    server = _Server(
         uvicorn.Config(
             http_app(parts),
+            http=parts.connections.protocol(),
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
             lifespan="off",
+            backlog=ACCEPTED_AT_ONCE,
+            timeout_keep_alive=round(parts.connections.limits.idle_seconds),
             timeout_graceful_shutdown=GRACE,
-        )
+        ),
+        parts.connections,
     )
 
     def end() -> None:
@@ -58,3 +69,31 @@ def answer(parts: ServerParts, listening: socket.socket, stop: threading.Event) 
 
     threading.Thread(target=end, name="end", daemon=True).start()
     server.run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._on_fault)
+        self._connections.begin()
+        await super().startup(sockets)
+        for each in sockets or []:
+            each.listen(BACKLOG)  # asyncio has made it as short as what it accepts at once
+
+    def _on_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Without free descriptors asyncio would log a traceback for each connection that waits, again and again."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            self._connections.say_once(
+                "accept", f"the server can accept no connection now, and tries again: {error.strerror}"
+            )
+        else:
+            loop.default_exception_handler(context)
+
+
+def _is_no_clients_fault(record: logging.LogRecord) -> bool:
+    """Whoever sends what is no HTTP hears a 400, and is counted; a line for each would let anyone fill a disk."""
+    return not (record.levelno == logging.WARNING and record.name == "uvicorn.error")

@@ -27,6 +27,7 @@ from streams.errors import BrokerError, OutcomeTimeout
 from streams.kafka.messages import LogEvent, LogReader
 from streams.kafka.status import Status
 from streams.receipt import Receipt
+from streams.server.connections import ConnectionLimits, Connections
 from streams.server.http.parts import ServerParts
 from streams.server.listen import listen, url_of
 from streams.server.readmodel.log_follower import LogFollower
@@ -161,12 +162,16 @@ def _message(topic: str, offset: int, key: bytes, value: bytes, headers: Headers
 class MemoryServer:
     """Leaving the block ends it. `http` is a client of it that speaks from this machine."""
 
-    def __init__(self, app: App, state: Path, token: str | None = None, **others: str) -> None:
+    def __init__(
+        self, app: App, state: Path, token: str | None = None, limits: ConnectionLimits | None = None, **others: str
+    ) -> None:
         self.config: Config = replace(settings(state, "", http_port="0", **others), http_token=token)
         self.codec = codec_of(app)
         self.model = ReadModel(app, self.codec)
         self.kafka = MemoryKafka(app, self.model)
-        self.parts = ServerParts(app, self.config, self.codec, self.model, self.kafka, self.kafka)
+        self.parts = ServerParts(
+            app, self.config, self.codec, self.model, self.kafka, self.kafka, connections=Connections(limits)
+        )
         self._stop = threading.Event()
         self._listening = listen(self.config)
         self._thread = threading.Thread(target=answer, args=(self.parts, self._listening, self._stop), daemon=True)

@@ -109,9 +109,11 @@ def test_methods_that_somebody_invents_are_one_figure(tmp_path: Path) -> None:
     """Else anyone could fill the memory, also without a token: each label is kept for ever."""
     with MemoryServer(shop.app(), tmp_path, "correct-horse-battery") as server:
         for n in range(20):
-            assert server.http.request(f"M{n}", "/rows/order").status_code == 401
+            assert server.http.request(f"M{n}", "/rows/order").status_code == 400
+            assert server.http.request("REPORT", "/rows/order").status_code == 401
         text = server.http.get("/-/metrics", headers={"Authorization": "Bearer correct-horse-battery"}).text
     assert 'retold_http_requests_total{method="other",route="none",status="401"} 20.0' in text
+    assert 'retold_http_refused_total{why="malformed"} 20.0' in text
     assert 'method="M' not in text
 
 

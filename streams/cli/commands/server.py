@@ -57,7 +57,8 @@ def _serve(
     app: App, config: Config, address: str, listening: socket.socket, shutdown: Shutdown, *, to_program: bool
 ) -> None:
     """Until the shutdown."""
-    from streams.server.http.parts import ServerParts  # late: see `import_server`
+    from streams.server.connections import Connections, limits_of, raise_descriptor_limit  # late: see `import_server`
+    from streams.server.http.parts import ServerParts
     from streams.server.readmodel.archive import KafkaArchive
     from streams.server.readmodel.model import ReadModel
     from streams.server.serve import serve
@@ -69,7 +70,9 @@ def _serve(
     codec = codec_of(app)
     archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
     with Client(app, config=config, source="retold/server") as client:
-        parts = ServerParts(app, config, codec, ReadModel(app, codec), client, archive)
+        raise_descriptor_limit(config.http_connections)
+        connections = Connections(limits_of(config))
+        parts = ServerParts(app, config, codec, ReadModel(app, codec), client, archive, connections=connections)
         reporter = ServerReadinessReporter(url_of(listening), to_program=to_program)
         run_beside_signals(
             "server",

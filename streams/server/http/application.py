@@ -27,7 +27,7 @@ def http_app(parts: ServerParts) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    metrics = Metrics(parts.model, parts.watching, parts.states)
+    metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections)
     for router in (
         write.routes(parts),  # POST /events/TYPE
         events.routes(parts),  # GET /events/NAMESPACE/PARTITION/OFFSET

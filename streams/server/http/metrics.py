@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 from streams.engine.marker import Marker, producers_replaced
+from streams.server.connections import Connections
 from streams.server.http.problems import STREAMS
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.state_counts import StateCounts
@@ -22,7 +23,7 @@ METHODS = frozenset(HTTPMethod)
 class Metrics:
     """The metrics of one server; two in one process count separately."""
 
-    def __init__(self, model: ReadModel, watching: set[object], states: StateCounts) -> None:
+    def __init__(self, model: ReadModel, watching: set[object], states: StateCounts, connections: Connections) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "retold_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
@@ -33,6 +34,7 @@ class Metrics:
         )  # fmt: skip
         self.registry.register(_Followed(model, watching))
         self.registry.register(_States(states))
+        self.registry.register(_Door(connections))
 
     def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         """`status` is 0 if the client left before there was an answer."""
@@ -99,6 +101,24 @@ class _Followed(Collector):
         for (kind, namespace, number), behind in sorted(self._model.lags.items()):
             lag.add_metric((kind, namespace, str(number)), behind)
         yield from (position, lag, events, pending, self._producers())
+
+
+class _Door(Collector):
+    """Connections, and what was not served."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("retold_http_connections", "Connections that are open.", len(self._connections))
+        refused = CounterMetricFamily(
+            "retold_http_refused",
+            "Requests and connections not served: too many, too slow (head, body, reader), too large (size), malformed.",
+            labels=("why",),
+        )
+        for why, count in sorted(self._connections.refused.items()):
+            refused.add_metric((why,), count)
+        yield refused
 
 
 class _States(Collector):

@@ -15,6 +15,7 @@ from streams.data import EventData
 from streams.kafka.messages import LogEvent
 from streams.kafka.status import Status
 from streams.receipt import Receipt
+from streams.server.connections import Connections
 from streams.server.http.pools import Pools
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.recent import KnownOutcome
@@ -70,6 +71,7 @@ class ServerParts:
     watching: set[object] = field(default_factory=set)
     pools: Pools = field(default_factory=Pools)
     states: StateCounts = field(default_factory=StateCounts)
+    connections: Connections = field(default_factory=Connections)
 
     def row_etag(self, namespace: str, version: int) -> str:
         """`"<version>.<id of the row's schema>"`: a deployment may change a row's body and leave its version (rule 16)."""
