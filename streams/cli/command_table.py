@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import typer
+from typer.exceptions import TyperException
 
 from streams.cli.output.help import Command, Group, Summary
+from streams.engine.readable import harmless
 
 
 class TableEntry(NamedTuple):
@@ -70,6 +72,15 @@ class CommandTable(Group):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = CommandModules(COMMANDS)  # type: ignore[assignment]  # no command is added to it
+
+    def invoke(self, ctx: Any) -> Any:
+        """A sentence about a wrong argument may quote it, or a file."""
+        try:
+            return super().invoke(ctx)
+        except TyperException as error:
+            if isinstance(text := getattr(error, "message", None), str):
+                error.message = harmless(text)
+            raise
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer gives it
         return list(self.commands)

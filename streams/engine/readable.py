@@ -16,11 +16,29 @@ def readable(text: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """The text with control characters escaped as in JSON: an escape sequence can hide or forge lines of a terminal."""
+    r"""The text with control characters spelt, such as \x1b: an escape sequence can hide or forge lines of a terminal.
+
+    Line feeds and tabs stay, as in a traceback.
+    """
+    return DRIVES.sub(_spelt, text)
+
+
+def _spelt(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def harmless_json(text: str) -> str:
+    """The same for JSON, which has its own spelling for all of them: what a program reads is unchanged."""
     return DRIVES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def one_line(text: str) -> str:
+    """A value from outside within a line: a line feed in it would forge a line of its own."""
+    return harmless(text.replace("\t", "\\t").replace("\n", "\\n"))
 
 
 def named(text: str) -> str:
     """A name from outside, such as a transactional id, on one line and cut to a readable length."""
-    whole = harmless(text.replace("\t", "\\t").replace("\n", "\\n"))
+    whole = one_line(text)
     return whole if len(whole) <= NAME else f"{whole[:NAME]}…"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +66,7 @@ def test_all_else_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 FORGED = "\x1b[2Kall is well\x9b31m\u202e"
-SPELT = "\\u001b[2Kall is well\\u009b31m\\u202e"
+SPELT = "\\x1b[2Kall is well\\x9b31m\\u202e"
 
 
 def test_nothing_that_is_logged_drives_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,8 +80,55 @@ def test_nothing_that_is_logged_drives_the_terminal(tmp_path: Path, capsys: pyte
         log.exception("a fault")
     said = capsys.readouterr().err
     assert said.count(SPELT) == 4
-    assert "\\" + SPELT[:8] in said  # a value in quotes, whose backslashes are doubled
+    assert "\\" + SPELT[:4] in said  # a value in quotes, whose backslashes are doubled
     assert not [char for char in "\x1b\x9b\u202e" if char in said]
+
+
+class Odd(Exception):
+    def __repr__(self) -> str:
+        return f"Odd({FORGED})"
+
+
+def test_a_value_that_is_no_text_does_not_drive_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its repr is written, which a class makes as it likes; numbers stay numbers."""
+    worker_log(tmp_path).error("parked", error=Odd(), keys=[Odd()], count=3)
+    said = capsys.readouterr().err
+    assert said.count("x1b[2Kall is well") == 2
+    assert "count=3" in said
+    assert not [char for char in "\x1b\x9b\u202e" if char in said]
+
+
+LAST_RESORTS = """
+import logging, sys, threading
+from streams.cli.process import logging_setup
+from streams.config import load
+logging_setup.set_up(load({}))
+text = "\x1b[2Kall is well"
+def fail():
+    raise ValueError(text)
+class Fails:
+    def __del__(self):
+        raise ValueError(text)
+logging.getLogger("asyncio").error(text)
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+Fails()
+fail()
+"""
+
+
+def test_what_nobody_catches_does_not_drive_the_terminal(tmp_path: Path) -> None:
+    """In any thread, in a finaliser, and from a library whose logger nobody has set up."""
+    done = subprocess.run(
+        [sys.executable, "-c", LAST_RESORTS], capture_output=True, text=True, check=False, timeout=60,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("\\x1b[2Kall is well") == 4
+    assert "\x1b" not in done.stderr
 
 
 def test_a_traceback_shows_no_local_variables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from streams import Event
+from streams.cli import run_command
+from streams.cli.commands.tail import line_of
 from streams.cli.output import screen
-from streams.cli.output.screen import json_line, say, talk
+from streams.cli.output.screen import json_line, say, say_lines, talk
 from streams.engine.readable import NAME, named
+from streams.kafka.messages import LogEvent
+from streams.testing import START
+from tests.applications.bank.events import AccountCredit
 
 ROOT = Path(__file__).parents[2]
 HEADS = ("namespace", "lag", "accepted", "rejected", "duplicates", "emitted", "parked", "quarantined")
@@ -92,20 +98,53 @@ def test_a_reader_that_has_seen_enough_is_no_error(words: list[str]) -> None:
 
 
 FORGED = "a\x1b[2K\x9b31m\u202e\r\x7f"
-SPELT = r"a\u001b[2K\u009b31m\u202e\u000d\u007f"
+SPELT = r"a\x1b[2K\x9b31m\u202e\x0d\x7f"
+IN_JSON = r"a\u001b[2K\u009b31m\u202e\r\u007f"
 
 
 def test_nothing_that_is_shown_drives_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """Keys, reasons and names come from elsewhere. A program reads the same: JSON spells it so, too."""
+    """Keys, reasons and names come from elsewhere. A program reads what they are: JSON has its own spelling."""
     say(FORGED)
     talk(FORGED)
     json_line({"key": FORGED})
     out, err = capsys.readouterr()
     said, line = out.splitlines()
     assert (said, err) == (SPELT, f"{SPELT}\n")
-    assert line == f'{{"key": "{SPELT.replace("000d", "000d")}"}}'.replace(r"\u000d", r"\r")
+    assert line == f'{{"key": "{IN_JSON}"}}'
     assert json.loads(line) == {"key": FORGED}
     assert SPELT in drawn(100, ("key",), (FORGED,))[-1]
+    assert SPELT in drawn(100, (FORGED, "version 1"), ("a", "b"))[0], "`retold get user KEY` has the key as a heading"
+    assert IN_JSON in drawn(200, ("names",), ({"name": FORGED},))[-1]
+
+
+def test_a_line_feed_in_a_value_makes_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """It would look like an event or a row of its own; only what has lines by nature, such as a traceback, has them."""
+    forged = "u1\n12:00:00 user-0:1 user.signup u2"
+    say(forged)
+    assert len(drawn(200, ("key", "why"), (forged, forged))) == 3
+    say_lines("one\ntwo")
+    assert capsys.readouterr().out.splitlines() == [r"u1\n12:00:00 user-0:1 user.signup u2", "one", "two"]
+
+
+def test_a_line_of_tail_is_a_line() -> None:
+    """Whatever is in its event: key, fields and the reason of a rejection."""
+    data = AccountCredit(account="o\n1", transfer=FORGED, amount=1)
+    event = LogEvent(
+        namespace="account", partition=0, offset=1, sequence=1, event=Event(data=data, id="i", time=START),
+        recorded=START, outcome="rejected", reason=f"no\n{FORGED}",
+    )  # fmt: skip
+    line = line_of(event, 1000)
+    assert line.isprintable()
+    assert (line.count(SPELT), line.count(r"o\n1"), line.count(r"no\n")) == (2, 1, 1)
+
+
+def test_an_argument_that_is_refused_does_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody may have pasted it."""
+    assert run_command([FORGED]) == 2
+    assert run_command(["tail", "--last", FORGED]) == 2
+    err = capsys.readouterr().err
+    assert "\x1b[2K" not in err
+    assert "\x9b" not in err
 
 
 def test_a_name_that_strangers_choose_is_one_line_that_can_be_read() -> None:

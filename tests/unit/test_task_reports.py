@@ -51,7 +51,7 @@ def test_a_report_says_the_state_since_when_and_why() -> None:
     run(it, 6)
     assert report_of(it, ME) == Report("running", 6, ME)
     it.block(BlockingRecord(7, "no\nschema \x1b[2J5"), 8)
-    assert report_of(it, ME) == Report("blocked", 8, ME, "no schema \\u001b[2J5")
+    assert report_of(it, ME) == Report("blocked", 8, ME, "no schema \\x1b[2J5")
     it.close(9)
     assert report_of(it, ME) is None
 
@@ -164,7 +164,7 @@ def test_a_report_that_is_not_taken_is_dropped_and_the_next_one_is_true() -> Non
         {"user-3": Report("blocked", 8, ME, "no schema")} | beside,
     ]
     assert [(entry["log_level"], entry["detail"]) for entry in said] == [
-        ("warning", "BrokerError: retold-tasks \\u001b is missing")
+        ("warning", "BrokerError: retold-tasks \\x1b is missing")
     ] * 2
 
 
@@ -200,11 +200,11 @@ def test_a_reporter_looks_until_nobody_wants_it() -> None:
 def test_an_end_has_a_reason_and_the_lines_behind_it() -> None:
     """As a worker says it: a sentence, and a traceback whose lines are kept, without what drives a terminal."""
     [(key, end)] = end_of("user", ME, 9, "it stops.\nTraceback:\n  \x1b[2Jline\n").items()
-    assert (key, end) == ("user", Report("ended", 9, ME, "it stops.", trace="Traceback:\n  \\u001b[2Jline"))
+    assert (key, end) == ("user", Report("ended", 9, ME, "it stops.", trace="Traceback:\n  \\x1b[2Jline"))
     assert len(end_of("user", ME, 9, "x" * 9_000 + "\n" + "\x1b" * 9_000)["user"].trace) == TRACE_SHOWN
     found = _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user", value=msgspec.json.encode(end)))
     assert found is not None
-    assert found.trace == end.trace.replace("\x1b", "\\u001b")
+    assert found.trace == end.trace.replace("\x1b", "\\x1b")
 
 
 END = Report("ended", 9, ME, "why")

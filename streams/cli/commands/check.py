@@ -9,7 +9,7 @@ import typer
 from streams.checks import cycles
 from streams.cli.arguments.options import Json
 from streams.cli.commands.application_checks import Finding, has_schemas, of_application, of_schemas
-from streams.cli.output.screen import json_line, plural, say, talk
+from streams.cli.output.screen import json_line, plural, say_lines, talk
 from streams.cli.process import exit_codes
 from streams.config import load
 from streams.errors import StreamsError
@@ -47,4 +47,4 @@ def _report(found: Iterable[Finding], as_json: bool) -> None:
         if as_json:
             json_line({"file": breach.file, "line": breach.line, "law": breach.law or None, "message": breach.message})
         else:
-            say(str(breach))
+            say_lines(str(breach))

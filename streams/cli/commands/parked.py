@@ -11,7 +11,7 @@ from streams.cli.arguments.options import Json
 from streams.cli.commands.parked_commands import blocking_events, command, found_at, quarantine_blocking, retry_all
 from streams.cli.commands.parked_decisions import one_at, what_next
 from streams.cli.output.help import Command, Group
-from streams.cli.output.screen import cell_text, json_line, plain, say, table, talk
+from streams.cli.output.screen import cell_text, json_line, plain, say, say_lines, table, talk
 from streams.cli.process.session import Session, connect
 from streams.engine.envelope import from_micros
 from streams.engine.records import QUARANTINED
@@ -81,7 +81,7 @@ def show(inbox_offset: InboxOffset, as_json: Json = False) -> None:
             say(f"{name:10} {cell_text(value)}")
     if event.header.detail:
         say("")
-        say(event.header.detail.rstrip())
+        say_lines(event.header.detail.rstrip())
 
 
 @parked.command(cls=Command)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from streams.cli.arguments.options import Json
 from streams.cli.output.attention import attention
-from streams.cli.output.screen import console, json_line, say, table, talk
+from streams.cli.output.screen import console, json_line, say, say_lines, table, talk
 from streams.cli.process.session import connect
 from streams.engine.readable import named
 from streams.kafka.open_transactions import sentence
@@ -35,7 +35,7 @@ def status(as_json: Json = False) -> None:
     now = datetime.now(UTC)
     for space in found.namespaces:
         for text in attention(space, now):
-            say(text)
+            say_lines(text)
     for each in found.open_transactions:
         say(sentence(each, found.broker, found.prefix))
 

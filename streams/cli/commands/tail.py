@@ -15,6 +15,7 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import cell_text, console, json_line, log_sequence, say, talk
 from streams.cli.process.session import connect
 from streams.data import namespace_of
+from streams.engine.readable import one_line
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.messages import LogEvent
 from streams.kafka.tables_and_logs import Tail
@@ -86,5 +87,5 @@ def line_of(event: LogEvent, width: int) -> str:
     outcome = "" if event.outcome == "accepted" else f" {event.outcome.upper()}: {event.reason}"
     time = event.recorded.strftime("%H:%M:%S")
     position = log_sequence(event.namespace, event.partition, event.sequence)
-    line = f"{time} {position:<12} {data.event_type} {data.key}{outcome} {' '.join(fields)}".rstrip()
+    line = one_line(f"{time} {position:<12} {data.event_type} {data.key}{outcome} {' '.join(fields)}".rstrip())
     return line if len(line) <= width else f"{line[: width - 1]}…"

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from streams.engine.readable import harmless
+from streams.engine.readable import harmless, harmless_json, one_line
 from streams.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,6 +98,11 @@ def prepare_streams() -> None:
 
 def say(text: str) -> None:
     """A line of data. Raises OutputClosed or OutputFailed."""
+    _print(one_line(text))
+
+
+def say_lines(text: str) -> None:
+    """Several lines, such as a traceback. Raises OutputClosed or OutputFailed."""
     _print(harmless(text))
 
 
@@ -132,7 +137,7 @@ def table(
     numbers = set(right)
     shown = [_Column(head, cells, head in numbers) for head, cells in _turned(columns, rows)]
     if sum(column.least + GAP for column in shown) > console().width:
-        say(_in_lines(shown))
+        say_lines(_in_lines(shown))
         return
     text = _drawn(shown)
     if not console().is_terminal:  # for a program or a file, nothing that only an operator's eye needs
@@ -143,8 +148,8 @@ def table(
 
 def _turned(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[tuple[str, list[str]]]:
     """Each column's heading and cells."""
-    cells = [[harmless(cell_text(cell)) for cell in row] for row in rows]
-    return ((head, list(below)) for head, *below in zip(columns, *cells, strict=True))
+    cells = [[one_line(cell_text(cell)) for cell in row] for row in rows]
+    return ((one_line(head), list(below)) for head, *below in zip(columns, *cells, strict=True))
 
 
 class _Column:
@@ -183,14 +188,14 @@ def _in_lines(columns: Sequence[_Column]) -> str:
 
 
 def cell_text(value: object) -> str:
-    """A value as a cell: nothing for None, times in UTC to the second where they are whole."""
+    """A value on one line: nothing for None, times in UTC to the second where they are whole."""
     if value is None:
         return ""
     if isinstance(value, datetime):
         return time_text(value)
     if isinstance(value, str):
-        return value
-    return json.dumps(plain(value), ensure_ascii=False)
+        return one_line(value)
+    return harmless_json(json.dumps(plain(value), ensure_ascii=False))
 
 
 def time_text(time: datetime) -> str:
@@ -209,7 +214,7 @@ def json_line(value: object) -> None:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(plain(value))
-    say(text)
+    _print(harmless_json(text))
 
 
 def plain(value: Any) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
+import traceback
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from streams.config import Config
@@ -46,7 +49,14 @@ def in_lines(_logger: object, _name: str, said: EventDict) -> EventDict:
 
 def without_control(_logger: object, _name: str, said: EventDict) -> EventDict:
     """Errors, names and events come from elsewhere: control characters in them are escaped."""
-    return {name: harmless(value) if isinstance(value, str) else value for name, value in said.items()}
+    return {name: _harmless_value(value) for name, value in said.items()}
+
+
+def _harmless_value(value: object) -> object:
+    """What is neither text nor a number is written by its repr, which may have anything in it."""
+    if value is None or isinstance(value, int | float):
+        return value
+    return harmless(value if isinstance(value, str) else repr(value))
 
 
 class HarmlessFormatter(logging.Formatter):
@@ -57,7 +67,8 @@ class HarmlessFormatter(logging.Formatter):
 
 
 def set_up(config: Config) -> None:
-    """Lines to read; stdout stays free for data."""
+    """Lines to read; stdout stays free for data. What nobody catches is harmless, too, in whatever thread or library."""
+    _set_up_last_resorts()
     level = _level(config)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(HarmlessFormatter("%(asctime)s [%(levelname)s] %(name)s: %(message)s", "%H:%M:%S"))
@@ -65,6 +76,26 @@ def set_up(config: Config) -> None:
     root = logging.getLogger("retold")
     root.handlers[:] = [handler]
     root.setLevel(level)
+
+
+def _set_up_last_resorts() -> None:
+    """Python writes what nobody catches, and what a logger without a handler has, as it stands."""
+
+    def on_thread(given: threading.ExceptHookArgs) -> None:
+        if given.exc_type is not SystemExit:
+            _write_traceback(given.exc_type, given.exc_value, given.exc_traceback)
+
+    def on_unraisable(given: sys.UnraisableHookArgs) -> None:
+        _write_traceback(given.exc_type, given.exc_value, given.exc_traceback)
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = _write_traceback, on_thread, on_unraisable
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(HarmlessFormatter("%(message)s"))
+
+
+def _write_traceback(kind: type[BaseException], error: BaseException | None, at: TracebackType | None) -> None:
+    text = "".join(traceback.format_exception(kind, error, at))
+    print(harmless(text), end="", file=sys.stderr, flush=True)
 
 
 def set_up_worker(config: Config) -> None:
