@@ -90,6 +90,7 @@ class Client:
         time: datetime | None = None,
         expected_version: int | None = None,
         source: str | None = None,
+        traceparent: str | None = None,
     ) -> Receipt:
         """Check an event and hand it to the Kafka client, which sends it in the background. Blocks while the queue is full.
 
@@ -101,7 +102,8 @@ class Client:
                 before is a duplicate and changes nothing, whatever its time; another event of that key is quarantined.
             time: When it happened, with a zone; None: now.
             expected_version: The version that its row must have, else it is rejected; 0: there must be no row. None: any.
-            source: Who publishes it; None: the client's `source`.
+            source: Who publishes it; None: the client's `source`. Not `retold/APPLICATION/NAMESPACE`, which workers write.
+            traceparent: The trace that it belongs to, as in W3C's Trace Context; what it leads to belongs to it too.
 
         Returns:
             The receipt, which learns where the event is once the broker has confirmed it.
@@ -115,7 +117,7 @@ class Client:
         value = encode(self._codec, data, self._limit)
         source = self._source if source is None else source
         event_id = str(uuid4()) if id is None else id
-        return self._send(route, prepare(data, value, event_id, source, time, expected_version))
+        return self._send(route, prepare(data, value, event_id, source, time, expected_version, traceparent))
 
     def publish_prepared(self, event: PreparedEvent) -> Receipt:
         """As `publish`, with what was checked and encoded before: `prepare` of streams/prepared_event.py.

@@ -57,6 +57,11 @@ class Event(msgspec.Struct, Generic[D_co], frozen=True):
         return reference_of(self.source, self.id)
 
 
+def is_workers(source: str) -> bool:
+    """Whether a worker writes this source: `retold/<application>/<namespace>`, in what a handler or a gateway leads to."""
+    return source.startswith(OURS) and "/" in source[len(OURS) :]
+
+
 def is_unique(source: str, event_id: str) -> bool:
     """Whether the id alone identifies the event: a UUID in lower case, from a source of retold's or from none.
 

@@ -35,8 +35,14 @@ def encode(codec: AvroCodec, data: EventData, max_bytes: int) -> bytes:
 
 
 def prepare(
-    data: EventData, value: bytes, event_id: str, source: str, time: datetime | None, expected_version: int | None = None
+    data: EventData,
+    value: bytes,
+    event_id: str,
+    source: str,
+    time: datetime | None,
+    expected_version: int | None = None,
+    traceparent: str | None = None,
 ) -> PreparedEvent:
     """`value` is what `encode` gave for `data`. Raises InvalidEvent naming the attribute that is wrong."""
-    headers = attributes(event_id, source, time, expected_version)
+    headers = attributes(event_id, source, time, expected_version, traceparent)
     return PreparedEvent(type(data), data.key, event_id, value, headers, time is not None)

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
 from streams.engine.envelope import TEXT_LIMIT, checked_time
 from streams.engine.records import Headers
 from streams.errors import InvalidEvent
+from streams.event import is_workers
+
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""Of W3C's Trace Context, in the version that there is."""
 
 
-def attributes(event_id: str, source: str, time: datetime | None, expected_version: int | None = None) -> Headers:
+def attributes(
+    event_id: str, source: str, time: datetime | None, expected_version: int | None = None, traceparent: str | None = None
+) -> Headers:
     """The attributes as headers that `EnvelopeReader` reads; none for a time that is not known yet.
 
     Raises InvalidEvent naming the CloudEvents attribute.
     """
+    if is_workers(source):
+        raise InvalidEvent(
+            f"the source of an event is {source[:100]!r}; retold/APPLICATION/NAMESPACE is written by workers alone, in the "
+            "events that handlers emit: give the publisher a name of its own", "source",
+        )  # fmt: skip
     headers: Headers = [("ce_source", _text("source", source)), ("ce_id", _text("id", event_id))]
     if time is not None:
         headers.append(("ce_time", time_text(time)))
     if expected_version is not None:
         headers.append(("ce_expectedversion", _version(expected_version)))
+    if traceparent is not None:
+        headers.append(("traceparent", _traceparent(traceparent)))
     return headers
 
 
@@ -37,6 +51,13 @@ def time_text(time: datetime) -> bytes:
     """A time as a header has it. Raises InvalidEvent for one without a zone, or beyond the years 1 to 9999 in UTC."""
     checked_time("the time of an event is", time, ": is it UTC? Then say so")
     return datetime.isoformat(time).encode()  # a subclass may write what nobody reads
+
+
+def _traceparent(text: str) -> bytes:
+    if not TRACEPARENT.fullmatch(text):
+        expected = "expected one of W3C's Trace Context, such as 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        raise InvalidEvent(f"the traceparent of an event is {text[:100]!r}; {expected}", "traceparent")
+    return text.encode()
 
 
 def _version(version: Any) -> bytes:

@@ -77,6 +77,7 @@ def answer_value(handlers: EventHandlers, wire: WireFormat, call: PendingCall, a
 def answer_headers(source: str, call: PendingCall, answer: EventData, now: int) -> Headers:
     """The answer's id is derived from its request alone, so of two owners' answers only one counts. Its time is the clock's."""
     request = call.event
+    trace = [pair for pair in call.headers if pair[0] == "traceparent"]
     return [
         ("ce_specversion", b"1.0"),
         ("ce_id", answer_id(request.reference).encode()),
@@ -85,6 +86,7 @@ def answer_headers(source: str, call: PendingCall, answer: EventData, now: int) 
         ("ce_time", from_micros(now).isoformat().encode()),
         ("content-type", CONTENT_TYPE),
         *caused_by(request, call.recorded, call.hops),
+        *trace[-1:],
     ]
 
 

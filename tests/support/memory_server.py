@@ -76,13 +76,15 @@ class MemoryKafka:
         time: datetime | None = None,
         expected_version: int | None = None,
         source: str | None = None,
+        traceparent: str | None = None,
     ) -> Receipt:
         """Refuses what a Client refuses."""
-        attributes(id or "none", source or "none", time or datetime.now(UTC), expected_version)
+        attributes(id or "none", source or "none", time or datetime.now(UTC), expected_version, traceparent)
         with self._turn:
             if self.broken:
                 raise BrokerError("the broker is gone")
-            self.published.append((data, {"id": id, "time": time, "version": expected_version, "source": source}))
+            given = {"id": id, "time": time, "version": expected_version, "source": source, "traceparent": traceparent}
+            self.published.append((data, given))
             space = namespace_of(data.event_type)
             receipt = Receipt(space, data.event_type, data.key, id or f"id-{len(self.published)}")
             receipt.partition, receipt.timestamp = 0, 0

@@ -93,7 +93,7 @@ def test_every_parameter_that_a_route_takes_is_described(
 @pytest.mark.parametrize(
     ("path", "names"),
     [
-        ("/events/order.place", {"Idempotency-Key", "If-Match", "If-None-Match", "Prefer"}),
+        ("/events/order.place", {"Idempotency-Key", "If-Match", "If-None-Match", "Prefer", "traceparent"}),
         ("/rows/{namespace}", {"If-None-Match"}),
         ("/views/{path}", {"If-None-Match"}),
         ("/live/{namespace}", {"Last-Event-ID"}),
@@ -101,7 +101,7 @@ def test_every_parameter_that_a_route_takes_is_described(
     ],
 )
 def test_headers_of_requests_are_described(spec: dict[str, Any], path: str, names: set[str]) -> None:
-    """Those that change the answer."""
+    """Those that change the answer, or what becomes of the event."""
     [operation] = spec["paths"][path].values()
     assert parameters(operation, "header") == names
 

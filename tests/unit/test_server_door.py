@@ -216,3 +216,47 @@ def test_a_cloud_event_and_a_header_that_contradict_each_other(
     event = {**PLACE, "expectedversion": 2}
     got = http.post("/events/order.place", content=json.dumps(event), headers={**CLOUD, **headers})
     assert_problem(got, 400, field=field)
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER = TRACE.replace("0af7", "1af7")
+
+
+@pytest.mark.parametrize(
+    ("lines", "attribute", "carried"),
+    [
+        ([TRACE], None, TRACE),
+        ([], TRACE, TRACE),
+        ([OTHER], TRACE, TRACE),
+        ([], None, None),
+        ([TRACE, OTHER], None, None),
+        (["00-1-2-00"], None, None),
+        ([TRACE.upper()], None, None),
+        ([TRACE.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32)], None, None),
+    ],
+)
+def test_the_trace_of_a_request_goes_with_its_event(
+    http: httpx.Client, server: MemoryServer, lines: list[str], attribute: str | None, carried: str | None
+) -> None:
+    """A header that is none begins a new trace, as W3C says; the attribute of a CloudEvent is what its publisher means."""
+    body, kind = ({**PLACE, "traceparent": attribute}, CLOUD) if attribute else (ORDER, {"Content-Type": "application/json"})
+    headers = [*kind.items(), *(("traceparent", line) for line in lines)]
+    got = http.post("/events/order.place", content=json.dumps(body), headers=headers)
+    assert got.status_code == 202, got.text
+    assert server.kafka.published[-1][1]["traceparent"] == carried
+
+
+@pytest.mark.parametrize("value", ["00-1-2-00", 7, ""])
+def test_a_cloud_events_trace_that_is_none_is_refused(http: httpx.Client, value: object) -> None:
+    """Its publisher chose it."""
+    got = http.post("/events/order.place", content=json.dumps({**PLACE, "traceparent": value}), headers=CLOUD)
+    assert_problem(got, 422, field="traceparent")
+
+
+@pytest.mark.parametrize("source", ["retold/shop/order", "retold/server", "retold/"])
+def test_a_source_of_retolds_is_refused(http: httpx.Client, server: MemoryServer, source: str) -> None:
+    """An event under it could take the place of one that a handler emits, or of one with an Idempotency-Key."""
+    before = len(server.kafka.published)
+    got = http.post("/events/order.place", content=json.dumps({**PLACE, "source": source}), headers=CLOUD)
+    assert_problem(got, 422, "written by retold alone", field="source")
+    assert len(server.kafka.published) == before

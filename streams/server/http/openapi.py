@@ -49,6 +49,7 @@ def publishing(data: type[EventData]) -> Spec:
             _header("If-Match", "The ETag of the row: the event is handled only if its row has this version."),
             _header("If-None-Match", "*: the event is handled only if there is no row."),
             _header("Prefer", wait),
+            _header("traceparent", "The trace that the event and what it leads to belong to, as in W3C's Trace Context."),
         ],
         "requestBody": {
             "required": True,

@@ -33,6 +33,7 @@ class Publisher(Protocol):
         time: datetime | None = None,
         expected_version: int | None = None,
         source: str | None = None,
+        traceparent: str | None = None,
     ) -> Receipt: ...
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:

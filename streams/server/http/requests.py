@@ -14,7 +14,9 @@ from urllib.request import parse_http_list
 import msgspec
 from fastapi import Request
 
+from streams.engine.attributes import TRACEPARENT
 from streams.errors import InvalidEvent
+from streams.event import OURS
 from streams.eventfiles import numbers
 from streams.eventfiles.numbers import json_number
 from streams.eventfiles.repeats import no_repeats
@@ -28,7 +30,7 @@ LONGEST_WAIT = 60.0
 VERSION = re.compile(r'"([0-9]{1,18})(?:\.[0-9]{1,10})?"')
 """A row's ETag, of which the version alone is compared, or a version."""
 WAIT = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-ATTRIBUTES = ("specversion", "type", "source", "id", "time", "subject", "datacontenttype", "expectedversion", "data")
+ATTRIBUTES = ("specversion", "type", "source", "id", "time", "subject", "datacontenttype", "expectedversion", "data", "traceparent")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class PublishRequest:
     time: datetime | None = None
     subject: str | None = None
     expected_version: int | None = None
+    traceparent: str | None = None
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -123,11 +126,7 @@ def _cloud_event(whole: Mapping[str, Any], event_type: str) -> PublishRequest:
             raise _wrong(name[:100], f"is not carried; there are {', '.join(ATTRIBUTES)}")
     if value.get("specversion") != "1.0":
         raise _wrong("specversion", f"is {value.get('specversion')!r:.80}; '1.0' was expected")
-    for name in ("type", "source", "id"):
-        if not isinstance(value.get(name), str) or not value[name]:
-            raise _wrong(name, f"is {value.get(name)!r:.80}; a text was expected")
-    if value["type"] != event_type:
-        raise _wrong("type", f"is {value['type']!r:.80}; {event_type!r} was expected, as in the address")
+    _check_texts(value, event_type)
     if _in_utf8(str(value.get("datacontenttype", JSON))) != JSON:
         raise _wrong("datacontenttype", f"is {value['datacontenttype']!r:.80}; {JSON!r} was expected")
     if not isinstance(value.get("data"), dict):
@@ -135,8 +134,24 @@ def _cloud_event(whole: Mapping[str, Any], event_type: str) -> PublishRequest:
     version = value.get("expectedversion")
     if version is not None and (type(version) is not int or version < 0):
         raise _wrong("expectedversion", f"is {version!r:.80}; a whole number from 0 up was expected")
-    subject = value.get("subject")
-    return PublishRequest(value["data"], value["id"], value["source"], _time(value.get("time")), subject, version)
+    subject, trace = value.get("subject"), _trace(value.get("traceparent"))
+    return PublishRequest(value["data"], value["id"], value["source"], _time(value.get("time")), subject, version, trace)
+
+
+def _check_texts(value: Mapping[str, Any], event_type: str) -> None:
+    for name in ("type", "source", "id"):
+        if not isinstance(value.get(name), str) or not value[name]:
+            raise _wrong(name, f"is {value.get(name)!r:.80}; a text was expected")
+    if value["type"] != event_type:
+        raise _wrong("type", f"is {value['type']!r:.80}; {event_type!r} was expected, as in the address")
+    if value["source"].startswith(OURS):
+        raise _wrong("source", f"is {value['source']!r:.80}; what begins with {OURS} is written by retold alone")
+
+
+def _trace(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and TRACEPARENT.fullmatch(value)):
+        return value
+    raise _wrong("traceparent", f"is {value!r:.80}; one of W3C's Trace Context was expected")
 
 
 def _time(text: Any) -> datetime | None:
@@ -172,6 +187,12 @@ def expected_version(request: Request) -> int | None:
             "should be no row, was expected", field=str(name),
         )  # fmt: skip
     return int(found[1])
+
+
+def traceparent_of(request: Request) -> str | None:
+    """The trace that the request belongs to. An invalid one begins a new trace, as W3C says: who sends it is no publisher."""
+    lines = request.headers.getlist("traceparent")
+    return lines[0] if len(lines) == 1 and TRACEPARENT.fullmatch(lines[0]) else None
 
 
 def wait_of(request: Request) -> float | None:

@@ -29,6 +29,7 @@ from streams.server.http.requests import (
     one_line,
     read_asked,
     read_body,
+    traceparent_of,
     wait_of,
 )
 from streams.server.readmodel.key_uses import SOURCE, digest_of
@@ -129,8 +130,9 @@ class EventEndpoint:
 
         def publish() -> Receipt:
             return self._parts.publisher.publish(
-                data, id=event_id, time=asked.time, expected_version=version, source=asked.source or SOURCE
-            )
+                data, id=event_id, time=asked.time, expected_version=version, source=asked.source or SOURCE,
+                traceparent=asked.traceparent or traceparent_of(request),
+            )  # fmt: skip
 
         asked, data, content, version = wanted
         event_id, key = asked.id, one_line(request, IDEMPOTENCY_KEY)
