@@ -20,7 +20,7 @@ from streams.engine.parking import BEHIND, Parking
 from streams.engine.records import EmittedRecord, InboxRecord
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
-from streams.event import reference_of
+from streams.event import is_workers, reference_of
 
 NO_QUARANTINES: Mapping[int, str] = {}
 
@@ -99,6 +99,10 @@ class Admission:
             return
         event_id = envelope.id or position_id(self._inbox.topic_id, self._partition, offset)
         event = event_of(data, envelope, event_id, envelope.time or from_micros(stamp * 1000))
+        if event.cause is None and is_workers(envelope.source):
+            raise InvalidEvent(
+                f"its ce_source is {envelope.source[:100]!r}, which workers write, but its id does not derive from a cause"
+            )
         arrival = Arrival(record, envelope, event, envelope.digest)
         request = _request_of(arrival)
         if request is not None:

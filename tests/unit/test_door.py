@@ -228,6 +228,29 @@ def test_a_cause_is_believed_only_if_the_id_derives_from_it() -> None:
     assert [event.cause for event in changes.accepted] == ["c", None]
 
 
+def test_a_workers_source_is_believed_only_if_the_id_derives_from_a_cause() -> None:
+    """Else the record is quarantined, and takes nobody's place: the event that it forges is handled when it comes."""
+    derived = emitted_id(reference_of("", "c"), "user.signup", "u1", 0)
+    source = "retold/processors/user"
+    forged = handle(record(0, ce_id=derived, ce_source=source), record(1, ce_source=source), record(2, ce_source=f"{source}/x"))
+    assert [aside.header.reason.partition(",")[0] for aside in forged.set_aside] == [
+        f"its ce_source is '{name}'" for name in (source, source, f"{source}/x")
+    ]
+    using = engine()
+    changes = handle(
+        record(0, signup(email="forged@example.org"), ce_id=derived, ce_source=source),
+        record(1, ce_id=derived, ce_source=source, ce_causationid="c"),
+        using=using,
+    )
+    assert [event.cause for event in changes.accepted] == ["c"]
+
+
+@pytest.mark.parametrize("source", ["retold/client", "retold/server", "retold/publish", "retold", "", "retolds/a/b"])
+def test_other_sources_are_publishers(source: str) -> None:
+    """Those of retold's own publishers, and those of everybody else."""
+    assert len(handle(record(ce_id="a", ce_source=source)).accepted) == 1
+
+
 def test_recorded_time_is_after_the_cause_and_after_the_last_but_not_after_a_forged_one() -> None:
     """A cause may be up to an hour ahead of our clock; a claim beyond that is not believed."""
     derived = emitted_id(reference_of("", "c"), "user.signup", "u1", 0)
