@@ -22,7 +22,7 @@ COPY --from=build /opt/retold /opt/retold
 ENV PATH=/opt/retold/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 RETOLD_STATE=/state
 # Your own application: its package and schemas in place of these two, and its pyproject.toml with [tool.retold].
 WORKDIR /app
-COPY pyproject.toml ops/compose/handled.py ./
+COPY pyproject.toml ./
 COPY schemas schemas
 COPY processors processors
 USER 10001

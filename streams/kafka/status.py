@@ -12,12 +12,12 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 
 from streams.codec import AvroCodec
 from streams.engine import control, marker
-from streams.engine.envelope import parked_header
-from streams.engine.records import QUARANTINED, Counters
+from streams.engine.records import Counters
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
+from streams.kafka.backlog import BacklogReader, Pending, SetAside
 from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
-from streams.kafka.messages import parked_message, table_record, topic_partition_of
+from streams.kafka.messages import table_record, topic_partition_of
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
 from streams.kafka.owners import owners
@@ -54,6 +54,9 @@ class PartitionStatus:
     state: str | None = None
     state_since: int | None = None
     state_why: str = ""
+    oldest: int | None = None
+    """The time stamp (µs since 1970) of the first record that is not handled, None if there is none that can be read."""
+    oldest_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,10 @@ class NamespaceStatus:
 
     `calls` counts requests whose gateway's answer is not handled yet, `timers` scheduled events that are not due.
 
+    `unanswered` counts requests whose gateway gave up, among `parked`. `parked_keys` are blocked by what is parked.
+    `parked_oldest` is when the oldest was set aside, `timer_due` when the first timer is or was due, `call_asked` when the
+    oldest pending call was asked for, all in µs since 1970.
+
     `waiting` has the blocked partitions. `producers_replaced` counts, for the workers that wrote last, the producers that
     were replaced since they started (rule 31).
 
@@ -102,6 +109,11 @@ class NamespaceStatus:
     timers: int = 0
     producers_replaced: int = 0
     ended: NamespaceEnd | None = None
+    unanswered: int = 0
+    parked_keys: int = 0
+    parked_oldest: int | None = None
+    timer_due: int | None = None
+    call_asked: int | None = None
 
     @property
     def lag(self) -> int:
@@ -117,8 +129,12 @@ class Status:
     """Those older than `NORMAL` in topics of these namespaces and among their groups' offsets."""
 
 
-def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: AvroCodec) -> Status:
+def status(
+    clients: Clients, prefix: str, namespaces: Iterable[str], codec: AvroCodec, backlog: BacklogReader | None = None
+) -> Status:
     """The status of these namespaces. Raises BrokerUnavailable or BrokerError.
+
+    Whoever asks again and again gives a `backlog` that has read before.
 
     Whether a partition is blocked is decided by `codec` and the schemas topic: by the application as it is here, which may
     differ from the one that a worker runs.
@@ -127,16 +143,21 @@ def status(clients: Clients, prefix: str, namespaces: Iterable[str], codec: Avro
     spaces = [topic_names(prefix, name) for name in namespaces]
     topics = describe(admin, [topic for space in spaces for topic in space[1:]])
     there = [space for space in spaces if all(topic in topics for topic in space[1:])]
+    backlog = backlog or BacklogReader(clients)
     look = _StatusReader(clients, admin, {topic: info.partitions for topic, info in topics.items()})
     markers = look.markers([space.table for space in there])
     firsts = look.firsts(there, markers)
+    aside, pending = backlog.read(
+        admin, look.partitions(space.parked for space in there), look.partitions(space.due for space in there)
+    )
     seen = _Findings(
         look.counts,
         markers,
         ends(admin, look.partitions(space.inbox for space in there)),
         stable_ends(admin, look.partitions(space.inbox for space in there)),
         firsts,
-        look.set_aside([space.parked for space in there]),
+        aside,
+        pending,
         owners(admin, prefix, [space.namespace for space in there]),
         ReportReader(clients, admin, prefix).read(),
         _waiting(firsts.values(), LearningCodec(codec, clients, prefix)),
@@ -157,7 +178,8 @@ class _Findings:
     inbox_ends: Mapping[TopicAndPartition, int]
     stable_ends: Mapping[TopicAndPartition, int]
     firsts: Mapping[TopicAndPartition, Message]
-    aside: Mapping[str, tuple[int, int]]
+    aside: Mapping[str, SetAside]
+    pending: Mapping[str, Pending]
     owners: Mapping[TopicAndPartition, str]
     reports: Mapping[str, Report] | None
     waiting: Sequence[BlockedPartition]
@@ -168,19 +190,24 @@ class _Findings:
         counters = Counters()
         for last in markers:
             counters = counters.plus(last.counters)
-        parked, quarantined = self.aside.get(space.parked, (0, 0))
+        aside, pending = self.aside[space.parked], self.pending[space.due]
         return NamespaceStatus(
             space.namespace,
             markers[0].application if markers else None,
             tuple(self._partition(space, number) for number in numbers),
             counters,
-            parked,
-            quarantined,
+            aside.parked,
+            aside.quarantined,
             tuple(each for each in self.waiting if each.topic == space.inbox),
             sum(last.calls for last in markers),
             sum(last.timers for last in markers),
             sum(marker.producers_replaced(markers).values()),
-            self._end(space),
+            ended=self._end(space),
+            unanswered=aside.unanswered,
+            parked_keys=aside.keys,
+            parked_oldest=aside.oldest,
+            timer_due=pending.timer_due,
+            call_asked=pending.call_asked,
         )
 
     def _end(self, space: TopicNames) -> NamespaceEnd | None:
@@ -195,7 +222,11 @@ class _Findings:
         lag = end - (first.offset() or 0) if first is not None else max(0, end - self.stable_ends[at])
         position, sequence, recorded = (last.inbox_next, last.last, last.recorded) if last is not None else (0, 0, 0)
         state = state_of(self.reports, key_of(space.namespace, number), owner)
-        return PartitionStatus(number, owner, end, position, lag, sequence, recorded, *state)
+        oldest = None if first is None else max(0, first.timestamp()[1]) * 1000
+        return PartitionStatus(
+            number, owner, end, position, lag, sequence, recorded, *state,
+            oldest=oldest, oldest_offset=None if first is None else first.offset(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -260,25 +291,6 @@ class _StatusReader:
         finally:
             consumer.close()
         return found
-
-    def set_aside(self, topics: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """How many are parked and quarantined now, by topic."""
-        partitions = self.partitions(topics)
-        first, last = starts(self.admin, partitions), stable_ends(self.admin, partitions)
-        kept: dict[tuple[TopicAndPartition, int], str] = {}
-        for message in self._read({partition: (first[partition], last[partition]) for partition in partitions}):
-            record = parked_message(message)
-            at = (topic_partition_of(message), record.offset)
-            if record.value is None:
-                kept.pop(at, None)
-            else:
-                kept[at] = parked_header(record.headers).status
-        counts: dict[str, tuple[int, int]] = {}
-        for ((topic, _), _), kind in kept.items():
-            parked, quarantined = counts.get(topic, (0, 0))
-            blocks = kind != QUARANTINED
-            counts[topic] = (parked + blocks, quarantined + (not blocks))
-        return counts
 
     def _read(self, spans: Mapping[TopicAndPartition, tuple[int, int]]) -> Iterator[Message]:
         if all(start >= end for start, end in spans.values()):

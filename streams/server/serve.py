@@ -17,6 +17,7 @@ from streams.server.http.application import http_app
 from streams.server.http.parts import ServerParts
 from streams.server.listen import BACKLOG
 from streams.server.readmodel.follower import TopicFollower
+from streams.server.readmodel.observed_status import StatusObserver
 from streams.server.readmodel.state_counts import StateObserver
 
 GRACE = 5
@@ -27,6 +28,9 @@ def serve(parts: ServerParts, clients: Clients, listening: socket.socket, stop: 
     """Follow the topics and serve until `stop`. Open requests are finished; waiting requests and streams are ended."""
     following = TopicFollower(clients, parts.config.prefix, parts.codec, parts.model)
     looking = StateObserver(clients, parts.config.prefix, parts.model.partitions, parts.states)
+    observing = StatusObserver(parts.archive.status, parts.observed)
+    # It cannot be cancelled, and a broker that is away holds it up: the end of the server does not wait for it.
+    threading.Thread(target=observing.run, args=(parts.stopping,), name="status", daemon=True).start()
     threads = [
         threading.Thread(target=it.run, args=(parts.stopping,), name=name)
         for it, name in ((following, "follow"), (looking, "states"))

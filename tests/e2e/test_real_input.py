@@ -273,7 +273,7 @@ def test_the_table_is_paged_through_over_http(troubled: Troubled) -> None:
         until(lambda: "Listening at http" in site.said(), "the server does not listen")
         url = site.said().rpartition("Listening at ")[2].split()[0].rstrip(";.")
         with httpx.Client(base_url=url, timeout=30) as client:
-            until(lambda: client.get("/-/health").status_code == 200, "the server is not ready")
+            until(lambda: client.get("/-/ready").status_code == 200, "the server is not ready")
             found = list(pages(client))
             mail = client.get("/rows/email/2/welcome").json()
     assert found == sorted(found)

@@ -305,7 +305,7 @@ def test_a_log_that_does_not_read_stands_still_and_is_reported(serving: Serving,
     for n in range(6):
         opened(serving.http, f"b{n}")
     until(lambda: len(serving.http.get("/rows/account").json()["rows"]) == 7, "the rows stand still too")
-    assert serving.http.get("/-/health").status_code == 200
+    assert [serving.http.get(f"/-/{path}").status_code for path in ("ready", "health")] == [200, 503]
 
 
 def test_status_and_metrics_tell_of_workers(serving: Serving) -> None:

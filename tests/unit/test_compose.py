@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
 import subprocess
 import sys
@@ -14,11 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.compose.handled import unhandled
 from ops.compose.wanted import EMBEDDED_KAFKA, wanted
 from streams.config import load
 from streams.localbroker import docker
-from streams.server.http.guard import OPEN
+from streams.server.connections import ALWAYS_ANSWERED
 from tests.support.commandline import problem_of
 
 ROOT = Path(__file__).parents[2]
@@ -180,7 +178,8 @@ def test_the_servers_health_is_what_is_asked_without_a_token() -> None:
     server = SERVICES["server"]
     *start, program = server["healthcheck"]["test"]
     assert start == ["CMD", "python", "-c"]
-    assert f"http://127.0.0.1:{server['environment']['RETOLD_HTTP_PORT']}{OPEN}" in program
+    assert f"http://127.0.0.1:{server['environment']['RETOLD_HTTP_PORT']}/-/ready" in program
+    assert "/-/ready" in ALWAYS_ANSWERED
     assert server["ports"] == ["127.0.0.1:8080:8080"]
 
 
@@ -223,9 +222,7 @@ def test_the_image_has_what_runs_and_no_java() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=240, check=True)
 
 
-def test_a_partition_without_a_worker_is_reported() -> None:
-    """The health of the workers, from what `retold status --json` says."""
-    partitions = [{"partition": 0, "owner": "retold.shop.user.compose.0"}, {"partition": 1, "owner": None}]
-    spaces = [{"name": "user", "partitions": partitions}, {"name": "folder", "partitions": []}]
-    status = json.loads(json.dumps({"namespaces": spaces}))
-    assert unhandled(status) == ["nobody handles user-1", "folder has no topics yet"]
+def test_the_workers_health_is_that_of_the_application() -> None:
+    """By the command that exits with 1 if something is bad: a hung handler, a blocked partition, parked keys, no worker."""
+    assert SERVICES["worker"]["healthcheck"]["test"] == ["CMD", "retold", "status", "--check"]
+    assert problem_of(["retold", "status", "--check"]) is None

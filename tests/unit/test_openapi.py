@@ -180,4 +180,8 @@ def test_the_token_is_described_where_one_is_needed(tmp_path: Path, spec: dict[s
         told = server.http.get("/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
     assert told["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
     assert told["security"] == [{"token": []}]
-    assert [path for path, _, operation in operations(told) if operation.get("security") == []] == ["/-/health"]
+    assert [path for path, _, operation in operations(told) if operation.get("security") == []] == [
+        "/-/live",
+        "/-/ready",
+        "/-/health",
+    ]

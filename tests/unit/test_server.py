@@ -12,12 +12,14 @@ import httpx
 import pytest
 
 from streams.engine.identity import request_id
+from streams.kafka.status import NamespaceStatus, PartitionStatus, Status
 from streams.schemas.schema_ids import id_of
 from tests.applications import bank, probe, shop
 from tests.applications.bank.events import AccountCredit, AccountOpen, AccountRow
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace
 from tests.support.memory_server import MemoryServer
 from tests.support.sse import watched
+from tests.unit.test_server_errors import assert_problem
 
 ETAG = f'"1.{id_of(AccountRow.schemas[-1])}"'
 """Of the first version of an account's row."""
@@ -357,7 +359,7 @@ def test_health_status_and_metrics(http: httpx.Client) -> None:
     """Ready; what is here; figures by route and not by address."""
     opened(http, "a1")
     http.get("/rows/account/a1")
-    assert http.get("/-/health").json() == {"status": "ready"}
+    assert http.get("/-/health").json()["status"] == "ready"
     assert http.get("/-/status").json()["server"]["rows"] == {"account": 1, "transfer": 0}
     text = http.get("/-/metrics").text
     assert 'retold_http_requests_total{method="GET",route="/rows/{namespace}/{key}",status="200"} 1.0' in text
@@ -371,6 +373,66 @@ def test_metrics_count_partitions_by_state(server: MemoryServer, http: httpx.Cli
     text = http.get("/-/metrics").text
     assert 'retold_partitions{namespace="account",state="running"} 3.0' in text
     assert 'retold_partitions{namespace="account",state="no worker"} 1.0' in text
+
+
+WAITS = PartitionStatus(0, None, 9, 8, 1, 5, 1, oldest=1, oldest_offset=8)
+BAD = Status("b", "", (NamespaceStatus("account", "bank", (WAITS,), parked=2),))
+GOOD = Status("b", "", (NamespaceStatus("account", "bank", (PartitionStatus(0, "w", 9, 9, 0, 5, 1, "running"),)),))
+
+
+def test_health_is_that_of_the_application(server: MemoryServer, http: httpx.Client) -> None:
+    """It turns red and back by what was seen last; whether this server answers is another question."""
+    observed = server.parts.observed
+    observed.begin()
+    try:
+        observed.saw(BAD)
+        got = http.get("/-/health")
+        body = assert_problem(got, 503, "needs an operator")
+        assert {(it["name"], it["state"]) for it in body["checks"]} >= {("account.lag", "bad"), ("account.parked", "warn")}
+        assert got.headers["retry-after"] == "1"
+        assert [http.get(f"/-/{path}").status_code for path in ("live", "ready")] == [200, 200]
+        assert http.get("/-/status").json()["checks"] == body["checks"]
+        text = http.get("/-/metrics").text
+        assert 'retold_inbox_lag{namespace="account",partition="0"} 1.0' in text
+        assert 'retold_partition_owned{namespace="account",owner="",partition="0"} 0.0' in text
+        assert 'retold_parked_events{namespace="account"} 2.0' in text
+        assert "retold_broker_up 1.0" in text
+        observed.saw(GOOD)
+        assert http.get("/-/health").json() == {"status": "ready", "state": "good", "checks": []}
+        assert 'retold_inbox_oldest_seconds{namespace="account",partition="0"} 0.0' in http.get("/-/metrics").text
+        observed._seen -= 100
+        observed.why = "the broker does not answer"
+        [check] = http.get("/-/health").json()["checks"]
+        assert (check["name"], check["state"]) == ("status", "bad")
+        text = http.get("/-/metrics").text
+        assert "retold_broker_up 0.0" in text
+        assert "retold_inbox_lag{" not in text, "what is old is not shown as new"
+    finally:
+        observed.begun = False
+
+
+def test_a_projection_that_stopped_is_bad(shop_server: MemoryServer) -> None:
+    """At once: it never goes on by itself."""
+    server, http = shop_server, shop_server.http
+    name, projected = next(iter(server.model.projections.items()))
+    projected.fault = "it raised"
+    try:
+        assert http.get("/-/health").status_code == 503
+        assert f'retold_projection_stopped{{projection="{name}"}} 1.0' in http.get("/-/metrics").text
+    finally:
+        projected.fault = None
+    assert http.get("/-/health").status_code == 200
+
+
+def test_a_stranger_hears_no_more_than_the_state(tmp_path: Path) -> None:
+    """With a token, the checks are for who has it."""
+    token = "correct-horse-battery"
+    with MemoryServer(bank.app(), tmp_path, token) as server:
+        server.parts.observed.saw(BAD)
+        assert set(server.http.get("/-/health").json()) == {"type", "title", "status", "detail", "instance", "state"}
+        right = {"Authorization": f"Bearer {token}"}
+        assert server.http.get("/-/health", headers=right).json()["checks"]
+        assert [server.http.get(f"/-/{path}").status_code for path in ("live", "ready")] == [200, 200]
 
 
 def test_an_old_outcome_is_found_in_kafka(server: MemoryServer, http: httpx.Client) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
 
 from streams.cli.arguments.options import Json
 from streams.cli.output.attention import attention
 from streams.cli.output.screen import console, json_line, say, say_lines, table, talk
+from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
+from streams.engine.envelope import to_micros
 from streams.engine.readable import named
+from streams.kafka.alarms import checks, seconds_since, worst
 from streams.kafka.open_transactions import sentence
 from streams.kafka.status import Status
 from streams.kafka.status import status as read
@@ -17,13 +23,20 @@ from streams.kafka.status import status as read
 COUNTED = ("accepted", "rejected", "duplicates", "emitted")
 
 
-def status(as_json: Json = False) -> None:
+Check = Annotated[
+    bool, typer.Option("--check", help="Report only what needs an operator; exit code 1 if something is bad.")
+]
+
+
+def status(as_json: Json = False, check: Check = False) -> None:
     """Show lag, owners, states and counters of every namespace, and what is blocked.
 
     Example: [bold]retold status[/]
     """
     session = connect()
     found = read(session.clients, session.config.prefix, session.namespaces, session.codec)
+    if check:
+        raise typer.Exit(_check(found, as_json))
     if as_json:
         json_line(as_json_value(found))
         return
@@ -38,6 +51,17 @@ def status(as_json: Json = False) -> None:
             say_lines(text)
     for each in found.open_transactions:
         say(sentence(each, found.broker, found.prefix))
+
+
+def _check(found: Status, as_json: bool) -> int:
+    """The exit code. What only warns is reported and is no failure."""
+    problems = [each for each in checks(found, to_micros(datetime.now(UTC))) if each.state != "good"]
+    for each in problems:
+        if as_json:
+            json_line(asdict(each))
+        else:
+            say(f"{each.state} {each.name}: {each.detail} {each.do}")
+    return exit_codes.NO if worst(problems) == "bad" else exit_codes.OK
 
 
 def as_json_value(found: Status) -> dict[str, object]:
@@ -56,7 +80,8 @@ def _show_namespaces(found: Status) -> None:
 
 
 def _show_partitions(found: Status, app: str) -> None:
-    heads = ("partition", "state", "handled to", "inbox end", "lag", "log", "owner")
+    heads = ("partition", "state", "handled to", "inbox end", "lag", "oldest", "log", "owner")
+    now = to_micros(datetime.now(UTC))
     rows = [
         (
             f"{space.name}-{part.partition}",
@@ -64,13 +89,14 @@ def _show_partitions(found: Status, app: str) -> None:
             part.position,
             part.inbox_end,
             part.lag,
+            None if part.oldest is None else f"{seconds_since(part.oldest, now):,.0f} s",
             part.sequence,
             _owner(part.owner, app),
         )
         for space in found.namespaces
         for part in space.partitions
     ]
-    table(heads, rows, right=heads[2:6])
+    table(heads, rows, right=heads[2:7])
 
 
 def _owner(client_id: str | None, app: str) -> str:

@@ -27,7 +27,7 @@ def http_app(parts: ServerParts) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections)
+    metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed)
     for router in (
         write.routes(parts),  # POST /events/TYPE
         events.routes(parts),  # GET /events/NAMESPACE/PARTITION/OFFSET
@@ -35,7 +35,7 @@ def http_app(parts: ServerParts) -> FastAPI:
         projections.routes(parts),  # GET /projections/NAME, /projections/NAME/KEY
         views.routes(parts),  # GET /views/PATH
         live.routes(parts),  # GET /live/NAMESPACE, /live/NAMESPACE/KEY
-        health.routes(parts, metrics),  # GET /-/health, /-/status, /-/metrics
+        health.routes(parts, metrics),  # GET /-/live, /-/ready, /-/health, /-/status, /-/metrics
         registry.routes(parts),  # GET /schemas, /subjects, /config
     ):
         api.include_router(router)

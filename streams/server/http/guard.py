@@ -11,14 +11,13 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streams.server.connections import ALWAYS_ANSWERED
 from streams.server.http.metrics import Metrics
 from streams.server.http.paths import escaped_path
 from streams.server.http.problems import STREAMS, Problem, problem_of
 from streams.server.http.registry import is_registry
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-OPEN = "/-/health"
-"""Needs no token, for orchestrators; it only says whether the server is ready."""
 TOKEN_HOLDER, LOCAL = "token", "loopback"
 
 
@@ -64,6 +63,7 @@ class Guard:
 
     def _check(self, request: Request) -> None:
         """Raises a problem for a wrong host, or a missing or wrong token, which the answer does not distinguish."""
+        request.state.trusted = self._expected is None
         request.state.principal = LOCAL if self._expected is None else TOKEN_HOLDER
         if self._expected is None:
             host = request.headers.get("host", "").lower()
@@ -73,10 +73,12 @@ class Guard:
                     421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {name[:100]!r}; for other "
                     "machines set RETOLD_HTTP_HOST and RETOLD_HTTP_TOKEN",
                 )  # fmt: skip
-        elif (path := request.scope["path"]) != OPEN:
+        else:
+            path = request.scope["path"]
             kind, shown = _credentials(request.headers.get("authorization", ""))
             taken = kind == "bearer" or (kind == "basic" and is_registry(path))
-            if not (hmac.compare_digest(shown, self._expected) and taken):
+            request.state.trusted = hmac.compare_digest(shown, self._expected) and taken
+            if not request.state.trusted and path not in ALWAYS_ANSWERED:
                 raise Problem(
                     401, "the header `Authorization: Bearer …` with this server's token (RETOLD_HTTP_TOKEN) was expected; "
                     "a schema registry's client may show the token as the password of HTTP Basic",

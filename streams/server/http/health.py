@@ -1,4 +1,7 @@
-"""`GET /-/health`, `/-/status` and `/-/metrics`: for operating a server."""
+"""`GET /-/live`, `/-/ready`, `/-/health`, `/-/status` and `/-/metrics`: for operating an application.
+
+The first three need no token. They tell a stranger no more than the state.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from streams.errors import BrokerError
+from streams.kafka.alarms import worst
 from streams.server.http.answers import to_json
 from streams.server.http.metrics import Metrics
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.server_checks import all_checks
 
 
 def routes(parts: ServerParts, metrics: Metrics) -> APIRouter:
@@ -24,13 +29,7 @@ def routes(parts: ServerParts, metrics: Metrics) -> APIRouter:
 
     router = APIRouter(tags=["operation"], prefix="/-", dependencies=[Depends(check)])
 
-    @router.get("/health", response_class=Response, summary="200 if it can answer and no error ended a namespace, else 503")
-    async def health() -> Response:
-        if parts.model.waits is not None or "broker" in parts.model.faults:
-            raise Problem(503, "this server cannot answer now; /-/status says why", headers=RETRY_AFTER)
-        if parts.states.ended:  # whose, it does not say: it answers without a token
-            raise Problem(503, "an error has ended a namespace; /-/status says why", headers=RETRY_AFTER)
-        return Response(to_json({"status": "ready"}), media_type="application/json")
+    _add_probes(router, parts)
 
     @router.get("/status", response_class=Response, summary="The application and this server, as they are")
     async def status() -> Response:
@@ -41,6 +40,7 @@ def routes(parts: ServerParts, metrics: Metrics) -> APIRouter:
             raise Problem(error.status, str(error), headers=RETRY_AFTER, server=server) from None
         spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
         body = {
+            "checks": [asdict(each) for each in all_checks(parts) if each.state != "good"],
             "application": parts.app.name,
             "broker": found.broker,
             "prefix": found.prefix,
@@ -55,6 +55,28 @@ def routes(parts: ServerParts, metrics: Metrics) -> APIRouter:
         return Response(await in_thread(parts.pools.memory, metrics.text), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _add_probes(router: APIRouter, parts: ServerParts) -> None:
+    @router.get("/live", response_class=Response, summary="200 as long as this process answers")
+    async def live() -> Response:
+        return Response(to_json({"status": "live"}), media_type="application/json")
+
+    @router.get("/ready", response_class=Response, summary="200 if this server can answer queries, else 503")
+    async def ready() -> Response:
+        if parts.model.waits is not None or "broker" in parts.model.faults:
+            raise Problem(503, "this server cannot answer now; /-/status says why", headers=RETRY_AFTER)
+        return Response(to_json({"status": "ready"}), media_type="application/json")
+
+    @router.get("/health", response_class=Response, summary="200 if nothing in the application needs an operator, else 503")
+    async def health(request: Request) -> Response:
+        found = all_checks(parts)
+        body: dict[str, Any] = {"state": worst(found)}
+        if request.state.trusted:
+            body["checks"] = [asdict(each) for each in found if each.state != "good"]
+        if body["state"] == "bad":
+            raise Problem(503, "the application needs an operator; /-/status says why", headers=RETRY_AFTER, **body)
+        return Response(to_json({"status": "ready", **body}), media_type="application/json")
 
 
 def _server(parts: ServerParts) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from http import HTTPMethod
 
@@ -10,10 +11,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
+from streams.data import namespace_of
 from streams.engine.marker import Marker, producers_replaced
 from streams.server.connections import Connections
+from streams.server.http.application_metrics import ApplicationMetrics
 from streams.server.http.problems import STREAMS
 from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.state_counts import StateCounts
 
 COUNTED = ("accepted", "rejected", "duplicates", "emitted")
@@ -23,7 +27,14 @@ METHODS = frozenset(HTTPMethod)
 class Metrics:
     """The metrics of one server; two in one process count separately."""
 
-    def __init__(self, model: ReadModel, watching: set[object], states: StateCounts, connections: Connections) -> None:
+    def __init__(
+        self,
+        model: ReadModel,
+        watching: set[object],
+        states: StateCounts,
+        connections: Connections | None = None,
+        observed: ObservedStatus | None = None,
+    ) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "retold_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
@@ -34,7 +45,8 @@ class Metrics:
         )  # fmt: skip
         self.registry.register(_Followed(model, watching))
         self.registry.register(_States(states))
-        self.registry.register(_Door(connections))
+        self.registry.register(_Door(Connections() if connections is None else connections))
+        self.registry.register(ApplicationMetrics(model, observed or ObservedStatus()))
 
     def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         """`status` is 0 if the client left before there was an answer."""
@@ -70,6 +82,20 @@ class _Followed(Collector):
             rows.add_metric((name,), size)
         yield rows
 
+    def _projections(self) -> Iterator[Metric]:
+        names = ("projection",)
+        stopped = GaugeMetricFamily("retold_projection_stopped", "1: its fold raised, and it is stopped.", labels=names)
+        lag = GaugeMetricFamily("retold_projection_lag", "Events of its logs that it has not folded yet.", labels=names)
+        ages = GaugeMetricFamily("retold_projection_lag_seconds", "How long ago it had folded all.", labels=names)
+        now, logs = time.monotonic(), [key for key in sorted(self._model.lags) if key[0] == "log"]
+        for name, projected in list(self._model.projections.items()):
+            stopped.add_metric((name,), float(projected.fault is not None))
+            spaces = {namespace_of(event.event_type) for event in projected.projection.folds_by}
+            of = [key for key in logs if key[1] in spaces]
+            lag.add_metric((name,), sum(self._model.lags.get(key, 0) for key in of))
+            ages.add_metric((name,), max((self._model.lag_ages.seconds(key, now) for key in of), default=0.0))
+        yield from (stopped, lag, ages)
+
     def _producers(self) -> Metric:
         """From the workers that wrote last; a restarted worker counts from 0."""
         replaced = CounterMetricFamily(
@@ -88,7 +114,10 @@ class _Followed(Collector):
     def _partition_metrics(self) -> Iterator[Metric]:
         label_names = ("namespace", "partition")
         position = GaugeMetricFamily("retold_position", "Last sequence whose row is here.", labels=label_names)
-        lag = GaugeMetricFamily("retold_lag", "Committed records not read here yet.", labels=("kind", *label_names))
+        lag = GaugeMetricFamily("retold_read_lag", "Committed records not read here yet.", labels=("kind", *label_names))
+        ages = GaugeMetricFamily(
+            "retold_read_lag_seconds", "How long ago everything was read here.", labels=("kind", *label_names)
+        )
         events = CounterMetricFamily("retold_events", "Events handled by workers.", labels=("what", *label_names))
         pending = GaugeMetricFamily("retold_pending", "Calls and timers that wait.", labels=("kind", *label_names))
         for (namespace, number), last in sorted(self._model.markers.items()):
@@ -100,7 +129,9 @@ class _Followed(Collector):
                 events.add_metric((what, *labels), getattr(last.counters, what))
         for (kind, namespace, number), behind in sorted(self._model.lags.items()):
             lag.add_metric((kind, namespace, str(number)), behind)
-        yield from (position, lag, events, pending, self._producers())
+            seconds = self._model.lag_ages.seconds((kind, namespace, number), time.monotonic())
+            ages.add_metric((kind, namespace, str(number)), seconds)
+        yield from (position, lag, ages, *self._projections(), events, pending, self._producers())
 
 
 class _Door(Collector):

@@ -12,8 +12,8 @@ from fastapi.openapi.utils import get_openapi
 from streams.app import App
 from streams.data import EventData, Record
 from streams.schemas.classes import without_none
+from streams.server.connections import ALWAYS_ANSWERED
 from streams.server.http import shapes
-from streams.server.http.guard import OPEN
 from streams.server.http.json_schema import AT, Spec, components, reference
 from streams.server.http.pages import LIMIT, MOST, is_scalar
 from streams.server.http.problems import MEDIA_TYPE
@@ -193,4 +193,5 @@ def _errors(responses: dict[str, Any]) -> None:
 def _secure(spec: Spec) -> None:
     spec["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     spec["security"] = [{"token": []}]
-    spec["paths"][OPEN]["get"]["security"] = []
+    for path in ALWAYS_ANSWERED:
+        spec["paths"][path]["get"]["security"] = []

@@ -18,6 +18,7 @@ from streams.receipt import Receipt
 from streams.server.connections import Connections
 from streams.server.http.pools import Pools
 from streams.server.readmodel.model import NamespacePartition, ReadModel
+from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.recent import KnownOutcome
 from streams.server.readmodel.state_counts import StateCounts
 
@@ -72,6 +73,7 @@ class ServerParts:
     watching: set[object] = field(default_factory=set)
     pools: Pools = field(default_factory=Pools)
     states: StateCounts = field(default_factory=StateCounts)
+    observed: ObservedStatus = field(default_factory=ObservedStatus)
     connections: Connections = field(default_factory=Connections)
 
     def row_etag(self, namespace: str, version: int) -> str:

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 
 from streams.codec import AvroCodec
 from streams.errors import OutcomeTimeout
+from streams.kafka.backlog import BacklogReader
 from streams.kafka.bounded_read import headers_of, read_to
 from streams.kafka.clients import Clients
 from streams.kafka.messages import LogEvent, LogReader
@@ -33,7 +34,8 @@ class KafkaArchive:
     def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, namespaces: Sequence[str]) -> None:
         self._clients, self._prefix, self._codec = clients, prefix, codec
         self._admin = clients.admin("retold-server")
-        self._status = TimedCache(lambda: status(clients, prefix, namespaces, codec), STATUS_FOR)
+        backlog = BacklogReader(clients)
+        self._status = TimedCache(lambda: status(clients, prefix, namespaces, codec, backlog), STATUS_FOR)
 
     def events(self, partition: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
         namespace, number = partition

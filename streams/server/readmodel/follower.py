@@ -167,6 +167,7 @@ class _Reading:
         kind, namespace = self._kinds[at[0]]
         if at not in self._stuck:
             self._model.lags[kind, namespace, at[1]] = 0
+            self._model.lag_ages.measured((kind, namespace, at[1]), offset, offset, time.monotonic())
         if kind == "table":
             self._tables[namespace, at[1]].flush()
         if at in self._left and offset >= self._ends[at]:
@@ -190,6 +191,7 @@ class _Reading:
             _, end = self._consumer.get_watermark_offsets(here, cached=True)
             read = self._stuck.get((topic, partition), position.offset)
             self._model.lags[kind, namespace, partition] = max(0, end - read)
+            self._model.lag_ages.measured((kind, namespace, partition), read, end, time.monotonic())
             if kind == "table" and end == position.offset:
                 self._tables[namespace, partition].flush()
 

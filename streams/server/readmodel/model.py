@@ -21,6 +21,7 @@ from streams.event import Event
 from streams.kafka.messages import LogEvent
 from streams.receipt import Receipt, duplicate_outcome
 from streams.server.readmodel.key_uses import KeyUse, KeyUses, digest_of
+from streams.server.readmodel.lag_ages import LagAges
 from streams.server.readmodel.notifier import Notifier
 from streams.server.readmodel.recent import KnownOutcome, RecentEvents, RecentOutcomes, known_outcome
 from streams.server.readmodel.tables import ProjectionRows, TableCopy, TableRows
@@ -57,6 +58,7 @@ class ReadModel:
             self._sent = KeyUses()
             self.projections = {it.name: ProjectionRows(self.app, it.name, self._codec) for it in self.app.projections}
             self.lags: dict[tuple[str, str, int], int] = {}
+            self.lag_ages = LagAges()
             self.faults = {}
             self.stuck = {}
 

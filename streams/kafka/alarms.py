@@ -1,0 +1,155 @@
+"""What in an application's status needs somebody, and how soon: for health checks, metrics and `retold status --check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from streams.engine.envelope import to_micros
+from streams.kafka.open_transactions import sentence
+from streams.kafka.status import NamespaceStatus, PartitionStatus, Status
+from streams.kafka.task_reports import BLOCKED, key_of
+
+Severity = Literal["good", "warn", "bad"]
+LAG_WARN, LAG_BAD = 5.0, 30.0
+"""s for which the oldest unhandled record may wait."""
+UNOWNED_BAD = 30.0
+"""s for which a partition may have no worker: a worker that restarts is back by then."""
+BLOCKED_BAD = 60.0
+KEYS_BAD, PARKED_BAD = 20, 3600.0
+TIMER_BAD, CALL_BAD = 60.0, 900.0
+HELD_BAD = 30.0
+"""s for which a transaction may stay open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`detail` is a sentence about what is wrong, `do` one about what to do; both are empty if it is good."""
+
+    name: str
+    state: Severity
+    detail: str = ""
+    do: str = ""
+
+
+def worst(checks: list[Check]) -> Severity:
+    states = {check.state for check in checks}
+    return "bad" if "bad" in states else "warn" if "warn" in states else "good"
+
+
+def seconds_since(micros: int | None, now: int) -> float:
+    """`now` and `micros` in µs since 1970. 0 if it is not known; the clock that it is from may be ahead of ours."""
+    return 0.0 if micros is None else max(0.0, (now - micros) / 1e6)
+
+
+def checks(found: Status, now: int, unowned: Mapping[tuple[str, int], float] | None = None) -> list[Check]:
+    """One or more for each namespace. `now` in µs since 1970; `unowned`: for how long (s) partitions have had no worker.
+
+    Without `unowned`, a partition that has none is bad at once: who asks once cannot know since when.
+    """
+    return [*(it for space in found.namespaces for it in _of_namespace(space, now, unowned)), _held(found, now)]
+
+
+def _of_namespace(
+    space: NamespaceStatus, now: int, unowned: Mapping[tuple[str, int], float] | None
+) -> Iterator[Check]:
+    if space.ended is not None:
+        why = space.ended.why.rstrip(". ")
+        yield Check(f"{space.name}.ended", "bad", f"{why}.", f"Mend it, then start `retold worker {space.name}`.")
+    yield _workers(space, unowned)
+    yield _lag(space, now)
+    yield _blocked(space, now)
+    yield _parked(space, now)
+    yield _pending(space, now)
+
+
+def _workers(space: NamespaceStatus, unowned: Mapping[tuple[str, int], float] | None) -> Check:
+    name, do = f"{space.name}.workers", f"Start a worker: `retold worker {space.name}`; the log of the last one says why it ended."
+    if not space.partitions:
+        return Check(name, "bad", f"{space.name} has no topics.", do)
+    alone = [it.partition for it in space.partitions if it.owner is None]
+    if not alone:
+        return Check(name, "good")
+    long = unowned is None or any(unowned.get((space.name, number), 0.0) >= UNOWNED_BAD for number in alone)
+    which = ", ".join(key_of(space.name, number) for number in alone)
+    return Check(name, "bad" if long else "warn", f"No worker owns {which}.", do)
+
+
+def _lag(space: NamespaceStatus, now: int) -> Check:
+    name = f"{space.name}.lag"
+    oldest = min((it for it in space.partitions if it.oldest is not None), key=lambda it: it.oldest or 0, default=None)
+    if oldest is None:
+        return Check(name, "good")
+    seconds = seconds_since(oldest.oldest, now)
+    if seconds <= LAG_WARN:
+        return Check(name, "good")
+    at = f"{key_of(space.name, oldest.partition)}@{oldest.oldest_offset}"
+    return Check(
+        name, "bad" if seconds > LAG_BAD else "warn",
+        f"The record at {at} has waited for {seconds:.0f} s and is not handled; {_owner(oldest)}.",
+        "If a worker owns the partition, its process or a handler may hang, or it has too much to do: see its log, and "
+        "the stacks of its threads with `kill -USR1`.",
+    )  # fmt: skip
+
+
+def _owner(part: PartitionStatus) -> str:
+    return "no worker owns the partition" if part.owner is None else f"its partition is {part.state or 'owned'}"
+
+
+def _blocked(space: NamespaceStatus, now: int) -> Check:
+    name = f"{space.name}.blocked"
+    held = [it for it in space.partitions if it.state == BLOCKED]
+    held += [
+        it for it in space.partitions if it not in held and any(at.partition == it.partition for at in space.waiting)
+    ]
+    if not held:
+        return Check(name, "good")
+    since = max(blocked_for(it, now) for it in held)
+    which = ", ".join(key_of(space.name, it.partition) for it in held)
+    why = next((at.reason for at in space.waiting), held[0].state_why)
+    return Check(
+        name, "bad" if since > BLOCKED_BAD else "warn", f"{which} cannot go on: {why}",
+        "Deploy the application that has the schema and the handler, or set the event aside: `retold status` has the command.",
+    )  # fmt: skip
+
+
+def blocked_for(part: PartitionStatus, now: int) -> float:
+    """S since a blocked partition has stood at its record, as its worker reports it, or since the record came."""
+    return max(seconds_since(part.state_since if part.state == BLOCKED else None, now), seconds_since(part.oldest, now))
+
+
+def _parked(space: NamespaceStatus, now: int) -> Check:
+    name = f"{space.name}.parked"
+    if not space.parked and not space.quarantined:
+        return Check(name, "good")
+    old = seconds_since(space.parked_oldest, now)
+    bad = space.parked_keys > KEYS_BAD or old > PARKED_BAD
+    detail = (
+        f"{space.name} has {space.parked:,} parked events of {space.parked_keys:,} keys ({space.unanswered:,} of them requests "
+        f"that no gateway answered) and {space.quarantined:,} quarantined ones; the oldest is {old:,.0f} s old."
+    )
+    return Check(name, "bad" if bad else "warn", detail, f"`retold parked list {space.name}` shows them.")
+
+
+def _pending(space: NamespaceStatus, now: int) -> Check:
+    name = f"{space.name}.pending"
+    late, asked = seconds_since(space.timer_due, now), seconds_since(space.call_asked, now)
+    if late > TIMER_BAD:
+        return Check(name, "bad", f"A timer of {space.name} is {late:,.0f} s overdue.", "See the worker's log.")
+    if asked > CALL_BAD:
+        return Check(
+            name, "bad", f"A call of a gateway of {space.name} has had no answer for {asked:,.0f} s.",
+            "See the worker's log, and whether the service that the gateway calls works.",
+        )  # fmt: skip
+    return Check(name, "good")
+
+
+def _held(found: Status, now: int) -> Check:
+    held = [
+        each for each in found.open_transactions
+        if each.hangs or (each.since is not None and seconds_since(to_micros(each.since), now) > HELD_BAD)
+    ]  # fmt: skip
+    if not held:
+        return Check("transactions", "good")
+    return Check("transactions", "bad", sentence(held[0], found.broker, found.prefix), "The sentence says what ends it.")

@@ -1,0 +1,122 @@
+"""What is set aside and what is pending, read from their topics, each time from where the last reading stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from confluent_kafka import Message
+
+from streams.engine.envelope import CALL, due_header, parked_header
+from streams.engine.records import QUARANTINED, UNANSWERED
+from streams.errors import UndecodableRecord
+from streams.kafka.bounded_read import headers_of, read_to
+from streams.kafka.clients import Clients
+from streams.kafka.messages import parked_message, topic_partition_of
+from streams.kafka.offsets import TopicAndPartition, stable_ends, starts
+from streams.kafka.renewed_client import Admin
+from streams.kafka.topics import TIMEOUT
+
+
+class SetAside(NamedTuple):
+    """What is set aside in a namespace now. `unanswered` counts among `parked`; `oldest` in µs since 1970."""
+
+    parked: int = 0
+    quarantined: int = 0
+    unanswered: int = 0
+    keys: int = 0
+    oldest: int | None = None
+
+
+class Pending(NamedTuple):
+    """When the first pending timer is due, and when the oldest pending call was asked for, in µs since 1970."""
+
+    timer_due: int | None = None
+    call_asked: int | None = None
+
+
+class _Aside(NamedTuple):
+    status: str
+    key: str | None
+    recorded: int
+
+
+class BacklogReader:
+    """Reads the parked and due topics of an application. Used by one thread at a time."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._next: dict[TopicAndPartition, int] = {}
+        self._aside: dict[TopicAndPartition, dict[int, _Aside]] = {}
+        self._due: dict[TopicAndPartition, dict[bytes, tuple[str, int]]] = {}
+
+    def read(
+        self, admin: Admin, parked: Iterable[TopicAndPartition], due: Iterable[TopicAndPartition]
+    ) -> tuple[Mapping[str, SetAside], Mapping[str, Pending]]:
+        """Both by topic. Raises BrokerError."""
+        parked, due = list(parked), list(due)
+        partitions = [*parked, *due]
+        first, last = starts(admin, partitions), stable_ends(admin, partitions)
+        for at in partitions:
+            if last[at] < self._next.get(at, 0):  # the topic was deleted and created again
+                self._forget(at)
+        spans = {at: (max(first[at], self._next.get(at, 0)), last[at]) for at in partitions}
+        if any(start < end for start, end in spans.values()):
+            self._read_on(spans, frozenset(parked))
+        return {topic: self._set_aside(topic) for topic, _ in parked}, {topic: self._pending(topic) for topic, _ in due}
+
+    def _forget(self, at: TopicAndPartition) -> None:
+        for kept in (self._next, self._aside, self._due):
+            kept.pop(at, None)
+
+    def _read_on(
+        self, spans: Mapping[TopicAndPartition, tuple[int, int]], parked: frozenset[TopicAndPartition]
+    ) -> None:
+        consumer = self._clients.consumer("retold-status")
+        try:
+            for message in read_to(consumer, spans, clock=self._clients.clock, timeout=TIMEOUT):
+                at = topic_partition_of(message)
+                if at in parked:
+                    self._take_parked(self._aside.setdefault(at, {}), message)
+                else:
+                    self._take_due(self._due.setdefault(at, {}), message)
+        finally:
+            consumer.close()
+        self._next |= {at: end for at, (_, end) in spans.items()}
+
+    def _take_parked(self, kept: dict[int, _Aside], message: Message) -> None:
+        record = parked_message(message)
+        if record.value is None:
+            kept.pop(record.offset, None)
+        else:
+            header = parked_header(record.headers)
+            kept[record.offset] = _Aside(header.status, header.key, header.recorded)
+
+    def _take_due(self, kept: dict[bytes, tuple[str, int]], message: Message) -> None:
+        key = message.key() or b""
+        if message.value() is None:
+            kept.pop(key, None)
+            return
+        try:
+            header = due_header(headers_of(message))
+        except UndecodableRecord:
+            return  # a worker's restore refuses it, and says so
+        kept[key] = header.kind, header.at
+
+    def _set_aside(self, topic: str) -> SetAside:
+        found = [each for (of, _), kept in self._aside.items() if of == topic for each in kept.values()]
+        blocking = [each for each in found if each.status != QUARANTINED]
+        return SetAside(
+            len(blocking),
+            len(found) - len(blocking),
+            sum(each.status == UNANSWERED for each in found),
+            len({each.key for each in blocking}),
+            min((each.recorded for each in found), default=None),
+        )
+
+    def _pending(self, topic: str) -> Pending:
+        found = [each for (of, _), kept in self._due.items() if of == topic for each in kept.values()]
+        return Pending(
+            min((at for kind, at in found if kind != CALL), default=None),
+            min((at for kind, at in found if kind == CALL), default=None),
+        )

@@ -1,0 +1,45 @@
+"""What needs an operator, in the application as it was seen last and in this server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from streams.kafka.alarms import Check, checks
+from streams.server.http.parts import ServerParts
+
+READ_WARN, READ_BAD = 5.0, 30.0
+"""s by which this server may be behind what is committed."""
+
+
+def all_checks(parts: ServerParts) -> list[Check]:
+    """Computed from memory, in a moment, so that a health check waits for nothing."""
+    found, observed = list(_of_server(parts)), parts.observed
+    if observed.is_old:
+        why = f": {observed.why}" if observed.why else ""
+        what = f"The state of the application is not known{why}."
+        found.append(Check("status", "bad", what, "See whether Kafka answers: `retold status`."))
+    if (status := observed.status) is not None:
+        found += checks(status, time.time_ns() // 1000, observed.unowned)
+    return found
+
+
+def _of_server(parts: ServerParts) -> Iterator[Check]:
+    model = parts.model
+    waits, faults = model.waits, dict(model.faults)
+    yield Check("server", "good") if waits is None else Check("server", "bad", f"{waits}.", "Wait, or see the server's log.")
+    for space in parts.states.ended:  # it is known sooner than the status
+        yield Check(f"ended.{space}", "bad", f"An error has ended {space}.", "`retold status` has the reason.")
+    broker = faults.pop("broker", None)
+    yield Check("kafka", "good") if broker is None else Check("kafka", "bad", f"{broker}.", "See whether Kafka runs.")
+    for what, fault in faults.items():
+        yield Check(f"reading.{what}", "bad", f"{fault}.", "Deploy a server of the application that wrote it.")
+    behind = model.lag_ages.oldest(time.monotonic())
+    if behind > READ_WARN and waits is None:
+        yield Check(
+            "reading", "bad" if behind > READ_BAD else "warn", f"The server is {behind:.0f} s behind what is committed.",
+            "A fold may be slow, or the machine too small.",
+        )  # fmt: skip
+    for name, projected in model.projections.items():
+        if projected.fault is not None:
+            yield Check(f"projection.{name}", "bad", f"{projected.fault}.", "Correct its fold and start the server again.")

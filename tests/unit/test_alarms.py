@@ -1,0 +1,125 @@
+"""What in a status needs an operator, and how soon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from streams.engine.envelope import to_micros
+from streams.kafka.alarms import Check, checks, worst
+from streams.kafka.open_transactions import OpenTransaction
+from streams.kafka.status import BlockedPartition, NamespaceStatus, PartitionStatus, Status
+from streams.server.readmodel.lag_ages import LagAges
+
+TIME = datetime(2026, 2, 3, tzinfo=UTC)
+NOW = to_micros(TIME)
+PART = PartitionStatus(0, "w", 9, 9, 0, 5, 1, "running")
+SPACE = NamespaceStatus("item", "shop", (PART,))
+WAITING = (BlockedPartition("item", 0, 7, 12345, "nobody knows schema id 12345"),)
+
+
+def ago(seconds: float) -> int:
+    return NOW - int(seconds * 1e6)
+
+
+def found(space: NamespaceStatus, unowned: Mapping[tuple[str, int], float] | None = None) -> dict[str, Check]:
+    """Those that are not good, by name."""
+    return {it.name: it for it in checks(Status("b", "", (space,)), NOW, unowned) if it.state != "good"}
+
+
+def states(space: NamespaceStatus, unowned: Mapping[tuple[str, int], float] | None = None) -> dict[str, str]:
+    return {name: it.state for name, it in found(space, unowned).items()}
+
+
+def with_part(**changes: object) -> NamespaceStatus:
+    return replace(SPACE, partitions=(replace(PART, **changes),))  # type: ignore[arg-type]  # of whichever field
+
+
+def test_an_application_at_rest_is_good() -> None:
+    """Every check is there all the same, so that an alert can tell good from unknown."""
+    every = checks(Status("b", "", (SPACE,)), NOW)
+    assert {it.name for it in every} >= {"item.workers", "item.lag", "item.blocked", "item.parked", "item.pending", "transactions"}
+    assert worst(every) == "good"
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(-60, None), (4, None), (6, "warn"), (29, "warn"), (31, "bad"), (9e6, "bad")])
+@pytest.mark.parametrize("owner", ["w", None])
+def test_the_oldest_record_that_is_not_handled_turns_it_red(seconds: float, state: str | None, owner: str | None) -> None:
+    """Owner or not: a frozen worker keeps its partitions for a while, and one whose handler loops for longer."""
+    told = found(with_part(oldest=ago(seconds), oldest_offset=8, lag=1, owner=owner), {("item", 0): 1.0})
+    assert (told["item.lag"].state if "item.lag" in told else None) == state
+    if state:
+        assert "item-0@8 has waited" in told["item.lag"].detail
+
+
+@pytest.mark.parametrize(
+    ("unowned", "state"),
+    [(None, "bad"), ({}, "warn"), ({("item", 0): 29}, "warn"), ({("item", 0): 30}, "bad")],
+)
+def test_a_partition_without_a_worker(unowned: dict[tuple[str, int], float] | None, state: str) -> None:
+    """At once for who asks once; a server has seen for how long, and a restart is no alarm."""
+    assert states(with_part(owner=None, state="no worker"), unowned) == {"item.workers": state}
+    assert states(NamespaceStatus("item", None))["item.workers"] == "bad"
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(10, "warn"), (61, "bad")])
+def test_a_blocked_partition(seconds: float, state: str) -> None:
+    """By its worker's report, or by the record that nobody here can read if no worker reports."""
+    blocked = with_part(state="blocked", state_since=ago(seconds), state_why="no handler")
+    assert states(blocked) == {"item.blocked": state}
+    unread = replace(with_part(state=None, oldest=ago(seconds), oldest_offset=7), waiting=WAITING)
+    assert found(unread)["item.blocked"].state == state
+    assert "schema id 12345" in found(unread)["item.blocked"].detail
+
+
+@pytest.mark.parametrize(
+    ("parked", "state"),
+    [
+        ({"parked": 1, "parked_keys": 1, "parked_oldest": ago(1)}, "warn"),
+        ({"quarantined": 1, "parked_oldest": ago(1)}, "warn"),
+        ({"parked": 30, "parked_keys": 21, "parked_oldest": ago(1)}, "bad"),
+        ({"parked": 1, "parked_keys": 1, "parked_oldest": ago(3_601)}, "bad"),
+    ],
+)
+def test_what_is_set_aside(parked: dict[str, int], state: str) -> None:
+    """A few warn; many keys, or one that nobody has looked at for an hour, are bad."""
+    assert states(replace(SPACE, **parked)) == {"item.parked": state}  # type: ignore[arg-type]  # of whichever field
+
+
+@pytest.mark.parametrize(
+    ("pending", "state"),
+    [
+        ({"timers": 1, "timer_due": ago(-9_000)}, None),
+        ({"timers": 1, "timer_due": ago(59)}, None),
+        ({"timers": 1, "timer_due": ago(61)}, "bad"),
+        ({"calls": 1, "call_asked": ago(899)}, None),
+        ({"calls": 1, "call_asked": ago(901)}, "bad"),
+    ],
+)
+def test_what_is_pending_and_overdue(pending: dict[str, int], state: str | None) -> None:
+    """A timer that is late by a minute, a call without an answer for a quarter of an hour."""
+    assert states(replace(SPACE, **pending)) == ({} if state is None else {"item.pending": state})  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize(("seconds", "hangs", "state"), [(29, False, "good"), (31, False, "bad"), (1, True, "bad")])
+def test_a_transaction_that_stays_open(seconds: float, hangs: bool, state: str) -> None:
+    """It holds up all that is behind it."""
+    held = OpenTransaction("item", 0, 5, 3, TIME - timedelta(seconds=seconds), 1, "t", 60.0, hangs=hangs)
+    [last] = [it for it in checks(Status("b", "", (), (held,)), NOW) if it.name == "transactions"]
+    assert last.state == state
+
+
+def test_a_lag_has_an_age() -> None:
+    """How long ago everything was read that there was; under a steady load a lag of some records is young."""
+    ages, key = LagAges(), ("log", "item", 0)
+    assert ages.seconds(key, 100.0) == 0
+    ages.measured(key, 10, 10, 100.0)
+    for second in range(1, 60):  # one second behind all the time
+        ages.measured(key, 10 + (second - 1) * 5, 10 + second * 5, 100.0 + second)
+    assert ages.seconds(key, 160.0) <= 3
+    assert ages.seconds(key, 200.0) > 40, "nothing is measured while nothing is read"
+    ages.measured(key, 305, 305, 201.0)
+    assert (ages.seconds(key, 210.0), ages.oldest(210.0)) == (0, 0)
