@@ -35,6 +35,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.status import Status, status
 from streams.kafka.topics import ensure, raise_for_problems
 from streams.localbroker.choose import own
+from streams.localbroker.password import access_sentence
 from streams.server.listen import listen, url_of
 
 SAMPLE = Path(__file__).parent / "data" / "signups.tsv"
@@ -209,6 +210,8 @@ def last_output(config: Config, name: str) -> str:
 
 
 def _keep(site: Site) -> None:
+    if (sentence := access_sentence(site.config)) is not None:
+        talk(f"\nKafka: {sentence}")
     talk("\nThe demo stays up until Ctrl-C. In another terminal, in this folder:")
     for name, value in site.variables.items():
         talk(f"  export {name}={value}")

@@ -19,6 +19,7 @@ from streams.errors import ConfigError
 from streams.kafka.broker_check import check_broker
 from streams.kafka.client_log import ClientLog, log
 from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.local_access import options_of
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import MIB, largest_bytes
 
@@ -73,7 +74,7 @@ class Clients:
 
     @classmethod
     def of(cls, config: Config, address: str, clock: Clock = SYSTEM) -> Self:
-        """The clients of a configuration. Its options are for the broker it names, not for one of our own on loopback.
+        """The clients of a configuration. Its options are for the broker that it names; one of our own has its own.
 
         Raises ConfigError for an option that retold sets itself.
         """
@@ -82,8 +83,7 @@ class Clients:
                 f"the Kafka option {refused[0]} is set to {config.kafka[refused[0]]!r}, and retold decides it itself: "
                 "events would be lost or handled twice. Remove the setting"
             )
-        options = dict(config.kafka) if config.broker else {}
-        return cls(address, options, largest_bytes(config.max_event_bytes), clock)
+        return cls(address, options_of(config), largest_bytes(config.max_event_bytes), clock)
 
     def admin(self, client_id: str = "retold") -> Admin:
         return Admin(lambda: self._make(AdminClient, self._common(client_id)), self.clock)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from streams.config import Config
 from streams.errors import BrokerUnavailable
 from streams.kafka.broker_check import check_broker
+from streams.kafka.local_access import options_of
 from streams.localbroker import docker, embedded, state
 from streams.localbroker.jars import Progress, silent
 
@@ -20,18 +21,20 @@ def own(config: Config, on_progress: Progress = silent, *, lasting: bool = True)
     """The address of a broker that answers. One that is started here ends with the block, or with this process.
 
     RETOLD_BROKER, else one that this project runs already, else Docker if its engine answers, else the embedded one.
-    Once a project has data in one of the last two, that one is used. `lasting=False`: the data need not be kept. Raises
+    Once a project has data in one of the last two, that one is used. Whoever sets RETOLD_HTTP_TOKEN has other users on the
+    machine: then it is the embedded one, with a password. `lasting=False`: the data need not be kept. Raises
     BrokerUnavailable, ConfigError.
     """
     running = config.broker or state.find(config)
     if running is not None:
-        check_broker(running, options=_options(config))
+        check_broker(running, options=options_of(config))
         yield running
-    elif not embedded.holds_data(config.state) and (docker.holds_data(config.state) or docker.answers()):
+    elif not embedded.holds_data(config.state) and _in_docker(config):
         with docker.start(config.state, on_progress, lasting=lasting) as address:
             yield address
     else:
-        with embedded.start(config.state, java=config.java, on_progress=on_progress) as broker:
+        protected = config.http_token is not None
+        with embedded.start(config.state, java=config.java, on_progress=on_progress, protected=protected) as broker:
             yield broker.address
 
 
@@ -47,7 +50,7 @@ def found(config: Config) -> str:
             "Start one with `retold run` in another terminal, or set RETOLD_BROKER=host:port."
         )
     try:
-        check_broker(running, options=_options(config))
+        check_broker(running, options=options_of(config))
     except BrokerUnavailable as error:
         raise no_answer_error(config, running, error) from error
     return running
@@ -63,6 +66,5 @@ def no_answer_error(config: Config, address: str, error: BrokerUnavailable) -> B
     )
 
 
-def _options(config: Config) -> dict[str, str]:
-    """Options for librdkafka are for the broker that RETOLD_BROKER names, not for one of our own on loopback."""
-    return dict(config.kafka) if config.broker else {}
+def _in_docker(config: Config) -> bool:
+    return docker.holds_data(config.state) or (config.http_token is None and docker.answers())

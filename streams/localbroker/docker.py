@@ -121,7 +121,7 @@ def _container(folder: Path, on_progress: Progress, *, lasting: bool) -> Iterato
 def _volume(folder: Path) -> str:
     file = folder / "kafka.volume"
     if not file.exists():
-        file.write_text(f"retold-{uuid.uuid4().hex[:12]}", encoding="utf-8")
+        state.write_private(file, f"retold-{uuid.uuid4().hex[:12]}")
     return file.read_text(encoding="utf-8")
 
 

@@ -26,7 +26,8 @@ from types import TracebackType
 from streams.engine.readable import readable
 from streams.errors import BrokerUnavailable, ConfigError, how_ended
 from streams.kafka.broker_check import check_broker
-from streams.localbroker import class_archive, jars, keeper, state
+from streams.kafka.local_access import client_file, read_options
+from streams.localbroker import class_archive, jars, keeper, password, state
 
 SECONDS_TO_START = 90.0
 TRIES = 3  # a port found free may be taken by another program before Kafka binds it
@@ -41,7 +42,7 @@ controller.listener.names=CONTROLLER
 listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=BROKER://127.0.0.1:{port}
 inter.broker.listener.name=BROKER
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=BROKER:{protocol},CONTROLLER:{protocol}
 log.dirs=data
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -111,9 +112,11 @@ def holds_data(folder: Path) -> bool:
 
 
 def start(
-    folder: Path, *, java: Path | None = None, on_progress: Callable[[str], None] | None = None
+    folder: Path, *, java: Path | None = None, on_progress: Callable[[str], None] | None = None, protected: bool = False
 ) -> EmbeddedBroker:
     """Start a broker with the data in `folder` (created if it is missing); returns when it answers.
+
+    With `protected`, only clients with the options that it writes into the folder have access (`local_access.client_file`).
 
     Raises BrokerUnavailable with the last lines of its log, or if one runs there already; ConfigError if the folder
     cannot be written.
@@ -126,7 +129,7 @@ def start(
         program, class_path = jars.find_java(java), jars.class_path(say)
         say("starting Kafka")
         for last in (False,) * (TRIES - 1) + (True,):
-            broker = _launch(folder, program, class_path, lock)
+            broker = _launch(folder, program, class_path, lock, protected)
             try:
                 _await(broker)
                 state.write(folder, broker.address, broker.process.pid)
@@ -151,15 +154,21 @@ def _raise_unless_named_in_utf8(folder: Path) -> None:
         ) from None
 
 
-def _launch(folder: Path, java: Path, class_path: list[Path], lock: int) -> EmbeddedBroker:
+def _launch(folder: Path, java: Path, class_path: list[Path], lock: int, protected: bool) -> EmbeddedBroker:
     home = folder / "kafka"
     port, controller = _free_ports(_last_port(home), 0)
     try:
-        home.mkdir(exist_ok=True)
+        state.make_private(home)
         (home / "broker.log").unlink(missing_ok=True)
-        (home / "server.properties").write_text(SERVER.format(port=port, controller=controller), encoding="ascii")
-        (home / "log4j2.properties").write_text(LOGGING, encoding="ascii")
-        output = (home / "output").open("wb")
+        protocol = password.PROTOCOL if protected else password.OPEN
+        settings = SERVER.format(port=port, controller=controller, protocol=protocol)
+        if protected:
+            settings += password.set_up(folder, f"127.0.0.1:{port}")
+        else:
+            password.take_down(folder)
+        state.write_private(home / "server.properties", settings)
+        state.write_private(home / "log4j2.properties", LOGGING)
+        output = state.open_private(home / "output")
     except OSError as error:
         raise state.unusable(folder, error) from error
     work = class_archive.next_step(java, class_path)
@@ -177,6 +186,7 @@ def _launch(folder: Path, java: Path, class_path: list[Path], lock: int) -> Embe
             stdout=output,
             stderr=output,
             pass_fds=[lock],
+            umask=0o077,  # what Kafka writes is for nobody else to read
             start_new_session=True,  # so Ctrl-C in the terminal reaches the owner only
             cwd=home,
         )
@@ -253,7 +263,8 @@ def _await(broker: EmbeddedBroker) -> None:
             break
         time.sleep(0.05)
     try:
-        check_broker(broker.address, timeout=max(1.0, deadline - time.monotonic()))
+        _, options = read_options(client_file(broker.folder))
+        check_broker(broker.address, timeout=max(1.0, deadline - time.monotonic()), options=options)
     except BrokerUnavailable as error:
         raise BrokerUnavailable(
             f"the embedded Kafka did not answer within {SECONDS_TO_START:.0f} seconds. {_last_lines(broker.folder)}"

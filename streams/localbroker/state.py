@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -76,7 +77,7 @@ def take(folder: Path) -> int:
     Raises BrokerUnavailable if a broker runs on this folder, ConfigError if the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         lock = os.open(folder / "broker.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise unusable(folder, error) from error
@@ -95,10 +96,31 @@ def write(folder: Path, address: str, pid: int) -> None:
     record = BrokerRecord(address, pid, datetime.now(UTC).isoformat(timespec="seconds"))
     draft = folder / "broker.json.new"
     try:
-        draft.write_text(json.dumps(asdict(record)) + "\n", encoding="utf-8")
+        write_private(draft, json.dumps(asdict(record)) + "\n")
         draft.replace(folder / "broker.json")
     except OSError as error:
         raise unusable(folder, error) from error
+
+
+def make_private(folder: Path) -> None:
+    """Make the folder, for nobody else to read; also one of ours from before. A project's own folder stays as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid == os.getuid() and found.st_mode & 0o077 and not (folder / "pyproject.toml").exists():
+        folder.chmod(0o700)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that nobody else can read, at no moment."""
+    with open_private(file) as opened:
+        opened.write(text.encode())
+
+
+def open_private(file: Path) -> BinaryIO:
+    """Open a file for writing that nobody else can read."""
+    number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    os.fchmod(number, 0o600)
+    return os.fdopen(number, "wb")
 
 
 def unusable(folder: Path, error: OSError) -> ConfigError:

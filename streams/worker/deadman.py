@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.engine.attempts import Attempt
+from streams.localbroker.state import make_private, open_private
 
 AFTER = 9.0
 """s without a sign of life, during a batch, after which the process ends: less than a transaction's timeout."""
@@ -33,9 +34,9 @@ class Deadman:
     """One in a process. If nobody says `alive` in time, or Python crashes, `file` has every thread's stack; else it is empty."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         self.file = folder / f"{uuid.uuid4().hex}.stacks"
-        self._stacks = self.file.open("wb")
+        self._stacks = open_private(self.file)
         self._lock, self._at_work, self._on = threading.Lock(), set[str](), True
         faulthandler.enable(self._stacks, all_threads=True)
 
@@ -83,8 +84,9 @@ class AttemptRecord:
     """The call of a handler that is going on, in a file that outlasts the process however it ends. One for each slot."""
 
     def __init__(self, file: Path, topic_id: str, stacks: str) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(bytes(SIZE))
+        make_private(file.parent)
+        with open_private(file) as opened:
+            opened.write(bytes(SIZE))
         number = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         try:
             self._map = mmap.mmap(number, SIZE)

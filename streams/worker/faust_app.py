@@ -23,6 +23,7 @@ from streams.data import Record
 from streams.engine.image import Image
 from streams.kafka.topics import topic_names
 from streams.load import application
+from streams.localbroker.state import make_private, unusable
 from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.runner import NamespaceRunner
 
@@ -192,7 +193,13 @@ class FaustApp:
 
 def faust_app_of(app: App, config: Config) -> FaustApp:
     """Its agents and tables, without the runners that a worker adds."""
-    return FaustApp(app, config.state / "faust", lambda name: topic_names(config.prefix, name).inbox)
+    folder = config.state / "faust"
+    try:
+        for each in (config.state, folder, folder / "v1", folder / "v1" / "tables"):
+            make_private(each)  # Faust would make them as the umask has it
+    except OSError as error:
+        raise unusable(config.state, error) from error
+    return FaustApp(app, folder, lambda name: topic_names(config.prefix, name).inbox)
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from streams.config import Config
+from streams.localbroker.state import make_private, open_private
 
 log = structlog.get_logger("retold.worker")
 
@@ -48,8 +49,9 @@ class Note(Generic[T]):
         """A failure is logged: a full disk must not end a namespace."""
         beside = self._file.with_name(f"{self._file.name}.{os.getpid()}")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(msgspec.json.encode(value))
+            make_private(self._file.parent)
+            with open_private(beside) as opened:
+                opened.write(msgspec.json.encode(value))
             beside.replace(self._file)
         except OSError as error:
             with contextlib.suppress(OSError):

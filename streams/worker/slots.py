@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from streams.errors import ConfigError, unwritable_state
+from streams.localbroker.state import make_private
 
 SLOTS = 1000
 
@@ -19,7 +20,8 @@ class Slot:
 
     def __init__(self, folder: Path, namespace: str) -> None:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            for each in (folder.parent, folder):
+                make_private(each)
             self.number, self._file = self._take(folder, namespace)
         except OSError as error:
             raise unwritable_state(folder.parent, error) from error

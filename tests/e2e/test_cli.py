@@ -320,7 +320,8 @@ def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, e
             assert http.get("/rows/user/u9").json()["row"]["email"] == "e"
             began |= the_server_dies_and_comes_back(run, log, http)
             said = log.read_text(encoding="utf-8")
-            assert len(said.splitlines()) == 5, said
+            assert len(said.splitlines()) == 6, said
+            assert "It has no password: every user of this machine can read and change its topics." in said
             assert run.stop(signal.SIGINT) == 130
             with pytest.raises(httpx.ConnectError):
                 http.get("/rows/user")

@@ -23,6 +23,7 @@ from streams.cli.process.supervised_process import SupervisedProcess
 from streams.config import Config, load
 from streams.errors import ConfigError
 from streams.localbroker.choose import own
+from streams.localbroker.password import access_sentence
 from streams.server.listen import listen, url_of
 
 FOR_A_BROKER = 60.0
@@ -51,6 +52,8 @@ def run(
         listening = None if no_server else stack.enter_context(_address(config))
         broker = stack.enter_context(own(config, on_progress=talk))
         talk(f"Kafka is running at {broker}. Commands in this project, such as `retold publish`, find it.")
+        if (sentence := access_sentence(config)) is not None:
+            talk(sentence)
         shutdown = Shutdown()
         if reset_breaker:
             reset_breakers(app, config, ())

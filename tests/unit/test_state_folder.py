@@ -1,0 +1,82 @@
+"""What retold keeps on a machine that others use, too."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from streams.kafka.clients import Clients
+from streams.kafka.local_access import client_file, options_of
+from streams.localbroker import password, state
+from streams.localbroker.password import access_sentence
+from streams.worker.slots import Slot
+from tests.support.workers import settings
+
+
+@pytest.fixture(autouse=True)
+def anybody_reads() -> object:
+    """The usual umask, under which others may read."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Whichever role makes it first; one from before becomes so."""
+    Slot(tmp_path / "by a worker" / "slots", "item").release()
+    os.close(state.take(tmp_path / "by a broker"))
+    (tmp_path / "from before").mkdir()
+    os.close(state.take(tmp_path / "from before"))
+    state.write(tmp_path / "from before", "127.0.0.1:1", 1)
+    found = list(tmp_path.rglob("*"))
+    assert len(found) == 8
+    assert [str(it) for it in found if mode(it) & 0o077] == []
+
+
+def test_a_project_keeps_its_own_rights(tmp_path: Path) -> None:
+    """Somebody may have set the state folder to the project's."""
+    (tmp_path / "pyproject.toml").touch()
+    tmp_path.chmod(0o755)
+    os.close(state.take(tmp_path))
+    assert mode(tmp_path) == 0o755
+
+
+def test_the_options_are_for_the_broker_that_wrote_them(tmp_path: Path) -> None:
+    """Also for a client that names its address; one of another broker hears nothing of the password."""
+    (tmp_path / "kafka").mkdir()
+    config = settings(tmp_path, "")
+    assert options_of(config) == {}
+    lines = password.set_up(tmp_path, "127.0.0.1:7")
+    own = options_of(config)
+    assert (own["security.protocol"], own["sasl.username"]) == ("SASL_PLAINTEXT", "retold")
+    assert lines.count(own["sasl.password"]) == 4, "as a client of its own, and as what it takes, on both listeners"
+    assert options_of(replace(config, broker="127.0.0.1:7")) == own
+    assert options_of(replace(config, broker="example.org:7", kafka={"a": "b"})) == {"a": "b"}
+    assert own["sasl.password"] not in repr(Clients.of(config, "127.0.0.1:7"))
+    assert [mode(it) for it in (tmp_path / "kafka").iterdir()] == [0o600] * 3
+    password.set_up(tmp_path, "127.0.0.1:8")
+    assert options_of(config) == own, "it is made once"
+    password.take_down(tmp_path)
+    assert options_of(config) == {}
+
+
+def test_it_is_said_who_has_access(tmp_path: Path) -> None:
+    """In one line, without the password."""
+    (tmp_path / "kafka").mkdir()
+    config = settings(tmp_path, "")
+    assert "every user of this machine" in (access_sentence(config) or "")
+    assert "RETOLD_HTTP_TOKEN is set" in (access_sentence(replace(config, http_token="x" * 16)) or "")
+    assert access_sentence(replace(config, broker="example.org:9")) is None
+    password.set_up(tmp_path, "127.0.0.1:7")
+    said = access_sentence(config) or ""
+    assert str(client_file(tmp_path)) in said
+    assert options_of(config)["sasl.password"] not in said
+    assert "\n" not in said
