@@ -16,6 +16,7 @@ from streams.engine.envelope import from_micros, to_micros
 from streams.engine.fold import LoggedEvent
 from streams.engine.image import Image
 from streams.engine.projector import Projector
+from streams.engine.readable import harmless
 from streams.engine.records import PARKED, REJECTED, EmittedRecord, Headers, LogRecord
 from streams.engine.stored import log_record
 from streams.engine.timers import due_timers
@@ -195,10 +196,11 @@ class World:
         detail = first.detail or next((it.detail for it in self.parked if it.key == first.key and it.detail), "")
         what = f"{first.data.event_type} of {first.key!r}" if first.data is not None else f"an event of {first.key!r}"
         more = f", and {len(new) - 1} more" if len(new) > 1 else ""
-        raise AssertionError(
+        text = (
             f"{what} was parked{more}: {first.reason}. If the test expects that, settle(parked=\"allow\") and advance(…, "
-            f"parked=\"allow\") let it pass.\n{detail}".rstrip()
+            f"parked=\"allow\") let it pass.\n{detail}"
         )
+        raise AssertionError(harmless(text.rstrip()))  # pytest writes it to a terminal as it is
 
     def advance(self, by: timedelta, *, parked: Parked = "raise") -> World:
         """Let time pass: what was scheduled comes due in order, and each settles before the next.
@@ -402,6 +404,6 @@ def given(app: App, *history: EventData) -> World:
     for data in history:
         result = world.when(data)
         if not result.accepted:
-            raise AssertionError(f"given {data!r}: it was {result.outcome}, {result.reason}")
+            raise AssertionError(harmless(f"given {data!r}: it was {result.outcome}, {result.reason}"))
         world.settle()
     return world

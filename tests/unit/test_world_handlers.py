@@ -31,6 +31,17 @@ from tests.applications.shop.events import (
 OPEN = AccountOpen(account="a", balance=100)
 
 
+def test_a_failure_does_not_drive_the_terminal() -> None:
+    """Pytest writes an assertion's text as it is, and this one has what a handler makes of an event."""
+
+    def refusing(row: AccountRow | None, event: Event[AccountOpen]) -> Outcome[AccountRow]:
+        raise Rejected(f"no such account: {event.data.account}")
+
+    forged = AccountOpen(account="\x1b[2Kall is well", balance=1)
+    with pytest.raises(AssertionError, match=r"no such account: \\x1b\[2Kall is well"):
+        given(app_of(refusing), forged)
+
+
 def test_a_handler_that_raises_parks_its_event_and_its_key() -> None:
     """With the traceback; the events of the same key queue behind it, other keys go on."""
 
