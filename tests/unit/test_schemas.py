@@ -362,9 +362,9 @@ def named(name: str, *aliases: str, kind: object = "string", default: object = "
     return {"name": name, "type": kind, "default": default} | ({"aliases": list(aliases)} if aliases else {})
 
 
-def in_record(field: dict[str, object]) -> list[dict[str, object]]:
-    """The field in a record in a map of arrays of a field that stays."""
-    part = {"type": "record", "name": "Part", "fields": [field]}
+def in_record(*fields: dict[str, object]) -> list[dict[str, object]]:
+    """The fields in a record in a map of arrays of a field that stays."""
+    part = {"type": "record", "name": "Part", "fields": list(fields)}
     return [{"name": "parts", "type": {"type": "map", "values": {"type": "array", "items": part}}}]
 
 
@@ -395,6 +395,24 @@ def test_a_former_name_is_not_given_to_another_field() -> None:
     [other] = chain([named("a"), named("b")], [named("c", "a")], [named("b", "c")])
     assert other == "user.signup.b was called a in version 1, whose b it would read: give it another name"
     assert chain([named("a")], [named("c")], [named("a")]) == []
+
+
+@pytest.mark.parametrize("wrap", [lambda *fields: list(fields), in_record])
+def test_an_alias_that_reads_nothing_or_what_another_field_reads_is_a_breach(
+    wrap: Callable[..., list[dict[str, object]]]
+) -> None:
+    """Names that are swapped were not, and of two fields one was given the other one's values, without a word."""
+    two = wrap(named("a"), named("b"))
+    swapped = chain(two, wrap(named("a", "b"), named("b", "a")))
+    assert ['a has the alias "b" and would read a of version 1' in swapped[0], len(swapped)] == [True, 2]
+    [replaced] = chain(two, wrap(named("b", "a")))
+    assert 'b has the alias "a" and would read b of version 1, which has both: remove the alias' in replaced
+    [kept] = chain(wrap(named("a")), wrap(named("b", "a"), named("a")))
+    assert "b would read a of version 1, which" in kept
+    assert "a reads too: give one another name" in kept
+    assert len(chain(wrap(named("a")), wrap(named("b", "a"), named("c", "a")))) == 2
+    released = wrap(named("b", "a"), named("a"))
+    assert chain(wrap(named("a")), released, released) == []
 
 
 def test_a_version_that_forgets_a_name_is_a_breach_also_when_it_is_released(schemas: Path) -> None:
