@@ -32,6 +32,8 @@ FOUR: Final = struct.Struct("<f")
 KEY_BYTES: Final = 512
 KEYS: Final = f"1 to {KEY_BYTES} bytes of UTF-8, the first one neither 0x00 nor 0x01"
 SHOWN: Final = 200
+DEEPEST: Final = 32
+"""The most arrays, maps and records inside one another: Python reads no expression with 200 brackets around one another."""
 MISSING: Final = object()
 """The default of a field that has none (None is the default `null`)."""
 
@@ -138,6 +140,7 @@ class _Parser:
         """Whether a JSON value may be the default of a type."""
         self.named: dict[str, AvroType] = {}
         self.open: set[str] = set()
+        self.depth = 0
 
     def record(self, schema: Mapping[str, Any], namespace: str) -> RecordType:
         name = full_name(schema, namespace)
@@ -177,7 +180,9 @@ class _Parser:
         return Field(name, kind, default, aliases_of(raw, where, name), str(raw.get("doc", "")))
 
     def _check_default(self, default: object, kind: AvroType, raw: object, where: str, name: str) -> None:
-        """In Avro the default of a union belongs to its first branch."""
+        """In Avro the default of a union belongs to its first branch. The union may be the `type` of an object."""
+        while isinstance(raw, Mapping):
+            raw = raw.get("type")
         null_first = isinstance(raw, list) and raw[0] == "null"
         fits = default is None if null_first else default is not None and self.fits(default, kind)
         if not fits:
@@ -192,18 +197,30 @@ class _Parser:
         if not isinstance(raw, Mapping):
             raise InvalidSchema(f"{where} has the type {raw!r}; expected a name, an object or a list", field)
         kind = raw.get("type")
-        if kind == "array":
-            return AvroType("array", item=self._type(raw.get("items"), namespace, f"{where}[]", field))
-        if kind == "map":
-            return AvroType("map", item=self._type(raw.get("values"), namespace, f"{where}{{}}", field))
-        if kind == "record":
-            record = self.record(raw, namespace)
-            return self._remember(AvroType("record", record=record, name=record.name))
+        if kind in ("array", "map", "record"):
+            return self._compound(kind, raw, namespace, where, field)
         if kind == "enum":
             return self._remember(self._enum(raw, namespace, where, field))
         if "logicalType" in raw:
             return self._logical(raw, where, field)
+        if not isinstance(kind, str) and (others := raw.keys() - {"type", "doc", "namespace"}):
+            named = ", ".join(sorted(others))
+            raise InvalidSchema(f"{where} has {named} beside a type that is no name: put it into that type", field)
         return self._type(kind, namespace, where, field)
+
+    def _compound(self, kind: str, raw: Mapping[str, Any], namespace: str, where: str, field: str) -> AvroType:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise InvalidSchema(f"{where} is nested too deeply: at most {DEEPEST} arrays, maps and records in one another", field)
+        if kind == "array":
+            made = AvroType("array", item=self._type(raw.get("items"), namespace, f"{where}[]", field))
+        elif kind == "map":
+            made = AvroType("map", item=self._type(raw.get("values"), namespace, f"{where}{{}}", field))
+        else:
+            record = self.record(raw, namespace)
+            made = self._remember(AvroType("record", record=record, name=record.name))
+        self.depth -= 1
+        return made
 
     def _remember(self, kind: AvroType) -> AvroType:
         self.named[kind.name] = kind
@@ -245,13 +262,13 @@ class _Parser:
         words = isinstance(symbols, list) and all(isinstance(s, str) and SYMBOL.fullmatch(s) for s in symbols)
         if not symbols or not words:
             raise InvalidSchema(f"{where}: the enum {name} has the symbols {symbols!r}; expected some words", field)
-        if len(set(symbols)) < len(symbols) or (default is not None and default not in symbols):
+        if len(set(symbols)) < len(symbols) or ("default" in raw and default not in symbols):
             raise InvalidSchema(f"{where}: the enum {name} repeats a symbol, or its default is none of them", field)
         return AvroType("enum", name=name, symbols=tuple(symbols), symbol_default=default)
 
     def _logical(self, raw: Mapping[str, Any], where: str, field: str) -> AvroType:
         logical, kind = raw["logicalType"], raw["type"]
-        if logical not in TIMESTAMPS or kind != "long":
+        if logical not in (*TIMESTAMPS,) or kind != "long":
             raise InvalidSchema(
                 f"{where} is a {kind!r} with the logicalType {logical!r}; expected a long with one of "
                 f"{', '.join(sorted(TIMESTAMPS))}",

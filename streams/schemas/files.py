@@ -63,7 +63,7 @@ def read_all(folder: Path) -> tuple[list[SchemaFile], list[SchemaBreach]]:
         else:
             breaches.append(outcome)
     files.sort(key=lambda file: (file.name.partition(".")[0], not file.is_row, file.name))
-    return files, [*breaches, *_differing_parts(files)]
+    return files, [*breaches, *_repeated_names(files), *_differing_parts(files)]
 
 
 def load(folder: Path) -> list[SchemaFile]:
@@ -86,13 +86,25 @@ def read(path: Path, folder: Path) -> SchemaFile | SchemaBreach:
         schema = json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
         record = record_of(schema)
         _check_path(record, path.relative_to(folder))
-        return SchemaFile(path, record, canonical(schema))
+        return SchemaFile(path, record, _sound(canonical(schema)))
     except json.JSONDecodeError as error:
         return SchemaBreach(path, error.lineno, f"column {error.colno}: this is no JSON: {error.msg}")
     except RecursionError:
         return SchemaBreach(path, 1, "the schema is nested too deeply to read")
     except InvalidSchema as error:
         return SchemaBreach(path, line_of(text, error.field), str(error))
+    except ValueError:
+        return SchemaBreach(path, 1, "a number has too many digits to read")
+
+
+def _sound(canonical_text: str) -> str:
+    """The same text. Raises InvalidSchema for half a surrogate pair, which nobody reads in the lock."""
+    try:
+        json.dumps(json.loads(canonical_text), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        letter = f"\\u{ord(error.object[error.start]):04x}"
+        raise InvalidSchema(f"the schema holds {letter}, half a surrogate pair, which is no text: remove it", letter) from error
+    return canonical_text
 
 
 def line_of(text: str, word: str) -> int:
@@ -170,6 +182,14 @@ def _parts(kind: AvroType) -> Iterator[AvroType]:
         yield from parts_of(kind.record)
     if kind.kind in ("record", "enum"):
         yield replace(kind, nullable=False)
+
+
+def _repeated_names(files: Sequence[SchemaFile]) -> Iterator[SchemaBreach]:
+    """`orders-per-day.avsc` and `orders_per_day.avsc` hold records of one name: one would silently win."""
+    seen: dict[str, SchemaFile] = {}
+    for file in files:
+        if (first := seen.setdefault(file.name, file)) is not file:
+            yield SchemaBreach(file.path, 1, f"{file.name} is in {first.path} too: rename one")
 
 
 def _differing_parts(files: Sequence[SchemaFile]) -> Iterator[SchemaBreach]:
