@@ -16,7 +16,7 @@ from streams.errors import InvalidEvent
 from streams.eventfiles.numbers import TIME_EXPECTED, json_number, number, time, whole_number
 from streams.eventfiles.repeats import no_constant, no_repeats
 from streams.eventfiles.texts import cut
-from streams.schemas.avro import MISSING, RANGES, AvroType, Field, RecordType, parse
+from streams.schemas.avro import MISSING, RANGES, AvroType, Field, RecordType, is_number, parse
 from streams.schemas.classes import item_hint, record_hint, structure_of
 
 WORDS = {"true": True, "false": False}
@@ -111,12 +111,19 @@ def _natural(kind: AvroType, value: Any) -> bool:
         case "bytes":
             return isinstance(value, bytes)
         case "float" | "double":
-            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            return is_number(value) and _is_finite(value)
         case "timestamp-micros" | "timestamp-millis":
             return isinstance(value, datetime) and value.tzinfo is not None
         case number:
             low, high = RANGES[number]
             return type(value) is int and low <= value <= high
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def _from_text(kind: AvroType, text: str, at: _At) -> Any:

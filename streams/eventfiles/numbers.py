@@ -13,9 +13,11 @@ from datetime import datetime
 from streams.errors import InvalidEvent
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
+DIGITS = re.compile(r"[+-]?[0-9]{1,400}")
+"""A whole number that a double may hold."""
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,6})0*)?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]((?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,6})0*)?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
 )
 """RFC 3339. Digits beyond microseconds must be 0."""
 TIME_EXPECTED = "an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z,"
@@ -33,7 +35,7 @@ def number(text: str) -> float:
     if not NUMBER.fullmatch(text):
         raise ValueError(text)
     found = float(text)
-    if WHOLE.fullmatch(text) and int(text) != found:
+    if DIGITS.fullmatch(text) and math.isfinite(found) and int(text) != found:
         raise ValueError(text)
     if not math.isfinite(found) or (found == 0 and re.search("[1-9]", re.split("[eE]", text)[0])):
         raise ValueError(text)

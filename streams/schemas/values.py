@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from operator import is_
 from types import MappingProxyType
@@ -199,8 +200,8 @@ def _floating(four: bool, where: str) -> Check:
     """A whole number is accepted if it loses nothing. `four`: the field has four bytes."""
 
     def check(value: Any) -> Any:
-        if type(value) is int and -(2**53) <= value <= 2**53:
-            value = float(value)
+        if type(value) is int:
+            value = _exact_float(value, where)
         if type(value) is not float or value != value:
             raise refused(where, value, "a number that is not NaN")
         if four and rounded_to_four(value) != value:
@@ -208,6 +209,13 @@ def _floating(four: bool, where: str) -> Check:
         return 0.0 if value == 0.0 and math.copysign(1.0, value) < 0 else value
 
     return check
+
+
+def _exact_float(value: int, where: str) -> float:
+    with suppress(OverflowError):
+        if (found := float(value)) == value:
+            return found
+    raise refused(where, value, "a number that 64 bits hold exactly")
 
 
 def _time(millis: bool, where: str) -> Check:

@@ -10,6 +10,7 @@ import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from streams.cli.commands.publish_file import EventFile, publish_events
 from streams.codec import AvroCodec
@@ -34,6 +35,7 @@ NUMBERS = ["1_000", " 1", "1 ", "1\n", "\u0661", "\uff11", "", "-", "0x10", "1,5
     [
         ("small", [*NUMBERS, "1.0", "1e3", "²"]),
         ("ratio", [*NUMBERS, "inf", "-Infinity", "nan", "1e400", "1e-400", "9007199254740993", "e5", ".", "1e", "1e1.5"]),
+        ("ratio", ["100000000000000000001", "1" * 400]),
         ("flag", ["1", "yes", " true", "true ", "t"]),
         ("raw", ["AAF=", "AAE", " AAE=", "AA E=", "AAE=\n", "_-8="]),
         (
@@ -63,6 +65,7 @@ def test_what_only_python_takes_is_refused(name: str, texts: list[str]) -> None:
         ("ratio", "0.0e-999", 0.0),
         ("ratio", "9007199254740992", 2.0**53),
         ("ratio", "0.1", 0.1),
+        ("ratio", "100000000000000000000", 1e20),
         ("at", "2011-01-11T19:50:40.620000000Z", None),
         ("at", "2011-01-11 19:50:40.62+00:00", None),
         ("at", "2011-01-11t19:50:40.620z", None),
@@ -82,6 +85,22 @@ def test_a_number_of_json_that_no_double_holds_is_refused(text: str) -> None:
     assert row.problem == f"the number {text} is too large or too small to keep"
     with pytest.raises(InvalidEvent):
         Converter(ThingSet, texts=True)({**THING, "part": f'{{"word": "w", "weights": {{"a": {text}}}}}'})
+
+
+def test_a_whole_number_of_json_is_a_double_if_it_loses_nothing() -> None:
+    """One of hundreds of digits raised an OverflowError, which is no answer over HTTP."""
+
+    def given(number: int) -> Any:
+        part = json.loads(f'{{"word": "w", "weights": {{"a": {number}}}}}')
+        data = Converter(ThingSet, texts=True)(THING)
+        made = Converter(ThingSet, texts=False)({**structs.asdict(data), "part": part, "parts": []})
+        frozen: Any = AvroCodec([ThingSet], []).encode_frozen(made)[0]
+        return frozen.part.weights["a"]
+
+    assert [given(10**20), given(2**60)] == [1e20, 2.0**60]
+    for number in (10**400, 10**20 + 1, 2**53 + 1):
+        with pytest.raises(InvalidEvent, match="a number"):
+            given(number)
 
 
 def test_a_quote_is_a_letter_in_tsv() -> None:
