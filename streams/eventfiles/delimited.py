@@ -18,7 +18,10 @@ MARK = BOM.decode()
 
 
 class MalformedRecord(Exception):
-    """A record that breaks the rules of its format. `ends`: where the next one begins is not known."""
+    """A record that breaks the rules of its format, perhaps in a `line` behind its first one.
+
+    `ends`: where the next one begins is not known.
+    """
 
     def __init__(self, column: int, problem: str, *, line: int | None = None, ends: bool = False) -> None:
         super().__init__(f"column {column}: {problem}")
@@ -81,8 +84,13 @@ class _RecordLines:
     """The lines of one record. What is wrong with one of them is kept, so that the record's end is found all the same."""
 
     def __init__(self, lines: Lines) -> None:
-        self._lines = lines
+        self._lines, self.first = lines, lines.line + 1
         self.wrong: UnreadableLine | None = None
+
+    @property
+    def line(self) -> int:
+        """The number of the last line."""
+        return self._lines.line
 
     def next(self) -> tuple[str, str] | None:
         try:
@@ -105,7 +113,11 @@ def _rows(lines: Lines, split: Split) -> Iterator[Row]:
         try:
             cells = _cells_of(begin, rest, split)
         except MalformedRecord as error:
-            yield Row(error.line or line, {}, str(error), error.ends)
+            at = error.line or line
+            if error.ends and at != line:
+                yield Row(line, {}, f"line {at}, {error}", ends=True)
+            else:
+                yield Row(at, {}, str(error), error.ends)
             if error.ends:
                 return
         else:
@@ -113,14 +125,17 @@ def _rows(lines: Lines, split: Split) -> Iterator[Row]:
 
 
 def _cells_of(begin: tuple[str, str], rest: _RecordLines, split: Split) -> list[str]:
-    cells: list[str] = []
+    """The fields. What is malformed behind its first line ends the file: a quote too many may have joined lines that are rows."""
+    cells, ends = list[str](), False
     try:
         cells = split(*begin, rest)
     except MalformedRecord as error:
+        ends = error.ends or rest.line > rest.first
         if error.ends or rest.wrong is None:
+            error.line, error.ends = error.line or rest.line, ends
             raise
     if rest.wrong is not None:  # it comes first, and explains what follows from it
-        raise MalformedRecord(rest.wrong.column, rest.wrong.problem, line=rest.wrong.line)
+        raise MalformedRecord(rest.wrong.column, rest.wrong.problem, line=rest.wrong.line, ends=ends)
     return cells
 
 
@@ -192,7 +207,7 @@ def _csv_record(text: str, end: str, rest: _RecordLines) -> list[str]:
 
 def _quoted(text: str, end: str, at: int, rest: _RecordLines) -> tuple[str, str, str, int]:
     """The field that opens at `at`; the line where it closes, that line's end, and the position behind the closing quote."""
-    opened, parts, size = at + 1, list[str](), 0
+    opened, line, parts, size = at + 1, rest.line, list[str](), 0
     at += 1
     while True:
         stop = text.find('"', at)
@@ -201,9 +216,13 @@ def _quoted(text: str, end: str, at: int, rest: _RecordLines) -> tuple[str, str,
             size += len(parts[-1])
             more = rest.next()
             if more is None:
-                raise MalformedRecord(opened, "the quote that opens here is never closed (unexpected end of data)", ends=True)
+                raise MalformedRecord(
+                    opened, "the quote that opens here is never closed (unexpected end of data)", line=line, ends=True
+                )  # fmt: skip
             if size > FIELD_LIMIT:
-                raise MalformedRecord(opened, f"the field that opens here has more than {FIELD_LIMIT:,} characters", ends=True)
+                raise MalformedRecord(
+                    opened, f"the field that opens here has more than {FIELD_LIMIT:,} characters", line=line, ends=True
+                )  # fmt: skip
             (text, end), at = more, 0
             continue
         parts.append(text[at:stop])

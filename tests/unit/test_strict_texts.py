@@ -195,6 +195,23 @@ def test_an_avro_file_that_is_damaged_says_that_its_rest_is_not_read() -> None:
     assert last.ends
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('a,b\n1,"x\n2,"y"\n3,z\n', "line 3, column 4: this does not read: a comma was expected"),
+        ('a,b\n1,"x\n2,"" y\n3,z"z\n4,z\n', "line 4, column 5: this does not read: a comma was expected"),
+        ('a,b\n1,"x\ny",z"z\n3,z\n', "line 3, column 5: this does not read: a quote in a field without quotes"),
+        ('a,b\n1,"x\ny","z\n3,z\n', "line 3, column 4: the quote that opens here is never closed"),
+        ('a,b\n1,"x\n2,"\0y"\n3,z\n', "line 3, column 4: a NUL is no text"),
+    ],
+)
+def test_what_is_malformed_behind_the_first_line_of_a_record_ends_the_file(text: str, problem: str) -> None:
+    """A quote that is not closed ends at the next row's: with `--on-error skip` good rows would be left out, and counted as one."""
+    [row] = rows("csv", text)
+    assert (row.line, row.values, row.ends) == (2, {}, True)
+    assert (row.problem or "").startswith(problem)
+
+
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
