@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from streams.errors import ConfigError, InvalidEvent
 from streams.eventfiles.delimited import comma_separated, tab_separated
@@ -51,20 +51,34 @@ def _json_kind(value: object) -> str:
     return kinds.get(type(value), "null")
 
 
+class _Forwards:
+    """A file that may be a pipe: `block_reader` asks where it is, only to tell others."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read = file.read
+
+    def tell(self) -> int:
+        return 0
+
+
 def avro(file: IO[bytes]) -> Iterator[Row]:
     """An Avro object container file. A damaged block ends it, since the next one cannot be found."""
     import fastavro
 
-    number, codec = 0, ""
+    number, codec, begun = 0, "", "this is no Avro object container file"
     try:
-        reader = fastavro.reader(file)
-        codec = reader.codec
-        for number, values in enumerate(reader, 1):
-            yield (
-                Row(number, values)
-                if isinstance(values, dict)
-                else Row(number, {}, f"record {number} is a {type(values).__name__}; a record was expected")
-            )
+        blocks: Any = fastavro.block_reader(cast(Any, _Forwards(file)))
+        codec, begun = blocks.codec, "the first block of this Avro file does not read"
+        for block in blocks:
+            for values in block:
+                number += 1
+                yield (
+                    Row(number, values)
+                    if isinstance(values, dict)
+                    else Row(number, {}, f"record {number} is a {type(values).__name__}; a record was expected")
+                )
+            if block.bytes_.read(1):
+                raise ValueError("a block holds more than its records")
     except Exception as error:
         what = plain(f"{type(error).__name__}: {error}", WORDS_SHOWN)
         if number == 0 and codec not in ("", *CODECS) and not isinstance(error, EOFError):
@@ -73,7 +87,7 @@ def avro(file: IO[bytes]) -> Iterator[Row]:
                 f"needs, or write the file with one of {', '.join(CODECS)}"
             ) from error
         if number == 0:
-            raise InvalidEvent(f"this is no Avro object container file ({what})") from error
+            raise InvalidEvent(f"{begun} ({what})") from error
         yield Row(number + 1, {}, f"the file is damaged from here on ({what})", ends=True)
 
 

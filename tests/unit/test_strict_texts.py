@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from typing import Any
 
 import fastavro
@@ -210,6 +211,35 @@ def test_what_is_malformed_behind_the_first_line_of_a_record_ends_the_file(text:
     [row] = rows("csv", text)
     assert (row.line, row.values, row.ends) == (2, {}, True)
     assert (row.problem or "").startswith(problem)
+
+
+def container() -> bytes:
+    """Two records in one block of an Avro container without compression."""
+    file = io.BytesIO()
+    schema = {"type": "record", "name": "r", "fields": [{"name": "a", "type": "string"}]}
+    fastavro.writer(file, schema, [{"a": "one"}, {"a": "two"}], sync_marker=b"S" * 16)
+    return file.getvalue()
+
+
+def test_an_avro_block_with_more_than_its_records_is_damaged() -> None:
+    """Its count says one, none or fewer than none: the records behind them were left out in silence."""
+    head, body = container().split(b"S" * 16, 1)
+    assert body[0] == 4  # two, as Avro writes it
+    *before, last = rows("avro", head + b"S" * 16 + b"\x02" + body[1:])
+    assert ([row.values for row in before], last.ends) == ([{"a": "one"}], True)
+    assert "a block holds more than its records" in (last.problem or "")
+    for count in (b"\x00", b"\x01"):
+        with pytest.raises(InvalidEvent, match=r"the first block of this Avro file does not read .*more than its records"):
+            rows("avro", head + b"S" * 16 + count + body[1:])
+
+
+def test_an_avro_container_is_read_from_a_pipe() -> None:
+    """Which does not know where it is."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as into:
+        into.write(container())
+    with os.fdopen(reader, "rb") as pipe:
+        assert [row.values for row in FORMATS["avro"](pipe)] == [{"a": "one"}, {"a": "two"}]
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
