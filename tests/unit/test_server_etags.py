@@ -70,6 +70,20 @@ def test_a_row_whose_schema_changed_is_sent_again(before: MemoryServer, tmp_path
     assert old.headers["etag"] == f'"1.{id_of(ProbeRow.schemas[0])}"'
 
 
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ("{etag}", 304), ("W/{etag}", 304), ('"a", {etag}', 304), ('"a,b",W/{etag}', 304), ("*", 304),
+        ('"a,*,b"', 200), ('"*"', 200), ("w", 200), ('"x, {bare}, y"', 200), ("{bare}", 200), ('"x{bare}"', 200),
+    ],
+)  # fmt: skip
+def test_if_none_match_is_read_as_a_list_of_etags(before: MemoryServer, form: str, status: int) -> None:
+    """Quoted ones, which may hold commas and asterisks: what is in one of them is no other one."""
+    etag = before.http.get("/rows/probe/k").headers["etag"]
+    match = form.format(etag=etag, bare=etag.strip('"'))
+    assert before.http.get("/rows/probe/k", headers={"If-None-Match": match}).status_code == status
+
+
 @pytest.mark.parametrize("form", ["{etag}", '"{version}"', '"{version}.7"'])
 def test_if_match_compares_the_version_alone(before: MemoryServer, form: str) -> None:
     """The ETag of before a deployment is as good as the one after it, and so is a bare version."""

@@ -18,6 +18,8 @@ from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.notifier import until
 
 POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6}):(\d{1,18})")
+OPAQUE_TAG = re.compile(r'"[^"]*"')
+"""An ETag without its W/: If-None-Match compares weakly. It may hold commas."""
 SHOWN = 100
 """The most positions in a header; an answer about more partitions has them in its body only."""
 STOPS = "this server is stopping: ask another one, or this one when it is there again"
@@ -116,7 +118,7 @@ def answer(request: Request, body: Any, at: AnswerPosition, *, etag: str | None 
     content = to_json(body)
     tag = etag or f'W/"{blake2b(content, digest_size=9).hexdigest()}"'
     headers = {**at.headers, "ETag": tag, "Cache-Control": "no-cache"}
-    known = [one.strip().removeprefix("W/") for one in ",".join(request.headers.getlist("if-none-match")).split(",")]
-    if "*" in known or tag.removeprefix("W/") in known:
+    known = ",".join(request.headers.getlist("if-none-match"))
+    if known.strip() == "*" or tag.removeprefix("W/") in OPAQUE_TAG.findall(known):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type="application/json")
