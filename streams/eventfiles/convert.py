@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent
@@ -131,7 +131,7 @@ def _from_text(kind: AvroType, text: str, at: _At) -> Any:
     if not at.texts and kind.kind in ("int", "long", "float", "double", "boolean"):
         raise _refusal(at, text, kind)
     try:
-        value = _READ[kind.kind](text)
+        value = SCALARS[kind.kind](text)
     except (ValueError, KeyError, binascii.Error):
         raise _refusal(at, text, kind) from None
     if not _natural(kind, value):
@@ -147,7 +147,7 @@ def _bytes(text: str) -> bytes:
     return found
 
 
-_READ: dict[str, Callable[[str], Any]] = {
+SCALARS: Final[dict[str, Callable[[str], Any]]] = {
     "int": whole_number,
     "long": whole_number,
     "float": number,
@@ -157,6 +157,7 @@ _READ: dict[str, Callable[[str], Any]] = {
     "timestamp-micros": time,
     "timestamp-millis": time,
 }
+"""A value from its text, by its Avro type. Each raises ValueError or KeyError."""
 
 
 def _compound(kind: AvroType, hint: Any, value: Any, at: _At) -> Any:

@@ -14,6 +14,7 @@ import msgspec
 
 from streams.data import Record
 from streams.eventfiles import numbers
+from streams.eventfiles.convert import SCALARS
 from streams.schemas.classes import without_none
 from streams.server.http.parameters import known_params
 from streams.server.http.problems import Problem
@@ -22,6 +23,8 @@ LIMIT, MOST = 50, 1000
 COMPARED = 200
 """The most characters or bytes of a value that rows are sorted by: a cursor in a URL contains them."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+AVRO: Mapping[Any, str] = {int: "long", float: "double", bool: "boolean", bytes: "bytes"}
+"""How a value is written in a filter: as in a file."""
 OURS = ("_sort", "_limit", "_next", "_min_position")
 
 
@@ -104,8 +107,8 @@ def _value(name: str, text: str, hint: Any) -> Any:
     if plain is datetime:
         return _time(name, text)
     try:
-        return numbers.number(text) if plain is float else msgspec.convert(text, plain, strict=False)
-    except (ValueError, msgspec.ValidationError):
+        return SCALARS[AVRO[plain]](text) if plain in AVRO else msgspec.convert(text, plain)
+    except (ValueError, KeyError, msgspec.ValidationError):
         or_nothing = "" if plain is hint else " or nothing"
         raise Problem(
             422, f"the parameter {name!r} is {text[:80]!r}; {_expected(plain)}{or_nothing} was expected", field=name
