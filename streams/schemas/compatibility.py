@@ -77,15 +77,16 @@ def _forgotten(versions: Sequence[RecordType | None], where: str, numbers: Seque
             was, read = histories[field.name][at], _source(field, written)
             path, number = f"{where}.{field.name}", numbers[at + 1]
             last = histories[field.name][0]
-            is_new = last is None or last.name != field.name  # what is released already cannot get another name any more
-            aliases = {*field.aliases} - set(() if last is None or is_new else last.aliases)
+            # What is released already cannot get another name any more.
+            is_new = last is None or (last.name, {*last.aliases}) != (field.name, {*field.aliases})
+            aliases = {*field.aliases} - set(() if last is None or last.name != field.name else last.aliases)
             if was is not None and read is None:
                 yield f'{path} was called {was.name} in version {number}: put "{was.name}" into its "aliases"'
             elif is_new and was is not None and read is not None and read.name != was.name:
                 yield f"{path} was called {was.name} in version {number}, whose {read.name} it would read: give it another name"
             elif is_new and was is None and read is not None and (owner := owners.get(read.name)) is not None:
                 yield f"{path} would read {read.name} of version {number}, which is {where}.{owner} now: give it another name"
-            elif read is not None:
+            elif is_new and read is not None:
                 yield from _misread(field, read, aliases, newest, written, where, number)
     for field in newest.fields:
         nested = [_nested(field.type), *(None if was is None else _nested(was.type) for was in histories[field.name])]
@@ -96,16 +97,15 @@ def _forgotten(versions: Sequence[RecordType | None], where: str, numbers: Seque
 def _misread(
     field: Field, read: Field, aliases: set[str], newest: RecordType, written: dict[str, Field], where: str, number: int
 ) -> Iterator[str]:
-    """Of a field's new aliases: one that reads nothing, since the field's own name is there too, or what another field reads."""
+    """Of a field with new names: an alias that reads nothing, since a name before it is there too, or what another field reads."""
     path, unread = f"{where}.{field.name}", sorted(aliases & written.keys() - {read.name})
     if unread:
         both = f"would read {read.name} of version {number}, which has both: remove the alias"
         yield f'{path} has the alias "{unread[0]}" and {both}'
-    elif read.name in aliases:
-        for other in newest.fields:
-            if other is not field and _source(other, written) is read:
-                too = f"which {where}.{other.name} reads too: give one another name"
-                yield f"{path} would read {read.name} of version {number}, {too}"
+    for other in newest.fields:
+        if other is not field and _source(other, written) is read:
+            too = f"which {where}.{other.name} reads too: give one another name"
+            yield f"{path} would read {read.name} of version {number}, {too}"
 
 
 def _history(field: Field, older: Sequence[RecordType | None]) -> list[Field | None]:

@@ -411,6 +411,10 @@ def test_an_alias_that_reads_nothing_or_what_another_field_reads_is_a_breach(
     assert "b would read a of version 1, which" in kept
     assert "a reads too: give one another name" in kept
     assert len(chain(wrap(named("a")), wrap(named("b", "a"), named("c", "a")))) == 2
+    [moved] = chain(two, wrap(named("c", "a")), wrap(named("c", "b")))
+    assert "c was called a in version 1, whose b it would read: give it another name" in moved
+    taken = chain(two, wrap(named("b")), wrap(named("c", "a")), wrap(named("c", "a"), named("a")))
+    assert ["a would read a of version 1, which" in taken[0], len(taken)] == [True, 1]
     released = wrap(named("b", "a"), named("a"))
     assert chain(wrap(named("a")), released, released) == []
 
