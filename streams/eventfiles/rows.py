@@ -61,6 +61,22 @@ class _Forwards:
         return 0
 
 
+def _inside_itself(schema: Any, around: frozenset[str]) -> str | None:
+    """The name of a record that contains itself: a few bytes nest so deeply that fastavro ends the process.
+
+    `around` are the records around this type; fastavro has put names in full.
+    """
+    if isinstance(schema, str):
+        return schema if schema in around else None
+    if isinstance(schema, list):
+        parts = schema
+    else:
+        parts = [schema[name] for name in ("type", "items", "values") if name in schema]
+        parts += [field["type"] for field in schema.get("fields", ())]
+        around |= {schema["name"]} if "fields" in schema else frozenset()
+    return next((found for part in parts if (found := _inside_itself(part, around)) is not None), None)
+
+
 def avro(file: IO[bytes]) -> Iterator[Row]:
     """An Avro object container file. A damaged block ends it, since the next one cannot be found."""
     import fastavro
@@ -68,6 +84,8 @@ def avro(file: IO[bytes]) -> Iterator[Row]:
     number, codec, begun = 0, "", "this is no Avro object container file"
     try:
         blocks: Any = fastavro.block_reader(cast(Any, _Forwards(file)))
+        if (nested := _inside_itself(blocks.writer_schema, frozenset())) is not None:
+            raise InvalidEvent(f"the schema of this Avro file has {nested!r:.100} inside itself, which is not read")
         codec, begun = blocks.codec, "the first block of this Avro file does not read"
         for block in blocks:
             for values in block:
@@ -79,6 +97,8 @@ def avro(file: IO[bytes]) -> Iterator[Row]:
                 )
             if block.bytes_.read(1):
                 raise ValueError("a block holds more than its records")
+    except InvalidEvent:
+        raise
     except Exception as error:
         what = plain(f"{type(error).__name__}: {error}", WORDS_SHOWN)
         if number == 0 and codec not in ("", *CODECS) and not isinstance(error, EOFError):

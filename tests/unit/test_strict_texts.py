@@ -233,6 +233,16 @@ def test_an_avro_block_with_more_than_its_records_is_damaged() -> None:
             rows("avro", head + b"S" * 16 + count + body[1:])
 
 
+@pytest.mark.parametrize("inside", ["N", {"type": "map", "values": "N"}, {"type": "array", "items": ["null", "N"]}])
+def test_an_avro_file_of_records_inside_themselves_is_refused(inside: Any) -> None:
+    """Some thousand of them inside one another ended the process with a segmentation fault."""
+    part = {"type": "record", "name": "P", "fields": [{"name": "b", "type": ["null", inside]}]}
+    file = io.BytesIO()
+    fastavro.writer(file, {"type": "record", "name": "N", "namespace": "x", "fields": [{"name": "a", "type": part}]}, [])
+    with pytest.raises(InvalidEvent, match=r"the schema of this Avro file has 'x\.N' inside itself"):
+        rows("avro", file.getvalue())
+
+
 def test_an_avro_container_is_read_from_a_pipe() -> None:
     """Which does not know where it is."""
     reader, writer = os.pipe()
