@@ -11,7 +11,7 @@ from pathlib import Path
 from ops import demo_story as story
 from ops import demo_timing as timing
 from processors import app as make_app
-from streams.cli.output.screen import plural, say, table
+from streams.cli.output.screen import plural, say_lines, table
 from streams.codec import codec_of
 from streams.config import Config
 from streams.data import Record
@@ -95,18 +95,18 @@ def show(result: Result, path: Path) -> None:
     """For a reader, in 80 columns."""
     numbers = result.as_json()
     handled = plural(sum(result.contents.outcomes.values()), "event")
-    say(f"\n{plural(result.published, 'sign-up')} from {path.name} published; {handled} handled in all.")
+    say_lines(f"\n{plural(result.published, 'sign-up')} from {path.name} published; {handled} handled in all.")
     story.show(result.story)
     for name, rows in result.contents.rows.items():
         _show_table(name, rows)
     names = ("handled", "rejected", "parked", "quarantined", "duplicates", "emitted")
     table(names, [[numbers[name] for name in names]], title="In numbers", right=names)
     timing.show(result.phases, result.seconds)
-    say("Where to look next")
-    say("  processors/user.py           the handlers: row and event in, outcome out")
-    say('  make demo ARGS="--keep"      the same, and it stays up for your queries')
-    say("  .venv/bin/retold --help      every command, with an example each")
-    say("  .venv/bin/retold new shop    an application of your own")
+    say_lines("Where to look next")
+    say_lines("  processors/user.py           the handlers: row and event in, outcome out")
+    say_lines('  make demo ARGS="--keep"      the same, and it stays up for your queries')
+    say_lines("  .venv/bin/retold --help      every command, with an example each")
+    say_lines("  .venv/bin/retold new shop    an application of your own")
 
 
 def _show_table(name: str, rows: dict[str, tuple[Record, int]]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from streams.cli.output.screen import say, table
+from streams.cli.output.screen import say_lines, table
 from streams.errors import OutcomeTimeout
 from streams.kafka.messages import LogEvent
 
@@ -103,13 +103,13 @@ def show(story: Story) -> None:
     title = f"User {story.chain[0].event.key}: what happened, and what followed from it"
     table(("in the log", "event", "key", "outcome", "time (UTC)"), rows, title=title)
     if story.letters:
-        say(f"What was mailed ({story.mails:,} mails in all)\n")
+        say_lines(f"What was mailed ({story.mails:,} mails in all)\n")
         for letter in story.letters:
-            say("\n".join(f"  │ {line}" for line in letter.splitlines()) + "\n")
-    say("What the server answers\n")
+            say_lines("\n".join(f"  │ {line}" for line in letter.splitlines()) + "\n")
+    say_lines("What the server answers\n")
     for url, body in story.answers:
-        say(f"  GET {url}")
-        say("\n".join(f"      {line}" for line in wrapped(body)) + "\n")
+        say_lines(f"  GET {url}")
+        say_lines("\n".join(f"      {line}" for line in wrapped(body)) + "\n")
 
 
 def wrapped(text: str) -> Iterator[str]:

@@ -55,17 +55,18 @@ class Demo:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def left(self) -> list[str]:
-        """Processes that know the state folder, by argument or by variable."""
+        """Processes that know the state folder, by argument or by variable, or that run in it."""
         mark = str(self.folder / "retold-demo-").encode()
         return [name for name, text in running() if mark in text]
 
 
 def running() -> Iterator[tuple[str, bytes]]:
-    """Number, arguments and variables of every process that we may look at."""
+    """Number, arguments, variables and folder of every process that we may look at."""
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
-                yield process.name, (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+                texts = [(process / name).read_bytes() for name in ("cmdline", "environ")]
+                yield process.name, b"".join([*texts, os.fsencode((process / "cwd").readlink())])
             except OSError:
                 continue  # it has ended, or is somebody else's
 

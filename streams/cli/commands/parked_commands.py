@@ -117,7 +117,8 @@ def quarantine_blocking(inbox_offset: str, who: str | None, why: str) -> None:
     at = parse_inbox_offset(inbox_offset)
     space = namespace_named(session.app, at.namespace).name
     blocking = blocking_events(session, session.namespaces)
-    if at not in blocking and _is_blocked(session, at):
+    beside = [each for each in blocking if (each.namespace, each.partition) == (at.namespace, at.partition)]
+    if not beside and _is_blocked(session, at):
         where = key_of(at.namespace, at.partition)
         raise InvalidEvent(f"{at} is not quarantined, since it can be handled. {OLDER.format(where=where)}")
     if at not in blocking:
