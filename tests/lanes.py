@@ -16,13 +16,18 @@ from typing import IO
 
 ROOT = Path(__file__).parents[1]
 
+ALARMS = [f"tests/integration/test_{name}.py" for name in ("alarms", "password", "stuck_handlers")]
+
 LANES = {
-    "unit, then chaos": ["tests/unit", "tests/simulator", "tests/chaos"],
-    "integration": ["tests/integration"],
-    "the command line": [
-        f"tests/e2e/test_{name}.py" for name in ("cli", "new", "parked", "publish_file", "tutorial", "dev_loop")
+    "unit, then a broker that stalls": ["tests/unit", "tests/simulator", "tests/chaos/test_broker_stalls.py"],
+    "integration": sorted(
+        path for it in (ROOT / "tests/integration").glob("test_*.py") if (path := it.relative_to(ROOT).as_posix()) not in ALARMS
+    ),
+    "the command line, then kills": [
+        *(f"tests/e2e/test_{name}.py" for name in ("cli", "new", "parked", "publish_file", "tutorial", "dev_loop")),
+        *(f"tests/chaos/test_{name}.py" for name in ("killed_workers", "broker_killed")),
     ],
-    "whole jobs": ["tests/e2e/test_real_input.py", "tests/e2e/test_demo.py"],
+    "whole jobs, then alarms": ["tests/e2e/test_real_input.py", "tests/e2e/test_demo.py", *ALARMS],
 }
 """Cut by what single files took."""
 
