@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from streams.config import Config
@@ -14,16 +11,6 @@ from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow
 from tests.support.inbox import Foreign
 from tests.support.workers import Running, settings, until
-
-
-@pytest.fixture
-def config(tmp_path: Path, prefix: str) -> Config:
-    return settings(tmp_path, prefix)
-
-
-@pytest.fixture
-def foreign(config: Config, broker: str) -> Foreign:
-    return Foreign(probe.app(), config, broker)
 
 
 def hear(foreign: Foreign, count: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -23,17 +22,7 @@ from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
 from tests.support.inbox import Foreign
 from tests.support.kafka_proxy import KafkaProxy, LostCommit, StaleMember
-from tests.support.workers import Running, settings, until
-
-
-@pytest.fixture
-def config(tmp_path: Path, prefix: str) -> Config:
-    return settings(tmp_path, prefix)
-
-
-@pytest.fixture
-def foreign(config: Config, broker: str) -> Foreign:
-    return Foreign(probe.app(), config, broker)
+from tests.support.workers import Running, until
 
 
 def nothing(*_: object) -> None:

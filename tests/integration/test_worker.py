@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -27,17 +26,7 @@ from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
 from tests.support import raw_header
 from tests.support.inbox import Foreign
-from tests.support.workers import Running, settings, until
-
-
-@pytest.fixture
-def config(tmp_path: Path, prefix: str) -> Config:
-    return settings(tmp_path, prefix)
-
-
-@pytest.fixture
-def foreign(config: Config, broker: str) -> Foreign:
-    return Foreign(probe.app(), config, broker)
+from tests.support.workers import Running, until
 
 
 def test_an_event_becomes_a_row_a_log_record_and_what_it_emits(config: Config, broker: str, foreign: Foreign) -> None:
