@@ -58,9 +58,7 @@ class Deadman:
 
     def close(self) -> None:
         """From now on it ends nothing. An empty file is removed."""
-        with self._lock:
-            self._on = False
-            self._set()
+        self.off()
         faulthandler.disable()
         self._stacks.close()
         with contextlib.suppress(OSError):

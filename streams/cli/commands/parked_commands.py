@@ -18,7 +18,7 @@ from streams.engine.control import OperatorCommand
 from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset, read_parked
 from streams.kafka.parked import send_commands as send
-from streams.kafka.status import status
+from streams.kafka.status import NamespaceStatus, status
 from streams.kafka.task_reports import BLOCKED, key_of
 
 T = TypeVar("T")
@@ -116,9 +116,10 @@ def quarantine_blocking(inbox_offset: str, who: str | None, why: str) -> None:
     session = connect()
     at = parse_inbox_offset(inbox_offset)
     space = namespace_named(session.app, at.namespace).name
-    blocking = blocking_events(session, session.namespaces)
+    seen = status(session.clients, session.config.prefix, session.namespaces, session.codec).namespaces
+    blocking = _blocking(seen)
     beside = [each for each in blocking if (each.namespace, each.partition) == (at.namespace, at.partition)]
-    if not beside and _is_blocked(session, at):
+    if not beside and _is_blocked(seen, at):
         where = key_of(at.namespace, at.partition)
         raise InvalidEvent(f"{at} is not quarantined, since it can be handled. {OLDER.format(where=where)}")
     if at not in blocking:
@@ -151,7 +152,11 @@ def quarantine_blocking(inbox_offset: str, who: str | None, why: str) -> None:
 
 def blocking_events(session: Session, spaces: Sequence[str]) -> dict[InboxOffset, str]:
     """The events that block partitions, each with a sentence about it."""
-    found, now = status(session.clients, session.config.prefix, spaces, session.codec).namespaces, datetime.now(UTC)
+    return _blocking(status(session.clients, session.config.prefix, spaces, session.codec).namespaces)
+
+
+def _blocking(found: Sequence[NamespaceStatus]) -> dict[InboxOffset, str]:
+    now = datetime.now(UTC)
     return {
         InboxOffset(space.name, waits.partition, waits.offset): blocked_at(space, waits, now)
         for space in found
@@ -159,10 +164,10 @@ def blocking_events(session: Session, spaces: Sequence[str]) -> dict[InboxOffset
     }
 
 
-def _is_blocked(session: Session, at: InboxOffset) -> bool:
+def _is_blocked(found: Sequence[NamespaceStatus], at: InboxOffset) -> bool:
     """Whether the partition's worker reports that it is blocked, by whichever record."""
-    [space] = status(session.clients, session.config.prefix, [at.namespace], session.codec).namespaces
-    return any(it.partition == at.partition and it.state == BLOCKED for it in space.partitions)
+    parts = (it for space in found if space.name == at.namespace for it in space.partitions)
+    return any(it.partition == at.partition and it.state == BLOCKED for it in parts)
 
 
 def found_at(session: Session, inbox_offset: InboxOffset) -> list[ParkedEntry]:
