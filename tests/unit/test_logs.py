@@ -62,7 +62,17 @@ def test_all_else_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     log.error("parked", namespace="probe", detail="it had to be")
     waits, parked = capsys.readouterr().err.splitlines()
     assert waits.rstrip().endswith("at=probe-3@7 reason='no schema'")
-    assert "it had to be" in parked
+    assert "parked: it had to be" in parked
+
+
+def test_a_detail_never_hides_its_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Operators look for the event's words, as the page on troubleshooting gives them; they are not said twice."""
+    log = worker_log(tmp_path)
+    log.warning("topics cannot be compared; nothing is committed until they are", detail="the broker did not answer in 1 s")
+    log.error("namespace ended", detail="namespace ended: no inbox")
+    first, second = capsys.readouterr().err.splitlines()
+    assert "topics cannot be compared; nothing is committed until they are: the broker did not answer in 1 s" in first
+    assert second.count("namespace ended") == 1
 
 
 FORGED = "\x1b[2Kall is well\x9b31m\u202e"

@@ -26,9 +26,9 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def in_lines(_logger: object, _name: str, said: EventDict) -> EventDict:
-    """A detail, such as a parked event's traceback, as a sentence and then its lines, unchanged; so is any value with lines.
+    """A detail follows its event in the same line, such as what was parked and why; lines below it, as a traceback, unchanged.
 
-    In one line, escaped, nobody could read it. The sentence names the command that shows it again.
+    So is any value with lines: in one line, escaped, nobody could read it. The sentence names the command that shows it again.
     """
     below = []
     detail = said.pop("detail", None)
@@ -36,7 +36,8 @@ def in_lines(_logger: object, _name: str, said: EventDict) -> EventDict:
         sentence, _, lines = detail.rstrip().partition("\n")
         namespace, at = said.get("namespace"), AT.search(sentence)
         shows = f"; see `retold parked show {namespace}-{at[1]}`" if namespace and at else ""
-        said["event"] = f"{sentence}{shows}"
+        event = str(said.get("event", ""))
+        said["event"] = f"{'' if sentence.startswith(event) else f'{event}: '}{sentence}{shows}"
         below.append(lines)
     for name, value in said.items():
         if name != "event" and isinstance(value, str) and "\n" in value:  # such as an error whose message has lines
