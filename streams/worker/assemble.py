@@ -31,7 +31,7 @@ from streams.worker.attempt_watch import AttemptWatch, StuckNote
 from streams.worker.breaker import CircuitBreaker, trip_note
 from streams.worker.caller import Caller, CallResult, RetryPolicy
 from streams.worker.cycle import Cycle, CycleParts
-from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts
+from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, remove_old_stacks
 from streams.worker.faust_app import FaustApp, faust_app_of
 from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
@@ -74,6 +74,7 @@ def worker(
     faust_app.gateways = gateways = GatewayLoop(config.gateway_calls * len(acting))
     for name in chosen:
         faust_app.add(name, _runner(WorkerParts(app, config, clients, codec, runtime, gateways.get, deadman), name))
+    remove_old_stacks(folder_of(config))
     return faust_app
 
 

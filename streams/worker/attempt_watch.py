@@ -14,7 +14,7 @@ import structlog
 
 from streams.clock import Clock
 from streams.engine.attempts import Attempt
-from streams.engine.readable import harmless
+from streams.engine.readable import harmless, readable
 from streams.errors import HandlerTimeout
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.task_reports import SLOW
@@ -74,7 +74,8 @@ class AttemptWatch:
         deadman: Deadman | None = None,
         record: AttemptRecord | None = None,
     ) -> None:
-        self._inbox, self._topic_id, self._note_of, self._clock = inbox, topic_id, note, clock
+        self._inbox, self._topic_id, self._clock = inbox, topic_id, clock
+        self._note_of, self._notes = note, dict[int, StuckNotes]()
         self._deadman, self._record = deadman, record
         self._current: Attempt | None = None
         self._named_call: Seen | None = None
@@ -141,9 +142,12 @@ class AttemptWatch:
                 )
 
     def _end(self, attempt: Attempt, took: float, stack: str) -> HandlerTimeout:
-        if self._deadman is not None:
-            self._deadman.off()
+        self._alive()
         rounds = self.note(attempt.partition, attempt.position, attempt.offset, stack)
+        if self._record is not None:
+            self._record.ended()  # it is noted: whatever ends the process from now on is not counted too
+        if self._deadman is not None:
+            self._deadman.done(self._inbox)  # while the process ends, it still watches the other namespaces
         follows = "is tried once more" if rounds < ROUNDS else "is parked without calling its handler"
         return HandlerTimeout(
             f"the handler of {self._named(attempt)} has not returned for {took:.1f} s, so this process ends: its transaction would "
@@ -153,11 +157,11 @@ class AttemptWatch:
 
     def note(self, partition: int, position: int, offset: int, stack: str) -> int:
         """Note one more call that did not return; gives how many that makes for this event."""
-        note = self._note_of(partition)
+        note = self._note(partition)
         last = note.read()
         same = last is not None and (last.topic_id, last.position, last.offset) == (self._topic_id, position, offset)
         rounds = last.rounds + 1 if last is not None and same else 1
-        note.write(StuckNote(self._topic_id, position, offset, rounds, stack[-DETAIL:]))
+        note.write(StuckNote(self._topic_id, position, offset, rounds, readable(stack[-DETAIL:])))
         return rounds
 
     def note_dead(self, dead: DeadAttempt) -> None:
@@ -172,8 +176,11 @@ class AttemptWatch:
             f"The stacks of its threads:\n{dead.stacks}",
         )
 
+    def _note(self, partition: int) -> StuckNotes:
+        return self._notes.setdefault(partition, self._note_of(partition))
+
     def _known(self, partition: int, position: int) -> StuckNote | None:
-        note = self._note_of(partition)
+        note = self._note(partition)
         found = note.read()
         if found is not None and (found.topic_id != self._topic_id or found.position < position):
             note.clear()  # it was handled
@@ -185,7 +192,8 @@ class AttemptWatch:
         if note is None or (note.position, note.offset) != (attempt.position, attempt.offset) or note.rounds < ROUNDS:
             return
         error = HandlerTimeout(
-            f"its handler was called {note.rounds} times and did not return within {LIMIT:g} s; it was not called again"
+            f"its handler was called {note.rounds} times and never returned: it took longer than {LIMIT:g} s, or its process "
+            "crashed; it was not called again"
         )
         error.add_note(f"The handler was here:\n{note.stack}")
         raise error

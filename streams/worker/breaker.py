@@ -65,22 +65,20 @@ class CircuitBreaker:
     """Trips over 20 keys, or over 1 % of at least 1 000 events, parked within a minute. Times in µs.
 
     After a trip, also one of an earlier process, one event may be parked, and then no more than 1 % of all, until 1 000 were
-    handled: each restart would park 20 more otherwise.
+    handled: each restart would park 20 more otherwise. The note is asked each time, since the processes of one machine share it.
     """
 
     def __init__(self, namespace: str, note: TripNote | None = None) -> None:
         self._namespace, self._note = namespace, KeptTrip() if note is None else note
         self._seen: deque[BreakerSample] = deque()
-        self._trip = self._note.read()
 
     def check(self, now: int, changes: Sequence[Changes]) -> None:
         """Raises NamespaceStopped, with the last traceback."""
         raised = [text for part in changes for _, text in part.raised]
         if not raised or not self.trips(now, changes):
             return
-        again = self._trip
-        self._trip = Trip(now) if again is None else msgspec.structs.replace(again, at=now)
-        self._note.write(self._trip)
+        again = self._note.read()
+        self._note.write(Trip(now) if again is None else msgspec.structs.replace(again, at=now))
         why = (
             "its handlers raise for too many events (over 20 keys, or over 1 % of at least 1,000 events of a minute), which "
             "a bad deploy does"
@@ -97,8 +95,8 @@ class CircuitBreaker:
         """Whether committing this batch would exceed a limit."""
         self._forget(now)
         batch = _seen(now, changes)
-        if self._trip is not None:
-            handled, raised = self._trip.handled + batch.handled, self._trip.raised + batch.raised
+        if (trip := self._note.read()) is not None:
+            handled, raised = trip.handled + batch.handled, trip.raised + batch.raised
             return raised > TRIED + SHARE * handled
         batches = [*self._seen, batch]
         keys = frozenset[str]().union(*(batch.keys for batch in batches))
@@ -110,17 +108,15 @@ class CircuitBreaker:
         self._forget(now)
         sample = _seen(now, changes)
         self._seen.append(sample)
-        if self._trip is not None and (sample.handled or sample.raised):
-            self._count(self._trip, sample)
+        if (sample.handled or sample.raised) and (trip := self._note.read()) is not None:
+            self._count(trip, sample)
 
     def _count(self, trip: Trip, sample: BreakerSample) -> None:
         handled, raised = trip.handled + sample.handled, trip.raised + sample.raised
         if handled >= EVENTS or (sample.at - trip.at >= CALM and handled > raised):
-            self._trip = None
             self._note.clear()
         else:
-            self._trip = msgspec.structs.replace(trip, handled=handled, raised=raised)
-            self._note.write(self._trip)
+            self._note.write(msgspec.structs.replace(trip, handled=handled, raised=raised))
 
     def __len__(self) -> int:
         """How many batches it remembers."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import fcntl
 import mmap
 import os
 import re
@@ -37,6 +38,7 @@ class Deadman:
         make_private(folder)
         self.file = folder / f"{uuid.uuid4().hex}.stacks"
         self._stacks = open_private(self.file)
+        fcntl.flock(self._stacks, fcntl.LOCK_EX)  # as long as this process lives
         self._lock, self._at_work, self._on = threading.Lock(), set[str](), True
         faulthandler.enable(self._stacks, all_threads=True)
 
@@ -58,18 +60,14 @@ class Deadman:
 
     def close(self) -> None:
         """From now on it ends nothing. An empty file is removed."""
-        self.off()
+        with self._lock:
+            self._on = False
+            self._set()
         faulthandler.disable()
         self._stacks.close()
         with contextlib.suppress(OSError):
             if self.file.stat().st_size == 0:
                 self.file.unlink()
-
-    def off(self) -> None:
-        """From now on it ends nothing: the process is about to end for a reason that is noted already."""
-        with self._lock:
-            self._on = False
-            self._set()
 
     def _set(self) -> None:
         if self._on and self._at_work:
@@ -102,8 +100,12 @@ class AttemptRecord:
 
 def has_just_fired(folder: Path, seconds: float = 10.0) -> bool:
     """Whether a Deadman of this folder ended its process, or a process crashed, within the last `seconds`."""
-    fired = [it.stat() for it in folder.glob("*.stacks")]
-    return any(it.st_size and it.st_mtime > time.time() - seconds for it in fired)
+    for stacks in folder.glob("*.stacks"):
+        with contextlib.suppress(OSError):  # a process that ends removes its own
+            found = stacks.stat()
+            if found.st_size and found.st_mtime > time.time() - seconds:
+                return True
+    return False
 
 
 class DeadAttempt(NamedTuple):
@@ -122,10 +124,25 @@ def dead_attempts(folder: Path, name: str) -> Iterator[DeadAttempt]:
         if re.fullmatch(rf"{re.escape(name)}\.\d+\.attempt", file.name):
             with contextlib.suppress(OSError, ValueError, struct.error):
                 yield from _dead(folder, file)
+
+
+def remove_old_stacks(folder: Path) -> None:
+    """Those of a day ago, but for those of processes that live, and those that a record names: a worker may still count it."""
+    named = {name for file in folder.glob("*.attempt") if (name := _stacks_named_in(file)) is not None}
     for stacks in folder.glob("*.stacks"):
         with contextlib.suppress(OSError):
-            if stacks.stat().st_mtime < time.time() - DAY:
+            if stacks.name in named or stacks.stat().st_mtime >= time.time() - DAY:
+                continue
+            with stacks.open("rb") as opened:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 stacks.unlink()
+
+
+def _stacks_named_in(file: Path) -> str | None:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        texts = file.read_bytes()[TEXT:SIZE].decode().split("\n")
+        return texts[1] if len(texts) > 1 else None
+    return None
 
 
 def _dead(folder: Path, file: Path) -> Iterator[DeadAttempt]:

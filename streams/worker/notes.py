@@ -33,6 +33,8 @@ class Note(Generic[T]):
 
     def __init__(self, file: Path, kind: type[T]) -> None:
         self._file, self._kind = file, kind
+        self._unreadable = False
+        """Whether that was logged."""
 
     def read(self) -> T | None:
         """None if there is no note, or nothing that can be read."""
@@ -41,8 +43,10 @@ class Note(Generic[T]):
                 return msgspec.json.decode(file.read(LARGEST), type=self._kind)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError) as error:
-            log.warning("a note cannot be read and is ignored", file=str(self._file), error=str(error))
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            if not self._unreadable:
+                log.warning("a note cannot be read and is ignored", file=str(self._file), error=str(error))
+            self._unreadable = True
             return None
 
     def write(self, value: T) -> None:
@@ -53,7 +57,7 @@ class Note(Generic[T]):
             with open_private(beside) as opened:
                 opened.write(msgspec.json.encode(value))
             beside.replace(self._file)
-        except OSError as error:
+        except (OSError, UnicodeEncodeError) as error:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
             log.warning("a note cannot be written; a restart will not know it", file=str(self._file), error=str(error))

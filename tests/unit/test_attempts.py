@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from streams.engine.batch import PartitionWork
 from streams.engine.engine import Engine
 from streams.errors import HandlerTimeout
 from streams.worker.attempt_watch import LIMIT, LOOK, ROUNDS, TOLD, AttemptWatch, StuckNote
-from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, has_just_fired
+from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, has_just_fired, remove_old_stacks
 from streams.worker.notes import Note
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
@@ -96,7 +97,10 @@ def test_what_never_returned_is_parked_without_a_call(tmp_path: Path, note: Stuc
     record = (7, b"k", codec.encode(ProbeDo(name="k", how="count")), None, 0)
     *_, changes = engine.process(image, PartitionWork(records=[record]), 1, attempts=watch)
     assert [aside.header.reason for aside in changes.set_aside] == (
-        [] if is_called else ["its handler was called 2 times and did not return within 7.5 s; it was not called again"]
+        [] if is_called else [
+            "its handler was called 2 times and never returned: it took longer than 7.5 s, or its process crashed; it was not "
+            "called again"
+        ]
     )
     assert len(changes.raised) == (not is_called)
 
@@ -129,6 +133,52 @@ def test_a_process_that_was_ended_in_a_handler_is_found_once(tmp_path: Path) -> 
     assert (found and found.rounds) == 1
 
 
+def test_stacks_are_removed_a_day_later_but_not_those_that_somebody_still_needs(tmp_path: Path) -> None:
+    """A process that lives would write into a file without a name; a record that names one is not counted yet."""
+    with structlog.testing.capture_logs():
+        lives = Deadman(tmp_path)
+    try:
+        for name in ("old", "named", "new"):
+            (tmp_path / f"{name}.stacks").write_text("Timeout!")
+        AttemptRecord(tmp_path / "p.probe.0.attempt", "topic-id", "named.stacks").began(ATTEMPT)
+        for file in tmp_path.glob("*.stacks"):
+            if file.stem != "new":
+                os.utime(file, (1, 1))
+        remove_old_stacks(tmp_path)
+        assert {it.name for it in tmp_path.glob("*.stacks")} == {"named.stacks", "new.stacks", lives.file.name}
+    finally:
+        lives.close()
+    assert list(dead_attempts(tmp_path, "p.probe")) != []
+
+
+def test_a_call_that_was_noted_is_not_counted_again(tmp_path: Path) -> None:
+    """While its process ends something else may end it; and the stack may name a file in whatever bytes."""
+    clock, signs = VirtualClock(), Signs()
+    record = AttemptRecord(tmp_path / "p.probe.0.attempt", "topic-id", "a.stacks")
+    watch = AttemptWatch("p.probe", "topic-id", Notes(tmp_path), clock, signs, record)
+    watch.begin({3: 7})
+    watch.began(ATTEMPT)
+    gone = list[HandlerTimeout]()
+    steps = watch.watch(gone.append, lambda: False)
+    while not gone:
+        clock.sleep(next(steps, LOOK))
+    (tmp_path / "a.stacks").write_text("Timeout!")
+    assert list(dead_attempts(tmp_path, "p.probe")) == []
+    assert signs.begun == []
+    assert watch.note(3, 8, 8, "in /srv/\udce4/app.py") == 1
+    assert Notes(tmp_path)(3).read() == StuckNote("topic-id", 8, 8, 1, "in /srv/\\udce4/app.py")
+
+
+def test_a_note_that_cannot_be_read_is_logged_once(tmp_path: Path) -> None:
+    """It is asked for with each batch."""
+    (tmp_path / "probe-3.json").write_text("")
+    watch = watch_of(tmp_path, VirtualClock())
+    with structlog.testing.capture_logs() as said:
+        for _ in range(3):
+            watch.begin({3: 7})
+    assert [entry["event"] for entry in said] == ["a note cannot be read and is ignored"]
+
+
 class Signs(Deadman):
     """Counts the signs of life, and ends nothing."""
 
@@ -144,8 +194,6 @@ class Signs(Deadman):
     def done(self, namespace: str) -> None:
         self.begun.remove(namespace)
 
-    def off(self) -> None:
-        self.begun.clear()
 
 
 def test_a_sign_of_life_is_given_while_no_call_stands_still(tmp_path: Path) -> None:

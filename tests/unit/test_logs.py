@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -63,6 +64,19 @@ def test_all_else_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     waits, parked = capsys.readouterr().err.splitlines()
     assert waits.rstrip().endswith("at=probe-3@7 reason='no schema'")
     assert "parked: it had to be" in parked
+
+
+def test_a_line_that_cannot_be_written_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stderr may be a file on a full disk; a handler that raises is parked all the same, and so is one that never returns."""
+    log = worker_log(tmp_path)
+    with Path("/dev/full").open("w", encoding="utf-8", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        log.error("event parked", namespace="probe", detail=raised())
+        with pytest.raises(OSError, match="No space"):
+            print("the disk is full", file=full, flush=True)
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 def test_a_detail_never_hides_its_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,20 @@ def test_restarts_after_a_trip_park_one_event_at_most(tmp_path: Path) -> None:
     assert parked == 1
 
 
+def test_workers_of_one_machine_share_a_trip(tmp_path: Path) -> None:
+    """Two that run count the same event of grace, and what one of them forgets, or a command removes, is not written again."""
+    first, second = (CircuitBreaker("user", Note(tmp_path / "user.json", Trip)) for _ in range(2))
+    with pytest.raises(NamespaceStopped):
+        first.check(0, batch(KEYS + 1, *map(str, range(KEYS + 1))))
+    second.check(1, batch(1, "a"))
+    second.saw(1, batch(1, "a"))
+    with pytest.raises(NamespaceStopped):
+        first.check(2, batch(1, "b"))
+    first.saw(3, batch(1_000))
+    second.saw(4, batch(1))
+    assert Note(tmp_path / "user.json", Trip).read() is None
+
+
 def test_a_trip_is_forgotten_when_enough_is_handled(tmp_path: Path) -> None:
     """A mended handler may raise for one event in a hundred, and after a thousand events all is as before; or by command."""
     note = Note(tmp_path / "user.json", Trip)

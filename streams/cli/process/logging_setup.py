@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -117,8 +118,18 @@ def set_up_worker(config: Config) -> None:
             ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_level(config)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: StderrLogger(),
     )
+
+
+class StderrLogger:
+    """Writes lines to stderr. One that cannot be written, as on a full disk, is lost: no log line is worth a namespace."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
+            print(message, file=sys.stderr, flush=True)
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def _level(config: Config) -> int:
