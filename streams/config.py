@@ -43,10 +43,19 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def seconds(text: str) -> float:
-    if not 0.001 <= float(text) <= 60.0:
-        raise ValueError(text)
-    return float(text)
+def seconds(most: float) -> Callable[[str], float]:
+    """Reads a number from 0.001 to `most`."""
+
+    def read(text: str) -> float:
+        if not 0.001 <= float(text) <= most:
+            raise ValueError(text)
+        return float(text)
+
+    return read
+
+
+LONGEST_TRANSACTION = 2.0
+"""s. With a call of a handler that is ended after 7.5 s, this is less than Kafka's time-out of 10 s for a transaction."""
 
 
 def level(text: str) -> str:
@@ -131,11 +140,11 @@ SETTINGS = (
         "The most events that one transaction handles.",
     ),
     Setting(
-        "transaction_seconds", 1.0, seconds, "a number of seconds from 0.001 to 60",
-        "The longest time that one transaction collects events, in seconds.",
+        "transaction_seconds", 1.0, seconds(LONGEST_TRANSACTION), "a number of seconds from 0.001 to 2",
+        "The longest time that one transaction handles events, in seconds.",
     ),
     Setting(
-        "gateway_seconds", 30.0, seconds, "a number of seconds from 0.001 to 60",
+        "gateway_seconds", 30.0, seconds(60.0), "a number of seconds from 0.001 to 60",
         "How long one call of a gateway may take, in seconds.",
     ),
     Setting(

@@ -46,6 +46,7 @@ def test_two_projects_keep_apart(tmp_path: Path) -> None:
         ("RETOLD_PARTITIONS", "four", "a whole number from 1 to 1000"),
         ("RETOLD_PARTITIONS", "0", "a whole number from 1 to 1000"),
         ("RETOLD_TRANSACTION_SECONDS", "nan", "a number of seconds"),
+        ("RETOLD_TRANSACTION_SECONDS", "20", "from 0.001 to 2"),  # Kafka would abort each full batch
         ("RETOLD_BROKER", "localhost", "host:port"),
         ("RETOLD_INSTANCE", "my host", "A-Z a-z 0-9 _ -"),
         ("RETOLD_PREFIX", "a/", "A-Z a-z 0-9 . _ -"),
