@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 from uuid import uuid4
-
-from confluent_kafka import KafkaError, Message
 
 from streams.app import App
 from streams.codec import codec_of
 from streams.config import Config, load
 from streams.data import EventData, namespace_of
+from streams.deliveries import Deliveries, Headers
 from streams.engine.attributes import time_text
 from streams.engine.envelope import CONTENT_TYPE
-from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout
+from streams.errors import BrokerError, InvalidEvent
 from streams.kafka.clients import Clients
 from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.schemas_topic import publish_schemas
@@ -29,12 +25,6 @@ from streams.kafka.topics import describe, topic_names
 from streams.localbroker.choose import found
 from streams.prepared_event import PreparedEvent, encode, prepare
 from streams.receipt import PublishOutcome, Receipt
-
-log = logging.getLogger("retold.client")
-
-Headers = list[tuple[str, bytes]]
-CONFIRM_EVERY = 200
-"""Events between two polls for the broker's confirmations."""
 
 
 class Route(NamedTuple):
@@ -76,9 +66,7 @@ class Client:
         self._app_name = app.name
         self._limit = self._config.max_event_bytes
         self._routes: dict[type[EventData], Route] = {}
-        self._producer = self._clients.producer(source)
-        self._failures: list[tuple[Receipt, KafkaError]] = []
-        self._since_confirmed = 0
+        self._deliveries = Deliveries(self._clients.producer(source))
         self._outcomes: OutcomeReader | None = None
         self._turn = threading.Lock()
 
@@ -145,12 +133,7 @@ class Client:
             BrokerError: An event was not delivered, or not in time. Publish it again under its id: it is handled once.
 
         """
-        left = self._producer.flush(timeout)
-        if self._failures:
-            self._raise_failures()
-        if left:
-            are = "1 event is" if left == 1 else f"{left} events are"
-            raise BrokerError(f"{are} not confirmed after {timeout:.0f} s, and may be later")
+        self._deliveries.flush(timeout)
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
         """Wait until the broker has confirmed this event. A failure that is raised here is not raised again by `flush`.
@@ -164,17 +147,7 @@ class Client:
             OutcomeTimeout: It is not confirmed in time, and may still arrive.
 
         """
-        deadline = time.monotonic() + timeout
-        while not receipt.delivered:
-            if receipt.error is not None:
-                self._forget_failure(receipt)
-                raise BrokerError(f"{receipt.what} (id {receipt.id}) was not delivered: {receipt.error}")
-            if time.monotonic() > deadline:
-                raise OutcomeTimeout(
-                    f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka after {timeout:g} s, and may still arrive: "
-                    "if it is sent again, then under the same id, so that it is handled once"
-                )
-            self._producer.poll(0.01)
+        self._deliveries.confirm(receipt, timeout)
 
     def wait(self, receipt: Receipt, timeout: float = 10.0) -> PublishOutcome:
         """Wait until a worker has handled this event, and return its outcome.
@@ -212,7 +185,7 @@ class Client:
             if error is None:
                 self.flush()
             else:
-                self._note_undelivered(error)
+                self._deliveries.note_undelivered(error)
         finally:
             self.close()
 
@@ -221,33 +194,12 @@ class Client:
         headers = [*route.headers, *event.attributes]
         if not event.has_time:
             headers.append(("ce_time", time_text(datetime.now(UTC))))
-        confirmed = partial(self._confirmed, receipt)
-        while True:
-            try:
-                self._producer.produce(
-                    route.topic, event.value, event.key.encode(), on_delivery=confirmed, headers=headers  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
-                )  # fmt: skip
-                break
-            except BufferError:
-                self._producer.poll(0.1)
-        self._since_confirmed += 1
-        if self._since_confirmed >= CONFIRM_EVERY:
-            self._since_confirmed = 0
-            self._producer.poll(0)
+        self._deliveries.send(route.topic, event.key.encode(), event.value, headers, receipt)
         return receipt
-
-    def _confirmed(self, receipt: Receipt, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            receipt.partition, receipt.timestamp = message.partition(), message.timestamp()[1]
-            receipt.offset = message.offset()  # last: a receipt with an offset is delivered
-        else:
-            receipt.error = error.str()
-            self._failures.append((receipt, error))
 
     def _route_of(self, cls: type[EventData]) -> Route:
         """Raises BrokerError if an earlier event could not be delivered, or as `_route`."""
-        if self._failures:
-            self._raise_failures()
+        self._deliveries.raise_failures()
         return self._routes.get(cls) or self._route(cls)
 
     def _route(self, cls: type[EventData]) -> Route:
@@ -271,30 +223,3 @@ class Client:
         ]
         route = self._routes[cls] = Route(namespace, cls.event_type, topic, headers)
         return route
-
-    def _forget_failure(self, receipt: Receipt) -> None:
-        for failure in list(self._failures):
-            if failure[0] is receipt:
-                with suppress(ValueError):  # another thread has raised it meanwhile
-                    self._failures.remove(failure)
-
-    def _raise_failures(self) -> None:
-        failures, self._failures = self._failures, []
-        receipt, error = failures[0]
-        raise BrokerError(
-            f"{_were(len(failures), 'event')} not delivered; the first is {receipt.event_type} of {receipt.key!r}, id "
-            f"{receipt.id} ({error.str()}). Publish them again with their ids: what did arrive is not handled twice"
-        )
-
-    def _note_undelivered(self, error: BaseException) -> None:
-        """Add a note about undelivered events to the exception that ends the block."""
-        left = self._producer.flush(2.0)
-        lost = left + len(self._failures)
-        if lost:
-            error.add_note(f"besides, {_were(lost, 'published event')} not confirmed by the broker")
-            log.warning("%s not confirmed by the broker", _were(lost, "published event"))
-
-
-def _were(count: int, what: str) -> str:
-    """`1 event was`, `2 events were`."""
-    return f"{count} {what} was" if count == 1 else f"{count} {what}s were"

@@ -1,0 +1,105 @@
+"""What Kafka's producer was given, and what became of each event: confirmed by the broker, or not delivered."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from functools import partial
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from streams.errors import BrokerError, OutcomeTimeout
+from streams.receipt import Receipt
+
+log = logging.getLogger("retold.client")
+
+Headers = list[tuple[str, bytes]]
+CONFIRM_EVERY = 200
+"""Events between two polls for the broker's confirmations."""
+
+
+class Deliveries:
+    """Of one producer. Several threads may share it."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self._failures: list[tuple[Receipt, KafkaError]] = []
+        self._since_confirmed = 0
+
+    def send(self, topic: str, key: bytes, value: bytes, headers: Headers, receipt: Receipt) -> None:
+        """Hand an event to the producer, which sends it in the background. Blocks while its queue is full."""
+        confirmed = partial(self._confirmed, receipt)
+        while True:
+            try:
+                self._producer.produce(topic, value, key, on_delivery=confirmed, headers=headers)  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+        self._since_confirmed += 1
+        if self._since_confirmed >= CONFIRM_EVERY:
+            self._since_confirmed = 0
+            self._producer.poll(0)
+
+    def confirm(self, receipt: Receipt, timeout: float) -> None:
+        """Wait until the broker has confirmed this event.
+
+        Raises BrokerError, which `flush` does not raise again, or OutcomeTimeout.
+        """
+        deadline = time.monotonic() + timeout
+        while not receipt.delivered:
+            if receipt.error is not None:
+                self._forget_failure(receipt)
+                raise BrokerError(f"{receipt.what} (id {receipt.id}) was not delivered: {receipt.error}")
+            if time.monotonic() > deadline:
+                raise OutcomeTimeout(
+                    f"{receipt.what} (id {receipt.id}) is not confirmed by Kafka after {timeout:g} s, and may still arrive: "
+                    "if it is sent again, then under the same id, so that it is handled once"
+                )
+            self._producer.poll(0.01)
+
+    def flush(self, timeout: float) -> None:
+        """Wait until the broker has confirmed all. Raises BrokerError if one was not delivered, or not in time."""
+        left = self._producer.flush(timeout)
+        self.raise_failures()
+        if left:
+            are = "1 event is" if left == 1 else f"{left} events are"
+            raise BrokerError(f"{are} not confirmed after {timeout:.0f} s, and may be later")
+
+    def raise_failures(self) -> None:
+        """Raises BrokerError, once, if events could not be delivered."""
+        failures, self._failures = self._failures, []
+        if not failures:
+            return
+        receipt, error = failures[0]
+        raise BrokerError(
+            f"{_were(len(failures), 'event')} not delivered; the first is {receipt.event_type} of {receipt.key!r}, id "
+            f"{receipt.id} ({error.str()}). Publish them again with their ids: what did arrive is not handled twice"
+        )
+
+    def note_undelivered(self, error: BaseException) -> None:
+        """Add a note about undelivered events to the exception that ends the publisher's block."""
+        left = self._producer.flush(2.0)
+        lost = left + len(self._failures)
+        if lost:
+            error.add_note(f"besides, {_were(lost, 'published event')} not confirmed by the broker")
+            log.warning("%s not confirmed by the broker", _were(lost, "published event"))
+
+    def _confirmed(self, receipt: Receipt, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            receipt.partition, receipt.timestamp = message.partition(), message.timestamp()[1]
+            receipt.offset = message.offset()  # last: a receipt with an offset is delivered
+        else:
+            receipt.error = error.str()
+            self._failures.append((receipt, error))
+
+    def _forget_failure(self, receipt: Receipt) -> None:
+        for failure in list(self._failures):
+            if failure[0] is receipt:
+                with suppress(ValueError):  # another thread has raised it meanwhile
+                    self._failures.remove(failure)
+
+
+def _were(count: int, what: str) -> str:
+    """`1 event was`, `2 events were`."""
+    return f"{count} {what} was" if count == 1 else f"{count} {what}s were"
