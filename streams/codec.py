@@ -7,7 +7,7 @@ records of a newer deployment only need their schema.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, TypeVar
 
 from streams.app import App
@@ -65,7 +65,7 @@ class AvroCodec:
         try:
             decoder = self._decoders[value[:PREFIX]]
         except KeyError:
-            raise self._unknown(value) from None
+            raise self._unknown(value, self._row_decoders) from None
         return decoder(value)
 
     def encode(self, data: EventData) -> bytes:
@@ -94,7 +94,7 @@ class AvroCodec:
         try:
             decoder = self._row_decoders[value[:PREFIX]]
         except KeyError:
-            raise self._unknown(value) from None
+            raise self._unknown(value, self._decoders) from None
         row = decoder(value)
         if type(row) is not row_type:
             raise UndecodableRecord(
@@ -147,9 +147,10 @@ class AvroCodec:
                 f"have one id, {schema_id}: change something in one of them, for instance an alias"
             )
         if prefix not in self._texts:
-            self._texts[prefix], self._names[prefix] = plain, record.name
             self._fingerprints[prefix] = fingerprint(plain)
+            self._names[prefix] = record.name
             self._learn(prefix, record, plain)
+            self._texts[prefix] = plain  # last: who finds it may decode
         return schema_id
 
     def _learn(self, prefix: bytes, writer: RecordType, text: str) -> None:
@@ -197,7 +198,11 @@ class AvroCodec:
         for text in cls.schemas:
             self.add_schema(text)
 
-    def _unknown(self, value: bytes) -> Exception:
+    def _unknown(self, value: bytes, elsewhere: Container[bytes] = ()) -> Exception:
+        """What to raise for a schema without a decoder here; `elsewhere` has those of rows for an event, and of events for a row.
+
+        Another thread may be adding it at this moment: a name alone is no sign that it belongs elsewhere.
+        """
         prefix = value[:PREFIX]
         if len(prefix) < PREFIX or prefix[0] != 0 or prefix[1] > 127:
             return UndecodableRecord(
@@ -207,7 +212,7 @@ class AvroCodec:
         schema_id = int.from_bytes(prefix[1:], "big")
         if (reason := self._waiting.get(prefix)) is not None:
             return UnsupportedSchema(reason, schema_id)
-        if prefix in self._names:
+        if prefix in elsewhere:
             return UndecodableRecord(
                 f"the value is a {self._names[prefix]} (schema {schema_id}), which does not belong here"
             )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import struct
+import sys
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -511,6 +514,25 @@ def test_the_fingerprint_is_the_writers() -> None:
         CODEC.fingerprint(b"\x00\x00\x00\x00\x01")
     with pytest.raises(SchemaNotFound):
         CODEC.schema_text(1)
+
+
+def test_a_schema_that_another_thread_adds_is_unknown_or_known() -> None:
+    """Never of the wrong kind: then its event would be quarantined, an unknown one waits. A restore shares the live codec."""
+    value, interval = AvroCodec([ThingName2], []).encode(ThingName2(thing="k", name="n", rank=3)), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            codec = AvroCodec([ThingName1], [])
+            adding = threading.Thread(target=codec.add_schema, args=(NAME_2,))
+            adding.start()
+            read: EventData | None = None
+            while read is None:
+                with suppress(SchemaNotFound):
+                    read = codec.decode(value)
+            adding.join()
+            assert read == ThingName1(thing="k", rank=3)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_row_reads_as_its_own_class_only() -> None:
