@@ -125,11 +125,20 @@ def _parked(space: NamespaceStatus, now: int) -> Check:
         return Check(name, "good")
     old = seconds_since(space.parked_oldest, now)
     bad = space.parked_keys > KEYS_BAD or old > PARKED_BAD
-    detail = (
-        f"{space.name} has {space.parked:,} parked events of {space.parked_keys:,} keys ({space.unanswered:,} of them requests "
-        f"that no gateway answered) and {space.quarantined:,} quarantined ones; the oldest is {old:,.0f} s old."
-    )
+    detail = f"{space.name} has " + " and ".join(_kinds_set_aside(space, old)) + "."
     return Check(name, "bad" if bad else "warn", detail, f"`retold parked list {space.name}` shows them.")
+
+
+def _kinds_set_aside(space: NamespaceStatus, oldest: float) -> Iterator[str]:
+    """`oldest` in s. Quarantined records have no age here: no command takes one out, so it would be bad for ever."""
+    if space.parked:
+        yield (
+            f"{space.parked:,} parked events of {space.parked_keys:,} keys ({space.unanswered:,} of them requests that no gateway "
+            f"answered; the oldest is {oldest:,.0f} s old)"
+        )
+    if space.quarantined:
+        one = space.quarantined == 1
+        yield f"{space.quarantined:,} quarantined {'record, which blocks' if one else 'records, which block'} nothing"
 
 
 def _pending(space: NamespaceStatus, now: int) -> Check:

@@ -19,7 +19,11 @@ from streams.kafka.topics import TIMEOUT
 
 
 class SetAside(NamedTuple):
-    """What is set aside in a namespace now. `unanswered` counts among `parked`; `oldest` in µs since 1970."""
+    """What is set aside in a namespace now. `unanswered` counts among `parked`.
+
+    `oldest` is when the oldest of `parked` was set aside, in µs since 1970. A quarantined record blocks nothing, and no
+    command takes it out again, so its age says nothing about work that waits.
+    """
 
     parked: int = 0
     quarantined: int = 0
@@ -111,7 +115,7 @@ class BacklogReader:
             len(found) - len(blocking),
             sum(each.status == UNANSWERED for each in found),
             len({each.key for each in blocking}),
-            min((each.recorded for each in found), default=None),
+            min((each.recorded for each in blocking), default=None),
         )
 
     def _pending(self, topic: str) -> Pending:

@@ -87,8 +87,8 @@ class NamespaceStatus:
     `calls` counts requests whose gateway's answer is not handled yet, `timers` scheduled events that are not due.
 
     `unanswered` counts requests whose gateway gave up, among `parked`. `parked_keys` are blocked by what is parked.
-    `parked_oldest` is when the oldest was set aside, `timer_due` when the first timer is or was due, `call_asked` when the
-    oldest pending call was asked for, all in µs since 1970.
+    `parked_oldest` is when the oldest of `parked` was set aside, `timer_due` when the first timer is or was due, `call_asked`
+    when the oldest pending call was asked for, all in µs since 1970.
 
     `waiting` has the blocked partitions. `producers_replaced` counts, for the workers that wrote last, the producers that
     were replaced since they started (rule 31).

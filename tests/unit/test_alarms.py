@@ -79,7 +79,7 @@ def test_a_blocked_partition(seconds: float, state: str) -> None:
     ("parked", "state"),
     [
         ({"parked": 1, "parked_keys": 1, "parked_oldest": ago(1)}, "warn"),
-        ({"quarantined": 1, "parked_oldest": ago(1)}, "warn"),
+        ({"quarantined": 1}, "warn"),
         ({"parked": 30, "parked_keys": 21, "parked_oldest": ago(1)}, "bad"),
         ({"parked": 1, "parked_keys": 1, "parked_oldest": ago(3_601)}, "bad"),
     ],
@@ -87,6 +87,14 @@ def test_a_blocked_partition(seconds: float, state: str) -> None:
 def test_what_is_set_aside(parked: dict[str, int], state: str) -> None:
     """A few warn; many keys, or one that nobody has looked at for an hour, are bad."""
     assert states(replace(SPACE, **parked)) == {"item.parked": state}  # type: ignore[arg-type]  # of whichever field
+
+
+def test_what_is_set_aside_is_counted_by_kind() -> None:
+    """The age is that of parked events alone, and a kind of which there is none is not named."""
+    many = replace(SPACE, parked=3, parked_keys=2, unanswered=1, quarantined=4, parked_oldest=ago(60))
+    parked = "3 parked events of 2 keys (1 of them requests that no gateway answered; the oldest is 60 s old)"
+    assert found(many)["item.parked"].detail == f"item has {parked} and 4 quarantined records, which block nothing."
+    assert found(replace(SPACE, quarantined=1))["item.parked"].detail == "item has 1 quarantined record, which blocks nothing."
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class ApplicationMetrics(Collector):
             "retold_unanswered_calls": ("Requests whose gateway gave up.", lambda it: it.unanswered),
             "retold_quarantined_events": ("Records that are quarantined now.", lambda it: it.quarantined),
             "retold_parked_oldest_seconds": (
-                "Age of the oldest event that is set aside.", lambda it: seconds_since(it.parked_oldest, now)
+                "Age of the oldest event that is parked.", lambda it: seconds_since(it.parked_oldest, now)
             ),
             "retold_calls_pending": ("Calls of gateways that wait for an answer.", lambda it: it.calls),
             "retold_call_oldest_seconds": (
