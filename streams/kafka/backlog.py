@@ -15,7 +15,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message, topic_partition_of
 from streams.kafka.offsets import TopicAndPartition, stable_ends, starts
 from streams.kafka.renewed_client import Admin
-from streams.kafka.topics import TIMEOUT
+from streams.kafka.topics import TIMEOUT, TopicInfo
 
 
 class SetAside(NamedTuple):
@@ -50,37 +50,42 @@ class BacklogReader:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
+        self._ids: dict[str, str] = {}
+        """Topic ids, by the name of each topic that was read."""
         self._next: dict[TopicAndPartition, int] = {}
         self._aside: dict[TopicAndPartition, dict[int, _Aside]] = {}
         self._due: dict[TopicAndPartition, dict[bytes, tuple[str, int]]] = {}
 
     def read(
-        self, admin: Admin, parked: Iterable[TopicAndPartition], due: Iterable[TopicAndPartition]
+        self, admin: Admin, topics: Mapping[str, TopicInfo], parked: Iterable[str], due: Iterable[str]
     ) -> tuple[Mapping[str, SetAside], Mapping[str, Pending]]:
-        """Both by topic. Raises BrokerError."""
+        """Both by topic; `topics` describes them. Raises BrokerError."""
         parked, due = list(parked), list(due)
-        partitions = [*parked, *due]
+        for topic in (*parked, *due):
+            if self._ids.setdefault(topic, topics[topic].id) != topics[topic].id:
+                self._forget(topic)
+                self._ids[topic] = topics[topic].id
+        partitions = [(topic, number) for topic in (*parked, *due) for number in range(topics[topic].partitions)]
         first, last = starts(admin, partitions), stable_ends(admin, partitions)
-        for at in partitions:
-            if last[at] < self._next.get(at, 0):  # the topic was deleted and created again
-                self._forget(at)
         spans = {at: (max(first[at], self._next.get(at, 0)), last[at]) for at in partitions}
         if any(start < end for start, end in spans.values()):
             self._read_on(spans, frozenset(parked))
-        return {topic: self._set_aside(topic) for topic, _ in parked}, {topic: self._pending(topic) for topic, _ in due}
+        return {topic: self._set_aside(topic) for topic in parked}, {topic: self._pending(topic) for topic in due}
 
-    def _forget(self, at: TopicAndPartition) -> None:
+    def _forget(self, topic: str) -> None:
+        """A topic that was made again has other records at the same offsets, and may have as many of them."""
         for kept in (self._next, self._aside, self._due):
-            kept.pop(at, None)
+            for at in [at for at in kept if at[0] == topic]:
+                del kept[at]
 
     def _read_on(
-        self, spans: Mapping[TopicAndPartition, tuple[int, int]], parked: frozenset[TopicAndPartition]
+        self, spans: Mapping[TopicAndPartition, tuple[int, int]], parked: frozenset[str]
     ) -> None:
         consumer = self._clients.consumer("retold-status")
         try:
             for message in read_to(consumer, spans, clock=self._clients.clock, timeout=TIMEOUT):
                 at = topic_partition_of(message)
-                if at in parked:
+                if at[0] in parked:
                     self._take_parked(self._aside.setdefault(at, {}), message)
                 else:
                     self._take_due(self._due.setdefault(at, {}), message)

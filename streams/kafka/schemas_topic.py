@@ -18,7 +18,7 @@ from streams.kafka.bounded_read import read_to
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import NoSuchTopic, ends
-from streams.kafka.topics import schemas_topic
+from streams.kafka.topics import describe, schemas_topic
 from streams.schemas.schema_ids import canonical, id_of
 
 log = logging.getLogger("retold.schemas")
@@ -37,16 +37,21 @@ class SchemaReader:
     def __init__(self, clients: Clients, prefix: str) -> None:
         self._clients, self._topic = clients, schemas_topic(prefix)
         self._admin = clients.admin("retold-schemas")
-        self._next = 0
+        self._id, self._next = "", 0
 
     def poll_new(self, timeout: float, cancelled: Cancelled = never_cancelled) -> dict[int, str]:
-        """The schemas that were added since the last call, by id; none if the topic is missing.
+        """The schemas that were added since the last call, by id; all if the topic was made again, none if it is missing.
 
         Raises BrokerError after `timeout` s, PartitionLost when cancelled.
         """
+        found = describe(self._admin, [self._topic], timeout=timeout, cancelled=cancelled)
+        if self._topic not in found:
+            return {}
+        if found[self._topic].id != self._id:
+            self._id, self._next = found[self._topic].id, 0
         try:
             end = ends(self._admin, [(self._topic, 0)], timeout=timeout, cancelled=cancelled)[self._topic, 0]
-        except NoSuchTopic:
+        except NoSuchTopic:  # it was deleted just now
             return {}
         if end <= self._next:
             return {}

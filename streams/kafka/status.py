@@ -147,9 +147,7 @@ def status(
     look = _StatusReader(clients, admin, {topic: info.partitions for topic, info in topics.items()})
     markers = look.markers([space.table for space in there])
     firsts = look.firsts(there, markers)
-    aside, pending = backlog.read(
-        admin, look.partitions(space.parked for space in there), look.partitions(space.due for space in there)
-    )
+    aside, pending = backlog.read(admin, topics, [space.parked for space in there], [space.due for space in there])
     seen = _Findings(
         look.counts,
         markers,

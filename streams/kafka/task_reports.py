@@ -183,7 +183,7 @@ class ReportReader:
 
     def __init__(self, clients: Clients, admin: Admin, prefix: str) -> None:
         self._clients, self._admin, self._topic = clients, admin, tasks_topic(prefix)
-        self._next = 0
+        self._id, self._next = "", 0
         self._last: dict[str, Report] = {}
 
     def read(self, timeout: float = 10.0, cancelled: Cancelled = never_cancelled) -> Mapping[str, Report] | None:
@@ -193,8 +193,11 @@ class ReportReader:
         """
         try:
             # Asking for the end of a missing topic takes the whole timeout, since it may just have been created.
-            if not describe(self._admin, [self._topic], cancelled=cancelled):
+            found = describe(self._admin, [self._topic], cancelled=cancelled)
+            if self._topic not in found:
                 return None
+            if found[self._topic].id != self._id:  # the topic is read for the first time, or was made again
+                self._id, self._next, self._last = found[self._topic].id, 0, {}
             self._read_on(timeout, cancelled)
         except PartitionLost:
             raise
@@ -206,9 +209,7 @@ class ReportReader:
     def _read_on(self, timeout: float, cancelled: Cancelled) -> None:
         at = self._topic, 0
         end = ends(self._admin, [at], timeout=timeout, cancelled=cancelled)[at]
-        if end < self._next:  # the topic was deleted and created again
-            self._next, self._last = 0, {}
-        if end == self._next:
+        if end <= self._next:
             return
         consumer = self._clients.consumer("retold-tasks")
         try:

@@ -1,0 +1,97 @@
+"""Readers that go on where they stopped: of what is set aside, of schemas, and of workers' reports. In virtual time."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from streams.engine.envelope import ParkedHeader, pack
+from streams.engine.records import PARKED, QUARANTINED
+from streams.kafka.backlog import BacklogReader, SetAside
+from streams.kafka.schemas_topic import PublishedSchema, SchemaReader
+from streams.kafka.task_reports import Report, ReportReader
+from streams.kafka.topics import describe
+from streams.schemas.schema_ids import canonical, id_of
+from tests.simulator.broker import MemoryBroker
+from tests.simulator.clients import clients
+from tests.simulator.time import VirtualClock
+
+TOPIC = "item-parked"
+
+
+@pytest.fixture
+def kafka() -> MemoryBroker:
+    it = MemoryBroker(VirtualClock())
+    it.create([TOPIC], 1)
+    return it
+
+
+def set_aside(kafka: MemoryBroker, offset: int, status: str, recorded: int) -> None:
+    """`recorded` in µs since 1970. What is quarantined has no key that it blocks."""
+    key = None if status == QUARANTINED else f"k{offset}"
+    header = ParkedHeader(status, "why", "", key, "item", 0, offset, recorded)
+    kafka.append((TOPIC, 0), b"%d" % offset, b"value", [pack(header)], None)
+
+
+def schema(name: str) -> str:
+    return canonical({"type": "record", "name": name, "fields": []})
+
+
+def schema_id(name: str) -> int:
+    return id_of(schema(name))
+
+
+def published(name: str) -> tuple[bytes, bytes]:
+    """Key and value of a schema's record."""
+    return b"%d" % schema_id(name), msgspec.json.encode(PublishedSchema(name, schema(name)))
+
+
+def found(kafka: MemoryBroker, reader: BacklogReader | None = None) -> SetAside:
+    """By a reader that reads for the first time, or by one that has read before."""
+    at = clients(kafka)
+    admin = at.admin()
+    aside, _ = (reader or BacklogReader(at)).read(admin, describe(admin, [TOPIC]), [TOPIC], [])
+    return aside[TOPIC]
+
+
+def test_a_quarantined_record_counts_and_has_no_age(kafka: MemoryBroker) -> None:
+    """No command takes it out: one malformed record would turn health red an hour later, and for ever."""
+    set_aside(kafka, 1, QUARANTINED, 1_000)
+    assert found(kafka) == SetAside(quarantined=1)
+    set_aside(kafka, 2, PARKED, 2_000)
+    assert found(kafka) == SetAside(parked=1, quarantined=1, keys=1, oldest=2_000)
+
+
+def test_a_topic_that_was_made_again_is_read_from_its_beginning(kafka: MemoryBroker) -> None:
+    """By its id: it may have as many records as the one before, or more."""
+    reader = BacklogReader(clients(kafka))
+    set_aside(kafka, 1, PARKED, 1_000)
+    assert found(kafka, reader).oldest == 1_000
+    kafka.create([TOPIC], 1)
+    for offset in (5, 6, 7):
+        set_aside(kafka, offset, PARKED, offset * 1_000)
+    assert found(kafka, reader) == SetAside(parked=3, keys=3, oldest=5_000)
+
+
+def test_schemas_of_a_topic_that_was_made_again_are_read_from_its_beginning(kafka: MemoryBroker) -> None:
+    """Else a partition stays blocked by a schema that has been published again."""
+    kafka.create(["retold-schemas"], 1)
+    kafka.append(("retold-schemas", 0), *published("old"), [], None)
+    reader = SchemaReader(clients(kafka), "")
+    assert list(reader.poll_new(1.0)) == [schema_id("old")]
+    kafka.create(["retold-schemas"], 1)
+    kafka.append(("retold-schemas", 0), *published("new"), [], None)
+    assert list(reader.poll_new(1.0)) == [schema_id("new")]
+    assert reader.poll_new(1.0) == {}
+
+
+def test_reports_of_a_topic_that_was_made_again_replace_those_before(kafka: MemoryBroker) -> None:
+    """A partition's state of before would be shown for as long as nobody reports on it again."""
+    at, topic = clients(kafka), ("retold-tasks", 0)
+    kafka.create(["retold-tasks"], 1)
+    kafka.append(topic, b"item-0", msgspec.json.encode(Report("running", 1, "w")), [], None)
+    reader = ReportReader(at, at.admin(), "")
+    assert reader.read() == {"item-0": Report("running", 1, "w")}
+    kafka.create(["retold-tasks"], 1)
+    kafka.append(topic, b"item-1", msgspec.json.encode(Report("running", 2, "w")), [], None)
+    assert reader.read() == {"item-1": Report("running", 2, "w")}
