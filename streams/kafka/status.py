@@ -24,7 +24,7 @@ from streams.kafka.owners import owners
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.task_reports import Report, ReportReader, ended, key_of, state_of
-from streams.kafka.topics import TIMEOUT, TopicNames, describe, topic_names
+from streams.kafka.topics import TIMEOUT, TopicNames, after_recreation, describe, topic_names
 
 FIRST_LOOK = 300
 """Records before a table's end where its last marker is searched first; then eight times as many, and so on."""
@@ -81,6 +81,18 @@ class NamespaceEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingTopics:
+    """Topics of a namespace that do not exist, and a sentence about what to do."""
+
+    topics: tuple[str, ...]
+    do: str
+
+    def __str__(self) -> str:
+        one = len(self.topics) == 1
+        return f"{', '.join(self.topics)} {'is' if one else 'are'} missing"
+
+
+@dataclass(frozen=True, slots=True)
 class NamespaceStatus:
     """`counters` are sums since the topics were created; `parked` and `quarantined` count what is set aside now.
 
@@ -95,7 +107,8 @@ class NamespaceStatus:
 
     `ended` says why a worker ended the namespace, if nobody runs it since.
 
-    `application` is None if nothing was handled yet. A namespace without topics has no partitions.
+    `missing` has its topics that do not exist. While there are any, there are no partitions, and nothing else but `ended` is
+    known. `application` is also None if nothing was handled yet.
     """
 
     name: str
@@ -114,6 +127,7 @@ class NamespaceStatus:
     parked_oldest: int | None = None
     timer_due: int | None = None
     call_asked: int | None = None
+    missing: MissingTopics | None = None
 
     @property
     def lag(self) -> int:
@@ -156,11 +170,11 @@ def status(
         firsts,
         aside,
         pending,
-        owners(admin, prefix, [space.namespace for space in there]),
+        owners(admin, prefix, [space.namespace for space in spaces]),
         ReportReader(clients, admin, prefix).read(),
         _waiting(firsts.values(), LearningCodec(codec, clients, prefix)),
     )
-    found = [seen.namespace(space) if space in there else NamespaceStatus(space.namespace, None) for space in spaces]
+    found = [seen.namespace(space) if space in there else seen.incomplete(space) for space in spaces]
     held = open_transactions(clients, admin, look.partitions(it for space in there for it in space[1:]), older=NORMAL)
     workers = {it.name: it.application for it in found if it.partitions}
     held += among_offsets(clients, admin, prefix, workers, older=NORMAL)
@@ -208,8 +222,17 @@ class _Findings:
             call_asked=pending.call_asked,
         )
 
+    def incomplete(self, space: TopicNames) -> NamespaceStatus:
+        """The status of a namespace whose topics do not all exist."""
+        missing = tuple(topic for topic in space[1:] if topic not in self.counts)
+        if len(missing) == len(space[1:]):
+            do = "Start a worker, or create them with `retold topics --create`"
+        else:  # what exists holds records that topics made anew would not fit (rule 34)
+            do = f"They were deleted, or something stopped while they were being made. {after_recreation(space, *missing)}"
+        return NamespaceStatus(space.namespace, None, ended=self._end(space), missing=MissingTopics(missing, do))
+
     def _end(self, space: TopicNames) -> NamespaceEnd | None:
-        held = [self.owners.get((space.inbox, number)) for number in range(self.counts[space.inbox])]
+        held = [self.owners.get((space.inbox, number)) for number in range(self.counts.get(space.inbox, 0))]
         end = ended(self.reports, space.namespace, held)
         return None if end is None else NamespaceEnd(end.worker, end.since, end.why, end.trace)
 

@@ -100,7 +100,7 @@ def end_of(namespace: str, worker: str, since: int, text: str) -> dict[str, Repo
 def ended(
     reports: Mapping[str, Report] | None, namespace: str, owners: Sequence[str | None]
 ) -> Report | None:
-    """The report that a namespace was ended, if that is still so. `owners` by partition.
+    """The report that a namespace was ended, if that is still so. `owners` by partition; none while the inbox is missing.
 
     It is over for a partition that has been reported as running or blocked since then, or that another worker runs.
     """
@@ -108,7 +108,7 @@ def ended(
     if reports is None or end is None or end.state != ENDED:
         return None
     last = [reports.get(key_of(namespace, number)) for number in range(len(owners))]
-    over = all(_works_since(end, report, owner) for report, owner in zip(last, owners, strict=True))
+    over = bool(last) and all(_works_since(end, report, owner) for report, owner in zip(last, owners, strict=True))
     return None if over else end
 
 

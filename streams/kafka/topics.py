@@ -251,20 +251,18 @@ def describe(
     return found
 
 
-def after_recreation(names: TopicNames, topic: str) -> str:
-    """What to do about one of a namespace's topics that was deleted and made again."""
-    others = [name for name in names[1:] if name not in (topic, names.inbox)]
-    if topic == names.inbox:
-        then = f"then start a worker: it handles {topic} from its first record"
+def after_recreation(names: TopicNames, *topics: str) -> str:
+    """What to do about some of a namespace's topics that were deleted, whether they were made again or are missing."""
+    others = [name for name in names[1:] if name not in (*topics, names.inbox)]
+    if names.inbox in topics:
+        then = f"then start a worker: it handles {names.inbox} from its first record"
     else:
         then = (
             f"then start a worker: it handles all of {names.inbox} again, from its first record, and calls gateways again for "
             "what they were called before"
         )
-    return (
-        "Stop this namespace's workers, copy what you need of its topics, and delete those that no longer fit: "
-        f"{', '.join(others)}; {then}"
-    )
+    delete = f", copy what you need of its topics, and delete those that no longer fit: {', '.join(others)}" if others else ""
+    return f"Stop this namespace's workers{delete}; {then}"
 
 
 def after_repartition(names: TopicNames) -> str:

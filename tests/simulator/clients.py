@@ -280,6 +280,10 @@ class MemoryAdmin:
             return {name: Future() for name in asked.topic_names}
         return {name: self._described(name) for name in asked.topic_names}
 
+    def describe_consumer_groups(self, names: Sequence[str], **_: Any) -> dict[str, Future[Any]]:
+        """Of workers that are killed: no group has a member."""
+        return {name: _done(SimpleNamespace(members=[])) for name in names}
+
     def list_topics(self, timeout: float) -> None:
         """Asked by who waits for an answer; it takes no time."""
 

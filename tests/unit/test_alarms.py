@@ -11,7 +11,7 @@ import pytest
 from streams.engine.envelope import to_micros
 from streams.kafka.alarms import Check, checks, worst
 from streams.kafka.open_transactions import OpenTransaction
-from streams.kafka.status import BlockedPartition, NamespaceStatus, PartitionStatus, Status
+from streams.kafka.status import BlockedPartition, MissingTopics, NamespaceStatus, PartitionStatus, Status
 from streams.server.readmodel.lag_ages import LagAges
 
 TIME = datetime(2026, 2, 3, tzinfo=UTC)
@@ -62,7 +62,14 @@ def test_the_oldest_record_that_is_not_handled_turns_it_red(seconds: float, stat
 def test_a_partition_without_a_worker(unowned: dict[tuple[str, int], float] | None, state: str) -> None:
     """At once for who asks once; a server has seen for how long, and a restart is no alarm."""
     assert states(with_part(owner=None, state="no worker"), unowned) == {"item.workers": state}
-    assert states(NamespaceStatus("item", None))["item.workers"] == "bad"
+
+
+def test_a_namespace_that_lacks_topics() -> None:
+    """Nobody can handle its events, whether a worker is there or not."""
+    lacks = NamespaceStatus("item", None, missing=MissingTopics(("item-log",), "Stop its workers"))
+    told = found(lacks)["item.workers"]
+    assert (told.state, told.detail) == ("bad", "item cannot be handled: item-log is missing.")
+    assert told.do == "Stop its workers."
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(10, "warn"), (61, "bad")])

@@ -20,9 +20,9 @@ UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
     """Each sentence names what is unusual, and where there is one, the command for it."""
-    if not space.partitions:
-        yield f"{space.name} has no topics: start a worker, or create them with `retold topics --create`."
-    elif space.ended is not None:
+    if space.missing is not None:
+        yield f"{space.name} cannot be handled: {space.missing}. {space.missing.do}."
+    if space.ended is not None:
         yield from _ended(space, space.ended, now)
     elif any(part.owner is None for part in space.partitions):
         wait = "1 event waits" if space.lag == 1 else f"{space.lag:,} events wait"
