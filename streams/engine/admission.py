@@ -17,7 +17,7 @@ from streams.engine.execution import Execution
 from streams.engine.identity import answer_id, position_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
-from streams.engine.records import EmittedRecord, InboxRecord
+from streams.engine.records import HANDLER, EmittedRecord, InboxRecord, blocking_cause
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.event import is_workers, reference_of
@@ -54,10 +54,10 @@ class Admission:
             else:
                 envelope, data = self._wire.read(record)
                 if type(data) not in self._handlers.by_event:
-                    return self._block(record, self._why_unhandled(data))
+                    return self._block(record, self._why_unhandled(data), HANDLER)
                 self._admit(record, envelope, data)
         except UnsupportedSchema as error:
-            return self._block(record, str(error))
+            return self._block(record, str(error), blocking_cause(error))
         except (InvalidEvent, UndecodableRecord) as error:
             self._parking.quarantine(record, str(error))
         return self._done(record)
@@ -74,11 +74,11 @@ class Admission:
         self._changes.taken += 1
         return True
 
-    def _block(self, record: InboxRecord, reason: str) -> bool:
+    def _block(self, record: InboxRecord, reason: str, cause: str) -> bool:
         if (why := self._quarantines.get(record[0])) is not None:
             self._parking.quarantine(record, why, reason)
             return self._done(record)
-        self._changes.blocked = BlockingRecord(record[0], reason)
+        self._changes.blocked = BlockingRecord(record[0], reason, cause)
         return False
 
     def _why_unhandled(self, data: EventData) -> str:

@@ -89,10 +89,11 @@ class PendingTimer(NamedTuple):
 
 
 class BlockingRecord(NamedTuple):
-    """A record that blocks its partition at `offset`, since its schema or handler is not deployed."""
+    """A record that blocks its partition at `offset`. `cause` is SCHEMA or HANDLER: what is not deployed."""
 
     offset: int
     reason: str
+    cause: str
 
 
 @dataclass

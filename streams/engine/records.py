@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from streams.data import EventData, Record
+from streams.errors import SchemaNotFound, UnsupportedSchema
 
 Headers = list[tuple[str, bytes]]
 UNREADABLE: Headers = []
@@ -27,6 +28,14 @@ REASON_LIMIT = 1_000
 """Characters of a reason that are kept."""
 UNANSWERED = "unanswered"
 """Parked because its gateway gave no answer after all tries. The event itself was accepted."""
+SCHEMA, HANDLER, SLOW, OUTDATED = "schema", "handler", "slow", "outdated"
+"""Why a partition is blocked: nobody knows its next record's schema; the application has no handler for it, or not for its
+version; a handler has not returned; its worker lacks what the application here has. The last is said of a worker, never by it.
+"""
+
+def blocking_cause(error: UnsupportedSchema) -> str:
+    """SCHEMA or HANDLER."""
+    return SCHEMA if isinstance(error, SchemaNotFound) else HANDLER
 
 
 R = TypeVar("R", bound=Record)

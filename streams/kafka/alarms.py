@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from streams.engine.envelope import to_micros
+from streams.kafka.blocked import CAUSES, Blocked, blocked_partitions
 from streams.kafka.open_transactions import sentence
 from streams.kafka.status import NamespaceStatus, PartitionStatus, Status
 from streams.kafka.task_reports import BLOCKED, key_of
@@ -19,6 +20,12 @@ UNOWNED_BAD = 30.0
 BLOCKED_BAD = 60.0
 KEYS_BAD, PARKED_BAD = 20, 3600.0
 TIMER_BAD, CALL_BAD = 60.0, 900.0
+SHOWN = 3
+"""Blocked partitions that are named with their reasons."""
+BUSY = (
+    "If a worker owns the partition, its process or a handler may hang, or it has too much to do: see its log, and the "
+    "stacks of its threads with `kill -USR1`."
+)
 HELD_BAD = 30.0
 """s for which a transaction may stay open."""
 
@@ -58,10 +65,13 @@ def _of_namespace(
         why = space.ended.why.rstrip(". ")
         yield Check(f"{space.name}.ended", "bad", f"{why}.", f"Mend it, then start `retold worker {space.name}`.")
     yield _workers(space, unowned)
-    yield _lag(space, now)
-    yield _blocked(space, now)
+    blocked = blocked_partitions(space)
+    yield _lag(space, now, blocked)
+    for cause in CAUSES:
+        yield _blocked(space, now, cause, [it for it in blocked if it.cause == cause])
     yield _parked(space, now)
-    yield _pending(space, now)
+    yield _timers(space, now)
+    yield _calls(space, now)
 
 
 def _workers(space: NamespaceStatus, unowned: Mapping[tuple[str, int], float] | None) -> Check:
@@ -76,7 +86,7 @@ def _workers(space: NamespaceStatus, unowned: Mapping[tuple[str, int], float] | 
     return Check(name, "bad" if long else "warn", f"No worker owns {which}.", do)
 
 
-def _lag(space: NamespaceStatus, now: int) -> Check:
+def _lag(space: NamespaceStatus, now: int, blocked: Sequence[Blocked]) -> Check:
     name = f"{space.name}.lag"
     oldest = min((it for it in space.partitions if it.oldest is not None), key=lambda it: it.oldest or 0, default=None)
     if oldest is None:
@@ -85,11 +95,10 @@ def _lag(space: NamespaceStatus, now: int) -> Check:
     if seconds <= LAG_WARN:
         return Check(name, "good")
     at = f"{key_of(space.name, oldest.partition)}@{oldest.oldest_offset}"
+    do = next((it.do for it in blocked if it.partition == oldest.partition), BUSY)
     return Check(
         name, "bad" if seconds > LAG_BAD else "warn",
-        f"The record at {at} has waited for {seconds:.0f} s and is not handled; {_owner(oldest)}.",
-        "If a worker owns the partition, its process or a handler may hang, or it has too much to do: see its log, and "
-        "the stacks of its threads with `kill -USR1`.",
+        f"The record at {at} has waited for {seconds:.0f} s and is not handled; {_owner(oldest)}.", do,
     )  # fmt: skip
 
 
@@ -97,21 +106,16 @@ def _owner(part: PartitionStatus) -> str:
     return "no worker owns the partition" if part.owner is None else f"its partition is {part.state or 'owned'}"
 
 
-def _blocked(space: NamespaceStatus, now: int) -> Check:
-    name = f"{space.name}.blocked"
-    held = [it for it in space.partitions if it.state == BLOCKED]
-    held += [
-        it for it in space.partitions if it not in held and any(at.partition == it.partition for at in space.waiting)
-    ]
-    if not held:
+def _blocked(space: NamespaceStatus, now: int, cause: str, found: Sequence[Blocked]) -> Check:
+    """Those that are `found` to be blocked by this cause."""
+    name = f"{space.name}.blocked.{cause}"
+    if not found:
         return Check(name, "good")
-    since = max(blocked_for(it, now) for it in held)
-    which = ", ".join(key_of(space.name, it.partition) for it in held)
-    why = next((at.reason for at in space.waiting), held[0].state_why)
-    return Check(
-        name, "bad" if since > BLOCKED_BAD else "warn", f"{which} cannot go on: {why}",
-        "Deploy the application that has the schema and the handler, or set the event aside: `retold status` has the command.",
-    )  # fmt: skip
+    parts = {it.partition: it for it in space.partitions}
+    since = max(blocked_for(parts[it.partition], now) for it in found)
+    shown = [f"{key_of(space.name, it.partition)} cannot go on: {it.why}" for it in found[:SHOWN]]
+    more = [f"{len(found) - SHOWN} more partitions neither"] if len(found) > SHOWN else []
+    return Check(name, "bad" if since > BLOCKED_BAD else "warn", f"{'; '.join(shown + more)}.", found[0].do)
 
 
 def blocked_for(part: PartitionStatus, now: int) -> float:
@@ -141,17 +145,21 @@ def _kinds_set_aside(space: NamespaceStatus, oldest: float) -> Iterator[str]:
         yield f"{space.quarantined:,} quarantined {'record, which blocks' if one else 'records, which block'} nothing"
 
 
-def _pending(space: NamespaceStatus, now: int) -> Check:
-    name = f"{space.name}.pending"
-    late, asked = seconds_since(space.timer_due, now), seconds_since(space.call_asked, now)
-    if late > TIMER_BAD:
-        return Check(name, "bad", f"A timer of {space.name} is {late:,.0f} s overdue.", "See the worker's log.")
-    if asked > CALL_BAD:
-        return Check(
-            name, "bad", f"A call of a gateway of {space.name} has had no answer for {asked:,.0f} s.",
-            "See the worker's log, and whether the service that the gateway calls works.",
-        )  # fmt: skip
-    return Check(name, "good")
+def _timers(space: NamespaceStatus, now: int) -> Check:
+    name, late = f"{space.name}.timers", seconds_since(space.timer_due, now)
+    if late <= TIMER_BAD:
+        return Check(name, "good")
+    return Check(name, "bad", f"A timer of {space.name} is {late:,.0f} s overdue.", "See the worker's log.")
+
+
+def _calls(space: NamespaceStatus, now: int) -> Check:
+    name, asked = f"{space.name}.calls", seconds_since(space.call_asked, now)
+    if asked <= CALL_BAD:
+        return Check(name, "good")
+    return Check(
+        name, "bad", f"A call of a gateway of {space.name} has had no answer for {asked:,.0f} s.",
+        "See the worker's log, and whether the service that the gateway calls works.",
+    )  # fmt: skip
 
 
 def _held(found: Status, now: int) -> Check:

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 
 from streams.codec import AvroCodec
 from streams.engine import control, marker
-from streams.engine.records import Counters
+from streams.engine.records import SCHEMA, Counters, blocking_cause
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.kafka.backlog import BacklogReader, Pending, SetAside
 from streams.kafka.bounded_read import read_to
@@ -54,6 +54,8 @@ class PartitionStatus:
     state: str | None = None
     state_since: int | None = None
     state_why: str = ""
+    state_cause: str = ""
+    """Of a blocked partition: its worker's cause, as in `streams.engine.records`; empty if it did not report one."""
     oldest: int | None = None
     """The time stamp (µs since 1970) of the first record that is not handled, None if there is none that can be read."""
     oldest_offset: int | None = None
@@ -61,13 +63,14 @@ class PartitionStatus:
 
 @dataclass(frozen=True, slots=True)
 class BlockedPartition:
-    """A partition that is blocked by the record at `offset`: its schema or its handler is not known here."""
+    """A partition that is blocked by the record at `offset`. `cause` is SCHEMA or HANDLER: what is not known here."""
 
     topic: str
     partition: int
     offset: int
     schema_id: int
     reason: str
+    cause: str = SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +336,8 @@ def _waiting(firsts: Iterable[Message], learning: LearningCodec) -> list[Blocked
             learning.decode(value)
         except UnsupportedSchema as error:
             topic, partition = topic_partition_of(message)
-            found.append(BlockedPartition(topic, partition, message.offset() or 0, error.schema_id, str(error)))
+            cause = blocking_cause(error)
+            found.append(BlockedPartition(topic, partition, message.offset() or 0, error.schema_id, str(error), cause))
         except (InvalidEvent, UndecodableRecord):
             continue  # it will be quarantined, so it does not block
     return found

@@ -32,8 +32,6 @@ TRACE_SHOWN = 8_000
 DELIVERY, SLICE = 5.0, 0.1
 """s after which an undelivered report is dropped, and between two checks for cancellation."""
 RESTORING, RUNNING, BLOCKED = "restoring", "running", "blocked"
-SLOW = "the handler of "
-"""How the reason begins why a partition is blocked by a handler that has not returned yet."""
 ENDED = "ended"
 """The state of a namespace whose worker ended it, by an error."""
 STARTING, NO_WORKER = "starting", "no worker"
@@ -58,14 +56,17 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     total: int = 0
     trace: str = ""
     """Lines: the traceback behind `why`."""
+    cause: str = ""
+    """Of a blocked partition, as in `streams.engine.records`; empty from a worker that did not report it yet."""
 
 
 class State(NamedTuple):
-    """A partition's state, since when (µs since 1970) and why, as far as it is known."""
+    """A partition's state, since when (µs since 1970) and why, in words and by cause, as far as it is known."""
 
     name: str | None = None
     since: int | None = None
     why: str = ""
+    cause: str = ""
 
 
 def key_of(namespace: str, partition: int) -> str:
@@ -88,7 +89,7 @@ def state_of(reports: Mapping[str, Report] | None, key: str, owner: str | None) 
     if report is None or report.worker != owner:
         return State(STARTING)
     read = f"{report.done:,} of {report.total:,} records are read" if report.total else ""
-    return State(report.state, report.since, "; ".join(text for text in (report.why, read) if text))
+    return State(report.state, report.since, "; ".join(text for text in (report.why, read) if text), report.cause)
 
 
 def end_of(namespace: str, worker: str, since: int, text: str) -> dict[str, Report]:
@@ -230,5 +231,9 @@ def _read(message: Message) -> Report | None:
         log.debug("%s@%s is no report: %s", message.topic(), message.offset(), error)
         return None
     return msgspec.structs.replace(
-        report, state=named(report.state), why=report_reason(report.why), trace=_report_trace(report.trace)
+        report,
+        state=named(report.state),
+        why=report_reason(report.why),
+        trace=_report_trace(report.trace),
+        cause=named(report.cause),
     )

@@ -17,7 +17,6 @@ from streams.engine.attempts import Attempt
 from streams.engine.readable import harmless, readable
 from streams.errors import HandlerTimeout
 from streams.kafka.cancellable_steps import Cancelled, Steps
-from streams.kafka.task_reports import SLOW
 from streams.worker.deadman import AFTER, AttemptRecord, DeadAttempt, Deadman
 from streams.worker.threads import stack_of, this_thread
 
@@ -112,7 +111,7 @@ class AttemptWatch:
         named = self._named_call
         if named is None or named.attempt is not self._current or named.attempt.partition != partition:
             return None
-        return named.at, f"{SLOW}{self._named(named.attempt)} has not returned yet"
+        return named.at, f"the handler of {self._named(named.attempt)} has not returned yet"
 
     def watch(self, abandon: Callable[[HandlerTimeout], None], cancelled: Cancelled) -> Steps[None]:
         """In the background; `abandon` ends the namespace, and its process, without waiting for its thread."""

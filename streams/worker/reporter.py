@@ -14,6 +14,7 @@ import structlog
 from streams.clock import Clock
 from streams.engine.parking import in_a_line
 from streams.engine.readable import harmless
+from streams.engine.records import SLOW
 from streams.errors import StreamsError
 from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
 from streams.kafka.task_reports import Report, end_of, key_of, report_reason
@@ -101,7 +102,7 @@ class Reporter:
         """A partition whose handler does not return is blocked by it; one whose gateway fails runs."""
         slow = self._slow(task.partition)
         if slow is not None:
-            return TaskStatus(TaskState.BLOCKED, *slow)
+            return TaskStatus(TaskState.BLOCKED, *slow, SLOW)
         status = task.status
         if status.state is TaskState.RUNNING and (trouble := self._trouble(task.partition)):
             return status._replace(why=trouble)
@@ -134,10 +135,10 @@ def report_end(namespace: str, worker: str, write: Write, clock: Clock, error: B
 
 def report_of(task: PartitionTask, worker: str, status: TaskStatus | None = None) -> Report | None:
     """None for a task that is closed. `status` is read once: the namespace's thread may change it meanwhile."""
-    state, since, why = status or task.status
+    state, since, why, cause = status or task.status
     if state is TaskState.CLOSED:
         return None
     if state is not TaskState.RESTORING:
-        return Report(state.value, since, worker, report_reason(why))
+        return Report(state.value, since, worker, report_reason(why), cause=cause)
     progress = task.progress
     return Report(state.value, since, worker, HELD if progress.held else "", progress.done, progress.total)

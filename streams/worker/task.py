@@ -48,11 +48,12 @@ class IllegalTransition(RuntimeError):
 
 
 class TaskStatus(NamedTuple):
-    """The state of a task, since when (µs since 1970), and why, in words, if there is a reason."""
+    """The state of a task, since when (µs since 1970), and why, in words, if there is a reason. A blocked one has a `cause`."""
 
     state: TaskState
     since: int
     why: str = ""
+    cause: str = ""
 
 
 @dataclass
@@ -114,7 +115,7 @@ class PartitionTask:
         """Block at a record that cannot be handled yet; all before it were handled."""
         # A record that fails again after a retry has blocked all the time.
         since = self._blocked_since.get(cause.offset, now)
-        self._become(TaskState.BLOCKED, since, cause.reason, before=[TaskState.RUNNING])
+        self._become(TaskState.BLOCKED, since, cause.reason, cause.cause, before=[TaskState.RUNNING])
         self._blocked_since = {cause.offset: since}
         self.command_search = CommandSearch(cause.offset, cause.offset + 1)
         self.read_to(cause.offset)
@@ -166,7 +167,9 @@ class PartitionTask:
         self._restored_calls = None
         return [call for call in held.calls if call.event.reference in self.image.calls]
 
-    def _become(self, state: TaskState, now: int, why: str = "", *, before: Collection[TaskState]) -> None:
+    def _become(
+        self, state: TaskState, now: int, why: str = "", cause: str = "", *, before: Collection[TaskState]
+    ) -> None:
         if self.state not in before:
             raise IllegalTransition(f"partition {self.partition} is {self.state.value} and cannot become {state.value}")
-        self.status = TaskStatus(state, now, why)
+        self.status = TaskStatus(state, now, why, cause)

@@ -99,7 +99,7 @@ def test_a_partition_that_is_blocked(config: Config, broker: str) -> None:
     with serving(config, broker, probe.app()) as server, Running(probe.app(), config, broker):
         until(lambda: not bad(server), "it is not good to begin with")
         foreign.write("probe", value, b"k")
-        until(lambda: "probe.blocked" in bad(server), "nobody is paged")
+        until(lambda: "probe.blocked.schema" in bad(server), "nobody is paged")
         assert figure(server, "retold_waiting") == 1
         assert figure(server, "retold_waiting_seconds") > 2
         publish_schemas(foreign.clients, config.prefix, other)

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from streams.cli.output.attention import attention
-from streams.codec import codec_of
+from streams.codec import codec_of, prefix_of
+from streams.engine.records import SCHEMA
 from streams.kafka.alarms import checks
 from streams.kafka.status import NamespaceStatus, status
 from streams.kafka.task_reports import end_of
@@ -45,10 +46,18 @@ def test_a_namespace_of_which_nothing_exists_may_be_started(kafka: MemoryBroker)
     assert sentences(found) == [f"echo cannot be handled: {names} are missing. {advice}."]
 
 
+def test_a_record_that_nobody_here_can_handle_has_its_cause(kafka: MemoryBroker) -> None:
+    """Whether a schema or a handler is missing decides what an operator is told."""
+    kafka.create(ECHO[1:], 1)
+    kafka.append(("echo", 0), b"k", prefix_of(12345) + b"whatever", [], None)
+    [waits] = echo(kafka).waiting
+    assert (waits.offset, waits.schema_id, waits.cause) == (0, 12345, SCHEMA)
+
+
 @pytest.mark.parametrize(
     ("missing", "then"),
     [
-        (["echo-log"], "delete those that no longer fit: echo-table, echo-parked, echo-due; then start a worker: it handles all of echo"),
+        (["echo-log"], "that no longer fit: echo-table, echo-parked, echo-due; then start a worker: it handles all of echo"),
         (["echo"], "echo-log, echo-table, echo-parked, echo-due; then start a worker: it handles echo from its first record"),
         (["echo-log", "echo-table", "echo-parked", "echo-due"], "Stop this namespace's workers; then start a worker"),
     ],

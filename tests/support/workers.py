@@ -100,7 +100,11 @@ class Running:
     def blocked(self, namespace: str) -> dict[int, BlockingRecord]:
         """The partitions that are blocked, at which record, and why."""
         tasks = self._tasks(namespace).in_state(TaskState.BLOCKED)
-        return {at.partition: BlockingRecord(it.offset, at.status.why) for at in tasks if (it := at.command_search) is not None}
+        return {
+            at.partition: BlockingRecord(it.offset, at.status.why, at.status.cause)
+            for at in tasks
+            if (it := at.command_search) is not None
+        }
 
     def looked_ahead(self, namespace: str) -> dict[int, int]:
         """To which offsets the inbox was searched for operator commands, behind the records that block partitions."""

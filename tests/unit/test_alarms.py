@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from streams.engine.envelope import to_micros
+from streams.engine.records import HANDLER, SCHEMA, SLOW
 from streams.kafka.alarms import Check, checks, worst
 from streams.kafka.open_transactions import OpenTransaction
 from streams.kafka.status import BlockedPartition, MissingTopics, NamespaceStatus, PartitionStatus, Status
@@ -41,7 +42,7 @@ def with_part(**changes: object) -> NamespaceStatus:
 def test_an_application_at_rest_is_good() -> None:
     """Every check is there all the same, so that an alert can tell good from unknown."""
     every = checks(Status("b", "", (SPACE,)), NOW)
-    assert {it.name for it in every} >= {"item.workers", "item.lag", "item.blocked", "item.parked", "item.pending", "transactions"}
+    assert {it.name for it in every} >= {"item.workers", "item.lag", "item.parked", "item.timers", "item.calls", "transactions"}
     assert worst(every) == "good"
 
 
@@ -76,10 +77,59 @@ def test_a_namespace_that_lacks_topics() -> None:
 def test_a_blocked_partition(seconds: float, state: str) -> None:
     """By its worker's report, or by the record that nobody here can read if no worker reports."""
     blocked = with_part(state="blocked", state_since=ago(seconds), state_why="no handler")
-    assert states(blocked) == {"item.blocked": state}
+    assert states(blocked) == {"item.blocked.outdated": state}
     unread = replace(with_part(state=None, oldest=ago(seconds), oldest_offset=7), waiting=WAITING)
-    assert found(unread)["item.blocked"].state == state
-    assert "schema id 12345" in found(unread)["item.blocked"].detail
+    assert found(unread)["item.blocked.schema"].state == state
+    assert "schema id 12345" in found(unread)["item.blocked.schema"].detail
+
+
+def test_each_cause_has_a_check_of_its_own_with_its_remedy() -> None:
+    """To deploy helps a record of an unknown schema, and neither a handler that hangs nor a worker that was forgotten."""
+    slow = PART, "blocked", "the handler of item.do has not returned yet", SLOW
+    old = PART, "blocked", "nobody here knows the schema id 5", SCHEMA
+    parts = [
+        replace(part, partition=number, state=state, state_since=ago(5), state_why=why, state_cause=cause)
+        for number, (part, state, why, cause) in enumerate([slow, old, (PART, "running", "", ""), (PART, "running", "", "")])
+    ]
+    here = [
+        BlockedPartition("item", 2, 7, 12345, "nobody knows schema id 12345"),
+        BlockedPartition("item", 3, 8, 9, "item.do has no handler", HANDLER),
+    ]
+    told = found(replace(SPACE, partitions=tuple(parts), waiting=tuple(here)))
+    assert {name: (it.detail, it.do) for name, it in told.items()} == {
+        "item.blocked.slow": (
+            "item-0 cannot go on: the handler of item.do has not returned yet.",
+            "If it does not return, its process ends; after a second such call the event is parked. Correct the handler: what "
+            "waits belongs in a gateway.",
+        ),
+        "item.blocked.outdated": (
+            "item-1 cannot go on: nobody here knows the schema id 5.",
+            "The application here can handle that record, and the worker of item-1 runs another one: start the worker again with "
+            "this one.",
+        ),
+        "item.blocked.schema": (
+            "item-2 cannot go on: nobody knows schema id 12345.",
+            "If that will never be known, set the event aside: `retold parked quarantine item-2@7 --why …`.",
+        ),
+        "item.blocked.handler": (
+            "item-3 cannot go on: item.do has no handler.",
+            "Deploy the application that has it, or set the event aside: `retold parked quarantine item-3@8 --why …`.",
+        ),
+    }
+
+
+def test_a_lag_behind_a_blocked_record_has_its_remedy() -> None:
+    """And not the guess that a process hangs."""
+    slow = with_part(state="blocked", state_cause=SLOW, state_why="the handler …", oldest=ago(40), oldest_offset=7, lag=1)
+    assert found(slow)["item.lag"].do == found(slow)["item.blocked.slow"].do
+
+
+def test_many_blocked_partitions_are_counted() -> None:
+    """Each of a few with its own reason."""
+    parts = [replace(PART, partition=number, state="blocked", state_why=f"reason {number}") for number in range(5)]
+    told = found(replace(SPACE, partitions=tuple(parts)))["item.blocked.outdated"].detail
+    assert told.startswith("item-0 cannot go on: reason 0; item-1 cannot go on: reason 1; item-2")
+    assert told.endswith("reason 2; 2 more partitions neither.")
 
 
 @pytest.mark.parametrize(
@@ -105,18 +155,19 @@ def test_what_is_set_aside_is_counted_by_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pending", "state"),
+    ("pending", "told"),
     [
-        ({"timers": 1, "timer_due": ago(-9_000)}, None),
-        ({"timers": 1, "timer_due": ago(59)}, None),
-        ({"timers": 1, "timer_due": ago(61)}, "bad"),
-        ({"calls": 1, "call_asked": ago(899)}, None),
-        ({"calls": 1, "call_asked": ago(901)}, "bad"),
+        ({"timers": 1, "timer_due": ago(-9_000)}, {}),
+        ({"timers": 1, "timer_due": ago(59)}, {}),
+        ({"timers": 1, "timer_due": ago(61)}, {"item.timers": "bad"}),
+        ({"calls": 1, "call_asked": ago(899)}, {}),
+        ({"calls": 1, "call_asked": ago(901)}, {"item.calls": "bad"}),
+        ({"timer_due": ago(61), "call_asked": ago(901)}, {"item.timers": "bad", "item.calls": "bad"}),
     ],
 )
-def test_what_is_pending_and_overdue(pending: dict[str, int], state: str | None) -> None:
-    """A timer that is late by a minute, a call without an answer for a quarter of an hour."""
-    assert states(replace(SPACE, **pending)) == ({} if state is None else {"item.pending": state})  # type: ignore[arg-type]  # as above
+def test_what_is_pending_and_overdue(pending: dict[str, int], told: dict[str, str]) -> None:
+    """A timer that is late by a minute, a call without an answer for a quarter of an hour; neither hides the other."""
+    assert states(replace(SPACE, **pending)) == told  # type: ignore[arg-type]  # as above
 
 
 @pytest.mark.parametrize(("seconds", "hangs", "state"), [(29, False, "good"), (31, False, "bad"), (1, True, "bad")])

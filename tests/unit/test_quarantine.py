@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from streams.engine.changes import Changes
 from streams.engine.control import OperatorCommand
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Counters, InboxRecord
+from streams.engine.records import HANDLER, SCHEMA, Counters, InboxRecord
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import PaymentCharge
@@ -57,6 +59,19 @@ def test_a_command_quarantines_the_blocking_record_and_what_is_behind_goes_on() 
     assert (kept.offset, kept.value, kept.key, kept.carried) == (1, UNKNOWN, b"k", unknown(1)[3])
     assert (changes.blocked, image.inbox_next, image.rows["k"][0]) == (None, 4, ProbeRow(count=2, texts={}))
     assert image.counters == Counters(accepted=2, quarantined=1, control=1)
+
+
+def test_what_is_not_deployed_is_the_cause() -> None:
+    """A schema that nobody knows, or a handler: the schema may be known from elsewhere, or the event belong to an older version."""
+    codec = codec_of(APP)
+    newer = json.dumps({**json.loads(ProbeDo.schemas[-1]), "name": "did", "aliases": []})
+    without = prefix_of(codec.add_schema(newer)) + CODEC.encode(ProbeDo(name="k"))[5:]
+    found = []
+    for value in (UNKNOWN, without):
+        batch = Engine(APP, "probe", codec).begin(Image(), 1, {})
+        batch.take_all([(0, b"k", value, None, 0)])
+        found.append(None if batch.changes.blocked is None else batch.changes.blocked.cause)
+    assert found == [SCHEMA, HANDLER]
 
 
 def test_a_quarantine_command_about_another_record_changes_nothing() -> None:

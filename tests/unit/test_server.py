@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -410,6 +412,19 @@ def test_health_is_that_of_the_application(server: MemoryServer, http: httpx.Cli
         assert "retold_inbox_lag{" not in text, "what is old is not shown as new"
     finally:
         observed.begun = False
+
+
+def test_a_blocked_partition_is_counted_by_its_cause(server: MemoryServer, http: httpx.Client) -> None:
+    """Every cause has its figure, so that one that is over goes down to 0 and does not vanish."""
+    slow = replace(WAITS, owner="w", state="blocked", state_cause="slow", state_since=1)
+    try:
+        server.parts.observed.saw(Status("b", "", (NamespaceStatus("account", "bank", (slow,)),)))
+        text = http.get("/-/metrics").text
+        assert dict(re.findall(r'retold_waiting\{namespace="account",partition="0",reason="(\w+)"\} (\S+)', text)) == {
+            "schema": "0.0", "handler": "0.0", "slow": "1.0", "outdated": "0.0",
+        }  # fmt: skip
+    finally:
+        server.parts.observed.saw(GOOD)
 
 
 def test_a_projection_that_stopped_is_bad(shop_server: MemoryServer) -> None:

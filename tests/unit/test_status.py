@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from streams.cli.commands.status import as_json_value
 from streams.cli.output.attention import attention
 from streams.engine.envelope import to_micros
 from streams.engine.marker import Marker, producers_replaced
-from streams.engine.records import Counters
+from streams.engine.records import SLOW, Counters
 from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus, Status
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -123,7 +124,7 @@ def test_a_record_that_blocks_is_reported_once(state: str, since: str) -> None:
     parts = (partition(1, state, 5, "nobody knows schema id 12345"),)
     assert found(NamespaceStatus("item", "shop", parts, waiting=waits)) == [
         f"p.item-1 is blocked at offset 7{since}, schema 12345: nobody knows schema id 12345. If that will never be known, set "
-        "the event aside: `retold parked quarantine item-1@7 --why …`"
+        "the event aside: `retold parked quarantine item-1@7 --why …`."
     ]
 
 
@@ -157,10 +158,13 @@ def test_a_namespace_that_ended_is_reported_with_its_reason_and_traceback() -> N
 
 def test_a_handler_or_a_gateway_that_fails_is_reported() -> None:
     """The partition is blocked by the one, and runs with the other; neither comes from an older application."""
-    slow = partition(0, "blocked", 5, "the handler of item.do at item-0@7 (key 'k') has not returned yet")
+    hangs = "the handler of item.do at item-0@7 (key 'k') has not returned yet"
+    slow = replace(partition(0, "blocked", 5, hangs), state_cause=SLOW)
     fails = partition(1, "running", 90, "1 gateway call fails and is tried again; at last item.send of 'k'")
     assert found(NamespaceStatus("item", "shop", (slow, fails))) == [
         "item-0 has been blocked since 2026-02-03T04:05:01Z (5 seconds ago): the handler of item.do at item-0@7 (key 'k') has not "
         "returned yet.",
+        "If it does not return, its process ends; after a second such call the event is parked. Correct the handler: what waits "
+        "belongs in a gateway.",
         "item-1: 1 gateway call fails and is tried again; at last item.send of 'k'.",
     ]

@@ -100,7 +100,7 @@ KINDS = (
         msgspec.MsgspecError,
     ),
     Kind(
-        Report("restoring", 5, "p.retold.shop.order.host.0", "it waits", 3, 9, "Traceback"),
+        Report("restoring", 5, "p.retold.shop.order.host.0", "it waits", 3, 9, "Traceback", "slow"),
         lambda value: msgspec.json.decode(value, type=Report),
         ("state", "since", "worker"),
         msgspec.MsgspecError,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from streams.engine.changes import BlockingRecord
 from streams.engine.control import OperatorCommand
 from streams.engine.image import Image
+from streams.engine.records import SCHEMA
 from streams.errors import PartitionLost
 from streams.worker.caller import Assignment
 from streams.worker.restore import RestoredImage
@@ -16,7 +17,7 @@ from streams.worker.task import IllegalTransition, PartitionTask, TaskState
 
 STEPS = {
     "run": lambda task, now: task.run(RestoredImage(Image(3), 0), now),
-    "block": lambda task, now: task.block(BlockingRecord(5 + now, "no schema 5"), now),
+    "block": lambda task, now: task.block(BlockingRecord(5 + now, "no schema 5", SCHEMA), now),
     "unblock": lambda task, now: task.unblock(now),
     "close": lambda task, now: task.close(now),
 }
@@ -69,10 +70,10 @@ def test_a_record_that_blocks_again_has_blocked_all_the_time() -> None:
     it = task()
     STEPS["run"](it, 1)
     for now in (2, 5):
-        it.block(BlockingRecord(7, "no schema 5"), now)
+        it.block(BlockingRecord(7, "no schema 5", SCHEMA), now)
         assert it.status.since == 2
         it.unblock(now + 1)
-    it.block(BlockingRecord(9, "no schema 5"), 8)
+    it.block(BlockingRecord(9, "no schema 5", SCHEMA), 8)
     assert it.status.since == 8
 
 
@@ -81,7 +82,7 @@ def test_a_blocked_task_says_why_and_since_when() -> None:
     it = task()
     STEPS["run"](it, 1)
     STEPS["block"](it, 2)
-    assert it.status == (TaskState.BLOCKED, 2, "no schema 5")
+    assert it.status == (TaskState.BLOCKED, 2, "no schema 5", SCHEMA)
     assert it.command_search is not None
     assert (it.command_search.offset, it.command_search.next_offset) == (7, 8)
 

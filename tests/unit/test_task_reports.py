@@ -12,6 +12,7 @@ from confluent_kafka import Message
 from streams.clock import SYSTEM
 from streams.engine.changes import BlockingRecord
 from streams.engine.image import Image
+from streams.engine.records import SCHEMA, SLOW
 from streams.errors import BrokerError
 from streams.kafka.cancellable_steps import Cancelled
 from streams.kafka.task_reports import (
@@ -50,8 +51,8 @@ def test_a_report_says_the_state_since_when_and_why() -> None:
     assert report_of(it, ME) == Report("restoring", 5, ME, HELD, 3, 9)
     run(it, 6)
     assert report_of(it, ME) == Report("running", 6, ME)
-    it.block(BlockingRecord(7, "no\nschema \x1b[2J5"), 8)
-    assert report_of(it, ME) == Report("blocked", 8, ME, "no schema \\x1b[2J5")
+    it.block(BlockingRecord(7, "no\nschema \x1b[2J5", SCHEMA), 8)
+    assert report_of(it, ME) == Report("blocked", 8, ME, "no schema \\x1b[2J5", cause=SCHEMA)
     it.close(9)
     assert report_of(it, ME) is None
 
@@ -66,7 +67,7 @@ def test_a_reason_is_not_too_long_to_read() -> None:
     ("reports", "owner", "state"),
     [
         ({"user-3": Report("running", 6, ME)}, ME, State("running", 6)),
-        ({"user-3": Report("blocked", 6, ME, "no schema")}, ME, State("blocked", 6, "no schema")),
+        ({"user-3": Report("blocked", 6, ME, "no schema", cause=SCHEMA)}, ME, State("blocked", 6, "no schema", SCHEMA)),
         ({"user-3": Report("restoring", 6, ME, "", 3000, 9000)}, ME, State("restoring", 6, "3,000 of 9,000 records are read")),
         ({"user-3": Report("restoring", 6, ME, "it waits")}, ME, State("restoring", 6, "it waits")),
         ({"user-3": Report("running", 6, OTHER)}, ME, State("starting")),
@@ -100,10 +101,26 @@ def test_what_no_worker_wrote_is_passed_over(value: bytes | None) -> None:
 
 def test_what_a_stranger_wrote_is_bounded() -> None:
     """And drives no terminal."""
-    value = msgspec.json.encode(Report("\x1b[2J" * 900, 1, "w", "\x1b[2J" * 900))
+    value = msgspec.json.encode(Report("\x1b[2J" * 900, 1, "w", "\x1b[2J" * 900, cause="\x1b[2J" * 900))
     found = _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user-3", value=value))
     assert found is not None
-    assert (len(found.state) <= 201, len(found.why), "\x1b" in found.state + found.why) == (True, REASON_SHOWN, False)
+    assert (len(found.state) <= 201, len(found.cause) <= 201, len(found.why)) == (True, True, REASON_SHOWN)
+    assert "\x1b" not in found.state + found.why + found.cause
+
+
+def test_a_report_without_a_cause_is_read() -> None:
+    """As a worker of an earlier version wrote it: its state, since when and why are known all the same."""
+    value = b'{"state":"blocked","since":6,"worker":"w","why":"the handler of item.do has not returned yet"}'
+    found = _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user-3", value=value))
+    assert found == Report("blocked", 6, "w", "the handler of item.do has not returned yet")
+
+
+def test_a_handler_that_does_not_return_is_reported_as_such() -> None:
+    """By its cause: what a reader does about it depends on no wording."""
+    it, topic = task(), Topic()
+    run(it, 6)
+    Reporter("user", ME, lambda: [it], topic.write, SYSTEM, slow=lambda _: (7, "it hangs")).look(100.0)
+    assert topic.written == [{"user-3": Report("blocked", 7, ME, "it hangs", cause=SLOW)}]
 
 
 class Topic:
@@ -154,14 +171,14 @@ def test_a_report_that_is_not_taken_is_dropped_and_the_next_one_is_true() -> Non
         topic.away = False
         assert reports.look(120.0) == SOON
         topic.away = True
-        it.block(BlockingRecord(7, "no schema"), 8)
+        it.block(BlockingRecord(7, "no schema", SCHEMA), 8)
         reports.look(122.0)
         topic.away = False
         reports.look(132.0)
     beside = {"user-4": Report("restoring", 5, ME)}
     assert topic.written == [
         {"user-3": Report("running", 7, ME)} | beside,
-        {"user-3": Report("blocked", 8, ME, "no schema")} | beside,
+        {"user-3": Report("blocked", 8, ME, "no schema", cause=SCHEMA)} | beside,
     ]
     assert [(entry["log_level"], entry["detail"]) for entry in said] == [
         ("warning", "BrokerError: retold-tasks \\x1b is missing")

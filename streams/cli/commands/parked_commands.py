@@ -10,16 +10,16 @@ from typing import Literal, TypeVar
 
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.commands.parked_decisions import answer_of, first_at, is_called, what_followed
-from streams.cli.output.attention import OLDER, blocked_at
+from streams.cli.output.attention import blocked_at
 from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.engine.control import OperatorCommand
 from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout
+from streams.kafka.blocked import Blocked, blocked_partitions
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset, read_parked
 from streams.kafka.parked import send_commands as send
 from streams.kafka.status import NamespaceStatus, status
-from streams.kafka.task_reports import BLOCKED, key_of
 
 T = TypeVar("T")
 WAIT, RETRIED_PER_SECOND = 10.0, 100.0
@@ -119,9 +119,8 @@ def quarantine_blocking(inbox_offset: str, who: str | None, why: str) -> None:
     seen = status(session.clients, session.config.prefix, session.namespaces, session.codec).namespaces
     blocking = _blocking(seen)
     beside = [each for each in blocking if (each.namespace, each.partition) == (at.namespace, at.partition)]
-    if not beside and _is_blocked(seen, at):
-        where = key_of(at.namespace, at.partition)
-        raise InvalidEvent(f"{at} is not quarantined, since it can be handled. {OLDER.format(where=where)}")
+    if not beside and (found := _blocked(seen, at)) is not None:
+        raise InvalidEvent(f"{at} is not quarantined, since it can be handled: {found.why}. {found.do}")
     if at not in blocking:
         known = (
             f"partitions are blocked at {', '.join(map(str, blocking))}"
@@ -164,10 +163,10 @@ def _blocking(found: Sequence[NamespaceStatus]) -> dict[InboxOffset, str]:
     }
 
 
-def _is_blocked(found: Sequence[NamespaceStatus], at: InboxOffset) -> bool:
-    """Whether the partition's worker reports that it is blocked, by whichever record."""
-    parts = (it for space in found if space.name == at.namespace for it in space.partitions)
-    return any(it.partition == at.partition and it.state == BLOCKED for it in parts)
+def _blocked(found: Sequence[NamespaceStatus], at: InboxOffset) -> Blocked | None:
+    """Why the partition is blocked, by whichever record."""
+    parts = (it for space in found if space.name == at.namespace for it in blocked_partitions(space))
+    return next((it for it in parts if it.partition == at.partition), None)
 
 
 def found_at(session: Session, inbox_offset: InboxOffset) -> list[ParkedEntry]:

@@ -7,14 +7,11 @@ from datetime import datetime
 
 from streams.cli.output.screen import plural
 from streams.engine.envelope import from_micros
-from streams.kafka.parked import InboxOffset
+from streams.engine.records import HANDLER, SCHEMA, SLOW
+from streams.kafka.blocked import blocked_partitions, what_to_do
 from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus
-from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, SLOW, STARTING, key_of
+from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
 
-OLDER = (
-    "The application here can handle that record, and the worker of {where} runs another one: start the worker again with this one."
-)
-"""Of a partition that its worker calls blocked, by a record that the application of this command knows."""
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -43,8 +40,10 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
             "number grows, check the network and the broker."
         )
     yield from _partition_states(space, now)
+    slow = {it.partition for it in blocked_partitions(space) if it.cause == SLOW}
     for waits in space.waiting:
-        yield blocked_at(space, waits, now)
+        if waits.partition not in slow:
+            yield blocked_at(space, waits, now)
 
 
 def _ended(space: NamespaceStatus, end: NamespaceEnd, now: datetime) -> Iterator[str]:
@@ -69,11 +68,10 @@ def _set_aside(space: NamespaceStatus) -> str:
 
 def blocked_at(space: NamespaceStatus, waits: BlockedPartition, now: datetime) -> str:
     """A record that blocks its partition; also since when, if the partition's worker reports that it is blocked."""
-    inbox_offset = InboxOffset(space.name, waits.partition, waits.offset)
     since = _blocked_since(space, waits.partition, now)
     return (
         f"{waits.topic}-{waits.partition} is blocked at offset {waits.offset}{since}, schema {waits.schema_id}: {waits.reason}. "
-        f"If that will never be known, set the event aside: `retold parked quarantine {inbox_offset} --why …`"
+        f"{what_to_do(space.name, waits)}"
     )
 
 
@@ -82,15 +80,17 @@ def _partition_states(space: NamespaceStatus, now: datetime) -> Iterator[str]:
 
     These are partitions without a worker, and blocked ones whose record is known (`blocked_at`).
     """
+    blocked = {it.partition: it for it in blocked_partitions(space)}
     waiting = {it.partition for it in space.waiting}
     starting = [it.partition for it in space.partitions if it.state == STARTING]
     for part in space.partitions:
-        elsewhere = part.partition in waiting and part.state == BLOCKED
+        found = blocked.get(part.partition) if part.state == BLOCKED else None
+        elsewhere = found is not None and found.cause in (SCHEMA, HANDLER)
         if part.state not in (None, RUNNING, NO_WORKER, STARTING) and not elsewhere:
             why = f": {part.state_why}" if part.state_why else ""
             yield f"{key_of(space.name, part.partition)} has been {part.state}{_since(part, now)}{why}."
-            if part.state == BLOCKED and not part.state_why.startswith(SLOW):
-                yield OLDER.format(where=key_of(space.name, part.partition))
+            if found is not None:
+                yield found.do
         elif part.state == RUNNING and part.state_why and part.partition not in waiting:
             yield f"{key_of(space.name, part.partition)}: {part.state_why}."
     if starting:

@@ -10,8 +10,8 @@ from prometheus_client.registry import Collector
 
 from streams.engine.readable import named
 from streams.kafka.alarms import blocked_for, seconds_since
+from streams.kafka.blocked import CAUSES, blocked
 from streams.kafka.status import NamespaceStatus, Status
-from streams.kafka.task_reports import BLOCKED
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
 
@@ -58,10 +58,11 @@ class ApplicationMetrics(Collector):
                 oldest.add_metric(labels, seconds_since(part.oldest, now))
                 owned.add_metric((*labels, named(part.owner or "")), float(part.owner is not None))
                 handled.add_metric(labels, part.recorded / 1e6)
-                blocked = part.state == BLOCKED or part.partition in here
-                reason = "schema" if part.partition in here or not blocked else "handler"
-                waiting.add_metric((*labels, reason), float(blocked))
-                waits.add_metric((*labels, reason), blocked_for(part, now) if blocked else 0.0)
+                found_here = blocked(space.name, part, here.get(part.partition))
+                for cause in CAUSES:
+                    is_it = found_here is not None and found_here.cause == cause
+                    waiting.add_metric((*labels, cause), float(is_it))
+                    waits.add_metric((*labels, cause), blocked_for(part, now) if is_it else 0.0)
         yield from (lag, oldest, owned, handled, waiting, waits)
 
     def _namespaces(self, found: Status, now: int) -> Iterator[Metric]:
