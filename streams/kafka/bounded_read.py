@@ -78,3 +78,28 @@ def polls(
                 f"{where}: not readable for {timeout:.0f} s. A transaction is open there (`retold status` says whose), "
                 "or the broker does not answer"
             )
+
+
+def first_records(
+    consumer: Consumer, begin: Mapping[tuple[str, int], int], *, clock: Clock, timeout: float
+) -> Iterator[Message]:
+    """The first record of each (topic, partition) from its offset on, as they arrive; none where an end comes first.
+
+    The consumer reports ends of partitions. Raises BrokerError, also after `timeout` s: what could not be read is not taken
+    for nothing.
+    """
+    left, deadline = set(begin), clock.monotonic() + timeout
+    consumer.assign([TopicPartition(*topic_partition, begin[topic_partition]) for topic_partition in left])
+    while left:
+        for message in consumer.consume(100, 0.02):
+            topic_partition, error = (message.topic() or "", message.partition() or 0), message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                if not error.retriable():
+                    raise BrokerError(f"reading {message.topic()} failed: {error.str()}")
+                continue
+            if error is None and topic_partition in left:
+                yield message
+            left.discard(topic_partition)
+        if left and clock.monotonic() > deadline:
+            where = ", ".join(f"{topic}-{partition} at {begin[topic, partition]}" for topic, partition in sorted(left))
+            raise BrokerError(f"{where}: not readable for {timeout:.0f} s. The broker does not answer")

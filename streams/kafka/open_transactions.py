@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException
 
 from streams.engine.readable import named
 from streams.errors import BrokerError
+from streams.kafka.bounded_read import first_records
 from streams.kafka.clients import OVERDUE, Clients
+from streams.kafka.messages import topic_partition_of
 from streams.kafka.offsets import GROUPS, TopicAndPartition, group_offsets_partition, held_up, stable_ends
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import group_of
@@ -141,20 +143,14 @@ def _begun(clients: Clients, offsets: Mapping[TopicAndPartition, int]) -> dict[T
     found: dict[TopicAndPartition, datetime] = {}
     if not offsets:
         return found
-    clock = clients.clock
-    deadline = clock.monotonic() + FIRST_RECORDS
     consumer = clients.consumer("retold-transactions", read_uncommitted=True)
     try:
-        consumer.assign([TopicPartition(*partition, offset) for partition, offset in offsets.items()])
-        left = set(offsets)
-        while left and clock.monotonic() < deadline:
-            for message in consumer.consume(100, 0.02):
-                partition = message.topic() or "", message.partition() or 0
-                if message.error() is None and partition in left:
-                    kind, at = message.timestamp()
-                    if kind != TIMESTAMP_NOT_AVAILABLE:
-                        found[partition] = datetime.fromtimestamp(at / 1000, UTC)
-                left.discard(partition)
+        for message in first_records(consumer, offsets, clock=clients.clock, timeout=FIRST_RECORDS):
+            kind, at = message.timestamp()
+            if kind != TIMESTAMP_NOT_AVAILABLE:
+                found[topic_partition_of(message)] = datetime.fromtimestamp(at / 1000, UTC)
+    except BrokerError:
+        pass  # a transaction is reported without its time
     finally:
         consumer.close()
     return found

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import Message
 
 from streams.codec import AvroCodec
 from streams.engine import control, marker
 from streams.engine.records import SCHEMA, Counters, blocking_cause
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.kafka.backlog import BacklogReader, Pending, SetAside
-from streams.kafka.bounded_read import read_to
+from streams.kafka.bounded_read import first_records, read_to
 from streams.kafka.clients import Clients
 from streams.kafka.messages import table_record, topic_partition_of
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
@@ -296,25 +296,15 @@ class _StatusReader:
         return self._first_of(begin)
 
     def _first_of(self, begin: Mapping[TopicAndPartition, int]) -> dict[TopicAndPartition, Message]:
-        """The first record from each position on; none where only Kafka's own records follow."""
-        found: dict[TopicAndPartition, Message] = {}
-        clock = self.clients.clock
-        left, deadline = set(begin), clock.monotonic() + TIMEOUT
-        if not left:
-            return found
+        """The first record from each position on; none where only Kafka's own records follow. Raises BrokerError."""
+        if not begin:
+            return {}
         consumer = self.clients.consumer("retold-status")
         try:
-            consumer.assign([TopicPartition(*partition, offset) for partition, offset in begin.items()])
-            while left and clock.monotonic() < deadline:
-                for message in consumer.consume(100, 0.02):
-                    partition, error = topic_partition_of(message), message.error()
-                    if error is None:
-                        found.setdefault(partition, message)
-                    if error is None or error.code() == KafkaError._PARTITION_EOF:
-                        left.discard(partition)
+            messages = first_records(consumer, begin, clock=self.clients.clock, timeout=TIMEOUT)
+            return {topic_partition_of(message): message for message in messages}
         finally:
             consumer.close()
-        return found
 
     def _read(self, spans: Mapping[TopicAndPartition, tuple[int, int]]) -> Iterator[Message]:
         if all(start >= end for start, end in spans.values()):

@@ -34,10 +34,12 @@ from tests.simulator.broker import (
 )
 
 
-def clients(broker: MemoryBroker) -> Clients:
-    """Of `broker`, made with the same options as real ones."""
+def clients(
+    broker: MemoryBroker, consumer: Callable[[MemoryBroker, Mapping[str, Any]], Any] | None = None
+) -> Clients:
+    """Of `broker`, made with the same options as real ones; a test may have a `consumer` of its own."""
     kinds: dict[Any, Callable[[MemoryBroker, Mapping[str, Any]], Any]] = {
-        Consumer: MemoryConsumer,
+        Consumer: consumer or MemoryConsumer,
         Producer: MemoryProducer,
         AdminClient: MemoryAdmin,
     }
@@ -205,6 +207,14 @@ class MemoryConsumer:
         self._at.pop(topic_partition, None)
         self._told.pop(topic_partition, None)
         self._paused.discard(topic_partition)
+
+
+class MuteConsumer(MemoryConsumer):
+    """Its broker does not answer."""
+
+    def consume(self, count: int, timeout: float) -> list[MemoryMessage]:
+        self._broker.clock.sleep(timeout)
+        return []
 
 
 class MemoryProducer:

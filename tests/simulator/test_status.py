@@ -10,13 +10,14 @@ import pytest
 from streams.cli.output.attention import attention
 from streams.codec import codec_of, prefix_of
 from streams.engine.records import SCHEMA
+from streams.errors import BrokerError
 from streams.kafka.alarms import checks
 from streams.kafka.status import NamespaceStatus, status
 from streams.kafka.task_reports import end_of
 from streams.kafka.topics import topic_names
 from tests.applications import probe
 from tests.simulator.broker import MemoryBroker
-from tests.simulator.clients import clients
+from tests.simulator.clients import MuteConsumer, clients
 from tests.simulator.time import VirtualClock
 
 ECHO = topic_names("", "echo")
@@ -52,6 +53,15 @@ def test_a_record_that_nobody_here_can_handle_has_its_cause(kafka: MemoryBroker)
     kafka.append(("echo", 0), b"k", prefix_of(12345) + b"whatever", [], None)
     [waits] = echo(kafka).waiting
     assert (waits.offset, waits.schema_id, waits.cause) == (0, 12345, SCHEMA)
+
+
+def test_a_status_that_cannot_be_read_is_no_status_without_lag(kafka: MemoryBroker) -> None:
+    """While events wait, a lag of 0 would be wrong."""
+    kafka.create(ECHO[1:], 1)
+    kafka.append(("echo", 0), b"k", b"value", [], None)
+    assert echo(kafka).lag == 1
+    with pytest.raises(BrokerError, match="echo-0 at 0: not readable for 10 s"):
+        status(clients(kafka, MuteConsumer), "", ["echo"], codec_of(probe.app()))
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import Message
 
 from streams.codec import AvroCodec
 from streams.errors import OutcomeTimeout
 from streams.kafka.backlog import BacklogReader
-from streams.kafka.bounded_read import headers_of, read_to
+from streams.kafka.bounded_read import first_records, headers_of, read_to
 from streams.kafka.clients import Clients
 from streams.kafka.messages import LogEvent, LogReader
 from streams.kafka.offsets import ends, stable_ends, starts
@@ -71,21 +71,12 @@ class KafkaArchive:
         return receipt
 
     def _record(self, at: tuple[str, int], offset: int) -> Message | None:
-        """The first readable record from an offset on."""
+        """The first readable record from an offset on; None if an end comes first. Raises BrokerError."""
         consumer = self._clients.consumer("retold-outcomes")
-        deadline = time.monotonic() + TIMEOUT
         try:
-            consumer.assign([TopicPartition(*at, offset)])
-            while time.monotonic() < deadline:
-                message = consumer.poll(0.1)
-                error = None if message is None else message.error()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    return None
-                if message is not None and error is None:
-                    return message
+            return next(first_records(consumer, {at: offset}, clock=self._clients.clock, timeout=TIMEOUT), None)
         finally:
             consumer.close()
-        return None
 
     def became(self, receipt: Receipt) -> KnownOutcome | None:
         outcomes = OutcomeReader(self._clients, self._prefix)
