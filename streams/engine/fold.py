@@ -29,13 +29,17 @@ def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) ->
     return LoggedEvent(event_again(data, envelope, header), header), envelope
 
 
-def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes, Headers]]) -> Image:
+def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes | None, Headers]]) -> Image:
     """Fold the (value, headers) of one partition's log, in order, into `image`, and return it.
+
+    A record without a value is an operator's tombstone, and is left out.
 
     Raises HistoryError if a handler now rejects an event that was accepted: new code that decides the past differently needs
     a rebuild, which shows the differences.
     """
     for value, headers in records:
+        if value is None:
+            continue
         (event, header), _ = read_logged(engine.wire.envelopes, engine.codec.decode(value), headers)
         handler = engine.handlers.by_event[type(event.data)]
         if header.outcome == ACCEPTED and handler.function is not None:

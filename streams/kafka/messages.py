@@ -88,18 +88,25 @@ class Decoder(Protocol):
 
 
 class LogReader:
-    """Decodes log records. Used by one thread."""
+    """Decodes log records. Used by one thread.
+
+    A record without a value is an operator's tombstone, which deletes an earlier record: there is no event to read.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder, self._envelopes = decoder, EnvelopeReader()
 
-    def event(self, namespace: str, message: Message) -> LogEvent:
-        """Raises UnsupportedSchema, or UndecodableRecord if no worker wrote it."""
-        return self.read(namespace, message).event
+    def event(self, namespace: str, message: Message) -> LogEvent | None:
+        """None for a tombstone. Raises UnsupportedSchema, or UndecodableRecord if no worker wrote it."""
+        found = self.read(namespace, message)
+        return None if found is None else found.event
 
-    def read(self, namespace: str, message: Message) -> LoggedMessage:
-        """The event with its headers. Raises as `event`."""
-        data = self._decoder.decode(message.value() or b"")
+    def read(self, namespace: str, message: Message) -> LoggedMessage | None:
+        """The event with its headers; None for a tombstone. Raises as `event`."""
+        value = message.value()
+        if value is None:
+            return None
+        data = self._decoder.decode(value)
         (event, header), envelope = read_logged(self._envelopes, data, headers_of(message))
         logged = LogEvent(
             namespace,

@@ -85,6 +85,8 @@ class OutcomeReader:
 
 
 def _logged(message: Message, receipt: Receipt) -> EventOutcome | None:
+    if message.value() is None:  # an operator's tombstone
+        return None
     header = log_header(headers_of(message))
     return logged_outcome(header) if header.offset == receipt.offset else None
 

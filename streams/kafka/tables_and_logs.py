@@ -147,7 +147,7 @@ class Tail:
     def _shown(self, messages: Iterable[Message]) -> Iterator[LogEvent]:
         for message in messages:
             event = self._reader.event(self._logs[message.topic() or ""].namespace, message)
-            if not self._types or event.event.data.event_type in self._types:
+            if event is not None and (not self._types or event.event.data.event_type in self._types):
                 yield event
 
 

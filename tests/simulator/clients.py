@@ -309,6 +309,8 @@ class MemoryAdmin:
         partition = self._broker.partition((at.topic, at.partition))
         if isinstance(which, EARLIEST):
             return 0
+        if which._value >= 0:  # a time, in ms
+            return next((offset for offset, it in enumerate(partition.entries) if it.timestamp >= which._value), -1)
         return partition.stable if isolation == IsolationLevel.READ_COMMITTED else partition.end
 
 

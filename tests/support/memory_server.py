@@ -139,7 +139,7 @@ class MemoryKafka:
         assert self.answers.wait(120)
         reader = LogReader(self._codec)
         found = [reader.event(partition[0], message) for message in self._logged(partition[0])[offset:]]
-        return [event for event in found if event.sequence > after][:limit]
+        return [event for event in found if event is not None and event.sequence > after][:limit]
 
     def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
         assert self.answers.wait(120)

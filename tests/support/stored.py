@@ -89,7 +89,7 @@ class Stored:
     def folded(self, app: App, place: str) -> Image:
         namespace, partition = _split(place)
         engine, log = self.engine(app, namespace), self.of(f"{namespace}-log", partition)
-        return fold(engine, engine.image(partition), ((it.stored_value or b"", it.stored_headers) for it in log))
+        return fold(engine, engine.image(partition), ((it.stored_value, it.stored_headers) for it in log))
 
     def write(self, clients: Clients, prefix: str) -> None:
         """Into topics that are there and empty: every record comes to lie where it lay.

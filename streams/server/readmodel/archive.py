@@ -48,7 +48,7 @@ class KafkaArchive:
             span, clock = {at: (begin, stable_ends(self._admin, [at])[at])}, self._clients.clock
             for message in read_to(consumer, span, clock=clock, timeout=TIMEOUT):
                 event = reader.event(namespace, message)
-                if event.sequence > after:
+                if event is not None and event.sequence > after:
                     found.append(event)
                 if len(found) == limit:
                     break

@@ -26,8 +26,11 @@ class LogFollower:
         self._envelopes, self._reader = EnvelopeReader(), LogReader(decoder)
 
     def take(self, partition: NamespacePartition, message: Message) -> None:
-        """Take a log record. Raises UnsupportedSchema or UndecodableRecord."""
-        logged, header, envelope = self._reader.read(partition[0], message)
+        """Take a log record, or a tombstone, which changes nothing. Raises UnsupportedSchema or UndecodableRecord."""
+        found = self._reader.read(partition[0], message)
+        if found is None:
+            return
+        logged, header, envelope = found
         event = logged.event
         if has_key(event.source, event.id):
             self._model.remember(event, partition, header.offset, envelope.expected_version)

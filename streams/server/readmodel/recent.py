@@ -55,7 +55,7 @@ class RecentOutcomes:
 
 
 class RecentEvents:
-    """The end of one partition's log. Sequences have no gaps, so an index is a subtraction.
+    """The end of one partition's log. Sequences increase; where an operator deleted records, they have gaps.
 
     It also has approximate offsets of older sequences, for reading them from Kafka. Its lock is held only for moments, so a
     task of the event loop may read.
@@ -63,6 +63,8 @@ class RecentEvents:
 
     def __init__(self, size: int = EVENTS) -> None:
         self._events: deque[LogEvent] = deque(maxlen=size)
+        self._forgotten = 0
+        """The last sequence that was followed and is no longer kept here."""
         self._offsets: list[tuple[int, int]] = []
         self._lock = threading.Lock()
 
@@ -75,15 +77,17 @@ class RecentEvents:
         with self._lock:
             if event.sequence % STEP == 1:
                 self._offsets.append((event.sequence, event.offset))
+            if len(self._events) == self._events.maxlen:
+                self._forgotten = self._events[0].sequence
             self._events.append(event)
 
     def after(self, sequence: int, limit: int) -> list[LogEvent] | None:
         """At most `limit` events after `sequence`; None if some of them are no longer kept here."""
         with self._lock:
-            if sequence >= self.last:
-                return []
-            skip = sequence + 1 - self._events[0].sequence
-            return None if skip < 0 else list(islice(self._events, skip, skip + limit))
+            if sequence < self._forgotten:
+                return None
+            begin = bisect_right(self._events, sequence, key=lambda event: event.sequence)
+            return list(islice(self._events, begin, begin + limit))
 
     def offset_before(self, sequence: int) -> int:
         """A log offset at or before the record after `sequence`."""
