@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaError, Message
 
 from streams.codec import AvroCodec
+from streams.engine.readable import harmless
 from streams.errors import BrokerError, InvalidSchema, UnsupportedSchema
 from streams.kafka.bounded_read import read_to
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
@@ -121,6 +123,15 @@ def _read(message: Message) -> tuple[int, str] | None:
     return None
 
 
+def add_schemas(add: Callable[[str], int], schemas: Mapping[int, str]) -> None:
+    """Add each to a codec, by its `add_schema`. One that retold does not support is logged and left out, and the others added."""
+    for schema_id, text in schemas.items():
+        try:
+            add(text)
+        except InvalidSchema as error:
+            log.warning("the published schema %d is left out: %s", schema_id, harmless(str(error)))
+
+
 class LearningCodec:
     """A codec that looks up a schema that it does not know in the schemas topic. Used by one thread."""
 
@@ -151,6 +162,5 @@ class LearningCodec:
         if self._reader is None:
             self._reader = SchemaReader(self._clients, self._prefix)
         arrived = self._reader.poll_new(5.0)
-        for text in arrived.values():
-            self._codec.add_schema(text)
+        add_schemas(self._codec.add_schema, arrived)
         return bool(arrived)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,7 +15,6 @@ from streams.config import Config
 from streams.data import namespace_of
 from streams.engine.engine import Engine
 from streams.engine.event_handlers import Inbox, Limits
-from streams.errors import InvalidSchema
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
@@ -24,7 +22,7 @@ from streams.kafka.committed import CommittedOffsets
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.quarantine_commands import QuarantineCommandReader
-from streams.kafka.schemas_topic import SchemaReader, all_schemas, publish_schemas
+from streams.kafka.schemas_topic import SchemaReader, add_schemas, all_schemas, publish_schemas
 from streams.kafka.task_reports import ReportWriter
 from streams.kafka.topics import TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
 from streams.worker.attempt_watch import AttemptWatch, StuckNote
@@ -93,9 +91,7 @@ class WorkerParts:
 
 def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never_cancelled) -> None:
     """Add every published schema, so that records with a newer schema can be restored. Raises BrokerError."""
-    for text in all_schemas(clients, prefix, cancelled=cancelled).values():
-        with suppress(InvalidSchema):  # another program's
-            codec.add_schema(text)
+    add_schemas(codec.add_schema, all_schemas(clients, prefix, cancelled=cancelled))
 
 
 def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import structlog
 from confluent_kafka import KafkaException
 
-from streams.errors import BrokerError, InvalidSchema
+from streams.errors import BrokerError
 from streams.kafka.quarantine_commands import QuarantineCommandReader
-from streams.kafka.schemas_topic import SchemaReader
+from streams.kafka.schemas_topic import SchemaReader, add_schemas
 from streams.worker.caller import Assignment
 from streams.worker.task import PartitionTask
 
@@ -73,11 +73,7 @@ class Unblocker:
         except (BrokerError, KafkaException) as error:
             log.warning("schemas cannot be read now", inbox=self._inbox, error=str(error))
             return False
-        for text in arrived.values():
-            try:
-                self._learn(text)
-            except InvalidSchema as error:
-                log.warning("schema ignored", inbox=self._inbox, error=str(error))
+        add_schemas(self._learn, arrived)
         return bool(arrived)
 
     def close(self) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
+from streams.codec import codec_of, prefix_of
 from streams.engine.envelope import ParkedHeader, pack
 from streams.engine.records import PARKED, QUARANTINED
 from streams.kafka.backlog import BacklogReader, SetAside
-from streams.kafka.schemas_topic import PublishedSchema, SchemaReader
+from streams.kafka.schemas_topic import LearningCodec, PublishedSchema, SchemaReader
 from streams.kafka.task_reports import Report, ReportReader
 from streams.kafka.topics import describe
 from streams.schemas.schema_ids import canonical, id_of
+from tests.applications import probe
+from tests.applications.probe.events import ProbeDo
 from tests.simulator.broker import MemoryBroker
 from tests.simulator.clients import clients
 from tests.simulator.time import VirtualClock
@@ -95,3 +100,15 @@ def test_reports_of_a_topic_that_was_made_again_replace_those_before(kafka: Memo
     kafka.create(["retold-tasks"], 1)
     kafka.append(topic, b"item-1", msgspec.json.encode(Report("running", 2, "w")), [], None)
     assert reader.read() == {"item-1": Report("running", 2, "w")}
+
+
+def test_a_published_schema_that_is_not_supported_hides_no_other(kafka: MemoryBroker, caplog: pytest.LogCaptureFixture) -> None:
+    """Other programs may write there; a reader that ended at it would read nothing that a newer deployment wrote."""
+    newer = canonical({**json.loads(ProbeDo.schemas[-1]), "aliases": ["probe.did"]})
+    kafka.create(["retold-schemas"], 1)
+    for text in (canonical({"type": "record", "name": "theirs", "fields": [{"name": "a", "type": "theirs"}]}), newer):
+        kafka.append(("retold-schemas", 0), b"%d" % id_of(text), msgspec.json.encode(PublishedSchema("x", text)), [], None)
+    codec = codec_of(probe.app())
+    value = prefix_of(id_of(newer)) + codec.encode(ProbeDo(name="k"))[5:]
+    assert LearningCodec(codec, clients(kafka), "").decode(value) == ProbeDo(name="k")
+    assert "is left out" in caplog.text
