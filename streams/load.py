@@ -88,11 +88,11 @@ def _within(config: Config, name: str, call: Callable[[], Any]) -> Any:
 
 def _last_line(error: BaseException, project: Path) -> str:
     """`file:line: ` of the innermost line that belongs to the project."""
-    retold = str(Path(__file__).parent)
+    others = (Path(__file__).parent, Path(sys.prefix))
     theirs = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename.startswith(str(project)) and not frame.filename.startswith((retold, sys.prefix))
+        if (file := Path(frame.filename)).is_relative_to(project) and not any(file.is_relative_to(it) for it in others)
     ]
     return f"{theirs[-1].filename}:{theirs[-1].lineno}: " if theirs else ""
 

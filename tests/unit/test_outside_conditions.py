@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import fastavro
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from streams.cli.process import exit_codes
 from streams.errors import ConfigError
 from streams.eventfiles.rows import avro
+from streams.load import _last_line
 from streams.localbroker import state
 
 LIST = [sys.executable, "-P", "-m", "streams.cli", "schemas", "list"]
@@ -112,3 +114,14 @@ def test_a_line_without_a_letter_is_a_line() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.splitlines()[0] == b"Zo\\xeb"
     assert b"\\u2192" in done.stdout
+
+
+def test_a_fault_is_shown_where_the_project_has_it(tmp_path: Path) -> None:
+    """And not in a folder beside it whose name begins alike."""
+    ours, beside = tmp_path / "shop" / "rules.py", tmp_path / "shop2" / "rules.py"
+    names: dict[str, Any] = {}
+    exec(compile("def fail():\n    raise ValueError('no')", str(beside), "exec"), names)
+    exec(compile("def call(fail):\n    fail()", str(ours), "exec"), names)
+    with pytest.raises(ValueError, match="no") as raised:
+        names["call"](names["fail"])
+    assert _last_line(raised.value, tmp_path / "shop") == f"{ours}:2: "

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from watchfiles import Change
 
 from streams.cli.commands.run import server_beside
 from streams.cli.process import exit_codes
 from streams.cli.process.child_process import ChildProcess
+from streams.cli.process.reloader import _filter
 from streams.cli.process.shutdown import Shutdown
+from streams.cli.process.supervised_process import SupervisedProcess
+from streams.config import load
 from tests.support.workers import until
 
 
@@ -71,6 +75,48 @@ def test_a_server_that_ends_is_started_again(
     said = capfd.readouterr().err  # the second one may have added already that no broker is there
     assert said.startswith("The server was ended by SIGKILL; restarting it in 1 s. Everything else keeps running.\n")
     assert (shutdown.code, listening.fileno()) == (exit_codes.OK, -1)
+
+
+def test_a_change_during_the_pause_starts_it_at_once(
+    shutdown: Shutdown, environ: dict[str, str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever corrects what ended it does not wait for up to half a minute."""
+    monkeypatch.setattr("streams.cli.process.supervised_process.LEAST_PAUSE", 600.0)
+    monkeypatch.setattr("streams.cli.process.supervised_process.MOST_PAUSE", 600.0)
+    said = ""
+
+    def told(times: int) -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return said.count("restarting it in 600 s") >= times
+
+    with SupervisedProcess("The server", ["nonsense"], shutdown, final=lambda _: False, environ=environ) as server:
+        until(lambda: told(1), "it has not ended")
+        server.restart()
+        until(lambda: told(2), "it is not started again")
+
+
+def test_a_process_that_cannot_be_supervised_ends_everything(
+    shutdown: Shutdown, environ: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Else a worker would be missing, and the command would go on as if it were there."""
+
+    def fail(code: int) -> bool:
+        raise PermissionError(13, "no note can be read")
+
+    with SupervisedProcess("Worker 1 of 2", ["nonsense"], shutdown, final=fail, environ=environ):
+        assert shutdown.stop.wait(120)
+    assert shutdown.code == exit_codes.FAULT
+    said = capfd.readouterr().err
+    sentence = "Worker 1 of 2 cannot be supervised, by a fault of retold's own (PermissionError: [Errno 13] no note can be read). "
+    assert f"{sentence}Everything ends.\nTraceback" in said
+
+
+def test_only_our_own_state_is_not_watched(tmp_path: Path) -> None:
+    """A folder whose name begins like the state folder's is the project's."""
+    counts = _filter(load({"RETOLD_STATE": str(tmp_path / "state")}, start=tmp_path))
+    assert counts(Change.modified, str(tmp_path / "state_machine" / "rules.py"))
+    assert not counts(Change.modified, str(tmp_path / "state" / "notes.toml"))
 
 
 def test_a_server_whose_settings_are_wrong_ends_everything(

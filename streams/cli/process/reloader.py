@@ -80,12 +80,11 @@ def _filter(config: Config) -> Callable[[object, str], bool]:
     from watchfiles import DefaultFilter
 
     usual = DefaultFilter()
-    state = str(config.state)
 
     def counts(change: object, path: str) -> bool:
         file = Path(path)
         wanted = file.suffix in SUFFIXES or file.name == LOCK
-        return wanted and not path.startswith(state) and usual(change, path)  # type: ignore[arg-type]  # a Change
+        return wanted and not file.is_relative_to(config.state) and usual(change, path)  # type: ignore[arg-type]  # a Change
 
     return counts
 

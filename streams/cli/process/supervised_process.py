@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from streams.cli.output.screen import talk
+from streams.cli.process import exit_codes
 from streams.cli.process.child_process import ChildProcess
 from streams.cli.process.shutdown import Shutdown
+from streams.engine.parking import in_a_line
 from streams.errors import how_ended
 
-LEAST_PAUSE, MOST_PAUSE = 1.0, 30.0
+LEAST_PAUSE, MOST_PAUSE, FOREVER = 1.0, 30.0, float("inf")
 """s before a restart: the least after it was ready, twice as long each time that it was not."""
 
 
@@ -23,7 +27,7 @@ class SupervisedProcess:
 
     It writes a line to stdout when it is ready; `ready` is set then. `name` begins a sentence. If `final` says so of
     the exit code that it ended with, it has said why itself, and everything ends with that code; with `waits`, it waits for
-    `restart` instead.
+    `restart` instead. If supervising fails, everything ends.
     """
 
     def __init__(
@@ -56,6 +60,14 @@ class SupervisedProcess:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._supervise()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, a process must not go on, or be missing, unnoticed
+            what = f"{self._name} cannot be supervised, by a fault of retold's own ({in_a_line(error)}). Everything ends."
+            talk(f"{what}\n{''.join(traceback.format_exception(error)).rstrip()}")
+            self._shutdown.end(exit_codes.FAULT)
+
+    def _supervise(self) -> None:
         pause, stop = LEAST_PAUSE, self._shutdown.stop
         while not stop.is_set():
             was_ready, why = self._once()
@@ -66,14 +78,21 @@ class SupervisedProcess:
                 continue
             if why is None:
                 talk(f"{self._name} has ended; it is started again when a file of the project changes.")
-                while not stop.wait(0.1) and not self._again.is_set():
-                    pass
-                self._again.clear()
+                self._wait(FOREVER)
                 continue
             pause = LEAST_PAUSE if was_ready else pause
             talk(f"{self._name} {why}; restarting it in {pause:.0f} s. Everything else keeps running.")
-            stop.wait(pause)
-            pause = min(2 * pause, MOST_PAUSE)
+            pause = LEAST_PAUSE if self._wait(pause) else min(2 * pause, MOST_PAUSE)
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait so long, or until everything stops, or until `restart`: then True."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._again.is_set() and not self._shutdown.stop.wait(0.05):
+            pass
+        again = self._again.is_set()
+        if again:
+            self._again.clear()
+        return again
 
     def _once(self) -> tuple[bool, str | None]:
         """From its start to its end: whether it was ready, and how it ended; None: for good, until the code changes."""
