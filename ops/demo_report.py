@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from streams.cli.output.screen import plural, say_lines, table
 from streams.codec import codec_of
 from streams.config import Config
 from streams.data import Record
+from streams.engine.envelope import from_micros
 from streams.kafka.clients import Clients
-from streams.kafka.messages import LogEvent
+from streams.kafka.messages import LogEntry, LogEvent
 from streams.kafka.status import Status
 from streams.kafka.tables_and_logs import Tail, read_table
 
@@ -79,16 +82,23 @@ def read(config: Config, address: str, root: str | None) -> Contents:
     outcomes: Counter[tuple[str, str]] = Counter()
     chain: list[LogEvent] = []
     times = timing.LogTimes()
-    for event in Tail(clients, config.prefix, NAMESPACES, codec).beginning():
-        outcomes[event.namespace, event.outcome] += 1
-        times.add(event)
-        if root is not None and event.event.correlation == root:
-            chain.append(event)
+    tail = Tail(clients, config.prefix, NAMESPACES, codec)
+    for entry in tail.entries():
+        outcomes[entry.namespace, entry.header.outcome] += 1
+        times.add(entry.text("ce_type"), from_micros(entry.header.recorded), partial(_time_of, entry))
+        if root is not None and root in (entry.text("ce_id"), entry.text("ce_correlationid")):
+            event = tail.decoded(entry)  # which shows whether it does follow from its cause
+            if event.event.correlation == root:
+                chain.append(event)
     rows = {
         space.name: dict(read_table(clients, config.prefix, space.name, codec, space.row_type).rows)
         for space in app.namespaces
     }
     return Contents(outcomes, rows, chain, times)
+
+
+def _time_of(entry: LogEntry) -> datetime:
+    return datetime.fromisoformat(entry.text("ce_time"))
 
 
 def show(result: Result, path: Path) -> None:

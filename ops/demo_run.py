@@ -31,9 +31,12 @@ from streams.config import Config, load
 from streams.errors import BrokerError, ConfigError, NamespaceStopped, OutcomeTimeout, StreamsError, how_ended
 from streams.eventfiles.file_events import EventMaker, FileEvent
 from streams.eventfiles.rows import format_of
+from streams.kafka.backlog import BacklogReader
 from streams.kafka.clients import Clients
+from streams.kafka.offsets import stable_ends
 from streams.kafka.status import Status, status
-from streams.kafka.topics import ensure, raise_for_problems
+from streams.kafka.tables_and_logs import partitions_of
+from streams.kafka.topics import ensure, raise_for_problems, topic_names
 from streams.localbroker.choose import own
 from streams.localbroker.password import access_sentence
 from streams.server.listen import listen, url_of
@@ -43,6 +46,8 @@ PROJECT = Path(__file__).parents[1]
 MAILS = "mail.mbox"
 SECONDS_TO_START, SIGN_UPS_A_SECOND = 60.0, 100.0
 """Several times what the slowest known machine needs."""
+SECONDS_BETWEEN, SECONDS_TO_LOOK = 0.2, 5.0
+"""Between two looks at the ends of the logs, and between two at the status while they grow."""
 
 
 def demo(arguments: list[str]) -> int:
@@ -183,25 +188,45 @@ def started(config: Config, variables: dict[str, str], stack: ExitStack) -> Site
 
 
 def wait_until_handled(site: Site, address: str, total: int) -> Status:
-    """The status once no inbox has lag and no gateway's call is pending, twice in a row: a handled event may emit others."""
+    """The status once no inbox has lag and no gateway's call is pending, twice in a row: a handled event may emit others.
+
+    Looking takes CPU that the worker and Kafka need. While the logs grow, a status can only show progress, so there are few.
+    """
     codec = codec_of(make_app())
     clients = Clients.of(site.config, address)
+    logs, backlog = LogEnds(clients, site.config.prefix), BacklogReader(clients)
     deadline = time.monotonic() + SECONDS_TO_START + total / SIGN_UPS_A_SECOND
-    before = None
+    before, looked = None, time.monotonic()
     with bar("handling", total) as advance:
         while (began := time.monotonic()) < deadline:
             site.check()
             with contextlib.suppress(BrokerError):  # it has just started: not every part of it is ready at once
-                now = status(clients, site.config.prefix, report.NAMESPACES, codec)
-                counters = now.namespaces[0].counters
-                advance(min(total, counters.accepted + counters.rejected + counters.duplicates))
-                if before == now and not any(space.lag or space.calls for space in now.namespaces):
-                    return now
-                before = now
-            time.sleep(min(1.0, 4 * (time.monotonic() - began)))  # looking takes CPU that the worker and Kafka need
+                if not logs.grew() or began - looked >= SECONDS_TO_LOOK:
+                    now, looked = status(clients, site.config.prefix, report.NAMESPACES, codec, backlog), time.monotonic()
+                    counters = now.namespaces[0].counters
+                    advance(min(total, counters.accepted + counters.rejected + counters.duplicates))
+                    if before == now and not any(space.lag or space.calls for space in now.namespaces):
+                        return now
+                    before = now
+            time.sleep(min(1.0, max(SECONDS_BETWEEN, 4 * (time.monotonic() - began))))
     waited = SECONDS_TO_START + total / SIGN_UPS_A_SECOND
     lines = last_output(site.config, "worker")
     raise OutcomeTimeout(f"not all events were handled within {waited:.0f} s. The worker's last output:\n{lines}")
+
+
+class LogEnds:
+    """Whether the event logs grow, by a small request without any record."""
+
+    def __init__(self, clients: Clients, prefix: str) -> None:
+        self._admin = clients.admin()
+        logs = [topic_names(prefix, name).log for name in report.NAMESPACES]
+        self._partitions = [(log, number) for log in logs for number in range(partitions_of(self._admin, log))]
+        self._last: dict[tuple[str, int], int] = {}
+
+    def grew(self) -> bool:
+        """Whether anything was committed to them since the last call. Raises BrokerError."""
+        before, self._last = self._last, dict(stable_ends(self._admin, self._partitions))
+        return before != self._last
 
 
 def last_output(config: Config, name: str) -> str:

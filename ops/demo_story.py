@@ -61,11 +61,9 @@ def in_causal_order(chain: list[LogEvent]) -> Iterator[LogEvent]:
 def letters_to(address: str, path: Path) -> tuple[list[str], int]:
     """The mails to an address as text, and the number of all mails."""
     with closing(mailbox.mbox(path, create=False)) as box:
-        letters = [
-            f"To: {mail['To']}\nSubject: {mail['Subject']}\n\n{str(mail.get_payload()).rstrip()}"
-            for mail in box
-            if mail["To"] == address
-        ]
+        mentioning = [key for key in box.keys() if address.encode() in box.get_bytes(key)]  # noqa: SIM118 - a mailbox iterates over its mails
+        mails = [mail for mail in map(box.get_message, mentioning) if mail["To"] == address]
+        letters = [f"To: {mail['To']}\nSubject: {mail['Subject']}\n\n{str(mail.get_payload()).rstrip()}" for mail in mails]
         return letters, len(box)
 
 

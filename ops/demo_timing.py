@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from processors.events import EmailBounced, EmailSend, EmailSent
 from streams.cli.output.screen import plural, table
-from streams.kafka.messages import LogEvent
+
+ANSWERS = (EmailSent.event_type, EmailBounced.event_type)
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,14 @@ class LogTimes:
     def __init__(self) -> None:
         self._handling, self._mails = Span(), Span()
 
-    def add(self, event: LogEvent) -> None:
-        """An answer's own time is the gateway's clock; it is handled a transaction later."""
-        self._handling.start(event.recorded)
-        self._handling.end(event.recorded)
-        if isinstance(event.event.data, EmailSend):
-            self._mails.start(event.recorded)
-        elif isinstance(event.event.data, EmailSent | EmailBounced):
-            self._mails.end(event.event.time)
+    def add(self, event_type: str, recorded: datetime, happened: Callable[[], datetime]) -> None:
+        """`happened` gives the event's own time: an answer's is the gateway's clock; it is handled a transaction later."""
+        self._handling.start(recorded)
+        self._handling.end(recorded)
+        if event_type == EmailSend.event_type:
+            self._mails.start(recorded)
+        elif event_type in ANSWERS:
+            self._mails.end(happened())
 
     def phases(self) -> list[Phase]:
         return [

@@ -5,6 +5,7 @@ So a restore, `retold get`, `tail` and `status`, and the server all see the same
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -13,7 +14,7 @@ from confluent_kafka import Message
 
 from streams.data import EventData
 from streams.engine import marker
-from streams.engine.envelope import VERSION_HEADER, Envelope, EnvelopeReader, LogHeader, from_micros
+from streams.engine.envelope import VERSION_HEADER, Envelope, EnvelopeReader, LogHeader, from_micros, log_header
 from streams.engine.fold import read_logged
 from streams.engine.records import Headers
 from streams.errors import UndecodableRecord
@@ -87,6 +88,25 @@ class Decoder(Protocol):
     def decode_row(self, row_type: type[Any], value: bytes) -> Any: ...
 
 
+class LogEntry(NamedTuple):
+    """A log record whose event is not decoded: retold's header, and the record's own by name."""
+
+    namespace: str
+    message: Message
+    header: LogHeader
+    headers: Mapping[str, bytes]
+
+    def text(self, name: str) -> str:
+        """A header's text; empty if there is none."""
+        return (self.headers.get(name) or b"").decode(errors="replace")
+
+
+def log_entry(namespace: str, message: Message) -> LogEntry:
+    """Raises UndecodableRecord if no worker wrote it."""
+    headers = headers_of(message)
+    return LogEntry(namespace, message, log_header(headers), dict(headers))
+
+
 class LogReader:
     """Decodes log records. Used by one thread.
 
@@ -126,12 +146,21 @@ def topic_partition_of(message: Message) -> tuple[str, int]:
     return message.topic() or "", message.partition() or 0
 
 
+def marker_of(message: Message) -> marker.Marker | None:
+    """The marker that a table's record is; None for a row, which is not looked at."""
+    return marker.decode(message.value() or b"") if message.key() == marker.KEY else None
+
+
 def table_record(message: Message) -> marker.Marker | StoredRow:
     """Raises UndecodableRecord for a row whose key or version no worker wrote."""
     key, value = message.key() or b"", message.value() or b""
     if key == marker.KEY:
         return marker.decode(value)
-    version = next((text for name, text in headers_of(message) if name == VERSION_HEADER), None) or b"0"
+    version = b"0"
+    for name, text in headers_of(message):
+        if name == VERSION_HEADER:
+            version = text or b"0"
+            break
     try:
         return StoredRow(key.decode(), value, int(version))
     except ValueError:

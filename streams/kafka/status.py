@@ -17,7 +17,7 @@ from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.kafka.backlog import BacklogReader, Pending, SetAside
 from streams.kafka.bounded_read import first_records, read_to
 from streams.kafka.clients import Clients
-from streams.kafka.messages import table_record, topic_partition_of
+from streams.kafka.messages import marker_of, topic_partition_of
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.open_transactions import OpenTransaction, among_offsets, open_transactions
 from streams.kafka.owners import owners
@@ -273,8 +273,7 @@ class _StatusReader:
         while left:
             spans = {partition: (max(first[partition], last[partition] - width), last[partition]) for partition in left}
             for message in self._read(spans):
-                record = table_record(message)
-                if isinstance(record, marker.Marker):
+                if (record := marker_of(message)) is not None:
                     found[topic_partition_of(message)] = record
             left = {partition for partition in left if partition not in found and spans[partition][0] > first[partition]}
             width *= 8

@@ -93,6 +93,13 @@ def test_a_tail_has_the_past_and_the_present(config: Config, clients: Clients, c
     assert first_to_come(tail).event.key == "later"
     echoes = [e for e in tail.beginning() if e.namespace == "echo"]
     assert all(e.event.cause is not None for e in echoes)
+    past = {(e.namespace, e.partition, e.offset): e for e in tail.beginning()}
+    for entry in tail.entries():
+        whole = tail.decoded(entry)
+        assert whole == past.pop((entry.namespace, whole.partition, whole.offset))
+        assert (entry.header.outcome, entry.header.sequence) == (whole.outcome, whole.sequence)
+        assert entry.text("ce_type") == whole.event.data.event_type
+    assert past == {}
 
 
 def first_to_come(tail: Tail) -> LogEvent:
