@@ -14,9 +14,11 @@ from pathlib import Path
 
 import aiosmtplib
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from processors.events import EmailBounced, EmailSend, EmailSent
-from processors.mailers import FileMailer, Smtp, SmtpMailer
+from processors.mailers import TEXTS, FileMailer, Smtp, SmtpMailer, entry_by_library, letter_of, mbox_entry
 from processors.settings import settings
 from streams import Event
 from streams.errors import ConfigError
@@ -68,6 +70,27 @@ def test_a_mail_arrives_whatever_the_name_is(name: str, server: MailServer, tmp_
     for mail in (in_file, message_from_bytes(server.taken[0])):
         text = (mail.get_payload(decode=True) or b"").decode().replace("\r\n", "\n").replace(">From", "From")
         assert text == f"Dear {name},\nyour account and your folder are ready.\n"
+
+
+printable = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=100)
+names = printable | st.text("abc From:>\n", max_size=1200) | st.text("\t\r\0\x7fFrom \n", max_size=12)
+addresses = printable.filter(str.isprintable) | st.text("ab@. ", max_size=80)
+
+
+@given(name=names, to=addresses, template=st.sampled_from(list(TEXTS)), time=st.datetimes(timezones=st.just(UTC)))
+@example("Ada", "u1@example.org", "welcome", THEN)
+@example("x\nFrom y", "u1@example.org", "welcome", THEN)
+def test_a_mail_is_what_the_library_writes(name: str, to: str, template: str, time: datetime) -> None:
+    """Whatever is in it: what is put together here is equal to the last byte."""
+    letter = letter_of(Event(EmailSend(email="u1/x", to=to, template=template, name=name), "e", time, None, "e"))
+    entry = mbox_entry(letter, time)
+    assert entry == entry_by_library(letter, entry.partition(b"\n")[0].decode())
+
+
+def test_a_common_mail_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is put together here."""
+    monkeypatch.setattr("processors.mailers.entry_by_library", None)
+    assert mbox_entry(letter_of(request()), THEN).startswith(b"From demo@example.org Fri Jan  2 03:04:05 2026\n")
 
 
 def test_several_workers_write_one_file(tmp_path: Path) -> None:
