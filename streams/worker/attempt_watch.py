@@ -14,6 +14,7 @@ import structlog
 
 from streams.clock import Clock
 from streams.engine.attempts import Attempt
+from streams.engine.batch import PartitionWork
 from streams.engine.readable import harmless, readable
 from streams.errors import HandlerTimeout
 from streams.kafka.cancellable_steps import Cancelled, Steps
@@ -87,6 +88,18 @@ class AttemptWatch:
         self._stuck = {number: note for number, at in positions.items() if (note := self._known(number, at)) is not None}
         if self._deadman is not None:
             self._deadman.begin(self._inbox)
+
+    def narrowed(self, partition: int, work: PartitionWork) -> PartitionWork:
+        """The work up to the record of the partition's note, which shares its transaction with none behind it.
+
+        If a second handler did not return in that transaction, the first event would never be committed as parked; and its note
+        would be overwritten, so both handlers would be called for ever.
+        """
+        note = self._stuck.get(partition)
+        if note is None:
+            return work
+        until = next((number for number, record in enumerate(work.records, 1) if record[0] >= note.position), None)
+        return work._replace(records=work.records[:until])
 
     def finish(self) -> None:
         """The batch is handled."""

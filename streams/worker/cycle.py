@@ -204,6 +204,7 @@ class Cycle:
         members.attempts.begin({task.partition: task.image.inbox_next for task in works})
         try:
             for task, work in works.items():
+                work = members.attempts.narrowed(task.partition, work)
                 for part in members.engine.process(
                     task.image, work, members.clock.now(), task.quarantines(), members.attempts
                 ):

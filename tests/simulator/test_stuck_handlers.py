@@ -1,0 +1,52 @@
+"""Handlers that never return, several in one batch, on a Kafka in memory: each call ends its process (rule 36)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import murmur2
+
+from streams.engine.attempts import Attempt
+from streams.worker.attempt_watch import ROUNDS, AttemptWatch
+from tests.applications import probe
+from tests.applications.probe.events import EchoHear
+from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
+
+OF_ONE_PARTITION = [key for key in map(str, range(100)) if int(murmur2(key.encode(), PARTITIONS)) == 0][:5]
+
+
+class ProcessEnds(KeyboardInterrupt):
+    """What the engine lets through, as it is no handler's."""
+
+
+def test_several_events_whose_handlers_never_return_are_parked_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one batch, they would each time be in the transaction that the next one ends, and be called again for ever."""
+    stuck, began, calls = {OF_ONE_PARTITION[at] for at in (1, 3)}, AttemptWatch.began, list[str]()
+
+    def ends_its_process(watch: AttemptWatch, attempt: Attempt) -> None:
+        began(watch, attempt)
+        if attempt.key in stuck:
+            calls.append(attempt.key)
+            watch.note(attempt.partition, attempt.position, attempt.offset, "")
+            raise ProcessEnds
+
+    monkeypatch.setattr(AttemptWatch, "began", ends_its_process)
+    there = MemorySite(probe.app(), "echo", tmp_path)
+    for key in OF_ONE_PARTITION:
+        there.publish(EchoHear(name=key))
+    worker, ended = Worker(there, 0), 0
+    for _ in range(ENOUGH):
+        if there.handled():
+            break
+        try:
+            worker.step()
+        except ProcessEnds:
+            ended += 1
+            there.expire(0)
+            worker = Worker(there, 0)
+    assert (there.handled(), ended) == (True, 2 * ROUNDS)
+    assert calls == [key for key in OF_ONE_PARTITION if key in stuck for _ in range(ROUNDS)]
+    assert there.logged() == {key: 1 for key in OF_ONE_PARTITION if key not in stuck}
