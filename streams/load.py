@@ -81,7 +81,9 @@ def _within(config: Config, name: str, call: Callable[[], Any]) -> Any:
         raise
     except SyntaxError as error:
         raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}; so {name} cannot be loaded.") from error
-    except Exception as error:
+    except KeyboardInterrupt:  # Ctrl-C
+        raise
+    except BaseException as error:  # also SystemExit, which would end the command as if all were well
         where = _last_line(error, config.project)
         raise ConfigError(f"{where}{type(error).__name__}: {error}; so {name} cannot be loaded.") from error
 

@@ -169,7 +169,9 @@ def _imported(function: FunctionType) -> Iterator[tuple[str, object]]:
 def _module(name: str, package: str) -> object:
     try:
         return importlib.import_module(name, package or None)
-    except Exception:  # noqa: BLE001 - whatever it is, the handler meets it too
+    except KeyboardInterrupt:  # Ctrl-C
+        raise
+    except BaseException:  # noqa: BLE001 - whatever it is, the handler meets it too
         return UNKNOWN
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import current_thread, main_thread
 from typing import Any, NamedTuple
 
 from streams.data import Record
@@ -49,9 +50,9 @@ class Execution:
             decided = self._decide(handler, arrival)
             emit = decided.emit
             following = self._emissions(event, arrival.envelope, recorded).of(emit, handler.emits) if emit else None
-        except KeyboardInterrupt:  # Ctrl-C, in a test or a fold
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises parks its event, and stops nobody else
+        except BaseException as error:  # whatever a handler raises parks its event, and stops nobody else
+            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+                raise  # Ctrl-C, in a test or a fold; Python raises it in no other thread
             return error
         handled = self._note(arrival, recorded, decided.reason, wrong_version=decided.wrong_version)
         if following is not None:

@@ -32,7 +32,7 @@ class Columns(dict[str, Any]):
         self.last = name
         return super().get(name, default)
 
-    def problem_of(self, error: Exception) -> str:
+    def problem_of(self, error: BaseException) -> str:
         """The error of a function as a sentence, with the column that it read last."""
         what = plain(in_a_line(error), WORDS_SHOWN)
         if not isinstance(self.last, str):  # no column was read, or the name is not a text

@@ -78,7 +78,9 @@ class EventMaker:
                 yield self._event(row, columns, ids)
             except InvalidEvent as error:
                 yield _bad(row, str(error))
-            except Exception as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
+            except KeyboardInterrupt:  # Ctrl-C
+                raise
+            except BaseException as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
                 yield _bad(row, columns.problem_of(error))
 
     def _event(self, row: Row, columns: Columns, ids: RowIds) -> FileEvent:

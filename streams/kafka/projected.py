@@ -42,7 +42,9 @@ def read_projection(clients: Clients, prefix: str, projection: Projection[Any], 
     for event in events:
         try:
             projector.fold(event.event)
-        except Exception as error:
+        except KeyboardInterrupt:  # Ctrl-C
+            raise
+        except BaseException as error:  # whatever the application's own function raises
             raise DefinitionError(
                 f"the projection {projection.name} raised {in_a_line(error)} at {event.event.data.event_type}, "
                 f"{event.namespace}-{event.partition}:{event.sequence}: correct it"

@@ -379,7 +379,9 @@ class World:
             answer = ask(self._gateways[type(request)], call.event)
             batch.answer(CallAnswer(call, answer))
             given.append(answer)
-        except Exception as error:  # noqa: BLE001 - the outside world may fail in any way
+        except KeyboardInterrupt:  # Ctrl-C
+            raise
+        except BaseException as error:  # noqa: BLE001 - the outside world may fail in any way
             reason = f"{type(error).__name__}: {error}"
             self.calls_failed.append(FailedCall(request, reason))
             batch.answer(CallGivenUp(call, reason))
