@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from streams.engine.envelope import TEXT_LIMIT, checked_time
-from streams.engine.records import Headers
+from streams.engine.records import Header, Headers
 from streams.errors import InvalidEvent
 from streams.event import is_workers
 
@@ -22,19 +22,34 @@ def attributes(
 
     Raises InvalidEvent naming the CloudEvents attribute.
     """
-    if is_workers(source):
-        raise InvalidEvent(
-            f"the source of an event is {source[:100]!r}; retold/APPLICATION/NAMESPACE is written by workers alone, in the "
-            "events that handlers emit: give the publisher a name of its own", "source",
-        )  # fmt: skip
-    headers: Headers = [("ce_source", _text("source", source)), ("ce_id", _text("id", event_id))]
+    headers: Headers = [source_header(source), id_header(event_id)]
     if time is not None:
-        headers.append(("ce_time", time_text(time)))
+        headers.append(time_header(time))
     if expected_version is not None:
         headers.append(("ce_expectedversion", _version(expected_version)))
     if traceparent is not None:
         headers.append(("traceparent", _traceparent(traceparent)))
     return headers
+
+
+def source_header(source: str) -> Header:
+    """Raises InvalidEvent. Whoever publishes many events has one source, so it need not be checked for each."""
+    if is_workers(source):
+        raise InvalidEvent(
+            f"the source of an event is {source[:100]!r}; retold/APPLICATION/NAMESPACE is written by workers alone, in the "
+            "events that handlers emit: give the publisher a name of its own", "source",
+        )  # fmt: skip
+    return "ce_source", _text("source", source)
+
+
+def id_header(event_id: str) -> Header:
+    """Raises InvalidEvent."""
+    return "ce_id", _text("id", event_id)
+
+
+def time_header(time: datetime) -> Header:
+    """Raises InvalidEvent as `time_text`."""
+    return "ce_time", time_text(time)
 
 
 def _text(name: str, value: str) -> bytes:

@@ -125,6 +125,8 @@ def checked_time(what: str, time: object, hint: str = "") -> datetime:
 
     Raises InvalidEvent; `what` begins its sentence, and `hint` says more about a missing zone.
     """
+    if type(time) is datetime and time.tzinfo is UTC:  # as most are: nothing can be wrong with it
+        return time
     if not isinstance(time, datetime):
         raise InvalidEvent(f"{what} {time!r:.100}; expected a datetime with a time zone", "time")
     shown = time.replace(tzinfo=None)

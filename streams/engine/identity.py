@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from streams.event import derived_id, is_unique
+from streams.event import derived_digest, derived_id, is_unique
 
 
 def emitted_id(cause: str, event_type: str, key: str, ordinal: int, revision: str = "") -> str:
@@ -33,6 +33,11 @@ def content_id(event_type: str, data: bytes, time: int | None, occurrence: int) 
     rows of the file that are equal in all of these.
     """
     return derived_id("content", event_type, data.hex(), time, occurrence)
+
+
+def content_digest(event_type: str, data: bytes, time: int | None) -> bytes:
+    """16 bytes that are equal exactly if all three are: `id_of_digest` makes of them the `content_id` of a first occurrence."""
+    return derived_digest("content", event_type, data.hex(), time, 1)
 
 
 def request_id(principal: str, route: str, key: str) -> str:

@@ -14,7 +14,8 @@ import msgspec
 from streams.data import EventData, Record
 from streams.errors import SchemaNotFound, UnsupportedSchema
 
-Headers = list[tuple[str, bytes]]
+Header = tuple[str, bytes]
+Headers = list[Header]
 UNREADABLE: Headers = []
 """This very list object stands for headers with a name that is not UTF-8: our client cannot return them."""
 InboxRecord = tuple[int, bytes | None, bytes | None, Headers | None, int]

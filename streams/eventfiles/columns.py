@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from streams.engine.attributes import attributes, time_text
-from streams.engine.envelope import TEXT_LIMIT
+from streams.engine.attributes import id_header
+from streams.engine.envelope import TEXT_LIMIT, checked_time
 from streams.engine.parking import in_a_line
 from streams.errors import InvalidEvent, did_you_mean
 from streams.eventfiles import numbers
@@ -20,7 +20,7 @@ WORDS_SHOWN = 400
 
 
 class Columns(dict[str, Any]):
-    """The columns that a function gets. It remembers the last one that was read, so that an error can name it."""
+    """A row's columns. They remember the last one that was read, so that a function's error can name it."""
 
     last: str | None = None
 
@@ -51,7 +51,7 @@ def id_in(values: Mapping[str, Any], name: str) -> str:
     value = _value(values, name)
     if isinstance(value, str | int | UUID) and not isinstance(value, bool) and (text := str(value)).strip():
         with suppress(InvalidEvent):
-            attributes(text, "file", None)
+            id_header(text)
             return text
     raise InvalidEvent(
         f"column {name!r} is {value!r:.80}; a text of 1 to {TEXT_LIMIT} bytes or a whole number was expected, as the id"
@@ -65,8 +65,7 @@ def time_in(values: Mapping[str, Any], name: str) -> datetime:
         if isinstance(value, str):
             time = numbers.time(value.strip(" "))
         if isinstance(time, datetime):
-            time_text(time)
-            return time
+            return checked_time("", time)
     raise InvalidEvent(
         f"column {name!r} is {value!r:.80}; {numbers.TIME_EXPECTED} was expected"
     )

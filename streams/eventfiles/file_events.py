@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from streams.codec import AvroCodec
 from streams.data import EventData
-from streams.engine.attributes import attributes, time_text
+from streams.engine.attributes import id_header, source_header, time_header
 from streams.engine.envelope import to_micros
+from streams.engine.records import Header
 from streams.errors import InvalidEvent
 from streams.eventfiles.columns import Columns, id_in, missing, time_in
 from streams.eventfiles.ids import RowIdentity, RowIds
 from streams.eventfiles.row import Row
 from streams.eventfiles.texts import plain
-from streams.prepared_event import PreparedEvent, encode, prepare
+from streams.prepared_event import PreparedEvent, encode
 
 Made = EventData | tuple[EventData, datetime | None] | tuple[EventData, datetime | None, str | None]
 FromRow = Callable[[Any], Made]
@@ -73,18 +76,24 @@ class EventMaker:
             if row.problem is not None:
                 yield _bad(row, row.problem)
                 continue
-            columns = Columns(row.values)
-            try:
-                yield self._event(row, columns, ids)
-            except InvalidEvent as error:
-                yield _bad(row, str(error))
-            except KeyboardInterrupt:  # Ctrl-C
-                raise
-            except BaseException as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
-                yield _bad(row, columns.problem_of(error))
+            yield self._event_or_problem(row, ids)
 
-    def _event(self, row: Row, columns: Columns, ids: RowIds) -> FileEvent:
-        data, time, own = self._made(row, columns)
+    def _event_or_problem(self, row: Row, ids: RowIds) -> FileEvent | BadRow:
+        try:
+            return self._event(row, ids)
+        except InvalidEvent as error:
+            return _bad(row, str(error))
+        except KeyboardInterrupt:  # Ctrl-C
+            raise
+        except BaseException as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
+            return _bad(row, self._problem_of(row, error))
+
+    @cached_property
+    def _source(self) -> Header:
+        return source_header(self.source)
+
+    def _event(self, row: Row, ids: RowIds) -> FileEvent:
+        data, time, own, timed = self._made(row)
         if self.event_type not in (None, data.event_type):
             raise InvalidEvent(f"it gave a {data.event_type}; a {self.event_type} was expected")
         value = encode(self.codec, data, self.max_bytes)
@@ -94,8 +103,18 @@ class EventMaker:
             event_id, occurrence = ids.derive(said)
         else:
             again = self._is_repeat(event_id, row.line, said, ids)
-        prepared = prepare(data, value, event_id, self.source, time)
+        headers = [self._source, ("ce_id", event_id.encode())]
+        if timed is not None:
+            headers.append(timed)
+        prepared = PreparedEvent(type(data), data.key, event_id, value, headers, time is not None)
         return FileEvent(row.line, data, time, event_id, prepared, occurrence, again)
+
+    def _problem_of(self, row: Row, error: BaseException) -> str:
+        """An error of the function, which is called again to learn the column that it read last: few rows have one."""
+        columns = Columns(row.values)
+        with suppress(BaseException):
+            self.make(columns)
+        return columns.problem_of(error)
 
     def _is_repeat(self, own: str, line: int, said: RowIdentity, ids: RowIds) -> bool:
         try:
@@ -104,23 +123,27 @@ class EventMaker:
             where = "" if self.id_column is None else f"column {self.id_column!r}: "
             raise InvalidEvent(f"{where}{error}") from None
 
-    def _made(self, row: Row, columns: Columns) -> tuple[EventData, datetime | None, str | None]:
-        """The event, its time and its id: from the function, or from the columns."""
-        for name in (self.time_column, self.id_column):
-            if name is not None and name not in row.values:  # first: the function would name a column that is there
+    def _made(self, row: Row) -> tuple[EventData, datetime | None, str | None, Header | None]:
+        """The event, its time and its id, from the function or from the columns, and the time's header. All are checked."""
+        for name in self._besides:
+            if name not in row.values:  # first: the function would name a column that is there
                 raise InvalidEvent(missing(name, row.values))
-        data, time, own = _parts(self.make(columns))
-        if time is not None:
-            time_text(time)
+        data, time, own = _parts(self.make(row.values.copy()))  # the function may change what it gets
+        timed = None if time is None else time_header(time)
         if own is not None:
-            attributes(own, self.source, None)
+            id_header(own)
         if self.time_column is not None:
             _refuse_two("time", time, self.time_column)
             time = time_in(row.values, self.time_column)
+            timed = time_header(time)
         if self.id_column is not None:
             _refuse_two("id", own, self.id_column)
             own = id_in(row.values, self.id_column)
-        return data, time, own
+        return data, time, own, timed
+
+    @cached_property
+    def _besides(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.time_column, self.id_column) if name is not None)
 
 
 def _bad(row: Row, problem: str) -> BadRow:
@@ -130,9 +153,13 @@ def _bad(row: Row, problem: str) -> BadRow:
 
 def _parts(made: Any) -> tuple[EventData, datetime | None, str | None]:
     data, time, own = (*made, None)[:3] if isinstance(made, tuple) and len(made) in (2, 3) else (made, None, None)
-    if not isinstance(data, EventData) or not isinstance(time, datetime | None) or not isinstance(own, str | None):
-        raise InvalidEvent(f"it gave {made!r:.200}; an event, (event, time) or (event, time, id) was expected")
-    return data, time, own
+    if (
+        isinstance(data, EventData)
+        and (time is None or isinstance(time, datetime))
+        and (own is None or isinstance(own, str))
+    ):
+        return data, time, own
+    raise InvalidEvent(f"it gave {made!r:.200}; an event, (event, time) or (event, time, id) was expected")
 
 
 def _refuse_two(noun: str, given: object, column: str) -> None:

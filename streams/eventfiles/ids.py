@@ -5,8 +5,9 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
-from streams.engine.identity import content_id
+from streams.engine.identity import content_digest, content_id
 from streams.errors import InvalidEvent
+from streams.event import id_of_digest
 
 
 class RowIdentity(NamedTuple):
@@ -15,11 +16,6 @@ class RowIdentity(NamedTuple):
     event_type: str
     value: bytes
     time: int | None
-
-    @property
-    def digest(self) -> bytes:
-        """16 bytes that are equal exactly if all three are: a type contains no blank."""
-        return blake2b(f"{self.event_type} {self.time} ".encode() + self.value, digest_size=16).digest()
 
 
 class _First(NamedTuple):
@@ -36,13 +32,13 @@ class RowIds:
 
     def derive(self, said: RowIdentity) -> tuple[str, int]:
         """The id, and the number of this row among equal ones, from 1."""
-        digest = said.digest
+        digest = content_digest(*said)
         occurrence = self._counts[digest] = self._counts.get(digest, 0) + 1
-        return content_id(*said, occurrence), occurrence
+        return (id_of_digest(digest) if occurrence == 1 else content_id(*said, occurrence)), occurrence
 
     def is_repeat(self, own: str, line: int, said: RowIdentity) -> bool:
         """Whether an earlier row has this id and content. Raises InvalidEvent if its content was different."""
-        digest = said.digest
+        digest = content_digest(*said)
         first = self._own.setdefault(blake2b(own.encode(), digest_size=16).digest(), _First(line, digest))
         if first.digest != digest:
             raise InvalidEvent(
