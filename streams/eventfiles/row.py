@@ -23,3 +23,8 @@ def not_utf8(raw: bytes, error: UnicodeDecodeError) -> tuple[int, str]:
     """The column where a line is not UTF-8, and a sentence."""
     before = raw[: error.start]
     return len(before.decode(errors="replace")) + 1, f"the byte 0x{raw[error.start]:02x} is no UTF-8"
+
+
+def too_long(limit: int) -> tuple[int, str]:
+    """The column where a line is longer than `limit` bytes, and a sentence."""
+    return limit + 1, f"the line goes on behind {limit:,} bytes, the most that are read of one"

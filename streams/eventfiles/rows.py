@@ -10,8 +10,9 @@ from typing import IO, Any, cast
 from streams.errors import ConfigError, InvalidEvent
 from streams.eventfiles.delimited import comma_separated, tab_separated
 from streams.eventfiles.numbers import json_number
+from streams.eventfiles.raw_lines import LINE_LIMIT, RawLines
 from streams.eventfiles.repeats import no_constant, no_repeats
-from streams.eventfiles.row import BOM, Row, not_utf8
+from streams.eventfiles.row import BOM, Row, not_utf8, too_long
 from streams.eventfiles.texts import plain
 
 JSON_SPACE = b" \t\r\n"
@@ -19,11 +20,16 @@ WORDS_SHOWN = 400
 """The most characters that are shown of a library's message."""
 
 
-def jsonl(file: IO[bytes]) -> Iterator[Row]:
+def jsonl(file: IO[bytes], limit: int = LINE_LIMIT) -> Iterator[Row]:
     """One JSON object a line; empty lines are skipped."""
-    for line, raw in enumerate(file, 1):
+    lines = RawLines(file, limit)
+    while raw := lines.next():
+        line = lines.line
         text = raw.removeprefix(BOM) if line == 1 else raw
-        if text.strip(JSON_SPACE):
+        if lines.is_cut(raw):
+            column, what = too_long(limit)
+            yield Row(line, {}, f"column {column}: {what}")
+        elif text.strip(JSON_SPACE):
             yield _json_row(line, text.rstrip(JSON_SPACE))  # else an incomplete line would be reported at the next one
 
 
@@ -77,8 +83,8 @@ def _inside_itself(schema: Any, around: frozenset[str]) -> str | None:
     return next((found for part in parts if (found := _inside_itself(part, around)) is not None), None)
 
 
-def avro(file: IO[bytes]) -> Iterator[Row]:
-    """An Avro object container file. A damaged block ends it, since the next one cannot be found."""
+def avro(file: IO[bytes], _limit: int = LINE_LIMIT) -> Iterator[Row]:
+    """An Avro object container file, which has no lines. A damaged block ends it, since the next one cannot be found."""
     import fastavro
 
     number, codec, begun = 0, "", "this is no Avro object container file"
@@ -113,7 +119,8 @@ def avro(file: IO[bytes]) -> Iterator[Row]:
 
 CODECS = ("null", "deflate", "bzip2", "xz")
 """Those that Python brings."""
-Reader = Callable[[IO[bytes]], Iterator[Row]]
+Reader = Callable[..., Iterator[Row]]
+"""From a file of bytes, and the most bytes of a line that are read."""
 FORMATS: dict[str, Reader] = {"jsonl": jsonl, "csv": comma_separated, "tsv": tab_separated, "avro": avro}
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".avro": "avro"}
 TEXT_FORMATS = frozenset({"csv", "tsv"})

@@ -23,6 +23,7 @@ from streams.data import EventData
 from streams.errors import ConfigError, InvalidEvent
 from streams.eventfiles.convert import Converter
 from streams.eventfiles.file_events import BadRow, EventMaker, FileEvent, FromRow
+from streams.eventfiles.raw_lines import LINE_LIMIT
 from streams.eventfiles.rows import FORMATS, TEXT_FORMATS, format_of
 from streams.load import function
 from streams.prepared_event import PreparedEvent
@@ -35,6 +36,8 @@ EVERY = 200
 """Events between two looks of the bar."""
 KEPT_BYTES = 64 * 1024 * 1024
 """Of events that were checked, in bytes: they are kept, so that a file up to this size is read and encoded once."""
+LINE_FACTOR = 16
+"""A line may be so many times longer than the largest event: a function may leave columns out."""
 OBJECT_BYTES = 1_000
 """What an event takes besides its data, about."""
 
@@ -104,7 +107,8 @@ class EventFile:
         if self.file.seekable():
             self.file.seek(self.start)
         try:
-            yield from self.maker.events(islice(FORMATS[self.format](self.file), self.limit))
+            rows = FORMATS[self.format](self.file, max(LINE_LIMIT, LINE_FACTOR * self.maker.max_bytes))
+            yield from self.maker.events(islice(rows, self.limit))
         except InvalidEvent as error:
             raise InvalidEvent(f"{self.name}: {error}") from error
 
