@@ -1,4 +1,7 @@
-"""Converts values from outside (texts, JSON, Avro) to an event's fields, by its schema's types. Errors name the column."""
+"""Converts values from outside (texts, JSON, Avro) to an event's fields, by its schema's types. Errors name the column.
+
+Values that are plainly right take a quick way (streams/eventfiles/quick_values.py), which is chosen once for each field.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent
 from streams.eventfiles.numbers import TIME_EXPECTED, json_number, number, time, whole_number
+from streams.eventfiles.quick_values import LEFT_OUT, UNSURE, quick_value
 from streams.eventfiles.repeats import no_constant, no_repeats
 from streams.eventfiles.texts import cut
 from streams.schemas.avro import MISSING, RANGES, AvroType, Field, RecordType, is_number, parse
@@ -51,16 +55,26 @@ class Converter:
         self._hints = structure_of(self._record, data)
         self._fields = {field.name: field for field in self._record.fields}
         self._known = {*self._fields, *besides}
+        self._ways = [(field, quick_value(field, texts=texts)) for field in self._record.fields]
 
     def __call__(self, values: Mapping[str, Any]) -> EventData:
         """The event's data. Raises InvalidEvent naming the column, its value and what was expected."""
-        if (unknown := next((name for name in values if name not in self._known), None)) is not None:
+        if not self._known.issuperset(values):
+            unknown = next(name for name in values if name not in self._known)
             raise InvalidEvent(
                 f"{self._at.below(unknown)} is no field of {self._data.event_type}{self._nearest(unknown)}; "
                 f"its fields are {', '.join(self._fields)}",
                 cut(unknown),
             )
-        return self._data(**_fields(self._record, self._hints, values, self._at))
+        found = {}
+        for field, quick in self._ways:
+            name = field.name
+            value = quick(values[name]) if name in values else UNSURE
+            if value is UNSURE:
+                value = _field(field, self._hints[name], values, self._at)
+            if value is not LEFT_OUT:
+                found[name] = value
+        return self._data(**found)
 
     def _nearest(self, name: str) -> str:
         close = difflib.get_close_matches(cut(name), self._fields, n=1)
@@ -68,15 +82,18 @@ class Converter:
 
 
 def _fields(record: RecordType, hints: Mapping[str, Any], values: Mapping[str, Any], at: _At) -> dict[str, Any]:
-    found = {}
-    for field in record.fields:
-        below = at.below(field.name)
-        if field.name not in values or _left_out(field, values[field.name], at.texts):
-            if field.default is MISSING:
-                raise InvalidEvent(f"{below} is missing; {_expected(field.type)} was expected", below.path)
-        else:
-            found[field.name] = _value(field.type, hints[field.name], values[field.name], below)
-    return found
+    found = {field.name: _field(field, hints[field.name], values, at) for field in record.fields}
+    return {name: value for name, value in found.items() if value is not LEFT_OUT}
+
+
+def _field(field: Field, hint: Any, values: Mapping[str, Any], at: _At) -> Any:
+    """LEFT_OUT for the field's default."""
+    if field.name not in values or _left_out(field, values[field.name], at.texts):
+        if field.default is MISSING:
+            below = at.below(field.name)
+            raise InvalidEvent(f"{below} is missing; {_expected(field.type)} was expected", below.path)
+        return LEFT_OUT
+    return _value(field.type, hint, values[field.name], at.below(field.name))
 
 
 def _left_out(field: Field, value: object, texts: bool) -> bool:

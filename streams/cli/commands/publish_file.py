@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ KEPT_BYTES = 64 * 1024 * 1024
 """Of events that were checked, in bytes: they are kept, so that a file up to this size is read and encoded once."""
 LINE_FACTOR = 16
 """A line may be so many times longer than the largest event: a function may leave columns out."""
+COLLECT_AFTER = 50_000
+"""New containers between two collections of garbage."""
 OBJECT_BYTES = 1_000
 """What an event takes besides its data, about."""
 
@@ -123,6 +126,7 @@ def publish_file(
     if options.on_error not in ("stop", "skip"):
         raise typer.BadParameter(f"--on-error is {options.on_error!r}; stop or skip was expected.")
     stop = options.on_error == "stop"
+    _spare_the_collector()
     with opened(file, again=stop) as content:
         source = event_file(config, app, data, file, content, options)
         checked = None
@@ -137,6 +141,15 @@ def publish_file(
     if checked is not None and count != checked.count:
         raise ConfigError(_changed(source.name, checked.count, count))
     return exit_codes.NO if count.broken else exit_codes.OK
+
+
+def _spare_the_collector() -> None:
+    """Collect garbage less often, and never what exists from the start: this process ends with the file.
+
+    Rows and events make many containers and no cycles; with the defaults a fifth of the time of checking was collecting.
+    """
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 100)
 
 
 @dataclass(frozen=True)
