@@ -213,3 +213,20 @@ def test_a_broken_row_is_no_occurrence() -> None:
     *_, event, _ = EventMaker(from_row, CODEC, None, 1_000_000).events(rows)
     assert isinstance(event, FileEvent)
     assert event.occurrence == 1
+
+
+def test_a_function_is_called_once_for_a_row_and_again_only_if_it_raises() -> None:
+    """Then to learn the column that it read last; it never sees what it changed before."""
+    seen: list[Any] = []
+
+    def changing(row: Any) -> Any:
+        seen.append(row["name"])
+        user = row.pop("user")
+        return UserRename(user=user, name=str(int(row["name"])))
+
+    rows = [Row(1, {"user": "u1", "name": "7"}), Row(2, {"user": "u1", "name": "x"})]
+    event, bad = EventMaker(changing, CODEC, None, 1_000_000).events(rows)
+    assert isinstance(event, FileEvent)
+    assert isinstance(bad, BadRow)
+    assert bad.problem.startswith("column 'name' is 'x' (ValueError: ")
+    assert seen == ["7", "x", "x"]

@@ -98,3 +98,33 @@ def test_a_record_of_many_lines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     [broken] = comma_separated(io.BytesIO(text.encode()))
     assert broken.ends
     assert "the record that begins in line 2 has more than 200,000 characters" in (broken.problem or "")
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl"])
+def test_however_many_rows_a_file_has_one_is_in_memory_at_a_time(form: str) -> None:
+    """Whether they go the quick way or not."""
+    piece = {"csv": '1,2\n"1","2\n"\n1,2,3\n', "tsv": "1\t2\n1\r\n1\n", "jsonl": '{"a": 1}\n{\n[]\n'}[form]
+    file: Any = io.BufferedReader(Repeated(piece.encode() * 100, 20))
+    tracemalloc.start()
+    count = sum(1 for _ in FORMATS[form](file))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count > 5_000
+    assert most < 500_000
+
+
+class Repeated(io.RawIOBase):
+    """The same bytes a number of times."""
+
+    def __init__(self, piece: bytes, times: int) -> None:
+        self._piece, self._left = piece, times
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            return 0
+        self._left -= 1
+        buffer[: len(self._piece)] = self._piece
+        return len(self._piece)
