@@ -6,6 +6,7 @@ No other module reads the environment. Help texts and documentation are made fro
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import re
 import socket
@@ -65,7 +66,14 @@ def level(text: str) -> str:
 
 
 def path(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError(text)
     return Path(text).expanduser()
+
+
+def addresses(text: str) -> str:
+    """IP addresses with commas between, each in the form in which a connection's peer is written."""
+    return ",".join(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +196,7 @@ SETTINGS = (
         "The most connections from one address at one time.",
     ),
     Setting(
-        "http_proxies", None, matching(r"[0-9A-Fa-f.:, ]{1,1000}"), "IP addresses with commas between",
+        "http_proxies", None, addresses, "IP addresses with commas between",
         "Addresses of proxies in front of the server, to which the limit of one address does not apply.", "none",
     ),
 )  # fmt: skip
@@ -234,7 +242,7 @@ def load(environ: Mapping[str, str] | None = None, start: Path | None = None) ->
     was expected.
     """
     variables = os.environ if environ is None else environ
-    project, table = _project((start or Path.cwd()).resolve())
+    project, table = _project((start or current_folder()).resolve())
     values: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
     kafka: dict[str, str] = {}
     _from_table(table, project / "pyproject.toml", values, kafka)
@@ -247,6 +255,14 @@ def load(environ: Mapping[str, str] | None = None, start: Path | None = None) ->
     return Config(project=project, kafka=kafka, **values)
 
 
+def current_folder() -> Path:
+    """Raises ConfigError if there is none: somebody deleted it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigError("the current folder was deleted: go to your project's folder, then try again.") from error
+
+
 def _project(start: Path) -> tuple[Path, dict[str, Any]]:
     """The folder of the nearest pyproject.toml at or above `start`, and its `[tool.retold]`."""
     for folder in (start, *start.parents):
@@ -255,7 +271,7 @@ def _project(start: Path) -> tuple[Path, dict[str, Any]]:
             continue
         try:
             table: Any = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # ValueError: also a number of too many digits
             raise ConfigError(f"{file} cannot be read: {error}. Correct it, then try again.") from error
         for name in ("tool", "retold"):
             table = table.get(name, {})
@@ -273,13 +289,13 @@ def _from_table(table: Mapping[str, Any], file: Path, values: dict[str, Any], ka
             raise ConfigError(f"{file}: [tool.retold] has no setting {name!r}{did_you_mean(name, (*BY_NAME, 'kafka'))}.")
         elif isinstance(value, bool) or not isinstance(value, str | int | float):
             raise _refusal(f"{name} in [tool.retold] of {file}", value, BY_NAME[name])
-        elif value != "":
+        elif str(value).strip():
             values[name] = _read(f"{name} in [tool.retold] of {file}", str(value), BY_NAME[name])
 
 
 def _from_environment(variables: Mapping[str, str], values: dict[str, Any], kafka: dict[str, str]) -> None:
     for variable, text in variables.items():
-        if not variable.startswith("RETOLD_") or text == "":
+        if not variable.startswith("RETOLD_") or not text.strip():
             continue
         if variable.startswith(KAFKA_PREFIX) and variable != KAFKA_PREFIX:
             kafka[variable.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")] = text

@@ -128,3 +128,33 @@ def test_the_state_folder_of_a_project_has_letters_that_every_program_reads(
     digest = load({}, start=tmp_path / "läden").state.name.rpartition("-")[2]
     (tmp_path / "states" / "retold" / f"läden-{digest}").mkdir(parents=True)
     assert load({}, start=tmp_path / "läden").state.name == f"läden-{digest}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("state", "a\0b"), ("http_proxies", "10.0.0.1;10.0.0.2"), ("http_proxies", "a:b:c"), ("http_proxies", "10.0.0.1,")],
+)
+def test_a_value_that_names_nothing_is_refused(project: Path, setting: str, value: str) -> None:
+    """A proxy whose address is mistyped would be taken for one client."""
+    with pytest.raises(ConfigError, match=f"RETOLD_{setting.upper()} is "):
+        load({f"RETOLD_{setting.upper()}": value}, project)
+
+
+def test_a_proxy_is_known_in_each_form_of_its_address(project: Path) -> None:
+    """A connection's peer has one form alone."""
+    assert load({"RETOLD_HTTP_PROXIES": "0:0:0:0:0:0:0:1, 10.0.0.1"}, project).http_proxies == "::1,10.0.0.1"
+
+
+def test_a_blank_value_counts_as_not_set(project: Path) -> None:
+    """As a path, it would be the project's own folder, and its state would be there."""
+    assert load({"RETOLD_STATE": " ", "RETOLD_PREFIX": "\t"}, project) == load({}, project)
+    (project / "pyproject.toml").write_text('[tool.retold]\napp = "shop:app"\npartitions = 8\nstate = " "\n')
+    assert load({}, project).state == load({"RETOLD_STATE": ""}, project).state != project
+
+
+@pytest.mark.parametrize("text", [f"x = {'9' * 5000}", f"x = {'[' * 5000}"], ids=["digits", "nested"])
+def test_a_file_that_the_parser_cannot_read_is_named(project: Path, text: str) -> None:
+    """Not every error of the parser is one of its own."""
+    (project / "pyproject.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"pyproject\.toml cannot be read"):
+        load({}, project)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.output.screen import say, talk
+from streams.config import current_folder
 from streams.errors import ConfigError
 from streams.schemas.generate import generate
 
@@ -28,7 +29,7 @@ def new(
 
     Example: [bold]retold new shop[/]
     """
-    folder = write(name, Path.cwd())
+    folder = write(name, current_folder())
     talk(f"{folder.name}/ is written. Next:")
     say(f"  cd {folder.name}")
     say("  retold check                                  # does it keep the laws?")
