@@ -10,10 +10,12 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -102,12 +104,52 @@ def write(folder: Path, address: str, pid: int) -> None:
         raise unusable(folder, error) from error
 
 
+SETTINGS = ("server.properties", "log4j2.properties", "client.properties", "java.properties")
+OURS: dict[str, tuple[str, ...]] = {
+    "broker.lock": (),
+    "broker.json": (),
+    "broker.json.new": (),
+    "kafka.volume": (),
+    "kafka": ("data", "broker.log*", "output", "secret", *SETTINGS),
+    "notes": ("*.breaker.json*", "*.stuck.json*", "*.attempt", "*.stacks"),
+    "slots": ("*.lock",),
+    "faust": ("v1",),
+}
+"""What retold keeps in a state folder, and patterns of what is in it. Whatever else is there is somebody else's."""
+
+
 def make_private(folder: Path) -> None:
-    """Make the folder, for nobody else to read; also one of ours from before. A project's own folder stays as it is."""
+    """Make the folder, for nobody else to read; also one of ours from before.
+
+    One that holds something else stays as it is: RETOLD_STATE may name a project's folder, a home or /tmp.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
-    if found.st_uid == os.getuid() and found.st_mode & 0o077 and not (folder / "pyproject.toml").exists():
+    if found.st_uid == os.getuid() and found.st_mode & 0o077 and _is_ours(folder):
         folder.chmod(0o700)
+
+
+def _is_ours(folder: Path) -> bool:
+    known = OURS.get(folder.name, ()) + tuple(OURS)
+    return all(any(fnmatchcase(entry.name, pattern) for pattern in known) for entry in folder.iterdir())
+
+
+def delete(folder: Path, name: str) -> bool:
+    """Delete what retold has written into `name` of a state folder, and that folder if nothing else is there.
+
+    Whether there was something. Raises OSError.
+    """
+    there = False
+    for pattern in OURS[name]:
+        for entry in (folder / name).glob(pattern):
+            there = True
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # such as one that is not empty
+        (folder / name).rmdir()
+    return there
 
 
 def write_private(file: Path, text: str) -> None:

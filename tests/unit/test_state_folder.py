@@ -80,3 +80,33 @@ def test_it_is_said_who_has_access(tmp_path: Path) -> None:
     assert str(client_file(tmp_path)) in said
     assert options_of(config)["sasl.password"] not in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", ".bashrc", "somebody's folder/file"])
+def test_a_folder_with_other_things_keeps_its_rights(tmp_path: Path, name: str) -> None:
+    """Whoever sets RETOLD_STATE to /tmp or to a home would close it to everybody else; a folder of that name inside it too."""
+    for folder in (tmp_path, tmp_path / "slots"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+        folder.chmod(0o755)
+    Slot(tmp_path / "slots", "item").release()
+    os.close(state.take(tmp_path))
+    assert [mode(it) for it in (tmp_path, tmp_path / "slots", tmp_path / "broker.lock")] == [0o755, 0o755, 0o600]
+
+
+@pytest.mark.parametrize("name", ["notes", "kafka", "faust"])
+def test_what_others_keep_beside_ours_is_not_deleted(tmp_path: Path, name: str) -> None:
+    """A project's folder may be its state folder, and have folders of these names."""
+    there = {
+        "notes": ["user.breaker.json", "p.user-3.stuck.json", "user.0.attempt", "a1.stacks", "user.breaker.json.77"],
+        "kafka": ["data/meta.properties", "server.properties", "secret", "client.properties", "broker.log.1", "output"],
+        "faust": ["v1/tables/x"],
+    }[name]
+    for file in (*there, "ideas.md", "sub/__init__.py"):
+        (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / file).touch()
+    assert state.delete(tmp_path, name)
+    assert {str(it.relative_to(tmp_path / name)) for it in (tmp_path / name).rglob("*") if it.is_file()} == {
+        "ideas.md", "sub/__init__.py"
+    }  # fmt: skip
+    assert not state.delete(tmp_path, name)

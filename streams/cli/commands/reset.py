@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from dataclasses import replace
 from typing import Annotated
 
@@ -58,7 +58,8 @@ def reset(
     else:
         talk(f"{app.name} has no data on this machine.")
     for name in OWN:
-        shutil.rmtree(config.state / name, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            state.delete(config.state, name)
     talk("The next `retold run` begins with empty topics.")
 
 
@@ -93,7 +94,7 @@ def _delete_data(config: Config) -> None:
     """Of an embedded broker of this project, which does not run. Raises ConfigError if they cannot be deleted."""
     lock = state.take(config.state)
     try:
-        shutil.rmtree(config.state / "kafka")
+        state.delete(config.state, "kafka")
     except OSError as error:
         raise state.unusable(config.state, error) from error
     finally:
