@@ -23,6 +23,6 @@ def read_options(file: Path) -> tuple[str, dict[str, str]]:
     """The broker's address and the options; none if there is no such file, or it is another user's."""
     lines: list[str] = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     found = {name: value for name, _, value in (line.partition("=") for line in lines) if value}
     return found.pop("bootstrap.servers", ""), found

@@ -122,7 +122,7 @@ def _volume(folder: Path) -> str:
     file = folder / "kafka.volume"
     if not file.exists():
         state.write_private(file, f"retold-{uuid.uuid4().hex[:12]}")
-    return file.read_text(encoding="utf-8")
+    return file.read_text(encoding="utf-8", errors="replace").strip()
 
 
 def volume_of(folder: Path) -> str:

@@ -224,14 +224,15 @@ def _cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
+HIGHEST_PORT = 65_535
 LISTENS = re.compile(r"^listeners=BROKER://127\.0\.0\.1:(\d{1,5}),", re.MULTILINE)
 
 
 def _last_port(home: Path) -> int:
     """The broker's last port, so that clients that still use it find the broker; 0 if it is not known."""
     with contextlib.suppress(OSError):
-        found = LISTENS.search((home / "server.properties").read_text(encoding="utf-8"))
-        return int(found[1]) if found else 0
+        found = LISTENS.search((home / "server.properties").read_text(encoding="utf-8", errors="replace"))
+        return int(found[1]) if found and int(found[1]) <= HIGHEST_PORT else 0
     return 0
 
 

@@ -47,7 +47,7 @@ def class_path(on_progress: Progress) -> list[Path]:
     known = cache_folder() / f"classpath-{hashlib.sha256(ENDPOINT.encode()).hexdigest()[:12]}"
     with _one_at_a_time(known.with_suffix(".lock")):
         with contextlib.suppress(OSError):
-            jars = [Path(line) for line in known.read_text(encoding="utf-8").splitlines()]
+            jars = [Path(line) for line in known.read_text(encoding="utf-8", errors="replace").splitlines()]
             if jars and all(jar.is_file() for jar in jars):
                 return jars
         on_progress(f"fetching Apache Kafka {KAFKA_VERSION} (about 45 MB, only this once)")
@@ -108,8 +108,8 @@ def find_java(named: Path | None) -> Path:
 def java_version(java: Path) -> int:
     """The major version; 0 if it cannot be read."""
     try:
-        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, errors="replace", timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    found = re.search(r'version "(?:1\.)?(\d{1,9})', done.stderr)
     return int(found.group(1)) if found else 0

@@ -48,7 +48,7 @@ def set_up(folder: Path, address: str) -> str:
     file = folder / "kafka" / "secret"
     secret = ""
     with contextlib.suppress(FileNotFoundError):
-        secret = file.read_text(encoding="utf-8").strip()
+        secret = file.read_text(encoding="utf-8", errors="replace").strip()
     if not SECRET.fullmatch(secret):
         secret = secrets.token_urlsafe(32)
         write_private(file, f"{secret}\n")

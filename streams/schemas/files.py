@@ -198,7 +198,7 @@ def _differing_parts(files: Sequence[SchemaFile]) -> Iterator[SchemaBreach]:
         for part in parts_of(file.record):
             first, source = seen.setdefault(part.name, (part, file))
             if first != part:
-                line = line_of(file.path.read_text(encoding="utf-8"), part.name.rpartition(".")[2])
+                line = line_of(file.path.read_text(encoding="utf-8", errors="replace"), part.name.rpartition(".")[2])
                 yield SchemaBreach(
                     file.path,
                     line,

@@ -88,7 +88,7 @@ def _outdated(files: Sequence[SchemaFile], lock: Lock, schemas: Path, output: Pa
         return [SchemaBreach(output, 1, str(error))]
     if not output.exists():
         return [SchemaBreach(output, 1, "the generated classes are not there: run `retold schemas generate`")]
-    if output.read_text(encoding="utf-8") != expected:
+    if output.read_text(encoding="utf-8", errors="replace") != expected:
         ours = f"these classes are not those of {schemas}: run `retold schemas generate`, and edit the schemas only"
         return [SchemaBreach(output, 1, ours)]
     if update(files, lock) != lock:
@@ -106,7 +106,7 @@ def _outdated_lock(path: Path) -> SchemaBreach:
 
 
 def _write(path: Path, text: str) -> bool:
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -134,6 +134,6 @@ def _breach(name: str, error: SchemaError, files: Sequence[SchemaFile], schemas:
     path = _path_of(name, files, schemas)
     if not path.exists():
         return SchemaBreach(schemas / LOCK_FILE, 1, str(error))
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     word = "version" if '"version"' in text else name.rpartition(".")[2]
     return SchemaBreach(path, line_of(text, word), str(error))

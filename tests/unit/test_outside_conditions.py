@@ -14,8 +14,10 @@ import pytest
 from streams.cli.process import exit_codes
 from streams.errors import ConfigError
 from streams.eventfiles.rows import avro
+from streams.kafka import local_access
 from streams.load import _last_line
-from streams.localbroker import state
+from streams.localbroker import embedded, jars, password, state
+from streams.schemas.generate import generate
 
 LIST = [sys.executable, "-P", "-m", "streams.cli", "schemas", "list"]
 ROOT = Path(__file__).parents[2]
@@ -125,3 +127,47 @@ def test_a_fault_is_shown_where_the_project_has_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no") as raised:
         names["call"](names["fail"])
     assert _last_line(raised.value, tmp_path / "shop") == f"{ours}:2: "
+
+
+@pytest.mark.parametrize("command", ["check", "new shop", "status"])
+def test_a_current_folder_that_was_deleted_is_a_sentence(tmp_path: Path, command: str) -> None:
+    """By somebody else, or by a test that has ended."""
+    done = shell(f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir ../gone; retold {command}")
+    assert (done.returncode, done.stdout) == (exit_codes.CONFIGURATION, b"")
+    assert done.stderr.startswith(b"the current folder was deleted")
+
+
+GARBAGE = bytes(range(256))
+
+
+def test_files_of_the_state_folder_with_anything_in_them_are_no_faults(tmp_path: Path) -> None:
+    """A crash of the machine, or of a disk, leaves what it likes."""
+    for name in ("server.properties", "secret", "client.properties"):
+        (tmp_path / "kafka").mkdir(exist_ok=True)
+        (tmp_path / "kafka" / name).write_bytes(GARBAGE)
+    (tmp_path / "broker.json").write_bytes(GARBAGE)
+    assert embedded._last_port(tmp_path / "kafka") == 0
+    assert local_access.read_options(local_access.client_file(tmp_path))[0] == ""
+    assert "sasl" in password.set_up(tmp_path, "127.0.0.1:1")
+    lock = state.take(tmp_path)
+    assert state.running(tmp_path) is None
+    os.close(lock)
+    (tmp_path / "kafka" / "server.properties").write_text("\nlisteners=BROKER://127.0.0.1:99999,CONTROLLER://127.0.0.1:1\n")
+    assert embedded._last_port(tmp_path / "kafka") == 0
+
+
+def test_a_java_that_says_anything_has_no_version(tmp_path: Path) -> None:
+    """Its words are in whatever encoding."""
+    (tmp_path / "java").write_bytes(b"#!/bin/sh\nprintf '\\377\\376 version \"99999999999' >&2\n")
+    (tmp_path / "java").chmod(0o755)
+    assert jars.java_version(tmp_path / "java") >= 0
+
+
+def test_generated_classes_with_anything_in_them_are_out_of_date(tmp_path: Path) -> None:
+    """They are written again."""
+    schemas, output = tmp_path / "schemas", tmp_path / "events.py"
+    (schemas / "user").mkdir(parents=True)
+    (schemas / "user.avsc").write_text('{"type": "record", "name": "user.row", "fields": [{"name": "n", "type": "long"}]}')
+    output.write_bytes(GARBAGE)
+    generate(tmp_path, Path("schemas"), Path("events.py"))
+    assert "class UserRow" in output.read_text(encoding="utf-8")
