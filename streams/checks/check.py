@@ -11,7 +11,16 @@ from streams.checks.emission_rules import undeclared_answers, undeclared_emissio
 from streams.checks.outcome_rules import wrong_outcomes
 from streams.checks.purity import idle_imports, impurities
 from streams.checks.signatures import misfits
-from streams.checks.source_code import Breach, class_location, function_of, location_of, reached_functions, tree_of
+from streams.checks.source_code import (
+    Breach,
+    Scope,
+    class_location,
+    forget,
+    function_of,
+    location_of,
+    reached_functions,
+    tree_of,
+)
 from streams.checks.undefined_names import undefined_names
 from streams.data import Record
 from streams.namespace import EVENT_TYPE, Namespace
@@ -24,6 +33,7 @@ def check(app: App, schemas: Mapping[str, str] | None = None) -> list[Breach]:
     `schemas` has the names that schema files define, with their files: `user.signup` is an event, `user.row` a row. None: there
     are no files, as in a deployed application, and the classes have their schemas.
     """
+    forget()
     found = [
         *misfits(app),
         *undefined_names(app),
@@ -74,15 +84,13 @@ def _imports(app: App) -> Iterator[Breach]:
     """Impure imports in the modules of handlers."""
     functions = [function_of(handler) for namespace in app.namespaces for handler in namespace.handlers.values()]
     known = [function for function in functions if function is not None]
-    for name in sorted({function.__module__ for function in known}):
+    reached = dict.fromkeys(part for function in known for part in reached_functions(function))
+    scopes_in: dict[str, list[Scope]] = {function.__module__: [] for function in known}
+    for part in reached:
+        if (found := scopes_in.get(part.function.__module__)) is not None:
+            found += part.scopes
+    for name, scopes in sorted(scopes_in.items()):
         module = sys.modules.get(name)
-        scopes = [
-            scope
-            for function in known
-            for part in reached_functions(function)
-            if part.function.__module__ == name
-            for scope in part.scopes
-        ]
         for line, source, why in idle_imports(tree_of(module), scopes):
             file = getattr(module, "__file__", None) or name
             message = f"the handlers' module {name} imports {source}, which depends on {why}: remove it"

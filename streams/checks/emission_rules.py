@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import typing
 from collections.abc import Iterable, Iterator
 from types import FunctionType
@@ -15,13 +16,16 @@ from streams.gateway import Gateway
 def built_in(reached: Iterable[ReachedFunction]) -> Iterator[tuple[type[EventData], str, int]]:
     """The event classes that functions build, with the file and line of each call."""
     for part in reached:
-        for scope in part.scopes:
-            for node in walk(scope):
-                if not isinstance(node, ast.Call) or (chain := chain_of(node.func)) is None:
-                    continue
-                found = part.names.resolve(chain)
-                if _is_event(found):
-                    yield found, part.file, node.lineno
+        for found, line in _built_in(part):
+            yield found, part.file, line
+
+
+@functools.lru_cache(maxsize=4096)
+def _built_in(part: ReachedFunction) -> tuple[tuple[type[EventData], int], ...]:
+    """The same whoever calls the function."""
+    calls = (node for scope in part.scopes for node in walk(scope) if isinstance(node, ast.Call))
+    named = ((part.names.resolve(chain), call.lineno) for call in calls if (chain := chain_of(call.func)) is not None)
+    return tuple((found, line) for found, line in named if _is_event(found))
 
 
 def undeclared_emissions(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import datetime
+import functools
 import sys
 import types
 import uuid
@@ -50,11 +51,17 @@ CHANGERS: Final = {
 def impurities(subject: str, reached: Iterable[ReachedFunction]) -> Iterator[Breach]:
     """Every breach in what `subject` may call, once for each line and cause."""
     for part in reached:
-        for line, what in sorted(set(_impurities_in(part))):
+        for line, what in _impurities_in(part):
             yield Breach(part.file, line, "ImpureHandler", f"{subject} {what}; the same event must always do the same")
 
 
-def _impurities_in(part: ReachedFunction) -> Iterator[tuple[int, str]]:
+@functools.lru_cache(maxsize=4096)
+def _impurities_in(part: ReachedFunction) -> tuple[tuple[int, str], ...]:
+    """Line and cause of each, in order; the same whoever calls the function."""
+    return tuple(sorted(set(_impurities_of_all(part))))
+
+
+def _impurities_of_all(part: ReachedFunction) -> Iterator[tuple[int, str]]:
     free = set(part.function.__code__.co_freevars)
     for scope in part.scopes:
         if isinstance(scope, ast.AsyncFunctionDef):

@@ -9,7 +9,8 @@ import importlib
 import inspect
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -57,10 +58,7 @@ def class_location(cls: type) -> tuple[str, int]:
     """File and line of a class."""
     module = sys.modules.get(cls.__module__)
     file = getattr(module, "__file__", None) or "<unknown>"
-    for node in ast.walk(tree_of(module)) if module else ():
-        if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
-            return file, node.lineno
-    return file, 1
+    return file, _class_lines(module).get(cls.__name__, 1)
 
 
 def is_application(function: FunctionType | type) -> bool:
@@ -88,9 +86,28 @@ def tree_of(module: ModuleType | None) -> ast.Module:
 def scopes_of(function: FunctionType) -> list[Scope]:
     """The syntax trees of a function. Lambdas on one line cannot be distinguished, so all of them are returned."""
     code = function.__code__
-    tree = tree_of(sys.modules.get(function.__module__))
-    found: list[Scope] = [node for node in ast.walk(tree) if isinstance(node, Scope)]
-    return [node for node in found if _first_line(node) == code.co_firstlineno and _name(node) == code.co_name]
+    module = sys.modules.get(function.__module__)
+    return list(_scopes_in(module).get((code.co_firstlineno, code.co_name), ()))
+
+
+@functools.lru_cache(maxsize=256)
+def _scopes_in(module: ModuleType | None) -> Mapping[tuple[int, str], list[Scope]]:
+    """The functions of a module by first line and name: a module of many handlers is walked once, not once for each."""
+    found: dict[tuple[int, str], list[Scope]] = {}
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, Scope):
+            found.setdefault((_first_line(node), _name(node)), []).append(node)
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _class_lines(module: ModuleType | None) -> Mapping[str, int]:
+    """The line of the first class of each name."""
+    found: dict[str, int] = {}
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.ClassDef):
+            found.setdefault(node.name, node.lineno)
+    return found
 
 
 def _first_line(node: Scope) -> int:
@@ -198,28 +215,43 @@ def _locals(code: CodeType) -> Iterator[str]:
             yield from _locals(constant)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReachedFunction:
-    """A function that a handler may call, with its syntax tree."""
+    """A function that a handler may call, with its syntax tree, and the application's functions that it names itself.
+
+    There is one object for each function within a check, so what is found in it may be kept by it.
+    """
 
     function: FunctionType
     file: str
     scopes: list[Scope]
     names: FunctionNames
+    named: tuple[FunctionType, ...]
 
 
 def reached_functions(function: FunctionType) -> list[ReachedFunction]:
     """The function and, by the names in them, the application's functions and classes that it may call."""
     seen: dict[FunctionType, ReachedFunction] = {}
-    queue = [function]
+    queue = deque([function])
     while queue:
-        at = queue.pop(0)
-        if at in seen:
-            continue
-        reached = ReachedFunction(at, at.__code__.co_filename, scopes_of(at), FunctionNames(at))
-        seen[at] = reached
-        queue += [to for scope in reached.scopes for to in _functions_named(scope, reached.names)]
+        at = queue.popleft()
+        if at not in seen:
+            seen[at] = _read(at)
+            queue += seen[at].named
     return list(seen.values())
+
+
+@functools.cache
+def _read(function: FunctionType) -> ReachedFunction:
+    """Once for each function, however many handlers reach it; `forget` begins anew."""
+    scopes, names = scopes_of(function), FunctionNames(function)
+    named = dict.fromkeys(to for scope in scopes for to in _functions_named(scope, names))
+    return ReachedFunction(function, function.__code__.co_filename, scopes, names, tuple(named))
+
+
+def forget() -> None:
+    """Forget which functions were read: what their names stand for may have changed since."""
+    _read.cache_clear()
 
 
 def _functions_named(scope: Scope, names: FunctionNames) -> Iterator[FunctionType]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 import dis
+import functools
 from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
 from streams.app import App
-from streams.checks.source_code import Breach, function_of, reached_functions
+from streams.checks.source_code import Breach, ReachedFunction, function_of, reached_functions
 
 
 def undefined_names(app: App) -> Iterator[Breach]:
@@ -17,10 +18,16 @@ def undefined_names(app: App) -> Iterator[Breach]:
     for subject, function in _functions(app):
         plain = function_of(function)
         for part in reached_functions(plain) if plain is not None else []:
-            known = part.function.__globals__.keys() | vars(builtins).keys()
-            for line, name in sorted(set(_global_names(part.function.__code__))):
-                if name not in known:
-                    yield Breach(part.file, line, "NameError", f"{subject} uses {name}, which is not defined: import or correct it")
+            for line, name in _undefined_in(part):
+                yield Breach(part.file, line, "NameError", f"{subject} uses {name}, which is not defined: import or correct it")
+
+
+@functools.lru_cache(maxsize=4096)
+def _undefined_in(part: ReachedFunction) -> tuple[tuple[int, str], ...]:
+    """Line and name of each, in order; the same whoever calls the function."""
+    defined = part.function.__globals__
+    found = sorted(set(_global_names(part.function.__code__)))
+    return tuple((line, name) for line, name in found if name not in defined and not hasattr(builtins, name))
 
 
 def _functions(app: App) -> Iterator[tuple[str, Callable[..., Any]]]:

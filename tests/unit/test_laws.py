@@ -675,3 +675,40 @@ with_star, *rest = [total, 1]
 (lambda x: x + total)(1)"""
     app, _, _ = write(handler(body))
     assert [breach for breach in check(app) if breach.law == "NameError"] == []
+
+
+def many_handlers(count: int) -> str:
+    """So many handlers, all of which call one function of the application."""
+    lines = ["many = Namespace('many', row=AccountRow)", "def shared(row, event):", "    return Outcome(row)"]
+    for number in range(count):
+        lines += [
+            f"class Do{number}(EventData, frozen=True, kw_only=True):",
+            f"    event_type, key_field, schemas = 'many.do{number}', 'name', ('x',)",
+            "    name: str",
+            f"@many.handles(Do{number})",
+            f"def do{number}(row, event):",
+            "    return shared(row, event)",
+        ]
+    return "\n".join([*lines, "def app():", "    return App(name='written', namespaces=[many])"])
+
+
+def calls_of(act: Callable[[], object]) -> int:
+    """How many calls of Python functions it takes: a measure that does not depend on the machine."""
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_a_check_takes_twice_as_long_for_twice_as_many_handlers(write: Write) -> None:
+    """A worker and a server check at each start, and a module may have many handlers, which share functions."""
+    small, large = (write(many_handlers(count))[0] for count in (15, 30))
+    assert calls_of(lambda: check(large)) < 2.5 * calls_of(lambda: check(small))
