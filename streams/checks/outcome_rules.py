@@ -22,6 +22,8 @@ VALUES = (
 SAME_KIND = (msgspec.structs.replace, required)
 """Functions that return what they are given first, or another of its kind."""
 DEPTH = 8
+Truth = bool | None
+"""None: unknown, or either."""
 
 
 def wrong_outcomes(event_type: str, handler: Callable[..., Any]) -> Iterator[Breach]:
@@ -74,32 +76,44 @@ class _Reader:
         self._row = scope.args.args[0].arg if scope.args.args else None
         self._bound = _bound(scope)
 
-    def no_outcome(self, value: ast.expr | None, depth: int = DEPTH) -> str | None:
-        """What it is, in words, if it is surely no Outcome in at least one case."""
+    def no_outcome(self, value: ast.expr | None, depth: int = DEPTH, only: Truth = None) -> str | None:
+        """What it is, in words, if it is surely no Outcome in at least one case; of the cases in which it is true, or false."""
+        if only is not None and _truth(value) not in (None, only):
+            return None  # there is no such case
         match value:
             case None | ast.Constant(value=None):
                 return "nothing"
             case ast.IfExp(body=body, orelse=other):
-                return self.no_outcome(body, depth) or self.no_outcome(other, depth)
-            case ast.BoolOp(values=values):
-                return next((what for it in values if (what := self.no_outcome(it, depth)) is not None), None)
+                return self.no_outcome(body, depth, only) or self.no_outcome(other, depth, only)
+            case ast.BoolOp(op=op, values=values):
+                return self._of_operands(values, isinstance(op, ast.Or), depth, only)
             case ast.NamedExpr(value=inner):
-                return self.no_outcome(inner, depth)
+                return self.no_outcome(inner, depth, only)
             case ast.Name(id=name):
-                return self._of_name(name, depth)
+                return self._of_name(name, depth, only)
             case ast.Call(func=called, args=given):
-                return self._of_call(called, given, depth)
+                return None if only is False else self._of_call(called, given, depth)
             case _ if isinstance(value, VALUES):
                 return ast.unparse(value)[:80]
         return None
 
-    def _of_name(self, name: str, depth: int) -> str | None:
+    def _of_operands(self, values: list[ast.expr], decides: bool, depth: int, only: Truth) -> str | None:
+        """The value of `or` is its first operand that is true, that of `and` the first that is false; else the last.
+
+        `decides` is the truth of an operand that ends it: of a case of the other truth, only the last is the value.
+        """
+        *before, last = values
+        candidates = [] if only is (not decides) else [(it, decides) for it in before]
+        found = (self.no_outcome(it, depth, truth) for it, truth in [*candidates, (last, only)])
+        return next((what for what in found if what is not None), None)
+
+    def _of_name(self, name: str, depth: int, only: Truth) -> str | None:
         values = self._bound.get(name, [])
         if depth <= 0 or UNREADABLE in values:
             return None
         if name == self._row and not values:
             return f"the row itself ({name})"
-        whats = [self.no_outcome(it, depth - 1) for it in values if it is not UNREADABLE]
+        whats = [self.no_outcome(it, depth - 1, only) for it in values if it is not UNREADABLE]
         return whats[-1] if whats and None not in whats else None
 
     def _of_call(self, called: ast.expr, given: list[ast.expr], depth: int) -> str | None:
@@ -110,6 +124,22 @@ class _Reader:
         if any(found is it for it in SAME_KIND) and given and depth > 0:
             return self.no_outcome(given[0], depth - 1)
         return None
+
+
+def _truth(value: ast.expr | None) -> Truth:
+    """Whether an expression is true, if its form says so."""
+    match value:
+        case None:
+            return False
+        case ast.Constant(value=constant):
+            return bool(constant)
+        case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts) | ast.Dict(values=parts) if not parts:
+            return False
+        case ast.List(elts=parts) | ast.Tuple(elts=parts) if not all(isinstance(it, ast.Starred) for it in parts):
+            return True
+        case ast.Lambda() | ast.GeneratorExp():
+            return True
+    return None
 
 
 UNREADABLE = ast.Pass()
