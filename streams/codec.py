@@ -7,15 +7,16 @@ records of a newer deployment only need their schema.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, TypeVar
 
 from streams.app import App
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord, UnsupportedSchema
-from streams.schemas.avro import KEYS, RecordType, is_key, parse
+from streams.schemas.avro import KEYS, AvroType, RecordType, is_key, parse
 from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
+from streams.schemas.generated_code import Settle, reader_code, writer_code
 from streams.schemas.schema_ids import canonical, fingerprint, id_of
 from streams.schemas.values import Check, finer_check, quick_check, record_check, shown
 
@@ -44,7 +45,7 @@ class AvroCodec:
         """Why records of a known schema cannot be decoded here."""
         self._decoders: dict[bytes, Callable[[bytes], EventData]] = {}
         self._row_decoders: dict[bytes, Callable[[bytes], Record]] = {}
-        self._writers: dict[type[Record], Callable[[Any], bytes]] = {}
+        self._settlers: dict[type[Record], Settle] = {}
         self._checks: dict[type[Record], Check] = {}
         self._newest: dict[type[Record], int] = {}
         self._finer: dict[type[Record], Callable[[Any], None] | None] = {}
@@ -85,10 +86,9 @@ class AvroCodec:
 
     def encode_frozen(self, row: R) -> tuple[R, bytes]:
         cls = type(row)
-        if cls not in self._checks:
+        if cls not in self._settlers:
             self._meet(row)
-        frozen: R = self._checks[cls](row)
-        return frozen, self._writers[cls](frozen)
+        return self._settlers[cls](row)
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record:
         try:
@@ -169,7 +169,10 @@ class AvroCodec:
             )
         else:
             name = f"{writer.name} v{writer.version} (schema {schema_id})"
-            decode = _decoder(reader_of(text, writer, reader, cls), name)
+            read = reader_of(text, writer, reader, cls)
+            if _layout(writer) == _layout(reader):
+                read = reader_code(writer, cls, read)
+            decode = _decoder(read, name)
             if issubclass(cls, EventData):
                 self._decoders[prefix] = _event_decoder(decode, f"{writer.name}.{cls.key_field}", cls.key_field)
             else:
@@ -181,10 +184,12 @@ class AvroCodec:
             raise InvalidSchema(f"{cls.__name__} carries no schema: expected a class of `retold schemas generate`")
         reader, text = parse(cls.schemas[-1], written=True), canonical(json.loads(cls.schemas[-1]))
         strict = record_check(reader, cls, reader.name)
-        self._checks[cls] = quick_check(reader, cls, strict)
+        check = self._checks[cls] = quick_check(reader, cls, strict)
         self._finer[cls] = finer_check(reader)
         self._newest[cls] = id_of(text)
-        self._writers[cls] = writer_of(text, prefix_of(id_of(text)), reader, strict)
+        prefix = prefix_of(id_of(text))
+        write = writer_of(text, prefix, reader, strict)
+        self._settlers[cls] = writer_code(reader, cls, prefix, lambda row: (frozen := check(row), write(frozen)))
         return reader
 
     def _meet(self, data: Record) -> None:
@@ -225,6 +230,11 @@ class AvroCodec:
 def codec_of(app: App) -> AvroCodec:
     """The codec of all events and rows of an application."""
     return AvroCodec(app.event_types().values(), [space.row_type for space in app.namespaces])
+
+
+def _layout(record: RecordType) -> Mapping[str, AvroType]:
+    """What its records hold, but not in which order."""
+    return {field.name: field.type for field in record.fields}
 
 
 def _unreadable(name: str, value: bytes, error: Exception) -> UndecodableRecord:

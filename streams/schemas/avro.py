@@ -6,13 +6,14 @@ themselves (a few bytes could nest endlessly) and records without fields (a few 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import keyword
 import math
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeGuard
 
@@ -57,6 +58,8 @@ class AvroType:
     name: str = ""
     symbols: tuple[str, ...] = ()
     symbol_default: str | None = None
+    null_at: int = dataclasses.field(default=0, compare=False)
+    """Which branch of its union is null, if it is nullable."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +255,7 @@ class _Parser:
         kind = self._type(others[0], namespace, where, field)
         if kind.nullable:
             raise InvalidSchema(f"{where} is a union in a union", field)
-        return AvroType(kind.kind, True, kind.item, kind.record, kind.name, kind.symbols, kind.symbol_default)
+        return replace(kind, nullable=True, null_at=raw.index("null"))
 
     def _enum(self, raw: Mapping[str, Any], namespace: str, where: str, field: str) -> AvroType:
         name = full_name(raw, namespace)

@@ -1,7 +1,8 @@
 """Converts between Avro bytes and frozen records: fastavro decodes and encodes, msgspec builds, streams/schemas/values.py checks.
 
-Two functions are made once per schema. Invalid bytes raise some exception, from which the codec makes a sentence. Every item
-of an array or map takes at least one byte (streams/schemas/avro.py ensures it), so a false count ends with the bytes.
+Two functions are made once per schema. They take anything; what is common, streams/schemas/generated_code.py does faster. Invalid
+bytes raise some exception, from which the codec makes a sentence. Every item of an array or map takes at least one byte
+(streams/schemas/avro.py ensures it), so a false count ends with the bytes.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import json
 import keyword
 import sys
@@ -103,6 +104,9 @@ def first_of_names(schema: Json, seen: set[str]) -> Json:
     return made
 
 
+NUMBERS = itertools.count()
+
+
 def row(version: int, fields: Json, **others: Json) -> Json:
     first = {"name": "a", "type": "string"}
     return {"type": "record", "name": "probe.row", "version": version, "fields": [first, *fields], **others}
@@ -115,9 +119,9 @@ def built(*schemas: Json) -> Any:
     for file in files:
         released = {name: [msgspec.structs.replace(v, released=True) for v in versions] for name, versions in lock.items()}
         lock = update([file], released)
-    module = types.ModuleType("generated")
-    sys.modules["generated"] = module  # where annotations are looked up
-    exec(compile(render(files[-1:], lock), "generated", "exec"), vars(module))
+    module = types.ModuleType(f"generated{next(NUMBERS)}")  # its own: annotations are looked up there, once they are needed
+    sys.modules[module.__name__] = module
+    exec(compile(render(files[-1:], lock), module.__name__, "exec"), vars(module))
     return vars(module)["ProbeRow"]
 
 
