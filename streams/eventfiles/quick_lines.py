@@ -25,7 +25,7 @@ RECORD = re.compile(f"{FIELD}(?:,{FIELD})*+")
 
 
 def quick_tsv(raw: bytes, lines: RawLines) -> list[str] | None:
-    return _unquoted(raw, "\t") if len(raw) <= min(LONGEST, lines.limit) else None
+    return _unquoted(raw, "\t") if len(raw) <= LONGEST and len(raw) <= lines.limit else None
 
 
 def quick_csv(raw: bytes, lines: RawLines) -> list[str] | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from streams.eventfiles.numbers import COMMON_TIME
 from streams.schemas.avro import MISSING, RANGES, AvroType, Field
 
 UNSURE: Final = object()
@@ -25,10 +26,6 @@ TEXT_OF: Final = {
     "double": re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?").fullmatch,
 }
 """Texts of numbers that are in range, and lose nothing."""
-TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z"
-).fullmatch
-"""Of these Python's `fromisoformat` takes what RFC 3339 does."""
 BOOLEANS: Final = {"true": True, "false": False}
 
 
@@ -81,7 +78,7 @@ def _natural(kind: AvroType) -> Quick:
 def _time(value: Any) -> Any:
     if type(value) is str:
         try:
-            return datetime.fromisoformat(value) if TIME(value) else UNSURE
+            return datetime.fromisoformat(value) if COMMON_TIME.fullmatch(value) else UNSURE
         except ValueError:  # such as the 30th of February
             return UNSURE
     return value if type(value) is datetime and value.tzinfo is UTC else UNSURE
