@@ -20,7 +20,12 @@ class Attempt(NamedTuple):
 
 
 class Attempts(Protocol):
-    """Calls of handlers, one at a time."""
+    """Calls of handlers, one at a time.
+
+    `ctrl_c`: whether Ctrl-C may interrupt them, as it does in the main thread alone. Elsewhere a KeyboardInterrupt is a handler's.
+    """
+
+    ctrl_c: bool
 
     def began(self, attempt: Attempt) -> None:
         """Raises HandlerTimeout if this handler was called too often for this event and never returned: it is not called."""
@@ -30,6 +35,8 @@ class Attempts(Protocol):
 
 class Unwatched:
     """Nobody watches: a World, or a fold."""
+
+    ctrl_c = True
 
     def began(self, attempt: Attempt) -> None:
         pass

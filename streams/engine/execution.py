@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import current_thread, main_thread
 from typing import Any, NamedTuple
 
 from streams.data import Record
@@ -51,7 +50,7 @@ class Execution:
             emit = decided.emit
             following = self._emissions(event, arrival.envelope, recorded).of(emit, handler.emits) if emit else None
         except BaseException as error:  # whatever a handler raises parks its event, and stops nobody else
-            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+            if isinstance(error, KeyboardInterrupt) and self._attempts.ctrl_c:
                 raise  # Ctrl-C, in a test or a fold; Python raises it in no other thread
             return error
         handled = self._note(arrival, recorded, decided.reason, wrong_version=decided.wrong_version)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -112,8 +111,12 @@ class EventMaker:
     def _problem_of(self, row: Row, error: BaseException) -> str:
         """An error of the function, which is called again to learn the column that it read last: few rows have one."""
         columns = Columns(row.values)
-        with suppress(BaseException):
+        try:
             self.make(columns)
+        except KeyboardInterrupt:  # Ctrl-C
+            raise
+        except BaseException:  # noqa: BLE001, S110 - the same error again, which was caught already
+            pass
         return columns.problem_of(error)
 
     def _is_repeat(self, own: str, line: int, said: RowIdentity, ids: RowIds) -> bool:

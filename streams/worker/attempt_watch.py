@@ -65,6 +65,8 @@ class AttemptWatch:
     A call takes microseconds, so its thread only says which it is; the thread that looks measures the time.
     """
 
+    ctrl_c = False
+
     def __init__(
         self,
         inbox: str,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,19 @@ from streams import App, Event, Gateway
 from streams.codec import codec_of
 from streams.config import load
 from streams.data import EventData
+from streams.engine.batch import PartitionWork
 from streams.engine.engine import Engine
 from streams.errors import ConfigError
 from streams.eventfiles.file_events import BadRow, EventMaker
 from streams.eventfiles.row import Row
 from streams.load import application
 from streams.testing import World
+from streams.worker.attempt_watch import AttemptWatch, StuckNote
+from streams.worker.notes import Note
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo
 from tests.applications.shop.events import PaymentCharge, PaymentCharged
+from tests.simulator.time import VirtualClock
 
 
 class Panic(BaseException):
@@ -40,7 +43,9 @@ def test_a_module_that_ends_python_cannot_be_loaded(tmp_path: Path, statement: s
 
 
 @pytest.mark.parametrize("raised", [SystemExit(0), KeyboardInterrupt(), GeneratorExit(), Panic("x")])
-def test_whatever_a_handler_raises_in_a_worker_parks_its_event(monkeypatch: pytest.MonkeyPatch, raised: BaseException) -> None:
+def test_whatever_a_handler_raises_in_a_worker_parks_its_event(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, raised: BaseException
+) -> None:
     """Ctrl-C is raised in the main thread alone, and a worker calls handlers in others."""
 
     def raising(row: object, key: str) -> object:
@@ -51,8 +56,8 @@ def test_whatever_a_handler_raises_in_a_worker_parks_its_event(monkeypatch: pyte
     codec = codec_of(app)
     engine = Engine(app, "probe", codec)
     record = (0, b"k", codec.encode(ProbeDo(name="k", how="switch")), None, 0)
-    with ThreadPoolExecutor(1) as thread:
-        changes = thread.submit(engine.handle, engine.image(), [record], 1).result()
+    watch = AttemptWatch("probe", "topic-id", lambda number: Note(tmp_path / f"{number}.json", StuckNote), VirtualClock())
+    *_, changes = engine.process(engine.image(), PartitionWork(records=[record]), 1, attempts=watch)
     assert [type(raised).__name__ in aside.header.reason for aside in changes.set_aside] == [True]
 
 
