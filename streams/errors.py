@@ -39,8 +39,8 @@ Not in the tree:
 - `streams.Rejected` is what a handler raises. It is an answer and no error; a publisher that waits gets it as EventRejected.
 - Errors that retold catches itself, so that no caller meets them, are defined where they are raised: `TransactionAborted`,
   `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer) in `streams/server`,
-  `OutputClosed` and `OutputFailed` in `streams/cli`, `MalformedRecord` and `UnreadableLine` in `streams/eventfiles`. `TryAgain`
-  and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has; for anyone else they are BrokerErrors.
+  `OutputClosed` and `OutputFailed` in `streams/cli`, `MalformedRecord`, `UnreadableLine` and `LineTooLong` in `streams/eventfiles`,
+  `Uncommon` in `streams/schemas`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has; for anyone else they are BrokerErrors.
   `IllegalTransition` in `streams/worker` is a fault of retold's own.
 - What `retold check` finds are values and no exceptions: `streams.checks.Breach`.
 """

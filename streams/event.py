@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha1
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -15,11 +16,13 @@ from streams.data import EventData
 D_co = TypeVar("D_co", bound=EventData, covariant=True)
 
 RETOLD = UUID("6f2a3c1e-8a4b-5d0f-9b1c-2e7d4c5a6b70")
-RETOLD_BYTES = RETOLD.bytes
 OURS = "retold/"
 """The prefix of the sources that retold itself writes."""
-VARIANTS = "89ab"
-"""The variant digits of a UUID of RFC 9562."""
+NAMESPACE = sha1(RETOLD.bytes, usedforsecurity=False)
+VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The variant digits of a UUID of RFC 9562, by the digits that they take the place of."""
+REFERENCES = 4096
+"""How many are cached: the events that follow from one come soon, and an id may take a kilobyte."""
 
 _uuid = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
@@ -73,7 +76,13 @@ def is_unique(source: str, event_id: str) -> bool:
 
 def reference_of(source: str, event_id: str) -> str:
     """The id where it is unique, else a UUID derived from source and id."""
-    return event_id if is_unique(source, event_id) else derived_id("event", source, event_id)
+    return event_id if is_unique(source, event_id) else _reference_of(source, event_id)
+
+
+@lru_cache(REFERENCES)
+def _reference_of(source: str, event_id: str) -> str:
+    """Cached: each event that follows from one needs the reference of its cause."""
+    return derived_id("event", source, event_id)
 
 
 def derived_id(*parts: object) -> str:
@@ -86,10 +95,11 @@ def derived_id(*parts: object) -> str:
 
 def derived_digest(*parts: object) -> bytes:
     """The 16 bytes of which `id_of_digest` makes what `derived_id` gives."""
-    return sha1(RETOLD_BYTES + msgspec.json.encode(parts), usedforsecurity=False).digest()[:16]
+    hashed = NAMESPACE.copy()
+    hashed.update(msgspec.json.encode(parts))
+    return hashed.digest()[:16]
 
 
 def id_of_digest(digest: bytes) -> str:
     digits = digest.hex()
-    variant = VARIANTS[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:32]}"

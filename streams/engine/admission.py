@@ -11,16 +11,16 @@ from streams.data import EventData
 from streams.engine.changes import BlockingRecord, HandledRecord
 from streams.engine.commands import Commands
 from streams.engine.control import PREFIX as CONTROL
-from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_of, from_micros
+from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_and_request, from_micros
 from streams.engine.event_handlers import EventHandlers, Inbox
 from streams.engine.execution import Execution
-from streams.engine.identity import answer_id, position_id
+from streams.engine.identity import position_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
 from streams.engine.records import HANDLER, EmittedRecord, InboxRecord, blocking_cause
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
-from streams.event import is_workers, reference_of
+from streams.event import is_workers
 
 NO_QUARANTINES: Mapping[int, str] = {}
 
@@ -98,13 +98,12 @@ class Admission:
             self._move(record, envelope, key_bytes)
             return
         event_id = envelope.id or position_id(self._inbox.topic_id, self._partition, offset)
-        event = event_of(data, envelope, event_id, envelope.time or from_micros(stamp * 1000))
+        event, request = event_and_request(data, envelope, event_id, envelope.time or from_micros(stamp * 1000))
         if event.cause is None and is_workers(envelope.source):
             raise InvalidEvent(
                 f"its ce_source is {envelope.source[:100]!r}, which workers write, but its id does not derive from a cause"
             )
         arrival = Arrival(record, envelope, event, envelope.digest)
-        request = _request_of(arrival)
         if request is not None:
             self._answer(arrival, request)
         elif not self._is_duplicate(arrival):
@@ -164,12 +163,3 @@ class Admission:
             headers.append(("ce_time", from_micros(stamp * 1000).isoformat().encode()))
         self._changes.emitted.append(EmittedRecord(self._handlers.namespace, key, value, headers))
         self._changes.counters.moved += 1
-
-
-def _request_of(arrival: Arrival) -> str | None:
-    """The reference of the request that the event answers; None: it is no gateway's answer."""
-    event = arrival.event
-    if event.cause is None:
-        return None
-    request = reference_of(arrival.envelope.cause_source, event.cause)
-    return request if event.id == answer_id(request) else None

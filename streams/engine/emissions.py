@@ -50,11 +50,12 @@ class Emissions:
     def of(self, emit: Iterable[Emission], declared: frozenset[type[EventData]]) -> EmissionRecords:
         """The records of `emit`. Raises UndeclaredEmission or InvalidEvent: then the cause is parked."""
         following, scheduled = EmissionRecords([], [], []), list[Emission]()
+        happened = self.cause.time.isoformat()
         for emission in emit:
             data = emission.data if isinstance(emission, Scheduled) else emission
             self._check(data, declared)
             if not isinstance(emission, Scheduled):
-                data, emitted, _ = self._record(data, self.cause.time.isoformat())
+                data, emitted, _ = self._record(data, happened)
                 following.now.append(emitted)
                 following.emissions.append(data)
                 continue

@@ -219,13 +219,20 @@ def event_of(data: EventData, envelope: Envelope, event_id: str, time: datetime)
 
     It has a cause only if its id is derived from that cause: this shows consistency, not origin (rule 15).
     """
-    cause = envelope.cause
+    return event_and_request(data, envelope, event_id, time)[0]
+
+
+def event_and_request(data: EventData, envelope: Envelope, event_id: str, time: datetime) -> tuple[Event[EventData], str | None]:
+    """The event, and the reference of the request that it answers; None: it is no gateway's answer."""
+    cause, request = envelope.cause, None
     if cause is not None:
         reference = reference_of(envelope.cause_source, cause)
-        derived = emitted_id(reference, data.event_type, data.key, envelope.ordinal, envelope.revision)
-        if event_id != derived and event_id != answer_id(reference):
-            cause = None
-    return Event(data, event_id, time, cause, envelope.correlation if cause else event_id, envelope.source)
+        if event_id != emitted_id(reference, data.event_type, data.key, envelope.ordinal, envelope.revision):
+            if event_id == answer_id(reference):
+                request = reference
+            else:
+                cause = None
+    return Event(data, event_id, time, cause, envelope.correlation if cause else event_id, envelope.source), request
 
 
 def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:
@@ -280,7 +287,7 @@ class _Plan(NamedTuple):
     `texts` and `values` go into the envelope; `checked` must be text; `foreign` are only limited in size.
     """
 
-    strip: bool
+    ours: frozenset[str]
     foreign: tuple[str, ...]
     checked: tuple[str, ...]
     texts: tuple[tuple[str, str], ...]
@@ -290,7 +297,7 @@ class _Plan(NamedTuple):
 def _plan(names: tuple[str, ...]) -> _Plan:
     theirs = [name for name in names if not is_ours(name)]
     return _Plan(
-        strip=len(theirs) < len(names),
+        ours=frozenset(names).difference(theirs),
         foreign=tuple(name for name in theirs if not name.startswith("ce_") and name != "content-type"),
         checked=tuple(name for name in theirs if name.startswith("ce_") and name not in {**TEXTS, **VALUES}),
         texts=tuple((name, TEXTS[name]) for name in theirs if name in TEXTS),
@@ -313,8 +320,8 @@ class EnvelopeReader:
         found = dict(headers)
         names = tuple(found)
         plan = self._plans.get(names) or self._remember(names)
-        if plan.strip:
-            headers = [pair for pair in headers if not is_ours(pair[0])]
+        if ours := plan.ours:
+            headers = [pair for pair in headers if pair[0] not in ours]
         if plan.foreign:
             _check_size(headers, plan.foreign)
         fields: dict[str, Any] = {}
@@ -395,7 +402,11 @@ def without_packed(headers: Headers | None) -> Headers:
 
 
 def _packed(headers: Headers | None, name: str, decoder: msgspec.json.Decoder[H]) -> H:
-    value = next((value for found, value in reversed(headers or []) if found == name), None)
+    value = None
+    for found, text in reversed(headers or []):  # a worker puts it last
+        if found == name:
+            value = text
+            break
     try:
         return decoder.decode(value or b"")
     except msgspec.MsgspecError as error:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from streams.data import EventData
 from streams.engine.engine import Engine
-from streams.engine.envelope import Envelope, EnvelopeReader, LogHeader, event_again, log_header, without_packed
+from streams.engine.envelope import Envelope, EnvelopeReader, LogHeader, event_again, log_header
 from streams.engine.image import Image
 from streams.engine.records import ACCEPTED, Headers
 from streams.errors import HistoryError
@@ -25,7 +25,7 @@ class LoggedEvent(NamedTuple):
 def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) -> tuple[LoggedEvent, Envelope]:
     """The event of a log record, and its publisher's envelope. Raises UndecodableRecord if no worker wrote these headers."""
     header = log_header(headers)
-    envelope = envelopes.read(without_packed(headers))
+    envelope = envelopes.read(headers)  # without what is retold's own
     return LoggedEvent(event_again(data, envelope, header), header), envelope
 
 

@@ -6,10 +6,10 @@ So a restore, `retold get`, `tail` and `status`, and the server all see the same
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 from confluent_kafka import Message
 
 from streams.data import EventData
@@ -22,8 +22,7 @@ from streams.event import Event
 from streams.kafka.bounded_read import headers_of
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(msgspec.Struct, frozen=True):
     """A record of an event log: what was handled, when (`recorded`), and with which outcome."""
 
     namespace: str

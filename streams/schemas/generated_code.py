@@ -32,14 +32,14 @@ COMPOUND: Final = frozenset({"array", "map", "record"})
 SMALL: Final = 8192
 
 
-class _Uncommon(Exception):
+class Uncommon(Exception):
     """Something that generated code leaves to the careful functions."""
 
 
 def zigzag(number: int) -> bytes:
     """A whole number of 64 bits as Avro writes it."""
     if not -(2**63) <= number < 2**63:
-        raise _Uncommon
+        raise Uncommon
     left = number << 1 ^ number >> 63
     written = bytearray()
     while left > 127:
@@ -62,7 +62,7 @@ def _more(value: bytes, at: int, low: int) -> tuple[int, int]:
             low |= byte << shift
             return (low >> 1) ^ -(low & 1), at
         low |= (byte & 127) << shift
-    raise _Uncommon
+    raise Uncommon
 
 
 def reader_code(record: RecordType, cls: type[Record], careful: Read) -> Read:
@@ -108,7 +108,7 @@ def writer_code(record: RecordType, cls: type[R], prefix: bytes, careful: Settle
 def _generated_writer(record: RecordType, cls: type[Record], prefix: bytes, careful: Settle) -> Settle:
     code = _Code({
         "careful": careful, "zigzag": zigzag, "LONGS": LONGS, "EPOCH": EPOCH, "UTC": dates.UTC, "datetime": dates.datetime,
-        "proxy": types.MappingProxyType, "Uncommon": _Uncommon, "prefix": prefix,
+        "proxy": types.MappingProxyType, "Uncommon": Uncommon, "prefix": prefix,
     })  # fmt: skip
     with code.block("def settle(r):"):
         with code.block("try:"):
