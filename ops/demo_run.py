@@ -25,6 +25,7 @@ from streams.cli.output.progress import bar
 from streams.cli.output.screen import say, talk
 from streams.cli.process import exit_codes, logging_setup
 from streams.cli.process.child_process import ChildProcess
+from streams.cli.process.collector import spare_the_collector
 from streams.client import Client
 from streams.codec import codec_of
 from streams.config import Config, load
@@ -89,6 +90,7 @@ class Site:
 
 def _demo(options: argparse.Namespace) -> int:
     began = time.monotonic()
+    spare_the_collector()
     with ExitStack() as stack:
         config, variables = stack.enter_context(private_settings())
         # They wait for the broker: their imports take as long as Kafka's start, and there are two cores.

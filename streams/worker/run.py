@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import threading
 from collections.abc import Callable, Iterable
@@ -41,9 +40,6 @@ class NamespaceProgress:
     error: BaseException | None
 
 
-COLLECT_AFTER = 100_000
-"""The garbage collector's threshold in container objects; Python's default is 700."""
-
 Watch = Callable[[list[NamespaceProgress]], None]
 
 
@@ -62,16 +58,6 @@ def run(
     state of each namespace.
     """
     return asyncio.run(_run(worker, stop or threading.Event(), watch, all if keep_going else any))
-
-
-def spare_the_collector() -> None:
-    """Collect garbage less often, and never what exists from the start: for a process that is only a worker.
-
-    A batch makes many containers and no cycles; collecting with the defaults took 15 to 25 % of the time of handling.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 10, 100)
 
 
 async def _run(

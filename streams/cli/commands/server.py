@@ -13,6 +13,7 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.readiness import ServerReadinessReporter
 from streams.cli.process import logging_setup
 from streams.cli.process.broker_lookup import find_broker
+from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.shutdown import Shutdown, run_beside_signals
 from streams.client import Client
 from streams.codec import codec_of
@@ -63,6 +64,7 @@ def _serve(
     from streams.server.readmodel.model import ReadModel
     from streams.server.serve import serve
 
+    spare_the_collector()
     clients = Clients.of(config, address)
     shutdown.unless_stopped(clients.check_broker)
     if shutdown.stop.is_set():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from streams.app import App
 from streams.cli.output.readiness import WorkerReadinessReporter
 from streams.cli.process import exit_codes, logging_setup
+from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.shutdown import Shutdown, run_beside_signals
 from streams.config import Config
 from streams.errors import unwritable_state
@@ -44,7 +45,7 @@ def handle_events(
     """Runs a worker for these namespaces (none: all) until the shutdown, or until an error ends one. Gives the exit code."""
     logging_setup.set_up_worker(config)
     from streams.worker import assemble  # late: see `import_worker`
-    from streams.worker.run import run, runtime, spare_the_collector
+    from streams.worker.run import run, runtime
 
     spare_the_collector()
     deadman = _deadman(config)
