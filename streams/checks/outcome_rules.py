@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import typing
 from collections.abc import Callable, Iterator
+from inspect import isgeneratorfunction as is_generator
 from types import FunctionType
 from typing import Any
 
@@ -36,6 +37,12 @@ def wrong_outcomes(event_type: str, handler: Callable[..., Any]) -> Iterator[Bre
     if (hint := _hint(function)) is not None:
         yield Breach(file, line, "BadSignature", f"the handler of {event_type} is annotated to return {hint}; {expected}")
     for scope in scopes_of(function):
+        if is_generator(function):
+            returned = "a generator, since it has a yield"
+            yield Breach(file, line, "BadSignature", f"the handler of {event_type} returns {returned}; {expected}")
+            continue
+        if (end := _open_end(scope)) is not None:
+            yield Breach(file, end, "BadSignature", f"the handler of {event_type} returns nothing if it ends here; {expected}")
         reader = _Reader(scope, FunctionNames(function))
         for at, value in _returned(scope):
             if (what := reader.no_outcome(value)) is not None:
@@ -70,10 +77,43 @@ def _returned(scope: Scope) -> Iterator[tuple[int, ast.expr | None]]:
             todo += ast.iter_child_nodes(node)
 
 
+def _open_end(scope: Scope) -> int | None:
+    """The line of a statement after which the function may end without a return, if there is one."""
+    return None if isinstance(scope, ast.Lambda) else _open(scope.body)
+
+
+def _open(block: list[ast.stmt]) -> int | None:
+    """The line of the statement after which a block may end. What only a person can judge counts as no end."""
+    last = block[-1]
+    match last:
+        case ast.If(body=body, orelse=other):
+            if len(other) == 1 and isinstance(other[0], ast.If) and not other[0].orelse:
+                other = other[0].body  # whether a chain of them without an else is all that there is is not known
+            return _open(body) or (_open(other) if other else last.lineno)
+        case ast.With(body=body):
+            return _open(body)
+        case ast.Match(cases=cases):
+            ends = (end for case in cases if (end := _open(case.body)) is not None)
+            return next(ends, None)  # whether the cases are all that there are is not known
+        case ast.Try(body=body, handlers=handlers, orelse=other, finalbody=final) | ast.TryStar(
+            body=body, handlers=handlers, orelse=other, finalbody=final
+        ):
+            if final and _open(final) is None:
+                return None
+            return next((end for part in (other or body, *(it.body for it in handlers)) if (end := _open(part))), None)
+        case ast.For() | ast.AsyncFor() | ast.While() | ast.Return() | ast.Raise() | ast.Continue() | ast.Break():
+            return None
+        case ast.Assert() | ast.Expr():  # such as a call that always raises, or the dots of a stub
+            return None
+    return last.lineno
+
+
 class _Reader:
     def __init__(self, scope: Scope, names: FunctionNames) -> None:
         self._names = names
-        self._row = scope.args.args[0].arg if scope.args.args else None
+        given = [it.arg for it in (*scope.args.posonlyargs, *scope.args.args)]
+        self._row = given[0] if given else None
+        self._event = given[1] if len(given) > 1 else None
         self._bound = _bound(scope)
 
     def no_outcome(self, value: ast.expr | None, depth: int = DEPTH, only: Truth = None) -> str | None:
@@ -91,6 +131,8 @@ class _Reader:
                 return self.no_outcome(inner, depth, only)
             case ast.Name(id=name):
                 return self._of_name(name, depth, only)
+            case ast.Attribute() if (chain := chain_of(value)) and chain[0] in {self._row, self._event} - self._bound.keys():
+                return f"a part of the row or the event ({'.'.join(chain)})"
             case ast.Call(func=called, args=given):
                 return None if only is False else self._of_call(called, given, depth)
             case _ if isinstance(value, VALUES):
@@ -113,12 +155,16 @@ class _Reader:
             return None
         if name == self._row and not values:
             return f"the row itself ({name})"
+        if name == self._event and not values:
+            return f"the event itself ({name})"
         whats = [self.no_outcome(it, depth - 1, only) for it in values if it is not UNREADABLE]
         return whats[-1] if whats and None not in whats else None
 
     def _of_call(self, called: ast.expr, given: list[ast.expr], depth: int) -> str | None:
         chain = chain_of(called)
         found = None if chain is None else self._names.resolve(chain)
+        if isinstance(found, type) and issubclass(found, BaseException):
+            return f"an exception ({found.__name__}), which must be raised"
         if isinstance(found, type) and not issubclass(found, Outcome):
             return f"a row or an event ({found.__name__})" if issubclass(found, Record) else None
         if any(found is it for it in SAME_KIND) and given and depth > 0:

@@ -580,6 +580,18 @@ def app():
         "if row:\n    return row, []  # here\nreturn Outcome(row)",
         "for _ in range(2):\n    return {'balance': 1}  # here\nreturn Outcome(row)",
         "if (new := AccountRow(balance=1)):\n    return new  # here\nreturn Outcome(row)",
+        "return event  # here",
+        "return event.data  # here",
+        "return row.balance  # here",
+        "return Rejected('no')  # here",
+        "if row:  # here\n    return Outcome(row)",
+        "if row:\n    balance = 1  # here\nelse:\n    return Outcome(row)",
+        "if row:\n    pass  # here\nelif event:\n    return Outcome(row)",
+        "match row:\n    case None:\n        return Outcome(row)\n    case _:\n        balance = 1  # here",
+        "try:\n    return Outcome(row)\nexcept ValueError:\n    balance = 1  # here",
+        "try:\n    balance = 1  # here\nexcept* ValueError:\n    raise",
+        "with open_it():\n    balance = 1  # here",
+        "balance = 1  # here",
     ],
 )
 def test_a_handler_that_returns_no_outcome_is_found(write: Write, body: str) -> None:
@@ -614,12 +626,30 @@ def test_a_handler_that_returns_no_outcome_is_found(write: Write, body: str) -> 
         "for outcome in [Outcome(row)]:\n    return outcome",
         "raise Rejected('no')",
         "with open_it() as outcome:\n    return outcome",
+        "event = made(row)\nreturn event",
+        "outcome = made(row)\nreturn outcome.other",
+        "if row is None:\n    return Outcome(row)\nelif row:\n    return Outcome(row)",
+        "match row:\n    case None:\n        return Outcome(row)\n    case AccountRow():\n        return Outcome(row)",
+        "while True:\n    if row:\n        return Outcome(row)",
+        "for _ in event.data:\n    pass\nelse:\n    return Outcome(row)",
+        "try:\n    balance = 1\nfinally:\n    return Outcome(row)",
+        "try:\n    balance = int(1)\nexcept ValueError:\n    raise\nelse:\n    return Outcome(row)",
+        "with open_it():\n    return Outcome(row)",
+        "if row:\n    return Outcome(row)\nreject(row)",
     ],
 )
 def test_an_outcome_in_whatever_form_is_no_breach(write: Write, body: str) -> None:
     """What cannot be read is taken for right: mypy and the first test know more."""
     app, _, _ = write(handler_returning(body))
     assert [breach for breach in check(app) if "returns" in breach.message] == []
+
+
+def test_a_handler_with_a_yield_is_found(write: Write) -> None:
+    """Calling it would run none of it."""
+    app, file, line = write(handler_returning("yield Outcome(row)").replace("(AccountOpen)", "(AccountOpen)  # here"))
+    [found] = [breach for breach in check(app) if breach.law == "BadSignature"]
+    assert (found.file, found.line) == (str(file), line)
+    assert "returns a generator" in found.message
 
 
 def test_a_handler_that_is_annotated_with_its_row_is_found(write: Write) -> None:
