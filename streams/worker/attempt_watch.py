@@ -214,7 +214,7 @@ class AttemptWatch:
 
     def _alive(self) -> None:
         if self._deadman is not None:
-            self._deadman.alive()
+            self._deadman.alive(self._inbox)
 
     def _named(self, attempt: Attempt) -> str:
         return f"{attempt.event_type} at {self._inbox}-{attempt.partition}@{attempt.offset} (key {harmless(attempt.key)!r})"

@@ -24,6 +24,7 @@ from streams.localbroker.state import make_private, open_private
 
 AFTER = 9.0
 """s without a sign of life, during a batch, after which the process ends: less than a transaction's timeout."""
+SOON = 0.01
 DAY = 86_400.0
 SIZE, TEXT = 512, 64
 """Bytes of a record, and where its two texts begin: the inbox's topic id, and the name of the file of stacks."""
@@ -32,30 +33,37 @@ PLACE = struct.Struct("<qqqq")
 
 
 class Deadman:
-    """One in a process. If nobody says `alive` in time, or Python crashes, `file` has every thread's stack; else it is empty."""
+    """One in a process. If a namespace in a batch does not say `alive` in time, the process ends; another one's word is none.
+
+    Then, or if Python crashes, `file` has every thread's stack; else it is empty.
+    """
 
     def __init__(self, folder: Path) -> None:
         make_private(folder)
         self.file = folder / f"{uuid.uuid4().hex}.stacks"
         self._stacks = open_private(self.file)
         fcntl.flock(self._stacks, fcntl.LOCK_EX)  # as long as this process lives
-        self._lock, self._at_work, self._on = threading.Lock(), set[str](), True
+        self._lock, self._on = threading.Lock(), True
+        self._alive = dict[str, float]()
+        """When each namespace in a batch gave its last sign of life, by the monotonic clock."""
         faulthandler.enable(self._stacks, all_threads=True)
 
     def begin(self, namespace: str) -> None:
         """A batch of this namespace begins."""
         with self._lock:
-            self._at_work.add(namespace)
+            self._alive[namespace] = time.monotonic()
             self._set()
 
-    def alive(self) -> None:
-        """From now on there are `AFTER` s again, if a batch goes on."""
+    def alive(self, namespace: str) -> None:
+        """From now on it has `AFTER` s again, if its batch goes on."""
         with self._lock:
+            if namespace in self._alive:
+                self._alive[namespace] = time.monotonic()
             self._set()
 
     def done(self, namespace: str) -> None:
         with self._lock:
-            self._at_work.discard(namespace)
+            self._alive.pop(namespace, None)
             self._set()
 
     def close(self) -> None:
@@ -70,8 +78,9 @@ class Deadman:
                 self.file.unlink()
 
     def _set(self) -> None:
-        if self._on and self._at_work:
-            faulthandler.dump_traceback_later(AFTER, exit=True, file=self._stacks)
+        if self._on and self._alive:
+            left = min(self._alive.values()) + AFTER - time.monotonic()
+            faulthandler.dump_traceback_later(max(SOON, left), exit=True, file=self._stacks)
         else:
             faulthandler.cancel_dump_traceback_later()
 

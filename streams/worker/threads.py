@@ -24,10 +24,14 @@ def this_thread() -> int:
     return threading.get_ident()
 
 
+FRAMES = 60
+"""Innermost frames of a stack that are shown: those of a recursion without end are millions, and reading them never ends."""
+
+
 def stack_of(thread: int) -> str:
     """Where a thread is now, as in a traceback; empty if it has ended."""
     frame = sys._current_frames().get(thread)
-    return "" if frame is None else "".join(traceback.format_stack(frame))
+    return "" if frame is None else "".join(traceback.format_stack(frame, FRAMES))
 
 
 class DaemonThread:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from streams.errors import HandlerTimeout
 from streams.worker.attempt_watch import LIMIT, LOOK, ROUNDS, TOLD, AttemptWatch, StuckNote
 from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, has_just_fired, remove_old_stacks
 from streams.worker.notes import Note
+from streams.worker.threads import FRAMES, stack_of
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
 from tests.simulator.time import VirtualClock
@@ -188,12 +192,11 @@ class Signs(Deadman):
     def begin(self, namespace: str) -> None:
         self.begun.append(namespace)
 
-    def alive(self) -> None:
+    def alive(self, namespace: str) -> None:
         self.count += 1
 
     def done(self, namespace: str) -> None:
         self.begun.remove(namespace)
-
 
 
 def test_a_sign_of_life_is_given_while_no_call_stands_still(tmp_path: Path) -> None:
@@ -215,3 +218,35 @@ def test_a_sign_of_life_is_given_while_no_call_stands_still(tmp_path: Path) -> N
     clock.sleep(next(steps))
     watch.finish()
     assert (signs.count, signs.begun) == (5, [])
+
+
+def test_a_stack_without_end_is_read_in_part() -> None:
+    """Of a recursion; whoever looks would never come back, and use up the memory."""
+
+    def deeper(left: int) -> str:
+        return deeper(left - 1) if left else stack_of(threading.get_ident())
+
+    text = deeper(500)
+    assert f"Previous line repeated {FRAMES - 4} more times" in text
+    assert "in stack_of" in text
+
+
+BESIDE_ANOTHER = """
+import sys, time
+from pathlib import Path
+from streams.worker import deadman
+deadman.AFTER = 1.0
+one = deadman.Deadman(Path(sys.argv[1]))
+one.begin("held")
+one.begin("other")
+for _ in range(200):
+    time.sleep(0.05)
+    one.alive("other")
+"""
+
+
+def test_a_namespace_that_lives_says_nothing_of_another(tmp_path: Path) -> None:
+    """Whoever should look after the other one may stand still itself."""
+    done = subprocess.run([sys.executable, "-c", BESIDE_ANOTHER, str(tmp_path)], timeout=60, check=False)
+    assert done.returncode == 1
+    assert has_just_fired(tmp_path)
