@@ -6,7 +6,7 @@ import re
 
 NAME = 200
 """Characters of a name that are shown: Kafka takes ids of up to 32 KiB."""
-DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters except tab and line feed, marks that change the direction of text, and lone surrogates."""
 
 

@@ -17,6 +17,7 @@ from streams.codec import codec_of
 from streams.config import load
 from streams.engine.engine import Engine
 from streams.engine.event_handlers import Inbox
+from streams.engine.readable import harmless, harmless_json
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
 
@@ -54,6 +55,21 @@ def test_a_traceback_is_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert second == "Traceback (most recent call last):"
     assert rest[-1] == "RuntimeError: told to raise for k"
     assert not [line for line in rest if "\\n" in line]
+
+
+def test_the_command_that_shows_an_event_is_named_only_if_it_is_parked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one whose handler has not returned yet, it would find nothing."""
+    detail = "the handler of probe.do at p.probe-3@7 (key 'k') has not returned for 7.5 s, so this process ends"
+    worker_log(tmp_path).error("namespace ended", namespace="probe", detail=detail)
+    assert "retold parked show" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mark", ["\x1b", "\x9b", "\u061c", "\u200e", "\u200f", "\u2028", "\u202e", "\u2066"])
+def test_no_mark_that_drives_a_terminal_or_turns_text_is_shown(mark: str) -> None:
+    """Whatever is left of letters, as in right-to-left text, is shown."""
+    assert mark not in harmless(f"a{mark}b")
+    assert mark not in harmless_json(f"a{mark}b")
+    assert harmless("\u05d0\u200d\u05d1") == "\u05d0\u200d\u05d1"
 
 
 def test_all_else_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

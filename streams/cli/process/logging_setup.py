@@ -17,7 +17,7 @@ from streams.engine.readable import harmless
 if TYPE_CHECKING:
     from structlog.typing import EventDict
 
-AT = re.compile(r" at \S+-(\d+@\d+) ")
+PARKED = re.compile(r" at \S+-(\d+@\d+) was parked")
 """A place behind the name of its topic, which may have a prefix that a place does not have."""
 
 
@@ -35,7 +35,7 @@ def in_lines(_logger: object, _name: str, said: EventDict) -> EventDict:
     detail = said.pop("detail", None)
     if isinstance(detail, str):
         sentence, _, lines = detail.rstrip().partition("\n")
-        namespace, at = said.get("namespace"), AT.search(sentence)
+        namespace, at = said.get("namespace"), PARKED.search(sentence)
         shows = f"; see `retold parked show {namespace}-{at[1]}`" if namespace and at else ""
         event = str(said.get("event", ""))
         said["event"] = f"{'' if sentence.startswith(event) else f'{event}: '}{sentence}{shows}"
