@@ -17,7 +17,8 @@ from streams.engine.execution import Execution
 from streams.engine.identity import position_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
-from streams.engine.records import HANDLER, EmittedRecord, InboxRecord, blocking_cause
+from streams.engine.records import BY_RETOLD, HANDLER, EmittedRecord, InboxRecord, blocking_cause
+from streams.engine.timers import BatchFull, Timers, too_far
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.event import is_workers
@@ -39,15 +40,19 @@ class Admission:
         overlay: Overlay,
         parking: Parking,
         execution: Execution,
+        timers: Timers,
         quarantines: Mapping[int, str] = NO_QUARANTINES,
     ) -> None:
         self._handlers, self._wire, self._inbox, self._quarantines = handlers, wire, inbox, quarantines
         self._overlay, self._changes, self._partition = overlay, overlay.changes, overlay.changes.partition
-        self._parking, self._execution = parking, execution
-        self._commands = Commands(handlers, wire, overlay, parking, execution)
+        self._parking, self._execution, self._timers = parking, execution, timers
+        self._commands = Commands(handlers, wire, overlay, parking, execution, timers)
 
     def take(self, record: InboxRecord) -> bool:
-        """Handle one record. False: it blocks the partition, so no record behind it may be handled."""
+        """Handle one record. False: no record behind it may be handled in this batch.
+
+        It blocks the partition, or so many timers fire before it that it must wait for the next transaction.
+        """
         try:
             if record[2] is not None and record[2][:1] == CONTROL:
                 self._commands.handle(record)
@@ -56,6 +61,8 @@ class Admission:
                 if type(data) not in self._handlers.by_event:
                     return self._block(record, self._why_unhandled(data), HANDLER)
                 self._admit(record, envelope, data)
+        except BatchFull:
+            return False
         except UnsupportedSchema as error:
             return self._block(record, str(error), blocking_cause(error))
         except (InvalidEvent, UndecodableRecord) as error:
@@ -110,12 +117,18 @@ class Admission:
             self._execute(arrival)
 
     def _execute(self, arrival: Arrival) -> None:
-        """Execute the event, or park it if its key is parked or it is too many events away from its root."""
+        """Execute the event, after its key's timers that are due before it. Park it if one of them raised.
+
+        It is parked also if its key is parked, or it is too many events away from its root. Raises BatchFull.
+        """
         hops, parking = arrival.envelope.hops, self._parking
         if self._overlay.blocks(arrival.event.key):
             parking.park(arrival, BEHIND)
         elif hops > HOPS_LIMIT:
-            parking.park(arrival, f"it is {hops} events away from its root; at most {HOPS_LIMIT}")
+            parking.park(arrival, too_far(hops))
+        elif (parked := self._timers.before(arrival)) is not None:
+            parking.enqueue(parked)
+            parking.park(arrival, BEHIND)
         elif (error := self._execution.execute(arrival)) is not None:
             parking.enqueue(parking.raised(arrival, error))
 
@@ -130,7 +143,7 @@ class Admission:
             except InvalidEvent:
                 again = False
             if not again:
-                self._execution.reject(arrival, "already answered")
+                self._execution.reject(arrival, "already answered", BY_RETOLD)
 
     def _is_ours(self, key: bytes) -> bool:
         partition_of = self._inbox.partition_of

@@ -5,7 +5,7 @@ The result is one `Changes`, with one marker, in one transaction (rule 9).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from streams.data import EventData
@@ -19,7 +19,7 @@ from streams.engine.image import Image
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
 from streams.engine.records import Batch, InboxRecord
-from streams.engine.timers import TIMER_BYTES_PER_BATCH, fire
+from streams.engine.timers import TIMER_BYTES_PER_BATCH, Timers
 from streams.engine.wire_format import WireFormat
 
 SMALLEST_PIECE, LARGEST_PIECE = 16, 1024
@@ -53,7 +53,10 @@ class PartitionWork(NamedTuple):
 
 
 class BatchProcessor:
-    """`quarantines` has reasons by inbox offset: a record there that would block is quarantined instead (operator's command)."""
+    """`quarantines` has reasons by inbox offset: a record there that would block is quarantined instead (operator's command).
+
+    `refused` has the ids of timers that are too large for a transaction: they do not fire.
+    """
 
     def __init__(
         self,
@@ -64,18 +67,21 @@ class BatchProcessor:
         now: int,
         quarantines: Mapping[int, str] = NO_QUARANTINES,
         attempts: Attempts = UNWATCHED,
+        refused: Collection[str] = (),
     ) -> None:
         self._overlay = Overlay(image, now)
         self.changes = self._overlay.changes
         parking = Parking(inbox.topic, wire.limits.event_bytes, self._overlay)
         execution = Execution(handlers, wire, self._overlay, attempts)
         self._calls = Calls(handlers, wire, self._overlay, parking)
-        self._admission = Admission(handlers, wire, inbox, self._overlay, parking, execution, quarantines)
+        self._timers = Timers(handlers, wire, self._overlay, parking, execution, refused)
+        self._admission = Admission(handlers, wire, inbox, self._overlay, parking, execution, self._timers, quarantines)
 
     def process(self, work: PartitionWork) -> Iterator[Changes]:
         """Yields the same growing `changes` before the first piece and after each; a caller may stop in between.
 
-        `changes.answered` and `changes.inbox_next` say how far it came. It ends before a record that blocks the partition.
+        `changes.answered` and `changes.inbox_next` say how far it came. It ends before a record that blocks the partition, or
+        that must wait for the next batch.
         """
         yield self.changes
         size = 0
@@ -107,11 +113,11 @@ class BatchProcessor:
         return size
 
     def fire(self, timers: Sequence[PendingTimer]) -> None:
-        """Publish timers that are due."""
-        fire(self._overlay, timers)
+        """Fire timers that are due by the wall clock."""
+        self._timers.by_wall_clock(timers)
 
     def take_all(self, records: Batch) -> bool:
-        """Handle records in order. False: one blocks the partition, and those behind it are not handled."""
+        """Handle records in order. False: one blocks the partition or waits for the next batch, and those behind it too."""
         return all(map(self._admission.take, records))
 
     def refuse(self, record: InboxRecord, reason: str) -> None:

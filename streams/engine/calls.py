@@ -95,4 +95,4 @@ def request_of(wire: WireFormat, aside: SetAsideRecord) -> PendingCall:
     envelope, data, header = wire.envelopes.read(aside.carried), wire.codec.decode(aside.value), aside.header
     event = event_again(data, envelope, header)
     recorded = header.recorded if header.asked is None else header.asked
-    return PendingCall(event, recorded, header.offset, aside.value, aside.carried, envelope.hops)
+    return PendingCall(event, recorded, aside.offset, aside.value, aside.carried, envelope.hops, aside.timer)

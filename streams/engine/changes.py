@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.engine.envelope import ParkedHeader
-from streams.engine.records import ACCEPTED, Counters, EmittedRecord, Entry, Headers
+from streams.engine.records import ACCEPTED, Counters, EmittedRecord, Entry, Headers, QueuePosition
 from streams.event import Event
 from streams.outcome import Emission
 
@@ -17,7 +17,7 @@ from streams.outcome import Emission
 class HandledRecord(msgspec.Struct):
     """The result of one event. It is flat, since a batch has thousands; its headers are made when it is produced.
 
-    `offset` is its inbox offset; `outcome` is accepted, rejected, parked, unanswered or quarantined. A duplicate has the
+    `offset` is its inbox offset, -1 for a timer's event, which has none; `outcome` is accepted, rejected, parked, unanswered or quarantined. A duplicate has the
     outcome and the sequence of the first event of its id. `event` is None for a record that cannot be read.
     """
 
@@ -40,6 +40,10 @@ class HandledRecord(msgspec.Struct):
     own_id: str | None = None
     """The event's id if its record has none; `own_time` (µs) likewise."""
     own_time: int | None = None
+    timer: bool = False
+    """It was a timer's event, handled in place."""
+    by: str | None = None
+    """Who rejected it without its handler."""
 
     @property
     def logged(self) -> bool:
@@ -47,7 +51,7 @@ class HandledRecord(msgspec.Struct):
 
 
 class SetAsideRecord(NamedTuple):
-    """A record for the parked topic, keyed by `offset`. With an empty value it is kept by reference.
+    """A record for the parked topic, keyed by its position. With an empty value it is kept by reference.
 
     An operator's answer is parked under its request's offset, so it takes the request's position in the queue. Its header has
     its own inbox offset and the key that it blocks.
@@ -58,6 +62,11 @@ class SetAsideRecord(NamedTuple):
     value: bytes
     carried: Headers
     header: ParkedHeader
+    timer: int = 0
+
+    @property
+    def position(self) -> QueuePosition:
+        return QueuePosition(self.offset, self.timer)
 
     @property
     def entity(self) -> str | None:
@@ -68,8 +77,8 @@ class SetAsideRecord(NamedTuple):
 class PendingCall(NamedTuple):
     """An accepted event for its gateway, kept in the due topic until its answer is handled (rule 23).
 
-    `value` and `headers` (those to carry) are its record's. `offset` is its position among its key's events: the record's
-    offset, except after a late answer. `recorded` in µs.
+    `value` and `headers` (those to carry) are its record's. `offset` and `timer` are its position among its key's events: the
+    record's offset, except after a late answer or for a timer. `recorded` in µs.
     """
 
     event: Event[Any]
@@ -78,14 +87,37 @@ class PendingCall(NamedTuple):
     value: bytes
     headers: Headers
     hops: int
+    timer: int = 0
+
+    @property
+    def position(self) -> QueuePosition:
+        return QueuePosition(self.offset, self.timer)
 
 
 class PendingTimer(NamedTuple):
-    """A scheduled emission whose time has not come, kept in the due topic; `at` in µs since 1970."""
+    """A scheduled emission whose time has not come, kept in the due topic; `at` in µs since 1970.
+
+    `owner` is the key whose event scheduled it: that key's clock fires it. An `own` one is an event of this very key, which is
+    handled in place; any other is emitted. `overdue`: its time was past when it was scheduled, as in an import.
+    """
 
     at: int
     emitted: EmittedRecord
     event_id: str
+    owner: str
+    own: bool = False
+    overdue: bool = False
+
+
+class ImportClock(msgspec.Struct, frozen=True):
+    """The clock that an import brings: no event before `at` will come from it (µs since 1970, like `since`).
+
+    Until it is over, timers that were overdue when they were scheduled fire for `at`, and not for the wall clock.
+    """
+
+    at: int
+    who: str = ""
+    since: int = 0
 
 
 class BlockingRecord(NamedTuple):
@@ -121,11 +153,13 @@ class Changes:
     """The new parked queue of each entity key that changed; empty: the key is free."""
     parked_ids: dict[bytes, int | None] = field(default_factory=dict)
     """Hash of the body by digest; None: the event is no longer parked."""
-    unparked: list[int] = field(default_factory=list)
-    """Inbox offsets whose records leave the parked topic."""
+    unparked: list[QueuePosition] = field(default_factory=list)
+    """Positions whose records leave the parked topic."""
     settled: dict[str, None] = field(default_factory=dict)
     """Keys of timers and calls that leave the due topic, in order: a timer's event id, a request's reference."""
     counters: Counters = field(default_factory=Counters)
+    imports: dict[str, ImportClock] | None = None
+    """The clocks of imports from now on, by the import's name; None: they stay as they are."""
     blocked: BlockingRecord | None = None
     handled: int = 0
     """Inbox records, timers and calls that were handled."""

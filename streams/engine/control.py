@@ -5,7 +5,7 @@ The record's key is the entity's key; its value is the byte 0x01, then JSON. It 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,7 +15,8 @@ PREFIX = b"\x01"
 
 
 class OperatorCommand(msgspec.Struct, frozen=True):
-    """`offset` is that of the first event of the key's queue, so a command that is sent twice does nothing the second time.
+    """`offset` and `timer` are the position of the first event of the key's queue, so a command that is sent twice does nothing the
+    second time.
 
     `retry` handles the queue again; `reject` rejects its first event; `answer` gives `value`, an event in the wire format,
     as the answer to an unanswered request that is first in the queue.
@@ -30,12 +31,35 @@ class OperatorCommand(msgspec.Struct, frozen=True):
     who: str
     why: str = ""
     value: bytes = b""
+    timer: int = 0
+
+
+class ClockCommand(msgspec.Struct, frozen=True, tag_field="command", tag="clock"):
+    """The clock that the import `name` brings: no event before `at` (µs since 1970) will come from it. None: it is over.
+
+    It has no key: each partition of the application gets one.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    at: Annotated[int, msgspec.Meta(ge=-62_135_596_800_000_000, le=253_402_300_800_000_000)] | None
+    who: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
 _decoder = msgspec.json.Decoder(OperatorCommand)
+_clock_decoder = msgspec.json.Decoder(ClockCommand)
 
 
-def encode(control: OperatorCommand) -> bytes:
+def clock_command(value: bytes | None) -> ClockCommand | None:
+    """The import's clock that a record holds; None for every other record, readable or not."""
+    if value is None or value[:1] != PREFIX:
+        return None
+    try:
+        return _clock_decoder.decode(value[1:])
+    except msgspec.MsgspecError:
+        return None
+
+
+def encode(control: OperatorCommand | ClockCommand) -> bytes:
     return PREFIX + msgspec.json.encode(control)
 
 

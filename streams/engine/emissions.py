@@ -33,9 +33,10 @@ class Emissions:
     """The emissions of one cause, which was recorded at `recorded` (µs)."""
 
     def __init__(
-        self, source: str, wire: WireFormat, cause: Event[Any], envelope: Envelope, recorded: int, now: int
+        self, source: str, wire: WireFormat, cause: Event[Any], envelope: Envelope, recorded: int
     ) -> None:
-        self.wire, self.cause, self.now = wire, cause, now
+        self.wire, self.cause, self.recorded = wire, cause, recorded
+        self.namespace = namespace_of(cause.data.event_type)
         self.reference = cause.reference
         self.ordinals: Counter[tuple[str, str]] = Counter()
         self.common = [
@@ -62,14 +63,11 @@ class Emissions:
             at = checked_time(f"{data.event_type} is scheduled at", emission.at)
             due = to_micros(at)
             data, emitted, event_id = self._record(data, datetime.isoformat(at))
-            if due <= self.now:
-                following.now.append(emitted)
-                following.emissions.append(data)
-            else:
-                if due >= self.now + A_WHILE:
-                    emitted = emitted._replace(headers=_without_hops(emitted.headers))
-                following.later.append(PendingTimer(due, emitted, event_id))
-                scheduled.append(Scheduled(data, from_micros(due)))
+            if due >= to_micros(self.cause.time) + A_WHILE:  # by the events' time, so that a replay counts alike
+                emitted = emitted._replace(headers=_without_hops(emitted.headers))
+            own = emitted.namespace == self.namespace and data.key == self.cause.key
+            following.later.append(PendingTimer(due, emitted, event_id, self.cause.key, own, overdue=due <= self.recorded))
+            scheduled.append(Scheduled(data, from_micros(due)))
         following.emissions.extend(scheduled)
         return following
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from streams.app import App
 from streams.data import EventData
@@ -46,28 +46,36 @@ class Engine:
         now: int,
         quarantines: Mapping[int, str] = NO_QUARANTINES,
         attempts: Attempts = UNWATCHED,
+        refused: Collection[str] = (),
     ) -> Iterator[Changes]:
         """Handle work piece by piece; yields the same growing changes before the first piece and after each.
 
         The image does not change until they are applied (`image.apply(changes)`). `now` in µs since 1970. `quarantines` has
         reasons by inbox offset: a record there that would block is quarantined instead. `attempts` watches calls of handlers.
+        `refused` has the ids of timers that do not fire.
         """
-        return self.begin(image, now, quarantines, attempts).process(work)
+        return self.begin(image, now, quarantines, attempts, refused).process(work)
 
     def handle(self, image: Image, records: Batch, now: int) -> Changes:
         """The changes that these records make to `image`, all at once.
 
-        Stops before a record whose schema or handler is not known here (`changes.blocked`).
+        Stops before a record whose schema or handler is not known here (`changes.blocked`), and where more timers must fire
+        than one transaction takes: `changes.inbox_next` says how far it came.
         """
         batch = self.begin(image, now)
         batch.take_all(records)
         return batch.changes
 
     def begin(
-        self, image: Image, now: int, quarantines: Mapping[int, str] = NO_QUARANTINES, attempts: Attempts = UNWATCHED
+        self,
+        image: Image,
+        now: int,
+        quarantines: Mapping[int, str] = NO_QUARANTINES,
+        attempts: Attempts = UNWATCHED,
+        refused: Collection[str] = (),
     ) -> BatchProcessor:
         """A processor for a caller that hands over its work in pieces; its `changes` is the result."""
-        return BatchProcessor(self.handlers, self.wire, self.inbox, image, now, quarantines, attempts)
+        return BatchProcessor(self.handlers, self.wire, self.inbox, image, now, quarantines, attempts, refused)
 
     def refuse(self, image: Image, record: InboxRecord, reason: str, now: int) -> Changes:
         """Quarantine one record by reference, undecoded: it is too large for a transaction."""

@@ -23,6 +23,7 @@ from streams.engine.records import (
     UNREADABLE,
     Headers,
     InboxRecord,
+    QueuePosition,
 )
 from streams.errors import InvalidEvent, UndecodableRecord
 from streams.event import Event, is_unique, reference_of
@@ -66,7 +67,8 @@ class Envelope(msgspec.Struct, frozen=True):
 class LogHeader(msgspec.Struct, frozen=True, array_like=True):
     """Retold's header of a log record. `id` and `time` (µs) are set if the record's own headers have none.
 
-    `wrong_version`: it was rejected because the row was not at the expected version; None unless it was rejected.
+    `wrong_version`: it was rejected because the row was not at the expected version; None unless it was rejected. `by` says
+    who rejected it without its handler. A `timer` was handled in place; its `offset` is -1.
     """
 
     sequence: int
@@ -78,12 +80,15 @@ class LogHeader(msgspec.Struct, frozen=True, array_like=True):
     id: str | None = None
     time: int | None = None
     wrong_version: bool | None = None
+    by: str | None = None
+    timer: bool | None = None
 
 
 class ParkedHeader(msgspec.Struct, frozen=True):
     """Why a record was set aside; `key` is the entity that it blocks (None: quarantined).
 
     `time` (µs) and `id` are the event's if its own headers have none. `asked` is when an unanswered request was recorded.
+    `timer` is not 0 for a timer's event: it was handled before the record at `offset`.
     """
 
     status: str
@@ -97,12 +102,14 @@ class ParkedHeader(msgspec.Struct, frozen=True):
     time: int | None = None
     id: str | None = None
     asked: int | None = None
+    timer: int = 0
 
 
 class DueHeader(msgspec.Struct, frozen=True):
     """Retold's header in the due topic: a `timer` to publish at `at` (µs), or a `call` whose answer is not handled yet.
 
-    `offset` is the request's inbox offset; `time` (µs) and `id` are the event's if its own headers have none.
+    `offset` and `timer` are the request's position; `time` (µs) and `id` are the event's if its own headers have none. `owner`,
+    `own` and `overdue` are those of a PendingTimer; a timer of an earlier version has no owner.
     """
 
     kind: str
@@ -113,6 +120,10 @@ class DueHeader(msgspec.Struct, frozen=True):
     hops: int = 0
     time: int | None = None
     id: str | None = None
+    timer: int = 0
+    owner: str | None = None
+    own: bool = False
+    overdue: bool = False
 
 
 def is_ours(name: str) -> bool:
@@ -271,14 +282,16 @@ def sequence_of(log_key: bytes) -> int:
 class Arrival(msgspec.Struct, frozen=True):
     """An inbox record that was decoded; `digest` is its envelope's.
 
-    `queue_offset` is its position in its key's parked queue if that is not its own offset.
+    `position` is that in its key's parked queue if it is not its own offset. A `timer` is handled in place, before the record
+    at its offset.
     """
 
     record: InboxRecord
     envelope: Envelope
     event: Event[Any]
     digest: bytes | None
-    queue_offset: int | None = None
+    position: QueuePosition | None = None
+    timer: bool = False
 
 
 class _Plan(NamedTuple):

@@ -11,9 +11,10 @@ from streams.engine.changes import HandledRecord, PendingCall
 from streams.engine.emissions import EmissionRecords, Emissions
 from streams.engine.envelope import Arrival, Envelope, to_micros
 from streams.engine.event_handlers import EventHandler, EventHandlers
+from streams.engine.identity import fingerprint_of
 from streams.engine.overlay import Overlay
 from streams.engine.readable import readable
-from streams.engine.records import ACCEPTED, REASON_LIMIT, REJECTED, Entry
+from streams.engine.records import ACCEPTED, NO_OFFSET, REASON_LIMIT, REJECTED, Entry
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent
 from streams.event import Event
@@ -57,9 +58,9 @@ class Execution:
         if following is not None:
             self._follow(handled, following)
         if decided.reason is None and handler.function is None:
-            queue_offset = handled.offset if arrival.queue_offset is None else arrival.queue_offset
+            offset, timer = self._overlay.position_of(arrival)
             carried, hops = arrival.envelope.carried, arrival.envelope.hops
-            self._overlay.ask(PendingCall(event, recorded, queue_offset, handled.value, carried, hops))
+            self._overlay.ask(PendingCall(event, recorded, offset, handled.value, carried, hops, timer))
         elif decided.reason is None:
             self._changes.rows[event.key] = (decided.row, handled.sequence)
             self._changes.row_bytes[event.key] = decided.row_bytes
@@ -75,7 +76,7 @@ class Execution:
         try:
             changes = self._changes
             self._attempts.began(
-                Attempt(changes.partition, changes.inbox_next, arrival.record[0], handler.event_type, event.key)
+                Attempt(changes.partition, changes.inbox_next, _attempted(arrival), handler.event_type, event.key)
             )
             try:
                 outcome = self._handlers.decide(handler, row, event)
@@ -94,20 +95,23 @@ class Execution:
         for due in following.later:
             self._overlay.schedule(due)
 
-    def reject(self, arrival: Arrival, reason: str) -> None:
+    def reject(self, arrival: Arrival, reason: str, by: str) -> None:
         """Reject the event without calling its handler."""
-        self._note(arrival, self._recorded(arrival), reason, wrong_version=False)
+        self._note(arrival, self._recorded(arrival), reason, wrong_version=False, by=by)
 
     def _emissions(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Emissions:
-        return Emissions(self._handlers.source, self._wire, cause, envelope, recorded, self._overlay.now)
+        return Emissions(self._handlers.source, self._wire, cause, envelope, recorded)
 
-    def _note(self, arrival: Arrival, recorded: int, reason: str | None, *, wrong_version: bool) -> HandledRecord:
+    def _note(
+        self, arrival: Arrival, recorded: int, reason: str | None, *, wrong_version: bool, by: str | None = None
+    ) -> HandledRecord:
         """Append to the log, add the id to the duplicate window, and count; with a `reason` it was rejected."""
         changes, envelope, event = self._changes, arrival.envelope, arrival.event
         offset, record_key, value, _, _ = arrival.record
         assert value is not None
         changes.sequence = sequence = changes.sequence + 1
         changes.recorded = recorded
+        changes.counters.fired += arrival.timer
         if reason is None:
             outcome = ACCEPTED
             changes.counters.accepted += 1
@@ -118,7 +122,7 @@ class Execution:
         if arrival.digest is not None:
             changes.remembered[arrival.digest] = (sequence, hash(value), outcome)
         handled = HandledRecord(
-            offset,
+            NO_OFFSET if arrival.timer else offset,
             outcome,
             event,
             sequence,
@@ -131,6 +135,8 @@ class Execution:
             fingerprint=self._wire.codec.fingerprint(value),
             own_id=None if envelope.id else event.id,
             own_time=None if envelope.time else to_micros(event.time),
+            timer=arrival.timer,
+            by=by,
         )
         changes.results.append(handled)
         return handled
@@ -154,6 +160,11 @@ class Execution:
         if ahead is not None and arrival.event.cause is not None and ahead <= self._overlay.now + HOUR:
             recorded = max(recorded, ahead + 1)
         return recorded
+
+
+def _attempted(arrival: Arrival) -> int:
+    """What names the event among those handled at one position: its inbox offset, or of a timer a number from its id, below 0."""
+    return -int.from_bytes(fingerprint_of("", arrival.event.reference)[:7]) - 1 if arrival.timer else arrival.record[0]
 
 
 def _wrong_version(expected: int | None, row: Record | None, version: int) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streams.engine.changes import Changes, SetAsideRecord
+from streams.engine.changes import Changes, ImportClock, SetAsideRecord
 from streams.engine.duplicates import DEFAULT_WINDOW, DuplicateWindow
-from streams.engine.pending import PendingCalls, PendingTimers
+from streams.engine.pending import FiringLimit, PendingCalls, PendingTimers
 from streams.engine.records import Counters, Entry
 
 
@@ -14,7 +14,8 @@ class Image:
     """`sequence` is that of the last log record (0: none), `recorded` its time in µs, `inbox_next` the next offset.
 
     `parked` has the queue of each parked entity key, in order; `parked_ids` has the digests of those events, with a hash of
-    the body. `due` has the timers, by event id; `calls` the unanswered calls, by the request's reference.
+    the body. `due` has the timers, by event id; `calls` the unanswered calls, by the request's reference; `imports` the clocks of
+    imports that are not over, by the import's name.
     """
 
     def __init__(self, partition: int = 0, *, window: int = DEFAULT_WINDOW, rows: dict[str, Entry] | None = None) -> None:
@@ -28,6 +29,7 @@ class Image:
         self.parked_ids: dict[bytes, int] = {}
         self.due = PendingTimers()
         self.calls = PendingCalls()
+        self.imports: dict[str, ImportClock] = {}
         self.quarantined = 0
         self.counters = Counters()
 
@@ -45,7 +47,13 @@ class Image:
             self.calls.discard(key)
         self.sequence, self.recorded = changes.sequence, changes.recorded
         self.inbox_next = changes.inbox_next
+        if changes.imports is not None:
+            self.imports = changes.imports
         self.counters = self.counters.plus(changes.counters)
+
+    def limit(self, now: int) -> FiringLimit:
+        """Until when timers fire that no event's time fires, if it is `now`."""
+        return limit_of(self.imports, now)
 
     def pending_after(self, changes: Changes) -> tuple[int, int]:
         """How many calls and how many timers are pending once `changes` are applied."""
@@ -72,6 +80,11 @@ class Image:
             self.quarantined += 1
         else:
             self.parked.setdefault(record.entity, []).append(record)
+
+
+def limit_of(imports: Mapping[str, ImportClock], now: int) -> FiringLimit:
+    """An import's clock says that an event of its very time may still come, and events come before timers of their time."""
+    return FiringLimit(now, min(now, *(clock.at - 1 for clock in imports.values())) if imports else now)
 
 
 def _left(there: Mapping[str, object], new: set[str], gone: set[str]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from streams.engine.changes import ImportClock
 from streams.engine.records import Counters, DuplicateRecord
 from streams.errors import UndecodableRecord
 
@@ -19,7 +20,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
 
     `inbox_next` is the inbox offset where handling continues; `recorded` in µs; `duplicates` are this transaction's. `calls`
-    and `timers` are how many are pending afterwards. `producers_replaced` counts since its writer started (rule 31).
+    and `timers` are how many are pending afterwards; `imports` has the clocks of imports that are not over. `producers_replaced` counts since its writer started (rule 31).
     """
 
     first: int
@@ -36,6 +37,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     calls: int = 0
     timers: int = 0
     producers_replaced: int = 0
+    imports: dict[str, ImportClock] = {}
 
 
 def producers_replaced(markers: Iterable[Marker]) -> dict[str, int]:

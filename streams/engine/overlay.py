@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import insort
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from streams.engine.changes import Changes, PendingCall, PendingTimer, SetAsideRecord
+from streams.engine.changes import Changes, ImportClock, PendingCall, PendingTimer, SetAsideRecord
 from streams.engine.duplicates import Remembered
-from streams.engine.image import Image
-from streams.engine.records import PARKED, Entry
+from streams.engine.envelope import Arrival
+from streams.engine.image import Image, limit_of
+from streams.engine.pending import FiringLimit, ScheduledTimer
+from streams.engine.records import PARKED, Entry, QueuePosition
 
 
 class Overlay:
@@ -16,6 +19,12 @@ class Overlay:
     def __init__(self, image: Image, now: int) -> None:
         self.image, self.now = image, now
         self.changes = Changes(image.partition, image.inbox_next, image.sequence, image.recorded)
+        self._scheduled: dict[str, list[ScheduledTimer]] = {}
+        """Timers that were scheduled in this batch and have not fired, by owner, earliest first."""
+        self._passed: dict[str, int] = {}
+        """How many of an owner's timers in the image, from the earliest on, have fired in this batch."""
+        self._timer_numbers: dict[int, int] = {}
+        """The last number of a timer's queue position, by offset."""
 
     def entry(self, key: str) -> Entry | None:
         """None: the key has no row and never had one."""
@@ -72,3 +81,60 @@ class Overlay:
     def schedule(self, due: PendingTimer) -> None:
         self.changes.due.append(due)
         self.changes.settled.pop(due.event_id, None)
+        insort(self._scheduled.setdefault(due.owner, []), (due.at, len(self.changes.due), due))
+
+    @property
+    def imports(self) -> Mapping[str, ImportClock]:
+        return self.image.imports if self.changes.imports is None else self.changes.imports
+
+    def limit(self, now: int) -> FiringLimit:
+        """Until when timers fire that no event's time fires, if it is `now`."""
+        return limit_of(self.imports, now)
+
+    def has_timers(self, owner: str) -> bool:
+        return bool(self.image.due.of(owner)) or owner in self._scheduled
+
+    def next_timer(self, owner: str, limit: FiringLimit, refused: Collection[str] = ()) -> PendingTimer | None:
+        """The key's earliest pending timer that `limit` allows, without those in `refused`; of one time the first scheduled."""
+        settled, kept = self.changes.settled, self.image.due.of(owner)
+        passed, new = self._passed.get(owner, 0), self._scheduled.get(owner, [])
+        while passed < len(kept) and kept[passed][2].event_id in settled:
+            passed += 1
+        self._passed[owner] = passed
+        while new and new[0][2].event_id in settled:
+            del new[0]
+        for timer in _in_order(kept, passed, new):
+            if timer.at > max(limit):
+                return None
+            if timer.event_id not in settled and timer.event_id not in refused and limit.allows(timer):
+                return timer
+        return None
+
+    def position_of(self, arrival: Arrival) -> QueuePosition:
+        """Its position in its key's parked queue. A timer's, which has no offset, is given here, and stays."""
+        if arrival.position is not None:
+            return arrival.position
+        offset = arrival.record[0]
+        return self.timer_position(offset) if arrival.timer else QueuePosition(offset)
+
+    def timer_position(self, offset: int) -> QueuePosition:
+        """One that no timer at this offset has: in the parked topic, a record of the same position would overwrite it."""
+        last = self._timer_numbers.get(offset)
+        if last is None:
+            parked = (it.position for queue in self.image.parked.values() for it in queue)
+            taken = [*parked, *(call.position for call in self.image.calls.values())]
+            last = max((it.timer for it in taken if it.offset == offset), default=0)
+        self._timer_numbers[offset] = last + 1
+        return QueuePosition(offset, last + 1)
+
+
+def _in_order(kept: Sequence[ScheduledTimer], first: int, new: Sequence[ScheduledTimer]) -> Iterator[PendingTimer]:
+    """Both in one order; of one time those of the image, which were scheduled before the batch."""
+    second = 0
+    while first < len(kept) or second < len(new):
+        if second == len(new) or (first < len(kept) and kept[first][0] <= new[second][0]):
+            yield kept[first][2]
+            first += 1
+        else:
+            yield new[second][2]
+            second += 1

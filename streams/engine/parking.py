@@ -12,7 +12,16 @@ from streams.engine.changes import HandledRecord, PendingCall, SetAsideRecord
 from streams.engine.envelope import Arrival, Envelope, ParkedHeader, to_micros
 from streams.engine.overlay import Overlay
 from streams.engine.readable import readable
-from streams.engine.records import PARKED, QUARANTINED, REASON_LIMIT, UNANSWERED, Headers, InboxRecord
+from streams.engine.records import (
+    NO_OFFSET,
+    PARKED,
+    QUARANTINED,
+    REASON_LIMIT,
+    UNANSWERED,
+    Headers,
+    InboxRecord,
+    QueuePosition,
+)
 from streams.errors import HandlerTimeout, StreamsError
 from streams.event import Event
 
@@ -29,11 +38,13 @@ class Parking:
 
     def raised(self, arrival: Arrival, error: BaseException) -> SetAsideRecord:
         """Set aside an event whose handler raised, with the traceback, and report it. The caller puts it into the queue."""
-        record, event, detail = arrival.record, arrival.event, _traceback(error)
-        where = f"{event.data.event_type} at {self._topic}-{self._changes.partition}@{record[0]}"
+        event, detail = arrival.event, _traceback(error)
+        aside = self.keep(arrival, _reason(error), detail)
+        offset = QueuePosition(aside.header.offset, aside.header.timer)
+        where = f"{event.data.event_type} at {self._topic}-{self._changes.partition}@{offset}"
         did = "does not return" if isinstance(error, HandlerTimeout) else "raised"
         self._changes.raised.append((event.key, f"{where} was parked: its handler {did}\n{detail}"))
-        return self.keep(arrival, _reason(error), detail)
+        return aside
 
     def raised_again(self, arrival: Arrival, error: BaseException) -> SetAsideRecord:
         """The same without a report: the event was parked before. The circuit breaker counts new failures only."""
@@ -49,26 +60,42 @@ class Parking:
         if digest is not None:
             self._changes.parked_ids[digest] = hash(record[2])
         self._changes.counters.parked += 1
+        position = self._overlay.position_of(arrival)
         header = self._header(PARKED, reason, detail, event.key, record[0])
         header = _with_own(header, envelope, event)
-        queue_offset = record[0] if arrival.queue_offset is None else arrival.queue_offset
-        self._changes.results.append(HandledRecord(record[0], PARKED, event, 0, self._overlay.now, header.reason))
-        return self._set_aside(record, envelope.carried, header, queue_offset)
+        if arrival.timer:
+            header = replace(header, timer=position.timer)
+        offset = NO_OFFSET if arrival.timer else record[0]
+        self._changes.results.append(
+            HandledRecord(offset, PARKED, event, 0, self._overlay.now, header.reason, timer=arrival.timer)
+        )
+        return self._set_aside(record, envelope.carried, header, position)
+
+    def unreadable(self, record: InboxRecord, key: str, headers: Headers, reason: str) -> SetAsideRecord:
+        """Set aside a timer's event that this version of the application cannot read or handle. The caller enqueues it."""
+        position = self._overlay.timer_position(record[0])
+        self._changes.counters.parked += 1
+        header = replace(self._header(PARKED, reason, "", key, record[0]), timer=position.timer)
+        self._changes.results.append(
+            HandledRecord(NO_OFFSET, PARKED, None, 0, self._overlay.now, header.reason, timer=True)
+        )
+        return self._set_aside(record, headers, header, position)
 
     def enqueue(self, aside: SetAsideRecord) -> None:
-        """Insert by offset, as a restore does: a request that is given up comes before events that arrived meanwhile."""
+        """Insert by position, as a restore does: a request that is given up comes before events that arrived meanwhile."""
         assert aside.entity is not None, "what is quarantined blocks nobody"
-        insort(self._overlay.own_queue(aside.entity), aside, key=lambda it: it.offset)
+        insort(self._overlay.own_queue(aside.entity), aside, key=lambda it: it.position.order)
 
     def unanswered(self, call: PendingCall, reason: str, detail: str = "") -> None:
         """Park a request that its gateway does not answer: it was accepted, and its key waits for an operator."""
         event = call.event
         self._changes.counters.parked += 1
         header = self._header(UNANSWERED, reason, detail, event.key, call.offset)
-        header = replace(header, asked=call.recorded, time=to_micros(event.time), id=event.id)
+        header = replace(header, asked=call.recorded, time=to_micros(event.time), id=event.id, timer=call.timer)
         record = (call.offset, event.key.encode(), call.value, None, 0)
-        self._changes.results.append(HandledRecord(call.offset, UNANSWERED, event, 0, self._overlay.now, header.reason))
-        self.enqueue(self._set_aside(record, call.headers, header, call.offset))
+        offset = NO_OFFSET if call.timer else call.offset
+        self._changes.results.append(HandledRecord(offset, UNANSWERED, event, 0, self._overlay.now, header.reason))
+        self.enqueue(self._set_aside(record, call.headers, header, call.position))
 
     def quarantine(self, record: InboxRecord, reason: str, detail: str = "") -> None:
         """Keep a record that cannot be read or may not be handled. It blocks no key."""
@@ -76,7 +103,7 @@ class Parking:
         headers = [pair for pair in record[3] or [] if not pair[0].startswith("retold")]
         header = self._header(QUARANTINED, reason, detail, None, record[0])
         self._changes.results.append(HandledRecord(record[0], QUARANTINED, None, 0, self._overlay.now, header.reason))
-        self._set_aside(record, headers, header, record[0])
+        self._set_aside(record, headers, header, QueuePosition(record[0]))
 
     def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
                 return ParkedHeader(
@@ -84,13 +111,13 @@ class Parking:
             self._changes.partition, offset, self._overlay.now,
         )  # fmt: skip
 
-    def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, queue_offset: int) -> SetAsideRecord:
+    def _set_aside(self, record: InboxRecord, headers: Headers, header: ParkedHeader, position: QueuePosition) -> SetAsideRecord:
         _, record_key, value, _, _ = record
         value = value or b""
         size = len(value) + len(record_key or b"") + sum(len(name) + len(text or b"") for name, text in headers)
         if header.status == QUARANTINED and size > self._event_bytes + ROOM_FOR_HEADERS:
             value, headers, record_key = b"", [], None  # kept by reference: the inbox still holds it
-        aside = SetAsideRecord(queue_offset, record_key, value, headers, header)
+        aside = SetAsideRecord(position.offset, record_key, value, headers, header, position.timer)
         self._changes.set_aside.append(aside)
         return aside
 

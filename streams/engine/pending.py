@@ -2,58 +2,88 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, merge
+from typing import NamedTuple
 
 from streams.engine.changes import PendingCall, PendingTimer
+
+ScheduledTimer = tuple[int, int, PendingTimer]
+"""When it is due, a number that counts timers in the order in which they were scheduled, and the timer."""
+
+
+class FiringLimit(NamedTuple):
+    """Until when timers fire, in µs since 1970: live ones, and those that were overdue when they were scheduled."""
+
+    live: int
+    overdue: int
+
+    def allows(self, timer: PendingTimer) -> bool:
+        return timer.at <= (self.overdue if timer.overdue else self.live)
 
 
 class PendingTimers(Mapping[str, PendingTimer]):
     """By event id. Timers of the same time keep the order in which they were scheduled."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, PendingTimer] = {}
-        self._heap: list[tuple[int, int, PendingTimer]] = []
+        self._by_id: dict[str, ScheduledTimer] = {}
+        self._by_owner: dict[str, list[ScheduledTimer]] = {}
+        self._live: list[ScheduledTimer] = []
+        self._overdue: list[ScheduledTimer] = []
         self._scheduled = 0
 
-    def add(self, due: PendingTimer) -> None:
-        self._by_id[due.event_id] = due
+    def add(self, timer: PendingTimer) -> None:
+        self.discard(timer.event_id)
         self._scheduled += 1
-        heappush(self._heap, (due.at, self._scheduled, due))
+        scheduled = self._by_id[timer.event_id] = (timer.at, self._scheduled, timer)
+        insort(self._by_owner.setdefault(timer.owner, []), scheduled)
+        heappush(self._overdue if timer.overdue else self._live, scheduled)
 
     def discard(self, event_id: str) -> None:
-        """Its entry in the heap is removed when it comes to the top."""
-        if self._by_id.pop(event_id, None) is not None:
-            while self._heap and not self._waits(self._heap[0][2]):
-                heappop(self._heap)
+        """Its entry in a heap is removed when it comes to the top."""
+        if (gone := self._by_id.pop(event_id, None)) is None:
+            return
+        of_owner = self._by_owner[gone[2].owner]
+        del of_owner[bisect_left(of_owner, gone)]
+        if not of_owner:
+            del self._by_owner[gone[2].owner]
+        heap = self._overdue if gone[2].overdue else self._live
+        while heap and not self._waits(heap[0]):
+            heappop(heap)
+
+    def of(self, owner: str) -> Sequence[ScheduledTimer]:
+        """The timers of one key's clock, earliest first."""
+        return self._by_owner.get(owner, ())
 
     @property
     def earliest(self) -> int | None:
         """When the first one is due, in µs; None if there is none."""
-        return self._heap[0][0] if self._heap else None
+        return min((heap[0][0] for heap in (self._live, self._overdue) if heap), default=None)
 
-    def until(self, now: int) -> Iterator[PendingTimer]:
-        """The timers due by `now` (µs), earliest first. They stay until they are discarded.
+    def until(self, limit: FiringLimit) -> Iterator[PendingTimer]:
+        """The timers that `limit` allows, earliest first. They stay until they are discarded."""
+        for _, _, timer in merge(self._walk(self._live, limit.live), self._walk(self._overdue, limit.overdue)):
+            yield timer
 
-        A walk down the heap: its cost grows with the number returned, not with the number pending.
-        """
-        heap = self._heap
+    def _walk(self, heap: list[ScheduledTimer], end: int) -> Iterator[ScheduledTimer]:
+        """A walk down a heap: its cost grows with the number returned, not with the number pending."""
         next_ones = [(heap[0], 0)] if heap else []
         while next_ones:
-            (at, _, due), index = heappop(next_ones)
-            if at > now:
+            scheduled, index = heappop(next_ones)
+            if scheduled[0] > end:
                 return
-            if self._waits(due):
-                yield due
+            if self._waits(scheduled):
+                yield scheduled
             for child in (2 * index + 1, 2 * index + 2):
                 if child < len(heap):
                     heappush(next_ones, (heap[child], child))
 
-    def _waits(self, due: PendingTimer) -> bool:
-        return self._by_id.get(due.event_id) is due
+    def _waits(self, scheduled: ScheduledTimer) -> bool:
+        return self._by_id.get(scheduled[2].event_id) is scheduled
 
     def __getitem__(self, event_id: str) -> PendingTimer:
-        return self._by_id[event_id]
+        return self._by_id[event_id][2]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_id)

@@ -39,7 +39,32 @@ def blocking_cause(error: UnsupportedSchema) -> str:
     return SCHEMA if isinstance(error, SchemaNotFound) else HANDLER
 
 
+NO_OFFSET = -1
+"""The inbox offset of an event that was never in the inbox: a timer's."""
+LAST = 2**31
+BY_OPERATOR, BY_RETOLD = "operator", "retold"
+"""Who rejected an event without its handler."""
+
+
 R = TypeVar("R", bound=Record)
+
+
+class QueuePosition(NamedTuple):
+    """A position in a partition's parked queues: that of an inbox offset, or of a timer that was handled before that offset.
+
+    `timer` counts such timers from 1; 0: the record at the offset itself, which comes after them. The text is the record's
+    key in the parked topic: `1042`, `1042-1`.
+    """
+
+    offset: int
+    timer: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.offset, self.timer or LAST
+
+    def __str__(self) -> str:
+        return f"{self.offset}-{self.timer}" if self.timer else str(self.offset)
 
 
 class Codec(Protocol):
@@ -106,6 +131,8 @@ class Counters:
     control: int = 0
     emitted: int = 0
     derived_rejected: int = 0
+    fired: int = 0
+    """Log records of timers that were handled in place: they came from no inbox."""
 
     def plus(self, other: Counters) -> Counters:
         return Counters(**{name: value + getattr(other, name) for name, value in vars(self).items()})

@@ -5,6 +5,8 @@ Headers are made here, when a record is produced; before that there are values o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streams.engine.changes import HandledRecord, PendingCall, PendingTimer, SetAsideRecord
 from streams.engine.envelope import (
     CALL,
@@ -18,7 +20,7 @@ from streams.engine.envelope import (
     to_micros,
     without_packed,
 )
-from streams.engine.records import EmittedRecord, Headers, LogRecord
+from streams.engine.records import EmittedRecord, Headers, LogRecord, QueuePosition
 from streams.engine.wire_format import WireFormat
 
 
@@ -34,6 +36,8 @@ def log_header_of(handled: HandledRecord) -> LogHeader:
         handled.own_id,
         handled.own_time,
         None if handled.reason is None else handled.wrong_version,
+        handled.by,
+        handled.timer or None,
     )
 
 
@@ -45,32 +49,44 @@ def log_record(handled: HandledRecord) -> LogRecord:
 def parked_record(aside: SetAsideRecord) -> tuple[bytes, bytes, Headers]:
     """Key, value and headers for the parked topic."""
     key: Headers = [] if aside.key is None else [(KEY_HEADER, aside.key)]
-    return b"%d" % aside.offset, aside.value, [*aside.carried, *key, pack(aside.header)]
+    return str(aside.position).encode(), aside.value, [*aside.carried, *key, pack(aside.header)]
 
 
-def set_aside_of(offset: int, value: bytes, headers: Headers) -> SetAsideRecord:
-    """The record that the parked topic holds under `offset`. Raises UndecodableRecord."""
+def set_aside_of(position: QueuePosition, value: bytes, headers: Headers) -> SetAsideRecord:
+    """The record that the parked topic holds under `position`. Raises UndecodableRecord."""
     key = next((text for name, text in headers if name == KEY_HEADER), None)
-    return SetAsideRecord(offset, key, value, without_packed(headers), parked_header(headers))
+    offset, timer = position
+    return SetAsideRecord(offset, key, value, without_packed(headers), parked_header(headers), timer)
 
 
 def due_record(namespace: str, pending: PendingTimer | PendingCall) -> tuple[bytes, bytes, Headers]:
     """Key, value and headers for the due topic."""
     if isinstance(pending, PendingTimer):
         emitted = pending.emitted
-        header = DueHeader(TIMER, pending.at, emitted.namespace, emitted.key.decode())
+        header = DueHeader(
+            TIMER, pending.at, emitted.namespace, emitted.key.decode(),
+            owner=pending.owner, own=pending.own, overdue=pending.overdue,
+        )  # fmt: skip
         return pending.event_id.encode(), emitted.value, [*emitted.headers, pack(header)]
     event = pending.event
     header = DueHeader(
-        CALL, pending.recorded, namespace, event.key, pending.offset, pending.hops, to_micros(event.time), event.id
+        CALL, pending.recorded, namespace, event.key, pending.offset, pending.hops, to_micros(event.time), event.id, pending.timer
     )
     return event.reference.encode(), pending.value, [*pending.headers, pack(header)]
 
 
-def pending_of(wire: WireFormat, key: str, value: bytes, headers: Headers, header: DueHeader) -> PendingTimer | PendingCall:
-    """The timer or call that the due topic holds under `key`; `headers` without retold's own, `header` from `due_header`."""
+def pending_of(
+    wire: WireFormat, key: str, value: bytes, headers: Headers, header: DueHeader, is_own: Callable[[str, bytes], bool]
+) -> PendingTimer | PendingCall:
+    """The timer or call that the due topic holds under `key`; `headers` without retold's own, `header` from `due_header`.
+
+    `is_own(namespace, key)`: whether this partition has that key, for timers of earlier versions.
+    """
     if header.kind == TIMER:
-        return PendingTimer(header.at, EmittedRecord(header.namespace, header.key.encode(), value, headers), key)
+        emitted = EmittedRecord(header.namespace, header.key.encode(), value, headers)
+        if header.owner is None:  # of an earlier version, which did not say whose event scheduled it: it counts as its own
+            return PendingTimer(header.at, emitted, key, header.key, own=is_own(header.namespace, emitted.key))
+        return PendingTimer(header.at, emitted, key, header.owner, header.own, header.overdue)
     envelope = wire.envelopes.read(headers)
     event = event_again(wire.codec.decode(value), envelope, header)
-    return PendingCall(event, header.at, header.offset, value, headers, header.hops)
+    return PendingCall(event, header.at, header.offset, value, headers, header.hops, header.timer)

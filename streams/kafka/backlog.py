@@ -8,7 +8,7 @@ from typing import NamedTuple
 from confluent_kafka import Message
 
 from streams.engine.envelope import CALL, due_header, parked_header
-from streams.engine.records import QUARANTINED, UNANSWERED
+from streams.engine.records import QUARANTINED, UNANSWERED, QueuePosition
 from streams.errors import UndecodableRecord
 from streams.kafka.bounded_read import headers_of, read_to
 from streams.kafka.clients import Clients
@@ -53,7 +53,7 @@ class BacklogReader:
         self._ids: dict[str, str] = {}
         """Topic ids, by the name of each topic that was read."""
         self._next: dict[TopicAndPartition, int] = {}
-        self._aside: dict[TopicAndPartition, dict[int, _Aside]] = {}
+        self._aside: dict[TopicAndPartition, dict[QueuePosition, _Aside]] = {}
         self._due: dict[TopicAndPartition, dict[bytes, tuple[str, int]]] = {}
 
     def read(
@@ -93,13 +93,13 @@ class BacklogReader:
             consumer.close()
         self._next |= {at: end for at, (_, end) in spans.items()}
 
-    def _take_parked(self, kept: dict[int, _Aside], message: Message) -> None:
+    def _take_parked(self, kept: dict[QueuePosition, _Aside], message: Message) -> None:
         record = parked_message(message)
         if record.value is None:
-            kept.pop(record.offset, None)
+            kept.pop(record.position, None)
         else:
             header = parked_header(record.headers)
-            kept[record.offset] = _Aside(header.status, header.key, header.recorded)
+            kept[record.position] = _Aside(header.status, header.key, header.recorded)
 
     def _take_due(self, kept: dict[bytes, tuple[str, int]], message: Message) -> None:
         key = message.key() or b""

@@ -86,8 +86,8 @@ class TransactionWriter:
         for record in changes.set_aside:
             key, value, headers = parked_record(record)
             put(topics.parked, value, key, partition, headers)
-        for offset in changes.unparked:
-            put(topics.parked, None, b"%d" % offset, partition, None)
+        for position in changes.unparked:
+            put(topics.parked, None, str(position).encode(), partition, None)
         pendings: list[PendingTimer | PendingCall] = [*changes.due, *changes.calls.values()]
         for pending in pendings:
             key, value, headers = due_record(topics.namespace, pending)
@@ -112,5 +112,6 @@ class TransactionWriter:
                 calls=calls,
                 timers=timers,
                 producers_replaced=self.producer.replaced,
+                imports=image.imports if changes.imports is None else changes.imports,
             )
         )

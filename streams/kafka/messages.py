@@ -5,6 +5,7 @@ So a restore, `retold get`, `tail` and `status`, and the server all see the same
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -16,10 +17,14 @@ from streams.data import EventData
 from streams.engine import marker
 from streams.engine.envelope import VERSION_HEADER, Envelope, EnvelopeReader, LogHeader, from_micros, log_header
 from streams.engine.fold import read_logged
-from streams.engine.records import Headers
+from streams.engine.records import NO_OFFSET, Headers, QueuePosition
 from streams.errors import UndecodableRecord
 from streams.event import Event
 from streams.kafka.bounded_read import headers_of
+
+
+POSITION = re.compile(rb"(\d{1,18})(?:-(\d{1,9}))?")
+"""The key of a record in the parked topic."""
 
 
 class LogEvent(msgspec.Struct, frozen=True):
@@ -72,11 +77,16 @@ class StoredRow(NamedTuple):
 
 
 class ParkedMessage(NamedTuple):
-    """A record of the parked topic. `offset` is the event's inbox offset; a tombstone (no `value`) ends its being set aside."""
+    """A record of the parked topic. A tombstone (no `value`) ends its event's being set aside."""
 
-    offset: int
+    position: QueuePosition
     value: bytes | None
     headers: Headers
+
+    @property
+    def offset(self) -> int:
+        """The event's inbox offset; -1 for a timer's event, which has none."""
+        return NO_OFFSET if self.position.timer else self.position.offset
 
 
 class Decoder(Protocol):
@@ -172,9 +182,11 @@ def table_record(message: Message) -> marker.Marker | StoredRow:
 def parked_message(message: Message) -> ParkedMessage:
     """Raises UndecodableRecord for a key that no worker wrote."""
     key = message.key() or b""
-    if not key.isdigit():
+    found = POSITION.fullmatch(key)
+    if found is None:
         raise UndecodableRecord(
-            f"a record of {message.topic()} has the key {key[:80]!r}; the offset of an event in its inbox was expected: it was "
-            "not written by a retold worker"
+            f"a record of {message.topic()} has the key {key[:80]!r}; the offset of an event in its inbox was expected, or "
+            "for a timer the offset that it came before and a number, such as 1042-1: it was not written by a retold worker"
         )
-    return ParkedMessage(int(key), message.value(), headers_of(message))
+    position = QueuePosition(int(found[1]), int(found[2] or 0))
+    return ParkedMessage(position, message.value(), headers_of(message))

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, Message
 from streams.engine import control
 from streams.engine.control import OperatorCommand
 from streams.engine.envelope import ParkedHeader, parked_header, without_packed
-from streams.engine.records import Headers
+from streams.engine.records import Headers, QueuePosition
 from streams.errors import BrokerError, InvalidEvent
 from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
@@ -19,18 +19,29 @@ from streams.kafka.messages import parked_message
 from streams.kafka.offsets import ends, starts
 from streams.kafka.topics import describe, topic_names
 
-INBOX_OFFSET = re.compile(r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6})@(?P<offset>\d{1,18})")
+INBOX_OFFSET = re.compile(
+    r"(?P<namespace>[a-z][a-z0-9_]*)-(?P<partition>\d{1,6})@(?P<offset>\d{1,18})(?:-(?P<timer>\d{1,9}))?"
+)
 
 
 class InboxOffset(NamedTuple):
-    """An event's offset in its inbox, written `user-3@1042`."""
+    """An event's offset in its inbox, written `user-3@1042`. A timer's event has none: it is `user-3@1042-1`, before that offset."""
 
     namespace: str
     partition: int
     offset: int
+    timer: int = 0
+
+    @property
+    def position(self) -> QueuePosition:
+        return QueuePosition(self.offset, self.timer)
+
+    @property
+    def order(self) -> tuple[str, int, tuple[int, int]]:
+        return self.namespace, self.partition, self.position.order
 
     def __str__(self) -> str:
-        return f"{self.namespace}-{self.partition}@{self.offset}"
+        return f"{self.namespace}-{self.partition}@{self.position}"
 
 
 class ParkedEntry(NamedTuple):
@@ -47,7 +58,7 @@ def parse_inbox_offset(text: str) -> InboxOffset:
     match = INBOX_OFFSET.fullmatch(text)
     if match is None:
         raise InvalidEvent(f"{text[:100]!r} is no inbox offset; expected one such as user-3@1042")
-    return InboxOffset(match["namespace"], int(match["partition"]), int(match["offset"]))
+    return InboxOffset(match["namespace"], int(match["partition"]), int(match["offset"]), int(match["timer"] or 0))
 
 
 def read_parked(clients: Clients, prefix: str, namespaces: Sequence[str]) -> list[ParkedEntry]:
@@ -63,14 +74,14 @@ def read_parked(clients: Clients, prefix: str, namespaces: Sequence[str]) -> lis
         spans = {topic_partition: (first[topic_partition], last[topic_partition]) for topic_partition in partitions}
         for message in read_to(consumer, spans, clock=clients.clock, timeout=30.0):
             record = parked_message(message)
-            inbox_offset = InboxOffset(topics[message.topic() or ""], message.partition() or 0, record.offset)
+            inbox_offset = InboxOffset(topics[message.topic() or ""], message.partition() or 0, *record.position)
             kept.pop(inbox_offset, None)
             if record.value is not None:
                 header, headers = parked_header(record.headers), without_packed(record.headers)
                 kept[inbox_offset] = ParkedEntry(inbox_offset, header, record.value, headers)
     finally:
         consumer.close()
-    return [kept[inbox_offset] for inbox_offset in sorted(kept)]
+    return [kept[inbox_offset] for inbox_offset in sorted(kept, key=lambda it: it.order)]
 
 
 def send_commands(clients: Clients, prefix: str, namespace: str, commands: Iterable[OperatorCommand], partition: int = -1) -> None:

@@ -26,6 +26,7 @@ from streams.checks.source_code import is_application_module
 from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import InboxRecord
+from streams.engine.timers import due_timers
 from streams.errors import ImpureHandler
 from streams.testing.codecs import codec_for
 from streams.testing.purity_run import trace
@@ -103,16 +104,24 @@ def load(app: str) -> App:
     return made
 
 
-def run(app: App, records: list[tuple[str, int, InboxRecord]], arm: Callable[[], None]) -> list[dict[str, Any]]:
+StepInput = tuple[str, int, InboxRecord | None, int]
+"""Of a `Step`: namespace, now, record, and until when timers fired."""
+
+
+def run(app: App, steps: list[StepInput], arm: Callable[[], None]) -> list[dict[str, Any]]:
     codec = codec_for(app)
     engines = {namespace.name: Engine(app, namespace.name, codec) for namespace in app.namespaces}
     images: dict[str, Image] = {name: engine.image() for name, engine in engines.items()}
     arm()
     traces = []
-    for namespace, now, record in records:
-        changes = engines[namespace].handle(images[namespace], [record], now)
-        images[namespace].apply(changes)
-        traces.append(trace(changes))
+    for namespace, now, record, fired in steps:
+        batch = engines[namespace].begin(images[namespace], now)
+        if record is None:
+            batch.fire(due_timers(images[namespace], fired))
+        else:
+            batch.take_all([record])
+        images[namespace].apply(batch.changes)
+        traces.append(trace(batch.changes))
     return traces
 
 
@@ -120,8 +129,8 @@ def main() -> None:
     locale.setlocale(locale.LC_ALL, "")
     guards = ImpurityGuards()
     guards.lay()
-    records = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=list[tuple[str, int, InboxRecord]])
-    traces = run(load(sys.argv[1]), records, guards.arm)
+    steps = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=list[StepInput])
+    traces = run(load(sys.argv[1]), steps, guards.arm)
     sys.stdout.buffer.write(msgspec.msgpack.encode(traces))
 
 

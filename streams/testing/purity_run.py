@@ -42,7 +42,7 @@ def purity_probe(world: World, app: str, *, seeds: Sequence[int] = SEEDS) -> lis
 
     """
     expected = [trace(step.changes) for step in world.steps]
-    records = msgspec.msgpack.encode([(step.namespace, step.now, step.record) for step in world.steps])
+    records = msgspec.msgpack.encode([(step.namespace, step.now, step.record, step.fired) for step in world.steps])
     found: list[str] = []
     for seed in seeds:
         got = _in_another_process(app, records, seed)
@@ -73,8 +73,9 @@ def _first_difference(steps: Sequence[Step], expected: list[Any], got: list[Any]
     for step, here, there in zip(steps, expected, got, strict=True):
         if here != there:
             part = next(name for name in here if here[name] != there[name])
+            at = f"{step.namespace}@{step.record[0]}" if step.record is not None else f"a timer of {step.namespace}"
             yield (
-                f"{step.namespace}@{step.record[0]} gave other {part} in a process with PYTHONHASHSEED={seed}: "
+                f"{at} gave other {part} in a process with PYTHONHASHSEED={seed}: "
                 f"here {here[part]!r:.500}, there {there[part]!r:.500}"
             )
             return

@@ -67,12 +67,16 @@ class FailedCall(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One handled record and its changes: enough to handle it again in another process and compare."""
+    """One handled record, or the timers that fired by the clock at `fired` (µs), and the changes.
+
+    It is enough to handle it again in another process and compare.
+    """
 
     namespace: str
     now: int
-    record: InboxRecord
+    record: InboxRecord | None
     changes: Changes
+    fired: int = 0
 
 
 def outcome_of(handled: HandledRecord) -> tuple[str, bool, str | None]:

@@ -10,6 +10,7 @@ from streams.engine.engine import Engine
 from streams.engine.fold import LoggedEvent
 from streams.engine.records import Headers, InboxRecord
 from streams.engine.stored import log_header_of
+from streams.engine.timers import due_timers
 
 
 class Space:
@@ -32,16 +33,32 @@ class Space:
         return offset
 
     def take(self, now: int) -> tuple[InboxRecord, Changes]:
-        """Handle the first record of the inbox, unless it blocks."""
+        """Handle the first record of the inbox, unless it blocks, after the timers that are due before it.
+
+        If these are more than one transaction takes, it stays first.
+        """
         record = self.inbox[0][1]
         changes = self.engine.handle(self.image, [record], now)
-        if changes.blocked is None:
-            self.inbox.popleft()
-            self.image.apply(changes)
-            self.log += changes.log
-        else:
+        if changes.blocked is not None:
             self.blocked = changes.blocked.reason
+        if changes.taken:
+            self.inbox.popleft()
+        self._apply(changes)
         return record, changes
+
+    def fire(self, until: int, now: int) -> Changes | None:
+        """Fire the timers that are due by `until` (µs), as many as one transaction takes; None: there is none."""
+        timers = due_timers(self.image, until)
+        if not timers:
+            return None
+        batch = self.engine.begin(self.image, now)
+        batch.fire(timers)
+        self._apply(batch.changes)
+        return batch.changes
+
+    def _apply(self, changes: Changes) -> None:
+        self.image.apply(changes)
+        self.log += changes.log
 
     def ready(self) -> bool:
         return bool(self.inbox) and self.blocked is None

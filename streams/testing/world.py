@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 
@@ -12,14 +13,14 @@ from streams.engine.attributes import time_text
 from streams.engine.batch import CallAnswer, CallGivenUp
 from streams.engine.changes import Changes, PendingCall, SetAsideRecord
 from streams.engine.engine import Engine
-from streams.engine.envelope import from_micros, to_micros
+from streams.engine.envelope import checked_time, from_micros, to_micros
 from streams.engine.fold import LoggedEvent
 from streams.engine.image import Image
+from streams.engine.pending import FiringLimit
 from streams.engine.projector import Projector
 from streams.engine.readable import harmless
-from streams.engine.records import PARKED, REJECTED, EmittedRecord, Headers, LogRecord
+from streams.engine.records import NO_OFFSET, PARKED, REJECTED, EmittedRecord, Headers, LogRecord
 from streams.engine.stored import log_record
-from streams.engine.timers import due_timers
 from streams.errors import DefinitionError
 from streams.event import Event
 from streams.namespace import Namespace
@@ -33,6 +34,7 @@ from streams.view import Table, Tables
 
 Parked = Literal["raise", "allow"]
 START = datetime(2026, 1, 1, 0, 0, 0, 123_457, tzinfo=UTC)
+ALL = FiringLimit(2**63, 2**63)
 R = TypeVar("R", bound=Record)
 D = TypeVar("D", bound=EventData)
 
@@ -120,7 +122,7 @@ class World:
             headers.append(("ce_expectedversion", b"%d" % expected_version))
         offset = self.publish(space.name, data.key.encode(), self._codec.encode(data), headers)
         while space.blocked is None:
-            changes, emitted = self._take(space)
+            changes, emitted = self._take(space, offset)
             if changes.inbox_next > offset:
                 row, version = space.entry(data.key)
                 handled = next(it for it in changes.results if it.offset == offset)
@@ -205,6 +207,8 @@ class World:
     def advance(self, by: timedelta, *, parked: Parked = "raise") -> World:
         """Let time pass: what was scheduled comes due in order, and each settles before the next.
 
+        By nothing, `advance(timedelta(0))`, what is due fires; `settle` fires nothing.
+
         Args:
             by: How long.
             parked: As for `settle`.
@@ -224,20 +228,56 @@ class World:
             end = self.now + by
         except OverflowError:
             raise ValueError(f"it is {self.now}; {by} later no datetime can say when it is") from None
-        while (at := self._next_due()) is not None and at <= to_micros(end):
-            self.now = from_micros(at)
-            for space in self._spaces.values():
-                if timers := due_timers(space.image.due, at):
-                    batch = space.engine.begin(space.image, at)
-                    batch.fire(timers)
-                    self._make_true(space, batch.changes)
-            self._settle()
+        self._fire_until(to_micros(end))
         self.now = end
         self._assert_none_parked(before, parked)
         return self
 
-    def _next_due(self) -> int | None:
-        return min((at for space in self._spaces.values() if (at := space.image.due.earliest) is not None), default=None)
+    def play(self, events: Iterable[tuple[EventData, datetime]], *, parked: Parked = "raise") -> World:
+        """Let events happen that have happened before, each at its time: past ones, as an import with its own clock does.
+
+        They are handled in the order of their times. Before each, the timers that are due before it fire in order, and all settles.
+        Timers that are due after the last event are left to `advance`: `advance(timedelta(0))` fires what is due by now.
+
+        Args:
+            events: The events' data with their times, each with a zone. Of one time, the order stays.
+            parked: As for `settle`.
+
+        Returns:
+            The world itself. An event later than `now` takes the time along.
+
+        Raises:
+            InvalidEvent: One of them may not be published as it is. Those before it are handled.
+            DefinitionError: The application does not have the namespace of one.
+            AssertionError: As for `settle`.
+
+        """
+        before = self._count_parked(parked)
+        self._settle()
+        for data, time in sorted(events, key=lambda it: checked_time(f"the time of {it[0].event_type} is", it[1])):
+            self._fire_until(to_micros(time) - 1)
+            self.now = max(self.now, time)
+            self.when(data, time=time)
+            self._settle()
+        self._assert_none_parked(before, parked)
+        return self
+
+    def _fire_until(self, end: int) -> None:
+        """Fire what is due by `end` (µs), from one due time to the next; each settles before the next."""
+        while (at := min((at for space in self._free() if (at := _next_due(space)) is not None), default=end + 1)) <= end:
+            due = [space for space in self._free() if (first := _next_due(space)) is not None and first <= at]
+            if any(space.inbox for space in due):  # the clock fires only where an inbox is read to its end
+                self._settle()
+                continue
+            self.now = max(self.now, from_micros(at))
+            now = to_micros(self.now)
+            for space in due:
+                if (changes := space.fire(at, now)) is not None:
+                    self._made_true(space, Step(space.name, now, None, changes, at))
+            self._settle()
+
+    def _free(self) -> list[Space]:
+        return [space for space in self._spaces.values() if space.blocked is None]
 
     def _make_true(self, space: Space, changes: Changes) -> None:
         """Apply changes that come from no inbox record, and deliver their emissions."""
@@ -323,17 +363,24 @@ class World:
     def _space(self, event_type: str) -> Space:
         return self._spaces[self.app.namespace(namespace_of(event_type)).name]
 
-    def _take(self, space: Space) -> tuple[Changes, list[Emission]]:
-        """Handle the first record of an inbox, and deliver its emissions and calls."""
+    def _take(self, space: Space, offset: int = NO_OFFSET) -> tuple[Changes, list[Emission]]:
+        """Handle the first record of an inbox, and deliver its emissions and calls.
+
+        Returns what the record at `offset` emitted, and not a timer before it.
+        """
         now = to_micros(self.now)
         record, changes = space.take(now)
-        if changes.blocked is not None:
-            return changes, []
-        self.steps.append(Step(space.name, now, record, changes))
+        return changes, self._made_true(space, Step(space.name, now, record, changes), offset)
+
+    def _made_true(self, space: Space, step: Step, offset: int = NO_OFFSET) -> list[Emission]:
+        """Note and fold what was handled, and deliver its emissions and calls."""
+        changes = step.changes
+        if changes.handled:
+            self.steps.append(step)
         self._note(changes)
         for accepted in changes.accepted:
             self._projecting.fold(accepted)
-        return changes, self._let_go(space, changes)
+        return self._let_go(space, changes, offset)
 
     def _note(self, changes: Changes) -> None:
         for handled in changes.log:
@@ -350,16 +397,19 @@ class World:
         data = None if aside.entity is None else self._codec.decode(aside.value)
         return Unhandled(data, aside.entity, header.reason, header.detail, aside.value)
 
-    def _let_go(self, space: Space, changes: Changes) -> list[Emission]:
-        """Deliver emissions to inboxes and call gateways; timers wait in the image."""
-        gone = [emission for handled in changes.results for emission in handled.emissions]
+    def _let_go(self, space: Space, changes: Changes, offset: int) -> list[Emission]:
+        """Deliver emissions to inboxes and call gateways; timers wait in the image. Returns what the record at `offset` led to."""
+        own = [handled for handled in changes.results if handled.offset == offset]
+        gone = [emission for handled in own for emission in handled.emissions]
         gone.sort(key=lambda it: isinstance(it, Scheduled))
         for emitted in changes.emitted:
             self._deliver(emitted)
         for reference, call in changes.calls.items():
             if reference not in space.image.calls:
                 continue  # answered in the same step, or behind one of its key that was just given up
-            gone += self._call(space, call)
+            answered = self._call(space, call)
+            if call.offset == offset:
+                gone += answered
         return gone
 
     def _deliver(self, emitted: EmittedRecord) -> None:
@@ -387,6 +437,11 @@ class World:
             batch.answer(CallGivenUp(call, reason))
         self._make_true(space, batch.changes)
         return given
+
+
+def _next_due(space: Space) -> int | None:
+    """When the next timer fires, in µs since 1970, leaving out those of parked keys."""
+    return next((timer.at for timer in space.image.due.until(ALL) if timer.owner not in space.image.parked), None)
 
 
 def given(app: App, *history: EventData) -> World:

@@ -185,7 +185,7 @@ class AttemptWatch:
         rounds = self.note(dead.partition, dead.position, dead.offset, dead.stacks)
         log.error(
             "an earlier process ended in a handler",
-            detail=f"the process that handled the event {self._inbox}-{dead.partition}@{dead.offset} crashed in its handler, or "
+            detail=f"the process that handled the event {_inbox_offset(self._inbox, dead)} crashed in its handler, or "
             f"the handler did not return within {AFTER:g} s; the event {'is tried once more' if rounds < ROUNDS else 'is parked'}. "
             f"The stacks of its threads:\n{dead.stacks}",
         )
@@ -217,4 +217,9 @@ class AttemptWatch:
             self._deadman.alive(self._inbox)
 
     def _named(self, attempt: Attempt) -> str:
-        return f"{attempt.event_type} at {self._inbox}-{attempt.partition}@{attempt.offset} (key {harmless(attempt.key)!r})"
+        return f"{attempt.event_type} at {_inbox_offset(self._inbox, attempt)} (key {harmless(attempt.key)!r})"
+
+
+def _inbox_offset(inbox: str, attempt: Attempt | DeadAttempt) -> str:
+    """A timer has no inbox offset."""
+    return f"{inbox}-{attempt.partition}@{attempt.offset if attempt.offset >= 0 else '(a timer)'}"

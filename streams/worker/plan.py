@@ -38,7 +38,7 @@ class Planner:
 
     def _work(self, task: PartitionTask, batch: PolledBatch, now: int) -> PartitionWork:
         answers = answers_of(task.results, self._search.most_answers)
-        timers = due_timers(task.image.due, now, self._search.most_timers, task.refused_timers)
+        timers = due_timers(task.image, now, self._search.most_timers, task.refused_timers)
         return PartitionWork(answers, timers, batch.records.get(task, ()))
 
 

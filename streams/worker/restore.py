@@ -15,7 +15,7 @@ from streams.engine.changes import PendingTimer, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.envelope import due_header, without_packed
 from streams.engine.image import Image
-from streams.engine.records import PARKED, Headers
+from streams.engine.records import PARKED, Headers, QueuePosition
 from streams.engine.stored import pending_of, set_aside_of
 from streams.errors import NamespaceTaken, TopicMismatch, UnsupportedSchema
 from streams.kafka.bounded_read import headers_of, polls
@@ -272,7 +272,7 @@ class ImageReader:
 
     def __init__(self, engine: Engine, partition: int) -> None:
         self._engine, self._image = engine, engine.image(partition)
-        self._aside: dict[int, SetAsideRecord] = {}
+        self._aside: dict[QueuePosition, SetAsideRecord] = {}
         self._pending: dict[str, tuple[bytes, Headers]] = {}
         self.log = LogTail(engine.wire.envelopes)
         self.marker: marker.Marker | None = None
@@ -289,9 +289,9 @@ class ImageReader:
         """Read a parked record; a tombstone removes an earlier one."""
         record = parked_message(message)
         if record.value is None:
-            self._aside.pop(record.offset, None)
+            self._aside.pop(record.position, None)
         else:
-            self._aside[record.offset] = set_aside_of(record.offset, record.value, record.headers)
+            self._aside[record.position] = set_aside_of(record.position, record.value, record.headers)
 
     def due(self, message: Message) -> None:
         """Read a timer or a call; a tombstone removes an earlier one."""
@@ -305,21 +305,27 @@ class ImageReader:
         image, last = self._image, self.marker
         if last is not None:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
-            image.counters = last.counters
+            image.counters, image.imports = last.counters, dict(last.imports)
         image.window.add(self.log.remembered())
         for key, (value, headers) in self._pending.items():
-            pending = pending_of(self._engine.wire, key, value, without_packed(headers), due_header(headers))
+            header = due_header(headers)
+            pending = pending_of(self._engine.wire, key, value, without_packed(headers), header, self._is_own)
             if isinstance(pending, PendingTimer):
                 image.due.add(pending)
             else:
                 image.calls.add(pending)
-        for record in sorted(self._aside.values(), key=lambda it: it.offset):  # after compaction they are not in order
+        for record in sorted(self._aside.values(), key=lambda it: it.position.order):  # after compaction they are not in order
             image.set_aside(record)
             parked = record.entity is not None and record.header.status == PARKED
             digest = self._digest(record.carried) if parked else None
             if digest is not None:
                 image.parked_ids[digest] = hash(record.value)
         return image
+
+    def _is_own(self, namespace: str, key: bytes) -> bool:
+        inbox = self._engine.inbox
+        ours = inbox.partition_of is None or inbox.partition_of(key) == self._image.partition
+        return ours and namespace == self._engine.namespace
 
     def _digest(self, headers: Headers) -> bytes | None:
         return self._engine.wire.envelopes.read(without_packed(headers)).digest

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from streams.engine.changes import BlockingRecord, PendingCall
 from streams.engine.control import OperatorCommand
 from streams.engine.image import Image
+from streams.engine.timers import due_timers
 from streams.kafka.quarantine_commands import CommandSearch
 from streams.worker.caller import Assignment, CallResult
 from streams.worker.restore import RestoredImage, RestoreProgress
@@ -97,11 +98,9 @@ class PartitionTask:
         return self.rows
 
     def next_timer(self) -> int | None:
-        """When the next timer is due, in µs since 1970; None if there is none, or none that can be published."""
-        pending = self.image.due
-        if not self.refused_timers:
-            return pending.earliest
-        return next((it.at for it in pending.until(FOREVER) if it.event_id not in self.refused_timers), None)
+        """When the clock fires the next timer, in µs since 1970; None if there is none that may fire."""
+        found = due_timers(self.image, FOREVER, 1, self.refused_timers)
+        return found[0].at if found else None
 
     def run(self, restored: RestoredImage, now: int) -> None:
         """Start handling records, from the image's position on."""

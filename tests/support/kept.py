@@ -5,7 +5,7 @@ from __future__ import annotations
 from streams.engine.changes import Changes, SetAsideRecord
 from streams.engine.engine import Engine
 from streams.engine.image import Image
-from streams.engine.records import Headers
+from streams.engine.records import Headers, QueuePosition
 from streams.engine.stored import parked_record
 from streams.worker.restore import ImageReader
 
@@ -30,14 +30,14 @@ class ParkedTopic:
     """What each transaction writes into the parked topic, and what a restore makes of that."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._kept = engine, dict[int, SetAsideRecord]()
+        self._engine, self._kept = engine, dict[QueuePosition, SetAsideRecord]()
 
     def write(self, image: Image, changes: Changes) -> None:
         """As a worker does: first what is set aside, then what leaves."""
         image.apply(changes)
-        self._kept.update((aside.offset, aside) for aside in changes.set_aside)
-        for offset in changes.unparked:
-            self._kept.pop(offset, None)
+        self._kept.update((aside.position, aside) for aside in changes.set_aside)
+        for position in changes.unparked:
+            self._kept.pop(position, None)
 
     def restored(self) -> Image:
         reading = ImageReader(self._engine, 0)

@@ -40,7 +40,7 @@ def payments(*keys: str) -> tuple[Engine, Image]:
     image.apply(
         engine.handle(image, [record(at, PaymentCharge(order=key, amount=1)) for at, key in enumerate(keys)], 1)
     )
-    image.due.add(PendingTimer(5, EmittedRecord("order", b"o", b"", []), "timer"))
+    image.due.add(PendingTimer(5, EmittedRecord("order", b"o", b"", []), "timer", "o"))
     return engine, image
 
 
@@ -55,7 +55,7 @@ def test_answers_timers_and_records_share_one_transaction() -> None:
     first, second, _ = image.calls.values()
     answers = [CallAnswer(first, PaymentCharged(order="a", receipt="r")), CallGivenUp(second, "closed")]
     records = [record(3, PaymentRefunded(order="c", receipt="r"))]
-    changes = last(engine, image, PartitionWork(answers, due_timers(image.due, 5), records), 5)
+    changes = last(engine, image, PartitionWork(answers, due_timers(image, 5), records), 5)
     assert [emitted.key for emitted in changes.emitted] == [b"a", b"o"]
     assert (changes.answered, changes.handled, changes.inbox_next) == (2, 4, 4)
     assert (changes.counters.emitted, changes.counters.parked, changes.counters.accepted) == (2, 1, 1)
@@ -84,7 +84,7 @@ def test_a_request_given_up_and_tried_again_in_one_batch_is_asked_again() -> Non
     engine, image = payments("a")
     work = PartitionWork([CallGivenUp(*image.calls.values(), "closed")], (), [record(1, OperatorCommand("retry", "a", 0, "ada"))])
     changes = last(engine, image, work, 5)
-    assert (list(changes.calls), list(changes.settled), changes.unparked) == (list(image.calls), [], [0])
+    assert (list(changes.calls), list(changes.settled), changes.unparked) == (list(image.calls), [], [(0, 0)])
     assert image.pending_after(changes) == (1, 1)
     image.apply(changes)
     assert (len(image.calls), image.parked) == (1, {})
@@ -201,7 +201,7 @@ def test_one_transaction_comes_to_the_same_as_many(steps: list[Any]) -> None:
             value = control.encode(data) if isinstance(data, OperatorCommand) else CODEC.encode(data)
             inbox.append((data.key.encode(), value, []))
         records = [(one.image.inbox_next + number, *record, 0) for number, record in enumerate(inbox)]
-        work = PartitionWork(answers, due_timers(one.image.due, now) if fire else (), records)
+        work = PartitionWork(answers, due_timers(one.image, now) if fire else (), records)
         first, second = one.do(work, now), many.do(work, now)
         assert [(it.key, it.value, it.headers) for it in first] == [(it.key, it.value, it.headers) for it in second]
         assert one.state == many.state

@@ -71,7 +71,7 @@ def test_a_command_said_twice_does_nothing_the_second_time() -> None:
     switch.broken = False
     changes = engine.handle(image, [retry(0, 2), retry(0, 3)], 1)
     image.apply(changes)
-    assert (len(changes.log), changes.unparked, image.parked) == (2, [0, 1], {})
+    assert (len(changes.log), changes.unparked, image.parked) == (2, [(0, 0), (1, 0)], {})
     assert image.rows["k"][0] == ProbeRow(count=2, texts={})
 
 

@@ -188,7 +188,7 @@ def test_what_is_pending_is_counted_as_changes_come() -> None:
     image.apply(orders.handle(image, [(0, b"o", CODEC.encode(placed), None, 0)], 1))
     assert image.pending_after(orders.handle(image, [], 1)) == (0, 1)
     fired = orders.begin(image, 1 + 3_600_000_000)
-    fired.fire(due_timers(image.due, 1 + 3_600_000_000))
+    fired.fire(due_timers(image, 1 + 3_600_000_000))
     assert image.pending_after(fired.changes) == (0, 0)
 
 

@@ -15,11 +15,10 @@ from streams.engine.changes import Changes, PendingTimer
 from streams.engine.engine import Engine
 from streams.engine.envelope import to_micros
 from streams.engine.image import Image
-from streams.engine.overlay import Overlay
-from streams.engine.pending import PendingTimers
+from streams.engine.pending import FiringLimit, PendingTimers
 from streams.engine.records import EmittedRecord, InboxRecord
 from streams.engine.stored import due_record
-from streams.engine.timers import TIMER_BYTES_PER_BATCH, due_timers, fire
+from streams.engine.timers import TIMER_BYTES_PER_BATCH, due_timers
 from streams.worker.restore import ImageReader
 from tests.applications.bank.events import AccountClose, AccountOpen, AccountRow
 from tests.support.kept import Kept
@@ -61,23 +60,20 @@ def test_a_timer_far_ahead_is_kept_restored_and_fired_at_its_time(at: datetime) 
     reading.due(Kept(*due_record("account", due)))  # type: ignore[arg-type]  # reads alike
     restored = reading.image()
     assert restored.due == image.due
-    assert fired_by(restored, to_micros(at) - 1) is None
-    fired = fired_by(restored, to_micros(at))
+    assert fired_by(engine, restored, to_micros(at) - 1) is None
+    fired = fired_by(engine, restored, to_micros(at))
     assert fired is not None
-    [emitted] = fired.emitted
-    changes = engine.handle(image, [(1, emitted.key, emitted.value, emitted.headers, 0)], to_micros(at))
-    assert [event.time for event in changes.accepted] == [at]
+    assert [event.time for event in fired.accepted] == [at]
 
 
-def test_a_timer_long_past_is_published_at_once() -> None:
-    """Also of the first year there is."""
+def test_a_timer_long_past_waits_for_what_is_in_the_inbox() -> None:
+    """Also of the first year there is: the key's next later event fires it, or the clock at the end of the inbox."""
     engine, image = engine_of(FIRST), Image()
-    changes = engine.handle(image, [opened(engine)], to_micros(NOW))
-    image.apply(changes)
-    assert (len(changes.emitted), image.due) == (1, {})
-    [emitted] = changes.emitted
-    changes = engine.handle(image, [(1, emitted.key, emitted.value, emitted.headers, 0)], to_micros(NOW))
-    assert [event.time for event in changes.accepted] == [FIRST]
+    image.apply(engine.handle(image, [opened(engine)], to_micros(NOW)))
+    assert [due.overdue for due in image.due.values()] == [True]
+    fired = fired_by(engine, image, to_micros(NOW))
+    assert fired is not None
+    assert [(event.time, event.data.event_type) for event in fired.accepted] == [(FIRST, "account.close")]
 
 
 def test_a_time_that_no_calendar_has_parks_its_event() -> None:
@@ -98,51 +94,53 @@ def test_a_time_that_utc_does_not_have_is_quarantined(time: str) -> None:
     assert (header.status, "the years 1 to 9999 in UTC" in header.reason) == ("quarantined", True)
 
 
-def fired_by(image: Image, now: int) -> Changes | None:
-    """What publishing the timers that are due by `now` gives; None: there is none."""
-    overlay, timers = Overlay(image, now), due_timers(image.due, now)
-    fire(overlay, timers)
-    return overlay.changes if timers else None
+def fired_by(engine: Engine, image: Image, now: int) -> Changes | None:
+    """What the wall clock fires by `now`; None: nothing."""
+    batch, timers = engine.begin(image, now), due_timers(image, now)
+    batch.fire(timers)
+    return batch.changes if timers else None
 
 
-def timer(at: int, name: str, size: int = 1) -> PendingTimer:
-    return PendingTimer(at, EmittedRecord("account", b"a", b"x" * size, []), name)
+def timer(at: int, name: str, size: int = 1, *, overdue: bool = False) -> PendingTimer:
+    """One of another key than its owner's, which is emitted."""
+    return PendingTimer(at, EmittedRecord("account", b"a", b"x" * size, []), name, "owner", overdue=overdue)
 
 
 def test_timers_of_one_time_fire_in_the_order_in_which_they_were_scheduled() -> None:
     """Whatever they hold: that of midnight's events which was decided first comes first."""
-    image = Image()
+    engine, image = engine_of(NOW), Image()
     for name in "ecadb":
         image.due.add(timer(5, name))
-    fired = fired_by(image, 5)
+    fired = fired_by(engine, image, 5)
     assert fired is not None
     assert list(fired.settled) == list("ecadb")
 
 
 def test_a_transaction_holds_so_many_bytes_of_timers() -> None:
     """Large ones come in several, and one alone always does."""
-    image = Image()
+    engine, image = engine_of(NOW), Image()
     for name in "abc":
         image.due.add(timer(5, name, TIMER_BYTES_PER_BATCH // 2 + 1))
     counts = []
-    while (fired := fired_by(image, 5)) is not None:
+    while (fired := fired_by(engine, image, 5)) is not None:
         counts.append(len(fired.emitted))
         image.apply(fired)
     assert counts == [1, 1, 1]
     image.due.add(timer(5, "large", TIMER_BYTES_PER_BATCH + 1))
-    assert fired_by(image, 5) is not None
+    assert fired_by(engine, image, 5) is not None
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5) | st.none()), max_size=40))
-def test_what_is_due_is_what_a_sorted_list_says(steps: list[tuple[int, int | None]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.integers(0, 5) | st.none()), max_size=40))
+def test_what_is_due_is_what_a_sorted_list_says(steps: list[tuple[int, bool, int | None]]) -> None:
     """However timers come and go: those until a time, earliest first, in the order in which they came; all stay."""
     timers, model = PendingTimers(), list[PendingTimer]()
-    for number, (at, discarded) in enumerate(steps):
-        timers.add(timer(at, str(number)))
-        model.append(timer(at, str(number)))
+    for number, (at, overdue, discarded) in enumerate(steps):
+        timers.add(timer(at, str(number), overdue=overdue))
+        model.append(timer(at, str(number), overdue=overdue))
         if discarded is not None and discarded < len(model):
             timers.discard(model.pop(discarded).event_id)
-        for now in (at, 9):
-            assert list(timers.until(now)) == sorted((it for it in model if it.at <= now), key=lambda it: it.at)
+        for limit in (FiringLimit(at, at), FiringLimit(9, at)):
+            assert list(timers.until(limit)) == sorted(filter(limit.allows, model), key=lambda it: it.at)
+        assert [it for _, _, it in timers.of("owner")] == sorted(model, key=lambda it: it.at)
         assert timers.earliest == min((it.at for it in model), default=None)
         assert len(timers) == len(model)

@@ -219,8 +219,8 @@ def test_scheduled_events_come_in_the_order_of_their_time() -> None:
     assert came == ["in 10", "in 20", "in 30"]
 
 
-def test_a_time_that_has_passed_is_published_at_once() -> None:
-    """With its due time, in the same step as its cause."""
+def test_a_time_that_has_passed_waits_for_the_clock() -> None:
+    """It comes with its due time: settling fires nothing, and letting no time pass fires what is due."""
 
     def late(row: AccountRow | None, event: Event[AccountOpen]) -> Outcome[AccountRow]:
         credit = AccountCredit(account="x", transfer="late", amount=1)
@@ -228,7 +228,8 @@ def test_a_time_that_has_passed_is_published_at_once() -> None:
 
     world = World(app_of(late, emits=[AccountCredit]))
     world.when(OPEN)
-    assert world.settle().log("account")[1].event.time == START - timedelta(days=1)
+    assert len(world.settle().log("account")) == 1
+    assert world.advance(timedelta(0)).log("account")[1].event.time == START - timedelta(days=1)
 
 
 def test_time_goes_forward_only() -> None:
@@ -238,13 +239,18 @@ def test_time_goes_forward_only() -> None:
 
 
 def test_an_event_that_is_parked_fails_the_test() -> None:
-    """With its handler's traceback, also one that was scheduled, and one behind it; unless the test expects it."""
+    """With its handler's traceback, also one that was scheduled; unless the test expects it."""
 
     def first(row: AccountRow | None, event: Event[AccountOpen]) -> Outcome[AccountRow]:
         if row is not None:
             raise ZeroDivisionError("no such rate")
         later = Scheduled(event.data, at=event.time + timedelta(hours=2))
         return Outcome(AccountRow(balance=1), emit=[event.data, event.data, later])
+
+    def once_more(row: AccountRow | None, event: Event[AccountOpen]) -> Outcome[AccountRow]:
+        if row is not None:
+            raise ZeroDivisionError("no such rate")
+        return Outcome(AccountRow(balance=1), emit=[Scheduled(event.data, at=event.time + timedelta(hours=1))])
 
     world = World(app_of(first, emits=[AccountOpen]))
     assert world.when(OPEN).accepted
@@ -254,12 +260,15 @@ def test_an_event_that_is_parked_fails_the_test() -> None:
     assert 'settle(parked="allow")' in str(failed.value)
     assert ", in first\n" in str(failed.value)
     assert world.settle() is world
-    with pytest.raises(AssertionError, match="an event of this key before it is parked") as behind:
-        world.advance(timedelta(hours=2))
-    assert ", in first\n" in str(behind.value)
-    assert world.now == START + timedelta(hours=2)
+    assert len(world.advance(timedelta(hours=2)).parked) == 2, "the clock of a parked key stands still"
+    timed = World(app_of(once_more, emits=[AccountOpen]))
+    timed.when(OPEN)
+    with pytest.raises(AssertionError, match="account.open of 'a' was parked: ZeroDivisionError") as scheduled:
+        timed.advance(timedelta(hours=2))
+    assert ", in once_more\n" in str(scheduled.value)
+    assert timed.now == START + timedelta(hours=2)
     with pytest.raises(ValueError, match='"raise" or "allow" was expected'):
         world.settle(parked="ignore")  # type: ignore[arg-type]  # wrong on purpose
-    world = World(app_of(first, emits=[AccountOpen]))
-    world.when(OPEN)
-    assert len(world.settle(parked="allow").advance(timedelta(hours=3), parked="allow").parked) == 3
+    timed = World(app_of(once_more, emits=[AccountOpen]))
+    timed.when(OPEN)
+    assert len(timed.settle().advance(timedelta(hours=3), parked="allow").parked) == 1

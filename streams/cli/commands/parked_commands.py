@@ -41,7 +41,7 @@ def command(
     at = parse_inbox_offset(inbox_offset)
     event, key = first_at(at, found_at(session, at))
     value = answer_of(session.app, session.codec, event, answer) if what == "answer" else b""
-    control = OperatorCommand(what, key, at.offset, who or getpass.getuser(), why, value)
+    control = OperatorCommand(what, key, at.offset, who or getpass.getuser(), why, value, at.timer)
     send(session.clients, session.config.prefix, at.namespace, [control])
 
     def is_free() -> bool | None:
@@ -67,7 +67,8 @@ def retry_all(namespace: str, who: str | None) -> int:
         talk(f"No events are parked in {space}.")
         return exit_codes.OK
     name = who or getpass.getuser()
-    commands = [OperatorCommand("retry", key, queue[0].inbox_offset.offset, name) for key, queue in queues.items()]
+    firsts = {key: queue[0].inbox_offset for key, queue in queues.items()}
+    commands = [OperatorCommand("retry", key, first.offset, name, timer=first.timer) for key, first in firsts.items()]
     send(session.clients, session.config.prefix, space, commands)
     again = _retried(session, space, queues)
     talk(f"{plural(len(queues), 'key')} of {space} retried; {len(queues) - len(again):,} no longer parked.")
