@@ -32,7 +32,7 @@ class Admission:
     `quarantines` has reasons by inbox offset: a record there that would block is quarantined instead, by an operator's command.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter a part of the engine
         self,
         handlers: EventHandlers,
         wire: WireFormat,

@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 class Attempt(NamedTuple):
     """One call of a handler.
 
-    `position` is the inbox offset up to which the partition was handled before, `offset` that of the event, or of a timer's event
-    a number below 0 that is its own: a parked event that is handled again has another position each time. Both stay what they are after a restart.
+    `position` is the inbox offset up to which the partition was handled before, `offset` that of the event; a timer's event has
+    a number below 0 that is its own. A parked event that is handled again has another position each time. Both stay what they
+    are after a restart.
     """
 
     partition: int

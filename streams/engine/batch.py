@@ -58,7 +58,7 @@ class BatchProcessor:
     `refused` has the ids of timers that are too large for a transaction: they do not fire.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter a part of the engine
         self,
         handlers: EventHandlers,
         wire: WireFormat,

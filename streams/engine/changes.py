@@ -17,8 +17,9 @@ from streams.outcome import Emission
 class HandledRecord(msgspec.Struct):
     """The result of one event. It is flat, since a batch has thousands; its headers are made when it is produced.
 
-    `offset` is its inbox offset, -1 for a timer's event, which has none; `outcome` is accepted, rejected, parked, unanswered or quarantined. A duplicate has the
-    outcome and the sequence of the first event of its id. `event` is None for a record that cannot be read.
+    `offset` is its inbox offset, -1 for a timer's event, which has none. `outcome` is accepted, rejected, parked, unanswered or
+    quarantined. A duplicate has the outcome and the sequence of the first event of its id. `event` is None for a record that
+    cannot be read.
     """
 
     offset: int

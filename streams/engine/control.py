@@ -15,8 +15,9 @@ PREFIX = b"\x01"
 
 
 class OperatorCommand(msgspec.Struct, frozen=True):
-    """`offset` and `timer` are the position of the first event of the key's queue, so a command that is sent twice does nothing the
-    second time.
+    """`offset` and `timer` are the position of the first event of the key's queue.
+
+    So a command that is sent twice does nothing the second time.
 
     `retry` handles the queue again; `reject` rejects its first event; `answer` gives `value`, an event in the wire format,
     as the answer to an unanswered request that is first in the queue.

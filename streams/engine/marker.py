@@ -20,7 +20,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`first` and `last` are the log sequences of the transaction (last = first - 1 if it logged nothing).
 
     `inbox_next` is the inbox offset where handling continues; `recorded` in µs; `duplicates` are this transaction's. `calls`
-    and `timers` are how many are pending afterwards; `imports` has the clocks of imports that are not over. `producers_replaced` counts since its writer started (rule 31).
+    and `timers` are how many are pending afterwards; `imports` has the clocks of imports that are not over. `producers_replaced`
+    counts since its writer started (rule 31).
     """
 
     first: int

@@ -22,7 +22,6 @@ from streams.errors import UndecodableRecord
 from streams.event import Event
 from streams.kafka.bounded_read import headers_of
 
-
 POSITION = re.compile(rb"(\d{1,18})(?:-(\d{1,9}))?")
 """The key of a record in the parked topic."""
 

@@ -25,7 +25,7 @@ INBOX_OFFSET = re.compile(
 
 
 class InboxOffset(NamedTuple):
-    """An event's offset in its inbox, written `user-3@1042`. A timer's event has none: it is `user-3@1042-1`, before that offset."""
+    """An event's offset in its inbox, written `user-3@1042`. A timer's event has none: it is `user-3@1042-1`, before that one."""
 
     namespace: str
     partition: int

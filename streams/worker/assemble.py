@@ -20,6 +20,7 @@ from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.committed import CommittedOffsets
 from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.offsets import ends
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader, add_schemas, all_schemas, publish_schemas
@@ -44,9 +45,12 @@ from streams.worker.stalls import StallContext, Stalls
 from streams.worker.tasks import Tasks
 from streams.worker.topic_comparison import TopicComparison
 from streams.worker.unblocker import Unblocker
+from streams.worker.wall_clock import WallClock
 
 RESTORES = 2
 """Partitions of a namespace that are restored at the same time."""
+ENDS = 1.0
+"""s that the broker has to give the ends of an inbox, before timers fire: meanwhile the worker does not poll."""
 LAST_CALLS = 3.0
 """s that a stopping worker gives its gateways: most answer by then, and are not called a second time."""
 
@@ -177,6 +181,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             ),
             calls,
             TopicComparison(topics, targets, described, admin, began),
+            WallClock(topics.inbox, partial(ends, admin, timeout=ENDS), clock),
             CircuitBreaker(namespace) if breaker is None else breaker,
             _attempts(parts, topics, topic_ids[topics.inbox], slot),
             Pace(config.transaction_events, config.transaction_seconds),

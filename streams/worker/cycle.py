@@ -40,6 +40,7 @@ from streams.worker.task import PartitionTask, TaskState
 from streams.worker.tasks import Tasks
 from streams.worker.topic_comparison import TopicComparison
 from streams.worker.unblocker import Unblocker
+from streams.worker.wall_clock import WallClock
 
 log = structlog.get_logger("retold.worker")
 
@@ -68,6 +69,7 @@ class CycleParts:
     unblocker: Unblocker
     calls: GatewayCalls
     topics: TopicComparison
+    wall_clock: WallClock
     breaker: CircuitBreaker
     attempts: AttemptWatch
     pace: Pace
@@ -87,7 +89,7 @@ class Cycle:
         """Transactions in a row that were aborted."""
         self._collector = Collector(members.tasks, members.pace, members.clock)
         self._search = PoisonSearch()
-        self._planner = Planner(members.tasks, self._search)
+        self._planner = Planner(members.tasks, self._search, members.wall_clock)
         self._consumer: Consumer | None = None
         self._last = PolledBatch(None)
 
@@ -120,7 +122,8 @@ class Cycle:
             self._read_again(batch)
             return
         self.members.calls.sort(self.tasks.restored())
-        works = self._planner.plan(batch, self.members.clock.now())
+        self.members.wall_clock.look(self.tasks.running())
+        works = self._planner.plan(batch)
         try:
             changes = self._process(works)
             done = {task: part for task, part in changes.items() if part.handled or part.answered}
@@ -190,8 +193,8 @@ class Cycle:
     def _poll_timeout(self) -> float:
         """How long a poll may wait, in s: less while an answer or a timer is near."""
         poll_timeout = self.members.calls.poll_timeout(IDLE)
-        due = [at for task in self.tasks.restored() if (at := task.next_timer()) is not None]
-        return min(poll_timeout, max(0.0, (min(due) - self.members.clock.now()) / 1e6)) if due else poll_timeout
+        until_timer = self.members.wall_clock.wait(self.tasks.running())
+        return poll_timeout if until_timer is None else min(poll_timeout, until_timer)
 
     def _process(self, works: Works) -> dict[PartitionTask, Changes]:
         """Handle piece by piece; what is handled is sent to the broker while the next piece is handled.
@@ -206,7 +209,7 @@ class Cycle:
             for task, work in works.items():
                 work = members.attempts.narrowed(task.partition, work)
                 for part in members.engine.process(
-                    task.image, work, members.clock.now(), task.quarantines(), members.attempts
+                    task.image, work, members.clock.now(), task.quarantines(), members.attempts, task.refused_timers
                 ):
                     changes[task] = part
                     if part.handled:
@@ -271,11 +274,22 @@ class Cycle:
     def _set_aside(self, batch: PolledBatch, task: PartitionTask, work: PartitionWork) -> None:
         """Set aside what is too large for a transaction, alone in `work`: park or quarantine it; a timer stays pending."""
         if work.records:
-            self._refuse(batch, task, work.records[0])
+            fired = self._fired_before(task, work.records[0])
+            for timer in fired:  # if it is the record itself, it is alone next time
+                self._refuse_timer(task, timer)
+            if not fired:
+                self._refuse(batch, task, work.records[0])
         elif work.answers:
             task.results[0] = refuse_answer(task.results[0], self._search.reason)
         else:
             self._refuse_timer(task, work.timers[0])
+
+    def _fired_before(self, task: PartitionTask, record: InboxRecord) -> list[PendingTimer]:
+        """The timers that fire in place before a record."""
+        batch = self.members.engine.begin(task.image, self.members.clock.now(), refused=task.refused_timers)
+        batch.take_all([record])
+        known = [*task.image.due.values(), *batch.changes.due] if batch.changes.settled else []
+        return [timer for timer in known if timer.event_id in batch.changes.settled]
 
     def _refuse_timer(self, task: PartitionTask, timer: PendingTimer) -> None:
         """Keep it in the due topic and retry when its partition is restored: a limit may have been raised by then."""

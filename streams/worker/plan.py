@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 
 from streams.engine.batch import PartitionWork
-from streams.engine.timers import due_timers
 from streams.worker.gateway_calls import answers_of
 from streams.worker.poison import PoisonKind, PoisonSearch
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import PartitionTask
 from streams.worker.tasks import Tasks
+from streams.worker.wall_clock import WallClock
 
 Works = Mapping[PartitionTask, PartitionWork]
 
@@ -19,16 +19,16 @@ Works = Mapping[PartitionTask, PartitionWork]
 class Planner:
     """Used by one thread."""
 
-    def __init__(self, tasks: Tasks, search: PoisonSearch) -> None:
-        self._tasks, self._search = tasks, search
+    def __init__(self, tasks: Tasks, search: PoisonSearch, wall_clock: WallClock) -> None:
+        self._tasks, self._search, self._wall_clock = tasks, search, wall_clock
         self._rounds = 0
 
-    def plan(self, batch: PolledBatch, now: int) -> Works:
+    def plan(self, batch: PolledBatch) -> Works:
         """The work of each task; of one kind only during a poison search. Each time another task is first."""
         tasks = self._tasks.restored()
         self._rounds += 1
         first = self._rounds % max(1, len(tasks))
-        works = {task: self._work(task, batch, now) for task in (*tasks[first:], *tasks[:first])}
+        works = {task: self._work(task, batch) for task in (*tasks[first:], *tasks[:first])}
         only = self._search.turn({kind for work in works.values() for kind in kinds(work)})
         if only is not None:
             works = {task: _only(only, work) for task, work in works.items()}
@@ -36,9 +36,9 @@ class Planner:
         one_task = only is not None and only is not PoisonKind.RECORDS
         return dict(islice(works.items(), 1)) if one_task else works
 
-    def _work(self, task: PartitionTask, batch: PolledBatch, now: int) -> PartitionWork:
+    def _work(self, task: PartitionTask, batch: PolledBatch) -> PartitionWork:
         answers = answers_of(task.results, self._search.most_answers)
-        timers = due_timers(task.image, now, self._search.most_timers, task.refused_timers)
+        timers = self._wall_clock.timers(task, self._search.most_timers)
         return PartitionWork(answers, timers, batch.records.get(task, ()))
 
 

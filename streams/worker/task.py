@@ -57,6 +57,13 @@ class TaskStatus(NamedTuple):
     cause: str = ""
 
 
+class ClockReading(NamedTuple):
+    """What the clock said (µs since 1970), and where the partition's inbox ended then."""
+
+    now: int
+    end: int
+
+
 @dataclass
 class RestoredCalls:
     """Calls that a restore found pending: their answers may lie in the inbox before `end`. It is handled up to `read`."""
@@ -83,6 +90,9 @@ class PartitionTask:
         """Since when (µs since 1970), by the offset of the last record that blocked it; empty if none has."""
         self.refused_timers: set[str] = set()
         """Ids of due events that are too large for a transaction."""
+        self.clock: ClockReading | None = None
+        """When a timer is due: until when timers fire once the inbox is handled to where it ended then."""
+        self._read = 0
         self._command: OperatorCommand | None = None
         self._restored_calls: RestoredCalls | None = None
 
@@ -148,8 +158,14 @@ class PartitionTask:
 
     def read_to(self, offset: int) -> None:
         """Note that everything in the inbox before `offset` is handled; control records may lie behind the last event."""
+        self._read = offset
         if self._restored_calls is not None:
             self._restored_calls.read = offset
+
+    @property
+    def handled_to(self) -> int:
+        """The inbox offset before which everything is handled."""
+        return max(self.image.inbox_next, self._read)
 
     def hold_back(self, calls: Iterable[PendingCall]) -> bool:
         """Whether these calls must wait behind restored ones: a key's calls stay in order."""

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from streams.worker.polled_batch import PolledBatch
 from streams.worker.task import RestoredCalls
-from tests.applications import probe, shop
+from tests.applications import probe, shop, timed
 from tests.applications.probe.events import EchoHear
-from tests.applications.shop.events import Line, OrderPlace
+from tests.applications.shop.events import Line, OrderPaid, OrderPlace
+from tests.applications.timed.events import AlarmTouch
 from tests.simulator.broker import Metadata
 from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
 
@@ -147,14 +148,14 @@ def test_a_worker_whose_end_goes_wrong_leaves_its_group_all_the_same(
 
 
 def test_a_timer_that_no_transaction_can_hold_holds_up_no_other(tmp_path: Path) -> None:
-    """The limit of its inbox was lowered after it was scheduled: the others fire, and it is kept (rule 8)."""
+    """The limit of the log was lowered after it was scheduled: the others fire, and it is kept (rule 8)."""
     there = MemorySite(shop.app(), "order", tmp_path)
     worker = Worker(there, 0)
     orders = [f"o{number}" for number in range(8)] + ["large" * 100]
     for order in orders:
         there.publish(OrderPlace(order=order, customer="c", lines=(Line(sku="s", quantity=1),)))
     go_on(there, worker)
-    there.broker.largest["order"] = 400
+    there.broker.largest["order-log"] = 400
     there.broker.clock.sleep(2 * shop.PAY_WITHIN.total_seconds())
     go_on(there, worker)
     for _ in range(ENOUGH):
@@ -171,3 +172,36 @@ def test_a_timer_that_no_transaction_can_hold_holds_up_no_other(tmp_path: Path) 
     for _ in range(ENOUGH):
         after.step()
     assert there.logged() == dict.fromkeys(orders, 2)
+
+
+def test_a_timer_that_no_transaction_can_hold_does_not_take_along_the_event_behind_it(tmp_path: Path) -> None:
+    """It would fire before that event, in the same transaction: it stays pending, and the event is handled."""
+    there = MemorySite(timed.app(), "alarm", tmp_path)
+    worker = Worker(there, 0)
+    there.publish(AlarmTouch(name="k", other="large" * 100, after=1))
+    go_on(there, worker)
+    there.broker.largest["bell"] = 400
+    there.broker.clock.sleep(2 * 3600)
+    there.publish(AlarmTouch(name="k", number=1))
+    there.publish(AlarmTouch(name="other", number=1))
+    go_on(there, worker)
+    assert there.logged() == {"k": 3, "other": 1}, "the key's other timer has not fired"
+    assert sum(len(image.due) for image in worker.cycle.tasks.images().values()) == 1
+    assert all(image.quarantined == 0 for image in worker.cycle.tasks.images().values())
+
+
+def test_the_clock_fires_nothing_before_what_lies_in_the_inbox(tmp_path: Path) -> None:
+    """An event that came while a timer came due, and was not polled yet, is handled first: the order was paid in time."""
+    there = MemorySite(shop.app(), "order", tmp_path)
+    worker = Worker(there, 0)
+    there.publish(OrderPlace(order="o1", customer="c", lines=(Line(sku="s", quantity=1),)))
+    go_on(there, worker)
+    while worker.has_records():
+        worker.step()
+    there.publish(OrderPaid(order="o1", receipt="r"))
+    there.broker.clock.sleep(2 * shop.PAY_WITHIN.total_seconds())
+    go_on(there, worker)
+    for _ in range(ENOUGH):
+        worker.step()
+    rows = {key: row for image in worker.cycle.tasks.images().values() for key, (row, _) in image.rows.items()}
+    assert rows["o1"].status == "paid"  # type: ignore[union-attr]  # a row of this application

@@ -263,7 +263,7 @@ def test_an_event_that_is_parked_fails_the_test() -> None:
     assert len(world.advance(timedelta(hours=2)).parked) == 2, "the clock of a parked key stands still"
     timed = World(app_of(once_more, emits=[AccountOpen]))
     timed.when(OPEN)
-    with pytest.raises(AssertionError, match="account.open of 'a' was parked: ZeroDivisionError") as scheduled:
+    with pytest.raises(AssertionError, match=r"account\.open of 'a' was parked: ZeroDivisionError") as scheduled:
         timed.advance(timedelta(hours=2))
     assert ", in once_more\n" in str(scheduled.value)
     assert timed.now == START + timedelta(hours=2)
