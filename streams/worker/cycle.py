@@ -275,9 +275,9 @@ class Cycle:
         """Set aside what is too large for a transaction, alone in `work`: park or quarantine it; a timer stays pending."""
         if work.records:
             fired = self._fired_before(task, work.records[0])
-            for timer in fired:  # if it is the record itself, it is alone next time
-                self._refuse_timer(task, timer)
-            if not fired:
+            if fired:  # the largest is suspected first, and the record itself once no timer fires before it
+                self._refuse_timer(task, max(fired, key=lambda timer: len(timer.emitted.value)))
+            else:
                 self._refuse(batch, task, work.records[0])
         elif work.answers:
             task.results[0] = refuse_answer(task.results[0], self._search.reason)
