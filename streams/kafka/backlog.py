@@ -33,9 +33,13 @@ class SetAside(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """When the first pending timer is due, and when the oldest pending call was asked for, in µs since 1970."""
+    """When the first pending timer is due, and when the oldest pending call was asked for, in µs since 1970.
+
+    Timers of parked keys do not count: they wait with their key. `live_due` is that of the timers that no import's clock holds.
+    """
 
     timer_due: int | None = None
+    live_due: int | None = None
     call_asked: int | None = None
 
 
@@ -43,6 +47,13 @@ class _Aside(NamedTuple):
     status: str
     key: str | None
     recorded: int
+
+
+class _Due(NamedTuple):
+    kind: str
+    at: int
+    owner: str | None
+    overdue: bool
 
 
 class BacklogReader:
@@ -54,7 +65,7 @@ class BacklogReader:
         """Topic ids, by the name of each topic that was read."""
         self._next: dict[TopicAndPartition, int] = {}
         self._aside: dict[TopicAndPartition, dict[QueuePosition, _Aside]] = {}
-        self._due: dict[TopicAndPartition, dict[bytes, tuple[str, int]]] = {}
+        self._due: dict[TopicAndPartition, dict[bytes, _Due]] = {}
 
     def read(
         self, admin: Admin, topics: Mapping[str, TopicInfo], parked: Iterable[str], due: Iterable[str]
@@ -101,7 +112,7 @@ class BacklogReader:
             header = parked_header(record.headers)
             kept[record.position] = _Aside(header.status, header.key, header.recorded)
 
-    def _take_due(self, kept: dict[bytes, tuple[str, int]], message: Message) -> None:
+    def _take_due(self, kept: dict[bytes, _Due], message: Message) -> None:
         key = message.key() or b""
         if message.value() is None:
             kept.pop(key, None)
@@ -110,7 +121,7 @@ class BacklogReader:
             header = due_header(headers_of(message))
         except UndecodableRecord:
             return  # a worker's restore refuses it, and says so
-        kept[key] = header.kind, header.at
+        kept[key] = _Due(header.kind, header.at, header.owner, header.overdue)
 
     def _set_aside(self, topic: str) -> SetAside:
         found = [each for (of, _), kept in self._aside.items() if of == topic for each in kept.values()]
@@ -125,7 +136,14 @@ class BacklogReader:
 
     def _pending(self, topic: str) -> Pending:
         found = [each for (of, _), kept in self._due.items() if of == topic for each in kept.values()]
+        parked = self._parked_keys(f"{topic.removesuffix('-due')}-parked")
+        timers = [each for each in found if each.kind != CALL and each.owner not in parked]
         return Pending(
-            min((at for kind, at in found if kind != CALL), default=None),
-            min((at for kind, at in found if kind == CALL), default=None),
+            min((each.at for each in timers), default=None),
+            min((each.at for each in timers if not each.overdue), default=None),
+            min((each.at for each in found if each.kind == CALL), default=None),
         )
+
+    def _parked_keys(self, topic: str) -> set[str | None]:
+        found = (each for (of, _), kept in self._aside.items() if of == topic for each in kept.values())
+        return {each.key for each in found if each.status != QUARANTINED}

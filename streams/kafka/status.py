@@ -12,6 +12,7 @@ from confluent_kafka import Message
 
 from streams.codec import AvroCodec
 from streams.engine import control, marker
+from streams.engine.changes import ImportClock
 from streams.engine.records import SCHEMA, Counters, blocking_cause
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.kafka.backlog import BacklogReader, Pending, SetAside
@@ -103,12 +104,15 @@ class NamespaceStatus:
 
     `unanswered` counts requests whose gateway gave up, among `parked`. `parked_keys` are blocked by what is parked.
     `parked_oldest` is when the oldest of `parked` was set aside, `timer_due` when the first timer is or was due, `call_asked`
-    when the oldest pending call was asked for, all in µs since 1970.
+    when the oldest pending call was asked for, all in µs since 1970. Timers that wait for a parked key or an import's clock do
+    not count.
 
     `waiting` has the blocked partitions. `producers_replaced` counts, for the workers that wrote last, the producers that
     were replaced since they started (rule 31).
 
     `ended` says why a worker ended the namespace, if nobody runs it since.
+
+    `imports` has the clocks of imports that are not over, by the import's name: the earliest of the partitions.
 
     `missing` has its topics that do not exist. While there are any, there are no partitions, and nothing else but `ended` is
     known. `application` is also None if nothing was handled yet.
@@ -131,6 +135,7 @@ class NamespaceStatus:
     timer_due: int | None = None
     call_asked: int | None = None
     missing: MissingTopics | None = None
+    imports: Mapping[str, ImportClock] = field(default_factory=dict)
 
     @property
     def lag(self) -> int:
@@ -206,6 +211,9 @@ class _Findings:
         for last in markers:
             counters = counters.plus(last.counters)
         aside, pending = self.aside[space.parked], self.pending[space.due]
+        imports: dict[str, ImportClock] = {}
+        for name, clock in (named for last in markers for named in last.imports.items()):
+            imports[name] = min(clock, imports.get(name, clock), key=lambda it: it.at)
         return NamespaceStatus(
             space.namespace,
             markers[0].application if markers else None,
@@ -221,8 +229,9 @@ class _Findings:
             unanswered=aside.unanswered,
             parked_keys=aside.keys,
             parked_oldest=aside.oldest,
-            timer_due=pending.timer_due,
+            timer_due=pending.live_due if imports else pending.timer_due,
             call_asked=pending.call_asked,
+            imports=imports,
         )
 
     def incomplete(self, space: TopicNames) -> NamespaceStatus:

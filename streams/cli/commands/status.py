@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
 from streams.cli.arguments.options import Json
-from streams.cli.output.attention import attention
+from streams.cli.output.attention import attention, import_clocks
 from streams.cli.output.screen import console, json_line, say, say_lines, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
@@ -49,6 +50,8 @@ def status(as_json: Json = False, check: Check = False) -> None:
     for space in found.namespaces:
         for text in attention(space, now):
             say_lines(text)
+    for text in import_clocks(found.namespaces):
+        say_lines(text)
     for each in found.open_transactions:
         say(sentence(each, found.broker, found.prefix))
 
@@ -65,7 +68,10 @@ def _check(found: Status, as_json: bool) -> int:
 
 
 def as_json_value(found: Status) -> dict[str, object]:
-    spaces = [{**asdict(space), "lag": space.lag} for space in found.namespaces]
+    spaces = [
+        {**asdict(space), "lag": space.lag, "imports": {name: to_builtins(clock) for name, clock in space.imports.items()}}
+        for space in found.namespaces
+    ]
     held = [asdict(each) for each in found.open_transactions]
     return {"broker": found.broker, "prefix": found.prefix, "namespaces": spaces, "open_transactions": held}
 

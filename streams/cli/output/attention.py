@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from streams.cli.output.screen import plural
+from streams.engine.changes import ImportClock
 from streams.engine.envelope import from_micros
+from streams.engine.readable import harmless
 from streams.engine.records import HANDLER, SCHEMA, SLOW
 from streams.kafka.blocked import blocked_partitions, what_to_do
 from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus
 from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+def import_clocks(spaces: Iterable[NamespaceStatus]) -> Iterator[str]:
+    """A sentence for each import whose clock counts in some namespace."""
+    clocks: dict[str, ImportClock] = {}
+    for name, clock in (named for space in spaces for named in space.imports.items()):
+        clocks[name] = min(clock, clocks.get(name, clock), key=lambda it: it.at)
+    for name, clock in sorted(clocks.items()):
+        by = f" by {harmless(clock.who)}" if clock.who else ""
+        shown = harmless(name)
+        yield (
+            f"The import {shown}, begun {from_micros(clock.since):%Y-%m-%d %H:%M} UTC{by}, has its own clock, at "
+            f"{from_micros(clock.at):%Y-%m-%d %H:%M:%S}: timers that were overdue when they were scheduled wait for it. It ends "
+            f"with its publisher; if that has died, publish the file again, or end it: retold publish --release {shlex.quote(shown)}"
+        )
 
 
 def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
