@@ -192,7 +192,7 @@ class Client:
     def _send(self, route: Route, event: PreparedEvent) -> Receipt:
         receipt = Receipt(route.namespace, route.event_type, event.key, event.id)
         headers = [*route.headers, *event.attributes]
-        if not event.has_time:
+        if event.time is None:
             headers.append(("ce_time", time_text(datetime.now(UTC))))
         self._deliveries.send(route.topic, event.key.encode(), event.value, headers, receipt)
         return receipt

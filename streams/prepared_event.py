@@ -20,7 +20,7 @@ class PreparedEvent(NamedTuple):
     id: str
     value: bytes
     attributes: Headers
-    has_time: bool
+    time: datetime | None = None
 
 
 def encode(codec: AvroCodec, data: EventData, max_bytes: int) -> bytes:
@@ -45,4 +45,4 @@ def prepare(
 ) -> PreparedEvent:
     """`value` is what `encode` gave for `data`. Raises InvalidEvent naming the attribute that is wrong."""
     headers = attributes(event_id, source, time, expected_version, traceparent)
-    return PreparedEvent(type(data), data.key, event_id, value, headers, time is not None)
+    return PreparedEvent(type(data), data.key, event_id, value, headers, time)

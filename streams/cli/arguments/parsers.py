@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import typer
 
 from streams.eventfiles import numbers
 
+SPAN = re.compile(r"([1-9][0-9]{0,5})([dhms])")
+UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
 DIGITS = re.compile(r"[0-9]{1,18}")
 
 Given = str | float
@@ -50,6 +52,16 @@ def time_with_zone(given: str | datetime) -> datetime:
         return numbers.time(given)
     except ValueError:
         raise _refusal(given, "a time with a zone, such as 2026-01-31T12:00:00Z,") from None
+
+
+def span(given: str | timedelta) -> timedelta:
+    """As `whole`: a number and a unit."""
+    if isinstance(given, timedelta):
+        return given
+    match = SPAN.fullmatch(given)
+    if match is None:
+        raise _refusal(given, "a span of time, such as 1d, 12h, 30m or 10s,")
+    return int(match[1]) * UNITS[match[2]]
 
 
 def _refusal(text: str, expected: str) -> typer.BadParameter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -12,8 +12,9 @@ from streams.app import App
 from streams.cli.arguments.fields import pairs
 from streams.cli.arguments.lookup import event_class
 from streams.cli.arguments.options import Json
-from streams.cli.arguments.parsers import seconds, time_with_zone, whole
+from streams.cli.arguments.parsers import seconds, span, time_with_zone, whole
 from streams.cli.commands.publish_file import SOURCE, FileOptions, publish_file
+from streams.cli.commands.publish_import import release as release_import
 from streams.cli.output.screen import json_line, say
 from streams.cli.process import exit_codes, logging_setup
 from streams.client import Client
@@ -76,6 +77,20 @@ def publish(  # noqa: PLR0913 - one parameter an option
     time_column: Annotated[
         str | None, typer.Option("--time-column", help="Column with the event's time.", metavar="COLUMN")
     ] = None,
+    as_it_happened: Annotated[
+        bool,
+        typer.Option("--as-it-happened", help="Publish in the order of the events' times, and let timers fire in between."),
+    ] = False,
+    step: Annotated[
+        timedelta | None,
+        typer.Option(
+            "--step", parser=span, help="Let timers fire once in so much time, such as 1d; default: exactly.", metavar="SPAN"
+        ),
+    ] = None,
+    release: Annotated[
+        str | None,
+        typer.Option("--release", help="End an import whose publisher died: its timers fire.", metavar="IMPORT"),
+    ] = None,
     event_id: Annotated[
         str | None,
         typer.Option(
@@ -112,17 +127,22 @@ def publish(  # noqa: PLR0913 - one parameter an option
     """Publish one event, or a file of events.
 
     Equal rows of a file are separate events, each with an id of its own. Publishing the file again changes nothing.
+    A file of past events brings its own clock, by which its timers fire.
 
     Example: [bold]retold publish user.signup user=u1 email=u1@example.org --wait 5[/]
 
     Example: [bold]retold publish user.signup --from signups.tsv --with processors.publish:from_row[/]
     """
+    if release is not None:
+        if event_type is not None or file is not None:
+            raise typer.BadParameter("--release ends an import, and publishes nothing.")
+        raise typer.Exit(release_import(release))
     config = load()
     logging_setup.set_up(config)
     app = application(config)
     data = None if event_type is None else event_class(app, event_type)
     event_options = EventOptions(event_id, time, expected_version, wait)
-    file_options = FileOptions(file_format, with_function, on_error, limit, id_column, time_column)
+    file_options = FileOptions(file_format, with_function, on_error, limit, id_column, time_column, as_it_happened, step)
     if file is not None:
         if values or event_options.given is not None:
             given = event_options.given or plain((values or [""])[0])

@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -13,6 +14,7 @@ from typing import IO
 import typer
 
 from streams.app import App
+from streams.cli.commands.publish_import import FileImport, importing, publish_as_it_happened
 from streams.cli.commands.publish_input import name_of, opened
 from streams.cli.output.progress import bar
 from streams.cli.output.screen import json_line, plural, say, talk
@@ -55,6 +57,8 @@ class FileOptions:
     limit: int | None = None
     id_column: str | None = None
     time_column: str | None = None
+    as_it_happened: bool = False
+    step: timedelta | None = None
 
     @property
     def given(self) -> str | None:
@@ -62,6 +66,7 @@ class FileOptions:
         named = {
             "--format": self.format, "--with": self.with_function, "--limit": self.limit,
             "--id-column": self.id_column, "--time-column": self.time_column,
+            "--as-it-happened": self.as_it_happened or None, "--step": self.step,
         }  # fmt: skip
         return next((name for name, value in named.items() if value is not None), None)
 
@@ -126,6 +131,10 @@ def publish_file(
     if options.on_error not in ("stop", "skip"):
         raise typer.BadParameter(f"--on-error is {options.on_error!r}; stop or skip was expected.")
     stop = options.on_error == "stop"
+    if options.as_it_happened and not stop:
+        raise typer.BadParameter("--as-it-happened sorts the whole file, so no line may be skipped: leave --on-error out.")
+    if options.step is not None and not options.as_it_happened:
+        raise typer.BadParameter("--step is for --as-it-happened.")
     _spare_the_collector()
     with opened(file, again=stop) as content:
         source = event_file(config, app, data, file, content, options)
@@ -134,9 +143,12 @@ def publish_file(
             checked = check(source)
             if checked is None:
                 return exit_codes.NO
-        with Client(app, config=config, source=SOURCE) as client:
+        with importing(config, app, file) as its_clock, Client(app, config=config, source=SOURCE) as client:
             started = time.monotonic()
-            count = publish_events(client, source, checked)
+            if options.as_it_happened and checked is not None:
+                count = _publish_in_order(client, config, app, checked, its_clock, options)
+            else:
+                count = publish_events(client, source, checked, its_clock)
         _report(count, time.monotonic() - started, as_json)
     if checked is not None and count != checked.count:
         raise ConfigError(_changed(source.name, checked.count, count))
@@ -154,10 +166,28 @@ def _spare_the_collector() -> None:
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A file without a broken line. `events` are those to publish; None if they were too many to keep."""
+    """A file without a broken line. `events` are those to publish; None if they were too many to keep.
+
+    `earliest` is the earliest time of an event; None if none has a time.
+    """
 
     count: RowCounts
     events: list[PreparedEvent] | None
+    earliest: datetime | None = None
+
+
+def _publish_in_order(
+    client: Client, config: Config, app: App, checked: CheckedFile, its_clock: FileImport, options: FileOptions
+) -> RowCounts:
+    if checked.events is None:
+        raise ConfigError(
+            f"--as-it-happened sorts the events in memory, and these are more than {KEPT_BYTES // 1024 // 1024} MiB. Sort the file "
+            "by time, and publish it in parts, one after the other"
+        )
+    with bar("publishing", checked.count.events) as advance:
+        publish_as_it_happened(client, config, app, its_clock, checked.events, options.step)
+        advance(checked.count.events)
+    return checked.count
 
 
 def _changed(name: str, checked: RowCounts, count: RowCounts) -> str:
@@ -205,7 +235,7 @@ def check(source: EventFile) -> CheckedFile | None:
         verb = "is" if count.broken == 1 else "are"
         talk(f"Nothing was published: {count.broken:,} of {plural(count.rows, 'line')} {verb} broken.")
         return None
-    return CheckedFile(count, kept.events)
+    return CheckedFile(count, kept.events, kept.earliest)
 
 
 class _KeptEvents:
@@ -213,9 +243,12 @@ class _KeptEvents:
 
     def __init__(self) -> None:
         self.events: list[PreparedEvent] | None = []
+        self.earliest: datetime | None = None
         self._bytes = 0
 
     def add(self, event: PreparedEvent) -> None:
+        if event.time is not None and (self.earliest is None or event.time < self.earliest):
+            self.earliest = event.time
         self._bytes += len(event.value) + OBJECT_BYTES
         if self._bytes > KEPT_BYTES:
             self.events = None
@@ -223,9 +256,16 @@ class _KeptEvents:
             self.events.append(event)
 
 
-def publish_events(client: Client, source: EventFile, checked: CheckedFile | None = None) -> RowCounts:
-    """Publishes what was checked, or reads the file and publishes what can be read; then the first broken lines are reported."""
+def publish_events(
+    client: Client, source: EventFile, checked: CheckedFile | None = None, its_clock: FileImport | None = None
+) -> RowCounts:
+    """Publishes what was checked, or reads the file and publishes what can be read; then the first broken lines are reported.
+
+    `its_clock` begins with the earliest event, or with the first one where the file is read only once.
+    """
     with bar("publishing", None if checked is None else checked.count.events) as advance:
+        if its_clock is not None and checked is not None:
+            its_clock.begin(checked.earliest)
         if checked is not None and checked.events is not None:
             for number, event in enumerate(checked.events, 1):
                 client.publish_prepared(event)
@@ -234,10 +274,12 @@ def publish_events(client: Client, source: EventFile, checked: CheckedFile | Non
             client.flush()
             advance(len(checked.events))
             return checked.count
-        return _publish_read(client, source, advance)
+        return _publish_read(client, source, advance, its_clock)
 
 
-def _publish_read(client: Client, source: EventFile, advance: Callable[[int], None]) -> RowCounts:
+def _publish_read(
+    client: Client, source: EventFile, advance: Callable[[int], None], its_clock: FileImport | None
+) -> RowCounts:
     count, report = RowCounts(), _BrokenLineReporter(source)
     for event in source.events():
         if isinstance(event, BadRow):
@@ -246,6 +288,8 @@ def _publish_read(client: Client, source: EventFile, advance: Callable[[int], No
                 client.flush()
                 raise InvalidEvent(_rest_unread(source, event, count))
         elif count.is_new(event):
+            if its_clock is not None and count.events == 1:
+                its_clock.begin(event.time)
             client.publish_prepared(event.prepared)
             if count.events % EVERY == 0:
                 advance(count.events)

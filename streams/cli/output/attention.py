@@ -29,7 +29,7 @@ def import_clocks(spaces: Iterable[NamespaceStatus]) -> Iterator[str]:
         yield (
             f"The import {shown}, begun {from_micros(clock.since):%Y-%m-%d %H:%M} UTC{by}, has its own clock, at "
             f"{from_micros(clock.at):%Y-%m-%d %H:%M:%S}: timers that were overdue when they were scheduled wait for it. It ends "
-            f"with its publisher; if that has died, publish the file again, or end it: retold publish --release {shlex.quote(shown)}"
+            f"with its publisher; if that died, publish the file again, or end it: retold publish --release {shlex.quote(shown)}"
         )
 
 

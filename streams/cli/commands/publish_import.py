@@ -1,0 +1,167 @@
+"""A file of past events brings its own clock, so that timers fire as they would have (rule 23)."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
+
+from streams.app import App
+from streams.cli.output.screen import plural, talk
+from streams.cli.process import exit_codes
+from streams.cli.process.session import connect
+from streams.client import Client
+from streams.config import Config
+from streams.engine.envelope import to_micros
+from streams.engine.readable import harmless
+from streams.errors import InvalidEvent
+from streams.kafka.clients import Clients
+from streams.kafka.import_clock import ImportClockWriter
+from streams.kafka.import_progress import ImportProgress
+from streams.kafka.status import status
+from streams.localbroker.choose import found
+from streams.prepared_event import PreparedEvent
+
+LONG_AGO = timedelta(hours=1)
+"""A file whose first event is older brings its clock."""
+
+
+class FileImport:
+    """The clock that a file brings: `begin` with its first event, `end` once the broker has confirmed the last."""
+
+    def __init__(self, writer: Callable[[], ImportClockWriter]) -> None:
+        self._writer_of = writer
+        self._writer: ImportClockWriter | None = None
+
+    def begin(self, first: datetime | None) -> None:
+        """Bring the clock, if the first event is old enough. Only the first call counts."""
+        if self._writer is None and first is not None and datetime.now(UTC) - first > LONG_AGO:
+            writer = self._writer_of()
+            writer.say(to_micros(first))
+            self._writer = writer
+
+    def say(self, at: int) -> None:
+        assert self._writer is not None, "begin comes first"
+        self._writer.say(at)
+
+    @property
+    def begun(self) -> bool:
+        return self._writer is not None
+
+    def end(self) -> None:
+        if self._writer is not None:
+            self._writer.say(None)
+
+    def advise(self) -> None:
+        """If it ends too early: its timers must not fire before the rest of its events is there."""
+        if self._writer is not None:
+            talk(
+                f"The import {self._writer.name} is not over, and its timers wait. Publish the file again, or let them fire: "
+                f"retold publish --release {self._writer.name}"
+            )
+
+
+@contextmanager
+def importing(config: Config, app: App, file: str) -> Iterator[FileImport]:
+    """The import of a file. If the block raises, it is not over."""
+
+    def writer() -> ImportClockWriter:
+        clients = Clients.of(config, found(config))
+        names = [namespace.name for namespace in app.namespaces]
+        return ImportClockWriter(clients, config.prefix, names, import_name(file), getpass.getuser())
+
+    of_file = FileImport(writer)
+    try:
+        yield of_file
+        of_file.end()
+    except BaseException:
+        of_file.advise()
+        raise
+
+
+def import_name(file: str) -> str:
+    """The same each time a file is published, so that a second attempt goes on with the first one's clock, and ends it."""
+    if file == "-":
+        return f"stdin-{secrets.token_hex(3)}"
+    name = re.sub(r"[^A-Za-z0-9._]", "_", Path(file).name)[:60] or "file"
+    return f"{name}-{blake2b(bytes(Path(file).resolve()), digest_size=3).hexdigest()}"
+
+
+def release(name: str) -> int:
+    """End an import whose publisher has died. Gives the exit code: 1 if no such import has a clock."""
+    session = connect()
+    read = status(session.clients, session.config.prefix, session.namespaces, session.codec)
+    known = sorted({each for space in read.namespaces for each in space.imports})
+    if name not in known:
+        others = ", ".join(map(harmless, known)) or "none"
+        talk(f"No import {harmless(name)[:200]!r} has a clock now. Imports that have one: {others}.")
+        return exit_codes.NO
+    ImportClockWriter(session.clients, session.config.prefix, session.namespaces, name, getpass.getuser()).say(None)
+    talk(f"The import {harmless(name)} is over: its timers that are due fire now.")
+    return exit_codes.OK
+
+
+def publish_as_it_happened(
+    client: Client, config: Config, app: App, of_file: FileImport, events: Sequence[PreparedEvent], step: timedelta | None
+) -> None:
+    """Publish events in the order of their times; before each timer that is due between two, wait until all is handled.
+
+    With a `step`, once for each such span of time. Raises InvalidEvent for an event without a time.
+    """
+    if not_timed := sum(event.time is None for event in events):
+        raise InvalidEvent(
+            f"{plural(not_timed, 'event')} of {len(events):,} have no time: name its column with --time-column, or return it from "
+            "the function of --with. Nothing was published"
+        )
+    ordered = deque(sorted(events, key=lambda event: event.time or datetime.now(UTC)))
+    if not ordered:
+        return
+    progress = ImportProgress(Clients.of(config, found(config)), config.prefix, [namespace.name for namespace in app.namespaces])
+    try:
+        of_file.begin(ordered[0].time)
+        _play(client, of_file, progress, ordered, None if step is None else step // timedelta(microseconds=1))
+    finally:
+        progress.close()
+
+
+def _play(
+    client: Client, of_file: FileImport, progress: ImportProgress, events: deque[PreparedEvent], step: int | None
+) -> None:
+    progress.wait()
+    while True:
+        at, due = _time_of(events), progress.next_due() if of_file.begun else None
+        if at is None and due is None:
+            return
+        first = min(it for it in (at, due) if it is not None)
+        if step is not None:
+            end = (first // step + 1) * step
+            _publish_until(client, progress, events, end - 1)
+            if of_file.begun and (due := progress.next_due()) is not None and due < end:
+                _fire_before(of_file, progress, end)
+        elif due == first and due != at:
+            _fire_before(of_file, progress, due + 1)
+        else:  # an event comes before timers of its very time
+            _publish_until(client, progress, events, first)
+
+
+def _publish_until(client: Client, progress: ImportProgress, events: deque[PreparedEvent], last: int) -> None:
+    while (at := _time_of(events)) is not None and at <= last:
+        client.publish_prepared(events.popleft())
+    client.flush()
+    progress.wait()
+
+
+def _fire_before(of_file: FileImport, progress: ImportProgress, at: int) -> None:
+    of_file.say(at)
+    progress.wait(at)
+
+
+def _time_of(events: deque[PreparedEvent]) -> int | None:
+    time = events[0].time if events else None
+    return None if time is None else to_micros(time)
