@@ -20,7 +20,8 @@ class Scheduled(msgspec.Struct, frozen=True):
 
     Attributes:
         data: The event's data.
-        at: When it is emitted, with a zone; this becomes its `event.time`. A time that is past: at once.
+        at: When it is emitted, with a zone; this becomes its `event.time`. Before an event of the handler's key at a
+            later time it is handled, else when the clock says so and nothing waits in the inbox.
 
     """
 

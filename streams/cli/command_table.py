@@ -38,6 +38,7 @@ COMMANDS = (
     TableEntry("get", "Use", "Query a table: show one row with its version, or all rows."),
     TableEntry("tail", "Use", "Follow the event log: show events as they are handled."),
     TableEntry("status", "Operate", "Show lag, owners, states and counters of every namespace, and what is blocked."),
+    TableEntry("timers", "Operate", "List what is scheduled, and when it is due."),
     TableEntry("topics", "Operate", "Compare the topics with their expected settings; create missing ones."),
     TableEntry("reset", "Operate", "Delete this project's topics and its state, to begin again."),
     TableEntry("parked", "Operate", "List events that are set aside; retry, reject, answer or quarantine them."),

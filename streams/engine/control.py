@@ -35,12 +35,13 @@ class OperatorCommand(msgspec.Struct, frozen=True):
     timer: int = 0
 
 
-class ClockCommand(msgspec.Struct, frozen=True, tag_field="command", tag="clock"):
+class ClockCommand(msgspec.Struct, frozen=True):
     """The clock that the import `name` brings: no event before `at` (µs since 1970) will come from it. None: it is over.
 
     It has no key: each partition of the application gets one.
     """
 
+    command: Literal["clock"]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     at: Annotated[int, msgspec.Meta(ge=-62_135_596_800_000_000, le=253_402_300_800_000_000)] | None
     who: Annotated[str, msgspec.Meta(max_length=200)] = ""

@@ -36,7 +36,7 @@ class ImportClockWriter:
             found = describe(self._clients.admin(), self._inboxes)
             self._partitions = [(topic, number) for topic, info in found.items() for number in range(info.partitions)]
         self._failed.clear()
-        value = encode(ClockCommand(self.name, at, self._who))
+        value = encode(ClockCommand("clock", self.name, at, self._who))
         for topic, partition in self._partitions:
             self._producer.produce(topic, value, b"", partition)
         left = self._producer.flush(CONFIRMED + 1.0)

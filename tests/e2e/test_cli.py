@@ -102,6 +102,18 @@ def test_a_row_is_shown_with_its_version_and_how_far_it_is_true(signed_up: dict[
     assert "has no namespace 'users'; it has: user, folder" in unknown.stderr
 
 
+def test_timers_are_listed_by_when_they_are_due(signed_up: dict[str, Any], env: Env) -> None:
+    """For a user and for a program: each event that is scheduled, and for which key."""
+    of_user = [one for one in lines("timers", "user", env=env) if one["key"] == "u1"]
+    assert [(one["event_type"], one["namespace"], one["owner"], one["overdue"]) for one in of_user] == [
+        ("user.remind", "user", None, False)
+    ]
+    shown = retold("timers", "--limit", "1", env=env)
+    assert len([line for line in shown.stdout.splitlines() if "user.remind" in line]) == 1
+    assert " timer" in shown.stderr
+    assert retold("timers", "folder", env=env).stderr == "No timer is pending.\n"
+
+
 def test_a_table_fits_the_screen(signed_up: dict[str, Any], env: Env, tmp_path: Path) -> None:
     """Columns that do not fit are named; rows beyond the limit are counted; JSON has all of both."""
     file = tmp_path / "many.csv"

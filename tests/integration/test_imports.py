@@ -132,6 +132,6 @@ def test_an_import_whose_publisher_died_waits_until_it_is_released(config: Confi
     with Running(app(), config, broker, USERS) as worker:
         before = worker.counted("user", "fired")
         for partition in foreign.markers("user"):
-            foreign.write("user", control.encode(ClockCommand(name, None)), b"", partition)
+            foreign.write("user", control.encode(ClockCommand("clock", name, None)), b"", partition)
         until(lambda: worker.counted("user", "fired") == 20, "the timers did not fire")
     assert before < 20

@@ -56,7 +56,7 @@ class Partitions:
 
     def clock(self, name: str, at: datetime | None) -> None:
         """An import's clock, to each partition."""
-        value = encode(ClockCommand(name, None if at is None else to_micros(at)))
+        value = encode(ClockCommand("clock", name, None if at is None else to_micros(at)))
         for place in self.images:
             self._append(place, b"", value, [])
 

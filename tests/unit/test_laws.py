@@ -15,9 +15,9 @@ import pytest
 
 import processors
 from streams import App
-from streams.checks import Breach, check, cycles
+from streams.checks import Breach, check, cycles, timer_advice
 from streams.errors import BadName, DuplicateHandler
-from tests.applications import bank, shop
+from tests.applications import bank, shop, timed
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = itertools.count(1)
@@ -527,6 +527,14 @@ def test_an_event_of_another_namespace_raises_at_import(write: Write) -> None:
     """A namespace handles its own events only."""
     with pytest.raises(BadName, match=r"transfer\.start belongs to the namespace 'transfer', not to 'account'"):
         write(PLAIN.replace("AccountOpen", "TransferStart"))
+
+
+def test_timers_that_no_order_covers_and_those_that_recur_are_named() -> None:
+    """As advice: it is no breach to schedule an event of another namespace, or the same one again."""
+    other, again = timer_advice(timed.app())
+    assert other.startswith("alarm.touch schedules bell.ring of another namespace")
+    assert again.startswith("alarm.ring schedules itself again")
+    assert timer_advice(shop.app()) == []
 
 
 def test_cycles_are_listed_once_each() -> None:

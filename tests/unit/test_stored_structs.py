@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine import control, marker
-from streams.engine.control import OperatorCommand
+from streams.engine.changes import ImportClock
+from streams.engine.control import ClockCommand, OperatorCommand
 from streams.engine.envelope import (
     DueHeader,
     LogHeader,
@@ -54,13 +55,19 @@ def header_of(name: str, read: Callable[[list[tuple[str, bytes]]], Any]) -> Call
     return lambda value: read([(name, value)])
 
 
+def read_clock(value: bytes) -> ClockCommand:
+    """What is no clock is taken for an operator's command, and quarantined."""
+    found = control.clock_command(control.PREFIX + value)
+    return found or control.read(b"", control.PREFIX + value)  # type: ignore[return-value]  # it raises
+
+
 KINDS = (
     Kind(
         Marker(
             first=3, last=5, inbox_next=9, recorded=17, application="shop", topic_ids={"order": "x1"}, partitions=2,
-            generation=1, transactional_id="t", counters=Counters(*range(1, 10)),
+            generation=1, transactional_id="t", counters=Counters(*range(1, 11)),
             duplicates=[DuplicateRecord(4, 2, "accepted"), DuplicateRecord(5, 0, "parked")], calls=1, timers=2,
-            producers_replaced=3,
+            producers_replaced=3, imports={"signups.tsv-1a2b3c": ImportClock(5, "ada", 6)},
         ),
         marker.decode,
         (
@@ -70,28 +77,31 @@ KINDS = (
         UndecodableRecord,
     ),
     Kind(
-        LogHeader(1, 2, 3, "rejected", "f00", "sold out", "id", 4, True),
+        LogHeader(1, 2, 3, "rejected", "f00", "sold out", "id", 4, True, "operator", True),
         header_of("retold", log_header),
         ("sequence", "recorded", "offset", "outcome", "fingerprint"),
         UndecodableRecord,
     ),
     Kind(
-        ParkedHeader("parked", "r", "d", "k", "order", 1, 2, 3, 4, "id", 5),
+        ParkedHeader("parked", "r", "d", "k", "order", 1, 2, 3, 4, "id", 5, 6),
         header_of("retold_parked", parked_header),
         ("status", "reason", "detail", "key", "topic", "partition", "offset", "recorded"),
         UndecodableRecord,
     ),
     Kind(
-        DueHeader("call", 1, "payment", "k", 2, 3, 4, "id"),
+        DueHeader("call", 1, "payment", "k", 2, 3, 4, "id", 5, "owner", True, True),
         header_of("retold_due", due_header),
         ("kind", "at", "namespace", "key"),
         UndecodableRecord,
     ),
     Kind(
-        OperatorCommand("answer", "k", 7, "ada", "because", b"\0\1"),
+        OperatorCommand("answer", "k", 7, "ada", "because", b"\0\1", 1),
         lambda value: control.read(b"k", control.PREFIX + value),
         ("command", "key", "offset", "who"),
         InvalidEvent,
+    ),
+    Kind(
+        ClockCommand("clock", "signups.tsv-1a2b3c", 5, "ada"), read_clock, ("command", "name", "at"), InvalidEvent,
     ),
     Kind(
         PublishedSchema("order.place", '{"type":"record"}'),
@@ -118,7 +128,7 @@ KINDS = (
         msgspec.MsgspecError,
     ),
 )  # fmt: skip
-INSIDE = ((b"{}", Counters()), (b'[1,2,"accepted"]', DuplicateRecord(1, 2, "accepted")))
+INSIDE = ((b"{}", Counters()), (b'[1,2,"accepted"]', DuplicateRecord(1, 2, "accepted")), (b'{"at":5}', ImportClock(5)))
 """Those that are kept in a marker: the least that a writer wrote of each, and what it reads as."""
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=[type(kind.sample).__name__ for kind in KINDS])
 
@@ -183,7 +193,7 @@ def test_what_the_first_writer_did_not_write_has_a_default(kind: Kind) -> None:
     assert [getattr(read, name) for name in kind.asked] == [getattr(sample, name) for name in kind.asked]
 
 
-@pytest.mark.parametrize(("least", "expected"), INSIDE, ids=["Counters", "Duplicate"])
+@pytest.mark.parametrize(("least", "expected"), INSIDE, ids=["Counters", "Duplicate", "ImportClock"])
 def test_what_is_kept_inside_a_marker_has_defaults_too(least: bytes, expected: Any) -> None:
     """A counter that came later is 0 where it was not counted."""
     assert msgspec.json.decode(least, type=type(expected)) == expected

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import typer
 
-from streams.checks import cycles
+from streams.checks import cycles, timer_advice
 from streams.cli.arguments.options import Json
 from streams.cli.commands.application_checks import Finding, has_schemas, of_application, of_schemas
 from streams.cli.output.screen import json_line, plural, say_lines, talk
@@ -36,6 +36,8 @@ def check(as_json: Json = False) -> None:
     _report(found, as_json)
     for cycle in cycles(app):
         talk(f"For information, a cycle: {' → '.join([*cycle, cycle[0]])}. Make sure that it ends.")
+    for advice in timer_advice(app):
+        talk(f"For information: {advice}.")
     if found:
         talk(f"{plural(len(found), 'breach', 'breaches')} of the laws in {app.name}.")
         raise typer.Exit(exit_codes.NO)
