@@ -41,7 +41,7 @@ Not in the tree:
   `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer) in `streams/server`,
   `OutputClosed` and `OutputFailed` in `streams/cli`, `MalformedRecord`, `UnreadableLine` and `LineTooLong` in `streams/eventfiles`,
   `Uncommon` in `streams/schemas`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has; for anyone else they are BrokerErrors.
-  `IllegalTransition` in `streams/worker` is a fault of retold's own.
+  `IllegalTransition` in `streams/worker` is a fault of retold's own, and `BatchFull` in `streams/engine` ends a batch.
 - What `retold check` finds are values and no exceptions: `streams.checks.Breach`.
 """
 
