@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,13 +30,14 @@ from streams.cli.process.collector import spare_the_collector
 from streams.client import Client
 from streams.codec import codec_of
 from streams.config import Config, load
+from streams.engine.envelope import to_micros
 from streams.errors import BrokerError, ConfigError, NamespaceStopped, OutcomeTimeout, StreamsError, how_ended
 from streams.eventfiles.file_events import EventMaker, FileEvent
 from streams.eventfiles.rows import format_of
 from streams.kafka.backlog import BacklogReader
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import stable_ends
-from streams.kafka.status import Status, status
+from streams.kafka.status import NamespaceStatus, Status, status
 from streams.kafka.tables_and_logs import partitions_of
 from streams.kafka.topics import ensure, raise_for_problems, topic_names
 from streams.localbroker.choose import own
@@ -190,7 +192,7 @@ def started(config: Config, variables: dict[str, str], stack: ExitStack) -> Site
 
 
 def wait_until_handled(site: Site, address: str, total: int) -> Status:
-    """The status once no inbox has lag and no gateway's call is pending, twice in a row: a handled event may emit others.
+    """The status once no inbox has lag, no call is pending and no timer is due, twice in a row: an event may emit others.
 
     Looking takes CPU that the worker and Kafka need. While the logs grow, a status can only show progress, so there are few.
     """
@@ -207,13 +209,17 @@ def wait_until_handled(site: Site, address: str, total: int) -> Status:
                     now, looked = status(clients, site.config.prefix, report.NAMESPACES, codec, backlog), time.monotonic()
                     counters = now.namespaces[0].counters
                     advance(min(total, counters.accepted + counters.rejected + counters.duplicates))
-                    if before == now and not any(space.lag or space.calls for space in now.namespaces):
+                    if before == now and not any(space.lag or space.calls or is_timer_due(space) for space in now.namespaces):
                         return now
                     before = now
             time.sleep(min(1.0, max(SECONDS_BETWEEN, 4 * (time.monotonic() - began))))
     waited = SECONDS_TO_START + total / SIGN_UPS_A_SECOND
     lines = last_output(site.config, "worker")
     raise OutcomeTimeout(f"not all events were handled within {waited:.0f} s. The worker's last output:\n{lines}")
+
+
+def is_timer_due(space: NamespaceStatus) -> bool:
+    return space.timer_due is not None and space.timer_due <= to_micros(datetime.now(UTC))
 
 
 class LogEnds:

@@ -105,7 +105,7 @@ class EventMaker:
         headers = [self._source, ("ce_id", event_id.encode())]
         if timed is not None:
             headers.append(timed)
-        prepared = PreparedEvent(type(data), data.key, event_id, value, headers, time is not None)
+        prepared = PreparedEvent(type(data), data.key, event_id, value, headers, time)
         return FileEvent(row.line, data, time, event_id, prepared, occurrence, again)
 
     def _problem_of(self, row: Row, error: BaseException) -> str:
