@@ -100,6 +100,8 @@ class AttemptWatch:
         note = self._stuck.get(partition)
         if note is None:
             return work
+        if note.offset < 0 and work.timers:  # of a timer: each goes alone, until the one that is meant is parked
+            return work._replace(timers=work.timers[:1], records=())
         until = next((number for number, record in enumerate(work.records, 1) if record[0] >= note.position), None)
         return work._replace(records=work.records[:until])
 
