@@ -27,10 +27,10 @@ class ImportClockWriter:
         self._partitions: list[TopicAndPartition] = []
         self._producer = clients.producer("retold-import", delivery=CONFIRMED, on_delivery=self._delivered)
 
-    def say(self, at: int | None) -> None:
+    def say(self, at: int | None) -> bool:
         """No event before `at` (µs since 1970) will come; None: the import is over. Returns when all partitions have it.
 
-        Raises BrokerError if one has not.
+        False: the application has no inbox yet. Raises BrokerError if a partition has not got it.
         """
         if not self._partitions:
             found = describe(self._clients.admin(), self._inboxes)
@@ -43,6 +43,7 @@ class ImportClockWriter:
         if left or self._failed:
             why = self._failed[0].str() if self._failed else f"no confirmation in {CONFIRMED:.0f} s"
             raise BrokerError(f"the clock of the import {self.name} did not reach every inbox: {why}")
+        return bool(self._partitions)
 
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

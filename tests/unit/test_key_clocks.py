@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from streams.engine import image as engine_image
 from streams.engine import overlay
+from streams.engine.commands import IMPORTS
 from streams.engine.control import OperatorCommand
 from streams.engine.envelope import Arrival, to_micros
 from streams.engine.fold import fold
@@ -25,7 +26,7 @@ from streams.engine.records import QueuePosition
 from streams.engine.timers import Timers
 from streams.testing import World
 from tests.applications import timed
-from tests.applications.timed.events import AlarmTouch
+from tests.applications.timed.events import AlarmRing, AlarmTouch
 from tests.support.kept import ParkedTopic
 from tests.support.partitions import Partitions
 
@@ -251,6 +252,59 @@ def test_a_timer_that_raises_again_stays_first_and_goes_on_once_its_handler_is_m
     assert image.parked == {}
     assert [it.outcome for it in there.logs["alarm", 0]] == ["accepted", "rejected", "accepted"]
     assert [(it.timer, it.by) for it in there.logs["alarm", 0]] == [(False, None), (True, "operator"), (False, None)]
+
+
+def test_a_timer_without_a_handler_is_parked_with_its_key_until_there_is_one() -> None:
+    """As after a rollback: there is no inbox record at which the partition could be blocked, and nothing may be lost."""
+    there = Partitions(timed.app(), 1, now=TODAY)
+    handlers, image = there.engines["alarm"].handlers.by_event, there.images["alarm", 0]
+    gone = handlers.pop(AlarmRing)
+    there.publish(AlarmTouch(name="k", number=2, after=1), "e0", FIRST)
+    there.publish(AlarmTouch(name="k", number=5), "e1", FIRST + 2 * HOUR)
+    there.settle()
+    retry = OperatorCommand("retry", "k", 1, "ada", timer=1)
+    there.say("alarm", retry)
+    there.settle()
+    [timer, behind] = image.parked["k"]
+    assert (str(timer.position), str(behind.position)) == ("1-1", "1")
+    assert timer.header.reason == "alarm.ring has no handler in the application timed"
+    handlers[AlarmRing] = gone
+    there.say("alarm", retry)
+    there.settle()
+    assert image.parked == {}
+    assert [it.event.id for it in there.logs["alarm", 0] if it.event is not None and not it.timer] == ["e0", "e1"]
+    assert [it.timer for it in there.logs["alarm", 0]] == [False, True, False, True, True]
+
+
+def test_a_timer_that_somebody_published_before_its_time_fires_no_second_time() -> None:
+    """Whoever may publish there can write its id, source and body: it was handled, and its timer is settled."""
+    there = Partitions(timed.app(), 1, now=TODAY)
+    there.clock("import", FIRST)
+    there.publish(AlarmTouch(name="k", number=3, after=1), "e0", FIRST)
+    while there.step():
+        pass
+    [timer] = there.images["alarm", 0].due.values()
+    there._put(*timer.emitted)
+    there.clock("import", None)
+    there.settle()
+    assert [it.timer for it in there.logs["alarm", 0]] == [False, False]
+    assert there.images["alarm", 0].due == {}
+
+
+def test_a_partition_keeps_the_clocks_of_so_many_imports() -> None:
+    """They are written with every transaction: one more is quarantined, and the others go on."""
+    there = Partitions(timed.app(), 1, now=TODAY)
+    for number in range(IMPORTS + 1):
+        there.clock(f"import {number}", FIRST + number * HOUR)
+    there.clock("import 0", FIRST + HOUR)
+    there.settle()
+    image = there.images["alarm", 0]
+    assert (len(image.imports), image.quarantined) == (IMPORTS, 1)
+    assert image.limit(to_micros(TODAY)).overdue == to_micros(FIRST + HOUR) - 1
+    for name in list(image.imports):
+        there.clock(name, None)
+    there.settle()
+    assert image.imports == {}
 
 
 def test_more_timers_than_a_transaction_takes_fire_in_several() -> None:

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -43,8 +43,8 @@ class FileImport:
         """Bring the clock, if the first event is old enough. Only the first call counts."""
         if self._writer is None and first is not None and datetime.now(UTC) - first > LONG_AGO:
             writer = self._writer_of()
-            writer.say(to_micros(first))
-            self._writer = writer
+            if writer.say(to_micros(first)):
+                self._writer = writer
 
     def say(self, at: int) -> None:
         assert self._writer is not None, "begin comes first"
@@ -74,7 +74,7 @@ def importing(config: Config, app: App, file: str) -> Iterator[FileImport]:
     def writer() -> ImportClockWriter:
         clients = Clients.of(config, found(config))
         names = [namespace.name for namespace in app.namespaces]
-        return ImportClockWriter(clients, config.prefix, names, import_name(file), getpass.getuser())
+        return ImportClockWriter(clients, config.prefix, names, import_name(file), _user())
 
     of_file = FileImport(writer)
     try:
@@ -93,6 +93,13 @@ def import_name(file: str) -> str:
     return f"{name}-{blake2b(bytes(Path(file).resolve()), digest_size=3).hexdigest()}"
 
 
+def _user() -> str:
+    """Empty if nobody is known, as in some containers: it is for whoever reads the status."""
+    with suppress(OSError, KeyError, ImportError):
+        return getpass.getuser()[:200]
+    return ""
+
+
 def release(name: str) -> int:
     """End an import whose publisher has died. Gives the exit code: 1 if no such import has a clock."""
     session = connect()
@@ -102,7 +109,7 @@ def release(name: str) -> int:
         others = ", ".join(map(harmless, known)) or "none"
         talk(f"No import {harmless(name)[:200]!r} has a clock now. Imports that have one: {others}.")
         return exit_codes.NO
-    ImportClockWriter(session.clients, session.config.prefix, session.namespaces, name, getpass.getuser()).say(None)
+    ImportClockWriter(session.clients, session.config.prefix, session.namespaces, name, _user()).say(None)
     talk(f"The import {harmless(name)} is over: its timers that are due fire now.")
     return exit_codes.OK
 
