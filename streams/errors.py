@@ -40,7 +40,8 @@ Not in the tree:
 - Errors that retold catches itself, so that no caller meets them, are defined where they are raised: `TransactionAborted`,
   `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer) in `streams/server`,
   `OutputClosed` and `OutputFailed` in `streams/cli`, `MalformedRecord`, `UnreadableLine` and `LineTooLong` in `streams/eventfiles`,
-  `Uncommon` in `streams/schemas`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has; for anyone else they are BrokerErrors.
+  `Uncommon` in `streams/schemas`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has;
+  for anyone else they are BrokerErrors.
   `IllegalTransition` in `streams/worker` is a fault of retold's own, and `BatchFull` in `streams/engine` ends a batch.
 - What `retold check` finds are values and no exceptions: `streams.checks.Breach`.
 """
