@@ -29,18 +29,25 @@ TOLD, LIMIT = 5.0, 7.5
 transaction's timeout."""
 ROUNDS = 2
 """Calls that do not return, after which the event is parked."""
+KILLS = 5
+"""Calls in which its process was killed, after which the event is parked: what uses up the memory is killed each time, but so is
+any call when somebody ends a process by force."""
 DETAIL = 6_000
 """Characters of a stack that are kept."""
 
 
 class StuckNote(msgspec.Struct, frozen=True):
-    """The event of a partition whose handler did not return. `stack` is where it was, the last time."""
+    """The event of a partition whose handler did not return. `stack` is where it was, the last time.
+
+    `killed` counts the calls in which its process was killed from outside.
+    """
 
     topic_id: str
     position: int
     offset: int
     rounds: int
     stack: str = ""
+    killed: int = 0
 
 
 class StuckNotes(Protocol):
@@ -111,7 +118,7 @@ class AttemptWatch:
             self._deadman.done(self._inbox)
 
     def began(self, attempt: Attempt) -> None:
-        """Raises HandlerTimeout if this handler never returned for this event, in `ROUNDS` calls."""
+        """Raises HandlerTimeout if this handler never returned for this event, in `ROUNDS` calls (killed: `KILLS`)."""
         if self._stuck:
             self._refuse(attempt)
         if self._record is not None:
@@ -173,16 +180,32 @@ class AttemptWatch:
 
     def note(self, partition: int, position: int, offset: int, stack: str) -> int:
         """Note one more call that did not return; gives how many that makes for this event."""
-        note = self._note(partition)
-        last = note.read()
+        note = self._last_note(partition, position, offset)
+        note = msgspec.structs.replace(note, rounds=note.rounds + 1, stack=readable(stack[-DETAIL:]))
+        self._note(partition).write(note)
+        return note.rounds
+
+    def _last_note(self, partition: int, position: int, offset: int) -> StuckNote:
+        last, new = self._note(partition).read(), StuckNote(self._topic_id, position, offset, 0)
         same = last is not None and (last.topic_id, last.position, last.offset) == (self._topic_id, position, offset)
-        rounds = last.rounds + 1 if last is not None and same else 1
-        note.write(StuckNote(self._topic_id, position, offset, rounds, readable(stack[-DETAIL:])))
-        return rounds
+        return last if last is not None and same else new
+
+    def _note_killed(self, dead: DeadAttempt) -> None:
+        note = self._last_note(dead.partition, dead.position, dead.offset)
+        note = msgspec.structs.replace(note, killed=note.killed + 1)
+        self._note(dead.partition).write(note)
+        log.warning(
+            "an earlier process was killed in a handler",
+            detail=f"the process that handled the event {self._inbox}-{dead.partition}@{dead.offset} was killed while it called "
+            f"its handler: by somebody, or by the system for its memory (times: {note.killed}; after {KILLS} the event is parked)",
+        )
 
     def note_dead(self, dead: DeadAttempt) -> None:
         """Note a call that ended its process, by its Deadman or by a crash."""
         if dead.topic_id != self._topic_id:
+            return
+        if not dead.stacks:
+            self._note_killed(dead)
             return
         rounds = self.note(dead.partition, dead.position, dead.offset, dead.stacks)
         log.error(
@@ -205,7 +228,14 @@ class AttemptWatch:
 
     def _refuse(self, attempt: Attempt) -> None:
         note = self._stuck.get(attempt.partition)
-        if note is None or (note.position, note.offset) != (attempt.position, attempt.offset) or note.rounds < ROUNDS:
+        if note is None or (note.position, note.offset) != (attempt.position, attempt.offset):
+            return
+        if note.killed >= KILLS:
+            raise HandlerTimeout(
+                f"its process was killed {note.killed} times while its handler was called, perhaps for its memory; it was not "
+                "called again"
+            )
+        if note.rounds < ROUNDS:
             return
         error = HandlerTimeout(
             f"its handler was called {note.rounds} times and never returned: it took longer than {LIMIT:g} s, or its process "

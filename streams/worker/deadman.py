@@ -118,7 +118,7 @@ def has_just_fired(folder: Path, seconds: float = 10.0) -> bool:
 
 
 class DeadAttempt(NamedTuple):
-    """A call of a handler whose process was ended by its Deadman, or crashed."""
+    """A call of a handler whose process was ended by its Deadman, or crashed; without stacks, it was killed in some other way."""
 
     topic_id: str
     partition: int
@@ -154,6 +154,16 @@ def _stacks_named_in(file: Path) -> str | None:
     return None
 
 
+def _lives(stacks: Path) -> bool:
+    """Whether the process of this file still runs: it holds a lock as long as it does."""
+    with stacks.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _dead(folder: Path, file: Path) -> Iterator[DeadAttempt]:
     record = file.read_bytes()[:SIZE]
     topic_id, stacks_name, *_ = record[TEXT:].decode().split("\n")
@@ -161,8 +171,8 @@ def _dead(folder: Path, file: Path) -> Iterator[DeadAttempt]:
     if goes_on != 1 or not stacks_name or "/" in stacks_name:
         return
     stacks = folder / stacks_name
-    if not stacks.stat().st_size:
-        return  # it goes on, or was killed from outside
+    if not stacks.stat().st_size and _lives(stacks):
+        return
     taken = file.with_suffix(f".{os.getpid()}")
     file.rename(taken)  # no other process counts it too
     taken.unlink()

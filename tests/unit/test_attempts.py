@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from streams.engine.attempts import Attempt
 from streams.engine.batch import PartitionWork
 from streams.engine.engine import Engine
 from streams.errors import HandlerTimeout
-from streams.worker.attempt_watch import LIMIT, LOOK, ROUNDS, TOLD, AttemptWatch, StuckNote
+from streams.worker.attempt_watch import KILLS, LIMIT, LOOK, ROUNDS, TOLD, AttemptWatch, StuckNote
 from streams.worker.deadman import AttemptRecord, Deadman, dead_attempts, has_just_fired, remove_old_stacks
 from streams.worker.notes import Note
 from streams.worker.threads import FRAMES, stack_of
@@ -117,9 +118,12 @@ def test_a_note_of_what_was_handled_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_process_that_was_ended_in_a_handler_is_found_once(tmp_path: Path) -> None:
-    """By its record and the stacks that were written at its end; one that was killed, or goes on, is not."""
+    """By its record and the stacks that were written at its end; one that goes on, or was in no handler, is not."""
+    lives = os.open(tmp_path / "b.stacks", os.O_WRONLY | os.O_CREAT)
+    fcntl.flock(lives, fcntl.LOCK_EX)
     for slot, (name, stacks) in enumerate([("a", "Timeout!\n  here"), ("b", ""), ("c", "Timeout!")]):
-        (tmp_path / f"{name}.stacks").write_text(stacks)
+        if stacks:
+            (tmp_path / f"{name}.stacks").write_text(stacks)
         record = AttemptRecord(tmp_path / f"p.probe.{slot}.attempt", "topic-id", f"{name}.stacks")
         record.began(ATTEMPT)
         if name == "c":
@@ -130,11 +134,31 @@ def test_a_process_that_was_ended_in_a_handler_is_found_once(tmp_path: Path) -> 
     assert dead == ("topic-id", 3, 7, 7, "Timeout!\n  here")
     assert list(dead_attempts(tmp_path, "p.probe")) == []
     assert has_just_fired(tmp_path)
+    os.close(lives)
     watch = watch_of(tmp_path, VirtualClock())
     watch.note_dead(dead)
     watch.note_dead(dead._replace(topic_id="another"))
     found = Notes(tmp_path)(3).read()
     assert (found and found.rounds) == 1
+
+
+def test_an_event_whose_process_is_killed_each_time_is_parked(tmp_path: Path) -> None:
+    """As one whose handler uses up the memory: it would be handled again for ever, and nobody would know which it is."""
+    for times in range(KILLS + 1):
+        watch = watch_of(tmp_path, VirtualClock())
+        (tmp_path / f"{times}.stacks").touch()
+        with structlog.testing.capture_logs() as said:
+            for dead in dead_attempts(tmp_path, "p.probe"):
+                watch.note_dead(dead)
+        assert [entry["event"] for entry in said] == ["an earlier process was killed in a handler"] * (times > 0)
+        watch.begin({3: 7})
+        record = AttemptRecord(tmp_path / "p.probe.0.attempt", "topic-id", f"{times}.stacks")
+        if times < KILLS:
+            watch.began(ATTEMPT)
+            record.began(ATTEMPT)
+    with pytest.raises(HandlerTimeout, match=f"its process was killed {KILLS} times while its handler was called"):
+        watch.began(ATTEMPT)
+    watch.began(ATTEMPT._replace(position=9))
 
 
 def test_stacks_are_removed_a_day_later_but_not_those_that_somebody_still_needs(tmp_path: Path) -> None:
