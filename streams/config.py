@@ -55,6 +55,13 @@ def seconds(most: float) -> Callable[[str], float]:
     return read
 
 
+def brokers(text: str) -> str:
+    """Kafka's client takes a port modulo 65536, and would look for a broker at another one."""
+    for each in matching(rf"{_ADDRESS}(,{_ADDRESS})*")(text).split(","):
+        whole(1, 65_535)(each.rpartition(":")[2].strip())
+    return text
+
+
 LONGEST_TRANSACTION = 2.0
 """s. With a call of a handler that is ended after 7.5 s, this is less than Kafka's time-out of 10 s for a transaction."""
 
@@ -108,7 +115,7 @@ SETTINGS = (
         "none",
     ),
     Setting(
-        "broker", None, matching(rf"{_ADDRESS}(,{_ADDRESS})*"), "host:port, or several with commas between",
+        "broker", None, brokers, "host:port, or several with commas between",
         "The Kafka to use; without it retold starts one of its own.",
         "none",
     ),

@@ -80,7 +80,8 @@ def _within(config: Config, name: str, call: Callable[[], Any]) -> Any:
     except StreamsError:
         raise
     except SyntaxError as error:
-        raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}; so {name} cannot be loaded.") from error
+        where = f"{error.filename}:{error.lineno}: " if error.filename else ""  # none for a text with null bytes
+        raise ConfigError(f"{where}{error.msg}; so {name} cannot be loaded.") from error
     except KeyboardInterrupt:  # Ctrl-C
         raise
     except BaseException as error:  # also SystemExit, which would end the command as if all were well

@@ -78,6 +78,8 @@ def load(folder: Path) -> list[SchemaFile]:
 
 def read(path: Path, folder: Path) -> SchemaFile | SchemaBreach:
     """One file, or its breach with the line."""
+    if path.exists() and not path.is_file():
+        return SchemaBreach(path, 1, "this is no file, such as a folder or a pipe: rename or remove it")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -22,7 +22,7 @@ def listen(config: Config) -> socket.socket:
         )[0]
         # With its protocol named, asyncio turns Nagle's algorithm off, which costs an answer 40 ms.
         listening = socket.socket(family, kind, protocol)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
         raise ConfigError(_listen_error(host, port, error)) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,7 +70,9 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _listen_error(host: str, port: int, error: OSError) -> str:
+def _listen_error(host: str, port: int, error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return f"RETOLD_HTTP_HOST is {host!r}; an address of this machine, or its name, was expected"
     if error.errno == errno.EADDRINUSE:
         return (
             f"the port {port} of {host} is in use, perhaps by another `retold server`: end that one, or set "

@@ -42,6 +42,13 @@ def test_a_module_that_ends_python_cannot_be_loaded(tmp_path: Path, statement: s
         application(load({"RETOLD_APP": f"{name}:app"}, tmp_path))
 
 
+def test_a_module_with_null_bytes_cannot_be_loaded(tmp_path: Path) -> None:
+    """Python does not say where they are."""
+    (tmp_path / "null_bytes.py").write_bytes(b"a = 1\0")
+    with pytest.raises(ConfigError, match=r"^(?!None).*so null_bytes:app cannot be loaded"):
+        application(load({"RETOLD_APP": "null_bytes:app"}, tmp_path))
+
+
 @pytest.mark.parametrize("raised", [SystemExit(0), KeyboardInterrupt(), GeneratorExit(), Panic("x")])
 def test_whatever_a_handler_raises_in_a_worker_parks_its_event(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, raised: BaseException

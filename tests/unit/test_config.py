@@ -132,7 +132,8 @@ def test_the_state_folder_of_a_project_has_letters_that_every_program_reads(
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("state", "a\0b"), ("http_proxies", "10.0.0.1;10.0.0.2"), ("http_proxies", "a:b:c"), ("http_proxies", "10.0.0.1,")],
+    [("state", "a\0b"), ("http_proxies", "10.0.0.1;10.0.0.2"), ("http_proxies", "a:b:c"), ("http_proxies", "10.0.0.1,"),
+     ("broker", "localhost:99999"), ("broker", "a:1,b:0")],
 )
 def test_a_value_that_names_nothing_is_refused(project: Path, setting: str, value: str) -> None:
     """A proxy whose address is mistyped would be taken for one client."""

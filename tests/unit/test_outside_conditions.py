@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from streams.eventfiles.rows import avro
 from streams.kafka import local_access
 from streams.load import _last_line
 from streams.localbroker import embedded, jars, password, state
+from streams.schemas.files import read_all
 from streams.schemas.generate import generate
+from streams.server.listen import listen
+from tests.support.workers import settings
 
 LIST = [sys.executable, "-P", "-m", "streams.cli", "schemas", "list"]
 ROOT = Path(__file__).parents[2]
@@ -171,3 +175,18 @@ def test_generated_classes_with_anything_in_them_are_out_of_date(tmp_path: Path)
     output.write_bytes(GARBAGE)
     generate(tmp_path, Path("schemas"), Path("events.py"))
     assert "class UserRow" in output.read_text(encoding="utf-8")
+
+
+def test_a_host_that_is_no_name_is_a_sentence(tmp_path: Path) -> None:
+    """Python refuses it before anything is asked."""
+    config = settings(tmp_path, "", http_host="...", http_token="x" * 16)
+    with pytest.raises(ConfigError, match=r"RETOLD_HTTP_HOST is '\.\.\.'"):
+        listen(config)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_schema_that_is_no_file_is_one_breach(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """Nobody writes to a pipe, so reading it would not end."""
+    make(tmp_path / "user.avsc")
+    _, [breach] = read_all(tmp_path)
+    assert "this is no file" in str(breach)
