@@ -207,8 +207,8 @@ class HistoryError(StreamsError):
 def unwritable_state(folder: object, error: OSError) -> ConfigError:
     """What to say of a state folder that cannot be written."""
     return ConfigError(
-        f"the state folder {folder} cannot be written ({error.strerror}); a worker keeps its locks and notes there. "
-        "Set RETOLD_STATE to a folder of your own"
+        f"the state folder {folder} cannot be written ({error.strerror or error}); retold keeps its locks, notes and its Kafka's "
+        "data there. Make it writable, or set RETOLD_STATE to a folder of your own"
     )
 
 

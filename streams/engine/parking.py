@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from streams.engine.changes import HandledRecord, PendingCall, SetAsideRecord
 from streams.engine.envelope import Arrival, Envelope, ParkedHeader, to_micros
 from streams.engine.overlay import Overlay
-from streams.engine.readable import readable
+from streams.engine.readable import in_a_line, readable
 from streams.engine.records import (
     NO_OFFSET,
     PARKED,
@@ -128,12 +128,6 @@ def _reason(error: BaseException) -> str:
 
 def _traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
-
-
-def in_a_line(error: BaseException) -> str:
-    """An exception's class and message on one line, without notes and the lines of a syntax error. Its own `str` may fail."""
-    lines = traceback.format_exception_only(error)
-    return next((line for line in lines if not line.startswith("  ")), lines[-1]).strip()
 
 
 def _with_own(header: ParkedHeader, envelope: Envelope, event: Event[Any]) -> ParkedHeader:

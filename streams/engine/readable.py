@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 
 NAME = 200
 """Characters of a name that are shown: Kafka takes ids of up to 32 KiB."""
@@ -42,3 +43,9 @@ def named(text: str) -> str:
     """A name from outside, such as a transactional id, on one line and cut to a readable length."""
     whole = one_line(text)
     return whole if len(whole) <= NAME else f"{whole[:NAME]}…"
+
+
+def in_a_line(error: BaseException) -> str:
+    """An exception's class and message on one line, without notes and the lines of a syntax error. Its own `str` may fail."""
+    lines = traceback.format_exception_only(error)
+    return next((line for line in lines if not line.startswith("  ")), lines[-1]).strip()

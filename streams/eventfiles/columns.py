@@ -10,13 +10,10 @@ from uuid import UUID
 
 from streams.engine.attributes import id_header
 from streams.engine.envelope import TEXT_LIMIT, checked_time
-from streams.engine.parking import in_a_line
+from streams.engine.readable import in_a_line
 from streams.errors import InvalidEvent, did_you_mean
 from streams.eventfiles import numbers
-from streams.eventfiles.texts import NAME_SHOWN, listed, plain
-
-WORDS_SHOWN = 400
-"""The most characters that are shown of an exception."""
+from streams.eventfiles.texts import NAME_SHOWN, WORDS_SHOWN, listed, plain
 
 
 class Columns(dict[str, Any]):

@@ -13,11 +13,9 @@ from streams.eventfiles.numbers import json_number
 from streams.eventfiles.raw_lines import LINE_LIMIT, RawLines
 from streams.eventfiles.repeats import no_constant, no_repeats
 from streams.eventfiles.row import BOM, Row, not_utf8, too_long
-from streams.eventfiles.texts import plain
+from streams.eventfiles.texts import WORDS_SHOWN, plain
 
 JSON_SPACE = b" \t\r\n"
-WORDS_SHOWN = 400
-"""The most characters that are shown of a library's message."""
 
 
 def jsonl(file: IO[bytes], limit: int = LINE_LIMIT) -> Iterator[Row]:

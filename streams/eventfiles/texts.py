@@ -9,6 +9,8 @@ NAME_SHOWN = 100
 """The most characters of a name from outside in a message."""
 NAMES_SHOWN = 20
 """The most names in a message."""
+WORDS_SHOWN = 400
+"""The most characters of an exception's message."""
 PROBLEM_SHOWN = 1_000
 """The most characters of a sentence about a row."""
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from streams.codec import AvroCodec
 from streams.data import Record, namespace_of
-from streams.engine.parking import in_a_line
 from streams.engine.projector import Projector
+from streams.engine.readable import in_a_line
 from streams.engine.records import ACCEPTED
 from streams.errors import DefinitionError
 from streams.kafka.clients import Clients

@@ -18,6 +18,7 @@ from streams.errors import BrokerUnavailable
 from streams.kafka.broker_check import check_broker
 from streams.localbroker import state
 from streams.localbroker.jars import KAFKA_VERSION, Progress
+from streams.private_files import write_private
 
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 SECONDS_FOR_ENGINE = 2
@@ -121,7 +122,7 @@ def _container(folder: Path, on_progress: Progress, *, lasting: bool) -> Iterato
 def _volume(folder: Path) -> str:
     file = folder / "kafka.volume"
     if not file.exists():
-        state.write_private(file, f"retold-{uuid.uuid4().hex[:12]}")
+        write_private(file, f"retold-{uuid.uuid4().hex[:12]}")
     return file.read_text(encoding="utf-8", errors="replace").strip()
 
 

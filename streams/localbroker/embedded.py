@@ -24,10 +24,11 @@ from pathlib import Path
 from types import TracebackType
 
 from streams.engine.readable import readable
-from streams.errors import BrokerUnavailable, ConfigError, how_ended
+from streams.errors import BrokerUnavailable, ConfigError, how_ended, unwritable_state
 from streams.kafka.broker_check import check_broker
 from streams.kafka.local_access import client_file, read_options
 from streams.localbroker import class_archive, jars, keeper, password, state
+from streams.private_files import make_private, open_private, write_private
 
 SECONDS_TO_START = 90.0
 TRIES = 3  # a port found free may be taken by another program before Kafka binds it
@@ -158,7 +159,7 @@ def _launch(folder: Path, java: Path, class_path: list[Path], lock: int, protect
     home = folder / "kafka"
     port, controller = _free_ports(_last_port(home), 0)
     try:
-        state.make_private(home)
+        make_private(home)
         (home / "broker.log").unlink(missing_ok=True)
         protocol = password.PROTOCOL if protected else password.OPEN
         settings = SERVER.format(port=port, controller=controller, protocol=protocol)
@@ -166,11 +167,11 @@ def _launch(folder: Path, java: Path, class_path: list[Path], lock: int, protect
             settings += password.set_up(folder, f"127.0.0.1:{port}")
         else:
             password.take_down(folder)
-        state.write_private(home / "server.properties", settings)
-        state.write_private(home / "log4j2.properties", LOGGING)
-        output = state.open_private(home / "output")
+        write_private(home / "server.properties", settings)
+        write_private(home / "log4j2.properties", LOGGING)
+        output = open_private(home / "output")
     except OSError as error:
-        raise state.unusable(folder, error) from error
+        raise unwritable_state(folder, error) from error
     work = class_archive.next_step(java, class_path)
     task = {
         "commands": _commands(home, java, class_path, work.broker_arguments if work else []),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from streams.config import Config
 from streams.kafka.local_access import client_file, options_of
-from streams.localbroker.state import write_private
+from streams.private_files import write_private
 
 USER = "retold"
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")

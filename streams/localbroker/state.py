@@ -15,14 +15,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from streams.config import Config
-from streams.errors import BrokerUnavailable, ConfigError
+from streams.errors import BrokerUnavailable, ConfigError, unwritable_state
+from streams.private_files import OURS, make_private, write_private
 
 SECONDS_FOR_LOCK = 1.0
 
@@ -82,7 +81,7 @@ def take(folder: Path) -> int:
         make_private(folder)
         lock = os.open(folder / "broker.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise unusable(folder, error) from error
+        raise unwritable_state(folder, error) from error
     deadline = time.monotonic() + SECONDS_FOR_LOCK
     while not _locked(lock, fcntl.LOCK_EX):
         # A command that checks for a broker holds the lock for a moment: hence the retries.
@@ -101,37 +100,7 @@ def write(folder: Path, address: str, pid: int) -> None:
         write_private(draft, json.dumps(asdict(record)) + "\n")
         draft.replace(folder / "broker.json")
     except OSError as error:
-        raise unusable(folder, error) from error
-
-
-SETTINGS = ("server.properties", "log4j2.properties", "client.properties", "java.properties")
-OURS: dict[str, tuple[str, ...]] = {
-    "broker.lock": (),
-    "broker.json": (),
-    "broker.json.new": (),
-    "kafka.volume": (),
-    "kafka": ("data", "broker.log*", "output", "secret", *SETTINGS),
-    "notes": ("*.breaker.json*", "*.stuck.json*", "*.attempt", "*.stacks"),
-    "slots": ("*.lock",),
-    "faust": ("v1",),
-}
-"""What retold keeps in a state folder, and patterns of what is in it. Whatever else is there is somebody else's."""
-
-
-def make_private(folder: Path) -> None:
-    """Make the folder, for nobody else to read; also one of ours from before.
-
-    One that holds something else stays as it is: RETOLD_STATE may name a project's folder, a home or /tmp.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid == os.getuid() and found.st_mode & 0o077 and _is_ours(folder):
-        folder.chmod(0o700)
-
-
-def _is_ours(folder: Path) -> bool:
-    known = OURS.get(folder.name, ()) + tuple(OURS)
-    return all(any(fnmatchcase(entry.name, pattern) for pattern in known) for entry in folder.iterdir())
+        raise unwritable_state(folder, error) from error
 
 
 def delete(folder: Path, name: str) -> bool:
@@ -150,26 +119,6 @@ def delete(folder: Path, name: str) -> bool:
     with contextlib.suppress(OSError):  # such as one that is not empty
         (folder / name).rmdir()
     return there
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write a file that nobody else can read, at no moment."""
-    with open_private(file) as opened:
-        opened.write(text.encode())
-
-
-def open_private(file: Path) -> BinaryIO:
-    """Open a file for writing that nobody else can read."""
-    number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    os.fchmod(number, 0o600)
-    return os.fdopen(number, "wb")
-
-
-def unusable(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"the state folder {folder} cannot be written: {error.strerror or error}. "
-        "Make it writable, or set RETOLD_STATE to a folder that is."
-    )
 
 
 def _taken(folder: Path) -> str:

@@ -20,7 +20,7 @@ import structlog
 
 from streams.data import EventData
 from streams.engine.changes import PendingCall
-from streams.engine.parking import in_a_line
+from streams.engine.readable import in_a_line
 from streams.errors import InvalidEvent
 from streams.gateway import Gateway
 from streams.worker.runtime import Flag

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.engine.attempts import Attempt
-from streams.localbroker.state import make_private, open_private
+from streams.private_files import make_private, open_private
 
 AFTER = 9.0
 """s without a sign of life, during a batch, after which the process ends: less than a transaction's timeout."""

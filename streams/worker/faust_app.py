@@ -21,9 +21,10 @@ from streams.app import App
 from streams.config import Config, load
 from streams.data import Record
 from streams.engine.image import Image
+from streams.errors import unwritable_state
 from streams.kafka.topics import topic_names
 from streams.load import application
-from streams.localbroker.state import make_private, unusable
+from streams.private_files import make_private
 from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.runner import NamespaceRunner
 
@@ -198,7 +199,7 @@ def faust_app_of(app: App, config: Config) -> FaustApp:
         for each in (config.state, folder, folder / "v1", folder / "v1" / "tables"):
             make_private(each)  # Faust would make them as the umask has it
     except OSError as error:
-        raise unusable(config.state, error) from error
+        raise unwritable_state(config.state, error) from error
     return FaustApp(app, folder, lambda name: topic_names(config.prefix, name).inbox)
 
 

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from streams.config import Config
-from streams.localbroker.state import make_private, open_private
+from streams.private_files import make_private, open_private
 
 log = structlog.get_logger("retold.worker")
 

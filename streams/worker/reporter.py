@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import structlog
 
 from streams.clock import Clock
-from streams.engine.parking import in_a_line
-from streams.engine.readable import harmless
+from streams.engine.readable import harmless, in_a_line
 from streams.engine.records import SLOW
 from streams.errors import StreamsError
 from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from streams.clock import SYSTEM
-from streams.engine.parking import in_a_line
+from streams.engine.readable import in_a_line
 from streams.errors import HandlerTimeout, StreamsError
 from streams.worker.faust_app import FaustApp
 from streams.worker.runner import NamespaceRunner

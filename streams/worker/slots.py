@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from streams.errors import ConfigError, unwritable_state
-from streams.localbroker.state import make_private
+from streams.private_files import make_private
 
 SLOTS = 1000
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.errors import ConfigError
 from streams.kafka.clients import Clients
 from streams.kafka.local_access import client_file, options_of
 from streams.localbroker import password, state
@@ -39,6 +40,20 @@ def test_a_state_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
     found = list(tmp_path.rglob("*"))
     assert len(found) == 8
     assert [str(it) for it in found if mode(it) & 0o077] == []
+
+
+def test_a_state_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    """Whichever role meets it first: it is the same setting that helps."""
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "state"
+    said = set()
+    for meet in (lambda: state.take(folder), lambda: Slot(folder / "slots", "item")):
+        with pytest.raises(ConfigError) as raised:
+            meet()
+        said.add(str(raised.value))
+    [sentence] = said
+    assert sentence.startswith(f"the state folder {folder} cannot be written (Not a directory); ")
+    assert sentence.endswith("Make it writable, or set RETOLD_STATE to a folder of your own")
 
 
 def test_a_project_keeps_its_own_rights(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from streams.app import App
 from streams.cli.output.screen import say, talk
 from streams.cli.process import logging_setup
 from streams.config import Config, load
-from streams.errors import ConfigError, NamespaceTaken
+from streams.errors import ConfigError, NamespaceTaken, unwritable_state
 from streams.load import application
 from streams.localbroker import docker, embedded, state
 from streams.localbroker.choose import own
@@ -96,7 +96,7 @@ def _delete_data(config: Config) -> None:
     try:
         state.delete(config.state, "kafka")
     except OSError as error:
-        raise state.unusable(config.state, error) from error
+        raise unwritable_state(config.state, error) from error
     finally:
         os.close(lock)
     say(f"deleted {config.state / 'kafka'}")

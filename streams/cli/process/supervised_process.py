@@ -15,7 +15,7 @@ from streams.cli.output.screen import talk
 from streams.cli.process import exit_codes
 from streams.cli.process.child_process import ChildProcess
 from streams.cli.process.shutdown import Shutdown
-from streams.engine.parking import in_a_line
+from streams.engine.readable import in_a_line
 from streams.errors import how_ended
 
 LEAST_PAUSE, MOST_PAUSE, FOREVER = 1.0, 30.0, float("inf")

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from streams.app import App
 from streams.data import Record, namespace_of
-from streams.engine.parking import in_a_line
 from streams.engine.projector import Projector
+from streams.engine.readable import in_a_line
 from streams.engine.records import Codec
 from streams.kafka.messages import LogEvent
 

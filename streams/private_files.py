@@ -1,0 +1,50 @@
+"""Folders and files that nobody else can read: a state folder, with its notes, locks and passwords."""
+
+from __future__ import annotations
+
+import os
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import BinaryIO
+
+SETTINGS = ("server.properties", "log4j2.properties", "client.properties", "java.properties")
+OURS: dict[str, tuple[str, ...]] = {
+    "broker.lock": (),
+    "broker.json": (),
+    "broker.json.new": (),
+    "kafka.volume": (),
+    "kafka": ("data", "broker.log*", "output", "secret", *SETTINGS),
+    "notes": ("*.breaker.json*", "*.stuck.json*", "*.attempt", "*.stacks"),
+    "slots": ("*.lock",),
+    "faust": ("v1",),
+}
+"""What retold keeps in a state folder, and patterns of what is in it. Whatever else is there is somebody else's."""
+
+
+def make_private(folder: Path) -> None:
+    """Make the folder, for nobody else to read; also one of ours from before.
+
+    One that holds something else stays as it is: RETOLD_STATE may name a project's folder, a home or /tmp.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid == os.getuid() and found.st_mode & 0o077 and _is_ours(folder):
+        folder.chmod(0o700)
+
+
+def _is_ours(folder: Path) -> bool:
+    known = OURS.get(folder.name, ()) + tuple(OURS)
+    return all(any(fnmatchcase(entry.name, pattern) for pattern in known) for entry in folder.iterdir())
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that nobody else can read, at no moment."""
+    with open_private(file) as opened:
+        opened.write(text.encode())
+
+
+def open_private(file: Path) -> BinaryIO:
+    """Open a file for writing that nobody else can read."""
+    number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    os.fchmod(number, 0o600)
+    return os.fdopen(number, "wb")
