@@ -41,7 +41,7 @@ def test_a_handler_that_does_not_return_is_called_twice_and_its_event_parked(
         until(lambda: len(foreign.read("probe-parked")) == 1, "it is not parked")
     assert answer("get", "probe", "k", env=env)["row"]["count"] == 1
     aside = answer("parked", "list", "probe", env=env)
-    assert "was called 2 times and did not return" in str(aside)
+    assert "was called 2 times and never returned" in str(aside)
     text = log.read_text(errors="replace")
     assert text.count("event parked") + text.count("was parked") >= 1
     assert "stuck.py" in text

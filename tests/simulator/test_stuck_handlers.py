@@ -17,24 +17,35 @@ from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
 OF_ONE_PARTITION = [key for key in map(str, range(100)) if int(murmur2(key.encode(), PARTITIONS)) == 0][:5]
 
 
-class ProcessEnds(KeyboardInterrupt):
-    """What the engine lets through, as it is no handler's."""
+class ProcessEnds(Exception):
+    """In the middle of a batch."""
 
 
 def test_several_events_whose_handlers_never_return_are_parked_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one batch, they would each time be in the transaction that the next one ends, and be called again for ever."""
-    stuck, began, calls = {OF_ONE_PARTITION[at] for at in (1, 3)}, AttemptWatch.began, list[str]()
+    stuck, calls, ends = {OF_ONE_PARTITION[at] for at in (1, 3)}, list[str](), list[str]()
+    began, finish = AttemptWatch.began, AttemptWatch.finish
 
-    def ends_its_process(watch: AttemptWatch, attempt: Attempt) -> None:
+    def call(watch: AttemptWatch, attempt: Attempt) -> None:
+        if ends:
+            raise ProcessEnds  # it has ended already
         began(watch, attempt)
         if attempt.key in stuck:
             calls.append(attempt.key)
             watch.note(attempt.partition, attempt.position, attempt.offset, "")
+            ends.append(attempt.key)
             raise ProcessEnds
 
-    monkeypatch.setattr(AttemptWatch, "began", ends_its_process)
+    def end(watch: AttemptWatch) -> None:
+        finish(watch)
+        if ends:
+            ends.clear()
+            raise ProcessEnds  # before anything of the batch is committed
+
+    monkeypatch.setattr(AttemptWatch, "began", call)
+    monkeypatch.setattr(AttemptWatch, "finish", end)
     there = MemorySite(probe.app(), "echo", tmp_path)
     for key in OF_ONE_PARTITION:
         there.publish(EchoHear(name=key))
