@@ -202,6 +202,8 @@ class Cycle:
         Ends early when the batch has used its time, else its transaction could time out; the rest is read again.
         """
         members, changes = self.members, dict[PartitionTask, Changes]()
+        if not works:
+            return changes  # while answers are near there are hundreds of such cycles a second: nothing needs to be watched
         began = self.members.clock.monotonic()
         until = began + members.pace.seconds
         members.attempts.begin({task.partition: task.image.inbox_next for task in works})
