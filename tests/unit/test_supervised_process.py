@@ -14,9 +14,9 @@ from watchfiles import Change
 from streams.cli.commands.run import server_beside
 from streams.cli.process import exit_codes
 from streams.cli.process.child_process import ChildProcess
-from streams.cli.process.reloader import _filter
+from streams.cli.process.reloader import Told, _filter
 from streams.cli.process.shutdown import Shutdown
-from streams.cli.process.supervised_process import SupervisedProcess
+from streams.cli.process.supervised_process import ReadyAgain, SupervisedProcess
 from streams.config import load
 from tests.support.workers import until
 
@@ -110,6 +110,30 @@ def test_a_process_that_cannot_be_supervised_ends_everything(
     said = capfd.readouterr().err
     sentence = "Worker 1 of 2 cannot be supervised, by a fault of retold's own (PermissionError: [Errno 13] no note can be read). "
     assert f"{sentence}Everything ends.\nTraceback" in said
+
+
+def test_it_is_told_each_time_that_all_are_ready(shutdown: Shutdown) -> None:
+    """Not while one of them is away, and once for each time."""
+    one, two = (SupervisedProcess(name, ["nonsense"], shutdown, final=lambda _: False) for name in ("One", "Two"))
+    ready_again = ReadyAgain([one, two])
+    assert not ready_again()
+    one.is_ready("Ready: one")
+    assert not ready_again()
+    two.is_ready("Ready: two")
+    assert (ready_again(), ready_again()) == (True, False)
+    one.ready.clear()
+    assert not ready_again()
+    one.is_ready("Ready: three")
+    assert (ready_again(), ready_again(), one.line) == (True, False, "Ready: three")
+
+
+def test_the_same_breach_is_shown_once(tmp_path: Path) -> None:
+    """A file that is saved again with what was wrong in it before needs a line, not all of it."""
+    told = Told("item.py:3: a breach.")
+    assert told.sentence("item.py", "item.py:3: a breach.\n", "waiting") == (
+        "item.py changed, and the laws are still broken as shown above; waiting."
+    )
+    assert told.sentence("item.py", "item.py:4: another\n", "waiting").endswith("broken; waiting:\nitem.py:4: another")
 
 
 def test_only_our_own_state_is_not_watched(tmp_path: Path) -> None:

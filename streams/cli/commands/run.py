@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from streams.app import App
 from streams.cli.arguments.options import KeepGoing, ResetBreaker
 from streams.cli.commands.application_checks import lawful
 from streams.cli.commands.worker_role import ended_for_good, reset_breakers
-from streams.cli.output.readiness import report_ready
+from streams.cli.output.readiness import READY, report_ready
 from streams.cli.output.screen import talk
 from streams.cli.process import exit_codes
-from streams.cli.process.reloader import Reloader, all_restarted
+from streams.cli.process.reloader import Reloader, wait_until_lawful
 from streams.cli.process.shutdown import Shutdown
-from streams.cli.process.supervised_process import SupervisedProcess
+from streams.cli.process.supervised_process import ReadyAgain, SupervisedProcess
 from streams.config import Config, load
-from streams.errors import ConfigError
+from streams.errors import ConfigError, StreamsError
 from streams.localbroker.choose import own
 from streams.localbroker.password import access_sentence
 from streams.server.listen import listen, url_of
@@ -42,12 +45,13 @@ def run(
 
     Ctrl-C stops all of them, and so does an error that ends a namespace. If RETOLD_BROKER is set, that broker is used.
 
-    With --reload, a change of a file restarts the worker and the server, if it keeps the laws; the broker stays.
+    With --reload, a change of a file restarts the worker and the server, if it keeps the laws; the broker stays. A broken
+    application is waited for.
 
     Example: [bold]retold run[/], and in another terminal [bold]retold publish user.signup user=u1 email=u1@example.org[/]
     """
     config = load()
-    app = lawful(config)
+    app = _lawful_at_last(config) if reload else lawful(config)
     with ExitStack() as stack:
         listening = None if no_server else stack.enter_context(_address(config))
         broker = stack.enter_context(own(config, on_progress=talk))
@@ -65,14 +69,30 @@ def run(
             talk(f"The server listens at {url}; see {url}/openapi.json for its endpoints.")
             processes.append(stack.enter_context(server_beside(listening, shutdown, waits=reload)))
         if reload:
-            Reloader(config, all_restarted(process.restart for process in processes), shutdown.stop).start()
-        ready = False
+            Reloader(config, processes, shutdown.stop).start()
+        ready_again = ReadyAgain(processes)
         while not shutdown.stop.is_set():
             time.sleep(0.1)  # not in a wait for `stop`: a signal that sets it then would wait for its lock for ever
-            if not ready and all(process.ready.is_set() for process in processes):
-                ready = True
-                report_ready(", ".join(space.name for space in app.namespaces), to_program=False)
+            if ready_again():
+                report_ready(processes[0].line.removeprefix(READY), to_program=False)
     raise typer.Exit(shutdown.code)
+
+
+def _lawful_at_last(config: Config) -> App:
+    """The application. While it is broken, changes are waited for; then this command begins again, as if just typed.
+
+    For what was imported of the broken application is in this process.
+    """
+    try:
+        return lawful(config)
+    except StreamsError as error:
+        talk(f"{str(error).rstrip('. ')}.\nNothing is started. Waiting for a change of a file; press Ctrl-C to stop.")
+        wait_until_lawful(config, str(error))
+    return _begin_again()
+
+
+def _begin_again() -> NoReturn:
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "streams.cli", *sys.argv[1:]])  # noqa: S606 - this very command
 
 
 def _address(config: Config) -> socket.socket:

@@ -17,7 +17,7 @@ from streams.cli.commands.worker_role import ended_for_good, handle_events, impo
 from streams.cli.output.readiness import WorkerReadinessReporter, report_ready
 from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.shutdown import Shutdown
-from streams.cli.process.supervised_process import SupervisedProcess
+from streams.cli.process.supervised_process import ReadyAgain, SupervisedProcess
 from streams.config import load
 
 MOST_PROCESSES = 100
@@ -71,10 +71,9 @@ def _supervise(
             stack.enter_context(SupervisedProcess(f"Worker {n} of {processes}", words, shutdown, final=final))
             for n in range(1, processes + 1)
         ]
-        ready = False
+        ready_again = ReadyAgain(workers)
         while not shutdown.stop.is_set():
             time.sleep(0.1)  # not in a wait for `stop`: a signal that sets it then would wait for its lock for ever
-            if not ready and all(one.ready.is_set() for one in workers):
-                ready = True
+            if ready_again():
                 report_ready(f"{processes} workers", to_program)
     return shutdown.code

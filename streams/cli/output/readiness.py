@@ -18,12 +18,16 @@ REPORT_EVERY = 10.0
 """s between two reports of what a server waits for."""
 
 
+READY = "Ready: "
+"""How the line begins that a program reads."""
+
+
 def report_ready(what: str, to_program: bool) -> None:
     """To an operator on stderr; to the program that started this, on stdout."""
     if to_program:
-        say(f"Ready: {what}")
+        say(f"{READY}{what}")
     else:
-        talk(f"Ready: {what}. Press Ctrl-C to stop.")
+        talk(f"{READY}{what}. Press Ctrl-C to stop.")
 
 
 class WorkerReadinessReporter:
@@ -79,7 +83,7 @@ class ServerReadinessReporter:
         if waits is None:
             self._ready = True
             if self._to_program:
-                say(f"Ready: {self._url}")
+                say(f"{READY}{self._url}")
             else:
                 talk("Ready. Press Ctrl-C to stop.")
         elif time.monotonic() - self._last >= REPORT_EVERY:

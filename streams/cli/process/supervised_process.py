@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from streams.cli.output.readiness import READY
 from streams.cli.output.screen import talk
 from streams.cli.process import exit_codes
 from streams.cli.process.child_process import ChildProcess
@@ -18,6 +20,9 @@ from streams.cli.process.shutdown import Shutdown
 from streams.engine.readable import in_a_line
 from streams.errors import how_ended
 
+LINE = re.compile(rf"^{re.escape(READY)}.*(?=\n)", re.MULTILINE)
+MOST_TEXT = 10_000
+"""Bytes of what it wrote before it was ready, such as by a `print` of the application."""
 LEAST_PAUSE, MOST_PAUSE, FOREVER = 1.0, 30.0, float("inf")
 """s before a restart: the least after it was ready, twice as long each time that it was not."""
 
@@ -25,9 +30,11 @@ LEAST_PAUSE, MOST_PAUSE, FOREVER = 1.0, 30.0, float("inf")
 class SupervisedProcess:
     """A child process that is restarted when it ends by itself, until `shutdown` or the end of the block.
 
-    It writes a line to stdout when it is ready; `ready` is set then. `name` begins a sentence. If `final` says so of
-    the exit code that it ended with, it has said why itself, and everything ends with that code; with `waits`, it waits for
-    `restart` instead. If supervising fails, everything ends.
+    It writes a line that begins with `READY` to stdout when it is ready: `line`. `ready` is set then, as long as it runs, and
+    `starts` counts these times. `running` is False before it is started, and once it has ended. `name` begins a sentence.
+
+    If `final` says so of the exit code that it ended with, it has said why itself, and everything ends with that code; with
+    `waits`, it waits for `restart` instead. If supervising fails, everything ends.
     """
 
     def __init__(
@@ -41,8 +48,9 @@ class SupervisedProcess:
         keep: Sequence[int] = (),
         waits: bool = False,
     ) -> None:
-        self.ready, self.pid = threading.Event(), 0
-        self._name, self._words, self._shutdown, self._final = name, words, shutdown, final
+        self.ready, self.pid, self.running = threading.Event(), 0, False
+        self.starts, self.line = 0, ""
+        self.name, self._words, self._shutdown, self._final = name, words, shutdown, final
         self._environ, self._keep, self._waits = environ, keep, waits
         self._again = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
@@ -63,7 +71,7 @@ class SupervisedProcess:
         try:
             self._supervise()
         except BaseException as error:  # noqa: BLE001 - whatever it is, a process must not go on, or be missing, unnoticed
-            what = f"{self._name} cannot be supervised, by a fault of retold's own ({in_a_line(error)}). Everything ends."
+            what = f"{self.name} cannot be supervised, by a fault of retold's own ({in_a_line(error)}). Everything ends."
             talk(f"{what}\n{''.join(traceback.format_exception(error)).rstrip()}")
             self._shutdown.end(exit_codes.FAULT)
 
@@ -77,11 +85,11 @@ class SupervisedProcess:
                 self._again.clear()
                 continue
             if why is None:
-                talk(f"{self._name} has ended; it is started again when a file of the project changes.")
+                talk(f"{self.name} has ended; it is started again when a file of the project changes.")
                 self._wait(FOREVER)
                 continue
             pause = LEAST_PAUSE if was_ready else pause
-            talk(f"{self._name} {why}; restarting it in {pause:.0f} s. Everything else keeps running.")
+            talk(f"{self.name} {why}; restarting it in {pause:.0f} s. Everything else keeps running.")
             pause = LEAST_PAUSE if self._wait(pause) else min(2 * pause, MOST_PAUSE)
 
     def _wait(self, seconds: float) -> bool:
@@ -100,18 +108,42 @@ class SupervisedProcess:
             child = ChildProcess(*self._words, environ=self._environ, stdout=subprocess.PIPE, keep=self._keep)
         except OSError as error:
             return False, f"could not be started ({error.strerror})"
-        ready, self.pid = False, child.process.pid
+        ready, text, self.pid, self.running = False, b"", child.process.pid, True
         said = child.process.stdout
         assert said is not None
         with said, child:
             os.set_blocking(said.fileno(), False)
             while child.code is None and not self._again.is_set() and not self._shutdown.stop.wait(0.1):
-                if said.read():
+                text += said.read() or b""
+                if not ready and (found := LINE.search(text.decode(errors="replace"))):
                     ready = True
-                    self.ready.set()
+                    self.is_ready(found[0])
+                text = text[-MOST_TEXT:]
+        self.running = False
+        self.ready.clear()
         code = child.code or 0
         if self._final(code) and not self._shutdown.stop.is_set() and not self._again.is_set():
             if self._waits:
                 return ready, None
             self._shutdown.end(code)
         return ready, how_ended(code)
+
+    def is_ready(self, line: str) -> None:
+        """Called when the process has written this line."""
+        self.line, self.starts = line, self.starts + 1
+        self.ready.set()
+
+
+class ReadyAgain:
+    """Says once each time that all of them are ready: at first, and when one of them was started again."""
+
+    def __init__(self, processes: Sequence[SupervisedProcess]) -> None:
+        self._processes = processes
+        self._last: list[int] = []
+
+    def __call__(self) -> bool:
+        starts = [process.starts for process in self._processes]
+        if starts == self._last or not all(process.ready.is_set() for process in self._processes):
+            return False
+        self._last = starts
+        return True
