@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,18 +22,19 @@ class ProcessEnds(Exception):
     """In the middle of a batch."""
 
 
-def test_several_events_whose_handlers_never_return_are_parked_one_after_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In one batch, they would each time be in the transaction that the next one ends, and be called again for ever."""
-    stuck, calls, ends = {OF_ONE_PARTITION[at] for at in (1, 3)}, list[str](), list[str]()
+def end_processes(monkeypatch: pytest.MonkeyPatch, is_stuck: Callable[[Attempt], bool]) -> list[str]:
+    """Each call of these ends its process, as the watch does: noted, and before anything of its batch is committed.
+
+    Gives the keys of such calls, which grow.
+    """
+    calls, ends = list[str](), list[str]()
     began, finish = AttemptWatch.began, AttemptWatch.finish
 
     def call(watch: AttemptWatch, attempt: Attempt) -> None:
         if ends:
             raise ProcessEnds  # it has ended already
         began(watch, attempt)
-        if attempt.key in stuck:
+        if is_stuck(attempt):
             calls.append(attempt.key)
             watch.note(attempt.partition, attempt.position, attempt.offset, "")
             ends.append(attempt.key)
@@ -42,10 +44,19 @@ def test_several_events_whose_handlers_never_return_are_parked_one_after_the_oth
         finish(watch)
         if ends:
             ends.clear()
-            raise ProcessEnds  # before anything of the batch is committed
+            raise ProcessEnds
 
     monkeypatch.setattr(AttemptWatch, "began", call)
     monkeypatch.setattr(AttemptWatch, "finish", end)
+    return calls
+
+
+def test_several_events_whose_handlers_never_return_are_parked_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one batch, they would each time be in the transaction that the next one ends, and be called again for ever."""
+    stuck = {OF_ONE_PARTITION[at] for at in (1, 3)}
+    calls = end_processes(monkeypatch, lambda attempt: attempt.key in stuck)
     there = MemorySite(probe.app(), "echo", tmp_path)
     for key in OF_ONE_PARTITION:
         there.publish(EchoHear(name=key))
@@ -68,16 +79,8 @@ def test_several_timers_whose_handlers_never_return_are_parked_one_after_the_oth
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same for timers that the clock fires: they have no inbox offset, and are told apart by their ids."""
-    stuck, began, calls = {OF_ONE_PARTITION[at] for at in (1, 3)}, AttemptWatch.began, list[str]()
-
-    def ends_its_process(watch: AttemptWatch, attempt: Attempt) -> None:
-        began(watch, attempt)
-        if attempt.key in stuck and attempt.event_type == "alarm.ring":
-            calls.append(attempt.key)
-            watch.note(attempt.partition, attempt.position, attempt.offset, "")
-            raise ProcessEnds
-
-    monkeypatch.setattr(AttemptWatch, "began", ends_its_process)
+    stuck = {OF_ONE_PARTITION[at] for at in (1, 3)}
+    calls = end_processes(monkeypatch, lambda attempt: attempt.key in stuck and attempt.event_type == "alarm.ring")
     there = MemorySite(timed.app(), "alarm", tmp_path)
     for key in OF_ONE_PARTITION:
         there.publish(AlarmTouch(name=key, after=1))
