@@ -33,6 +33,9 @@ class Attempts(Protocol):
 
     def ended(self) -> None: ...
 
+    def out_of_time(self) -> bool:
+        """Whether the batch has used its time: a record that calls many handlers goes on in the next one."""
+
 
 class Unwatched:
     """Nobody watches: a World, or a fold."""
@@ -44,6 +47,9 @@ class Unwatched:
 
     def ended(self) -> None:
         pass
+
+    def out_of_time(self) -> bool:
+        return False
 
 
 UNWATCHED = Unwatched()

@@ -21,7 +21,7 @@ from streams.errors import InvalidEvent, StreamsError, UnsupportedSchema
 IMPORTS = 20
 """The most imports whose clocks a partition keeps: each transaction writes them."""
 EVENTS_PER_COMMAND = 500
-"""Events of a queue that one command handles: meanwhile the worker does not poll."""
+"""The most events of a queue that one command handles: meanwhile the worker does not poll."""
 
 
 class Commands:
@@ -108,7 +108,7 @@ class Commands:
         """
         for number, aside in enumerate(queue):
             try:
-                if number == EVENTS_PER_COMMAND:
+                if number == EVENTS_PER_COMMAND or (number and self._execution.out_of_time()):
                     raise BatchFull
                 parked = self._retry(aside)
             except BatchFull:

@@ -41,6 +41,10 @@ class Execution:
         self._attempts = attempts
         self._handlers, self._wire, self._overlay, self._changes = handlers, wire, overlay, overlay.changes
 
+    def out_of_time(self) -> bool:
+        """Whether the batch should call no more handlers."""
+        return self._attempts.out_of_time()
+
     def execute(self, arrival: Arrival) -> BaseException | None:
         """Call the handler and record the result. If it raised, returns the exception and records nothing."""
         event = arrival.event

@@ -24,7 +24,7 @@ TIMERS_PER_BATCH, TIMER_BYTES_PER_BATCH = 1_000, 4 * 1024 * 1024
 
 
 class BatchFull(Exception):
-    """The batch has fired as many timers as one transaction takes, and more must fire before the next event."""
+    """The batch has fired as many timers as one transaction takes, or used its time, and more must fire before the next event."""
 
 
 def due_timers(
@@ -90,7 +90,7 @@ class Timers:
     def _fire(self, owner: str, limit: FiringLimit, offset: int) -> SetAsideRecord | None:
         while (timer := self._overlay.next_timer(owner, limit, self._refused)) is not None:
             size = self._size + len(timer.emitted.value)
-            if self._count >= TIMERS_PER_BATCH or (self._count and size > TIMER_BYTES_PER_BATCH):
+            if self._count >= TIMERS_PER_BATCH or (self._count and self._is_full(size)):
                 raise BatchFull
             self._count, self._size = self._count + 1, size
             self._changes.settled[timer.event_id] = None
@@ -103,6 +103,9 @@ class Timers:
                 self._changes.emitted.append(timer.emitted)
                 self._changes.counters.emitted += 1
         return None
+
+    def _is_full(self, size: int) -> bool:
+        return size > TIMER_BYTES_PER_BATCH or self._execution.out_of_time()
 
     def _handle(self, timer: PendingTimer, offset: int) -> SetAsideRecord | None:
         """Handle a timer's event in place; returns its parked record if its handler raised."""

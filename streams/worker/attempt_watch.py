@@ -6,6 +6,7 @@ must know afterwards is a note (ADR 22).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -90,9 +91,11 @@ class AttemptWatch:
         self._named_call: Seen | None = None
         self._stuck: dict[int, StuckNote] = {}
         self._thread = 0
+        self._until = math.inf
 
-    def begin(self, positions: dict[int, int]) -> None:
-        """A batch begins, which handles these partitions from these positions on."""
+    def begin(self, positions: dict[int, int], until: float = math.inf) -> None:
+        """A batch begins, which handles these partitions from these positions on; `until` when, by the monotonic clock, in s."""
+        self._until = until
         self._thread = this_thread()
         self._stuck = {number: note for number, at in positions.items() if (note := self._known(number, at)) is not None}
         if self._deadman is not None:
@@ -124,6 +127,9 @@ class AttemptWatch:
         if self._record is not None:
             self._record.began(attempt)
         self._current = attempt
+
+    def out_of_time(self) -> bool:
+        return self._clock.monotonic() >= self._until
 
     def ended(self) -> None:
         self._current = None

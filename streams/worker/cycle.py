@@ -206,7 +206,7 @@ class Cycle:
             return changes  # while answers are near there are hundreds of such cycles a second: nothing needs to be watched
         began = self.members.clock.monotonic()
         until = began + members.pace.seconds
-        members.attempts.begin({task.partition: task.image.inbox_next for task in works})
+        members.attempts.begin({task.partition: task.image.inbox_next for task in works}, until)
         try:
             for task, work in works.items():
                 work = members.attempts.narrowed(task.partition, work)

@@ -6,7 +6,8 @@ from streams import App, Event, Gateway, Namespace, Outcome, Rejected
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import control
-from streams.engine.batch import CallGivenUp
+from streams.engine.attempts import Unwatched
+from streams.engine.batch import CallGivenUp, PartitionWork
 from streams.engine.changes import Changes
 from streams.engine.commands import EVENTS_PER_COMMAND
 from streams.engine.control import OperatorCommand
@@ -195,6 +196,30 @@ def test_a_long_queue_is_let_through_in_parts() -> None:
     assert image.parked == {}
     assert image.rows["k"][0] == ProbeRow(count=count + 3, texts={})
     assert image.counters.control == 3
+
+
+class OutOfTime(Unwatched):
+    """A batch whose handlers have taken all of its time."""
+
+    def out_of_time(self) -> bool:
+        return True
+
+
+def test_a_queue_of_slow_handlers_is_let_through_in_parts() -> None:
+    """A transaction has its time, however short the queue; each part handles one event at least."""
+    engine = Engine(APP, "probe", CODEC)
+    image, switch = parked(engine)
+    image.apply(engine.handle(image, [event(offset) for offset in range(2, 5)], 1))
+    switch.broken = False
+    record, parts = retry(0, 5), 0
+    while image.parked:
+        *_, changes = engine.process(image, PartitionWork(records=[record]), 1, attempts=OutOfTime())
+        image.apply(changes)
+        parts += 1
+        if changes.emitted:
+            [following] = changes.emitted
+            record = (record[0] + 1, following.key, following.value, following.headers, 0)
+    assert (parts, image.rows["k"][0]) == (5, ProbeRow(count=5, texts={}))
 
 
 def test_a_parked_event_is_kept_whole_however_large() -> None:
