@@ -216,3 +216,25 @@ def test_a_class_that_does_not_fit_its_schema_is_handled_carefully() -> None:
         it.fast_read(written, len(PREFIX))
     with pytest.raises(InvalidEvent):
         it.fast_settle(wrong(f="a"))
+
+
+ODD: dict[str, tuple[Any, ...]] = {
+    "string": ("\ud800", b"", None), "bytes": ("", bytearray(), None), "boolean": (1, 0, None),
+    "int": (2**31, -(2**31) - 1, -(2**31), True, 1.0), "long": (2**63, -(2**63), 2**62, True, 1.0),
+    "float": (-0.0, 0.0, math.nan, math.inf, 0.1, 1, 2**25 + 1), "double": (-0.0, 0.0, math.nan, -math.inf, 1, 2**60 + 1),
+}  # fmt: skip
+RAW = (
+    b"\0\0\0\x80", bytes(7) + b"\x80", b"\0\0\xc0\x7f", bytes(6) + b"\xf8\x7f", b"\x02", b"\x01", b"\x80\0",
+    b"\x80\x80\x80\x80\x10", b"\xff" * 9 + b"\x01", b"\x03aa",
+)  # fmt: skip
+"""-0.0 and NaN of both sizes, a wrong boolean, negative, overlong and too large numbers, a length beyond the end."""
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_each_odd_value_alone_is_handled_alike(kind: str) -> None:
+    """Beside another one it would be found only by chance: one uncommon field sends its whole record to the careful functions."""
+    it = pair(built({"type": "record", "name": "probe.row", "version": 1, "fields": [{"name": "f", "type": kind}]}))
+    for value in ODD[kind]:
+        agree(it, it.cls(f=value))
+    for raw in RAW:
+        agree_on_bytes(it, PREFIX + raw)
