@@ -8,6 +8,7 @@ from typing import NamedTuple
 from streams.codec import AvroCodec
 from streams.data import EventData
 from streams.engine.attributes import attributes
+from streams.engine.readable import shortened
 from streams.engine.records import Headers
 from streams.errors import InvalidEvent
 
@@ -28,7 +29,7 @@ def encode(codec: AvroCodec, data: EventData, max_bytes: int) -> bytes:
     value = codec.encode(data)
     if len(value) > max_bytes:
         raise InvalidEvent(
-            f"{data.event_type} of {data.key[:100]!r} holds {len(value)} bytes; an event may hold {max_bytes} "
+            f"{data.event_type} of {shortened(data.key, 100)!r} holds {len(value)} bytes; an event may hold {max_bytes} "
             "(RETOLD_MAX_EVENT_BYTES)"
         )
     return value

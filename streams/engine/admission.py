@@ -17,6 +17,7 @@ from streams.engine.execution import Execution
 from streams.engine.identity import position_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
+from streams.engine.readable import shortened
 from streams.engine.records import BY_RETOLD, HANDLER, EmittedRecord, InboxRecord, blocking_cause
 from streams.engine.timers import BatchFull, Timers, too_far
 from streams.engine.wire_format import WireFormat
@@ -97,7 +98,7 @@ class Admission:
     def _admit(self, record: InboxRecord, envelope: Envelope, data: EventData) -> None:
         """Execute the event if its partition is right, it is no duplicate and its key is not parked. Raises InvalidEvent."""
         if envelope.type is not None and envelope.type != data.event_type:
-            raise InvalidEvent(f"its ce_type says {envelope.type[:100]!r}, its schema is {data.event_type}'s")
+            raise InvalidEvent(f"its ce_type says {shortened(envelope.type, 100)!r}, its schema is {data.event_type}'s")
         offset, record_key, _, _, stamp = record
         key = data.key
         key_bytes = key.encode()
@@ -108,7 +109,7 @@ class Admission:
         event, request = event_and_request(data, envelope, event_id, envelope.time or from_micros(stamp * 1000))
         if event.cause is None and is_workers(envelope.source):
             raise InvalidEvent(
-                f"its ce_source is {envelope.source[:100]!r}, which workers write, but its id does not derive from a cause"
+                f"its ce_source is {shortened(envelope.source, 100)!r}, which workers write, but its id derives from no cause"
             )
         arrival = Arrival(record, envelope, event, envelope.digest)
         if request is not None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from streams.engine.envelope import TEXT_LIMIT, checked_time
+from streams.engine.readable import shortened
 from streams.engine.records import Header, Headers
 from streams.errors import InvalidEvent
 from streams.event import is_workers
@@ -36,8 +37,8 @@ def source_header(source: str) -> Header:
     """Raises InvalidEvent. Whoever publishes many events has one source, so it need not be checked for each."""
     if is_workers(source):
         raise InvalidEvent(
-            f"the source of an event is {source[:100]!r}; retold/APPLICATION/NAMESPACE is written by workers alone, in the "
-            "events that handlers emit: give the publisher a name of its own", "source",
+            f"the source of an event is {shortened(source, 100)!r}; retold/APPLICATION/NAMESPACE is written by workers alone, in "
+            "the events that handlers emit: give the publisher a name of its own", "source",
         )  # fmt: skip
     return "ce_source", _text("source", source)
 
@@ -56,9 +57,9 @@ def _text(name: str, value: str) -> bytes:
     try:
         encoded = value.encode()
     except UnicodeEncodeError:
-        raise InvalidEvent(f"the {name} of an event is {value[:100]!r}, which UTF-8 cannot write", name) from None
+        raise InvalidEvent(f"the {name} of an event is {shortened(value, 100)!r}, which UTF-8 cannot write", name) from None
     if not 0 < len(encoded) <= TEXT_LIMIT:
-        raise InvalidEvent(f"the {name} of an event is {value[:100]!r}; expected 1 to {TEXT_LIMIT} bytes", name)
+        raise InvalidEvent(f"the {name} of an event is {shortened(value, 100)!r}; expected 1 to {TEXT_LIMIT} bytes", name)
     return encoded
 
 
@@ -71,7 +72,7 @@ def time_text(time: datetime) -> bytes:
 def _traceparent(text: str) -> bytes:
     if not TRACEPARENT.fullmatch(text):
         expected = "expected one of W3C's Trace Context, such as 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-        raise InvalidEvent(f"the traceparent of an event is {text[:100]!r}; {expected}", "traceparent")
+        raise InvalidEvent(f"the traceparent of an event is {shortened(text, 100)!r}; {expected}", "traceparent")
     return text.encode()
 
 

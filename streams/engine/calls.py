@@ -11,6 +11,7 @@ from streams.engine.event_handlers import EventHandlers
 from streams.engine.identity import answer_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
+from streams.engine.readable import shortened
 from streams.engine.records import EmittedRecord, Headers
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import InvalidEvent
@@ -66,8 +67,8 @@ def answer_value(handlers: EventHandlers, wire: WireFormat, call: PendingCall, a
     _, value = wire.codec.encode_frozen_event(answer)  # first, since this checks that the key is a text
     if answer.key != request.key:
         raise InvalidEvent(
-            f"{subject} was asked about {request.key[:100]!r} and answered about {answer.key[:100]!r}: an answer "
-            "belongs to the request's key"
+            f"{subject} was asked about {shortened(request.key, 100)!r} and answered about {shortened(answer.key, 100)!r}: an "
+            "answer belongs to the request's key"
         )
     if len(value) > wire.limits.event_bytes:
         raise too_large(f"{subject} answered {answer.event_type}, which", value, wire.limits)

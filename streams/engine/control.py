@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from streams.engine.readable import shortened
 from streams.errors import InvalidEvent
 
 PREFIX = b"\x01"
@@ -72,7 +73,7 @@ def read(record_key: bytes | None, value: bytes) -> OperatorCommand:
     except msgspec.MsgspecError as error:
         raise InvalidEvent(f"it is an operator command that cannot be read: {error}") from error
     if record_key != control.key.encode():
-        raise InvalidEvent(f"it is an operator command of {control.key[:100]!r} under another key")
+        raise InvalidEvent(f"it is an operator command of {shortened(control.key, 100)!r} under another key")
     return control
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from streams.app import App
 from streams.data import EventData, Record, namespace_of
 from streams.engine.duplicates import DEFAULT_WINDOW
+from streams.engine.readable import location
 from streams.errors import DefinitionError
 from streams.event import Event
 from streams.outcome import Outcome
@@ -65,11 +67,18 @@ class EventHandlers:
         outcome = handler.function(row, event)
         if type(outcome) is not Outcome:
             raise DefinitionError(
-                f"the handler of {handler.event_type} returned {type(outcome).__name__}; expected Outcome(row, emit=[…])"
+                f"the handler of {handler.event_type} returned {type(outcome).__name__}; expected Outcome(row, emit=[…]). It is "
+                f"at {_location(handler.function)}"
             )
         if outcome.row is not None and type(outcome.row) is not self.row_type:
             raise DefinitionError(
                 f"the handler of {handler.event_type} gave a row of {type(outcome.row).__name__}; "
-                f"the rows of {self.namespace} are {self.row_type.__name__}"
+                f"the rows of {self.namespace} are {self.row_type.__name__}. It is at {_location(handler.function)}"
             )
         return outcome
+
+
+def _location(function: Callable[..., Any]) -> str:
+    """Where a handler is defined: its first line, that of its decorator."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return function.__module__ if code is None else location(function.__module__, code.co_filename, code.co_firstlineno)

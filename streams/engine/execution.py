@@ -13,7 +13,7 @@ from streams.engine.envelope import Arrival, Envelope, to_micros
 from streams.engine.event_handlers import EventHandler, EventHandlers
 from streams.engine.identity import fingerprint_of
 from streams.engine.overlay import Overlay
-from streams.engine.readable import readable
+from streams.engine.readable import readable, shortened
 from streams.engine.records import ACCEPTED, NO_OFFSET, REASON_LIMIT, REJECTED, Entry
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent
@@ -90,7 +90,7 @@ class Execution:
                 return Decision(outcome.emit)
             return Decision(outcome.emit, *self._encoded_row(handler, outcome.row))
         except Rejected as no:
-            return Decision(no.emit, reason=str(no.reason)[:REASON_LIMIT])
+            return Decision(no.emit, reason=shortened(str(no.reason), REASON_LIMIT))
 
     def _follow(self, handled: HandledRecord, following: EmissionRecords) -> None:
         handled.emissions = following.emissions

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from streams.engine.changes import HandledRecord, PendingCall, SetAsideRecord
 from streams.engine.envelope import Arrival, Envelope, ParkedHeader, to_micros
 from streams.engine.overlay import Overlay
-from streams.engine.readable import in_a_line, readable
+from streams.engine.readable import in_a_line, readable, shortened
 from streams.engine.records import (
     NO_OFFSET,
     PARKED,
@@ -42,8 +42,8 @@ class Parking:
         aside = self.keep(arrival, _reason(error), detail)
         offset = QueuePosition(aside.header.offset, aside.header.timer)
         where = f"{event.data.event_type} at {self._topic}-{self._changes.partition}@{offset}"
-        did = "does not return" if isinstance(error, HandlerTimeout) else "raised"
-        self._changes.raised.append((event.key, f"{where} was parked: its handler {did}\n{detail}"))
+        told = "never returned" if isinstance(error, HandlerTimeout) else f"raised\n{detail}"  # its stack was logged before
+        self._changes.raised.append((event.key, f"{where} was parked: its handler {told}"))
         return aside
 
     def raised_again(self, arrival: Arrival, error: BaseException) -> SetAsideRecord:
@@ -107,7 +107,7 @@ class Parking:
 
     def _header(self, status: str, reason: str, detail: str, key: str | None, offset: int) -> ParkedHeader:
                 return ParkedHeader(
-            status, readable(reason[:REASON_LIMIT]), readable(detail[-DETAIL_LIMIT:]), key, self._topic,
+            status, shortened(readable(reason), REASON_LIMIT), readable(detail[-DETAIL_LIMIT:]), key, self._topic,
             self._changes.partition, offset, self._overlay.now,
         )  # fmt: skip
 
@@ -127,6 +127,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
+    """Of one that never returned, its note says where it was; the way to the refusal to call it leads through retold alone."""
+    if isinstance(error, HandlerTimeout):
+        return "\n".join(getattr(error, "__notes__", ()))[-DETAIL_LIMIT:]
     return "".join(traceback.format_exception(error))[-DETAIL_LIMIT:]
 
 

@@ -39,6 +39,18 @@ def one_line(text: str) -> str:
     return harmless(text.replace("\t", "\\t").replace("\n", "\\n"))
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, cut to `most` characters; what is cut ends with …, for what is missing may change what it says."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def location(module: str, file: str, line: int) -> str:
+    """`shop/item.py:17` of the module `shop.item`: the same on every machine, whatever folder the project is in."""
+    parts = file.replace("\\", "/").split("/")
+    count = module.count(".") + (2 if parts[-1] == "__init__.py" else 1)
+    return f"{'/'.join(parts[-count:])}:{line}"
+
+
 def named(text: str) -> str:
     """A name from outside, such as a transactional id, on one line and cut to a readable length."""
     whole = one_line(text)

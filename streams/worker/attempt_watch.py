@@ -16,11 +16,12 @@ import structlog
 from streams.clock import Clock
 from streams.engine.attempts import Attempt
 from streams.engine.batch import PartitionWork
+from streams.engine.event_handlers import EventHandlers
 from streams.engine.readable import harmless, readable
 from streams.errors import HandlerTimeout
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.deadman import AFTER, AttemptRecord, DeadAttempt, Deadman
-from streams.worker.threads import stack_of, this_thread
+from streams.worker.threads import Stack, stack_of, this_thread
 
 log = structlog.get_logger("retold.worker")
 
@@ -158,30 +159,34 @@ class AttemptWatch:
                 continue
             took = self._clock.monotonic() - seen.since
             if took >= LIMIT:
-                stack = stack_of(self._thread)[-DETAIL:]
+                stack = self._stack()
                 if self._current is attempt:
                     abandon(self._end(attempt, took, stack))
                     return
             elif took >= TOLD and self._named_call is not seen:
                 self._named_call = seen
+                stack = self._stack()
                 log.warning(
                     "a handler has not returned yet",
-                    detail=f"the handler of {self._named(attempt)} has not returned for {took:.0f} s; after {LIMIT:g} s "
-                    f"its process ends, and after {ROUNDS} such calls the event is parked. It is here:\n{stack_of(self._thread)}",
+                    detail=f"{stack.where}: the handler of {self._named(attempt)} has not returned for {took:.0f} s; after "
+                    f"{LIMIT:g} s its process ends, and after {ROUNDS} such calls the event is parked. It is here:\n{stack.lines}",
                 )
 
-    def _end(self, attempt: Attempt, took: float, stack: str) -> HandlerTimeout:
+    def _stack(self) -> Stack:
+        return stack_of(self._thread, EventHandlers.decide.__code__)
+
+    def _end(self, attempt: Attempt, took: float, stack: Stack) -> HandlerTimeout:
         self._alive()
-        rounds = self.note(attempt.partition, attempt.position, attempt.offset, stack)
+        rounds = self.note(attempt.partition, attempt.position, attempt.offset, stack.lines)
         if self._record is not None:
             self._record.ended()  # it is noted: whatever ends the process from now on is not counted too
         if self._deadman is not None:
             self._deadman.done(self._inbox)  # while the process ends, it still watches the other namespaces
         follows = "is tried once more" if rounds < ROUNDS else "is parked without calling its handler"
         return HandlerTimeout(
-            f"the handler of {self._named(attempt)} has not returned for {took:.1f} s, so this process ends: its transaction would "
-            f"time out, and the event would be handled again for ever. When a worker starts again, the event {follows}. The "
-            f"handler was here:\n{stack}"
+            f"{stack.where}: the handler of {self._named(attempt)} has not returned for {took:.1f} s, so this process ends: its "
+            f"transaction would time out, and the event would be handled again for ever. When a worker starts again, the event "
+            f"{follows}.\n{stack.lines[-DETAIL:]}"
         )
 
     def note(self, partition: int, position: int, offset: int, stack: str) -> int:
@@ -244,8 +249,8 @@ class AttemptWatch:
         if note.rounds < ROUNDS:
             return
         error = HandlerTimeout(
-            f"its handler was called {note.rounds} times and never returned: it took longer than {LIMIT:g} s, or its process "
-            "crashed; it was not called again"
+            f"its handler never returned, so it is not called again: each of {note.rounds} calls took longer than {LIMIT:g} s, or "
+            "its process crashed"
         )
         error.add_note(f"The handler was here:\n{note.stack}")
         raise error

@@ -99,9 +99,12 @@ def _report_ended(snapshots: Iterable[NamespaceProgress], reported: set[str]) ->
         if shot.error is not None and shot.namespace not in reported:
             reported.add(shot.namespace)
             sentence = isinstance(shot.error, StreamsError)
+            text = str(shot.error) if sentence else in_a_line(shot.error)
+            if isinstance(shot.error, HandlerTimeout):
+                text = text.partition("\n")[0]  # its stack was logged when the call was named
             log.error(
                 "namespace ended",
                 namespace=shot.namespace,
-                detail=f"namespace ended: {shot.error if sentence else in_a_line(shot.error)}",
+                detail=f"namespace ended: {text}",
                 exc_info=None if sentence else shot.error,
             )

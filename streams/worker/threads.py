@@ -9,10 +9,13 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from itertools import islice, takewhile
+from types import CodeType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaException
 
+from streams.engine.readable import location
 from streams.errors import StreamsError
 from streams.kafka.cancellable_steps import Cancelled, Steps, raise_if_cancelled
 
@@ -28,10 +31,25 @@ FRAMES = 60
 """Innermost frames of a stack that are shown: those of a recursion without end are millions, and reading them never ends."""
 
 
-def stack_of(thread: int) -> str:
-    """Where a thread is now, as in a traceback; empty if it has ended."""
+class Stack(NamedTuple):
+    """Where a thread is: `where` is the file and line of the handler, `lines` are as in a traceback."""
+
+    where: str
+    lines: str
+
+
+def stack_of(thread: int, caller: CodeType) -> Stack:
+    """Where a thread is in the handler that `caller` has called; if that is not to be seen, in whatever it does."""
     frame = sys._current_frames().get(thread)
-    return "" if frame is None else "".join(traceback.format_stack(frame, FRAMES))
+    innermost = [] if frame is None else list(islice(traceback.walk_stack(frame), FRAMES))
+    own = list(takewhile(lambda it: it[0].f_code is not caller, innermost))
+    if not innermost:
+        return Stack("", "")
+    called = own and len(own) < len(innermost)
+    first, line = own[-1] if called else innermost[0]
+    where = location(str(first.f_globals.get("__name__", "")), first.f_code.co_filename, line)
+    shown = reversed(own if called else innermost)
+    return Stack(where, "".join(traceback.StackSummary.extract(shown).format()))
 
 
 class DaemonThread:

@@ -41,9 +41,13 @@ def test_a_handler_that_does_not_return_is_called_twice_and_its_event_parked(
         until(lambda: len(foreign.read("probe-parked")) == 1, "it is not parked")
     assert answer("get", "probe", "k", env=env)["row"]["count"] == 1
     aside = answer("parked", "list", "probe", env=env)
-    assert "was called 2 times and never returned" in str(aside)
+    assert "its handler never returned, so it is not called again: each of 2 calls" in str(aside)
     text = log.read_text(errors="replace")
     assert text.count("event parked") + text.count("was parked") >= 1
     assert "stuck.py" in text
     if how == "sleep":
         assert text.count("has not returned for 5 s") == 2
+        assert text.count("/stuck.py:22: the handler of probe.do at ") == 4  # named and ended, twice
+        assert text.count("WAYS[how](3600)") == 2
+        assert "engine/execution.py" not in text
+        assert text.count("retold parked show") == 1

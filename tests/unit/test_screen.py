@@ -18,7 +18,7 @@ from streams.cli import run_command
 from streams.cli.commands.tail import line_of
 from streams.cli.output import screen
 from streams.cli.output.screen import json_line, say, say_lines, talk
-from streams.engine.readable import NAME, named
+from streams.engine.readable import NAME, location, named, shortened
 from streams.kafka.messages import LogEvent
 from streams.testing import START
 from tests.applications.bank.events import AccountCredit
@@ -54,6 +54,18 @@ def test_a_table_in_a_pipe_is_lines_of_data() -> None:
     assert lines == shown(100)
     assert [line for line in lines if line != line.rstrip() or not line] == []
     assert (lines[0].split(), lines[-1].split()) == ([*HEADS], ["user", "1", "2", "3", "4", "5", "6", "7"])
+
+
+def test_what_is_cut_ends_with_an_ellipsis() -> None:
+    """What is missing may say the opposite; what fits is as it was."""
+    assert (shortened("never called", 12), shortened("never called", 6)) == ("never called", "never…")
+
+
+def test_a_location_is_that_of_the_module() -> None:
+    """Whatever folder the project is in, also of a package and of a single module."""
+    assert location("shop.item", "/srv/a/shop/item.py", 3) == "shop/item.py:3"
+    assert location("shop", "/srv/a/shop/__init__.py", 3) == "shop/__init__.py:3"
+    assert location("shop", "/srv/a/shop.py", 3) == "shop.py:3"
 
 
 def test_a_heading_is_never_broken() -> None:

@@ -64,8 +64,8 @@ def test_a_handler_that_raises_parks_its_event_and_its_key() -> None:
     ("answer", "expected"),
     [
         (None, "returned NoneType; expected Outcome"),
-        (AccountRow(balance=1), "returned AccountRow; expected Outcome"),
-        (Outcome(Line(sku="a", quantity=1)), "gave a row of Line; the rows of account are AccountRow"),
+        (AccountRow(balance=1), "returned AccountRow; expected Outcome(row, emit=[…]). It is at tests/unit/test_world_ha"),
+        (Outcome(Line(sku="a", quantity=1)), "gave a row of Line; the rows of account are AccountRow. It is at "),
         (Outcome(None, emit=[AccountClose(account="a")]), "account.open emitted account.close; add AccountClose"),
         (Outcome(None, emit=["account.close"]), "expected the data of an event"),  # type: ignore[list-item] # the mistake
         (Outcome(None, emit=5), "not iterable"),  # type: ignore[arg-type] # the mistake itself

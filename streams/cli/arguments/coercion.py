@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from streams.engine.readable import shortened
+
 
 class ValueReader:
     """In the place of what Typer would make for a parameter; `coerce` is what it asks of it."""
@@ -28,7 +30,7 @@ class ValueReader:
         if self._parser is not None:
             return self._parser(value)
         if isinstance(value, str) and not _is_unicode(value):
-            raise typer.BadParameter(f"it is {value[:80]!a}; text in UTF-8 was expected.")
+            raise typer.BadParameter(f"it is {shortened(value, 80)!a}; text in UTF-8 was expected.")
         return value
 
 

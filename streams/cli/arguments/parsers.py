@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import typer
 
+from streams.engine.readable import shortened
 from streams.eventfiles import numbers
 
 SPAN = re.compile(r"([1-9][0-9]{0,5})([dhms])")
@@ -65,4 +66,4 @@ def span(given: str | timedelta) -> timedelta:
 
 
 def _refusal(text: str, expected: str) -> typer.BadParameter:
-    return typer.BadParameter(f"it is {text[:80]!r}; {expected} was expected.")
+    return typer.BadParameter(f"it is {shortened(text, 80)!r}; {expected} was expected.")

@@ -14,6 +14,7 @@ from streams.cli.output.help import Command, Group
 from streams.cli.output.screen import cell_text, json_line, plain, say, say_lines, table, talk
 from streams.cli.process.session import Session, connect
 from streams.engine.envelope import from_micros
+from streams.engine.readable import shortened
 from streams.engine.records import QUARANTINED
 from streams.errors import StreamsError
 from streams.kafka.parked import ParkedEntry, parse_inbox_offset, read_parked
@@ -57,7 +58,7 @@ def list_(
         talk("No events are set aside.")
         return
     rows = [
-        (str(it.inbox_offset), it.header.status, it.header.key, _event_type(session, it), it.header.reason[:REASON_SHOWN])
+        (str(it.inbox_offset), it.header.status, it.header.key, _event_type(session, it), shortened(it.header.reason, REASON_SHOWN))
         for it in found
     ]
     table(("offset", "status", "key", "event", "why"), rows)

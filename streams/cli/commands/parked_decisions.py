@@ -9,6 +9,7 @@ from streams.cli.arguments.fields import pairs
 from streams.cli.arguments.lookup import event_class
 from streams.codec import AvroCodec
 from streams.data import EventData
+from streams.engine.readable import shortened
 from streams.engine.records import UNANSWERED
 from streams.errors import InvalidEvent
 from streams.eventfiles.convert import Converter
@@ -38,8 +39,8 @@ def first_at(inbox_offset: InboxOffset, found: Sequence[ParkedEntry]) -> tuple[P
     first = next(it for it in found if it.header.key == key)
     if first.inbox_offset != inbox_offset:
         raise InvalidEvent(
-            f"{inbox_offset} is not the first parked event of the key {key[:100]!r}, and only the first can be retried, rejected "
-            f"or answered: it is {first.inbox_offset}. Name that one; the events behind it follow"
+            f"{inbox_offset} is not the first parked event of the key {shortened(key, 100)!r}, and only the first can be retried, "
+            f"rejected or answered: it is {first.inbox_offset}. Name that one; the events behind it follow"
         )
     return event, key
 
@@ -68,8 +69,8 @@ def answer_of(app: App, codec: AvroCodec, event: ParkedEntry, words: Sequence[st
     answer = Converter(data, texts=True, noun="field")(pairs(words[1:]))
     if answer.key != event.header.key:
         raise InvalidEvent(
-            f"{event.inbox_offset} is a request about {(event.header.key or '')[:100]!r}, and this answer is about "
-            f"{answer.key[:100]!r}: an answer has the request's key, so its {data.key_field} must be the former"
+            f"{event.inbox_offset} is a request about {shortened(event.header.key or '', 100)!r}, and this answer is about "
+            f"{shortened(answer.key, 100)!r}: an answer has the request's key, so its {data.key_field} must be that of the request"
         )
     return codec.encode(answer)
 
