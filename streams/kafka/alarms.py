@@ -75,7 +75,8 @@ def _of_namespace(
 
 
 def _workers(space: NamespaceStatus, unowned: Mapping[tuple[str, int], float] | None) -> Check:
-    name, do = f"{space.name}.workers", f"Start a worker: `retold worker {space.name}`; the log of the last one says why it ended."
+    name = f"{space.name}.workers"
+    do = f"Unless one is just restarting, start a worker: `retold worker {space.name}`; the log of the last one says why it ended."
     if space.missing is not None:
         return Check(name, "bad", f"{space.name} cannot be handled: {space.missing}.", f"{space.missing.do}.")
     alone = [it.partition for it in space.partitions if it.owner is None]

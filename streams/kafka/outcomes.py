@@ -106,7 +106,8 @@ def _duplicate(last: marker.Marker, receipt: Receipt) -> EventOutcome | None:
 def _what_is_known(receipt: Receipt, topics: TopicNames, position: int | None) -> str:
     what = f"{receipt.event_type} of {receipt.key!r} is in {topics.inbox}-{receipt.partition}@{receipt.offset}"
     if position is None:
-        return f"{what} and nothing of that partition was handled since: is a worker running? See `retold status`"
+        known = "nothing of that partition was handled since: is a worker running, or just restarting?"
+        return f"{what} and {known} See `retold status`"
     if position <= receipt.offset:  # type: ignore[operator]  # a delivered receipt has an offset
         return f"{what} and is not handled yet: handling stands at {position}. Wait longer, or see `retold status`"
     return f"{what} and was handled, and its outcome is not here: it was moved to another partition. See `retold tail`"

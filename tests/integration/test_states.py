@@ -145,7 +145,7 @@ def test_a_killed_workers_last_words_are_not_believed(
     assert {key: report.state for key, report in reports.items()} == {"echo-0": "running", "echo-1": "running"}
     told = retold("status", env=env).stdout
     assert "no worker" in told
-    assert "Some partitions of echo have no worker: start one with `retold worker echo`." in told.splitlines()
+    assert "Some partitions of echo have no worker: if none is just restarting, start one with " in told
 
 
 @pytest.mark.slow

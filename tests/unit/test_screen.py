@@ -56,6 +56,15 @@ def test_a_table_in_a_pipe_is_lines_of_data() -> None:
     assert (lines[0].split(), lines[-1].split()) == ([*HEADS], ["user", "1", "2", "3", "4", "5", "6", "7"])
 
 
+def test_a_row_in_a_pipe_is_one_line_however_long() -> None:
+    """A program reads lines; only a terminal, or who sets COLUMNS, limits them."""
+    program = "from streams.cli.output.screen import table; table(('event', 'why'), [('user-3@7', 'because ' * 40)])"
+    command, environ = [sys.executable, "-c", program], {**os.environ}
+    environ.pop("COLUMNS", None)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert [line.strip() for line in done.stdout.splitlines()[2:]] == [f"user-3@7  {'because ' * 40}".rstrip()]
+
+
 def test_what_is_cut_ends_with_an_ellipsis() -> None:
     """What is missing may say the opposite; what fits is as it was."""
     assert (shortened("never called", 12), shortened("never called", 6)) == ("never called", "never…")
@@ -145,7 +154,8 @@ def test_a_line_of_tail_is_a_line() -> None:
         namespace="account", partition=0, offset=1, sequence=1, event=Event(data=data, id="i", time=START),
         recorded=START, outcome="rejected", reason=f"no\n{FORGED}",
     )  # fmt: skip
-    line = line_of(event, 1000)
+    line = line_of(event)
+    assert line_of(event, 40) == f"{line[:39]}…"
     assert line.isprintable()
     assert (line.count(SPELT), line.count(r"o\n1"), line.count(r"no\n")) == (2, 1, 1)
 

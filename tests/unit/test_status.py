@@ -42,7 +42,8 @@ def test_what_is_set_aside_is_reported_with_its_command(parked: int, quarantined
 def test_one_event_is_one() -> None:
     """Sentences are right for a single event too."""
     assert found(NamespaceStatus("item", "shop", (ALONE,), Counters(derived_rejected=1))) == [
-        "Some partitions of item have no worker, and 1 event waits: start one with `retold worker item`.",
+        "Some partitions of item have no worker, and 1 event waits: if none is just restarting, start one with `retold run` or "
+        "`retold worker item`.",
         "1 event of item with a cause was rejected; no publisher was notified.",
     ]
 
@@ -131,7 +132,10 @@ def test_a_record_that_blocks_is_reported_once(state: str, since: str) -> None:
 def test_without_reports_nothing_is_said_of_states() -> None:
     """As in a project whose workers write none; a partition without a worker is reported as ever."""
     assert found(NamespaceStatus("item", "shop", (OWNED,))) == []
-    said = "Some partitions of item have no worker, and 2 events wait: start one with `retold worker item`."
+    said = (
+        "Some partitions of item have no worker, and 2 events wait: if none is just restarting, start one with `retold run` or "
+        "`retold worker item`."
+    )
     assert found(NamespaceStatus("item", "shop", (partition(0, "no worker"), ALONE))) == [said]
 
 

@@ -183,4 +183,4 @@ def _until(look: Callable[[], T | None], seconds: float, late: str) -> T:
         if (found := look()) is not None:
             return found
         time.sleep(EVERY)
-    raise OutcomeTimeout(f"{late}. Is a worker running? See `retold status`")
+    raise OutcomeTimeout(f"{late}. Is a worker running, or just restarting? See `retold status`")

@@ -15,7 +15,7 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import cell_text, console, json_line, log_sequence, say, talk
 from streams.cli.process.session import connect
 from streams.data import namespace_of
-from streams.engine.readable import one_line
+from streams.engine.readable import one_line, shortened
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.messages import LogEvent
 from streams.kafka.tables_and_logs import Tail
@@ -55,7 +55,7 @@ def tail(
         if as_json:
             json_line(event.members())
         else:
-            say(line_of(event, console().width))
+            say(line_of(event, console().width if console().is_terminal else None))
 
 
 def chosen(app: App, what: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -76,8 +76,8 @@ def _events(log: Tail, from_beginning: bool, last: int | None) -> Iterable[LogEv
     return chain(past, log.follow(never_cancelled))
 
 
-def line_of(event: LogEvent, width: int) -> str:
-    """When it was handled, where it is, what it is, and what became of it; cut to `width`."""
+def line_of(event: LogEvent, width: int | None = None) -> str:
+    """When it was handled, where it is, what it is, and what became of it; cut to `width` on a terminal."""
     data = event.event.data
     fields = [
         f"{name}={cell_text(getattr(data, name))}"
@@ -88,4 +88,4 @@ def line_of(event: LogEvent, width: int) -> str:
     time = event.recorded.strftime("%H:%M:%S")
     position = log_sequence(event.namespace, event.partition, event.sequence)
     line = one_line(f"{time} {position:<12} {data.event_type} {data.key}{outcome} {' '.join(fields)}".rstrip())
-    return line if len(line) <= width else f"{line[: width - 1]}…"
+    return line if width is None else shortened(line, width)

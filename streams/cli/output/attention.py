@@ -42,7 +42,10 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
     elif any(part.owner is None for part in space.partitions):
         wait = "1 event waits" if space.lag == 1 else f"{space.lag:,} events wait"
         lag = f", and {wait}" if space.lag else ""
-        yield f"Some partitions of {space.name} have no worker{lag}: start one with `retold worker {space.name}`."
+        yield (
+            f"Some partitions of {space.name} have no worker{lag}: if none is just restarting, start one with `retold run` or "
+            f"`retold worker {space.name}`."
+        )
     if space.counters.derived_rejected:
         rejected = plural(space.counters.derived_rejected, "event")
         was = "was" if space.counters.derived_rejected == 1 else "were"

@@ -27,6 +27,10 @@ The last are between two cells.
 """
 
 
+ANY = 1_000_000
+"""Characters of a line where no screen limits it, as in a pipe: what reads it wants all of a line, and each row on one."""
+
+
 @cache
 def _console(stderr: bool) -> Console:
     from rich.console import Console
@@ -36,7 +40,9 @@ def _console(stderr: bool) -> Console:
             """Rich would end the process, with exit code 1."""
             raise OutputClosed
 
-    return (Console if stderr else DataConsole)(stderr=stderr, highlight=False, soft_wrap=stderr)
+    to_pipe = not stderr and not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    width = ANY if to_pipe else None
+    return (Console if stderr else DataConsole)(stderr=stderr, highlight=False, soft_wrap=stderr, width=width)
 
 
 def talk(text: str) -> None:
@@ -130,7 +136,8 @@ def table(
 ) -> None:
     """Long cells are folded, never cut: a value that is not all there is a wrong one.
 
-    A heading or a number is not folded; where the screen is too narrow for them, each value gets a line of its own.
+    In a pipe or a file each row is a line, however long, unless COLUMNS is set. A heading or a number is not folded; where the
+    screen is too narrow for them, each value gets a line of its own.
     """
     if title:
         console().print(f"[bold]{title}[/]")
