@@ -10,6 +10,10 @@ from typing import Any, Final
 
 from streams.schemas.avro import MISSING, AvroType, Field, RecordType
 
+NEEDS_A_DEFAULT: Final = (
+    " (a field can be renamed or removed only if it has a default in the released version: keep it, add another)"
+)
+"""Said if a new version leaves out what an older one, which must read its records, cannot do without."""
 WIDER: Final = {"int": {"long", "double"}, "long": {"double"}, "float": {"double"}}
 """Other types that may read a type. Avro lets a `float` read whole numbers too, but it cannot represent all of them."""
 
@@ -45,7 +49,8 @@ def _record(reader: RecordType, writer: RecordType, where: str, versions: tuple[
             yield from _type(field.type, source.type, f"{where}.{field.name}", versions)
         elif field.default is MISSING:
             missing = f"{where}.{field.name} is not in version {versions[1]}"
-            yield f"{missing} and has no default in version {versions[0]}"
+            kept = NEEDS_A_DEFAULT if versions[0] < versions[1] else ""
+            yield f"{missing} and has no default in version {versions[0]}{kept}"
 
 
 def _source(field: Field, written: dict[str, Field]) -> Field | None:

@@ -86,7 +86,7 @@ def _lawful_at_last(config: Config) -> App:
     try:
         return lawful(config)
     except StreamsError as error:
-        talk(f"{str(error).rstrip('. ')}.\nNothing is started. Waiting for a change of a file; press Ctrl-C to stop.")
+        talk(f"{str(error).rstrip('. ')}.")
         wait_until_lawful(config, str(error))
     return _begin_again()
 

@@ -82,8 +82,8 @@ def _listed(processes: Sequence[SupervisedProcess]) -> str:
 
 def wait_until_lawful(config: Config, found: str) -> None:
     """Until a change after which the laws are kept. `found` was shown before. Raises KeyboardInterrupt on Ctrl-C."""
-    told = Told(found)
-    for what in _changes(config):
+    told, waits = Told(found), "Nothing is started. Waiting for a change of a file; press Ctrl-C to stop."
+    for what in _changes(config, begun=lambda: talk(waits)):
         code, found = check(config.project)
         if code == exit_codes.OK:
             talk(f"{what} changed, and the laws are kept.")
@@ -91,14 +91,24 @@ def wait_until_lawful(config: Config, found: str) -> None:
         talk(told.sentence(what, found, "waiting for the next change"))
 
 
-def _changes(config: Config, stop: threading.Event | None = None) -> Iterator[str]:
-    """The files of each change, in words. Until `stop`; without it, in the main thread, until Ctrl-C."""
+def _changes(
+    config: Config, stop: threading.Event | None = None, begun: Callable[[], None] = lambda: None
+) -> Iterator[str]:
+    """The files of each change, in words. Until `stop`; without it, in the main thread, until Ctrl-C.
+
+    `begun` is called once files are watched: a change before it is not seen.
+    """
     from watchfiles import watch  # late: no other command needs it
 
     changes = watch(
-        *_folders(config), watch_filter=_filter(config), stop_event=stop, rust_timeout=500, raise_interrupt=stop is None
-    )
-    for change in changes:
+        *_folders(config), watch_filter=_filter(config), stop_event=stop, rust_timeout=500, raise_interrupt=stop is None,
+        yield_on_timeout=True,
+    )  # fmt: skip
+    for number, change in enumerate(changes):
+        if number == 0:
+            begun()
+        if not change:
+            continue
         first, *others = sorted({path for _, path in change})
         yield f"{displayed(first)}{f' and {len(others)} more' if others else ''}"
 
