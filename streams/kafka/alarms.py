@@ -137,9 +137,10 @@ def _parked(space: NamespaceStatus, now: int) -> Check:
 def _kinds_set_aside(space: NamespaceStatus, oldest: float) -> Iterator[str]:
     """`oldest` in s. Quarantined records have no age here: no command takes one out, so it would be bad for ever."""
     if space.parked:
+        events, keys = "event" if space.parked == 1 else "events", "key" if space.parked_keys == 1 else "keys"
         yield (
-            f"{space.parked:,} parked events of {space.parked_keys:,} keys ({space.unanswered:,} of them requests that no gateway "
-            f"answered; the oldest is {oldest:,.0f} s old)"
+            f"{space.parked:,} parked {events} of {space.parked_keys:,} {keys} ({space.unanswered:,} of them requests that no "
+            f"gateway answered; the oldest is {oldest:,.0f} s old)"
         )
     if space.quarantined:
         one = space.quarantined == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,7 +90,8 @@ def _outdated(files: Sequence[SchemaFile], lock: Lock, schemas: Path, output: Pa
     if not output.exists():
         return [SchemaBreach(output, 1, "the generated classes are not there: run `retold schemas generate`")]
     if output.read_text(encoding="utf-8", errors="replace") != expected:
-        ours = f"these classes are not those of {schemas}: run `retold schemas generate`, and edit the schemas only"
+        where = os.path.relpath(schemas)
+        ours = f"these classes are not those of {where}: run `retold schemas generate`, and edit the schemas only"
         return [SchemaBreach(output, 1, ours)]
     if update(files, lock) != lock:
         return [_outdated_lock(schemas / LOCK_FILE)]

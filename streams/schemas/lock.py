@@ -53,7 +53,7 @@ def load_lock(folder: Path) -> Lock:
         for locked in versions:
             if fingerprint(locked.text) != locked.fingerprint or id_of(locked.text) != locked.id:
                 raise InvalidSchema(
-                    f"{path}:1: version {locked.version} of {name} is not what its fingerprint {locked.fingerprint} "
+                    f"{path}:1: version {locked.version} of {name} is not what its fingerprint {_short(locked.fingerprint)} "
                     "says: the lock is written by `retold schemas` alone; take it back from version control"
                 )
     return lock
@@ -97,6 +97,11 @@ def check(files: Sequence[SchemaFile], lock: Lock) -> list[tuple[str, SchemaErro
     return [*found, *((name, FrozenSchemaChanged(_gone(name))) for name in gone), *_collisions(files, lock)]
 
 
+def _short(fingerprint: str) -> str:
+    """Enough to tell two apart in a sentence."""
+    return f"{fingerprint[:12]}…"
+
+
 def _check_file(file: SchemaFile, released: Sequence[LockedVersion]) -> list[SchemaError]:
     now, version = fingerprint(file.text), file.record.version
     if released and released[-1].fingerprint == now:
@@ -105,8 +110,8 @@ def _check_file(file: SchemaFile, released: Sequence[LockedVersion]) -> list[Sch
     if released and version == last:
         return [
             FrozenSchemaChanged(
-                f"version {version} of {file.name} is released with the fingerprint {released[-1].fingerprint}, and "
-                f'its file now has {now}: take the change back, or put "version": {version + 1} into the file'
+                f"version {version} of {file.name} is released with the fingerprint {_short(released[-1].fingerprint)}, and "
+                f'its file now has {_short(now)}: take the change back, or put "version": {version + 1} into the file'
             )
         ]
     if version != last + 1:

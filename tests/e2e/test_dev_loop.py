@@ -74,6 +74,7 @@ def test_a_change_is_taken_over_while_it_runs_and_a_broken_one_is_not(shop: Shop
         shop.change("shop/item.py", "@item.handles(ItemShip)", "@item.handles(ItemShip")
         until(lambda: shop.said("the worker starts when they are kept again:"), "it is not said what does not run")
         assert run.process.poll() is None
+    shop.change("shop/item.py", "@item.handles(ItemShip", "@item.handles(ItemShip)")
     other = shop.run("reset", "--broker", shop.broker, "--yes", "store", expected=3)
     assert "this application's name is 'shop'" in other.stderr
     assert "`retold reset --broker " in shop.run("reset", expected=3).stderr

@@ -78,7 +78,7 @@ def test_an_answer_is_what_the_gateway_would_have_said() -> None:
         (["email.snt"], "did you mean email.sent"),
         (
             ["email.sent", "email=u2", "to=e", "receipt=r"],
-            "about 'u1/welcome', and this answer is about 'u2'.* its email",
+            "about 'u1/welcome', and this answer is about 'u2'.*the field 'email' must be 'u1/welcome'",
         ),
         (["email.sent", "email=u1/welcome", "to=e"], "field 'receipt' is missing"),
     ],
@@ -121,4 +121,4 @@ def test_only_what_can_be_done_is_offered() -> None:
     """What is quarantined cannot be retried, rejected or answered."""
     assert "retry, reject or answer" in what_next(QUEUES)
     assert "retry" not in what_next([QUEUES[1]])
-    assert "`retold parked show INBOX_OFFSET`" in what_next([QUEUES[1]])
+    assert "`retold parked show INBOX-OFFSET`" in what_next([QUEUES[1]])

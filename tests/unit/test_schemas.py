@@ -256,8 +256,8 @@ def test_a_released_version_is_frozen(schemas: Path) -> None:
     ((name, error),) = check(files, lock)
     assert name == "user.signup"
     assert isinstance(error, FrozenSchemaChanged)
-    assert lock["user.signup"][0].fingerprint in str(error)
-    assert update(files, {})["user.signup"][0].fingerprint in str(error)
+    assert f"{lock['user.signup'][0].fingerprint[:12]}…" in str(error)
+    assert f"{update(files, {})['user.signup'][0].fingerprint[:12]}…" in str(error)
     assert 'put "version": 2 into the file' in str(error)
     with pytest.raises(FrozenSchemaChanged):
         update(files, lock)

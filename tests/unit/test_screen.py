@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from streams import Event
 from streams.cli import run_command
@@ -157,6 +158,8 @@ def test_a_line_of_tail_is_a_line() -> None:
     line = line_of(event)
     assert line_of(event, 40) == f"{line[:39]}…"
     assert line.isprintable()
+    nobody = AccountCredit(account="", transfer="t", amount=1)
+    assert " account.credit '' " in line_of(replace(event, event=Event(data=nobody, id="i", time=START)))
     assert (line.count(SPELT), line.count(r"o\n1"), line.count(r"no\n")) == (2, 1, 1)
 
 

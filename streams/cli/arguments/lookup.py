@@ -27,10 +27,12 @@ def projection_named(app: App, name: str) -> Projection[Any] | None:
     return next((each for each in app.projections if each.name == name), None)
 
 
-def namespace_named(app: App, name: str) -> Namespace[Any]:
-    """Raises DefinitionError naming the namespaces that there are."""
+def namespace_named(app: App, name: str, *, or_projection: bool = False) -> Namespace[Any]:
+    """Raises DefinitionError naming the namespaces that there are; and the projections, if one might have been meant."""
     try:
         return app.namespace(name)
     except DefinitionError as error:
         known = [each.name for each in app.namespaces] + [each.name for each in app.projections]
-        raise DefinitionError(f"{error}{did_you_mean(name, known)}") from None
+        projections = ", ".join(each.name for each in app.projections) if or_projection else ""
+        also = f"; and the projections: {projections}" if projections else ""
+        raise DefinitionError(f"{error}{also}{did_you_mean(name, known)}") from None

@@ -12,7 +12,7 @@ from confluent_kafka import murmur2
 from streams.cli.arguments.lookup import namespace_named, projection_named
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import whole
-from streams.cli.output.screen import GAP, cell_text, console, json_line, log_sequence, plural, table, talk
+from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, console, json_line, log_sequence, plural, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.data import Record
@@ -46,7 +46,7 @@ def get(
     if (projection := projection_named(session.app, name)) is not None:
         _get_projected(session, projection, key, limit, as_json=as_json)
         return
-    namespace, space = name, namespace_named(session.app, name)
+    namespace, space = name, namespace_named(session.app, name, or_projection=True)
     state = read_table(session.clients, session.config.prefix, namespace, session.codec, space.row_type, key)
     as_of = _as_of(namespace, state.positions)
     if key is not None and key not in state.rows:
@@ -90,7 +90,7 @@ def _get_projected(session: Session, projection: Projection[Any], key: str | Non
         table((key, ""), [(field, getattr(row, field)) for field in row.__struct_fields__])
     elif shown:
         fields = projection.row_type.__struct_fields__
-        rows = [(each, *(cell_text(getattr(found.rows[each], field)) for field in fields)) for each in shown]
+        rows = [(each or EMPTY_KEY, *(cell_text(getattr(found.rows[each], field)) for field in fields)) for each in shown]
         table(("key", *fields), rows)
     if key is None:
         count = f"{len(shown):,} of {len(chosen):,} rows" if len(shown) < len(chosen) else plural(len(chosen), "row")
@@ -126,9 +126,9 @@ def _show_many(name: str, rows: TableRows, key_fields: set[str]) -> None:
         return
     fields = rows[0][1].__struct_fields__
     cells = {field: [cell_text(getattr(row, field)) for _, row, _ in rows] for field in fields}
-    keys, versions = [key for key, _, _ in rows], [str(version) for _, _, version in rows]
+    keys, versions = [key or EMPTY_KEY for key, _, _ in rows], [str(version) for _, _, version in rows]
     left = console().width - _width("key", keys) - _width("version", versions)
-    columns = [field for field in fields if field not in key_fields or cells[field] != keys]
+    columns = [field for field in fields if field not in key_fields or cells[field] != [key for key, _, _ in rows]]
     chosen: list[str] = []
     for field in columns:
         left -= _width(field, cells[field])

@@ -11,7 +11,7 @@ from streams.cli.arguments.options import Json
 from streams.cli.commands.parked_commands import blocking_events, command, found_at, quarantine_blocking, retry_all
 from streams.cli.commands.parked_decisions import one_at, what_next
 from streams.cli.output.help import Command, Group
-from streams.cli.output.screen import cell_text, json_line, plain, say, say_lines, table, talk
+from streams.cli.output.screen import EMPTY_KEY, cell_text, json_line, plain, say, say_lines, table, talk
 from streams.cli.process.session import Session, connect
 from streams.engine.envelope import from_micros
 from streams.engine.readable import shortened
@@ -58,7 +58,7 @@ def list_(
         talk("No events are set aside.")
         return
     rows = [
-        (str(it.inbox_offset), it.header.status, it.header.key, _event_type(session, it), shortened(it.header.reason, REASON_SHOWN))
+        (str(it.inbox_offset), it.header.status, _key(it), _event_type(session, it), shortened(it.header.reason, REASON_SHOWN))
         for it in found
     ]
     table(("offset", "status", "key", "event", "why"), rows)
@@ -146,6 +146,11 @@ def quarantine(
     --why "a test"[/]
     """
     quarantine_blocking(inbox_offset, who, why)
+
+
+def _key(event: ParkedEntry) -> str | None:
+    """None for a quarantined event, which blocks no key."""
+    return EMPTY_KEY if event.header.key == "" else event.header.key
 
 
 def _event_type(session: Session, event: ParkedEntry) -> str | None:

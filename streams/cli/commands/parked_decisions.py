@@ -70,7 +70,8 @@ def answer_of(app: App, codec: AvroCodec, event: ParkedEntry, words: Sequence[st
     if answer.key != event.header.key:
         raise InvalidEvent(
             f"{event.inbox_offset} is a request about {shortened(event.header.key or '', 100)!r}, and this answer is about "
-            f"{shortened(answer.key, 100)!r}: an answer has the request's key, so its {data.key_field} must be that of the request"
+            f"{shortened(answer.key, 100)!r}: an answer has the request's key, so the field {data.key_field!r} must be "
+            f"{shortened(event.header.key or '', 100)!r}"
         )
     return codec.encode(answer)
 
@@ -89,7 +90,7 @@ def _answers(app: App, codec: AvroCodec, event: ParkedEntry) -> tuple[Sequence[t
 
 def what_next(found: Iterable[ParkedEntry]) -> str:
     """What an operator can do about what is listed: a quarantined event can only be shown."""
-    shown = "`retold parked show INBOX_OFFSET` shows one event"
+    shown = "`retold parked show INBOX-OFFSET` shows one event"
     if any(event.header.key is not None for event in found):
         return f"{shown}; retry, reject or answer the first event of a key, and the rest follows."
     return f"{shown}. Quarantined events block nothing; publish corrected ones instead."

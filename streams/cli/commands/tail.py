@@ -12,7 +12,7 @@ from streams.app import App
 from streams.cli.arguments.lookup import event_class, namespace_named
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import whole
-from streams.cli.output.screen import cell_text, console, json_line, log_sequence, say, talk
+from streams.cli.output.screen import EMPTY_KEY, cell_text, console, json_line, log_sequence, say, talk
 from streams.cli.process.session import connect
 from streams.data import namespace_of
 from streams.engine.readable import one_line, shortened
@@ -87,5 +87,5 @@ def line_of(event: LogEvent, width: int | None = None) -> str:
     outcome = "" if event.outcome == "accepted" else f" {event.outcome.upper()}: {event.reason}"
     time = event.recorded.strftime("%H:%M:%S")
     position = log_sequence(event.namespace, event.partition, event.sequence)
-    line = one_line(f"{time} {position:<12} {data.event_type} {data.key}{outcome} {' '.join(fields)}".rstrip())
+    line = one_line(f"{time} {position:<12} {data.event_type} {data.key or EMPTY_KEY}{outcome} {' '.join(fields)}".rstrip())
     return line if width is None else shortened(line, width)

@@ -79,6 +79,8 @@ class ClosedOutput(io.TextIOBase):
 
 
 STDOUT = 1
+EMPTY_KEY = "''"
+"""How an empty key is shown: a gap in a line or a table looks like none."""
 
 
 def prepare_streams() -> None:
