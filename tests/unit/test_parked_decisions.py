@@ -14,6 +14,7 @@ from streams.codec import codec_of
 from streams.engine.envelope import ParkedHeader
 from streams.errors import DefinitionError, InvalidEvent
 from streams.kafka.parked import InboxOffset, ParkedEntry
+from streams.receipt import EventOutcome
 
 APP = processors.app()
 CODEC = codec_of(APP)
@@ -105,6 +106,12 @@ def test_a_request_that_is_tried_again_is_not_called_settled() -> None:
     )
     assert what_followed("answer", QUEUES[2]) == "email-0@2 is no longer set aside."
     assert what_followed("retry", QUEUES[0]) == "email-0@0 is no longer set aside."
+    rejected, accepted = EventOutcome(outcome="rejected", reason="a typo"), EventOutcome(outcome="accepted")
+    said = what_followed("reject", QUEUES[0], rejected, handled=1)
+    assert said == "email-0@0 was rejected: a typo; 1 event behind it was handled."
+    assert what_followed("retry", QUEUES[0], accepted, handled=2, parked=1) == (
+        "email-0@0 was accepted; 2 events behind it were handled; 1 event behind it is still parked."
+    )
     assert [is_called(QUEUES), is_called(QUEUES[:2])] == [True, False]
 
 

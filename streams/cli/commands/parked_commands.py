@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +16,20 @@ from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.engine.control import OperatorCommand
+from streams.engine.records import PARKED
 from streams.errors import EventSetAside, InvalidEvent, OutcomeTimeout
 from streams.kafka.blocked import Blocked, blocked_partitions
+from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset, read_parked
 from streams.kafka.parked import send_commands as send
 from streams.kafka.status import NamespaceStatus, status
+from streams.receipt import EventOutcome, Receipt
 
 T = TypeVar("T")
 WAIT, RETRIED_PER_SECOND = 10.0, 100.0
 """s for one command, and how many more events are retried in each further s."""
+FOR_AN_OUTCOME = 3.0
+"""s to find in the log what became of an event that was handled."""
 SHOWN = 10
 EVERY = 0.2
 """s between two looks."""
@@ -39,23 +45,40 @@ def command(
     """
     session = connect()
     at = parse_inbox_offset(inbox_offset)
-    event, key = first_at(at, found_at(session, at))
+    before = found_at(session, at)
+    event, key = first_at(at, before)
     value = answer_of(session.app, session.codec, event, answer) if what == "answer" else b""
     control = OperatorCommand(what, key, at.offset, who or getpass.getuser(), why, value, at.timer)
+    sent = session.clients.clock.now() // 1000
     send(session.clients, session.config.prefix, at.namespace, [control])
 
-    def is_free() -> bool | None:
+    def what_is_left() -> list[ParkedEntry] | None:
         now = {it.inbox_offset: it for it in read_parked(session.clients, session.config.prefix, [at.namespace])}
         if at not in now:
-            return True
+            return list(now.values())
         if now[at].header.recorded != event.header.recorded:
             raise EventSetAside(f"{at} was tried, and set aside again: {now[at].header.reason}")
         return None
 
-    _until(
-        is_free, WAIT, f"the command for {at} was sent, but not handled within {WAIT:.0f} s; a worker handles it later"
+    left = _until(
+        what_is_left, WAIT, f"the command for {at} was sent, but not handled within {WAIT:.0f} s; a worker handles it later"
     )
-    talk(what_followed(what, event))
+    behind = [sum(it.header.key == key and it.inbox_offset != at for it in events) for events in (before, left)]
+    talk(what_followed(what, event, _outcome(session, event, sent), handled=max(behind[0] - behind[1], 0), parked=behind[1]))
+
+
+def _outcome(session: Session, event: ParkedEntry, sent: int) -> EventOutcome | None:
+    """What the log says of an event that its handler had parked; `sent` is when, in ms. None for others, and if it is not seen."""
+    at = event.inbox_offset
+    if event.header.status != PARKED or at.timer:
+        return None
+    receipt = Receipt(at.namespace, "event", event.header.key or "", "")
+    receipt.partition, receipt.offset, receipt.timestamp = at.partition, at.offset, sent
+    with contextlib.closing(OutcomeReader(session.clients, session.config.prefix)) as reader:
+        try:
+            return reader.wait(receipt, session.clients.clock.monotonic() + FOR_AN_OUTCOME)
+        except OutcomeTimeout:  # it is handled all the same: a clock may be ahead of the broker's
+            return None
 
 
 def retry_all(namespace: str, who: str | None) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from streams.app import App
 from streams.cli.arguments.fields import pairs
 from streams.cli.arguments.lookup import event_class
+from streams.cli.output.screen import plural
 from streams.codec import AvroCodec
 from streams.data import EventData
 from streams.engine.readable import shortened
@@ -14,6 +15,7 @@ from streams.engine.records import UNANSWERED
 from streams.errors import InvalidEvent
 from streams.eventfiles.convert import Converter
 from streams.kafka.parked import InboxOffset, ParkedEntry
+from streams.receipt import EventOutcome
 
 
 def one_at(inbox_offset: InboxOffset, found: Iterable[ParkedEntry]) -> ParkedEntry:
@@ -101,9 +103,19 @@ def is_called(queue: Iterable[ParkedEntry]) -> bool:
     return any(event.header.status == UNANSWERED for event in queue)
 
 
-def what_followed(what: str, event: ParkedEntry) -> str:
-    """A sentence on what a command has done, once its worker has handled it."""
+def what_followed(
+    what: str, event: ParkedEntry, became: EventOutcome | None = None, *, handled: int = 0, parked: int = 0
+) -> str:
+    """A sentence on what a command has done, once its worker has handled it: what became of the event, and of those behind it.
+
+    `handled` and `parked` count the events behind it that were handled, and that are parked still.
+    """
     if what == "retry" and is_called([event]):
         listed = f"`retold parked list {event.inbox_offset.namespace}`"
         return f"{event.inbox_offset} is a request, and its gateway is called again; if that fails, see {listed}."
-    return f"{event.inbox_offset} is no longer set aside."
+    said = f"{event.inbox_offset} is no longer set aside"
+    if became is not None:
+        said = f"{event.inbox_offset} was {became.outcome}{f': {became.reason}' if became.reason else ''}"
+    also = f"; {plural(handled, 'event')} behind it {'was' if handled == 1 else 'were'} handled" if handled else ""
+    still = f"; {plural(parked, 'event')} behind it {'is' if parked == 1 else 'are'} still parked" if parked else ""
+    return f"{said}{also}{still}."

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -40,8 +41,8 @@ def _console(stderr: bool) -> Console:
             """Rich would end the process, with exit code 1."""
             raise OutputClosed
 
-    to_pipe = not stderr and not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    width = ANY if to_pipe else None
+    to_pipe = not stderr and not sys.stdout.isatty()
+    width = shutil.get_terminal_size((ANY, 1)).columns if to_pipe else None  # COLUMNS, if it is set
     return (Console if stderr else DataConsole)(stderr=stderr, highlight=False, soft_wrap=stderr, width=width)
 
 
