@@ -8,6 +8,7 @@ from typing import Any
 
 from streams.app import App
 from streams.checks.emission_rules import undeclared_answers, undeclared_emissions
+from streams.checks.field_names import unknown_fields
 from streams.checks.outcome_rules import wrong_outcomes
 from streams.checks.purity import idle_imports, impurities
 from streams.checks.signatures import misfits
@@ -37,6 +38,7 @@ def check(app: App, schemas: Mapping[str, str] | None = None) -> list[Breach]:
     found = [
         *misfits(app),
         *undefined_names(app),
+        *unknown_fields(app),
         *_handlers(app),
         *_gateways(app),
         *_projections(app),

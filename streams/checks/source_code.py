@@ -26,8 +26,8 @@ INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", 
 class Breach:
     """A breach of a law, with its position. `line` counts from 1.
 
-    `law` is a code for programs: BadName, BadSignature, ImpureHandler, MissingHandler, MissingSchema, NameError or
-    UndeclaredEmission.
+    `law` is a code for programs: BadName, BadSignature, ImpureHandler, MissingHandler, MissingSchema, NameError,
+    UndeclaredEmission or UnknownField.
     """
 
     file: str

@@ -715,6 +715,41 @@ def test_a_name_that_nobody_defines_is_found(write: Write, body: str) -> None:
     assert "which is not defined: import or correct it" in found.message
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "from msgspec.structs import replace\nreturn Outcome(replace(row, balanc=1))  # here",
+        "from msgspec.structs import replace\nfrom streams import required\nkept = required(row, 'none')\n"
+        "return Outcome(replace(kept, balanc=1))  # here",
+        "from tests.applications.bank.events import AccountRow as Made\nreturn Outcome(Made(balanc=1))  # here",
+    ],
+    ids=["the row", "the required row", "a new row"],
+)
+def test_a_field_that_a_class_does_not_have_is_found(write: Write, body: str) -> None:
+    """Python would find it when the event is there, and the event would be parked."""
+    app, file, line = write(handler(body))
+    [found] = [breach for breach in check(app) if breach.law == "UnknownField"]
+    assert (found.file, found.line) == (str(file), line)
+    assert "the field 'balanc' (did you mean balance?); it has balance" in found.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return Outcome(replace(row, balance=1))",
+        "row = event\nreturn Outcome(replace(row, balanc=1))",
+        "for row in []:\n    replace(row, balanc=1)",
+        "return Outcome(replace(row, **{'balanc': 1}))",
+        "return Outcome(replace(event.data, balanc=1))",
+        "inner = lambda row: replace(row, balanc=1)",
+    ],
+)
+def test_a_class_that_is_not_certain_is_no_breach(write: Write, body: str) -> None:
+    """Another row by the same name, fields that are computed, a value of another class."""
+    app, _, _ = write(handler(f"from msgspec.structs import replace\n{body}"))
+    assert [breach for breach in check(app) if breach.law == "UnknownField"] == []
+
+
 def test_names_that_are_defined_somewhere_are_no_breach(write: Write) -> None:
     """Locals, builtins, what an import inside binds, a class's own names, annotations that nobody evaluates."""
     body = """\
