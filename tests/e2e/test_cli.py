@@ -122,7 +122,7 @@ def test_a_table_fits_the_screen(signed_up: dict[str, Any], env: Env, tmp_path: 
     published = answer("publish", "user.signup", "--from", str(file), env=env)
     assert (published["published"], published["skipped"]) == (60, 0)
     until(lambda: len(lines("get", "user", env=env)) >= 61, "the rows are not there")
-    shown = retold("get", "user", env=env)
+    shown = retold("get", "user", env={**env, "COLUMNS": "80"})
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert "50 of 6" in shown.stderr
     assert "Columns that do not fit: " in shown.stderr
@@ -170,7 +170,7 @@ def test_the_log_can_be_read_from_its_end(signed_up: dict[str, Any], env: Env) -
     assert {one["type"] for one in both} <= {"user.rename", "folder.create", "folder.rename", "folder.remove"}
     shown = retold("tail", "--last", "3", env=env).stdout.splitlines()
     assert len(shown) == 3
-    assert max(map(len, shown)) <= 80
+    assert [line for line in shown if line.endswith("…")] == []  # a pipe has whole lines
 
 
 def test_the_log_can_be_followed(signed_up: dict[str, Any], env: Env) -> None:
@@ -336,8 +336,9 @@ def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, e
         with httpx.Client(base_url=url_in(log), timeout=240) as http:
             assert http.get("/rows/user/u9").json()["row"]["email"] == "e"
             began |= the_server_dies_and_comes_back(run, log, http)
+            until(lambda: log.read_text(encoding="utf-8").count("Ready: ") == 2, "it is not said that all are ready again")
             said = log.read_text(encoding="utf-8")
-            assert len(messages(said)) == 6, said
+            assert len(messages(said)) == 7, said  # the server was started again, and so is ready twice
             assert "It has no password: every user of this machine can read and change its topics." in said
             assert run.stop(signal.SIGINT) == 130
             with pytest.raises(httpx.ConnectError):

@@ -12,7 +12,17 @@ from confluent_kafka import murmur2
 from streams.cli.arguments.lookup import namespace_named, projection_named
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import whole
-from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, console, json_line, log_sequence, plural, table, talk
+from streams.cli.output.screen import (
+    EMPTY_KEY,
+    GAP,
+    cell_text,
+    data_console,
+    json_line,
+    log_sequence,
+    plural,
+    table,
+    talk,
+)
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.data import Record
@@ -127,7 +137,7 @@ def _show_many(name: str, rows: TableRows, key_fields: set[str]) -> None:
     fields = rows[0][1].__struct_fields__
     cells = {field: [cell_text(getattr(row, field)) for _, row, _ in rows] for field in fields}
     keys, versions = [key or EMPTY_KEY for key, _, _ in rows], [str(version) for _, _, version in rows]
-    left = console().width - _width("key", keys) - _width("version", versions)
+    left = data_console().width - _width("key", keys) - _width("version", versions)
     columns = [field for field in fields if field not in key_fields or cells[field] != [key for key, _, _ in rows]]
     chosen: list[str] = []
     for field in columns:

@@ -33,7 +33,7 @@ ANY = 1_000_000
 
 
 @cache
-def _console(stderr: bool) -> Console:
+def _console(stderr: bool, of_data: bool = False) -> Console:
     from rich.console import Console
 
     class DataConsole(Console):
@@ -41,7 +41,7 @@ def _console(stderr: bool) -> Console:
             """Rich would end the process, with exit code 1."""
             raise OutputClosed
 
-    to_pipe = not stderr and not sys.stdout.isatty()
+    to_pipe = of_data and not sys.stdout.isatty()
     width = shutil.get_terminal_size((ANY, 1)).columns if to_pipe else None  # COLUMNS, if it is set
     return (Console if stderr else DataConsole)(stderr=stderr, highlight=False, soft_wrap=stderr, width=width)
 
@@ -125,8 +125,13 @@ def _print(text: str) -> None:
 
 
 def console() -> Console:
-    """For tables and the like: stdout."""
+    """For help and the like: stdout."""
     return _console(False)
+
+
+def data_console() -> Console:
+    """For rows of data: in a pipe as wide as they are, unless COLUMNS is set."""
+    return _console(False, of_data=True)
 
 
 def talk_console() -> Console:
@@ -146,7 +151,7 @@ def table(
         console().print(f"[bold]{title}[/]")
     numbers = set(right)
     shown = [_Column(head, cells, head in numbers) for head, cells in _turned(columns, rows)]
-    if sum(column.least + GAP for column in shown) > console().width:
+    if sum(column.least + GAP for column in shown) > data_console().width:
         say_lines(_in_lines(shown))
         return
     text = _drawn(shown)
@@ -185,8 +190,8 @@ def _drawn(columns: Sequence[_Column]) -> str:
         shown.add_column(Text(it.head), justify=justify, overflow="fold", min_width=it.least)
     for row in zip(*(it.cells for it in columns), strict=True):
         shown.add_row(*(Text(cell) for cell in row))
-    with console().capture() as captured:
-        console().print(shown)
+    with data_console().capture() as captured:
+        data_console().print(shown)
     return captured.get()
 
 
