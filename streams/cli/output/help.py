@@ -55,16 +55,11 @@ class Group(TyperGroup):
             yield "Commands", name, _paragraphs(self.commands[name].help)[0]
 
 
-def _print(shown: Any) -> None:
-    """As wide as the terminal; elsewhere as one of 80 columns, for help is for persons wherever it goes."""
-    console().print(shown, width=None if console().is_terminal else min(console().width, 80))
-
-
 def _head(command: Any, ctx: Any) -> None:
     pieces = " ".join(command.collect_usage_pieces(ctx)).replace("[", r"\[")
-    _print(f"\n [bold]Usage:[/] [cyan]{ctx.command_path}[/] {pieces}\n")
+    console().print(f"\n [bold]Usage:[/] [cyan]{ctx.command_path}[/] {pieces}\n")
     for paragraph in _paragraphs(command.help):
-        _print(_indented(paragraph))
+        console().print(_indented(paragraph))
 
 
 def _paragraphs(text: str | None) -> list[str]:
@@ -108,4 +103,4 @@ def _panel(title: str, lines: Iterable[tuple[str, str]]) -> None:
         grid.add_column()
         for name, text in lines:
             grid.add_row(Text(name, style="bold cyan"), text)
-        _print(Panel(grid, title=title, title_align="left", border_style="dim"))
+        console().print(Panel(grid, title=title, title_align="left", border_style="dim"))
