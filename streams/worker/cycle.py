@@ -19,18 +19,16 @@ import structlog
 from confluent_kafka import Consumer, KafkaException
 
 from streams.clock import Clock
-from streams.engine.batch import PartitionWork
-from streams.engine.changes import Changes, PendingTimer
+from streams.engine.changes import Changes
 from streams.engine.engine import Engine
-from streams.engine.readable import harmless
-from streams.engine.records import InboxRecord
 from streams.errors import BrokerError, NamespaceStopped
 from streams.kafka.commit import TransactionWriter
 from streams.kafka.producer import UNFINISHED, ProducerLost, TransactionAborted
 from streams.worker.attempt_watch import AttemptWatch
 from streams.worker.breaker import CircuitBreaker
 from streams.worker.collect import Collector
-from streams.worker.gateway_calls import GatewayCalls, refuse_answer
+from streams.worker.gateway_calls import GatewayCalls
+from streams.worker.oversized_work import OversizedWork
 from streams.worker.pace import Pace
 from streams.worker.plan import Planner, Works
 from streams.worker.poison import PoisonSearch
@@ -89,6 +87,7 @@ class Cycle:
         """Transactions in a row that were aborted."""
         self._collector = Collector(members.tasks, members.pace, members.clock)
         self._search = PoisonSearch()
+        self._oversized = OversizedWork(members.namespace, members.engine, members.clock)
         self._planner = Planner(members.tasks, self._search, members.wall_clock)
         self._consumer: Consumer | None = None
         self._last = PolledBatch(None)
@@ -117,8 +116,8 @@ class Cycle:
 
     def handle(self, batch: PolledBatch) -> None:
         """Handle records, due timers and gateways' answers in one transaction."""
-        self._note_ends(batch)
-        if not self._compared(HANDLE_WAIT):
+        batch.note_ends(self.tasks.running())
+        if not self.members.topics.wait_until_fresh(HANDLE_WAIT, self.stopping):
             self._read_again(batch)
             return
         self.members.calls.sort(self.tasks.restored())
@@ -178,18 +177,6 @@ class Cycle:
         else:
             self.tasks.reopen(batch.records)
 
-    def _compared(self, seconds: float) -> bool:
-        """Whether topics were compared lately; waits up to `seconds` for it. Raises TopicMismatch for a difference (rule 34).
-
-        While the broker does not answer a comparison, polling goes on, so that the worker stays in its group.
-        """
-        topics, clock = self.members.topics, self.members.clock
-        until = clock.monotonic() + seconds
-        while not topics.fresh and clock.monotonic() < until and not self.stopping.is_set():
-            clock.sleep(0.05)
-        topics.check()
-        return topics.fresh
-
     def _poll_timeout(self) -> float:
         """How long a poll may wait, in s: less while an answer or a timer is near."""
         poll_timeout = self.members.calls.poll_timeout(IDLE)
@@ -229,7 +216,7 @@ class Cycle:
     def _commit(self, batch: PolledBatch, done: Parts) -> None:
         """Commit all changes in one transaction. Raises TransactionAborted, ProducerLost or NamespaceStopped."""
         members, parts = self.members, list(done.values())
-        if not self._compared(COMMIT_WAIT):
+        if not members.topics.wait_until_fresh(COMMIT_WAIT, self.stopping):
             members.transactions.producer.give_up(BrokerError("the broker did not answer a comparison of topics in time"))
         began = self.members.clock.monotonic()
         members.breaker.check(members.clock.now(), parts)
@@ -256,56 +243,19 @@ class Cycle:
                 self.tasks.block(task, part.blocked)
             elif part is None or part.taken < len(records):
                 self.tasks.rewind([task])
-        self._note_ends(batch)
-
-    def _note_ends(self, batch: PolledBatch) -> None:
-        """An end is reported once; for a partition without records in the batch it counts even if this transaction is aborted."""
-        for task in self.tasks.running():
-            end, read = batch.ends.get(task.partition), batch.records.get(task)
-            if end is not None and (not read or task.image.inbox_next > read[-1][0]):
-                task.read_to(end)
+        batch.note_ends(self.tasks.running())
 
     def _after_abort(self, error: TransactionAborted, batch: PolledBatch, works: Works) -> None:
         self.aborted += 1
         log.warning("transaction aborted", namespace=self.members.namespace, times=self.aborted, error=str(error))
         self._search.aborted(error)
         if error.poison and self._search.lasts and (alone := self._search.narrow(works, self.members.pace)) is not None:
-            self._set_aside(batch, *alone)
+            change = self._oversized.set_aside(*alone, self._search.reason)
+            if change is not None:
+                self._commit_refusal(batch, alone[0], change)
         self.stopping.wait(min(2.0, 0.05 * self.aborted))
 
-    def _set_aside(self, batch: PolledBatch, task: PartitionTask, work: PartitionWork) -> None:
-        """Set aside what is too large for a transaction, alone in `work`: park or quarantine it; a timer stays pending."""
-        if work.records:
-            fired = self._fired_before(task, work.records[0])
-            if fired:  # the largest is suspected first, and the record itself once no timer fires before it
-                self._refuse_timer(task, max(fired, key=lambda timer: len(timer.emitted.value)))
-            else:
-                self._refuse(batch, task, work.records[0])
-        elif work.answers:
-            task.results[0] = refuse_answer(task.results[0], self._search.reason)
-        else:
-            self._refuse_timer(task, work.timers[0])
-
-    def _fired_before(self, task: PartitionTask, record: InboxRecord) -> list[PendingTimer]:
-        """The timers that fire in place before a record."""
-        batch = self.members.engine.begin(task.image, self.members.clock.now(), refused=task.refused_timers)
-        batch.take_all([record])
-        known = [*task.image.due.values(), *batch.changes.due] if batch.changes.settled else []
-        return [timer for timer in known if timer.event_id in batch.changes.settled]
-
-    def _refuse_timer(self, task: PartitionTask, timer: PendingTimer) -> None:
-        """Keep it in the due topic and retry when its partition is restored: a limit may have been raised by then."""
-        task.refused_timers.add(timer.event_id)
-        emitted, key = timer.emitted, harmless(timer.emitted.key.decode(errors="replace"))
-        log.error(
-            "timer cannot be published; the others continue, and it is retried when its partition is restored",
-            namespace=self.members.namespace, partition=task.partition, to=emitted.namespace, key=key, id=timer.event_id,
-            reason=self._search.reason,
-        )  # fmt: skip
-
-    def _refuse(self, batch: PolledBatch, task: PartitionTask, record: InboxRecord) -> None:
-        """Quarantine one event that is too large for a transaction, by reference: the inbox still has it."""
-        change = self.members.engine.refuse(task.image, record, self._search.reason, self.members.clock.now())
+    def _commit_refusal(self, batch: PolledBatch, task: PartitionTask, change: Changes) -> None:
         self._ready()  # after the failed commit the producer may have to be replaced
         try:
             self._commit(batch, {task: change})

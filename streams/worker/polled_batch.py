@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,3 +21,10 @@ class PolledBatch:
 
     def __len__(self) -> int:
         return sum(map(len, self.records.values()))
+
+    def note_ends(self, tasks: Iterable[PartitionTask]) -> None:
+        """An end is reported once; for a partition without records in the batch it counts even if its transaction is aborted."""
+        for task in tasks:
+            end, read = self.ends.get(task.partition), self.records.get(task)
+            if end is not None and (not read or task.image.inbox_next > read[-1][0]):
+                task.read_to(end)

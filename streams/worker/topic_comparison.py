@@ -16,6 +16,7 @@ from streams.errors import BrokerError, TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import TopicInfo, TopicNames, after_recreation, after_repartition, describe
+from streams.worker.runtime import Flag
 
 log = structlog.get_logger("retold.worker")
 
@@ -41,8 +42,8 @@ class TopicComparison:
     ) -> None:
         self._names, self._topics, self._admin, self._clock = names, dict(topics), admin, admin.clock
         self._asked = sorted({*names[1:], *targets})
-        self._good = self._heard = began
-        """When the last good comparison began, and the last one that the broker answered."""
+        self._good = began
+        """When the last good comparison began."""
         self._missing: dict[str, float] = {}
         """Since when topics are not there, by their names."""
         self._problem = ""
@@ -52,6 +53,17 @@ class TopicComparison:
     def fresh(self) -> bool:
         """Whether the last good comparison is recent enough to commit."""
         return self._clock.monotonic() - self._good <= FRESH
+
+    def wait_until_fresh(self, seconds: float, stopping: Flag) -> bool:
+        """Whether topics were compared lately; waits up to `seconds` for it. Raises TopicMismatch for a difference (rule 34).
+
+        While the broker does not answer a comparison, polling goes on, so that the worker stays in its group.
+        """
+        until = self._clock.monotonic() + seconds
+        while not self.fresh and self._clock.monotonic() < until and not stopping.is_set():
+            self._clock.sleep(0.05)
+        self.check()
+        return self.fresh
 
     def check(self) -> None:
         """Raises TopicMismatch once a comparison found a difference."""
