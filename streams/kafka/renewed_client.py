@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -80,6 +81,19 @@ class RenewedClient(Generic[C]):
         self._close(self.client)
 
 
+def _interruptible(call: Callable[[], T]) -> T:
+    """Raises what a signal's handler raised, such as KeyboardInterrupt, within a call of librdkafka's admin client.
+
+    The client returns a result all the same, of which Python makes a SystemError (seen with confluent-kafka 2.16 and Ctrl-C).
+    """
+    try:
+        return call()
+    except SystemError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
+            raise error.__cause__ from None
+        raise
+
+
 class Admin(RenewedClient[AdminClient]):
     """The only user of AdminClients. `clock` measures timeouts."""
 
@@ -103,7 +117,7 @@ class Admin(RenewedClient[AdminClient]):
         """
         client = self.client
         ask = getattr(client, method.__name__)  # by its name: the client may be a simulator's
-        futures = ask(asked, request_timeout=timeout, **options)
+        futures = _interruptible(partial(ask, asked, request_timeout=timeout, **options))
         clock = self.clock
         began = asked_at = clock.monotonic()
         while not clock.wait(futures.values(), SLICE) and clock.monotonic() < began + timeout + GRACE:

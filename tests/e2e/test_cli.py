@@ -347,7 +347,7 @@ def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, e
     assert running(began) == []
     assert retold("get", "user", "u9", env=own).returncode == 4
     with Process("run", env=own, log=log) as again:
-        ready(log, 2)
+        ready(log, 3)
         assert httpx.get(f"{url_in(log)}/rows/user/u9", timeout=240).json()["row"]["email"] == "e"
         began = descendants(again.process.pid)
         assert len(began) == 4, began  # the worker, the server, the keeper and the broker

@@ -190,8 +190,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(moment: str, demo: Demo) -> 
         until(lambda: signal_is_caught(demo.process.pid), "it does not listen to signals")
     said = demo.said.read_text(encoding="utf-8")
     demo.interrupt()
-    assert demo.process.wait(120) == 130
-    assert demo.said.read_text(encoding="utf-8") == said
+    assert (demo.process.wait(120), demo.said.read_text(encoding="utf-8")) == (130, said)
     assert demo.left() == []
     assert list(demo.folder.glob("retold-demo-*")) == []
 
