@@ -20,7 +20,8 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 class Projection(Generic[R]):
     """A read-only table, folded from accepted events of any namespace under any key: counts, sums, lists.
 
-    A server keeps it in memory and folds it from the event logs again at each start. It emits nothing and calls nothing.
+    A server keeps it in a file, and folds it from the event logs again when its code has changed. It emits nothing and calls
+    nothing.
 
     Args:
         name: A lower-case letter, then at most 62 lower-case letters, digits, `-` and `_`. No other table has it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote
@@ -52,14 +52,22 @@ class Table(Mapping[str, R]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def items(self) -> ItemsView[str, R]:
+        """Keys and rows: of a server's table they are read in one pass."""
+        return self._rows.items()
+
+    def values(self) -> ValuesView[R]:
+        """The rows, as `items` has them."""
+        return self._rows.values()
+
     def __repr__(self) -> str:
         return f"<Table: {len(self)} row{'' if len(self) == 1 else 's'}>"
 
 
 class Tables:
-    """All tables of an application: what a view is given. No table changes while the view looks.
+    """All tables of an application: what a view is given. No table changes while the view looks, and all are of one moment.
 
-    On a server, two tables of one answer may be of two moments.
+    On a server a table is read row by row as the view asks for it: `table[key]` is one look-up, a loop reads them all.
 
     Args:
         rows: By the name of a namespace or projection, its rows by key.

@@ -21,8 +21,12 @@ from ops.bench.contestant import MAKERS, Contestant, answering
 from ops.bench.latency import Trial, request
 from ops.bench.measure import TooFewSteps
 from ops.bench.plan import FULL, QUICK, Plan
+from ops.bench.read_model import measure
 from ops.bench.run import GaveUp, Run, WrongResult
 
+READ = "read"
+"""Not in the race: the server's read side."""
+CHOICES = (*MAKERS, READ)
 STUCK = (GaveUp, TooFewSteps, TimeoutError)
 
 
@@ -37,6 +41,7 @@ class Benchmark:
         self.latency: dict[str, list[dict[str, float]]] = defaultdict(list)
         self.left_out: dict[str, str] = {}
         self.repeated: dict[str, int] = {}
+        self.reading: dict[str, float] = {}
 
     def say(self, words: str) -> None:
         self.console.print(f"[dim]{time.monotonic() - self.started:5.0f} s[/dim]  {words}", highlight=False)
@@ -71,6 +76,13 @@ class Benchmark:
             self.latency[f"{rate} requests/s, answered by a gateway"].append(times)
             self.say(f"a gateway's answer at {rate}/s: p50 {times['p50']:.1f} ms, p99 {times['p99']:.1f} ms")
 
+    def reads(self) -> None:
+        """Of a server, on the demonstration's rows."""
+        try:
+            self.reading = measure(self.address, self.folder / "reading", *self.plan.reading, self.say)
+        except (TimeoutError, RuntimeError) as error:
+            self.left_out["read"] = str(error)
+
     def _trial(self, contestant: Contestant, prefix: str) -> None:
         found = Trial(contestant, prefix, self.plan.latency, self.address, self.folder / prefix).go()
         for rate, times in found.items():
@@ -103,12 +115,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer events: under 4 minutes")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
-    parser.add_argument("--only", default=",".join(MAKERS), help="who takes part, with commas between: %(default)s")
+    parser.add_argument("--only", default=",".join(CHOICES), help="who takes part, with commas between: %(default)s")
     parser.add_argument("--broker", help="host:port of a Kafka to use; default: an embedded one")
     found = parser.parse_args()
-    unknown = [name for name in found.only.split(",") if name not in MAKERS]
+    unknown = [name for name in found.only.split(",") if name not in CHOICES]
     if unknown:
-        parser.error(f"--only names {', '.join(unknown)}; expected some of {', '.join(MAKERS)}")
+        parser.error(f"--only names {', '.join(unknown)}; expected some of {', '.join(CHOICES)}")
     return found
 
 
@@ -123,11 +135,13 @@ def main() -> int:
     ):
         go = Benchmark(plan, asked.only.split(","), at, Path(name, "runs"), console)
         go.throughput()
+        if READ in asked.only.split(","):
+            go.reads()
         for contestant in go.contestants:
             if contestant.name == "us" and "us" not in go.left_out:
                 go.latencies(contestant)
                 go.answers()
-    figures = report.summary(go.rates, go.latency, go.left_out) | {"repeated": go.repeated}
+    figures = report.summary(go.rates, go.latency, go.left_out) | {"repeated": go.repeated, "reading": go.reading}
     report.show(figures, console)
     if asked.json:
         print(json.dumps(figures))

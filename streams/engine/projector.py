@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streams.data import EventData, Record
@@ -29,14 +29,16 @@ class Projector:
                 else:
                     self.rows[projection.name][key] = new
 
-    def change(self, projection: Projection[Any], event: Event[EventData]) -> tuple[str, Record | None]:
+    def change(
+        self, projection: Projection[Any], event: Event[EventData], rows: Mapping[str, Record] | None = None
+    ) -> tuple[str, Record | None]:
         """The key and the new row (None: it is deleted) that a projection's fold returns for an event; changes nothing.
 
-        Raises whatever the fold raises, and DefinitionError for a row of another class.
+        `rows` are those that are kept elsewhere. Raises whatever the fold raises, and DefinitionError for a row of another class.
         """
         key_of, function = projection.folds_by[type(event.data)]
         key = key_of(event)
-        new = function(self.rows[projection.name].get(key), event)
+        new = function((self.rows[projection.name] if rows is None else rows).get(key), event)
         if new is None:
             return key, None
         if type(new) is projection.row_type:

@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -16,7 +16,6 @@ from streams.server.connections import ACCEPTED_AT_ONCE, Connections
 from streams.server.http.application import http_app
 from streams.server.http.parts import ServerParts
 from streams.server.listen import BACKLOG
-from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.observed_status import StatusObserver
 from streams.server.readmodel.state_counts import StateObserver
 
@@ -24,16 +23,23 @@ GRACE = 5
 """s that open requests may still take when the server stops."""
 
 
-def serve(parts: ServerParts, clients: Clients, listening: socket.socket, stop: threading.Event) -> None:
+class Follower(Protocol):
+    """Keeps the read model's file up to date, and tells the model."""
+
+    def run(self, stopped: threading.Event) -> None: ...
+
+
+def serve(
+    parts: ServerParts, clients: Clients, follower: Follower, listening: socket.socket, stop: threading.Event
+) -> None:
     """Follow the topics and serve until `stop`. Open requests are finished; waiting requests and streams are ended."""
-    following = TopicFollower(clients, parts.config.prefix, parts.codec, parts.model)
     looking = StateObserver(clients, parts.config.prefix, parts.model.partitions, parts.states)
     observing = StatusObserver(parts.archive.status, parts.observed)
     # It cannot be cancelled, and a broker that is away holds it up: the end of the server does not wait for it.
     threading.Thread(target=observing.run, args=(parts.stopping,), name="status", daemon=True).start()
     threads = [
         threading.Thread(target=it.run, args=(parts.stopping,), name=name)
-        for it, name in ((following, "follow"), (looking, "states"))
+        for it, name in ((follower, "follow"), (looking, "states"))
     ]
     for thread in threads:
         thread.start()

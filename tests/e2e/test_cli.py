@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from streams.kafka.topics import TOPICS
+from streams.server.readmodel.follower_process import MODULE
 from tests.support.processes import PROJECT, Process, answer, descendants, retold
 from tests.support.processes import environment as environment_of
 from tests.support.workers import until
@@ -350,7 +351,7 @@ def test_run_is_a_broker_a_worker_and_a_server_with_one_ctrl_c(tmp_path: Path, e
         ready(log, 3)
         assert httpx.get(f"{url_in(log)}/rows/user/u9", timeout=240).json()["row"]["email"] == "e"
         began = descendants(again.process.pid)
-        assert len(began) == 4, began  # the worker, the server, the keeper and the broker
+        assert len(began) == 5, began  # the worker, the server, its follower, the keeper and the broker
         again.stop(signal.SIGKILL)
     until(lambda: running(began) == [], f"some of {began} still run")
 
@@ -379,8 +380,8 @@ def test_run_uses_the_broker_that_is_set_wherever_in_the_project_it_is_called(tm
     with Process("run", env=variables, log=log, folder=PROJECT / "docs") as run:
         ready(log)
         assert httpx.get(f"{url_in(log)}/rows/user", timeout=240).status_code == 200
-        assert {command.split(" -m streams.cli ")[1].split()[0] for command in descendants(run.process.pid).values()} == {
-            "worker", "server",
+        assert {" ".join(command.partition(" -m ")[2].split()[:2]) for command in descendants(run.process.pid).values()} == {
+            "streams.cli worker", "streams.cli server", f"{MODULE} {variables['RETOLD_BROKER']}",
         }  # fmt: skip
         assert not (tmp_path / "broker.json").exists()
         assert run.stop(signal.SIGTERM) == 0

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +18,7 @@ import httpx
 import pytest
 
 from streams import App, Client, Event, Projection, Tables, View
-from streams.codec import AvroCodec, codec_of
+from streams.codec import codec_of
 from streams.config import Config
 from streams.kafka.clients import Clients
 from streams.kafka.topics import describe, ensure
@@ -22,15 +26,14 @@ from streams.server.http.parts import ServerParts
 from streams.server.listen import listen, url_of
 from streams.server.readmodel.archive import KafkaArchive
 from streams.server.readmodel.follower import TopicFollower
-from streams.server.readmodel.key_uses import KeyUses
 from streams.server.readmodel.model import ReadModel
 from streams.server.serve import serve
 from tests.applications import bank, shop
-from tests.applications.bank.events import AccountOpen, AccountRow
+from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import OrdersPerDayRow
 from tests.support.ending import see_ended
 from tests.support.inbox import Foreign
-from tests.support.processes import Process, environment, retold
+from tests.support.processes import Process, descendants, environment, retold
 from tests.support.sse import watched
 from tests.support.workers import Running, settings, until
 
@@ -71,14 +74,18 @@ class Serving:
         codec = codec_of(app)
         self.client = Client(app, address, config=config)
         archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
-        self.parts = ServerParts(app, config, codec, ReadModel(app, codec), self.client, archive)
+        model = ReadModel(app, codec)
+        self.parts = ServerParts(app, config, codec, model, self.client, archive)
+        follower = TopicFollower(clients, config.prefix, app, codec, config.state, model.take)
         self._stop, self._listening = threading.Event(), listen(config)
-        self._thread = threading.Thread(target=serve, args=(self.parts, clients, self._listening, self._stop), daemon=True)
+        self._thread = threading.Thread(
+            target=serve, args=(self.parts, clients, follower, self._listening, self._stop), daemon=True
+        )
         self.http = httpx.Client(base_url=url_of(self._listening), timeout=90.0, verify=False)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        until(lambda: self.parts.model.waits is None, "the server has not read tables and logs")
+        until(lambda: self.parts.model.behind is None, "the server has not read tables and logs")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -116,7 +123,8 @@ def test_topics_that_are_not_there_yet_are_no_warning(
     """A server may start before the first worker makes them: it says what it waits for, and goes on by itself."""
     clients, codec = Clients.of(config, broker), codec_of(APP)
     model, stop = ReadModel(APP, codec), threading.Event()
-    thread = threading.Thread(target=TopicFollower(clients, config.prefix, codec, model).run, args=(stop,), daemon=True)
+    follower = TopicFollower(clients, config.prefix, APP, codec, config.state, model.take)
+    thread = threading.Thread(target=follower.run, args=(stop,), daemon=True)
     thread.start()
     until(lambda: "is missing" in (model.waits or ""), "the server does not say what it waits for")
     with Running(APP, config, broker):
@@ -172,13 +180,16 @@ def answers(http: httpx.Client) -> list[Any]:
 
 
 def test_a_restarted_server_gives_the_same_answers(config: Config, broker: str, worker: Running) -> None:
-    """It keeps nothing: tables and logs are read again, and folded again. Streams go on where they were."""
+    """From its file, or from Kafka if that is gone: then all is read and folded again. Streams go on where they were."""
     with Serving(config, broker) as first:
         for n in range(8):
             assert opened(first.http, f"a{n}", n % 3, **WAIT).status_code == 200
         opened(first.http, "a0", 5, **WAIT)
         before = answers(first.http)
         seen = watched(first.http, "/live/account?_from=beginning", 4)
+    with Serving(config, broker) as again:
+        assert answers(again.http) == before
+    shutil.rmtree(config.state / "read")
     with Serving(config, broker) as second:
         assert answers(second.http) == before
         rest = watched(second.http, "/live/account", 5, **{"Last-Event-ID": seen[-1][0]})
@@ -252,11 +263,13 @@ def test_an_idempotency_key_is_known_after_a_restart(config: Config, broker: str
     assert receipts[2]["errors"][0]["field"] == "Idempotency-Key"
 
 
-def test_a_key_that_no_server_remembers_is_known_to_the_engine(config: Config, broker: str, worker: Running) -> None:
+def test_a_key_that_no_server_remembers_is_known_to_the_engine(
+    config: Config, broker: str, worker: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By its id: the same event is a duplicate, another one under the key is set aside."""
+    monkeypatch.setattr(ReadModel, "sent", lambda *_: None)
     for n, (balance, status) in enumerate([(1, 200), (1, 200), (2, 500)]):
         with Serving(config, broker) as serving:
-            serving.parts.model._sent = KeyUses()
             got = opened(serving.http, "a", balance, **{"Idempotency-Key": "k"}, **WAIT)
             assert got.status_code == status, got.text
             assert (got.json()["outcome"], got.json()["duplicate"]) == (
@@ -264,11 +277,13 @@ def test_a_key_that_no_server_remembers_is_known_to_the_engine(config: Config, b
             )
 
 
-def test_an_outcome_that_memory_lost_is_found_in_kafka(serving: Serving) -> None:
+def test_an_outcome_that_the_file_does_not_have_is_found_in_kafka(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As is what is not handled yet; a position without an event is a 404."""
     place = opened(serving.http, "a", 3, **WAIT).headers["location"]
     known = serving.http.get(place).json()
-    serving.parts.model.outcomes._by_offset.clear()
+    monkeypatch.setattr(serving.parts.model, "became", lambda *_: None)
     assert serving.http.get(place).json() == known
     assert serving.http.get(place.rpartition("/")[0] + "/5000").status_code == 404
 
@@ -325,13 +340,14 @@ def test_status_and_metrics_tell_of_workers(serving: Serving) -> None:
 def test_the_server_waits_for_topics(config: Config, broker: str, tmp_path: Path) -> None:
     """Started before any worker it says what is missing, and answers once the topics are there."""
     clients = Clients.of(config, broker)
-    codec = AvroCodec(APP.event_types().values(), [AccountRow])
+    codec = codec_of(APP)
     client = Client(APP, broker, config=config)
     model, stop = ReadModel(APP, codec), threading.Event()
     archive = KafkaArchive(clients, config.prefix, codec, ["account"])
     parts = ServerParts(APP, config, codec, model, client, archive)
     with listen(config) as listening:
-        thread = threading.Thread(target=serve, args=(parts, clients, listening, stop), daemon=True)
+        follower = TopicFollower(clients, config.prefix, APP, codec, config.state, model.take)
+        thread = threading.Thread(target=serve, args=(parts, clients, follower, listening, stop), daemon=True)
         thread.start()
         try:
             until(lambda: "is missing" in (model.waits or ""), "it does not say what it waits for")
@@ -362,6 +378,36 @@ def test_the_command_serves_until_it_is_stopped(broker: str, prefix: str, tmp_pa
     assert (open_to_all.returncode, "RETOLD_HTTP_TOKEN" in open_to_all.stderr) == (3, True)
 
 
+@pytest.mark.slow
+def test_a_follower_that_is_killed_is_started_again(broker: str, prefix: str, tmp_path: Path) -> None:
+    """It goes on where its file ends; answers go on meanwhile, and say that they may be old."""
+    config = settings(tmp_path, prefix, http_port="0")
+    env = environment(broker, prefix, tmp_path, app="tests.applications.bank:app") | {"RETOLD_HTTP_PORT": "0"}
+    log = tmp_path / "log"
+    with Running(bank.app(), config, broker), Process("server", env=env, log=log) as process:
+        until(lambda: "Listening at " in log.read_text(), "the server does not listen")
+        url = log.read_text().split("Listening at ")[1].split(";")[0]
+        with httpx.Client(base_url=url, timeout=90.0) as http:
+            until(lambda: http.get("/-/ready").status_code == 200, "the server is not ready")
+            assert opened(http, "a", 1, **WAIT).status_code == 200
+            for signalled in (signal.SIGKILL, signal.SIGTERM):
+                [follower] = [pid for pid in descendants(process.process.pid) if is_follower(pid)]
+                os.kill(follower, signalled)
+                assert http.get("/rows/account/a").status_code == 200
+                until(lambda: http.get("/-/ready").status_code == 503, "nobody is told")
+                until(lambda: http.get("/-/ready").status_code == 200, "it is not started again")
+                assert opened(http, signalled.name, 1, **WAIT).status_code == 200
+            assert len(http.get("/rows/account").json()["rows"]) == 3
+        assert process.stop() == 0
+    assert "the process that follows Kafka ended with -9" in log.read_text()
+
+
+def is_follower(pid: int) -> bool:
+    with suppress(OSError):
+        return b"child_follower" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
 def test_topics_that_are_made_again_are_read_again(config: Config, broker: str) -> None:
     """Behind the old offsets nobody notices: rows of before would stand beside new ones for ever (rule 26)."""
     foreign, topic = Foreign(APP, config, broker), f"{config.prefix}account-table"
@@ -378,5 +424,6 @@ def test_topics_that_are_made_again_are_read_again(config: Config, broker: str) 
             for number in range(40):
                 producer.produce(topic, row.value(), f"new{number}".encode(), partition, headers=row.headers())
         assert producer.flush(20) == 0
-        until(lambda: "new0" in serving.parts.model.tables["account"].kept, "the new rows are not shown")
-        until(lambda: "old" not in serving.parts.model.tables["account"].kept, "a row of before is shown")
+        http = serving.http
+        until(lambda: http.get("/rows/account/new0").status_code == 200, "the new rows are not shown")
+        until(lambda: http.get("/rows/account/old").status_code == 404, "a row of before is shown")

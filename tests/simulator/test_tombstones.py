@@ -10,13 +10,9 @@ from streams.codec import codec_of
 from streams.engine.engine import Engine
 from streams.engine.fold import fold
 from streams.kafka.outcomes import OutcomeReader
-from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.tables_and_logs import Tail
 from streams.kafka.topics import topic_names
 from streams.receipt import Receipt
-from streams.server.readmodel.archive import KafkaArchive
-from streams.server.readmodel.log_follower import LogFollower
-from streams.server.readmodel.model import ReadModel
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear
 from tests.simulator.broker import Entry
@@ -61,25 +57,6 @@ def test_a_tail_shows_what_is_left(site: MemorySite) -> None:
     site.broker.append(partition_of(site), b"k@3", None, [], None)
     stop = iter([False, False, True])
     assert list(tail.follow(lambda: next(stop))) == []
-
-
-def test_the_server_reads_what_is_left(site: MemorySite) -> None:
-    """What is no longer in its memory, and what it follows; a client that has seen the first event gets the third next."""
-    there, number = clients(site.broker), partition_of(site)[1]
-    archive = KafkaArchive(there, "", CODEC, ["echo"])
-    assert [event.sequence for event in archive.events(("echo", number), 0, 0, 10)] == LEFT
-    model = ReadModel(probe.app(), CODEC)
-    model.begin({"echo": len(site.broker.topics[LOG])})
-    logs = LogFollower(model, LearningCodec(CODEC, there, ""))
-    for message in records(site):
-        logs.take(("echo", number), message)
-    for partition in model.partitions():
-        logs.merge.ended(partition)
-    logs.flush()
-    recent = model.logs["echo", number]
-    assert [event.sequence for event in recent.after(0, 10) or []] == LEFT
-    assert [event.sequence for event in recent.after(1, 10) or []] == [3, 4, 5]
-    assert [event.sequence for event in recent.after(3, 10) or []] == [4, 5]
 
 
 def test_an_outcome_behind_a_tombstone_is_found(site: MemorySite) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,15 +24,16 @@ from streams.engine.marker import Marker
 from streams.engine.records import Counters, Headers
 from streams.engine.stored import parked_record
 from streams.errors import BrokerError, OutcomeTimeout
-from streams.kafka.messages import LogEvent, LogReader
 from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.connections import ConnectionLimits, Connections
 from streams.server.http.parts import ServerParts
 from streams.server.listen import listen, url_of
+from streams.server.readmodel.follower_report import FollowerReport
+from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.log_follower import LogFollower
-from streams.server.readmodel.model import NamespacePartition, ReadModel
-from streams.server.readmodel.recent import KnownOutcome
+from streams.server.readmodel.model import STARTING, NamespacePartition, ReadModel
+from streams.server.readmodel.store import Store
 from streams.server.readmodel.table_follower import TableFollower
 from streams.server.serve import answer
 from streams.testing import World
@@ -41,15 +42,15 @@ from tests.support.workers import settings, until
 
 
 class MemoryKafka:
-    """Publisher and Archive: what is published is handled at once in a World, and `model` learns of it.
+    """Publisher, Archive and follower: what is published is handled at once in a World, and written to the file of `model`.
 
     With `held` set, events are taken and not handled; with `broken` set, none is taken. With `silent` set, no event is
     confirmed in time. With `answers` cleared, it is slow: neither a confirmation comes nor what is read.
     """
 
-    def __init__(self, app: App, model: ReadModel) -> None:
+    def __init__(self, app: App, model: ReadModel, state: Path) -> None:
         self.app, self.model = app, model
-        self.world = World(app)
+        self.world = World(replace(app, projections=[], views=[]))  # the server folds
         self.held = self.broken = self.silent = False
         self.answers = threading.Event()
         self.answers.set()
@@ -57,16 +58,46 @@ class MemoryKafka:
         self.became_later: dict[int, KnownOutcome] = {}
         self.published: list[tuple[EventData, dict[str, Any]]] = []
         self._codec = codec_of(app)
-        self._shown = {space.name: 0 for space in app.namespaces}
         self._turn = threading.Lock()
-        model.begin({space.name: 1 for space in app.namespaces})
-        self._logs = {space.name: LogFollower(model, self._codec) for space in app.namespaces}
-        for logs in self._logs.values():
-            for partition in model.partitions():
-                logs.merge.ended(partition)
-        self._tables = {space.name: TableFollower(model, (space.name, 0), self._codec) for space in app.namespaces}
-        model.waits = None
+        self.store = Store(state, "", app, self._codec)
+        self.begin(1)
         self.show()
+        self.tell(waits=None, behind=None)
+
+    def begin(self, partitions: int) -> None:
+        """A new file, of so many partitions for each namespace."""
+        self.store.drop()
+        self.store.open()
+        self.store.partitions = {space.name: partitions for space in self.app.namespaces}
+        self.writer = self.store.writer()
+        at = [(space.name, 0) for space in self.app.namespaces]
+        self.logs = LogFollower(self.writer, self._codec, at)
+        for each in at:
+            self.logs.merge.ended(each)
+        types = self.store.row_types
+        self._tables = {each[0]: TableFollower(self.writer, each, types[each[0]], self._codec) for each in at}
+        self._shown = dict.fromkeys(types, 0)
+        self.tell(file=str(self.store.file), partitions=self.store.partitions, waits=STARTING)
+
+    def tell(self, **report: Any) -> None:
+        self.model.take(FollowerReport(**report))
+
+    def commit(self) -> None:
+        """What the writer was given."""
+        self.writer.commit()
+        stopped = {name: it.fault for name, it in self.writer.projections.items() if it.fault is not None}
+        self.tell(committed=True, stopped=stopped)
+
+    def put_row(self, namespace: str, key: str, row: object, version: int) -> None:
+        """A row that no event led to; None removes it."""
+        self.writer.put_row(namespace, 0, key, version, row)
+        self.commit()
+
+    def forget_outcomes(self) -> None:
+        """As a file that begins after them."""
+        db = self.writer._db
+        for table in ("record", "aside", "duplicate"):
+            db.execute(f"delete from {table}")
 
     def publish(
         self,
@@ -98,7 +129,7 @@ class MemoryKafka:
     def take_over(self, other: MemoryKafka) -> None:
         """The same Kafka as another server's, which this one reads from the beginning."""
         self.world, self.receipts = other.world, other.receipts
-        self._shown = {space.name: 0 for space in self.app.namespaces}
+        self._shown = dict.fromkeys(self._shown, 0)
         self.show()
 
     def confirm(self, receipt: Receipt, timeout: float = 10.0) -> None:
@@ -110,7 +141,7 @@ class MemoryKafka:
         """What the World has handled, as records of Kafka's that a server reads."""
         for space in self.app.namespaces:
             partition, name = (space.name, 0), space.name
-            image, logs, table = self.world.image(name), self._logs[name], self._tables[name]
+            image, logs, table = self.world.image(name), self.logs, self._tables[name]
             logged = self._logged(name)
             for message in logged[self._shown[name] :]:
                 logs.take(partition, message)
@@ -129,17 +160,14 @@ class MemoryKafka:
                 headers = [(VERSION_HEADER, b"%d" % version)]
                 table.take(_message(f"{name}-table", 0, key.encode(), value, headers), past=False)
             table.flush()
-        self.model.notifier.notify()
+        self.commit()
 
     def _logged(self, namespace: str) -> list[Message]:
         records = self.world.log_records(namespace)
         return [_message(f"{namespace}-log", at, *record) for at, record in enumerate(records)]
 
-    def events(self, partition: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
+    def learn(self) -> None:
         assert self.answers.wait(120)
-        reader = LogReader(self._codec)
-        found = [reader.event(partition[0], message) for message in self._logged(partition[0])[offset:]]
-        return [event for event in found if event is not None and event.sequence > after][:limit]
 
     def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
         assert self.answers.wait(120)
@@ -170,7 +198,7 @@ class MemoryServer:
         self.config: Config = replace(settings(state, "", http_port="0", **others), http_token=token)
         self.codec = codec_of(app)
         self.model = ReadModel(app, self.codec)
-        self.kafka = MemoryKafka(app, self.model)
+        self.kafka = MemoryKafka(app, self.model, self.config.state)
         self.parts = ServerParts(
             app, self.config, self.codec, self.model, self.kafka, self.kafka, connections=Connections(limits)
         )
@@ -196,3 +224,4 @@ class MemoryServer:
         self._stop.set()
         see_ended(self._thread, "the server", error)
         self._listening.close()
+        self.kafka.store.close()

@@ -1,7 +1,9 @@
-"""Rows in an order, a page at a time, without a server around it."""
+"""Rows in an order, a page at a time, in a file without a server around it."""
 
 from __future__ import annotations
 
+import sqlite3
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -9,8 +11,12 @@ from typing import Any, Literal
 import pytest
 
 from streams.data import Record
-from streams.server.http.pages import read_query
+from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.problems import Problem
+from streams.server.readmodel.row_columns import COMPARED, columns_of
+from streams.server.readmodel.store_moment import StoreMoment
+from streams.server.readmodel.store_schema import table_statement
+from streams.server.readmodel.store_writer import RowWriter
 
 HOUR = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,12 +37,37 @@ def paged(rows: Mapping[str, Record], limit: int, **parameters: str) -> tuple[li
     keys: list[str] = []
     following: str | None = ""
     longest = 0
+    moment = stored(rows)
     while following is not None:
         given = {**parameters, "_limit": str(limit), **({"_next": following} if following else {})}
-        page, following = read_query(given.items(), Thing).page(rows)
+        query = read_query(given.items(), Thing)
+        page = moment.page("things", query, columns_of(Thing))
+        following = cursor_of(query, page.last)
         longest = max(longest, len(following or ""))
-        keys += page
+        keys += [key for key, _, _ in page.rows]
     return keys, longest
+
+
+def stored(rows: Mapping[str, Record]) -> StoreMoment:
+    """The rows in a database in memory."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.execute("create table position(kind, ns, part, seq)")
+    db.execute(table_statement("things", Thing))
+    writer = RowWriter("things", Thing)
+    for key, row in rows.items():
+        writer.put(key, 0, 1, row, b"")
+    writer.write(db)
+    return StoreMoment(db)
+
+
+@pytest.mark.parametrize("field", ["text", "note", "raw"])
+@pytest.mark.parametrize("length", [COMPARED - 1, COMPARED, COMPARED + 1])
+def test_a_filter_compares_all_of_a_value(field: str, length: int) -> None:
+    """Also beyond what rows are sorted by."""
+    letter: Any = b"\xff" if field == "raw" else "ß"
+    rows = {f"k{n}": Thing(**{field: letter * (length + n)}) for n in range(3)}
+    text = b64encode(letter * (length + 1)).decode() if field == "raw" else letter * (length + 1)
+    assert paged(rows, 50, **{field: text})[0] == ["k1"]
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
 from streams.engine.identity import request_id
 from streams.kafka.status import NamespaceStatus, PartitionStatus, Status
+from streams.projection import Projection
 from streams.schemas.schema_ids import id_of
+from streams.server.readmodel.known_outcome import KnownOutcome
 from tests.applications import bank, probe, shop
 from tests.applications.bank.events import AccountCredit, AccountOpen, AccountRow
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace
@@ -294,13 +296,11 @@ def test_a_fold_that_raises_stops_its_projection_and_no_other(
 ) -> None:
     """It is reported with its log sequence; skipping an event would be silently wrong. An exit does not stop the follower."""
     app = shop.app()
-    projection = next(it for it in app.projections if it.name == "charges")
-    app = type(app)(name="shop", namespaces=app.namespaces, gateways=app.gateways, projections=app.projections)
-    with MemoryServer(app, tmp_path) as server:
-        folded = server.model.projections["charges"]
-        folded.projection = type(projection)("charges", row=projection.row_type)
-        folded.projection.folds_by[OrderPlace] = (lambda event: event.key, lambda row, event: wrong())
-        folded._projecting.projections = [folded.projection]
+    [charges] = [it for it in app.projections if it.name == "charges"]
+    raises = Projection("charges", row=charges.row_type)
+    raises.folds_by[OrderPlace] = (lambda event: event.key, lambda row, event: cast(Any, wrong()))
+    others = [it for it in app.projections if it is not charges]
+    with MemoryServer(replace(app, projections=[raises, *others], views=[]), tmp_path) as server:
         line = Line(sku="A1", quantity=1)
         server.kafka.publish(OrderPlace(order="o1", customer="c", lines=(line,)))
         broken, other = (server.http.get(f"/projections/{name}") for name in ("charges", "orders_per_day"))
@@ -327,8 +327,8 @@ def test_a_stream_of_a_key_shows_its_events_alone(server: MemoryServer, http: ht
     assert [(name, data["outcome"]) for name, data in found] == [("0:1", "accepted"), ("0:3", "rejected")]
 
 
-def test_a_stream_that_fell_behind_reads_on_from_kafka(server: MemoryServer, http: httpx.Client) -> None:
-    """Memory holds the latest events of a partition; older ones come from the log itself."""
+def test_a_stream_from_the_beginning_has_all_of_a_log(server: MemoryServer, http: httpx.Client) -> None:
+    """A piece at a time, however long it is."""
     for n in range(2_300):
         server.kafka.world.when(AccountOpen(account=f"a{n}", balance=n))
     server.kafka.show()
@@ -430,13 +430,13 @@ def test_a_blocked_partition_is_counted_by_its_cause(server: MemoryServer, http:
 def test_a_projection_that_stopped_is_bad(shop_server: MemoryServer) -> None:
     """At once: it never goes on by itself."""
     server, http = shop_server, shop_server.http
-    name, projected = next(iter(server.model.projections.items()))
-    projected.fault = "it raised"
+    name = next(iter(server.model.projected))
+    server.model.stopped = {name: "it raised"}
     try:
         assert http.get("/-/health").status_code == 503
         assert f'retold_projection_stopped{{projection="{name}"}} 1.0' in http.get("/-/metrics").text
     finally:
-        projected.fault = None
+        server.model.stopped = {}
     assert http.get("/-/health").status_code == 200
 
 
@@ -452,11 +452,9 @@ def test_a_stranger_hears_no_more_than_the_state(tmp_path: Path) -> None:
 
 
 def test_an_old_outcome_is_found_in_kafka(server: MemoryServer, http: httpx.Client) -> None:
-    """What memory has forgotten is looked up; what is not there is a 404."""
+    """What the read model does not have is looked up; what is not there is a 404."""
     server.kafka.publish(AccountCredit(account="nobody", transfer="t", amount=1))
-    server.model.outcomes._by_offset.clear()
-    from streams.server.readmodel.recent import KnownOutcome
-
+    server.kafka.forget_outcomes()
     server.kafka.became_later[0] = KnownOutcome(outcome="rejected", sequence=1, reason="there is no such account")
     got = http.get("/events/account/0/0").json()
     assert (got["outcome"], got["key"], got["position"]) == ("rejected", "nobody", "account-0:1")

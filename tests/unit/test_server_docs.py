@@ -27,7 +27,7 @@ def test_every_route_is_documented_and_no_other(tmp_path: Path) -> None:
     app = bank.app()
     codec = codec_of(app)
     model = ReadModel(app, codec)
-    kafka = MemoryKafka(app, model)
+    kafka = MemoryKafka(app, model, tmp_path)
     spec = http_app(ServerParts(app, load({}, tmp_path), codec, model, kafka, kafka)).openapi()
     real = {f"{method.upper()} {path}" for path, operations in spec["paths"].items() for method in operations}
     events = {f"POST /events/{name}" for name in app.event_types()}

@@ -21,7 +21,7 @@ from streams.errors import ConfigError
 from streams.server.http.registry import is_registry, routes
 from streams.server.listen import inherited, listen, url_of
 from streams.server.readmodel.model import STARTING
-from streams.server.readmodel.tables import UnreadableRow
+from streams.server.readmodel.store_writer import UnreadableRow
 from tests.applications import shop
 from tests.support.memory_server import MemoryServer
 from tests.support.workers import settings
@@ -280,7 +280,7 @@ def test_a_position_that_is_not_reached_is_said(http: httpx.Client, monkeypatch:
 
 def test_a_row_that_does_not_read_is_not_shown_as_missing(server: MemoryServer, http: httpx.Client) -> None:
     """A newer deployment wrote it: 503 and why."""
-    server.model.committed(("order", 0), None, {"new": (UnreadableRow("nobody here knows the schema id 7"), 1)})
+    server.kafka.put_row("order", "new", UnreadableRow("nobody here knows the schema id 7"), 1)
     got = http.get("/rows/order/new")
     assert_problem(got, 503, "schema id 7")
     assert got.headers["retry-after"] == "1"

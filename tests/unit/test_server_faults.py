@@ -18,10 +18,12 @@ from streams.engine.records import Headers
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import topic_names
-from streams.server.readmodel import follower
-from streams.server.readmodel.follower import _Reading
+from streams.server.readmodel import topic_reading
+from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.model import ReadModel
-from streams.server.readmodel.tables import UnreadableRow
+from streams.server.readmodel.store import Store
+from streams.server.readmodel.store_writer import UnreadableRow
+from streams.server.readmodel.topic_reading import TopicReading
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen
 from tests.applications.shop.events import OrderPlace
@@ -71,11 +73,11 @@ def server(tmp_path: Path) -> Iterator[MemoryServer]:
 @pytest.mark.parametrize("path", ["orders", "careless"])
 def test_a_view_over_rows_that_do_not_read_is_refused(server: MemoryServer, path: str) -> None:
     """503 and why, also if the view catches what was raised; a view of other tables answers."""
-    server.model.committed(("order", 0), None, {"new": (UnreadableRow("nobody here knows the schema id 7"), 1)})
+    server.kafka.put_row("order", "new", UnreadableRow("nobody here knows the schema id 7"), 1)
     got = server.http.get(f"/views/{path}")
     assert_problem(got, 503, f"the view {path} rests on", "1 rows of order", "'new'", "schema id 7")
     assert (got.headers["retry-after"], server.http.get("/views/seven").json()["answer"]) == ("1", 7)
-    server.model.committed(("order", 0), None, {"new": (None, 2)})
+    server.kafka.put_row("order", "new", None, 2)
     assert server.http.get(f"/views/{path}").json()["answer"] == 0
 
 
@@ -95,7 +97,9 @@ def test_a_list_names_the_rows_that_do_not_read(server: MemoryServer) -> None:
     """Their number and at most 100 of their keys: nobody takes the list for all that there is."""
     assert server.http.get("/rows/order").json()["unreadable"] == {"count": 0, "keys": []}
     wrong = UnreadableRow("nobody here knows the schema id 7")
-    server.model.committed(("order", 0), None, {f"o{n:03}": (wrong, n + 1) for n in range(150)})
+    for n in range(150):
+        server.kafka.writer.put_row("order", 0, f"o{n:03}", n + 1, wrong)
+    server.kafka.commit()
     found = server.http.get("/rows/order?customer=c7").json()["unreadable"]
     assert (found["count"], found["keys"]) == (150, [f"o{n:03}" for n in range(100)])
 
@@ -121,23 +125,29 @@ def logged(sequence: int) -> Headers:
     return [("ce_id", b"id-%d" % sequence), ("ce_type", b"account.open"), pack(header)]
 
 
-def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """From the record that does not read to the end, whatever is reported of that; once it reads, all goes on."""
-    monkeypatch.setattr(follower, "STUCK_EVERY", 0.0)
+    monkeypatch.setattr(topic_reading, "STUCK_EVERY", 0.0)
     app, codec = bank.app(), codec_of(bank.app())
-    model = ReadModel(app, codec)
-    model.begin({"account": 1})
+    model, store = ReadModel(app, codec), Store(tmp_path, "", app, codec)
+    store.open()
+    store.partitions = {"account": 1}
+    state = FollowerState(model.take)
+    state.opened(str(store.file), store.partitions)
     spaces, value = [topic_names("", "account")], codec.encode(AccountOpen(account="a", balance=1))
     consumer, learning = MemoryConsumer(spaces[0].log), LearningCodec(codec, Clients("127.0.0.1:1"), "")
-    reading = _Reading(cast(Consumer, consumer), spaces, model, learning, {(spaces[0].log, 0): COUNT})
+    ends = {(spaces[0].log, 0): COUNT}
+    reading = TopicReading(cast(Consumer, consumer), spaces, store, store.writer(), learning, state, ends)
     for sequence in range(1, COUNT + 1):
         consumer.add(value, logged(sequence) if sequence != 5 else [])
     reading.step()
     assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (4, COUNT - 4)
     assert "not read beyond offset 4" in model.stuck[ACCOUNT]
     reading._take(consumer.end_again())
+    state.tell()
     assert model.lag(["log"], [ACCOUNT]) == COUNT - 4
     consumer.replace(4, value, logged(5))
     reading.step()
     assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (COUNT, 0)
     assert (model.stuck, model.faults) == ({}, {})
+    store.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,12 @@ import pytest
 from streams import Event, Projection
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
-from streams.kafka.messages import LogEvent
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow
 from tests.support.memory_server import MemoryServer
 from tests.support.sse import watched
 from tests.support.workers import until
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Held:
@@ -43,9 +39,8 @@ class Held:
 
     def fold(self) -> threading.Thread:
         """Follows the log's second record, in a thread as the follower is one."""
-        event = Event(AccountOpen(account="slow", balance=1), "id-2", NOW)
-        record = LogEvent("account", 0, 1, 2, NOW, "accepted", None, event)
-        thread = threading.Thread(target=self.server.model.logged, args=(record, 1), daemon=True)
+        slow = AccountOpen(account="slow", balance=1)
+        thread = threading.Thread(target=self.server.kafka.publish, args=(slow,), daemon=True)
         thread.start()
         assert self.hangs.wait(60)
         return thread
@@ -94,24 +89,17 @@ def test_an_event_counts_as_folded_once_all_its_folds_are_in(held: Held) -> None
         assert (got.status_code, got.headers["retold-position"]) == (200, "account-0:2")
 
 
-def test_a_row_is_read_while_a_table_is_copied(tmp_path: Path) -> None:
-    """One row and its version are one entry: it needs no lock, and never waits for who holds it."""
-    with MemoryServer(bank.app(), tmp_path) as server:
-        server.kafka.publish(AccountOpen(account="a", balance=1))
-        with server.model.lock:
-            got = server.http.get("/rows/account/a", timeout=45)
-        assert (got.status_code, got.json()["version"]) == (200, 1)
-
-
 def test_a_list_is_of_one_moment_and_says_of_which(tmp_path: Path) -> None:
     """While another thread commits transactions of two rows, a list holds both of one, at the position it names."""
     with MemoryServer(bank.app(), tmp_path) as server:
         ended = threading.Event()
 
         def commit() -> None:
-            for number in range(1, 5_000):
-                rows = {key: (AccountRow(balance=number), number) for key in ("a", "b")}
-                server.model.committed(("account", 0), marker(number), rows)
+            for number in range(1, 1_000):
+                for key in ("a", "b"):
+                    server.kafka.writer.put_row("account", 0, key, number, AccountRow(balance=number))
+                server.kafka.writer.put_marker("account", 0, marker(number))
+                server.kafka.commit()
             ended.set()
 
         thread = threading.Thread(target=commit, daemon=True)

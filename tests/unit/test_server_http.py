@@ -56,8 +56,8 @@ def test_the_clients_of_a_registry_may_send_what_they_like(http: httpx.Client) -
 def test_the_id_of_another_stream_is_refused(tmp_path: Path, known: str) -> None:
     """A partition that it does not name would be streamed from its beginning, all over again."""
     with MemoryServer(shop.app(), tmp_path) as server:
-        server.model.begin({space.name: 2 for space in server.kafka.app.namespaces})
-        server.model.waits = None
+        server.kafka.begin(2)
+        server.kafka.tell(waits=None)
         got = server.http.get("/live/order", headers={"Last-Event-ID": known})
     assert_problem(got, 422, known, "its partitions, 0, 1", field="Last-Event-ID")
 
@@ -107,8 +107,7 @@ def test_a_server_that_begins_again_refuses_no_id(tmp_path: Path) -> None:
         )
         ask.start()
         until(lambda: bool(server.model.notifier._subscriptions), "nobody waits")
-        server.model.begin({space.name: 1 for space in server.kafka.app.namespaces})
-        server.model.notifier.notify()
+        server.kafka.begin(1)
         ask.join(60)
     assert_problem(found[0], 503, STARTING)
 

@@ -15,13 +15,10 @@ from streams.engine.envelope import LogHeader, ParkedHeader, pack
 from streams.engine.identity import request_id
 from streams.engine.records import PARKED
 from streams.errors import BrokerError, OutcomeTimeout
-from streams.kafka.clients import Clients
-from streams.kafka.schemas_topic import LearningCodec
 from streams.receipt import Receipt
 from streams.server.http.idempotency import IdempotencyKeys
-from streams.server.readmodel.key_uses import SOURCE, KeyUse, KeyUses, digest_of
-from streams.server.readmodel.log_follower import LogFollower
-from streams.server.readmodel.model import STARTING, ReadModel
+from streams.server.readmodel.key_uses import SOURCE, digest_of
+from streams.server.readmodel.model import STARTING
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen
 from tests.support.memory_server import MemoryServer
@@ -113,43 +110,26 @@ def test_what_publishing_raises_frees_a_key(error: type[Exception]) -> None:
     assert keys.once("k1", ID, b"two", lambda: receipt_of()).id == ID
 
 
-def model() -> tuple[ReadModel, LogFollower]:
-    codec = codec_of(bank.app())
-    model = ReadModel(bank.app(), codec)
-    model.begin({"account": 1})
-    return model, LogFollower(model, LearningCodec(codec, Clients("127.0.0.1:1"), ""))
-
-
 LOG = LogHeader(1, 0, 7, "accepted", "f")
 ASIDE = ParkedHeader(PARKED, "why", "", "a1", "account-inbox", 0, 7, 0, time=0)
 
 
 @pytest.mark.parametrize("kind", ["log", "parked"])
-@pytest.mark.parametrize(("source", "event_id"), [(SOURCE, ID), ("//till", ID), (SOURCE, "0" * 14 + "4" + "0" * 21)])
-def test_keys_are_read_from_logs_and_from_what_is_parked(kind: str, source: str, event_id: str) -> None:
-    """With inbox offset, contents and expected version. What other sources sent, or came in without a key, is not kept."""
-    known, logs = model()
+@pytest.mark.parametrize("source", [SOURCE, "//till"])
+def test_keys_are_read_from_logs_and_from_what_is_parked(first: MemoryServer, kind: str, source: str) -> None:
+    """With inbox offset, contents and expected version. What other sources sent is no use of a key."""
+    logs = first.kafka.logs
     value = codec_of(bank.app()).encode(AccountOpen(account="a1", balance=10))
-    headers = [("ce_id", event_id.encode()), ("ce_source", source.encode()), ("ce_type", b"account.open")]
+    headers = [("ce_id", ID.encode()), ("ce_source", source.encode()), ("ce_type", b"account.open")]
     headers += [("ce_expectedversion", b"3"), pack(LOG if kind == "log" else ASIDE)]
     message = Message(topic="t", partition=0, offset=0, key=b"7", value=value, headers=headers)
     (logs.take if kind == "log" else logs.take_parked)(("account", 0), message)
-    sent = known.sent(event_id)
-    if (source, event_id) != (SOURCE, ID):
+    logs.flush()
+    first.kafka.commit()
+    sent = first.model.sent(ID)
+    if source != SOURCE:
         assert sent is None
         return
     assert sent is not None
     assert (sent.receipt.namespace, sent.receipt.partition, sent.receipt.offset) == ("account", 0, 7)
     assert (sent.receipt.key, sent.digest) == ("a1", digest_of(value, 3))
-
-
-def test_the_latest_keys_are_remembered() -> None:
-    """The first event of an id counts; the oldest are forgotten."""
-    memory = KeyUses(size=2)
-    for event_id, digest in (("1", b"a"), ("1", b"b"), ("2", b"c")):
-        memory.add(KeyUse(Receipt("account", "account.open", "a", event_id), digest))
-    one = memory.get("1")
-    assert one is not None
-    assert one.digest == b"a"
-    memory.add(KeyUse(Receipt("account", "account.open", "a", "3"), b"d"))
-    assert (memory.get("1"), memory.get("2") is None) == (None, False)

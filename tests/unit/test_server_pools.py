@@ -78,7 +78,7 @@ def test_publishing_that_waits_for_the_broker_starves_no_reader(busy: Busy) -> N
 
 def test_reading_kafka_starves_no_list(busy: Busy) -> None:
     """Outcomes that memory has forgotten take long while the broker is slow; lists do not."""
-    busy.server.model.outcomes._by_offset.clear()
+    busy.server.kafka.forget_outcomes()
     busy.server.kafka.answers.clear()
     busy.ask("GET", "/events/account/0/0", MANY)
     kafka = busy.server.parts.pools.kafka

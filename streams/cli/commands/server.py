@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +23,9 @@ from streams.config import Config, load
 from streams.kafka.clients import Clients
 from streams.load import application
 from streams.server.listen import inherited, listen, url_of
+
+SECONDS_TO_END = 10
+"""In which the process ends once all that it has to do is done; then the system ends it."""
 
 
 def server(
@@ -61,6 +66,7 @@ def _serve(
     from streams.server.connections import Connections, limits_of, raise_descriptor_limit  # late: see `import_server`
     from streams.server.http.parts import ServerParts
     from streams.server.readmodel.archive import KafkaArchive
+    from streams.server.readmodel.follower_process import FollowerProcess
     from streams.server.readmodel.model import ReadModel
     from streams.server.serve import serve
 
@@ -74,10 +80,14 @@ def _serve(
     with Client(app, config=config, source="retold/server") as client:
         raise_descriptor_limit(config.http_connections)
         connections = Connections(limits_of(config))
-        parts = ServerParts(app, config, codec, ReadModel(app, codec), client, archive, connections=connections)
+        model = ReadModel(app, codec)
+        parts = ServerParts(app, config, codec, model, client, archive, connections=connections)
+        follower = FollowerProcess(model, address, Path.cwd())
         reporter = ServerReadinessReporter(url_of(listening), to_program=to_program)
         run_beside_signals(
             "server",
-            work=lambda: serve(parts, clients, listening, shutdown.stop),
-            meanwhile=lambda: reporter(parts.model.waits),
+            work=lambda: serve(parts, clients, follower, listening, shutdown.stop),
+            meanwhile=lambda: reporter(model.waits or model.behind),
         )
+    # Kafka's client may hold the end of the interpreter up for ever if its broker goes at the same moment.
+    signal.alarm(SECONDS_TO_END)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -16,6 +15,8 @@ from streams.server.http.parts import ServerParts
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.notifier import until
+from streams.server.readmodel.row_json import to_json
+from streams.server.readmodel.store_moment import StoreMoment
 
 POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6}):(\d{1,18})")
 OPAQUE_TAG = re.compile(r'"[^"]*"')
@@ -27,25 +28,15 @@ POSITION_TIMEOUT = 5.0
 """s that an answer waits for `_min_position`."""
 
 
-def to_json(value: Any) -> bytes:
-    """Times as ISO 8601, bytes as base64, records and mappings as objects."""
-    return msgspec.json.encode(value, enc_hook=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Iterable):
-        return list(value)
-    raise TypeError(f"a {type(value).__name__} has no form in JSON")
-
-
 @dataclass(frozen=True)
 class AnswerPosition:
-    """The position of an answer: by partition, the log sequence up to which the topics that it uses were read."""
+    """The position of an answer: by partition, the log sequence up to which the topics that it uses were read.
+
+    `lag` is None while it is not known.
+    """
 
     positions: Mapping[NamespacePartition, int]
-    lag: int
+    lag: int | None
 
     @property
     def texts(self) -> list[str]:
@@ -56,10 +47,19 @@ class AnswerPosition:
     def headers(self) -> dict[str, str]:
         texts = self.texts
         shown = {"Retold-Position": ", ".join(texts)} if 0 < len(texts) <= SHOWN else {}
-        return shown | {"Retold-Lag": str(self.lag)}
+        return shown | {"Retold-Lag": "unknown" if self.lag is None else str(self.lag)}
+
+
+def standing_at(
+    model: ReadModel, moment: StoreMoment, kinds: Sequence[str], partitions: Sequence[NamespacePartition]
+) -> AnswerPosition:
+    """The position of what is read in this moment."""
+    positions = {partition: moment.position(kinds, partition) for partition in partitions}
+    return AnswerPosition(positions, model.lag(kinds, partitions))
 
 
 def standing(model: ReadModel, kinds: Sequence[str], partitions: Sequence[NamespacePartition]) -> AnswerPosition:
+    """The position of what is read after this."""
     return AnswerPosition({partition: position(model, kinds, partition) for partition in partitions}, model.lag(kinds, partitions))
 
 
@@ -73,6 +73,14 @@ def ready(parts: ServerParts) -> ReadModel:
     """The model. Raises a 503 problem until it can answer."""
     _check(parts.model)
     return parts.model
+
+
+def up_to_date(parts: ServerParts) -> ReadModel:
+    """The model. Raises a 503 problem until it has everything that there was when it began to follow."""
+    model = ready(parts)
+    if model.behind is not None:
+        raise Problem(503, model.behind, headers=RETRY_AFTER)
+    return model
 
 
 def _check(model: ReadModel) -> None:
@@ -107,7 +115,7 @@ async def at_least(request: Request, model: ReadModel, kinds: Sequence[str]) -> 
 
 def _wanted(model: ReadModel, text: str) -> tuple[NamespacePartition, int]:
     match = POSITION.fullmatch(text)
-    if match is None or (match[1], int(match[2])) not in model.logs:
+    if match is None or int(match[2]) >= model.counts.get(match[1], 0):
         expected = "a position such as user-3:977 of a partition that there is"
         raise Problem(422, f"_min_position is {text[:100]!r}; {expected} was expected", field="_min_position")
     return (match[1], int(match[2])), int(match[3])

@@ -15,8 +15,8 @@ from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace
 from streams.server.http.write import outcome_of
+from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
 from streams.server.readmodel.model import NamespacePartition
-from streams.server.readmodel.recent import KnownOutcome, known_outcome
 
 PENDING = KnownOutcome(outcome="pending")
 
@@ -59,7 +59,7 @@ def _parsed(parts: ServerParts, namespace: str, partition: str, offset: str) -> 
 
 
 def _look(parts: ServerParts, at: NamespacePartition, offset: int, became: KnownOutcome | None) -> KnownOutcome:
-    """The outcome, read from Kafka as far as it is not in memory. Blocks."""
+    """The outcome, read from Kafka as far as the read model does not have it. Blocks."""
     receipt = parts.archive.receipt(at, offset)
     if receipt is None:
         raise Problem(404, f"the inbox {at[0]}-{at[1]} holds no event at offset {offset}, or not any more")

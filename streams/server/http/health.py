@@ -14,13 +14,16 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from streams.errors import BrokerError
 from streams.kafka.alarms import worst
-from streams.server.http.answers import to_json
 from streams.server.http.metrics import Metrics
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.server_checks import all_checks
+from streams.server.readmodel.row_json import to_json
+
+MOST_UNREADABLE = 100
+"""The most rows of a table that are told not to be readable."""
 
 
 def routes(parts: ServerParts, metrics: Metrics) -> APIRouter:
@@ -64,7 +67,7 @@ def _add_probes(router: APIRouter, parts: ServerParts) -> None:
 
     @router.get("/ready", response_class=Response, summary="200 if this server can answer queries, else 503")
     async def ready() -> Response:
-        if parts.model.waits is not None or "broker" in parts.model.faults:
+        if (parts.model.waits or parts.model.behind) is not None or "broker" in parts.model.faults:
             raise Problem(503, "this server cannot answer now; /-/status says why", headers=RETRY_AFTER)
         return Response(to_json({"status": "ready"}), media_type="application/json")
 
@@ -80,18 +83,18 @@ def _add_probes(router: APIRouter, parts: ServerParts) -> None:
 
 
 def _server(parts: ServerParts) -> dict[str, Any]:
-    """The server's own status. Takes the lock, so it runs in a thread."""
+    """The server's own status. It counts rows, so it runs in a thread."""
     model = parts.model
-    with model.lock:
-        return {
-            "waits": model.waits,
-            "faults": list(model.faults.values()),
-            "rows": {name: len(table.rows) for name, table in model.tables.items()},
-            "unreadable": {name: table.unreadable for name, table in model.tables.items() if table.unreadable},
-            "projections": {
-                name: {"rows": len(it.rows), "fault": it.fault} for name, it in model.projections.items()
-            },
-            "positions": [f"{name}-{n}:{last.last}" for (name, n), last in sorted(model.markers.items())],
-            "lag": sum(model.lags.values()),
-            "streams": len(parts.watching),
-        }
+    sizes, unreadable = model.sizes(), model.unreadable(MOST_UNREADABLE)
+    return {
+        "waits": model.waits or model.behind,
+        "faults": list(model.faults.values()),
+        "rows": {name: sizes.get(name, 0) for name in model.tables},
+        "unreadable": unreadable,
+        "projections": {
+            name: {"rows": sizes.get(name, 0), "fault": model.stopped.get(name)} for name in model.projected
+        },
+        "positions": [f"{name}-{n}:{last.last}" for (name, n), last in sorted(model.markers.items())],
+        "lag": sum(model.lags.values()),
+        "streams": len(parts.watching),
+    }

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 from streams.receipt import Receipt
 from streams.server.http.problems import Problem
-from streams.server.readmodel.key_uses import KEYS, KeyUse
+from streams.server.readmodel.key_uses import KeyUse
+
+KEYS = 100_000
+"""Uses of keys that are remembered of this process, until they are in the logs."""
 
 
 @dataclass

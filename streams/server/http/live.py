@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
+from streams.errors import UnsupportedSchema
 from streams.kafka.messages import LogEvent
 from streams.server.http import openapi
-from streams.server.http.answers import ready, standing, to_json
+from streams.server.http.answers import ready, standing
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
@@ -24,6 +24,8 @@ from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.table_rows import known_namespace
 from streams.server.readmodel.model import NamespacePartition
 from streams.server.readmodel.notifier import until
+from streams.server.readmodel.row_json import to_json
+from streams.server.readmodel.store_readers import StoreAway
 
 MOST_STREAMS = 500
 EVENTS_PER_READ = 200
@@ -104,7 +106,7 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
 
     reached = await until(model.notifier, look, CATCH_UP_TIMEOUT)
     ready(parts)  # the model may have been reset meanwhile
-    if reached is None and model.lag(["log"], known) == 0 and not model.faults:
+    if reached is None and model.lag(["log"], [*known]) == 0 and not model.faults:
         end = ",".join(f"{partition[1]}:{model.log_position(partition)}" for partition in known)
         raise Problem(
             422, f"Last-Event-ID is {text[:100]!r}, and the log ends at {end}: it is of another log. Begin without it",
@@ -112,15 +114,8 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class OlderEvents:
-    """The next events of a partition are no longer in memory."""
-
-    partition: NamespacePartition
-
-
 class Stream:
-    """One client's stream. It has no queue: it reads from memory at its own pace, and from Kafka when it falls behind."""
+    """One client's stream. It has no queue: it reads from the read model's file at its own pace."""
 
     def __init__(
         self, parts: ServerParts, partitions: list[NamespacePartition], key: str | None, begin: dict[NamespacePartition, int]
@@ -146,35 +141,35 @@ class Stream:
 
     async def _next(self) -> list[LogEvent]:
         """The next events, in order per partition; none after half a second of silence."""
-        found: list[LogEvent] | OlderEvents | None = await until(self._parts.model.notifier, self._look, STOP)
-        if not isinstance(found, OlderEvents):
-            return [] if found is None else found
-        partition, model = found.partition, self._parts.model
-        offset = model.logs[partition].offset_before(self._at[partition])
-        older = await in_thread(
-            self._parts.pools.kafka, self._parts.archive.events, partition, offset, self._at[partition], EVENTS_PER_READ
-        )
-        if not older:
-            await asyncio.sleep(STOP)  # Kafka and memory differ: retry, but not at once
-        return list(older)
+        behind = await until(self._parts.model.notifier, self._behind, STOP)
+        if not behind:
+            return []
+        try:
+            return await in_thread(self._parts.pools.memory, self._read, behind)
+        except (UnsupportedSchema, StoreAway):
+            await in_thread(self._parts.pools.kafka, self._parts.archive.learn)
+            await asyncio.sleep(STOP)
+            return []
 
-    def _look(self) -> list[LogEvent] | OlderEvents | None:
-        model = self._parts.model
+    def _behind(self) -> dict[NamespacePartition, int] | None:
+        """The ends of the logs that have more than this stream."""
+        ends = {partition: self._parts.model.log_position(partition) for partition in self._partitions}
+        return {partition: end for partition, end in ends.items() if end > self._at[partition]} or None
+
+    def _read(self, behind: Mapping[NamespacePartition, int]) -> list[LogEvent]:
         found: list[LogEvent] = []
-        for partition in self._partitions:
-            recent = model.logs.get(partition)
-            events = [] if recent is None else recent.after(self._at[partition], EVENTS_PER_READ)
-            if events is None:
-                return OlderEvents(partition)
+        for partition, end in behind.items():
+            events = self._parts.model.events(partition, self._at[partition], EVENTS_PER_READ, self._key)
+            if not events:  # all of them are of other keys
+                self._at[partition] = max(self._at[partition], end)
             found += events
         found.sort(key=lambda event: (event.recorded, event.partition, event.sequence))
-        return found or None
+        return found
 
     def _line(self, event: LogEvent) -> bytes:
-        """An event's text, empty if its key is not watched; moves the position."""
-        self._at[event.namespace, event.partition] = event.sequence
-        if self._key is not None and event.event.key != self._key:
-            return b""
+        """An event's text; moves the position."""
+        at = event.namespace, event.partition
+        self._at[at] = max(self._at[at], event.sequence)
         return format_sse_event(id=self._id(), data_str=to_json(shown(event)).decode())
 
     def _id(self) -> str:

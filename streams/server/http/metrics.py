@@ -11,7 +11,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from starlette.types import Scope
 
-from streams.data import namespace_of
 from streams.engine.marker import Marker, producers_replaced
 from streams.server.connections import Connections
 from streams.server.http.application_metrics import ApplicationMetrics
@@ -75,10 +74,7 @@ class _Followed(Collector):
 
     def _tables(self) -> Iterator[Metric]:
         rows = GaugeMetricFamily("retold_rows", "Rows of a table or projection.", labels=("table",))
-        with self._model.lock:
-            sizes = {name: len(table.rows) for name, table in self._model.tables.items()}
-            sizes |= {name: len(projected.rows) for name, projected in self._model.projections.items()}
-        for name, size in sizes.items():
+        for name, size in self._model.sizes().items():
             rows.add_metric((name,), size)
         yield rows
 
@@ -88,9 +84,8 @@ class _Followed(Collector):
         lag = GaugeMetricFamily("retold_projection_lag", "Events of its logs that it has not folded yet.", labels=names)
         ages = GaugeMetricFamily("retold_projection_lag_seconds", "How long ago it had folded all.", labels=names)
         now, logs = time.monotonic(), [key for key in sorted(self._model.lags) if key[0] == "log"]
-        for name, projected in list(self._model.projections.items()):
-            stopped.add_metric((name,), float(projected.fault is not None))
-            spaces = {namespace_of(event.event_type) for event in projected.projection.folds_by}
+        for name, spaces in self._model.folded_by.items():
+            stopped.add_metric((name,), float(name in self._model.stopped))
             of = [key for key in logs if key[1] in spaces]
             lag.add_metric((name,), sum(self._model.lags.get(key, 0) for key in of))
             ages.add_metric((name,), max((self._model.lag_ages.seconds(key, now) for key in of), default=0.0))

@@ -15,9 +15,11 @@ from streams.schemas.classes import without_none
 from streams.server.connections import ALWAYS_ANSWERED
 from streams.server.http import shapes
 from streams.server.http.json_schema import AT, Spec, components, reference
-from streams.server.http.pages import LIMIT, MOST, is_scalar
+from streams.server.http.pages import MOST
 from streams.server.http.problems import MEDIA_TYPE
 from streams.server.http.requests import CLOUD_EVENT, JSON, LONGEST_WAIT
+from streams.server.readmodel.row_columns import is_scalar
+from streams.server.readmodel.row_query import LIMIT
 
 
 def types_of(app: App) -> list[type[Record]]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
@@ -18,10 +16,10 @@ from streams.eventfiles.convert import SCALARS
 from streams.schemas.classes import without_none
 from streams.server.http.parameters import known_params
 from streams.server.http.problems import Problem
+from streams.server.readmodel.row_columns import is_scalar
+from streams.server.readmodel.row_query import LIMIT, RowQuery
 
-LIMIT, MOST = 50, 1000
-COMPARED = 200
-"""The most characters or bytes of a value that rows are sorted by: a cursor in a URL contains them."""
+MOST = 1000
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 AVRO: Mapping[Any, str] = {int: "long", float: "double", bool: "boolean", bytes: "bytes"}
 """How a value is written in a filter: as in a file."""
@@ -36,63 +34,24 @@ class Cursor(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True)
-class Query:
-    """A query for rows. `sort` is a field, empty for the key; `after` is the position of the last row of the page before."""
-
-    equal: Mapping[str, Any]
-    sort: str = ""
-    falling: bool = False
-    limit: int = LIMIT
-    after: tuple[Any, str] | None = None
-
-    @property
-    def order(self) -> str:
-        return f"{'-' if self.falling else ''}{self.sort or '_key'}"
-
-    def page(self, rows: Mapping[str, Record]) -> tuple[list[str], str | None]:
-        """The keys of the page, and the cursor of the next one, if there is one."""
-        positions = self._positions(rows)
-        pick = heapq.nlargest if self.falling else heapq.nsmallest
-        found = pick(self.limit + 1, positions)
-        keys = [key for _, key in found[: self.limit]]
-        if len(found) <= self.limit:
-            return keys, None
-        last = keys[-1]
-        value = _compared(getattr(rows[last], self.sort)) if self.sort else None
-        text = msgspec.json.encode([self.order, value, last])
-        return keys, base64.urlsafe_b64encode(text).decode().rstrip("=")
-
-    def _positions(self, rows: Mapping[str, Record]) -> Iterator[tuple[Any, str]]:
-        equal, after = list(self.equal.items()), self.after
-        for key, row in rows.items():
-            if any(getattr(row, name) != value for name, value in equal):
-                continue
-            position = (_rank(getattr(row, self.sort), self.falling) if self.sort else 0, key)
-            if after is None or (position < after if self.falling else position > after):
-                yield position
+def cursor_of(query: RowQuery, last: tuple[object, str] | None) -> str | None:
+    """Where the next page goes on: behind the last row's value in the order, and its key. None: there is no next page."""
+    if last is None:
+        return None
+    text = msgspec.json.encode([query.order, *last])
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
-def _rank(value: Any, falling: bool) -> tuple[bool, Any]:
-    """A sortable value; None comes last in either direction."""
-    return (not falling, 0) if value is None else (falling, _compared(value))
-
-
-def _compared(value: Any) -> Any:
-    return value[:COMPARED] if isinstance(value, str | bytes) else value
-
-
-def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> Query:
+def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> RowQuery:
     """From a URL's parameters. Raises a 422 problem naming the parameter, its value and what was expected."""
     hints = {field.name: field.type for field in msgspec.structs.fields(row_type)}
     ours = known_params(pairs, *OURS, *hints)
     equal = {name: _value(name, text, hints[name]) for name, text in ours.items() if name in hints}
     sort, falling = _sort(ours.get("_sort", "_key"), hints)
-    query = Query(equal, sort, falling, _limit(ours.get("_limit", str(LIMIT))))
+    query = RowQuery(equal, sort, falling, _limit(ours.get("_limit", str(LIMIT))))
     if "_next" in ours:
         cursor = _cursor(ours["_next"], query, hints)
-        position = (_rank(cursor.value, falling) if sort else 0, cursor.key)
-        return Query(equal, sort, falling, query.limit, position)
+        return RowQuery(equal, sort, falling, query.limit, (cursor.value, cursor.key))
     return query
 
 
@@ -133,10 +92,6 @@ def _time(name: str, text: str) -> datetime:
         ) from None  # fmt: skip
 
 
-def is_scalar(plain: Any) -> bool:
-    return plain in (str, int, float, bool, bytes, datetime) or get_origin(plain) is Literal
-
-
 def _sort(text: str, hints: Mapping[str, Any]) -> tuple[str, bool]:
     name = text.removeprefix("-")
     if name != "_key" and (name not in hints or not is_scalar(without_none(hints[name]))):
@@ -162,7 +117,7 @@ def _sorted_by(hint: Any) -> Any:
     return str | None if get_origin(plain) is Literal else hint
 
 
-def _cursor(text: str, query: Query, hints: Mapping[str, Any]) -> Cursor:
+def _cursor(text: str, query: RowQuery, hints: Mapping[str, Any]) -> Cursor:
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         value = _sorted_by(hints.get(query.sort))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -12,14 +12,13 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.data import EventData
-from streams.kafka.messages import LogEvent
 from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.connections import Connections
 from streams.server.http.pools import Pools
+from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
-from streams.server.readmodel.recent import KnownOutcome
 from streams.server.readmodel.state_counts import StateCounts
 
 
@@ -42,10 +41,10 @@ class Publisher(Protocol):
 
 
 class Archive(Protocol):
-    """Reads what is not in memory. Every call may block for seconds; all may be made from several threads."""
+    """Reads Kafka for what is not in the read model. Every call may block for seconds; all may be made from several threads."""
 
-    def events(self, partition: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
-        """The events of a log after the sequence `after`, read from `offset` on."""
+    def learn(self) -> None:
+        """Make known to the codec whatever schemas were published."""
 
     def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
         """The receipt of an inbox record; None if there is none at this offset, or no longer."""

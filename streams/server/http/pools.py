@@ -20,9 +20,9 @@ class Pools:
     def __init__(self) -> None:
         self.publishing = CapacityLimiter(THREADS)
         self.kafka = CapacityLimiter(THREADS)
-        """For what is not in memory: older events and outcomes, the status, schemas."""
+        """For what is not in the read model: forgotten outcomes, the status, schemas."""
         self.memory = CapacityLimiter(FEW)
-        """For pages of rows, and metrics."""
+        """For what takes longer in the read model: pages of rows, streams, metrics."""
         self.views = CapacityLimiter(FEW)
         """For the application's own functions, which may be slow."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +15,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from streams.errors import BrokerError, InvalidEvent, StreamsError
+from streams.server.readmodel.store_readers import StoreAway
 
 log = logging.getLogger("retold.server")
 MEDIA_TYPE = "application/problem+json"
@@ -66,6 +68,9 @@ def problem_of(error: Exception) -> Problem:
         cause = error.args[0]
         text = cause.str() if isinstance(cause, KafkaError) else cause
         return Problem(503, f"Kafka could not do it: {text}", headers=RETRY_AFTER)
+    if isinstance(error, StoreAway | sqlite3.Error):
+        why = "is not there yet" if isinstance(error, StoreAway) else f"cannot be read now ({error})"
+        return Problem(503, f"the file that this server answers from {why}; /-/status says more", headers=RETRY_AFTER)
     log.error("a fault of retold's own", exc_info=error)
     return Problem(500, "this is a fault of the server's own; its log says more")
 
@@ -84,5 +89,5 @@ def install(app: FastAPI) -> None:
             problem.detail = f"{request.method} is not possible at {request.url.path}; {allowed} is"
         return problem.response(request.url.path)
 
-    for kind in (Problem, StreamsError, HTTPException, KafkaException):
+    for kind in (Problem, StreamsError, HTTPException, KafkaException, StoreAway, sqlite3.Error):
         app.add_exception_handler(kind, answer)

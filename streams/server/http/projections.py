@@ -1,20 +1,21 @@
-"""`GET /projections/NAME/KEY` and `GET /projections/NAME`: tables that this server folds from accepted events."""
+"""`GET /projections/NAME/KEY` and `GET /projections/NAME`: tables that the server folds from accepted events."""
 
 from __future__ import annotations
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from streams.errors import did_you_mean
 from streams.server.http import openapi
-from streams.server.http.answers import answer, at_least, ready, standing
-from streams.server.http.pages import Query, read_query
+from streams.server.http.answers import answer, at_least, ready, standing, standing_at
+from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.snapshot import check
-from streams.server.readmodel.tables import ProjectionRows
+from streams.server.readmodel.row_query import RowQuery
 
 KINDS = ("log",)
 
@@ -25,46 +26,47 @@ def routes(parts: ServerParts) -> APIRouter:
 
     @router.get("/projections/{name}", response_class=Response, openapi_extra=extra, summary="A projection's rows")
     async def rows(request: Request, name: str) -> Response:
-        projected = _known(parts, name)
-        query = read_query(request.query_params.multi_items(), projected.projection.row_type)
+        _refuse_unknown(parts, name)
+        query = read_query(request.query_params.multi_items(), parts.model.row_types[name])
         await at_least(request, parts.model, KINDS)
-        return await in_thread(parts.pools.memory, _page, request, parts, projected, query)
+        return await in_thread(parts.pools.memory, _page, request, parts, name, query)
 
     one = openapi.one_projected(parts.app)
 
     @router.get("/projections/{name}/{key:rest}", response_class=Response, openapi_extra=one, summary="A projection's row")
     async def row(request: Request, name: str, key: str) -> Response:
-        projected, model = _known(parts, name), parts.model
+        _refuse_unknown(parts, name)
+        model = parts.model
         known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, model, KINDS)
-        at = standing(model, KINDS, model.partitions(projected.namespaces))  # before the row, as in table_rows
-        found = projected.rows.get(key)
+        at = standing(model, KINDS, model.partitions(model.folded_by[name]))  # before the row, as in table_rows
+        found = model.row(model.projected[name], key)
         ready(parts)  # the model may have been reset meanwhile
-        check(model, projected)
-        if found is None:
+        check(model, name)
+        if found is None or found.body is None:
             raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
-        return answer(request, {"key": key, "row": found, "positions": at.texts, "lag": at.lag}, at)
+        return answer(request, {"key": key, "row": msgspec.Raw(found.body), "positions": at.texts, "lag": at.lag}, at)
 
     return router
 
 
-def _known(parts: ServerParts, name: str) -> ProjectionRows:
-    """The projection. Raises a 404 problem that lists the existing ones."""
+def _refuse_unknown(parts: ServerParts, name: str) -> None:
+    """Raises a 404 problem that lists the existing ones, and others if it cannot be answered."""
     names = [projection.name for projection in parts.app.projections]
     if name not in names:
         known = ", ".join(names) or "none"
         raise Problem(404, f"{parts.app.name} has no projection {name[:100]!r}{did_you_mean(name, names)}; it has {known}")
-    projected = ready(parts).projections[name]
-    check(parts.model, projected)
-    return projected
+    check(ready(parts), name)
 
 
-def _page(request: Request, parts: ServerParts, projected: ProjectionRows, query: Query) -> Response:
+def _page(request: Request, parts: ServerParts, name: str, query: RowQuery) -> Response:
     model = parts.model
-    partitions = model.partitions(projected.namespaces)
-    copy, at = model.copy(projected, lambda: standing(model, KINDS, partitions))
+    partitions = model.partitions(model.folded_by[name])
+    with model.moment() as moment:
+        at = standing_at(model, moment, KINDS, partitions)
+        found = moment.page(model.projected[name], query, model.columns[name])
     ready(parts)  # the model may have been reset meanwhile
-    check(model, projected)
-    keys, following = query.page(copy.rows)
-    shown = [{"key": key, "row": copy.rows[key]} for key in keys]
+    check(model, name)
+    shown = [{"key": key, "row": msgspec.Raw(body)} for key, _, body in found.rows]
+    following = cursor_of(query, found.last)
     return answer(request, {"rows": shown, "next": following, "positions": at.texts, "lag": at.lag}, at)

@@ -13,10 +13,10 @@ from fastapi.responses import Response
 
 from streams.errors import InvalidSchema, SchemaNotFound, did_you_mean
 from streams.schemas.avro import parse
-from streams.server.http.answers import to_json
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
+from streams.server.readmodel.row_json import to_json
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403

@@ -10,6 +10,8 @@ from streams.server.http.parts import ServerParts
 
 READ_WARN, READ_BAD = 5.0, 30.0
 """s by which this server may be behind what is committed."""
+FOLLOWING = dict.fromkeys(("following", "follower"), "See the server's log. What is there is answered meanwhile, and grows old.")
+"""What to do about a fault, by what it is about."""
 
 
 def all_checks(parts: ServerParts) -> list[Check]:
@@ -33,13 +35,13 @@ def _of_server(parts: ServerParts) -> Iterator[Check]:
     broker = faults.pop("broker", None)
     yield Check("kafka", "good") if broker is None else Check("kafka", "bad", f"{broker}.", "See whether Kafka runs.")
     for what, fault in faults.items():
-        yield Check(f"reading.{what}", "bad", f"{fault}.", "Deploy a server of the application that wrote it.")
+        todo = FOLLOWING.get(what, "Deploy a server of the application that wrote it.")
+        yield Check(f"reading.{what}", "bad", f"{fault}.", todo)
     behind = model.lag_ages.oldest(time.monotonic())
     if behind > READ_WARN and waits is None:
         yield Check(
             "reading", "bad" if behind > READ_BAD else "warn", f"The server is {behind:.0f} s behind what is committed.",
             "A fold may be slow, or the machine too small.",
         )  # fmt: skip
-    for name, projected in model.projections.items():
-        if projected.fault is not None:
-            yield Check(f"projection.{name}", "bad", f"{projected.fault}.", "Correct its fold and start the server again.")
+    for name, fault in model.stopped.items():
+        yield Check(f"projection.{name}", "bad", f"{fault}.", "Correct its fold and start the server again.")

@@ -68,4 +68,4 @@ def page(row: Spec, **others: Spec) -> Spec:
 
 def true_at(**properties: Spec) -> Spec:
     """An object with the positions of the answer."""
-    return shape(**properties, positions=TEXTS, lag=NUMBER)
+    return shape(**properties, positions=TEXTS, lag=or_null(NUMBER))

@@ -1,4 +1,4 @@
-"""The tables that a view reads: complete ones only."""
+"""The tables that a view reads: complete ones only, all of one moment."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.model import ReadModel
-from streams.server.readmodel.tables import ProjectionRows
+from streams.server.readmodel.store_moment import StoreMoment
 
 
 class TableSnapshot(Mapping[str, Mapping[str, Any]]):
-    """All tables by name, each copied at its first use. To be used in a thread, since a copy may block.
+    """All tables by name, read row by row as the view asks for them.
 
     `refused` is the reason if a table was not complete. The view's answer is dropped then, even if the view caught the error.
     """
 
-    def __init__(self, model: ReadModel) -> None:
-        self._model = model
+    def __init__(self, model: ReadModel, moment: StoreMoment) -> None:
+        self._model, self._moment = model, moment
         self._found: dict[str, Mapping[str, Any]] = {}
         self.refused: Problem | None = None
 
@@ -33,32 +33,29 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
 
     def _take(self, name: str) -> Mapping[str, Any]:
         model = self._model
-        projected = model.projections.get(name)
-        if projected is not None:
-            copy, _ = model.copy(projected, lambda: None)
-            check(model, projected)
-            return copy.rows
-        copy, _ = model.copy(model.tables[name], lambda: None)
-        if copy.unreadable:
-            key, reason = next(iter(copy.unreadable.items()))
+        if (projected := model.projected.get(name)) is not None:
+            check(model, name)
+            return self._moment.table(projected, model.decoders[name])
+        table = model.tables[name]
+        count, some = self._moment.unreadable(table, 1)
+        if count:
+            [(key, reason)] = some
             raise Problem(
-                503, f"{len(copy.unreadable)} rows of {name} do not read here, the first is {key!r:.200}: {reason}",
-                headers=RETRY_AFTER,
-            )  # fmt: skip
-        return copy.rows
+                503, f"{count} rows of {name} do not read here, the first is {key!r:.200}: {reason}", headers=RETRY_AFTER
+            )
+        return self._moment.table(table, model.decoders[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self._model.tables, *self._model.projections])
+        return iter([*self._model.tables, *self._model.projected])
 
     def __len__(self) -> int:
-        return len(self._model.tables) + len(self._model.projections)
+        return len(self._model.tables) + len(self._model.projected)
 
 
-def check(model: ReadModel, projected: ProjectionRows) -> None:
-    """Raises a problem: 500 if a fold raised, until it is corrected; 503 if a log is stuck, until its schema arrives."""
-    if projected.fault is not None:
-        raise Problem(500, projected.fault)
-    stuck = [why for partition, why in model.stuck.items() if partition[0] in projected.namespaces]
+def check(model: ReadModel, name: str) -> None:
+    """Raises a problem for a projection: 500 if its fold raised, until that is corrected; 503 if a log is stuck."""
+    if (fault := model.stopped.get(name)) is not None:
+        raise Problem(500, fault)
+    stuck = [why for partition, why in model.stuck.items() if partition[0] in model.folded_by[name]]
     if stuck:
-        name = projected.projection.name
         raise Problem(503, f"the projection {name} lacks events: {stuck[0]}", headers=RETRY_AFTER)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import islice
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from streams.errors import did_you_mean
 from streams.namespace import Namespace
 from streams.server.http import openapi
-from streams.server.http.answers import answer, at_least, ready, standing
-from streams.server.http.pages import Query, read_query
+from streams.server.http.answers import answer, at_least, ready, standing, standing_at
+from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
-from streams.server.readmodel.tables import UnreadableRow
+from streams.server.readmodel.row_query import RowQuery
 
 KINDS = ("table",)
 MOST_UNREADABLE = 100
@@ -46,16 +45,16 @@ def routes(parts: ServerParts) -> APIRouter:
         await at_least(request, model, KINDS)
         partition = model.partition_of(namespace, key)
         at = standing(model, KINDS, [partition])  # before the row, so that the position is never ahead of it
-        kept = model.tables[namespace].kept.get(key)
+        kept = model.row(model.tables[namespace], key)
         ready(parts)  # the model may have been reset meanwhile
         if kept is None:
             up_to = ", ".join(at.texts)
             raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
-        if isinstance(kept.row, UnreadableRow):
-            wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.row.reason}"
+        if kept.body is None:
+            wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.problem}"
             raise Problem(503, wrong, headers={**RETRY_AFTER, **at.headers})
         etag = parts.row_etag(namespace, kept.version)
-        return answer(request, {"key": key, "version": kept.version, "row": kept.row}, at, etag=etag)
+        return answer(request, {"key": key, "version": kept.version, "row": msgspec.Raw(kept.body)}, at, etag=etag)
 
     return router
 
@@ -70,15 +69,17 @@ def known_namespace(parts: ServerParts, name: str) -> Namespace[Any]:
     raise Problem(404, f"{parts.app.name} has no namespace {name[:100]!r}{near}; it has {known}")
 
 
-def _page(request: Request, parts: ServerParts, namespace: str, query: Query) -> Response:
+def _page(request: Request, parts: ServerParts, namespace: str, query: RowQuery) -> Response:
     model = parts.model
     partitions = model.partitions([namespace])
-    copy, at = model.copy(model.tables[namespace], lambda: standing(model, KINDS, partitions))
+    table = model.tables[namespace]
+    with model.moment() as moment:
+        at = standing_at(model, moment, KINDS, partitions)
+        found = moment.page(table, query, model.columns[namespace])
+        count, some = moment.unreadable(table, MOST_UNREADABLE)
     ready(parts)  # the model may have been reset meanwhile
-    keys, following = query.page(copy.rows)
-    shown: list[Mapping[str, Any]] = [
-        {"key": key, "version": copy.kept[key].version, "row": copy.rows[key]} for key in keys
-    ]
-    unreadable = {"count": len(copy.unreadable), "keys": list(islice(copy.unreadable, MOST_UNREADABLE))}
+    shown = [{"key": key, "version": version, "row": msgspec.Raw(body)} for key, version, body in found.rows]
+    unreadable = {"count": count, "keys": [key for key, _ in some]}
+    following = cursor_of(query, found.last)
     body = {"rows": shown, "next": following, "unreadable": unreadable, "positions": at.texts, "lag": at.lag}
     return answer(request, body, at)

@@ -13,13 +13,15 @@ from fastapi.responses import Response
 from streams.app import App
 from streams.errors import did_you_mean
 from streams.server.http import openapi
-from streams.server.http.answers import answer, at_least, ready, standing, to_json
+from streams.server.http.answers import answer, at_least, ready, standing_at
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.paths import escaped_path
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.snapshot import TableSnapshot
+from streams.server.readmodel.row_json import to_json
+from streams.server.readmodel.store_moment import StoreMoment
 from streams.view import Tables, View
 
 log = logging.getLogger("retold.server")
@@ -41,10 +43,16 @@ def routes(parts: ServerParts) -> APIRouter:
 
 def _answer(request: Request, parts: ServerParts, view: View, names: Mapping[str, str]) -> Response:
     """The view's answer. Errors in it, including those of encoding its value as JSON, are reported as the application's."""
+    with parts.model.moment() as moment:
+        return _answer_at(request, parts, view, names, moment)
+
+
+def _answer_at(
+    request: Request, parts: ServerParts, view: View, names: Mapping[str, str], moment: StoreMoment
+) -> Response:
     model = parts.model
-    kinds = kinds_of(parts.app)
-    at = standing(model, kinds, model.partitions())  # before the tables, so that the position is never ahead of them
-    snapshot = TableSnapshot(model)
+    at = standing_at(model, moment, kinds_of(parts.app), model.partitions())
+    snapshot = TableSnapshot(model, moment)
     value, did = msgspec.Raw(), "raised"
     try:
         found = view.answer(Tables(snapshot), **names)

@@ -15,7 +15,7 @@ from streams.errors import BrokerError, InvalidEvent, OutcomeTimeout, StreamsErr
 from streams.eventfiles.convert import Converter
 from streams.receipt import EventOutcome, Receipt, publish_outcome
 from streams.server.http import openapi
-from streams.server.http.answers import STOPS, AnswerPosition, ready, to_json
+from streams.server.http.answers import STOPS, AnswerPosition, ready, up_to_date
 from streams.server.http.idempotency import IdempotencyKeys
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -34,6 +34,7 @@ from streams.server.http.requests import (
 )
 from streams.server.readmodel.key_uses import SOURCE, digest_of
 from streams.server.readmodel.notifier import until
+from streams.server.readmodel.row_json import to_json
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY_LENGTH = 256
@@ -88,8 +89,10 @@ class EventEndpoint:
         kind = media_type(request)
         body = await read_body(request, self._parts.config.max_event_bytes)
         seconds = wait_of(request)
-        if seconds is not None or IDEMPOTENCY_KEY in request.headers:
-            ready(self._parts)  # before the logs are read, it is not known which keys were used
+        if IDEMPOTENCY_KEY in request.headers:
+            up_to_date(self._parts)  # before the logs are read, it is not known which keys were used
+        elif seconds is not None:
+            ready(self._parts)
         # A large body takes some 100 ms, and a slow broker seconds: neither may delay other answers, nor one the other.
         pools = self._parts.pools
         wanted = await in_thread(pools.memory, self._read, request, kind, body)
@@ -176,7 +179,7 @@ class EventEndpoint:
             publish_outcome(receipt, became).raise_for_outcome()
         except StreamsError as error:
             raise Problem(error.status, str(error), headers=headers, receipt=shown, **outcome_of(became)) from None
-        kept = model.tables[receipt.namespace].kept.get(receipt.key)
+        kept = model.row(model.tables[receipt.namespace], receipt.key)
         if kept is not None:  # another event may have changed it since: the ETag is the present version
             headers["ETag"] = self._parts.row_etag(receipt.namespace, kept.version)
         answer = _answer(200, {**shown, **outcome_of(became)}, receipt)

@@ -1,4 +1,4 @@
-"""Reads from Kafka what is not in memory, with a consumer of its own for each call."""
+"""Reads from Kafka what is not in the read model, with a consumer of its own for each call."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from confluent_kafka import Message
 from streams.codec import AvroCodec
 from streams.errors import OutcomeTimeout
 from streams.kafka.backlog import BacklogReader
-from streams.kafka.bounded_read import first_records, headers_of, read_to
+from streams.kafka.bounded_read import first_records, headers_of
 from streams.kafka.clients import Clients
-from streams.kafka.messages import LogEvent, LogReader
-from streams.kafka.offsets import ends, stable_ends, starts
+from streams.kafka.offsets import ends, starts
 from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.schemas_topic import LearningCodec, all_schemas
 from streams.kafka.status import Status, status
 from streams.kafka.topics import topic_names
 from streams.receipt import Receipt
+from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
 from streams.server.readmodel.model import NamespacePartition
-from streams.server.readmodel.recent import KnownOutcome, known_outcome
 from streams.server.readmodel.timed_cache import TimedCache
 
 TIMEOUT = 5.0
@@ -37,24 +36,8 @@ class KafkaArchive:
         backlog = BacklogReader(clients)
         self._status = TimedCache(lambda: status(clients, prefix, namespaces, codec, backlog), STATUS_FOR)
 
-    def events(self, partition: NamespacePartition, offset: int, after: int, limit: int) -> Sequence[LogEvent]:
-        namespace, number = partition
-        at = topic_names(self._prefix, namespace).log, number
-        begin = max(offset, starts(self._admin, [at])[at])
-        reader = LogReader(LearningCodec(self._codec, self._clients, self._prefix))
-        found: list[LogEvent] = []
-        consumer = self._clients.consumer("retold-live")
-        try:
-            span, clock = {at: (begin, stable_ends(self._admin, [at])[at])}, self._clients.clock
-            for message in read_to(consumer, span, clock=clock, timeout=TIMEOUT):
-                event = reader.event(namespace, message)
-                if event is not None and event.sequence > after:
-                    found.append(event)
-                if len(found) == limit:
-                    break
-        finally:
-            consumer.close()
-        return found
+    def learn(self) -> None:
+        LearningCodec(self._codec, self._clients, self._prefix).learn()
 
     def receipt(self, partition: NamespacePartition, offset: int) -> Receipt | None:
         namespace, number = partition

@@ -1,81 +1,162 @@
-"""The thread that follows table, log and parked topics from their beginning, read_committed.
-
-Nothing is kept on disk, since a restart can read everything again: projections are folded again at each start.
-"""
+"""Follows table, log, parked and due topics into the read model's file, read_committed, from where the file ends."""
 
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
+from streams.app import App
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, StreamsError, TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
-from streams.kafka.tables_and_logs import partitions_of
 from streams.kafka.topics import TopicInfo, TopicNames, describe, topic_names
-from streams.server.readmodel.log_follower import LogFollower
-from streams.server.readmodel.model import NamespacePartition, ReadModel
-from streams.server.readmodel.table_follower import TableFollower
+from streams.server.readmodel.follower_report import Tell
+from streams.server.readmodel.follower_state import STARTING, FollowerState
+from streams.server.readmodel.store import Store, StoreDoubt
+from streams.server.readmodel.topic_reading import TopicReading
 
 log = logging.getLogger("retold.server")
-BATCH = 2_000
 AGAIN = 1.0
 """s after which a failed start is retried."""
 BROKER_EVERY, BROKER_TIMEOUT = 5.0, 3.0
-STUCK_EVERY = 5.0
 FETCH_WAIT = 0.5
 """s after which the broker answers a fetch without new records. New records arrive at once."""
 
-At = tuple[str, int]
-"""Topic and partition."""
-
 
 class TopicFollower:
-    """Reads into `model` until `stopped`. After a failure, which is reported, everything is read again."""
+    """Follows into the file in the folder `state` until `stopped`, and tells how it goes. What fails is tried again."""
 
-    def __init__(self, clients: Clients, prefix: str, codec: AvroCodec, model: ReadModel) -> None:
-        self._clients, self._prefix, self._codec, self._model = clients, prefix, codec, model
+    def __init__(self, clients: Clients, prefix: str, app: App, codec: AvroCodec, state: Path, tell: Tell) -> None:
+        self._clients, self._prefix, self._app, self._codec, self._path = clients, prefix, app, codec, state
+        self._state = FollowerState(tell)
+        self._store: Store | None = None
 
     def run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
             try:
-                self._follow(stopped.is_set)
-            except TopicMismatch as error:  # the first worker creates the topics, and may start later: no warning
-                self._model.waits = f"the tables and logs cannot be followed yet: {error}"
-                log.info("%s", self._model.waits)
-            except (StreamsError, KafkaException) as error:
+                self._store = self._store or Store(self._path, self._prefix, self._app, self._codec)
+                self._follow(self._store, stopped.is_set)
+            except BaseException as error:  # noqa: BLE001 - nothing else would notice the end: old rows would be shown for ever
                 if stopped.is_set():
-                    return
-                self._model.waits = f"the tables and logs cannot be followed now: {error}"
-                log.warning("%s", self._model.waits)
-            except BaseException:  # nothing else would notice the end of this thread: old rows would be shown for ever
-                self._model.waits = "the tables and logs cannot be followed, by a fault of the server's own"
-                log.exception("following failed; starting again")
+                    break
+                if self._on_failure(error):
+                    continue
             stopped.wait(AGAIN)
+        self._close()
 
-    def _follow(self, stopped: Callable[[], bool]) -> None:
+    def _on_failure(self, error: BaseException) -> bool:
+        """Report it; whether to try again at once."""
+        if isinstance(error, StoreDoubt):
+            return self._on_doubt(error)
+        if isinstance(error, TopicMismatch):  # the first worker creates the topics, and may start later: no warning
+            self._cannot(f"the tables and logs cannot be followed yet: {error}", logging.INFO)
+        elif isinstance(error, StreamsError | KafkaException):
+            self._cannot(f"the tables and logs cannot be followed now: {error}", logging.WARNING)
+        elif isinstance(error, sqlite3.Error):
+            return self._on_trouble(error)
+        else:
+            self._cannot("the tables and logs cannot be followed, by a fault of the server's own", logging.DEBUG)
+            log.error("following failed; starting again", exc_info=error)
+        return False
+
+    def _on_doubt(self, doubt: StoreDoubt) -> bool:
+        log.warning("the read model is read again from Kafka: %s", doubt)
+        self._state.waits = self._state.behind = STARTING
+        self._state.tell()
+        if self._store is not None:
+            self._store.drop()
+        return True
+
+    def _close(self) -> None:
+        if self._store is not None:
+            try:
+                self._store.close()
+            except sqlite3.Error as error:
+                log.warning("the read model could not be closed, and may be read again from Kafka: %s", error)
+
+    def _cannot(self, why: str, level: int) -> None:
+        """What is there is answered on, with a fault; if nothing is, this is why."""
+        if self._state.waits is None:
+            self._state.faults["following"] = self._state.behind = why
+        else:
+            self._state.waits = self._state.behind = why
+        self._state.tell()
+        log.log(level, "%s", why)
+
+    def _on_trouble(self, error: sqlite3.Error) -> bool:
+        """Of the disk, or of the file."""
+        if self._store is None or isinstance(error, sqlite3.OperationalError):
+            where = "" if self._store is None else f" {self._store.file}"
+            self._cannot(
+                f"the read model's file{where} cannot be written: {error}. Make room on its disk, or set RETOLD_STATE to another "
+                "folder; what is there is answered, and grows old", logging.WARNING,
+            )  # fmt: skip
+            return False
+        log.warning("the read model's file is torn (%s): it is kept as read.bad, and all is read again from Kafka", error)
+        self._state.waits = self._state.behind = STARTING
+        self._state.tell()
+        self._store.put_aside()
+        return True
+
+    def _follow(self, store: Store, stopped: Callable[[], bool]) -> None:
+        state = self._state
+        if store.open() and store.partitions:  # what is there is answered at once, also while the broker is away
+            state.waits = None if store.is_complete else STARTING
+            state.opened(str(store.file), store.partitions)
+        if store.changed:
+            self._rebuild(store, stopped)
+        spaces = [topic_names(self._prefix, space.name) for space in self._app.namespaces]
         admin = self._clients.admin("retold-server")
-        spaces = [topic_names(self._prefix, space.name) for space in self._model.app.namespaces]
-        self._model.begin({space.namespace: partitions_of(admin, space.log, stopped) for space in spaces})
+        names = [name for space in spaces for name in (space.table, space.log, space.parked, space.due)]
+        topics = describe(admin, names, cancelled=stopped)
+        if missing := [name for name in names if name not in topics]:
+            raise TopicMismatch(
+                f"the topic {missing[0]} is missing: start a worker, or make it with `retold topics --create`"
+            )
+        if store.compare(topics, {space.namespace: topics[space.log].partitions for space in spaces}):
+            state.opened(str(store.file), store.partitions)
+        self._read(store, spaces, admin, topics, stopped)
+
+    def _rebuild(self, store: Store, stopped: Callable[[], bool]) -> None:
+        """What is there is answered meanwhile."""
+        names = ", ".join(store.changed)
+        log.info("the code of %s has changed: folded again", names)
+
+        def tell(percent: int) -> None:
+            self._state.behind = f"the code of {names} has changed: it is folded again, {percent} % are done"
+            self._state.tell()
+
+        tell(0)
+        store.rebuild(tell, stopped)
+        self._state.behind = STARTING
+        self._state.tell(committed=True)
+
+    def _read(
+        self, store: Store, spaces: list[TopicNames], admin: Admin, topics: Mapping[str, TopicInfo], stopped: Callable[[], bool]
+    ) -> None:
         partitions = [
             (topic, number)
             for space in spaces
-            for topic in (space.table, space.log, space.parked)
-            for number in range(self._model.counts[space.namespace])
+            for topic in (space.table, space.log, space.parked, space.due)
+            for number in range(store.partitions[space.namespace])
         ]
-        topics = describe(admin, sorted({topic for topic, _ in partitions}), cancelled=stopped)
         begin, end = starts(admin, partitions, cancelled=stopped), ends(admin, partitions, cancelled=stopped)
+        writer = store.writer()
         consumer = self._clients.consumer("retold-server", fetch_wait=FETCH_WAIT)
         try:
-            consumer.assign([TopicPartition(*partition, offset) for partition, offset in begin.items()])
-            reading = _Reading(consumer, spaces, self._model, LearningCodec(self._codec, self._clients, self._prefix), end)
+            learning = LearningCodec(self._codec, self._clients, self._prefix)
+            reading = TopicReading(consumer, spaces, store, writer, learning, self._state, end)
+            consumer.assign([TopicPartition(*at, reading.offset_of(at, begin[at])) for at in partitions])
+            self._state.faults.pop("following", None)
             asked = time.monotonic()
             while not stopped():
                 reading.step()
@@ -87,7 +168,7 @@ class TopicFollower:
 
 
 def _compare(admin: Admin, topics: Mapping[str, TopicInfo], cancelled: Callable[[], bool]) -> None:
-    """Raises BrokerError for a topic that was made again, or has more partitions: what was read of it is no longer true.
+    """Raises StoreDoubt for a topic that was made again, or has more partitions: what was read of it is no longer true.
 
     A consumer goes on at its old offset. Without an answer nothing is known; the broker's silence is reported elsewhere.
     """
@@ -98,137 +179,4 @@ def _compare(admin: Admin, topics: Mapping[str, TopicInfo], cancelled: Callable[
     for name, now in found.items():
         if (was := topics.get(name)) is not None and was != now:
             what = "was made again" if was.id != now.id else f"has {now.partitions} partitions instead of {was.partitions}"
-            raise BrokerError(f"{name} {what}; all topics are read again")
-
-
-class _Reading:
-    """One consumer that reads all topics. `ends` must be reached before the model is ready."""
-
-    def __init__(
-        self, consumer: Consumer, spaces: list[TopicNames], model: ReadModel, learning: LearningCodec, ends: dict[At, int]
-    ) -> None:
-        self._consumer, self._model, self._ends = consumer, model, ends
-        self._kinds = {space.table: ("table", space.namespace) for space in spaces}
-        self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
-        self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
-        self._logs = LogFollower(model, learning)
-        self._tables = {partition: TableFollower(model, partition, learning) for partition in model.partitions()}
-        self._left = set(ends)
-        self._paused: set[At] = set()
-        self._stuck: dict[At, int] = {}
-        """The offsets at which logs are stuck, until their record can be read."""
-        self._held: set[At] = set()
-        """The stuck logs that are paused until their next retry."""
-        self._asked = self._retried = time.monotonic()
-
-    def step(self) -> None:
-        first = self._consumer.poll(0.1)  # `consume` alone would wait for a full batch
-        messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
-        touched = {at for message in messages if (at := self._take(message)) is not None}
-        self._logs.flush()
-        self._measure(touched)
-        self._pace()
-        if not self._left:
-            self._model.waits = None
-        if messages:  # an end of partition too, since it completes a transaction
-            self._model.notifier.notify()
-        self._look_after()
-
-    def _take(self, message: Message) -> At | None:
-        """Handle a message; returns its topic and partition if it is a record."""
-        at, error = (message.topic() or "", message.partition() or 0), message.error()
-        if error is not None:
-            if error.code() == KafkaError._PARTITION_EOF:
-                self._at_end(at, message.offset() or 0)
-            elif not error.retriable():
-                raise BrokerError(f"following {at[0]} failed: {error.str()}")
-            return None
-        kind, namespace = self._kinds[at[0]]
-        partition = namespace, at[1]
-        if kind == "table":
-            self._tables[partition].take(message, at in self._left)
-        elif kind == "parked":
-            self._logs.take_parked(partition, message)
-        elif at not in self._held:
-            self._take_logged(at, partition, message)
-        return at
-
-    def _take_logged(self, at: At, partition: NamespacePartition, message: Message) -> None:
-        try:
-            self._logs.take(partition, message)
-        except StreamsError as error:
-            self._get_stuck(at, message.offset() or 0, error)
-        else:
-            if self._stuck.pop(at, None) is not None:  # it can be read now
-                self._model.stuck.pop(partition, None)
-                self._model.faults.pop(f"{at[0]}-{at[1]}", None)
-
-    def _at_end(self, at: At, offset: int) -> None:
-        kind, namespace = self._kinds[at[0]]
-        if at not in self._stuck:
-            self._model.lags[kind, namespace, at[1]] = 0
-            self._model.lag_ages.measured((kind, namespace, at[1]), offset, offset, time.monotonic())
-        if kind == "table":
-            self._tables[namespace, at[1]].flush()
-        if at in self._left and offset >= self._ends[at]:
-            self._reached(at)
-
-    def _reached(self, at: At) -> None:
-        self._left.discard(at)
-        kind, namespace = self._kinds[at[0]]
-        if kind == "log":
-            self._logs.merge.ended((namespace, at[1]))
-
-    def _measure(self, touched: set[At]) -> None:
-        """Update lags, by the last stable offset that the broker sends with records.
-
-        No transaction crosses that offset, so a reader at it has read whole transactions. This is known at once, while an
-        end of partition is reported only after an empty fetch.
-        """
-        for topic, partition in touched:
-            here, (kind, namespace) = TopicPartition(topic, partition), self._kinds[topic]
-            [position] = self._consumer.position([here])
-            _, end = self._consumer.get_watermark_offsets(here, cached=True)
-            read = self._stuck.get((topic, partition), position.offset)
-            self._model.lags[kind, namespace, partition] = max(0, end - read)
-            self._model.lag_ages.measured((kind, namespace, partition), read, end, time.monotonic())
-            if kind == "table" and end == position.offset:
-                self._tables[namespace, partition].flush()
-
-    def _pace(self) -> None:
-        """Pause logs that are far ahead while logs are merged."""
-        for at in [at for at in self._ends if self._kinds[at[0]][0] == "log"]:
-            partition = self._kinds[at[0]][1], at[1]
-            if at in self._paused and self._logs.merge.low(partition):
-                self._paused.discard(at)
-                self._consumer.resume([TopicPartition(*at)])
-            elif at not in self._paused and self._logs.merge.full(partition):
-                self._paused.add(at)
-                self._consumer.pause([TopicPartition(*at)])
-
-    def _get_stuck(self, at: At, offset: int, error: StreamsError) -> None:
-        """Pause a log at a record that cannot be read: skipping it would make projections silently wrong."""
-        why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
-        self._stuck[at] = offset
-        self._held.add(at)
-        self._model.stuck[self._kinds[at[0]][1], at[1]] = why
-        self._model.faults[f"{at[0]}-{at[1]}"] = why
-        log.warning("%s", why)
-        self._consumer.pause([TopicPartition(*at)])
-        self._reached(at)
-
-    def _look_after(self) -> None:
-        """Check the broker now and then, and retry stuck logs."""
-        now = time.monotonic()
-        if now - self._asked >= BROKER_EVERY:
-            self._asked = now
-            try:
-                self._consumer.list_topics(next(iter(self._kinds)), timeout=BROKER_TIMEOUT)
-                self._model.faults.pop("broker", None)
-            except KafkaException as error:
-                self._model.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
-        if self._held and now - self._retried >= STUCK_EVERY:
-            self._retried, held, self._held = now, self._held, set()
-            for at in held:
-                self._consumer.resume([TopicPartition(*at)])
-                self._consumer.seek(TopicPartition(*at, self._stuck[at]))
+            raise StoreDoubt(f"{name} {what}")

@@ -37,3 +37,12 @@ class LagAges:
     def oldest(self, now: float) -> float:
         """The largest of all."""
         return max((self.seconds(key, now) for key in list(self._current)), default=0.0)
+
+    def behind_since(self, key: Key) -> float | None:
+        """When the server had read everything that there was; None if it has now."""
+        since, complete = self._current.get(key, (0.0, True))
+        return None if complete else since
+
+    def told(self, key: Key, since: float | None) -> None:
+        """Take over what another process has measured."""
+        self._current[key] = since or 0.0, since is None

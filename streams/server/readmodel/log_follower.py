@@ -1,57 +1,114 @@
-"""Reads records of event logs and parked topics into the model."""
+"""Reads records of event logs, parked and due topics into the file."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from confluent_kafka import Message
 
-from streams.engine.envelope import EnvelopeReader, event_again, parked_header, without_packed
-from streams.engine.records import PARKED
-from streams.errors import StreamsError
-from streams.kafka.messages import Decoder, LogReader, parked_message
-from streams.receipt import parked_outcome
-from streams.server.readmodel.key_uses import has_key
-from streams.server.readmodel.merge import LogMerger, time_order
-from streams.server.readmodel.model import NamespacePartition, ReadModel
-from streams.server.readmodel.recent import known_outcome
+from streams.data import EventData
+from streams.engine.envelope import parked_header, sequence_of
+from streams.engine.records import ACCEPTED
+from streams.errors import UndecodableRecord
+from streams.event import Event
+from streams.kafka.bounded_read import headers_of
+from streams.kafka.messages import Decoder, LogReader, due_message, log_facts, parked_message, short_fingerprint
+from streams.server.readmodel.kept_records import packed
+from streams.server.readmodel.merge import ArrivedRecord, LogMerger, NamespacePartition, time_order
+from streams.server.readmodel.store_writer import StoreWriter
+
+PREFIX = 5
+"""Bytes of a value that name its schema."""
+VERSION, HANDLER = "version", "handler"
+"""Who rejected an event: because its row was not at the expected version, or its handler."""
 
 
 class LogFollower:
     """Follows all logs: past events merged by time, then new ones as they arrive."""
 
-    def __init__(self, model: ReadModel, decoder: Decoder) -> None:
-        self.merge = LogMerger(model.partitions())
-        self._model, self._decoder = model, decoder
-        self._envelopes, self._reader = EnvelopeReader(), LogReader(decoder)
+    def __init__(self, writer: StoreWriter, decoder: Decoder, partitions: Iterable[NamespacePartition]) -> None:
+        self.merge = LogMerger(partitions)
+        self._writer, self._decoder = writer, decoder
+        self._reader = LogReader(decoder)
+        self._types: dict[bytes, type[EventData]] = {}
+        """The class by the schema that wrote it: only the first record of each is decoded, and what projections fold."""
+        self._erased: set[tuple[str, int, int]] = set()
+        self._folded = {event for it in writer.projections.values() for event in it.projection.folds_by}
 
     def take(self, partition: NamespacePartition, message: Message) -> None:
-        """Take a log record, or a tombstone, which changes nothing. Raises UnsupportedSchema or UndecodableRecord."""
-        found = self._reader.read(partition[0], message)
-        if found is None:
+        """Take a log record, or a tombstone, by which an operator erases one. Raises UnsupportedSchema or UndecodableRecord."""
+        value = message.value()
+        if value is None:
+            with suppress(UndecodableRecord):  # of no record that a worker wrote
+                self._erase(partition, sequence_of(message.key() or b""))
             return
-        logged, header, envelope = found
-        event = logged.event
-        if has_key(event.source, event.id):
-            self._model.remember(event, partition, header.offset, envelope.expected_version)
-        self.merge.add(partition, (logged, header.offset))
+        of = self._types.get(value[:PREFIX])
+        if of is None:
+            of = self._types[value[:PREFIX]] = type(self._decoder.decode(value))
+        facts = log_facts(message, of.event_type)
+        event: Event[Any] | None = None
+        if of in self._folded and facts.header.outcome == ACCEPTED:
+            logged = self._reader.event(partition[0], message)
+            event = None if logged is None else logged.event
+        arrived = ArrivedRecord(
+            facts.recorded, *partition, facts.sequence, message.offset() or 0, of.event_type, facts, event
+        )
+        self.merge.add(partition, arrived)
+
+    def _erase(self, partition: NamespacePartition, sequence: int) -> None:
+        """Also of a record that still waits for earlier ones. What a projection has made of it stays."""
+        self._erased.add((*partition, sequence))
+        self._writer.erase_record(*partition, sequence)
 
     def flush(self) -> None:
-        for event, inbox_offset in sorted(self.merge.ready(), key=time_order):
-            self._model.logged(event, inbox_offset)
+        last: dict[NamespacePartition, ArrivedRecord] = {}
+        for arrived in sorted(self.merge.ready(), key=time_order):
+            self._write(arrived)
+            last[arrived.namespace, arrived.partition] = arrived
+        for at, arrived in last.items():
+            self._writer.reached(("log", *at), arrived.offset + 1, arrived.sequence, arrived.recorded)
+
+    def _write(self, arrived: ArrivedRecord) -> None:
+        recorded, namespace, part, sequence, _, event_type, it, event = arrived
+        accepted = it.header.outcome == ACCEPTED
+        by = None if accepted else VERSION if it.header.wrong_version else it.header.by or HANDLER
+        if (namespace, part, sequence) in self._erased:
+            return
+        if event is not None:
+            self._writer.fold(event, f"{namespace}-{part}:{sequence}")
+        self._writer.put_record((
+            namespace, part, sequence, recorded, it.time, it.key, event_type, it.id, it.reference, it.cause, it.kind,
+            it.ordinal, accepted, by, it.header.reason, it.expected, it.header.offset, it.value, packed(it.headers),
+        ))  # fmt: skip
 
     def take_parked(self, partition: NamespacePartition, message: Message) -> None:
+        """Take a record of the parked topic. Raises UndecodableRecord."""
         record = parked_message(message)
         if record.value is None:
-            return
-        header, found = parked_header(record.headers), dict(record.headers)
-        event_type, event_id, source = (
-            (found.get(name) or b"").decode(errors="replace") for name in ("ce_type", "ce_id", "ce_source")
-        )
-        became = known_outcome(parked_outcome(header), event_type or None, header.key, event_id or None)
-        self._model.set_aside(partition, record.offset, became)
-        if header.status == PARKED and has_key(source, event_id):
-            with suppress(StreamsError):  # kept by reference, or unreadable here: then its use of a key is not known
-                envelope = self._envelopes.read(without_packed(record.headers))
-                event = event_again(self._decoder.decode(record.value), envelope, header)
-                self._model.remember(event, partition, header.offset, envelope.expected_version)
+            self._writer.drop_aside(*partition, str(record.position))
+        else:
+            header, found = parked_header(record.headers), dict(record.headers)
+            event_type, event_id, source = (
+                (found.get(name) or b"").decode(errors="replace") for name in ("ce_type", "ce_id", "ce_source")
+            )
+            self._writer.put_aside((
+                *partition, str(record.position), record.offset, header.status, header.recorded, header.key, event_type or None,
+                event_id or None,
+                short_fingerprint(source, event_id) if event_id else None, header.reason, record.value,
+                packed(record.headers),
+            ))  # fmt: skip
+        self._writer.reached(("parked", *partition), (message.offset() or 0) + 1)
+
+    def take_due(self, partition: NamespacePartition, message: Message) -> None:
+        """Take a record of the due topic. Raises UndecodableRecord."""
+        name, header = due_message(message)
+        if header is None:
+            self._writer.drop_due(*partition, name)
+        else:
+            self._writer.put_due((
+                *partition, name, header.kind, header.at, header.namespace, header.key, message.value(),
+                packed(headers_of(message)),
+            ))  # fmt: skip
+        self._writer.reached(("due", *partition), (message.offset() or 0) + 1)

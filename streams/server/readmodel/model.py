@@ -1,66 +1,127 @@
-"""The read model: committed tables, projections and the end of the logs, with their positions.
+"""The read model as those see it who answer: the file, read at any moment, and what the follower told of itself.
 
-One thread writes (TopicFollower); all others read. The lock keeps transactions whole for copies of a table. A copy takes some
-time, so only threads take the lock, never a task of the event loop. What such a task reads (a row, a position, an outcome) is
-one look-up in a dict. It reads the position before the row, so the position is never ahead of the row.
+One thread hands over what the follower tells (`take`); all others read. Positions are those of the file when it last told of
+something new, so what is looked up after them in the file is never behind them.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
+import msgspec
 from confluent_kafka import murmur2
 
 from streams.app import App
+from streams.data import namespace_of
+from streams.engine.envelope import EnvelopeReader, from_micros, without_packed
 from streams.engine.marker import Marker
-from streams.engine.records import Codec
+from streams.engine.records import ACCEPTED, PARKED, REJECTED, Codec
 from streams.errors import StreamsError
-from streams.event import Event
-from streams.kafka.messages import LogEvent
+from streams.kafka.messages import LogEvent, LogReader, kept_marker, short_fingerprint
 from streams.receipt import Receipt, duplicate_outcome
-from streams.server.readmodel.key_uses import KeyUse, KeyUses, digest_of
+from streams.server.readmodel.follower_report import FollowerReport
+from streams.server.readmodel.follower_state import STARTING
+from streams.server.readmodel.kept_records import event_of_record, unpacked
+from streams.server.readmodel.key_uses import SOURCE, KeyUse, digest_of
+from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
 from streams.server.readmodel.lag_ages import LagAges
+from streams.server.readmodel.log_follower import VERSION
 from streams.server.readmodel.notifier import Notifier
-from streams.server.readmodel.recent import KnownOutcome, RecentEvents, RecentOutcomes, known_outcome
-from streams.server.readmodel.tables import ProjectionRows, TableCopy, TableRows
+from streams.server.readmodel.row_columns import columns_of
+from streams.server.readmodel.row_json import RowDecoder
+from streams.server.readmodel.store_moment import FoundRow, StoreMoment
+from streams.server.readmodel.store_readers import StoreAway, StoreReaders
+from streams.server.readmodel.store_schema import projection_table, row_table
 
-T = TypeVar("T")
 NamespacePartition = tuple[str, int]
 """Namespace and partition."""
-STARTING = "the server has not read the tables and logs yet"
 
 
 class ReadModel:
-    """`waits` is a sentence on why the model cannot answer yet; None once it can."""
+    """`waits` is a sentence on why the model cannot answer yet, `behind` on why what it answers may be old; None: it is not.
+
+    All that reads the file raises StoreAway if there is none, and sqlite3.Error.
+    """
 
     def __init__(self, app: App, codec: Codec) -> None:
         self.app, self._codec = app, codec
-        self.lock = threading.Lock()
         self.notifier = Notifier()
         self.waits: str | None = STARTING
+        self.behind: str | None = STARTING
         self.faults: dict[str, str] = {}
         """Present faults, as sentences, by what they are about."""
         self.stuck: dict[NamespacePartition, str] = {}
         """The reasons of stuck logs: what needs all of their events cannot be answered."""
-        self.begin({})
+        self.stopped: dict[str, str] = {}
+        """The reasons of stopped projections, by name."""
+        self.counts: dict[str, int] = {}
+        self.lags: dict[tuple[str, str, int], int] = {}
+        self.lag_ages = LagAges()
+        self.markers: Mapping[NamespacePartition, Marker] = {}
+        self._logged: Mapping[NamespacePartition, int] = {}
+        self._blobs: dict[NamespacePartition, bytes] = {}
+        self._readers = StoreReaders()
+        self._refreshing = threading.Lock()
+        tables = {space.name: row_table(space.name) for space in app.namespaces}
+        self.tables = tables
+        """The names of tables in the file, by namespace."""
+        self.projected = {it.name: projection_table(it.name) for it in app.projections}
+        self.folded_by = {it.name: sorted({namespace_of(data.event_type) for data in it.folds_by}) for it in app.projections}
+        """The namespaces whose events a projection folds."""
+        types = {space.name: space.row_type for space in app.namespaces} | {it.name: it.row_type for it in app.projections}
+        self.row_types = types
+        self.columns = {name: columns_of(of) for name, of in types.items()}
+        self.decoders = {name: RowDecoder(of, codec) for name, of in types.items()}
 
-    def begin(self, counts: Mapping[str, int]) -> None:
-        """Reset the model; `counts` has the number of partitions of each namespace."""
-        with self.lock:
-            self.waits = STARTING
-            self.counts = dict(counts)
-            self.tables = {space.name: TableRows() for space in self.app.namespaces}
-            self.markers: dict[NamespacePartition, Marker] = {}
-            self.logs: dict[NamespacePartition, RecentEvents] = {partition: RecentEvents() for partition in self.partitions()}
-            self.outcomes = RecentOutcomes()
-            self._sent = KeyUses()
-            self.projections = {it.name: ProjectionRows(self.app, it.name, self._codec) for it in self.app.projections}
-            self.lags: dict[tuple[str, str, int], int] = {}
-            self.lag_ages = LagAges()
-            self.faults = {}
-            self.stuck = {}
+    def take(self, report: FollowerReport) -> None:
+        """What the follower tells. Whoever waits for something looks again."""
+        if report.file is not msgspec.UNSET:
+            self._begin(report.file, report.partitions or {})
+        for name in ("faults", "stopped"):
+            if (told := getattr(report, name)) is not msgspec.UNSET:
+                setattr(self, name, dict(told))
+        if report.stuck is not msgspec.UNSET:
+            self.stuck = {(namespace, part): why for namespace, part, why in report.stuck}
+        for kind, namespace, part, lag, since in report.lags:
+            self.lags[kind, namespace, part] = lag
+            self.lag_ages.told((kind, namespace, part), since)
+        if report.committed:
+            self.refresh()
+        if report.behind is not msgspec.UNSET:
+            self.behind = report.behind
+        if report.waits is not msgspec.UNSET:
+            self.waits = report.waits
+        self.notifier.notify()
+
+    def fault(self, what: str, why: str) -> None:
+        """Something is wrong with the follower itself."""
+        self.faults = {**self.faults, what: why}
+        self.behind = why
+        self.notifier.notify()
+
+    def _begin(self, file: str, counts: Mapping[str, int]) -> None:
+        """There is another file."""
+        self.waits = STARTING
+        self.counts, self.lags, self.lag_ages = dict(counts), {}, LagAges()
+        self.faults, self.stuck, self.stopped = {}, {}, {}
+        self._readers.open(file)
+        self._blobs = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the positions again."""
+        with self._refreshing, self._readers.borrow() as db:
+            text = "select kind, ns, part, seq, marker from position where kind in ('table', 'log')"
+            found = db.execute(text).fetchall()
+            markers = dict(self.markers) if self._blobs else {}
+            for kind, namespace, part, _, blob in found:
+                if kind == "table" and blob is not None and self._blobs.get((namespace, part)) != blob:
+                    self._blobs[namespace, part], markers[namespace, part] = blob, kept_marker(blob)
+            self.markers = markers
+            self._logged = {(ns, part): seq for kind, ns, part, seq, _ in found if kind == "log"}
 
     def partitions(self, namespaces: Iterable[str] | None = None) -> list[NamespacePartition]:
         chosen = self.counts if namespaces is None else namespaces
@@ -69,65 +130,6 @@ class ReadModel:
     def partition_of(self, namespace: str, key: str) -> NamespacePartition:
         return namespace, int(murmur2(key.encode("utf-8", "surrogatepass"), self.counts[namespace]))
 
-    # Called by the one thread that follows.
-
-    def committed(self, partition: NamespacePartition, last: Marker | None, rows: Mapping[str, tuple[Any, int]]) -> None:
-        """Apply one whole transaction of a table's partition, so that no part of it is ever visible alone."""
-        with self.lock:
-            table = self.tables[partition[0]]
-            for key, (row, version) in rows.items():
-                table.put(key, row, version)
-            if last is not None:
-                self.markers[partition] = last
-                for it in last.duplicates:
-                    became = known_outcome(duplicate_outcome(it.outcome, it.sequence))
-                    self.outcomes.add((*partition, it.offset), became)
-
-    def logged(self, event: LogEvent, inbox_offset: int) -> None:
-        """Apply the next record of a partition's log.
-
-        It counts as read once all of its folds are applied. They run without the lock, since they are the application's.
-        """
-        inner = event.event
-        became = KnownOutcome(
-            outcome=event.outcome, sequence=event.sequence, recorded=event.recorded, reason=event.reason,
-            wrong_version=event.wrong_version, event_type=inner.data.event_type, key=inner.key, id=inner.id,
-        )  # fmt: skip
-        folds = list(self.projections.values()) if event.outcome == "accepted" else []
-        changes = [(projected, change) for projected in folds if (change := projected.fold(event)) is not None]
-        with self.lock:
-            for projected, change in changes:
-                projected.put(change)
-            self.logs[event.namespace, event.partition].add(event)
-            self.outcomes.add((event.namespace, event.partition, inbox_offset), became)
-
-    def remember(self, event: Event[Any], partition: NamespacePartition, offset: int, expected_version: int | None) -> None:
-        """Remember an event that was published with an Idempotency-Key, at any server; `offset` is its inbox offset."""
-        try:
-            content = self._codec.encode(event.data)
-        except StreamsError:
-            return  # the classes here cannot publish it any more, so the request cannot be repeated
-        receipt = Receipt(partition[0], event.data.event_type, event.key, event.id)
-        receipt.partition, receipt.offset = partition[1], offset
-        self._sent.add(KeyUse(receipt, digest_of(content, expected_version)))
-
-    def set_aside(self, partition: NamespacePartition, offset: int, became: KnownOutcome) -> None:
-        with self.lock:
-            self.outcomes.add((*partition, offset), became)
-
-    # Called by all threads and tasks.
-
-    def became(self, partition: NamespacePartition, offset: int) -> KnownOutcome | None:
-        """The outcome of an inbox record, once its row is here too (rule 25); None if it is not known here."""
-        last = self.markers.get(partition)
-        if last is None or last.inbox_next <= offset:
-            return None
-        return self.outcomes.get((*partition, offset))
-
-    def sent(self, event_id: str) -> KeyUse | None:
-        """The use of an Idempotency-Key, by its event's id, as far as it is known here."""
-        return self._sent.get(event_id)
-
     def table_position(self, partition: NamespacePartition) -> int:
         """The last sequence whose row is in the table."""
         last = self.markers.get(partition)
@@ -135,17 +137,123 @@ class ReadModel:
 
     def log_position(self, partition: NamespacePartition) -> int:
         """The last sequence that is folded into projections and visible in streams."""
-        recent = self.logs.get(partition)
-        return 0 if recent is None else recent.last
+        return self._logged.get(partition, 0)
 
-    def lag(self, kinds: Iterable[str], partitions: Iterable[NamespacePartition]) -> int:
-        """Records of these tables or logs that are committed and not read here yet, as last measured."""
-        return sum(self.lags.get((kind, *partition), 0) for kind in kinds for partition in partitions)
+    def lag(self, kinds: Iterable[str], partitions: Sequence[NamespacePartition]) -> int | None:
+        """Records of these tables or logs that are committed and not read here yet, as last measured; None: nobody knows."""
+        found = [self.lags.get((kind, *partition)) for kind in kinds for partition in partitions]
+        return None if self.behind is not None and None in found else sum(filter(None, found))
 
-    def copy(self, table: TableRows | ProjectionRows, look: Callable[[], T]) -> tuple[TableCopy, T]:
-        """A consistent copy of a table, and what `look` returns at the same moment.
+    @contextmanager
+    def moment(self) -> Iterator[StoreMoment]:
+        """All that is asked of it is of one moment. To be held for a short time."""
+        with self._readers.borrow() as db:
+            yield StoreMoment(db)
 
-        It blocks, so it is for threads. Because of the lock only one copy is made at a time.
+    def sizes(self) -> dict[str, int]:
+        """How many rows each table and projection has; empty while that is not known. Counting takes long: for threads."""
+        try:
+            with self.moment() as moment:
+                return {name: moment.count(table) for name, table in (self.tables | self.projected).items()}
+        except (StoreAway, sqlite3.Error):
+            return {}
+
+    def unreadable(self, limit: int) -> dict[str, dict[str, str]]:
+        """Reasons by key of rows that cannot be read here, by table."""
+        try:
+            with self.moment() as moment:
+                found = {name: dict(moment.unreadable(table, limit)[1]) for name, table in self.tables.items()}
+        except (StoreAway, sqlite3.Error):
+            return {}
+        return {name: reasons for name, reasons in found.items() if reasons}
+
+    def row(self, table: str, key: str) -> FoundRow | None:
+        """One row of a table or projection: one look-up, so a task of the event loop may ask."""
+        with self._readers.borrow() as db:
+            text = f"select version, body, problem from {table} where key = ?"
+            found = db.execute(text, (key,)).fetchone() if _is_text(key) else None
+        return None if found is None else FoundRow(*found)
+
+    def became(self, partition: NamespacePartition, offset: int) -> KnownOutcome | None:
+        """The outcome of an inbox record, once its row is here too (rule 25); None if it is not known here."""
+        last = self.markers.get(partition)
+        if last is None or last.inbox_next <= offset:
+            return None
+        at = (*partition, offset)
+        with self._readers.borrow() as db:
+            return _logged(db, at) or _aside(db, at) or _duplicate(db, at)
+
+    def sent(self, event_id: str) -> KeyUse | None:
+        """The use of an Idempotency-Key, by its event's id, as far as it is known here."""
+        short = short_fingerprint(SOURCE, event_id)
+        with self._readers.borrow() as db:
+            text = (
+                "select ns, part, inbox, value, headers from record where idh = ? and id = ? union all "
+                "select ns, part, inbox, value, headers from aside where idh = ? and id = ? and status = ? limit 1"
+            )
+            found = db.execute(text, (short, event_id, short, event_id, PARKED)).fetchone()
+        if found is None:
+            return None
+        namespace, part, inbox, value, headers = found
+        envelope = EnvelopeReader().read(without_packed(unpacked(headers)))
+        if envelope.source != SOURCE:
+            return None
+        with suppress(StreamsError):  # kept by reference, or unreadable here: then the request cannot be repeated
+            data = self._codec.decode(value)
+            receipt = Receipt(namespace, data.event_type, data.key, event_id)
+            receipt.partition, receipt.offset = part, inbox
+            return KeyUse(receipt, digest_of(self._codec.encode(data), envelope.expected_version))
+        return None
+
+    def events(self, partition: NamespacePartition, after: int, limit: int, key: str | None = None) -> list[LogEvent]:
+        """At most `limit` events after the sequence `after`, of one key or of all.
+
+        Raises UnsupportedSchema if the schema of one is not known in this process.
         """
-        with self.lock:
-            return table.copy(), look()
+        only, values = ("", ()) if key is None else (" and key = ?", (key,))
+        text = f"select seq, key, value, headers from record where ns = ? and part = ? and seq > ?{only} order by seq limit ?"
+        with self._readers.borrow() as db:
+            found = db.execute(text, (*partition, after, *values, limit)).fetchall()
+        reader = LogReader(self._codec)
+        events = (event_of_record(reader, partition, *each) for each in found)
+        return [event for event in events if event is not None]
+
+
+def _is_text(key: str) -> bool:
+    """Whether it is UTF-8: an address may hold half of a surrogate pair, which no key has."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _logged(db: sqlite3.Connection, at: tuple[str, int, int]) -> KnownOutcome | None:
+    text = (
+        "select accepted, by, seq, recorded, reason, type, key, id from record where ns = ? and part = ? and inbox = ? "
+        "order by seq desc limit 1"
+    )
+    found = db.execute(text, at).fetchone()
+    if found is None:
+        return None
+    accepted, by, sequence, recorded, reason, event_type, key, event_id = found
+    return KnownOutcome(
+        outcome=ACCEPTED if accepted else REJECTED, sequence=sequence, recorded=from_micros(recorded), reason=reason,
+        wrong_version=by == VERSION, event_type=event_type, key=key, id=event_id,
+    )  # fmt: skip
+
+
+def _aside(db: sqlite3.Connection, at: tuple[str, int, int]) -> KnownOutcome | None:
+    text = "select status, recorded, reason, type, key, id from aside where ns = ? and part = ? and inbox = ?"
+    found = db.execute(text, at).fetchone()
+    if found is None:
+        return None
+    status, recorded, reason, event_type, key, event_id = found
+    return KnownOutcome(
+        outcome=status, recorded=from_micros(recorded), reason=reason, event_type=event_type, key=key, id=event_id
+    )
+
+
+def _duplicate(db: sqlite3.Connection, at: tuple[str, int, int]) -> KnownOutcome | None:
+    found = db.execute("select outcome, seq from duplicate where ns = ? and part = ? and inbox = ?", at).fetchone()
+    return None if found is None else known_outcome(duplicate_outcome(*found))

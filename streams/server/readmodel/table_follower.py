@@ -1,53 +1,74 @@
-"""Reads a table's partition into the model one transaction at a time, so that none is visible in part."""
+"""Reads a table's partition into the file one transaction at a time, so that none is visible in part."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from confluent_kafka import Message
 
+from streams.data import Record
 from streams.engine import marker
 from streams.errors import StreamsError
 from streams.kafka.messages import Decoder, table_record
-from streams.server.readmodel.model import NamespacePartition, ReadModel
-from streams.server.readmodel.tables import UnreadableRow
+from streams.server.readmodel.merge import NamespacePartition
+from streams.server.readmodel.store_writer import StoreWriter, UnreadableRow
 
 PENDING = 5_000
-"""Rows that are applied at once during the first read; later, a whole transaction is."""
+"""Rows that are given at once during the first read; later, a whole transaction is."""
 
 
 class TableFollower:
     """Follows one partition of a table. A transaction begins with its marker, and ends at the next one or at the end."""
 
-    def __init__(self, model: ReadModel, partition: NamespacePartition, decoder: Decoder) -> None:
-        self._model, self._partition, self._decoder = model, partition, decoder
-        self._row_type = model.app.namespace(partition[0]).row_type
+    def __init__(
+        self, writer: StoreWriter, partition: NamespacePartition, row_type: type[Record], decoder: Decoder
+    ) -> None:
+        self._writer, self._partition, self._row_type, self._decoder = writer, partition, row_type, decoder
         self._marker: marker.Marker | None = None
         self._rows: dict[str, tuple[bytes, int]] = {}
+        self._next: int | None = None
 
     def take(self, message: Message, past: bool) -> None:
-        """Take a record. `past`: it is from before following began, so the model is not ready yet."""
+        """Take a record. `past`: nothing is answered from the file yet, so a transaction may be seen in part."""
         record = table_record(message)
         if isinstance(record, marker.Marker):
             self.flush()
             self._marker = record
-            return
-        self._rows[record.key] = (record.value, record.version)
-        if past and len(self._rows) >= PENDING:
-            self._show(None)
+        else:
+            self._rows[record.key] = (record.value, record.version)
+            if past and len(self._rows) >= PENDING:
+                self._give_rows()
+        self._next = (message.offset() or 0) + 1
 
     def flush(self) -> None:
-        if self._marker is not None or self._rows:
-            self._show(self._marker)
+        """The transaction is whole."""
+        if self._next is None:
+            return
+        self._give_rows()
+        if self._marker is not None:
+            self._writer.put_marker(*self._partition, self._marker)
             self._marker = None
+        self._writer.reached(("table", *self._partition), self._next)
+        self._next = None
 
-    def _show(self, last: marker.Marker | None) -> None:
-        rows = {key: (self._row(value), version) for key, (value, version) in self._rows.items()}
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was taken is given."""
+        return self._next is None
+
+    def _give_rows(self) -> None:
+        namespace, part = self._partition
+        for key, (value, version) in self._rows.items():
+            row = read_row(self._decoder, self._row_type, value)
+            self._writer.put_row(namespace, part, key, version, row, value)
         self._rows = {}
-        self._model.committed(self._partition, last, rows)
 
-    def _row(self, value: bytes) -> object:
-        if not value:
-            return None
-        try:
-            return self._decoder.decode_row(self._row_type, value)
-        except StreamsError as error:
-            return UnreadableRow(str(error))
+
+def read_row(decoder: Decoder, row_type: type[Record], value: bytes) -> Any:
+    """A row, None for one that is removed, or an UnreadableRow."""
+    if not value:
+        return None
+    try:
+        return decoder.decode_row(row_type, value)
+    except StreamsError as error:
+        return UnreadableRow(str(error))

@@ -1,0 +1,82 @@
+"""The process that follows Kafka: `python -m streams.server.readmodel.child_follower ADDRESS`, started by the server.
+
+It reads the settings as the server does, writes what it has to tell and to log as lines of JSON to stdout, and ends with stdin.
+So no decoding and no fold shares an interpreter with an answer.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+
+import msgspec
+
+from streams.codec import codec_of
+from streams.config import load
+from streams.kafka.clients import Clients
+from streams.load import application
+from streams.server.readmodel.follower import TopicFollower
+from streams.server.readmodel.follower_report import FollowerReport
+
+STDIN, STDOUT = 0, 1
+COLLECT_AFTER = 100_000
+"""New containers after which cycles are looked for: following makes many containers and no cycles (ADR 10)."""
+log = logging.getLogger("retold.server")
+
+
+def follow(address: str) -> int:
+    """Until stdin ends. Returns an exit code."""
+    stopped = threading.Event()
+
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the server, which then ends this process
+    pipe = ReportPipe()
+    root = logging.getLogger("retold")
+    root.addHandler(pipe)
+    try:
+        config = load()
+        root.setLevel(config.log_level.upper())
+        app = application(config)
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER, 10, 100)
+        threading.Thread(target=_until_stdin_ends, args=(stopped,), daemon=True).start()
+        clients = Clients.of(config, address)
+        TopicFollower(clients, config.prefix, app, codec_of(app), config.state, pipe.tell).run(stopped)
+    except Exception:
+        log.exception("the process that follows Kafka failed")
+        return 1
+    return 0
+
+
+class ReportPipe(logging.Handler):
+    """Writes reports, and what is logged, for the server, whose log it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = threading.Lock()
+
+    def tell(self, report: FollowerReport) -> None:
+        line = msgspec.json.encode(report) + b"\n"
+        with self._turn:
+            try:
+                while line:
+                    line = line[os.write(STDOUT, line) :]
+            except BrokenPipeError:  # the server is gone; stdin says so too
+                return
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.tell(FollowerReport(log=(record.levelno, record.name, self.format(record))))
+
+
+def _until_stdin_ends(stopped: threading.Event) -> None:
+    while os.read(STDIN, 4096):
+        pass
+    stopped.set()
+
+
+if __name__ == "__main__":
+    sys.exit(follow(sys.argv[1]))

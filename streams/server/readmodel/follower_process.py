@@ -1,0 +1,68 @@
+"""The follower as a process beside the server: started, listened to, started again if it dies, and ended with the server."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+
+from streams.server.readmodel.follower_report import FollowerReport
+from streams.server.readmodel.model import ReadModel
+
+log = logging.getLogger("retold.server")
+AGAIN = 1.0
+"""s after which a process that died is started again."""
+GRACE = 10.0
+"""s that it has to write its file to the end."""
+MODULE = "streams.server.readmodel.child_follower"
+
+
+class FollowerProcess:
+    """`model` is told all that the process tells. The process reads its settings itself, in the same folder."""
+
+    def __init__(self, model: ReadModel, address: str, folder: Path) -> None:
+        self._model, self._address, self._folder = model, address, folder
+
+    def run(self, stopped: threading.Event) -> None:
+        while not stopped.is_set():
+            with subprocess.Popen(
+                [sys.executable, "-P", "-m", MODULE, self._address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._folder
+            ) as process:
+                ending = threading.Thread(target=_end, args=(process, stopped), daemon=True)
+                ending.start()
+                self._listen(process)
+                code = process.wait()
+            if stopped.is_set():
+                return
+            why = f"the process that follows Kafka ended with {code}, and is started again"
+            log.error("%s", why)
+            self._model.fault("follower", why)
+            stopped.wait(AGAIN)
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None, "it was made with a pipe"
+        decoder = msgspec.json.Decoder(FollowerReport)
+        for line in process.stdout:
+            report = decoder.decode(line)
+            if report.log is None:
+                self._model.take(report)
+            else:
+                level, name, text = report.log
+                logging.getLogger(name).log(level, "%s", text)
+
+
+def _end(process: subprocess.Popen[bytes], stopped: threading.Event) -> None:
+    """When the server stops, and at the latest when the process has ended by itself."""
+    while not stopped.wait(0.2):
+        if process.poll() is not None:
+            return
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:  # what it has not written is read again
+        process.kill()

@@ -1,0 +1,35 @@
+"""What a follower tells those who answer: how it goes, and that there is something new in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+Lag = tuple[str, str, int, int, float | None]
+"""Kind of topic, namespace, partition, records that are not read, and since when it is behind by the monotonic clock (None:
+it is not)."""
+
+
+class FollowerReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What has changed since the report before; what is unset has not.
+
+    `file` is the one that is to be read from now on; `partitions` has their number by namespace. `waits` says why nothing can
+    be answered yet, `behind` why what is answered may be old, `faults` what is wrong now, by what it is about, and `stuck`
+    why a log is not read on.
+    """
+
+    file: str | msgspec.UnsetType = msgspec.UNSET
+    partitions: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    waits: str | msgspec.UnsetType | None = msgspec.UNSET
+    behind: str | msgspec.UnsetType | None = msgspec.UNSET
+    faults: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    stuck: list[tuple[str, int, str]] | msgspec.UnsetType = msgspec.UNSET
+    stopped: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    lags: list[Lag] = []
+    committed: bool = False
+    log: tuple[int, str, str] | None = None
+    """Level, logger and text of what is logged."""
+
+
+Tell = Callable[[FollowerReport], None]

@@ -1,0 +1,52 @@
+"""How following goes: what of it has changed is told to those who answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from streams.server.readmodel.follower_report import FollowerReport, Tell
+from streams.server.readmodel.lag_ages import LagAges
+
+STARTING = "the server has not read the tables and logs yet"
+NamespacePartition = tuple[str, int]
+
+
+class FollowerState:
+    """Used by the thread that follows. `tell` sends what has changed since it was called last."""
+
+    def __init__(self, send: Tell) -> None:
+        self.waits: str | None = STARTING
+        self.behind: str | None = STARTING
+        self.faults: dict[str, str] = {}
+        self.stuck: dict[NamespacePartition, str] = {}
+        self.stopped: dict[str, str] = {}
+        self._send, self._told = send, dict[str, Any]()
+        self._ages, self._lags = LagAges(), dict[tuple[str, str, int], int]()
+        self._measured: set[tuple[str, str, int]] = set()
+
+    def measured(self, at: tuple[str, str, int], read: int, end: int) -> None:
+        """`read` is the next offset of a partition, `end` where it ends now."""
+        before = self._lags.get(at), self._ages.behind_since(at)
+        self._lags[at] = max(0, end - read)
+        self._ages.measured(at, read, end, time.monotonic())
+        if before != (self._lags[at], self._ages.behind_since(at)):
+            self._measured.add(at)
+
+    def opened(self, file: str, partitions: Mapping[str, int]) -> None:
+        """There is a file to be read, of which nothing is known yet."""
+        self._lags, self._ages, self._told = {}, LagAges(), {}
+        self._send(FollowerReport(file=file, partitions=dict(partitions), waits=self.waits, behind=self.behind))
+
+    def tell(self, *, committed: bool = False) -> None:
+        now: dict[str, Any] = {
+            "waits": self.waits, "behind": self.behind, "faults": dict(self.faults), "stopped": dict(self.stopped),
+            "stuck": [(*at, why) for at, why in self.stuck.items()],
+        }  # fmt: skip
+        changed = {name: value for name, value in now.items() if name not in self._told or self._told[name] != value}
+        lags = [(*at, self._lags[at], self._ages.behind_since(at)) for at in self._measured]
+        if changed or lags or committed:
+            self._told = now
+            self._measured.clear()
+            self._send(FollowerReport(lags=lags, committed=committed, **changed))

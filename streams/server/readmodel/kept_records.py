@@ -1,0 +1,31 @@
+"""Records of logs as the file keeps them, and the events that they are."""
+
+from __future__ import annotations
+
+import msgspec
+from confluent_kafka import Message
+
+from streams.engine.records import Headers
+from streams.kafka.messages import LogEvent, LogReader
+
+_headers = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
+
+
+def packed(headers: Headers) -> bytes:
+    """A record's headers as they are kept."""
+    return msgspec.msgpack.encode(headers)
+
+
+def unpacked(kept: bytes) -> Headers:
+    return _headers.decode(kept)
+
+
+def event_of_record(
+    reader: LogReader, partition: tuple[str, int], sequence: int, key: str, value: bytes, kept: bytes
+) -> LogEvent | None:
+    """The event of a record that is kept, read as Kafka gave it. Raises UnsupportedSchema."""
+    headers: list[tuple[str, str | bytes | None]] = [*unpacked(kept)]
+    message = Message(
+        topic=partition[0], partition=partition[1], offset=0, key=f"{key}@{sequence}".encode(), value=value, headers=headers
+    )
+    return reader.event(partition[0], message)

@@ -1,0 +1,227 @@
+"""The read model's file: where it is, who may write it, and when it is believed.
+
+It is a cache of Kafka and never the truth: whatever is doubtful is deleted and read again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from streams.errors import ConfigError, unwritable_state
+from streams.private_files import make_private
+from streams.server.readmodel.store_schema import FORMAT
+
+log = logging.getLogger("retold.server")
+SLOTS = 100
+FILE = "read.sqlite"
+LEAST_SQLITE = (3, 38, 0)
+WRITING = ("synchronous=off", "secure_delete=off", "cache_size=-262144", "wal_autocheckpoint=10000", "temp_store=memory")
+"""Nothing is synced while it is written: a process that is killed loses nothing, and after a loss of power nothing is believed."""
+KEPT_FOR = 6 * 86_400.0
+"""s after which a file may have missed the removal of a key: compacted topics keep tombstones for 7 days (rule 25)."""
+NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"})
+"""File systems on which neither locks nor shared memory are to be relied on."""
+
+
+class StoreIdentity(msgspec.Struct, frozen=True):
+    """What a file is of: another one is not believed. `fingerprints` is by table."""
+
+    application: str
+    prefix: str
+    fingerprints: Mapping[str, str]
+    format: int = FORMAT
+
+
+class KafkaIdentity(msgspec.Struct, frozen=True):
+    """The topics that a file was read from: their ids and numbers of partitions by name."""
+
+    topics: Mapping[str, tuple[str, int]]
+
+
+@dataclass
+class OpenStore:
+    """A file that is open for writing. `fresh`: there was none that is believed, so everything is to be read."""
+
+    file: Path
+    db: sqlite3.Connection
+    fresh: bool
+
+    def close(self) -> None:
+        """Sync it, and note that it is whole: so it is believed after any restart of the machine."""
+        with closing(self.db) as db:
+            db.execute("pragma synchronous=full")
+            db.execute("pragma busy_timeout=1000")  # a reader may hold the end of the journal up; then it is left as it is
+            _set(db, "clean", 1)
+            db.execute("pragma wal_checkpoint(truncate)")
+
+
+class StoreFolder:
+    """The first folder for a server's file that no other server has; held until the process ends, however it ends."""
+
+    def __init__(self, state: Path, prefix: str) -> None:
+        """Raises ConfigError, also for a network file system."""
+        if sqlite3.sqlite_version_info < LEAST_SQLITE:
+            least = ".".join(map(str, LEAST_SQLITE))
+            raise ConfigError(
+                f"this Python has SQLite {sqlite3.sqlite_version}; {least} or later was expected: the server keeps its rows in it"
+            )
+        root = state / "read"
+        try:
+            for each in (state, root):
+                make_private(each)
+            refuse_network(root, file_system_of(root))
+            self.path, self._lock = self._take(root, prefix)
+        except OSError as error:
+            raise unwritable_state(state, error) from error
+
+    @staticmethod
+    def _take(root: Path, prefix: str) -> tuple[Path, int]:
+        for number in range(SLOTS):
+            folder = root / f"{prefix}{number}"
+            make_private(folder)
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+            else:
+                return folder, lock
+        raise ConfigError(f"{SLOTS} servers of this project run on this machine already")
+
+    @property
+    def file(self) -> Path:
+        return self.path / FILE
+
+    def release(self) -> None:
+        os.close(self._lock)
+
+    def open(self, identity: StoreIdentity, statements: Iterable[str]) -> OpenStore:
+        """The file, made anew unless the one that is there is believed. Raises sqlite3.Error, such as for a full disk."""
+        if self.file.exists():
+            doubt = self._open_known(identity)
+            if isinstance(doubt, OpenStore):
+                return doubt
+            log.warning("the read model in %s is read again from Kafka: %s", self.file, doubt)
+            self.delete()
+        return self._make(identity, statements)
+
+    def delete(self) -> None:
+        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def put_aside(self) -> None:
+        """Keep a torn file beside the next one, for whoever wants to see what happened."""
+        with suppress(FileNotFoundError):
+            self.file.replace(self.path / "read.bad")
+        self.delete()
+
+    def _open_known(self, identity: StoreIdentity) -> OpenStore | str:
+        """The file; or why it is not believed."""
+        db = _connect(self.file)
+        try:
+            why = _doubt(db, identity)
+            if why is None:
+                db.execute("pragma synchronous=full")
+                _set(db, "boot", boot_id())
+                _set(db, "clean", 0)
+                db.execute("pragma wal_checkpoint(truncate)")
+                _set_up(db)
+                return OpenStore(self.file, db, fresh=False)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                db.close()
+                raise
+            why = f"it does not read ({error})"
+            db.close()
+            self.put_aside()
+            return f"{why}; it is kept as read.bad"
+        db.close()
+        return why
+
+    def _make(self, identity: StoreIdentity, statements: Iterable[str]) -> OpenStore:
+        os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        db = _connect(self.file)
+        _set_up(db)
+        db.execute("begin immediate")
+        for statement in statements:
+            db.execute(statement)
+        _set(db, "identity", msgspec.json.encode(identity))
+        _set(db, "boot", boot_id())
+        _set(db, "clean", 0)
+        db.execute("commit")
+        return OpenStore(self.file, db, fresh=True)
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10.0)
+
+
+def _set_up(db: sqlite3.Connection) -> None:
+    db.execute("pragma journal_mode=wal")
+    for each in WRITING:
+        db.execute(f"pragma {each}")
+
+
+def _set(db: sqlite3.Connection, name: str, value: object) -> None:
+    db.execute("insert or replace into meta(name, value) values(?, ?)", (name, value))
+
+
+def _doubt(db: sqlite3.Connection, identity: StoreIdentity) -> str | None:
+    """Why the file is not believed; None if it is. Raises sqlite3.DatabaseError."""
+    if db.execute("select 1 from sqlite_master where name = 'meta'").fetchone() is None:
+        return "it was not made to its end"
+    meta = dict(db.execute("select name, value from meta").fetchall())
+    try:
+        known = msgspec.json.decode(meta.get("identity") or b"", type=StoreIdentity)
+    except msgspec.MsgspecError:
+        return "another version of retold wrote it"
+    if known.format != identity.format:
+        return "another version of retold wrote it"
+    if (known.application, known.prefix) != (identity.application, identity.prefix):
+        return f"it is of the application {known.application!r} and the prefix {known.prefix!r}"
+    changed = sorted(name[2:] for name, of in identity.fingerprints.items() if known.fingerprints.get(name) != of)
+    if changed or known.fingerprints.keys() != identity.fingerprints.keys():
+        return f"the schema of {', '.join(changed) or 'its tables'} has changed"
+    if not meta.get("clean") and meta.get("boot") != boot_id():
+        return "the machine was restarted while it was written"
+    if meta.get("seen") is not None and not 0 <= time.time() - float(meta["seen"]) <= KEPT_FOR:
+        return "it is too old to go on from"
+    return None
+
+
+def boot_id() -> str:
+    """Of the machine since it was started; empty where that is not known, and then nothing but a clean end is believed."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return f"unknown {os.getpid()} {time.time_ns()}"
+
+
+def file_system_of(folder: Path) -> str:
+    """Its name, such as ext4; empty where that is not known."""
+    try:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    mounts = [(parts[1].replace("\\040", " "), parts[2]) for line in lines if len(parts := line.split()) > 2]
+    inside = [(len(point), kind) for point, kind in mounts if folder.resolve().is_relative_to(point)]
+    return max(inside, default=(0, ""))[1]
+
+
+def refuse_network(folder: Path, kind: str) -> None:
+    """Raises ConfigError for a network file system."""
+    if kind in NETWORK:
+        raise ConfigError(
+            f"the state folder {folder.parent} is on a network file system ({kind}), where SQLite's locks are not to be relied "
+            "on: set RETOLD_STATE to a folder of a local disk. It is a cache, and may be lost"
+        )

@@ -1,0 +1,120 @@
+"""What the file holds at one moment: whatever is read from it belongs together, rows, counts and positions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from typing import NamedTuple
+
+from streams.data import Record
+from streams.server.readmodel.row_columns import RowColumn
+from streams.server.readmodel.row_json import RowDecoder
+from streams.server.readmodel.row_query import RowQuery
+
+NamespacePartition = tuple[str, int]
+
+
+class FoundRow(NamedTuple):
+    """`body` is JSON, None if the row cannot be read here, and then `problem` says why."""
+
+    version: int
+    body: bytes | None
+    problem: str | None
+
+
+class FoundPage(NamedTuple):
+    """`rows` has key, version and body; `last` is the value that is sorted by of the last one, if there are more."""
+
+    rows: Sequence[tuple[str, int, bytes]]
+    last: tuple[object, str] | None
+
+
+class StoreMoment:
+    """One read transaction of one connection."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        db.execute("begin")
+        found = db.execute("select kind, ns, part, seq from position where kind in ('table', 'log')").fetchall()
+        self._positions: dict[tuple[str, str, int], int] = {(kind, ns, part): seq for kind, ns, part, seq in found}
+
+    def position(self, kinds: Iterable[str], partition: NamespacePartition) -> int:
+        """The smallest position of these kinds of topics."""
+        return min(self._positions.get((kind, *partition), 0) for kind in kinds)
+
+    def page(self, table: str, query: RowQuery, columns: Sequence[RowColumn]) -> FoundPage:
+        text, values = query.sql(table, columns)
+        found = self._db.execute(text, values).fetchall()
+        rows = [(key, version, body) for key, version, body, _ in found[: query.limit]]
+        if len(found) <= query.limit:
+            return FoundPage(rows, None)
+        key, value = found[query.limit - 1][0], found[query.limit - 1][3]
+        column = next((each for each in columns if each.field == query.sort), None)
+        return FoundPage(rows, (None if value is None or column is None else column.load(value), key))
+
+    def unreadable(self, table: str, limit: int) -> tuple[int, list[tuple[str, str]]]:
+        """How many rows cannot be read here, and some of them with the reason, in the order of their keys."""
+        where = f"from {table} where problem is not null"
+        [count] = self._db.execute(f"select count(*) {where}").fetchone()
+        if count == 0:
+            return 0, []
+        return count, self._db.execute(f"select key, problem {where} order by key limit ?", (limit,)).fetchall()
+
+    def count(self, table: str) -> int:
+        """How many rows can be read here."""
+        [rows] = self._db.execute(f"select count(*) from {table}").fetchone()
+        return int(rows) - self.unreadable(table, 0)[0]
+
+    def table(self, name: str, decoder: RowDecoder) -> StoredTable:
+        return StoredTable(self._db, name, decoder)
+
+
+class StoredTable(Mapping[str, Record]):
+    """A table that is read row by row. It is of its moment, and to be used as long as that lasts."""
+
+    def __init__(self, db: sqlite3.Connection, name: str, decoder: RowDecoder) -> None:
+        self._db, self._name, self._decoder = db, name, decoder
+
+    def __getitem__(self, key: str) -> Record:
+        text = f"select body, raw from {self._name} where key = ?"
+        found = self._db.execute(text, (key,)).fetchone()
+        if found is None:
+            raise KeyError(key)
+        return self._decoder.row(*found)
+
+    def __iter__(self) -> Iterator[str]:
+        for (key,) in self._db.execute(f"select key from {self._name}"):
+            yield key
+
+    def __len__(self) -> int:
+        [count] = self._db.execute(f"select count(*) from {self._name}").fetchone()
+        return int(count)
+
+    def __contains__(self, key: object) -> bool:
+        text = f"select 1 from {self._name} where key = ?"
+        return isinstance(key, str) and self._db.execute(text, (key,)).fetchone() is not None
+
+    def pairs(self) -> Iterator[tuple[str, Record]]:
+        """All rows in one pass, not one by one by their keys."""
+        for key, body, raw in self._db.execute(f"select key, body, raw from {self._name}"):
+            yield key, self._decoder.row(body, raw)
+
+    def items(self) -> ItemsView[str, Record]:
+        return _StoredItems(self)
+
+    def values(self) -> ValuesView[Record]:
+        return _StoredValues(self)
+
+
+class _StoredItems(ItemsView[str, Record]):
+    _mapping: StoredTable
+
+    def __iter__(self) -> Iterator[tuple[str, Record]]:
+        return self._mapping.pairs()
+
+
+class _StoredValues(ValuesView[Record]):
+    _mapping: StoredTable
+
+    def __iter__(self) -> Iterator[Record]:
+        return (row for _, row in self._mapping.pairs())

@@ -1,0 +1,67 @@
+"""Connections that read the file, kept for the next reader: opening one takes longer than most answers."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+READING = ("query_only=on", "mmap_size=2147483648", "cache_size=-4096", "temp_store=memory")
+"""What is mapped is cached by the system for all readers together, so a connection needs little memory of its own."""
+
+
+class StoreAway(Exception):
+    """There is no file to be read yet, or not any more."""
+
+
+class StoreReaders:
+    """Used by all threads. A connection belongs to one reader at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._file: str | None = None
+        self._generation = 0
+        self._idle: list[sqlite3.Connection] = []
+
+    def open(self, file: str | None) -> None:
+        """Read this file from now on, also if it is another one of the same name; None: there is none."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._file, self._generation = file, self._generation + 1
+        for db in idle:
+            db.close()
+
+    @contextmanager
+    def borrow(self) -> Iterator[sqlite3.Connection]:
+        """A connection outside of any transaction. Raises StoreAway, and sqlite3.Error."""
+        with self._lock:
+            file, generation = self._file, self._generation
+            db = self._idle.pop() if self._idle else None
+        if file is None:
+            raise StoreAway
+        db = db or _connect(file)
+        try:
+            yield db
+        finally:
+            if db.in_transaction:
+                db.execute("rollback")
+            with self._lock:
+                kept = generation == self._generation
+                if kept:
+                    self._idle.append(db)
+            if not kept:
+                db.close()
+
+
+def _connect(file: str) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(
+            f"file:{quote(file)}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=10.0
+        )
+    except sqlite3.OperationalError as error:
+        raise StoreAway from error
+    for each in READING:
+        db.execute(f"pragma {each}")
+    return db

@@ -1,0 +1,133 @@
+"""The tables of the read model's file, and what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from streams.app import App
+from streams.codec import AvroCodec
+from streams.data import Record
+from streams.projection import Projection
+from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
+
+FORMAT = 1
+"""Of the file: another one is read again from Kafka."""
+FIXED = (
+    "create table meta(name text primary key, value) without rowid",
+    """create table position(kind text, ns text, part integer, next_offset integer, seq integer, recorded integer,
+    marker blob, primary key(kind, ns, part)) without rowid""",
+    """create table record(ns text not null, part integer not null, seq integer not null, recorded integer not null,
+    time integer, high integer, key text not null, type text not null, id text not null, idh integer not null,
+    causeh integer, kind text not null, ordinal integer not null, accepted integer not null, by text, reason text,
+    expected integer, inbox integer not null, value blob not null, headers blob not null,
+    primary key(ns, part, seq)) without rowid""",
+    "create index record_by_inbox on record(ns, part, inbox)",
+    "create index record_by_id on record(idh)",
+    "create index record_by_key on record(ns, key, seq)",
+    """create table aside(ns text not null, part integer not null, place text not null, inbox integer, status text not null,
+    recorded integer not null, key text, type text, id text, idh integer, reason text, value blob not null,
+    headers blob not null, primary key(ns, part, place)) without rowid""",
+    "create index aside_by_inbox on aside(ns, part, inbox)",
+    "create index aside_by_id on aside(idh)",
+    """create table due(ns text not null, part integer not null, id text not null, kind text not null,
+    at integer not null, target text not null, key text not null, value blob not null, headers blob not null,
+    primary key(ns, part, id)) without rowid""",
+    """create table duplicate(ns text, part integer, inbox integer, seq integer not null, outcome text not null,
+    primary key(ns, part, inbox)) without rowid""",
+    "create table stopped(name text primary key, why text not null) without rowid",
+)
+
+
+def row_table(namespace: str) -> str:
+    return quoted(f"r_{namespace}")
+
+
+def projection_table(name: str) -> str:
+    return quoted(f"p_{name}")
+
+
+def beside(name: str) -> str:
+    """The table into which a projection is folded again."""
+    return quoted(f"p_{name}__2")
+
+
+def statements(app: App) -> Iterable[str]:
+    """What makes the file of an application."""
+    yield from FIXED
+    for space in app.namespaces:
+        yield table_statement(row_table(space.name), space.row_type)
+        name = quoted(f"unreadable_{space.name}")
+        yield f"create index {name} on {row_table(space.name)}(key) where problem is not null"
+    for projection in app.projections:
+        yield table_statement(projection_table(projection.name), projection.row_type)
+
+
+def table_statement(name: str, row_type: type[Record]) -> str:
+    """`body` is the JSON that is served; `raw` is Avro, where it says more than JSON; `problem` says why a row does not read."""
+    fields = "".join(f", {column.name} {column.affinity}" for column in columns_of(row_type))
+    return (
+        f"create table {name}(id integer primary key, key text not null unique, part integer, version integer, body blob, "
+        f"raw blob, problem text{fields})"
+    )
+
+
+def put_statement(table: str, columns: Sequence[RowColumn]) -> str:
+    """Takes key, part, version, body, raw, problem and the columns."""
+    names = ["part", "version", "body", "raw", "problem", *(column.name for column in columns)]
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names)
+    return (
+        f"insert into {table}(key, {', '.join(names)}) values(?{', ?' * len(names)}) on conflict(key) do update set {changes}"
+    )
+
+
+def fingerprints(app: App, codec: AvroCodec) -> dict[str, str]:
+    """By table, the schema of its rows: with another one all is read again."""
+    found = {f"r_{space.name}": str(codec.newest_id(space.row_type)) for space in app.namespaces}
+    return found | {f"p_{it.name}": _shape(it.row_type) for it in app.projections}
+
+
+def sources(app: App) -> dict[str, str]:
+    """By projection, a digest of the sources of the application's package: with another one it is folded again."""
+    return {it.name: _sources(it) for it in app.projections}
+
+
+def _shape(row_type: type[Record]) -> str:
+    return hashlib.sha256("".join(row_type.schemas).encode()).hexdigest()[:16]
+
+
+def _sources(projection: Projection[Record]) -> str:
+    """A digest of the packages that its functions are from."""
+    packages = {_package(function.__module__) for pair in projection.folds_by.values() for function in pair}
+    types = sorted(event.event_type for event in projection.folds_by)
+    return hashlib.sha256("".join([*types, *(_digest(name) for name in sorted(packages))]).encode()).hexdigest()[:16]
+
+
+def _package(module: str) -> str:
+    """The outermost package that a module is in; one that is a mere folder is none."""
+    parts = module.split(".")
+    for length in range(1, len(parts) + 1):
+        if _file(name := ".".join(parts[:length])) is not None:
+            return name
+    return module
+
+
+def _file(module: str) -> str | None:
+    return getattr(sys.modules.get(module), "__file__", None)
+
+
+@cache
+def _digest(package: str) -> str:
+    """Of all Python source of a package, or of a module."""
+    file = _file(package)
+    if file is None:
+        return ""
+    path = Path(file)
+    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    digest = hashlib.sha256()
+    for each in files:
+        digest.update(each.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,202 @@
+"""Reads all topics with one consumer into the file, a transaction for each poll."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.errors import BrokerError, StreamsError
+from streams.kafka.schemas_topic import LearningCodec
+from streams.kafka.topics import TopicNames
+from streams.server.readmodel.follower_state import FollowerState
+from streams.server.readmodel.log_follower import LogFollower
+from streams.server.readmodel.merge import NamespacePartition
+from streams.server.readmodel.store import Store, StoreDoubt
+from streams.server.readmodel.store_writer import StoreWriter, UnreadableRow
+from streams.server.readmodel.table_follower import TableFollower, read_row
+
+log = logging.getLogger("retold.server")
+BATCH = 5_000
+COMMIT_EVERY = 0.02
+"""s between two commits while more arrives; what arrives after a silence is committed at once."""
+BROKER_EVERY, BROKER_TIMEOUT = 5.0, 3.0
+STUCK_EVERY = 5.0
+
+At = tuple[str, int]
+"""Topic and partition."""
+
+
+class TopicReading:
+    """`ends` must be reached before the file is up to date."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        spaces: Sequence[TopicNames],
+        store: Store,
+        writer: StoreWriter,
+        learning: LearningCodec,
+        state: FollowerState,
+        ends: dict[At, int],
+    ) -> None:
+        self._consumer, self._store, self._writer, self._state, self._ends = consumer, store, writer, state, ends
+        self._kinds = {space.table: ("table", space.namespace) for space in spaces}
+        self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
+        self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
+        self._kinds |= {space.due: ("due", space.namespace) for space in spaces}
+        partitions = [(name, number) for name, count in store.partitions.items() for number in range(count)]
+        self._logs = LogFollower(writer, learning, partitions)
+        types = store.row_types
+        self._tables = {at: TableFollower(writer, at, types[at[0]], learning) for at in partitions}
+        self._left = set(ends)
+        self._paused: set[At] = set()
+        self._stuck: dict[At, int] = {}
+        """The offsets at which logs are stuck, until their record can be read."""
+        self._held: set[At] = set()
+        """The stuck logs that are paused until their next retry."""
+        self._asked = self._retried = time.monotonic()
+        self._next_commit = 0.0
+        self._read_unreadable(learning)
+
+    def offset_of(self, at: At, begin: int) -> int:
+        """Where to read a partition from, which begins at `begin`. Raises StoreDoubt if the file does not go on there."""
+        kind, namespace = self._kinds[at[0]]
+        known, end = self._writer.positions.get((kind, namespace, at[1])), self._ends[at]
+        offset = begin if known is None else known.next_offset
+        if not begin <= offset <= end:
+            raise StoreDoubt(f"it ends at offset {offset} of {at[0]}-{at[1]}, which has {begin} to {end} now")
+        self._state.measured((kind, namespace, at[1]), offset, end)
+        if offset == end:
+            self._reached(at)
+        return offset
+
+    def step(self) -> None:
+        first = self._consumer.poll(0.1)  # `consume` alone would wait for a full batch
+        pause = max(0.0, self._next_commit - time.monotonic())
+        messages = [] if first is None else [first, *self._consumer.consume(BATCH, pause)]
+        touched = {at for message in messages if (at := self._take(message)) is not None}
+        self._logs.flush()
+        self._measure(touched)
+        self._pace()
+        changed = self._writer.has_changes
+        if changed:
+            self._writer.commit()
+            self._next_commit = time.monotonic() + COMMIT_EVERY
+        if not self._left and self._state.behind is not None:
+            self._store.completed()
+            self._state.waits = self._state.behind = None
+        self._state.stopped = {name: it.fault for name, it in self._writer.projections.items() if it.fault is not None}
+        self._look_after()
+        self._state.tell(committed=changed)
+
+    def _take(self, message: Message) -> At | None:
+        """Handle a message; returns its topic and partition if it is a record."""
+        at, error = (message.topic() or "", message.partition() or 0), message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                self._at_end(at, message.offset() or 0)
+            elif not error.retriable():
+                raise BrokerError(f"following {at[0]} failed: {error.str()}")
+            return None
+        kind, namespace = self._kinds[at[0]]
+        partition = namespace, at[1]
+        if kind == "table":
+            self._tables[partition].take(message, past=not self._store.is_complete)
+        elif kind == "parked":
+            self._logs.take_parked(partition, message)
+        elif kind == "due":
+            self._logs.take_due(partition, message)
+        elif at not in self._held:
+            self._take_logged(at, partition, message)
+        return at
+
+    def _take_logged(self, at: At, partition: NamespacePartition, message: Message) -> None:
+        try:
+            self._logs.take(partition, message)
+        except StreamsError as error:
+            self._get_stuck(at, message.offset() or 0, error)
+        else:
+            if self._stuck.pop(at, None) is not None:  # it can be read now
+                self._state.stuck.pop(partition, None)
+                self._state.faults.pop(f"{at[0]}-{at[1]}", None)
+
+    def _at_end(self, at: At, offset: int) -> None:
+        kind, namespace = self._kinds[at[0]]
+        partition = namespace, at[1]
+        if kind == "table":
+            self._tables[partition].flush()
+        if at not in self._stuck:
+            self._state.measured((kind, *partition), offset, offset)
+            if kind != "log" or not self._logs.merge.waiting(partition):
+                self._writer.reached((kind, *partition), offset)
+        if at in self._left and offset >= self._ends[at]:
+            self._reached(at)
+
+    def _reached(self, at: At) -> None:
+        self._left.discard(at)
+        kind, namespace = self._kinds[at[0]]
+        if kind == "log":
+            self._logs.merge.ended((namespace, at[1]))
+
+    def _measure(self, touched: set[At]) -> None:
+        """Update lags, by the last stable offset that the broker sends with records.
+
+        No transaction crosses that offset, so a reader at it has read whole transactions. This is known at once, while an
+        end of partition is reported only after an empty fetch.
+        """
+        for topic, partition in touched:
+            here, (kind, namespace) = TopicPartition(topic, partition), self._kinds[topic]
+            [position] = self._consumer.position([here])
+            _, end = self._consumer.get_watermark_offsets(here, cached=True)
+            read = self._stuck.get((topic, partition), position.offset)
+            self._state.measured((kind, namespace, partition), read, end)
+            if kind == "table" and end == position.offset:
+                self._tables[namespace, partition].flush()
+
+    def _pace(self) -> None:
+        """Pause logs that are far ahead while logs are merged."""
+        for at in [at for at in self._ends if self._kinds[at[0]][0] == "log"]:
+            partition = self._kinds[at[0]][1], at[1]
+            if at in self._paused and self._logs.merge.low(partition):
+                self._paused.discard(at)
+                self._consumer.resume([TopicPartition(*at)])
+            elif at not in self._paused and self._logs.merge.full(partition):
+                self._paused.add(at)
+                self._consumer.pause([TopicPartition(*at)])
+
+    def _get_stuck(self, at: At, offset: int, error: StreamsError) -> None:
+        """Pause a log at a record that cannot be read: skipping it would make projections silently wrong."""
+        why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
+        self._stuck[at] = offset
+        self._held.add(at)
+        self._state.stuck[self._kinds[at[0]][1], at[1]] = why
+        self._state.faults[f"{at[0]}-{at[1]}"] = why
+        log.warning("%s", why)
+        self._consumer.pause([TopicPartition(*at)])
+        self._reached(at)
+
+    def _look_after(self) -> None:
+        """Check the broker now and then, and retry stuck logs."""
+        now = time.monotonic()
+        if now - self._asked >= BROKER_EVERY:
+            self._asked = now
+            try:
+                self._consumer.list_topics(next(iter(self._kinds)), timeout=BROKER_TIMEOUT)
+                self._state.faults.pop("broker", None)
+            except KafkaException as error:
+                self._state.faults["broker"] = f"the broker does not answer: {error.args[0].str()}"
+        if self._held and now - self._retried >= STUCK_EVERY:
+            self._retried, held, self._held = now, self._held, set()
+            for at in held:
+                self._consumer.resume([TopicPartition(*at)])
+                self._consumer.seek(TopicPartition(*at, self._stuck[at]))
+
+    def _read_unreadable(self, learning: LearningCodec) -> None:
+        """Rows that were not read may be by now: their schema has come."""
+        for namespace, key, part, version, raw in self._writer.unreadable():
+            row = read_row(learning, self._store.row_types[namespace], raw)
+            if type(row) is not UnreadableRow:
+                self._writer.put_row(namespace, part, key, version, row, raw)

@@ -1,0 +1,373 @@
+"""The file that a server answers from: what is written together is there together, and whatever is doubtful is read again."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Message
+
+from streams import Event, Projection
+from streams.codec import codec_of
+from streams.engine.envelope import LogHeader, pack
+from streams.errors import ConfigError
+from streams.kafka.clients import Clients
+from streams.kafka.topics import TopicInfo
+from streams.server.readmodel import store_file
+from streams.server.readmodel.follower import TopicFollower
+from streams.server.readmodel.follower_report import FollowerReport
+from streams.server.readmodel.follower_state import STARTING
+from streams.server.readmodel.log_follower import LogFollower
+from streams.server.readmodel.projection_rebuild import Stopping
+from streams.server.readmodel.store import Store, StoreDoubt
+from streams.server.readmodel.store_file import StoreFolder, refuse_network
+from streams.server.readmodel.store_writer import StoredPosition, StoreWriter, UnreadableRow
+from tests.applications import bank
+from tests.applications.bank.events import AccountOpen, AccountRow
+from tests.applications.shop.events import OrdersPerDayRow
+from tests.support.file_filler import AT, BANK, PROGRAM, fill
+
+TOPICS = {"account-log": TopicInfo("id-1", 4)}
+
+
+def opened(state: Path) -> Store:
+    store = Store(state, "", BANK, codec_of(BANK))
+    store.open()
+    return store
+
+
+def rows(file: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(file)) as db:
+        return dict(db.execute("select key, version from r_account").fetchall())
+
+
+def filled(state: Path) -> Path:
+    """A file with a row, as a server leaves it that has ended."""
+    store = opened(state)
+    store.compare(TOPICS, {"account": 4})
+    store.completed()
+    writer = store.writer()
+    writer.put_row("account", 0, "a", 7, AccountRow(balance=1))
+    writer.reached(AT, 12, 7, 0)
+    writer.commit()
+    store.close()
+    return store.file
+
+
+def test_a_file_goes_on_where_it_ended(tmp_path: Path) -> None:
+    """With its rows, positions, partitions, and that all was read once."""
+    filled(tmp_path)
+    store = opened(tmp_path)
+    assert (store.is_complete, store.partitions) == (True, {"account": 4})
+    assert store.compare(TOPICS, {"account": 4}) is False
+    assert (store.writer().positions[AT].next_offset, rows(store.file)) == (12, {"a": 7})
+    store.close()
+
+
+@pytest.mark.timeout(120)
+def test_a_writer_that_is_killed_leaves_whole_transactions(tmp_path: Path) -> None:
+    """At 25 points in the midst of writing: rows, records and positions are of one moment, and the file is sound."""
+    last, command = 0, [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(25):
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == b"killed\n"
+            last = checked(tmp_path, last)
+        process.stdin.close()
+    assert last > 0
+
+
+def checked(state: Path, last: int) -> int:
+    """The sequence up to which all tables of the file agree."""
+    store = opened(state)
+    try:
+        with closing(sqlite3.connect(store.file)) as db:
+            [summed] = db.execute("select coalesce(sum(f_balance), 0) from r_account").fetchone()
+            [count, end] = db.execute("select count(*), coalesce(max(seq), 0) from record").fetchone()
+            [folded] = db.execute("select coalesce(sum(f_count), 0) from p_opened").fetchone()
+            [sound] = db.execute("pragma integrity_check").fetchone()
+        sequence = store.writer().positions.get(AT, StoredPosition(0)).sequence
+        assert (summed, count, end, folded, sound) == (sequence, sequence, sequence, sequence, "ok")
+        assert sequence >= last
+        return sequence
+    finally:
+        store.close()
+
+
+def test_after_a_restart_of_the_machine_only_a_closed_file_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is synced while it is written, so a loss of power may have torn it."""
+    filled(tmp_path)
+    monkeypatch.setattr(store_file, "boot_id", lambda: "another")
+    store = opened(tmp_path)
+    assert store.is_complete, "it was closed"
+    store._db.close()  # as if the process was killed
+    store._folder.release()
+    killed = opened(tmp_path)
+    assert killed.is_complete, "a process that is killed loses nothing"
+    killed._db.close()
+    killed._folder.release()
+    monkeypatch.setattr(store_file, "boot_id", lambda: "a third")
+    again = opened(tmp_path)
+    assert (again.is_complete, rows(again.file)) == (False, {})
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (b"this is no database, however long it is read" * 100, "it does not read"),
+        (b"", "it was not made to its end"),
+    ],
+)
+def test_a_torn_file_is_read_again(
+    tmp_path: Path, damage: bytes, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said, and one that does not read is kept for whoever wants to see it."""
+    file = filled(tmp_path)
+    file.write_bytes(damage)
+    store = opened(tmp_path)
+    assert (rows(store.file), words in caplog.text) == ({}, True)
+    assert (file.parent / "read.bad").exists() is (damage != b"")
+    store.close()
+
+
+def test_a_file_of_other_code_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of another application, another prefix, another fold, or another version of retold."""
+    file = filled(tmp_path)
+    for column, value, words in [
+        ("application", "shop", "it is of the application"),
+        ("prefix", "x.", "it is of the application"),
+        ("format", 0, "another version of retold"),
+        ("fingerprints", {"r_account": "7"}, "the schema of account"),
+    ]:
+        with closing(sqlite3.connect(file, isolation_level=None)) as db:
+            [kept] = db.execute("select value from meta where name = 'identity'").fetchone()
+            changed = json.dumps({**json.loads(kept), column: value}).encode()
+            db.execute("update meta set value = ? where name = 'identity'", (changed,))
+        caplog.clear()
+        store = opened(tmp_path)
+        assert (rows(file), words in caplog.text) == ({}, True), column
+        store.close()
+        filled(tmp_path)
+
+
+def test_a_file_of_other_topics_is_no_cache_of_these(tmp_path: Path) -> None:
+    """They were made again, or have more partitions."""
+    filled(tmp_path)
+    store = opened(tmp_path)
+    for info in (TopicInfo("id-2", 4), TopicInfo("id-1", 8)):
+        with pytest.raises(StoreDoubt, match="account-log is another one"):
+            store.compare({"account-log": info}, {"account": info.partitions})
+    store.close()
+
+
+def test_a_file_that_is_too_old_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Kafka forgets after some days that a key was removed (rule 25)."""
+    file = filled(tmp_path)
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("update meta set value = ? where name = 'seen'", (time.time() - 6.5 * 86_400,))
+    store = opened(tmp_path)
+    assert (rows(file), "too old" in caplog.text) == ({}, True)
+    store.close()
+
+
+def test_two_servers_have_two_files(tmp_path: Path) -> None:
+    """A folder belongs to one until that ends."""
+    first, second = StoreFolder(tmp_path, ""), StoreFolder(tmp_path, "")
+    assert (first.path.name, second.path.name) == ("0", "1")
+    first.release()
+    third = StoreFolder(tmp_path, "")
+    assert third.path.name == "0"
+    second.release()
+    third.release()
+
+
+def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
+    """With what to set."""
+    refuse_network(tmp_path, "ext4")
+    with pytest.raises(ConfigError, match=r"network file system \(nfs4\).*set RETOLD_STATE"):
+        refuse_network(tmp_path, "nfs4")
+
+
+def test_what_was_not_committed_is_not_there(tmp_path: Path) -> None:
+    """If one of its statements fails, nothing of a transaction is written, and the file can be written again."""
+    store = opened(tmp_path)
+    writer = store.writer()
+    writer.put_row("account", 0, "a", 1, AccountRow(balance=1))
+    writer.put_due((None,) * 9)
+    with pytest.raises(sqlite3.IntegrityError):
+        writer.commit()
+    assert rows(store.file) == {}
+    again = store.writer()
+    again.put_row("account", 0, "a", 1, AccountRow(balance=1))
+    again.commit()
+    assert rows(store.file) == {"a": 1}
+    store.close()
+
+
+def logged(sequence: int, value: bytes | None) -> Message:
+    """A record of a log, or the tombstone that erases it."""
+    headers = [("ce_id", b"id-%d" % sequence), pack(LogHeader(sequence, sequence, sequence, "accepted", "f", time=0))]
+    offset = sequence if value is not None else 100 + sequence
+    key = b"k@%d" % sequence
+    return Message(topic="account-log", partition=0, offset=offset, key=key, value=value, headers=[*headers])
+
+
+@pytest.mark.parametrize("merged", [True, False], ids=["written", "waiting for an earlier one"])
+def test_what_an_operator_erases_is_erased(tmp_path: Path, merged: bool) -> None:
+    """Nothing of it is left in the file, nor beside it."""
+    codec, plain = codec_of(BANK), replace(BANK, projections=[])  # a projection keeps what it has made of an event
+    store = Store(tmp_path, "", plain, codec)
+    store.open()
+    writer = store.writer()
+    logs = LogFollower(writer, codec, [("account", 0), ("account", 1)])
+    logs.merge.ended(("account", 0))
+    logs.take(("account", 0), logged(1, codec.encode(AccountOpen(account="a", balance=1))))
+    if merged:
+        logs.merge.ended(("account", 1))
+    for sequence, account in [(2, "SECRET"), (3, "b")]:
+        logs.take(("account", 0), logged(sequence, codec.encode(AccountOpen(account=account, balance=1))))
+    logs.flush()
+    writer.commit()
+    assert any(b"SECRET" in file.read_bytes() for file in store.file.parent.iterdir()) is merged
+    logs.take(("account", 0), logged(2, None))
+    logs.merge.ended(("account", 1))
+    logs.flush()
+    writer.commit()
+    assert [seq for (seq,) in store._db.execute("select seq from record order by seq")] == [1, 3]
+    assert [file.name for file in store.file.parent.iterdir() if b"SECRET" in file.read_bytes()] == []
+    store.close()
+
+
+def test_a_full_disk_is_said_and_passes(tmp_path: Path) -> None:
+    """What is there is answered on; once there is room, all goes on from there."""
+    told: list[FollowerReport] = []
+    follower = TopicFollower(Clients("127.0.0.1:1"), "", BANK, codec_of(BANK), tmp_path, told.append)
+    follower._store = store = opened(tmp_path)
+    follower._state.waits = follower._state.behind = None
+    fill(store.writer(), range(1, 101))
+    [pages] = store._db.execute("pragma page_count").fetchone()
+    store._db.execute(f"pragma max_page_count = {pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full") as caught:
+        fill(store.writer(), range(101, 5_001))
+    assert follower._on_failure(caught.value) is False
+    assert told[-1].waits is None
+    assert "cannot be written" in str(told[-1].faults)
+    assert str(tmp_path) in str(told[-1].behind)
+    store._db.execute("pragma max_page_count = 1000000")
+    assert store.writer().positions[AT].sequence == 100
+    fill(store.writer(), range(101, 5_001))
+    assert store.writer().positions[AT].sequence == 5_000
+    store.close()
+
+
+def test_a_file_that_is_torn_while_it_is_written_is_read_again(tmp_path: Path) -> None:
+    """At once: nothing is answered until then."""
+    told: list[FollowerReport] = []
+    follower = TopicFollower(Clients("127.0.0.1:1"), "", BANK, codec_of(BANK), tmp_path, told.append)
+    follower._store = store = opened(tmp_path)
+    assert follower._on_failure(sqlite3.DatabaseError("database disk image is malformed")) is True
+    assert told[-1].waits == STARTING
+    assert (store.file.exists(), (store.file.parent / "read.bad").exists()) == (False, True)
+    assert store.open()
+    store.close()
+
+
+def test_a_row_that_did_not_read_is_tried_again(tmp_path: Path) -> None:
+    """Its Avro is kept for that."""
+    store = opened(tmp_path)
+    writer = store.writer()
+    writer.put_row("account", 3, "a", 2, UnreadableRow("nobody knows the schema"), b"avro")
+    writer.commit()
+    assert list(writer.unreadable()) == [("account", "a", 3, 2, b"avro")]
+    writer.put_row("account", 3, "a", 2, AccountRow(balance=1), b"avro")
+    writer.commit()
+    assert list(writer.unreadable()) == []
+    store.close()
+
+
+def test_a_fold_goes_on_from_the_file(tmp_path: Path) -> None:
+    """Also of rows that are not in memory any more."""
+    store = opened(tmp_path)
+    fill(store.writer(), range(1, 11))
+    store.close()
+    store = opened(tmp_path)
+    fill(store.writer(), range(11, 21))
+    with closing(sqlite3.connect(store.file)) as db:
+        assert db.execute("select sum(f_count) from p_opened").fetchone() == (20,)
+    store.close()
+
+
+def test_a_stopped_projection_stays_stopped_until_its_code_changes(tmp_path: Path) -> None:
+    """A restart does not go on behind the event that it did not fold."""
+    projection = Projection("opened", row=OrdersPerDayRow)
+
+    @projection.folds(AccountOpen, key=lambda event: event.key)
+    def fold(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
+        raise ValueError("not today")
+
+    app = replace(bank.app(), projections=[projection])
+    for _ in range(2):
+        store = Store(tmp_path, "", app, codec_of(app))
+        store.open()
+        writer: StoreWriter = store.writer()
+        assert store.changed == []
+        fill(writer, range(1, 2))
+        assert "not today" in (writer.projections["opened"].fault or "")
+        assert "account-0:1" in (writer.projections["opened"].fault or "")
+        store.close()
+
+
+def test_a_projection_whose_code_has_changed_is_folded_again_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the logs in the file, by time; what was there is answered until then, and one that stood still goes on."""
+    codec = codec_of(BANK)
+    store = opened(tmp_path)
+    logs = LogFollower(store.writer(), codec, [("account", 0)])
+    logs.merge.ended(("account", 0))
+    for sequence in range(1, 4):
+        logs.take(("account", 0), logged(sequence, codec.encode(AccountOpen(account="k", balance=1))))
+    logs.flush()
+    logs._writer.commit()
+    store._db.execute("insert into stopped(name, why) values('opened', 'it raised')")
+    store.close()
+    twice = Projection("opened", row=OrdersPerDayRow)
+
+    @twice.folds(AccountOpen, key=lambda event: event.key)
+    def fold(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
+        return OrdersPerDayRow(count=(row.count if row else 0) + 2)
+
+    changed = Store(tmp_path, "", replace(BANK, projections=[twice]), codec)
+    changed.open()
+    assert (changed.changed, counted(changed.file)) == (["opened"], 3)
+    monkeypatch.setattr("streams.server.readmodel.projection_rebuild.PIECE", 1)
+    with pytest.raises(Stopping):
+        changed.rebuild(lambda _: None, lambda: True)
+    assert counted(changed.file) == 3
+    told: list[int] = []
+    changed.rebuild(told.append, lambda: False)
+    assert (counted(changed.file), changed.changed, told) == (6, [], [33, 66, 99])
+    assert changed.writer().projections["opened"].fault is None
+    changed.close()
+    again = Store(tmp_path, "", replace(BANK, projections=[twice]), codec)
+    again.open()
+    assert again.changed == []
+    again.close()
+
+
+def counted(file: Path) -> int:
+    with closing(sqlite3.connect(file)) as db:
+        return int(db.execute("select sum(f_count) from p_opened").fetchone()[0])
