@@ -16,7 +16,7 @@ from typing import IO
 
 ROOT = Path(__file__).parents[1]
 
-ALARMS = [f"tests/integration/test_{name}.py" for name in ("alarms", "password", "stuck_handlers")]
+ALARMS = [f"tests/integration/test_{name}.py" for name in ("alarms", "broker", "password", "stuck_handlers")]
 
 LANES = {
     "unit, then a broker that stalls": ["tests/unit", "tests/simulator", "tests/chaos/test_broker_stalls.py"],
