@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,6 +17,7 @@ OURS: dict[str, tuple[str, ...]] = {
     "kafka": ("data", "broker.log*", "output", "secret", *SETTINGS),
     "notes": ("*.breaker.json*", "*.stuck.json*", "*.attempt", "*.stacks"),
     "slots": ("*.lock",),
+    "read": ("*[0-9]",),
     "faust": ("v1",),
 }
 """What retold keeps in a state folder, and patterns of what is in it. Whatever else is there is somebody else's."""
@@ -48,3 +50,14 @@ def open_private(file: Path) -> BinaryIO:
     number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     os.fchmod(number, 0o600)
     return os.fdopen(number, "wb")
+
+
+def lock_private(file: Path) -> int | None:
+    """The file, open and locked until it is closed or this process ends, however it ends; None if another process has it."""
+    opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(opened)
+        return None
+    return opened

@@ -5,12 +5,11 @@ A restarted worker takes the slot of the one that died, and so aborts the transa
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
 from streams.errors import ConfigError, unwritable_state
-from streams.private_files import make_private
+from streams.private_files import lock_private, make_private
 
 SLOTS = 1000
 
@@ -29,12 +28,8 @@ class Slot:
     @staticmethod
     def _take(folder: Path, namespace: str) -> tuple[int, int]:
         for number in range(SLOTS):
-            file = os.open(folder / f"{namespace}.{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(file)
-            else:
+            file = lock_private(folder / f"{namespace}.{number}.lock")
+            if file is not None:
                 return number, file
         raise ConfigError(f"{SLOTS} workers of {namespace} run on this machine already")
 

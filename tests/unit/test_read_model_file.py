@@ -20,6 +20,7 @@ from streams.engine.envelope import LogHeader, pack
 from streams.errors import ConfigError
 from streams.kafka.clients import Clients
 from streams.kafka.topics import TopicInfo
+from streams.private_files import make_private
 from streams.server.readmodel import store_file
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.follower_report import FollowerReport
@@ -27,7 +28,7 @@ from streams.server.readmodel.follower_state import STARTING
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.projection_rebuild import Stopping
 from streams.server.readmodel.store import Store, StoreDoubt
-from streams.server.readmodel.store_file import StoreFolder, refuse_network
+from streams.server.readmodel.store_file import StoreFolder, delete_unused, refuse_network
 from streams.server.readmodel.store_writer import StoredPosition, StoreWriter, UnreadableRow
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
@@ -223,6 +224,22 @@ def logged(sequence: int, value: bytes | None) -> Message:
     offset = sequence if value is not None else 100 + sequence
     key = b"k@%d" % sequence
     return Message(topic="account-log", partition=0, offset=offset, key=key, value=value, headers=[*headers])
+
+
+def test_a_reset_deletes_what_no_server_uses(tmp_path: Path) -> None:
+    """Rows and records lie in the file; a server that runs reads again by itself when its topics are gone."""
+    used, unused = StoreFolder(tmp_path, ""), StoreFolder(tmp_path, "")
+    for folder in (used, unused):
+        for name in ("read.sqlite", "read.sqlite-wal", "read.bad"):
+            (folder.path / name).touch()
+    unused.release()
+    delete_unused(tmp_path)
+    assert (sorted(it.name for it in unused.path.iterdir()), len(list(used.path.iterdir()))) == (["lock"], 4)
+    make_private(tmp_path)
+    tmp_path.chmod(0o755)
+    make_private(tmp_path)
+    assert tmp_path.stat().st_mode & 0o077 == 0, "the folder is one of retold's alone"
+    used.release()
 
 
 @pytest.mark.parametrize("merged", [True, False], ids=["written", "waiting for an earlier one"])

@@ -60,6 +60,10 @@ def reset(
     for name in OWN:
         with contextlib.suppress(OSError):
             state.delete(config.state, name)
+    from streams.server.readmodel.store_file import delete_unused  # late: it takes a while to import
+
+    with contextlib.suppress(OSError):
+        delete_unused(config.state)
     talk("The next `retold run` begins with empty topics.")
 
 

@@ -5,7 +5,6 @@ It is a cache of Kafka and never the truth: whatever is doubtful is deleted and 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
@@ -18,12 +17,12 @@ from pathlib import Path
 import msgspec
 
 from streams.errors import ConfigError, unwritable_state
-from streams.private_files import make_private
+from streams.private_files import lock_private, make_private
 from streams.server.readmodel.store_schema import FORMAT
 
 log = logging.getLogger("retold.server")
 SLOTS = 100
-FILE = "read.sqlite"
+FILE, TORN = "read.sqlite", "read.bad"
 LEAST_SQLITE = (3, 38, 0)
 WRITING = ("synchronous=off", "secure_delete=off", "cache_size=-262144", "wal_autocheckpoint=10000", "temp_store=memory")
 """Nothing is synced while it is written: a process that is killed loses nothing, and after a loss of power nothing is believed."""
@@ -46,6 +45,19 @@ class KafkaIdentity(msgspec.Struct, frozen=True):
     """The topics that a file was read from: their ids and numbers of partitions by name."""
 
     topics: Mapping[str, tuple[str, int]]
+
+
+def delete_unused(state: Path) -> None:
+    """Delete the files of servers that do not run; one that runs finds out by itself. The locks stay. Raises OSError."""
+    for lock_file in sorted((state / "read").glob("*/lock")):
+        lock = lock_private(lock_file)
+        if lock is None:
+            continue
+        try:
+            for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", TORN):
+                (lock_file.parent / name).unlink(missing_ok=True)
+        finally:
+            os.close(lock)
 
 
 @dataclass
@@ -89,12 +101,8 @@ class StoreFolder:
         for number in range(SLOTS):
             folder = root / f"{prefix}{number}"
             make_private(folder)
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-            else:
+            lock = lock_private(folder / "lock")
+            if lock is not None:
                 return folder, lock
         raise ConfigError(f"{SLOTS} servers of this project run on this machine already")
 
@@ -122,7 +130,7 @@ class StoreFolder:
     def put_aside(self) -> None:
         """Keep a torn file beside the next one, for whoever wants to see what happened."""
         with suppress(FileNotFoundError):
-            self.file.replace(self.path / "read.bad")
+            self.file.replace(self.path / TORN)
         self.delete()
 
     def _open_known(self, identity: StoreIdentity) -> OpenStore | str:
