@@ -1,0 +1,80 @@
+"""The handlers of an application, for its past: what they made of an event, and what they make of it now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from streams.app import App
+from streams.data import Record
+from streams.engine.event_handlers import EventHandler, EventHandlers, Limits
+from streams.engine.readable import shortened
+from streams.engine.records import REASON_LIMIT, Codec, Entry
+from streams.engine.wire_format import WireFormat
+from streams.errors import HistoryError
+from streams.event import Event
+from streams.history.recorded_event import RecordedEvent
+from streams.outcome import Emission, Rejected
+
+
+class DecidedEvent(NamedTuple):
+    """A handler's decision; with a `reason` the event was rejected, and the row stays."""
+
+    row: Record | None
+    emissions: Sequence[Emission] = ()
+    reason: str | None = None
+
+
+class ApplicationHandlers:
+    """Decides events as a worker does, but keeps nothing."""
+
+    def __init__(self, app: App, codec: Codec) -> None:
+        self.app, self.codec = app, codec
+        self.wire = WireFormat(codec, Limits())
+        self.spaces = {space.name: EventHandlers(app, space.name) for space in app.namespaces}
+
+    def handler_of(self, namespace: str, event: Event[Any]) -> EventHandler | None:
+        space = self.spaces.get(namespace)
+        return None if space is None else space.by_event.get(type(event.data))
+
+    def decide(self, namespace: str, handler: EventHandler, row: Record | None, event: Event[Any]) -> DecidedEvent:
+        """The row is frozen. Raises whatever the handler raises, except Rejected."""
+        try:
+            outcome = self.spaces[namespace].decide(handler, row, event)
+        except Rejected as no:
+            return DecidedEvent(row, no.emit, shortened(str(no.reason), REASON_LIMIT))
+        return DecidedEvent(None if outcome.row is None else self.codec.freeze(outcome.row), outcome.emit)
+
+    def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
+        """A row after an event that was handled. What was accepted stays accepted, and what was rejected changes nothing.
+
+        Raises HistoryError if that is not possible with this code.
+        """
+        if not it.accepted:
+            return entry
+        handler = self.handler_of(it.namespace, it.event)
+        if handler is None:
+            raise HistoryError(
+                f"{it.event_type} was handled as {it.name}, and the application {self.app.name} has no handler for it: this past "
+                "can be told by the version that had one"
+            )
+        if handler.function is None:
+            return entry
+        try:
+            decided = self.decide(it.namespace, handler, entry[0], it.event)
+        except Exception as error:
+            raise HistoryError(
+                f"{it.event_type} was accepted as {it.name}, and its handler now raises {type(error).__name__}: {error!s:.200}. "
+                "This past can be told by the code that handled it"
+            ) from error
+        if decided.reason is not None:
+            raise HistoryError(
+                f"{it.event_type} was accepted as {it.name}, and its handler now rejects it ({decided.reason}): the code has "
+                "changed its mind about the past. This past can be told by the code that handled it"
+            )
+        return decided.row, it.order.sequence
+
+    def fold_all(self, events: Sequence[RecordedEvent], entry: Entry = (None, 0)) -> Entry:
+        for it in events:
+            entry = self.fold(entry, it)
+        return entry

@@ -1,0 +1,45 @@
+"""A change to the past: root events that are put in, taken out or replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from streams.data import EventData
+
+
+class InsertedEvent(msgspec.Struct, frozen=True):
+    """An event to put in, as if it had been published.
+
+    Attributes:
+        data: The event's data.
+        time: When it happened, with a zone. It stands before its key's first later event; if there is none, before the first
+            later root event of any key; else at the end.
+        id: Its id; None: one is derived from the data and the time.
+        after: The reference of an event that it is to stand right behind instead.
+        source: Who published it.
+
+    """
+
+    data: EventData
+    time: datetime
+    id: str | None = None
+    after: str | None = None
+    source: str = ""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What a branch has otherwise than the past that it is a branch of. Events are named by their references.
+
+    Attributes:
+        insert: Events to put in.
+        remove: Root events to take out, with all that they led to.
+        replace: Data by the root event that it takes the place of. The key stays the same.
+
+    """
+
+    insert: Sequence[InsertedEvent] = ()
+    remove: frozenset[str] = frozenset()
+    replace: Mapping[str, EventData] = {}

@@ -1,0 +1,94 @@
+"""The recorded past of an application, and what is asked of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from streams.engine.envelope import to_micros
+from streams.engine.identity import answer_id
+from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
+
+
+class Past(Protocol):
+    """Events that were handled. What has been recorded never changes, so the same questions have the same answers."""
+
+    def events(self) -> Iterator[RecordedEvent]:
+        """All, in the total order."""
+
+    def __len__(self) -> int: ...
+
+    def key_events(self, place: Place) -> Sequence[RecordedEvent]:
+        """Those of one row, in order."""
+
+    def find(self, reference: str) -> RecordedEvent | None: ...
+
+    def effects(self, reference: str) -> Sequence[RecordedEvent]:
+        """The events that were caused by this one, in order."""
+
+    def first_root_after(self, time: int) -> RecordedEvent | None:
+        """The first, in the total order, of the root events that happened later than `time` (µs)."""
+
+    def end(self) -> OrderKey | None:
+        """The last event's; None: there is none."""
+
+    def former_order(self, reference: str) -> OrderKey | None:
+        """Where an event stands, or stood before a branch took it out: it keeps its place for ever."""
+
+    def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
+        """The bytes of a request and the answer that it once had, also if a branch has taken them out: an answer is a fact."""
+
+
+class MemoryPast:
+    """A past that is all in memory."""
+
+    def __init__(self, events: Iterable[RecordedEvent]) -> None:
+        self._events = sorted(events, key=lambda it: it.order)
+        self._by_reference = {it.reference: it for it in self._events}
+        self._by_key: dict[Place, list[RecordedEvent]] = defaultdict(list)
+        self._effects: dict[str, list[RecordedEvent]] = defaultdict(list)
+        for it in self._events:
+            self._by_key[it.place].append(it)
+            if it.cause is not None:
+                self._effects[it.cause].append(it)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def events(self) -> Iterator[RecordedEvent]:
+        return iter(self._events)
+
+    def key_events(self, place: Place) -> Sequence[RecordedEvent]:
+        return self._by_key.get(place, ())
+
+    def find(self, reference: str) -> RecordedEvent | None:
+        return self._by_reference.get(reference)
+
+    def effects(self, reference: str) -> Sequence[RecordedEvent]:
+        return self._effects.get(reference, ())
+
+    def first_root_after(self, time: int) -> RecordedEvent | None:
+        return next((it for it in self._events if it.kind == ROOT and to_micros(it.event.time) > time), None)
+
+    def end(self) -> OrderKey | None:
+        return self._events[-1].order if self._events else None
+
+    def former_order(self, reference: str) -> OrderKey | None:
+        found = self._by_reference.get(reference)
+        return None if found is None else found.order
+
+    def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
+        asked, answer = self.find(request), self.find(answer_id(request))
+        return None if asked is None or answer is None else (asked.value, answer)
+
+
+def before(events: Sequence[RecordedEvent], order: OrderKey) -> Sequence[RecordedEvent]:
+    """Those of ordered events that stand before `order`."""
+    return events[: bisect_left(events, order, key=lambda it: it.order)]
+
+
+def from_order(events: Sequence[RecordedEvent], order: OrderKey) -> Sequence[RecordedEvent]:
+    """The others."""
+    return events[bisect_left(events, order, key=lambda it: it.order) :]

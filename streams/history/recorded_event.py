@@ -1,0 +1,106 @@
+"""An event of the recorded past, and where it stands in the order of all."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streams.engine.envelope import event_and_request, from_micros, log_header
+from streams.engine.records import ACCEPTED, Headers
+from streams.engine.wire_format import WireFormat
+from streams.event import Event, reference_of
+
+ROOT, EMITTED, TIMER, ANSWER = "root", "emitted", "timer", "answer"
+"""Kinds: published by somebody; emitted by a handler; fired in place by its key's clock; given by a gateway."""
+HANDLER, VERSION = "handler", "version"
+"""Who rejected an event: its handler, or nobody, because its row was not at the expected version."""
+
+
+Place = tuple[str, str]
+"""Namespace and key of a row."""
+
+
+class OrderKey(NamedTuple):
+    """Where an event stands in the total order of all events (rule 18). `recorded` in µs since 1970.
+
+    `depth` and `turn` are 0 for a record of a log; an event that only a branch has stands behind the record that led to it.
+    """
+
+    recorded: int
+    namespace: str
+    partition: int
+    sequence: int
+    depth: int = 0
+    turn: int = 0
+
+
+class RecordedEvent(msgspec.Struct, frozen=True):
+    """An event that was handled.
+
+    `reference` identifies it; `cause` is its cause's reference, None for a root. `value` are the bytes of its data. `reason` says
+    why it was rejected, and `by` who did it: handler, version, operator or retold. `expected` is the version that its publisher
+    expected of its row.
+    """
+
+    order: OrderKey
+    event: Event[Any]
+    reference: str
+    kind: str
+    accepted: bool
+    value: bytes
+    cause: str | None = None
+    ordinal: int = 0
+    by: str | None = None
+    reason: str | None = None
+    expected: int | None = None
+
+    @property
+    def namespace(self) -> str:
+        return self.order.namespace
+
+    @property
+    def key(self) -> str:
+        key: str = self.event.data.key
+        return key
+
+    @property
+    def place(self) -> Place:
+        return self.order.namespace, self.key
+
+    @property
+    def event_type(self) -> str:
+        event_type: str = self.event.data.event_type
+        return event_type
+
+    @property
+    def outcome(self) -> tuple[bool, str | None]:
+        return self.accepted, self.reason
+
+    @property
+    def name(self) -> str:
+        """Its position as people write it, such as `user-3:7`."""
+        return f"{self.order.namespace}-{self.order.partition}:{self.order.sequence}"
+
+
+def read_recorded(wire: WireFormat, namespace: str, partition: int, value: bytes, headers: Headers) -> RecordedEvent:
+    """The event of a log record. Raises UnsupportedSchema, or UndecodableRecord if no worker wrote it."""
+    header, envelope = log_header(headers), wire.envelopes.read(headers)
+    data = wire.codec.decode(value)
+    time = envelope.time or from_micros(header.time or 0)
+    event, request = event_and_request(data, envelope, envelope.id or header.id or "", time)
+    cause = None if event.cause is None else reference_of(envelope.cause_source, event.cause)
+    accepted = header.outcome == ACCEPTED
+    return RecordedEvent(
+        OrderKey(header.recorded, namespace, partition, header.sequence),
+        event,
+        event.reference,
+        TIMER if header.timer else ROOT if cause is None else EMITTED if request is None else ANSWER,
+        accepted,
+        value,
+        cause,
+        envelope.ordinal,
+        None if accepted else VERSION if header.wrong_version else header.by or HANDLER,
+        header.reason,
+        envelope.expected_version,
+    )

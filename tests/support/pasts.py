@@ -1,0 +1,111 @@
+"""Pasts of the test applications, as the engine made them: several partitions, random batches, late events, timers, gateways."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+from streams.engine.records import Headers
+from streams.engine.stored import log_record
+from streams.engine.wire_format import WireFormat
+from streams.history.past import MemoryPast
+from streams.history.recorded_event import read_recorded
+from tests.applications import bank, shop, timed
+from tests.applications.bank.events import AccountOpen, TransferStart
+from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
+from tests.applications.timed.events import AlarmTouch
+from tests.support.partitions import Partitions
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+KINDS = ["bank", "shop", "timed"]
+
+
+def log_of(there: Partitions) -> list[tuple[str, int, int, str, bytes, Headers]]:
+    """Namespace, partition, sequence, key, value and headers of all log records."""
+    found = []
+    for (namespace, partition), handled in there.logs.items():
+        for it in handled:
+            key, value, headers = log_record(it)
+            assert value is not None
+            found.append((namespace, partition, it.sequence, key.rpartition(b"@")[0].decode(), value, headers))
+    return found
+
+
+def past_of(there: Partitions) -> MemoryPast:
+    wire = WireFormat(there.codec, there.engines[next(iter(there.engines))].limits)
+    return MemoryPast(
+        read_recorded(wire, name, part, value, headers) for name, part, _, _, value, headers in log_of(there)
+    )
+
+
+def made(kind: str, seed: int) -> tuple[random.Random, Partitions]:
+    """An application that has run, and what chose."""
+    chosen = random.Random(seed)
+    return chosen, {"bank": a_bank, "shop": a_shop, "timed": some_alarms}[kind](chosen, seed)
+
+
+def _some_steps(there: Partitions, chosen: random.Random, most: int) -> None:
+    for _ in range(chosen.randint(0, most)):
+        there.step()
+
+
+def a_bank(chosen: random.Random, seed: int) -> Partitions:
+    """Transfers between a few accounts, some of them late, some of more than there is, some to nobody."""
+    there = Partitions(bank.app(), chosen.randint(1, 4), now=START, seed=seed, most=6)
+    accounts = [f"a{number}" for number in range(chosen.randint(2, 6))]
+    for name in accounts:
+        there.publish(AccountOpen(account=name, balance=100), f"open-{name}", there.now)
+    for number in range(chosen.randint(1, 40)):
+        source, target = chosen.sample([*accounts, "nobody"], 2)
+        there.now += timedelta(seconds=10)
+        late = timedelta(seconds=chosen.choice([0, 0, 0, 45, 200]))
+        data = TransferStart(transfer=f"t{number}", source=source, target=target, amount=chosen.randint(1, 90))
+        there.publish(data, f"start-{number}", there.now - late)
+        _some_steps(there, chosen, 6)
+    there.settle()
+    return there
+
+
+def a_shop(chosen: random.Random, seed: int) -> Partitions:
+    """Orders that are reserved, paid over a gateway, cancelled or expired by a timer."""
+    there = Partitions(shop.app(), chosen.randint(1, 3), now=START, seed=seed, most=5)
+    for sku in "xyz":
+        there.publish(StockReceive(sku=sku, quantity=chosen.randint(1, 12), price=3), f"receive-{sku}", there.now)
+    for number in range(chosen.randint(1, 25)):
+        lines = tuple(
+            Line(sku=chosen.choice("xyzq"), quantity=chosen.randint(1, 3)) for _ in range(chosen.randint(1, 2))
+        )
+        there.publish(OrderPlace(order=f"o{number}", customer="c", lines=lines), f"place-{number}", there.now)
+        there.now += timedelta(minutes=chosen.randint(0, 8))
+        if chosen.random() < 0.2:
+            there.publish(OrderCancel(order=f"o{chosen.randint(0, number)}", why="no"), f"cancel-{number}", there.now)
+        _some_steps(there, chosen, 9)
+        if chosen.random() < 0.5:
+            there.settle()
+    there.now += timedelta(hours=1)
+    there.settle()
+    return there
+
+
+def some_alarms(chosen: random.Random, seed: int) -> Partitions:
+    """Timers of a key's own and of another namespace's."""
+    there = Partitions(timed.app(), chosen.randint(1, 3), now=START, seed=seed, most=5)
+    for number in range(chosen.randint(1, 25)):
+        data = AlarmTouch(
+            name=chosen.choice("abc"),
+            number=chosen.randint(0, 9),
+            after=chosen.randint(0, 6),
+            other=chosen.choice(["", "z"]),
+        )
+        there.publish(data, f"touch-{number}", there.now)
+        there.now += timedelta(hours=chosen.randint(0, 3))
+        _some_steps(there, chosen, 4)
+        if chosen.random() < 0.5:
+            there.settle()
+    there.now += timedelta(hours=40)
+    there.settle()
+    return there
+
+
+def live_rows(there: Partitions) -> dict[tuple[str, str], object]:
+    return {(name, key): row for name in there.engines for key, row in there.rows(name).items()}
