@@ -54,7 +54,7 @@ class Emissions:
         happened = self.cause.time.isoformat()
         for emission in emit:
             data = emission.data if isinstance(emission, Scheduled) else emission
-            self._check(data, declared)
+            check_emission(self.cause.data.event_type, data, declared)
             if not isinstance(emission, Scheduled):
                 data, emitted, _ = self._record(data, happened)
                 following.now.append(emitted)
@@ -70,13 +70,6 @@ class Emissions:
             scheduled.append(Scheduled(data, from_micros(due)))
         following.emissions.extend(scheduled)
         return following
-
-    def _check(self, data: EventData, declared: frozenset[type[EventData]]) -> None:
-        name = self.cause.data.event_type
-        if not isinstance(data, EventData):
-            raise UndeclaredEmission(f"{name} emitted {str(data)[:100]!r}; expected the data of an event")
-        if type(data) not in declared:
-            raise UndeclaredEmission(f"{name} emitted {data.event_type}; add {type(data).__name__} to its emits=[…]")
 
     def _record(self, data: EventData, time: str) -> tuple[EventData, EmittedRecord, str]:
         """The data as a reader decodes it, its record and its id."""
@@ -96,6 +89,14 @@ class Emissions:
         if ordinal:
             headers.append(("ce_ordinal", b"%d" % ordinal))
         return data, EmittedRecord(namespace_of(name), key.encode(), value, headers), event_id
+
+
+def check_emission(event_type: str, data: object, declared: frozenset[type[EventData]]) -> None:
+    """Raises UndeclaredEmission for what the handler of `event_type` may not emit."""
+    if not isinstance(data, EventData):
+        raise UndeclaredEmission(f"{event_type} emitted {str(data)[:100]!r}; expected the data of an event")
+    if type(data) not in declared:
+        raise UndeclaredEmission(f"{event_type} emitted {data.event_type}; add {type(data).__name__} to its emits=[…]")
 
 
 def _without_hops(headers: Headers) -> Headers:

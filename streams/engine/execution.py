@@ -74,7 +74,7 @@ class Execution:
         """Raises what the handler raised, except Rejected, and InvalidEvent for a row that cannot be encoded."""
         event = arrival.event
         row, version = self._overlay.entry(event.key) or ABSENT
-        reason = _wrong_version(arrival.envelope.expected_version, row, version)
+        reason = wrong_version(arrival.envelope.expected_version, row, version)
         if reason is not None:
             return Decision(reason=reason, wrong_version=True)
         try:
@@ -171,7 +171,7 @@ def _attempted(arrival: Arrival) -> int:
     return -int.from_bytes(fingerprint_of("", arrival.event.reference)[:7]) - 1 if arrival.timer else arrival.record[0]
 
 
-def _wrong_version(expected: int | None, row: Record | None, version: int) -> str | None:
+def wrong_version(expected: int | None, row: Record | None, version: int) -> str | None:
     """The reason to reject an event whose row is not at the version that its publisher expects (0: there is no row)."""
     if expected is None or expected == version or (expected == 0 and row is None):
         return None

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from streams.data import namespace_of
 from streams.engine.envelope import event_and_request, from_micros, log_header
 from streams.engine.records import ACCEPTED, Headers
 from streams.engine.wire_format import WireFormat
@@ -57,7 +58,8 @@ class RecordedEvent(msgspec.Struct, frozen=True):
 
     @property
     def namespace(self) -> str:
-        return self.order.namespace
+        """Its own; in a branch it may stand behind a record of another one."""
+        return namespace_of(self.event_type)
 
     @property
     def key(self) -> str:
@@ -66,7 +68,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> Place:
-        return self.order.namespace, self.key
+        return self.namespace, self.key
 
     @property
     def event_type(self) -> str:
@@ -79,7 +81,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Its position as people write it, such as `user-3:7`."""
+        """Its position as people write it, such as `user-3:7`; of an event that only a branch has, the one that it stands by."""
         return f"{self.order.namespace}-{self.order.partition}:{self.order.sequence}"
 
 

@@ -1,0 +1,90 @@
+"""What an event leads to in a branch: as it was recorded, or made anew, with the same ids as a worker gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from streams.data import EventData, namespace_of
+from streams.engine.emissions import check_emission
+from streams.engine.envelope import checked_time, from_micros, to_micros
+from streams.engine.event_handlers import EventHandler
+from streams.engine.identity import emitted_id
+from streams.engine.wire_format import too_large
+from streams.event import Event
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.recorded_event import ANSWER, EMITTED, TIMER, RecordedEvent
+from streams.outcome import Emission, Scheduled
+
+
+class BranchEmission(NamedTuple):
+    """An emission of an event. `at` is None unless it is scheduled. `recorded` is what the past has under its id.
+
+    `own`: it is a timer of its cause's own key, which is handled in place. `same`: it is as it was recorded.
+    """
+
+    event: Event[Any]
+    reference: str
+    value: bytes
+    ordinal: int
+    at: datetime | None
+    own: bool
+    recorded: RecordedEvent | None
+    same: bool
+
+    @property
+    def namespace(self) -> str:
+        return namespace_of(self.event.data.event_type)
+
+    @property
+    def kind(self) -> str:
+        return TIMER if self.own else EMITTED
+
+
+def emissions_of(
+    handlers: ApplicationHandlers,
+    handler: EventHandler,
+    cause: Event[Any],
+    emit: Iterable[Emission],
+    effects: Sequence[RecordedEvent],
+) -> list[BranchEmission]:
+    """The emissions of `cause`; `effects` are those that were recorded. Raises what parks an event: UndeclaredEmission, InvalidEvent.
+
+    What was recorded is found by type, key and ordinal, so that nothing is derived or encoded again where nothing has changed.
+    """
+    known = {(it.event_type, it.key, it.ordinal): it for it in effects if it.kind != ANSWER}
+    ordinals: Counter[tuple[str, str]] = Counter()
+    reference, found = cause.reference, list[BranchEmission]()
+    for emission in emit:
+        data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, None)
+        check_emission(handler.event_type, data, handler.emits)
+        if at is not None:
+            at = from_micros(to_micros(checked_time(f"{data.event_type} is scheduled at", at)))
+        name, key, time = data.event_type, data.key, at or cause.time
+        ordinal = ordinals[name, key]
+        ordinals[name, key] += 1
+        own = at is not None and key == cause.key and namespace_of(name) == namespace_of(cause.data.event_type)
+        was = known.get((name, key, ordinal))
+        if was is None or not _is_same(was, data, time):
+            data, value = _encoded(handlers, data)
+            if was is None or not _is_same(was, data, time):
+                event_id = emitted_id(reference, name, key, ordinal)
+                source = handlers.spaces[namespace_of(handler.event_type)].source
+                event = Event(data, event_id, time, cause.id, cause.correlation or cause.id, source)
+                found.append(BranchEmission(event, event_id, value, ordinal, at, own, was, same=False))
+                continue
+        found.append(BranchEmission(was.event, was.reference, was.value, ordinal, at, own, was, same=True))
+    return found
+
+
+def _is_same(was: RecordedEvent, data: EventData, time: datetime) -> bool:
+    return bool(was.event.data == data) and was.event.time == time
+
+
+def _encoded(handlers: ApplicationHandlers, data: EventData) -> tuple[EventData, bytes]:
+    data, value = handlers.codec.encode_frozen_event(data)
+    if len(value) > handlers.wire.limits.event_bytes:
+        raise too_large(f"{data.event_type}, emitted for {data.key[:100]!r},", value, handlers.wire.limits)
+    return data, value

@@ -1,0 +1,73 @@
+"""A branch's own past: what it did not reach as it was recorded, and the rest as it was decided. Branches can be made of it again."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from streams.engine.envelope import to_micros
+from streams.engine.identity import answer_id
+from streams.history.past import Past, before
+from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
+
+
+class BranchPast:
+    """`since` says from where on a row is the branch's; `decided` are the branch's events, and those only."""
+
+    def __init__(self, past: Past, since: Mapping[Place, OrderKey], decided: Sequence[RecordedEvent]) -> None:
+        self._past, self._since = past, since
+        self._decided = sorted(decided, key=_order)
+        self._by_reference = {it.reference: it for it in self._decided}
+        self._by_key: dict[Place, list[RecordedEvent]] = defaultdict(list)
+        self._effects: dict[str, list[RecordedEvent]] = defaultdict(list)
+        for it in self._decided:
+            self._by_key[it.place].append(it)
+            if it.cause is not None:
+                self._effects[it.cause].append(it)
+
+    def _is_untouched(self, it: RecordedEvent) -> bool:
+        since = self._since.get(it.place)
+        return since is None or it.order < since
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.events())
+
+    def events(self) -> Iterator[RecordedEvent]:
+        return heapq.merge(filter(self._is_untouched, self._past.events()), self._decided, key=_order)
+
+    def key_events(self, place: Place) -> Sequence[RecordedEvent]:
+        events, since = self._past.key_events(place), self._since.get(place)
+        return events if since is None else [*before(events, since), *self._by_key.get(place, ())]
+
+    def find(self, reference: str) -> RecordedEvent | None:
+        if (found := self._by_reference.get(reference)) is not None:
+            return found
+        was = self._past.find(reference)
+        return was if was is not None and self._is_untouched(was) else None
+
+    def effects(self, reference: str) -> Sequence[RecordedEvent]:
+        untouched = filter(self._is_untouched, self._past.effects(reference))
+        return sorted([*untouched, *self._effects.get(reference, ())], key=_order)
+
+    def first_root_after(self, time: int) -> RecordedEvent | None:
+        return next((it for it in self.events() if it.kind == ROOT and to_micros(it.event.time) > time), None)
+
+    def end(self) -> OrderKey | None:
+        return self._past.end()
+
+    def former_order(self, reference: str) -> OrderKey | None:
+        former = self._past.former_order(reference)
+        if former is None and (found := self._by_reference.get(reference)) is not None:
+            return found.order
+        return former
+
+    def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
+        if (former := self._past.former_answer(request)) is not None:
+            return former
+        asked, answer = self.find(request), self.find(answer_id(request))
+        return None if asked is None or answer is None else (asked.value, answer)
+
+
+def _order(it: RecordedEvent) -> OrderKey:
+    return it.order

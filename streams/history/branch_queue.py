@@ -1,0 +1,105 @@
+"""Whose turn it is in a branch: by the total order, what was recorded and what only the branch has."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from streams.data import namespace_of
+from streams.engine.envelope import to_micros
+from streams.event import Event
+from streams.history.recorded_event import OrderKey, Place, RecordedEvent
+
+SPACING = 1 << 20
+"""Between the turns of events behind one record, so that timers find room before each."""
+BEFORE = 1 << 31
+"""How much less the depth is of an event that stands before a record."""
+END = 1 << 62
+"""µs: later than all."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """An event that is to be decided; `was`: as it was recorded."""
+
+    event: Event[Any]
+    reference: str
+    value: bytes
+    kind: str
+    cause: str | None = None
+    ordinal: int = 0
+    expected: int | None = None
+    was: RecordedEvent | None = None
+
+    @property
+    def place(self) -> Place:
+        return namespace_of(self.event.data.event_type), self.event.key
+
+    @property
+    def time(self) -> int:
+        return to_micros(self.event.time)
+
+
+class BranchTimer(msgspec.Struct, eq=False):
+    """A timer of a branch, at its owner, the row whose event scheduled it. An `own` one is about this very row.
+
+    It is `known` if it was scheduled in the past as well, and had not fired when the past was read.
+    """
+
+    due: int
+    owner: Place
+    turn: Turn
+    own: bool
+    known: bool = False
+
+
+class BranchQueue:
+    """Gives each item at its place in the order. `feed` has recorded events in order, which need not all be in memory."""
+
+    def __init__(self, feed: Iterable[RecordedEvent] = ()) -> None:
+        self._heap: list[tuple[OrderKey, int, Turn | BranchTimer | RecordedEvent]] = []
+        self._feed: Iterator[RecordedEvent] = iter(feed)
+        self._next = next(self._feed, None)
+        self._count = 0
+
+    def push(self, order: OrderKey, item: Turn | BranchTimer | RecordedEvent) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (order, self._count, item))
+
+    def pop(self) -> tuple[OrderKey, Turn | BranchTimer | RecordedEvent] | None:
+        """None: there is none."""
+        following = self._next
+        if following is not None and (not self._heap or following.order <= self._heap[0][0]):
+            self._next = next(self._feed, None)
+            return following.order, following
+        if not self._heap:
+            return None
+        order, _, item = heapq.heappop(self._heap)
+        return order, item
+
+    def _turn(self) -> int:
+        self._count += 1
+        return self._count * SPACING
+
+    def behind(self, order: OrderKey) -> OrderKey:
+        """Right behind an event, and behind what was put there before: so effects follow breadth first."""
+        return order._replace(depth=order.depth + 1, turn=self._turn())
+
+    def just_before(self, order: OrderKey) -> OrderKey:
+        return order._replace(depth=min(order.depth, 0) - BEFORE, turn=self._turn())
+
+    def at_end(self) -> OrderKey:
+        return OrderKey(END, "", 0, 0, 0, self._turn())
+
+    def when_due(self, due: int, cause: OrderKey) -> OrderKey:
+        """Where a timer fires if none of its owner's events comes before: as the order passes its time, else at the end."""
+        if due > cause.recorded:
+            return OrderKey(due, "", -1, -1, 0, self._turn())
+        return OrderKey(END, "", 0, due, 0, self._turn())
+
+
+def in_place(order: OrderKey, number: int) -> OrderKey:
+    """Of the timer that fires as the `number`th (from 0) right before the event at `order`, and behind all before that."""
+    return order._replace(turn=order.turn - SPACING + 1 + number)

@@ -1,0 +1,71 @@
+"""The rows that a branch has reached: as they were, and as they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from streams.data import Record
+from streams.engine.envelope import to_micros
+from streams.engine.records import Entry
+from streams.errors import HistoryError
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch_emissions import BranchEmission, emissions_of
+from streams.history.branch_queue import BranchTimer, Turn
+from streams.history.past import Past, before
+from streams.history.recorded_event import HANDLER, OrderKey, Place, RecordedEvent
+from streams.outcome import Scheduled
+
+
+class BranchRow(msgspec.Struct):
+    """A row in a branch, which reached it at `since`. `base` is the row as it was at the same place.
+
+    `token` is its version: a sequence of the log, or a number below 0 for what only the branch has. A `stopped` one has an event
+    whose handler raised. An `open` one waits for an answer that the branch has not got.
+    """
+
+    since: OrderKey
+    base: Entry
+    row: Record | None
+    token: int
+    timers: list[BranchTimer]
+    stopped: bool = False
+    open: bool = False
+
+
+def row_before(past: Past, handlers: ApplicationHandlers, place: Place, order: OrderKey) -> BranchRow:
+    """A row as it was before a place in the order, with the timers of its events that have never fired.
+
+    Raises HistoryError if the code cannot tell its past.
+    """
+    entry: Entry = (None, 0)
+    timers = list[BranchTimer]()
+    for it in before(past.key_events(place), order):
+        timers += _unfired(past, handlers, entry[0], it)
+        entry = handlers.fold(entry, it)
+    return BranchRow(order, entry, *entry, timers)
+
+
+def _unfired(past: Past, handlers: ApplicationHandlers, row: Record | None, it: RecordedEvent) -> Sequence[BranchTimer]:
+    handler = handlers.handler_of(it.namespace, it.event)
+    if handler is None or handler.function is None or not handler.emits or not (it.accepted or it.by == HANDLER):
+        return ()
+    try:
+        emit = handlers.decide(it.namespace, handler, row, it.event).emissions
+        scheduled = any(isinstance(emission, Scheduled) for emission in emit)
+        found = emissions_of(handlers, handler, it.event, emit, past.effects(it.reference)) if scheduled else ()
+    except Exception as error:
+        raise HistoryError(
+            f"{it.event_type} was handled as {it.name}, and its handler now raises {type(error).__name__}: {error!s:.200}. This past "
+            "can be told by the code that handled it"
+        ) from error
+    return [timer_of(each, it.place, it.reference, known=True) for each in found if each.at is not None and each.recorded is None]
+
+
+def timer_of(emission: BranchEmission, owner: Place, cause: str, *, known: bool) -> BranchTimer:
+    return BranchTimer(to_micros(emission.event.time), owner, turn_of(emission, cause), emission.own, known)
+
+
+def turn_of(emission: BranchEmission, cause: str) -> Turn:
+    return Turn(emission.event, emission.reference, emission.value, emission.kind, cause, emission.ordinal)

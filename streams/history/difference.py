@@ -1,0 +1,101 @@
+"""How a branch differs from the past that it is a branch of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streams.data import Record
+from streams.event import Event
+from streams.history.recorded_event import Place, RecordedEvent
+
+WOULD_CALL, OTHERWISE, NOT, BEFORE = "would call", "would call otherwise", "would not call", "called before"
+"""A gateway's call: that was never made, with other data, that would not have been made, whose answer is known from before."""
+OUTCOME, REASON, DATA, TIME, PARKED = "outcome", "reason", "data", "time", "parked"
+"""What of an event is otherwise; PARKED: its handler raises, or one before it of its key did."""
+
+
+class ChangedEvent(msgspec.Struct, frozen=True):
+    """An event of both: as it was recorded, and as the branch has it. `what` names what is otherwise."""
+
+    recorded: RecordedEvent
+    now: RecordedEvent
+    what: tuple[str, ...]
+
+
+class RowChange(msgspec.Struct, frozen=True):
+    """A row at the end of both; None: there is none. It is `open` if it waits for an answer that the branch has not got."""
+
+    place: Place
+    before: Record | None
+    after: Record | None
+    open: bool = False
+
+
+class CallChange(msgspec.Struct, frozen=True):
+    """A gateway's request that would be made, would be made otherwise, or would not. `undo`: what can take it back."""
+
+    kind: str
+    request: Event[Any]
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """An event of which code makes something else, with nothing else changed: the same event and the same row before it."""
+
+    recorded: RecordedEvent
+    now: RecordedEvent
+    row_before: Record | None
+    row_recorded: Record | None
+    row_now: Record | None
+
+
+class RaisedEvent(msgspec.Struct, frozen=True):
+    """An event whose handler raises in the branch: it and its key stand still there. `behind`: it stands behind such a one."""
+
+    event: RecordedEvent
+    error: str
+    behind: bool = False
+
+
+class Difference(msgspec.Struct):
+    """It is empty exactly if both histories are equal.
+
+    Attributes:
+        missing: Events that the past has and the branch has not.
+        surplus: Events that the branch has and the past has not.
+        changed: Events of both that are otherwise.
+        rows: Rows that are otherwise at the end.
+        calls: What would be asked of gateways, or would not.
+        origins: Where other code decides otherwise; all else follows from these.
+        raised: Events whose handlers raise.
+        open: What depends on an answer that the branch has not got. It is not in `missing`, `surplus` and `changed`.
+        waiting: Requests whose answer the branch has not got.
+        in_flight: References of events that were emitted, and not handled yet when the past was read.
+        pending: Timers that are due after the end.
+        unchanged: How many events were decided again and are the same.
+        decided: How many were decided.
+        keys: How many rows the branch reached.
+        total: How many events the past has.
+
+    """
+
+    missing: list[RecordedEvent] = msgspec.field(default_factory=list)
+    surplus: list[RecordedEvent] = msgspec.field(default_factory=list)
+    changed: list[ChangedEvent] = msgspec.field(default_factory=list)
+    rows: list[RowChange] = msgspec.field(default_factory=list)
+    calls: list[CallChange] = msgspec.field(default_factory=list)
+    origins: list[Origin] = msgspec.field(default_factory=list)
+    raised: list[RaisedEvent] = msgspec.field(default_factory=list)
+    open: list[RecordedEvent] = msgspec.field(default_factory=list)
+    waiting: list[RecordedEvent] = msgspec.field(default_factory=list)
+    in_flight: list[str] = msgspec.field(default_factory=list)
+    pending: int = 0
+    unchanged: int = 0
+    decided: int = 0
+    keys: int = 0
+    total: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.missing or self.surplus or self.changed or self.rows or self.calls or self.raised or self.open)

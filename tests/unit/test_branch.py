@@ -1,0 +1,200 @@
+"""Branches: the past with a change, or with other code, over random pasts of three applications.
+
+The number of cases is BRANCH_CASES (40 unless it is set).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams.data import EventData
+from streams.engine.identity import answer_id, emitted_id
+from streams.event import Event
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch import what_if
+from streams.history.change import Change, InsertedEvent
+from streams.history.past import Past
+from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, Place, RecordedEvent
+from streams.outcome import Rejected, Scheduled
+from tests.applications.bank.events import TransferStart
+from tests.applications.shop.events import (
+    Line,
+    OrderPlace,
+    PaymentCharge,
+    PaymentCharged,
+    PaymentRefund,
+    PaymentRefunded,
+)
+from tests.applications.timed.events import AlarmTouch
+from tests.support.pasts import KINDS, live_rows, made, past_of
+
+CASES = int(os.environ.get("BRANCH_CASES", "40"))
+many = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+cases = (st.sampled_from(KINDS), st.integers(0, 10**6))
+Rows = dict[Place, Any]
+
+
+def a_past(kind: str, seed: int) -> tuple[random.Random, Past, ApplicationHandlers, Rows]:
+    chosen, there = made(kind, seed)
+    return chosen, past_of(there), ApplicationHandlers(there.app, there.codec), live_rows(there)
+
+
+def an_event(kind: str, chosen: random.Random, name: str) -> EventData:
+    if kind == "bank":
+        return TransferStart(transfer=name, source="a0", target="a1", amount=chosen.randint(1, 150))
+    if kind == "shop":
+        return OrderPlace(order=name, customer="n", lines=(Line(sku=chosen.choice("xyz"), quantity=chosen.randint(1, 5)),))
+    other = chosen.choice(["", "z"])
+    return AlarmTouch(name=chosen.choice("abcd"), number=chosen.randint(0, 9), after=chosen.randint(0, 6), other=other)
+
+
+def an_insertion(kind: str, chosen: random.Random, past: Past, number: int = 0) -> InsertedEvent:
+    near = chosen.choice(list(past.events())).event.time
+    return InsertedEvent(an_event(kind, chosen, f"new{number}"), near + timedelta(seconds=chosen.choice([-1, 0, 1])), f"new-{number}")
+
+
+def roots_of(past: Past) -> list[RecordedEvent]:
+    return [it for it in past.events() if it.kind == ROOT]
+
+
+def a_change(kind: str, chosen: random.Random, past: Past) -> Change:
+    """Some put in, some taken out, and perhaps one replaced."""
+    roots = roots_of(past)
+    taken = chosen.sample(roots, min(len(roots), chosen.randint(0, 3)))
+    removed, replaced = taken[:2], [it for it in taken[2:] if it.event_type in ("transfer.start", "alarm.touch")]
+    return Change(
+        [an_insertion(kind, chosen, past, number) for number in range(chosen.randint(0, 2))],
+        frozenset(it.reference for it in removed),
+        {it.reference: other_data(it.event.data) for it in replaced},
+    )
+
+
+def other_data(data: EventData) -> EventData:
+    if isinstance(data, TransferStart):
+        return TransferStart(transfer=data.transfer, source=data.source, target=data.target, amount=data.amount + 7)
+    assert isinstance(data, AlarmTouch)
+    return AlarmTouch(name=data.name, number=data.number, after=data.after + 1, other=data.other)
+
+
+def answered(event: Event[Any]) -> EventData:
+    """What the shop's gateways answer."""
+    if isinstance(event.data, PaymentCharge):
+        return PaymentCharged(order=event.key, receipt=event.reference)
+    assert isinstance(event.data, PaymentRefund)
+    return PaymentRefunded(order=event.key, receipt=event.data.receipt)
+
+
+def replayed(events: Iterable[RecordedEvent], handlers: ApplicationHandlers) -> Rows:
+    """The oracle: a plain model that is fed a log in its order. Each event must have been said by its cause before it came."""
+    rows, said, asked, seen = Rows(), dict[str, tuple[bytes, datetime]](), set[str](), set[str]()
+    for it in events:
+        assert it.reference not in seen
+        seen.add(it.reference)
+        if it.kind in (EMITTED, TIMER):
+            assert said[it.reference] == (it.value, it.event.time)
+        elif it.kind == ANSWER:
+            assert it.cause in asked
+            assert it.reference == answer_id(it.cause or "")
+        if not it.accepted and it.by != HANDLER:
+            continue
+        space = handlers.spaces[it.namespace]
+        handler = space.by_event[type(it.event.data)]
+        if handler.function is None:
+            asked.add(it.reference)
+            continue
+        try:
+            outcome = space.decide(handler, rows.get(it.place), it.event)
+            assert it.accepted
+            row, emit = outcome.row, outcome.emit
+            rows[it.place] = None if row is None else handlers.codec.freeze(row)
+        except Rejected as no:
+            assert (it.accepted, it.reason) == (False, str(no.reason))
+            emit = no.emit
+        ordinals = Counter[tuple[str, str]]()
+        for emission in emit:
+            data, at = (emission.data, emission.at) if isinstance(emission, Scheduled) else (emission, it.event.time)
+            name = data.event_type, data.key
+            said[emitted_id(it.reference, *name, ordinals[name])] = handlers.codec.encode(data), at
+            ordinals[name] += 1
+    return {place: row for place, row in rows.items() if row is not None}
+
+
+@many
+@given(*cases)
+def test_a_branch_without_a_change_is_the_past(kind: str, seed: int) -> None:
+    """All is decided again, and nothing is otherwise; what is not decided is not either."""
+    _, past, handlers, live = a_past(kind, seed)
+    again = what_if(past, handlers, everything=True)
+    assert again.difference.is_empty
+    assert again.difference.origins == []
+    assert again.difference.decided == again.difference.unchanged == len(past)
+    assert {place: row for place, row in again.rows.items() if row is not None} == live == replayed(past.events(), handlers)
+    assert what_if(past, handlers).difference.decided == 0
+
+
+@many
+@given(*cases, st.booleans())
+def test_a_branch_is_a_fresh_replay_of_its_own_log(kind: str, seed: int, with_answers: bool) -> None:
+    """And what a change reaches is all: deciding everything gives the same."""
+    chosen, past, handlers, live = a_past(kind, seed)
+    change, answers = a_change(kind, chosen, past), answered if with_answers else None
+    cone = what_if(past, handlers, change, answers=answers)
+    every = what_if(past, handlers, change, answers=answers, everything=True)
+    rows = replayed(cone.past.events(), handlers)
+    assert rows == replayed(every.past.events(), handlers)
+    for name in ("missing", "surplus", "open", "waiting"):
+        assert references(getattr(cone.difference, name)) == references(getattr(every.difference, name))
+    assert [it.recorded.reference for it in cone.difference.changed] == [it.recorded.reference for it in every.difference.changed]
+    assert sorted(map(str, cone.difference.rows)) == sorted(map(str, every.difference.rows))
+    assert cone.difference.decided <= every.difference.decided
+    wanted = dict(live)
+    for it in cone.difference.rows:
+        wanted.pop(it.place, None)
+        if it.after is not None:
+            wanted[it.place] = it.after
+    assert rows == wanted
+
+
+def references(events: Iterable[RecordedEvent]) -> list[str]:
+    return sorted(it.reference for it in events)
+
+
+@many
+@given(*cases)
+def test_what_is_put_in_and_taken_out_again_leaves_nothing(kind: str, seed: int) -> None:
+    """The log is as it was, order and bytes, since a place and an answer are for ever."""
+    chosen, past, handlers, _ = a_past(kind, seed)
+    inserted = an_insertion(kind, chosen, past)
+    branch = what_if(past, handlers, Change([inserted]), answers=answered)
+    [put_in] = [it for it in branch.past.events() if it.event.id == "new-0"]
+    back = what_if(branch.past, handlers, Change(remove=frozenset([put_in.reference])), answers=answered)
+    assert_same(back.past, past)
+
+
+@many
+@given(*cases)
+def test_what_is_taken_out_and_put_in_again_leaves_nothing(kind: str, seed: int) -> None:
+    """Its place is the one that it had."""
+    chosen, past, handlers, _ = a_past(kind, seed)
+    was = chosen.choice(roots_of(past))
+    branch = what_if(past, handlers, Change(remove=frozenset([was.reference])), answers=answered)
+    again = InsertedEvent(was.event.data, was.event.time, was.event.id, source=was.event.source)
+    back = what_if(branch.past, handlers, Change([again]), answers=answered)
+    assert_same(back.past, past)
+
+
+def assert_same(one: Past, other: Past) -> None:
+    def told(past: Past) -> list[tuple[Any, ...]]:
+        return [(it.reference, it.value, it.event.time, it.accepted, it.reason) for it in past.events()]
+
+    assert told(one) == told(other)
+
+
