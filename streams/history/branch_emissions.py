@@ -50,7 +50,7 @@ def emissions_of(
     emit: Iterable[Emission],
     effects: Sequence[RecordedEvent],
 ) -> list[BranchEmission]:
-    """The emissions of `cause`; `effects` are those that were recorded. Raises what parks an event: UndeclaredEmission, InvalidEvent.
+    """The emissions of `cause`; `effects` are those that were recorded. Raises UndeclaredEmission or InvalidEvent.
 
     What was recorded is found by type, key and ordinal, so that nothing is derived or encoded again where nothing has changed.
     """

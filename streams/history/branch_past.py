@@ -1,4 +1,4 @@
-"""A branch's own past: what it did not reach as it was recorded, and the rest as it was decided. Branches can be made of it again."""
+"""A branch's own past: what it did not reach as it was recorded, and the rest as it was decided."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 
 
 class BranchPast:
-    """`since` says from where on a row is the branch's; `decided` are the branch's events, and those only."""
+    """`since` says from where on a row is the branch's; `decided` are the branch's own events.
+
+    Branches can be made of it again.
+    """
 
     def __init__(self, past: Past, since: Mapping[Place, OrderKey], decided: Sequence[RecordedEvent]) -> None:
         self._past, self._since = past, since

@@ -57,10 +57,14 @@ def _unfired(past: Past, handlers: ApplicationHandlers, row: Record | None, it: 
         found = emissions_of(handlers, handler, it.event, emit, past.effects(it.reference)) if scheduled else ()
     except Exception as error:
         raise HistoryError(
-            f"{it.event_type} was handled as {it.name}, and its handler now raises {type(error).__name__}: {error!s:.200}. This past "
-            "can be told by the code that handled it"
+            f"{it.event_type} was handled as {it.name}, and its handler now raises {type(error).__name__}: {error!s:.200}. This "
+            "past can be told by the code that handled it"
         ) from error
-    return [timer_of(each, it.place, it.reference, known=True) for each in found if each.at is not None and each.recorded is None]
+    return [
+        timer_of(each, it.place, it.reference, known=True)
+        for each in found
+        if each.at is not None and each.recorded is None
+    ]
 
 
 def timer_of(emission: BranchEmission, owner: Place, cause: str, *, known: bool) -> BranchTimer:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from streams.data import EventData
 from streams.engine.records import Headers
 from streams.engine.stored import log_record
 from streams.engine.wire_format import WireFormat
+from streams.event import Event
 from streams.history.past import MemoryPast
 from streams.history.recorded_event import read_recorded
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountOpen, TransferStart
-from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
+from tests.applications.shop.events import (
+    Line,
+    OrderCancel,
+    OrderPlace,
+    PaymentCharge,
+    PaymentCharged,
+    PaymentRefund,
+    PaymentRefunded,
+    StockReceive,
+)
 from tests.applications.timed.events import AlarmTouch
 from tests.support.partitions import Partitions
 
@@ -109,3 +121,11 @@ def some_alarms(chosen: random.Random, seed: int) -> Partitions:
 
 def live_rows(there: Partitions) -> dict[tuple[str, str], object]:
     return {(name, key): row for name in there.engines for key, row in there.rows(name).items()}
+
+
+def answered(event: Event[Any]) -> EventData:
+    """What the shop's gateways answer."""
+    if isinstance(event.data, PaymentCharge):
+        return PaymentCharged(order=event.key, receipt=event.reference)
+    assert isinstance(event.data, PaymentRefund)
+    return PaymentRefunded(order=event.key, receipt=event.data.receipt)

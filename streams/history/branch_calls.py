@@ -1,0 +1,54 @@
+"""What becomes of a gateway's request in a branch: nobody is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from streams.data import EventData
+from streams.engine.identity import answer_id
+from streams.event import Event
+from streams.history import difference
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch_queue import Turn
+from streams.history.past import Past
+from streams.history.recorded_event import ANSWER, RecordedEvent
+
+Answers = Callable[[Event[Any]], EventData | None]
+"""What a gateway would answer to a request; None: that is not known."""
+
+
+class AnsweredCall(NamedTuple):
+    """`call` says how the request differs from what was asked. `answer` is handled, at the place of `recorded` if there is one.
+
+    It `waits` if the answer is not known.
+    """
+
+    call: str | None = None
+    answer: Turn | None = None
+    recorded: RecordedEvent | None = None
+    waits: bool = False
+
+
+def answer_call(past: Past, handlers: ApplicationHandlers, answers: Answers | None, request: Turn) -> AnsweredCall:
+    """A request that was asked has its answer, which is a fact; another one what `answers` gives."""
+    was, reference = request.was, answer_id(request.reference)
+    recorded = past.find(reference)
+    if was is not None and was.accepted and was.value == request.value:
+        return AnsweredCall(answer=None if recorded is None else _turn(recorded, request), recorded=recorded)
+    former = past.former_answer(request.reference)
+    if former is not None and former[0] == request.value:
+        return AnsweredCall(difference.BEFORE if was is None else None, _turn(former[1], request), recorded)
+    call = difference.WOULD_CALL if was is None else difference.OTHERWISE
+    data = None if answers is None else answers(request.event)
+    if data is None:
+        return AnsweredCall(call, waits=True)
+    asked = request.event
+    event = Event(
+        data, reference, asked.time, asked.id, asked.correlation or asked.id, handlers.spaces[request.place[0]].source
+    )
+    return AnsweredCall(call, Turn(event, reference, handlers.codec.encode(data), ANSWER, request.reference), recorded)
+
+
+def _turn(answer: RecordedEvent, request: Turn) -> Turn:
+    return Turn(answer.event, answer.reference, answer.value, ANSWER, request.reference, was=None)

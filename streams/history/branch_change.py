@@ -1,0 +1,91 @@
+"""A change, brought to its places in the order of a past."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from streams.data import namespace_of
+from streams.engine.envelope import checked_time, to_micros
+from streams.engine.identity import content_id
+from streams.errors import DefinitionError, HistoryError, InvalidEvent
+from streams.event import Event
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch_queue import BranchQueue, Turn
+from streams.history.change import Change, InsertedEvent
+from streams.history.past import Past
+from streams.history.recorded_event import ROOT, OrderKey, RecordedEvent
+
+
+class PlacedChange(NamedTuple):
+    """The references that are taken out, and the event and its bytes by the reference of the one that is replaced."""
+
+    removed: frozenset[str]
+    replaced: dict[str, tuple[Event[Any], bytes]]
+
+
+def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queue: BranchQueue) -> PlacedChange:
+    """Put the beginnings of a branch into `queue`. Raises HistoryError, InvalidEvent or DefinitionError, as `what_if` says."""
+    replaced = dict[str, tuple[Event[Any], bytes]]()
+    for reference in sorted(change.remove):
+        was = _root(past, reference, "taken out")
+        queue.push(was.order, was)
+    for reference, data in change.replace.items():
+        was = _root(past, reference, "replaced")
+        if (was.event_type, was.key) != (data.event_type, data.key):
+            raise HistoryError(
+                f"{was.event_type} {was.key!r} was to be replaced by {data.event_type} {data.key!r}: an event is replaced by one "
+                "of its type and key. Take it out, and put the other one in"
+            )
+        replaced[reference] = replace(was.event, data=data), handlers.codec.encode(data)
+        queue.push(was.order, was)
+    for it in change.insert:
+        turn = _inserted(past, handlers, it)
+        queue.push(_order_of(past, queue, it, turn), turn)
+    return PlacedChange(change.remove, replaced)
+
+
+def _root(past: Past, reference: str, how: str) -> RecordedEvent:
+    was = past.find(reference)
+    if was is None:
+        raise HistoryError(f"there is no event {reference} in this past, which was to be {how}")
+    root = was
+    while root.cause is not None and (cause := past.find(root.cause)) is not None:
+        root = cause
+    if was.kind != ROOT:
+        raise HistoryError(
+            f"{was.event_type} {was.name} cannot be {how}: it follows from {root.event_type} {root.name} (id {root.event.id}). "
+            "Only what was published can be changed: change that, or the code of a handler between"
+        )
+    return was
+
+
+def _inserted(past: Past, handlers: ApplicationHandlers, it: InsertedEvent) -> Turn:
+    data, time = it.data, checked_time(f"the time of {it.data.event_type} is", it.time)
+    if namespace_of(data.event_type) not in handlers.spaces:
+        raise DefinitionError(f"{data.event_type} belongs to no namespace of the application {handlers.app.name}")
+    value = handlers.codec.encode(data)
+    event_id = it.id or content_id(data.event_type, value, to_micros(time), 1)
+    event = Event(data, event_id, time, None, event_id, it.source)
+    if (known := past.find(event.reference)) is not None:
+        raise InvalidEvent(
+            f"{data.event_type} was to be put in with the id {event_id}, which {known.name} has already", "id"
+        )
+    return Turn(event, event.reference, value, ROOT)
+
+
+def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: Turn) -> OrderKey:
+    """Its place of old; behind what it is to follow; before its key's first later event; before the first later root; the end."""
+    if (former := past.former_order(turn.reference)) is not None:
+        return former
+    if it.after is not None:
+        found = past.find(it.after)
+        if found is None:
+            raise HistoryError(f"there is no event {it.after} in this past, behind which another one was to be put in")
+        return queue.behind(found.order)
+    for each in past.key_events(turn.place):
+        if to_micros(each.event.time) > turn.time:
+            return queue.just_before(each.order)
+    root = past.first_root_after(turn.time)
+    return queue.at_end() if root is None else queue.just_before(root.order)

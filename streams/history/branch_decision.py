@@ -1,0 +1,113 @@
+"""What becomes of one event in a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from streams.data import Record
+from streams.engine.execution import wrong_version
+from streams.errors import HistoryError
+from streams.history import difference
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch_emissions import BranchEmission, emissions_of
+from streams.history.branch_queue import Turn
+from streams.history.branch_rows import BranchRow
+from streams.history.past import Past
+from streams.history.recorded_event import ANSWER, HANDLER, VERSION, OrderKey, RecordedEvent
+
+
+class BranchDecision(NamedTuple):
+    """`row` is the row from now on. With a `reason` the event was rejected, by `by`. It `asks` if a gateway is to answer it.
+
+    `new_version`: the row has the event's version from now on.
+    """
+
+    row: Record | None
+    emissions: Sequence[BranchEmission] = ()
+    reason: str | None = None
+    by: str | None = None
+    asks: bool = False
+    new_version: bool = False
+
+
+def decide(past: Past, handlers: ApplicationHandlers, row: BranchRow, turn: Turn) -> BranchDecision:
+    """Raises what the handler raises, InvalidEvent or UndeclaredEmission for what it may not emit, and HistoryError without one.
+
+    What a person or retold itself has decided stays as it was.
+    """
+    was, [namespace, _] = turn.was, turn.place
+    if was is not None and was.by not in (None, HANDLER, VERSION):
+        return BranchDecision(row.row, reason=was.reason, by=was.by)
+    handler = handlers.handler_of(namespace, turn.event)
+    if handler is None:
+        raise HistoryError(f"{turn.event.data.event_type} has no handler in the application {handlers.app.name}")
+    if (reason := wrong_version(turn.expected, row.row, row.token)) is not None:
+        return BranchDecision(row.row, reason=reason, by=VERSION)
+    if handler.function is None:
+        return BranchDecision(row.row, asks=True)
+    decided = handlers.decide(namespace, handler, row.row, turn.event)
+    emit = decided.emissions
+    emissions = emissions_of(handlers, handler, turn.event, emit, past.effects(turn.reference)) if emit else ()
+    if decided.reason is not None:
+        return BranchDecision(row.row, emissions, decided.reason, HANDLER)
+    return BranchDecision(decided.row, emissions, new_version=True)
+
+
+def unhandled(
+    past: Past, handlers: ApplicationHandlers, was: RecordedEvent, row: Record | None
+) -> dict[str, tuple[bytes, datetime]]:
+    """What a recorded event has emitted that was not handled when the past was read, by reference: value and time."""
+    handler = handlers.handler_of(was.namespace, was.event)
+    if handler is None or handler.function is None or not (was.accepted or was.by == HANDLER):
+        return {}
+    emit = handlers.decide(was.namespace, handler, row, was.event).emissions
+    return without_record(emissions_of(handlers, handler, was.event, emit, past.effects(was.reference)))
+
+
+def without_record(emissions: Sequence[BranchEmission]) -> dict[str, tuple[bytes, datetime]]:
+    return {it.reference: (it.value, it.event.time) for it in emissions if it.recorded is None}
+
+
+def as_recorded(order: OrderKey, turn: Turn, reason: str | None, by: str | None) -> RecordedEvent:
+    """An event as the branch has it."""
+    return RecordedEvent(
+        order,
+        turn.event,
+        turn.reference,
+        turn.kind,
+        by is None,
+        turn.value,
+        turn.cause,
+        turn.ordinal,
+        by,
+        reason,
+        turn.expected,
+    )
+
+
+def changes(was: RecordedEvent, now: RecordedEvent) -> tuple[str, ...]:
+    """What is otherwise. Versions are told by other numbers in a branch, so a reason counts only if a handler gave it."""
+    return tuple(
+        name
+        for name, is_other in (
+            (difference.DATA, was.value != now.value),
+            (difference.TIME, was.event.time != now.event.time),
+            (difference.OUTCOME, was.accepted != now.accepted),
+            (
+                difference.REASON,
+                not was.accepted and not now.accepted and was.by == HANDLER and was.reason != now.reason,
+            ),
+        )
+        if is_other
+    )
+
+
+def leads_elsewhere(past: Past, was: RecordedEvent, emissions: Sequence[BranchEmission], said: set[str]) -> bool:
+    """Whether an event leads to anything else than it did."""
+    if any(it.recorded is None and it.reference in said for it in emissions) or any(
+        not it.same for it in emissions if it.recorded
+    ):
+        return True
+    return any(it.reference not in said for it in past.effects(was.reference) if it.kind != ANSWER)

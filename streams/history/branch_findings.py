@@ -1,0 +1,84 @@
+"""What a branch has found: its own events, and how they differ from the past."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any
+
+from streams.errors import HistoryError
+from streams.event import Event
+from streams.history import difference
+from streams.history.branch_queue import Turn
+from streams.history.branch_rows import BranchRow
+from streams.history.difference import CallChange, ChangedEvent, Difference, RaisedEvent, RowChange
+from streams.history.recorded_event import Place, RecordedEvent
+
+LEAST_LIMIT = 10_000
+
+
+class BranchFindings:
+    """`total` is the number of the past's events; `limit` that of those that may be decided."""
+
+    def __init__(self, total: int, limit: int | None) -> None:
+        self.found = Difference(total=total)
+        self.timeline: list[RecordedEvent] = []
+        self._limit = max(LEAST_LIMIT, 10 * total) if limit is None else limit
+        self._open: set[str] = set()
+        """Events that depend on an answer that is not known."""
+        self._recent: deque[str] = deque(maxlen=100)
+
+    def is_open(self, row: BranchRow, cause: str | None) -> bool:
+        row.open = row.open or cause in self._open
+        return row.open
+
+    def count(self, turn: Turn) -> None:
+        """Raises HistoryError for one too many."""
+        self.found.decided += 1
+        self._recent.append(turn.event.data.event_type)
+        if self.found.decided > self._limit:
+            types = ", ".join(name for name, _ in Counter(self._recent).most_common(5))
+            raise HistoryError(
+                f"the branch does not end: {self._limit:,} events were decided, while the past has {self.found.total:,}. The last "
+                f"were {types}, which lead to each other"
+            )
+
+    def miss(self, row: BranchRow, was: RecordedEvent, *, asked: bool) -> None:
+        """A recorded event is not in the branch; `asked`: a gateway was called."""
+        if self.is_open(row, was.cause):
+            self._open.add(was.reference)
+            self.found.open.append(was)
+        else:
+            self.found.missing.append(was)
+        if asked:
+            self.call(difference.NOT, was.event)
+
+    def note(self, was: RecordedEvent | None, now: RecordedEvent, what: tuple[str, ...], *, is_open: bool) -> None:
+        """An event was decided; `what` of it is otherwise."""
+        self.timeline.append(now)
+        if was is not None and not what:
+            self.found.unchanged += 1
+        elif is_open:
+            self._open.add(now.reference)
+            self.found.open.append(now)
+        elif was is None:
+            self.found.surplus.append(now)
+        else:
+            self.found.changed.append(ChangedEvent(was, now, what))
+
+    def park(self, was: RecordedEvent | None, now: RecordedEvent, error: str, *, behind: bool) -> None:
+        self.found.raised.append(RaisedEvent(now, error, behind))
+        if was is not None:
+            self.found.changed.append(ChangedEvent(was, now, (difference.PARKED,)))
+
+    def call(self, kind: str, request: Event[Any]) -> None:
+        self.found.calls.append(CallChange(kind, request))
+
+    def result(self, rows: Mapping[Place, BranchRow]) -> Difference:
+        found = self.found
+        for place, row in rows.items():
+            if row.base[0] != row.row:
+                found.rows.append(RowChange(place, row.base[0], row.row, row.open))
+        found.keys = len(rows)
+        found.pending = sum(not it.known for row in rows.values() for it in row.timers)
+        return found

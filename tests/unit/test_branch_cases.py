@@ -1,0 +1,156 @@
+"""Branches by example: what is missing, surplus or otherwise, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from streams import App, Event, Namespace, Outcome
+from streams.errors import HistoryError, InvalidEvent
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch import what_if
+from streams.history.change import Change, InsertedEvent
+from streams.history.past import Past
+from tests.applications import bank, shop, timed
+from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferStart
+from tests.applications.shop.events import Line, OrderPlace, StockReceive
+from tests.applications.timed.events import AlarmTouch
+from tests.support.partitions import Partitions
+from tests.support.pasts import START, answered, past_of
+
+
+def a_bank(*transfers: tuple[str, str, int]) -> tuple[Past, ApplicationHandlers]:
+    """Two accounts of 100 and these transfers, each from one account to another."""
+    there = Partitions(bank.app(), 2, now=START)
+    for name in ("a", "b"):
+        there.publish(AccountOpen(account=name, balance=100), f"open-{name}", START)
+    for number, (source, target, amount) in enumerate(transfers):
+        there.now += timedelta(minutes=1)
+        data = TransferStart(transfer=f"t{number}", source=source, target=target, amount=amount)
+        there.publish(data, f"start-{number}", there.now)
+        there.settle()
+    return past_of(there), ApplicationHandlers(there.app, there.codec)
+
+
+def test_a_transfer_that_was_never_started() -> None:
+    """Its events are missing, both accounts have what they would have, and the next transfer is refused no more."""
+    past, handlers = a_bank(("a", "b", 80), ("a", "b", 50))
+    first = next(it for it in past.events() if it.event.id == "start-0")
+    found = what_if(past, handlers, Change(remove=frozenset([first.reference]))).difference
+    assert sorted(it.event_type for it in found.missing) == [
+        "account.credit", "account.debit", "transfer.done", "transfer.done", "transfer.failed", "transfer.start",
+    ]  # fmt: skip
+    assert [(it.recorded.event_type, it.what) for it in found.changed] == [("account.debit", ("outcome",))]
+    rows = {it.place: it.after for it in found.rows}
+    assert rows["account", "a"] == AccountRow(balance=50)
+    assert rows["account", "b"] == AccountRow(balance=150)
+    assert rows["transfer", "t0"] is None
+    assert not found.origins
+
+
+def test_a_change_reaches_few() -> None:
+    """Of many transfers between others, none is decided."""
+    past, handlers = a_bank(*[("a", "b", 1)] * 20)
+    found = what_if(past, handlers, Change([InsertedEvent(AccountOpen(account="c", balance=1), START)])).difference
+    assert (found.decided, found.keys, len(found.surplus)) == (1, 1, 1)
+
+
+def test_only_what_was_published_is_changed() -> None:
+    """The sentence names the event that it follows from."""
+    past, handlers = a_bank(("a", "b", 80))
+    debit = next(it for it in past.events() if it.event_type == "account.debit")
+    for change in (Change(remove=frozenset([debit.reference])), Change(replace={debit.reference: debit.event.data})):
+        with pytest.raises(
+            HistoryError, match=r"account\.debit account-\d:\d cannot be .* follows from transfer\.start .*start-0"
+        ):
+            what_if(past, handlers, change)
+
+
+def test_a_change_that_makes_no_sense_is_refused() -> None:
+    """An event that is not there; one of another key in its place; an id that is taken; a time without a zone."""
+    past, handlers = a_bank(("a", "b", 80))
+    start = next(it for it in past.events() if it.event.id == "start-0")
+    with pytest.raises(HistoryError, match=r"no event nowhere in this past"):
+        what_if(past, handlers, Change(remove=frozenset(["nowhere"])))
+    other = TransferStart(transfer="t9", source="a", target="b", amount=1)
+    with pytest.raises(HistoryError, match=r"transfer\.start 't0' was to be replaced by transfer\.start 't9'"):
+        what_if(past, handlers, Change(replace={start.reference: other}))
+    with pytest.raises(InvalidEvent, match=r"start-0, which transfer-\d:1 has already"):
+        what_if(past, handlers, Change([InsertedEvent(start.event.data, START, "start-0", source="test")]))
+    with pytest.raises(InvalidEvent, match="no time zone"):
+        what_if(past, handlers, Change([InsertedEvent(other, datetime(2026, 1, 1))]))  # noqa: DTZ001 - that is the point
+    with pytest.raises(HistoryError, match=r"no event nowhere .* behind which"):
+        what_if(past, handlers, Change([InsertedEvent(other, START, after="nowhere")]))
+
+
+def test_an_event_that_raises_stops_its_key_alone() -> None:
+    """It and what stands behind it are listed; the other keys go on, and what it had led to is missing."""
+    chosen = Partitions(timed.app(), 1, now=START)
+    for number, (name, value) in enumerate([("a", 1), ("a", 2), ("b", 3)]):
+        chosen.publish(AlarmTouch(name=name, number=value, after=1, other=""), f"touch-{number}", START)
+    chosen.settle()
+    chosen.now += timedelta(hours=40)
+    chosen.settle()
+    past, handlers = past_of(chosen), ApplicationHandlers(chosen.app, chosen.codec)
+    broken = InsertedEvent(AlarmTouch(name="a", number=99, after=0, other=""), START - timedelta(seconds=1))
+    found = what_if(past, handlers, Change([broken])).difference
+    assert (found.raised[0].error, found.raised[0].behind) == ("ZeroDivisionError: a bug", False)
+    assert {it.event.key for it in found.raised} == {"a"}
+    assert all(it.behind for it in found.raised[1:])
+    assert {it.key for it in found.missing} == {"a"}
+
+
+def test_what_depends_on_an_unknown_answer_is_open() -> None:
+    """An order that is put in asks for its payment. Nobody answers, so that it expires is no difference."""
+    there = Partitions(shop.app(), 1, now=START)
+    there.publish(StockReceive(sku="x", quantity=9, price=3), "receive", START)
+    there.settle()
+    there.now += timedelta(hours=2)
+    there.publish(StockReceive(sku="y", quantity=9, price=3), "later", there.now)
+    there.settle()
+    past, handlers = past_of(there), ApplicationHandlers(there.app, there.codec)
+    order = InsertedEvent(
+        OrderPlace(order="o", customer="c", lines=(Line(sku="x", quantity=1),)), START + timedelta(minutes=1)
+    )
+    found = what_if(past, handlers, Change([order])).difference
+    assert [it.event_type for it in found.waiting] == ["payment.charge"]
+    assert [it.kind for it in found.calls] == ["would call"]
+    assert "order.expire" in {it.event_type for it in found.open} | {it.event_type for it in found.surplus}
+    known = what_if(past, handlers, Change([order]), answers=answered).difference
+    assert not known.waiting
+    assert not known.open
+    assert "order.paid" in {it.event_type for it in known.surplus}
+
+
+def test_a_branch_that_does_not_end_says_so() -> None:
+    """With the types that lead to each other."""
+    past, handlers = a_bank(("a", "b", 80), ("a", "b", 10))
+    with pytest.raises(HistoryError, match=r"does not end: 3 events were decided, while the past has 12.*transfer"):
+        what_if(past, handlers, everything=True, limit=3)
+
+
+def test_other_code_shows_where_it_decides_otherwise() -> None:
+    """One changed line in one handler: each origin is that handler's, and all else follows from them."""
+    past, handlers = a_bank(("a", "b", 80), ("b", "a", 30), ("a", "b", 60))
+    other = ApplicationHandlers(with_fee(), handlers.codec)
+    found = what_if(past, handlers, other=other).difference
+    assert {it.recorded.event_type for it in found.origins} == {"account.debit"}
+    assert found.origins[0].row_before == AccountRow(balance=100)
+    assert (found.origins[0].row_recorded, found.origins[0].row_now) == (AccountRow(balance=20), AccountRow(balance=19))
+    assert not found.is_empty
+    assert what_if(past, handlers, other=ApplicationHandlers(bank.app(), handlers.codec)).difference.is_empty
+
+
+def with_fee() -> App:
+    """The bank, where each debit takes one more."""
+    account = Namespace("account", row=AccountRow)
+    for event, handler in bank.account.handlers.items():
+        account.handles(event, emits=bank.account.emits[event])(debit_with_fee if event is AccountDebit else handler)
+    return App(name="bank", namespaces=[account, bank.transfer])
+
+
+def debit_with_fee(row: AccountRow | None, event: Event[AccountDebit]) -> Outcome[AccountRow]:
+    decided = bank.debit(row, event)
+    assert decided.row is not None
+    return Outcome(AccountRow(balance=decided.row.balance - 1), emit=decided.emit)
