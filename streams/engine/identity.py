@@ -49,3 +49,8 @@ def fingerprint_of(source: str, event_id: str) -> bytes:
     """16 bytes that are equal exactly if the references are; cheaper than a reference, since every event passes here."""
     name = event_id if is_unique(source, event_id) else f"{len(source)} {source}{event_id}"
     return blake2b(name.encode(), digest_size=16).digest()
+
+
+def short_digest(reference: str) -> int:
+    """64 bits of a reference, signed: what a database finds fast. Two references may share them."""
+    return int.from_bytes(blake2b(reference.encode(), digest_size=8).digest(), "big", signed=True)

@@ -27,7 +27,7 @@ from streams.engine.envelope import (
     to_micros,
 )
 from streams.engine.fold import read_logged
-from streams.engine.identity import answer_id, emitted_id, fingerprint_of
+from streams.engine.identity import answer_id, emitted_id, short_digest
 from streams.engine.records import NO_OFFSET, Headers, QueuePosition
 from streams.errors import UndecodableRecord
 from streams.event import Event, reference_of
@@ -102,7 +102,7 @@ class ParkedMessage(NamedTuple):
 class LogFacts(NamedTuple):
     """What a log record says without its data. `inbox` is its inbox offset; times in µs since 1970.
 
-    `reference` and `cause` are 64 bits of the fingerprints of its reference and of its cause's; `kind` is root, emitted,
+    `reference` and `cause` are 64 bits of its reference and of its cause's; `kind` is root, emitted,
     answer, or timer, which has no inbox offset.
     """
 
@@ -128,6 +128,12 @@ class Decoder(Protocol):
     def decode(self, value: bytes) -> EventData: ...
 
     def decode_row(self, row_type: type[Any], value: bytes) -> Any: ...
+
+
+class SchemaDecoder(Decoder, Protocol):
+    """One that also has the texts of the schemas that it has met."""
+
+    def schema_text(self, schema_id: int) -> str: ...
 
 
 class LogEntry(NamedTuple):
@@ -220,8 +226,8 @@ def kept_marker(value: bytes) -> marker.Marker:
 
 
 def short_fingerprint(source: str, event_id: str) -> int:
-    """64 bits of a reference's fingerprint: what SQLite finds fast. Two references may share them."""
-    return int.from_bytes(fingerprint_of(source, event_id)[:8], "big", signed=True)
+    """64 bits of the event's reference: what SQLite finds fast. Two references may share them."""
+    return short_digest(reference_of(source, event_id))
 
 
 def topic_partition_of(message: Message) -> tuple[str, int]:

@@ -157,6 +157,10 @@ class LearningCodec:
                 raise
             return self._codec.decode_row(row_type, value)
 
+    def schema_text(self, schema_id: int) -> str:
+        """As `AvroCodec.schema_text`, of a schema that is known already."""
+        return self._codec.schema_text(schema_id)
+
     def learn(self) -> bool:
         """Add new schemas from the topic; returns whether there were any."""
         if self._reader is None:

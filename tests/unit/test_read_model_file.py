@@ -207,7 +207,7 @@ def test_what_was_not_committed_is_not_there(tmp_path: Path) -> None:
     store = opened(tmp_path)
     writer = store.writer()
     writer.put_row("account", 0, "a", 1, AccountRow(balance=1))
-    writer.put_due((None,) * 9)
+    writer.put_due((None,) * 10)
     with pytest.raises(sqlite3.IntegrityError):
         writer.commit()
     assert rows(store.file) == {}

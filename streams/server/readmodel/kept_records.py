@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
 from confluent_kafka import Message
 
-from streams.engine.records import Headers
+from streams.history.kept_headers import unpacked
 from streams.kafka.messages import LogEvent, LogReader
-
-_headers = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
-
-
-def packed(headers: Headers) -> bytes:
-    """A record's headers as they are kept."""
-    return msgspec.msgpack.encode(headers)
-
-
-def unpacked(kept: bytes) -> Headers:
-    return _headers.decode(kept)
 
 
 def event_of_record(

@@ -10,12 +10,12 @@ from confluent_kafka import Message
 
 from streams.data import EventData
 from streams.engine.envelope import parked_header, sequence_of
-from streams.engine.records import ACCEPTED
+from streams.engine.records import ACCEPTED, Headers
 from streams.errors import UndecodableRecord
 from streams.event import Event
+from streams.history.kept_headers import packed
 from streams.kafka.bounded_read import headers_of
-from streams.kafka.messages import Decoder, LogReader, due_message, log_facts, parked_message, short_fingerprint
-from streams.server.readmodel.kept_records import packed
+from streams.kafka.messages import LogReader, SchemaDecoder, due_message, log_facts, parked_message, short_fingerprint
 from streams.server.readmodel.merge import ArrivedRecord, LogMerger, NamespacePartition, time_order
 from streams.server.readmodel.store_writer import StoreWriter
 
@@ -25,10 +25,17 @@ VERSION, HANDLER = "version", "handler"
 """Who rejected an event: because its row was not at the expected version, or its handler."""
 
 
+def cause_of(headers: Headers) -> int | None:
+    """64 bits of the reference of the cause that headers name."""
+    found = dict(headers)
+    cause, source = ((found.get(name) or b"").decode(errors="replace") for name in ("ce_causationid", "ce_causationsource"))
+    return short_fingerprint(source, cause) if cause else None
+
+
 class LogFollower:
     """Follows all logs: past events merged by time, then new ones as they arrive."""
 
-    def __init__(self, writer: StoreWriter, decoder: Decoder, partitions: Iterable[NamespacePartition]) -> None:
+    def __init__(self, writer: StoreWriter, decoder: SchemaDecoder, partitions: Iterable[NamespacePartition]) -> None:
         self.merge = LogMerger(partitions)
         self._writer, self._decoder = writer, decoder
         self._reader = LogReader(decoder)
@@ -47,6 +54,8 @@ class LogFollower:
         of = self._types.get(value[:PREFIX])
         if of is None:
             of = self._types[value[:PREFIX]] = type(self._decoder.decode(value))
+            schema_id = int.from_bytes(value[1:PREFIX], "big")
+            self._writer.put_schema(schema_id, self._decoder.schema_text(schema_id))
         facts = log_facts(message, of.event_type)
         event: Event[Any] | None = None
         if of in self._folded and facts.header.outcome == ACCEPTED:
@@ -93,10 +102,11 @@ class LogFollower:
             event_type, event_id, source = (
                 (found.get(name) or b"").decode(errors="replace") for name in ("ce_type", "ce_id", "ce_source")
             )
+            event_id = event_id or header.id or ""
             self._writer.put_aside((
                 *partition, str(record.position), record.offset, header.status, header.recorded, header.key, event_type or None,
                 event_id or None,
-                short_fingerprint(source, event_id) if event_id else None, header.reason, record.value,
+                short_fingerprint(source, event_id) if event_id else None, cause_of(record.headers), header.reason, record.value,
                 packed(record.headers),
             ))  # fmt: skip
         self._writer.reached(("parked", *partition), (message.offset() or 0) + 1)
@@ -107,8 +117,9 @@ class LogFollower:
         if header is None:
             self._writer.drop_due(*partition, name)
         else:
+            headers = headers_of(message)
             self._writer.put_due((
-                *partition, name, header.kind, header.at, header.namespace, header.key, message.value(),
-                packed(headers_of(message)),
+                *partition, name, header.kind, header.at, header.namespace, header.key, cause_of(headers), message.value(),
+                packed(headers),
             ))  # fmt: skip
         self._writer.reached(("due", *partition), (message.offset() or 0) + 1)

@@ -20,11 +20,12 @@ from streams.engine.envelope import EnvelopeReader, from_micros, without_packed
 from streams.engine.marker import Marker
 from streams.engine.records import ACCEPTED, PARKED, REJECTED, Codec
 from streams.errors import StreamsError
+from streams.history.kept_headers import unpacked
 from streams.kafka.messages import LogEvent, LogReader, kept_marker, short_fingerprint
 from streams.receipt import Receipt, duplicate_outcome
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import STARTING
-from streams.server.readmodel.kept_records import event_of_record, unpacked
+from streams.server.readmodel.kept_records import event_of_record
 from streams.server.readmodel.key_uses import SOURCE, KeyUse, digest_of
 from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
 from streams.server.readmodel.lag_ages import LagAges

@@ -14,7 +14,7 @@ from streams.data import Record
 from streams.projection import Projection
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
 
-FORMAT = 1
+FORMAT = 2
 """Of the file: another one is read again from Kafka."""
 FIXED = (
     "create table meta(name text primary key, value) without rowid",
@@ -26,18 +26,23 @@ FIXED = (
     expected integer, inbox integer not null, value blob not null, headers blob not null,
     primary key(ns, part, seq)) without rowid""",
     "create index record_by_inbox on record(ns, part, inbox)",
-    "create index record_by_id on record(idh)",
+    "create index record_by_id on record(idh, id)",
     "create index record_by_key on record(ns, key, seq)",
     """create table aside(ns text not null, part integer not null, place text not null, inbox integer, status text not null,
-    recorded integer not null, key text, type text, id text, idh integer, reason text, value blob not null,
+    recorded integer not null, key text, type text, id text, idh integer, causeh integer, reason text, value blob not null,
     headers blob not null, primary key(ns, part, place)) without rowid""",
     "create index aside_by_inbox on aside(ns, part, inbox)",
     "create index aside_by_id on aside(idh)",
+    "create index aside_by_cause on aside(causeh) where causeh is not null",
+    "create index aside_by_key on aside(ns, key) where key is not null",
     """create table due(ns text not null, part integer not null, id text not null, kind text not null,
-    at integer not null, target text not null, key text not null, value blob not null, headers blob not null,
+    at integer not null, target text not null, key text not null, causeh integer, value blob not null, headers blob not null,
     primary key(ns, part, id)) without rowid""",
+    "create index due_by_cause on due(causeh) where causeh is not null",
+    "create index due_by_key on due(target, key)",
     """create table duplicate(ns text, part integer, inbox integer, seq integer not null, outcome text not null,
     primary key(ns, part, inbox)) without rowid""",
+    "create table schema(id integer primary key, text text not null)",
     "create table stopped(name text primary key, why text not null) without rowid",
 )
 

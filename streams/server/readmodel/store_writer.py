@@ -30,11 +30,12 @@ RECORD = (
     "reason, expected, inbox, value, headers) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 ASIDE = (
-    "insert or replace into aside(ns, part, place, inbox, status, recorded, key, type, id, idh, reason, value, headers) "
-    "values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "insert or replace into aside(ns, part, place, inbox, status, recorded, key, type, id, idh, causeh, reason, value, headers) "
+    "values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 DUE = (
-    "insert or replace into due(ns, part, id, kind, at, target, key, value, headers) values(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "insert or replace into due(ns, part, id, kind, at, target, key, causeh, value, headers) "
+    "values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 POSITION = (
     "insert or replace into position(kind, ns, part, next_offset, seq, recorded, marker) values(?, ?, ?, ?, ?, ?, ?)"
@@ -99,6 +100,10 @@ class StoreWriter:
         """Remove a record of a log, so that nothing of it is left in the file."""
         self._erases = True
         self._changes.append(("delete from record where ns = ? and part = ? and seq = ?", (namespace, part, sequence)))
+
+    def put_schema(self, schema_id: int, text: str) -> None:
+        """The schema of records that are in the file: without Kafka, nobody else has it."""
+        self._changes.append(("insert or replace into schema(id, text) values(?, ?)", (schema_id, text)))
 
     def put_aside(self, values: tuple[Any, ...]) -> None:
         """A record that is set aside: the values of `ASIDE`."""

@@ -1,0 +1,157 @@
+"""A past that is in a file: the table `record` of a read model, read a piece at a time."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Protocol
+
+from streams.engine.envelope import from_micros
+from streams.engine.identity import answer_id, short_digest
+from streams.engine.records import Codec
+from streams.errors import HistoryError, InvalidSchema, StreamsError
+from streams.event import Event, reference_of
+from streams.history.kept_headers import unpacked
+from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
+
+PIECE = 500
+"""Records of a partition that are read at once: all partitions of a past are read side by side."""
+COLUMNS = "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, value, headers"
+LogPartition = tuple[str, int]
+
+
+class SchemaRegister(Protocol):
+    """A codec that learns schemas."""
+
+    def add_schema(self, text: str) -> int: ...
+
+
+def learn_schemas(db: sqlite3.Connection, codec: SchemaRegister) -> None:
+    """Make known what a file's records were written with, so that they can be read without Kafka. Raises sqlite3.Error."""
+    for (text,) in db.execute("select text from schema").fetchall():
+        with suppress(InvalidSchema):  # what is written with it says so when it is read
+            codec.add_schema(text)
+
+
+class StoredPast:
+    """The Past of a file, as far as it reached when this was made; what is written afterwards is not seen.
+
+    `until` (µs) leaves out what was recorded later. Used by one thread, as its connection is. All that reads may raise
+    sqlite3.Error, and HistoryError for an event that does not read here.
+    """
+
+    def __init__(self, db: sqlite3.Connection, codec: Codec, until: int | None = None) -> None:
+        self._db, self._codec = db, codec
+        found = db.execute("select ns, part, seq from position where kind = 'log' and seq is not null order by ns, part")
+        self.last: dict[LogPartition, int] = {(ns, part): seq for ns, part, seq in found.fetchall()}
+        """The last sequence of each partition of a log."""
+        if until is not None:
+            self.last = {at: self._last_until(at, last, until) for at, last in self.last.items()}
+
+    def _last_until(self, at: LogPartition, last: int, until: int) -> int:
+        text = "select seq from record where ns = ? and part = ? and seq <= ? and recorded <= ? order by seq desc limit 1"
+        found = self._db.execute(text, (*at, last, until)).fetchone()
+        return 0 if found is None else int(found[0])
+
+    def __len__(self) -> int:
+        text = "select count(*) from record where ns = ? and part = ? and seq > ?"
+        [count] = self._db.execute("select count(*) from record").fetchone()
+        for at, last in self.last.items():
+            count -= self._db.execute(text, (*at, last)).fetchone()[0]
+        return int(count)
+
+    def events(self) -> Iterator[RecordedEvent]:
+        return map(self._event, heapq.merge(*(self._records(at, COLUMNS) for at in self.last)))
+
+    def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
+        """All of one namespace, in the total order."""
+        return map(self._event, heapq.merge(*(self._records(at, COLUMNS) for at in self.last if at[0] == namespace)))
+
+    def _records(self, at: LogPartition, columns: str) -> Iterator[tuple[Any, ...]]:
+        """Of one partition, whose order is that of all: recorded times only grow in it."""
+        text = f"select {columns} from record where ns = ? and part = ? and seq > ? and seq <= ? order by seq limit {PIECE}"
+        reached, last = 0, self.last[at]
+        while found := self._db.execute(text, (*at, reached, last)).fetchall():
+            yield from found
+            reached = found[-1][3]
+
+    def key_events(self, place: Place) -> Sequence[RecordedEvent]:
+        return sorted(self._where("ns = ? and key = ?", *place), key=lambda it: it.order)
+
+    def find(self, reference: str) -> RecordedEvent | None:
+        return next((it for it in self._where("idh = ?", short_digest(reference)) if it.reference == reference), None)
+
+    def effects(self, reference: str) -> Sequence[RecordedEvent]:
+        found = [it for it in self._where("causeh = ?", short_digest(reference)) if it.cause == reference]
+        return sorted(found, key=lambda it: it.order)
+
+    def at(self, namespace: str, partition: int, sequence: int) -> RecordedEvent | None:
+        """By its position, such as `user-3:7`."""
+        return next(self._where("ns = ? and part = ? and seq = ?", namespace, partition, sequence), None)
+
+    def at_offset(self, namespace: str, partition: int, offset: int) -> RecordedEvent | None:
+        """By its offset in the inbox, such as `user-3@1042`: also a duplicate, which stands for the first of its id."""
+        found = next(self._where("ns = ? and part = ? and inbox = ?", namespace, partition, offset), None)
+        if found is not None:
+            return found
+        text = "select seq from duplicate where ns = ? and part = ? and inbox = ?"
+        again = self._db.execute(text, (namespace, partition, offset)).fetchone()
+        return None if again is None else self.at(namespace, partition, again[0])
+
+    def with_id(self, event_id: str, most: int = 10) -> Sequence[RecordedEvent]:
+        """Those of an id: several publishers may have chosen it."""
+        if (found := self.find(event_id)) is not None:
+            return [found]
+        places = self._db.execute("select ns, part, seq from record where id = ? limit ?", (event_id, most)).fetchall()
+        return [it for place in places if (it := self.at(*place)) is not None]
+
+    def first_root_after(self, time: int) -> RecordedEvent | None:
+        columns = "recorded, ns, part, seq, time, kind"
+        merged = heapq.merge(*(self._records(at, columns) for at in self.last))
+        found = next((it for it in merged if it[5] == ROOT and it[4] > time), None)
+        return None if found is None else self.at(*found[1:4])
+
+    def end(self) -> OrderKey | None:
+        text = "select recorded, ns, part, seq from record where ns = ? and part = ? and seq <= ? order by seq desc limit 1"
+        found = [self._db.execute(text, (*at, last)).fetchone() for at, last in self.last.items()]
+        return max((OrderKey(*it) for it in found if it is not None), default=None)
+
+    def former_order(self, reference: str) -> OrderKey | None:
+        found = self.find(reference)
+        return None if found is None else found.order
+
+    def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
+        asked, answer = self.find(request), self.find(answer_id(request))
+        return None if asked is None or answer is None else (asked.value, answer)
+
+    def _where(self, condition: str, *values: object) -> Iterator[RecordedEvent]:
+        found: Iterable[Any] = self._db.execute(f"select {COLUMNS} from record where {condition}", values).fetchall()
+        for it in found:
+            if it[3] <= self.last.get((it[1], it[2]), 0):
+                yield self._event(it)
+
+    def _event(self, record: tuple[Any, ...]) -> RecordedEvent:
+        """What `read_recorded` makes of the record; the columns say what took most of the time to find out."""
+        recorded, ns, part, seq, time, event_id, causeh, kind, ordinal, accepted, by, reason, expected, value, headers = record
+        given = dict(unpacked(headers)).get
+        try:
+            data = self._codec.decode(value)
+        except StreamsError as error:
+            raise HistoryError(f"{ns}-{part}:{seq} of the recorded past does not read here: {error}") from error
+        source = (given("ce_source") or b"").decode()
+        at = given("ce_time")
+        when = datetime.fromisoformat(at.decode()) if at else from_micros(time)
+        if causeh is None:
+            event, cause = Event(data, event_id, when, None, event_id, source), None
+        else:
+            caused = (given("ce_causationid") or b"").decode()
+            cause = reference_of((given("ce_causationsource") or b"").decode(), caused)
+            chain = given("ce_correlationid")
+            event = Event(data, event_id, when, caused, chain.decode() if chain else None, source)
+        return RecordedEvent(
+            OrderKey(recorded, ns, part, seq), event, reference_of(source, event_id), kind, bool(accepted), value, cause,
+            ordinal, by, reason, expected,
+        )  # fmt: skip

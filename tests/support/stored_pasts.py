@@ -1,0 +1,42 @@
+"""A past in a file, as a server's follower writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from confluent_kafka import Message
+
+from streams.engine.stored import due_record
+from streams.engine.stored import parked_record as stored_parked
+from streams.server.readmodel.log_follower import LogFollower
+from streams.server.readmodel.store import Store
+from tests.support.partitions import Partitions
+from tests.support.pasts import log_of
+
+
+def stored(there: Partitions, state: Path) -> Store:
+    """All that the partitions have logged, set aside and keep for later. To be closed."""
+    store = Store(state, "", there.app, there.codec)
+    store.open()
+    store.partitions = dict.fromkeys(there.engines, there.count)
+    writer = store.writer()
+    places = [*there.images]
+    follower = LogFollower(writer, there.codec, places)
+    for (namespace, partition, sequence, key, value, headers) in log_of(there):
+        at = namespace, partition
+        follower.take(at, _message(f"{namespace}-log", partition, sequence, b"%b@%d" % (key.encode(), sequence), value, headers))
+    for at in places:
+        follower.merge.ended(at)
+    follower.flush()
+    for at, image in there.images.items():
+        for queue in image.parked.values():
+            for aside in queue:
+                follower.take_parked(at, _message(f"{at[0]}-parked", at[1], 0, *stored_parked(aside)))
+        for pending in (*image.due.values(), *image.calls.values()):
+            follower.take_due(at, _message(f"{at[0]}-due", at[1], 0, *due_record(at[0], pending)))
+    writer.commit()
+    return store
+
+
+def _message(topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: object) -> Message:
+    return Message(topic=topic, partition=partition, offset=offset, key=key, value=value, headers=headers)

@@ -1,0 +1,76 @@
+"""The recorded past in a file: every question has the answer that the past in memory gives."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams.codec import codec_of
+from streams.engine.envelope import to_micros
+from streams.engine.identity import short_digest
+from streams.history.past import MemoryPast
+from streams.history.stored_past import StoredPast, learn_schemas
+from tests.applications import bank
+from tests.support.partitions import Partitions
+from tests.support.pasts import KINDS, made, past_of
+from tests.support.stored_pasts import stored
+
+some = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@contextmanager
+def both(there: Partitions, until: int | None = None) -> Iterator[tuple[MemoryPast, StoredPast]]:
+    with tempfile.TemporaryDirectory() as folder, closing(stored(there, Path(folder))) as store:
+        whole = past_of(there)
+        kept = MemoryPast(it for it in whole.events() if until is None or it.order.recorded <= until)
+        yield kept, StoredPast(store._db, there.codec, until)
+
+
+@some
+@given(st.sampled_from(KINDS), st.integers(0, 10**6), st.booleans())
+def test_a_stored_past_answers_as_the_one_in_memory(kind: str, seed: int, cut: bool) -> None:
+    """For every question, of every event; also up to a time in the midst, as if nothing had come after it."""
+    chosen, there = made(kind, seed)
+    orders = [it.order.recorded for it in past_of(there).events()]
+    with both(there, chosen.choice(orders) if cut else None) as (memory, store):
+        events = list(memory.events())
+        assert list(store.events()) == events
+        assert len(store) == len(memory)
+        assert store.end() == memory.end()
+        for it in events:
+            assert store.find(it.reference) == it
+            assert list(store.effects(it.reference)) == list(memory.effects(it.reference))
+            assert list(store.key_events(it.place)) == list(memory.key_events(it.place))
+            assert store.first_root_after(to_micros(it.event.time)) == memory.first_root_after(to_micros(it.event.time))
+            assert store.former_order(it.reference) == it.order
+            assert store.former_answer(it.reference) == memory.former_answer(it.reference)
+            assert store.at(*it.order[1:4]) == it
+            assert it in store.with_id(it.event.id)
+        assert (store.find("no such event"), [*store.effects("no")], store.with_id("no")) == (None, [], [])
+
+
+def test_events_whose_references_share_their_bits_are_told_apart() -> None:
+    """Only 64 bits of a reference are in an index: all of it is compared."""
+    _, there = made("bank", 7)
+    with both(there) as (memory, store):
+        for it in memory.events():
+            store._db.execute("update record set idh = ?, causeh = iif(causeh is null, null, ?)", [short_digest(it.reference)] * 2)
+            assert store.find(it.reference) == it
+            assert list(store.effects(it.reference)) == list(memory.effects(it.reference))
+
+
+def test_a_file_has_the_schemas_of_its_records() -> None:
+    """A codec that never met them reads the past without Kafka."""
+    _, there = made("bank", 3)
+    with both(there) as (memory, store):
+        bare = codec_of(bank.app())
+        for prefix in list(bare._decoders):
+            for known in (bare._decoders, bare._texts, bare._names, bare._fingerprints):
+                known.pop(prefix, None)
+        learn_schemas(store._db, bare)
+        assert list(StoredPast(store._db, bare).events()) == list(memory.events())
