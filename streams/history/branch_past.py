@@ -39,6 +39,10 @@ class BranchPast:
     def events(self) -> Iterator[RecordedEvent]:
         return heapq.merge(filter(self._is_untouched, self._past.events()), self._decided, key=_order)
 
+    def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
+        decided = (it for it in self._decided if it.namespace == namespace)
+        return heapq.merge(filter(self._is_untouched, self._past.namespace_events(namespace)), decided, key=_order)
+
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         events, since = self._past.key_events(place), self._since.get(place)
         return events if since is None else [*before(events, since), *self._by_key.get(place, ())]

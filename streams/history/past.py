@@ -9,6 +9,7 @@ from typing import Protocol
 
 from streams.engine.envelope import to_micros
 from streams.engine.identity import answer_id
+from streams.history.high_water import with_high_water
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 
 
@@ -19,6 +20,9 @@ class Past(Protocol):
         """All, in the total order."""
 
     def __len__(self) -> int: ...
+
+    def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
+        """All of one namespace, in the total order."""
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         """Those of one row, in order."""
@@ -45,7 +49,7 @@ class MemoryPast:
     """A past that is all in memory."""
 
     def __init__(self, events: Iterable[RecordedEvent]) -> None:
-        self._events = sorted(events, key=lambda it: it.order)
+        self._events = list(with_high_water(sorted(events, key=lambda it: it.order)))
         self._by_reference = {it.reference: it for it in self._events}
         self._by_key: dict[Place, list[RecordedEvent]] = defaultdict(list)
         self._effects: dict[str, list[RecordedEvent]] = defaultdict(list)
@@ -59,6 +63,9 @@ class MemoryPast:
 
     def events(self) -> Iterator[RecordedEvent]:
         return iter(self._events)
+
+    def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
+        return (it for it in self._events if it.namespace == namespace)
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return self._by_key.get(place, ())

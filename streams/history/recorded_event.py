@@ -41,7 +41,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
 
     `reference` identifies it; `cause` is its cause's reference, None for a root. `value` are the bytes of its data. `reason` says
     why it was rejected, and `by` who did it: handler, version, operator or retold. `expected` is the version that its publisher
-    expected of its row.
+    expected of its row. `high` is its high-water time (µs); None: it is not known yet.
     """
 
     order: OrderKey
@@ -55,6 +55,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     by: str | None = None
     reason: str | None = None
     expected: int | None = None
+    high: int | None = None
 
     @property
     def namespace(self) -> str:

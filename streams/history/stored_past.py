@@ -19,7 +19,9 @@ from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 
 PIECE = 500
 """Records of a partition that are read at once: all partitions of a past are read side by side."""
-COLUMNS = "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, value, headers"
+COLUMNS = (
+    "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, high, value, headers"
+)
 LogPartition = tuple[str, int]
 
 
@@ -45,14 +47,18 @@ class StoredPast:
 
     def __init__(self, db: sqlite3.Connection, codec: Codec, until: int | None = None) -> None:
         self._db, self._codec = db, codec
-        found = db.execute("select ns, part, seq from position where kind = 'log' and seq is not null order by ns, part")
+        found = db.execute(
+            "select ns, part, seq from position where kind = 'log' and seq is not null order by ns, part"
+        )
         self.last: dict[LogPartition, int] = {(ns, part): seq for ns, part, seq in found.fetchall()}
         """The last sequence of each partition of a log."""
         if until is not None:
             self.last = {at: self._last_until(at, last, until) for at, last in self.last.items()}
 
     def _last_until(self, at: LogPartition, last: int, until: int) -> int:
-        text = "select seq from record where ns = ? and part = ? and seq <= ? and recorded <= ? order by seq desc limit 1"
+        text = (
+            "select seq from record where ns = ? and part = ? and seq <= ? and recorded <= ? order by seq desc limit 1"
+        )
         found = self._db.execute(text, (*at, last, until)).fetchone()
         return 0 if found is None else int(found[0])
 
@@ -135,7 +141,8 @@ class StoredPast:
 
     def _event(self, record: tuple[Any, ...]) -> RecordedEvent:
         """What `read_recorded` makes of the record; the columns say what took most of the time to find out."""
-        recorded, ns, part, seq, time, event_id, causeh, kind, ordinal, accepted, by, reason, expected, value, headers = record
+        recorded, ns, part, seq, time, event_id, causeh, kind, ordinal, *decided, high, value, headers = record
+        accepted, by, reason, expected = decided
         given = dict(unpacked(headers)).get
         try:
             data = self._codec.decode(value)
@@ -153,5 +160,5 @@ class StoredPast:
             event = Event(data, event_id, when, caused, chain.decode() if chain else None, source)
         return RecordedEvent(
             OrderKey(recorded, ns, part, seq), event, reference_of(source, event_id), kind, bool(accepted), value, cause,
-            ordinal, by, reason, expected,
+            ordinal, by, reason, expected, high,
         )  # fmt: skip

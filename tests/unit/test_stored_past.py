@@ -15,6 +15,7 @@ from streams.engine.envelope import to_micros
 from streams.engine.identity import short_digest
 from streams.history.past import MemoryPast
 from streams.history.stored_past import StoredPast, learn_schemas
+from streams.server.readmodel.store_high_water import fill_high_water
 from tests.applications import bank
 from tests.support.partitions import Partitions
 from tests.support.pasts import KINDS, made, past_of
@@ -27,6 +28,8 @@ some = settings(max_examples=15, deadline=None, suppress_health_check=list(Healt
 def both(there: Partitions, until: int | None = None) -> Iterator[tuple[MemoryPast, StoredPast]]:
     with tempfile.TemporaryDirectory() as folder, closing(stored(there, Path(folder))) as store:
         whole = past_of(there)
+        while fill_high_water(store._db, 2**62, 7):
+            pass
         kept = MemoryPast(it for it in whole.events() if until is None or it.order.recorded <= until)
         yield kept, StoredPast(store._db, there.codec, until)
 

@@ -25,6 +25,7 @@ FIXED = (
     causeh integer, kind text not null, ordinal integer not null, accepted integer not null, by text, reason text,
     expected integer, inbox integer not null, value blob not null, headers blob not null,
     primary key(ns, part, seq)) without rowid""",
+    "create index record_without_high on record(recorded, ns, part, seq) where high is null",
     "create index record_by_inbox on record(ns, part, inbox)",
     "create index record_by_id on record(idh, id)",
     "create index record_by_key on record(ns, key, seq)",

@@ -1,0 +1,87 @@
+"""The past up to a time: what had happened by then, as it was known then or later. It is a past itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from streams.engine.envelope import from_micros, to_micros
+from streams.errors import HistoryError
+from streams.history.past import Past
+from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Two times in µs since 1970; None: no limit.
+
+    Attributes:
+        as_of: What had happened by then: events up to this high-water time.
+        known: What had been recorded by then.
+
+    """
+
+    as_of: int | None = None
+    known: int | None = None
+
+
+class CutPast:
+    """Raises HistoryError where the high-water time of an event is not known yet."""
+
+    def __init__(self, past: Past, cut: Cut) -> None:
+        self._past, self.cut = past, cut
+
+    def _has(self, it: RecordedEvent) -> bool:
+        if self.cut.known is not None and it.order.recorded > self.cut.known:
+            return False
+        if self.cut.as_of is None:
+            return True
+        if it.high is None:
+            raise HistoryError(
+                f"what had happened by {from_micros(self.cut.as_of)} cannot be told yet: {it.name} was recorded, and other "
+                "partitions are not read so far. Try again in a moment"
+            )
+        return it.high <= self.cut.as_of
+
+    def _prefix(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
+        """Of one key: neither what is recorded nor the high-water time ever falls along it."""
+        low, high = 0, len(events)
+        while low < high:
+            middle = (low + high) // 2
+            if self._has(events[middle]):
+                low = middle + 1
+            else:
+                high = middle
+        return events[:low]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.events())
+
+    def events(self) -> Iterator[RecordedEvent]:
+        return filter(self._has, self._past.events())
+
+    def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
+        return filter(self._has, self._past.namespace_events(namespace))
+
+    def key_events(self, place: Place) -> Sequence[RecordedEvent]:
+        return self._prefix(self._past.key_events(place))
+
+    def find(self, reference: str) -> RecordedEvent | None:
+        found = self._past.find(reference)
+        return found if found is not None and self._has(found) else None
+
+    def effects(self, reference: str) -> Sequence[RecordedEvent]:
+        return [it for it in self._past.effects(reference) if self._has(it)]
+
+    def first_root_after(self, time: int) -> RecordedEvent | None:
+        return next((it for it in self.events() if it.kind == ROOT and to_micros(it.event.time) > time), None)
+
+    def end(self) -> OrderKey | None:
+        return max((it.order for it in self.events()), default=None)
+
+    def former_order(self, reference: str) -> OrderKey | None:
+        found = self.find(reference)
+        return None if found is None else found.order
+
+    def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
+        return self._past.former_answer(request) if self.find(request) is not None else None
