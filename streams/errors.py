@@ -28,7 +28,8 @@ StreamsError                       HTTP status, if it is none of 500
 │   └── PartitionLost
 ├── NamespaceStopped               a worker stopped a namespace rather than do harm
 │   └── HandlerTimeout             a handler did not return in time
-└── HistoryError                   the code now rejects what the event log has as accepted
+└── HistoryError                   the recorded past cannot be read, or be folded with this code
+    └── NoSuchEvent           404  the recorded past has no such event or row
 ```
 
 A message says what happened, which value, what was expected, where, and what to do next. It is shown without a traceback,
@@ -202,7 +203,13 @@ class HandlerTimeout(NamespaceStopped):
 
 
 class HistoryError(StreamsError):
-    """A handler now rejects an event that the event log has as accepted, so the log cannot be folded with this code."""
+    """The recorded past cannot be read; or a handler now rejects what it has as accepted, so this code cannot fold it."""
+
+
+class NoSuchEvent(HistoryError):
+    """The recorded past has no such event or row, or more than one."""
+
+    status = 404
 
 
 def unwritable_state(folder: object, error: OSError) -> ConfigError:

@@ -69,6 +69,18 @@ class StoredPast:
             count -= self._db.execute(text, (*at, last)).fetchone()[0]
         return int(count)
 
+    def extent(self, namespace: str) -> tuple[int, int | None, int | None]:
+        """How many events of a namespace there are, and when the first and the last one were recorded (µs)."""
+        text = "select count(*) from record where ns = ? and part = ? and seq <= ?"
+        edge = "select recorded from record where ns = ? and part = ? and seq <= ? order by seq {} limit 1"
+        count, edges = 0, list[int]()
+        for at, last in self.last.items():
+            if at[0] == namespace:
+                count += self._db.execute(text, (*at, last)).fetchone()[0]
+                for order in ("asc", "desc"):
+                    edges += (found[0] for found in self._db.execute(edge.format(order), (*at, last)))
+        return count, min(edges, default=None), max(edges, default=None)
+
     def events(self) -> Iterator[RecordedEvent]:
         return map(self._event, heapq.merge(*(self._records(at, COLUMNS) for at in self.last)))
 

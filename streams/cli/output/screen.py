@@ -110,6 +110,28 @@ def say(text: str) -> None:
     _print(one_line(text))
 
 
+StyledLine = Sequence[tuple[str, str]]
+"""Texts, each with a style of Rich's, which only a terminal is told."""
+
+
+def say_styled(lines: Iterable[StyledLine]) -> None:
+    """Lines of data with styles. Raises OutputClosed or OutputFailed."""
+    from rich.text import Text
+
+    shown = [Text.assemble(*((one_line(text), style) for text, style in line)) for line in lines]
+    for text in shown:
+        text.rstrip()
+    with data_console().capture() as captured:
+        for text in shown:
+            data_console().print(text, soft_wrap=True)
+    _print(captured.get().removesuffix("\n"))  # its cells are harmless, and what else drives the terminal in it is ours
+
+
+def screen_width() -> int | None:
+    """Characters of a line on the terminal that data goes to; None if it is none."""
+    return console().width if console().is_terminal else None
+
+
 def say_lines(text: str) -> None:
     """Several lines, such as a traceback. Raises OutputClosed or OutputFailed."""
     _print(harmless(text))

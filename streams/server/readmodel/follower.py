@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -15,7 +15,7 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.errors import BrokerError, StreamsError, TopicMismatch
 from streams.kafka.clients import Clients
-from streams.kafka.offsets import ends, starts
+from streams.kafka.offsets import Offsets, TopicAndPartition, ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicInfo, TopicNames, describe, topic_names
@@ -30,6 +30,10 @@ AGAIN = 1.0
 BROKER_EVERY, BROKER_TIMEOUT = 5.0, 3.0
 FETCH_WAIT = 0.5
 """s after which the broker answers a fetch without new records. New records arrive at once."""
+TRIES = 3
+"""Times that a file is begun anew where it is read once."""
+EndsOf = Callable[[Admin, Sequence[TopicAndPartition]], Offsets]
+"""How far is to be read at least."""
 
 
 class TopicFollower:
@@ -39,6 +43,7 @@ class TopicFollower:
         self._clients, self._prefix, self._app, self._codec, self._path = clients, prefix, app, codec, state
         self._state = FollowerState(tell)
         self._store: Store | None = None
+        self._ends_of: EndsOf = ends
 
     def run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
@@ -52,6 +57,31 @@ class TopicFollower:
                     continue
             stopped.wait(AGAIN)
         self._close()
+
+    def read_to_ends(self, ends_of: EndsOf, cancelled: Callable[[], bool]) -> Path:
+        """Read once, to the ends that `ends_of` gives, and close the file, which this returns.
+
+        Raises StreamsError for what Kafka refuses, sqlite3.Error for the file, and StoreDoubt if it was given up several times.
+        """
+        self._ends_of = ends_of
+        store = self._store = Store(self._path, self._prefix, self._app, self._codec)
+        try:
+            for tries_left in reversed(range(TRIES)):
+                try:
+                    self._follow(store, lambda: self._state.behind is None or cancelled())
+                    break
+                except StoreDoubt as doubt:
+                    if not tries_left:
+                        raise
+                    self._on_doubt(doubt)
+        finally:
+            self._close()
+        return store.file
+
+    @property
+    def stuck(self) -> Sequence[str]:
+        """Why logs are not read on, as sentences."""
+        return [*self._state.stuck.values()]
 
     def _on_failure(self, error: BaseException) -> bool:
         """Report it; whether to try again at once."""
@@ -149,7 +179,7 @@ class TopicFollower:
             for topic in (space.table, space.log, space.parked, space.due)
             for number in range(store.partitions[space.namespace])
         ]
-        begin, end = starts(admin, partitions, cancelled=stopped), ends(admin, partitions, cancelled=stopped)
+        begin, end = starts(admin, partitions, cancelled=stopped), self._ends_of(admin, partitions)
         writer = store.writer()
         consumer = self._clients.consumer("retold-server", fetch_wait=FETCH_WAIT)
         try:

@@ -77,6 +77,17 @@ class OpenStore:
             db.execute("pragma wal_checkpoint(truncate)")
 
 
+def files_in_use(state: Path, prefix: str) -> Iterable[Path]:
+    """The files of servers that run."""
+    for folder in sorted((state / "read").glob("*")):
+        if folder.name.removeprefix(prefix).isdigit() and folder.name.startswith(prefix) and (folder / FILE).exists():
+            lock = lock_private(folder / "lock")
+            if lock is None:
+                yield folder / FILE
+            else:
+                os.close(lock)
+
+
 class StoreFolder:
     """The first folder for a server's file that no other server has; held until the process ends, however it ends."""
 
@@ -137,7 +148,7 @@ class StoreFolder:
         """The file; or why it is not believed."""
         db = _connect(self.file)
         try:
-            why = _doubt(db, identity)
+            why = doubt_about(db, identity)
             if why is None:
                 db.execute("pragma synchronous=full")
                 _set(db, "boot", boot_id())
@@ -184,7 +195,7 @@ def _set(db: sqlite3.Connection, name: str, value: object) -> None:
     db.execute("insert or replace into meta(name, value) values(?, ?)", (name, value))
 
 
-def _doubt(db: sqlite3.Connection, identity: StoreIdentity) -> str | None:
+def doubt_about(db: sqlite3.Connection, identity: StoreIdentity) -> str | None:
     """Why the file is not believed; None if it is. Raises sqlite3.DatabaseError."""
     if db.execute("select 1 from sqlite_master where name = 'meta'").fetchone() is None:
         return "it was not made to its end"

@@ -1,0 +1,89 @@
+"""`retold story`: what led to an event or a row, and what followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from streams.cli.arguments.options import Json
+from streams.cli.arguments.parsers import whole
+from streams.cli.output.screen import json_line, plural, say_styled, screen_width, talk
+from streams.cli.output.story_text import key_story_lines, story_lines
+from streams.cli.process.opened_past import OpenedPast, open_past
+from streams.engine.readable import named
+from streams.errors import NoSuchEvent
+from streams.history.named_event import event_named, place_named
+from streams.history.recorded_event import Place
+from streams.history.story import StoryStep, Storyteller
+from streams.history.story_members import key_story_members, story_members
+
+DEPTH, DEPTH_OF_ROW, LAST = 10, 1, 20
+DEEPEST, MOST = 1_000, 200
+
+
+def story(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="An event by its id or position (user-3:7, or user-3@1042 in the inbox), or a row (user/u1).",
+            metavar="EVENT|KEY",
+        ),
+    ],
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            "--depth",
+            parser=whole(0, DEEPEST),
+            help=f"Follow consequences N levels down; default: {DEPTH}, of a row {DEPTH_OF_ROW}.",
+            metavar="N",
+        ),
+    ] = None,
+    last: Annotated[
+        int, typer.Option("--last", parser=whole(1, MOST), help="Of a row, tell the last N events.", metavar="N")
+    ] = LAST,
+    as_json: Json = False,
+) -> None:
+    """Tell what led to an event or a row, and what followed.
+
+    Causes are followed up to the event that somebody published, consequences down, through all namespaces. Each step shows
+    what it made of its row, and what still waits: timers, calls, parked events.
+
+    Example: [bold]retold story user/u1[/]
+    """
+    with open_past() as opened:
+        place = place_named(opened.app, what)
+        if place is not None:
+            _of_row(opened, place, DEPTH_OF_ROW if depth is None else depth, last, as_json=as_json)
+        else:
+            _of_event(opened, what, DEPTH if depth is None else depth, as_json=as_json)
+
+
+def _of_event(opened: OpenedPast, what: str, depth: int, *, as_json: bool) -> None:
+    it = event_named(opened.past, opened.waiting, opened.app, what)
+    found = Storyteller(opened.past, opened.handlers, opened.waiting).of_event(it, depth)
+    if as_json:
+        json_line(story_members(found))
+        return
+    say_styled(story_lines(found, datetime.now(UTC), screen_width()))
+    events = [step.event for step in [*found.causes, *_all(found.step)]]
+    spaces = {each.namespace for each in events}
+    talk(f"{plural(len(events), 'event')} in {plural(len(spaces), 'namespace')}.")
+
+
+def _of_row(opened: OpenedPast, place: Place, depth: int, last: int, *, as_json: bool) -> None:
+    found = Storyteller(opened.past, opened.handlers, opened.waiting).of_key(place, depth, last)
+    if found is None:
+        raise NoSuchEvent(f"the recorded past has no event of {place[0]} {named(place[1])!r}: nothing ever happened to it")
+    if as_json:
+        json_line(key_story_members(found))
+    else:
+        say_styled(key_story_lines(found, datetime.now(UTC), screen_width()))
+
+
+def _all(step: StoryStep) -> Iterator[StoryStep]:
+    yield step
+    for effect in step.effects:
+        yield from _all(effect)

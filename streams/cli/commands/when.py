@@ -1,0 +1,135 @@
+"""`retold when`: since when something holds of a row."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from streams.cli.arguments.lookup import namespace_named
+from streams.cli.arguments.options import Json
+from streams.cli.arguments.parsers import whole
+from streams.cli.output.screen import cell_text, json_line, plural, table, talk, time_text
+from streams.cli.process import exit_codes
+from streams.cli.process.opened_past import open_past
+from streams.engine.envelope import from_micros
+from streams.engine.readable import named
+from streams.errors import NoSuchEvent
+from streams.history.predicate import Predicate
+from streams.history.row_changes import FieldChange, Missing
+from streams.history.when import Turn, Turns
+
+SHOWN = 50
+
+
+def when(
+    namespace: Annotated[str, typer.Argument(help="Namespace whose rows to look at.", metavar="NAMESPACE")],
+    key_or_condition: Annotated[
+        str, typer.Argument(help="Key of the row; with --table the condition.", metavar="KEY")
+    ],
+    condition: Annotated[
+        str | None, typer.Argument(help="Such as \"status == 'paid'\".", metavar="CONDITION")
+    ] = None,
+    all_rows: Annotated[bool, typer.Option("--table", help="Look at all rows: give no KEY.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", parser=whole(1), help=f"Show the first N turns; default: {SHOWN}, with --json all.", metavar="N"
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say since when something holds of a row: after which event it began to, and each change.
+
+    A condition names fields of the row: [bold]total > 100 and status in ('paid', 'sent')[/]. Times are compared with texts
+    such as '2026-01-31T12:00:00Z'. Where there is no row nothing holds, but [bold]row is None[/]. If it never held, the exit code
+    is 1.
+
+    Example: [bold]retold when order o1 "status == 'paid'"[/]
+    """
+    if all_rows == (condition is not None):
+        raise typer.BadParameter("give NAMESPACE KEY CONDITION, or NAMESPACE CONDITION --table.")
+    text = key_or_condition if condition is None else condition
+    with open_past() as opened:
+        predicate = Predicate(text, namespace_named(opened.app, namespace).row_type)
+        turns = Turns(predicate, opened.handlers)
+        if all_rows:
+            found = turns.take(opened.past.namespace_events(namespace))
+        else:
+            events = opened.past.key_events((namespace, key_or_condition))
+            if not events:
+                raise NoSuchEvent(
+                    f"the recorded past has no event of {namespace} {named(key_or_condition)!r}: nothing ever happened to it"
+                )
+            found = turns.take(events)
+        if as_json:
+            shown = _as_json(found, limit)
+        else:
+            shown = _as_table(found, predicate, limit or SHOWN, with_key=all_rows)
+            _conclude(turns, predicate, all_rows=all_rows)
+    if not shown:
+        raise typer.Exit(exit_codes.NO)
+
+
+def _as_json(found: Any, limit: int | None) -> int:
+    shown = 0
+    for turn in islice(found, limit):
+        json_line(_members(turn))
+        shown += 1
+    return shown
+
+
+def _members(turn: Turn) -> dict[str, Any]:
+    it = turn.event
+    changes = [
+        {name: value for name, value in (("field", each.field), ("before", each.before), ("after", each.after)) if not _no(value)}
+        for each in turn.changes
+    ]
+    return {
+        "key": it.key, "holds": turn.holds, "position": it.name, "type": it.event_type, "id": it.event.id, "time": it.event.time,
+        "recorded": from_micros(it.order.recorded), "changes": changes,
+    }  # fmt: skip
+
+
+def _no(value: object) -> bool:
+    return isinstance(value, Missing)
+
+
+def _as_table(found: Any, predicate: Predicate, limit: int, *, with_key: bool) -> int:
+    rows, more = list[list[str]](), 0
+    for turn in found:
+        if len(rows) == limit:
+            more += 1
+            continue
+        rows.append(_cells(turn, predicate, with_key=with_key))
+    if rows:
+        table((*(("key",) if with_key else ()), "", "event", "position", "time", "changed"), rows)
+    if more:
+        talk(f"{plural(more, 'later change')} left out; --limit shows more.")
+    return len(rows)
+
+
+def _cells(turn: Turn, predicate: Predicate, *, with_key: bool) -> list[str]:
+    it = turn.event
+    asked = [each for each in turn.changes if each.field.partition(".")[0] in predicate.fields]
+    changed = ", ".join(map(_changed, asked)) if turn.after is not None else "the row is deleted"
+    key = [it.key] if with_key else []
+    return [*key, "since" if turn.holds else "until", it.event_type, it.name, time_text(it.event.time), changed]
+
+
+def _changed(change: FieldChange) -> str:
+    before = "" if _no(change.before) else f"{_shown(change.before)} → "
+    return f"{change.field} {before}{'(none)' if _no(change.after) else _shown(change.after)}"
+
+
+def _shown(value: object) -> str:
+    return cell_text(value) or ("null" if value is None else "''")
+
+
+def _conclude(turns: Turns, predicate: Predicate, *, all_rows: bool) -> None:
+    events = plural(turns.looked_at, "event")
+    if all_rows:
+        talk(f"{predicate.text} holds now of {len(turns.holding):,} of {plural(turns.keys, 'row')}; {events} looked at.")
+    else:
+        talk(f"{predicate.text} {'holds' if turns.holding else 'does not hold'} now; {events} looked at.")

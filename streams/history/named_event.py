@@ -1,0 +1,74 @@
+"""What somebody names in the past: an event by its id or its position, or a row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from streams.app import App
+from streams.engine.envelope import from_micros
+from streams.engine.readable import named
+from streams.errors import NoSuchEvent
+from streams.history.recorded_event import Place, RecordedEvent
+from streams.history.stored_past import StoredPast
+from streams.history.stored_waiting import StoredWaiting
+from streams.history.waiting import WaitingEvent
+
+POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-([0-9]{1,6})([:@])([0-9]{1,18})")
+SHOWN = 5
+"""Events of one id that are named."""
+
+
+def place_named(app: App, text: str) -> Place | None:
+    """Of `user/u1`; None: it names no row, so perhaps an event."""
+    name, slash, key = text.partition("/")
+    return (name, key) if slash and key and any(space.name == name for space in app.namespaces) else None
+
+
+def event_named(past: StoredPast, waiting: StoredWaiting, app: App, text: str) -> RecordedEvent:
+    """By its id, its position in the log (`user-3:7`) or in the inbox (`user-3@1042`). Raises NoSuchEvent, and sqlite3.Error."""
+    aside: Sequence[WaitingEvent]
+    at = POSITION.fullmatch(text)
+    if at is not None and any(space.name == at[1] for space in app.namespaces):
+        found, aside = _at(past, waiting, at[1], int(at[2]), at[3], int(at[4]))
+    else:
+        found, aside = past.with_id(text, SHOWN), waiting.set_aside(text)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NoSuchEvent(
+            f"several events have the id {named(text)!r}: {', '.join(map(_described, found))}. Name one by its position, "
+            f"such as {found[0].name}"
+        )
+    if aside:
+        it = aside[0]
+        since = from_micros(it.at).astimezone(UTC)
+        raise NoSuchEvent(
+            f"{it.event_type or 'the event'} {named(it.key)} is {it.kind} since {_second(since)}, so it has no story yet: "
+            f"{named(it.reason or 'without a reason')}. `retold parked show {it.where}` says more"
+        )
+    raise NoSuchEvent(
+        f"the recorded past of {app.name} has no event {named(text)!r}. An event is named by its id, its position in the log, "
+        "such as user-3:7, or in the inbox, such as user-3@1042; a row by namespace and key, such as user/u1. `retold tail "
+        "--last 5` shows positions"
+    )
+
+
+def _at(
+    past: StoredPast, waiting: StoredWaiting, namespace: str, partition: int, sign: str, number: int
+) -> tuple[Sequence[RecordedEvent], Sequence[WaitingEvent]]:
+    if sign == ":":
+        found = past.at(namespace, partition, number)
+        return ([] if found is None else [found]), ()
+    found = past.at_offset(namespace, partition, number)
+    return ([] if found is None else [found]), waiting.set_aside_at(namespace, partition, number)
+
+
+def _described(it: RecordedEvent) -> str:
+    source = f" of {named(it.event.source)}" if it.event.source else ""
+    return f"{it.name} ({it.event_type} {named(it.key)}{source})"
+
+
+def _second(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}Z"

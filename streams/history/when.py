@@ -1,0 +1,77 @@
+"""When something began to hold of a row, and when it ceased to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from streams.data import Record
+from streams.engine.records import Entry
+from streams.errors import HistoryError
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.predicate import Predicate, PredicateFailed
+from streams.history.recorded_event import RecordedEvent
+from streams.history.row_changes import FieldChange, row_changes
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """An event after which a condition holds that did not before (`holds`), or the other way round, with the row's changes."""
+
+    event: RecordedEvent
+    holds: bool
+    before: Record | None
+    after: Record | None
+
+    @property
+    def changes(self) -> Sequence[FieldChange]:
+        return row_changes(self.before, self.after)
+
+
+class Turns:
+    """Looks at the events of a past in its order, one by one, and finds where a condition turns, for each key."""
+
+    def __init__(self, predicate: Predicate, handlers: ApplicationHandlers) -> None:
+        self._predicate, self._handlers = predicate, handlers
+        self._rows: dict[str, Entry] = {}
+        self._holds: dict[str, bool] = {}
+        self._at_first = _held(predicate, None, None)
+        self.looked_at = 0
+        """Events."""
+
+    def take(self, events: Iterable[RecordedEvent]) -> Iterator[Turn]:
+        """Raises HistoryError for a row that cannot be folded, or of which the condition cannot be asked; it names the event."""
+        for it in events:
+            self.looked_at += 1
+            key = it.key
+            entry = self._rows.get(key, (None, 0))
+            after = self._handlers.fold(entry, it)
+            self._rows[key] = after
+            if after[0] is entry[0]:
+                self._holds.setdefault(key, self._at_first)
+                continue
+            holds = _held(self._predicate, after[0], it)
+            if holds != self._holds.get(key, self._at_first):
+                yield Turn(it, holds, entry[0], after[0])
+            self._holds[key] = holds
+
+    @property
+    def holding(self) -> Sequence[str]:
+        """The keys of which it holds now."""
+        return [key for key, holds in self._holds.items() if holds]
+
+    @property
+    def keys(self) -> int:
+        """How many keys there are."""
+        return len(self._rows)
+
+
+def _held(predicate: Predicate, row: Record | None, it: RecordedEvent | None) -> bool:
+    try:
+        return predicate.holds(row)
+    except PredicateFailed as error:
+        where = "of a key without a row" if it is None else f"after {it.name} ({it.event_type} {it.key!r:.80})"
+        raise HistoryError(
+            f"the condition {predicate.text!r:.300} cannot be asked {where}: {error}. `and` in front of it can leave such rows "
+            "out, as in `due is not None and due < '2026-01-31T12:00:00Z'`"
+        ) from error
