@@ -39,6 +39,7 @@ COMMANDS = (
     TableEntry("tail", "Use", "Follow the event log: show events as they are handled."),
     TableEntry("story", "Ask the past", "Tell what led to an event or a row, and what followed."),
     TableEntry("when", "Ask the past", "Say since when something holds of a row."),
+    TableEntry("what-if", "Ask the past", "Tell what would have happened if an event had never been, or had been another."),
     TableEntry("history", "Ask the past", "Read the recorded past into a file of this machine, and say how far it goes."),
     TableEntry("status", "Operate", "Show lag, owners, states and counters of every namespace, and what is blocked."),
     TableEntry("timers", "Operate", "List what is scheduled, and when it is due."),
@@ -57,7 +58,7 @@ class CommandModules(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._names:
             raise KeyError(name)
-        found = getattr(import_module(f"streams.cli.commands.{name}"), name)
+        found = getattr(import_module(f"streams.cli.commands.{name.replace('-', '_')}"), name.replace("-", "_"))
         if not isinstance(found, typer.Typer):
             function, found = found, typer.Typer(add_completion=False)
             found.command(name, cls=Command)(function)

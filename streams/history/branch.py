@@ -16,7 +16,7 @@ from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_calls import Answers, answer_call
 from streams.history.branch_change import place_change
-from streams.history.branch_decision import as_recorded, changes, decide, leads_elsewhere, unhandled, without_record
+from streams.history.branch_decision import as_recorded, changes, decide, leads_elsewhere, without_record
 from streams.history.branch_emissions import BranchEmission
 from streams.history.branch_findings import BranchFindings
 from streams.history.branch_past import BranchPast
@@ -24,7 +24,9 @@ from streams.history.branch_queue import BranchQueue, BranchTimer, Turn, in_plac
 from streams.history.branch_rows import BranchRow, row_before, timer_of, turn_of
 from streams.history.change import Change
 from streams.history.difference import Difference, Origin
+from streams.history.local_code import LocalCode
 from streams.history.past import Past, from_order
+from streams.history.recorded_code import RecordedCode
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
 NO_CHANGE = Change()
@@ -43,7 +45,6 @@ def what_if(
     handlers: ApplicationHandlers,
     change: Change = NO_CHANGE,
     *,
-    other: ApplicationHandlers | None = None,
     answers: Answers | None = None,
     everything: bool = False,
     limit: int | None = None,
@@ -52,9 +53,8 @@ def what_if(
 
     Args:
         past: The past.
-        handlers: Those that made it: they tell what a row was.
+        handlers: Those that made it.
         change: What is put in, taken out and replaced.
-        other: Other code that decides in the branch; then everything is decided again.
         answers: What gateways would answer. A request that was answered before has its answer again in any case.
         everything: Decide all events again, and not only what the change reaches; the result is the same.
         limit: The most events to decide; None: ten times as many as there are, and at least 10,000.
@@ -66,11 +66,35 @@ def what_if(
         DefinitionError: It belongs to no namespace of the application.
 
     """
-    every = everything or other is not None
-    run = _Run(
-        past, handlers, other or handlers, BranchQueue(past.events() if every else ()), answers, limit, in_full=every
-    )
+    queue = BranchQueue(past.events() if everything else ())
+    run = _Run(past, LocalCode(handlers), handlers, queue, answers, limit, in_full=everything)
     run.begin(change)
+    run.decide_all()
+    return run.result()
+
+
+def replay(
+    past: Past,
+    recorded: RecordedCode,
+    handlers: ApplicationHandlers,
+    *,
+    answers: Answers | None = None,
+    limit: int | None = None,
+) -> Branch:
+    """The branch of `past` that other code leads to: all its events are decided again.
+
+    Args:
+        past: The past.
+        recorded: The code that made it: it tells what rows were.
+        handlers: Those that decide in the branch.
+        answers: What gateways would answer to requests that were never made.
+        limit: As for `what_if`.
+
+    Raises:
+        HistoryError: The past cannot be told by `recorded`, or the branch does not end.
+
+    """
+    run = _Run(past, recorded, handlers, BranchQueue(past.events()), answers, limit, in_full=True)
     run.decide_all()
     return run.result()
 
@@ -81,7 +105,7 @@ class _Run:
     def __init__(
         self,
         past: Past,
-        base: ApplicationHandlers,
+        base: RecordedCode,
         handlers: ApplicationHandlers,
         queue: BranchQueue,
         answers: Answers | None,
@@ -89,7 +113,8 @@ class _Run:
         *,
         in_full: bool,
     ) -> None:
-        self._past, self._base, self._handlers, self._answers, self._in_full = past, base, handlers, answers, in_full
+        self._past, self._base, self._handlers, self._answers = past, base, handlers, answers
+        self._in_full, self._same_code = in_full, isinstance(base, LocalCode) and base.handlers is handlers
         self._queue = queue
         self._rows: dict[Place, BranchRow] = {}
         self._handled: set[str] = set()
@@ -133,7 +158,7 @@ class _Run:
             if self._in_full:
                 row = BranchRow(order, (None, 0), None, 0, [])
             else:
-                row = row_before(self._past, self._base, place, order)
+                row = row_before(self._past, self._handlers, place, order)
                 for it in from_order(self._past.key_events(place), order):
                     self._queue.push(it.order, it)
             self._rows[place] = row
@@ -149,7 +174,7 @@ class _Run:
 
     def _asked(self, was: RecordedEvent) -> bool:
         """Whether a gateway was called."""
-        handler = self._base.handler_of(was.namespace, was.event)
+        handler = self._handlers.handler_of(was.namespace, was.event)
         return was.accepted and handler is not None and handler.function is None
 
     def _lead_to(self, reference: str, said: set[str]) -> None:
@@ -244,9 +269,9 @@ class _Run:
                     self._put_again(order, it.recorded, it.event, it.value)
                 continue
             if waiting is None and turn.was is not None:
-                plain = as_it_was and self._base is self._handlers
+                plain = as_it_was and self._same_code
                 waiting = (
-                    without_record(emissions) if plain else unhandled(self._past, self._base, turn.was, base_before)
+                    without_record(emissions) if plain else self._base.unhandled(self._past, turn.was, base_before)
                 )
             if waiting is None or waiting.get(it.reference) != (it.value, it.event.time):
                 said.add(it.reference)

@@ -76,7 +76,10 @@ def _inserted(past: Past, handlers: ApplicationHandlers, it: InsertedEvent) -> T
 
 
 def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: Turn) -> OrderKey:
-    """Its place of old; behind what it is to follow; before its key's first later event; before the first later root; the end."""
+    """Its place of old; behind what it is to follow; or by its time: before its key's first later event.
+
+    If there is none, before the first later root behind all of its key's events, else at the end.
+    """
     if (former := past.former_order(turn.reference)) is not None:
         return former
     if it.after is not None:
@@ -84,8 +87,9 @@ def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: Turn) -> 
         if found is None:
             raise HistoryError(f"there is no event {it.after} in this past, behind which another one was to be put in")
         return queue.behind(found.order)
-    for each in past.key_events(turn.place):
+    events = past.key_events(turn.place)
+    for each in events:
         if to_micros(each.event.time) > turn.time:
             return queue.just_before(each.order)
-    root = past.first_root_after(turn.time)
+    root = past.first_root_after(turn.time, events[-1].order if events else None)
     return queue.at_end() if root is None else queue.just_before(root.order)

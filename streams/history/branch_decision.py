@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from streams.data import Record
@@ -15,6 +14,7 @@ from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import Turn
 from streams.history.branch_rows import BranchRow
 from streams.history.past import Past
+from streams.history.recorded_code import Unhandled
 from streams.history.recorded_event import ANSWER, HANDLER, VERSION, OrderKey, RecordedEvent
 
 
@@ -55,18 +55,7 @@ def decide(past: Past, handlers: ApplicationHandlers, row: BranchRow, turn: Turn
     return BranchDecision(decided.row, emissions, new_version=True)
 
 
-def unhandled(
-    past: Past, handlers: ApplicationHandlers, was: RecordedEvent, row: Record | None
-) -> dict[str, tuple[bytes, datetime]]:
-    """What a recorded event has emitted that was not handled when the past was read, by reference: value and time."""
-    handler = handlers.handler_of(was.namespace, was.event)
-    if handler is None or handler.function is None or not (was.accepted or was.by == HANDLER):
-        return {}
-    emit = handlers.decide(was.namespace, handler, row, was.event).emissions
-    return without_record(emissions_of(handlers, handler, was.event, emit, past.effects(was.reference)))
-
-
-def without_record(emissions: Sequence[BranchEmission]) -> dict[str, tuple[bytes, datetime]]:
+def without_record(emissions: Sequence[BranchEmission]) -> Unhandled:
     return {it.reference: (it.value, it.event.time) for it in emissions if it.recorded is None}
 
 

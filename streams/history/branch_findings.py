@@ -48,6 +48,7 @@ class BranchFindings:
         if self.is_open(row, was.cause):
             self._open.add(was.reference)
             self.found.open.append(was)
+            self.found.open_recorded += 1
         else:
             self.found.missing.append(was)
         if asked:
@@ -61,6 +62,7 @@ class BranchFindings:
         elif is_open:
             self._open.add(now.reference)
             self.found.open.append(now)
+            self.found.open_recorded += was is not None
         elif was is None:
             self.found.surplus.append(now)
         else:

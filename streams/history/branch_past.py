@@ -6,10 +6,9 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from streams.engine.envelope import to_micros
 from streams.engine.identity import answer_id
-from streams.history.past import Past, before
-from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
+from streams.history.past import Past, before, first_root_of
+from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
 
 class BranchPast:
@@ -57,8 +56,8 @@ class BranchPast:
         untouched = filter(self._is_untouched, self._past.effects(reference))
         return sorted([*untouched, *self._effects.get(reference, ())], key=_order)
 
-    def first_root_after(self, time: int) -> RecordedEvent | None:
-        return next((it for it in self.events() if it.kind == ROOT and to_micros(it.event.time) > time), None)
+    def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
+        return first_root_of(self.events(), time, behind)
 
     def end(self) -> OrderKey | None:
         return self._past.end()

@@ -16,7 +16,7 @@ class InsertedEvent(msgspec.Struct, frozen=True):
     Attributes:
         data: The event's data.
         time: When it happened, with a zone. It stands before its key's first later event; if there is none, before the first
-            later root event of any key; else at the end.
+            later root event that stands behind all of its key's; else at the end.
         id: Its id; None: one is derived from the data and the time.
         after: The reference of an event that it is to stand right behind instead.
         source: Who published it.

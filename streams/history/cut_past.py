@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from streams.engine.envelope import from_micros, to_micros
+from streams.engine.envelope import from_micros
 from streams.errors import HistoryError
-from streams.history.past import Past
-from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
+from streams.history.past import Past, first_root_of
+from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -73,8 +73,8 @@ class CutPast:
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         return [it for it in self._past.effects(reference) if self._has(it)]
 
-    def first_root_after(self, time: int) -> RecordedEvent | None:
-        return next((it for it in self.events() if it.kind == ROOT and to_micros(it.event.time) > time), None)
+    def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
+        return first_root_of(self.events(), time, behind)
 
     def end(self) -> OrderKey | None:
         return max((it.order for it in self.events()), default=None)

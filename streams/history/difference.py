@@ -95,6 +95,13 @@ class Difference(msgspec.Struct):
     decided: int = 0
     keys: int = 0
     total: int = 0
+    open_recorded: int = 0
+    """How many of `open` the past has."""
+
+    @property
+    def same(self) -> int:
+        """How many of the past's events are the same in the branch."""
+        return self.total - len(self.missing) - len(self.changed) - self.open_recorded
 
     @property
     def is_empty(self) -> bool:

@@ -32,8 +32,8 @@ class Past(Protocol):
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         """The events that were caused by this one, in order."""
 
-    def first_root_after(self, time: int) -> RecordedEvent | None:
-        """The first, in the total order, of the root events that happened later than `time` (µs)."""
+    def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
+        """The first root event, in the total order, that happened later than `time` (µs), and stands behind a place."""
 
     def end(self) -> OrderKey | None:
         """The last event's; None: there is none."""
@@ -76,8 +76,8 @@ class MemoryPast:
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         return self._effects.get(reference, ())
 
-    def first_root_after(self, time: int) -> RecordedEvent | None:
-        return next((it for it in self._events if it.kind == ROOT and to_micros(it.event.time) > time), None)
+    def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
+        return first_root_of(self._events, time, behind)
 
     def end(self) -> OrderKey | None:
         return self._events[-1].order if self._events else None
@@ -89,6 +89,12 @@ class MemoryPast:
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
         asked, answer = self.find(request), self.find(answer_id(request))
         return None if asked is None or answer is None else (asked.value, answer)
+
+
+def first_root_of(events: Iterable[RecordedEvent], time: int, behind: OrderKey | None) -> RecordedEvent | None:
+    """Of ordered events, the first root that is later than `time` (µs), behind a place if one is given."""
+    found = (it for it in events if it.kind == ROOT and to_micros(it.event.time) > time)
+    return next((it for it in found if behind is None or it.order > behind), None)
 
 
 def before(events: Sequence[RecordedEvent], order: OrderKey) -> Sequence[RecordedEvent]:

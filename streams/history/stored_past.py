@@ -126,11 +126,16 @@ class StoredPast:
         places = self._db.execute("select ns, part, seq from record where id = ? limit ?", (event_id, most)).fetchall()
         return [it for place in places if (it := self.at(*place)) is not None]
 
-    def first_root_after(self, time: int) -> RecordedEvent | None:
-        columns = "recorded, ns, part, seq, time, kind"
-        merged = heapq.merge(*(self._records(at, columns) for at in self.last))
-        found = next((it for it in merged if it[5] == ROOT and it[4] > time), None)
-        return None if found is None else self.at(*found[1:4])
+    def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
+        text = """select recorded, ns, part, seq from record where recorded >= ? and kind = ? and time > ?
+        order by recorded, ns, part, seq"""
+        for recorded, ns, part, seq in self._db.execute(
+            text, (-(2**62) if behind is None else behind.recorded, ROOT, time)
+        ):
+            order = OrderKey(recorded, ns, part, seq)
+            if seq <= self.last.get((ns, part), 0) and (behind is None or order > behind):
+                return self.at(ns, part, seq)
+        return None
 
     def end(self) -> OrderKey | None:
         text = "select recorded, ns, part, seq from record where ns = ? and part = ? and seq <= ? order by seq desc limit 1"

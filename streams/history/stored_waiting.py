@@ -30,7 +30,9 @@ class StoredWaiting:
     def caused_by(self, reference: str) -> Sequence[WaitingEvent]:
         short = short_digest(reference)
         due = [it for it, cause in self._due("causeh = ?", short) if cause == reference and it.kind != CALL]
-        aside = [it for it, cause, _ in self._aside("causeh = ?", short) if cause == reference and it.kind != UNANSWERED]
+        aside = [
+            it for it, cause, _ in self._aside("causeh = ?", short) if cause == reference and it.kind != UNANSWERED
+        ]
         return sorted([*due, *aside], key=lambda it: it.at)
 
     def request(self, reference: str) -> WaitingEvent | None:
@@ -53,7 +55,9 @@ class StoredWaiting:
 
     def _due(self, condition: str, *values: object) -> Iterator[tuple[WaitingEvent, str | None]]:
         """With the reference of what each was caused by."""
-        for kind, target, key, name, at, value, headers in self._db.execute(f"{DUE} where {condition}", values).fetchall():
+        for kind, target, key, name, at, value, headers in self._db.execute(
+            f"{DUE} where {condition}", values
+        ).fetchall():
             given = _texts(headers)
             data = self._data(value)
             of = data.event_type if data is not None else given.get("ce_type", "")

@@ -166,7 +166,10 @@ class Storyteller:
         return found
 
     def _fold_key(
-        self, events: Sequence[RecordedEvent], last: OrderKey | None, steps_at: Callable[[OrderKey], list[StoryStep] | None]
+        self,
+        events: Sequence[RecordedEvent],
+        last: OrderKey | None,
+        steps_at: Callable[[OrderKey], list[StoryStep] | None],
     ) -> tuple[Entry, str | None]:
         entry: Entry = (None, 0)
         unknown: str | None = None

@@ -31,7 +31,7 @@ def event_members(it: RecordedEvent) -> dict[str, Any]:
 
 def step_members(step: StoryStep, *, alone: bool = False) -> dict[str, Any]:
     """`alone`: without what followed, as of a cause, whose `others` are its other effects."""
-    found = {**event_members(step.event), "row": step.row_is, "changes": [_change(it) for it in step.changes]}
+    found = {**event_members(step.event), "row": step.row_is, "changes": [change_members(it) for it in step.changes]}
     if step.unknown is not None:
         found["unknown"] = step.unknown
     if alone:
@@ -64,11 +64,18 @@ def key_story_members(story: KeyStory) -> dict[str, Any]:
 def waiting_members(it: WaitingEvent) -> dict[str, Any]:
     """`due` of a timer, `since` of all else."""
     at = {"due" if it.kind == "timer" else "since": from_micros(it.at)}
-    found: dict[str, Any] = {"kind": it.kind, "type": it.event_type, "namespace": it.namespace, "key": it.key, "id": it.id, **at}
+    found: dict[str, Any] = {
+        "kind": it.kind,
+        "type": it.event_type,
+        "namespace": it.namespace,
+        "key": it.key,
+        "id": it.id,
+        **at,
+    }
     return found | {"reason": it.reason, "position": it.where or None, "data": it.data}
 
 
-def _change(it: FieldChange) -> dict[str, Any]:
+def change_members(it: FieldChange) -> dict[str, Any]:
     """What is not there has no member."""
     found = {"field": it.field, "before": it.before, "after": it.after}
     return {name: value for name, value in found.items() if not isinstance(value, Missing)}

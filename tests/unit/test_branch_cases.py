@@ -9,8 +9,9 @@ import pytest
 from streams import App, Event, Namespace, Outcome
 from streams.errors import HistoryError, InvalidEvent
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import what_if
+from streams.history.branch import replay, what_if
 from streams.history.change import Change, InsertedEvent
+from streams.history.local_code import LocalCode
 from streams.history.past import Past
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferStart
@@ -134,12 +135,12 @@ def test_other_code_shows_where_it_decides_otherwise() -> None:
     """One changed line in one handler: each origin is that handler's, and all else follows from them."""
     past, handlers = a_bank(("a", "b", 80), ("b", "a", 30), ("a", "b", 60))
     other = ApplicationHandlers(with_fee(), handlers.codec)
-    found = what_if(past, handlers, other=other).difference
+    found = replay(past, LocalCode(handlers), other).difference
     assert {it.recorded.event_type for it in found.origins} == {"account.debit"}
     assert found.origins[0].row_before == AccountRow(balance=100)
     assert (found.origins[0].row_recorded, found.origins[0].row_now) == (AccountRow(balance=20), AccountRow(balance=19))
     assert not found.is_empty
-    assert what_if(past, handlers, other=ApplicationHandlers(bank.app(), handlers.codec)).difference.is_empty
+    assert replay(past, LocalCode(handlers), ApplicationHandlers(bank.app(), handlers.codec)).difference.is_empty
 
 
 def with_fee() -> App:
@@ -154,3 +155,17 @@ def debit_with_fee(row: AccountRow | None, event: Event[AccountDebit]) -> Outcom
     decided = bank.debit(row, event)
     assert decided.row is not None
     return Outcome(AccountRow(balance=decided.row.balance - 1), emit=decided.emit)
+
+
+def test_what_is_put_in_stands_behind_its_keys_earlier_events() -> None:
+    """Also in a past that was imported in another order than that of its times: else its row would not be there yet."""
+    there = Partitions(bank.app(), 1, now=START)
+    for name, days in (("z", 300), ("a", 1), ("y", 200)):
+        there.publish(AccountOpen(account=name, balance=100), f"open-{name}", START + timedelta(days=days))
+    there.settle()
+    past, handlers = past_of(there), ApplicationHandlers(there.app, there.codec)
+    close = InsertedEvent(AccountDebit(account="a", transfer="t", amount=10), START + timedelta(days=100))
+    found = what_if(past, handlers, Change([close])).difference
+    assert [(it.place, it.after) for it in found.rows if it.place[0] == "account"] == [
+        (("account", "a"), AccountRow(balance=90))
+    ]

@@ -1,0 +1,121 @@
+"""`retold what-if`: the past with a change, decided again in memory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from streams.cli.arguments.options import Json
+from streams.cli.output.branch_text import change_lines, difference_lines
+from streams.cli.output.screen import json_line, say_styled
+from streams.cli.process.opened_past import OpenedPast, open_past
+from streams.engine.readable import named
+from streams.errors import ConfigError
+from streams.history.branch import what_if as branch_of
+from streams.history.change_document import ChangeDocument, answers_of, change_of, decode_document
+from streams.history.difference_members import difference_members
+from streams.history.named_event import event_named
+
+LARGEST = 1024 * 1024
+"""Bytes of a document."""
+
+
+def what_if(
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", help="Take out a published event, and all that it led to.", metavar="EVENT"),
+    ] = None,
+    insert: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--insert",
+            help='Put in an event: {"type": …, "time": …, "data": {…}}, or a file that holds it; optional: id, after.',
+            metavar="JSON|FILE",
+        ),
+    ] = None,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replace", help="Give a published event other data: JSON, or a file.", metavar="EVENT=JSON|FILE"
+        ),
+    ] = None,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--answer",
+            help='What a gateway would answer: payment.charge={"type": "payment.charged", "data": {…}}.',
+            metavar="TYPE=JSON|FILE",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what would have happened if an event had never been, or had been another.
+
+    Or if one more had been.
+
+    The events that the change reaches are decided again by their handlers, in memory. Nothing real is touched and nobody is
+    called: a request that was answered has its answer again, another one is shown as a call that would be made.
+
+    An event is named by its id or position (user-3:7). The exit code is 0, whatever would be otherwise.
+
+    Example: [bold]retold what-if --remove user-3:7[/]
+    """
+    if not (remove or insert or replace):
+        raise ConfigError("nothing is changed: say what, by --remove, --insert or --replace")
+    document = decode_document(msgspec.json.encode(_document(remove or [], insert or [], replace or [], answer or [])))
+    with open_past() as opened:
+        tell(opened, document, as_json=as_json)
+
+
+def tell(opened: OpenedPast, document: ChangeDocument, *, as_json: bool) -> None:
+    change = change_of(opened.app, document, lambda name: event_named(opened.past, opened.waiting, opened.app, name))
+    began = time.perf_counter()
+    found = branch_of(opened.past, opened.handlers, change, answers=answers_of(opened.app, document)).difference
+    took = time.perf_counter() - began
+    if as_json:
+        for members in difference_members(found):
+            json_line(members)
+    else:
+        say_styled([*change_lines(change, opened.past), *difference_lines(found, took)])
+
+
+def _document(remove: list[str], insert: list[str], replace: list[str], answer: list[str]) -> dict[str, Any]:
+    inserted: list[Any] = []
+    for text in insert:
+        value = _json("--insert", text)
+        inserted += value if isinstance(value, list) else [value]
+    return {
+        "remove": remove,
+        "insert": inserted,
+        "replace": dict(_pair("--replace", text) for text in replace),
+        "answers": dict(_pair("--answer", text) for text in answer),
+    }
+
+
+def _pair(option: str, text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"{option} is {named(text)!r}; a name, =, and JSON or a file were expected")
+    return name, _json(option, value)
+
+
+def _json(option: str, text: str) -> Any:
+    """What a text that begins with a brace holds, or the file that it names."""
+    if text.lstrip()[:1] in ("{", "["):
+        content, where = text.encode(), option
+    else:
+        try:
+            with Path(text).open("rb") as file:
+                content, where = file.read(LARGEST + 1), named(text)
+        except OSError as error:
+            raise ConfigError(f"the file {named(text)} of {option} cannot be read: {error.strerror}") from error
+    if len(content) > LARGEST:
+        raise ConfigError(f"{where} holds more than {LARGEST} bytes")
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ConfigError(f"{where} holds no JSON: {error}") from error

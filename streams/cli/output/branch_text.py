@@ -1,0 +1,172 @@
+"""A branch's difference as lines for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, plural
+from streams.data import Record
+from streams.engine.readable import one_line, shortened
+from streams.history.change import Change
+from streams.history.difference import CallChange, ChangedEvent, Difference, Origin, RowChange
+from streams.history.past import Past
+from streams.history.recorded_event import RecordedEvent
+from streams.history.row_changes import Missing, row_changes
+
+LABEL = 12
+"""Characters of the column of what a line is about."""
+VALUE, REASON, FIELDS = 60, 200, 6
+MOST = 10
+"""Of one kind that are shown; `--json` has all."""
+BOLD, DIM, BAD, GOOD = "bold", "dim", "red", "green"
+
+
+def change_lines(change: Change, past: Past) -> Iterator[StyledLine]:
+    """What the branch has otherwise from the beginning."""
+    for reference in sorted(change.remove):
+        yield _line("taken out", _named(past.find(reference)), BOLD)
+    for reference in change.replace:
+        yield _line("replaced", _named(past.find(reference)), BOLD)
+    for it in change.insert:
+        yield _line("put in", f"{it.data.event_type} {it.data.key or EMPTY_KEY}  {it.time:%Y-%m-%d %H:%M:%S%z}", BOLD)
+
+
+def difference_lines(found: Difference, took: float) -> list[StyledLine]:
+    """`took` in s."""
+    lines = [_line("past", _counted(found, took), DIM)]
+    if found.is_empty:
+        return [
+            *lines,
+            _line("same", "nothing would be otherwise: the same events, the same rows, the same calls", GOOD),
+        ]
+    lines += origin_lines(found.origins)
+    lines += _section("events", [_events_counted(found)])
+    lines += _listed("missing", [_named(it) for it in found.missing])
+    lines += _listed("surplus", [_decided(it) for it in found.surplus])
+    lines += _listed("changed", [_changed(it) for it in found.changed])
+    lines += _listed("raised", [f"{_named(it.event)}: {_short(it.error)}" for it in found.raised if not it.behind], BAD)
+    if behind := sum(it.behind for it in found.raised):
+        lines += _section("", [f"and {plural(behind, 'event')} behind them, of the same keys"])
+    lines += _listed("rows", [_row(it) for it in found.rows])
+    lines += _calls(found.calls)
+    lines += _listed(
+        "waits for", [f"{_described(it)}: its answer is not known; --answer gives one" for it in found.waiting]
+    )
+    lines += _listed("open", [f"{_described(it)}: it depends on such an answer" for it in found.open])
+    if found.pending:
+        lines += _section("pending", [f"{plural(found.pending, 'timer')} due later"])
+    return lines
+
+
+def origin_lines(origins: Sequence[Origin]) -> Iterator[StyledLine]:
+    """Where code decides otherwise, by handler: the first one of each is shown."""
+    by_type = Counter(it.recorded.event_type for it in origins)
+    for event_type, count in by_type.most_common():
+        first = next(it for it in origins if it.recorded.event_type == event_type)
+        label = "origins" if event_type == next(iter(by_type.most_common()))[0] else ""
+        yield _line(
+            label,
+            f"{event_type}: {plural(count, 'event')}, the first {first.recorded.name} ({first.recorded.key})",
+            BOLD,
+        )
+        yield _line("", f"then {_decision(first.recorded, first.row_before, first.row_recorded)}", DIM)
+        yield _line("", f"now  {_decision(first.now, first.row_before, first.row_now)}", "")
+
+
+def _decision(it: RecordedEvent, before: Record | None, after: Record | None) -> str:
+    if not it.accepted:
+        return f"rejected: {_short(it.reason or '')}"
+    return "accepted, " + (_fields(before, after) or "the row stays as it was")
+
+
+def _counted(found: Difference, took: float) -> str:
+    time = f"{took * 1000:.0f} ms" if took < 1 else f"{took:.1f} s"
+    return f"{plural(found.total, 'event')} · {found.decided:,} decided again, of {plural(found.keys, 'row')} · {time}"
+
+
+def _events_counted(found: Difference) -> str:
+    parts = [f"{len(found.missing):,} missing", f"{len(found.surplus):,} surplus", f"{len(found.changed):,} changed"]
+    if found.open:
+        parts.append(f"{len(found.open):,} open")
+    return " · ".join([*parts, f"{found.same:,} the same"])
+
+
+def _calls(calls: Sequence[CallChange]) -> Iterator[StyledLine]:
+    ordered = sorted(calls, key=lambda it: it.kind)
+    for number, (kind, group) in enumerate(groupby(ordered, key=lambda it: it.kind)):
+        texts = [f"{kind}  {it.request.data.event_type} {it.request.key or EMPTY_KEY}" for it in group]
+        yield from _listed("calls" if number == 0 else "", texts)
+
+
+def _row(it: RowChange) -> str:
+    namespace, key = it.place
+    name = f"{namespace} {key or EMPTY_KEY}"
+    waits = "  (waits for an answer)" if it.open else ""
+    if it.after is None:
+        return f"{name}  the row is gone{waits}"
+    return f"{name}  {'new row: ' if it.before is None else ''}{_fields(it.before, it.after)}{waits}"
+
+
+def _fields(before: Record | None, after: Record | None) -> str:
+    if after is None:
+        return "" if before is None else "the row is deleted"
+    changes = row_changes(before, after)
+    texts = [
+        f"{it.field} {_value(it.after)}" if before is None else f"{it.field} {_value(it.before)} → {_value(it.after)}"
+        for it in changes[:FIELDS]
+    ]
+    return " · ".join([*texts, *([f"and {len(changes) - FIELDS} more"] if len(changes) > FIELDS else [])])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Missing):
+        return "(none)"
+    return shortened(one_line(cell_text(value)), VALUE) or ("''" if value == "" else "null")
+
+
+def _changed(it: ChangedEvent) -> str:
+    was, now = it.recorded, it.now
+    if "outcome" in it.what:
+        outcome = "accepted" if now.accepted else f"rejected: {_short(now.reason or '')}"
+        then = "accepted" if was.accepted else f"rejected: {_short(was.reason or '')}"
+        return f"{_named(was)}: {then} → {outcome}"
+    if "reason" in it.what:
+        return f"{_named(was)}: rejected for another reason: {_short(now.reason or '')}"
+    if "parked" in it.what:
+        return f"{_named(was)}: it would be parked"
+    return f"{_named(was)}: {_fields(was.event.data, now.event.data) or 'its time'}"
+
+
+def _named(it: RecordedEvent | None) -> str:
+    return "an event" if it is None else f"{it.event_type} {it.key or EMPTY_KEY}  {it.name}"
+
+
+def _described(it: RecordedEvent) -> str:
+    """An event of the branch, which has no position."""
+    return f"{it.event_type} {it.key or EMPTY_KEY}"
+
+
+def _decided(it: RecordedEvent) -> str:
+    return _described(it) if it.accepted else f"{_described(it)}: rejected: {_short(it.reason or '')}"
+
+
+def _short(text: str) -> str:
+    return shortened(one_line(text), REASON)
+
+
+def _listed(label: str, texts: Sequence[str], style: str = "") -> Iterator[StyledLine]:
+    shown = list(texts[:MOST])
+    if len(texts) > MOST:
+        shown.append(f"and {len(texts) - MOST:,} more; --json has all")
+    yield from _section(label, shown, style)
+
+
+def _section(label: str, texts: Iterable[str], style: str = "") -> Iterator[StyledLine]:
+    for number, text in enumerate(texts):
+        yield _line(label if number == 0 else "", text, style)
+
+
+def _line(label: str, text: str, style: str) -> StyledLine:
+    return [(f"{label:<{LABEL}}", DIM), (text, style)]

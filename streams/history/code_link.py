@@ -1,0 +1,240 @@
+"""The code that made a past, in a process of its own: rows come over a pipe, in the order of the past.
+
+A message is its length in 4 bytes and MessagePack. The parent sends records by the hundred and asks for emissions; the child
+answers with the rows that its handlers make of them. It is told nothing else, and writes nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import IO, Any
+
+import msgspec
+
+from streams.data import Record
+from streams.engine.envelope import from_micros, to_micros
+from streams.engine.records import Entry, Headers
+from streams.errors import HistoryError, StreamsError
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.local_code import emitted
+from streams.history.past import Past
+from streams.history.recorded_code import Unhandled
+from streams.history.recorded_event import Place, RecordedEvent, read_recorded
+
+PIECE = 500
+"""Records of one message."""
+LARGEST = 1 << 30
+"""Bytes of a message."""
+KEPT = 4 * PIECE
+"""Events whose rows a child keeps, to answer for their emissions."""
+
+
+class LoggedRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A record of a log: what a worker wrote."""
+
+    namespace: str
+    partition: int
+    value: bytes
+    headers: Headers
+
+
+class Fold(msgspec.Struct, frozen=True, tag="fold"):
+    records: list[LoggedRecord]
+
+
+class Emissions(msgspec.Struct, frozen=True, tag="emissions"):
+    """A question for what an event has emitted."""
+
+    reference: str
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """The child's first message: which application it has loaded, and the schemas that its rows are written with."""
+
+    application: str
+    schemas: list[str]
+
+
+class Rows(msgspec.Struct, frozen=True, tag="rows"):
+    """One for each record: its row's bytes, empty for none; None: it stays as it was."""
+
+    rows: list[bytes | None]
+
+
+class Emitted(msgspec.Struct, frozen=True, tag="emitted"):
+    """References, values and times (µs)."""
+
+    emissions: list[tuple[str, bytes, int]]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """Why this code cannot tell this past."""
+
+    why: str
+
+
+_requests = msgspec.msgpack.Decoder(Fold | Emissions)
+_answers = msgspec.msgpack.Decoder(Hello | Rows | Emitted | Failed)
+
+
+def _write(pipe: IO[bytes], message: object) -> None:
+    content = msgspec.msgpack.encode(message)
+    pipe.write(len(content).to_bytes(4, "big") + content)
+    pipe.flush()
+
+
+def _read(pipe: IO[bytes]) -> bytes | None:
+    """None at its end. Raises OSError or EOFError for a message that is cut off."""
+    size = pipe.read(4)
+    if not size:
+        return None
+    wanted = int.from_bytes(size, "big")
+    content = pipe.read(wanted) if wanted <= LARGEST else b""
+    if len(size) != 4 or len(content) != wanted:
+        raise EOFError
+    return content
+
+
+class CodeServer:
+    """The child's side: folds what it is sent, with the handlers that it has."""
+
+    def __init__(self, handlers: ApplicationHandlers) -> None:
+        self._handlers = handlers
+        self._rows: dict[Place, Entry] = {}
+        self._recent: OrderedDict[str, tuple[RecordedEvent, Record | None]] = OrderedDict()
+
+    def serve(self, requests: IO[bytes], answers: IO[bytes], schemas: list[str]) -> None:
+        """Until `requests` ends."""
+        _write(answers, Hello(self._handlers.app.name, schemas))
+        while (content := _read(requests)) is not None:
+            request = _requests.decode(content)
+            try:
+                answer = self._fold(request) if isinstance(request, Fold) else self._emissions(request)
+            except StreamsError as error:
+                answer = Failed(str(error))
+            _write(answers, answer)
+
+    def _fold(self, request: Fold) -> Rows:
+        found: list[bytes | None] = []
+        for it in request.records:
+            event = read_recorded(self._handlers.wire, it.namespace, it.partition, it.value, it.headers)
+            before = self._rows.get(event.place, (None, 0))
+            entry = self._rows[event.place] = self._handlers.fold(before, event)
+            self._recent[event.reference] = event, before[0]
+            row = entry[0]
+            same = row is before[0]
+            found.append(None if same else b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
+        while len(self._recent) > KEPT:
+            self._recent.popitem(last=False)
+        return Rows(found)
+
+    def _emissions(self, request: Emissions) -> Emitted | Failed:
+        found = self._recent.get(request.reference)
+        if found is None:
+            return Failed(f"the event {request.reference} was folded too long ago")
+        return Emitted(
+            [
+                (reference, value, to_micros(time))
+                for reference, (value, time) in emitted(self._handlers, *found).items()
+            ]
+        )
+
+
+class CodeLink:
+    """The parent's side, a RecordedCode. `records` are those of all events, in the total order, with their references."""
+
+    def __init__(
+        self,
+        handlers: ApplicationHandlers,
+        records: Iterator[tuple[str, LoggedRecord]],
+        requests: IO[bytes],
+        answers: IO[bytes],
+    ) -> None:
+        self._handlers, self._records, self._requests, self._answers = handlers, records, requests, answers
+        self._sent: deque[list[str]] = deque()
+        self._folded: dict[str, bytes | None] = {}
+        hello: Hello = self._receive(Hello)
+        if hello.application != handlers.app.name:
+            raise HistoryError(
+                f"the other code is of the application {hello.application!r}, and this one is {handlers.app.name!r}: a change is "
+                "compared with a past of its own application"
+            )
+        self._schemas = hello.schemas
+        self._send()
+
+    @property
+    def schemas(self) -> list[str]:
+        """Those that rows come with; the codec must know them before the first row is read."""
+        return self._schemas
+
+    def _send(self) -> None:
+        """The next records, so that the child works while its last rows are looked at."""
+        piece = list(islice(self._records, PIECE))
+        if piece:
+            self._sent.append([reference for reference, _ in piece])
+            self._tell(Fold([record for _, record in piece]))
+
+    def _tell(self, message: object) -> None:
+        try:
+            _write(self._requests, message)
+        except OSError as error:
+            raise HistoryError(
+                f"the process with the other code has ended ({error.strerror}); its last words are above"
+            ) from error
+
+    def _receive(self, kind: type[Any]) -> Any:
+        try:
+            content = _read(self._answers)
+        except (OSError, EOFError):
+            content = None
+        if content is None:
+            raise HistoryError("the process with the other code has ended; its last words are above")
+        answer = _answers.decode(content)
+        if isinstance(answer, Failed):
+            raise HistoryError(f"the other code cannot tell this past: {answer.why}")
+        if not isinstance(answer, kind):
+            raise HistoryError(
+                f"the process with the other code said {type(answer).__name__}; {kind.__name__} was expected"
+            )
+        return answer
+
+    def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
+        while it.reference not in self._folded:
+            if not self._sent:
+                self._send()
+            if not self._sent:
+                raise HistoryError(f"{it.name} was recorded after this past was read")
+            references = self._sent.popleft()
+            rows = self._receive(Rows).rows
+            self._send()
+            self._folded.update(zip(references, rows, strict=True))
+        value = self._folded.pop(it.reference)
+        if value is None:
+            return entry if not it.accepted else (entry[0], it.order.sequence)
+        if not value:
+            return None, it.order.sequence
+        try:
+            row = self._handlers.codec.decode_row(self._handlers.spaces[it.namespace].row_type, value)
+        except StreamsError as error:
+            raise HistoryError(
+                f"a row of {it.namespace} that the other code made does not read here: {error}"
+            ) from error
+        return row, it.order.sequence
+
+    def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:  # noqa: ARG002 - the child knows the row
+        self._settle()
+        self._tell(Emissions(it.reference))
+        found: Mapping[str, tuple[bytes, datetime]] = {
+            reference: (value, from_micros(time)) for reference, value, time in self._receive(Emitted).emissions
+        }
+        recorded = {effect.reference for effect in past.effects(it.reference)}
+        return {reference: said for reference, said in found.items() if reference not in recorded}
+
+    def _settle(self) -> None:
+        """Read the rows that are on their way: answers come in the order of the questions."""
+        while self._sent:
+            references = self._sent.popleft()
+            self._folded.update(zip(references, self._receive(Rows).rows, strict=True))

@@ -1,0 +1,89 @@
+"""A difference as JSON objects, one for each thing that is otherwise, and a summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from streams.history.difference import CallChange, ChangedEvent, Difference, Origin, RaisedEvent, RowChange
+from streams.history.row_changes import row_changes
+from streams.history.story_members import change_members, event_members
+
+
+def difference_members(found: Difference) -> Iterator[dict[str, Any]]:
+    """The most important first; each has `difference`, which says of what kind it is. The summary is the last."""
+    yield from map(_origin, found.origins)
+    for kind, events in (("missing", found.missing), ("surplus", found.surplus), ("open", found.open)):
+        for it in events:
+            yield {"difference": kind, **event_members(it)}
+    yield from map(_changed, found.changed)
+    yield from map(_raised, found.raised)
+    yield from map(_row, found.rows)
+    yield from map(_call, found.calls)
+    for it in found.waiting:
+        yield {"difference": "waiting", **event_members(it)}
+    yield summary_members(found)
+
+
+def summary_members(found: Difference) -> dict[str, Any]:
+    """What is counted; `events` are those of the past."""
+    return {
+        "difference": "summary",
+        "equal": found.is_empty,
+        "events": found.total,
+        "decided": found.decided,
+        "unchanged": found.unchanged,
+        "missing": len(found.missing),
+        "surplus": len(found.surplus),
+        "changed": len(found.changed),
+        "open": len(found.open),
+        "rows": len(found.rows),
+        "calls": dict(Counter(it.kind for it in found.calls)),
+        "origins": len(found.origins),
+        "origins_by_handler": dict(Counter(it.recorded.event_type for it in found.origins)),
+        "raised": len(found.raised),
+        "waiting": len(found.waiting),
+        "in_flight": len(found.in_flight),
+        "pending": found.pending,
+        "keys": found.keys,
+    }
+
+
+def _origin(it: Origin) -> dict[str, Any]:
+    return {
+        "difference": "origin",
+        **event_members(it.recorded),
+        "now": _decided(it.now.accepted, it.now.reason),
+        "row_before": it.row_before,
+        "row_then": it.row_recorded,
+        "row_now": it.row_now,
+    }
+
+
+def _changed(it: ChangedEvent) -> dict[str, Any]:
+    now = {**_decided(it.now.accepted, it.now.reason), "time": it.now.event.time, "data": it.now.event.data}
+    return {"difference": "changed", "what": list(it.what), **event_members(it.recorded), "now": now}
+
+
+def _raised(it: RaisedEvent) -> dict[str, Any]:
+    return {"difference": "raised", "behind": it.behind, "error": it.error, **event_members(it.event)}
+
+
+def _row(it: RowChange) -> dict[str, Any]:
+    namespace, key = it.place
+    changes = [change_members(each) for each in row_changes(it.before, it.after)]
+    return {
+        "difference": "row", "namespace": namespace, "key": key, "before": it.before, "after": it.after, "open": it.open,
+        "changes": changes,
+    }  # fmt: skip
+
+
+def _call(it: CallChange) -> dict[str, Any]:
+    event = it.request
+    found = {"type": event.data.event_type, "key": event.key, "id": event.id, "data": event.data}
+    return {"difference": "call", "call": it.kind, **found}
+
+
+def _decided(accepted: bool, reason: str | None) -> dict[str, Any]:
+    return {"outcome": "accepted" if accepted else "rejected", "reason": reason}

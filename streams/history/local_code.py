@@ -1,0 +1,36 @@
+"""The code that made a past, in this process."""
+
+from __future__ import annotations
+
+from streams.data import Record
+from streams.engine.records import Entry
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch_emissions import emissions_of
+from streams.history.past import Past
+from streams.history.recorded_code import Unhandled
+from streams.history.recorded_event import HANDLER, RecordedEvent
+
+
+class LocalCode:
+    """A RecordedCode."""
+
+    def __init__(self, handlers: ApplicationHandlers) -> None:
+        self.handlers = handlers
+
+    def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
+        return self.handlers.fold(entry, it)
+
+    def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:
+        recorded = {effect.reference for effect in past.effects(it.reference)}
+        found = emitted(self.handlers, it, row)
+        return {reference: said for reference, said in found.items() if reference not in recorded}
+
+
+def emitted(handlers: ApplicationHandlers, it: RecordedEvent, row: Record | None) -> Unhandled:
+    """All that an event emits on this row, by reference: value and time. Raises what its handler raises."""
+    handler = handlers.handler_of(it.namespace, it.event)
+    if handler is None or handler.function is None or not (it.accepted or it.by == HANDLER):
+        return {}
+    emit = handlers.decide(it.namespace, handler, row, it.event).emissions
+    found = emissions_of(handlers, handler, it.event, emit, ())
+    return {each.reference: (each.value, each.event.time) for each in found}

@@ -1,0 +1,24 @@
+"""The code that made a past: what a branch's events are compared with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from streams.data import Record
+from streams.engine.records import Entry
+from streams.history.past import Past
+from streams.history.recorded_event import RecordedEvent
+
+Unhandled = dict[str, tuple[bytes, datetime]]
+"""Emissions that were not handled when the past was read, by reference: value and time."""
+
+
+class RecordedCode(Protocol):
+    """Here, or in a process of its own: two versions of a module cannot be in one."""
+
+    def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
+        """A row after an event that was handled; for each row in order. Raises HistoryError if this code cannot tell it."""
+
+    def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:
+        """What the event has emitted that the past does not have; `row` is as it was before it."""
