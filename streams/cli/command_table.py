@@ -40,6 +40,7 @@ COMMANDS = (
     TableEntry("story", "Ask the past", "Tell what led to an event or a row, and what followed."),
     TableEntry("when", "Ask the past", "Say since when something holds of a row."),
     TableEntry("what-if", "Ask the past", "Tell what would have happened if an event had never been, or had been another."),
+    TableEntry("replay", "Ask the past", "Check a change of the code against the recorded past."),
     TableEntry("history", "Ask the past", "Read the recorded past into a file of this machine, and say how far it goes."),
     TableEntry("status", "Operate", "Show lag, owners, states and counters of every namespace, and what is blocked."),
     TableEntry("timers", "Operate", "List what is scheduled, and when it is due."),

@@ -16,7 +16,14 @@ from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_calls import Answers, answer_call
 from streams.history.branch_change import place_change
-from streams.history.branch_decision import as_recorded, changes, decide, leads_elsewhere, without_record
+from streams.history.branch_decision import (
+    BranchDecision,
+    as_recorded,
+    changes,
+    decide,
+    leads_elsewhere,
+    without_record,
+)
 from streams.history.branch_emissions import BranchEmission
 from streams.history.branch_findings import BranchFindings
 from streams.history.branch_past import BranchPast
@@ -99,6 +106,14 @@ def replay(
     return run.result()
 
 
+class _RowBefore(NamedTuple):
+    """A row before an event, as it was and in the branch. `as_it_was`: both are equal, and so is the event."""
+
+    base: Record | None
+    row: Record | None
+    as_it_was: bool
+
+
 class _Run:
     """One computation of a branch. `in_full`: the queue has all events from the first on."""
 
@@ -170,17 +185,17 @@ class _Run:
         row.base = self._base.fold(row.base, was)
         self._handled.add(was.reference)
         self._findings.miss(row, was, asked=self._asked(was))
-        self._lead_to(was.reference, set())
+        self._lead_to(was.reference, set(), self._past.effects(was.reference))
 
     def _asked(self, was: RecordedEvent) -> bool:
         """Whether a gateway was called."""
         handler = self._handlers.handler_of(was.namespace, was.event)
         return was.accepted and handler is not None and handler.function is None
 
-    def _lead_to(self, reference: str, said: set[str]) -> None:
+    def _lead_to(self, reference: str, said: set[str], effects: Sequence[RecordedEvent]) -> None:
         """What an event no longer leads to is missing when its turn comes."""
         self._said[reference] = said
-        for effect in self._past.effects(reference):
+        for effect in effects:
             if effect.reference not in said:
                 self._queue.push(effect.order, effect)
 
@@ -214,7 +229,8 @@ class _Run:
         self._fire_before(row, order, turn)
         self._handled.add(turn.reference)
         self._findings.count(turn)
-        base_before, row_before = row.base[0], row.row
+        as_it_was = was is not None and row.base[0] == row.row and was.event == turn.event
+        before = _RowBefore(row.base[0], row.row, as_it_was)
         if was is not None:
             row.base = self._base.fold(row.base, was)
         is_open = self._findings.is_open(row, turn.cause)
@@ -222,33 +238,47 @@ class _Run:
             self._stop(order, turn, row, "an event before it of its key is parked", behind=True)
             return
         try:
-            decision = decide(self._past, self._handlers, row, turn)
+            effects = self._past.effects(turn.reference)
+            decision = decide(self._handlers, row, turn, effects)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
-            self._stop(order, turn, row, in_a_line(error))
+            now = self._stop(order, turn, row, in_a_line(error))
+            if was is not None and as_it_was:
+                self._findings.found.origins.append(Origin(difference.RAISES, was, now, before.row, row.base[0], None))
             return
-        row.row = decision.row
-        if decision.new_version:
-            row.token = -self._findings.found.decided if was is None else was.order.sequence
-        as_it_was = was is not None and base_before == row_before and was.event == turn.event
-        said = self._follow(order, turn, row, decision.emissions, base_before, as_it_was=as_it_was)
-        if decision.asks:
-            self._ask(order, turn, row, said)
-        elif was is not None and self._asked(was):
-            self._findings.call(difference.NOT, was.event)
+        said = self._take(order, turn, row, decision, before)
         now = as_recorded(order, turn, decision.reason, decision.by)
         what = () if was is None else changes(was, now)
         self._findings.note(was, now, what, is_open=is_open)
         if was is not None and as_it_was:
-            elsewhere = bool(what) or leads_elsewhere(self._past, was, decision.emissions, said)
-            if elsewhere or row.base[0] != row.row:
-                self._findings.found.origins.append(Origin(was, now, row_before, row.base[0], row.row))
-        self._lead_to(turn.reference, said)
+            elsewhere = leads_elsewhere(decision.emissions, effects, said)
+            kind = what[0] if what else difference.EVENTS if elsewhere else difference.ROW if row.base[0] != row.row else None
+            if kind is not None:
+                self._findings.found.origins.append(Origin(kind, was, now, before.row, row.base[0], row.row))
+        self._lead_to(turn.reference, said, effects)
 
-    def _stop(self, order: OrderKey, turn: Turn, row: BranchRow, error: str, *, behind: bool = False) -> None:
+    def _take(
+        self, order: OrderKey, turn: Turn, row: BranchRow, decision: BranchDecision, before: _RowBefore
+    ) -> set[str]:
+        """What a handler has decided becomes true in the branch; returns the references of what it leads to."""
+        was, row.row = turn.was, decision.row
+        if decision.new_version:
+            row.token = -self._findings.found.decided if was is None else was.order.sequence
+        said = self._follow(order, turn, row, decision.emissions, before)
+        if decision.asks:
+            self._ask(order, turn, row, said)
+        elif was is not None and self._asked(was):
+            self._findings.call(difference.NOT, was.event)
+        return said
+
+    def _stop(
+        self, order: OrderKey, turn: Turn, row: BranchRow, error: str, *, behind: bool = False
+    ) -> RecordedEvent:
         """The event is parked, and its key with it."""
         row.stopped = True
-        self._findings.park(turn.was, as_recorded(order, turn, error, None), error, behind=behind)
-        self._lead_to(turn.reference, set())
+        now = as_recorded(order, turn, error, None)
+        self._findings.park(turn.was, now, error, behind=behind)
+        self._lead_to(turn.reference, set(), self._past.effects(turn.reference))
+        return now
 
     def _follow(
         self,
@@ -256,9 +286,7 @@ class _Run:
         turn: Turn,
         row: BranchRow,
         emissions: Sequence[BranchEmission],
-        base_before: Record | None,
-        *,
-        as_it_was: bool,
+        before: _RowBefore,
     ) -> set[str]:
         """Let what an event emits have its turn; returns the references of what it leads to."""
         said, waiting = set[str](), None
@@ -269,9 +297,9 @@ class _Run:
                     self._put_again(order, it.recorded, it.event, it.value)
                 continue
             if waiting is None and turn.was is not None:
-                plain = as_it_was and self._same_code
+                plain = before.as_it_was and self._same_code
                 waiting = (
-                    without_record(emissions) if plain else self._base.unhandled(self._past, turn.was, base_before)
+                    without_record(emissions) if plain else self._base.unhandled(self._past, turn.was, before.base)
                 )
             if waiting is None or waiting.get(it.reference) != (it.value, it.event.time):
                 said.add(it.reference)

@@ -13,7 +13,6 @@ from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import Turn
 from streams.history.branch_rows import BranchRow
-from streams.history.past import Past
 from streams.history.recorded_code import Unhandled
 from streams.history.recorded_event import ANSWER, HANDLER, VERSION, OrderKey, RecordedEvent
 
@@ -32,8 +31,12 @@ class BranchDecision(NamedTuple):
     new_version: bool = False
 
 
-def decide(past: Past, handlers: ApplicationHandlers, row: BranchRow, turn: Turn) -> BranchDecision:
-    """Raises what the handler raises, InvalidEvent or UndeclaredEmission for what it may not emit, and HistoryError without one.
+def decide(
+    handlers: ApplicationHandlers, row: BranchRow, turn: Turn, effects: Sequence[RecordedEvent]
+) -> BranchDecision:
+    """`effects` are those that the past has of it.
+
+    Raises what the handler raises, InvalidEvent or UndeclaredEmission for what it may not emit, and HistoryError without one.
 
     What a person or retold itself has decided stays as it was.
     """
@@ -49,7 +52,7 @@ def decide(past: Past, handlers: ApplicationHandlers, row: BranchRow, turn: Turn
         return BranchDecision(row.row, asks=True)
     decided = handlers.decide(namespace, handler, row.row, turn.event)
     emit = decided.emissions
-    emissions = emissions_of(handlers, handler, turn.event, emit, past.effects(turn.reference)) if emit else ()
+    emissions = emissions_of(handlers, handler, turn.event, emit, effects) if emit else ()
     if decided.reason is not None:
         return BranchDecision(row.row, emissions, decided.reason, HANDLER)
     return BranchDecision(decided.row, emissions, new_version=True)
@@ -93,10 +96,10 @@ def changes(was: RecordedEvent, now: RecordedEvent) -> tuple[str, ...]:
     )
 
 
-def leads_elsewhere(past: Past, was: RecordedEvent, emissions: Sequence[BranchEmission], said: set[str]) -> bool:
+def leads_elsewhere(emissions: Sequence[BranchEmission], effects: Sequence[RecordedEvent], said: set[str]) -> bool:
     """Whether an event leads to anything else than it did."""
     if any(it.recorded is None and it.reference in said for it in emissions) or any(
         not it.same for it in emissions if it.recorded
     ):
         return True
-    return any(it.reference not in said for it in past.effects(was.reference) if it.kind != ANSWER)
+    return any(it.reference not in said for it in effects if it.kind != ANSWER)

@@ -14,6 +14,8 @@ WOULD_CALL, OTHERWISE, NOT, BEFORE = "would call", "would call otherwise", "woul
 """A gateway's call: that was never made, with other data, that would not have been made, whose answer is known from before."""
 OUTCOME, REASON, DATA, TIME, PARKED = "outcome", "reason", "data", "time", "parked"
 """What of an event is otherwise; PARKED: its handler raises, or one before it of its key did."""
+RAISES, EVENTS, ROW = "raises", "events", "row"
+"""What a handler does otherwise, beside OUTCOME and REASON: it raises, emits other events, or leaves another row."""
 
 
 class ChangedEvent(msgspec.Struct, frozen=True):
@@ -41,8 +43,12 @@ class CallChange(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """An event of which code makes something else, with nothing else changed: the same event and the same row before it."""
+    """An event of which code makes something else, with nothing else changed: the same event and the same row before it.
 
+    `kind` is the first of raises, outcome, reason, events and row that is otherwise.
+    """
+
+    kind: str
     recorded: RecordedEvent
     now: RecordedEvent
     row_before: Record | None

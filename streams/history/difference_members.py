@@ -53,6 +53,7 @@ def summary_members(found: Difference) -> dict[str, Any]:
 def _origin(it: Origin) -> dict[str, Any]:
     return {
         "difference": "origin",
+        "what": it.kind,
         **event_members(it.recorded),
         "now": _decided(it.now.accepted, it.now.reason),
         "row_before": it.row_before,

@@ -14,6 +14,7 @@ from streams.engine.identity import answer_id, short_digest
 from streams.engine.records import Codec
 from streams.errors import HistoryError, InvalidSchema, StreamsError
 from streams.event import Event, reference_of
+from streams.history.code_link import LoggedRecord
 from streams.history.kept_headers import unpacked
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 
@@ -83,6 +84,15 @@ class StoredPast:
 
     def events(self) -> Iterator[RecordedEvent]:
         return map(self._event, heapq.merge(*(self._records(at, COLUMNS) for at in self.last)))
+
+    def logged(self) -> Iterator[tuple[str, LoggedRecord]]:
+        """References and records of all events, in the total order, as they were logged; nothing is decoded."""
+        for _, ns, part, _, event_id, value, kept in heapq.merge(
+            *(self._records(at, "recorded, ns, part, seq, id, value, headers") for at in self.last)
+        ):
+            headers = unpacked(kept)
+            source = next((text.decode() for name, text in headers if name == "ce_source"), "")
+            yield reference_of(source, event_id), LoggedRecord(ns, part, value, headers)
 
     def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
         """All of one namespace, in the total order."""

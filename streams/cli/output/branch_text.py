@@ -10,7 +10,7 @@ from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, plural
 from streams.data import Record
 from streams.engine.readable import one_line, shortened
 from streams.history.change import Change
-from streams.history.difference import CallChange, ChangedEvent, Difference, Origin, RowChange
+from streams.history.difference import RAISES, CallChange, ChangedEvent, Difference, Origin, RowChange
 from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
 from streams.history.row_changes import Missing, row_changes
@@ -71,11 +71,15 @@ def origin_lines(origins: Sequence[Origin]) -> Iterator[StyledLine]:
             f"{event_type}: {plural(count, 'event')}, the first {first.recorded.name} ({first.recorded.key})",
             BOLD,
         )
-        yield _line("", f"then {_decision(first.recorded, first.row_before, first.row_recorded)}", DIM)
-        yield _line("", f"now  {_decision(first.now, first.row_before, first.row_now)}", "")
+        yield _line("", f"then {decision_text(first.recorded, first.row_before, first.row_recorded)}", DIM)
+        now = decision_text(first.now, first.row_before, first.row_now, raises=first.kind == RAISES)
+        yield _line("", f"now  {now}", "")
 
 
-def _decision(it: RecordedEvent, before: Record | None, after: Record | None) -> str:
+def decision_text(it: RecordedEvent, before: Record | None, after: Record | None, *, raises: bool = False) -> str:
+    """What became of an event, and of its row."""
+    if raises:
+        return f"raises {_short(it.reason or '')}"
     if not it.accepted:
         return f"rejected: {_short(it.reason or '')}"
     return "accepted, " + (_fields(before, after) or "the row stays as it was")

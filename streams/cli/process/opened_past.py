@@ -10,6 +10,7 @@ from streams.app import App
 from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import talk
 from streams.cli.process.session import connect
+from streams.codec import AvroCodec
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
@@ -27,6 +28,7 @@ class OpenedPast:
     past: StoredPast
     waiting: StoredWaiting
     handlers: ApplicationHandlers
+    codec: AvroCodec
     source: HistoryFile
 
 
@@ -43,7 +45,7 @@ def open_past() -> Iterator[OpenedPast]:
         learn_schemas(db, session.codec)
         handlers = ApplicationHandlers(session.app, session.codec)
         yield OpenedPast(
-            session.app, StoredPast(db, session.codec), StoredWaiting(db, session.codec), handlers, source
+            session.app, StoredPast(db, session.codec), StoredWaiting(db, session.codec), handlers, session.codec, source
         )
 
 

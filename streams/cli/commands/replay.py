@@ -1,0 +1,113 @@
+"""`retold replay`: a change of the code, checked against the recorded past."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from streams.cli.output.progress import bar
+from streams.cli.output.replay_text import replay_lines, replay_markdown
+from streams.cli.output.screen import json_line, say, say_styled, talk
+from streams.cli.process.base_code import CodeProcess, base_folder
+from streams.cli.process.exit_codes import NO
+from streams.cli.process.opened_past import OpenedPast, open_past
+from streams.config import load
+from streams.engine.readable import named
+from streams.errors import ConfigError
+from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
+from streams.history.branch import replay as replay_of
+from streams.history.code_link import CodeLink
+from streams.history.difference import Difference
+from streams.history.difference_members import difference_members
+from streams.history.watched_past import WatchedPast
+
+Format = Literal["text", "json", "markdown"]
+LARGEST = 1024 * 1024
+"""Bytes of a file of accepted origins."""
+
+
+def replay(
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            help="Compare with this revision of git, or the project in this folder; default: where this branch left the main one.",
+            metavar="REV|FOLDER",
+        ),
+    ] = None,
+    shape: Annotated[Format, typer.Option("--format", help="How the result is written.")] = "text",
+    accept: Annotated[
+        Path | None, typer.Option("--accept", help="Differences that are accepted, as --save wrote them.", metavar="FILE")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write the differences that there are, to be accepted.", metavar="FILE")
+    ] = None,
+    python: Annotated[
+        str | None, typer.Option("--python", help="Run the other code with this Python.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Check a change of the code against the recorded past.
+
+    All that was handled is decided again by the handlers as they are in this folder, and compared with what was recorded and
+    with the rows that the code before made. Where a handler decides otherwise, its events are shown as origins; what follows
+    from them is counted. Nothing real is touched.
+
+    The exit code is 0 if nothing is otherwise, or all of it is accepted, and 1 if something is. Any other code: it could not be
+    compared.
+
+    Example: [bold]retold replay --base origin/main --format markdown[/]
+    """
+    accepted = [] if accept is None else _read(accept)
+    with base_folder(load().project, base) as (folder, name), open_past() as opened:
+        began = time.perf_counter()
+        found = _replayed(opened, folder, python)
+        took = time.perf_counter() - began
+    refused = not_accepted(found.origins, accepted)
+    _tell(shape, found, name, took, refused)
+    if save is not None:
+        _write(save, encoded(counted(found.origins)))
+    if refused or (not found.is_empty and not found.origins):
+        raise typer.Exit(NO)
+
+
+def _replayed(opened: OpenedPast, folder: Path, python: str | None) -> Difference:
+    total = len(opened.past)
+    with CodeProcess(folder, python) as other, bar("replaying", total) as advance:
+        link = CodeLink(opened.handlers, opened.past.logged(), other.requests, other.answers)
+        for text in link.schemas:
+            opened.codec.add_schema(text)
+        return replay_of(WatchedPast(opened.past, advance), link, opened.handlers).difference
+
+
+def _tell(shape: Format, found: Difference, base: str, took: float, refused: list[AcceptedOrigin]) -> None:
+    if shape == "json":
+        for members in difference_members(found):
+            json_line(members)
+    elif shape == "markdown":
+        for line in replay_markdown(found, base, took, refused):
+            say(line)
+    else:
+        say_styled(replay_lines(found, base, took, refused))
+    for it in refused:
+        talk(f"{it.handler} decides {it.count} events otherwise ({it.kind}), which is not accepted.")
+
+
+def _read(file: Path) -> list[AcceptedOrigin]:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(f"the file {named(str(file))} cannot be read: {error.strerror}. --save writes it") from error
+    if len(content) > LARGEST:
+        raise ConfigError(f"the file {named(str(file))} holds more than {LARGEST} bytes")
+    return decoded(content, named(str(file)))
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"the file {named(str(file))} cannot be written: {error.strerror}") from error

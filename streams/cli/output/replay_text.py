@@ -1,0 +1,70 @@
+"""A replay's result: for a terminal, and as Markdown for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from streams.cli.output.branch_text import decision_text, difference_lines
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
+from streams.engine.readable import one_line
+from streams.history.accepted_origins import AcceptedOrigin
+from streams.history.difference import RAISES, Difference, Origin
+
+SHOWN = 20
+"""Handlers and kinds in a table."""
+
+
+def replay_lines(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin]) -> list[StyledLine]:
+    lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took)]
+    if not found.is_empty and not refused and found.origins:
+        lines.append([("accepted    ", "dim"), ("all that is otherwise follows from origins that are accepted", "green")])
+    return lines
+
+
+def replay_markdown(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin]) -> Iterator[str]:
+    rate = f"{plural(found.total, 'event')} against {base}, {took:.1f} s"
+    yield f"### retold replay: {rate}"
+    if found.is_empty:
+        yield f"The same: {plural(found.total, 'event')}, all rows and all calls."
+        return
+    follows = len(found.missing) + len(found.surplus) + len(found.changed) + len(found.open)
+    handlers = {it.recorded.event_type for it in found.origins}
+    yield (
+        f"**{plural(len(found.origins), 'origin')} in {plural(len(handlers), 'handler')}**, {plural(follows, 'event')} otherwise, "
+        f"{found.same:,} the same, {plural(len(found.rows), 'row')} and {plural(len(found.calls), 'call')} otherwise"
+    )
+    yield ""
+    yield "| handler | what | origins | first | then | now |"
+    yield "|---|---|---|---|---|---|"
+    for number, (first, count) in enumerate(_grouped(found.origins)):
+        if number == SHOWN:
+            yield "| … | | | | | |"
+            break
+        yield f"| {' | '.join(map(_cell, _row(first, count)))} |"
+    if not refused and found.origins:
+        yield ""
+        yield "All origins are accepted."
+
+
+def _grouped(origins: Sequence[Origin]) -> Iterator[tuple[Origin, int]]:
+    """The first of each handler and kind, and how many there are; most first."""
+
+    def group(it: Origin) -> tuple[str, str]:
+        return it.recorded.event_type, it.kind
+
+    found = [list(each) for _, each in groupby(sorted(origins, key=group), key=group)]
+    yield from ((each[0], len(each)) for each in sorted(found, key=len, reverse=True))
+
+
+def _row(first: Origin, count: int) -> Sequence[str]:
+    was = first.recorded
+    return (
+        was.event_type, first.kind, f"{count:,}", f"{was.key or EMPTY_KEY} {was.name}",
+        decision_text(was, first.row_before, first.row_recorded),
+        decision_text(first.now, first.row_before, first.row_now, raises=first.kind == RAISES),
+    )  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    return one_line(text).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,109 @@
+"""The code that a change is compared with: a revision of the project, or another folder, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from streams.engine.readable import named
+from streams.errors import ConfigError
+
+BRANCHES = ("origin/main", "main", "origin/master", "master")
+"""Of which the first that there is, is the main branch."""
+SECONDS, SECONDS_TO_END = 30.0, 10.0
+
+
+@contextmanager
+def base_folder(project: Path, base: str | None) -> Iterator[tuple[Path, str]]:
+    """The folder of the project as it was, and what it is called. Raises ConfigError.
+
+    `base` is a folder or a revision; None: where this branch left the main one. A revision is extracted, and removed again.
+    """
+    if base is not None and (folder := Path(base)).is_dir():
+        yield folder.resolve(), f"the folder {named(base)}"
+        return
+    revision, name = _revision(project, base)
+    below = _git(project, "rev-parse", "--show-prefix")
+    with tempfile.TemporaryDirectory(prefix="retold-base-") as temporary:
+        archive = subprocess.Popen(
+            ["git", "archive", "--format=tar", revision],
+            cwd=_git(project, "rev-parse", "--show-toplevel"),
+            stdout=subprocess.PIPE,
+        )
+        assert archive.stdout is not None
+        with archive.stdout, tarfile.open(fileobj=archive.stdout, mode="r|") as files:
+            files.extractall(temporary, filter="data")
+        if archive.wait() != 0:
+            raise ConfigError(f"git could not give the files of {name}")
+        found = Path(temporary) / below
+        if not (found / "pyproject.toml").is_file():
+            raise ConfigError(f"{name} has no pyproject.toml in {below or 'its root'}: the project was not there yet")
+        yield found, name
+
+
+def _revision(project: Path, base: str | None) -> tuple[str, str]:
+    if base is not None:
+        if base.startswith("-"):
+            raise ConfigError(f"--base is {named(base)!r}; a revision or a folder was expected")
+        wrong = f"{named(base)} is neither a folder nor a revision of git"
+        revision = _git(project, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", wrong=wrong)
+        return revision, f"{named(base)} ({revision[:9]})"
+    for branch in BRANCHES:
+        try:
+            revision = _git(project, "merge-base", "HEAD", branch)
+        except ConfigError:
+            continue
+        return revision, f"{branch} (where this branch left it: {revision[:9]})"
+    return _git(project, "rev-parse", "HEAD"), "the last commit"
+
+
+def _git(project: Path, *words: str, wrong: str = "") -> str:
+    try:
+        found = subprocess.run(
+            ["git", *words], cwd=project, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise ConfigError("git is not installed: name the folder of the other code with --base") from None
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"git {words[0]} did not end within {SECONDS:.0f} s") from None
+    if found.returncode != 0:
+        why = found.stderr.strip().splitlines()
+        raise ConfigError(wrong or f"git {words[0]}: {named(why[0]) if why else 'it failed'}. Name the other code with --base")
+    return found.stdout.strip()
+
+
+class CodeProcess:
+    """The handlers of the project in a folder, in a process of their own, which leaving the block ends."""
+
+    def __init__(self, folder: Path, python: str | None = None) -> None:
+        try:
+            self._process = subprocess.Popen(
+                # -P: what lies in the folder hides none of the modules that retold imports
+                [python or sys.executable, "-P", "-m", "streams.cli.process.code_process"],
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise ConfigError(f"{named(python or sys.executable)} cannot be started: {error.strerror}") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self.requests, self.answers = self._process.stdin, self._process.stdout
+
+    def __enter__(self) -> CodeProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in (self.requests, self.answers):
+            with suppress(OSError):  # it has ended
+                pipe.close()
+        try:
+            self._process.wait(SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
