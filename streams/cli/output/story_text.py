@@ -59,7 +59,7 @@ def key_story_lines(story: KeyStory, now: datetime, width: int | None) -> list[S
     if story.earlier:
         lines.append(TreeLine("", f"{plural(story.earlier, 'earlier event')} left out; --last shows more", DIM))
     for step in story.steps:
-        lines += _tree("", step, None, now)
+        lines += [*_tree("", step, None, now), TreeLine("", "", "")]
     if story.unknown is not None:
         lines.append(TreeLine("", f"the row cannot be told: {story.unknown}", BAD))
     elif story.row is None:
@@ -117,8 +117,9 @@ def _body(indent: str, step: StoryStep, *, first: bool, whole: bool = False) -> 
         if text:
             yield TreeLine(indent, text, DIM)
     if step.cause is not None:
-        yield TreeLine(indent, f"because of {step.cause.event_type} {step.cause.key}, {step.cause.name}", DIM)
-    changes = step.changes
+        why = "scheduled by" if it.kind == TIMER else "because of"
+        yield TreeLine(indent, f"{why} {step.cause.event_type} {step.cause.key}, {step.cause.name}", DIM)
+    changes = [it for it in step.changes if step.row_is != CREATED or it.after is not None]
     if (not changes or whole) and (data := _fields(it.event.data, leave_out=type(it.event.data).key_field)):
         yield TreeLine(indent, data, DIM)
     if changes:

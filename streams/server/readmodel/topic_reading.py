@@ -52,6 +52,8 @@ class TopicReading:
         types = store.row_types
         self._tables = {at: TableFollower(writer, at, types[at[0]], learning) for at in partitions}
         self._left = set(ends)
+        self._log_ends: dict[NamespacePartition, int] = {}
+        """Of logs that were read to their end in this step."""
         self._paused: set[At] = set()
         self._stuck: dict[At, int] = {}
         """The offsets at which logs are stuck, until their record can be read."""
@@ -79,6 +81,7 @@ class TopicReading:
         messages = [] if first is None else [first, *self._consumer.consume(BATCH, pause)]
         touched = {at for message in messages if (at := self._take(message)) is not None}
         self._logs.flush()
+        self._note_ends()
         self._measure(touched)
         self._pace()
         changed = self._writer.has_changes
@@ -130,10 +133,20 @@ class TopicReading:
             self._tables[partition].flush()
         if at not in self._stuck:
             self._state.measured((kind, *partition), offset, offset)
-            if kind != "log" or not self._logs.merge.waiting(partition):
+            if kind == "log":
+                self._log_ends[partition] = offset
+            else:
                 self._writer.reached((kind, *partition), offset)
         if at in self._left and offset >= self._ends[at]:
             self._reached(at)
+
+    def _note_ends(self) -> None:
+        """Logs are read beyond their last record: what follows it, such as the end of its transaction, is no record."""
+        for partition, offset in self._log_ends.items():
+            read = self._writer.positions.get(("log", *partition))
+            if not self._logs.merge.waiting(partition) and (read is None or read.next_offset < offset):
+                self._writer.reached(("log", *partition), offset)
+        self._log_ends.clear()
 
     def _reached(self, at: At) -> None:
         self._left.discard(at)
