@@ -75,6 +75,8 @@ def test_its_parts_fit_together(spec: dict[str, Any]) -> None:
         ("/live/{namespace}", "/live/order"),
         ("/live/{namespace}/{key}", "/live/order/o1"),
         ("/events/{namespace}/{partition}/{offset}", "/events/order/0/0"),
+        ("/events/{event}/story", "/events/order-0:1/story"),
+        ("/rows/{namespace}/{key}/story", "/rows/order/o1/story"),
         ("/-/status", "/-/status"),
     ],
 )
@@ -134,6 +136,8 @@ def fits(value: Any, schema: Mapping[str, Any], spec: Mapping[str, Any]) -> bool
         ("/views/{path}", "/views/orders-of/c7"),
         ("/events/{namespace}/{partition}/{offset}", "/events/order/0/0"),
         ("/events/{namespace}/{partition}/{offset}", "/events/order/0/1"),
+        ("/events/{event}/story", "/events/order-0:1/story"),
+        ("/rows/{namespace}/{key}/story", "/rows/order/o1/story"),
     ],
 )
 def test_answers_are_as_described(http: httpx.Client, spec: dict[str, Any], path: str, url: str) -> None:

@@ -6,7 +6,19 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from streams.server.http import events, health, live, openapi, problems, projections, registry, table_rows, views, write
+from streams.server.http import (
+    events,
+    health,
+    live,
+    openapi,
+    problems,
+    projections,
+    registry,
+    stories,
+    table_rows,
+    views,
+    write,
+)
 from streams.server.http.guard import Guard
 from streams.server.http.metrics import Metrics
 from streams.server.http.parts import ServerParts
@@ -30,6 +42,7 @@ def http_app(parts: ServerParts) -> FastAPI:
     metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed)
     for router in (
         write.routes(parts),  # POST /events/TYPE
+        stories.routes(parts),  # GET /events/EVENT/story, /rows/NAMESPACE/KEY/story
         events.routes(parts),  # GET /events/NAMESPACE/PARTITION/OFFSET
         table_rows.routes(parts),  # GET /rows/NAMESPACE, /rows/NAMESPACE/KEY
         projections.routes(parts),  # GET /projections/NAME, /projections/NAME/KEY

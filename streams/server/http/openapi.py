@@ -104,6 +104,20 @@ def becoming() -> Spec:
     return _asking([], shapes.BECAME)
 
 
+def story_of_event() -> Spec:
+    """For `GET /events/EVENT/story`."""
+    return _asking([_query("_depth", "Levels of consequences that are told: 10 if nothing is said.")], shapes.STORY)
+
+
+def story_of_row(app: App) -> Spec:
+    """For `GET /rows/NAMESPACE/KEY/story`."""
+    parameters = [
+        _query("_depth", "Levels of consequences that are told: 1 if nothing is said."),
+        _query("_last", "Events of the row that are told: the last 20 if nothing is said, 200 at most."),
+    ]
+    return _asking(parameters, shapes.key_story(_any_of(row_types(app))))
+
+
 def watching() -> Spec:
     """For `GET /live/NAMESPACE`, and of a key, in the form that FastAPI has for streams."""
     events = {"text/event-stream": {"itemSchema": {"type": "object", "properties": shapes.STREAM}}}

@@ -62,10 +62,48 @@ def of_projection(row: Spec) -> Spec:
     return shape(key=TEXT, row=row)
 
 
-def page(row: Spec, **others: Spec) -> Spec:
-    return true_at(rows={"type": "array", "items": row}, next=or_null(TEXT), **others)
-
-
 def true_at(**properties: Spec) -> Spec:
     """An object with the positions of the answer."""
     return shape(**properties, positions=TEXTS, lag=or_null(NUMBER))
+
+
+TOLD = {
+    **dict.fromkeys(("position", "type", "key", "id", "source"), TEXT),
+    "kind": {"type": "string", "enum": ["root", "emitted", "timer", "answer"]},
+    "time": TIME,
+    "recorded": TIME,
+    "outcome": {"type": "string", "enum": ["accepted", "rejected"]},
+    "reason": or_null(TEXT),
+    "by": or_null(TEXT),
+    "data": {"type": "object"},
+    "row": {"type": "string", "enum": ["created", "changed", "deleted", "unchanged", "unknown"]},
+    "changes": {"type": "array", "items": shape("before", "after", field=TEXT, before={}, after={})},
+    "unknown": TEXT,
+}
+WAITS: Spec = {
+    "type": "array",
+    "items": shape(
+        "due", "since", kind={"type": "string", "enum": ["timer", "call", "parked", "unanswered", "quarantined"]}, type=TEXT,
+        namespace=TEXT, key=TEXT, id=TEXT, due=TIME, since=TIME, reason=or_null(TEXT), position=or_null(TEXT),
+        data={"type": ["object", "null"]},
+    ),
+}  # fmt: skip
+EFFECTS: Spec = {"type": "array", "items": {"type": "object", "description": "An event with its own effects, and so on."}}
+STEP = shape(
+    "unknown", "cause", **TOLD, cause={"type": "object"}, effects=EFFECTS, left_out=NUMBER, waits=WAITS
+)
+CAUSES: Spec = {"type": "array", "items": shape("unknown", **TOLD, others=NUMBER)}
+STORY = true_at(causes=CAUSES, lost_cause=or_null(TEXT), event=STEP) | {
+    "description": "`causes` from the root down to the event's own; `event` with all that followed."
+}
+
+
+def key_story(row: Spec) -> Spec:
+    return true_at(
+        namespace=TEXT, key=TEXT, row={"anyOf": [row, {"type": "null"}]}, version=NUMBER, unknown=or_null(TEXT),
+        earlier=NUMBER, events={"type": "array", "items": STEP}, waits=WAITS,
+    )  # fmt: skip
+
+
+def page(row: Spec, **others: Spec) -> Spec:
+    return true_at(rows={"type": "array", "items": row}, next=or_null(TEXT), **others)

@@ -39,24 +39,28 @@ def routes(parts: ServerParts) -> APIRouter:
         "/rows/{namespace}/{key:rest}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
     )
     async def row(request: Request, namespace: str, key: str) -> Response:
-        known_namespace(parts, namespace)
-        known_params(request.query_params.multi_items(), "_min_position")
-        model = ready(parts)
-        await at_least(request, model, KINDS)
-        partition = model.partition_of(namespace, key)
-        at = standing(model, KINDS, [partition])  # before the row, so that the position is never ahead of it
-        kept = model.row(model.tables[namespace], key)
-        ready(parts)  # the model may have been reset meanwhile
-        if kept is None:
-            up_to = ", ".join(at.texts)
-            raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
-        if kept.body is None:
-            wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.problem}"
-            raise Problem(503, wrong, headers={**RETRY_AFTER, **at.headers})
-        etag = parts.row_etag(namespace, kept.version)
-        return answer(request, {"key": key, "version": kept.version, "row": msgspec.Raw(kept.body)}, at, etag=etag)
+        return await one_row(request, parts, namespace, key)
 
     return router
+
+
+async def one_row(request: Request, parts: ServerParts, namespace: str, key: str) -> Response:
+    known_namespace(parts, namespace)
+    known_params(request.query_params.multi_items(), "_min_position")
+    model = ready(parts)
+    await at_least(request, model, KINDS)
+    partition = model.partition_of(namespace, key)
+    at = standing(model, KINDS, [partition])  # before the row, so that the position is never ahead of it
+    kept = model.row(model.tables[namespace], key)
+    ready(parts)  # the model may have been reset meanwhile
+    if kept is None:
+        up_to = ", ".join(at.texts)
+        raise Problem(404, f"the table {namespace} has no row {key!r:.600}, up to {up_to}", headers=at.headers)
+    if kept.body is None:
+        wrong = f"the row {key!r:.200} of {namespace} does not read here: {kept.problem}"
+        raise Problem(503, wrong, headers={**RETRY_AFTER, **at.headers})
+    etag = parts.row_etag(namespace, kept.version)
+    return answer(request, {"key": key, "version": kept.version, "row": msgspec.Raw(kept.body)}, at, etag=etag)
 
 
 def known_namespace(parts: ServerParts, name: str) -> Namespace[Any]:

@@ -27,7 +27,7 @@ from streams.server.readmodel.store import StoreDoubt, Topics
 from streams.server.readmodel.store_file import StoreIdentity, doubt_about, files_in_use
 from streams.server.readmodel.store_schema import fingerprints
 
-SERVERS_TURN = 1.0
+SERVERS_TURN = 0.3
 """s that a running server is given to read what has just been committed: it mostly takes milliseconds."""
 LOOK_EVERY = 0.02
 IDLE = 5_000_000

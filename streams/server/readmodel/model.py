@@ -151,6 +151,13 @@ class ReadModel:
         with self._readers.borrow() as db:
             yield StoreMoment(db)
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a read transaction, for what asks the recorded past. To be held for a short time."""
+        with self._readers.borrow() as db:
+            db.execute("begin")
+            yield db
+
     def sizes(self) -> dict[str, int]:
         """How many rows each table and projection has; empty while that is not known. Counting takes long: for threads."""
         try:

@@ -1,0 +1,106 @@
+"""`GET /events/EVENT/story` and `GET /rows/NAMESPACE/KEY/story`: what led to an event or a row, and what followed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from streams.errors import HistoryError, NoSuchEvent, UnsupportedSchema
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.named_event import event_named
+from streams.history.stored_past import StoredPast, learn_schemas
+from streams.history.stored_waiting import StoredWaiting
+from streams.history.story import Storyteller
+from streams.history.story_members import key_story_members, story_members
+from streams.server.http import openapi
+from streams.server.http.answers import AnswerPosition, answer, at_least, ready, standing
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import ServerParts
+from streams.server.http.paths import escaped_path
+from streams.server.http.pools import in_thread
+from streams.server.http.problems import Problem
+from streams.server.http.table_rows import known_namespace, one_row
+
+KINDS = ("log",)
+END = "/story"
+DEPTH, DEPTH_OF_ROW, LAST = 10, 1, 20
+DEEPEST, MOST = 1_000, 200
+
+Ask = Callable[[StoredPast, StoredWaiting], dict[str, Any]]
+
+
+def routes(parts: ServerParts) -> APIRouter:
+    """To be added before those of events and rows, whose paths end with whatever a key may be."""
+    router = APIRouter()
+    handlers = ApplicationHandlers(parts.app, parts.codec)
+
+    @router.get(
+        "/events/{event:rest}/story", tags=["events"], response_class=Response, openapi_extra=openapi.story_of_event(),
+        summary="The story of an event",
+    )  # fmt: skip
+    async def of_event(request: Request, event: str) -> Response:
+        given = known_params(request.query_params.multi_items(), "_depth", "_min_position")
+        depth = _number("_depth", given, DEPTH, 0, DEEPEST)
+
+        def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
+            found = event_named(past, waiting, parts.app, event)
+            return story_members(Storyteller(past, handlers, waiting).of_event(found, depth))
+
+        return await _told(request, parts, ask)
+
+    @router.get(
+        "/rows/{namespace}/{key:rest}/story", tags=["rows"], response_class=Response, openapi_extra=openapi.story_of_row(parts.app),
+        summary="The story of a row",
+    )  # fmt: skip
+    async def of_row(request: Request, namespace: str, key: str) -> Response:
+        if not escaped_path(request.scope).endswith(END):  # the slash is escaped, so it belongs to the key
+            return await one_row(request, parts, namespace, f"{key}{END}")
+        known_namespace(parts, namespace)
+        given = known_params(request.query_params.multi_items(), "_depth", "_last", "_min_position")
+        depth = _number("_depth", given, DEPTH_OF_ROW, 0, DEEPEST)
+        last = _number("_last", given, LAST, 1, MOST)
+
+        def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
+            found = Storyteller(past, handlers, waiting).of_key((namespace, key), depth, last)
+            if found is None:
+                raise NoSuchEvent(f"the recorded past has no event of {namespace} {key!r:.600}: nothing ever happened to it")
+            return key_story_members(found)
+
+        return await _told(request, parts, ask)
+
+    return router
+
+
+async def _told(request: Request, parts: ServerParts, ask: Ask) -> Response:
+    model = ready(parts)
+    await at_least(request, model, KINDS)
+    at = standing(model, KINDS, model.partitions())  # before it is told, so that the position is never ahead of it
+    return await in_thread(parts.pools.memory, _tell, request, parts, ask, at)
+
+
+def _tell(request: Request, parts: ServerParts, ask: Ask, at: AnswerPosition) -> Response:
+    with parts.model.reading() as db:
+        try:
+            found = _asked(parts, ask, db)
+        except HistoryError as error:
+            if not isinstance(error.__cause__, UnsupportedSchema):
+                raise
+            learn_schemas(db, parts.codec)
+            found = _asked(parts, ask, db)
+    ready(parts)  # the model may have been reset meanwhile
+    return answer(request, {**found, "positions": at.texts, "lag": at.lag}, at)
+
+
+def _asked(parts: ServerParts, ask: Ask, db: sqlite3.Connection) -> dict[str, Any]:
+    return ask(StoredPast(db, parts.codec), StoredWaiting(db, parts.codec))
+
+
+def _number(name: str, given: dict[str, str], default: int, least: int, most: int) -> int:
+    text = given.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most):
+        raise Problem(422, f"{name} is {text[:80]!r}; a whole number from {least} to {most} was expected", field=name)
+    return int(text)
