@@ -187,6 +187,7 @@ class TopicFollower:
             reading = TopicReading(consumer, spaces, store, writer, learning, self._state, end)
             consumer.assign([TopicPartition(*at, reading.offset_of(at, begin[at])) for at in partitions])
             self._state.faults.pop("following", None)
+            self._state.tell()  # how much there is to read
             asked = time.monotonic()
             while not stopped():
                 reading.step()

@@ -1,0 +1,129 @@
+"""The recorded past, read from Kafka into a file for a command."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from streams import App
+from streams.client import Client
+from streams.codec import codec_of
+from streams.config import Config
+from streams.engine.envelope import to_micros
+from streams.errors import NamespaceTaken, TopicMismatch
+from streams.history.stored_past import StoredPast
+from streams.kafka.clients import Clients
+from streams.kafka.tables_and_logs import Tail
+from streams.server.readmodel.follower import TopicFollower
+from streams.server.readmodel.history_file import IDLE, HistoryFile, HistoryReader
+from tests.applications import probe
+from tests.applications.probe.events import ProbeDo
+from tests.support.workers import PATIENCE, Running, settings, until
+
+APP = probe.app()
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Config:
+    return settings(tmp_path, prefix)
+
+
+@pytest.fixture
+def clients(config: Config, broker: str) -> Clients:
+    return Clients.of(config, broker)
+
+
+@pytest.fixture
+def client(config: Config, broker: str) -> Iterator[Client]:
+    """A client, with a worker that handles what it publishes."""
+    with Running(APP, config, broker), Client(APP, broker, config=config) as client:
+        yield client
+
+
+def read(clients: Clients, config: Config, app: App = APP, told: list[int] | None = None) -> HistoryFile:
+    def progress(_done: int, total: int) -> None:
+        if told is not None:
+            told.append(total)
+
+    return HistoryReader(clients, config, app, codec_of(app)).read(progress)
+
+
+def names(found: HistoryFile) -> list[str]:
+    with closing(found.connect()) as db:
+        return [it.name for it in StoredPast(db, codec_of(APP)).events()]
+
+
+def do(client: Client, *keys: str) -> None:
+    for key in keys:
+        client.wait(client.publish(ProbeDo(name=key)), timeout=PATIENCE)
+
+
+def test_the_past_is_read_once_and_then_read_on(config: Config, clients: Clients, client: Client) -> None:
+    """All that is in the logs, in one order; the next time, only what is new is read."""
+    do(client, "a", "b", "c")
+    told: list[int] = []
+    first = read(clients, config, told=told)
+    logged = list(Tail(clients, config.prefix, ["probe", "echo"], codec_of(APP)).beginning())
+    known = names(first)
+    assert sorted(known) == sorted(f"{it.namespace}-{it.partition}:{it.sequence}" for it in logged)
+    assert max(told) >= len(logged)
+    do(client, "d")
+    told.clear()
+    second = read(clients, config, told=told)
+    assert len(names(second)) > len(logged)
+    assert names(second)[: len(logged)] == known
+    assert (second.file, max(told) < len(logged)) == (first.file, True)
+
+
+def test_nothing_comes_before_the_frontier(config: Config, clients: Clients, client: Client) -> None:
+    """Where all logs are read to their ends it is the clock, less what a clock may differ; what comes later is behind it."""
+    do(client, "a")
+    before = to_micros(datetime.now(UTC))
+    found = read(clients, config)
+    known = names(found)
+    assert before - IDLE <= found.frontier <= to_micros(datetime.now(UTC))
+    do(client, "a", "b")
+    again = read(clients, config)
+    with closing(again.connect()) as db:
+        later = [it for it in StoredPast(db, codec_of(APP)).events() if it.name not in known]
+    assert later
+    assert all(it.order.recorded > found.frontier for it in later)
+
+
+def test_the_file_of_a_running_server_is_used(config: Config, clients: Clients, client: Client) -> None:
+    """As soon as it has all that is committed; without it, or if it stands still, a file of its own is read."""
+    stopped = threading.Event()
+    codec = codec_of(APP)
+    follower = TopicFollower(clients, config.prefix, APP, codec, config.state, lambda _: None)
+    thread = threading.Thread(target=follower.run, args=(stopped,), daemon=True)
+    do(client, "a")
+    thread.start()
+    try:
+        until(lambda: read(clients, config).of_server, "the server's file is not used", pause=0.2)
+        do(client, "b")
+        found = read(clients, config)
+        assert len(names(found)) >= 2
+    finally:
+        stopped.set()
+        thread.join(PATIENCE)
+    own = read(clients, config)
+    assert (own.of_server, sorted(names(own))) == (False, sorted(names(found)))
+
+
+def test_without_topics_there_is_no_past(config: Config, clients: Clients) -> None:
+    """The sentence says how they come to be there."""
+    with pytest.raises(TopicMismatch, match="is missing: start a worker, or make it"):
+        read(clients, config)
+
+
+def test_the_past_of_another_application_is_refused(config: Config, clients: Clients, client: Client) -> None:
+    """Its events may mean something else there."""
+    do(client, "a")
+    with pytest.raises(NamespaceTaken, match="the past of probe is that of the application 'probe'; this is 'other'"):
+        read(clients, config, replace(APP, name="other"))
