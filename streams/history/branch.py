@@ -27,7 +27,7 @@ from streams.history.branch_decision import (
 from streams.history.branch_emissions import BranchEmission
 from streams.history.branch_findings import BranchFindings
 from streams.history.branch_past import BranchPast
-from streams.history.branch_queue import BranchQueue, BranchTimer, Turn, in_place
+from streams.history.branch_queue import BranchQueue, BranchTimer, BranchTurn, in_place
 from streams.history.branch_rows import BranchRow, row_before, timer_of, turn_of
 from streams.history.change import Change
 from streams.history.difference import Difference, Origin
@@ -151,7 +151,7 @@ class _Run:
             order, item = found
             if isinstance(item, RecordedEvent):
                 self._take_recorded(order, item)
-            elif isinstance(item, Turn):
+            elif isinstance(item, BranchTurn):
                 self._decide(order, item)
             elif item in self._rows[item.owner].timers:
                 self._fire(order, item)
@@ -164,7 +164,7 @@ class _Run:
             self._miss(was)
             return
         event, value = self._otherwise.get(was.reference, (was.event, was.value))
-        self._decide(order, Turn(event, was.reference, value, was.kind, was.cause, was.ordinal, was.expected, was))
+        self._decide(order, BranchTurn(event, was.reference, value, was.kind, was.cause, was.ordinal, was.expected, was))
 
     def _row(self, place: Place, order: OrderKey) -> BranchRow:
         """Only as an event's turn comes: a row that is reached at a later place too early would lose what is between."""
@@ -199,7 +199,7 @@ class _Run:
             if effect.reference not in said:
                 self._queue.push(effect.order, effect)
 
-    def _fire_before(self, row: BranchRow, order: OrderKey, turn: Turn) -> None:
+    def _fire_before(self, row: BranchRow, order: OrderKey, turn: BranchTurn) -> None:
         """The timers of a row that are due before one of its events, in the order of their times.
 
         One that never fired in the past fires only before an event that the past has not, or has at another time.
@@ -222,7 +222,7 @@ class _Run:
         else:
             self._queue.push(self._queue.behind(order), timer.turn)
 
-    def _decide(self, order: OrderKey, turn: Turn) -> None:
+    def _decide(self, order: OrderKey, turn: BranchTurn) -> None:
         if turn.reference in self._handled:
             return
         row, was = self._row(turn.place, order), turn.was
@@ -257,7 +257,7 @@ class _Run:
         self._lead_to(turn.reference, said, effects)
 
     def _take(
-        self, order: OrderKey, turn: Turn, row: BranchRow, decision: BranchDecision, before: _RowBefore
+        self, order: OrderKey, turn: BranchTurn, row: BranchRow, decision: BranchDecision, before: _RowBefore
     ) -> set[str]:
         """What a handler has decided becomes true in the branch; returns the references of what it leads to."""
         was, row.row = turn.was, decision.row
@@ -271,7 +271,7 @@ class _Run:
         return said
 
     def _stop(
-        self, order: OrderKey, turn: Turn, row: BranchRow, error: str, *, behind: bool = False
+        self, order: OrderKey, turn: BranchTurn, row: BranchRow, error: str, *, behind: bool = False
     ) -> RecordedEvent:
         """The event is parked, and its key with it."""
         row.stopped = True
@@ -283,7 +283,7 @@ class _Run:
     def _follow(
         self,
         order: OrderKey,
-        turn: Turn,
+        turn: BranchTurn,
         row: BranchRow,
         emissions: Sequence[BranchEmission],
         before: _RowBefore,
@@ -315,7 +315,7 @@ class _Run:
         self._otherwise[was.reference] = (event, value)
         self._queue.push(was.order if was.order > order else self._queue.behind(order), was)
 
-    def _emit(self, order: OrderKey, turn: Turn, row: BranchRow, it: BranchEmission) -> None:
+    def _emit(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission) -> None:
         """What the past has not. What it had before has its place of then."""
         if it.namespace not in self._handlers.spaces:
             return
@@ -330,7 +330,7 @@ class _Run:
             if timer.due <= self._end:
                 self._queue.push(self._queue.when_due(timer.due, order), timer)
 
-    def _ask(self, order: OrderKey, turn: Turn, row: BranchRow, said: set[str]) -> None:
+    def _ask(self, order: OrderKey, turn: BranchTurn, row: BranchRow, said: set[str]) -> None:
         found = answer_call(self._past, self._handlers, self._answers, turn)
         if found.call is not None:
             self._findings.call(found.call, turn.event)

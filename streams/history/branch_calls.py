@@ -10,7 +10,7 @@ from streams.engine.identity import answer_id
 from streams.event import Event
 from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch_queue import Turn
+from streams.history.branch_queue import BranchTurn
 from streams.history.past import Past
 from streams.history.recorded_event import ANSWER, RecordedEvent
 
@@ -25,12 +25,12 @@ class AnsweredCall(NamedTuple):
     """
 
     call: str | None = None
-    answer: Turn | None = None
+    answer: BranchTurn | None = None
     recorded: RecordedEvent | None = None
     waits: bool = False
 
 
-def answer_call(past: Past, handlers: ApplicationHandlers, answers: Answers | None, request: Turn) -> AnsweredCall:
+def answer_call(past: Past, handlers: ApplicationHandlers, answers: Answers | None, request: BranchTurn) -> AnsweredCall:
     """A request that was asked has its answer, which is a fact; another one what `answers` gives."""
     was, reference = request.was, answer_id(request.reference)
     recorded = past.find(reference)
@@ -47,8 +47,8 @@ def answer_call(past: Past, handlers: ApplicationHandlers, answers: Answers | No
     event = Event(
         data, reference, asked.time, asked.id, asked.correlation or asked.id, handlers.spaces[request.place[0]].source
     )
-    return AnsweredCall(call, Turn(event, reference, handlers.codec.encode(data), ANSWER, request.reference), recorded)
+    return AnsweredCall(call, BranchTurn(event, reference, handlers.codec.encode(data), ANSWER, request.reference), recorded)
 
 
-def _turn(answer: RecordedEvent, request: Turn) -> Turn:
-    return Turn(answer.event, answer.reference, answer.value, ANSWER, request.reference, was=None)
+def _turn(answer: RecordedEvent, request: BranchTurn) -> BranchTurn:
+    return BranchTurn(answer.event, answer.reference, answer.value, ANSWER, request.reference, was=None)

@@ -12,7 +12,7 @@ from streams.engine.identity import content_id
 from streams.errors import DefinitionError, HistoryError, InvalidEvent
 from streams.event import Event
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch_queue import BranchQueue, Turn
+from streams.history.branch_queue import BranchQueue, BranchTurn
 from streams.history.change import Change, InsertedEvent
 from streams.history.past import Past
 from streams.history.recorded_event import ROOT, OrderKey, RecordedEvent
@@ -61,7 +61,7 @@ def _root(past: Past, reference: str, how: str) -> RecordedEvent:
     return was
 
 
-def _inserted(past: Past, handlers: ApplicationHandlers, it: InsertedEvent) -> Turn:
+def _inserted(past: Past, handlers: ApplicationHandlers, it: InsertedEvent) -> BranchTurn:
     data, time = it.data, checked_time(f"the time of {it.data.event_type} is", it.time)
     if namespace_of(data.event_type) not in handlers.spaces:
         raise DefinitionError(f"{data.event_type} belongs to no namespace of the application {handlers.app.name}")
@@ -72,10 +72,10 @@ def _inserted(past: Past, handlers: ApplicationHandlers, it: InsertedEvent) -> T
         raise InvalidEvent(
             f"{data.event_type} was to be put in with the id {event_id}, which {known.name} has already", "id"
         )
-    return Turn(event, event.reference, value, ROOT)
+    return BranchTurn(event, event.reference, value, ROOT)
 
 
-def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: Turn) -> OrderKey:
+def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: BranchTurn) -> OrderKey:
     """Its place of old; behind what it is to follow; or by its time: before its key's first later event.
 
     If there is none, before the first later root behind all of its key's events, else at the end.

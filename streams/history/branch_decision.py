@@ -11,7 +11,7 @@ from streams.errors import HistoryError
 from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_emissions import BranchEmission, emissions_of
-from streams.history.branch_queue import Turn
+from streams.history.branch_queue import BranchTurn
 from streams.history.branch_rows import BranchRow
 from streams.history.recorded_code import Unhandled
 from streams.history.recorded_event import ANSWER, HANDLER, VERSION, OrderKey, RecordedEvent
@@ -32,7 +32,7 @@ class BranchDecision(NamedTuple):
 
 
 def decide(
-    handlers: ApplicationHandlers, row: BranchRow, turn: Turn, effects: Sequence[RecordedEvent]
+    handlers: ApplicationHandlers, row: BranchRow, turn: BranchTurn, effects: Sequence[RecordedEvent]
 ) -> BranchDecision:
     """`effects` are those that the past has of it.
 
@@ -62,7 +62,7 @@ def without_record(emissions: Sequence[BranchEmission]) -> Unhandled:
     return {it.reference: (it.value, it.event.time) for it in emissions if it.recorded is None}
 
 
-def as_recorded(order: OrderKey, turn: Turn, reason: str | None, by: str | None) -> RecordedEvent:
+def as_recorded(order: OrderKey, turn: BranchTurn, reason: str | None, by: str | None) -> RecordedEvent:
     """An event as the branch has it."""
     return RecordedEvent(
         order,

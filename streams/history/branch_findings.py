@@ -9,7 +9,7 @@ from typing import Any
 from streams.errors import HistoryError
 from streams.event import Event
 from streams.history import difference
-from streams.history.branch_queue import Turn
+from streams.history.branch_queue import BranchTurn
 from streams.history.branch_rows import BranchRow
 from streams.history.difference import CallChange, ChangedEvent, Difference, RaisedEvent, RowChange
 from streams.history.recorded_event import Place, RecordedEvent
@@ -32,7 +32,7 @@ class BranchFindings:
         row.open = row.open or cause in self._open
         return row.open
 
-    def count(self, turn: Turn) -> None:
+    def count(self, turn: BranchTurn) -> None:
         """Raises HistoryError for one too many."""
         self.found.decided += 1
         self._recent.append(turn.event.data.event_type)

@@ -21,7 +21,7 @@ END = 1 << 62
 """µs: later than all."""
 
 
-class Turn(msgspec.Struct, frozen=True):
+class BranchTurn(msgspec.Struct, frozen=True):
     """An event that is to be decided; `was`: as it was recorded."""
 
     event: Event[Any]
@@ -50,7 +50,7 @@ class BranchTimer(msgspec.Struct, eq=False):
 
     due: int
     owner: Place
-    turn: Turn
+    turn: BranchTurn
     own: bool
     known: bool = False
 
@@ -59,16 +59,16 @@ class BranchQueue:
     """Gives each item at its place in the order. `feed` has recorded events in order, which need not all be in memory."""
 
     def __init__(self, feed: Iterable[RecordedEvent] = ()) -> None:
-        self._heap: list[tuple[OrderKey, int, Turn | BranchTimer | RecordedEvent]] = []
+        self._heap: list[tuple[OrderKey, int, BranchTurn | BranchTimer | RecordedEvent]] = []
         self._feed: Iterator[RecordedEvent] = iter(feed)
         self._next = next(self._feed, None)
         self._count = 0
 
-    def push(self, order: OrderKey, item: Turn | BranchTimer | RecordedEvent) -> None:
+    def push(self, order: OrderKey, item: BranchTurn | BranchTimer | RecordedEvent) -> None:
         self._count += 1
         heapq.heappush(self._heap, (order, self._count, item))
 
-    def pop(self) -> tuple[OrderKey, Turn | BranchTimer | RecordedEvent] | None:
+    def pop(self) -> tuple[OrderKey, BranchTurn | BranchTimer | RecordedEvent] | None:
         """None: there is none."""
         following = self._next
         if following is not None and (not self._heap or following.order <= self._heap[0][0]):

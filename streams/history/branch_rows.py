@@ -12,7 +12,7 @@ from streams.engine.records import Entry
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_emissions import BranchEmission, emissions_of
-from streams.history.branch_queue import BranchTimer, Turn
+from streams.history.branch_queue import BranchTimer, BranchTurn
 from streams.history.past import Past, before
 from streams.history.recorded_event import HANDLER, OrderKey, Place, RecordedEvent
 from streams.outcome import Scheduled
@@ -71,5 +71,5 @@ def timer_of(emission: BranchEmission, owner: Place, cause: str, *, known: bool)
     return BranchTimer(to_micros(emission.event.time), owner, turn_of(emission, cause), emission.own, known)
 
 
-def turn_of(emission: BranchEmission, cause: str) -> Turn:
-    return Turn(emission.event, emission.reference, emission.value, emission.kind, cause, emission.ordinal)
+def turn_of(emission: BranchEmission, cause: str) -> BranchTurn:
+    return BranchTurn(emission.event, emission.reference, emission.value, emission.kind, cause, emission.ordinal)

@@ -45,7 +45,7 @@ class Fold(msgspec.Struct, frozen=True, tag="fold"):
     records: list[LoggedRecord]
 
 
-class Emissions(msgspec.Struct, frozen=True, tag="emissions"):
+class EmissionsQuestion(msgspec.Struct, frozen=True, tag="emissions"):
     """A question for what an event has emitted."""
 
     reference: str
@@ -76,7 +76,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     why: str
 
 
-_requests = msgspec.msgpack.Decoder(Fold | Emissions)
+_requests = msgspec.msgpack.Decoder(Fold | EmissionsQuestion)
 _answers = msgspec.msgpack.Decoder(Hello | Rows | Emitted | Failed)
 
 
@@ -131,7 +131,7 @@ class CodeServer:
             self._recent.popitem(last=False)
         return Rows(found)
 
-    def _emissions(self, request: Emissions) -> Emitted | Failed:
+    def _emissions(self, request: EmissionsQuestion) -> Emitted | Failed:
         found = self._recent.get(request.reference)
         if found is None:
             return Failed(f"the event {request.reference} was folded too long ago")
@@ -226,7 +226,7 @@ class CodeLink:
 
     def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:  # noqa: ARG002 - the child knows the row
         self._settle()
-        self._tell(Emissions(it.reference))
+        self._tell(EmissionsQuestion(it.reference))
         found: Mapping[str, tuple[bytes, datetime]] = {
             reference: (value, from_micros(time)) for reference, value, time in self._receive(Emitted).emissions
         }
