@@ -1,0 +1,234 @@
+"""A change of the code against the past: faults are found with their handlers, and what changes nothing shows nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from streams import App
+from streams.codec import codec_of
+from streams.data import EventData
+from streams.engine.stored import log_record
+from streams.errors import ConfigError, HistoryError
+from streams.event import reference_of
+from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch import replay
+from streams.history.code_link import CodeLink, CodeServer, LoggedRecord
+from streams.history.difference import Difference
+from streams.history.local_code import LocalCode
+from streams.history.past import MemoryPast
+from streams.outcome import Scheduled
+from tests.applications import bank, shop, timed
+from tests.applications.bank.events import (
+    AccountCredit,
+    AccountDebit,
+    AccountOpen,
+    TransferDone,
+    TransferFailed,
+    TransferStart,
+)
+from tests.applications.shop.events import (
+    OrderCancel,
+    OrderLineReserved,
+    OrderPaid,
+    OrderPlace,
+    PaymentCharged,
+    StockReceive,
+    StockReserve,
+)
+from tests.applications.timed.events import AlarmRing, AlarmTouch
+from tests.support import other_code
+from tests.support.other_code import REFACTORINGS, Change, emitting, row_with, with_change
+from tests.support.partitions import Partitions
+from tests.support.pasts import made, past_of
+
+APPS = {"bank": bank.app, "shop": shop.app, "timed": timed.app}
+SEEDS = {"bank": 12, "shop": 3, "timed": 5}
+MADE = {kind: made(kind, seed)[1] for kind, seed in SEEDS.items()}
+
+
+def more(field: str) -> Any:
+    """The next higher number in one field of each emission that has it."""
+
+    def changed(it: Any) -> Any:
+        data = it.data if isinstance(it, Scheduled) else it
+        if field not in data.__struct_fields__:
+            return it
+        values = {name: getattr(data, name) for name in data.__struct_fields__}
+        return type(data)(**values | {field: values[field] + 1})
+
+    return changed
+
+
+def later(it: Any) -> Any:
+    return Scheduled(it.data, it.at + timedelta(minutes=1)) if isinstance(it, Scheduled) else it
+
+
+FAULTS: list[tuple[str, type[EventData], Change]] = [
+    ("bank", AccountOpen, row_with(balance=lambda it: it + 1)),
+    ("bank", AccountDebit, row_with(balance=lambda it: it - 1)),
+    ("bank", AccountDebit, other_code.silent),
+    ("bank", AccountDebit, other_code.lenient),
+    ("bank", AccountDebit, other_code.otherwise_said),
+    ("bank", AccountCredit, other_code.stays),
+    ("bank", AccountCredit, other_code.twice),
+    ("bank", TransferStart, emitting(more("amount"))),
+    ("bank", TransferDone, row_with(status=lambda it: "finished" if it == "done" else it)),
+    ("bank", TransferFailed, other_code.broken),
+    ("shop", OrderPlace, emitting(later)),
+    ("shop", OrderPlace, row_with(customer=lambda _: "somebody")),
+    ("shop", OrderLineReserved, row_with(total=lambda it: it + 1)),
+    ("shop", OrderPaid, row_with(receipt=lambda _: "lost")),
+    ("shop", OrderCancel, row_with(status=lambda _: "void")),
+    ("shop", StockReserve, emitting(more("price"))),
+    ("shop", StockReceive, other_code.strict),
+    ("shop", PaymentCharged, other_code.silent),
+    ("timed", AlarmTouch, row_with(touched=lambda it: it + 1)),
+    ("timed", AlarmRing, emitting(more("number"))),
+]
+PLACES: list[tuple[str, type[EventData]]] = [
+    ("bank", AccountDebit), ("bank", TransferStart), ("shop", OrderPlace), ("shop", OrderLineReserved), ("timed", AlarmTouch),
+]  # fmt: skip
+assert len(FAULTS) == len(PLACES) * len(REFACTORINGS) == 20
+
+
+@contextmanager
+def linked(there: Partitions, recorded: App, now: ApplicationHandlers) -> Iterator[CodeLink]:
+    """The code that made a past behind two pipes, as if in a process of its own."""
+    pipes = [os.pipe(), os.pipe()]
+    with (
+        os.fdopen(pipes[0][0], "rb") as requests, os.fdopen(pipes[0][1], "wb") as asking,
+        os.fdopen(pipes[1][0], "rb") as answers, os.fdopen(pipes[1][1], "wb") as answering,
+    ):  # fmt: skip
+        server = CodeServer(ApplicationHandlers(recorded, codec_of(recorded)))
+        schemas = [text for space in recorded.namespaces for text in space.row_type.schemas]
+
+        def serve() -> None:
+            with answering:
+                server.serve(requests, answering, schemas)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield CodeLink(now, logged(there), asking, answers)
+        finally:
+            asking.close()
+            thread.join(30)
+
+
+def logged(there: Partitions) -> Iterator[tuple[str, LoggedRecord]]:
+    found = []
+    for (namespace, partition), handled in there.logs.items():
+        for it in handled:
+            _, value, headers = log_record(it)
+            assert it.event is not None
+            record = LoggedRecord(namespace, partition, value, headers)
+            found.append(
+                ((it.recorded, namespace, partition, it.sequence), reference_of(it.event.source, it.event.id), record)
+            )
+    for _, reference, record in sorted(found, key=lambda it: it[0]):
+        yield reference, record
+
+
+def replayed(kind: str, other: App) -> Difference:
+    there = MADE[kind]
+    handlers = ApplicationHandlers(there.app, there.codec)
+    return replay(past_of(there), LocalCode(handlers), ApplicationHandlers(other, there.codec)).difference
+
+
+@pytest.mark.parametrize(("kind", "event", "fault"), FAULTS, ids=lambda it: getattr(it, "__name__", str(it)))
+def test_a_fault_is_reported_with_its_handler(kind: str, event: type[EventData], fault: Change) -> None:
+    """All origins are events of that handler, whatever follows from them; and a code in a process of its own shows the same."""
+    other = with_change(APPS[kind](), event, fault)
+    found = replayed(kind, other)
+    assert found.origins
+    assert {it.recorded.event_type for it in found.origins} == {event.event_type}
+    assert not found.is_empty
+    there = MADE[kind]
+    now = ApplicationHandlers(other, there.codec)
+    with linked(there, there.app, now) as link:
+        again = replay(past_of(there), link, now).difference
+    assert told(again) == told(found)
+
+
+def told(found: Difference) -> tuple[Any, ...]:
+    origins = [(it.kind, it.recorded.reference, it.row_before, it.row_recorded, it.row_now) for it in found.origins]
+    events = [[it.reference for it in events] for events in (found.missing, found.surplus, found.open)]
+    return origins, events, found.rows, found.unchanged, sorted(found.in_flight)
+
+
+@pytest.mark.parametrize("refactoring", REFACTORINGS)
+@pytest.mark.parametrize(("kind", "event"), PLACES)
+def test_the_same_by_other_means_is_no_difference(kind: str, event: type[EventData], refactoring: Change) -> None:
+    """Not an event, a row or a call."""
+    found = replayed(kind, with_change(APPS[kind](), event, refactoring))
+    assert found.is_empty
+    assert found.origins == []
+    assert found.unchanged == found.total
+
+
+def test_what_follows_is_told_apart_from_where_it_begins() -> None:
+    """One line in one handler: few origins, and all else follows."""
+    found = replayed("bank", with_change(bank.app(), AccountDebit, row_with(balance=lambda it: it - 30)))
+    others = {it.recorded.reference for it in found.changed} - {it.recorded.reference for it in found.origins}
+    assert others or found.missing or found.surplus
+
+
+def test_accepted_origins_are_counted_by_handler_and_kind() -> None:
+    """As many as were looked at may differ; one more is told."""
+    origins = replayed("bank", with_change(bank.app(), AccountDebit, row_with(balance=lambda it: it - 1))).origins
+    accepted = counted(origins)
+    assert decoded(encoded(accepted), "accepted.json") == accepted
+    assert {it.handler for it in accepted} == {"account.debit"}
+    assert not_accepted(origins, accepted) == []
+    fewer = [AcceptedOrigin(it.handler, it.kind, it.count - 1) for it in accepted if it.count > 1]
+    assert {it.handler for it in not_accepted(origins, fewer)} == {"account.debit"}
+    assert decoded(encoded([]), "empty.json") == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b'[{"handler": "a.b", "kind": "row"}]', b'[{"handler": "a.b", "kind": "mood", "count": 1}]',
+     b'[{"handler": "a.b", "kind": "row", "count": 0}]', b'[{"handler": "a.b", "kind": "row", "count": 1, "x": 1}]'],
+)  # fmt: skip
+def test_a_file_of_accepted_origins_that_was_edited_wrongly_is_refused(content: bytes) -> None:
+    """By a sentence that says how it is written."""
+    with pytest.raises(ConfigError, match=r"accepted\.json .*write it again, with --save"):
+        decoded(content, "accepted.json")
+
+
+def test_code_that_cannot_tell_the_past_says_so() -> None:
+    """The code that is compared with rejects what was accepted: no row is made up."""
+    there = MADE["bank"]
+    now = ApplicationHandlers(there.app, there.codec)
+    with (
+        linked(there, with_change(bank.app(), AccountOpen, other_code.strict), now) as link,
+        pytest.raises(
+            HistoryError, match=r"the other code cannot tell this past: account\.open was accepted .* rejects it"
+        ),
+    ):
+        replay(past_of(there), link, now)
+
+
+def test_another_application_is_refused() -> None:
+    """It has another past."""
+    there = MADE["bank"]
+    now = ApplicationHandlers(there.app, there.codec)
+    with (
+        pytest.raises(HistoryError, match="application 'shop', and this one is 'bank'"),
+        linked(there, shop.app(), now),
+    ):
+        pass
+
+
+def test_a_past_without_events_is_the_same() -> None:
+    """Nothing was handled, so nothing is otherwise."""
+    handlers = ApplicationHandlers(bank.app(), MADE["bank"].codec)
+    assert replay(MemoryPast([]), LocalCode(handlers), handlers).difference.is_empty
