@@ -77,6 +77,11 @@ class RecordedEvent(msgspec.Struct, frozen=True):
         return event_type
 
     @property
+    def has_position(self) -> bool:
+        """Whether it is in a log, or was: what only a branch has stands nowhere."""
+        return self.order.depth == 0 and self.order.turn == 0
+
+    @property
     def outcome(self) -> tuple[bool, str | None]:
         return self.accepted, self.reason
 

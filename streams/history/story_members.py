@@ -14,14 +14,14 @@ from streams.history.waiting import WaitingEvent
 
 def event_members(it: RecordedEvent) -> dict[str, Any]:
     return {
-        "position": it.name,
+        "position": it.name if it.has_position else None,
         "type": it.event_type,
         "key": it.key,
         "id": it.event.id,
         "kind": it.kind,
         "source": it.event.source,
         "time": it.event.time,
-        "recorded": from_micros(it.order.recorded),
+        "recorded": from_micros(it.order.recorded) if it.has_position else None,
         "outcome": ACCEPTED if it.accepted else REJECTED,
         "reason": it.reason,
         "by": it.by,

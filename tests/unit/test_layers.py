@@ -133,7 +133,7 @@ def public_classes(path: Path) -> set[str]:
 def test_a_name_says_where_a_thing_lives() -> None:
     """No two modules and no two public classes have one name, but modules of the command line that are named after a command."""
     inside = [path for path in MODULES if not path.stem.startswith("__")]
-    commands = {f"{entry.name}.py" for entry in COMMANDS}
+    commands = {f"{entry.name.replace('-', '_')}.py" for entry in COMMANDS}
     files = Counter(path.name for path in inside if path.parent.name != "commands" or path.name not in commands)
     classes = Counter(name for path in MODULES for name in public_classes(path))
     assert [name for name, count in files.items() if count > 1] == []

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from streams.server.http import (
+    branches,
     events,
     health,
     live,
@@ -42,6 +43,7 @@ def http_app(parts: ServerParts) -> FastAPI:
     metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed)
     for router in (
         write.routes(parts),  # POST /events/TYPE
+        branches.routes(parts),  # POST /what-if
         stories.routes(parts),  # GET /events/EVENT/story, /rows/NAMESPACE/KEY/story
         events.routes(parts),  # GET /events/NAMESPACE/PARTITION/OFFSET
         table_rows.routes(parts),  # GET /rows/NAMESPACE, /rows/NAMESPACE/KEY

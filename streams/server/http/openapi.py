@@ -118,6 +118,17 @@ def story_of_row(app: App) -> Spec:
     return _asking(parameters, shapes.key_story(_any_of(row_types(app))))
 
 
+def asking_what_if() -> Spec:
+    """For `POST /what-if`."""
+    body = {"required": True, "content": {"application/json": {"schema": shapes.CHANGE}}}
+    line = {"application/x-ndjson": {"itemSchema": shapes.DIFFERENCE}}
+    return {
+        "requestBody": body,
+        "parameters": [_query("_min_position", "Answer once this position is reached, such as user-3:977.")],
+        "responses": {"200": {"description": "One difference a line, and a summary.", "content": line}},
+    }
+
+
 def watching() -> Spec:
     """For `GET /live/NAMESPACE`, and of a key, in the form that FastAPI has for streams."""
     events = {"text/event-stream": {"itemSchema": {"type": "object", "properties": shapes.STREAM}}}

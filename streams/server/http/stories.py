@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from streams.errors import HistoryError, NoSuchEvent, UnsupportedSchema
+from streams.errors import NoSuchEvent
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.named_event import event_named
-from streams.history.stored_past import StoredPast, learn_schemas
+from streams.history.stored_past import StoredPast
 from streams.history.stored_waiting import StoredWaiting
 from streams.history.story import Storyteller
 from streams.history.story_members import key_story_members, story_members
 from streams.server.http import openapi
-from streams.server.http.answers import AnswerPosition, answer, at_least, ready, standing
+from streams.server.http.answers import answer
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.past_asking import Ask, ask_past
 from streams.server.http.paths import escaped_path
-from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace, one_row
 
-KINDS = ("log",)
 END = "/story"
 DEPTH, DEPTH_OF_ROW, LAST = 10, 1, 20
 DEEPEST, MOST = 1_000, 200
-
-Ask = Callable[[StoredPast, StoredWaiting], dict[str, Any]]
-
 
 def routes(parts: ServerParts) -> APIRouter:
     """To be added before those of events and rows, whose paths end with whatever a key may be."""
@@ -75,28 +69,9 @@ def routes(parts: ServerParts) -> APIRouter:
     return router
 
 
-async def _told(request: Request, parts: ServerParts, ask: Ask) -> Response:
-    model = ready(parts)
-    await at_least(request, model, KINDS)
-    at = standing(model, KINDS, model.partitions())  # before it is told, so that the position is never ahead of it
-    return await in_thread(parts.pools.memory, _tell, request, parts, ask, at)
-
-
-def _tell(request: Request, parts: ServerParts, ask: Ask, at: AnswerPosition) -> Response:
-    with parts.model.reading() as db:
-        try:
-            found = _asked(parts, ask, db)
-        except HistoryError as error:
-            if not isinstance(error.__cause__, UnsupportedSchema):
-                raise
-            learn_schemas(db, parts.codec)
-            found = _asked(parts, ask, db)
-    ready(parts)  # the model may have been reset meanwhile
+async def _told(request: Request, parts: ServerParts, ask: Ask[dict[str, Any]]) -> Response:
+    found, at = await ask_past(request, parts, parts.pools.memory, ask)
     return answer(request, {**found, "positions": at.texts, "lag": at.lag}, at)
-
-
-def _asked(parts: ServerParts, ask: Ask, db: sqlite3.Connection) -> dict[str, Any]:
-    return ask(StoredPast(db, parts.codec), StoredWaiting(db, parts.codec))
 
 
 def _number(name: str, given: dict[str, str], default: int, least: int, most: int) -> int:

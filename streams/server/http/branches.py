@@ -1,0 +1,73 @@
+"""`POST /what-if`: the past with a change, decided again in memory; one difference a line, and a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from streams.errors import HistoryError
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch import what_if
+from streams.history.change import Change
+from streams.history.change_document import answers_of, change_of, decode_document
+from streams.history.difference import Difference
+from streams.history.difference_members import difference_members
+from streams.history.named_event import event_named
+from streams.history.stored_past import StoredPast
+from streams.history.stored_waiting import StoredWaiting
+from streams.server.http import openapi
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import ServerParts
+from streams.server.http.past_asking import ask_past
+from streams.server.http.problems import Problem
+from streams.server.http.requests import JSON, media_type, read_body
+from streams.server.readmodel.row_json import to_json
+
+NDJSON = "application/x-ndjson"
+LARGEST = 1024 * 1024
+"""Bytes of a change."""
+DECISIONS = 100_000
+"""Events that are decided for one answer: a server has others to give."""
+
+
+def routes(parts: ServerParts) -> APIRouter:
+    router = APIRouter()
+    handlers = ApplicationHandlers(parts.app, parts.codec)
+
+    @router.post(
+        "/what-if", tags=["events"], response_class=Response, openapi_extra=openapi.asking_what_if(),
+        summary="What would have happened if",
+    )  # fmt: skip
+    async def asked(request: Request) -> Response:
+        known_params(request.query_params.multi_items(), "_min_position")
+        if media_type(request) != JSON:
+            raise Problem(415, f"a change is {JSON}", field="Content-Type")
+        document = decode_document(await read_body(request, LARGEST))
+        answers = answers_of(parts.app, document)
+
+        def ask(past: StoredPast, waiting: StoredWaiting) -> list[dict[str, Any]]:
+            change = change_of(parts.app, document, lambda name: event_named(past, waiting, parts.app, name))
+            if not (change.insert or change.remove or change.replace):
+                raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
+            return list(difference_members(_branch(past, change)))
+
+        def _branch(past: StoredPast, change: Change) -> Difference:
+            try:
+                return what_if(past, handlers, change, answers=answers, limit=DECISIONS).difference
+            except HistoryError as error:
+                raise Problem(422, str(error)) from error
+
+        found, at = await ask_past(request, parts, parts.pools.views, ask)
+        return Response(b"".join(_lines(found)), headers=at.headers, media_type=NDJSON)
+
+    return router
+
+
+def _lines(members: list[dict[str, Any]]) -> Iterator[bytes]:
+    for it in members:
+        yield to_json(it) + b"\n"
+
+

@@ -1,0 +1,46 @@
+"""Questions about the recorded past, answered from the read model's file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+from anyio import CapacityLimiter
+from fastapi import Request
+
+from streams.errors import HistoryError, UnsupportedSchema
+from streams.history.stored_past import StoredPast, learn_schemas
+from streams.history.stored_waiting import StoredWaiting
+from streams.server.http.answers import AnswerPosition, at_least, ready, standing
+from streams.server.http.parts import ServerParts
+from streams.server.http.pools import in_thread
+
+T = TypeVar("T")
+KINDS = ("log",)
+Ask = Callable[[StoredPast, StoredWaiting], T]
+
+
+async def ask_past(request: Request, parts: ServerParts, limiter: CapacityLimiter, ask: Ask[T]) -> tuple[T, AnswerPosition]:
+    """What `ask` returns, and the position that it is true at."""
+    model = ready(parts)
+    await at_least(request, model, KINDS)
+    at = standing(model, KINDS, model.partitions())  # before it is told, so that the position is never ahead of it
+    return await in_thread(limiter, _ask, parts, ask), at
+
+
+def _ask(parts: ServerParts, ask: Ask[T]) -> T:
+    with parts.model.reading() as db:
+        try:
+            found = _asked(parts, ask, db)
+        except HistoryError as error:
+            if not isinstance(error.__cause__, UnsupportedSchema):
+                raise
+            learn_schemas(db, parts.codec)
+            found = _asked(parts, ask, db)
+    ready(parts)  # the model may have been reset meanwhile
+    return found
+
+
+def _asked(parts: ServerParts, ask: Ask[T], db: sqlite3.Connection) -> T:
+    return ask(StoredPast(db, parts.codec), StoredWaiting(db, parts.codec))
