@@ -53,13 +53,16 @@ def _revision(project: Path, base: str | None) -> tuple[str, str]:
         wrong = f"{named(base)} is neither a folder nor a revision of git"
         revision = _git(project, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", wrong=wrong)
         return revision, f"{named(base)} ({revision[:9]})"
+    last = _git(project, "rev-parse", "HEAD")
     for branch in BRANCHES:
         try:
             revision = _git(project, "merge-base", "HEAD", branch)
         except ConfigError:
             continue
-        return revision, f"{branch} (where this branch left it: {revision[:9]})"
-    return _git(project, "rev-parse", "HEAD"), "the last commit"
+        if revision != last:
+            return revision, f"{branch} (where this branch left it: {revision[:9]})"
+        break
+    return last, f"the last commit ({last[:9]})"
 
 
 def _git(project: Path, *words: str, wrong: str = "") -> str:

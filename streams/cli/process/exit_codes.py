@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from streams.errors import BrokerError, ConfigError, HandlerTimeout, OutcomeTimeout, StreamsError, TopicMismatch
+from streams.errors import (
+    BrokerError,
+    ConfigError,
+    HandlerTimeout,
+    HistoryError,
+    NoSuchEvent,
+    OutcomeTimeout,
+    StreamsError,
+    TopicMismatch,
+)
 
 OK, NO, USAGE, CONFIGURATION, BROKER, TIMEOUT, FAULT, START_AGAIN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 70, 75, 130
 
@@ -10,7 +19,7 @@ MEANINGS = {
     OK: "success",
     NO: "negative result: a law is broken, a line is refused, an event is rejected, a row does not exist",
     USAGE: "wrong usage; see --help",
-    CONFIGURATION: "a setting, a file or a topic is not usable",
+    CONFIGURATION: "a setting, a file or a topic is not usable, or a past cannot be told by this code",
     BROKER: "no broker answers, or it refuses",
     TIMEOUT: "no result within the time limit",
     FAULT: "internal error in retold",
@@ -24,6 +33,8 @@ BY_ERROR: tuple[tuple[type[BaseException], int], ...] = (
     (BrokerError, BROKER),
     (OutcomeTimeout, TIMEOUT),
     (HandlerTimeout, START_AGAIN),
+    (NoSuchEvent, NO),
+    (HistoryError, CONFIGURATION),
     (StreamsError, NO),
 )
 """The first class that fits decides; an error of no such class is retold's own fault."""
