@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from streams.cli.arguments.options import Json
@@ -25,7 +26,7 @@ def history(as_json: Json = False) -> None:
         spaces = [_of_namespace(opened, space.name) for space in opened.app.namespaces]
         source = opened.source
         frontier = time_text(from_micros(source.frontier))
-        size = source.file.stat().st_size
+        size = sum(file.stat().st_size for file in (source.file, Path(f"{source.file}-wal")) if file.exists())
         if as_json:
             json_line({
                 "application": opened.app.name, "file": str(source.file), "bytes": size, "of_server": source.of_server,

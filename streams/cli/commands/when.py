@@ -40,11 +40,11 @@ def when(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say since when something holds of a row: after which event it began to, and each change.
+    """Say since when something holds of a row.
 
-    A condition names fields of the row: [bold]total > 100 and status in ('paid', 'sent')[/]. Times are compared with texts
-    such as '2026-01-31T12:00:00Z'. Where there is no row nothing holds, but [bold]row is None[/]. If it never held, the exit code
-    is 1.
+    That is, after which event it began to hold, and each change. A condition names fields of the row:
+    [bold]total > 100 and status in ('paid', 'sent')[/]. Times are compared with texts such as '2026-01-31T12:00:00Z'. Where there
+    is no row nothing holds, but [bold]row is None[/]. If it never held, the exit code is 1.
 
     Example: [bold]retold when order o1 "status == 'paid'"[/]
     """

@@ -10,7 +10,7 @@ from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, plural
 from streams.data import Record
 from streams.engine.envelope import from_micros, to_micros
 from streams.engine.readable import one_line, shortened
-from streams.history.recorded_event import ANSWER, TIMER, VERSION, RecordedEvent
+from streams.history.recorded_event import ANSWER, ROOT, TIMER, VERSION, RecordedEvent
 from streams.history.row_changes import FieldChange, Missing
 from streams.history.story import CREATED, DELETED, UNKNOWN, KeyStory, Story, StoryStep
 from streams.history.waiting import WaitingEvent
@@ -120,7 +120,8 @@ def _body(indent: str, step: StoryStep, *, first: bool, whole: bool = False) -> 
         why = "scheduled by" if it.kind == TIMER else "because of"
         yield TreeLine(indent, f"{why} {step.cause.event_type} {step.cause.key}, {step.cause.name}", DIM)
     changes = [it for it in step.changes if step.row_is != CREATED or it.after is not None]
-    if (not changes or whole) and (data := _fields(it.event.data, leave_out=type(it.event.data).key_field)):
+    said = not changes or whole or (it.kind == ROOT and step.row_is != CREATED)
+    if said and (data := _fields(it.event.data, leave_out=type(it.event.data).key_field)):
         yield TreeLine(indent, data, DIM)
     if changes:
         begin = "new row: " if step.row_is == CREATED else ""
