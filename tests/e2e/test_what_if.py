@@ -156,8 +156,8 @@ def test_a_fault_is_shown_where_it_is(copy: Copy) -> None:
     assert summary["origins_by_handler"] == {"user.rename": 1}
     done = copy.replay("--format", "markdown", "--save", "accepted.json")
     assert done.returncode == 1
-    assert "| user.rename | row | 1 | u1 user-" in done.stdout
-    assert "user.rename decides 1 events otherwise (row), which is not accepted" in done.stderr
+    assert "| user.rename | leaves another row | 1 | u1 user-" in done.stdout
+    assert "user.rename leaves another row for 1 event, which is not accepted" in done.stderr
     assert copy.replay("--accept", "accepted.json").returncode == 0
     copy.edit("if row is not None:", "if row is None:")
     assert copy.replay("--accept", "accepted.json").returncode == 1

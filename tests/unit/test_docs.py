@@ -146,7 +146,7 @@ def documented() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     for heading, text in re.findall(r"(?ms)^### `(retold[^`]*)`$(.*?)(?=^##|\Z)", page):
-        name = re.match(r"retold(?: [a-z]+)+", heading)
+        name = re.match(r"retold(?: [a-z]+(?:-[a-z]+)*)+", heading)
         assert name is not None, heading
         found.setdefault(name[0], set()).update(re.findall(r"`(--[a-z-]+)", text))
     return found
@@ -210,7 +210,7 @@ def test_the_readme_and_the_changelog_name_every_command() -> None:
     readme, changelog = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md"))
     names = {name.split()[1] for name in commands()}
     assert [name for name in sorted(names) if f"`retold {name}" not in readme] == []
-    [listed] = re.findall(r"The command `retold`: `([a-z ]+)`", changelog)
+    [listed] = re.findall(r"The command `retold`: `([a-z -]+)`", changelog)
     assert set(listed.split()) == names
 
 

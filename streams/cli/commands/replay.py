@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from streams.cli.output.branch_text import DOES
 from streams.cli.output.progress import bar
 from streams.cli.output.replay_text import replay_lines, replay_markdown
-from streams.cli.output.screen import json_line, say, say_styled, talk
+from streams.cli.output.screen import json_line, plural, say, say_styled, talk
 from streams.cli.process.base_code import CodeProcess, base_folder
 from streams.cli.process.exit_codes import NO
 from streams.cli.process.opened_past import OpenedPast, open_past
@@ -40,10 +41,12 @@ def replay(
     ] = None,
     shape: Annotated[Format, typer.Option("--format", help="How the result is written.")] = "text",
     accept: Annotated[
-        Path | None, typer.Option("--accept", help="Differences that are accepted, as --save wrote them.", metavar="FILE")
+        Path | None,
+        typer.Option("--accept", help="Differences that are accepted, as --save wrote them.", metavar="FILE"),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Write the differences that there are, to be accepted.", metavar="FILE")
+        Path | None,
+        typer.Option("--save", help="Write the differences that there are, to be accepted.", metavar="FILE"),
     ] = None,
     python: Annotated[
         str | None, typer.Option("--python", help="Run the other code with this Python.", metavar="FILE")
@@ -92,7 +95,7 @@ def _tell(shape: Format, found: Difference, base: str, took: float, refused: lis
     else:
         say_styled(replay_lines(found, base, took, refused))
     for it in refused:
-        talk(f"{it.handler} decides {it.count} events otherwise ({it.kind}), which is not accepted.")
+        talk(f"{it.handler} {DOES[it.kind]} for {plural(it.count, 'event')}, which is not accepted.")
 
 
 def _read(file: Path) -> list[AcceptedOrigin]:

@@ -11,7 +11,7 @@ import typer
 
 from streams.cli.arguments.options import Json
 from streams.cli.output.branch_text import change_lines, difference_lines
-from streams.cli.output.screen import json_line, say_styled
+from streams.cli.output.screen import json_line, say_styled, talk
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.readable import named
 from streams.errors import ConfigError
@@ -81,6 +81,8 @@ def tell(opened: OpenedPast, document: ChangeDocument, *, as_json: bool) -> None
             json_line(members)
     else:
         say_styled([*change_lines(change, opened.past), *difference_lines(found, took)])
+        if found.waiting and not document.answers:
+            talk("With --answer, what follows from an answer that is not known is told as well.")
 
 
 def _document(remove: list[str], insert: list[str], replace: list[str], answer: list[str]) -> dict[str, Any]:

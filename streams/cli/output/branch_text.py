@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import groupby
 
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, plural
 from streams.data import Record
 from streams.engine.readable import one_line, shortened
 from streams.history.change import Change
-from streams.history.difference import RAISES, CallChange, ChangedEvent, Difference, Origin, RowChange
+from streams.history.difference import (
+    EVENTS,
+    OUTCOME,
+    RAISES,
+    REASON,
+    ROW,
+    CallChange,
+    ChangedEvent,
+    Difference,
+    Origin,
+    RowChange,
+)
 from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
 from streams.history.row_changes import Missing, row_changes
 
 LABEL = 12
 """Characters of the column of what a line is about."""
-VALUE, REASON, FIELDS = 60, 200, 6
+VALUE, LONGEST, FIELDS = 60, 200, 6
 MOST = 10
 """Of one kind that are shown; `--json` has all."""
+DOES = {
+    RAISES: "raises",
+    OUTCOME: "decides otherwise",
+    REASON: "gives another reason",
+    EVENTS: "emits otherwise",
+    ROW: "leaves another row",
+}
+"""What a handler does, by the kind of an origin."""
 BOLD, DIM, BAD, GOOD = "bold", "dim", "red", "green"
 
 
@@ -51,9 +70,7 @@ def difference_lines(found: Difference, took: float) -> list[StyledLine]:
         lines += _section("", [f"and {plural(behind, 'event')} behind them, of the same keys"])
     lines += _listed("rows", [_row(it) for it in found.rows])
     lines += _calls(found.calls)
-    lines += _listed(
-        "waits for", [f"{_described(it)}: its answer is not known; --answer gives one" for it in found.waiting]
-    )
+    lines += _listed("waits for", [f"{_described(it)}: its answer is not known" for it in found.waiting])
     lines += _listed("open", [f"{_described(it)}: it depends on such an answer" for it in found.open])
     if found.pending:
         lines += _section("pending", [f"{plural(found.pending, 'timer')} due later"])
@@ -62,27 +79,34 @@ def difference_lines(found: Difference, took: float) -> list[StyledLine]:
 
 def origin_lines(origins: Sequence[Origin]) -> Iterator[StyledLine]:
     """Where code decides otherwise, by handler: the first one of each is shown."""
-    by_type = Counter(it.recorded.event_type for it in origins)
-    for event_type, count in by_type.most_common():
+    counts = Counter(it.recorded.event_type for it in origins)
+    for number, (event_type, count) in enumerate(counts.most_common()):
         first = next(it for it in origins if it.recorded.event_type == event_type)
-        label = "origins" if event_type == next(iter(by_type.most_common()))[0] else ""
-        yield _line(
-            label,
-            f"{event_type}: {plural(count, 'event')}, the first {first.recorded.name} ({first.recorded.key})",
-            BOLD,
+        was = first.recorded
+        text = (
+            f"{event_type} {DOES[first.kind]}: {plural(count, 'event')}, the first {was.key or EMPTY_KEY}  {was.name}"
         )
-        yield _line("", f"then {decision_text(first.recorded, first.row_before, first.row_recorded)}", DIM)
-        now = decision_text(first.now, first.row_before, first.row_now, raises=first.kind == RAISES)
+        yield _line("" if number else "origins", text, BOLD)
+        then, now = decision_texts(first)
+        yield _line("", f"then {then}", DIM)
         yield _line("", f"now  {now}", "")
 
 
-def decision_text(it: RecordedEvent, before: Record | None, after: Record | None, *, raises: bool = False) -> str:
-    """What became of an event, and of its row."""
-    if raises:
-        return f"raises {_short(it.reason or '')}"
+def decision_texts(it: Origin) -> tuple[str, str]:
+    """What became of an event and its row, then and now. Fields of the row that both change alike are left out."""
+    others = {change.field for change in row_changes(it.row_recorded, it.row_now)} or None
+    now = (
+        f"raises {_short(it.now.reason or '')}"
+        if it.kind == RAISES
+        else _decision(it.now, it.row_before, it.row_now, others)
+    )
+    return _decision(it.recorded, it.row_before, it.row_recorded, others), now
+
+
+def _decision(it: RecordedEvent, before: Record | None, after: Record | None, fields: Set[str] | None) -> str:
     if not it.accepted:
         return f"rejected: {_short(it.reason or '')}"
-    return "accepted, " + (_fields(before, after) or "the row stays as it was")
+    return f"accepted, {_fields(before, after, fields) or 'the row stays as it was'}"
 
 
 def _counted(found: Difference, took: float) -> str:
@@ -113,10 +137,11 @@ def _row(it: RowChange) -> str:
     return f"{name}  {'new row: ' if it.before is None else ''}{_fields(it.before, it.after)}{waits}"
 
 
-def _fields(before: Record | None, after: Record | None) -> str:
+def _fields(before: Record | None, after: Record | None, fields: Set[str] | None = None) -> str:
+    """`fields` are those that are told; None: all."""
     if after is None:
         return "" if before is None else "the row is deleted"
-    changes = row_changes(before, after)
+    changes = [it for it in row_changes(before, after) if fields is None or it.field in fields]
     texts = [
         f"{it.field} {_value(it.after)}" if before is None else f"{it.field} {_value(it.before)} → {_value(it.after)}"
         for it in changes[:FIELDS]
@@ -157,7 +182,7 @@ def _decided(it: RecordedEvent) -> str:
 
 
 def _short(text: str) -> str:
-    return shortened(one_line(text), REASON)
+    return shortened(one_line(text), LONGEST)
 
 
 def _listed(label: str, texts: Sequence[str], style: str = "") -> Iterator[StyledLine]:

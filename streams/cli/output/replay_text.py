@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from streams.cli.output.branch_text import decision_text, difference_lines
+from streams.cli.output.branch_text import DOES, decision_texts, difference_lines
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
 from streams.engine.readable import one_line
 from streams.history.accepted_origins import AcceptedOrigin
-from streams.history.difference import RAISES, Difference, Origin
+from streams.history.difference import Difference, Origin
 
 SHOWN = 20
 """Handlers and kinds in a table."""
@@ -18,7 +18,9 @@ SHOWN = 20
 def replay_lines(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin]) -> list[StyledLine]:
     lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took)]
     if not found.is_empty and not refused and found.origins:
-        lines.append([("accepted    ", "dim"), ("all that is otherwise follows from origins that are accepted", "green")])
+        lines.append(
+            [("accepted    ", "dim"), ("all that is otherwise follows from origins that are accepted", "green")]
+        )
     return lines
 
 
@@ -60,9 +62,8 @@ def _grouped(origins: Sequence[Origin]) -> Iterator[tuple[Origin, int]]:
 def _row(first: Origin, count: int) -> Sequence[str]:
     was = first.recorded
     return (
-        was.event_type, first.kind, f"{count:,}", f"{was.key or EMPTY_KEY} {was.name}",
-        decision_text(was, first.row_before, first.row_recorded),
-        decision_text(first.now, first.row_before, first.row_now, raises=first.kind == RAISES),
+        was.event_type, DOES[first.kind], f"{count:,}", f"{was.key or EMPTY_KEY} {was.name}",
+        *decision_texts(first),
     )  # fmt: skip
 
 
