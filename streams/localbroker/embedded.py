@@ -6,7 +6,6 @@ folder/kafka/                     its settings, its log (bounded), and data/
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -17,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from streams.engine.readable import readable
 from streams.errors import BrokerUnavailable, ConfigError, how_ended, unwritable_state
 from streams.kafka.broker_check import check_broker
 from streams.kafka.local_access import client_file, read_options
-from streams.localbroker import class_archive, jars, keeper, password, state
+from streams.localbroker import class_archive, data_folder, jars, keeper, password, state
 from streams.private_files import make_private, open_private, write_private
 
 SECONDS_TO_START = 90.0
@@ -58,6 +56,11 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=6000
 log.cleaner.dedupe.buffer.size=33554432
+# Nobody looks at this broker by JMX, where each partition registers a dozen beans.
+metric.reporters=
+metrics.jmx.exclude=.*
+# Nor at how far its metadata is; else it writes a record that says nothing twice a second.
+metadata.max.idle.interval.ms=0
 """
 
 LOGGING = """\
@@ -109,7 +112,7 @@ class EmbeddedBroker:
 
 
 def holds_data(folder: Path) -> bool:
-    return (folder / "kafka" / "data" / "meta.properties").exists()
+    return data_folder.is_formatted(folder / "kafka" / "data")
 
 
 def start(
@@ -134,6 +137,7 @@ def start(
             try:
                 _await(broker)
                 state.write(folder, broker.address, broker.process.pid)
+                data_folder.keep(folder / "kafka" / "data", class_path)
                 threading.Thread(target=_watch, args=(broker, say), name="kafka", daemon=True).start()
                 return broker
             except BaseException as error:
@@ -167,12 +171,14 @@ def _launch(folder: Path, java: Path, class_path: list[Path], lock: int, protect
             settings += password.set_up(folder, f"127.0.0.1:{port}")
         else:
             password.take_down(folder)
+        if not holds_data(folder):
+            data_folder.write(home / "data", class_path)
         write_private(home / "server.properties", settings)
         write_private(home / "log4j2.properties", LOGGING)
         output = open_private(home / "output")
     except OSError as error:
         raise unwritable_state(folder, error) from error
-    work = class_archive.next_step(java, class_path)
+    work = class_archive.job(java, class_path)
     task = {
         "commands": _commands(home, java, class_path, work.broker_arguments if work else []),
         "lock": lock,
@@ -194,9 +200,9 @@ def _launch(folder: Path, java: Path, class_path: list[Path], lock: int, protect
     return EmbeddedBroker(f"127.0.0.1:{port}", folder, process)
 
 
-FOR_SHORT_RUNS = ["-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+FOR_SHORT_RUNS = ["-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
 """A broker of development handles some hundred thousand records, and shares its cores with those who use it: Java's optimizing
-compiler and its parallel garbage collector cost it twice the CPU that they save."""
+compiler and its parallel garbage collector cost it twice the CPU that they save. Nobody reads its performance counters."""
 
 
 def _commands(home: Path, java: Path, class_path: list[Path], extra: list[str]) -> list[list[str]]:
@@ -217,12 +223,8 @@ def _commands(home: Path, java: Path, class_path: list[Path], extra: list[str]) 
     run = [*program, *FOR_SHORT_RUNS, *extra, *common, "kafka.Kafka", settings]
     if holds_data(home.parent):
         return [run]
-    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={_cluster_id()}", "--ignore-formatted", "-c", settings]
+    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={data_folder.random_name()}", "--ignore-formatted", "-c", settings]
     return [[*program, *FOR_SHORT_RUNS, *common, *tool], run]
-
-
-def _cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 HIGHEST_PORT = 65_535

@@ -8,12 +8,14 @@ ended. Its one argument is a JSON object:
                the folder stays locked as long as anything uses it
     record     the path of broker.json, removed when the broker has ended
     work       null, or a streams.localbroker.class_archive.SnapshotJob: something to prepare for later starts
+The record appears when the broker answers; then the work begins.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -22,7 +24,7 @@ import sys
 import threading
 
 SECONDS_TO_STOP = 10.0
-SECONDS_BEFORE_WORK = 5.0  # the broker's own start comes first
+SECONDS_BEFORE_WORK = 5.0  # once the broker answers: it loads classes at its first requests, too
 PR_SET_PDEATHSIG = 1
 KILLED = 128
 """The exit code says so, plus the number of the signal that ended the broker."""
@@ -77,28 +79,41 @@ class Keeper:
             end(self.child)
 
 
-def prepare(command: list[str], draft: str, result: str, ended: threading.Event) -> None:
-    """Run the work's command at low priority. It is abandoned when the broker ends, and started again another time."""
-    if ended.wait(SECONDS_BEFORE_WORK):
-        return
-    with contextlib.suppress(OSError):
-        child = subprocess.Popen(
-            ["nice", "-n", "19", *command],
-            stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,  # as above
-        )
-        while child.poll() is None and not ended.wait(0.2):
-            pass
-        child.kill()
-        keep(draft, result, complete=child.wait() == 0)
+def prepare(command: list[str], files: dict[str, str], record: str, ended: threading.Event) -> None:
+    """Do the work beside the broker, once this answers. It is abandoned when the broker ends, and begun anew another time."""
+    try:
+        while not os.path.exists(record):  # noqa: PTH110 - as below
+            if ended.wait(0.2):
+                return
+        if ended.wait(SECONDS_BEFORE_WORK):
+            return
+        with open(files["lock"], "w") as lock:  # noqa: PTH123 - as below
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one of several brokers that were started at the same time
+            if not os.path.exists(files["result"]):  # noqa: PTH110 - as below
+                make(command, files, ended)
+    except OSError:
+        pass  # another broker does it, or the disk is full: a later start takes longer
+    finally:
+        ended.wait()  # the broker writes its list until then
+        for name in ("loaded", "classes", "draft"):
+            with contextlib.suppress(OSError):
+                os.unlink(files[name])  # noqa: PTH108 - as below
 
 
-def keep(draft: str, result: str, *, complete: bool) -> None:
-    with contextlib.suppress(OSError):
-        if complete:
-            os.replace(draft, result)  # noqa: PTH105 - as below
-        else:
-            os.unlink(draft)  # noqa: PTH108 - as below
+def make(command: list[str], files: dict[str, str], ended: threading.Event) -> None:
+    """Run the work's command at low priority, with what the broker has loaded up to now."""
+    with open(files["loaded"], "rb") as loaded, open(files["classes"], "wb") as classes:  # noqa: PTH123 - as below
+        classes.writelines(line for line in loaded if line.endswith(b"\n"))  # the broker may be about to write the last one
+    child = subprocess.Popen(
+        ["nice", "-n", "10", *command],
+        stdin=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,  # as above
+    )
+    while child.poll() is None and not ended.wait(0.2):
+        pass
+    child.kill()
+    if child.wait() == 0:
+        os.replace(files["draft"], files["result"])  # noqa: PTH105 - as below
 
 
 def main() -> int:
@@ -106,8 +121,8 @@ def main() -> int:
     keeper = Keeper(task["lock"])
     work = task["work"]
     helper = None
-    if work and work["command"]:
-        helper = threading.Thread(target=prepare, args=(work["command"], work["draft"], work["result"], keeper.ended))
+    if work:
+        helper = threading.Thread(target=prepare, args=(work["command"], work, task["record"], keeper.ended))
         helper.start()
     signal.signal(signal.SIGTERM, lambda *_: keeper.terminate())
     threading.Thread(target=keeper.end_with_owner, daemon=True).start()
@@ -119,8 +134,6 @@ def main() -> int:
     keeper.ended.set()
     if helper:
         helper.join()
-    elif work:
-        keep(work["draft"], work["result"], complete=keeper.ending)
     with contextlib.suppress(OSError):
         os.unlink(task["record"])  # noqa: PTH108 - pathlib is not worth its import time here
     return 0 if keeper.ending else KILLED - code if code < 0 else code
