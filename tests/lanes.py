@@ -1,7 +1,8 @@
 """All tests, in lanes that run at the same time: `python -m tests.lanes [arguments of pytest]`.
 
 Tests with a broker mostly wait, for time-outs that are what they are about; so a machine of two cores has room for several
-lanes. Each is a pytest of its own, with a broker of its own. What a lane said is printed when it has ended.
+lanes. Each is a pytest of its own, with a broker of its own if one of its tests asks for it. What a lane said is printed when
+it has ended.
 """
 
 from __future__ import annotations
@@ -16,20 +17,36 @@ from typing import IO
 
 ROOT = Path(__file__).parents[1]
 
-ALARMS = [f"tests/integration/test_{name}.py" for name in ("alarms", "broker", "password", "stuck_handlers")]
+CHAOS, E2E, INTEGRATION = ROOT / "tests/chaos", ROOT / "tests/e2e", ROOT / "tests/integration"
+
+
+def files(folder: Path, *names: str) -> list[str]:
+    return [(folder / f"test_{name}.py").relative_to(ROOT).as_posix() for name in names]
+
+
+OWN_BROKERS = [
+    *files(CHAOS, "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(INTEGRATION, "password", "broker"),
+]  # fmt: skip
+JOBS = [
+    *files(E2E, "real_input", "parked", "publish_file"), *files(CHAOS, "killed_workers"),
+    *files(INTEGRATION, "alarms", "stuck_handlers"),
+]  # fmt: skip
+APART = {*OWN_BROKERS, *JOBS}
+
+
+def others(folder: Path) -> list[str]:
+    found = sorted(path.stem.removeprefix("test_") for path in folder.glob("test_*.py"))
+    return [file for file in files(folder, *found) if file not in APART]
+
 
 LANES = {
-    "unit, then a broker that stalls": ["tests/unit", "tests/simulator", "tests/chaos/test_broker_stalls.py"],
-    "integration": sorted(
-        path for it in (ROOT / "tests/integration").glob("test_*.py") if (path := it.relative_to(ROOT).as_posix()) not in ALARMS
-    ),
-    "the command line, then kills": [
-        *(f"tests/e2e/test_{name}.py" for name in ("cli", "new", "parked", "publish_file", "tutorial", "dev_loop")),
-        *(f"tests/chaos/test_{name}.py" for name in ("killed_workers", "broker_killed")),
-    ],
-    "whole jobs, then alarms": ["tests/e2e/test_real_input.py", "tests/e2e/test_demo.py", *ALARMS],
+    "unit": ["tests/unit", "tests/simulator"],
+    "brokers that stall and end": OWN_BROKERS,
+    "whole jobs, then alarms": JOBS,
+    "the command line": [*others(E2E), *others(CHAOS)],
+    "integration": others(INTEGRATION),
 }
-"""Cut by what single files took."""
+"""Cut by what single files took. A new file is in one of the last two until it is named."""
 
 NOTHING_COLLECTED = 5
 """pytest's exit code where -k or -m leaves nothing of a lane."""
