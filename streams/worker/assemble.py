@@ -7,23 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from confluent_kafka import Producer, murmur2
+from confluent_kafka import Producer
 
 from streams.app import App
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config
 from streams.data import namespace_of
 from streams.engine.engine import Engine
-from streams.engine.event_handlers import Inbox, Limits
-from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
-from streams.kafka.committed import CommittedOffsets
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.offsets import ends
 from streams.kafka.producer import OnDelivery, TransactionalProducer
 from streams.kafka.quarantine_commands import QuarantineCommandReader
-from streams.kafka.schemas_topic import SchemaReader, add_schemas, all_schemas, publish_schemas
+from streams.kafka.schemas_topic import SchemaReader, publish_schemas
 from streams.kafka.task_reports import ReportWriter
 from streams.kafka.topics import TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
 from streams.worker.attempt_watch import AttemptWatch, StuckNote
@@ -36,8 +33,8 @@ from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.notes import Note, folder_of
 from streams.worker.pace import Pace
+from streams.worker.partition_restore import learn_schemas_of, restorer_of
 from streams.worker.reporter import Reporter, report_end
-from streams.worker.restore import Restorer
 from streams.worker.runner import NamespaceRunner
 from streams.worker.runtime import Runtime
 from streams.worker.slots import Slot
@@ -70,7 +67,7 @@ def worker(
     raise_for_problems(ensure(clients.admin(), config, [space.name for space in app.namespaces]))
     codec = codec_of(app)
     publish_schemas(clients, config.prefix, codec)
-    _learn(clients, config.prefix, codec)
+    learn_schemas_of(clients, config.prefix, codec)
     faust_app = faust_app_of(app, config)
     acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
     faust_app.gateways = gateways = GatewayLoop(config.gateway_calls * len(acting))
@@ -91,11 +88,6 @@ class WorkerParts:
     runtime: Runtime
     gateways: Callable[[], asyncio.AbstractEventLoop]
     deadman: Deadman | None = None
-
-
-def _learn(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never_cancelled) -> None:
-    """Add every published schema, so that records with a newer schema can be restored. Raises BrokerError."""
-    add_schemas(codec.add_schema, all_schemas(clients, prefix, cancelled=cancelled))
 
 
 def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
@@ -148,19 +140,11 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     described = describe(admin, sorted({*topics[1:], *targets}))
     topic_ids = {topic: it.id for topic, it in described.items() if topic in topics[1:]}
     count = described[topics.inbox].partitions
-    engine = Engine(
-        app,
-        namespace,
-        codec,
-        limits=Limits(config.max_event_bytes, config.max_event_bytes, config.duplicate_window),
-        inbox=Inbox(topics.inbox, topic_ids[topics.inbox], lambda key: int(murmur2(key, count))),
-    )
+    restorer = restorer_of(app, config, clients, codec, namespace, described)
+    engine = restorer.engine
     transactional_id = _worker_id(parts, namespace, slot)
     group = group_of(config.prefix, namespace)
     calls = _gateway_calls(parts, engine)
-    learn = partial(_learn, clients, config.prefix, codec)
-    committed = partial(CommittedOffsets, partial(clients.asking_consumer, group), admin, topics.inbox)
-    restorer = Restorer(clients.consumer, committed, admin, topics, group, engine, app.name, topic_ids, count, learn)
     background = runtime.background(f"restore-{namespace}", RESTORES)
     to = Destination(
         topics, lambda name: topic_names(config.prefix, name).inbox, app.name, topic_ids, count, transactional_id

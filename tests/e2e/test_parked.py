@@ -54,6 +54,9 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
     assert '"how": "raise"' in shown.stdout
     assert "told to raise for k" in shown.stdout
     assert "Traceback" in shown.stdout
+    rehearsed = retold("parked", "retry", "probe-0@0", "--rehearse", env=env)
+    assert (rehearsed.returncode, "Nothing was written." in rehearsed.stderr) == (1, True), rehearsed.stderr
+    assert "parked      0: RuntimeError: told to raise for k" in rehearsed.stdout
     tried = retold("parked", "retry", "probe-0@0", env=env)
     assert tried.returncode == 1
     assert "set aside again" in tried.stderr
@@ -96,6 +99,7 @@ SENTENCES = {
     ("retry", "here"): "expected one such as user-3@1042",
     ("retry",): "an inbox offset such as user-3@1042, or --all",
     ("retry", "--all", "nobody"): "nobody",
+    ("retry", "--all", "probe", "--rehearse"): "--rehearse is for one key",
     ("reject", "probe-0@3", "--why", "x"): "it blocks no other event",
     ("retry", "probe-0@1"): "probe-0@1 is not the first parked event of the key 'k'",
     ("reject", "probe-0@2", "--why", "x"): "it is probe-0@0. Name that one",

@@ -10,6 +10,7 @@ from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import Json
 from streams.cli.commands.parked_commands import blocking_events, command, found_at, quarantine_blocking, retry_all
 from streams.cli.commands.parked_decisions import one_at, what_next
+from streams.cli.commands.parked_rehearsal import rehearse_retry
 from streams.cli.output.help import Command, Group
 from streams.cli.output.screen import EMPTY_KEY, cell_text, json_line, plain, say, say_lines, table, talk
 from streams.cli.process.session import Session, connect
@@ -93,14 +94,25 @@ def retry(
     every: Annotated[
         str | None, typer.Option("--all", help="Retry all parked keys of this namespace.", metavar="NAMESPACE")
     ] = None,
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Only tell what the retry would do with the code of this folder.")
+    ] = False,
     who: Who = None,
+    as_json: Json = False,
 ) -> None:
     """Handle the parked events of a key again, in order; or those of all keys.
 
     Use it once the handler is fixed, or the gateway's service works again. INBOX-OFFSET is that of the first event of its key.
+    With [bold]--rehearse[/] nothing is written: it tells which events would be handled and how, the row, and what would be emitted.
 
-    Example: [bold]retold parked retry user-3@1042[/]
+    Example: [bold]retold parked retry user-3@1042 --rehearse[/]
     """
+    if rehearse and inbox_offset is not None and not every:
+        raise typer.Exit(rehearse_retry(inbox_offset, who, as_json=as_json))
+    if rehearse or as_json:
+        raise typer.BadParameter(
+            "--rehearse is for one key, and --json for a rehearsal: an inbox offset such as user-3@1042 was expected."
+        )
     if every and inbox_offset is None:
         raise typer.Exit(retry_all(every, who))
     if every or inbox_offset is None:

@@ -106,7 +106,7 @@ def decision_texts(it: Origin) -> tuple[str, str]:
 def _decision(it: RecordedEvent, before: Record | None, after: Record | None, fields: Set[str] | None) -> str:
     if not it.accepted:
         return f"rejected: {_short(it.reason or '')}"
-    return f"accepted, {_fields(before, after, fields) or 'the row stays as it was'}"
+    return f"accepted, {fields_text(before, after, fields) or 'the row stays as it was'}"
 
 
 def _counted(found: Difference, took: float) -> str:
@@ -134,11 +134,11 @@ def _row(it: RowChange) -> str:
     waits = "  (waits for an answer)" if it.open else ""
     if it.after is None:
         return f"{name}  the row is gone{waits}"
-    return f"{name}  {'new row: ' if it.before is None else ''}{_fields(it.before, it.after)}{waits}"
+    return f"{name}  {'new row: ' if it.before is None else ''}{fields_text(it.before, it.after)}{waits}"
 
 
-def _fields(before: Record | None, after: Record | None, fields: Set[str] | None = None) -> str:
-    """`fields` are those that are told; None: all."""
+def fields_text(before: Record | None, after: Record | None, fields: Set[str] | None = None) -> str:
+    """What changes in a row, in short; `fields` are those that are told, None: all. Empty if nothing does."""
     if after is None:
         return "" if before is None else "the row is deleted"
     changes = [it for it in row_changes(before, after) if fields is None or it.field in fields]
@@ -165,7 +165,7 @@ def _changed(it: ChangedEvent) -> str:
         return f"{_named(was)}: rejected for another reason: {_short(now.reason or '')}"
     if "parked" in it.what:
         return f"{_named(was)}: it would be parked"
-    return f"{_named(was)}: {_fields(was.event.data, now.event.data) or 'its time'}"
+    return f"{_named(was)}: {fields_text(was.event.data, now.event.data) or 'its time'}"
 
 
 def _named(it: RecordedEvent | None) -> str:

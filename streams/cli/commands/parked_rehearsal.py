@@ -1,0 +1,116 @@
+"""`retold parked retry --rehearse`: what a retry would do with the code of this folder."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from typing import Any
+
+from streams.cli.arguments.lookup import namespace_named
+from streams.cli.commands.parked_commands import found_at
+from streams.cli.commands.parked_decisions import first_at
+from streams.cli.output.branch_text import fields_text
+from streams.cli.output.progress import bar
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, json_line, plural, say_styled, talk
+from streams.cli.process import exit_codes
+from streams.cli.process.session import connect
+from streams.data import Record
+from streams.engine.changes import Changes, HandledRecord
+from streams.engine.control import OperatorCommand
+from streams.engine.readable import one_line, shortened
+from streams.engine.records import ACCEPTED, REJECTED
+from streams.history.row_changes import row_changes
+from streams.history.story_members import change_members
+from streams.kafka.parked import parse_inbox_offset
+from streams.outcome import Emission, Scheduled
+from streams.worker.partition_restore import described_restorer
+from streams.worker.rehearsal import Rehearsal, rehearse
+
+REASON = 300
+"""Characters."""
+
+
+def rehearse_retry(inbox_offset: str, who: str | None, *, as_json: bool) -> int:
+    """The exit code: 1 if an event would be set aside again. Raises StreamsError."""
+    session = connect()
+    at = parse_inbox_offset(inbox_offset)
+    space = namespace_named(session.app, at.namespace).name
+    _, key = first_at(at, found_at(session, at))
+    command = OperatorCommand("retry", key, at.offset, who or getpass.getuser(), timer=at.timer)
+    restorer = described_restorer(session.app, session.config, session.clients, session.codec, space)
+    with bar("reading the partition", None, "records") as advance:
+        found = rehearse(restorer, session.clients.clock, command, at.partition, lambda done, _: advance(done))
+    if as_json:
+        json_line(_members(found, key))
+    else:
+        say_styled(_lines(found, key))
+        _say_more(found)
+    return exit_codes.NO if found.changes.queues.get(key) else exit_codes.OK
+
+
+def _row_after(found: Rehearsal, key: str) -> Record | None:
+    row, _ = found.changes.rows.get(key, found.before)
+    return row
+
+
+def _lines(found: Rehearsal, key: str) -> Iterator[StyledLine]:
+    for it in found.changes.results:
+        yield from _handled_lines(it)
+    for aside in found.changes.queues.get(key, ()):
+        yield [("parked      ", "dim"), (f"{aside.position}: {shortened(one_line(aside.header.reason), REASON)}", "red")]
+    before, after = found.before[0], _row_after(found, key)
+    if before == after:
+        yield [("row         ", "dim"), ("it stays as it is", "")]
+    else:
+        yield [("row         ", "dim"), (f"{key or EMPTY_KEY}  {fields_text(before, after) or 'the row is deleted'}", "bold")]
+
+
+def _handled_lines(it: HandledRecord) -> Iterator[StyledLine]:
+    assert it.event is not None
+    text = f"{it.event.data.event_type} {it.event.key or EMPTY_KEY}"
+    if it.outcome == REJECTED:
+        text = f"{text}: {shortened(one_line(it.reason or ''), REASON)}"
+    yield [(f"{it.outcome:<12}", "dim"), (text, "bold" if it.outcome == ACCEPTED else "red")]
+    for emission in it.emissions:
+        data, when = _emitted(emission)
+        text = f"{data.event_type} {data.key or EMPTY_KEY}{when}  {shortened(one_line(cell_text(data)), REASON)}"
+        yield [("  emits     ", "dim"), (text, "")]
+
+
+def _emitted(emission: Emission) -> tuple[Any, str]:
+    if isinstance(emission, Scheduled):
+        return emission.data, f" at {emission.at:%Y-%m-%d %H:%M:%S%z}"
+    return emission, ""
+
+
+def _say_more(found: Rehearsal) -> None:
+    changes = found.changes
+    if changes.calls:
+        talk(f"{plural(len(changes.calls), 'request')} would be called: a gateway's answer is not known.")
+    if found.unread:
+        talk(f"Up to {plural(found.unread, 'record')} of the inbox would be handled before it; they are left out here.")
+    talk("Nothing was written.")
+
+
+def _members(found: Rehearsal, key: str) -> dict[str, Any]:
+    changes: Changes = found.changes
+    after = _row_after(found, key)
+    return {
+        "key": key,
+        "handled": [
+            {
+                "type": it.event.data.event_type if it.event is not None else None, "outcome": it.outcome, "reason": it.reason,
+                "emits": [
+                    {"type": data.event_type, "key": data.key, "at": it.at if isinstance(it, Scheduled) else None, "data": data}
+                    for it in it.emissions
+                    for data in [it.data if isinstance(it, Scheduled) else it]
+                ],
+            }
+            for it in changes.results
+        ],
+        "parked": [{"position": str(it.position), "reason": it.header.reason} for it in changes.queues.get(key, ())],
+        "row": {"before": found.before[0], "after": after},
+        "changes": [change_members(it) for it in row_changes(found.before[0], after)],
+        "calls": len(changes.calls),
+        "unread": found.unread,
+    }  # fmt: skip

@@ -1,0 +1,55 @@
+"""What restores a namespace's partitions: its engine, and what reads its topics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from confluent_kafka import murmur2
+
+from streams.app import App
+from streams.codec import AvroCodec
+from streams.config import Config
+from streams.engine.engine import Engine
+from streams.engine.event_handlers import Inbox, Limits
+from streams.errors import TopicMismatch
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled
+from streams.kafka.clients import Clients
+from streams.kafka.committed import CommittedOffsets
+from streams.kafka.schemas_topic import add_schemas, all_schemas
+from streams.kafka.topics import TopicInfo, describe, group_of, topic_names
+from streams.worker.restore import Restorer
+
+
+def described_restorer(app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str) -> Restorer:
+    """Raises TopicMismatch if a topic is missing, and BrokerError."""
+    admin, topics = clients.admin(), topic_names(config.prefix, namespace)
+    described = describe(admin, sorted(topics[1:]))
+    if missing := [topic for topic in topics[1:] if topic not in described]:
+        raise TopicMismatch(f"the topic {missing[0]} is missing, so {namespace} has no state that could be restored")
+    return restorer_of(app, config, clients, codec, namespace, described)
+
+
+def restorer_of(
+    app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str, described: Mapping[str, TopicInfo]
+) -> Restorer:
+    """`described` are the namespace's topics; others may be among them."""
+    admin = clients.admin()
+    topics, group = topic_names(config.prefix, namespace), group_of(config.prefix, namespace)
+    topic_ids = {topic: it.id for topic, it in described.items() if topic in topics[1:]}
+    count = described[topics.inbox].partitions
+    engine = Engine(
+        app,
+        namespace,
+        codec,
+        limits=Limits(config.max_event_bytes, config.max_event_bytes, config.duplicate_window),
+        inbox=Inbox(topics.inbox, topic_ids[topics.inbox], lambda key: int(murmur2(key, count))),
+    )
+    committed = partial(CommittedOffsets, partial(clients.asking_consumer, group), admin, topics.inbox)
+    learn = partial(learn_schemas_of, clients, config.prefix, codec)
+    return Restorer(clients.consumer, committed, admin, topics, group, engine, app.name, topic_ids, count, learn)
+
+
+def learn_schemas_of(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never_cancelled) -> None:
+    """Add every published schema, so that records with a newer schema can be restored. Raises BrokerError."""
+    add_schemas(codec.add_schema, all_schemas(clients, prefix, cancelled=cancelled))

@@ -1,0 +1,49 @@
+"""What an operator's command about parked events would do with the code that is here. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from streams.clock import Clock
+from streams.engine.changes import Changes
+from streams.engine.control import OperatorCommand, encode
+from streams.engine.records import Entry, InboxRecord
+from streams.kafka.cancellable_steps import never_cancelled
+from streams.worker.restore import RestoredImage, RestoreProgress, Restorer
+
+
+class Rehearsal(NamedTuple):
+    """`before` is the key's row, None without one, and its version. `unread` records are in the inbox before the command."""
+
+    before: Entry
+    changes: Changes
+    unread: int
+
+
+def rehearse(
+    restorer: Restorer, clock: Clock, command: OperatorCommand, partition: int, tell: Callable[[int, int], None]
+) -> Rehearsal:
+    """Restore the partition, as a worker that takes it over does, and let the engine handle the command on it.
+
+    `tell` is given how many records are read, and of how many. Raises StreamsError, as a worker that does not start.
+    """
+    image, inbox_end = _restored(restorer, clock, partition, tell)
+    now = clock.now()
+    record: InboxRecord = (image.inbox_next, command.key.encode(), encode(command), [], now // 1000)
+    changes = restorer.engine.handle(image, [record], now)
+    return Rehearsal(image.rows.get(command.key, (None, 0)), changes, inbox_end - image.inbox_next)
+
+
+def _restored(restorer: Restorer, clock: Clock, partition: int, tell: Callable[[int, int], None]) -> RestoredImage:
+    progress = RestoreProgress(partition)
+    steps = restorer.restore(partition, never_cancelled, progress)
+    while True:
+        try:
+            pause = next(steps)
+        except StopIteration as done:
+            restored: RestoredImage = done.value
+            return restored
+        tell(progress.done, progress.total)
+        if pause:
+            clock.sleep(pause)
