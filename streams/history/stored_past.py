@@ -83,20 +83,23 @@ class StoredPast:
         return count, min(edges, default=None), max(edges, default=None)
 
     def events(self) -> Iterator[RecordedEvent]:
-        return map(self._event, heapq.merge(*(self._records(at, COLUMNS) for at in self.last)))
+        return map(self._event, self._merged(self.last, COLUMNS))
 
     def logged(self) -> Iterator[tuple[str, LoggedRecord]]:
         """References and records of all events, in the total order, as they were logged; nothing is decoded."""
-        for _, ns, part, _, event_id, value, kept in heapq.merge(
-            *(self._records(at, "recorded, ns, part, seq, id, value, headers") for at in self.last)
-        ):
+        columns = "recorded, ns, part, seq, id, value, headers"
+        for _, ns, part, _, event_id, value, kept in self._merged(self.last, columns):
             headers = unpacked(kept)
             source = next((text.decode() for name, text in headers if name == "ce_source"), "")
             yield reference_of(source, event_id), LoggedRecord(ns, part, value, headers)
 
     def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
         """All of one namespace, in the total order."""
-        return map(self._event, heapq.merge(*(self._records(at, COLUMNS) for at in self.last if at[0] == namespace)))
+        return map(self._event, self._merged([at for at in self.last if at[0] == namespace], COLUMNS))
+
+    def _merged(self, partitions: Iterable[LogPartition], columns: str) -> Iterator[tuple[Any, ...]]:
+        """Records in the total order."""
+        return heapq.merge(*(self._records(at, columns) for at in partitions))
 
     def _records(self, at: LogPartition, columns: str) -> Iterator[tuple[Any, ...]]:
         """Of one partition, whose order is that of all: recorded times only grow in it."""

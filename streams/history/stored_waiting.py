@@ -14,7 +14,7 @@ from streams.engine.records import UNANSWERED, Codec
 from streams.errors import StreamsError
 from streams.event import reference_of
 from streams.history.kept_headers import unpacked
-from streams.history.recorded_event import Place
+from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.waiting import WaitingEvent
 
 DUE = "select kind, target, key, id, at, value, headers from due"
@@ -35,11 +35,13 @@ class StoredWaiting:
         ]
         return sorted([*due, *aside], key=lambda it: it.at)
 
-    def request(self, reference: str) -> WaitingEvent | None:
-        for it, _ in self._due("kind = ? and id = ?", CALL, reference):
-            return it
-        found = (it for it, _, own in self._aside("idh = ?", short_digest(reference)) if own == reference)
-        return next((it for it in found if it.kind == UNANSWERED), None)
+    def request(self, it: RecordedEvent) -> WaitingEvent | None:
+        reference = it.reference
+        for called, _ in self._due("ns = ? and part = ? and id = ?", it.namespace, it.order.partition, reference):
+            if called.kind == CALL:
+                return called
+        found = (aside for aside, _, own in self._aside("idh = ?", short_digest(reference)) if own == reference)
+        return next((aside for aside in found if aside.kind == UNANSWERED), None)
 
     def of_key(self, place: Place, most: int) -> Sequence[WaitingEvent]:
         due = [it for it, _ in self._due("target = ? and key = ? order by at limit ?", *place, most)]

@@ -147,7 +147,7 @@ class Storyteller:
     def _waits(self, it: RecordedEvent, effects: Iterable[RecordedEvent]) -> Sequence[WaitingEvent]:
         waits = [*self._waiting.caused_by(it.reference)]
         if it.event_type in self._called and not any(effect.kind == ANSWER for effect in effects):
-            call = self._waiting.request(it.reference)
+            call = self._waiting.request(it)
             waits += [] if call is None else [call]
         return waits
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from streams.data import EventData
-from streams.history.recorded_event import Place
+from streams.history.recorded_event import Place, RecordedEvent
 
 
 class WaitingEvent(msgspec.Struct, frozen=True):
@@ -36,8 +36,8 @@ class Waiting(Protocol):
     def caused_by(self, reference: str) -> Sequence[WaitingEvent]:
         """Timers that the event of this reference has scheduled, and what it led to that was set aside."""
 
-    def request(self, reference: str) -> WaitingEvent | None:
-        """A call that has no answer, by its request's reference."""
+    def request(self, it: RecordedEvent) -> WaitingEvent | None:
+        """The call of a request that has no answer."""
 
     def of_key(self, place: Place, most: int) -> Sequence[WaitingEvent]:
         """What waits for a row, earliest first."""
@@ -49,7 +49,7 @@ class NothingWaits:
     def caused_by(self, reference: str) -> Sequence[WaitingEvent]:  # noqa: ARG002 - the protocol's
         return ()
 
-    def request(self, reference: str) -> WaitingEvent | None:  # noqa: ARG002 - the protocol's
+    def request(self, it: RecordedEvent) -> WaitingEvent | None:  # noqa: ARG002 - the protocol's
         return None
 
     def of_key(self, place: Place, most: int) -> Sequence[WaitingEvent]:  # noqa: ARG002 - the protocol's

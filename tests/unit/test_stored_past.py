@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +16,7 @@ from streams.engine.envelope import to_micros
 from streams.engine.identity import short_digest
 from streams.history.past import MemoryPast
 from streams.history.stored_past import StoredPast, learn_schemas
+from streams.history.stored_waiting import StoredWaiting
 from streams.server.readmodel.store_high_water import fill_high_water
 from tests.applications import bank
 from tests.support.partitions import Partitions
@@ -65,6 +67,31 @@ def test_events_whose_references_share_their_bits_are_told_apart() -> None:
             store._db.execute("update record set idh = ?, causeh = iif(causeh is null, null, ?)", [short_digest(it.reference)] * 2)
             assert store.find(it.reference) == it
             assert list(store.effects(it.reference)) == list(memory.effects(it.reference))
+
+
+def test_each_question_has_an_index() -> None:
+    """None reads all of a namespace or of a partition: in a large file that takes seconds. Only an id without its source does."""
+    _, there = made("shop", 4)
+    with both(there) as (memory, store):
+        asked = set[str]()
+        with closing(sqlite3.connect(store._db.execute("pragma database_list").fetchone()[2])) as db:
+            db.execute("create index if not exists record_by_cause on record(causeh) where causeh is not null")
+            db.set_trace_callback(asked.add)
+            past, waiting = StoredPast(db, there.codec), StoredWaiting(db, there.codec)
+            it = next(memory.events())
+            for answer in (
+                past.find(it.reference), past.effects(it.reference), past.key_events(it.place), past.at(*it.order[1:4]),
+                past.at_offset(it.namespace, 0, 10**6), past.end(), list(past.events()), past.former_answer(it.reference),
+                waiting.caused_by(it.reference), waiting.request(it), waiting.of_key(it.place, 9),
+                waiting.set_aside_at("order", 0, 1),
+            ):  # fmt: skip
+                assert answer != "unasked"
+            db.set_trace_callback(None)
+            looked_up = [text for text in asked if "where" in text and "position" not in text]
+            plans = {text: db.execute(f"explain query plan {text}").fetchall()[0][3] for text in looked_up}
+    slow = ("(ns=?)", "(ns=? AND part=?)")
+    assert len(plans) >= 10
+    assert {text: plan for text, plan in plans.items() if plan.startswith("SCAN") or plan.endswith(slow)} == {}
 
 
 def test_a_file_has_the_schemas_of_its_records() -> None:

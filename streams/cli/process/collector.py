@@ -9,7 +9,7 @@ COLLECT_AFTER = 100_000
 
 
 def spare_the_collector() -> None:
-    """Collect garbage less often, and never what exists from the start: for a process that is only a worker or a server.
+    """Collect garbage less often, and never what exists from the start: for a process that is one worker, server or command.
 
     A batch makes many containers and no cycles; collecting with the defaults took 15 to 25 % of the time of handling.
     """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from streams.app import App
 from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import talk
+from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.session import connect
 from streams.codec import AvroCodec
 from streams.history.application_handlers import ApplicationHandlers
@@ -36,6 +37,7 @@ class OpenedPast:
 def open_past() -> Iterator[OpenedPast]:
     """Raises StreamsError."""
     session = connect()
+    spare_the_collector()
     reader = HistoryReader(session.clients, session.config, session.app, session.codec)
     with _progress() as progress:
         source = reader.read(progress)

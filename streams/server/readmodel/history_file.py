@@ -60,7 +60,9 @@ class HistoryReader:
     def __init__(self, clients: Clients, config: Config, app: App, codec: AvroCodec) -> None:
         self._clients, self._config, self._app, self._codec = clients, config, app, codec
         self._spaces = [topic_names(config.prefix, space.name) for space in app.namespaces]
-        self._logs = {space.log: space.namespace for space in self._spaces}
+        self._kinds = {space.log: ("log", space.namespace) for space in self._spaces}
+        self._kinds |= {space.parked: ("parked", space.namespace) for space in self._spaces}
+        self._kinds |= {space.due: ("due", space.namespace) for space in self._spaces}
         self._admin = clients.admin("retold-history")
         self._ends: Offsets = {}
         self._last: Offsets = {}
@@ -90,7 +92,7 @@ class HistoryReader:
         """Whether it is of these topics, and all that there was has been read once."""
         meta = dict(db.execute("select name, value from meta").fetchall())
         known = msgspec.json.decode(meta.get("topics") or b"{}", type=Topics)
-        there = describe(self._admin, list(self._logs))
+        there = describe(self._admin, list(self._kinds))
         if not meta.get("complete") or any(known.get(name) != (info.id, info.partitions) for name, info in there.items()):
             return False
         self._measure(self._admin, [(name, number) for name, info in there.items() for number in range(info.partitions)])
@@ -105,10 +107,9 @@ class HistoryReader:
         return True
 
     def _behind(self, db: sqlite3.Connection) -> list[TopicAndPartition]:
-        """The logs of which it lacks something that was there when the ends were measured."""
+        """What it lacks something of that was there when the ends were measured."""
         read = _read_up_to(db)
-        of_logs = (at for at in self._ends if at[0] in self._logs)
-        return [at for at in of_logs if read.get((self._logs[at[0]], at[1]), (0, 0))[0] < self._ends[at]]
+        return [at for at in self._ends if read.get((*self._kinds[at[0]], at[1]), (0, 0))[0] < self._ends[at]]
 
     def _measure(self, admin: Admin, partitions: Sequence[TopicAndPartition]) -> Offsets:
         """The ends of what is committed, and when they were asked for.
@@ -158,19 +159,19 @@ class HistoryReader:
     def _frontier(self, db: sqlite3.Connection) -> int:
         """The smallest last `recorded` over all partitions, or the clock's time where one is idle and read to its end."""
         idle = round(self._asked * 1e6) - IDLE
-        read, logs = _read_up_to(db), [at for at in self._ends if at[0] in self._logs]
+        read, logs = _read_up_to(db), [at for at in self._ends if self._kinds.get(at[0], ("", ""))[0] == "log"]
         found = []
         for at in logs:
-            reached, recorded = read.get((self._logs[at[0]], at[1]), (0, 0))
+            reached, recorded = read.get((*self._kinds[at[0]], at[1]), (0, 0))
             whole = reached >= self._ends[at] >= self._last[at]  # what a transaction hides may have been recorded long ago
             found.append(max(recorded, idle) if whole else recorded)
         return min(found, default=idle)
 
 
-def _read_up_to(db: sqlite3.Connection) -> Mapping[tuple[str, int], tuple[int, int]]:
-    """The next offset and the last recorded time of each log."""
-    found = db.execute("select ns, part, next_offset, recorded from position where kind = 'log'").fetchall()
-    return {(name, part): (offset, recorded or 0) for name, part, offset, recorded in found}
+def _read_up_to(db: sqlite3.Connection) -> Mapping[tuple[str, str, int], tuple[int, int]]:
+    """The next offset and the last recorded time by kind of topic, namespace and partition."""
+    found = db.execute("select kind, ns, part, next_offset, recorded from position").fetchall()
+    return {(kind, name, part): (offset, recorded or 0) for kind, name, part, offset, recorded in found}
 
 
 def _connected(file: Path) -> sqlite3.Connection:
