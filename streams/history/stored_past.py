@@ -133,9 +133,9 @@ class StoredPast:
         return None if again is None else self.at(namespace, partition, again[0])
 
     def with_id(self, event_id: str, most: int = 10) -> Sequence[RecordedEvent]:
-        """Those of an id: several publishers may have chosen it."""
-        if (found := self.find(event_id)) is not None:
-            return [found]
+        """Those of an id: several publishers may have chosen it, or one for several rows. At most `most`."""
+        if found := [it for it in self._where("idh = ?", short_digest(event_id)) if it.reference == event_id]:
+            return found[:most]
         places = self._db.execute("select ns, part, seq from record where id = ? limit ?", (event_id, most)).fetchall()
         return [it for place in places if (it := self.at(*place)) is not None]
 
