@@ -35,7 +35,7 @@ COMMANDS = (
     TableEntry("worker", "Run", "Handle events from a running broker; checks the laws first."),
     TableEntry("server", "Run", "Serve HTTP: publish events, query rows, projections and views, follow event logs."),
     TableEntry("publish", "Use", "Publish one event, or a file of events."),
-    TableEntry("get", "Use", "Query a table: show one row with its version, or all rows."),
+    TableEntry("get", "Use", "Query a table: show one row with its version, or all rows; also as they were."),
     TableEntry("tail", "Use", "Follow the event log: show events as they are handled."),
     TableEntry("story", "Ask the past", "Tell what led to an event or a row, and what followed."),
     TableEntry("when", "Ask the past", "Say since when something holds of a row."),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from streams.engine.envelope import from_micros
+from streams.engine.envelope import from_micros, to_micros
 from streams.errors import HistoryError
 from streams.history.past import Past, first_root_of
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
@@ -36,6 +36,8 @@ class CutPast:
             return False
         if self.cut.as_of is None:
             return True
+        if it.high is None and to_micros(it.event.time) > self.cut.as_of:  # whatever it depends on, it is later
+            return False
         if it.high is None:
             raise HistoryError(
                 f"what had happened by {from_micros(self.cut.as_of)} cannot be told yet: {it.name} was recorded, and other "

@@ -26,11 +26,16 @@ class PastTable(Mapping[str, Record]):
         return self._handlers.fold_all(self._past.key_events((self._namespace, key)))
 
     @cached_property
-    def _rows(self) -> dict[str, Record]:
+    def entries(self) -> Mapping[str, Entry]:
+        """All rows with their versions; None for one that was deleted."""
         entries: dict[str, Entry] = {}
         for it in self._past.namespace_events(self._namespace):
             entries[it.key] = self._handlers.fold(entries.get(it.key, (None, 0)), it)
-        return {key: row for key, (row, _) in entries.items() if row is not None}
+        return entries
+
+    @cached_property
+    def _rows(self) -> dict[str, Record]:
+        return {key: row for key, (row, _) in self.entries.items() if row is not None}
 
     def __getitem__(self, key: str) -> Record:
         row = self._rows.get(key) if "_rows" in self.__dict__ else self.entry(key)[0]

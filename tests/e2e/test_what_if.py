@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,28 @@ def test_other_data_and_one_event_more(env: Env, tmp_path: Path) -> None:
         ("user", None),
         ("folder", None),
     }
+
+
+def test_a_row_as_it_was(env: Env) -> None:
+    """As it was known before it was renamed, as it had happened by then, and not before that can change no more."""
+    renamed = json.loads(retold("story", "rename-1", "--json", env=env).stdout)["event"]
+    before = (datetime.fromisoformat(renamed["recorded"]) - timedelta(milliseconds=1)).isoformat()
+    happened = renamed["time"]
+
+    def row(*words: str) -> dict[str, Any]:
+        done = retold("get", "user", "u1", *words, "--json", env=env)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    assert row("--known", before)["row"]["name"] == "u1"
+    until(lambda: row("--as-of", happened)["row"]["name"] == "Ada", "the frontier does not pass it", pause=1.0)
+    assert row("--as-of", happened, "--known", before)["row"]["name"] == "u1"
+    assert row("--as-of", happened)["version"] > row("--known", before)["version"]
+    done = retold("get", "user", "--as-of", "2001-01-01T00:00:00Z", env=env)
+    assert "0 rows" in done.stderr
+    done = retold("get", "user", "u1", "--known", "2101-01-01T00:00:00Z", env=env)
+    assert (done.returncode, "is not known yet" in done.stderr) == (3, True)
 
 
 def test_what_makes_no_sense_is_a_sentence(env: Env) -> None:

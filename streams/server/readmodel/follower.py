@@ -21,6 +21,7 @@ from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicInfo, TopicNames, describe, topic_names
 from streams.server.readmodel.follower_report import Tell
 from streams.server.readmodel.follower_state import STARTING, FollowerState
+from streams.server.readmodel.high_water_filler import HighWaterFiller
 from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.topic_reading import TopicReading
 
@@ -28,6 +29,8 @@ log = logging.getLogger("retold.server")
 AGAIN = 1.0
 """s after which a failed start is retried."""
 BROKER_EVERY, BROKER_TIMEOUT = 5.0, 3.0
+FILLING = 0.5
+"""s of each that may fill in high-water times: new records come first."""
 FETCH_WAIT = 0.5
 """s after which the broker answers a fetch without new records. New records arrive at once."""
 TRIES = 3
@@ -58,8 +61,10 @@ class TopicFollower:
             stopped.wait(AGAIN)
         self._close()
 
-    def read_to_ends(self, ends_of: EndsOf, cancelled: Callable[[], bool]) -> Path:
-        """Read once, to the ends that `ends_of` gives, and close the file, which this returns.
+    def read_to_ends(
+        self, ends_of: EndsOf, cancelled: Callable[[], bool], finish: Callable[[sqlite3.Connection], None]
+    ) -> Path:
+        """Read once, to the ends that `ends_of` gives, let `finish` write what follows from it, and close the file.
 
         Raises StreamsError for what Kafka refuses, sqlite3.Error for the file, and StoreDoubt if it was given up several times.
         """
@@ -74,6 +79,7 @@ class TopicFollower:
                     if not tries_left:
                         raise
                     self._on_doubt(doubt)
+            store.write(finish)
         finally:
             self._close()
         return store.file
@@ -189,11 +195,13 @@ class TopicFollower:
             self._state.faults.pop("following", None)
             self._state.tell()  # how much there is to read
             asked = time.monotonic()
+            filler = HighWaterFiller(admin, {space.log: space.namespace for space in spaces}, partitions)
             while not stopped():
                 reading.step()
                 if time.monotonic() - asked >= BROKER_EVERY:
                     asked = time.monotonic()
                     _compare(admin, topics, stopped)
+                    filler.fill(store, FILLING)
         finally:
             consumer.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -18,21 +18,19 @@ from streams.errors import ConfigError, HistoryError, NamespaceTaken
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.messages import kept_marker
-from streams.kafka.offsets import Offsets, TopicAndPartition, ends, stable_ends
-from streams.kafka.renewed_client import Admin
+from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.topics import describe, topic_names
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.follower_report import FollowerReport
+from streams.server.readmodel.frontier import Frontier, read_up_to
 from streams.server.readmodel.store import StoreDoubt, Topics
 from streams.server.readmodel.store_file import StoreIdentity, doubt_about, files_in_use
+from streams.server.readmodel.store_high_water import fill_high_water, is_filled
 from streams.server.readmodel.store_schema import fingerprints
 
 SERVERS_TURN = 0.3
 """s that a running server is given to read what has just been committed: it mostly takes milliseconds."""
 LOOK_EVERY = 0.02
-IDLE = 5_000_000
-"""µs by which a worker's clock, or its open transaction, may be behind: before that nothing more comes to an idle partition."""
-
 Progress = Callable[[int, int], None]
 """Is given how many records are read, and of how many."""
 
@@ -64,10 +62,7 @@ class HistoryReader:
         self._kinds |= {space.parked: ("parked", space.namespace) for space in self._spaces}
         self._kinds |= {space.due: ("due", space.namespace) for space in self._spaces}
         self._admin = clients.admin("retold-history")
-        self._ends: Offsets = {}
-        self._last: Offsets = {}
-        """The ends with what an open transaction still hides."""
-        self._asked = 0.0
+        self._frontier = Frontier(self._kinds)
 
     def read(self, progress: Progress, cancelled: Cancelled = never_cancelled) -> HistoryFile:
         """Up to what is committed now. Raises StreamsError."""
@@ -83,7 +78,9 @@ class HistoryReader:
             try:
                 with closing(_connected(file)) as db:
                     if doubt_about(db, identity) is None and self._is_complete(db) and self._catches_up(db):
-                        return HistoryFile(file, self._frontier(db), of_server=True)
+                        frontier = self._frontier.of(db)
+                        if is_filled(db, frontier):
+                            return HistoryFile(file, frontier, of_server=True)
             except sqlite3.Error:  # its server makes it anew, or ends
                 continue
         return None
@@ -95,7 +92,8 @@ class HistoryReader:
         there = describe(self._admin, list(self._kinds))
         if not meta.get("complete") or any(known.get(name) != (info.id, info.partitions) for name, info in there.items()):
             return False
-        self._measure(self._admin, [(name, number) for name, info in there.items() for number in range(info.partitions)])
+        partitions = [(name, number) for name, info in there.items() for number in range(info.partitions)]
+        self._frontier.measure(self._admin, partitions)
         return True
 
     def _catches_up(self, db: sqlite3.Connection) -> bool:
@@ -108,18 +106,8 @@ class HistoryReader:
 
     def _behind(self, db: sqlite3.Connection) -> list[TopicAndPartition]:
         """What it lacks something of that was there when the ends were measured."""
-        read = _read_up_to(db)
-        return [at for at in self._ends if read.get((*self._kinds[at[0]], at[1]), (0, 0))[0] < self._ends[at]]
-
-    def _measure(self, admin: Admin, partitions: Sequence[TopicAndPartition]) -> Offsets:
-        """The ends of what is committed, and when they were asked for.
-
-        The others come first: so an end before one of these means an open transaction, and not a newer record.
-        """
-        self._asked = time.time()
-        self._last = ends(admin, partitions)
-        self._ends = stable_ends(admin, partitions)
-        return self._ends
+        read, ends = read_up_to(db), self._frontier.ends
+        return [at for at in ends if read.get((*self._kinds[at[0]], at[1]), (0, 0))[0] < ends[at]]
 
     def _own(self, progress: Progress, cancelled: Cancelled) -> HistoryFile:
         """A file of this machine that no server uses, brought up to date."""
@@ -137,7 +125,7 @@ class HistoryReader:
             self._clients, self._config.prefix, self._app, self._codec, self._config.state, tell
         )
         try:
-            file = follower.read_to_ends(self._measure, cancelled)
+            file = follower.read_to_ends(self._frontier.measure, cancelled, self._fill)
         except sqlite3.Error as error:
             raise ConfigError(
                 f"the recorded past cannot be written to a file in {self._config.state}: {error}. Make room on its disk, or set "
@@ -145,7 +133,12 @@ class HistoryReader:
             ) from error
         with closing(_connected(file)) as db:
             self._check_owner(db)
-            return HistoryFile(file, self._frontier(db), follower.stuck)
+            return HistoryFile(file, self._frontier.of(db), follower.stuck)
+
+    def _fill(self, db: sqlite3.Connection) -> None:
+        until = self._frontier.of(db)
+        while fill_high_water(db, until):
+            pass
 
     def _check_owner(self, db: sqlite3.Connection) -> None:
         """Raises NamespaceTaken if another application has written these topics."""
@@ -155,23 +148,6 @@ class HistoryReader:
                     f"the past of {name} is that of the application {owner!r}; this is {self._app.name!r}. Name that "
                     "application in [tool.retold] or RETOLD_APP, or set RETOLD_PREFIX to the prefix of this one"
                 )
-
-    def _frontier(self, db: sqlite3.Connection) -> int:
-        """The smallest last `recorded` over all partitions, or the clock's time where one is idle and read to its end."""
-        idle = round(self._asked * 1e6) - IDLE
-        read, logs = _read_up_to(db), [at for at in self._ends if self._kinds.get(at[0], ("", ""))[0] == "log"]
-        found = []
-        for at in logs:
-            reached, recorded = read.get((*self._kinds[at[0]], at[1]), (0, 0))
-            whole = reached >= self._ends[at] >= self._last[at]  # what a transaction hides may have been recorded long ago
-            found.append(max(recorded, idle) if whole else recorded)
-        return min(found, default=idle)
-
-
-def _read_up_to(db: sqlite3.Connection) -> Mapping[tuple[str, str, int], tuple[int, int]]:
-    """The next offset and the last recorded time by kind of topic, namespace and partition."""
-    found = db.execute("select kind, ns, part, next_offset, recorded from position").fetchall()
-    return {(kind, name, part): (offset, recorded or 0) for kind, name, part, offset, recorded in found}
 
 
 def _connected(file: Path) -> sqlite3.Connection:

@@ -106,6 +106,10 @@ class Store:
             self._set(complete=1)
             self.is_complete = True
 
+    def write(self, function: Callable[[sqlite3.Connection], None]) -> None:
+        """Let a function write what follows from what was read; it begins and commits its own transactions."""
+        function(self._db)
+
     def _set(self, **values: object) -> None:
         self._db.executemany("insert or replace into meta(name, value) values(?, ?)", values.items())
 

@@ -16,6 +16,11 @@ BEFORE = "select high from record where ns = ? and key = ? and seq < ? order by 
 CAUSE = "select max(high) from record where idh = ? and recorded < ?"
 
 
+def is_filled(db: sqlite3.Connection, until: int) -> bool:
+    """Whether all that was recorded until `until` (µs) has its high-water time. Raises sqlite3.Error."""
+    return db.execute("select 1 from record where high is null and recorded <= ? limit 1", (until,)).fetchone() is None
+
+
 def fill_high_water(db: sqlite3.Connection, until: int, most: int = PIECE) -> int:
     """Fill in at most so many, of those that were recorded until `until` (µs), behind which nothing can come any more.
 

@@ -1,0 +1,53 @@
+"""Rows of a table for a person: one as its fields, many as the columns that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, data_console, plural, table, talk
+from streams.data import Record
+
+SHOWN = 50
+
+TableRows = Sequence[tuple[str, Record, int]]
+"""Key, row, version."""
+
+
+def natural(key: str) -> tuple[int, int, str]:
+    """Numbers in their order, then the rest."""
+    return (0, int(key), key) if key.isascii() and key.isdigit() else (1, 0, key)
+
+
+def show_one(key: str, row: Record, version: int) -> None:
+    """Its fields, below key and version."""
+    fields = [(name, getattr(row, name)) for name in row.__struct_fields__]
+    table((key, f"version {version}"), fields)
+
+
+def show_many(name: str, rows: TableRows, key_fields: set[str]) -> None:
+    """As many columns as fit the screen; the others are named. The key is shown once, where the row repeats it."""
+    if not rows:
+        return
+    fields = rows[0][1].__struct_fields__
+    cells = {field: [cell_text(getattr(row, field)) for _, row, _ in rows] for field in fields}
+    keys, versions = [key or EMPTY_KEY for key, _, _ in rows], [str(version) for _, _, version in rows]
+    left = data_console().width - _width("key", keys) - _width("version", versions)
+    columns = [field for field in fields if field not in key_fields or cells[field] != [key for key, _, _ in rows]]
+    chosen: list[str] = []
+    for field in columns:
+        left -= _width(field, cells[field])
+        if left < 0:
+            break
+        chosen.append(field)
+    table(("key", "version", *chosen), zip(keys, versions, *(cells[f] for f in chosen), strict=True), right=["version"])
+    if hidden := columns[len(chosen) :]:
+        talk(f"Columns that do not fit: {', '.join(hidden)}. See `retold get {name} KEY`, or use --json.")
+
+
+def _width(head: str, cells: Sequence[str]) -> int:
+    return max(len(head), *(len(cell) for cell in cells)) + GAP
+
+
+def count_of(shown: int, total: int) -> str:
+    """How many rows are shown, and of how many."""
+    return f"{shown:,} of {total:,} rows; --limit shows more" if shown < total else plural(total, "row")

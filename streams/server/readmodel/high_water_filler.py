@@ -1,0 +1,44 @@
+"""Fills in the high-water times of what a server has read, as far as nothing can come before it any more."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+
+from streams.errors import BrokerError
+from streams.kafka.offsets import TopicAndPartition
+from streams.kafka.renewed_client import Admin
+from streams.server.readmodel.frontier import Frontier
+from streams.server.readmodel.store import Store
+from streams.server.readmodel.store_high_water import fill_high_water, is_filled
+
+log = logging.getLogger("retold.server")
+TIMEOUT = 1.0
+"""s that the broker has to tell the ends of the logs."""
+NEVER = 2**62
+
+
+class HighWaterFiller:
+    """`logs` has the namespace by its log's topic; of the `partitions` only those of logs matter."""
+
+    def __init__(self, admin: Admin, logs: Mapping[str, str], partitions: Sequence[TopicAndPartition]) -> None:
+        self._admin, self._partitions = admin, [at for at in partitions if at[0] in logs]
+        self._frontier = Frontier({topic: ("log", namespace) for topic, namespace in logs.items()})
+
+    def fill(self, store: Store, seconds: float) -> None:
+        """For so long at most; what is left is filled in the next time. Raises sqlite3.Error."""
+        store.write(lambda db: self._fill(db, time.monotonic() + seconds))
+
+    def _fill(self, db: sqlite3.Connection, deadline: float) -> None:
+        if is_filled(db, NEVER):
+            return
+        try:
+            self._frontier.measure(self._admin, self._partitions, timeout=TIMEOUT)
+        except BrokerError as error:
+            log.debug("the ends of the logs are not known now: %s", error)
+            return
+        until = self._frontier.of(db)
+        while time.monotonic() < deadline and fill_high_water(db, until):
+            pass
