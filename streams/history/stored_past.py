@@ -57,11 +57,17 @@ class StoredPast:
             self.last = {at: self._last_until(at, last, until) for at, last in self.last.items()}
 
     def _last_until(self, at: LogPartition, last: int, until: int) -> int:
-        text = (
-            "select seq from record where ns = ? and part = ? and seq <= ? and recorded <= ? order by seq desc limit 1"
-        )
-        found = self._db.execute(text, (*at, last, until)).fetchone()
-        return 0 if found is None else int(found[0])
+        """The last sequence of a partition that was recorded by then, by halving: recorded times only grow in it."""
+        text = "select seq, recorded from record where ns = ? and part = ? and seq >= ? and seq <= ? order by seq limit 1"
+        low = 0
+        while low < last:
+            middle = (low + last + 1) // 2
+            found = self._db.execute(text, (*at, middle, last)).fetchone()
+            if found is not None and found[1] <= until:
+                low = found[0]
+            else:
+                last = middle - 1
+        return low
 
     def __len__(self) -> int:
         text = "select count(*) from record where ns = ? and part = ? and seq > ?"

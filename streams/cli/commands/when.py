@@ -18,6 +18,7 @@ from streams.engine.readable import named
 from streams.errors import NoSuchEvent
 from streams.history.predicate import Predicate
 from streams.history.row_changes import FieldChange, Missing
+from streams.history.story_members import change_members
 from streams.history.when import Turn, Turns
 
 SHOWN = 50
@@ -82,13 +83,9 @@ def _as_json(found: Any, limit: int | None) -> int:
 
 def _members(turn: Turn) -> dict[str, Any]:
     it = turn.event
-    changes = [
-        {name: value for name, value in (("field", each.field), ("before", each.before), ("after", each.after)) if not _no(value)}
-        for each in turn.changes
-    ]
     return {
         "key": it.key, "holds": turn.holds, "position": it.name, "type": it.event_type, "id": it.event.id, "time": it.event.time,
-        "recorded": from_micros(it.order.recorded), "changes": changes,
+        "recorded": from_micros(it.order.recorded), "changes": [change_members(each) for each in turn.changes],
     }  # fmt: skip
 
 
