@@ -82,13 +82,25 @@ def test_no_archive_is_made_before_the_broker_answers(tmp_path: Path) -> None:
     assert work.left() == set()
 
 
-@pytest.mark.parametrize("program", ["false", "/nowhere/java"])
-def test_an_archive_that_cannot_be_made_leaves_nothing(tmp_path: Path, program: str) -> None:
+def test_an_archive_without_a_java_leaves_nothing(tmp_path: Path) -> None:
     """The next start tries it again."""
-    work = Work(tmp_path, program)
+    work = Work(tmp_path, "/nowhere/java")
     with work.beside_a_broker():
         until((tmp_path / "classes").exists, "it is not tried")
     assert work.left() == set()
+
+
+@pytest.mark.parametrize("end", ["exit 1", "exec sleep 300"], ids=["fails", "takes too long"])
+def test_half_an_archive_is_not_kept(tmp_path: Path, end: str) -> None:
+    """Of a Java that fails, or that is not ready when the broker ends."""
+    program = tmp_path / "bin" / "java"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\ncp "$1" "$2"\ntouch "$2.written"\n{end}\n')
+    program.chmod(0o700)
+    work = Work(tmp_path, str(program))
+    with work.beside_a_broker():
+        until((tmp_path / "draft.written").exists, "it is not tried")
+    assert work.left() == {"bin", "draft.written"}
 
 
 def test_one_of_several_brokers_makes_the_archive(tmp_path: Path) -> None:
