@@ -69,6 +69,11 @@ class StoredPast:
                 last = middle - 1
         return low
 
+    def frontier(self) -> int | None:
+        """µs: what was recorded until then has its high-water time, and can change no more. None: that is not known yet."""
+        found = self._db.execute("select value from meta where name = 'frontier'").fetchone()
+        return None if found is None else int(found[0])
+
     def __len__(self) -> int:
         text = "select count(*) from record where ns = ? and part = ? and seq > ?"
         [count] = self._db.execute("select count(*) from record").fetchone()

@@ -78,7 +78,11 @@ def listing(app: App) -> Spec:
 
 def one_row(app: App) -> Spec:
     """For `GET /rows/NAMESPACE/KEY`."""
-    return _asking([], shapes.of_table(_any_of(row_types(app))))
+    times = [
+        _query("_as_of", "As it was then, by the times of events: a time with a zone."),
+        _query("_known", "As it was known then, by the times of recording."),
+    ]
+    return _asking(times, shapes.of_table(_any_of(row_types(app))))
 
 
 def projected(app: App) -> Spec:

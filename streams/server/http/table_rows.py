@@ -15,6 +15,7 @@ from streams.server.http.answers import answer, at_least, ready, standing, stand
 from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.past_rows import row_as_it_was
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.row_query import RowQuery
@@ -46,7 +47,9 @@ def routes(parts: ServerParts) -> APIRouter:
 
 async def one_row(request: Request, parts: ServerParts, namespace: str, key: str) -> Response:
     known_namespace(parts, namespace)
-    known_params(request.query_params.multi_items(), "_min_position")
+    given = known_params(request.query_params.multi_items(), "_min_position", "_as_of", "_known")
+    if given.keys() & {"_as_of", "_known"}:
+        return await row_as_it_was(request, parts, namespace, key, given)
     model = ready(parts)
     await at_least(request, model, KINDS)
     partition = model.partition_of(namespace, key)

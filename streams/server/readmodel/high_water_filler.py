@@ -12,12 +12,11 @@ from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.renewed_client import Admin
 from streams.server.readmodel.frontier import Frontier
 from streams.server.readmodel.store import Store
-from streams.server.readmodel.store_high_water import fill_high_water, is_filled
+from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 
 log = logging.getLogger("retold.server")
 TIMEOUT = 1.0
 """s that the broker has to tell the ends of the logs."""
-NEVER = 2**62
 
 
 class HighWaterFiller:
@@ -32,13 +31,13 @@ class HighWaterFiller:
         store.write(lambda db: self._fill(db, time.monotonic() + seconds))
 
     def _fill(self, db: sqlite3.Connection, deadline: float) -> None:
-        if is_filled(db, NEVER):
-            return
         try:
             self._frontier.measure(self._admin, self._partitions, timeout=TIMEOUT)
         except BrokerError as error:
             log.debug("the ends of the logs are not known now: %s", error)
             return
         until = self._frontier.of(db)
-        while time.monotonic() < deadline and fill_high_water(db, until):
-            pass
+        while time.monotonic() < deadline:
+            if not fill_high_water(db, until):
+                put_frontier(db, until)
+                return

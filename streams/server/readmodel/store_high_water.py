@@ -16,6 +16,11 @@ BEFORE = "select high from record where ns = ? and key = ? and seq < ? order by 
 CAUSE = "select max(high) from record where idh = ? and recorded < ?"
 
 
+def put_frontier(db: sqlite3.Connection, until: int) -> None:
+    """Note that all until this time (µs) is filled in, and can change no more. Raises sqlite3.Error."""
+    db.execute("insert or replace into meta(name, value) values('frontier', ?)", (until,))
+
+
 def is_filled(db: sqlite3.Connection, until: int) -> bool:
     """Whether all that was recorded until `until` (µs) has its high-water time. Raises sqlite3.Error."""
     return db.execute("select 1 from record where high is null and recorded <= ? limit 1", (until,)).fetchone() is None
