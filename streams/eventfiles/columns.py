@@ -58,11 +58,13 @@ def id_in(values: Mapping[str, Any], name: str) -> str:
 def time_in(values: Mapping[str, Any], name: str) -> datetime:
     """The time in a column. Raises InvalidEvent naming the column."""
     value = time = _value(values, name)
-    with suppress(ValueError, InvalidEvent):
+    try:
         if isinstance(value, str):
             time = numbers.time(value.strip(" "))
         if isinstance(time, datetime):
             return checked_time("", time)
+    except (ValueError, InvalidEvent):
+        pass
     raise InvalidEvent(
         f"column {name!r} is {value!r:.80}; {numbers.TIME_EXPECTED} was expected"
     )

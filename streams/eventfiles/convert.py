@@ -50,19 +50,19 @@ class Converter:
     def __init__(
         self, data: type[EventData], *, texts: bool, noun: str = "column", besides: Collection[str] = ()
     ) -> None:
-        self._data, self._at = data, _At(noun, "", texts)
+        self.data, self.texts, self._at = data, texts, _At(noun, "", texts)
         self._record = parse(data.schemas[-1], written=True)
         self._hints = structure_of(self._record, data)
         self._fields = {field.name: field for field in self._record.fields}
-        self._known = {*self._fields, *besides}
+        self.known = frozenset({*self._fields, *besides})
         self._ways = [(field, quick_value(field, texts=texts)) for field in self._record.fields]
 
     def __call__(self, values: Mapping[str, Any]) -> EventData:
         """The event's data. Raises InvalidEvent naming the column, its value and what was expected."""
-        if not self._known.issuperset(values):
-            unknown = next(name for name in values if name not in self._known)
+        if not self.known.issuperset(values):
+            unknown = next(name for name in values if name not in self.known)
             raise InvalidEvent(
-                f"{self._at.below(unknown)} is no field of {self._data.event_type}{self._nearest(unknown)}; "
+                f"{self._at.below(unknown)} is no field of {self.data.event_type}{self._nearest(unknown)}; "
                 f"its fields are {', '.join(self._fields)}",
                 cut(unknown),
             )
@@ -74,7 +74,7 @@ class Converter:
                 value = _field(field, self._hints[name], values, self._at)
             if value is not LEFT_OUT:
                 found[name] = value
-        return self._data(**found)
+        return self.data(**found)
 
     def _nearest(self, name: str) -> str:
         close = difflib.get_close_matches(cut(name), self._fields, n=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,8 +15,10 @@ from streams.engine.envelope import to_micros
 from streams.engine.records import Header
 from streams.errors import InvalidEvent
 from streams.eventfiles.columns import Columns, id_in, missing, time_in
-from streams.eventfiles.ids import RowIdentity, RowIds
+from streams.eventfiles.convert import Converter
+from streams.eventfiles.ids import RowIds
 from streams.eventfiles.row import Row
+from streams.eventfiles.row_code import RowCode, row_code
 from streams.eventfiles.texts import plain
 from streams.prepared_event import PreparedEvent, encode
 
@@ -26,22 +28,29 @@ FromRow = Callable[[Any], Made]
 
 Its result is checked, since the application's author writes it.
 """
+_Made = tuple[type[EventData], str, bytes, datetime | None, str | None, Header | None]
+"""Of a row: the class of its event, key, bytes, time, an id of its own, and the time's header."""
 
 
 class FileEvent(NamedTuple):
-    """`time` is the row's, never the clock's; `id` is the row's own, else derived (`content_id`); `prepared` is to be published.
+    """`prepared` is to be published: its time is the row's, never the clock's; its id the row's own, else derived (`content_id`).
 
     `occurrence` counts, from 1, the equal rows of the file: each of them is an event. It is 1 for a row with an id of its
     own; such a row is a repeat if an earlier one has the same id and event.
     """
 
     line: int
-    data: EventData
-    time: datetime | None
-    id: str
     prepared: PreparedEvent
     occurrence: int = 1
     is_repeat: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.prepared.id
+
+    @property
+    def time(self) -> datetime | None:
+        return self.prepared.time
 
 
 class BadRow(NamedTuple):
@@ -72,41 +81,63 @@ class EventMaker:
         """The events in the order of the rows. These must be a whole file, so that each reading gives the same ids."""
         ids = RowIds()
         for row in rows:
-            if row.problem is not None:
-                yield _bad(row, row.problem)
-                continue
-            yield self._event_or_problem(row, ids)
-
-    def _event_or_problem(self, row: Row, ids: RowIds) -> FileEvent | BadRow:
-        try:
-            return self._event(row, ids)
-        except InvalidEvent as error:
-            return _bad(row, str(error))
-        except KeyboardInterrupt:  # Ctrl-C
-            raise
-        except BaseException as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
-            return _bad(row, self._problem_of(row, error))
+            event: FileEvent | BadRow
+            try:
+                event = self._event(row, ids) if row.problem is None else _bad(row, row.problem)
+            except InvalidEvent as error:
+                event = _bad(row, str(error))
+            except KeyboardInterrupt:  # Ctrl-C
+                raise
+            except BaseException as error:  # noqa: BLE001 - the application's own function, on data that it did not expect
+                event = _bad(row, self._problem_of(row, error))
+            yield event
 
     @cached_property
     def _source(self) -> Header:
         return source_header(self.source)
 
     def _event(self, row: Row, ids: RowIds) -> FileEvent:
-        data, time, own, timed = self._made(row)
-        if self.event_type not in (None, data.event_type):
-            raise InvalidEvent(f"it gave a {data.event_type}; a {self.event_type} was expected")
-        value = encode(self.codec, data, self.max_bytes)
-        said = RowIdentity(data.event_type, value, None if time is None else to_micros(time))
-        event_id, occurrence, again = own, 1, False
+        made = self._made_quickly(row.values) or self._made_carefully(row)
+        event_class, key, value, time, event_id, timed = made
+        micros, occurrence, again = None if time is None else to_micros(time), 1, False
         if event_id is None:
-            event_id, occurrence = ids.derive(said)
+            event_id, occurrence = ids.derive(event_class.event_type, value, micros)
         else:
-            again = self._is_repeat(event_id, row.line, said, ids)
+            again = self._is_repeat(event_id, row.line, made, micros, ids)
         headers = [self._source, ("ce_id", event_id.encode())]
         if timed is not None:
             headers.append(timed)
-        prepared = PreparedEvent(type(data), data.key, event_id, value, headers, time)
-        return FileEvent(row.line, data, time, event_id, prepared, occurrence, again)
+        return FileEvent(row.line, PreparedEvent(event_class, key, event_id, value, headers, time), occurrence, again)
+
+    @cached_property
+    def _code(self) -> RowCode | None:
+        """What makes the bytes of a common row, where the columns are the fields."""
+        make = self.make
+        if isinstance(make, Converter) and self.event_type in (None, make.data.event_type):
+            return row_code(make.data, make.known, texts=make.texts)
+        return None
+
+    def _made_quickly(self, values: Mapping[str, Any]) -> _Made | None:
+        """None for a row that is to be read carefully, also to say what is wrong."""
+        code = self._code
+        if code is None or (found := code.make(values)) is None or len(found[1]) > self.max_bytes:
+            return None
+        time = own = timed = None
+        try:
+            if self.time_column is not None:
+                time = time_in(values, self.time_column)
+                timed = time_header(time)
+            if self.id_column is not None:
+                own = id_in(values, self.id_column)
+        except InvalidEvent:
+            return None
+        return code.event_class, *found, time, own, timed
+
+    def _made_carefully(self, row: Row) -> _Made:
+        data, time, own, timed = self._parts_of(row)
+        if self.event_type not in (None, data.event_type):
+            raise InvalidEvent(f"it gave a {data.event_type}; a {self.event_type} was expected")
+        return type(data), data.key, encode(self.codec, data, self.max_bytes), time, own, timed
 
     def _problem_of(self, row: Row, error: BaseException) -> str:
         """An error of the function, which is called again to learn the column that it read last: few rows have one."""
@@ -119,14 +150,15 @@ class EventMaker:
             pass
         return columns.problem_of(error)
 
-    def _is_repeat(self, own: str, line: int, said: RowIdentity, ids: RowIds) -> bool:
+    def _is_repeat(self, own: str, line: int, made: _Made, micros: int | None, ids: RowIds) -> bool:
+        event_class, _, value, *_ = made
         try:
-            return ids.is_repeat(own, line, said)
+            return ids.is_repeat(own, line, event_class.event_type, value, micros)
         except InvalidEvent as error:
             where = "" if self.id_column is None else f"column {self.id_column!r}: "
             raise InvalidEvent(f"{where}{error}") from None
 
-    def _made(self, row: Row) -> tuple[EventData, datetime | None, str | None, Header | None]:
+    def _parts_of(self, row: Row) -> tuple[EventData, datetime | None, str | None, Header | None]:
         """The event, its time and its id, from the function or from the columns, and the time's header. All are checked."""
         for name in self._besides:
             if name not in row.values:  # first: the function would name a column that is there

@@ -10,14 +10,6 @@ from streams.errors import InvalidEvent
 from streams.event import id_of_digest
 
 
-class RowIdentity(NamedTuple):
-    """The content of a row: the event's type, its canonical bytes, and its time in µs since 1970 (None: it has none)."""
-
-    event_type: str
-    value: bytes
-    time: int | None
-
-
 class _First(NamedTuple):
     line: int
     digest: bytes
@@ -30,15 +22,15 @@ class RowIds:
         self._counts: dict[bytes, int] = {}
         self._own: dict[bytes, _First] = {}
 
-    def derive(self, said: RowIdentity) -> tuple[str, int]:
-        """The id, and the number of this row among equal ones, from 1."""
-        digest = content_digest(*said)
+    def derive(self, event_type: str, value: bytes, time: int | None) -> tuple[str, int]:
+        """The id, and the number of this row among equal ones, from 1. `value`: canonical bytes; `time`: µs since 1970."""
+        digest = content_digest(event_type, value, time)
         occurrence = self._counts[digest] = self._counts.get(digest, 0) + 1
-        return (id_of_digest(digest) if occurrence == 1 else content_id(*said, occurrence)), occurrence
+        return (id_of_digest(digest) if occurrence == 1 else content_id(event_type, value, time, occurrence)), occurrence
 
-    def is_repeat(self, own: str, line: int, said: RowIdentity) -> bool:
+    def is_repeat(self, own: str, line: int, event_type: str, value: bytes, time: int | None) -> bool:
         """Whether an earlier row has this id and content. Raises InvalidEvent if its content was different."""
-        digest = content_digest(*said)
+        digest = content_digest(event_type, value, time)
         first = self._own.setdefault(blake2b(own.encode(), digest_size=16).digest(), _First(line, digest))
         if first.digest != digest:
             raise InvalidEvent(

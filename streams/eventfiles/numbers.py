@@ -21,7 +21,7 @@ TIME = re.compile(
 )
 """RFC 3339. Digits beyond microseconds must be 0."""
 COMMON_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-5][0-9])"
 )
 """Of these, Python's `fromisoformat` takes what RFC 3339 does."""
 TIME_EXPECTED = "an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z,"

@@ -74,7 +74,7 @@ def test_an_id_is_of_type_data_time_and_occurrence_alone(file: list[Said]) -> No
     seen = Counter[Any]()
     for event, (user, name, time) in zip(read(file), file, strict=True):
         seen[user, name, time] += 1
-        value, micros = CODEC.encode(event.data), None if time is None else to_micros(time)
+        value, micros = CODEC.encode(UserRename(user=user, name=name)), None if time is None else to_micros(time)
         assert event.occurrence == seen[user, name, time]
         assert event.id == content_id("user.rename", value, micros, event.occurrence)
 

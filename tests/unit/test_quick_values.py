@@ -60,4 +60,4 @@ def test_what_is_right_goes_the_quick_way() -> None:
     nested = {"raw", "part", "parts", "counts", "table"}
     for field in (field for field in FIELDS if field.name in THING):
         unsure = quick_value(field, texts=True)(THING[field.name]) is UNSURE
-        assert unsure is (field.name in nested | {"large", "ratio", "flag", "at", "around"}), field.name
+        assert unsure is (field.name in nested | {"large", "ratio", "flag"}), field.name

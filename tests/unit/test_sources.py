@@ -13,7 +13,7 @@ import pytest
 from processors import app
 from processors.events import UserRename, UserSignup
 from processors.publish import from_row
-from streams.codec import AvroCodec
+from streams.codec import AvroCodec, codec_of
 from streams.errors import ConfigError, InvalidEvent
 from streams.eventfiles.convert import Converter
 from streams.eventfiles.file_events import BadRow, EventMaker, FileEvent
@@ -234,7 +234,7 @@ def test_a_row_of_the_sample_is_a_sign_up_at_its_time() -> None:
     assert len(found) == 500
     first = found[0]
     assert isinstance(first, FileEvent)
-    assert (first.time, first.data.key) == (CREATED, "2")
+    assert (first.time, first.prepared.key) == (CREATED, "2")
     assert len({event.id for event in found if isinstance(event, FileEvent)}) == 500
 
 
@@ -301,4 +301,5 @@ def test_a_function_may_give_several_kinds_of_events() -> None:
     """Where no type was asked for."""
     kinds = [UserSignup(user="1", email="e"), UserRename(user="1", name="n")]
     found = events(lambda row: kinds[row["n"]], Row(1, {"n": 0}), Row(2, {"n": 1}), expected=None)
-    assert [event.data for event in found if isinstance(event, FileEvent)] == kinds
+    codec = codec_of(app())
+    assert [codec.decode(event.prepared.value) for event in found if isinstance(event, FileEvent)] == kinds
