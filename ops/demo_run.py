@@ -27,7 +27,6 @@ from streams.cli.output.screen import say, talk
 from streams.cli.process import exit_codes, logging_setup
 from streams.cli.process.child_process import ChildProcess
 from streams.cli.process.collector import spare_the_collector
-from streams.client import Client
 from streams.codec import codec_of
 from streams.config import Config, load
 from streams.engine.envelope import to_micros
@@ -42,6 +41,7 @@ from streams.kafka.tables_and_logs import partitions_of
 from streams.kafka.topics import ensure, raise_for_problems, topic_names
 from streams.localbroker.choose import own
 from streams.localbroker.password import access_sentence
+from streams.prepared_publisher import PreparedPublisher
 from streams.server.listen import listen, url_of
 
 SAMPLE = Path(__file__).parent / "data" / "signups.tsv"
@@ -127,9 +127,9 @@ def _publish(site: Site, address: str, source: EventFile, checked: CheckedFile) 
     """Timed from the first event to Kafka's confirmation of the last."""
     config = site.config
     raise_for_problems(ensure(Clients.of(config, address).admin(), config, report.NAMESPACES))
-    with Client(make_app(), address, config=config, source=SOURCE) as client:
+    with PreparedPublisher(make_app(), source.maker.codec, replace(config, broker=address), SOURCE) as publisher:
         began = time.monotonic()
-        publish_events(client, source, checked)
+        publish_events(publisher, source, checked)
         return Phase("publishing", time.monotonic() - began, checked.count.events, "sign-up")
 
 

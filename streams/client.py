@@ -7,33 +7,21 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 from uuid import uuid4
 
 from streams.app import App
 from streams.codec import codec_of
 from streams.config import Config, load
-from streams.data import EventData, namespace_of
-from streams.deliveries import Deliveries, Headers
+from streams.data import EventData
+from streams.deliveries import Deliveries
 from streams.engine.attributes import time_text
-from streams.engine.envelope import CONTENT_TYPE
-from streams.errors import BrokerError, InvalidEvent
 from streams.kafka.clients import Clients
 from streams.kafka.outcomes import OutcomeReader
-from streams.kafka.schemas_topic import publish_schemas
-from streams.kafka.topics import describe, topic_names
 from streams.localbroker.choose import found
 from streams.prepared_event import PreparedEvent, encode, prepare
 from streams.receipt import PublishOutcome, Receipt
-
-
-class Route(NamedTuple):
-    """What all events of one type have in common."""
-
-    namespace: str
-    event_type: str
-    topic: str
-    headers: Headers
+from streams.routes import Route, Routes
 
 
 class Client:
@@ -62,10 +50,8 @@ class Client:
         self._clients = Clients.of(self._config, found(self._config))
         self._source = source
         self._codec = codec_of(app)
-        self._known = app.event_types()
-        self._app_name = app.name
         self._limit = self._config.max_event_bytes
-        self._routes: dict[type[EventData], Route] = {}
+        self._routes = Routes(app, self._clients, self._config.prefix, self._codec)
         self._deliveries = Deliveries(self._clients.producer(source))
         self._outcomes: OutcomeReader | None = None
         self._turn = threading.Lock()
@@ -101,27 +87,12 @@ class Client:
             BrokerError: An earlier event could not be delivered, or the namespace has no inbox. This event did not leave.
 
         """
-        route = self._route_of(type(data))
+        self._deliveries.raise_failures()
+        route = self._routes.of(type(data))
         value = encode(self._codec, data, self._limit)
         source = self._source if source is None else source
         event_id = str(uuid4()) if id is None else id
         return self._send(route, prepare(data, value, event_id, source, time, expected_version, traceparent))
-
-    def publish_prepared(self, event: PreparedEvent) -> Receipt:
-        """As `publish`, with what was checked and encoded before: `prepare` of streams/prepared_event.py.
-
-        Args:
-            event: The event, of a class that the application handles, with its source and id.
-
-        Returns:
-            The receipt.
-
-        Raises:
-            InvalidEvent: The application does not handle the event.
-            BrokerError: An earlier event could not be delivered, or the namespace has no inbox. This event did not leave.
-
-        """
-        return self._send(self._route_of(event.event_class), event)
 
     def flush(self, timeout: float = 60.0) -> None:
         """Wait until the broker has confirmed every event that was published.
@@ -182,10 +153,7 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
-            if error is None:
-                self.flush()
-            else:
-                self._deliveries.note_undelivered(error)
+            self._deliveries.leave(error)
         finally:
             self.close()
 
@@ -194,32 +162,5 @@ class Client:
         headers = [*route.headers, *event.attributes]
         if event.time is None:
             headers.append(("ce_time", time_text(datetime.now(UTC))))
-        self._deliveries.send(route.topic, event.key.encode(), event.value, headers, receipt)
+        self._deliveries.send(route.topic, headers, event, receipt)
         return receipt
-
-    def _route_of(self, cls: type[EventData]) -> Route:
-        """Raises BrokerError if an earlier event could not be delivered, or as `_route`."""
-        self._deliveries.raise_failures()
-        return self._routes.get(cls) or self._route(cls)
-
-    def _route(self, cls: type[EventData]) -> Route:
-        """Raises InvalidEvent for an event that the application does not handle, BrokerError if there is no inbox."""
-        if cls not in self._known.values():
-            name = getattr(cls, "event_type", None) or f"a value of type {cls.__name__}"
-            known = ", ".join(sorted(self._known))
-            raise InvalidEvent(f"the application {self._app_name!r} handles no event {name}; it handles: {known}")
-        namespace = namespace_of(cls.event_type)
-        topic = topic_names(self._config.prefix, namespace).inbox
-        if topic not in describe(self._clients.admin(), [topic]):
-            raise BrokerError(
-                f"the topic {topic} is missing: start a worker, or make it with `retold topics --create`"
-            )
-        if not self._routes:
-            publish_schemas(self._clients, self._config.prefix, self._codec)
-        headers = [
-            ("ce_specversion", b"1.0"),
-            ("ce_type", cls.event_type.encode()),
-            ("content-type", CONTENT_TYPE),
-        ]
-        route = self._routes[cls] = Route(namespace, cls.event_type, topic, headers)
-        return route

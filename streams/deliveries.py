@@ -10,6 +10,8 @@ from functools import partial
 from confluent_kafka import KafkaError, Message, Producer
 
 from streams.errors import BrokerError, OutcomeTimeout
+from streams.kafka.clients import OnDelivery
+from streams.prepared_event import PreparedEvent
 from streams.receipt import Receipt
 
 log = logging.getLogger("retold.client")
@@ -24,15 +26,25 @@ class Deliveries:
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
-        self._failures: list[tuple[Receipt, KafkaError]] = []
+        self._failures: list[tuple[Receipt | PreparedEvent, KafkaError]] = []
         self._since_confirmed = 0
 
-    def send(self, topic: str, key: bytes, value: bytes, headers: Headers, receipt: Receipt) -> None:
-        """Hand an event to the producer, which sends it in the background. Blocks while its queue is full."""
-        confirmed = partial(self._confirmed, receipt)
+    def send(self, topic: str, headers: Headers, event: PreparedEvent, receipt: Receipt) -> None:
+        """Hand an event to the producer, which sends it in the background. Blocks while its queue is full.
+
+        The receipt learns what became of it.
+        """
+        self._send(topic, headers, event, partial(self._confirmed, receipt))
+
+    def send_unreported(self, topic: str, headers: Headers, event: PreparedEvent) -> None:
+        """As `send`, for an event whose publisher only hears of failures: for a producer that reports no more than these."""
+        self._send(topic, headers, event, partial(self._ended, event))
+
+    def _send(self, topic: str, headers: Headers, event: PreparedEvent, on_delivery: OnDelivery) -> None:
+        key = event.key.encode()
         while True:
             try:
-                self._producer.produce(topic, value, key, on_delivery=confirmed, headers=headers)  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
+                self._producer.produce(topic, event.value, key, on_delivery=on_delivery, headers=headers)  # type: ignore[arg-type]  # a list is invariant to mypy; these are pairs of text and bytes
                 break
             except BufferError:
                 self._producer.poll(0.1)
@@ -68,14 +80,23 @@ class Deliveries:
 
     def raise_failures(self) -> None:
         """Raises BrokerError, once, if events could not be delivered."""
-        failures, self._failures = self._failures, []
-        if not failures:
+        if not self._failures:  # as nearly always, and every event passes here
             return
-        receipt, error = failures[0]
+        failures, self._failures = self._failures, []
+        if not failures:  # another thread has raised them
+            return
+        event, error = failures[0]
         raise BrokerError(
-            f"{_were(len(failures), 'event')} not delivered; the first is {receipt.event_type} of {receipt.key!r}, id "
-            f"{receipt.id} ({error.str()}). Publish them again with their ids: what did arrive is not handled twice"
+            f"{_were(len(failures), 'event')} not delivered; the first is {event.event_type} of {event.key!r}, id "
+            f"{event.id} ({error.str()}). Publish them again with their ids: what did arrive is not handled twice"
         )
+
+    def leave(self, error: BaseException | None) -> None:
+        """At the end of a publisher's block: wait for all events, or note at its `error` what is not confirmed."""
+        if error is None:
+            self.flush(60.0)
+        else:
+            self.note_undelivered(error)
 
     def note_undelivered(self, error: BaseException) -> None:
         """Add a note about undelivered events to the exception that ends the publisher's block."""
@@ -92,6 +113,10 @@ class Deliveries:
         else:
             receipt.error = error.str()
             self._failures.append((receipt, error))
+
+    def _ended(self, event: PreparedEvent, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._failures.append((event, error))
 
     def _forget_failure(self, receipt: Receipt) -> None:
         for failure in list(self._failures):

@@ -23,6 +23,10 @@ class PreparedEvent(NamedTuple):
     attributes: Headers
     time: datetime | None = None
 
+    @property
+    def event_type(self) -> str:
+        return self.event_class.event_type
+
 
 def encode(codec: AvroCodec, data: EventData, max_bytes: int) -> bytes:
     """Raises InvalidEvent for a field or key that is wrong, or if the event is too large."""

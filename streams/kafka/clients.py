@@ -127,10 +127,21 @@ class Clients:
         })  # fmt: skip
 
     def producer(
-        self, client_id: str = "retold", *, delivery: float = 30.0, on_delivery: OnDelivery | None = None
+        self,
+        client_id: str = "retold",
+        *,
+        delivery: float = 30.0,
+        on_delivery: OnDelivery | None = None,
+        report_successes: bool = True,
     ) -> Producer:
-        """An idempotent producer. A record that is not delivered after `delivery` s has failed."""
-        options = self._common(client_id) | self._writing() | {"message.timeout.ms": _ms(delivery)}
+        """An idempotent producer. A record that is not delivered after `delivery` s has failed.
+
+        Without `report_successes` callbacks are only called for failures.
+        """
+        options = self._common(client_id) | self._writing() | {
+            "message.timeout.ms": _ms(delivery),
+            "delivery.report.only.error": not report_successes,
+        }  # fmt: skip
         return self._make(Producer, options | ({"on_delivery": on_delivery} if on_delivery else {}))
 
     def transactional_producer(

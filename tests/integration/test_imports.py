@@ -21,6 +21,7 @@ from streams.engine.control import ClockCommand
 from streams.engine.envelope import log_header
 from streams.kafka.bounded_read import headers_of
 from streams.prepared_event import PreparedEvent, prepare
+from streams.prepared_publisher import PreparedPublisher
 from streams.testing import World
 from tests.support.inbox import Foreign
 from tests.support.signups import FIRST, REMINDERS, app, history
@@ -98,8 +99,11 @@ def test_an_import_as_it_happened_reminds_the_same(users: int, step: timedelta |
     """From one due time to the next, or in steps; a World that plays the events says who."""
     events, foreign = list(history(users)), Foreign(app(), config, broker)
     with Running(app(), config, broker) as worker:
-        with importing(config, app(), "signups.tsv") as its_clock, Client(app(), config=config) as client:
-            publish_as_it_happened(client, config, app(), its_clock, prepared(events), step)
+        with (
+            importing(config, app(), "signups.tsv") as its_clock,
+            PreparedPublisher(app(), foreign.codec, config, "test") as publisher,
+        ):
+            publish_as_it_happened(publisher, config, app(), its_clock, prepared(events), step)
             assert worker.counted("user", "fired") == users
         until(lambda: all(last.imports == {} for last in foreign.markers("user").values()), "the import is not over")
     found = reminded(foreign)

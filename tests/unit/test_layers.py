@@ -24,7 +24,7 @@ LAYERS = {
     "words": ["data", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
     "rules": ["engine", "checks", "receipt", "syntax"],
     "formats": ["schemas", "codec", "prepared_event", "eventfiles", "config", "load"],
-    "adapters": ["clock", "private_files", "kafka", "localbroker", "deliveries", "history"],
+    "adapters": ["clock", "private_files", "kafka", "localbroker", "deliveries", "routes", "prepared_publisher", "history"],
     "roles": ["worker", "server", "client", "testing"],
     "cli": ["cli"],
 }

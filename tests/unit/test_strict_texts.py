@@ -168,7 +168,7 @@ class Published:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def publish_prepared(self, event: Any) -> None:
+    def publish(self, event: Any) -> None:
         self.ids.append(event.id)
 
     def flush(self) -> None:

@@ -19,8 +19,7 @@ from streams.cli.commands.publish_input import name_of, opened
 from streams.cli.output.progress import bar
 from streams.cli.output.screen import json_line, plural, say, talk
 from streams.cli.process import exit_codes
-from streams.client import Client
-from streams.codec import AvroCodec
+from streams.codec import codec_of
 from streams.config import Config
 from streams.data import EventData
 from streams.errors import ConfigError, InvalidEvent
@@ -30,6 +29,7 @@ from streams.eventfiles.raw_lines import LINE_LIMIT
 from streams.eventfiles.rows import FORMATS, TEXT_FORMATS, format_of
 from streams.load import function
 from streams.prepared_event import PreparedEvent
+from streams.prepared_publisher import PreparedPublisher
 
 SOURCE = "retold/publish"
 """With its id this makes an event unique, so it is the same for every file and every day."""
@@ -143,12 +143,12 @@ def publish_file(
             checked = check(source)
             if checked is None:
                 return exit_codes.NO
-        with importing(config, app, file) as its_clock, Client(app, config=config, source=SOURCE) as client:
+        with importing(config, app, file) as its_clock, PreparedPublisher(app, source.maker.codec, config, SOURCE) as publisher:
             started = time.monotonic()
             if options.as_it_happened and checked is not None:
-                count = _publish_in_order(client, config, app, checked, its_clock, options)
+                count = _publish_in_order(publisher, config, app, checked, its_clock, options)
             else:
-                count = publish_events(client, source, checked, its_clock)
+                count = publish_events(publisher, source, checked, its_clock)
         _report(count, time.monotonic() - started, as_json)
     if checked is not None and count != checked.count:
         raise ConfigError(_changed(source.name, checked.count, count))
@@ -177,7 +177,7 @@ class CheckedFile:
 
 
 def _publish_in_order(
-    client: Client, config: Config, app: App, checked: CheckedFile, its_clock: FileImport, options: FileOptions
+    publisher: PreparedPublisher, config: Config, app: App, checked: CheckedFile, its_clock: FileImport, options: FileOptions
 ) -> RowCounts:
     if checked.events is None:
         raise ConfigError(
@@ -185,7 +185,7 @@ def _publish_in_order(
             "by time, and publish it in parts, one after the other"
         )
     with bar("publishing", checked.count.events) as advance:
-        publish_as_it_happened(client, config, app, its_clock, checked.events, options.step)
+        publish_as_it_happened(publisher, config, app, its_clock, checked.events, options.step)
         advance(checked.count.events)
     return checked.count
 
@@ -213,9 +213,8 @@ def event_file(
         raise typer.BadParameter(
             "the type of the file's events is missing. Name it, or name a function that makes events with --with."
         )
-    codec = AvroCodec(app.event_types().values(), [])
     expected = None if data is None else data.event_type
-    maker = EventMaker(make, codec, expected, config.max_event_bytes, SOURCE, options.id_column, options.time_column)
+    maker = EventMaker(make, codec_of(app), expected, config.max_event_bytes, SOURCE, options.id_column, options.time_column)
     return EventFile(name_of(file), content, form, maker, options.limit, content.tell() if content.seekable() else 0)
 
 
@@ -257,7 +256,7 @@ class _KeptEvents:
 
 
 def publish_events(
-    client: Client, source: EventFile, checked: CheckedFile | None = None, its_clock: FileImport | None = None
+    publisher: PreparedPublisher, source: EventFile, checked: CheckedFile | None = None, its_clock: FileImport | None = None
 ) -> RowCounts:
     """Publishes what was checked, or reads the file and publishes what can be read; then the first broken lines are reported.
 
@@ -268,32 +267,32 @@ def publish_events(
             its_clock.begin(checked.earliest)
         if checked is not None and checked.events is not None:
             for number, event in enumerate(checked.events, 1):
-                client.publish_prepared(event)
+                publisher.publish(event)
                 if number % EVERY == 0:
                     advance(number)
-            client.flush()
+            publisher.flush()
             advance(len(checked.events))
             return checked.count
-        return _publish_read(client, source, advance, its_clock)
+        return _publish_read(publisher, source, advance, its_clock)
 
 
 def _publish_read(
-    client: Client, source: EventFile, advance: Callable[[int], None], its_clock: FileImport | None
+    publisher: PreparedPublisher, source: EventFile, advance: Callable[[int], None], its_clock: FileImport | None
 ) -> RowCounts:
     count, report = RowCounts(), _BrokenLineReporter(source)
     for event in source.events():
         if isinstance(event, BadRow):
             report(event)
             if event.ends:
-                client.flush()
+                publisher.flush()
                 raise InvalidEvent(_rest_unread(source, event, count))
         elif count.is_new(event):
             if its_clock is not None and count.events == 1:
                 its_clock.begin(event.time)
-            client.publish_prepared(event.prepared)
+            publisher.publish(event.prepared)
             if count.events % EVERY == 0:
                 advance(count.events)
-    client.flush()
+    publisher.flush()
     advance(count.events)
     count.broken = report.end()
     return count

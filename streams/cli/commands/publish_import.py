@@ -16,7 +16,6 @@ from streams.app import App
 from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
-from streams.client import Client
 from streams.config import Config
 from streams.engine.envelope import to_micros
 from streams.engine.readable import harmless
@@ -27,6 +26,7 @@ from streams.kafka.import_progress import ImportProgress
 from streams.kafka.status import status
 from streams.localbroker.choose import found
 from streams.prepared_event import PreparedEvent
+from streams.prepared_publisher import PreparedPublisher
 
 LONG_AGO = timedelta(hours=1)
 """A file whose first event is older brings its clock."""
@@ -115,7 +115,12 @@ def release(name: str) -> int:
 
 
 def publish_as_it_happened(
-    client: Client, config: Config, app: App, of_file: FileImport, events: Sequence[PreparedEvent], step: timedelta | None
+    publisher: PreparedPublisher,
+    config: Config,
+    app: App,
+    of_file: FileImport,
+    events: Sequence[PreparedEvent],
+    step: timedelta | None,
 ) -> None:
     """Publish events in the order of their times; before each timer that is due between two, wait until all is handled.
 
@@ -132,13 +137,13 @@ def publish_as_it_happened(
     progress = ImportProgress(Clients.of(config, found(config)), config.prefix, [namespace.name for namespace in app.namespaces])
     try:
         of_file.begin(ordered[0].time)
-        _play(client, of_file, progress, ordered, None if step is None else step // timedelta(microseconds=1))
+        _play(publisher, of_file, progress, ordered, None if step is None else step // timedelta(microseconds=1))
     finally:
         progress.close()
 
 
 def _play(
-    client: Client, of_file: FileImport, progress: ImportProgress, events: deque[PreparedEvent], step: int | None
+    publisher: PreparedPublisher, of_file: FileImport, progress: ImportProgress, events: deque[PreparedEvent], step: int | None
 ) -> None:
     progress.wait()
     while True:
@@ -148,19 +153,19 @@ def _play(
         first = min(it for it in (at, due) if it is not None)
         if step is not None:
             end = (first // step + 1) * step
-            _publish_until(client, progress, events, end - 1)
+            _publish_until(publisher, progress, events, end - 1)
             if of_file.begun and (due := progress.next_due()) is not None and due < end:
                 _fire_before(of_file, progress, end)
         elif due == first and due != at:
             _fire_before(of_file, progress, due + 1)
         else:  # an event comes before timers of its very time
-            _publish_until(client, progress, events, first)
+            _publish_until(publisher, progress, events, first)
 
 
-def _publish_until(client: Client, progress: ImportProgress, events: deque[PreparedEvent], last: int) -> None:
+def _publish_until(publisher: PreparedPublisher, progress: ImportProgress, events: deque[PreparedEvent], last: int) -> None:
     while (at := _time_of(events)) is not None and at <= last:
-        client.publish_prepared(events.popleft())
-    client.flush()
+        publisher.publish(events.popleft())
+    publisher.flush()
     progress.wait()
 
 
