@@ -69,7 +69,7 @@ def _field(code: Code, field: Field, hint: Any, data: type[EventData], texts: bo
         empty = null
         code.line(f"{value} = values['{field.name}']")  # the parser allows only letters, digits and _ in a name
     else:
-        empty = code.keep(_written(kind, hint, default_of(data, field.name)))
+        empty = code.keep(_written(kind, hint, _default_of(data, field.name)))
         code.line(f"{value} = values.get('{field.name}', MISSING)")
         ready.append((f"{value} is MISSING", empty))
     if texts and (kind.nullable or (kind.kind != "string" and field.default is not MISSING)):
@@ -87,16 +87,19 @@ def _field(code: Code, field: Field, hint: Any, data: type[EventData], texts: bo
     return [into]
 
 
-def _written(kind: AvroType, hint: Any, value: Any) -> bytes:
-    """The bytes of a default. Raises Uncommon for one that is not in its one form."""
+def _written(kind: AvroType, hint: Any, value: Any) -> bytes | None:
+    """The bytes of a default; None, which joins no bytes, for one that is not in its one form: so that row is read carefully."""
     code = Code(dict(NAMES))
     with code.block("def write(x):"):
         code.line(f"return b''.join(({', '.join(write_value(code, kind, hint, 'x'))},))")
-    written: bytes = code.run()["write"](value)
-    return written
+    write: Callable[[Any], bytes] = code.run()["write"]
+    try:
+        return write(value)
+    except Exception:  # noqa: BLE001 - whatever it is, the careful way says it
+        return None
 
 
-def default_of(data: type[EventData], name: str) -> Any:
+def _default_of(data: type[EventData], name: str) -> Any:
     """The value of a field that is left out."""
     field = next(field for field in msgspec.structs.fields(data) if field.name == name)
     return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()

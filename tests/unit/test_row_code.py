@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from datetime import UTC, datetime
+import math
+from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,7 +75,7 @@ def event_class(fields: list[dict[str, Any]], hints: dict[str, Any], defaults: d
 
 
 def probe(*names: str) -> type[EventData]:
-    fields, hints, defaults = [], {}, {}
+    fields, hints, defaults = list[Any](), dict[str, Any](), dict[str, Any]()
     for name in names:
         more = forms_of(name)
         fields += more[0]
@@ -131,15 +134,41 @@ def test_the_quick_way_gives_what_the_careful_one_gives(
     assert repr(quickly) == repr(carefully)
 
 
+ODD: tuple[Any, ...] = (
+    "", " ", "a", "\ud800", "1", "+1", "-0", "01", "1_0", " 1", "\u0661", "250", "8192", "-2147483649", "9" * 18, "9" * 19, "1.5",
+    "-0.0", "0.1", "1e3", ".5", "nan", "true", "True", "false", "red", "blue", "AAE=", "[]", "null", "2026-01-31T12:00:00.001001Z",
+    "2026-01-31T12:00:00-00:00", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "1900-01-01T00:00:00Z",
+    "2026-02-30T00:00:00Z",
+    None, True, 0, 1, 2**31, -(2**31), 2**63, -(2**63), 0.0, -0.0, 0.1, 1.5, math.inf, -math.inf, math.nan, b"a", [], {},
+    type("Text", (str,), {})("red"),
+    NOON.replace(microsecond=1), NOON.replace(fold=1), NOON.replace(tzinfo=None), NOON.astimezone(timezone(timedelta(hours=1))),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_odd_value_alone_is_handled_alike(name: str) -> None:
+    """In a field of each type and form: beside another one it would be found only by chance."""
+    for texts, form, value in itertools.product((True, False), FORMS, ODD):
+        if not (texts and name == "bytes"):
+            row = Row(1, {**right(texts), f"{name}_{form}": value})
+            makers = (maker(PROBES[texts], 1_000_000, texts=texts, columns=False, carefully=way) for way in (False, True))
+            quickly, carefully = (list(made.events([row])) for made in makers)
+            assert repr(quickly) == repr(carefully), value
+
+
+AS_SIGN_UP = Converter(UserSignup, texts=True, besides=["at"])
+SIGN_UPS = EventMaker(AS_SIGN_UP, codec_of(UserSignup), None, 1_000_000, time_column="at")
+
+
 @given(st.lists(st.tuples(st.sampled_from(["u1", "u2"]), MOMENTS, MOMENTS), max_size=8))
 def test_ids_are_those_of_the_careful_way(file: list[tuple[str, str, str]]) -> None:
     """Of type, canonical bytes, time and occurrence: whoever publishes a file again, after an upgrade, publishes duplicates."""
     given_ = [{"user": user, "email": "e", "created": created, "at": at} for user, created, at in file]
     rows = [Row(line, values) for line, values in enumerate(given_, 1)]
-    codec, convert, seen = codec_of(UserSignup), Converter(UserSignup, texts=True, besides=["at"]), dict[Any, int]()
-    for event, row in zip(EventMaker(convert, codec, None, 1_000_000, time_column="at").events(rows), rows, strict=True):
+    seen = dict[Any, int]()
+    for event, row in zip(SIGN_UPS.events(rows), rows, strict=True):
         if isinstance(event, FileEvent):
-            value = codec.encode(convert(row.values))
+            value = SIGN_UPS.codec.encode(AS_SIGN_UP(row.values))
             assert event.time is not None
             said = (value, to_micros(event.time))
             seen[said] = seen.get(said, 0) + 1
@@ -194,6 +223,19 @@ def test_lists_maps_and_records_go_the_careful_way() -> None:
     assert code.make(THING) is None
     [event] = EventMaker(Converter(ThingSet, texts=True), codec_of(ThingSet), None, 1_000_000).events([Row(1, THING)])
     assert isinstance(event, FileEvent)
+
+
+@pytest.mark.parametrize(("default", "quickly"), [(("a",), True), (["a"], False)])
+def test_a_default_that_is_not_in_its_one_form_is_converted_carefully(default: Any, quickly: bool) -> None:
+    """A list becomes a tuple; the event is the same."""
+    fields = [{"name": "words", "type": {"type": "array", "items": "string"}, "default": ["a"]}]
+    data = event_class(fields, {"words": tuple[str, ...]}, {"words": msgspec.field(default_factory=lambda: default)})
+    code = row_code(data, ["probe"], texts=True)
+    assert code is not None
+    assert (code.make({"probe": "p1"}) is not None) is quickly
+    [event] = EventMaker(Converter(data, texts=True), codec_of(data), None, 1_000_000).events([Row(1, {"probe": "p1"})])
+    assert isinstance(event, FileEvent)
+    assert codec_of(data).decode(event.prepared.value) == data(probe="p1", words=("a",))
 
 
 def test_a_class_that_does_not_fit_its_schema_has_no_quick_way() -> None:

@@ -14,7 +14,6 @@ from streams.cli.arguments.lookup import event_class
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import seconds, span, time_with_zone, whole
 from streams.cli.commands.publish_file import SOURCE, FileOptions, publish_file
-from streams.cli.commands.publish_import import release as release_import
 from streams.cli.output.screen import json_line, say
 from streams.cli.process import exit_codes, logging_setup
 from streams.client import Client
@@ -136,7 +135,10 @@ def publish(  # noqa: PLR0913 - one parameter an option
     if release is not None:
         if event_type is not None or file is not None:
             raise typer.BadParameter("--release ends an import, and publishes nothing.")
-        raise typer.Exit(release_import(release))
+        # It reads the status, and whoever publishes need not wait until all of that is imported.
+        from streams.cli.commands import publish_release
+
+        raise typer.Exit(publish_release.release(release))
     config = load()
     logging_setup.set_up(config)
     app = application(config)

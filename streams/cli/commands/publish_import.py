@@ -14,16 +14,12 @@ from pathlib import Path
 
 from streams.app import App
 from streams.cli.output.screen import plural, talk
-from streams.cli.process import exit_codes
-from streams.cli.process.session import connect
 from streams.config import Config
 from streams.engine.envelope import to_micros
-from streams.engine.readable import harmless
 from streams.errors import InvalidEvent
 from streams.kafka.clients import Clients
 from streams.kafka.import_clock import ImportClockWriter
 from streams.kafka.import_progress import ImportProgress
-from streams.kafka.status import status
 from streams.localbroker.choose import found
 from streams.prepared_event import PreparedEvent
 from streams.prepared_publisher import PreparedPublisher
@@ -74,7 +70,7 @@ def importing(config: Config, app: App, file: str) -> Iterator[FileImport]:
     def writer() -> ImportClockWriter:
         clients = Clients.of(config, found(config))
         names = [namespace.name for namespace in app.namespaces]
-        return ImportClockWriter(clients, config.prefix, names, import_name(file), _user())
+        return ImportClockWriter(clients, config.prefix, names, import_name(file), user_name())
 
     of_file = FileImport(writer)
     try:
@@ -93,25 +89,11 @@ def import_name(file: str) -> str:
     return f"{name}-{blake2b(bytes(Path(file).resolve()), digest_size=3).hexdigest()}"
 
 
-def _user() -> str:
+def user_name() -> str:
     """Empty if nobody is known, as in some containers: it is for whoever reads the status."""
     with suppress(OSError, KeyError, ImportError):
         return getpass.getuser()[:200]
     return ""
-
-
-def release(name: str) -> int:
-    """End an import whose publisher has died. Gives the exit code: 1 if no such import has a clock."""
-    session = connect()
-    read = status(session.clients, session.config.prefix, session.namespaces, session.codec)
-    known = sorted({each for space in read.namespaces for each in space.imports})
-    if name not in known:
-        others = ", ".join(map(harmless, known)) or "none"
-        talk(f"No import {harmless(name)[:200]!r} has a clock now. Imports that have one: {others}.")
-        return exit_codes.NO
-    ImportClockWriter(session.clients, session.config.prefix, session.namespaces, name, _user()).say(None)
-    talk(f"The import {harmless(name)} is over: its timers that are due fire now.")
-    return exit_codes.OK
 
 
 def publish_as_it_happened(
