@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+
+import msgspec
 
 from streams.codec import AvroCodec
 from streams.data import EventData
@@ -13,7 +14,7 @@ from streams.engine.records import Headers
 from streams.errors import InvalidEvent
 
 
-class PreparedEvent(NamedTuple):
+class PreparedEvent(msgspec.Struct, frozen=True):
     """`value` and `attributes` as a record holds them. Without a time of its own it gets that of its publication."""
 
     event_class: type[EventData]

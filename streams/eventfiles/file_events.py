@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import msgspec
+
 from streams.codec import AvroCodec
 from streams.data import EventData
 from streams.engine.attributes import id_header, source_header, time_header
@@ -32,7 +34,7 @@ _Made = tuple[type[EventData], str, bytes, datetime | None, str | None, Header |
 """Of a row: the class of its event, key, bytes, time, an id of its own, and the time's header."""
 
 
-class FileEvent(NamedTuple):
+class FileEvent(msgspec.Struct, frozen=True):
     """`prepared` is to be published: its time is the row's, never the clock's; its id the row's own, else derived (`content_id`).
 
     `occurrence` counts, from 1, the equal rows of the file: each of them is an event. It is 1 for a row with an id of its

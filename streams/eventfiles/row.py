@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 BOM = b"\xef\xbb\xbf"
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True):
     """`line` counts from 1 (in Avro it is the record's number). `problem` is a sentence about an invalid line.
 
     `ends`: nothing behind it can be read, as where the next row begins is not known.

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace as replace_in
 
 from streams.codec import codec_of
 from streams.config import Config
@@ -60,7 +61,7 @@ def test_a_prepared_event_leaves_as_it_was_prepared(config: Config, broker: str)
 def test_an_event_that_is_not_delivered_is_named(config: Config, broker: str) -> None:
     """Though successes are not reported: the inbox takes no record of this size, and the others arrive."""
     small = event("b", NOON)
-    large = small._replace(value=small.value + Random(1).randbytes(3_000_000))
+    large = replace_in(small, value=small.value + Random(1).randbytes(3_000_000))
 
     def publish() -> None:
         with PreparedPublisher(APP, CODEC, replace(config, max_event_bytes=8_000_000), "test") as publisher:
