@@ -43,6 +43,7 @@ COMMANDS = (
     TableEntry("replay", "Ask the past", "Check a change of the code against the recorded past."),
     TableEntry("history", "Ask the past", "Read the recorded past into a file of this machine, and say how far it goes."),
     TableEntry("status", "Operate", "Show lag, owners, states and counters of every namespace, and what is blocked."),
+    TableEntry("verify", "Operate", "Verify that logs, tables and inboxes are whole and fit together; changes nothing."),
     TableEntry("timers", "Operate", "List what is scheduled, and when it is due."),
     TableEntry("topics", "Operate", "Compare the topics with their expected settings; create missing ones."),
     TableEntry("reset", "Operate", "Delete this project's topics and its state, to begin again."),

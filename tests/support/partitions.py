@@ -35,16 +35,18 @@ class Partitions:
         self.codec = codec_of(app)
         self._gateways = {gateway.data: gateway for gateway in app.gateways}
         self.engines = {
-            space.name: Engine(app, space.name, self.codec, inbox=Inbox(space.name, space.name, self._partition_of))
+            space.name: Engine(app, space.name, self.codec, inbox=Inbox(space.name, space.name, self.partition_of))
             for space in app.namespaces
         }
         self.images = {(name, at): engine.image(at) for name, engine in self.engines.items() for at in range(count)}
         self.inboxes: dict[Place, deque[InboxRecord]] = defaultdict(deque)
+        self.published: dict[Place, list[InboxRecord]] = defaultdict(list)
+        """All that came into the inboxes; `inboxes` has what is not handled yet."""
         self.logs: dict[Place, list[HandledRecord]] = defaultdict(list)
         self.changes: list[tuple[Place, Changes]] = []
         self._offsets: dict[Place, int] = defaultdict(int)
 
-    def _partition_of(self, key: bytes) -> int:
+    def partition_of(self, key: bytes) -> int:
         return int(murmur2(key, self.count))
 
     def publish(self, data: EventData, event_id: str, time: datetime) -> None:
@@ -61,10 +63,12 @@ class Partitions:
             self._append(place, b"", value, [])
 
     def _put(self, namespace: str, key: bytes, value: bytes, headers: Headers) -> None:
-        self._append((namespace, self._partition_of(key)), key, value, headers)
+        self._append((namespace, self.partition_of(key)), key, value, headers)
 
     def _append(self, place: Place, key: bytes, value: bytes, headers: Headers) -> None:
-        self.inboxes[place].append((self._offsets[place], key, value, headers, to_micros(self.now) // 1000))
+        record = (self._offsets[place], key, value, headers, to_micros(self.now) // 1000)
+        self.inboxes[place].append(record)
+        self.published[place].append(record)
         self._offsets[place] += 1
 
     def step(self) -> bool:
@@ -108,6 +112,7 @@ class Partitions:
             batch = engine.begin(image, to_micros(self.now))
             batch.answer(CallAnswer(call, ask(self._gateways[type(call.event.data)], call.event)))
             image.apply(batch.changes)
+            self.changes.append((place, batch.changes))
             emitted += batch.changes.emitted
         for record in emitted:
             self._put(*record)

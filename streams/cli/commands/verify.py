@@ -1,0 +1,117 @@
+"""`retold verify`: whether logs, tables and inboxes are whole, unaltered, and what the handlers make of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from itertools import groupby, islice
+from typing import Annotated
+
+import msgspec
+import typer
+
+from streams.cli.arguments.options import Json
+from streams.cli.arguments.parsers import whole
+from streams.cli.output.progress import Advance, bar
+from streams.cli.output.screen import json_line, plural, say, talk
+from streams.cli.process import exit_codes
+from streams.cli.process.session import connect
+from streams.history.verification_findings import VerificationFinding, VerificationReport
+from streams.kafka.cluster_verification import verify_cluster
+
+SHOWN = 20
+
+
+def verify(
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", parser=whole(1), help=f"Show the first N findings; default: {SHOWN}, with --json all.", metavar="N"
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify that logs, tables and inboxes are whole and fit together; changes nothing.
+
+    Every event of every log is handled again in memory. Workers may run meanwhile. Exit code 1 if anything is found.
+
+    Example: [bold]retold verify[/]
+    """
+    session = connect()
+    began = time.monotonic()
+    with VerifyProgress() as progress:
+        report = verify_cluster(
+            session.clients, session.config.prefix, session.app, session.codec, window=session.config.duplicate_window,
+            progress=progress.show,
+        )  # fmt: skip
+    seconds = time.monotonic() - began
+    if as_json:
+        _show_json(report, seconds, limit)
+    else:
+        _show(report, seconds, limit or SHOWN)
+    raise typer.Exit(exit_codes.NO if report.findings else exit_codes.OK)
+
+
+class VerifyProgress(ExitStack):
+    """A bar, from when it is known how much there is to read."""
+
+    _advance: Advance | None = None
+
+    def show(self, done: int, total: int) -> None:
+        if self._advance is None:
+            self._advance = self.enter_context(bar("verifying", total, "records"))
+        self._advance(done)
+
+
+def _show_json(report: VerificationReport, seconds: float, limit: int | None) -> None:
+    """A line for each finding, one for each kind of what was not checked, and the summary."""
+    for it in islice(report.findings, limit):
+        json_line({
+            "finding": it.kind.name, "damage": it.kind.damage, "where": it.where,
+            "namespace": it.namespace, "partition": it.partition, "offset" if it.is_offset else "sequence": it.number,
+            "key": it.key, "expected": it.expected, "found": it.found, "do": it.kind.do,
+        })  # fmt: skip
+    for each in report.not_checked:
+        json_line({"not_checked": each.what, "count": each.count, "first": each.first})
+    counts = {kind.name: count for kind, count in report.counts.items()}
+    json_line({
+        "damage": report.damage, "otherwise": report.otherwise, "findings": counts, "read": msgspec.to_builtins(report.read),
+        "seconds": round(seconds, 2),
+    })  # fmt: skip
+
+
+def _show(report: VerificationReport, seconds: float, limit: int) -> None:
+    shown = [*islice(report.findings, limit)]
+    for kind, found in groupby(shown, key=lambda it: it.kind):
+        say(f"{kind.name}: {report.counts[kind]:,}")
+        _show_findings(found)
+        say(f"  {kind.do}.")
+    total = report.damage + report.otherwise
+    if len(shown) < total:
+        talk(f"The first {len(shown):,} of {total:,} findings are shown; --limit shows more.")
+    for each in report.not_checked:
+        talk(f"Not checked: {each.what}: {each.count:,}, from {each.first} on.")
+    talk(f"{_read(report)} in {seconds:,.1f} s: {_result(report)}.")
+    if report.otherwise:
+        talk(
+            "This code decides some events otherwise than they were recorded. If the code has changed since, verify with the "
+            "version that wrote them; what that version finds too is damage."
+        )
+
+
+def _show_findings(found: Iterable[VerificationFinding]) -> None:
+    for it in found:
+        say(f"  {it.where}  expected: {it.expected}; found: {it.found}")
+
+
+def _read(report: VerificationReport) -> str:
+    read = report.read
+    return f"{plural(read.log, 'log record')}, {plural(read.inbox, 'inbox record')} and {plural(read.rows, 'row')} verified"
+
+
+def _result(report: VerificationReport) -> str:
+    if not report.damage and not report.otherwise:
+        return "all is as it should be" if not report.not_checked else "nothing is wrong in what could be checked"
+    damage = "no damage" if not report.damage else plural(report.damage, "finding") + " of damage"
+    return f"{damage}, {plural(report.otherwise, 'event or row', 'events and rows')} that this code decides otherwise"

@@ -1,0 +1,343 @@
+"""Handling an event log again, record by record: what each event says, and the rows that they fold into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from streams.data import namespace_of
+from streams.engine.envelope import Envelope, LogHeader, log_header, sequence_of
+from streams.engine.event_handlers import EventHandler
+from streams.engine.execution import ABSENT, wrong_version
+from streams.engine.readable import readable
+from streams.engine.records import ACCEPTED, BY_RETOLD, Entry
+from streams.errors import StreamsError, UndecodableRecord, UnsupportedSchema
+from streams.history.application_handlers import ApplicationHandlers, DecidedEvent
+from streams.history.verification_emissions import EmissionCheck, FoundEvent, SaidEvent
+from streams.history.verification_events import EventReader, Saying, StoredEvent, has_constants
+from streams.history.verification_findings import (
+    ALTERED,
+    DECIDES,
+    HANDLED_TWICE,
+    MISPLACED,
+    TIME,
+    UNREADABLE,
+    VERSION,
+    Findings,
+    NamespacePartition,
+    place_name,
+)
+from streams.history.verification_inbox import InboxCheck
+from streams.history.verification_markers import MarkerCheck
+from streams.history.verification_pending import OpenCall, PendingCheck
+from streams.history.verification_records import KnownIds, StoredRecord, hash_of, identity_of
+from streams.history.verification_rows import RowCheck
+from streams.history.verification_sequences import SequenceCheck
+
+PartitionOf = Callable[[str, bytes], int]
+"""The partition of a key in a namespace."""
+
+
+class LogTotals:
+    """Counted up to the marker."""
+
+    def __init__(self) -> None:
+        self.accepted = self.rejected = self.derived_rejected = self.fired = 0
+        self.emitted = self.released = 0
+        """Emissions that are published at once, and scheduled ones that are published when they are due."""
+        self.unread = self.undecided = 0
+        """Records that do not read at all, and those of which it is not known what they say."""
+        self.at_marker: int | None = None
+        """The recorded time of the record that the marker names."""
+
+
+class CommonParts(NamedTuple):
+    """What the checks of all logs have in common. `window` is how many ids a partition remembers."""
+
+    findings: Findings
+    handlers: ApplicationHandlers
+    reader: EventReader
+    emissions: EmissionCheck
+    window: int
+    partition_of: PartitionOf
+
+
+class PartitionChecks(NamedTuple):
+    """The checks of one partition's other topics, and what its log shares with the other logs."""
+
+    sequences: SequenceCheck
+    marker: MarkerCheck
+    inbox: InboxCheck
+    rows: RowCheck
+    pending: PendingCheck
+    ids: KnownIds
+
+
+class LogCheck:
+    """Of one partition. Its table is read before its log."""
+
+    def __init__(self, at: NamespacePartition, common: CommonParts, checks: PartitionChecks) -> None:
+        self._at, self._findings, self._handlers, self._reader = at, common.findings, common.handlers, common.reader
+        self.sequences, self.marker, self.inbox, self.rows, self.pending, self._ids = checks
+        self._emissions, self._window, self._partition_of = common.emissions, common.window, common.partition_of
+        self._namespace = at[0]
+        self._own = frozenset(common.handlers.spaces)
+        self._entries: dict[str, Entry] = {}
+        self._opaque: dict[str, int] = {}
+        """Keys whose rows are not known, and since which sequence."""
+        self._young: dict[int, int] = {}
+        self._old: dict[int, int] = {}
+        self._compared = False
+        self.totals = LogTotals()
+        self.count = 0
+        self.erased: dict[str, int] = {}
+        self.hidden = False
+        """Whether its end could not be read."""
+
+    @property
+    def end(self) -> int:
+        """The sequence up to which rows and counters are compared."""
+        return 0 if self.marker.last is None else self.marker.last.last
+
+    @property
+    def is_whole(self) -> bool:
+        return self.sequences.is_whole and not self.totals.unread and not self.hidden
+
+    def take(self, record: StoredRecord) -> None:
+        self.count += 1
+        named = _sequence_in(record.key)
+        if record.value is None:
+            if named is not None and record.key is not None:
+                self.sequences.erase(named)
+                self.erased.setdefault(record.key.rpartition(b"@")[0].decode(errors="replace"), named)
+            return
+        try:
+            header = log_header(record.headers)
+            envelope = self._reader.wire.envelopes.read(record.headers)
+        except StreamsError as error:
+            if named is not None:
+                self.sequences.take(named, self.sequences.recorded + 1)
+            self._unreadable(record, named, error)
+            return
+        sequence = self._sequence(record, named, header)
+        if self.sequences.take(sequence, header.recorded):
+            self._take(record, record.value, sequence, header, envelope)
+
+    def _sequence(self, record: StoredRecord, named: int | None, header: LogHeader) -> int:
+        """That of the header, unless only that of the key fits."""
+        sequence = header.sequence
+        if named != sequence:
+            sequence = sequence if named is None or sequence == self.sequences.last + 1 else named
+            self._add(ALTERED, sequence, f"the key <entity key>@{sequence}, as its header says", f"{record.key!r:.100}")
+        return sequence
+
+    def _take(self, record: StoredRecord, value: bytes, sequence: int, header: LogHeader, envelope: Envelope) -> None:
+        if sequence > self.end and not self._compared:
+            self._compare_rows()
+        key = (record.key or b"").rpartition(b"@")[0]
+        if header.offset >= 0:
+            self.inbox.log(header.offset, hash_of(key, value, envelope.carried), sequence)
+        try:
+            stored = self._reader.read(value, envelope, header.id, header.time)
+        except UnsupportedSchema as error:
+            self._unsupported(key, sequence, header, envelope, error)
+            return
+        except StreamsError as error:
+            self._unreadable(record, sequence, error)
+            return
+        self._event(value, key, sequence, header, stored)
+
+    def _unsupported(self, key: bytes, sequence: int, header: LogHeader, envelope: Envelope, error: UnsupportedSchema) -> None:
+        event_id = identity_of(envelope.source, envelope.id or header.id or "")
+        self._ids.add(event_id)
+        if envelope.cause is not None:
+            cause = identity_of(envelope.cause_source, envelope.cause)
+            self._emissions.find(FoundEvent(None, event_id, cause, envelope.type or "", self._at, sequence, is_offset=False))
+        self._count(sequence, header, derived=envelope.cause is not None)
+        self._cannot_decide(key.decode(errors="replace"), sequence, event_id, f"events that this application cannot read ({error})")
+
+    def _event(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
+        event, envelope = stored.event, stored.envelope
+        is_new = event.key not in self._entries
+        if key != event.key.encode() or (is_new and self._partition_of(self._namespace, key) != self._at[1]):
+            expected = f"the key of its event, {event.key[:100]!r}, and its partition"
+            self._add(MISPLACED, sequence, expected, f"{key[:100]!r} in this one")
+        if header.fingerprint != self._handlers.codec.fingerprint(value):
+            self._add(ALTERED, sequence, "the fingerprint of the schema that wrote it", header.fingerprint)
+        if envelope.type not in (None, event.data.event_type) or (header.timer and event.cause is None):
+            self._add(ALTERED, sequence, f"the type {event.data.event_type}, and a timer's cause", "others")
+        if self.inbox.position <= header.offset and sequence <= self.end:
+            self.marker.too_low(header.offset, sequence)
+        self._ids.add(stored.id)
+        again = stored.request is not None and _is_answered_again(header)
+        if not again and envelope.id is not None:
+            self._remember(stored.id, sequence)
+        if event.cause is not None:
+            self._derived(value, sequence, header, stored)
+        if stored.request is not None and not again:
+            assert stored.cause is not None
+            self.pending.answer(stored.cause, sequence, event.data.event_type)
+        self._count(sequence, header, derived=event.cause is not None)
+        self._decide(value, key, sequence, header, stored)
+
+    def _remember(self, event_id: int, sequence: int) -> None:
+        """Report an id that the duplicate window should have known."""
+        first = self._young.get(event_id) or self._old.get(event_id)
+        if first is not None and first > sequence - 1 - self._window:
+            expected = f"an id that no event among the last {self._window:,} has"
+            self._add(HANDLED_TWICE, sequence, expected, f"that of {place_name(self._at, first)}")
+        self._young[event_id] = sequence
+        if len(self._young) >= self._window:
+            self._old, self._young = self._young, {}
+
+    def _derived(self, value: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
+        envelope = stored.envelope
+        assert stored.cause is not None
+        if envelope.cause_time is not None and envelope.cause_time >= header.recorded:
+            expected = f"a recorded time after that of its cause, {envelope.cause_time} (µs since 1970)"
+            self._add(TIME, sequence, expected, f"{header.recorded}")
+        if stored.request is None:
+            saying = self._reader.recorded_saying(stored, value, in_place=bool(header.timer))
+            due = sequence <= self.end
+            self._emissions.find(
+                FoundEvent(saying, stored.id, stored.cause, saying.event_type, self._at, sequence, is_offset=False, due=due)
+            )
+        if header.timer and not has_constants(envelope.carried):
+            self._add(ALTERED, sequence, "the headers that each emission has", "others")
+
+    def _count(self, sequence: int, header: LogHeader, *, derived: bool) -> None:
+        if sequence > self.end:
+            return
+        totals, accepted = self.totals, header.outcome == ACCEPTED
+        totals.accepted += accepted
+        totals.rejected += not accepted
+        totals.derived_rejected += derived and not accepted
+        totals.fired += bool(header.timer)
+        if sequence == self.end:
+            totals.at_marker = header.recorded
+
+    def _decide(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
+        """Decide it again on the row that was folded, and compare the outcome."""
+        event, accepted = stored.event, header.outcome == ACCEPTED
+        handler = self._handlers.handler_of(self._namespace, event)
+        if handler is None:
+            what = f"events without a handler in this application ({event.data.event_type})"
+            self._cannot_decide(event.key, sequence, stored.id, what)
+            return
+        if header.by is not None or (stored.request is not None and _is_answered_again(header)):
+            return
+        row, version = self._entries.get(event.key, ABSENT)
+        is_known = event.key not in self._opaque and self.sequences.is_begun
+        if is_known:
+            conflict = wrong_version(stored.envelope.expected_version, row, version)
+            if (conflict is not None) != bool(header.wrong_version):
+                said = "accepted" if accepted else f"rejected ({header.reason})"
+                self._add(VERSION, sequence, conflict or "the row at the version that its publisher expected", said, event.key)
+        if header.wrong_version:
+            return
+        if handler.function is None:
+            if accepted:
+                digest = hash_of(key, value, stored.envelope.carried)
+                due = sequence <= self.end
+                call = OpenCall(sequence, event.reference, event.key, header.recorded, digest, due=due)
+                self.pending.ask(stored.id, call)
+            return
+        if not is_known:
+            self._cannot_decide(event.key, sequence, stored.id, "events of keys whose rows are not known")
+            return
+        self._decide_again(handler, (row, version), sequence, header, stored)
+
+    def _decide_again(self, handler: EventHandler, entry: Entry, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
+        event, accepted = stored.event, header.outcome == ACCEPTED
+        try:
+            decided = self._handlers.decide(self._namespace, handler, entry[0], event)
+            sayings = [*self._reader.sayings(handler, stored, header.recorded, decided)] if decided.emissions else []
+            found = _difference(header, decided)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises, it decides otherwise
+            found, decided, sayings = f"its handler raises {type(error).__name__}: {error!s:.200}", DecidedEvent(None), []
+        if found is not None and not _may_be_operators(header):
+            self._otherwise(sequence, header, stored, found)
+        if found is not None:
+            return
+        if accepted:
+            self._entries[event.key] = (decided.row, sequence)
+        for saying in sayings:
+            self._say(saying, sequence, stored.id)
+
+    def _say(self, saying: Saying, sequence: int, cause: int) -> None:
+        due, namespace = sequence <= self.end, namespace_of(saying.event_type)
+        self.totals.emitted += saying.at_once and due
+        self.totals.released += due and not saying.at_once and not saying.own
+        if namespace not in self._own:
+            self._findings.unchecked(f"emissions for another application ({namespace})", place_name(self._at, sequence))
+            return
+        to = namespace, self._partition_of(namespace, saying.key.encode())
+        self._emissions.say(SaidEvent(saying, self._at, sequence, cause, to, due))
+
+    def _otherwise(self, sequence: int, header: LogHeader, stored: StoredEvent, found: str) -> None:
+        event = stored.event
+        recorded = header.outcome if header.reason is None else f"{header.outcome}: {header.reason}"
+        self._add(DECIDES, sequence, f"{event.data.event_type} {recorded}, as recorded", found, event.key)
+        self._emissions.opaque.add(stored.id)
+        self.totals.undecided += 1
+        if header.outcome == ACCEPTED:
+            self._opaque.setdefault(event.key, sequence)
+
+    def _cannot_decide(self, key: str, sequence: int, event_id: int, what: str) -> None:
+        """What follows for this key is not known."""
+        self._findings.unchecked(what, place_name(self._at, sequence))
+        self._emissions.opaque.add(event_id)
+        self.totals.undecided += 1
+        self._opaque.setdefault(key, sequence)
+
+    def _unreadable(self, record: StoredRecord, sequence: int | None, error: Exception) -> None:
+        self.totals.unread += 1
+        offset = record.offset if sequence is None else None
+        self._findings.add(
+            UNREADABLE, self._at, "a record that a worker wrote", str(error), sequence=sequence or 0, offset=offset
+        )
+        self._opaque.setdefault((record.key or b"").rpartition(b"@")[0].decode(errors="replace"), sequence or 0)
+
+    def _compare_rows(self) -> None:
+        self._compared = True
+        if self.sequences.is_begun:
+            self.rows.compare(self._entries, self._opaque)
+        elif self.rows.count:
+            self._findings.unchecked("rows of logs whose beginning was deleted", place_name(self._at, 1), self.rows.count)
+
+    def finish(self, *, hidden: bool) -> None:
+        self.hidden = hidden and self.sequences.last < self.end
+        if self.hidden:
+            self._findings.unchecked("rows of logs that an open transaction hides", place_name(self._at, self.end), self.rows.count)
+        elif not self._compared:
+            self._compare_rows()
+        self.sequences.finish()
+        for key, sequence in self.erased.items():
+            self._findings.withdraw((*self._at, key), sequence)
+
+    def _add(self, kind: Any, sequence: int, expected: str, found: str, key: str | None = None) -> None:
+        self._findings.add(kind, self._at, expected, found, sequence=sequence, key=key)
+
+
+def _is_answered_again(header: LogHeader) -> bool:
+    """Earlier versions did not write who rejected a second answer."""
+    return header.by == BY_RETOLD or (header.by is None and header.reason == "already answered")
+
+
+def _may_be_operators(header: LogHeader) -> bool:
+    """Whether an operator may have rejected it: earlier versions wrote that in the reason alone."""
+    return header.outcome != ACCEPTED and (header.reason or "").startswith("rejected by ")
+
+
+def _difference(header: LogHeader, decided: DecidedEvent) -> str | None:
+    """What a handler decides, if that is not what was recorded."""
+    if decided.reason is None:
+        return None if header.outcome == ACCEPTED else "it is accepted"
+    return None if readable(decided.reason) == header.reason else f"it is rejected: {decided.reason}"
+
+
+def _sequence_in(key: bytes | None) -> int | None:
+    try:
+        return sequence_of(key or b"")
+    except UndecodableRecord:
+        return None

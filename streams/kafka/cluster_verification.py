@@ -1,0 +1,217 @@
+"""Verifying what a cluster has of an application: read only, to the ends that its topics had at the beginning.
+
+Workers may go on meanwhile. So the ends of the tables are taken first: whatever was committed there lies before the ends of the
+other topics, which are taken after that, and include what open transactions hide. Those are waited for until they time out. What
+lies in a log beyond its table is handled again too, but is not missed where it is not there as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from confluent_kafka import Message, murmur2
+
+from streams.app import App
+from streams.codec import AvroCodec
+from streams.engine.marker import Marker
+from streams.errors import BrokerError, TopicMismatch, UndecodableRecord
+from streams.history.verification import PartitionStart, Verification
+from streams.history.verification_findings import NamespacePartition, VerificationReport
+from streams.history.verification_records import StoredRecord
+from streams.history.verification_rows import TableRow
+from streams.kafka.bounded_read import headers_of, polls, read_to
+from streams.kafka.clients import Clients
+from streams.kafka.messages import parked_message, table_record, topic_partition_of
+from streams.kafka.offsets import Offsets, TopicAndPartition, ends, held_up, stable_ends, starts
+from streams.kafka.renewed_client import Admin
+from streams.kafka.schemas_topic import add_schemas, all_schemas
+from streams.kafka.tables_and_logs import OPEN_TRANSACTION
+from streams.kafka.topics import TopicNames, describe, topic_names
+
+Progress = Callable[[int, int], None]
+"""Called with how many offsets are read, and how many there are."""
+Take = Callable[[NamespacePartition, Message], None]
+
+
+class _Source(NamedTuple):
+    """What is done with the records of a topic."""
+
+    namespace: str
+    take: Take
+
+
+def verify_cluster(
+    clients: Clients,
+    prefix: str,
+    app: App,
+    codec: AvroCodec,
+    *,
+    window: int,
+    progress: Progress = lambda _done, _total: None,
+    patience: float = OPEN_TRANSACTION,
+) -> VerificationReport:
+    """Verify all namespaces of `app`. A transaction that is open for `patience` s is a finding.
+
+    Adds published schemas to `codec`. Raises BrokerError, and TopicMismatch if topics are missing or do not fit together.
+    """
+    return _ClusterVerification(clients, prefix, app, codec, window, progress, patience).run()
+
+
+class _ClusterVerification:
+    def __init__(
+        self, clients: Clients, prefix: str, app: App, codec: AvroCodec, window: int, progress: Progress, patience: float
+    ) -> None:
+        self._clients, self._progress, self._patience = clients, progress, patience
+        self._admin: Admin = clients.admin("retold-verify")
+        add_schemas(codec.add_schema, all_schemas(clients, prefix))
+        self._names = [topic_names(prefix, space.name) for space in app.namespaces]
+        self._counts = _partition_counts(self._admin, self._names)
+        at = [(names.namespace, number) for names in self._names for number in range(self._counts[names.namespace])]
+        self._tables = self._partitions(lambda names: names.table)
+        self._due_topics = self._partitions(lambda names: names.due)
+        self._parked_topics = self._partitions(lambda names: names.parked)
+        self._logs = self._partitions(lambda names: names.log)
+        self._inboxes = self._partitions(lambda names: names.inbox)
+        everything = [*self._tables, *self._due_topics, *self._parked_topics, *self._logs, *self._inboxes]
+        self._first = starts(self._admin, everything)
+        self._last: Offsets = stable_ends(self._admin, self._tables)
+        guessed = self._last | ends(self._admin, [each for each in everything if each not in self._last])
+        self._done, self._total = 0, sum(guessed[each] - self._first[each] for each in everything)
+        names_of = {names.namespace: names for names in self._names}
+        begun = {
+            each: PartitionStart(
+                self._first[names_of[each[0]].log, each[1]] == 0, self._first[names_of[each[0]].inbox, each[1]]
+            )
+            for each in at
+        }
+        self._verification = Verification(app, codec, begun, self._partition_of, window=window)
+        self._sources = {
+            topic: _Source(names.namespace, take)
+            for names in self._names
+            for topic, take in (
+                (names.table, self._table), (names.parked, self._parked), (names.due, self._due), (names.log, self._log),
+                (names.inbox, self._inbox),
+            )
+        }  # fmt: skip
+        self._hidden: set[NamespacePartition] = set()
+
+    def _partitions(self, topic: Callable[[TopicNames], str]) -> list[TopicAndPartition]:
+        return [(topic(names), number) for names in self._names for number in range(self._counts[names.namespace])]
+
+    def _partition_of(self, namespace: str, key: bytes) -> int:
+        return int(murmur2(key, self._counts[namespace]))
+
+    def run(self) -> VerificationReport:
+        # An event goes from due to parked to the log. So each end is asked for once what comes before is read: by then the
+        # transactions are over that took something away there, and all that they wrote lies before the next end.
+        self._read(self._tables)
+        for partitions in (self._due_topics, self._parked_topics):
+            self._last |= ends(self._admin, partitions)
+            self._read(partitions)
+        for partitions in (self._logs, self._inboxes):  # what is in a log was in its inbox before
+            self._last |= ends(self._admin, partitions)
+        self._read([*self._logs, *self._inboxes])
+        now = ends(self._admin, self._tables)
+        moved = {(self._sources[at[0]].namespace, at[1]) for at in self._tables if now[at] != self._last[at]}
+        if moved:
+            self._look_again()
+        return self._verification.report(moved, self._hidden)
+
+    def _read(self, partitions: Sequence[TopicAndPartition]) -> None:
+        """Hand over what lies before the ends."""
+        spans = {each: (self._first[each], self._last[each]) for each in partitions}
+        before = self._done
+        consumer = self._clients.consumer("retold-verify")
+        try:
+            for messages in polls(consumer, spans, clock=self._clients.clock, timeout=self._patience):
+                for message in messages:
+                    at = topic_partition_of(message)
+                    if (message.offset() or 0) < self._last[at]:
+                        source = self._sources[at[0]]
+                        source.take((source.namespace, at[1]), message)
+                self._done += len(messages)
+                self._progress(self._done, self._total)
+        except BrokerError:
+            if not self._report_open(partitions):
+                raise
+        finally:
+            consumer.close()
+        self._done = before + sum(last - first for first, last in spans.values())  # transactions' own records are among them
+        self._progress(self._done, self._total)
+
+    def _look_again(self) -> None:
+        """At what was due after it was read: an operator may have had a request called again that was parked before."""
+        spans = {at: (self._last[at], end) for at, end in stable_ends(self._admin, self._due_topics).items()}
+        consumer = self._clients.consumer("retold-verify")
+        try:
+            for message in read_to(consumer, spans, clock=self._clients.clock, timeout=self._patience):
+                topic, partition = topic_partition_of(message)
+                name = (message.key() or b"").decode(errors="replace")
+                self._verification.due_again((self._sources[topic].namespace, partition), name)
+        finally:
+            consumer.close()
+
+    def _report_open(self, partitions: Sequence[TopicAndPartition]) -> bool:
+        """Report the open transactions that reading has waited for. False: there are none."""
+        held = {at: it for at, it in held_up(self._admin, partitions).items() if it.offset < self._last[at]}
+        for (topic, number), it in held.items():
+            at = (self._sources[topic].namespace, number)
+            self._hidden.add(at)
+            self._verification.open_transaction(at, topic, it.offset, self._patience)
+        return bool(held)
+
+    def _table(self, at: NamespacePartition, message: Message) -> None:
+        try:
+            record = table_record(message)
+        except UndecodableRecord as error:
+            expected = f"a row or a marker at offset {message.offset()} of {message.topic()}"
+            self._verification.unreadable(at, expected, str(error))
+            return
+        if isinstance(record, Marker):
+            self._verification.marker(at, record)
+        else:
+            self._verification.row(at, record.key, TableRow(record.value, record.version))
+
+    def _parked(self, at: NamespacePartition, message: Message) -> None:
+        try:
+            record = parked_message(message)
+        except UndecodableRecord as error:
+            expected = f"an event that is set aside at offset {message.offset()} of {message.topic()}"
+            self._verification.unreadable(at, expected, str(error))
+            return
+        self._verification.parked(at, record.position, record.value, record.headers)
+
+    def _due(self, at: NamespacePartition, message: Message) -> None:
+        name = (message.key() or b"").decode(errors="replace")
+        self._verification.due(at, name, message.value(), headers_of(message))
+
+    def _log(self, at: NamespacePartition, message: Message) -> None:
+        self._verification.log(at, _stored(message))
+
+    def _inbox(self, at: NamespacePartition, message: Message) -> None:
+        self._verification.inbox(at, _stored(message))
+
+
+def _stored(message: Message) -> StoredRecord:
+    return StoredRecord(message.offset() or 0, message.key(), message.value(), headers_of(message))
+
+
+def _partition_counts(admin: Admin, spaces: Sequence[TopicNames]) -> Mapping[str, int]:
+    """By namespace. Raises TopicMismatch."""
+    found = describe(admin, [topic for names in spaces for topic in names[1:]])
+    counts = {}
+    for names in spaces:
+        if missing := [topic for topic in names[1:] if topic not in found]:
+            raise TopicMismatch(
+                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing, so {names.namespace} cannot be verified. "
+                "`retold status` says what to do"
+            )
+        there = {topic: found[topic].partitions for topic in names[1:]}
+        if len({*there.values()}) > 1:
+            which = ", ".join(f"{topic} has {count}" for topic, count in there.items())
+            raise TopicMismatch(
+                f"the topics of {names.namespace} have different numbers of partitions: {which}. See `retold topics`"
+            )
+        counts[names.namespace] = there[names.table]
+    return counts
