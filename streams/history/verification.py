@@ -199,8 +199,9 @@ class Verification:
 
     def _identity(self, at: NamespacePartition, offset: int, entry: InboxEntry) -> int:
         marker = self._parts[at].marker.last
-        topic_id = next((it for topic, it in marker.topic_ids.items() if topic.endswith(at[0])), "") if marker else ""
-        return entry.identity(topic_id, at[1], offset)
+        inboxes = [topic for topic in marker.topic_ids if topic.endswith(at[0])] if marker else []
+        own = min(inboxes, key=len, default="")  # all have one prefix, and another namespace may end alike
+        return entry.identity(marker.topic_ids.get(own, "") if marker else "", at[1], offset)
 
     def _check_left(self, part: _Part, aside: Mapping[NamespacePartition, list[SetAsideEvent]]) -> int | None:
         """Events that were handled and are neither in the log nor set aside: duplicates, or moved to another partition.

@@ -20,6 +20,7 @@ from streams.kafka.topics import topic_names
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.support.inbox import Foreign
+from tests.support.processes import environment, retold
 from tests.support.workers import Running, settings, until
 
 
@@ -78,6 +79,12 @@ def test_a_cluster_is_verified_while_it_works_and_after(worked: Foreign) -> None
     assert report.read.pending > 0
     assert report.not_checked == []
 
+    env = {**environment(worked.clients.address, worked.config.prefix, worked.config.state), "RETOLD_APP": "tests.applications.shop:app"}
+    env["RETOLD_SCHEMAS"] = "tests/applications/shop/schemas"
+    healthy = retold("verify", env=env)
+    assert (healthy.returncode, healthy.stdout) == (0, ""), healthy.stderr
+    assert healthy.stderr.endswith("all is as it should be.\n")
+
     row = next(m for m in worked.read("stock-table") if m.key() == b"A1")
     rewrite(worked, "stock-table", row.partition() or 0, b"A1", row.value(), headers_of(row))
     [(where, kind, *_)] = found(verified(worked))
@@ -85,6 +92,12 @@ def test_a_cluster_is_verified_while_it_works_and_after(worked: Foreign) -> None
     assert kind == "wrong row"
     assert where.startswith(f"stock-{row.partition()}:")
     assert version != where.partition(":")[2]
+    altered = retold("verify", env=env)
+    assert altered.returncode == 1
+    assert altered.stdout.startswith(f"wrong row: 1\n  {where}  expected: ")
+    assert "1 finding of damage, 0 events and rows that this code decides otherwise" in altered.stderr
+    finding, summary = map(json.loads, retold("verify", "--json", env=env).stdout.splitlines())
+    assert (finding["where"], finding["damage"], summary["damage"]) == (where, True, 1)
 
 
 def test_a_marker_and_a_log_that_were_written_by_hand_are_named(worked: Foreign) -> None:
