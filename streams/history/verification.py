@@ -142,7 +142,8 @@ class Verification:
         for at, part in self._parts.items():
             others = self._check_left(part, aside)
             exact, whole = at not in moved and at not in hidden, at not in incomplete
-            part.pending.check_calls(aside[at], pending[at], part.inbox, exact=exact, whole=not part.log.hidden)
+            excused = part.inbox.rejected | part.log.erased.keys()
+            part.pending.check_calls(aside[at], pending[at], excused, exact=exact, whole=not part.log.hidden)
             part.pending.check_answers(counted(self._ids.values(), part.pending.strays), self._emissions.opaque, whole=whole)
             part.marker.compare(self._recount(part, aside[at], others, exact=exact))
             if at in moved:

@@ -25,7 +25,8 @@ from streams.history.verification_records import KnownIds, counted
 class SaidEvent(NamedTuple):
     """What a cause's handler says follows from it. `cause` is the sequence in the cause's log, `to` where it goes.
 
-    One that is not `due` belongs to a transaction that may not be readable as a whole yet.
+    One that is not `due` belongs to a transaction that may not be readable as a whole yet. `doubtful`: a record is missing before
+    its cause, which may be found to be one of the same key that an operator deleted.
     """
 
     saying: Saying
@@ -34,6 +35,7 @@ class SaidEvent(NamedTuple):
     cause_id: int
     to: NamespacePartition
     due: bool
+    doubtful: bool = False
 
 
 class FoundEvent(NamedTuple):
@@ -70,6 +72,7 @@ class EmissionCheck:
         self._unread: set[int] = set()
         """Causes of events in a log whose data could not be read."""
         self._quiet = True
+        self._doubtful: list[tuple[SaidEvent, FoundEvent]] = []
         self.opaque: set[int] = set()
         """Causes of which it is not known what they say."""
         self._published_timers: set[NamespacePartition] = set()
@@ -107,6 +110,14 @@ class EmissionCheck:
                 return
         if here.content == there.content:
             return
+        if said.doubtful:
+            self._doubtful.append((said, found))
+        else:
+            self._differ(said, found)
+
+    def _differ(self, said: SaidEvent, found: FoundEvent) -> None:
+        there, here = said.saying, found.saying
+        assert here is not None
         what = "the same data under other headers, such as another time" if here.data == there.data else "other data"
         self._add(SAYS, found, f"{there.event_type} as {place_name(said.at, said.cause)} emits it, byte for byte", what)
 
@@ -125,6 +136,7 @@ class EmissionCheck:
                 self._compare(said, found)
             elif lineage not in self._found:
                 elsewhere.setdefault(lineage, found)
+        self._settle_doubts()
         left = [*self._found.values(), *elsewhere.values()]
         known = counted(self._ids.values(), {it.id for it in left} | {it.cause_id for it in left})
         surplus = set[int]()
@@ -136,6 +148,13 @@ class EmissionCheck:
                 surplus |= self._unsaid(found, known, incomplete)
         for said in self._said.values():
             self._missing(said, surplus, incomplete)
+
+    def _settle_doubts(self) -> None:
+        for said, found in self._doubtful:
+            if said.cause_id in self.opaque:
+                self._findings.unchecked("events whose cause could not be decided again", found.where)
+            else:
+                self._differ(said, found)
 
     def _unsaid(self, found: FoundEvent, known: Mapping[int, int], incomplete: frozenset[NamespacePartition]) -> set[int]:
         """Report it. Returns its cause, if that says otherwise."""
@@ -156,7 +175,7 @@ class EmissionCheck:
     def _missing(self, said: SaidEvent, surplus: set[int], incomplete: frozenset[NamespacePartition]) -> None:
         if not said.due:
             return
-        if said.to in incomplete or said.cause_id in self._unread:
+        if said.to in incomplete or said.cause_id in self._unread or said.cause_id in self.opaque:
             what = "emissions that may be among the records that could not be read"
             self._findings.unchecked(what, place_name(said.at, said.cause))
             return

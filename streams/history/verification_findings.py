@@ -115,10 +115,11 @@ class Findings:
         self._first.setdefault(what, where)
 
     def withdraw(self, key: tuple[str, int, str], since: int) -> None:
-        """Drop what was found about a key from a sequence on that its code alone may explain: what it follows from is gone."""
+        """Drop what was found about a key's row and decisions from a sequence on: what they follow from is gone."""
         for kind, kept in self._kept.items():
-            if not kind.damage:
-                left = [it for it in kept if (it.namespace, it.partition, it.key) != key or it.number < since]
+            if not kind.damage or kind in (ROW, VERSION):
+                about_row = kind in (ROW, FOLDS)
+                left = [it for it in kept if (it.namespace, it.partition, it.key) != key or (it.number < since and not about_row)]
                 self._counts[kind] -= len(kept) - len(left)
                 self._kept[kind] = left
 

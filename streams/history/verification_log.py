@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -91,6 +92,8 @@ class LogCheck:
         self.totals = LogTotals()
         self.count = 0
         self.erased: dict[str, int] = {}
+        self._after_gap = array("q")
+        """Hash of the key and identity of each event after a gap: a tombstone may say later whose record is gone."""
         self.hidden = False
         """Whether its end could not be read."""
 
@@ -169,6 +172,8 @@ class LogCheck:
         if self.inbox.position <= header.offset and sequence <= self.end:
             self.marker.too_low(header.offset, sequence)
         self._ids.add(stored.id)
+        if self.sequences.has_gap:
+            self._after_gap.extend((hash(event.key), stored.id))
         again = stored.request is not None and _is_answered_again(header)
         if not again and envelope.id is not None:
             self._remember(stored.id, sequence)
@@ -184,7 +189,7 @@ class LogCheck:
         """Report an id that the duplicate window should have known."""
         first = self._young.get(event_id) or self._old.get(event_id)
         if first is not None and first > sequence - 1 - self._window:
-            expected = f"an id that no event among the last {self._window:,} has"
+            expected = f"an id that none of the last {self._window:,} events has (duplicate_window)"
             self._add(HANDLED_TWICE, sequence, expected, f"that of {place_name(self._at, first)}")
         self._young[event_id] = sequence
         if len(self._young) >= self._window:
@@ -272,7 +277,7 @@ class LogCheck:
             self._findings.unchecked(f"emissions for another application ({namespace})", place_name(self._at, sequence))
             return
         to = namespace, self._partition_of(namespace, saying.key.encode())
-        self._emissions.say(SaidEvent(saying, self._at, sequence, cause, to, due))
+        self._emissions.say(SaidEvent(saying, self._at, sequence, cause, to, due, self.sequences.has_gap))
 
     def _otherwise(self, sequence: int, header: LogHeader, stored: StoredEvent, found: str) -> None:
         event = stored.event
@@ -314,6 +319,9 @@ class LogCheck:
         self.sequences.finish()
         for key, sequence in self.erased.items():
             self._findings.withdraw((*self._at, key), sequence)
+        keys = {hash(key) for key in self.erased}
+        after = iter(self._after_gap)
+        self._emissions.opaque.update(event_id for key, event_id in zip(after, after, strict=True) if key in keys)
 
     def _add(self, kind: Any, sequence: int, expected: str, found: str, key: str | None = None) -> None:
         self._findings.add(kind, self._at, expected, found, sequence=sequence, key=key)

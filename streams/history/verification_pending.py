@@ -29,7 +29,6 @@ from streams.history.verification_findings import (
     offset_name,
     place_name,
 )
-from streams.history.verification_inbox import InboxCheck
 from streams.history.verification_records import hash_of
 
 
@@ -159,11 +158,12 @@ class PendingCheck:
                 yield FoundEvent(saying, event.id, event.cause, saying.event_type, self._at, 0, is_offset=False)
 
     def check_calls(
-        self, aside: Sequence[SetAsideEvent], pending: Sequence[DueEvent], inbox: InboxCheck, *, exact: bool, whole: bool
+        self, aside: Sequence[SetAsideEvent], pending: Sequence[DueEvent], excused: Collection[str], *, exact: bool, whole: bool
     ) -> None:
         """Compare what waits with the requests that the log leaves open.
 
-        `exact`: nothing was handled here meanwhile. `whole`: the log was read to its end.
+        Calls of `excused` keys may be gone: an operator gave one up, or deleted an answer. `exact`: nothing was handled here
+        meanwhile. `whole`: the log was read to its end.
         """
         parked = {it.event.id: it for it in aside if it.header.status == UNANSWERED and it.event is not None}
         answers = {it.event.cause for it in aside if it.header.status == PARKED and it.event is not None and it.event.request}
@@ -177,7 +177,7 @@ class PendingCheck:
             elif unanswered is not None:
                 if unanswered.hash != call.hash:
                     self._wrong(f"the request {at}, set aside with its bytes", "others", call)
-            elif call.due and whole and not (request in answers or call.key in inbox.rejected or call.reference in self.touched):
+            elif call.due and whole and not (request in answers or call.key in excused or call.reference in self.touched):
                 self._wrong("its answer in the log, or the call pending, or one of them set aside", "none of them", call)
         for due in calls.values() if exact else ():
             expected = f"the request of the pending call {due.name} in the log, without an answer"

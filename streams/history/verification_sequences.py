@@ -34,6 +34,10 @@ class SequenceCheck:
         return self._begins or self.first == 1
 
     @property
+    def has_gap(self) -> bool:
+        return bool(self._gaps)
+
+    @property
     def missing(self) -> list[tuple[int, int]]:
         """First and last sequence of each gap, without what an operator deleted."""
         gaps = self._gaps
