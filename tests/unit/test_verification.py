@@ -551,3 +551,42 @@ def test_a_flipped_bit_in_what_waits_is_found(file: Any, kind: str) -> None:
         if record.value:
             topics.topics[where][index] = record._replace(value=flipped(random.Random(index), record.value))
             assert topics.verified().findings, (where, index)
+
+
+def test_an_event_whose_cause_is_missing_is_found() -> None:
+    """Its cause's record is gone from its log."""
+    _, topics = a_past("bank", 11)
+    where, index = next(
+        each for each in topics.of_kind(LOG) if "ce_causationid" in dict(topics.topics[each[0]][each[1]].headers)
+    )
+    name, cause = topics.name(where, index), dict(topics.topics[where][index].headers)["ce_causationid"]
+    for log in [topics.topics[each] for each in topics.topics if each.kind == LOG]:
+        log[:] = [it for it in log if dict(it.headers).get("ce_id") != cause]
+    assert "cause is missing" in places(topics.verified())[name]
+
+
+def test_an_expected_version_that_was_passed_over_is_found() -> None:
+    """An event that was accepted though its row was at another version."""
+    _, topics = a_past("bank", 11)
+    where, index = next(
+        each for each in topics.of_kind(LOG) if "ce_causationid" not in dict(topics.topics[each[0]][each[1]].headers)
+    )
+    record = topics.topics[where][index]
+    offset = json.loads(record.headers[-1][1])[2]
+    expected = ("ce_expectedversion", b"99")
+    topics.topics[where][index] = record._replace(headers=[*record.headers[:-1], expected, record.headers[-1]])
+    inbox = topics.topics[Where(INBOX, where.place)]
+    inbox[offset] = inbox[offset]._replace(headers=[*inbox[offset].headers, expected])
+    assert {*places(topics.verified())} == {topics.name(where, index)}
+
+
+def test_a_call_that_was_answered_and_is_still_pending_is_found() -> None:
+    """It would be made again."""
+    _, topics = a_past("shop", 3)
+    where, index = next(
+        (where, index)
+        for where, index in topics.of_kind(DUE)
+        if where.place[0] == "payment" and topics.topics[where][index].value is None
+    )
+    del topics.topics[where][index]
+    assert {it.kind.name for it in topics.verified().findings} == {"wrong pending", "wrong marker"}
