@@ -53,7 +53,7 @@ class TopicReading:
         self._tables = {at: TableFollower(writer, at, types[at[0]], learning) for at in partitions}
         self._left = set(ends)
         self._log_ends: dict[NamespacePartition, int] = {}
-        """Of logs that were read to their end in this step."""
+        """Of logs that were read to their end, until all before that is in the file."""
         self._paused: set[At] = set()
         self._stuck: dict[At, int] = {}
         """The offsets at which logs are stuck, until their record can be read."""
@@ -142,11 +142,12 @@ class TopicReading:
 
     def _note_ends(self) -> None:
         """Logs are read beyond their last record: what follows it, such as the end of its transaction, is no record."""
-        for partition, offset in self._log_ends.items():
-            read = self._writer.positions.get(("log", *partition))
-            if not self._logs.merge.waiting(partition) and (read is None or read.next_offset < offset):
-                self._writer.reached(("log", *partition), offset)
-        self._log_ends.clear()
+        for partition, offset in [*self._log_ends.items()]:
+            if not self._logs.merge.waiting(partition):
+                read = self._writer.positions.get(("log", *partition))
+                if read is None or read.next_offset < offset:
+                    self._writer.reached(("log", *partition), offset)
+                del self._log_ends[partition]
 
     def _reached(self, at: At) -> None:
         self._left.discard(at)
