@@ -160,10 +160,10 @@ class _Following:
         self._decoder = msgspec.json.Decoder(FollowerReport)
 
     def wait(self) -> float:
-        """s from its first transaction until it had read everything."""
+        """s from its first records until it had read everything, and made the indexes of what it had read."""
         began: float | None = None
         for report in self._reports():
-            if report.committed and began is None:
+            if (report.committed or report.lags) and began is None:
                 began = time.monotonic()
             if report.behind is None:
                 return time.monotonic() - (began or time.monotonic())

@@ -371,6 +371,8 @@ _LOGGED, _ASIDE, _PENDING = (ACCEPTED, REJECTED), (PARKED, UNANSWERED, QUARANTIN
 def log_header(headers: Headers | None) -> LogHeader:
     """Raises UndecodableRecord if a log record has no header of retold's, or an outcome that is unknown here."""
     header = _packed(headers, LOG_HEADER, _log_decoder)
+    if header.outcome == ACCEPTED:
+        return header
     _refuse_unknown(LOG_HEADER, "outcome", header.outcome, _LOGGED)
     if header.outcome == REJECTED and header.wrong_version is None:
         return replace(header, wrong_version=_says_wrong_version(header, headers or []))
@@ -416,10 +418,13 @@ def without_packed(headers: Headers | None) -> Headers:
 
 def _packed(headers: Headers | None, name: str, decoder: msgspec.json.Decoder[H]) -> H:
     value = None
-    for found, text in reversed(headers or []):  # a worker puts it last
-        if found == name:
-            value = text
-            break
+    if headers and headers[-1][0] == name:  # a worker puts it last
+        value = headers[-1][1]
+    else:
+        for found, text in reversed(headers or []):
+            if found == name:
+                value = text
+                break
     try:
         return decoder.decode(value or b"")
     except msgspec.MsgspecError as error:

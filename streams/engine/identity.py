@@ -7,8 +7,11 @@ their events.
 from __future__ import annotations
 
 from hashlib import blake2b
+from struct import Struct
 
 from streams.event import derived_digest, derived_id, is_unique
+
+_signed = Struct(">q").unpack
 
 
 def emitted_id(cause: str, event_type: str, key: str, ordinal: int, revision: str = "") -> str:
@@ -53,4 +56,5 @@ def fingerprint_of(source: str, event_id: str) -> bytes:
 
 def short_digest(reference: str) -> int:
     """64 bits of a reference, signed: what a database finds fast. Two references may share them."""
-    return int.from_bytes(blake2b(reference.encode(), digest_size=8).digest(), "big", signed=True)
+    found: int = _signed(blake2b(reference.encode(), digest_size=8).digest())[0]
+    return found

@@ -24,10 +24,9 @@ from streams.engine.envelope import (
     due_header,
     from_micros,
     log_header,
-    to_micros,
 )
 from streams.engine.fold import read_logged
-from streams.engine.identity import answer_id, emitted_id, short_digest
+from streams.engine.identity import short_digest
 from streams.engine.records import NO_OFFSET, Headers, QueuePosition
 from streams.errors import UndecodableRecord
 from streams.event import Event, reference_of
@@ -99,29 +98,6 @@ class ParkedMessage(NamedTuple):
         return NO_OFFSET if self.position.timer else self.position.offset
 
 
-class LogFacts(NamedTuple):
-    """What a log record says without its data. `inbox` is its inbox offset; times in µs since 1970.
-
-    `reference` and `cause` are 64 bits of its reference and of its cause's; `kind` is root, emitted,
-    answer, or timer, which has no inbox offset.
-    """
-
-    sequence: int
-    recorded: int
-    time: int
-    key: str
-    id: str
-    source: str
-    reference: int
-    cause: int | None
-    kind: str
-    ordinal: int
-    header: LogHeader
-    expected: int | None
-    value: bytes
-    headers: Headers
-
-
 class Decoder(Protocol):
     """A codec. `LearningCodec` is one that looks up schemas that it does not know yet."""
 
@@ -188,36 +164,6 @@ class LogReader:
             bool(header.wrong_version),
         )
         return LoggedMessage(logged, header, envelope)
-
-
-def log_facts(message: Message, event_type: str) -> LogFacts:
-    """What a log record of this type says without its data. Raises UndecodableRecord if no worker wrote it.
-
-    A worker has checked its headers, so they are only picked here: each record of each log passes.
-    """
-    headers = headers_of(message)
-    header, found = log_header(headers), dict(headers)
-    given = found.get
-    key = (message.key() or b"").rpartition(b"@")[0].decode()
-    source = (given("ce_source") or b"").decode()
-    event_id = (given("ce_id") or b"").decode() or header.id or ""
-    time = given("ce_time")
-    at = to_micros(datetime.fromisoformat(time.decode())) if time else header.time or 0
-    ordinal, cause, kind = int(given("ce_ordinal") or 0), None, "root"
-    if caused := (given("ce_causationid") or b"").decode():
-        cause_source = (given("ce_causationsource") or b"").decode()
-        reference, revision = reference_of(cause_source, caused), (given("ce_revision") or b"").decode()
-        if event_id == emitted_id(reference, event_type, key, ordinal, revision):
-            kind, cause = "emitted", short_fingerprint(cause_source, caused)
-        elif event_id == answer_id(reference):
-            kind, cause = "answer", short_fingerprint(cause_source, caused)
-    if header.timer:
-        kind = "timer"
-    expected = given("ce_expectedversion")
-    return LogFacts(
-        header.sequence, header.recorded, at, key, event_id, source, short_fingerprint(source, event_id), cause, kind, ordinal,
-        header, int(expected) if expected else None, message.value() or b"", headers,
-    )  # fmt: skip
 
 
 def kept_marker(value: bytes) -> marker.Marker:

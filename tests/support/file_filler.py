@@ -46,10 +46,10 @@ def fill(writer: StoreWriter, sequences: Iterable[int], balances: dict[str, int]
         balances[key] = balances.get(key, 0) + 1
         writer.fold(Event(AccountOpen(account=key, balance=1), f"id-{sequence}", NOW), f"account-0:{sequence}")
         writer.put_row("account", 0, key, sequence, AccountRow(balance=balances[key]))
-        writer.put_record((
-            "account", 0, sequence, 0, 0, key, "account.open", f"id-{sequence}", sequence, None, "root", 0, True, None, None,
-            None, sequence - 1, b"value" * 20, b"headers" * 20,
-        ))  # fmt: skip
+        writer.put_records([(
+            0, "account", 0, sequence, 0, key, "account.open", f"id-{sequence}", sequence, "root", 0, 1, sequence - 1,
+            b"value" * 20, b"headers" * 20,
+        )])  # fmt: skip
         writer.reached(AT, sequence, sequence, 0)
     writer.commit()
 

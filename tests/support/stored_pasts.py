@@ -35,6 +35,7 @@ def stored(there: Partitions, state: Path) -> Store:
         for pending in (*image.due.values(), *image.calls.values()):
             follower.take_due(at, _message(f"{at[0]}-due", at[1], 0, *due_record(at[0], pending)))
     writer.commit()
+    store.completed()
     return store
 
 

@@ -245,8 +245,14 @@ def test_a_reset_deletes_what_no_server_uses(tmp_path: Path) -> None:
 @pytest.mark.parametrize("merged", [True, False], ids=["written", "waiting for an earlier one"])
 def test_what_an_operator_erases_is_erased(tmp_path: Path, merged: bool) -> None:
     """Nothing of it is left in the file, nor beside it."""
-    codec, plain = codec_of(BANK), replace(BANK, projections=[])  # a projection keeps what it has made of an event
-    store = Store(tmp_path, "", plain, codec)
+    counting = Projection("opened", row=OrdersPerDayRow)  # for its sake records are merged; it keeps no name
+
+    @counting.folds(AccountOpen, key=lambda event: "all")
+    def fold(row: OrdersPerDayRow | None, event: Event[AccountOpen]) -> OrdersPerDayRow:
+        return OrdersPerDayRow(count=(row.count if row else 0) + 1)
+
+    codec = codec_of(BANK)
+    store = Store(tmp_path, "", replace(BANK, projections=[counting]), codec)
     store.open()
     writer = store.writer()
     logs = LogFollower(writer, codec, [("account", 0), ("account", 1)])
@@ -265,6 +271,24 @@ def test_what_an_operator_erases_is_erased(tmp_path: Path, merged: bool) -> None
     writer.commit()
     assert [seq for (seq,) in store._db.execute("select seq from record order by seq")] == [1, 3]
     assert [file.name for file in store.file.parent.iterdir() if b"SECRET" in file.read_bytes()] == []
+    store.close()
+
+
+def test_records_have_their_indexes_once_they_are_complete(tmp_path: Path) -> None:
+    """Kept up to date from the beginning, they would take most of the time of a first reading."""
+    store = opened(tmp_path)
+    fill(store.writer(), range(1, 101))
+    by = "select name from sqlite_master where type = 'index' and name like 'record_by_%' order by name"
+    assert store._db.execute(by).fetchall() == []
+    store.completed()
+    names = ["cause", "id", "inbox", "key", "order"]
+    assert store._db.execute(by).fetchall() == [(f"record_by_{name}",) for name in names]
+    fill(store.writer(), range(101, 201))
+    for condition in ("idh = 1", "causeh = 1", "ns = '' and part = 0 and inbox = 1", "ns = '' and key = '' order by seq"):
+        [(*_, plan)] = store._db.execute(f"explain query plan select 1 from record where {condition}").fetchall()
+        assert "INDEX record_by_" in plan, condition
+    [(*_, plan)] = store._db.execute("explain query plan select * from record order by recorded, ns, part, seq").fetchall()
+    assert "INDEX record_by_order" in plan
     store.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -125,29 +125,57 @@ def logged(sequence: int) -> Headers:
     return [("ce_id", b"id-%d" % sequence), ("ce_type", b"account.open"), pack(header)]
 
 
+class Reading:
+    """Reads a log of `count` records, of which those at `unreadable` have no header of retold's, into a new file."""
+
+    def __init__(self, path: Path, count: int, unreadable: Collection[int] = ()) -> None:
+        app, self.codec = bank.app(), codec_of(bank.app())
+        self.model, self.store = ReadModel(app, self.codec), Store(path, "", app, self.codec)
+        self.store.open()
+        self.store.partitions = {"account": 1}
+        self.state = FollowerState(self.model.take)
+        self.state.opened(str(self.store.file), self.store.partitions)
+        self.value = self.codec.encode(AccountOpen(account="a", balance=1))
+        spaces = [topic_names("", "account")]
+        self.consumer, learning = MemoryConsumer(spaces[0].log), LearningCodec(self.codec, Clients("127.0.0.1:1"), "")
+        for sequence in range(1, count + 1):
+            self.consumer.add(self.value, logged(sequence) if sequence not in unreadable else [])
+        consumer, ends = cast(Consumer, self.consumer), {(spaces[0].log, 0): count}
+        self.reading = TopicReading(consumer, spaces, self.store, self.store.writer(), learning, self.state, ends)
+
+
+def test_while_much_is_to_be_read_a_transaction_takes_several_batches(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Until that is read, nothing of it is told; what comes afterwards is committed at once."""
+    monkeypatch.setattr(topic_reading, "BATCH", 10)
+    monkeypatch.setattr(topic_reading, "RECORDS", 25)
+    it = Reading(tmp_path, 40)
+    seen = []
+    for _ in range(4):
+        it.reading.step()
+        seen.append((it.model.log_position(ACCOUNT), it.model.lag(["log"], [ACCOUNT])))
+    assert seen == [(0, None), (0, None), (33, 7), (40, 0)]
+    assert it.store.is_complete
+    it.consumer.add(it.value, logged(41))
+    it.reading.step()
+    assert it.model.log_position(ACCOUNT) == 41
+    it.store.close()
+
+
 def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """From the record that does not read to the end, whatever is reported of that; once it reads, all goes on."""
     monkeypatch.setattr(topic_reading, "STUCK_EVERY", 0.0)
-    app, codec = bank.app(), codec_of(bank.app())
-    model, store = ReadModel(app, codec), Store(tmp_path, "", app, codec)
-    store.open()
-    store.partitions = {"account": 1}
-    state = FollowerState(model.take)
-    state.opened(str(store.file), store.partitions)
-    spaces, value = [topic_names("", "account")], codec.encode(AccountOpen(account="a", balance=1))
-    consumer, learning = MemoryConsumer(spaces[0].log), LearningCodec(codec, Clients("127.0.0.1:1"), "")
-    ends = {(spaces[0].log, 0): COUNT}
-    reading = TopicReading(cast(Consumer, consumer), spaces, store, store.writer(), learning, state, ends)
-    for sequence in range(1, COUNT + 1):
-        consumer.add(value, logged(sequence) if sequence != 5 else [])
+    it = Reading(tmp_path, COUNT, unreadable={5})
+    model, reading, consumer = it.model, it.reading, it.consumer
     reading.step()
     assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (4, COUNT - 4)
     assert "not read beyond offset 4" in model.stuck[ACCOUNT]
-    reading._take(consumer.end_again())
-    state.tell()
+    reading._on_error(consumer.end_again())
+    it.state.tell()
     assert model.lag(["log"], [ACCOUNT]) == COUNT - 4
-    consumer.replace(4, value, logged(5))
+    consumer.replace(4, it.value, logged(5))
     reading.step()
     assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (COUNT, 0)
     assert (model.stuck, model.faults) == ({}, {})
-    store.close()
+    it.store.close()

@@ -75,7 +75,6 @@ def test_each_question_has_an_index() -> None:
     with both(there) as (memory, store):
         asked = set[str]()
         with closing(sqlite3.connect(store._db.execute("pragma database_list").fetchone()[2])) as db:
-            db.execute("create index if not exists record_by_cause on record(causeh) where causeh is not null")
             db.set_trace_callback(asked.add)
             past, waiting = StoredPast(db, there.codec), StoredWaiting(db, there.codec)
             it = next(memory.events())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,19 +10,18 @@ from confluent_kafka import Message
 
 from streams.data import EventData
 from streams.engine.envelope import parked_header, sequence_of
-from streams.engine.records import ACCEPTED, Headers
+from streams.engine.records import Headers
 from streams.errors import UndecodableRecord
 from streams.event import Event
 from streams.history.kept_headers import packed
 from streams.kafka.bounded_read import headers_of
-from streams.kafka.messages import LogReader, SchemaDecoder, due_message, log_facts, parked_message, short_fingerprint
-from streams.server.readmodel.merge import ArrivedRecord, LogMerger, NamespacePartition, time_order
+from streams.kafka.messages import LogReader, SchemaDecoder, due_message, parked_message, short_fingerprint
+from streams.server.readmodel.log_record import is_accepted, log_record
+from streams.server.readmodel.merge import LogMerger, NamespacePartition
 from streams.server.readmodel.store_writer import StoreWriter
 
 PREFIX = 5
 """Bytes of a value that name its schema."""
-VERSION, HANDLER = "version", "handler"
-"""Who rejected an event: because its row was not at the expected version, or its handler."""
 
 
 def cause_of(headers: Headers) -> int | None:
@@ -35,7 +34,7 @@ def cause_of(headers: Headers) -> int | None:
 class LogFollower:
     """Follows all logs: past events merged by time, then new ones as they arrive."""
 
-    def __init__(self, writer: StoreWriter, decoder: SchemaDecoder, partitions: Iterable[NamespacePartition]) -> None:
+    def __init__(self, writer: StoreWriter, decoder: SchemaDecoder, partitions: Sequence[NamespacePartition]) -> None:
         self.merge = LogMerger(partitions)
         self._writer, self._decoder = writer, decoder
         self._reader = LogReader(decoder)
@@ -43,6 +42,9 @@ class LogFollower:
         """The class by the schema that wrote it: only the first record of each is decoded, and what projections fold."""
         self._erased: set[tuple[str, int, int]] = set()
         self._folded = {event for it in writer.projections.values() for event in it.projection.folds_by}
+        if not self._folded:  # then their order says nothing
+            for partition in partitions:
+                self.merge.ended(partition)
 
     def take(self, partition: NamespacePartition, message: Message) -> None:
         """Take a log record, or a tombstone, by which an operator erases one. Raises UnsupportedSchema or UndecodableRecord."""
@@ -56,15 +58,13 @@ class LogFollower:
             of = self._types[value[:PREFIX]] = type(self._decoder.decode(value))
             schema_id = int.from_bytes(value[1:PREFIX], "big")
             self._writer.put_schema(schema_id, self._decoder.schema_text(schema_id))
-        facts = log_facts(message, of.event_type)
+        namespace, number = partition
+        record = log_record(message, namespace, of.event_type, value)
         event: Event[Any] | None = None
-        if of in self._folded and facts.header.outcome == ACCEPTED:
-            logged = self._reader.event(partition[0], message)
+        if of in self._folded and is_accepted(record):
+            logged = self._reader.event(namespace, message)
             event = None if logged is None else logged.event
-        arrived = ArrivedRecord(
-            facts.recorded, *partition, facts.sequence, message.offset() or 0, of.event_type, facts, event
-        )
-        self.merge.add(partition, arrived)
+        self.merge.add(partition, (record[0], namespace, number, record[3], message.offset() or 0, record, event))
 
     def _erase(self, partition: NamespacePartition, sequence: int) -> None:
         """Also of a record that still waits for earlier ones. What a projection has made of it stays."""
@@ -72,25 +72,15 @@ class LogFollower:
         self._writer.erase_record(*partition, sequence)
 
     def flush(self) -> None:
-        last: dict[NamespacePartition, ArrivedRecord] = {}
-        for arrived in sorted(self.merge.ready(), key=time_order):
-            self._write(arrived)
-            last[arrived.namespace, arrived.partition] = arrived
-        for at, arrived in last.items():
-            self._writer.reached(("log", *at), arrived.offset + 1, arrived.sequence, arrived.recorded)
-
-    def _write(self, arrived: ArrivedRecord) -> None:
-        recorded, namespace, part, sequence, _, event_type, it, event = arrived
-        accepted = it.header.outcome == ACCEPTED
-        by = None if accepted else VERSION if it.header.wrong_version else it.header.by or HANDLER
-        if (namespace, part, sequence) in self._erased:
-            return
-        if event is not None:
-            self._writer.fold(event, f"{namespace}-{part}:{sequence}")
-        self._writer.put_record((
-            namespace, part, sequence, recorded, it.time, it.key, event_type, it.id, it.reference, it.cause, it.kind,
-            it.ordinal, accepted, by, it.header.reason, it.expected, it.header.offset, it.value, packed(it.headers),
-        ))  # fmt: skip
+        ready, ends = self.merge.ready()
+        kept = [it for it in ready if it[1:4] not in self._erased] if self._erased else ready
+        if self._folded:
+            for _, namespace, part, sequence, _, _, event in kept:
+                if event is not None:
+                    self._writer.fold(event, f"{namespace}-{part}:{sequence}")
+        self._writer.put_records([record for *_, record, _ in kept])
+        for recorded, namespace, part, sequence, offset, _, _ in ends:
+            self._writer.reached(("log", namespace, part), offset + 1, sequence, recorded)
 
     def take_parked(self, partition: NamespacePartition, message: Message) -> None:
         """Take a record of the parked topic. Raises UndecodableRecord."""

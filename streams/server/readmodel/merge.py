@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from streams.event import Event
-from streams.kafka.messages import LogFacts
+from streams.server.readmodel.log_record import LogRecord
 
 NamespacePartition = tuple[str, int]
 IN_MEMORY = 50_000
 """The most events, over all partitions, that may wait for an earlier one."""
 
 
-class ArrivedRecord(NamedTuple):
-    """A record of a log. `recorded` in µs; `event` is there if projections fold it."""
-
-    recorded: int
-    namespace: str
-    partition: int
-    sequence: int
-    offset: int
-    event_type: str
-    facts: LogFacts
-    event: Event[Any] | None
-
-
-def time_order(item: ArrivedRecord) -> tuple[int, str, int, int]:
-    return item[:4]
+ArrivedRecord = tuple[int, str, int, int, int, LogRecord, Event[Any] | None]
+"""A record of a log, in the order of time: recorded (µs), namespace, partition, sequence, offset, what is kept of it, and its
+event if projections fold it. A plain tuple, since each record of each log is one."""
 
 
 class LogMerger:
@@ -39,23 +26,16 @@ class LogMerger:
     """
 
     def __init__(self, partitions: Iterable[NamespacePartition], in_memory: int = IN_MEMORY) -> None:
-        self._queues: dict[NamespacePartition, deque[ArrivedRecord]] = {partition: deque() for partition in partitions}
+        self._queues: dict[NamespacePartition, list[ArrivedRecord]] = {partition: [] for partition in partitions}
         self._open = set(self._queues)
-        self._missing = set(self._queues)
-        """Partitions that are not at their end and have no event queued."""
-        self._heads: list[tuple[tuple[int, str, int, int], NamespacePartition]] = []
         self._high = max(100, in_memory // max(1, len(self._queues)))
 
     def add(self, partition: NamespacePartition, item: ArrivedRecord) -> None:
-        queue = self._queues[partition]
-        queue.append(item)
-        self._missing.discard(partition)
-        if len(queue) == 1:
-            heapq.heappush(self._heads, (time_order(item), partition))
+        """The recorded time of `item` is not before that of the last one of the partition."""
+        self._queues[partition].append(item)
 
     def ended(self, partition: NamespacePartition) -> None:
         self._open.discard(partition)
-        self._missing.discard(partition)
 
     def waiting(self, partition: NamespacePartition) -> bool:
         """Whether events of this partition wait for earlier ones."""
@@ -68,13 +48,18 @@ class LogMerger:
     def low(self, partition: NamespacePartition) -> bool:
         return not self._open or len(self._queues[partition]) < self._high // 4
 
-    def ready(self) -> Iterator[ArrivedRecord]:
-        while self._heads and not self._missing:
-            _, partition = heapq.heappop(self._heads)
-            queue = self._queues[partition]
-            item = queue.popleft()
-            if queue:
-                heapq.heappush(self._heads, (time_order(queue[0]), partition))
-            elif partition in self._open:
-                self._missing.add(partition)
-            yield item
+    def ready(self) -> tuple[Sequence[ArrivedRecord], Sequence[ArrivedRecord]]:
+        """What is released now, by time; and of it the last of each partition."""
+        last = [self._queues[partition][-1:] for partition in self._open]
+        if not all(last):
+            return [], []
+        found, ends = list[ArrivedRecord](), list[ArrivedRecord]()
+        bound = min((of[0] for of in last), default=None)
+        for queue in self._queues.values():
+            count = len(queue) if bound is None else bisect_right(queue, bound)
+            if count:
+                found += queue[:count]
+                ends.append(queue[count - 1])
+                del queue[:count]
+        found.sort()  # of queues that are sorted, so it merges them; no two have one place
+        return found, ends

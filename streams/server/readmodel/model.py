@@ -29,7 +29,7 @@ from streams.server.readmodel.kept_records import event_of_record
 from streams.server.readmodel.key_uses import SOURCE, KeyUse, digest_of
 from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
 from streams.server.readmodel.lag_ages import LagAges
-from streams.server.readmodel.log_follower import VERSION
+from streams.server.readmodel.log_record import VERSION
 from streams.server.readmodel.notifier import Notifier
 from streams.server.readmodel.row_columns import columns_of
 from streams.server.readmodel.row_json import RowDecoder

@@ -15,7 +15,7 @@ from streams.errors import UnsupportedSchema
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.projection_rebuild import rebuild, swap
 from streams.server.readmodel.store_file import OpenStore, StoreFolder, StoreIdentity
-from streams.server.readmodel.store_schema import fingerprints, sources, statements
+from streams.server.readmodel.store_schema import INDEXES, fingerprints, sources, statements
 from streams.server.readmodel.store_writer import StoreWriter
 
 Topics = dict[str, tuple[str, int]]
@@ -101,8 +101,10 @@ class Store:
         return StoreWriter(self._db, self._app, self._codec)
 
     def completed(self) -> None:
-        """All that there was has been read."""
+        """All that there was has been read: with its indexes, answers can be given from it."""
         if not self.is_complete:
+            assert self._opened is not None, "opened by `open`"
+            self._opened.make_indexes(INDEXES)
             self._set(complete=1)
             self.is_complete = True
 

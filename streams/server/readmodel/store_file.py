@@ -24,8 +24,12 @@ log = logging.getLogger("retold.server")
 SLOTS = 100
 FILE, TORN = "read.sqlite", "read.bad"
 LEAST_SQLITE = (3, 38, 0)
-WRITING = ("synchronous=off", "secure_delete=off", "cache_size=-262144", "wal_autocheckpoint=10000", "temp_store=memory")
+WRITING = (
+    "synchronous=off", "secure_delete=off", "cache_size=-262144", "wal_autocheckpoint=10000", "temp_store=memory", "threads=0"
+)  # fmt: skip
 """Nothing is synced while it is written: a process that is killed loses nothing, and after a loss of power nothing is believed."""
+SORTING = ("temp_store=file", "cache_size=-65536", "threads=2")
+"""While indexes are made of what is there, as many as there may be: memory holds a part of what is sorted, and a file the rest."""
 KEPT_FOR = 6 * 86_400.0
 """s after which a file may have missed the removal of a key: compacted topics keep tombstones for 7 days (rule 25)."""
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"})
@@ -67,6 +71,16 @@ class OpenStore:
     file: Path
     db: sqlite3.Connection
     fresh: bool
+
+    def make_indexes(self, statements: Iterable[str]) -> None:
+        """Make those that are not there yet."""
+        os.putenv("SQLITE_TMPDIR", str(self.file.parent))  # what is sorted lies in no folder of others
+        for each in SORTING:
+            self.db.execute(f"pragma {each}")
+        for statement in statements:
+            self.db.execute(statement)
+        for each in WRITING:
+            self.db.execute(f"pragma {each}")
 
     def close(self) -> None:
         """Sync it, and note that it is whole: so it is believed after any restart of the machine."""

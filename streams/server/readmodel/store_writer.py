@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from streams.app import App
@@ -19,16 +20,13 @@ from streams.engine.readable import in_a_line
 from streams.engine.records import Codec
 from streams.event import Event
 from streams.projection import Projection
+from streams.server.readmodel.log_record import NAMES, LogRecord
 from streams.server.readmodel.row_columns import binder_of, columns_of, has_numbers_beyond_json
 from streams.server.readmodel.row_json import RowDecoder, to_json
 from streams.server.readmodel.store_schema import projection_table, put_statement, row_table
 
 KNOWN_ROWS = 20_000
 """Rows of a projection that are kept decoded; then they are all forgotten."""
-RECORD = (
-    "insert or replace into record(ns, part, seq, recorded, time, key, type, id, idh, causeh, kind, ordinal, accepted, by, "
-    "reason, expected, inbox, value, headers) values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 ASIDE = (
     "insert or replace into aside(ns, part, place, inbox, status, recorded, key, type, id, idh, causeh, reason, value, headers) "
     "values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -74,7 +72,7 @@ class StoreWriter:
         self.projections = {
             it.name: StoredProjection(db, it, codec, stopped.get(it.name)) for it in app.projections
         }
-        self._records: list[tuple[Any, ...]] = []
+        self._records: list[LogRecord] = []
         self._changes: list[tuple[str, tuple[Any, ...]]] = []
         self._erases = False
 
@@ -92,9 +90,9 @@ class StoreWriter:
             text = "insert or replace into duplicate(ns, part, inbox, seq, outcome) values(?, ?, ?, ?, ?)"
             self._changes.append((text, (namespace, part, it.offset, it.sequence, it.outcome)))
 
-    def put_record(self, values: tuple[Any, ...]) -> None:
-        """A record of a log: the values of `RECORD`."""
-        self._records.append(values)
+    def put_records(self, records: Iterable[LogRecord]) -> None:
+        """Records of logs, each of which names a place that has none."""
+        self._records += records
 
     def erase_record(self, namespace: str, part: int, sequence: int) -> None:
         """Remove a record of a log, so that nothing of it is left in the file."""
@@ -148,8 +146,7 @@ class StoreWriter:
         try:
             for table in self._tables.values():
                 table.write(db)
-            if self._records:
-                db.executemany(RECORD, self._records)
+            _insert(db, self._records)
             for text, values in self._changes:
                 db.execute(text, values)
             for projection in self.projections.values():
@@ -177,6 +174,16 @@ class StoreWriter:
                 yield name, key, part, version, raw
 
 
+def _insert(db: sqlite3.Connection, records: Iterable[LogRecord]) -> None:
+    """A statement for each number of values."""
+    chosen = defaultdict[int, list[LogRecord]](list)
+    for record in records:
+        chosen[len(record)].append(record)
+    for count, found in chosen.items():
+        names = ", ".join(NAMES[:count])
+        db.executemany(f"insert or replace into record({names}) values(?{', ?' * (count - 1)})", found)
+
+
 class RowWriter:
     """The changes of one table: the last of each key counts."""
 
@@ -184,21 +191,27 @@ class RowWriter:
         columns = columns_of(row_type)
         self._bind, self._nothing = binder_of(columns), (None,) * len(columns)
         self._put, self._drop = put_statement(table, columns), f"delete from {table} where key = ?"
+        self._put_readable = put_statement(table, columns, readable=True)
         self.keeps_raw = has_numbers_beyond_json(row_type)
         self.changed: dict[str, tuple[Any, ...] | None] = {}
+        """By key the values of `_put_readable`, or the more of `_put`; None: it is removed."""
 
     def put(self, key: str, part: int | None, version: int | None, row: Any, value: bytes) -> None:
         if row is None:
             self.changed[key] = None
         elif type(row) is UnreadableRow:
-            self.changed[key] = (key, part, version, None, value, row.reason, *self._nothing)
+            self.changed[key] = (key, part, version, None, *self._nothing, value, row.reason)
+        elif self.keeps_raw:
+            self.changed[key] = (key, part, version, to_json(row), *self._bind(row), value, None)
         else:
-            raw = value if self.keeps_raw else None
-            self.changed[key] = (key, part, version, to_json(row), raw, None, *self._bind(row))
+            self.changed[key] = (key, part, version, to_json(row), *self._bind(row))
 
     def write(self, db: sqlite3.Connection) -> None:
         if self.changed:
-            db.executemany(self._put, [values for values in self.changed.values() if values is not None])
+            readable, whole = 4 + len(self._nothing), 6 + len(self._nothing)
+            found = [values for values in self.changed.values() if values is not None]
+            db.executemany(self._put_readable, [values for values in found if len(values) == readable])
+            db.executemany(self._put, [values for values in found if len(values) == whole])
             db.executemany(self._drop, [(key,) for key, values in self.changed.items() if values is None])
             self.changed.clear()
 

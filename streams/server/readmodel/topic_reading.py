@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -22,6 +23,8 @@ log = logging.getLogger("retold.server")
 BATCH = 5_000
 COMMIT_EVERY = 0.02
 """s between two commits while more arrives; what arrives after a silence is committed at once."""
+CATCHING_UP, RECORDS = 0.5, 20_000
+"""s and records of a transaction, at most, while much is to be read: large ones write a page of an index once for many records."""
 BROKER_EVERY, BROKER_TIMEOUT = 5.0, 3.0
 STUCK_EVERY = 5.0
 
@@ -61,6 +64,9 @@ class TopicReading:
         """The stuck logs that are paused until their next retry."""
         self._asked = self._retried = time.monotonic()
         self._next_commit = 0.0
+        self._given, self._since = 0, 0.0
+        """Records since the last commit, and when the first of them came."""
+        self._takers: dict[At, Callable[[Message], None]] = {at: self._taker(at) for at in ends}
         self._read_unreadable(learning)
 
     def offset_of(self, at: At, begin: int) -> int:
@@ -76,53 +82,79 @@ class TopicReading:
         return offset
 
     def step(self) -> None:
-        first = self._consumer.poll(0.1)  # `consume` alone would wait for a full batch
-        pause = max(0.0, self._next_commit - time.monotonic())
-        messages = [] if first is None else [first, *self._consumer.consume(BATCH, pause)]
-        touched = {at for message in messages if (at := self._take(message)) is not None}
+        messages = self._arrived()
+        touched = set[At]()
+        for message in messages:
+            if message.error() is None:
+                at = message.topic() or "", message.partition() or 0
+                self._takers[at](message)
+                touched.add(at)
+            else:
+                self._on_error(message)
         self._logs.flush()
         self._note_ends()
         self._measure(touched)
         self._pace()
-        changed = self._writer.has_changes
-        if changed:
-            self._writer.commit()
-            self._next_commit = time.monotonic() + COMMIT_EVERY
-        if not self._left and self._state.behind is not None:
+        committed = self._commit(len(messages))
+        if not self._left and not self._writer.has_changes and self._state.behind is not None:
             self._store.completed()
             self._state.waits = self._state.behind = None
         self._state.stopped = {name: it.fault for name, it in self._writer.projections.items() if it.fault is not None}
         self._look_after()
-        self._state.tell(committed=changed)
+        if not self._writer.has_changes:  # else the file is not as far as was measured
+            self._state.tell(committed=committed)
 
-    def _take(self, message: Message) -> At | None:
-        """Handle a message; returns its topic and partition if it is a record."""
-        at, error = (message.topic() or "", message.partition() or 0), message.error()
-        if error is not None:
-            if error.code() == KafkaError._PARTITION_EOF:
-                self._at_end(at, message.offset() or 0)
-            elif not error.retriable():
-                raise BrokerError(f"following {at[0]} failed: {error.str()}")
-            return None
+    def _arrived(self) -> list[Message]:
+        first = self._consumer.poll(0.1)  # `consume` alone would wait for a full batch
+        if first is None:
+            return []
+        pause = COMMIT_EVERY if self._writer.has_changes else max(0.0, self._next_commit - time.monotonic())
+        return [first, *self._consumer.consume(BATCH, pause)]
+
+    def _commit(self, arrived: int) -> bool:
+        """Commit what was given, unless more is there, as a full batch shows, or is known to be missing: then collect."""
+        if not self._writer.has_changes:
+            return False
+        now = time.monotonic()
+        if self._given == 0:
+            self._since = now
+        self._given += arrived
+        more = arrived > BATCH or (bool(self._left) and not self._store.is_complete)
+        if more and self._given < RECORDS and now - self._since < CATCHING_UP:
+            return False
+        self._writer.commit()
+        self._next_commit, self._given = time.monotonic() + COMMIT_EVERY, 0
+        return True
+
+    def _taker(self, at: At) -> Callable[[Message], None]:
+        """What handles the records of a topic's partition."""
         kind, namespace = self._kinds[at[0]]
         partition = namespace, at[1]
         if kind == "table":
-            self._tables[partition].take(message, past=not self._store.is_complete)
-        elif kind == "parked":
-            self._logs.take_parked(partition, message)
-        elif kind == "due":
-            self._logs.take_due(partition, message)
-        elif at not in self._held:
-            self._take_logged(at, partition, message)
-        return at
+            table = self._tables[partition]
+            return lambda message: table.take(message, past=not self._store.is_complete)
+        if kind == "log":
+            return partial(self._take_logged, at, partition)
+        return partial(self._logs.take_parked if kind == "parked" else self._logs.take_due, partition)
+
+    def _on_error(self, message: Message) -> None:
+        """Raises BrokerError."""
+        at, error = (message.topic() or "", message.partition() or 0), message.error()
+        assert error is not None, "asked before"
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._at_end(at, message.offset() or 0)
+        elif not error.retriable():
+            raise BrokerError(f"following {at[0]} failed: {error.str()}")
 
     def _take_logged(self, at: At, partition: NamespacePartition, message: Message) -> None:
+        if at in self._held:
+            return
         try:
             self._logs.take(partition, message)
         except StreamsError as error:
             self._get_stuck(at, message.offset() or 0, error)
         else:
-            if self._stuck.pop(at, None) is not None:  # it can be read now
+            if self._stuck and self._stuck.pop(at, None) is not None:  # it can be read now
                 self._state.stuck.pop(partition, None)
                 self._state.faults.pop(f"{at[0]}-{at[1]}", None)
 

@@ -1,0 +1,78 @@
+"""A record of a log as the file keeps it, made without decoding its data: each record of each log passes here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from confluent_kafka import Message
+
+from streams.engine.envelope import log_header, to_micros
+from streams.engine.identity import answer_id, emitted_id, short_digest
+from streams.engine.records import ACCEPTED
+from streams.event import reference_of
+from streams.history.kept_headers import packed
+from streams.kafka.bounded_read import headers_of
+from streams.kafka.messages import short_fingerprint
+
+VERSION, HANDLER = "version", "handler"
+"""Who rejected an event: because its row was not at the expected version, or its handler."""
+NAMES = (
+    "recorded", "ns", "part", "seq", "time", "key", "type", "id", "idh", "kind", "ordinal", "accepted", "inbox", "value",
+    "headers", "causeh", "by", "reason", "expected",
+)  # fmt: skip
+"""The columns in the order of a record's values, of which the first four are its place in the order of time (rule 18)."""
+ALWAYS = NAMES.index("causeh")
+"""So many values each record has, and of the others those up to the last that is not null: Python binds nulls slowly, and
+booleans and bytes, too."""
+CAUSES = 4096
+"""Causes whose reference and its 64 bits are cached: what follows from one event comes soon."""
+
+LogRecord = tuple[Any, ...]
+
+
+def log_record(message: Message, namespace: str, event_type: str, value: bytes) -> LogRecord:
+    """The values of a record of this type and with this value. Raises UndecodableRecord if no worker wrote it.
+
+    `time` in µs since 1970; `idh` and `causeh` are 64 bits of its reference and of its cause's; `kind` is
+    root, emitted, answer, or timer, which has no inbox offset. A worker has checked the headers, so they are only picked here.
+    """
+    headers = headers_of(message)
+    header = log_header(headers)
+    given = dict(headers).get
+    key = (message.key() or b"").rpartition(b"@")[0].decode()
+    source = (given("ce_source") or b"").decode()
+    event_id = (given("ce_id") or b"").decode() or header.id or ""
+    at = given("ce_time")
+    time = to_micros(datetime.fromisoformat(at.decode())) if at else header.time or 0
+    ordinal, cause, kind = int(given("ce_ordinal") or 0), None, "root"
+    if caused := given("ce_causationid"):
+        reference, short = _cause(given("ce_causationsource") or b"", caused)
+        if event_id == emitted_id(reference, event_type, key, ordinal, (given("ce_revision") or b"").decode()):
+            kind, cause = "emitted", short
+        elif event_id == answer_id(reference):
+            kind, cause = "answer", short
+    if header.timer:
+        kind = "timer"
+    accepted, expected = header.outcome == ACCEPTED, given("ce_expectedversion")
+    values = (
+        header.recorded, namespace, message.partition() or 0, header.sequence, time, key, event_type, event_id,
+        short_fingerprint(source, event_id), kind, ordinal, int(accepted), header.offset, bytearray(value),
+        packed(headers),
+    )  # fmt: skip
+    if accepted and not expected and header.reason is None:
+        return values if cause is None else (*values, cause)
+    by = None if accepted else VERSION if header.wrong_version else header.by or HANDLER
+    return (*values, cause, by, header.reason, int(expected) if expected else None)
+
+
+def is_accepted(record: LogRecord) -> bool:
+    return bool(record[11])
+
+
+@lru_cache(CAUSES)
+def _cause(source: bytes, event_id: bytes) -> tuple[str, int]:
+    """A cause's reference, and 64 bits of it."""
+    reference = reference_of(source.decode(), event_id.decode())
+    return reference, short_digest(reference)
