@@ -16,10 +16,10 @@ class MemoryConsumer:
         self._topic, self._records = topic, list[Message]()
         self._next, self._paused, self._told = 0, False, False
 
-    def add(self, value: bytes, headers: Headers) -> None:
+    def add(self, value: bytes, headers: Headers, key: bytes = b"k") -> None:
         offset = len(self._records)
         self._records.append(
-            Message(topic=self._topic, partition=0, offset=offset, key=b"k", value=value, headers=headers)
+            Message(topic=self._topic, partition=0, offset=offset, key=key, value=value, headers=headers)
         )
         self._told = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +14,8 @@ from confluent_kafka import Consumer
 
 from streams import App, Tables, View
 from streams.codec import codec_of
-from streams.engine.envelope import LogHeader, pack
+from streams.engine import marker
+from streams.engine.envelope import VERSION_HEADER, LogHeader, pack
 from streams.engine.records import Headers
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import LearningCodec
@@ -25,11 +27,13 @@ from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_writer import UnreadableRow
 from streams.server.readmodel.topic_reading import TopicReading
 from tests.applications import bank, shop
-from tests.applications.bank.events import AccountOpen
-from tests.applications.shop.events import OrderPlace
+from tests.applications.bank.events import AccountOpen, AccountRow
+from tests.applications.shop.events import OrderPlace, OrderRow
 from tests.support.memory_consumer import MemoryConsumer
 from tests.support.memory_server import MemoryServer
+from tests.unit.test_read_model_file import reshape
 from tests.unit.test_server_errors import assert_problem
+from tests.unit.test_server_folds import marker as marker_of
 
 ACCOUNT = ("account", 0)
 COUNT = 10
@@ -119,6 +123,27 @@ def test_what_rests_on_a_log_that_stands_still_is_refused(server: MemoryServer) 
     assert server.http.get("/views/charges").status_code == 200
 
 
+def test_rows_of_a_former_schema_are_answered_as_they_are(server: MemoryServer) -> None:
+    """And it is said. What asks for fields that they do not have is refused until they are made again, as views are."""
+    row = OrderRow(customer="c", status="paid", placed=datetime(2026, 1, 1, tzinfo=UTC), waiting=0, total=3, held={})
+    server.kafka.put_row("order", "o1", row, 1)
+    before = server.http.get("/rows/order/o1")
+    assert "retold-rebuilding" not in before.headers
+    server.kafka.tell(rebuilding={"order": 43, "charges": 7}, reshaped=["order"])
+    server.kafka.writer._db.execute('alter table r_order rename column f_customer to f_former')
+    for url in ("/rows/order/o1", "/rows/order", "/rows/order?_sort=status", "/rows/order/none"):
+        assert server.http.get(url).headers["retold-rebuilding"] == "order 43%", url
+    now = server.http.get("/rows/order/o1")
+    assert now.json() == before.json()
+    assert (now.headers["etag"], now.headers["etag"] != before.headers["etag"]) == ('"1.0"', True)
+    for url in ("/rows/order?customer=c", "/rows/order?_sort=-customer"):
+        assert_problem(server.http.get(url), 503, "the rows of order are made again", "sorted by customer", field="customer")
+    assert server.http.get("/views/charges").headers["retold-rebuilding"] == "charges 7%"
+    assert_problem(server.http.get("/views/careless"), 503, "the rows of order are made again", "43 % are done")
+    server.kafka.tell(rebuilding={}, reshaped=[])
+    assert "retold-rebuilding" not in server.http.get("/views/careless").headers
+
+
 def logged(sequence: int) -> Headers:
     """What a worker writes of a record of a log."""
     header = LogHeader(sequence, 0, sequence - 1, "accepted", "f", id=f"id-{sequence}", time=0)
@@ -126,22 +151,68 @@ def logged(sequence: int) -> Headers:
 
 
 class Reading:
-    """Reads a log of `count` records, of which those at `unreadable` have no header of retold's, into a new file."""
+    """Reads one topic of the bank, into the file in this folder."""
 
-    def __init__(self, path: Path, count: int, unreadable: Collection[int] = ()) -> None:
+    def __init__(self, path: Path, topic: str) -> None:
         app, self.codec = bank.app(), codec_of(bank.app())
         self.model, self.store = ReadModel(app, self.codec), Store(path, "", app, self.codec)
         self.store.open()
         self.store.partitions = {"account": 1}
         self.state = FollowerState(self.model.take)
+        self.state.rebuilding = dict.fromkeys(self.store.reread, 0)
         self.state.opened(str(self.store.file), self.store.partitions)
         self.value = self.codec.encode(AccountOpen(account="a", balance=1))
-        spaces = [topic_names("", "account")]
-        self.consumer, learning = MemoryConsumer(spaces[0].log), LearningCodec(self.codec, Clients("127.0.0.1:1"), "")
-        for sequence in range(1, count + 1):
-            self.consumer.add(self.value, logged(sequence) if sequence not in unreadable else [])
-        consumer, ends = cast(Consumer, self.consumer), {(spaces[0].log, 0): count}
-        self.reading = TopicReading(consumer, spaces, self.store, self.store.writer(), learning, self.state, ends)
+        self.topic, self.consumer = topic, MemoryConsumer(topic)
+
+    def begin(self, count: int) -> None:
+        """Read what the consumer has, which is up to the offset `count`."""
+        consumer, ends = cast(Consumer, self.consumer), {(self.topic, 0): count}
+        learning = LearningCodec(self.codec, Clients("127.0.0.1:1"), "")
+        self.reading = TopicReading(
+            consumer, [topic_names("", "account")], self.store, self.store.writer(), learning, self.state, ends
+        )
+        self.reading.offset_of((self.topic, 0), 0)
+
+
+def reading(path: Path, count: int, unreadable: Collection[int] = ()) -> Reading:
+    """Of a log of `count` records, of which those in `unreadable` have no header of retold's."""
+    it = Reading(path, topic_names("", "account").log)
+    for sequence in range(1, count + 1):
+        it.consumer.add(it.value, logged(sequence) if sequence not in unreadable else [])
+    it.begin(count)
+    return it
+
+
+def test_rows_of_another_schema_take_their_place_once_they_are_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Until then those before are answered, with their own position, and it is said how far it is."""
+    monkeypatch.setattr(topic_reading, "BATCH", 3)
+    monkeypatch.setattr(topic_reading, "RECORDS", 1)
+    store = Store(tmp_path, "", bank.app(), codec_of(bank.app()))
+    store.open()
+    store.partitions = {"account": 1}
+    writer = store.writer()
+    writer.put_row("account", 0, "old", 1, AccountRow(balance=1))
+    writer.put_marker("account", 0, marker_of(1))
+    writer.commit()
+    store.completed()
+    store.close()
+    reshape(store.file, "r_account")
+    it = Reading(tmp_path, topic_names("", "account").table)
+    for number in range(1, 4):
+        it.consumer.add(marker.encode(marker_of(number)), [], marker.KEY)
+        it.consumer.add(it.codec.encode_row(AccountRow(balance=number)), [(VERSION_HEADER, b"%d" % number)], b"new")
+    it.begin(6)
+    seen = []
+    for _ in range(2):
+        it.reading.step()
+        row = it.model.row(it.model.tables["account"], "new")
+        found = dict(it.model.rebuilding), it.model.table_position(ACCOUNT), None if row is None else row.version
+        seen.append((*found, it.model.lag(["table"], [ACCOUNT])))
+    assert seen == [({"account": 67}, 1, None, None), ({}, 3, 3, 0)]
+    assert (it.model.row(it.model.tables["account"], "old"), it.model.behind) == (None, None)
+    it.store.close()
 
 
 def test_while_much_is_to_be_read_a_transaction_takes_several_batches(
@@ -150,7 +221,7 @@ def test_while_much_is_to_be_read_a_transaction_takes_several_batches(
     """Until that is read, nothing of it is told; what comes afterwards is committed at once."""
     monkeypatch.setattr(topic_reading, "BATCH", 10)
     monkeypatch.setattr(topic_reading, "RECORDS", 25)
-    it = Reading(tmp_path, 40)
+    it = reading(tmp_path, 40)
     seen = []
     for _ in range(4):
         it.reading.step()
@@ -166,16 +237,16 @@ def test_while_much_is_to_be_read_a_transaction_takes_several_batches(
 def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """From the record that does not read to the end, whatever is reported of that; once it reads, all goes on."""
     monkeypatch.setattr(topic_reading, "STUCK_EVERY", 0.0)
-    it = Reading(tmp_path, COUNT, unreadable={5})
-    model, reading, consumer = it.model, it.reading, it.consumer
-    reading.step()
+    it = reading(tmp_path, COUNT, unreadable={5})
+    model, consumer = it.model, it.consumer
+    it.reading.step()
     assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (4, COUNT - 4)
     assert "not read beyond offset 4" in model.stuck[ACCOUNT]
-    reading._on_error(consumer.end_again())
+    it.reading._on_error(consumer.end_again())
     it.state.tell()
     assert model.lag(["log"], [ACCOUNT]) == COUNT - 4
     consumer.replace(4, it.value, logged(5))
-    reading.step()
+    it.reading.step()
     assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (COUNT, 0)
     assert (model.stuck, model.faults) == ({}, {})
     it.store.close()

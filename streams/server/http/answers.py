@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -16,6 +16,7 @@ from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
+from streams.server.readmodel.row_query import RowQuery
 from streams.server.readmodel.store_moment import StoreMoment
 
 POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6}):(\d{1,18})")
@@ -37,6 +38,8 @@ class AnswerPosition:
 
     positions: Mapping[NamespacePartition, int]
     lag: int | None
+    rebuilding: Mapping[str, int] = field(default_factory=dict)
+    """Tables that it was made from and that are made again, and how many percent of each are done."""
 
     @property
     def texts(self) -> list[str]:
@@ -47,7 +50,14 @@ class AnswerPosition:
     def headers(self) -> dict[str, str]:
         texts = self.texts
         shown = {"Retold-Position": ", ".join(texts)} if 0 < len(texts) <= SHOWN else {}
+        if self.rebuilding:
+            shown["Retold-Rebuilding"] = ", ".join(f"{name} {percent}%" for name, percent in self.rebuilding.items())
         return shown | {"Retold-Lag": "unknown" if self.lag is None else str(self.lag)}
+
+    def of_tables(self, model: ReadModel, names: Iterable[str]) -> AnswerPosition:
+        """With what is said of these tables."""
+        found = {name: model.rebuilding[name] for name in names if name in model.rebuilding} if model.rebuilding else {}
+        return replace(self, rebuilding=found)
 
 
 def standing_at(
@@ -119,6 +129,21 @@ def _wanted(model: ReadModel, text: str) -> tuple[NamespacePartition, int]:
         expected = "a position such as user-3:977 of a partition that there is"
         raise Problem(422, f"_min_position is {text[:100]!r}; {expected} was expected", field="_min_position")
     return (match[1], int(match[2])), int(match[3])
+
+
+def refuse_lacking(
+    model: ReadModel, moment: StoreMoment, name: str, table: str, query: RowQuery, at: AnswerPosition
+) -> None:
+    """Raises a 503 problem for a field that the rows there are do not have: those of the present schema are being made."""
+    if name not in model.reshaped:
+        return
+    used = {*query.equal, query.sort}
+    if lacking := moment.lacks(table, [column for column in model.columns[name] if column.field in used]):
+        what = ", ".join(lacking)
+        raise Problem(
+            503, f"the rows of {name} are made again for their present schema; until then they are not to be found or sorted by "
+            f"{what}", field=lacking[0], headers={**RETRY_AFTER, **at.headers},
+        )  # fmt: skip
 
 
 def answer(request: Request, body: Any, at: AnswerPosition, *, etag: str | None = None) -> Response:

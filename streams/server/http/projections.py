@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from streams.errors import did_you_mean
 from streams.server.http import openapi
-from streams.server.http.answers import answer, at_least, ready, standing, standing_at
+from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
 from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -40,6 +40,7 @@ def routes(parts: ServerParts) -> APIRouter:
         known_params(request.query_params.multi_items(), "_min_position")
         await at_least(request, model, KINDS)
         at = standing(model, KINDS, model.partitions(model.folded_by[name]))  # before the row, as in table_rows
+        at = at.of_tables(model, [name])
         found = model.row(model.projected[name], key)
         ready(parts)  # the model may have been reset meanwhile
         check(model, name)
@@ -63,7 +64,8 @@ def _page(request: Request, parts: ServerParts, name: str, query: RowQuery) -> R
     model = parts.model
     partitions = model.partitions(model.folded_by[name])
     with model.moment() as moment:
-        at = standing_at(model, moment, KINDS, partitions)
+        at = standing_at(model, moment, KINDS, partitions).of_tables(model, [name])
+        refuse_lacking(model, moment, name, model.projected[name], query, at)
         found = moment.page(model.projected[name], query, model.columns[name])
     ready(parts)  # the model may have been reset meanwhile
     check(model, name)

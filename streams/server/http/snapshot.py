@@ -19,11 +19,14 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
     def __init__(self, model: ReadModel, moment: StoreMoment) -> None:
         self._model, self._moment = model, moment
         self._found: dict[str, Mapping[str, Any]] = {}
+        self.asked = set[str]()
+        """The names of tables that were asked for."""
         self.refused: Problem | None = None
 
     def __getitem__(self, name: str) -> Mapping[str, Any]:
         """A table. Raises a problem if it is not complete."""
         if name not in self._found:
+            self.asked.add(name)
             try:
                 self._found[name] = self._take(name)
             except Problem as problem:
@@ -33,6 +36,11 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
 
     def _take(self, name: str) -> Mapping[str, Any]:
         model = self._model
+        if name in model.reshaped:
+            done = model.rebuilding.get(name, 0)
+            raise Problem(
+                503, f"the rows of {name} are made again for their present schema, {done} % are done", headers=RETRY_AFTER
+            )
         if (projected := model.projected.get(name)) is not None:
             check(model, name)
             return self._moment.table(projected, model.decoders[name])

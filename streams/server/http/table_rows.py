@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from streams.errors import did_you_mean
 from streams.namespace import Namespace
 from streams.server.http import openapi
-from streams.server.http.answers import answer, at_least, ready, standing, standing_at
+from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
 from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -54,6 +54,7 @@ async def one_row(request: Request, parts: ServerParts, namespace: str, key: str
     await at_least(request, model, KINDS)
     partition = model.partition_of(namespace, key)
     at = standing(model, KINDS, [partition])  # before the row, so that the position is never ahead of it
+    at = at.of_tables(model, [namespace])
     kept = model.row(model.tables[namespace], key)
     ready(parts)  # the model may have been reset meanwhile
     if kept is None:
@@ -81,7 +82,8 @@ def _page(request: Request, parts: ServerParts, namespace: str, query: RowQuery)
     partitions = model.partitions([namespace])
     table = model.tables[namespace]
     with model.moment() as moment:
-        at = standing_at(model, moment, KINDS, partitions)
+        at = standing_at(model, moment, KINDS, partitions).of_tables(model, [namespace])
+        refuse_lacking(model, moment, namespace, table, query, at)
         found = moment.page(table, query, model.columns[namespace])
         count, some = moment.unreadable(table, MOST_UNREADABLE)
     ready(parts)  # the model may have been reset meanwhile

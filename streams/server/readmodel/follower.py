@@ -105,6 +105,7 @@ class TopicFollower:
         return False
 
     def _on_doubt(self, doubt: StoreDoubt) -> bool:
+        self._state.rebuilding, self._state.reshaped = {}, []
         log.warning("the read model is read again from Kafka: %s", doubt)
         self._state.waits = self._state.behind = STARTING
         self._state.tell()
@@ -147,6 +148,7 @@ class TopicFollower:
         state = self._state
         if store.open() and store.partitions:  # what is there is answered at once, also while the broker is away
             state.waits = None if store.is_complete else STARTING
+            state.rebuilding, state.reshaped = dict.fromkeys([*store.changed, *store.reread], 0), store.reshaped
             state.opened(str(store.file), store.partitions)
         if store.changed:
             self._rebuild(store, stopped)
@@ -169,11 +171,13 @@ class TopicFollower:
 
         def tell(percent: int) -> None:
             self._state.behind = f"the code of {names} has changed: it is folded again, {percent} % are done"
+            self._state.rebuilding |= dict.fromkeys(store.changed, percent)
             self._state.tell()
 
         tell(0)
         store.rebuild(tell, stopped)
-        self._state.behind = STARTING
+        self._state.behind, self._state.rebuilding = STARTING, dict.fromkeys(store.reread, 0)
+        self._state.reshaped = store.reshaped
         self._state.tell(committed=True)
 
     def _read(

@@ -16,7 +16,8 @@ class FollowerReport(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `file` is the one that is to be read from now on; `partitions` has their number by namespace. `waits` says why nothing can
     be answered yet, `behind` why what is answered may be old, `faults` what is wrong now, by what it is about, and `stuck`
-    why a log is not read on.
+    why a log is not read on. `rebuilding` has the tables that are made again beside what is answered, and how many percent are
+    done; `reshaped` are those of them whose rows have another schema.
     """
 
     file: str | msgspec.UnsetType = msgspec.UNSET
@@ -26,6 +27,8 @@ class FollowerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     faults: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     stuck: list[tuple[str, int, str]] | msgspec.UnsetType = msgspec.UNSET
     stopped: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    rebuilding: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    reshaped: list[str] | msgspec.UnsetType = msgspec.UNSET
     lags: list[Lag] = []
     committed: bool = False
     log: tuple[int, str, str] | None = None

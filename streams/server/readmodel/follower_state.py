@@ -22,6 +22,9 @@ class FollowerState:
         self.faults: dict[str, str] = {}
         self.stuck: dict[NamespacePartition, str] = {}
         self.stopped: dict[str, str] = {}
+        self.rebuilding: dict[str, int] = {}
+        """Also of tables that are read again. Their lags are not told: they are not those of the rows that are answered."""
+        self.reshaped: list[str] = []
         self._send, self._told = send, dict[str, Any]()
         self._ages, self._lags = LagAges(), dict[tuple[str, str, int], int]()
         self._measured: set[tuple[str, str, int]] = set()
@@ -34,19 +37,28 @@ class FollowerState:
         if before != (self._lags[at], self._ages.behind_since(at)):
             self._measured.add(at)
 
+    def lag(self, at: tuple[str, str, int]) -> int:
+        """As measured last."""
+        return self._lags.get(at, 0)
+
     def opened(self, file: str, partitions: Mapping[str, int]) -> None:
         """There is a file to be read, of which nothing is known yet."""
         self._lags, self._ages, self._told = {}, LagAges(), {}
-        self._send(FollowerReport(file=file, partitions=dict(partitions), waits=self.waits, behind=self.behind))
+        self._send(FollowerReport(
+            file=file, partitions=dict(partitions), waits=self.waits, behind=self.behind, rebuilding=dict(self.rebuilding),
+            reshaped=[*self.reshaped],
+        ))  # fmt: skip
 
     def tell(self, *, committed: bool = False) -> None:
         now: dict[str, Any] = {
             "waits": self.waits, "behind": self.behind, "faults": dict(self.faults), "stopped": dict(self.stopped),
-            "stuck": [(*at, why) for at, why in self.stuck.items()],
+            "stuck": [(*at, why) for at, why in self.stuck.items()], "rebuilding": dict(self.rebuilding),
+            "reshaped": [*self.reshaped],
         }  # fmt: skip
         changed = {name: value for name, value in now.items() if name not in self._told or self._told[name] != value}
-        lags = [(*at, self._lags[at], self._ages.behind_since(at)) for at in self._measured]
+        measured = {at for at in self._measured if at[0] != "table" or at[1] not in self.rebuilding}
+        lags = [(*at, self._lags[at], self._ages.behind_since(at)) for at in measured]
         if changed or lags or committed:
             self._told = now
-            self._measured.clear()
+            self._measured -= measured
             self._send(FollowerReport(lags=lags, committed=committed, **changed))

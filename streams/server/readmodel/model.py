@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -58,6 +58,10 @@ class ReadModel:
         """The reasons of stuck logs: what needs all of their events cannot be answered."""
         self.stopped: dict[str, str] = {}
         """The reasons of stopped projections, by name."""
+        self.rebuilding: Mapping[str, int] = {}
+        """Tables that are made again beside what is answered, and how many percent of each are done."""
+        self.reshaped: Collection[str] = frozenset()
+        """Those of them whose rows have another schema than the classes here."""
         self.counts: dict[str, int] = {}
         self.lags: dict[tuple[str, str, int], int] = {}
         self.lag_ages = LagAges()
@@ -81,9 +85,11 @@ class ReadModel:
         """What the follower tells. Whoever waits for something looks again."""
         if report.file is not msgspec.UNSET:
             self._begin(report.file, report.partitions or {})
-        for name in ("faults", "stopped"):
+        for name in ("faults", "stopped", "rebuilding"):
             if (told := getattr(report, name)) is not msgspec.UNSET:
                 setattr(self, name, dict(told))
+        if report.reshaped is not msgspec.UNSET:
+            self.reshaped = frozenset(report.reshaped)
         if report.stuck is not msgspec.UNSET:
             self.stuck = {(namespace, part): why for namespace, part, why in report.stuck}
         for kind, namespace, part, lag, since in report.lags:
@@ -108,6 +114,7 @@ class ReadModel:
         self.waits = STARTING
         self.counts, self.lags, self.lag_ages = dict(counts), {}, LagAges()
         self.faults, self.stuck, self.stopped = {}, {}, {}
+        self.rebuilding, self.reshaped = {}, frozenset()
         self._readers.open(file)
         self._blobs = {}
         self.refresh()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -15,8 +15,17 @@ from streams.errors import UnsupportedSchema
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.projection_rebuild import rebuild, swap
 from streams.server.readmodel.store_file import OpenStore, StoreFolder, StoreIdentity
-from streams.server.readmodel.store_schema import INDEXES, fingerprints, sources, statements
-from streams.server.readmodel.store_writer import StoreWriter
+from streams.server.readmodel.store_schema import (
+    INDEXES,
+    fingerprints,
+    row_table,
+    rows_beside,
+    sources,
+    statements,
+    table_statement,
+    unreadable_statement,
+)
+from streams.server.readmodel.store_writer import REREAD, StoreWriter
 
 Topics = dict[str, tuple[str, int]]
 """Id and number of partitions by name."""
@@ -37,7 +46,11 @@ class Store:
         self._identity = StoreIdentity(app.name, prefix, fingerprints(app, codec))
         self._sources = sources(app)
         self.changed: list[str] = []
-        """Projections whose code has changed since they were folded."""
+        """Projections whose code has changed since they were folded, or the schema of their rows."""
+        self.reread: list[str] = []
+        """Namespaces whose rows have another schema than in the file: they are read again beside those."""
+        self.reshaped: list[str] = []
+        """Those of both whose rows in the file have another schema."""
         self._opened: OpenStore | None = None
         self.partitions: dict[str, int] = {}
         self.is_complete = False
@@ -63,9 +76,24 @@ class Store:
         if self._opened.fresh:
             self._set(sources=msgspec.json.encode(self._sources))
         known = msgspec.json.decode(meta.get("sources") or b"{}", type=dict[str, str])
-        changed = [] if self._opened.fresh else [name for name, of in self._sources.items() if known.get(name) != of]
-        self.changed = changed
+        self.reshaped = [] if self._opened.fresh else self._reshaped(meta["identity"])
+        self.reread = [name for name in self.row_types if name in self.reshaped]
+        self.changed = [] if self._opened.fresh else [
+            name for name, of in self._sources.items() if known.get(name) != of or name in self.reshaped
+        ]
         return True
+
+    def _reshaped(self, identity: bytes) -> list[str]:
+        """Tables whose rows had another schema when the file was written."""
+        known = msgspec.json.decode(identity, type=StoreIdentity).fingerprints
+        return [name[2:] for name, of in self._identity.fingerprints.items() if known[name] != of]
+
+    def _set_identity(self, reshaped: Collection[str]) -> None:
+        """Of what is in the file: those that are not made again yet have their former schema."""
+        [kept] = self._db.execute("select value from meta where name = 'identity'").fetchone()
+        known = msgspec.json.decode(kept, type=StoreIdentity).fingerprints
+        found = {name: known[name] if name[2:] in reshaped else of for name, of in self._identity.fingerprints.items()}
+        self._set(identity=msgspec.json.encode(msgspec.structs.replace(self._identity, fingerprints=found)))
 
     def rebuild(self, tell: Callable[[int], None], stopped: Callable[[], bool]) -> None:
         """Fold the projections in `changed` again; until that is done, they are answered as they were.
@@ -76,12 +104,13 @@ class Store:
             rebuild(self._db, self._app, self._codec, self.changed, tell, stopped)
         except UnsupportedSchema as error:
             raise StoreDoubt(f"{', '.join(self.changed)} cannot be folded again from it: {error}") from error
-        self._db.execute("begin immediate")
-        swap(self._db, self.changed)
-        self._db.executemany("delete from stopped where name = ?", [(name,) for name in self.changed])
-        self._set(sources=msgspec.json.encode(self._sources))
-        self._db.execute("commit")
-        self.changed = []
+        reshaped = [name for name in self.reshaped if name not in self.changed]
+        with self._transaction():
+            swap(self._db, self.changed)
+            self._db.executemany("delete from stopped where name = ?", [(name,) for name in self.changed])
+            self._set(sources=msgspec.json.encode(self._sources))
+            self._set_identity(reshaped)
+        self.changed, self.reshaped = [], reshaped
 
     def compare(self, topics: Mapping[str, TopicInfo], partitions: Mapping[str, int]) -> bool:
         """Whether nothing was read yet: then it is of these topics from now on. Raises StoreDoubt if it is of others."""
@@ -97,8 +126,36 @@ class Store:
         return False
 
     def writer(self) -> StoreWriter:
-        """A new one, which stands where the file ends."""
-        return StoreWriter(self._db, self._app, self._codec)
+        """A new one, which stands where the file ends; rows that are read again begin anew."""
+        for name in self.reread:
+            self._db.execute(f"drop table if exists {rows_beside(name)}")
+            self._db.execute(table_statement(rows_beside(name), self.row_types[name]))
+        self._db.execute("delete from position where kind = ?", (REREAD,))
+        return StoreWriter(self._db, self._app, self._codec, self.reread)
+
+    def exchange(self, namespace: str, writer: StoreWriter) -> None:
+        """Put rows that are read again, all of which are committed, in the place of those before."""
+        reshaped = [name for name in self.reshaped if name != namespace]
+        with self._transaction():
+            self._db.execute(f"drop table {row_table(namespace)}")
+            self._db.execute(f"alter table {rows_beside(namespace)} rename to {row_table(namespace)}")
+            self._db.execute(unreadable_statement(namespace))
+            self._db.execute("delete from position where kind = 'table' and ns = ?", (namespace,))
+            self._db.execute("update position set kind = 'table' where kind = ? and ns = ?", (REREAD, namespace))
+            self._set_identity(reshaped)
+        self.reread, self.reshaped = [name for name in self.reread if name != namespace], reshaped
+        writer.exchanged(namespace)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("begin immediate")
+        try:
+            yield
+            self._db.execute("commit")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
 
     def completed(self) -> None:
         """All that there was has been read: with its indexes, answers can be given from it."""

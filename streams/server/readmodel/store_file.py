@@ -222,9 +222,11 @@ def doubt_about(db: sqlite3.Connection, identity: StoreIdentity) -> str | None:
         return "another version of retold wrote it"
     if (known.application, known.prefix) != (identity.application, identity.prefix):
         return f"it is of the application {known.application!r} and the prefix {known.prefix!r}"
-    changed = sorted(name[2:] for name, of in identity.fingerprints.items() if known.fingerprints.get(name) != of)
-    if changed or known.fingerprints.keys() != identity.fingerprints.keys():
-        return f"the schema of {', '.join(changed) or 'its tables'} has changed"
+    if known.fingerprints.keys() != identity.fingerprints.keys():
+        return "the application has other namespaces or projections"
+    changed = sorted(name[2:] for name, of in identity.fingerprints.items() if known.fingerprints[name] != of)
+    if changed and not meta.get("complete"):  # else their rows are answered as they are, until others are made
+        return f"the schema of {', '.join(changed)} has changed"
     if not meta.get("clean") and meta.get("boot") != boot_id():
         return "the machine was restarted while it was written"
     if meta.get("seen") is not None and not 0 <= time.time() - float(meta["seen"]) <= KEPT_FOR:

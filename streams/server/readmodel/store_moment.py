@@ -7,7 +7,7 @@ from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, Va
 from typing import NamedTuple
 
 from streams.data import Record
-from streams.server.readmodel.row_columns import RowColumn
+from streams.server.readmodel.row_columns import RowColumn, quoted
 from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.row_query import RowQuery
 
@@ -51,6 +51,11 @@ class StoreMoment:
         key, value = found[query.limit - 1][0], found[query.limit - 1][3]
         column = next((each for each in columns if each.field == query.sort), None)
         return FoundPage(rows, (None if value is None or column is None else column.load(value), key))
+
+    def lacks(self, table: str, columns: Iterable[RowColumn]) -> list[str]:
+        """The fields of these that the table has no columns for, or others: its rows have another schema."""
+        kept = {quoted(name): kind for _, name, kind, *_ in self._db.execute(f"pragma table_info({table})").fetchall()}
+        return [column.field for column in columns if kept.get(column.name, "").lower() != column.affinity]
 
     def unreadable(self, table: str, limit: int) -> tuple[int, list[tuple[str, str]]]:
         """How many rows cannot be read here, and some of them with the reason, in the order of their keys."""

@@ -84,6 +84,11 @@ def beside(name: str) -> str:
     return quoted(f"p_{name}__2")
 
 
+def rows_beside(namespace: str) -> str:
+    """The table into which rows are read again."""
+    return quoted(f"r_{namespace}__2")
+
+
 def statements(app: App) -> Iterable[str]:
     """What makes the file of an application."""
     yield from FIXED
@@ -93,10 +98,14 @@ def statements(app: App) -> Iterable[str]:
     yield "analyze sqlite_schema"  # and reads it
     for space in app.namespaces:
         yield table_statement(row_table(space.name), space.row_type)
-        name = quoted(f"unreadable_{space.name}")
-        yield f"create index {name} on {row_table(space.name)}(key) where problem is not null"
+        yield unreadable_statement(space.name)
     for projection in app.projections:
         yield table_statement(projection_table(projection.name), projection.row_type)
+
+
+def unreadable_statement(namespace: str) -> str:
+    name = quoted(f"unreadable_{namespace}")
+    return f"create index {name} on {row_table(namespace)}(key) where problem is not null"
 
 
 def table_statement(name: str, row_type: type[Record]) -> str:

@@ -23,7 +23,7 @@ from streams.projection import Projection
 from streams.server.readmodel.log_record import NAMES, LogRecord
 from streams.server.readmodel.row_columns import binder_of, columns_of, has_numbers_beyond_json
 from streams.server.readmodel.row_json import RowDecoder, to_json
-from streams.server.readmodel.store_schema import projection_table, put_statement, row_table
+from streams.server.readmodel.store_schema import projection_table, put_statement, row_table, rows_beside
 
 KNOWN_ROWS = 20_000
 """Rows of a projection that are kept decoded; then they are all forgotten."""
@@ -38,6 +38,8 @@ DUE = (
 POSITION = (
     "insert or replace into position(kind, ns, part, next_offset, seq, recorded, marker) values(?, ?, ?, ?, ?, ?, ?)"
 )
+REREAD = "reread"
+"""The kind of the positions of tables that are read again beside what is answered."""
 At = tuple[str, str, int]
 """Kind of topic, namespace and partition."""
 
@@ -60,14 +62,20 @@ class StoredPosition(NamedTuple):
 class StoreWriter:
     """Used by one thread. Raises sqlite3.Error, after which it is to be dropped: what it holds is not in the file."""
 
-    def __init__(self, db: sqlite3.Connection, app: App, codec: Codec) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection, app: App, codec: Codec, reread: Iterable[str] = ()) -> None:
+        """`reread` are the namespaces whose rows are written beside those that there are."""
+        self._db, self._reread = db, {*reread}
         self.positions: dict[At, StoredPosition] = {
             (kind, ns, part): StoredPosition(*rest)
             for kind, ns, part, *rest in db.execute("select * from position").fetchall()
+            if kind != "table" or ns not in self._reread
         }
         self._moved: set[At] = set()
-        self._tables = {space.name: RowWriter(row_table(space.name), space.row_type) for space in app.namespaces}
+        self._row_types = {space.name: space.row_type for space in app.namespaces}
+        self._tables = {
+            name: RowWriter(rows_beside(name) if name in self._reread else row_table(name), of)
+            for name, of in self._row_types.items()
+        }
         stopped = dict(db.execute("select name, why from stopped").fetchall())
         self.projections = {
             it.name: StoredProjection(db, it, codec, stopped.get(it.name)) for it in app.projections
@@ -151,7 +159,7 @@ class StoreWriter:
                 db.execute(text, values)
             for projection in self.projections.values():
                 projection.write(db)
-            db.executemany(POSITION, [(*at, *self.positions[at]) for at in self._moved])
+            db.executemany(POSITION, [(self._kept_as(at), *at[1:], *self.positions[at]) for at in self._moved])
             db.execute("insert or replace into meta(name, value) values('seen', ?)", (time.time(),))
             db.execute("commit")
         except BaseException:
@@ -166,9 +174,18 @@ class StoreWriter:
         self._records.clear()
         self._changes.clear()
 
+    def _kept_as(self, at: At) -> str:
+        """The kind under which a position is kept: what is read again does not stand for what is answered."""
+        return REREAD if at[0] == "table" and at[1] in self._reread else at[0]
+
+    def exchanged(self, namespace: str) -> None:
+        """The rows that were read again are those of the namespace now."""
+        self._reread.discard(namespace)
+        self._tables[namespace] = RowWriter(row_table(namespace), self._row_types[namespace])
+
     def unreadable(self) -> Iterator[tuple[str, str, int, int, bytes]]:
         """Namespace, key, partition, version and Avro of rows that were not read."""
-        for name in self._tables:
+        for name in self._tables.keys() - self._reread:
             text = f"select key, part, version, raw from {row_table(name)} where problem is not null"
             for key, part, version, raw in self._db.execute(text).fetchall():
                 yield name, key, part, version, raw

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streams.errors import BrokerError, StreamsError
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicNames
-from streams.server.readmodel.follower_state import FollowerState
+from streams.server.readmodel.follower_state import STARTING, FollowerState
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.merge import NamespacePartition
 from streams.server.readmodel.store import Store, StoreDoubt
@@ -66,6 +66,9 @@ class TopicReading:
         self._next_commit = 0.0
         self._given, self._since = 0, 0.0
         """Records since the last commit, and when the first of them came."""
+        self._begins: dict[At, int] = {}
+        self._exchanged = False
+        """Whether rows were put in their place in this step."""
         self._takers: dict[At, Callable[[Message], None]] = {at: self._taker(at) for at in ends}
         self._read_unreadable(learning)
 
@@ -74,6 +77,7 @@ class TopicReading:
         kind, namespace = self._kinds[at[0]]
         known, end = self._writer.positions.get((kind, namespace, at[1])), self._ends[at]
         offset = begin if known is None else known.next_offset
+        self._begins[at] = begin
         if not begin <= offset <= end:
             raise StoreDoubt(f"it ends at offset {offset} of {at[0]}-{at[1]}, which has {begin} to {end} now")
         self._state.measured((kind, namespace, at[1]), offset, end)
@@ -96,13 +100,16 @@ class TopicReading:
         self._measure(touched)
         self._pace()
         committed = self._commit(len(messages))
+        if self._store.reread:
+            self._exchange()
         if not self._left and not self._writer.has_changes and self._state.behind is not None:
             self._store.completed()
             self._state.waits = self._state.behind = None
         self._state.stopped = {name: it.fault for name, it in self._writer.projections.items() if it.fault is not None}
         self._look_after()
         if not self._writer.has_changes:  # else the file is not as far as was measured
-            self._state.tell(committed=committed)
+            self._state.tell(committed=committed or self._exchanged)
+            self._exchanged = False
 
     def _arrived(self) -> list[Message]:
         first = self._consumer.poll(0.1)  # `consume` alone would wait for a full batch
@@ -125,6 +132,23 @@ class TopicReading:
         self._writer.commit()
         self._next_commit, self._given = time.monotonic() + COMMIT_EVERY, 0
         return True
+
+    def _exchange(self) -> None:
+        """Put tables that are read again in their place once they are whole; until then say how far they are."""
+        for name in [*self._store.reread]:
+            ats = [at for at in self._ends if self._kinds[at[0]] == ("table", name)]
+            if self._writer.has_changes or self._left.intersection(ats):
+                total = max(1, sum(self._ends[at] - self._begins.get(at, 0) for at in ats))
+                left = sum(self._state.lag(("table", name, at[1])) for at in ats)
+                self._state.rebuilding[name] = max(0, min(99, 100 - left * 100 // total))
+            else:
+                self._store.exchange(name, self._writer)
+                log.info("the rows of %s are read again", name)
+                self._state.rebuilding.pop(name)
+                self._exchanged = True
+        self._state.reshaped = [*self._store.reshaped]
+        again = ", ".join(self._store.reread)
+        self._state.behind = f"the schema of the rows of {again} has changed: they are read again" if again else STARTING
 
     def _taker(self, at: At) -> Callable[[Message], None]:
         """What handles the records of a topic's partition."""
