@@ -77,7 +77,7 @@ class OpenStore:
         os.putenv("SQLITE_TMPDIR", str(self.file.parent))  # what is sorted lies in no folder of others
         for each in SORTING:
             self.db.execute(f"pragma {each}")
-        for statement in statements:
+        for statement in (*statements, "analyze sqlite_schema"):  # the file has statistics of them already
             self.db.execute(statement)
         for each in WRITING:
             self.db.execute(f"pragma {each}")
