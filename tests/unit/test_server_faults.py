@@ -20,7 +20,7 @@ from streams.engine.records import Headers
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import topic_names
-from streams.server.readmodel import topic_reading
+from streams.server.readmodel import commit_pace, topic_reading
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.store import Store
@@ -144,6 +144,23 @@ def test_rows_of_a_former_schema_are_answered_as_they_are(server: MemoryServer) 
     assert "retold-rebuilding" not in server.http.get("/views/careless").headers
 
 
+def test_the_metrics_of_the_file_are_those_of_its_writer(server: MemoryServer) -> None:
+    """How long transactions took, how often it could not be written, how large it is, and how much room it has."""
+    server.kafka.tell(commit=0.02)
+    server.kafka.tell(commit=9.0, store_errors=1, rebuilding={"charges": 7})
+    found = server.http.get("/-/metrics").text.splitlines()
+    for line in (
+        'retold_store_commit_seconds_bucket{le="0.01"} 0.0', 'retold_store_commit_seconds_bucket{le="0.03"} 1.0',
+        "retold_store_commit_seconds_count 2.0", "retold_store_commit_seconds_sum 9.02", "retold_store_errors_total 1.0",
+        'retold_projection_rebuilt_ratio{projection="charges"} 0.07',
+        'retold_projection_rebuilt_ratio{projection="orders_per_day"} 1.0',
+    ):  # fmt: skip
+        assert line in found
+    sizes = {line.partition(" ")[0]: float(line.partition(" ")[2]) for line in found if "_bytes " in line and line[0] != "#"}
+    assert sizes["retold_store_bytes"] > 4096
+    assert sizes["retold_disk_free_bytes"] > 0
+
+
 def logged(sequence: int) -> Headers:
     """What a worker writes of a record of a log."""
     header = LogHeader(sequence, 0, sequence - 1, "accepted", "f", id=f"id-{sequence}", time=0)
@@ -187,8 +204,8 @@ def test_rows_of_another_schema_take_their_place_once_they_are_whole(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Until then those before are answered, with their own position, and it is said how far it is."""
-    monkeypatch.setattr(topic_reading, "BATCH", 3)
-    monkeypatch.setattr(topic_reading, "RECORDS", 1)
+    monkeypatch.setattr(commit_pace, "BATCH", 3)
+    monkeypatch.setattr(commit_pace, "RECORDS", 1)
     store = Store(tmp_path, "", bank.app(), codec_of(bank.app()))
     store.open()
     store.partitions = {"account": 1}
@@ -219,8 +236,8 @@ def test_while_much_is_to_be_read_a_transaction_takes_several_batches(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Until that is read, nothing of it is told; what comes afterwards is committed at once."""
-    monkeypatch.setattr(topic_reading, "BATCH", 10)
-    monkeypatch.setattr(topic_reading, "RECORDS", 25)
+    monkeypatch.setattr(commit_pace, "BATCH", 10)
+    monkeypatch.setattr(commit_pace, "RECORDS", 25)
     it = reading(tmp_path, 40)
     seen = []
     for _ in range(4):

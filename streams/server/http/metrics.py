@@ -15,6 +15,7 @@ from streams.engine.marker import Marker, producers_replaced
 from streams.server.connections import Connections
 from streams.server.http.application_metrics import ApplicationMetrics
 from streams.server.http.problems import STREAMS
+from streams.server.http.store_metrics import StoreMetrics
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.state_counts import StateCounts
@@ -43,6 +44,7 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.registry.register(_Followed(model, watching))
+        self.registry.register(StoreMetrics(model))
         self.registry.register(_States(states))
         self.registry.register(_Door(Connections() if connections is None else connections))
         self.registry.register(ApplicationMetrics(model, observed or ObservedStatus()))
@@ -83,13 +85,15 @@ class _Followed(Collector):
         stopped = GaugeMetricFamily("retold_projection_stopped", "1: its fold raised, and it is stopped.", labels=names)
         lag = GaugeMetricFamily("retold_projection_lag", "Events of its logs that it has not folded yet.", labels=names)
         ages = GaugeMetricFamily("retold_projection_lag_seconds", "How long ago it had folded all.", labels=names)
+        rebuilt = GaugeMetricFamily("retold_projection_rebuilt_ratio", "1, or how much is folded again.", labels=names)
         now, logs = time.monotonic(), [key for key in sorted(self._model.lags) if key[0] == "log"]
         for name, spaces in self._model.folded_by.items():
             stopped.add_metric((name,), float(name in self._model.stopped))
+            rebuilt.add_metric((name,), self._model.rebuilding.get(name, 100) / 100)
             of = [key for key in logs if key[1] in spaces]
             lag.add_metric((name,), sum(self._model.lags.get(key, 0) for key in of))
             ages.add_metric((name,), max((self._model.lag_ages.seconds(key, now) for key in of), default=0.0))
-        yield from (stopped, lag, ages)
+        yield from (stopped, lag, ages, rebuilt)
 
     def _producers(self) -> Metric:
         """From the workers that wrote last; a restarted worker counts from 0."""

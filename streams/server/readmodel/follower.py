@@ -131,6 +131,7 @@ class TopicFollower:
 
     def _on_trouble(self, error: sqlite3.Error) -> bool:
         """Of the disk, or of the file."""
+        self._state.could_not_write()
         if self._store is None or isinstance(error, sqlite3.OperationalError):
             where = "" if self._store is None else f" {self._store.file}"
             self._cannot(

@@ -31,6 +31,10 @@ class FollowerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     reshaped: list[str] | msgspec.UnsetType = msgspec.UNSET
     lags: list[Lag] = []
     committed: bool = False
+    commit: float | None = None
+    """s that a transaction took."""
+    store_errors: int = 0
+    """Times that the file could not be written."""
     log: tuple[int, str, str] | None = None
     """Level, logger and text of what is logged."""
 

@@ -49,7 +49,11 @@ class FollowerState:
             reshaped=[*self.reshaped],
         ))  # fmt: skip
 
-    def tell(self, *, committed: bool = False) -> None:
+    def could_not_write(self) -> None:
+        self._send(FollowerReport(store_errors=1))
+
+    def tell(self, *, committed: bool = False, commit: float | None = None) -> None:
+        """`commit` is how long a transaction took (s)."""
         now: dict[str, Any] = {
             "waits": self.waits, "behind": self.behind, "faults": dict(self.faults), "stopped": dict(self.stopped),
             "stuck": [(*at, why) for at, why in self.stuck.items()], "rebuilding": dict(self.rebuilding),
@@ -61,4 +65,4 @@ class FollowerState:
         if changed or lags or committed:
             self._told = now
             self._measured -= measured
-            self._send(FollowerReport(lags=lags, committed=committed, **changed))
+            self._send(FollowerReport(lags=lags, committed=committed, commit=commit, **changed))

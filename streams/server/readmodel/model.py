@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import msgspec
 from confluent_kafka import murmur2
@@ -23,6 +24,7 @@ from streams.errors import StreamsError
 from streams.history.kept_headers import unpacked
 from streams.kafka.messages import LogEvent, LogReader, kept_marker, short_fingerprint
 from streams.receipt import Receipt, duplicate_outcome
+from streams.server.readmodel.commit_times import CommitTimes
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import STARTING
 from streams.server.readmodel.kept_records import event_of_record
@@ -59,9 +61,11 @@ class ReadModel:
         self.stopped: dict[str, str] = {}
         """The reasons of stopped projections, by name."""
         self.rebuilding: Mapping[str, int] = {}
-        """Tables that are made again beside what is answered, and how many percent of each are done."""
         self.reshaped: Collection[str] = frozenset()
-        """Those of them whose rows have another schema than the classes here."""
+        """As in FollowerReport."""
+        self.file: Path | None = None
+        """The file that is read; None: there is none yet."""
+        self.commits = CommitTimes()
         self.counts: dict[str, int] = {}
         self.lags: dict[tuple[str, str, int], int] = {}
         self.lag_ages = LagAges()
@@ -92,9 +96,7 @@ class ReadModel:
             self.reshaped = frozenset(report.reshaped)
         if report.stuck is not msgspec.UNSET:
             self.stuck = {(namespace, part): why for namespace, part, why in report.stuck}
-        for kind, namespace, part, lag, since in report.lags:
-            self.lags[kind, namespace, part] = lag
-            self.lag_ages.told((kind, namespace, part), since)
+        self._measured(report)
         if report.committed:
             self.refresh()
         if report.behind is not msgspec.UNSET:
@@ -102,6 +104,14 @@ class ReadModel:
         if report.waits is not msgspec.UNSET:
             self.waits = report.waits
         self.notifier.notify()
+
+    def _measured(self, report: FollowerReport) -> None:
+        for kind, namespace, part, lag, since in report.lags:
+            self.lags[kind, namespace, part] = lag
+            self.lag_ages.told((kind, namespace, part), since)
+        if report.commit is not None:
+            self.commits.took(report.commit)
+        self.commits.errors += report.store_errors
 
     def fault(self, what: str, why: str) -> None:
         """Something is wrong with the follower itself."""
@@ -115,6 +125,7 @@ class ReadModel:
         self.counts, self.lags, self.lag_ages = dict(counts), {}, LagAges()
         self.faults, self.stuck, self.stopped = {}, {}, {}
         self.rebuilding, self.reshaped = {}, frozenset()
+        self.file = Path(file)
         self._readers.open(file)
         self._blobs = {}
         self.refresh()

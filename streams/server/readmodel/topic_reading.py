@@ -12,19 +12,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streams.errors import BrokerError, StreamsError
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicNames
-from streams.server.readmodel.follower_state import STARTING, FollowerState
+from streams.server.readmodel import commit_pace
+from streams.server.readmodel.commit_pace import CommitPace
+from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.merge import NamespacePartition
+from streams.server.readmodel.reread_tables import RereadTables
 from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.store_writer import StoreWriter, UnreadableRow
 from streams.server.readmodel.table_follower import TableFollower, read_row
 
 log = logging.getLogger("retold.server")
-BATCH = 5_000
-COMMIT_EVERY = 0.02
-"""s between two commits while more arrives; what arrives after a silence is committed at once."""
-CATCHING_UP, RECORDS = 0.5, 20_000
-"""s and records of a transaction, at most, while much is to be read: large ones write a page of an index once for many records."""
+KINDS = ("table", "log", "parked", "due")
 BROKER_EVERY, BROKER_TIMEOUT = 5.0, 3.0
 STUCK_EVERY = 5.0
 
@@ -46,10 +45,7 @@ class TopicReading:
         ends: dict[At, int],
     ) -> None:
         self._consumer, self._store, self._writer, self._state, self._ends = consumer, store, writer, state, ends
-        self._kinds = {space.table: ("table", space.namespace) for space in spaces}
-        self._kinds |= {space.log: ("log", space.namespace) for space in spaces}
-        self._kinds |= {space.parked: ("parked", space.namespace) for space in spaces}
-        self._kinds |= {space.due: ("due", space.namespace) for space in spaces}
+        self._kinds = {getattr(space, kind): (kind, space.namespace) for space in spaces for kind in KINDS}
         partitions = [(name, number) for name, count in store.partitions.items() for number in range(count)]
         self._logs = LogFollower(writer, learning, partitions)
         types = store.row_types
@@ -63,21 +59,18 @@ class TopicReading:
         self._held: set[At] = set()
         """The stuck logs that are paused until their next retry."""
         self._asked = self._retried = time.monotonic()
-        self._next_commit = 0.0
-        self._given, self._since = 0, 0.0
-        """Records since the last commit, and when the first of them came."""
-        self._begins: dict[At, int] = {}
-        self._exchanged = False
-        """Whether rows were put in their place in this step."""
+        self._pace_of_commits = CommitPace()
+        tables = {space.namespace: [at for at in ends if at[0] == space.table] for space in spaces}
+        self._reread = RereadTables(store, writer, state, tables, ends)
         self._takers: dict[At, Callable[[Message], None]] = {at: self._taker(at) for at in ends}
-        self._read_unreadable(learning)
+        _read_unreadable(store, writer, learning)
 
     def offset_of(self, at: At, begin: int) -> int:
         """Where to read a partition from, which begins at `begin`. Raises StoreDoubt if the file does not go on there."""
         kind, namespace = self._kinds[at[0]]
         known, end = self._writer.positions.get((kind, namespace, at[1])), self._ends[at]
         offset = begin if known is None else known.next_offset
-        self._begins[at] = begin
+        self._reread.begins[at] = begin
         if not begin <= offset <= end:
             raise StoreDoubt(f"it ends at offset {offset} of {at[0]}-{at[1]}, which has {begin} to {end} now")
         self._state.measured((kind, namespace, at[1]), offset, end)
@@ -99,56 +92,32 @@ class TopicReading:
         self._note_ends()
         self._measure(touched)
         self._pace()
-        committed = self._commit(len(messages))
-        if self._store.reread:
-            self._exchange()
+        took = self._commit(len(messages))
+        exchanged = bool(self._store.reread) and self._reread.exchange(self._left)
         if not self._left and not self._writer.has_changes and self._state.behind is not None:
             self._store.completed()
             self._state.waits = self._state.behind = None
         self._state.stopped = {name: it.fault for name, it in self._writer.projections.items() if it.fault is not None}
         self._look_after()
         if not self._writer.has_changes:  # else the file is not as far as was measured
-            self._state.tell(committed=committed or self._exchanged)
-            self._exchanged = False
+            self._state.tell(committed=took is not None or exchanged, commit=took)
 
     def _arrived(self) -> list[Message]:
         first = self._consumer.poll(0.1)  # `consume` alone would wait for a full batch
         if first is None:
             return []
-        pause = COMMIT_EVERY if self._writer.has_changes else max(0.0, self._next_commit - time.monotonic())
-        return [first, *self._consumer.consume(BATCH, pause)]
+        pause = self._pace_of_commits.pause(self._writer.has_changes)
+        return [first, *self._consumer.consume(commit_pace.BATCH, pause)]
 
-    def _commit(self, arrived: int) -> bool:
-        """Commit what was given, unless more is there, as a full batch shows, or is known to be missing: then collect."""
-        if not self._writer.has_changes:
-            return False
-        now = time.monotonic()
-        if self._given == 0:
-            self._since = now
-        self._given += arrived
-        more = arrived > BATCH or (bool(self._left) and not self._store.is_complete)
-        if more and self._given < RECORDS and now - self._since < CATCHING_UP:
-            return False
+    def _commit(self, arrived: int) -> float | None:
+        """How long a transaction took (s); None: there was none, since nothing was given, or more is collected."""
+        more = bool(self._left) and not self._store.is_complete
+        if not self._writer.has_changes or not self._pace_of_commits.is_due(arrived, more):
+            return None
+        began = time.monotonic()
         self._writer.commit()
-        self._next_commit, self._given = time.monotonic() + COMMIT_EVERY, 0
-        return True
-
-    def _exchange(self) -> None:
-        """Put tables that are read again in their place once they are whole; until then say how far they are."""
-        for name in [*self._store.reread]:
-            ats = [at for at in self._ends if self._kinds[at[0]] == ("table", name)]
-            if self._writer.has_changes or self._left.intersection(ats):
-                total = max(1, sum(self._ends[at] - self._begins.get(at, 0) for at in ats))
-                left = sum(self._state.lag(("table", name, at[1])) for at in ats)
-                self._state.rebuilding[name] = max(0, min(99, 100 - left * 100 // total))
-            else:
-                self._store.exchange(name, self._writer)
-                log.info("the rows of %s are read again", name)
-                self._state.rebuilding.pop(name)
-                self._exchanged = True
-        self._state.reshaped = [*self._store.reshaped]
-        again = ", ".join(self._store.reread)
-        self._state.behind = f"the schema of the rows of {again} has changed: they are read again" if again else STARTING
+        self._pace_of_commits.committed()
+        return time.monotonic() - began
 
     def _taker(self, at: At) -> Callable[[Message], None]:
         """What handles the records of a topic's partition."""
@@ -264,9 +233,10 @@ class TopicReading:
                 self._consumer.resume([TopicPartition(*at)])
                 self._consumer.seek(TopicPartition(*at, self._stuck[at]))
 
-    def _read_unreadable(self, learning: LearningCodec) -> None:
-        """Rows that were not read may be by now: their schema has come."""
-        for namespace, key, part, version, raw in self._writer.unreadable():
-            row = read_row(learning, self._store.row_types[namespace], raw)
-            if type(row) is not UnreadableRow:
-                self._writer.put_row(namespace, part, key, version, row, raw)
+
+def _read_unreadable(store: Store, writer: StoreWriter, learning: LearningCodec) -> None:
+    """Rows that were not read may be by now: their schema has come."""
+    for namespace, key, part, version, raw in writer.unreadable():
+        row = read_row(learning, store.row_types[namespace], raw)
+        if type(row) is not UnreadableRow:
+            writer.put_row(namespace, part, key, version, row, raw)
