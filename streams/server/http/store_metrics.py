@@ -15,7 +15,7 @@ from streams.server.readmodel.model import ReadModel
 
 
 class StoreMetrics(Collector):
-    """Computed when Prometheus scrapes. Sizes are missing while there is no file."""
+    """Computed when Prometheus scrapes. Sizes have no values while there is no file."""
 
     def __init__(self, model: ReadModel) -> None:
         self._model = model
@@ -26,10 +26,12 @@ class StoreMetrics(Collector):
             "retold_store_commit_seconds", "Time that a transaction of the file took, in seconds.", commits.buckets(), commits.sum
         )
         yield CounterMetricFamily("retold_store_errors", "Times that the file could not be written.", commits.errors)
+        size = GaugeMetricFamily("retold_store_bytes", "Size of the file, with its journal.", labels=())
+        free = GaugeMetricFamily("retold_disk_free_bytes", "Room that the disk of the file has.", labels=())
         with suppress(OSError):  # it is made anew
-            size, free = _sizes(self._model.file)
-            yield GaugeMetricFamily("retold_store_bytes", "Size of the file, with its journal.", size)
-            yield GaugeMetricFamily("retold_disk_free_bytes", "Room that the disk of the file has.", free)
+            for family, value in zip((size, free), _sizes(self._model.file), strict=True):
+                family.add_metric((), value)
+        yield from (size, free)
 
 
 def _sizes(file: Path | None) -> tuple[int, int]:
