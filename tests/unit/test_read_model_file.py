@@ -29,6 +29,7 @@ from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.projection_rebuild import Stopping
 from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.store_file import StoreFolder, delete_unused, refuse_network
+from streams.server.readmodel.store_high_water import fill_high_water
 from streams.server.readmodel.store_writer import StoredPosition, StoreWriter, UnreadableRow
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
@@ -344,7 +345,11 @@ def test_records_have_their_indexes_once_they_are_complete(tmp_path: Path) -> No
     fill(store.writer(), range(1, 101))
     by = "select name from sqlite_master where type = 'index' and name like 'record_by_%' order by name"
     assert store._db.execute(by).fetchall() == []
+    store.write(lambda db: fill_high_water(db, 2**62))  # finds them by one of these indexes
+    assert store._db.execute("select count(high) from record").fetchone() == (0,)
     store.completed()
+    store.write(lambda db: fill_high_water(db, 2**62))
+    assert store._db.execute("select count(high) from record").fetchone() == (100,)
     names = ["cause", "id", "inbox", "key", "order"]
     assert store._db.execute(by).fetchall() == [(f"record_by_{name}",) for name in names]
     fill(store.writer(), range(101, 201))

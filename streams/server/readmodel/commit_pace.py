@@ -20,7 +20,7 @@ class CommitPace:
         """Records since the last commit, the first of which came at `_since`."""
 
     def pause(self, collecting: bool) -> float:
-        """S for which to wait for more than the first record."""
+        """How long (s) to wait for more than the first record."""
         return EVERY if collecting else max(0.0, self._next - time.monotonic())
 
     def is_due(self, arrived: int, more: bool) -> bool:

@@ -166,8 +166,12 @@ class Store:
             self.is_complete = True
 
     def write(self, function: Callable[[sqlite3.Connection], None]) -> None:
-        """Let a function write what follows from what was read; it begins and commits its own transactions."""
-        function(self._db)
+        """Let a function write what follows from what was read; it begins and commits its own transactions.
+
+        Until all that there was has been read once, nothing follows from it, and there are no indexes to find records by.
+        """
+        if self.is_complete:
+            function(self._db)
 
     def _set(self, **values: object) -> None:
         self._db.executemany("insert or replace into meta(name, value) values(?, ?)", values.items())
