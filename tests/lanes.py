@@ -61,7 +61,7 @@ class Lane:
 
     def __init__(self, name: str, arguments: list[str]) -> None:
         self.name, self._began, self.seconds = name, time.monotonic(), 0.0
-        self._said: IO[bytes] = tempfile.TemporaryFile()
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the lane's block is left
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, stdout=self._said, stderr=subprocess.STDOUT
         )

@@ -85,7 +85,7 @@ def test_an_invalid_event_does_not_leave(config: Config, broker: str) -> None:
             (ProbeDo(name="k", how=3), {}, r"probe\.do\.how is 3"),
             (ProbeDo(name=""), {}, "expected 1 to 512 bytes"),
             (ProbeDo(name="k", text="x" * 2_000_000), {}, "an event may hold 1048576"),
-            (ProbeDo(name="k"), {"time": datetime(2026, 1, 1)}, "no time zone"),
+            (ProbeDo(name="k"), {"time": datetime(2026, 1, 1)}, "no time zone"),  # noqa: DTZ001 - that is the mistake
             (ProbeDo(name="k"), {"time": EARLY}, "the years 1 to 9999 in UTC"),
             (ProbeDo(name="k"), {"id": ""}, "expected 1 to 1024 bytes"),
             (ProbeDo(name="k"), {"source": "s" * 1025}, "the source of an event is .*expected 1 to 1024 bytes"),

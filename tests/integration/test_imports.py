@@ -53,7 +53,7 @@ def trickling(client: Client, its_clock: FileImport, events: History, foreign: F
         if number % 300 == 0:
             client.flush()
             published = number + 1
-            until(lambda: handled(foreign) >= published, "it was not handled")
+            until(lambda: handled(foreign) >= published, "it was not handled")  # noqa: B023 - it is asked at once
 
 
 def handled(foreign: Foreign) -> int:

@@ -81,7 +81,7 @@ class StepJob(Generic[T]):
             self._next = self._clock.monotonic() + next(self._steps)
         except StopIteration as end:
             self._future.set_result(end.value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whoever asks for its value gets it
             self._future.set_exception(error)
 
 

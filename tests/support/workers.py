@@ -69,7 +69,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.errors = run(self._faust, stop=self._stop)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the thread of the test raises it
             self._crash = error
 
     def __enter__(self) -> Self:

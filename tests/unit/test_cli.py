@@ -542,7 +542,7 @@ def test_a_fault_of_our_own_is_distinguished(project: Project, monkeypatch: pyte
     """Nothing of a user's can be meant by it, so the lines that a report needs are shown; with exit code 70."""
 
     def divide() -> None:
-        1 / 0
+        1 / 0  # noqa: B018 - the fault
 
     monkeypatch.setattr(command_table, "COMMANDS", (TableEntry("divide", "Run", ""),))
     monkeypatch.setitem(sys.modules, "streams.cli.commands.divide", SimpleNamespace(divide=divide))  # type: ignore[arg-type]  # it has what is looked for

@@ -31,7 +31,7 @@ CODEC = AvroCodec([ThingSet, ThingName2], [ThingRow])
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 keys = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=2), min_size=1, max_size=128)
-times = st.datetimes(min_value=datetime(1, 1, 2), timezones=st.just(UTC))
+times = st.datetimes(min_value=datetime(1, 1, 2), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is the next argument
 doubles = st.floats(allow_nan=False)
 parts = st.builds(
     Part,
@@ -93,7 +93,7 @@ def test_what_is_written_reads_back(event: ThingSet) -> None:
 
 
 zones = st.integers(-14, 14).map(lambda hours: timezone(timedelta(hours=hours)))
-loose_times = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones)
+loose_times = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones)  # noqa: DTZ001 - the zones are here
 loose_numbers = doubles | st.just(-0.0) | st.integers(-(2**53), 2**53)
 loose_parts = st.builds(
     Part, word=text, weights=st.dictionaries(text, loose_numbers, max_size=4), seen=st.none() | loose_times
@@ -180,7 +180,7 @@ def test_a_time_is_the_same_in_every_zone() -> None:
         ({"short": 1e300}, "thing.set.short", "32 bits"),
         ({"flag": 1}, "thing.set.flag", "True or False"),
         ({"raw": "text"}, "thing.set.raw", "bytes"),
-        ({"at": datetime(2026, 1, 1)}, "thing.set.at", "a time zone"),
+        ({"at": datetime(2026, 1, 1)}, "thing.set.at", "a time zone"),  # noqa: DTZ001 - the fault that is refused
         ({"around": datetime(2026, 1, 1, microsecond=1, tzinfo=UTC)}, "thing.set.around", "whole milliseconds"),
         ({"colour": "blue"}, "thing.set.colour", "one of red, green"),
         ({"note": 1}, "thing.set.note", "a string"),

@@ -57,7 +57,7 @@ def told(function: Any, *arguments: Any) -> tuple[Any, ...]:
     """What it returns, so that 0.0 and -0.0, 1 and True or a list and a tuple are different; or what it raises."""
     try:
         return ("returned", shape(function(*arguments)))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is
         return (type(error), re.sub(" at 0x[0-9a-f]+", "", str(error)))
 
 
@@ -126,7 +126,7 @@ kinds: st.SearchStrategy[Json] = st.recursive(plain_types | times | enums, neste
 texts = st.text(max_size=200) | st.just("\ud800")
 wholes = st.integers(-70, 70) | st.integers(-(2**15), 2**15) | st.integers(-(2**31) - 1, 2**31) | st.integers(-(2**63) - 1, 2**63)
 floats = st.floats() | st.floats(width=32) | st.sampled_from([0.0, -0.0, math.nan, math.inf, 1.0e300])
-zones = st.sampled_from([UTC, timezone.utc, None, timezone(timedelta(hours=3))])
+zones = st.sampled_from([UTC, timezone.utc, None, timezone(timedelta(hours=3))])  # noqa: UP017 - it is the same object
 dates = st.datetimes(timezones=zones, allow_imaginary=False) | st.just(datetime(2026, 1, 2, fold=1, tzinfo=UTC))
 odd = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.just("") | st.just(b"") | st.just(())
 LOOSE: dict[str, st.SearchStrategy[Any]] = {

@@ -27,7 +27,7 @@ def writing(path: Path | int) -> Iterator[None]:
     """Somebody writes the text to a pipe."""
 
     def write() -> None:
-        with suppress(BrokenPipeError), open(path, "wb") as pipe:
+        with suppress(BrokenPipeError), open(path, "wb") as pipe:  # noqa: PTH123 - it may be a descriptor
             pipe.write(TEXT)
 
     writer = threading.Thread(target=write, daemon=True)
