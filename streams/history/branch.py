@@ -77,7 +77,7 @@ def what_if(
     run = _Run(past, LocalCode(handlers), handlers, queue, answers, limit, in_full=everything)
     run.begin(change)
     run.decide_all()
-    return run.result()
+    return run.branch()
 
 
 def replay(
@@ -103,7 +103,7 @@ def replay(
     """
     run = _Run(past, recorded, handlers, BranchQueue(past.events()), answers, limit, in_full=True)
     run.decide_all()
-    return run.result()
+    return run.branch()
 
 
 class _RowBefore(NamedTuple):
@@ -350,7 +350,7 @@ class _Run:
         ) or found.recorded.order <= order:
             self._put_again(order, found.recorded, answer.event, answer.value)
 
-    def result(self) -> Branch:
+    def branch(self) -> Branch:
         rows = {place: row.row for place, row in self._rows.items()}
         since = {place: row.since for place, row in self._rows.items()}
         return Branch(self._findings.result(self._rows), rows, BranchPast(self._past, since, self._findings.timeline))

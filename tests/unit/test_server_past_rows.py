@@ -44,6 +44,7 @@ def fill(server: MemoryServer) -> None:
             pass
         put_frontier(db, to_micros(FRONTIER))  # type: ignore[arg-type]  # as above
 
+    server.kafka.store.completed()
     server.kafka.store.write(write)
 
 

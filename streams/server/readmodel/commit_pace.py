@@ -32,5 +32,5 @@ class CommitPace:
         collects = (more or arrived > BATCH) and self._given < RECORDS and now - self._since < CATCHING_UP
         return not collects
 
-    def committed(self) -> None:
+    def begin_anew(self) -> None:
         self._next, self._given = time.monotonic() + EVERY, 0

@@ -116,7 +116,7 @@ class TopicReading:
             return None
         began = time.monotonic()
         self._writer.commit()
-        self._pace_of_commits.committed()
+        self._pace_of_commits.begin_anew()
         return time.monotonic() - began
 
     def _taker(self, at: At) -> Callable[[Message], None]:
