@@ -10,7 +10,8 @@ from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, plural
 from streams.data import Record
 from streams.engine.envelope import from_micros, to_micros
 from streams.engine.readable import one_line, shortened
-from streams.history.recorded_event import ANSWER, ROOT, TIMER, VERSION, RecordedEvent
+from streams.engine.records import BY_OPERATOR
+from streams.history.recorded_event import ANSWER, HANDLER, ROOT, TIMER, VERSION, RecordedEvent
 from streams.history.row_changes import FieldChange, Missing
 from streams.history.story import CREATED, DELETED, UNKNOWN, KeyStory, Story, StoryStep
 from streams.history.waiting import WaitingEvent
@@ -24,6 +25,9 @@ DAYS, HOURS = (86_400_000_000, "d"), (3_600_000_000, "h")
 FAR = 60_000_000
 """µs between an event's own time and when it was recorded from which on both are told."""
 BETWEEN = " · "
+REJECTED_BY = {
+    VERSION: "since its row was at another version", HANDLER: "by its handler", BY_OPERATOR: "by an operator",
+}  # fmt: skip
 BOLD, DIM, BAD, WAITS = "bold", "dim", "red", "yellow"
 
 
@@ -108,18 +112,14 @@ def _head(indent: str, step: StoryStep, before: RecordedEvent | None, *, marked:
 def _body(indent: str, step: StoryStep, *, first: bool, whole: bool = False) -> Iterator[TreeLine]:
     it = step.event
     if not it.accepted:
-        who = "since its row was at another version" if it.by == VERSION else f"by its {it.by}"
+        who = REJECTED_BY.get(it.by or "", f"by {it.by}")
         yield TreeLine(indent, f"REJECTED {who}: {shortened(it.reason or '', REASON)}", BAD)
-    if first and (it.event.source or abs(it.order.recorded - to_micros(it.event.time)) >= FAR):
-        by = f"published by {it.event.source}" if it.event.source and it.cause is None else ""
-        far = abs(it.order.recorded - to_micros(it.event.time)) >= FAR
-        text = ", ".join(filter(None, [by, f"happened {_second(to_micros(it.event.time))}" if far else ""]))
-        if text:
-            yield TreeLine(indent, text, DIM)
+    if first and (origin := _origin(it)):
+        yield TreeLine(indent, origin, DIM)
     if step.cause is not None:
         why = "scheduled by" if it.kind == TIMER else "because of"
         yield TreeLine(indent, f"{why} {step.cause.event_type} {step.cause.key}, {step.cause.name}", DIM)
-    changes = [it for it in step.changes if step.row_is != CREATED or it.after is not None]
+    changes = [change for change in step.changes if step.row_is != CREATED or change.after is not None]
     said = not changes or whole or (it.kind == ROOT and step.row_is != CREATED)
     if said and (data := _fields(it.event.data, leave_out=type(it.event.data).key_field)):
         yield TreeLine(indent, data, DIM)
@@ -130,6 +130,13 @@ def _body(indent: str, step: StoryStep, *, first: bool, whole: bool = False) -> 
         yield TreeLine(indent, "the row is deleted", "")
     elif step.row_is == UNKNOWN:
         yield TreeLine(indent, f"its row cannot be told: {shortened(step.unknown or '', REASON)}", BAD)
+
+
+def _origin(it: RecordedEvent) -> str:
+    """Who published it, and when it happened, where that is another time than when it was recorded."""
+    time = to_micros(it.event.time)
+    published = [f"published by {it.event.source}"] if it.event.source and it.cause is None else []
+    return ", ".join([*published, *([f"happened {_second(time)}"] if abs(it.order.recorded - time) >= FAR else [])])
 
 
 def _changed(change: FieldChange, row_is: str) -> str:
