@@ -18,6 +18,9 @@ from streams.history.code_link import LoggedRecord
 from streams.history.kept_headers import unpacked
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 
+KEPT = 100_000
+"""Events that are kept until their turn comes."""
+MOST_ASKED = 500
 PIECE = 500
 """Records of a partition that are read at once: all partitions of a past are read side by side."""
 COLUMNS = (
@@ -48,6 +51,8 @@ class StoredPast:
 
     def __init__(self, db: sqlite3.Connection, codec: Codec, until: int | None = None) -> None:
         self._db, self._codec = db, codec
+        self._decoded: dict[tuple[Any, ...], RecordedEvent] = {}
+        """By their place in the order: effects of events that were asked for before."""
         found = db.execute(
             "select ns, part, seq from position where kind = 'log' and seq is not null order by ns, part"
         )
@@ -130,6 +135,27 @@ class StoredPast:
         found = [it for it in self._where("causeh = ?", short_digest(reference)) if it.cause == reference]
         return sorted(found, key=lambda it: it.order)
 
+    def effects_of(self, events: Sequence[RecordedEvent]) -> dict[str, Sequence[RecordedEvent]]:
+        """The effects of events, at most `MOST_ASKED`, by reference.
+
+        They are kept for when their own turn comes, so that each is decoded once.
+        """
+        if len(self._decoded) > KEPT:
+            self._decoded.clear()
+        found: dict[str, list[RecordedEvent]] = {it.reference: [] for it in events}
+        known: dict[tuple[Any, ...], RecordedEvent] = {it.order[:4]: it for it in events}
+        marks = ", ".join("?" * len(events))
+        text = f"select {COLUMNS} from record where causeh in ({marks}) order by recorded, ns, part, seq"
+        for record in self._db.execute(text, [short_digest(it.reference) for it in events]).fetchall():
+            order = record[:4]
+            if record[3] <= self.last.get((record[1], record[2]), 0):
+                it = known.get(order) or self._decoded.get(order)
+                if it is None:
+                    it = self._decoded[order] = self._event(record)
+                if it.cause in found:
+                    found[it.cause].append(it)
+        return dict(found)
+
     def at(self, namespace: str, partition: int, sequence: int) -> RecordedEvent | None:
         """By its position, such as `user-3:7`."""
         return next(self._where("ns = ? and part = ? and seq = ?", namespace, partition, sequence), None)
@@ -151,11 +177,18 @@ class StoredPast:
         return [it for place in places if (it := self.at(*place)) is not None]
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
-        text = """select recorded, ns, part, seq from record where recorded >= ? and kind = ? and time > ?
+        """Most events were recorded after they had happened: those before `time` are looked at only if they are of the future."""
+        first = -(2**62) if behind is None else behind.recorded
+        early = self._first_root("time > recorded and recorded <= ?", time, first, time, behind)
+        late = self._first_root("recorded > ?", time, first, time, behind)
+        return min((it for it in (early, late) if it is not None), key=lambda it: it.order, default=None)
+
+    def _first_root(
+        self, condition: str, value: int, first: int, time: int, behind: OrderKey | None
+    ) -> RecordedEvent | None:
+        text = f"""select recorded, ns, part, seq from record where {condition} and recorded >= ? and kind = ? and time > ?
         order by recorded, ns, part, seq"""
-        for recorded, ns, part, seq in self._db.execute(
-            text, (-(2**62) if behind is None else behind.recorded, ROOT, time)
-        ):
+        for recorded, ns, part, seq in self._db.execute(text, (value, first, ROOT, time)):
             order = OrderKey(recorded, ns, part, seq)
             if seq <= self.last.get((ns, part), 0) and (behind is None or order > behind):
                 return self.at(ns, part, seq)
@@ -183,6 +216,8 @@ class StoredPast:
     def _event(self, record: tuple[Any, ...]) -> RecordedEvent:
         """What `read_recorded` makes of the record; the columns say what took most of the time to find out."""
         recorded, ns, part, seq, time, event_id, causeh, kind, ordinal, *decided, high, value, headers = record
+        if self._decoded and (again := self._decoded.pop(record[:4], None)) is not None:
+            return again
         accepted, by, reason, expected = decided
         given = dict(unpacked(headers)).get
         try:

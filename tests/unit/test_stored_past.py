@@ -15,6 +15,7 @@ from streams.codec import codec_of
 from streams.engine.envelope import to_micros
 from streams.engine.identity import short_digest
 from streams.history.past import MemoryPast
+from streams.history.read_ahead import ReadAhead
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
 from streams.server.readmodel.store_high_water import fill_high_water
@@ -57,6 +58,22 @@ def test_a_stored_past_answers_as_the_one_in_memory(kind: str, seed: int, cut: b
             assert store.at(*it.order[1:4]) == it
             assert it in store.with_id(it.event.id)
         assert (store.find("no such event"), [*store.effects("no")], store.with_id("no")) == (None, [], [])
+
+
+@some
+@given(st.sampled_from(KINDS), st.integers(0, 10**6))
+def test_reading_ahead_gives_the_same_events_and_effects(kind: str, seed: int) -> None:
+    """Whenever they are asked for: as their turn comes, a little later, or at the end."""
+    _, there = made(kind, seed)
+    with both(there) as (memory, store):
+        ahead = ReadAhead(store)
+        events = []
+        for it in ahead.events():
+            events.append(it)
+            assert list(ahead.effects(it.reference)) == list(memory.effects(it.reference))
+        assert events == list(memory.events())
+        assert list(ahead.effects(events[0].reference)) == list(memory.effects(events[0].reference))
+        assert list(store.events()) == events
 
 
 def test_events_whose_references_share_their_bits_are_told_apart() -> None:

@@ -23,6 +23,7 @@ from streams.history.branch import replay as replay_of
 from streams.history.code_link import CodeLink
 from streams.history.difference import Difference
 from streams.history.difference_members import difference_members
+from streams.history.read_ahead import ReadAhead
 from streams.history.watched_past import WatchedPast
 
 Format = Literal["text", "json", "markdown"]
@@ -82,7 +83,7 @@ def _replayed(opened: OpenedPast, folder: Path, python: str | None) -> Differenc
         link = CodeLink(opened.handlers, opened.past.logged(), other.requests, other.answers)
         for text in link.schemas:
             opened.codec.add_schema(text)
-        return replay_of(WatchedPast(opened.past, advance), link, opened.handlers).difference
+        return replay_of(WatchedPast(ReadAhead(opened.past), advance), link, opened.handlers).difference
 
 
 def _tell(shape: Format, found: Difference, base: str, took: float, refused: list[AcceptedOrigin]) -> None:

@@ -14,7 +14,7 @@ from streams.data import Record
 from streams.projection import Projection
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
 
-FORMAT = 3
+FORMAT = 4
 """Of the file: another one is read again from Kafka."""
 FIXED = (
     "create table meta(name text primary key, value) without rowid",
@@ -48,6 +48,7 @@ INDEXES = (
     "create index if not exists record_by_key on record(ns, key, seq)",
     "create index if not exists record_by_cause on record(causeh) where causeh is not null",
     "create index if not exists record_by_order on record(recorded, ns, part, seq)",
+    "create index if not exists record_of_future on record(recorded, ns, part, seq) where time > recorded",
     "create index if not exists record_without_high on record(recorded, ns, part, seq) where high is null",
 )
 """Of log records. A file that is new is read without them: made at the end, they take a third of the time."""
