@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mailbox
 import re
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from streams.cli.output.screen import say_lines, table
+from streams.cli.output.screen import plural, say_lines, table
 from streams.errors import OutcomeTimeout
 from streams.kafka.messages import LogEvent
 
@@ -25,13 +26,25 @@ WIDTH = 78
 class Story:
     """`chain` is in causal order, `letters` the mails to this user as text, `answers` URLs and what they answer.
 
-    `mails` counts all mails; None if they went elsewhere than into the demonstration's file.
+    `mails` counts all mails; None if they went elsewhere than into the demonstration's file. `without` is what would be otherwise
+    if the first event had never been.
     """
 
     chain: list[LogEvent]
     letters: list[str]
     answers: list[tuple[str, str]]
     mails: int | None
+    without: Without | None = None
+
+
+@dataclass(frozen=True)
+class Without:
+    """The past without one event: what a server answers to `body`."""
+
+    body: str
+    missing: int
+    rows: int
+    calls: int
 
 
 def read(chain: list[LogEvent], mails: Path | None, url: str, token: str | None) -> Story:
@@ -41,7 +54,15 @@ def read(chain: list[LogEvent], mails: Path | None, url: str, token: str | None)
     letters, count = ([], None) if mails is None else letters_to(f"{user}@example.org", mails)
     paths = (f"folder/{quote(user)}", f"email/{quote(user)}/welcome") if ordered else ()
     asked = [f"{url}/rows/{path}" for path in paths]
-    return Story(ordered, letters, [(each, body_at(each, token)) for each in asked], count)
+    without = what_if(url, ordered[0].event.id, token) if ordered else None
+    return Story(ordered, letters, [(each, body_at(each, token)) for each in asked], count, without)
+
+
+def what_if(url: str, event_id: str, token: str | None) -> Without:
+    """What would be otherwise if an event had never been."""
+    body = json.dumps({"remove": [event_id]})
+    summary = json.loads(body_at(f"{url}/what-if", token, body.encode()).splitlines()[-1])
+    return Without(body, summary["missing"], summary["rows"], summary["calls"].get("would not call", 0))
 
 
 def in_causal_order(chain: list[LogEvent]) -> Iterator[LogEvent]:
@@ -63,14 +84,18 @@ def letters_to(address: str, path: Path) -> tuple[list[str], int]:
     with closing(mailbox.mbox(path, create=False)) as box:
         mentioning = [key for key in box.keys() if address.encode() in box.get_bytes(key)]  # noqa: SIM118 - a mailbox iterates over its mails
         mails = [mail for mail in map(box.get_message, mentioning) if mail["To"] == address]
-        letters = [f"To: {mail['To']}\nSubject: {mail['Subject']}\n\n{str(mail.get_payload()).rstrip()}" for mail in mails]
+        letters = [
+            f"To: {mail['To']}\nSubject: {mail['Subject']}\n\n{str(mail.get_payload()).rstrip()}" for mail in mails
+        ]
         return letters, len(box)
 
 
-def body_at(url: str, token: str | None) -> str:
-    """The body as the server gives it, once it has read so far."""
+def body_at(url: str, token: str | None, posted: bytes | None = None) -> str:
+    """The body as the server gives it, once it has read so far; JSON may be posted."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the server that we started
+    if posted is not None:
+        headers["Content-Type"] = "application/json"
+    request = urllib.request.Request(url, posted, headers)  # noqa: S310 - the server that we started
     deadline = time.monotonic() + SECONDS_TO_ANSWER
     while True:
         try:
@@ -108,6 +133,11 @@ def show(story: Story) -> None:
     for url, body in story.answers:
         say_lines(f"  GET {url}")
         say_lines("\n".join(f"      {line}" for line in wrapped(body)) + "\n")
+    if (without := story.without) is not None:
+        say_lines(f"What if user {story.chain[0].event.key} had never signed up?\n")
+        say_lines(f"  POST {story.answers[0][0].partition('/rows')[0]}/what-if {without.body}")
+        mails = f"{plural(without.calls, 'mail')} would not have been sent"
+        say_lines(f"      {plural(without.missing, 'event')} and {plural(without.rows, 'row')} less; {mails}\n")
 
 
 def wrapped(text: str) -> Iterator[str]:
