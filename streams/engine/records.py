@@ -6,7 +6,7 @@ The engine sees bytes, never a broker: another source or another codec can repla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -135,7 +135,8 @@ class Counters:
     """Log records of timers that were handled in place: they came from no inbox."""
 
     def plus(self, other: Counters) -> Counters:
-        return Counters(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+        # By the fields, for one that was read from an earlier version's marker has no attribute of its own for a later field.
+        return Counters(**{it.name: getattr(self, it.name) + getattr(other, it.name) for it in fields(self)})
 
 
 Batch = Sequence[InboxRecord]

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 from streams.codec import PREFIX, AvroCodec, prefix_of
 from streams.data import EventData, namespace_of
 from streams.engine.emissions import A_WHILE
-from streams.engine.envelope import Envelope, checked_time, event_and_request, from_micros, to_micros
+from streams.engine.envelope import CONTENT_TYPE, Envelope, checked_time, event_and_request, from_micros, to_micros
 from streams.engine.event_handlers import EventHandler
-from streams.engine.records import Headers
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import UndeclaredEmission
 from streams.event import Event, is_unique
@@ -105,10 +104,16 @@ class EventReader:
             yield Saying(hash((stored.id, event_type, key, ordinal, "")), content, hash(value), event_type, key, not timer, own)
 
 
-CONSTANT = {"ce_specversion": b"1.0", "content-type": b"application/vnd.confluent.avro"}
-
-
-def has_constants(headers: Headers) -> bool:
-    """Whether the headers are there that are the same in each emission."""
-    found = dict(headers)
-    return all(found.get(name) == value for name, value in CONSTANT.items())
+def is_as_written(stored: StoredEvent) -> bool:
+    """Whether a timer's headers are the very texts that a worker writes: no inbox has them a second time."""
+    found, envelope, event = dict(stored.envelope.carried), stored.envelope, stored.event
+    texts = {
+        "ce_specversion": b"1.0",
+        "content-type": CONTENT_TYPE,
+        "ce_time": event.time.isoformat().encode(),
+        "ce_causetime": from_micros(envelope.cause_time or 0).isoformat().encode(),
+        "ce_hops": b"%d" % envelope.hops,
+    }
+    if envelope.ordinal or "ce_ordinal" in found:
+        texts["ce_ordinal"] = b"%d" % envelope.ordinal
+    return all(found.get(name) == text for name, text in texts.items())

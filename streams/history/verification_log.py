@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from streams.codec import PREFIX
 from streams.data import namespace_of
 from streams.engine.envelope import Envelope, LogHeader, log_header, sequence_of
 from streams.engine.event_handlers import EventHandler
@@ -15,7 +16,7 @@ from streams.engine.records import ACCEPTED, BY_RETOLD, Entry
 from streams.errors import StreamsError, UndecodableRecord, UnsupportedSchema
 from streams.history.application_handlers import ApplicationHandlers, DecidedEvent
 from streams.history.verification_emissions import EmissionCheck, FoundEvent, SaidEvent
-from streams.history.verification_events import EventReader, Saying, StoredEvent, has_constants
+from streams.history.verification_events import EventReader, Saying, StoredEvent, is_as_written
 from streams.history.verification_findings import (
     ALTERED,
     DECIDES,
@@ -143,6 +144,8 @@ class LogCheck:
         try:
             stored = self._reader.read(value, envelope, header.id, header.time)
         except UnsupportedSchema as error:
+            if value[1:PREFIX] != _schema_id(header.fingerprint):
+                self._add(ALTERED, sequence, f"the schema id of its fingerprint, {header.fingerprint:.8}…", f"{value[:PREFIX]!r}")
             self._unsupported(key, sequence, header, envelope, error)
             return
         except StreamsError as error:
@@ -207,8 +210,8 @@ class LogCheck:
             self._emissions.find(
                 FoundEvent(saying, stored.id, stored.cause, saying.event_type, self._at, sequence, is_offset=False, due=due)
             )
-        if header.timer and not has_constants(envelope.carried):
-            self._add(ALTERED, sequence, "the headers that each emission has", "others")
+        if header.timer and not is_as_written(stored):
+            self._add(ALTERED, sequence, "the headers of a timer, byte for byte", "others")
 
     def _count(self, sequence: int, header: LogHeader, *, derived: bool) -> None:
         if sequence > self.end:
@@ -327,6 +330,14 @@ class LogCheck:
         self._findings.add(kind, self._at, expected, found, sequence=sequence, key=key)
 
 
+def _schema_id(fingerprint: str) -> bytes:
+    """The 4 bytes in a value: the first 31 bits of the fingerprint of the schema that wrote it (rule 22)."""
+    try:
+        return (int(fingerprint[:8], 16) >> 1).to_bytes(4, "big")
+    except ValueError:
+        return b""
+
+
 def _is_answered_again(header: LogHeader) -> bool:
     """Earlier versions did not write who rejected a second answer."""
     return header.by == BY_RETOLD or (header.by is None and header.reason == "already answered")
@@ -341,7 +352,8 @@ def _difference(header: LogHeader, decided: DecidedEvent) -> str | None:
     """What a handler decides, if that is not what was recorded."""
     if decided.reason is None:
         return None if header.outcome == ACCEPTED else "it is accepted"
-    return None if readable(decided.reason) == header.reason else f"it is rejected: {decided.reason}"
+    agrees = header.outcome != ACCEPTED and readable(decided.reason) == header.reason
+    return None if agrees else f"it is rejected: {decided.reason}"
 
 
 def _sequence_in(key: bytes | None) -> int | None:

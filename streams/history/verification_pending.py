@@ -19,7 +19,7 @@ from streams.engine.envelope import (
 from streams.engine.records import PARKED, QUARANTINED, UNANSWERED, Headers, QueuePosition
 from streams.errors import StreamsError
 from streams.history.verification_emissions import FoundEvent
-from streams.history.verification_events import EventReader, StoredEvent, has_constants
+from streams.history.verification_events import EventReader, StoredEvent, is_as_written
 from streams.history.verification_findings import (
     ANSWER,
     PENDING,
@@ -150,7 +150,7 @@ class PendingCheck:
             if header.kind != TIMER:
                 continue
             at = to_micros(event.event.time)
-            if at != header.at or name != event.event.id or event.cause is None or not has_constants(event.envelope.carried):
+            if at != header.at or name != event.event.id or event.cause is None or not is_as_written(event):
                 expected = f"the timer {event.event.id}, due at {at} (µs since 1970) as its event says, with its cause"
                 self._wrong(expected, f"{name}, due at {header.at}", None)
             if event.cause is not None:

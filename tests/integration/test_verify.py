@@ -79,8 +79,8 @@ def test_a_cluster_is_verified_while_it_works_and_after(worked: Foreign) -> None
     assert report.read.pending > 0
     assert report.not_checked == []
 
-    env = {**environment(worked.clients.address, worked.config.prefix, worked.config.state), "RETOLD_APP": "tests.applications.shop:app"}
-    env["RETOLD_SCHEMAS"] = "tests/applications/shop/schemas"
+    config, shops = worked.config, {"app": "tests.applications.shop:app", "schemas": "tests/applications/shop/schemas"}
+    env = environment(worked.clients.address, config.prefix, config.state, **shops)
     healthy = retold("verify", env=env)
     assert (healthy.returncode, healthy.stdout) == (0, ""), healthy.stderr
     assert healthy.stderr.endswith("all is as it should be.\n")

@@ -199,6 +199,12 @@ def test_what_is_kept_inside_a_marker_has_defaults_too(least: bytes, expected: A
     assert msgspec.json.decode(least, type=type(expected)) == expected
 
 
+def test_counters_of_an_earlier_marker_count_on() -> None:
+    """What comes to a counter that the marker did not have is not lost."""
+    earlier = msgspec.json.decode(b'{"accepted":3}', type=Counters)
+    assert earlier.plus(Counters(accepted=1, fired=2)) == Counters(accepted=4, fired=2)
+
+
 @each_kind
 @pytest.mark.parametrize("garbage", [b"", b"null", b"7", b'"text"', b"{}", b"[]", b"[{}]", b"{", b"\xff", b"not JSON"])
 def test_garbage_is_refused(kind: Kind, garbage: bytes) -> None:

@@ -590,3 +590,19 @@ def test_a_call_that_was_answered_and_is_still_pending_is_found() -> None:
     )
     del topics.topics[where][index]
     assert {it.kind.name for it in topics.verified().findings} == {"wrong pending", "wrong marker"}
+
+
+def test_events_of_an_unknown_schema_are_listed() -> None:
+    """Here and in the inbox; what follows for their keys is not known."""
+    _, topics = a_past("bank", 11)
+    where, index = topics.of_kind(LOG)[0]
+    record = topics.topics[where][index]
+    values = json.loads(record.headers[-1][1])
+    unknown, values[4] = b"\x00" + (0x11111111 >> 1).to_bytes(4, "big") + b"what", "11111111" + "0" * 56
+    headers = [*record.headers[:-1], ("retold", json.dumps(values).encode())]
+    topics.topics[where][index] = record._replace(value=unknown, headers=headers)
+    inbox = topics.topics[Where(INBOX, where.place)]
+    inbox[values[2]] = inbox[values[2]]._replace(value=unknown)
+    report = topics.verified()
+    assert [(it.where, it.kind.name, it.found) for it in report.findings] == []
+    assert any("cannot read" in it.what for it in report.not_checked)
