@@ -186,6 +186,28 @@ def test_a_fault_is_shown_where_it_is(copy: Copy) -> None:
     assert copy.replay("--accept", "accepted.json").returncode == 1
 
 
+def test_a_past_that_was_exported_needs_no_broker(copy: Copy, tmp_path: Path) -> None:
+    """In a file that nobody else can read: as for a continuous integration. Another application's is refused."""
+    file = tmp_path / "past.retold"
+
+    def exported() -> bool:
+        done = retold("history", "--export", str(file), env=copy.env)
+        assert done.returncode == 0, done.stderr
+        return "rename-1" in retold("story", "rename-1", "--history", str(file), "--json", env=copy.env).stdout
+
+    until(exported, "the frontier does not pass the renaming", pause=1.0)
+    assert file.stat().st_mode & 0o077 == 0
+    copy.env = {**copy.env, "RETOLD_BROKER": "127.0.0.1:1"}
+    assert copy.replay("--history", str(file)).returncode == 0
+    copy.edit("replace(row, name=event.data.name, heard=event.time)", "replace(row, name='X', heard=event.time)")
+    assert copy.replay("--history", str(file)).returncode == 1
+    shop = {"RETOLD_APP": "tests.applications.shop:app", "RETOLD_SCHEMAS": "tests/applications/shop/schemas"}
+    done = retold("story", "rename-1", "--history", str(file), env={**copy.env, **shop})
+    assert (done.returncode, "is the past of the application 'retold-demo'" in done.stderr) == (3, True), done.stderr
+    done = retold("story", "rename-1", "--history", str(tmp_path / "none"), env=copy.env)
+    assert (done.returncode, "`retold history --export" in done.stderr) == (3, True)
+
+
 def test_what_cannot_be_compared_is_another_exit_code(copy: Copy) -> None:
     """With a sentence."""
     done = copy.replay("--base", "nowhere")

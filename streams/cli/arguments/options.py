@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from streams.cli.arguments.parsers import seconds
 
+HistoryOption = Annotated[
+    Path | None,
+    typer.Option("--history", help="A past that `retold history --export` wrote; it needs no broker.", metavar="FILE"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON, one object per line.")]
 BrokerWait = Annotated[
     float, typer.Option("--wait", parser=seconds, help="Wait this long for a broker to start.", metavar="SECONDS")

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from streams.cli.arguments.options import Json
 from streams.cli.output.screen import displayed, json_line, plural, table, talk, time_text
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.envelope import from_micros
+from streams.server.readmodel.history_export import export
 
 
-def history(as_json: Json = False) -> None:
+def history(
+    to: Annotated[
+        Path | None, typer.Option("--export", help="Write the past to a new file, for --history elsewhere.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Read the recorded past into a file of this machine, and say how far it goes.
 
     The other commands about the past do this themselves: what was read is kept, and only what is new is read the next time.
@@ -27,6 +35,9 @@ def history(as_json: Json = False) -> None:
         source = opened.source
         frontier = time_text(from_micros(source.frontier))
         size = sum(file.stat().st_size for file in (source.file, Path(f"{source.file}-wal")) if file.exists())
+        if to is not None:
+            talk(f"{displayed(to)} has the past until {frontier}, with all its data ({export(source, to) / 1e6:,.1f} MB).")
+            return
         if as_json:
             json_line({
                 "application": opened.app.name, "file": str(source.file), "bytes": size, "of_server": source.of_server,

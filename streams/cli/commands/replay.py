@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from streams.cli.arguments.options import HistoryOption
 from streams.cli.output.branch_text import DOES
 from streams.cli.output.progress import bar
 from streams.cli.output.replay_text import replay_lines, replay_markdown
@@ -49,6 +50,7 @@ def replay(
         Path | None,
         typer.Option("--save", help="Write the differences that there are, to be accepted.", metavar="FILE"),
     ] = None,
+    history: HistoryOption = None,
     python: Annotated[
         str | None, typer.Option("--python", help="Run the other code with this Python.", metavar="FILE")
     ] = None,
@@ -65,7 +67,7 @@ def replay(
     Example: [bold]retold replay --base origin/main --format markdown[/]
     """
     accepted = [] if accept is None else _read(accept)
-    with base_folder(load().project, base) as (folder, name), open_past() as opened:
+    with base_folder(load().project, base) as (folder, name), open_past(history) as opened:
         began = time.perf_counter()
         found = _replayed(opened, folder, python)
         took = time.perf_counter() - began

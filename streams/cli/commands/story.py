@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.arguments.options import Json
+from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import json_line, plural, say_styled, screen_width, talk
 from streams.cli.output.story_text import key_story_lines, story_lines
@@ -44,6 +44,7 @@ def story(
     last: Annotated[
         int, typer.Option("--last", parser=whole(1, MOST), help="Of a row, tell the last N events.", metavar="N")
     ] = LAST,
+    history: HistoryOption = None,
     as_json: Json = False,
 ) -> None:
     """Tell what led to an event or a row, and what followed.
@@ -53,7 +54,7 @@ def story(
 
     Example: [bold]retold story user/u1[/]
     """
-    with open_past() as opened:
+    with open_past(history) as opened:
         place = place_named(opened.app, what)
         if place is not None:
             _of_row(opened, place, DEPTH_OF_ROW if depth is None else depth, last, as_json=as_json)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from streams.cli.arguments.options import Json
+from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.output.branch_text import change_lines, difference_lines
 from streams.cli.output.screen import json_line, say_styled, talk
 from streams.cli.process.opened_past import OpenedPast, open_past
@@ -51,6 +51,7 @@ def what_if(
             metavar="TYPE=JSON|FILE",
         ),
     ] = None,
+    history: HistoryOption = None,
     as_json: Json = False,
 ) -> None:
     """Tell what would have happened if an event had never been, or had been another.
@@ -67,7 +68,7 @@ def what_if(
     if not (remove or insert or replace):
         raise ConfigError("nothing is changed: say what, by --remove, --insert or --replace")
     document = decode_document(msgspec.json.encode(_document(remove or [], insert or [], replace or [], answer or [])))
-    with open_past() as opened:
+    with open_past(history) as opened:
         tell(opened, document, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from streams.cli.arguments.lookup import namespace_named
-from streams.cli.arguments.options import Json
+from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import cell_text, json_line, plural, table, talk, time_text
 from streams.cli.process import exit_codes
@@ -39,6 +39,7 @@ def when(
             "--limit", parser=whole(1), help=f"Show the first N turns; default: {SHOWN}, with --json all.", metavar="N"
         ),
     ] = None,
+    history: HistoryOption = None,
     as_json: Json = False,
 ) -> None:
     """Say since when something holds of a row.
@@ -52,7 +53,7 @@ def when(
     if all_rows == (condition is not None):
         raise typer.BadParameter("give NAMESPACE KEY CONDITION, or NAMESPACE CONDITION --table.")
     text = key_or_condition if condition is None else condition
-    with open_past() as opened:
+    with open_past(history) as opened:
         predicate = Predicate(text, namespace_named(opened.app, namespace).row_type)
         turns = Turns(predicate, opened.handlers)
         if all_rows:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from streams.app import App
 from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import talk
+from streams.cli.process import logging_setup
 from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.session import connect
-from streams.codec import AvroCodec
+from streams.codec import AvroCodec, codec_of
+from streams.config import load
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
+from streams.load import application
+from streams.server.readmodel.history_export import open_export
 from streams.server.readmodel.history_file import HistoryFile, HistoryReader, Progress
 
 WORTH_A_BAR = 2_000
@@ -34,21 +39,29 @@ class OpenedPast:
 
 
 @contextmanager
-def open_past() -> Iterator[OpenedPast]:
-    """Raises StreamsError."""
-    session = connect()
+def open_past(file: Path | None = None) -> Iterator[OpenedPast]:
+    """The past that a broker has; or that of a `file` that was exported, which needs none. Raises StreamsError."""
     spare_the_collector()
+    if file is None:
+        app, codec, source = _read()
+    else:
+        config = load()
+        logging_setup.set_up(config)
+        app = application(config)
+        codec, source = codec_of(app), open_export(file, app)
+    with closing(source.connect()) as db:
+        learn_schemas(db, codec)
+        yield OpenedPast(app, StoredPast(db, codec), StoredWaiting(db, codec), ApplicationHandlers(app, codec), codec, source)
+
+
+def _read() -> tuple[App, AvroCodec, HistoryFile]:
+    session = connect()
     reader = HistoryReader(session.clients, session.config, session.app, session.codec)
     with _progress() as progress:
         source = reader.read(progress)
     for why in source.stuck:
         talk(f"Not all of the past is here: {why}")
-    with closing(source.connect()) as db:
-        learn_schemas(db, session.codec)
-        handlers = ApplicationHandlers(session.app, session.codec)
-        yield OpenedPast(
-            session.app, StoredPast(db, session.codec), StoredWaiting(db, session.codec), handlers, session.codec, source
-        )
+    return session.app, session.codec, source
 
 
 @contextmanager

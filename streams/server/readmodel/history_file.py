@@ -49,7 +49,7 @@ class HistoryFile(msgspec.Struct, frozen=True):
 
     def connect(self) -> sqlite3.Connection:
         """A connection that reads. Raises HistoryError if that is not possible."""
-        return _connected(self.file)
+        return connected(self.file)
 
 
 class HistoryReader:
@@ -76,7 +76,7 @@ class HistoryReader:
         identity = StoreIdentity(self._app.name, self._config.prefix, fingerprints(self._app, self._codec))
         for file in files_in_use(self._config.state, self._config.prefix):
             try:
-                with closing(_connected(file)) as db:
+                with closing(connected(file)) as db:
                     if doubt_about(db, identity) is None and self._is_complete(db) and self._catches_up(db):
                         frontier = self._frontier.of(db)
                         if is_filled(db, frontier):
@@ -131,7 +131,7 @@ class HistoryReader:
                 f"the recorded past cannot be written to a file in {self._config.state}: {error}. Make room on its disk, or set "
                 "RETOLD_STATE to another folder"
             ) from error
-        with closing(_connected(file)) as db:
+        with closing(connected(file)) as db:
             self._check_owner(db)
             return HistoryFile(file, self._frontier.of(db), follower.stuck)
 
@@ -150,7 +150,7 @@ class HistoryReader:
                 )
 
 
-def _connected(file: Path) -> sqlite3.Connection:
+def connected(file: Path) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
         db.execute("pragma query_only=on")
