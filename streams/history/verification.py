@@ -17,6 +17,7 @@ from streams.engine.marker import Marker
 from streams.engine.records import PARKED, QUARANTINED, UNANSWERED, Headers, QueuePosition
 from streams.errors import StreamsError
 from streams.history.application_handlers import ApplicationHandlers
+from streams.history.verification_decisions import CommonParts, PartitionChecks, PartitionOf
 from streams.history.verification_emissions import EmissionCheck, FoundEvent
 from streams.history.verification_events import EventReader, StoredEvent
 from streams.history.verification_findings import (
@@ -31,7 +32,7 @@ from streams.history.verification_findings import (
     place_name,
 )
 from streams.history.verification_inbox import InboxCheck, InboxEntry
-from streams.history.verification_log import CommonParts, LogCheck, PartitionChecks, PartitionOf
+from streams.history.verification_log import LogCheck
 from streams.history.verification_markers import MarkerCheck, Recount
 from streams.history.verification_pending import PendingCheck, SetAsideEvent
 from streams.history.verification_records import KnownIds, StoredRecord, counted
@@ -76,8 +77,7 @@ class Verification:
         common = CommonParts(self.findings, handlers, reader, self._emissions, window, partition_of)
         self._parts: dict[NamespacePartition, _Part] = {}
         for at, start in starts.items():
-            count = sum(name == at[0] for name, _ in starts)
-            marker = MarkerCheck(at, self.findings, app.name, count)
+            marker = MarkerCheck(at, self.findings, app.name, sum(name == at[0] for name, _ in starts))
             pending = PendingCheck(at, self.findings, reader)
             checks = PartitionChecks(
                 SequenceCheck(at, self.findings, begins=start.log_begins),

@@ -3,76 +3,31 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from streams.codec import PREFIX
-from streams.data import namespace_of
 from streams.engine.envelope import Envelope, LogHeader, log_header, sequence_of
-from streams.engine.event_handlers import EventHandler
-from streams.engine.execution import ABSENT, wrong_version
-from streams.engine.readable import readable
-from streams.engine.records import ACCEPTED, BY_RETOLD, Entry
+from streams.engine.records import ACCEPTED
 from streams.errors import StreamsError, UndecodableRecord, UnsupportedSchema
-from streams.history.application_handlers import ApplicationHandlers, DecidedEvent
-from streams.history.verification_emissions import EmissionCheck, FoundEvent, SaidEvent
-from streams.history.verification_events import EventReader, Saying, StoredEvent, is_as_written
+from streams.history.verification_decisions import (
+    CommonParts,
+    DecisionCheck,
+    LogTotals,
+    PartitionChecks,
+    is_answered_again,
+)
+from streams.history.verification_emissions import FoundEvent
+from streams.history.verification_events import StoredEvent, is_as_written
 from streams.history.verification_findings import (
     ALTERED,
-    DECIDES,
     HANDLED_TWICE,
     MISPLACED,
     TIME,
     UNREADABLE,
-    VERSION,
-    Findings,
     NamespacePartition,
     place_name,
 )
-from streams.history.verification_inbox import InboxCheck
-from streams.history.verification_markers import MarkerCheck
-from streams.history.verification_pending import OpenCall, PendingCheck
-from streams.history.verification_records import KnownIds, StoredRecord, hash_of, identity_of
-from streams.history.verification_rows import RowCheck
-from streams.history.verification_sequences import SequenceCheck
-
-PartitionOf = Callable[[str, bytes], int]
-"""The partition of a key in a namespace."""
-
-
-class LogTotals:
-    """Counted up to the marker."""
-
-    def __init__(self) -> None:
-        self.accepted = self.rejected = self.derived_rejected = self.fired = 0
-        self.emitted = self.released = 0
-        """Emissions that are published at once, and scheduled ones that are published when they are due."""
-        self.unread = self.undecided = 0
-        """Records that do not read at all, and those of which it is not known what they say."""
-        self.at_marker: int | None = None
-        """The recorded time of the record that the marker names."""
-
-
-class CommonParts(NamedTuple):
-    """What the checks of all logs have in common. `window` is how many ids a partition remembers."""
-
-    findings: Findings
-    handlers: ApplicationHandlers
-    reader: EventReader
-    emissions: EmissionCheck
-    window: int
-    partition_of: PartitionOf
-
-
-class PartitionChecks(NamedTuple):
-    """The checks of one partition's other topics, and what its log shares with the other logs."""
-
-    sequences: SequenceCheck
-    marker: MarkerCheck
-    inbox: InboxCheck
-    rows: RowCheck
-    pending: PendingCheck
-    ids: KnownIds
+from streams.history.verification_records import StoredRecord, hash_of, identity_of
 
 
 class LogCheck:
@@ -83,14 +38,11 @@ class LogCheck:
         self.sequences, self.marker, self.inbox, self.rows, self.pending, self._ids = checks
         self._emissions, self._window, self._partition_of = common.emissions, common.window, common.partition_of
         self._namespace = at[0]
-        self._own = frozenset(common.handlers.spaces)
-        self._entries: dict[str, Entry] = {}
-        self._opaque: dict[str, int] = {}
-        """Keys whose rows are not known, and since which sequence."""
         self._young: dict[int, int] = {}
         self._old: dict[int, int] = {}
         self._compared = False
         self.totals = LogTotals()
+        self._decisions = DecisionCheck(at, common, checks, self.totals)
         self.count = 0
         self.erased: dict[str, int] = {}
         self._after_gap = array("q")
@@ -101,7 +53,7 @@ class LogCheck:
     @property
     def end(self) -> int:
         """The sequence up to which rows and counters are compared."""
-        return 0 if self.marker.last is None else self.marker.last.last
+        return self.marker.end
 
     @property
     def is_whole(self) -> bool:
@@ -160,11 +112,12 @@ class LogCheck:
             cause = identity_of(envelope.cause_source, envelope.cause)
             self._emissions.find(FoundEvent(None, event_id, cause, envelope.type or "", self._at, sequence, is_offset=False))
         self._count(sequence, header, derived=envelope.cause is not None)
-        self._cannot_decide(key.decode(errors="replace"), sequence, event_id, f"events that this application cannot read ({error})")
+        what = f"events that this application cannot read ({error})"
+        self._decisions.cannot_decide(key.decode(errors="replace"), sequence, event_id, what)
 
     def _event(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
         event, envelope = stored.event, stored.envelope
-        is_new = event.key not in self._entries
+        is_new = event.key not in self._decisions.entries
         if key != event.key.encode() or (is_new and self._partition_of(self._namespace, key) != self._at[1]):
             expected = f"the key of its event, {event.key[:100]!r}, and its partition"
             self._add(MISPLACED, sequence, expected, f"{key[:100]!r} in this one")
@@ -177,7 +130,7 @@ class LogCheck:
         self._ids.add(stored.id)
         if self.sequences.has_gap:
             self._after_gap.extend((hash(event.key), stored.id))
-        again = stored.request is not None and _is_answered_again(header)
+        again = stored.request is not None and is_answered_again(header)
         if not again and envelope.id is not None:
             self._remember(stored.id, sequence)
         if event.cause is not None:
@@ -186,7 +139,7 @@ class LogCheck:
             assert stored.cause is not None
             self.pending.answer(stored.cause, sequence, event.data.event_type)
         self._count(sequence, header, derived=event.cause is not None)
-        self._decide(value, key, sequence, header, stored)
+        self._decisions.decide(value, key, sequence, header, stored)
 
     def _remember(self, event_id: int, sequence: int) -> None:
         """Report an id that the duplicate window should have known."""
@@ -224,92 +177,18 @@ class LogCheck:
         if sequence == self.end:
             totals.at_marker = header.recorded
 
-    def _decide(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
-        """Decide it again on the row that was folded, and compare the outcome."""
-        event, accepted = stored.event, header.outcome == ACCEPTED
-        handler = self._handlers.handler_of(self._namespace, event)
-        if handler is None:
-            what = f"events without a handler in this application ({event.data.event_type})"
-            self._cannot_decide(event.key, sequence, stored.id, what)
-            return
-        if header.by is not None or (stored.request is not None and _is_answered_again(header)):
-            return
-        row, version = self._entries.get(event.key, ABSENT)
-        is_known = event.key not in self._opaque and self.sequences.is_begun
-        if is_known:
-            conflict = wrong_version(stored.envelope.expected_version, row, version)
-            if (conflict is not None) != bool(header.wrong_version):
-                said = "accepted" if accepted else f"rejected ({header.reason})"
-                self._add(VERSION, sequence, conflict or "the row at the version that its publisher expected", said, event.key)
-        if header.wrong_version:
-            return
-        if handler.function is None:
-            if accepted:
-                digest = hash_of(key, value, stored.envelope.carried)
-                due = sequence <= self.end
-                call = OpenCall(sequence, event.reference, event.key, header.recorded, digest, due=due)
-                self.pending.ask(stored.id, call)
-            return
-        if not is_known:
-            self._cannot_decide(event.key, sequence, stored.id, "events of keys whose rows are not known")
-            return
-        self._decide_again(handler, (row, version), sequence, header, stored)
-
-    def _decide_again(self, handler: EventHandler, entry: Entry, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
-        event, accepted = stored.event, header.outcome == ACCEPTED
-        try:
-            decided = self._handlers.decide(self._namespace, handler, entry[0], event)
-            sayings = [*self._reader.sayings(handler, stored, header.recorded, decided)] if decided.emissions else []
-            found = _difference(header, decided)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises, it decides otherwise
-            found, decided, sayings = f"its handler raises {type(error).__name__}: {error!s:.200}", DecidedEvent(None), []
-        if found is not None and not _may_be_operators(header):
-            self._otherwise(sequence, header, stored, found)
-        if found is not None:
-            return
-        if accepted:
-            self._entries[event.key] = (decided.row, sequence)
-        for saying in sayings:
-            self._say(saying, sequence, stored.id)
-
-    def _say(self, saying: Saying, sequence: int, cause: int) -> None:
-        due, namespace = sequence <= self.end, namespace_of(saying.event_type)
-        self.totals.emitted += saying.at_once and due
-        self.totals.released += due and not saying.at_once and not saying.own
-        if namespace not in self._own:
-            self._findings.unchecked(f"emissions for another application ({namespace})", place_name(self._at, sequence))
-            return
-        to = namespace, self._partition_of(namespace, saying.key.encode())
-        self._emissions.say(SaidEvent(saying, self._at, sequence, cause, to, due, self.sequences.has_gap))
-
-    def _otherwise(self, sequence: int, header: LogHeader, stored: StoredEvent, found: str) -> None:
-        event = stored.event
-        recorded = header.outcome if header.reason is None else f"{header.outcome}: {header.reason}"
-        self._add(DECIDES, sequence, f"{event.data.event_type} {recorded}, as recorded", found, event.key)
-        self._emissions.opaque.add(stored.id)
-        self.totals.undecided += 1
-        if header.outcome == ACCEPTED:
-            self._opaque.setdefault(event.key, sequence)
-
-    def _cannot_decide(self, key: str, sequence: int, event_id: int, what: str) -> None:
-        """What follows for this key is not known."""
-        self._findings.unchecked(what, place_name(self._at, sequence))
-        self._emissions.opaque.add(event_id)
-        self.totals.undecided += 1
-        self._opaque.setdefault(key, sequence)
-
     def _unreadable(self, record: StoredRecord, sequence: int | None, error: Exception) -> None:
         self.totals.unread += 1
         offset = record.offset if sequence is None else None
         self._findings.add(
             UNREADABLE, self._at, "a record that a worker wrote", str(error), sequence=sequence or 0, offset=offset
         )
-        self._opaque.setdefault((record.key or b"").rpartition(b"@")[0].decode(errors="replace"), sequence or 0)
+        self._decisions.opaque.setdefault((record.key or b"").rpartition(b"@")[0].decode(errors="replace"), sequence or 0)
 
     def _compare_rows(self) -> None:
         self._compared = True
         if self.sequences.is_begun:
-            self.rows.compare(self._entries, self._opaque)
+            self.rows.compare(self._decisions.entries, self._decisions.opaque)
         elif self.rows.count:
             self._findings.unchecked("rows of logs whose beginning was deleted", place_name(self._at, 1), self.rows.count)
 
@@ -336,24 +215,6 @@ def _schema_id(fingerprint: str) -> bytes:
         return (int(fingerprint[:8], 16) >> 1).to_bytes(4, "big")
     except ValueError:
         return b""
-
-
-def _is_answered_again(header: LogHeader) -> bool:
-    """Earlier versions did not write who rejected a second answer."""
-    return header.by == BY_RETOLD or (header.by is None and header.reason == "already answered")
-
-
-def _may_be_operators(header: LogHeader) -> bool:
-    """Whether an operator may have rejected it: earlier versions wrote that in the reason alone."""
-    return header.outcome != ACCEPTED and (header.reason or "").startswith("rejected by ")
-
-
-def _difference(header: LogHeader, decided: DecidedEvent) -> str | None:
-    """What a handler decides, if that is not what was recorded."""
-    if decided.reason is None:
-        return None if header.outcome == ACCEPTED else "it is accepted"
-    agrees = header.outcome != ACCEPTED and readable(decided.reason) == header.reason
-    return None if agrees else f"it is rejected: {decided.reason}"
 
 
 def _sequence_in(key: bytes | None) -> int | None:

@@ -34,6 +34,11 @@ class MarkerCheck:
         self._at, self._findings, self._application, self._partitions = at, findings, application, partitions
         self.last: Marker | None = None
 
+    @property
+    def end(self) -> int:
+        """The sequence up to which rows and counters are compared."""
+        return 0 if self.last is None else self.last.last
+
     def _add(self, expected: str, found: str) -> None:
         name = f"{self._at[0]}-{self._at[1]}'s marker"
         self._findings.add(MARKER, self._at, f"{name} to say {expected}", found, sequence=self.last.last if self.last else 0)

@@ -48,8 +48,7 @@ class TopicReading:
         self._kinds = {getattr(space, kind): (kind, space.namespace) for space in spaces for kind in KINDS}
         partitions = [(name, number) for name, count in store.partitions.items() for number in range(count)]
         self._logs = LogFollower(writer, learning, partitions)
-        types = store.row_types
-        self._tables = {at: TableFollower(writer, at, types[at[0]], learning) for at in partitions}
+        self._tables = {at: TableFollower(writer, at, store.row_types[at[0]], learning) for at in partitions}
         self._left = set(ends)
         self._log_ends: dict[NamespacePartition, int] = {}
         """Of logs that were read to their end, until all before that is in the file."""
