@@ -6,6 +6,7 @@ from pathlib import Path
 
 from confluent_kafka import Message
 
+from streams.codec import AvroCodec
 from streams.engine.stored import due_record
 from streams.engine.stored import parked_record as stored_parked
 from streams.server.readmodel.log_follower import LogFollower
@@ -41,3 +42,10 @@ def stored(there: Partitions, state: Path) -> Store:
 
 def _message(topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: object) -> Message:
     return Message(topic=topic, partition=partition, offset=offset, key=key, value=value, headers=headers)
+
+
+def forget_schemas(codec: AvroCodec) -> None:
+    """As if it had met none of the schemas that records are written with."""
+    for prefix in list(codec._decoders):
+        for known in (codec._decoders, codec._texts, codec._names, codec._fingerprints):
+            known.pop(prefix, None)

@@ -14,6 +14,7 @@ from streams.testing.world import START
 from tests.applications import shop
 from tests.applications.shop.events import StockReceive
 from tests.support.memory_server import MemoryServer
+from tests.support.stored_pasts import forget_schemas
 from tests.unit.test_server_errors import assert_problem
 
 FRONTIER = START + timedelta(hours=3)
@@ -85,3 +86,9 @@ def test_what_cannot_be_told_is_a_problem(server: MemoryServer) -> None:
     got = server.http.get(f"/rows/stock/x?_known={late}")
     assert_problem(got, 503, "what is known for ever goes to")
     assert got.headers["Retry-After"]
+
+
+def test_a_schema_that_the_server_has_not_met_is_learnt_from_the_file(server: MemoryServer) -> None:
+    """The row is told at once."""
+    forget_schemas(server.codec)
+    assert free(server, known=FRONTIER) == 8

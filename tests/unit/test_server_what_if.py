@@ -11,6 +11,7 @@ import pytest
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.memory_server import MemoryServer
+from tests.support.stored_pasts import forget_schemas
 from tests.unit.test_server_errors import assert_problem
 
 CHARGED = {"payment.charge": {"type": "payment.charged", "data": {"receipt": "r"}}}
@@ -94,3 +95,11 @@ def test_a_change_is_json_of_bounded_size(server: MemoryServer) -> None:
     assert_problem(
         server.http.post("/what-if", content=large, headers={"Content-Type": "application/json"}), 413, "at most"
     )
+
+
+def test_a_schema_that_the_server_has_not_met_is_learnt_from_the_file(server: MemoryServer) -> None:
+    """Also where only the branch comes upon it, and no event that the change names."""
+    forget_schemas(server.codec)
+    stock = {"type": "stock.receive", "time": "2026-01-01T00:01:00Z", "data": {"sku": "x", "quantity": 1, "price": 3}}
+    *_, summary = ask(server, insert=[stock])
+    assert summary["surplus"] == 1

@@ -22,7 +22,7 @@ from streams.server.readmodel.store_high_water import fill_high_water
 from tests.applications import bank
 from tests.support.partitions import Partitions
 from tests.support.pasts import KINDS, made, past_of
-from tests.support.stored_pasts import stored
+from tests.support.stored_pasts import forget_schemas, stored
 
 some = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -115,8 +115,6 @@ def test_a_file_has_the_schemas_of_its_records() -> None:
     _, there = made("bank", 3)
     with both(there) as (memory, store):
         bare = codec_of(bank.app())
-        for prefix in list(bare._decoders):
-            for known in (bare._decoders, bare._texts, bare._names, bare._fingerprints):
-                known.pop(prefix, None)
+        forget_schemas(bare)
         learn_schemas(store._db, bare)
         assert list(StoredPast(store._db, bare).events()) == list(memory.events())

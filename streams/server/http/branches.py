@@ -8,12 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
-from streams.history.change import Change
 from streams.history.change_document import answers_of, change_of, decode_document
-from streams.history.difference import Difference
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
 from streams.history.stored_past import StoredPast
@@ -52,15 +49,9 @@ def routes(parts: ServerParts) -> APIRouter:
             change = change_of(parts.app, document, lambda name: event_named(past, waiting, parts.app, name))
             if not (change.insert or change.remove or change.replace):
                 raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
-            return list(difference_members(_branch(past, change)))
+            return list(difference_members(what_if(past, handlers, change, answers=answers, limit=DECISIONS).difference))
 
-        def _branch(past: StoredPast, change: Change) -> Difference:
-            try:
-                return what_if(past, handlers, change, answers=answers, limit=DECISIONS).difference
-            except HistoryError as error:
-                raise Problem(422, str(error)) from error
-
-        found, at = await ask_past(request, parts, parts.pools.views, ask)
+        found, at = await ask_past(request, parts, parts.pools.views, ask, untold=422)
         return Response(b"".join(_lines(found)), headers=at.headers, media_type=NDJSON)
 
     return router
@@ -69,5 +60,3 @@ def routes(parts: ServerParts) -> APIRouter:
 def _lines(members: list[dict[str, Any]]) -> Iterator[bytes]:
     for it in members:
         yield to_json(it) + b"\n"
-
-

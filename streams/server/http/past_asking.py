@@ -9,24 +9,38 @@ from typing import TypeVar
 from anyio import CapacityLimiter
 from fastapi import Request
 
-from streams.errors import HistoryError, UnsupportedSchema
+from streams.errors import HistoryError, NoSuchEvent, UnsupportedSchema
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
 from streams.server.http.answers import AnswerPosition, at_least, ready, standing
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
+from streams.server.http.problems import Problem
 
 T = TypeVar("T")
 KINDS = ("log",)
 Ask = Callable[[StoredPast, StoredWaiting], T]
 
 
-async def ask_past(request: Request, parts: ServerParts, limiter: CapacityLimiter, ask: Ask[T]) -> tuple[T, AnswerPosition]:
-    """What `ask` returns, and the position that it is true at."""
+async def ask_past(
+    request: Request, parts: ServerParts, limiter: CapacityLimiter, ask: Ask[T], *, untold: int | None = None
+) -> tuple[T, AnswerPosition]:
+    """What `ask` returns, and the position that it is true at.
+
+    `ask` lets HistoryError pass: it may be asked again, once more schemas are known. `untold` is the status of the problem that
+    one becomes then; None: the error's own.
+    """
     model = ready(parts)
     await at_least(request, model, KINDS)
     at = standing(model, KINDS, model.partitions())  # before it is told, so that the position is never ahead of it
-    return await in_thread(limiter, _ask, parts, ask), at
+    try:
+        return await in_thread(limiter, _ask, parts, ask), at
+    except NoSuchEvent:
+        raise
+    except HistoryError as error:
+        if untold is None:
+            raise
+        raise Problem(untold, str(error)) from error
 
 
 def _ask(parts: ServerParts, ask: Ask[T]) -> T:

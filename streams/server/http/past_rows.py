@@ -10,7 +10,6 @@ from fastapi.responses import Response
 
 from streams.data import Record
 from streams.engine.envelope import from_micros, to_micros
-from streams.errors import HistoryError
 from streams.eventfiles.numbers import time
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
@@ -40,12 +39,9 @@ async def row_as_it_was(
 
     def ask(past: StoredPast, _: StoredWaiting) -> PastRow:
         cut = Cut(as_of, _known(past.frontier(), known))
-        try:
-            return PastRow(*PastTables(CutPast(past, cut), handlers).table(namespace).entry(key), cut)
-        except HistoryError as error:
-            raise Problem(409, str(error)) from error
+        return PastRow(*PastTables(CutPast(past, cut), handlers).table(namespace).entry(key), cut)
 
-    found, at = await ask_past(request, parts, parts.pools.views, ask)
+    found, at = await ask_past(request, parts, parts.pools.views, ask, untold=409)
     told: dict[str, Any] = {"as_of": _text(found.cut.as_of), "known": _text(found.cut.known)}
     if found.row is None:
         raise Problem(404, f"the table {namespace} had no row {key!r:.600} then", headers=at.headers, **told)
@@ -73,5 +69,3 @@ def _micros(name: str, given: Mapping[str, str]) -> int | None:
 
 def _text(micros: int | None) -> str | None:
     return None if micros is None else from_micros(micros).isoformat()
-
-

@@ -27,6 +27,7 @@ END = "/story"
 DEPTH, DEPTH_OF_ROW, LAST = 10, 1, 20
 DEEPEST, MOST = 1_000, 200
 
+
 def routes(parts: ServerParts) -> APIRouter:
     """To be added before those of events and rows, whose paths end with whatever a key may be."""
     router = APIRouter()
