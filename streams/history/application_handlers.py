@@ -63,10 +63,7 @@ class ApplicationHandlers:
         try:
             decided = self.decide(it.namespace, handler, entry[0], it.event)
         except Exception as error:
-            raise HistoryError(
-                f"{it.event_type} was accepted as {it.name}, and its handler now raises {type(error).__name__}: {error!s:.200}. "
-                "This past can be told by the code that handled it"
-            ) from error
+            raise now_raises(it, error) from error
         if decided.reason is not None:
             raise HistoryError(
                 f"{it.event_type} was accepted as {it.name}, and its handler now rejects it ({decided.reason}): the code has "
@@ -78,3 +75,12 @@ class ApplicationHandlers:
         for it in events:
             entry = self.fold(entry, it)
         return entry
+
+
+def now_raises(it: RecordedEvent, error: Exception) -> HistoryError:
+    """The error of a past whose event was handled, and whose handler raises now."""
+    how = "accepted" if it.accepted else "rejected"
+    return HistoryError(
+        f"{it.event_type} was {how} as {it.name}, and its handler now raises {type(error).__name__}: {error!s:.200}. "
+        "This past can be told by the code that handled it"
+    )

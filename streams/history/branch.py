@@ -237,8 +237,8 @@ class _Run:
         if row.stopped:
             self._stop(order, turn, row, "an event before it of its key is parked", behind=True)
             return
+        effects = self._past.effects(turn.reference)
         try:
-            effects = self._past.effects(turn.reference)
             decision = decide(self._handlers, row, turn, effects)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             now = self._stop(order, turn, row, in_a_line(error))

@@ -9,8 +9,7 @@ import msgspec
 from streams.data import Record
 from streams.engine.envelope import to_micros
 from streams.engine.records import Entry
-from streams.errors import HistoryError
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.application_handlers import ApplicationHandlers, now_raises
 from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import BranchTimer, BranchTurn
 from streams.history.past import Past, before
@@ -56,10 +55,7 @@ def _unfired(past: Past, handlers: ApplicationHandlers, row: Record | None, it: 
         scheduled = any(isinstance(emission, Scheduled) for emission in emit)
         found = emissions_of(handlers, handler, it.event, emit, past.effects(it.reference)) if scheduled else ()
     except Exception as error:
-        raise HistoryError(
-            f"{it.event_type} was handled as {it.name}, and its handler now raises {type(error).__name__}: {error!s:.200}. This "
-            "past can be told by the code that handled it"
-        ) from error
+        raise now_raises(it, error) from error
     return [
         timer_of(each, it.place, it.reference, known=True)
         for each in found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streams.data import Record
 from streams.engine.records import Entry
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.application_handlers import ApplicationHandlers, now_raises
 from streams.history.branch_emissions import emissions_of
 from streams.history.past import Past
 from streams.history.recorded_code import Unhandled
@@ -27,10 +27,13 @@ class LocalCode:
 
 
 def emitted(handlers: ApplicationHandlers, it: RecordedEvent, row: Record | None) -> Unhandled:
-    """All that an event emits on this row, by reference: value and time. Raises what its handler raises."""
+    """All that an event emits on this row, by reference: value and time. Raises HistoryError if its handler raises now."""
     handler = handlers.handler_of(it.namespace, it.event)
     if handler is None or handler.function is None or not (it.accepted or it.by == HANDLER):
         return {}
-    emit = handlers.decide(it.namespace, handler, row, it.event).emissions
-    found = emissions_of(handlers, handler, it.event, emit, ())
+    try:
+        emit = handlers.decide(it.namespace, handler, row, it.event).emissions
+        found = emissions_of(handlers, handler, it.event, emit, ())
+    except Exception as error:
+        raise now_raises(it, error) from error
     return {each.reference: (each.value, each.event.time) for each in found}

@@ -17,6 +17,7 @@ from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferStart
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.applications.timed.events import AlarmTouch
+from tests.support.other_code import with_change
 from tests.support.partitions import Partitions
 from tests.support.pasts import START, answered, past_of
 
@@ -129,6 +130,19 @@ def test_a_branch_that_does_not_end_says_so() -> None:
     past, handlers = a_bank(("a", "b", 80), ("a", "b", 10))
     with pytest.raises(HistoryError, match=r"does not end: 3 events were decided, while the past has 12.*transfer"):
         what_if(past, handlers, everything=True, limit=3)
+
+
+def test_code_whose_handler_raises_now_cannot_tell_what_it_emitted() -> None:
+    """Also of an event that was rejected, which changed no row."""
+    past, handlers = a_bank(("a", "b", 180))
+    other = ApplicationHandlers(with_change(bank.app(), AccountDebit, lambda _: raising), handlers.codec)
+    it = next(it for it in past.events() if not it.accepted)
+    with pytest.raises(HistoryError, match=r"account\.debit was rejected as account-\d:\d, and its handler now raises KeyError"):
+        LocalCode(other).unhandled(past, it, AccountRow(balance=100))
+
+
+def raising(row: AccountRow | None, event: Event[AccountDebit]) -> Outcome[AccountRow]:
+    raise KeyError(event.key)
 
 
 def test_other_code_shows_where_it_decides_otherwise() -> None:
