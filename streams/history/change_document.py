@@ -22,6 +22,8 @@ from streams.history.branch_calls import Answers
 from streams.history.change import Change, InsertedEvent
 from streams.history.recorded_event import RecordedEvent
 
+LARGEST = 1024 * 1024
+"""Bytes of a document."""
 MOST = 1_000
 """Events that one change may name."""
 Find = Callable[[str], RecordedEvent]

@@ -36,7 +36,10 @@ class RowChange(msgspec.Struct, frozen=True):
 
 
 class CallChange(msgspec.Struct, frozen=True):
-    """A gateway's request that would be made, would be made otherwise, or would not. `undo`: what can take it back."""
+    """A gateway's request that would be made, would be made otherwise, or would not.
+
+    `kind` is WOULD_CALL, OTHERWISE, NOT or BEFORE.
+    """
 
     kind: str
     request: Event[Any]
@@ -75,7 +78,7 @@ class Difference(msgspec.Struct):
         calls: What would be asked of gateways, or would not.
         origins: Where other code decides otherwise; all else follows from these.
         raised: Events whose handlers raise.
-        open: What depends on an answer that the branch has not got. It is not in `missing`, `surplus` and `changed`.
+        open: Events that depend on an answer that the branch has not got. They are not in `missing`, `surplus` and `changed`.
         waiting: Requests whose answer the branch has not got.
         in_flight: References of events that were emitted, and not handled yet when the past was read.
         pending: Timers that are due after the end.

@@ -55,6 +55,12 @@ def event_named(past: StoredPast, waiting: StoredWaiting, app: App, text: str) -
     )
 
 
+def nothing_happened(place: Place) -> NoSuchEvent:
+    """The error of a row that the past has no event of."""
+    namespace, key = place
+    return NoSuchEvent(f"the recorded past has no event of {namespace} {named(key)!r}: nothing ever happened to it")
+
+
 def _at(
     past: StoredPast, waiting: StoredWaiting, namespace: str, partition: int, sign: str, number: int
 ) -> tuple[Sequence[RecordedEvent], Sequence[WaitingEvent]]:

@@ -16,6 +16,10 @@ from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEven
 from streams.history.row_changes import FieldChange, row_changes
 from streams.history.waiting import Waiting, WaitingEvent
 
+DEPTH, DEPTH_OF_ROW, LAST = 10, 1, 20
+"""What is told unless somebody asks otherwise: levels below an event, levels below each event of a row, and a row's last events."""
+DEEPEST, MOST_LAST = 1_000, 200
+"""The most levels, and the most of a row's last events, that may be asked for."""
 STEPS = 200
 """The most events of a story."""
 CAUSES = 1_000

@@ -13,15 +13,10 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import json_line, plural, say_styled, screen_width, talk
 from streams.cli.output.story_text import key_story_lines, story_lines
 from streams.cli.process.opened_past import OpenedPast, open_past
-from streams.engine.readable import named
-from streams.errors import NoSuchEvent
-from streams.history.named_event import event_named, place_named
+from streams.history.named_event import event_named, nothing_happened, place_named
 from streams.history.recorded_event import Place
-from streams.history.story import StoryStep, Storyteller
+from streams.history.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, StoryStep, Storyteller
 from streams.history.story_members import key_story_members, story_members
-
-DEPTH, DEPTH_OF_ROW, LAST = 10, 1, 20
-DEEPEST, MOST = 1_000, 200
 
 
 def story(
@@ -42,7 +37,7 @@ def story(
         ),
     ] = None,
     last: Annotated[
-        int, typer.Option("--last", parser=whole(1, MOST), help="Of a row, tell the last N events.", metavar="N")
+        int, typer.Option("--last", parser=whole(1, MOST_LAST), help="Of a row, tell the last N events.", metavar="N")
     ] = LAST,
     history: HistoryOption = None,
     as_json: Json = False,
@@ -77,7 +72,7 @@ def _of_event(opened: OpenedPast, what: str, depth: int, *, as_json: bool) -> No
 def _of_row(opened: OpenedPast, place: Place, depth: int, last: int, *, as_json: bool) -> None:
     found = Storyteller(opened.past, opened.handlers, opened.waiting).of_key(place, depth, last)
     if found is None:
-        raise NoSuchEvent(f"the recorded past has no event of {place[0]} {named(place[1])!r}: nothing ever happened to it")
+        raise nothing_happened(place)
     if as_json:
         json_line(key_story_members(found))
     else:

@@ -16,12 +16,9 @@ from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.readable import named
 from streams.errors import ConfigError
 from streams.history.branch import what_if as branch_of
-from streams.history.change_document import ChangeDocument, answers_of, change_of, decode_document
+from streams.history.change_document import LARGEST, ChangeDocument, answers_of, change_of, decode_document
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
-
-LARGEST = 1024 * 1024
-"""Bytes of a document."""
 
 
 def what_if(

@@ -14,8 +14,7 @@ from streams.cli.output.screen import cell_text, json_line, plural, table, talk,
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
 from streams.engine.envelope import from_micros
-from streams.engine.readable import named
-from streams.errors import NoSuchEvent
+from streams.history.named_event import nothing_happened
 from streams.history.predicate import Predicate
 from streams.history.row_changes import FieldChange, Missing
 from streams.history.story_members import change_members
@@ -61,9 +60,7 @@ def when(
         else:
             events = opened.past.key_events((namespace, key_or_condition))
             if not events:
-                raise NoSuchEvent(
-                    f"the recorded past has no event of {namespace} {named(key_or_condition)!r}: nothing ever happened to it"
-                )
+                raise nothing_happened((namespace, key_or_condition))
             found = turns.take(events)
         if as_json:
             shown = _as_json(found, limit)

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
-from streams.history.change_document import answers_of, change_of, decode_document
+from streams.history.change_document import LARGEST, answers_of, change_of, decode_document
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
 from streams.history.stored_past import StoredPast
@@ -24,8 +24,6 @@ from streams.server.http.requests import JSON, media_type, read_body
 from streams.server.readmodel.row_json import to_json
 
 NDJSON = "application/x-ndjson"
-LARGEST = 1024 * 1024
-"""Bytes of a change."""
 DECISIONS = 100_000
 """Events that are decided for one answer: a server has others to give."""
 

@@ -7,12 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from streams.errors import NoSuchEvent
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.named_event import event_named
+from streams.history.named_event import event_named, nothing_happened
 from streams.history.stored_past import StoredPast
 from streams.history.stored_waiting import StoredWaiting
-from streams.history.story import Storyteller
+from streams.history.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, Storyteller
 from streams.history.story_members import key_story_members, story_members
 from streams.server.http import openapi
 from streams.server.http.answers import answer
@@ -24,8 +23,6 @@ from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace, one_row
 
 END = "/story"
-DEPTH, DEPTH_OF_ROW, LAST = 10, 1, 20
-DEEPEST, MOST = 1_000, 200
 
 
 def routes(parts: ServerParts) -> APIRouter:
@@ -57,12 +54,12 @@ def routes(parts: ServerParts) -> APIRouter:
         known_namespace(parts, namespace)
         given = known_params(request.query_params.multi_items(), "_depth", "_last", "_min_position")
         depth = _number("_depth", given, DEPTH_OF_ROW, 0, DEEPEST)
-        last = _number("_last", given, LAST, 1, MOST)
+        last = _number("_last", given, LAST, 1, MOST_LAST)
 
         def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
             found = Storyteller(past, handlers, waiting).of_key((namespace, key), depth, last)
             if found is None:
-                raise NoSuchEvent(f"the recorded past has no event of {namespace} {key!r:.600}: nothing ever happened to it")
+                raise nothing_happened((namespace, key))
             return key_story_members(found)
 
         return await _told(request, parts, ask)

@@ -13,11 +13,10 @@ from streams.engine.identity import answer_id, emitted_id, short_digest
 from streams.engine.records import ACCEPTED
 from streams.event import reference_of
 from streams.history.kept_headers import packed
+from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, VERSION
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.messages import short_fingerprint
 
-VERSION, HANDLER = "version", "handler"
-"""Who rejected an event: because its row was not at the expected version, or its handler."""
 NAMES = (
     "recorded", "ns", "part", "seq", "time", "key", "type", "id", "idh", "kind", "ordinal", "accepted", "inbox", "value",
     "headers", "causeh", "by", "reason", "expected",
@@ -26,6 +25,7 @@ NAMES = (
 ALWAYS = NAMES.index("causeh")
 """So many values each record has, and of the others those up to the last that is not null: Python binds nulls slowly, and
 booleans and bytes, too."""
+ACCEPTED_AT = NAMES.index("accepted")
 CAUSES = 4096
 """Causes whose reference and its 64 bits are cached: what follows from one event comes soon."""
 
@@ -46,15 +46,15 @@ def log_record(message: Message, namespace: str, event_type: str, value: bytes) 
     event_id = (given("ce_id") or b"").decode() or header.id or ""
     at = given("ce_time")
     time = to_micros(datetime.fromisoformat(at.decode())) if at else header.time or 0
-    ordinal, cause, kind = int(given("ce_ordinal") or 0), None, "root"
+    ordinal, cause, kind = int(given("ce_ordinal") or 0), None, ROOT
     if caused := given("ce_causationid"):
         reference, short = _cause(given("ce_causationsource") or b"", caused)
         if event_id == emitted_id(reference, event_type, key, ordinal, (given("ce_revision") or b"").decode()):
-            kind, cause = "emitted", short
+            kind, cause = EMITTED, short
         elif event_id == answer_id(reference):
-            kind, cause = "answer", short
+            kind, cause = ANSWER, short
     if header.timer:
-        kind = "timer"
+        kind = TIMER
     accepted, expected = header.outcome == ACCEPTED, given("ce_expectedversion")
     values = (
         header.recorded, namespace, message.partition() or 0, header.sequence, time, key, event_type, event_id,
@@ -68,7 +68,7 @@ def log_record(message: Message, namespace: str, event_type: str, value: bytes) 
 
 
 def is_accepted(record: LogRecord) -> bool:
-    return bool(record[11])
+    return bool(record[ACCEPTED_AT])
 
 
 @lru_cache(CAUSES)

@@ -22,6 +22,7 @@ from streams.engine.marker import Marker
 from streams.engine.records import ACCEPTED, PARKED, REJECTED, Codec
 from streams.errors import StreamsError
 from streams.history.kept_headers import unpacked
+from streams.history.recorded_event import VERSION
 from streams.kafka.messages import LogEvent, LogReader, kept_marker, short_fingerprint
 from streams.receipt import Receipt, duplicate_outcome
 from streams.server.readmodel.commit_times import CommitTimes
@@ -31,7 +32,6 @@ from streams.server.readmodel.kept_records import event_of_record
 from streams.server.readmodel.key_uses import SOURCE, KeyUse, digest_of
 from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
 from streams.server.readmodel.lag_ages import LagAges
-from streams.server.readmodel.log_record import VERSION
 from streams.server.readmodel.notifier import Notifier
 from streams.server.readmodel.row_columns import columns_of
 from streams.server.readmodel.row_json import RowDecoder
