@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any
 
@@ -71,7 +72,7 @@ def when(
         raise typer.Exit(exit_codes.NO)
 
 
-def _as_json(found: Any, limit: int | None) -> int:
+def _as_json(found: Iterator[Turn], limit: int | None) -> int:
     shown = 0
     for turn in islice(found, limit):
         json_line(_members(turn))
@@ -91,7 +92,7 @@ def _no(value: object) -> bool:
     return isinstance(value, Missing)
 
 
-def _as_table(found: Any, predicate: Predicate, limit: int, *, with_key: bool) -> int:
+def _as_table(found: Iterator[Turn], predicate: Predicate, limit: int, *, with_key: bool) -> int:
     rows, more = list[list[str]](), 0
     for turn in found:
         if len(rows) == limit:

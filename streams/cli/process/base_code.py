@@ -30,20 +30,25 @@ def base_folder(project: Path, base: str | None) -> Iterator[tuple[Path, str]]:
     revision, name = _revision(project, base)
     below = _git(project, "rev-parse", "--show-prefix")
     with tempfile.TemporaryDirectory(prefix="retold-base-") as temporary:
-        archive = subprocess.Popen(
-            ["git", "archive", "--format=tar", revision],
-            cwd=_git(project, "rev-parse", "--show-toplevel"),
-            stdout=subprocess.PIPE,
-        )
-        assert archive.stdout is not None
-        with archive.stdout, tarfile.open(fileobj=archive.stdout, mode="r|") as files:
-            files.extractall(temporary, filter="data")
-        if archive.wait() != 0:
-            raise ConfigError(f"git could not give the files of {name}")
+        _extract(Path(_git(project, "rev-parse", "--show-toplevel")), revision, name, temporary)
         found = Path(temporary) / below
         if not (found / "pyproject.toml").is_file():
             raise ConfigError(f"{name} has no pyproject.toml in {below or 'its root'}: the project was not there yet")
         yield found, name
+
+
+def _extract(top: Path, revision: str, name: str, into: str) -> None:
+    with subprocess.Popen(["git", "archive", "--format=tar", revision], cwd=top, stdout=subprocess.PIPE) as archive:
+        assert archive.stdout is not None
+        try:
+            with tarfile.open(fileobj=archive.stdout, mode="r|") as files:
+                files.extractall(into, filter="data")
+        except (tarfile.TarError, OSError) as error:
+            raise ConfigError(
+                f"the files of {name} cannot be extracted: {error}. Name a folder that has them with --base"
+            ) from error
+    if archive.returncode != 0:
+        raise ConfigError(f"git could not give the files of {name}")
 
 
 def _revision(project: Path, base: str | None) -> tuple[str, str]:
