@@ -33,7 +33,10 @@ class Block:
 
 
 class Code:
-    """The lines of a module of functions, and the names that they use. Nothing of a schema's text is in a line."""
+    """The lines of a module of functions, and the names that they use.
+
+    Of a schema's text only the names of fields may be in a line: its parser allows only letters, digits and _ in them.
+    """
 
     def __init__(self, names: dict[str, Any]) -> None:
         self.names, self.depth = names, 0

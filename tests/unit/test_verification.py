@@ -104,7 +104,7 @@ def test_two_records_that_are_swapped_are_named(kind: str, seed: int) -> None:
     name = topics.name(where, index - 1)
     log[index - 1], log[index] = log[index], log[index - 1]
     report = topics.verified()
-    assert places(report)[name] == ["wrong order"] or "wrong order" in places(report)[name]
+    assert "wrong order" in places(report)[name]
     assert report.damage >= 1
 
 

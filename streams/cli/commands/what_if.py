@@ -66,10 +66,10 @@ def what_if(
         raise ConfigError("nothing is changed: say what, by --remove, --insert or --replace")
     document = decode_document(msgspec.json.encode(_document(remove or [], insert or [], replace or [], answer or [])))
     with open_past(history) as opened:
-        tell(opened, document, as_json=as_json)
+        _tell(opened, document, as_json=as_json)
 
 
-def tell(opened: OpenedPast, document: ChangeDocument, *, as_json: bool) -> None:
+def _tell(opened: OpenedPast, document: ChangeDocument, *, as_json: bool) -> None:
     change = change_of(opened.app, document, lambda name: event_named(opened.past, opened.waiting, opened.app, name))
     began = time.perf_counter()
     found = branch_of(opened.past, opened.handlers, change, answers=answers_of(opened.app, document)).difference
