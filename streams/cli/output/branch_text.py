@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import groupby
 
-from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, plural
+from streams.cli.output.row_text import value_text
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
 from streams.data import Record
 from streams.engine.readable import one_line, shortened
 from streams.history.change import Change
@@ -24,11 +25,11 @@ from streams.history.difference import (
 )
 from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
-from streams.history.row_changes import Missing, row_changes
+from streams.history.row_changes import row_changes
 
 LABEL = 12
 """Characters of the column of what a line is about."""
-VALUE, LONGEST, FIELDS = 60, 200, 6
+LONGEST, FIELDS = 200, 6
 MOST = 10
 """Of one kind that are shown; `--json` has all."""
 DOES = {
@@ -143,16 +144,10 @@ def fields_text(before: Record | None, after: Record | None, fields: Set[str] | 
         return "" if before is None else "the row is deleted"
     changes = [it for it in row_changes(before, after) if fields is None or it.field in fields]
     texts = [
-        f"{it.field} {_value(it.after)}" if before is None else f"{it.field} {_value(it.before)} → {_value(it.after)}"
+        f"{it.field} {value_text(it.after)}" if before is None else f"{it.field} {value_text(it.before)} → {value_text(it.after)}"
         for it in changes[:FIELDS]
     ]
     return " · ".join([*texts, *([f"and {len(changes) - FIELDS} more"] if len(changes) > FIELDS else [])])
-
-
-def _value(value: object) -> str:
-    if isinstance(value, Missing):
-        return "(none)"
-    return shortened(one_line(cell_text(value)), VALUE) or ("''" if value == "" else "null")
 
 
 def _changed(it: ChangedEvent) -> str:

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, data_console, plural, table, talk
 from streams.data import Record
+from streams.engine.readable import one_line, shortened
+from streams.history.row_changes import Missing
 
 SHOWN = 50
+VALUE = 60
+"""Characters of a value that stands among others in a line."""
 
 TableRows = Sequence[tuple[str, Record, int]]
 """Key, row, version."""
@@ -51,3 +55,10 @@ def _width(head: str, cells: Sequence[str]) -> int:
 def count_of(shown: int, total: int) -> str:
     """How many rows are shown, and of how many."""
     return f"{shown:,} of {total:,} rows; --limit shows more" if shown < total else plural(total, "row")
+
+
+def value_text(value: object) -> str:
+    """A value of a row among others in a line; MISSING stands for one that is not there."""
+    if isinstance(value, Missing):
+        return "(none)"
+    return shortened(one_line(cell_text(value)), VALUE) or ("''" if value == "" else "null")

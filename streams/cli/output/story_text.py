@@ -6,18 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, plural
+from streams.cli.output.row_text import value_text
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
 from streams.data import Record
 from streams.engine.envelope import from_micros, to_micros
 from streams.engine.readable import one_line, shortened
 from streams.engine.records import BY_OPERATOR
 from streams.history.recorded_event import ANSWER, HANDLER, ROOT, TIMER, VERSION, RecordedEvent
-from streams.history.row_changes import FieldChange, Missing
+from streams.history.row_changes import FieldChange
 from streams.history.story import CREATED, DELETED, UNKNOWN, KeyStory, Story, StoryStep
 from streams.history.waiting import WaitingEvent
 
-VALUE, REASON = 60, 300
-"""Characters of a value and of a reason that are shown."""
+REASON = 300
+"""Characters of a reason that are shown."""
 LEFT = 56
 """The most characters of the column of events that positions are lined up behind."""
 AGES = ((1_000_000, 1_000, "ms"), (120_000_000, 1_000_000, "s"), (7_200_000_000, 60_000_000, "min"))
@@ -32,7 +33,7 @@ BOLD, DIM, BAD, WAITS = "bold", "dim", "red", "yellow"
 
 
 class TreeLine(NamedTuple):
-    """`head` is an event's, which has a `position` and a time (`when`); other lines have only a text."""
+    """An event's first line has a `position` and a time (`when`); other lines have only a text."""
 
     indent: str
     text: str
@@ -141,19 +142,13 @@ def _origin(it: RecordedEvent) -> str:
 
 def _changed(change: FieldChange, row_is: str) -> str:
     if row_is == CREATED:
-        return f"{change.field} {_value(change.after)}"
-    return f"{change.field} {_value(change.before)} → {_value(change.after)}"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, Missing):
-        return "(none)"
-    return shortened(one_line(cell_text(value)), VALUE) or ("''" if value == "" else "null")
+        return f"{change.field} {value_text(change.after)}"
+    return f"{change.field} {value_text(change.before)} → {value_text(change.after)}"
 
 
 def _fields(record: Record, leave_out: str = "") -> str:
     names = [name for name in record.__struct_fields__ if name != leave_out and getattr(record, name) is not None]
-    return BETWEEN.join(f"{name} {_value(getattr(record, name))}" for name in names)
+    return BETWEEN.join(f"{name} {value_text(getattr(record, name))}" for name in names)
 
 
 def _waiting(indent: str, it: WaitingEvent, now: datetime) -> Iterator[TreeLine]:
