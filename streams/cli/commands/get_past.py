@@ -22,7 +22,7 @@ def get_past(
     name: str, key: str | None, limit: int | None, as_of: datetime | None, known: datetime | None, *, as_json: bool
 ) -> None:
     """Raises HistoryError where this code cannot tell them, or what is asked for may still change."""
-    with open_past() as opened:
+    with open_past(with_times=True) as opened:
         projected = projection_named(opened.app, name) is not None
         if not projected:
             namespace_named(opened.app, name, or_projection=True)

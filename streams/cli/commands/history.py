@@ -29,7 +29,7 @@ def history(
     Example: [bold]retold history[/]
     """
     began = time.monotonic()
-    with open_past() as opened:
+    with open_past(with_times=to is not None) as opened:
         took = time.monotonic() - began
         spaces = [_of_namespace(opened, space.name) for space in opened.app.namespaces]
         source = opened.source

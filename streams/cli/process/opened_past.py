@@ -39,11 +39,14 @@ class OpenedPast:
 
 
 @contextmanager
-def open_past(file: Path | None = None) -> Iterator[OpenedPast]:
-    """The past that a broker has; or that of a `file` that was exported, which needs none. Raises StreamsError."""
+def open_past(file: Path | None = None, *, with_times: bool = False) -> Iterator[OpenedPast]:
+    """The past that a broker has; or that of a `file` that was exported, which needs none. Raises StreamsError.
+
+    `with_times`: it is asked as of a time.
+    """
     spare_the_collector()
     if file is None:
-        app, codec, source = _read()
+        app, codec, source = _read(with_times=with_times)
     else:
         config = load()
         logging_setup.set_up(config)
@@ -54,11 +57,11 @@ def open_past(file: Path | None = None) -> Iterator[OpenedPast]:
         yield OpenedPast(app, StoredPast(db, codec), StoredWaiting(db, codec), ApplicationHandlers(app, codec), codec, source)
 
 
-def _read() -> tuple[App, AvroCodec, HistoryFile]:
+def _read(*, with_times: bool) -> tuple[App, AvroCodec, HistoryFile]:
     session = connect()
     reader = HistoryReader(session.clients, session.config, session.app, session.codec)
     with _progress() as progress:
-        source = reader.read(progress)
+        source = reader.read(progress, with_times=with_times)
     for why in source.stuck:
         talk(f"Not all of the past is here: {why}")
     return session.app, session.codec, source

@@ -64,14 +64,14 @@ class HistoryReader:
         self._admin = clients.admin("retold-history")
         self._frontier = Frontier(self._kinds)
 
-    def read(self, progress: Progress, cancelled: Cancelled = never_cancelled) -> HistoryFile:
-        """Up to what is committed now. Raises StreamsError."""
+    def read(self, progress: Progress, cancelled: Cancelled = never_cancelled, *, with_times: bool = False) -> HistoryFile:
+        """Up to what is committed now; `with_times`: with the high-water times up to the frontier. Raises StreamsError."""
         try:
-            return self._of_server() or self._own(progress, cancelled)
+            return self._of_server(with_times=with_times) or self._own(progress, cancelled)
         except StoreDoubt as doubt:
             raise HistoryError(f"the topics change while they are read: {doubt}. Try again once that is over") from doubt
 
-    def _of_server(self) -> HistoryFile | None:
+    def _of_server(self, *, with_times: bool) -> HistoryFile | None:
         """The file of a server that runs and has read as far; None: there is none."""
         identity = StoreIdentity(self._app.name, self._config.prefix, fingerprints(self._app, self._codec))
         for file in files_in_use(self._config.state, self._config.prefix):
@@ -79,7 +79,7 @@ class HistoryReader:
                 with closing(connected(file)) as db:
                     if doubt_about(db, identity) is None and self._is_complete(db) and self._catches_up(db):
                         frontier = self._frontier.of(db)
-                        if is_filled(db, frontier):
+                        if not with_times or is_filled(db, frontier):
                             return HistoryFile(file, frontier, of_server=True)
             except sqlite3.Error:  # its server makes it anew, or ends
                 continue
