@@ -94,6 +94,8 @@ def test_a_row_as_it_was(env: Env) -> None:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
+    known = ("get", "user", "u1", "--known", before, "--json")
+    until(lambda: retold(*known, env=env).returncode == 0, "the frontier does not pass what was before it", pause=1.0)
     assert row("--known", before)["row"]["name"] == "u1"
     until(lambda: row("--as-of", happened)["row"]["name"] == "Ada", "the frontier does not pass it", pause=1.0)
     assert row("--as-of", happened, "--known", before)["row"]["name"] == "u1"
