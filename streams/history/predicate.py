@@ -125,9 +125,23 @@ class Predicate:
                 each = [self._read(part) for part in parts]
                 return lambda row: any(part(row) for part in each)
             case ast.Compare(left=left, ops=ops, comparators=others):
+                for op, other in zip(ops, others, strict=True):
+                    self._check_identity(op, other)
                 sides = [self._read(side) for side in (left, *others)]
                 return self._compared(sides, [COMPARISONS[type(op)] for op in ops])
-        raise self._refusal(f"holds {named(ast.unparse(node))!r}, which is not understood")
+        try:
+            found = ast.unparse(node)
+        except RecursionError:
+            raise self._refusal("is nested too deeply") from None
+        raise self._refusal(f"holds {named(found)!r}, which is not understood")
+
+    def _check_identity(self, op: ast.cmpop, other: ast.expr) -> None:
+        """Other values may be the same object or not, as Python pleases."""
+        if isinstance(op, ast.Is | ast.IsNot) and not (
+            (isinstance(other, ast.Constant) and (other.value is None or isinstance(other.value, bool)))
+            or (isinstance(other, ast.Name) and other.id in NAMED)
+        ):
+            raise self._refusal("asks with `is` for something else than None, true or false; == was expected")
 
     def _named(self, name: str) -> Value:
         if name in self._fields:

@@ -44,6 +44,7 @@ some = settings(max_examples=25, deadline=None, suppress_health_check=list(Healt
         ("'2026-01-02T00:00:00+00:00' <= placed", False),
         ("row.total == 3", True),
         ("row is None", False),
+        ("row is not null", True),
         ("total > -1", True),
     ],
 )
@@ -80,6 +81,10 @@ def test_a_condition_holds_or_not(text: str, holds: bool | None) -> None:
         ("(" * 500 + ")" * 500, "cannot be read"),
         ("not " * 240 + "total", "more than 200 parts"),
         ("t" * (LONGEST + 1), "characters long"),
+        ("-" * 900 + "1", "nested too deeply"),
+        ("+".join("1" * 400), "nested too deeply"),
+        ("total is 3", "== was expected"),
+        ("status is not 'paid'", "== was expected"),
         ("\0", "cannot be read"),
         ("\x1b[2J", "cannot be read"),
     ],
