@@ -82,6 +82,9 @@ def test_what_cannot_be_told_is_a_problem(server: MemoryServer) -> None:
     problem = assert_problem(server.http.get(f"/rows/stock/x?_as_of={before}"), 404, "had no row 'x' then")
     assert problem["known"]
     assert_problem(server.http.get("/rows/stock/x?_as_of=yesterday"), 422, "a time with a zone", field="_as_of")
+    for beyond in ("_as_of=0001-01-01T00:00:00%2B14:00", "_known=9999-12-31T23:59:59-14:00"):
+        got = server.http.get(f"/rows/stock/x?{beyond}")
+        assert_problem(got, 422, "a time with a zone", field=beyond.partition("=")[0])
     late = quote(str(FRONTIER + timedelta(seconds=1)))
     got = server.http.get(f"/rows/stock/x?_known={late}")
     assert_problem(got, 503, "what is known for ever goes to")

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import typer
 
@@ -50,9 +50,11 @@ def time_with_zone(given: str | datetime) -> datetime:
     if isinstance(given, datetime):
         return given
     try:
-        return numbers.time(given)
-    except ValueError:
+        time = numbers.time(given)
+        time.astimezone(UTC)
+    except (ValueError, OverflowError):  # one of the year 0 or 10000 in UTC
         raise _refusal(given, "a time with a zone, such as 2026-01-31T12:00:00Z,") from None
+    return time
 
 
 def span(given: str | timedelta) -> timedelta:

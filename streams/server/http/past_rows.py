@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any, NamedTuple
 
 from fastapi import Request
@@ -60,8 +61,8 @@ def _micros(name: str, given: Mapping[str, str]) -> int | None:
     if name not in given:
         return None
     try:
-        return to_micros(time(given[name]))
-    except ValueError:
+        return to_micros(time(given[name]).astimezone(UTC))
+    except (ValueError, OverflowError):  # one of the year 0 or 10000 in UTC
         raise Problem(
             422, f"{name} is {given[name][:80]!r}; a time with a zone was expected, such as 2026-01-31T12:00:00Z", field=name
         ) from None
