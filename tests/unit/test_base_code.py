@@ -1,4 +1,4 @@
-"""The code that a change is compared with, taken out of git."""
+"""The code that a change is compared with, from git."""
 
 from __future__ import annotations
 
@@ -12,52 +12,65 @@ from streams.errors import ConfigError
 
 
 def git(project: Path, *words: str) -> str:
-    identity = ["-c", "user.name=n", "-c", "user.email=n@example.org", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *identity, *words], cwd=project, check=True, capture_output=True, text=True).stdout
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    return subprocess.run(["git", *who, *words], cwd=project, check=True, capture_output=True, text=True).stdout.strip()
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project of one commit."""
-    git(tmp_path, "init", "--quiet")
-    (tmp_path / "pyproject.toml").write_text("[tool.retold]\n")
-    commit(tmp_path)
-    return tmp_path
+def a_project(folder: Path, *, below: str = ".") -> Path:
+    """A repository with a commit."""
+    (folder / below).mkdir(parents=True)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    (folder / below / "pyproject.toml").write_text("")
+    (folder / "notes").write_text("some")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message=first")
+    return folder / below
 
 
-def commit(project: Path) -> None:
-    git(project, "add", ".")
-    git(project, "commit", "--quiet", "--message", "x")
-
-
-def test_a_revision_is_extracted_and_removed_again(project: Path) -> None:
-    """With the files as they were then."""
-    (project / "pyproject.toml").write_text("[tool.other]\n")
-    with base_folder(project, "HEAD") as (folder, name):
-        assert (folder / "pyproject.toml").read_text() == "[tool.retold]\n"
-        assert name.startswith("HEAD (")
+@pytest.mark.parametrize(("name", "below"), [("plain", "."), ("trailing ", "."), ("a b", "c d "), ("folder", "ö\udcff")])
+def test_a_revision_is_extracted(tmp_path: Path, name: str, below: str) -> None:
+    """Whatever its folder is called; what was left behind is gone again."""
+    with base_folder(a_project(tmp_path / name, below=below), "main") as (folder, called):
+        assert (folder / "pyproject.toml").is_file()
+        assert called.startswith("main (")
     assert not folder.exists()
 
 
-def test_files_that_cannot_be_extracted_are_a_sentence(project: Path) -> None:
-    """A link that leads out of the project is not made."""
-    (project / "out").symlink_to("/etc")
-    commit(project)
-    with pytest.raises(ConfigError, match=r"HEAD .* cannot be extracted: .*absolute.*--base"), base_folder(project, "HEAD"):
+def test_a_link_to_elsewhere_is_left_out(tmp_path: Path) -> None:
+    """And the rest is there."""
+    project = a_project(tmp_path / "links")
+    (project / "absolute").symlink_to("/etc/hostname")
+    (project / "outside").symlink_to("../../elsewhere")
+    (project / "inside").symlink_to("notes")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message=links")
+    with base_folder(project, None) as (folder, _):
+        assert sorted(it.name for it in folder.iterdir()) == ["inside", "notes", "pyproject.toml"]
+
+
+@pytest.mark.parametrize("base", ["", "-x", "a" * 5000, "HEAD..HEAD", "HEAD:notes", "\x1b[31m"])
+def test_what_is_no_revision_is_refused(tmp_path: Path, base: str) -> None:
+    """An empty one too: it is no name for the current folder."""
+    project = a_project(tmp_path / "project")
+    words = r"a revision or a folder was expected|neither a folder nor a revision"
+    with pytest.raises(ConfigError, match=words) as refused, base_folder(project, base):
         pass
+    assert "\x1b" not in str(refused.value)
 
 
-def test_files_that_git_does_not_have_are_a_sentence(project: Path) -> None:
-    """As in a clone without all objects."""
-    blob = git(project, "rev-parse", "HEAD:pyproject.toml").strip()
+def test_a_repository_that_lacks_files_is_refused(tmp_path: Path) -> None:
+    """By a sentence."""
+    project = a_project(tmp_path / "damaged")
+    blob = git(project, "rev-parse", "HEAD:notes")
     (project / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
-    with pytest.raises(ConfigError, match=r"the files of HEAD "), base_folder(project, "HEAD"):
+    with pytest.raises(ConfigError, match="git could not give the files of the last commit"), base_folder(project, None):
         pass
 
 
-def test_what_is_no_revision_is_a_sentence(project: Path) -> None:
-    """And neither is what would be an option of git."""
-    with pytest.raises(ConfigError, match="neither a folder nor a revision"), base_folder(project, "nowhere"):
-        pass
-    with pytest.raises(ConfigError, match="a revision or a folder was expected"), base_folder(project, "--all"):
+def test_files_that_git_does_not_have_are_a_sentence(tmp_path: Path) -> None:
+    """As in a clone without all objects."""
+    project = a_project(tmp_path / "torn")
+    blob = git(project, "rev-parse", "HEAD:notes")
+    (project / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(ConfigError, match=r"the files of main "), base_folder(project, "main"):
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -24,8 +25,8 @@ def base_folder(project: Path, base: str | None) -> Iterator[tuple[Path, str]]:
 
     `base` is a folder or a revision; None: where this branch left the main one. A revision is extracted, and removed again.
     """
-    if base is not None and (folder := Path(base)).is_dir():
-        yield folder.resolve(), f"the folder {named(base)}"
+    if base is not None and os.path.isdir(base):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+        yield Path(base).resolve(), f"the folder {named(base)}"
         return
     revision, name = _revision(project, base)
     below = _git(project, "rev-parse", "--show-prefix")
@@ -42,7 +43,7 @@ def _extract(top: Path, revision: str, name: str, into: str) -> None:
         assert archive.stdout is not None
         try:
             with tarfile.open(fileobj=archive.stdout, mode="r|") as files:
-                files.extractall(into, filter="data")
+                files.extractall(into, filter=_inside)
         except (tarfile.TarError, OSError) as error:
             raise ConfigError(
                 f"the files of {name} cannot be extracted: {error}. Name a folder that has them with --base"
@@ -51,9 +52,17 @@ def _extract(top: Path, revision: str, name: str, into: str) -> None:
         raise ConfigError(f"git could not give the files of {name}")
 
 
+def _inside(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+    """As tarfile's own filter, but what points outside of the project is left out and no error."""
+    try:
+        return tarfile.data_filter(member, path)
+    except tarfile.FilterError:
+        return None
+
+
 def _revision(project: Path, base: str | None) -> tuple[str, str]:
     if base is not None:
-        if base.startswith("-"):
+        if not base or base.startswith("-"):
             raise ConfigError(f"--base is {named(base)!r}; a revision or a folder was expected")
         wrong = f"{named(base)} is neither a folder nor a revision of git"
         revision = _git(project, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", wrong=wrong)
@@ -73,8 +82,9 @@ def _revision(project: Path, base: str | None) -> tuple[str, str]:
 def _git(project: Path, *words: str, wrong: str = "") -> str:
     try:
         found = subprocess.run(
-            ["git", *words], cwd=project, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+            ["git", *words], cwd=project, capture_output=True, timeout=SECONDS, check=False,
+            encoding="utf-8", errors="surrogateescape",
+        )  # fmt: skip
     except FileNotFoundError:
         raise ConfigError("git is not installed: name the folder of the other code with --base") from None
     except subprocess.TimeoutExpired:
@@ -82,7 +92,7 @@ def _git(project: Path, *words: str, wrong: str = "") -> str:
     if found.returncode != 0:
         why = found.stderr.strip().splitlines()
         raise ConfigError(wrong or f"git {words[0]}: {named(why[0]) if why else 'it failed'}. Name the other code with --base")
-    return found.stdout.strip()
+    return found.stdout.removesuffix("\n")  # a folder's name may end with spaces
 
 
 class CodeProcess:
