@@ -69,7 +69,7 @@ class ApplicationHandlers:
                 f"{it.event_type} was accepted as {it.name}, and its handler now rejects it ({decided.reason}): the code has "
                 "changed its mind about the past. This past can be told by the code that handled it"
             )
-        return decided.row, it.order.sequence
+        return decided.row, it.version
 
     def fold_all(self, events: Sequence[RecordedEvent], entry: Entry = (None, 0)) -> Entry:
         for it in events:

@@ -262,13 +262,19 @@ class _Run:
         """What a handler has decided becomes true in the branch; returns the references of what it leads to."""
         was, row.row = turn.was, decision.row
         if decision.new_version:
-            row.token = -self._findings.found.decided if was is None else was.order.sequence
+            row.token = self._version(order, was)
         said = self._follow(order, turn, row, decision.emissions, before)
         if decision.asks:
             self._ask(order, turn, row, said)
         elif was is not None and self._asked(was):
             self._findings.call(difference.NOT, was.event)
         return said
+
+    def _version(self, order: OrderKey, was: RecordedEvent | None) -> int:
+        """Of a row behind an event. What an event of the past had also has one that is put in again at its place."""
+        if was is not None:
+            return was.version
+        return order.sequence if order.depth == 0 and order.turn == 0 else -self._findings.found.decided
 
     def _stop(
         self, order: OrderKey, turn: BranchTurn, row: BranchRow, error: str, *, behind: bool = False

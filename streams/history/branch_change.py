@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from streams.data import namespace_of
+from streams.engine.attributes import id_header, source_header
 from streams.engine.envelope import checked_time, to_micros
 from streams.engine.identity import content_id
+from streams.engine.readable import named
+from streams.engine.wire_format import too_large
 from streams.errors import DefinitionError, HistoryError, InvalidEvent
 from streams.event import Event
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_queue import BranchQueue, BranchTurn
 from streams.history.change import Change, InsertedEvent
 from streams.history.past import Past
-from streams.history.recorded_event import ROOT, OrderKey, RecordedEvent
+from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 
 
 class PlacedChange(NamedTuple):
@@ -33,6 +41,8 @@ def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queu
         queue.push(was.order, was)
     for reference, data in change.replace.items():
         was = _root(past, reference, "replaced")
+        if reference in change.remove:
+            raise HistoryError(f"{was.event_type} {was.name} was to be taken out and to be replaced: it can be only one of them")
         if (was.event_type, was.key) != (data.event_type, data.key):
             raise HistoryError(
                 f"{was.event_type} {was.key!r} was to be replaced by {data.event_type} {data.key!r}: an event is replaced by one "
@@ -40,9 +50,15 @@ def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queu
             )
         replaced[reference] = replace(was.event, data=data), handlers.codec.encode(data)
         queue.push(was.order, was)
+    put_in, equal, keys = set[str](), Counter[tuple[str, bytes, datetime]](), _Keys(past)
     for it in change.insert:
-        turn = _inserted(past, handlers, it)
-        queue.push(_order_of(past, queue, it, turn), turn)
+        turn = _inserted(past, handlers, it, equal)
+        if turn.reference in put_in:
+            raise InvalidEvent(
+                f"two events were to be put in with the id {named(turn.event.id)}: the second one would be a duplicate", "id"
+            )
+        put_in.add(turn.reference)
+        queue.push(_order_of(past, queue, it, turn, keys), turn)
     return PlacedChange(change.remove, replaced)
 
 
@@ -61,21 +77,56 @@ def _root(past: Past, reference: str, how: str) -> RecordedEvent:
     return was
 
 
-def _inserted(past: Past, handlers: ApplicationHandlers, it: InsertedEvent) -> BranchTurn:
+class _Keys:
+    """The events of keys that something is put in for: each is read once, however many are put in for it."""
+
+    def __init__(self, past: Past) -> None:
+        self._past = past
+        self._found: dict[Place, tuple[Sequence[RecordedEvent], list[int]]] = {}
+
+    def events(self, place: Place) -> Sequence[RecordedEvent]:
+        return self._of(place)[0]
+
+    def first_later(self, place: Place, time: int) -> RecordedEvent | None:
+        """The first event, in the total order, that happened later than `time` (µs)."""
+        events, latest = self._of(place)
+        at = bisect_right(latest, time)
+        return events[at] if at < len(events) else None
+
+    def _of(self, place: Place) -> tuple[Sequence[RecordedEvent], list[int]]:
+        """With the latest time up to each."""
+        if place not in self._found:
+            events = self._past.key_events(place)
+            self._found[place] = events, list(accumulate((to_micros(it.event.time) for it in events), max))
+        return self._found[place]
+
+
+def _inserted(
+    past: Past, handlers: ApplicationHandlers, it: InsertedEvent, equal: Counter[tuple[str, bytes, datetime]]
+) -> BranchTurn:
+    """`equal` counts those before it: equal ones are separate events, as rows of a file are."""
     data, time = it.data, checked_time(f"the time of {it.data.event_type} is", it.time)
     if namespace_of(data.event_type) not in handlers.spaces:
         raise DefinitionError(f"{data.event_type} belongs to no namespace of the application {handlers.app.name}")
     value = handlers.codec.encode(data)
-    event_id = it.id or content_id(data.event_type, value, to_micros(time), 1)
+    if len(value) > handlers.wire.limits.event_bytes:
+        raise too_large(data.event_type, value, handlers.wire.limits)
+    if it.id is not None:
+        id_header(it.id)
+    if it.source:
+        source_header(it.source)
+    equal[data.event_type, value, time] += 1
+    number = equal[data.event_type, value, time]
+    event_id = it.id or content_id(data.event_type, value, to_micros(time), number)
     event = Event(data, event_id, time, None, event_id, it.source)
     if (known := past.find(event.reference)) is not None:
         raise InvalidEvent(
-            f"{data.event_type} was to be put in with the id {event_id}, which {known.name} has already", "id"
+            f"{data.event_type} was to be put in with the id {named(event_id)}, which {known.name} has already", "id"
         )
     return BranchTurn(event, event.reference, value, ROOT)
 
 
-def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: BranchTurn) -> OrderKey:
+def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: BranchTurn, keys: _Keys) -> OrderKey:
     """Its place of old; behind what it is to follow; or by its time: before its key's first later event.
 
     If there is none, before the first later root behind all of its key's events, else at the end.
@@ -87,9 +138,8 @@ def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: BranchTur
         if found is None:
             raise HistoryError(f"there is no event {it.after} in this past, behind which another one was to be put in")
         return queue.behind(found.order)
-    events = past.key_events(turn.place)
-    for each in events:
-        if to_micros(each.event.time) > turn.time:
-            return queue.just_before(each.order)
+    if (later := keys.first_later(turn.place, turn.time)) is not None:
+        return queue.just_before(later.order)
+    events = keys.events(turn.place)
     root = past.first_root_after(turn.time, events[-1].order if events else None)
     return queue.at_end() if root is None else queue.just_before(root.order)

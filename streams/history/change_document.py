@@ -76,6 +76,8 @@ def change_of(app: App, document: ChangeDocument, find: Find) -> Change:
     replaced = {}
     for name, values in document.replace.items():
         was = find(name)
+        if was.reference in replaced:
+            raise InvalidEvent(f"{named(name)} is replaced twice, by {was.name} or its id", "replace")
         replaced[was.reference] = _convert(type(was.event.data), values)
     inserted = [_inserted(app, it, find) for it in document.insert]
     return Change(inserted, frozenset(find(name).reference for name in document.remove), replaced)

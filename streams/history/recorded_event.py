@@ -82,6 +82,11 @@ class RecordedEvent(msgspec.Struct, frozen=True):
         return self.order.depth == 0 and self.order.turn == 0
 
     @property
+    def version(self) -> int:
+        """Of its row, behind it: its sequence. What only a branch has gives none that a publisher can have seen."""
+        return self.order.sequence if self.has_position else -1
+
+    @property
     def outcome(self) -> tuple[bool, str | None]:
         return self.accepted, self.reason
 

@@ -13,10 +13,11 @@ from streams.history.branch import replay, what_if
 from streams.history.change import Change, InsertedEvent
 from streams.history.local_code import LocalCode
 from streams.history.past import Past
+from streams.testing.world_io import headers_of
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferStart
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
-from tests.applications.timed.events import AlarmTouch
+from tests.applications.timed.events import AlarmRow, AlarmTouch
 from tests.support.other_code import with_change
 from tests.support.partitions import Partitions
 from tests.support.pasts import START, answered, past_of
@@ -84,6 +85,75 @@ def test_a_change_that_makes_no_sense_is_refused() -> None:
         what_if(past, handlers, Change([InsertedEvent(other, datetime(2026, 1, 1))]))  # noqa: DTZ001 - that is the point
     with pytest.raises(HistoryError, match=r"no event nowhere .* behind which"):
         what_if(past, handlers, Change([InsertedEvent(other, START, after="nowhere")]))
+
+
+def test_equal_events_that_are_put_in_are_several() -> None:
+    """As equal rows of a file are. With one id the second would be a duplicate, so it is refused."""
+    past, handlers = touched()
+    touch = InsertedEvent(TOUCH, START + timedelta(hours=1))
+    found = what_if(past, handlers, Change([touch] * 3)).difference
+    assert len(found.surplus) == len({it.reference for it in found.surplus}) == 3
+    assert [it.after for it in found.rows] == [AlarmRow(total=5, touched=5, trace="t1t1t1t1t1")]
+    with pytest.raises(InvalidEvent, match=r"two events were to be put in with the id same"):
+        what_if(past, handlers, Change([InsertedEvent(TOUCH, START, "same")] * 2))
+
+
+def test_what_could_not_be_published_is_not_put_in() -> None:
+    """An id or a source that is too long, a worker's source, and more data than an event may hold."""
+    past, handlers = a_bank(("a", "b", 80))
+    data = AccountOpen(account="c", balance=1)
+    for source, event_id in (("", "i" * 100_000), ("", ""), ("s" * 100_000, "i"), ("retold/bank/account", "i")):
+        with pytest.raises(InvalidEvent, match=r"the (id|source) of an event is"):
+            what_if(past, handlers, Change([InsertedEvent(data, START, event_id, source=source)]))
+    large = TransferStart(transfer="t9", source="a" * 2**20, target="b", amount=1)
+    with pytest.raises(InvalidEvent, match=r"an event may hold 1048576"):
+        what_if(past, handlers, Change([InsertedEvent(large, START)]))
+
+
+def test_an_event_is_taken_out_or_replaced() -> None:
+    """Not both."""
+    past, handlers = a_bank(("a", "b", 80))
+    start = next(it for it in past.events() if it.event.id == "start-0")
+    with pytest.raises(HistoryError, match=r"transfer\.start transfer-\d:1 was to be taken out and to be replaced"):
+        what_if(past, handlers, Change(remove=frozenset([start.reference]), replace={start.reference: start.event.data}))
+
+
+TOUCH = AlarmTouch(name="a", number=1, after=0, other="")
+
+
+def touched() -> tuple[Past, ApplicationHandlers]:
+    """An alarm that is touched, and again by somebody who has seen that."""
+    there = Partitions(timed.app(), 1, now=START)
+    there.publish(TOUCH, "first", START)
+    headers = [*headers_of(TOUCH, "second", "test", b"2026-01-01T00:00:00Z"), ("ce_expectedversion", b"1")]
+    there._put("alarm", b"a", there.codec.encode(TOUCH), headers)
+    there.settle()
+    return past_of(there), ApplicationHandlers(there.app, there.codec)
+
+
+def accepted(past: Past) -> list[bool]:
+    return [it.accepted for it in past.events()]
+
+
+def test_an_event_that_is_put_in_again_gives_its_version_again() -> None:
+    """So another one that expects it is accepted as it was."""
+    past, handlers = touched()
+    was, _ = past.events()
+    branch = what_if(past, handlers, Change(remove=frozenset([was.reference])))
+    assert accepted(branch.past) == [False]
+    again = InsertedEvent(was.event.data, was.event.time, was.event.id, source="test")
+    assert accepted(what_if(branch.past, handlers, Change([again])).past) == accepted(past) == [True, True]
+
+
+def test_a_branch_of_a_branch_gives_no_version_that_a_publisher_has_seen() -> None:
+    """An event that a branch put in stands by a record, but it is not that record."""
+    past, handlers = touched()
+    was, _ = past.events()
+    branch = what_if(past, handlers, Change([InsertedEvent(TOUCH, START, "new", after=was.reference)]))
+    assert accepted(branch.past) == [True, True, False]
+    again = what_if(branch.past, handlers, everything=True)
+    assert again.difference.is_empty
+    assert accepted(again.past) == [True, True, False]
 
 
 def test_an_event_that_raises_stops_its_key_alone() -> None:
