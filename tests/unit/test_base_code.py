@@ -63,5 +63,5 @@ def test_a_repository_that_lacks_files_is_refused(tmp_path: Path) -> None:
     project = a_project(tmp_path / "damaged")
     blob = git(project, "rev-parse", "HEAD:notes")
     (project / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
-    with pytest.raises(ConfigError, match="the files of the last commit .*cannot be extracted"), base_folder(project, None):
+    with pytest.raises(ConfigError, match=r"the files of the last commit .*cannot be extracted"), base_folder(project, None):
         pass
