@@ -50,8 +50,12 @@ class ApplicationHandlers:
 
         Raises HistoryError if that is not possible with this code.
         """
+        return self.fold_and_emit(entry, it)[0]
+
+    def fold_and_emit(self, entry: Entry, it: RecordedEvent) -> tuple[Entry, Sequence[Emission]]:
+        """The same, with what an accepted event emits."""
         if not it.accepted:
-            return entry
+            return entry, ()
         handler = self.handler_of(it.namespace, it.event)
         if handler is None:
             raise HistoryError(
@@ -59,7 +63,7 @@ class ApplicationHandlers:
                 "can be told by the version that had one"
             )
         if handler.function is None:
-            return entry
+            return entry, ()
         try:
             decided = self.decide(it.namespace, handler, entry[0], it.event)
         except Exception as error:
@@ -69,7 +73,7 @@ class ApplicationHandlers:
                 f"{it.event_type} was accepted as {it.name}, and its handler now rejects it ({decided.reason}): the code has "
                 "changed its mind about the past. This past can be told by the code that handled it"
             )
-        return decided.row, it.version
+        return (decided.row, it.version), decided.emissions
 
     def fold_all(self, events: Sequence[RecordedEvent], entry: Entry = (None, 0)) -> Entry:
         for it in events:

@@ -7,33 +7,31 @@ Fowler's parallel model; that events are decided again, and not just folded, is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from streams.data import Record
 from streams.engine.readable import in_a_line
-from streams.event import Event
 from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch_calls import Answers, answer_call
+from streams.history.branch_calls import Answers
 from streams.history.branch_change import place_change
+from streams.history.branch_consequences import BranchConsequences, RowBefore
 from streams.history.branch_decision import (
     BranchDecision,
     as_recorded,
     changes,
     decide,
     leads_elsewhere,
-    without_record,
 )
-from streams.history.branch_emissions import BranchEmission
 from streams.history.branch_findings import BranchFindings
 from streams.history.branch_past import BranchPast
 from streams.history.branch_queue import BranchQueue, BranchTimer, BranchTurn, in_place
-from streams.history.branch_rows import BranchRow, row_before, timer_of, turn_of
+from streams.history.branch_rows import BranchRow, row_before
 from streams.history.change import Change
 from streams.history.difference import Difference, Origin
 from streams.history.local_code import LocalCode
 from streams.history.past import Past, from_order
-from streams.history.recorded_code import RecordedCode
+from streams.history.recorded_code import RecordedCode, Unhandled
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
 NO_CHANGE = Change()
@@ -106,14 +104,6 @@ def replay(
     return run.branch()
 
 
-class _RowBefore(NamedTuple):
-    """A row before an event, as it was and in the branch. `as_it_was`: both are equal, and so is the event."""
-
-    base: Record | None
-    row: Record | None
-    as_it_was: bool
-
-
 class _Run:
     """One computation of a branch. `in_full`: the queue has all events from the first on."""
 
@@ -128,23 +118,19 @@ class _Run:
         *,
         in_full: bool,
     ) -> None:
-        self._past, self._base, self._handlers, self._answers = past, base, handlers, answers
-        self._in_full, self._same_code = in_full, isinstance(base, LocalCode) and base.handlers is handlers
-        self._queue = queue
+        self._past, self._base, self._handlers, self._queue = past, base, handlers, queue
+        self._in_full = in_full
         self._rows: dict[Place, BranchRow] = {}
         self._handled: set[str] = set()
         self._said: dict[str, set[str]] = {}
         """By an event that was decided or is missing: the references of what it leads to."""
-        self._otherwise: dict[str, tuple[Event[Any], bytes]] = {}
-        """Recorded events with other data or another time."""
         self._removed: frozenset[str] = frozenset()
         self._findings = BranchFindings(len(past), limit)
-        end = past.end()
-        self._end = 0 if end is None else end.recorded
+        self._after = BranchConsequences(past, base, handlers, queue, self._findings, answers)
 
     def begin(self, change: Change) -> None:
         self._removed, replaced = place_change(self._past, self._handlers, change, self._queue)
-        self._otherwise |= replaced
+        self._after.otherwise |= replaced
 
     def decide_all(self) -> None:
         while (found := self._queue.pop()) is not None:
@@ -163,7 +149,7 @@ class _Run:
         if was.reference in self._removed or (said is not None and was.reference not in said):
             self._miss(was)
             return
-        event, value = self._otherwise.get(was.reference, (was.event, was.value))
+        event, value = self._after.otherwise.get(was.reference, (was.event, was.value))
         self._decide(order, BranchTurn(event, was.reference, value, was.kind, was.cause, was.ordinal, was.expected, was))
 
     def _row(self, place: Place, order: OrderKey) -> BranchRow:
@@ -182,10 +168,20 @@ class _Run:
     def _miss(self, was: RecordedEvent) -> None:
         """A recorded event that the branch has not."""
         row = self._row(was.place, was.order)
-        row.base = self._base.fold(row.base, was)
+        pending = self._fold(row, was)
         self._handled.add(was.reference)
         self._findings.miss(row, was, asked=self._asked(was))
+        self._after.drop_timers(pending)
         self._lead_to(was.reference, set(), self._past.effects(was.reference))
+
+    def _fold(self, row: BranchRow, was: RecordedEvent) -> Unhandled:
+        """Take the row as it was one event further; returns the event's timers that have not fired in the past."""
+        row.base = self._base.fold(row.base, was)
+        scheduled = self._base.scheduled(was)
+        if not scheduled:
+            return {}
+        fired = {effect.reference for effect in self._past.effects(was.reference)}
+        return {reference: timer for reference, timer in scheduled.items() if reference not in fired}
 
     def _asked(self, was: RecordedEvent) -> bool:
         """Whether a gateway was called."""
@@ -230,18 +226,19 @@ class _Run:
         self._handled.add(turn.reference)
         self._findings.count(turn)
         as_it_was = was is not None and row.base[0] == row.row and was.event == turn.event
-        before = _RowBefore(row.base[0], row.row, as_it_was)
-        if was is not None:
-            row.base = self._base.fold(row.base, was)
+        base_before, row_before = row.base[0], row.row
+        before = RowBefore(base_before, row_before, as_it_was, {} if was is None else self._fold(row, was))
         is_open = self._findings.is_open(row, turn.cause)
         if row.stopped:
             self._stop(order, turn, row, "an event before it of its key is parked", behind=True)
+            self._after.drop_timers(before.pending)
             return
         effects = self._past.effects(turn.reference)
         try:
             decision = decide(self._handlers, row, turn, effects)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             now = self._stop(order, turn, row, in_a_line(error))
+            self._after.drop_timers(before.pending)
             if was is not None and as_it_was:
                 self._findings.found.origins.append(Origin(difference.RAISES, was, now, before.row, row.base[0], None))
             return
@@ -250,22 +247,24 @@ class _Run:
         what = () if was is None else changes(was, now)
         self._findings.note(was, now, what, is_open=is_open)
         if was is not None and as_it_was:
-            elsewhere = leads_elsewhere(decision.emissions, effects, said)
+            timers = self._after.times_otherwise(decision.emissions, before.pending)
+            elsewhere = timers or leads_elsewhere(decision.emissions, effects, said)
             kind = what[0] if what else difference.EVENTS if elsewhere else difference.ROW if row.base[0] != row.row else None
             if kind is not None:
                 self._findings.found.origins.append(Origin(kind, was, now, before.row, row.base[0], row.row))
         self._lead_to(turn.reference, said, effects)
 
     def _take(
-        self, order: OrderKey, turn: BranchTurn, row: BranchRow, decision: BranchDecision, before: _RowBefore
+        self, order: OrderKey, turn: BranchTurn, row: BranchRow, decision: BranchDecision, before: RowBefore
     ) -> set[str]:
         """What a handler has decided becomes true in the branch; returns the references of what it leads to."""
         was, row.row = turn.was, decision.row
         if decision.new_version:
             row.token = self._version(order, was)
-        said = self._follow(order, turn, row, decision.emissions, before)
+        said = self._after.follow(order, turn, row, decision.emissions, before)
+        self._after.compare_timers(decision.emissions, before.pending)
         if decision.asks:
-            self._ask(order, turn, row, said)
+            self._after.ask(order, turn, row, said)
         elif was is not None and self._asked(was):
             self._findings.call(difference.NOT, was.event)
         return said
@@ -285,76 +284,6 @@ class _Run:
         self._findings.park(turn.was, now, error, behind=behind)
         self._lead_to(turn.reference, set(), self._past.effects(turn.reference))
         return now
-
-    def _follow(
-        self,
-        order: OrderKey,
-        turn: BranchTurn,
-        row: BranchRow,
-        emissions: Sequence[BranchEmission],
-        before: _RowBefore,
-    ) -> set[str]:
-        """Let what an event emits have its turn; returns the references of what it leads to."""
-        said, waiting = set[str](), None
-        for it in emissions:
-            if it.recorded is not None:
-                said.add(it.reference)
-                if not it.same or it.recorded.order <= order:
-                    self._put_again(order, it.recorded, it.event, it.value)
-                continue
-            if waiting is None and turn.was is not None:
-                plain = before.as_it_was and self._same_code
-                waiting = (
-                    without_record(emissions) if plain else self._base.unhandled(self._past, turn.was, before.base)
-                )
-            if waiting is None or waiting.get(it.reference) != (it.value, it.event.time):
-                said.add(it.reference)
-                self._emit(order, turn, row, it)
-            elif it.at is None:
-                self._findings.found.in_flight.append(it.reference)
-            else:
-                row.timers.append(timer_of(it, turn.place, turn.reference, known=True))
-        return said
-
-    def _put_again(self, order: OrderKey, was: RecordedEvent, event: Event[Any], value: bytes) -> None:
-        """A recorded event that is otherwise, or has to come later than it did."""
-        self._otherwise[was.reference] = (event, value)
-        self._queue.push(was.order if was.order > order else self._queue.behind(order), was)
-
-    def _emit(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission) -> None:
-        """What the past has not. What it had before has its place of then."""
-        if it.namespace not in self._handlers.spaces:
-            return
-        former = self._past.former_order(it.reference)
-        if former is not None and former > order:
-            self._queue.push(former, turn_of(it, turn.reference))
-        elif it.at is None:
-            self._queue.push(self._queue.behind(order), turn_of(it, turn.reference))
-        else:
-            timer = timer_of(it, turn.place, turn.reference, known=False)
-            row.timers.append(timer)
-            if timer.due <= self._end:
-                self._queue.push(self._queue.when_due(timer.due, order), timer)
-
-    def _ask(self, order: OrderKey, turn: BranchTurn, row: BranchRow, said: set[str]) -> None:
-        found = answer_call(self._past, self._handlers, self._answers, turn)
-        if found.call is not None:
-            self._findings.call(found.call, turn.event)
-        if found.waits:
-            row.open = True
-            self._findings.found.waiting.append(as_recorded(order, turn, None, None))
-        if found.answer is None:
-            return
-        answer, reference = found.answer, found.answer.reference
-        said.add(reference)
-        if found.recorded is None:
-            former = self._past.former_order(reference)
-            self._queue.push(former if former is not None and former > order else self._queue.behind(order), answer)
-        elif (answer.value, answer.event) != (
-            found.recorded.value,
-            found.recorded.event,
-        ) or found.recorded.order <= order:
-            self._put_again(order, found.recorded, answer.event, answer.value)
 
     def branch(self) -> Branch:
         rows = {place: row.row for place, row in self._rows.items()}

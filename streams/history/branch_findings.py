@@ -11,7 +11,7 @@ from streams.event import Event
 from streams.history import difference
 from streams.history.branch_queue import BranchTurn
 from streams.history.branch_rows import BranchRow
-from streams.history.difference import CallChange, ChangedEvent, Difference, RaisedEvent, RowChange
+from streams.history.difference import CallChange, ChangedEvent, Difference, RaisedEvent, RowChange, TimerChange
 from streams.history.recorded_event import Place, RecordedEvent
 
 LEAST_LIMIT = 10_000
@@ -24,6 +24,8 @@ class BranchFindings:
         self.found = Difference(total=total)
         self.timeline: list[RecordedEvent] = []
         self._limit = max(LEAST_LIMIT, 10 * total) if limit is None else limit
+        self._moved: set[str] = set()
+        """References of timers that are told already."""
         self._open: set[str] = set()
         """Events that depend on an answer that is not known."""
         self._recent: deque[str] = deque(maxlen=100)
@@ -73,6 +75,11 @@ class BranchFindings:
         if was is not None:
             self.found.changed.append(ChangedEvent(was, now, (difference.PARKED,)))
 
+    def time(self, reference: str, change: TimerChange) -> None:
+        """A timer that had not fired in the past would do so otherwise, or not."""
+        self._moved.add(reference)
+        self.found.timers.append(change)
+
     def call(self, kind: str, request: Event[Any]) -> None:
         self.found.calls.append(CallChange(kind, request))
 
@@ -82,5 +89,8 @@ class BranchFindings:
             if row.base[0] != row.row:
                 found.rows.append(RowChange(place, row.base[0], row.row, row.open))
         found.keys = len(rows)
-        found.pending = sum(not it.known for row in rows.values() for it in row.timers)
+        for row in rows.values():
+            for it in row.timers:
+                if not it.known and it.turn.reference not in self._moved:
+                    found.timers.append(TimerChange(difference.FIRES, it.turn.event.data, after=it.turn.event.time))
         return found

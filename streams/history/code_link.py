@@ -7,8 +7,7 @@ answers with the rows that its handlers make of them. It is told nothing else, a
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import IO, Any
 
@@ -19,7 +18,7 @@ from streams.engine.envelope import from_micros, to_micros
 from streams.engine.records import Entry, Headers
 from streams.errors import HistoryError, StreamsError
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.local_code import emitted
+from streams.history.local_code import emitted, scheduled
 from streams.history.past import Past
 from streams.history.recorded_code import Unhandled
 from streams.history.recorded_event import Place, RecordedEvent, read_recorded
@@ -58,16 +57,21 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     schemas: list[str]
 
 
+Emitted = tuple[str, bytes, int]
+"""Reference, value and time (µs)."""
+
+
 class Rows(msgspec.Struct, frozen=True, tag="rows"):
-    """One for each record: its row's bytes, empty for none; None: it stays as it was."""
+    """For each record its row's bytes, empty for none; None: it stays as it was. And by its number the timers that it scheduled."""
 
     rows: list[bytes | None]
+    timers: dict[int, list[Emitted]] = {}
 
 
-class Emitted(msgspec.Struct, frozen=True, tag="emitted"):
-    """References, values and times (µs)."""
+class EmissionsAnswer(msgspec.Struct, frozen=True, tag="emitted"):
+    """All that an event has emitted."""
 
-    emissions: list[tuple[str, bytes, int]]
+    emissions: list[Emitted]
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -77,7 +81,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 _requests = msgspec.msgpack.Decoder(Fold | EmissionsQuestion)
-_answers = msgspec.msgpack.Decoder(Hello | Rows | Emitted | Failed)
+_answers = msgspec.msgpack.Decoder(Hello | Rows | EmissionsAnswer | Failed)
 
 
 def _write(pipe: IO[bytes], message: object) -> None:
@@ -119,28 +123,35 @@ class CodeServer:
 
     def _fold(self, request: Fold) -> Rows:
         found: list[bytes | None] = []
-        for it in request.records:
+        timers: dict[int, list[Emitted]] = {}
+        for number, it in enumerate(request.records):
             event = read_recorded(self._handlers.wire, it.namespace, it.partition, it.value, it.headers)
             before = self._rows.get(event.place, (None, 0))
-            entry = self._rows[event.place] = self._handlers.fold(before, event)
+            entry, emissions = self._handlers.fold_and_emit(before, event)
+            self._rows[event.place] = entry
+            if later := scheduled(self._handlers, event, emissions):
+                timers[number] = _listed(later)
             self._recent[event.reference] = event, before[0]
             row = entry[0]
             same = row is before[0]
             found.append(None if same else b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
         while len(self._recent) > KEPT:
             self._recent.popitem(last=False)
-        return Rows(found)
+        return Rows(found, timers)
 
-    def _emissions(self, request: EmissionsQuestion) -> Emitted | Failed:
+    def _emissions(self, request: EmissionsQuestion) -> EmissionsAnswer | Failed:
         found = self._recent.get(request.reference)
         if found is None:
             return Failed(f"the event {request.reference} was folded too long ago")
-        return Emitted(
-            [
-                (reference, value, to_micros(time))
-                for reference, (value, time) in emitted(self._handlers, *found).items()
-            ]
-        )
+        return EmissionsAnswer(_listed(emitted(self._handlers, *found)))
+
+
+def _listed(emissions: Unhandled) -> list[Emitted]:
+    return [(reference, value, to_micros(time)) for reference, (value, time) in emissions.items()]
+
+
+def _by_reference(emissions: Sequence[Emitted]) -> Unhandled:
+    return {reference: (value, from_micros(time)) for reference, value, time in emissions}
 
 
 class CodeLink:
@@ -156,6 +167,7 @@ class CodeLink:
         self._handlers, self._records, self._requests, self._answers = handlers, records, requests, answers
         self._sent: deque[list[str]] = deque()
         self._folded: dict[str, bytes | None] = {}
+        self._timers: dict[str, list[Emitted]] = {}
         hello: Hello = self._receive(Hello)
         if hello.application != handlers.app.name:
             raise HistoryError(
@@ -207,10 +219,8 @@ class CodeLink:
                 self._send()
             if not self._sent:
                 raise HistoryError(f"{it.name} was recorded after this past was read")
-            references = self._sent.popleft()
-            rows = self._receive(Rows).rows
+            self._take_rows()
             self._send()
-            self._folded.update(zip(references, rows, strict=True))
         value = self._folded.pop(it.reference)
         if value is None:
             return entry if not it.accepted else (entry[0], it.order.sequence)
@@ -227,14 +237,19 @@ class CodeLink:
     def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:  # noqa: ARG002 - the child knows the row
         self._settle()
         self._tell(EmissionsQuestion(it.reference))
-        found: Mapping[str, tuple[bytes, datetime]] = {
-            reference: (value, from_micros(time)) for reference, value, time in self._receive(Emitted).emissions
-        }
+        found = _by_reference(self._receive(EmissionsAnswer).emissions)
         recorded = {effect.reference for effect in past.effects(it.reference)}
         return {reference: said for reference, said in found.items() if reference not in recorded}
 
     def _settle(self) -> None:
         """Read the rows that are on their way: answers come in the order of the questions."""
         while self._sent:
-            references = self._sent.popleft()
-            self._folded.update(zip(references, self._receive(Rows).rows, strict=True))
+            self._take_rows()
+
+    def _take_rows(self) -> None:
+        references, found = self._sent.popleft(), self._receive(Rows)
+        self._folded.update(zip(references, found.rows, strict=True))
+        self._timers.update({references[number]: timers for number, timers in found.timers.items()})
+
+    def scheduled(self, it: RecordedEvent) -> Unhandled:
+        return _by_reference(self._timers.pop(it.reference, ()))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from streams.data import Record
+from streams.data import EventData, Record
 from streams.event import Event
 from streams.history.recorded_event import Place, RecordedEvent
 
 WOULD_CALL, OTHERWISE, NOT, BEFORE = "would call", "would call otherwise", "would not call", "called before"
 """A gateway's call: that was never made, with other data, that would not have been made, whose answer is known from before."""
+FIRES, FIRES_OTHERWISE, FIRES_NOT = "would fire", "would fire otherwise", "would not fire"
+"""A timer."""
 OUTCOME, REASON, DATA, TIME, PARKED = "outcome", "reason", "data", "time", "parked"
 """What of an event is otherwise; PARKED: its handler raises, or one before it of its key did."""
 RAISES, EVENTS, ROW = "raises", "events", "row"
@@ -67,6 +70,18 @@ class RaisedEvent(msgspec.Struct, frozen=True):
     behind: bool = False
 
 
+class TimerChange(msgspec.Struct, frozen=True):
+    """A timer that had not fired at the end: `kind` is would fire, would fire otherwise, or would not fire.
+
+    `before` is its time in the past, `after` that in the branch.
+    """
+
+    kind: str
+    data: EventData
+    before: datetime | None = None
+    after: datetime | None = None
+
+
 class Difference(msgspec.Struct):
     """It is empty exactly if both histories are equal.
 
@@ -81,7 +96,7 @@ class Difference(msgspec.Struct):
         open: Events that depend on an answer that the branch has not got. They are not in `missing`, `surplus` and `changed`.
         waiting: Requests whose answer the branch has not got.
         in_flight: References of events that were emitted, and not handled yet when the past was read.
-        pending: Timers that are due after the end.
+        timers: Timers that are due after the end, and would be others.
         unchanged: How many events were decided again and are the same.
         decided: How many were decided.
         keys: How many rows the branch reached.
@@ -99,7 +114,7 @@ class Difference(msgspec.Struct):
     open: list[RecordedEvent] = msgspec.field(default_factory=list)
     waiting: list[RecordedEvent] = msgspec.field(default_factory=list)
     in_flight: list[str] = msgspec.field(default_factory=list)
-    pending: int = 0
+    timers: list[TimerChange] = msgspec.field(default_factory=list)
     unchanged: int = 0
     decided: int = 0
     keys: int = 0
@@ -114,4 +129,5 @@ class Difference(msgspec.Struct):
 
     @property
     def is_empty(self) -> bool:
-        return not (self.missing or self.surplus or self.changed or self.rows or self.calls or self.raised or self.open)
+        found = (self.missing, self.surplus, self.changed, self.rows, self.calls, self.raised, self.open, self.timers)
+        return not any(found)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from streams.history.difference import CallChange, ChangedEvent, Difference, Origin, RaisedEvent, RowChange
+from streams.history.difference import CallChange, ChangedEvent, Difference, Origin, RaisedEvent, RowChange, TimerChange
 from streams.history.row_changes import row_changes
 from streams.history.story_members import change_members, event_members
 
@@ -21,6 +21,8 @@ def difference_members(found: Difference) -> Iterator[dict[str, Any]]:
     yield from map(_raised, found.raised)
     yield from map(_row, found.rows)
     yield from map(_call, found.calls)
+    for timer in found.timers:
+        yield _timer(timer)
     for it in found.waiting:
         yield {"difference": "waiting", **event_members(it)}
     yield summary_members(found)
@@ -45,7 +47,7 @@ def summary_members(found: Difference) -> dict[str, Any]:
         "raised": len(found.raised),
         "waiting": len(found.waiting),
         "in_flight": len(found.in_flight),
-        "pending": found.pending,
+        "timers": len(found.timers),
         "keys": found.keys,
     }
 
@@ -78,6 +80,11 @@ def _row(it: RowChange) -> dict[str, Any]:
         "difference": "row", "namespace": namespace, "key": key, "before": it.before, "after": it.after, "open": it.open,
         "changes": changes,
     }  # fmt: skip
+
+
+def _timer(it: TimerChange) -> dict[str, Any]:
+    found = {"type": it.data.event_type, "key": it.data.key, "before": it.before, "after": it.after, "data": it.data}
+    return {"difference": "timer", "timer": it.kind, **found}
 
 
 def _call(it: CallChange) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streams.data import Record
 from streams.engine.records import Entry
 from streams.history.application_handlers import ApplicationHandlers, now_raises
@@ -9,6 +11,7 @@ from streams.history.branch_emissions import emissions_of
 from streams.history.past import Past
 from streams.history.recorded_code import Unhandled
 from streams.history.recorded_event import HANDLER, RecordedEvent
+from streams.outcome import Emission, Scheduled
 
 
 class LocalCode:
@@ -16,14 +19,28 @@ class LocalCode:
 
     def __init__(self, handlers: ApplicationHandlers) -> None:
         self.handlers = handlers
+        self._emissions: Sequence[Emission] = ()
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
-        return self.handlers.fold(entry, it)
+        entry, self._emissions = self.handlers.fold_and_emit(entry, it)
+        return entry
+
+    def scheduled(self, it: RecordedEvent) -> Unhandled:
+        return scheduled(self.handlers, it, self._emissions)
 
     def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:
         recorded = {effect.reference for effect in past.effects(it.reference)}
         found = emitted(self.handlers, it, row)
         return {reference: said for reference, said in found.items() if reference not in recorded}
+
+
+def scheduled(handlers: ApplicationHandlers, it: RecordedEvent, emissions: Sequence[Emission]) -> Unhandled:
+    """The timers among what an event emits, by reference: value and time."""
+    handler = handlers.handler_of(it.namespace, it.event)
+    if handler is None or not any(isinstance(emission, Scheduled) for emission in emissions):
+        return {}
+    found = emissions_of(handlers, handler, it.event, emissions, ())
+    return {each.reference: (each.value, each.event.time) for each in found if each.at is not None}
 
 
 def emitted(handlers: ApplicationHandlers, it: RecordedEvent, row: Record | None) -> Unhandled:

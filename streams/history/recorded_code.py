@@ -11,7 +11,7 @@ from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
 
 Unhandled = dict[str, tuple[bytes, datetime]]
-"""Emissions that were not handled when the past was read, by reference: value and time."""
+"""Emissions, such as those that were not handled when the past was read, by reference: value and time."""
 
 
 class RecordedCode(Protocol):
@@ -19,6 +19,9 @@ class RecordedCode(Protocol):
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         """A row after an event that was handled; for each row in order. Raises HistoryError if this code cannot tell it."""
+
+    def scheduled(self, it: RecordedEvent) -> Unhandled:
+        """The timers of the event that was folded last, by reference: those that have fired, and those that have not."""
 
     def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:
         """What the event has emitted that the past does not have; `row` is as it was before it."""

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from streams.data import EventData
 from streams.engine.identity import answer_id, emitted_id
-from streams.event import Event
 from streams.history import branch as branch_module
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
 from streams.history.branch_past import BranchPast
+from streams.history.branch_queue import BranchTurn
 from streams.history.change import Change, InsertedEvent
 from streams.history.past import Past
 from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, OrderKey, Place, RecordedEvent
@@ -219,21 +219,20 @@ def comes_back(seed: int) -> bool:
 
 def test_a_row_that_is_reached_too_early_loses_what_is_between(monkeypatch: pytest.MonkeyPatch) -> None:
     """So a row is reached as the turn of an event comes, not when it is emitted: the property above finds it."""
-    put_again = branch_module._Run._put_again
+    begin = branch_module._Run.__init__
 
-    def too_early(run: Any, order: OrderKey, was: RecordedEvent, event: Event[Any], value: bytes) -> None:
-        run._row(was.place, was.order)
-        put_again(run, order, was, event, value)
+    def begun(run: Any, *given: Any, **options: Any) -> None:
+        begin(run, *given, **options)
+        push = run._queue.push
 
-    monkeypatch.setattr(branch_module._Run, "_put_again", too_early)
-    emit = branch_module._Run._emit
+        def too_early(order: OrderKey, item: Any) -> None:
+            if isinstance(item, BranchTurn):
+                run._row(item.place, run._queue.at_end())
+            push(order, item)
 
-    def reached(run: Any, order: OrderKey, turn: Any, row: Any, it: Any) -> None:
-        if it.namespace in run._handlers.spaces:
-            run._row((it.namespace, it.event.key), run._queue.at_end())
-        emit(run, order, turn, row, it)
+        run._queue.push = too_early
 
-    monkeypatch.setattr(branch_module._Run, "_emit", reached)
+    monkeypatch.setattr(branch_module._Run, "__init__", begun)
     assert not all(is_a_replay(seed) for seed in range(60))
 
 

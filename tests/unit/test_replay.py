@@ -19,7 +19,8 @@ from streams.errors import ConfigError, HistoryError
 from streams.event import reference_of
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import replay
+from streams.history.branch import replay, what_if
+from streams.history.change import Change as PastChange
 from streams.history.code_link import CodeLink, CodeServer, LoggedRecord
 from streams.history.difference import Difference
 from streams.history.local_code import LocalCode
@@ -47,7 +48,7 @@ from tests.applications.timed.events import AlarmRing, AlarmTouch
 from tests.support import other_code
 from tests.support.other_code import REFACTORINGS, Change, emitting, row_with, with_change
 from tests.support.partitions import Partitions
-from tests.support.pasts import made, past_of
+from tests.support.pasts import START, made, past_of
 
 APPS = {"bank": bank.app, "shop": shop.app, "timed": timed.app}
 SEEDS = {"bank": 12, "shop": 3, "timed": 5}
@@ -232,3 +233,41 @@ def test_a_past_without_events_is_the_same() -> None:
     """Nothing was handled, so nothing is otherwise."""
     handlers = ApplicationHandlers(bank.app(), MADE["bank"].codec)
     assert replay(MemoryPast([]), LocalCode(handlers), handlers).difference.is_empty
+
+
+def waiting() -> tuple[Partitions, MemoryPast]:
+    """Touches whose rings have not come yet."""
+    there = Partitions(timed.app(), 1, now=START)
+    for number in range(3):
+        there.publish(AlarmTouch(name=f"k{number}", number=number, after=2, other=""), f"touch-{number}", START)
+    there.settle()
+    return there, past_of(there)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [(other_code.silent, "would not fire"), (emitting(later), "would fire otherwise"), (other_code.twice, "would fire")],
+)
+def test_a_timer_that_waits_is_compared_too(change: Change, kind: str) -> None:
+    """Nothing in the log tells of it yet. The handler that schedules it is the origin, also by the code in another process."""
+    there, past = waiting()
+    now = ApplicationHandlers(with_change(timed.app(), AlarmTouch, change), there.codec)
+    found = replay(past, LocalCode(ApplicationHandlers(there.app, there.codec)), now).difference
+    assert [it.kind for it in found.timers] == [kind] * 3
+    assert [(it.recorded.event_type, it.kind) for it in found.origins] == [("alarm.touch", "events")] * 3
+    assert not found.is_empty
+    with linked(there, there.app, now) as link:
+        assert replay(past, link, now).difference.timers == found.timers
+
+
+def test_a_timer_of_an_event_that_had_never_been_would_not_fire() -> None:
+    """Also of one that is replaced: it fires otherwise."""
+    there, past = waiting()
+    handlers = ApplicationHandlers(there.app, there.codec)
+    first = next(iter(past.events()))
+    gone = what_if(past, handlers, PastChange(remove=frozenset([first.reference]))).difference
+    assert [(it.kind, it.data.key) for it in gone.timers] == [("would not fire", first.key)]
+    other = AlarmTouch(name=first.key, number=first.event.data.number, after=5, other="")
+    moved = what_if(past, handlers, PastChange(replace={first.reference: other})).difference
+    assert [(it.kind, it.data.key) for it in moved.timers] == [("would fire otherwise", first.key)]
+    assert what_if(past, handlers, everything=True).difference.is_empty

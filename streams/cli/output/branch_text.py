@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
+from datetime import UTC
 from itertools import groupby
 
 from streams.cli.output.row_text import value_text
@@ -22,6 +23,7 @@ from streams.history.difference import (
     Difference,
     Origin,
     RowChange,
+    TimerChange,
 )
 from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
@@ -73,8 +75,7 @@ def difference_lines(found: Difference, took: float) -> list[StyledLine]:
     lines += _calls(found.calls)
     lines += _listed("waits for", [f"{_described(it)}: its answer is not known" for it in found.waiting])
     lines += _listed("open", [f"{_described(it)}: it depends on such an answer" for it in found.open])
-    if found.pending:
-        lines += _section("pending", [f"{plural(found.pending, 'timer')} due later"])
+    lines += _listed("timers", [_timer(it) for it in found.timers])
     return lines
 
 
@@ -127,6 +128,11 @@ def _calls(calls: Sequence[CallChange]) -> Iterator[StyledLine]:
     for number, (kind, group) in enumerate(groupby(ordered, key=lambda it: it.kind)):
         texts = [f"{kind}  {it.request.data.event_type} {it.request.key or EMPTY_KEY}" for it in group]
         yield from _listed("calls" if number == 0 else "", texts)
+
+
+def _timer(it: TimerChange) -> str:
+    times = " → ".join(f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" for time in (it.before, it.after) if time is not None)
+    return f"{it.kind}  {it.data.event_type} {it.data.key or EMPTY_KEY}  {times}"
 
 
 def _row(it: RowChange) -> str:

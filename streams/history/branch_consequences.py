@@ -1,0 +1,149 @@
+"""What follows from a decision in a branch: what is emitted, asked for and scheduled, each at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from streams.data import Record
+from streams.event import Event
+from streams.history import difference
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch_calls import Answers, answer_call
+from streams.history.branch_decision import as_recorded, without_record
+from streams.history.branch_emissions import BranchEmission
+from streams.history.branch_findings import BranchFindings
+from streams.history.branch_queue import BranchQueue, BranchTurn
+from streams.history.branch_rows import BranchRow, timer_of, turn_of
+from streams.history.difference import TimerChange
+from streams.history.local_code import LocalCode
+from streams.history.past import Past
+from streams.history.recorded_code import RecordedCode, Unhandled
+from streams.history.recorded_event import OrderKey, RecordedEvent
+
+
+class RowBefore(NamedTuple):
+    """A row before an event, as it was and in the branch. `as_it_was`: both are equal, and so is the event.
+
+    `pending` are the event's timers that have not fired in the past.
+    """
+
+    base: Record | None
+    row: Record | None
+    as_it_was: bool
+    pending: Unhandled
+
+
+class BranchConsequences:
+    """Puts into the queue what follows. `base` is the code that made the past."""
+
+    def __init__(
+        self,
+        past: Past,
+        base: RecordedCode,
+        handlers: ApplicationHandlers,
+        queue: BranchQueue,
+        findings: BranchFindings,
+        answers: Answers | None,
+    ) -> None:
+        self._past, self._base, self._handlers, self._queue = past, base, handlers, queue
+        self._findings, self._answers = findings, answers
+        self._same_code = isinstance(base, LocalCode) and base.handlers is handlers
+        end = past.end()
+        self._end = 0 if end is None else end.recorded
+        self.otherwise: dict[str, tuple[Event[Any], bytes]] = {}
+        """Recorded events with other data or another time."""
+
+    def drop_timers(self, pending: Unhandled) -> None:
+        for reference, (value, time) in pending.items():
+            data = self._handlers.codec.decode(value)
+            self._findings.time(reference, TimerChange(difference.FIRES_NOT, data, before=time))
+
+    def times_otherwise(self, emissions: Sequence[BranchEmission], pending: Unhandled) -> bool:
+        now = {it.reference: (it.value, it.event.time) for it in emissions if it.at is not None and it.recorded is None}
+        return any(now.get(reference) != timer for reference, timer in pending.items())
+
+    def compare_timers(self, emissions: Sequence[BranchEmission], pending: Unhandled) -> None:
+        """Tell which of an event's timers that had not fired would do so otherwise, or not."""
+        now = {it.reference: it for it in emissions if it.at is not None and it.recorded is None}
+        self.drop_timers({reference: timer for reference, timer in pending.items() if reference not in now})
+        for reference, (value, time) in pending.items():
+            if (it := now.get(reference)) is not None and (it.value, it.event.time) != (value, time):
+                self._findings.time(
+                    reference, TimerChange(difference.FIRES_OTHERWISE, it.event.data, before=time, after=it.event.time)
+                )
+
+    def follow(
+        self,
+        order: OrderKey,
+        turn: BranchTurn,
+        row: BranchRow,
+        emissions: Sequence[BranchEmission],
+        before: RowBefore,
+    ) -> set[str]:
+        """Let what an event emits have its turn; returns the references of what it leads to."""
+        said, waiting = set[str](), None
+        for it in emissions:
+            if it.recorded is not None:
+                said.add(it.reference)
+                if not it.same or it.recorded.order <= order:
+                    self._put_again(order, it.recorded, it.event, it.value)
+                continue
+            if it.at is not None:
+                if before.pending.get(it.reference) == (it.value, it.event.time):
+                    row.timers.append(timer_of(it, turn.place, turn.reference, known=True))
+                else:
+                    said.add(it.reference)
+                    self._emit(order, turn, row, it)
+                continue
+            if waiting is None and turn.was is not None:
+                plain = before.as_it_was and self._same_code
+                waiting = (
+                    without_record(emissions) if plain else self._base.unhandled(self._past, turn.was, before.base)
+                )
+            if waiting is None or waiting.get(it.reference) != (it.value, it.event.time):
+                said.add(it.reference)
+                self._emit(order, turn, row, it)
+            else:
+                self._findings.found.in_flight.append(it.reference)
+        return said
+
+    def _put_again(self, order: OrderKey, was: RecordedEvent, event: Event[Any], value: bytes) -> None:
+        """A recorded event that is otherwise, or has to come later than it did."""
+        self.otherwise[was.reference] = (event, value)
+        self._queue.push(was.order if was.order > order else self._queue.behind(order), was)
+
+    def _emit(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission) -> None:
+        """What the past has not. What it had before has its place of then."""
+        if it.namespace not in self._handlers.spaces:
+            return
+        former = self._past.former_order(it.reference)
+        if former is not None and former > order:
+            self._queue.push(former, turn_of(it, turn.reference))
+        elif it.at is None:
+            self._queue.push(self._queue.behind(order), turn_of(it, turn.reference))
+        else:
+            timer = timer_of(it, turn.place, turn.reference, known=False)
+            row.timers.append(timer)
+            if timer.due <= self._end:
+                self._queue.push(self._queue.when_due(timer.due, order), timer)
+
+    def ask(self, order: OrderKey, turn: BranchTurn, row: BranchRow, said: set[str]) -> None:
+        found = answer_call(self._past, self._handlers, self._answers, turn)
+        if found.call is not None:
+            self._findings.call(found.call, turn.event)
+        if found.waits:
+            row.open = True
+            self._findings.found.waiting.append(as_recorded(order, turn, None, None))
+        if found.answer is None:
+            return
+        answer, reference = found.answer, found.answer.reference
+        said.add(reference)
+        if found.recorded is None:
+            former = self._past.former_order(reference)
+            self._queue.push(former if former is not None and former > order else self._queue.behind(order), answer)
+        elif (answer.value, answer.event) != (
+            found.recorded.value,
+            found.recorded.event,
+        ) or found.recorded.order <= order:
+            self._put_again(order, found.recorded, answer.event, answer.value)
