@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from streams.data import Record
 from streams.engine.readable import in_a_line
+from streams.errors import HistoryError
 from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_calls import Answers
@@ -21,6 +22,7 @@ from streams.history.branch_decision import (
     as_recorded,
     changes,
     decide,
+    emitted_otherwise,
     leads_elsewhere,
 )
 from streams.history.branch_findings import BranchFindings
@@ -32,7 +34,7 @@ from streams.history.difference import Difference, Origin
 from streams.history.local_code import LocalCode
 from streams.history.past import Past, from_order
 from streams.history.recorded_code import RecordedCode, Unhandled
-from streams.history.recorded_event import OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import OrderKey, Place, RecordedEvent, place_of
 
 NO_CHANGE = Change()
 
@@ -121,7 +123,8 @@ class _Run:
         self._past, self._base, self._handlers, self._queue = past, base, handlers, queue
         self._in_full = in_full
         self._rows: dict[Place, BranchRow] = {}
-        self._handled: set[str] = set()
+        self._handled: dict[str, OrderKey | None] = {}
+        """References, with the places that they have in the past."""
         self._said: dict[str, set[str]] = {}
         """By an event that was decided or is missing: the references of what it leads to."""
         self._removed: frozenset[str] = frozenset()
@@ -144,6 +147,7 @@ class _Run:
 
     def _take_recorded(self, order: OrderKey, was: RecordedEvent) -> None:
         if was.reference in self._handled:
+            self._refuse_repetition(was)
             return
         said = None if was.cause is None else self._said.get(was.cause)
         if was.reference in self._removed or (said is not None and was.reference not in said):
@@ -151,6 +155,15 @@ class _Run:
             return
         event, value = self._after.otherwise.get(was.reference, (was.event, was.value))
         self._decide(order, BranchTurn(event, was.reference, value, was.kind, was.cause, was.ordinal, was.expected, was))
+
+    def _refuse_repetition(self, was: RecordedEvent) -> None:
+        """Two events of one id are no duplicates beyond the window that a worker remembers. Raises HistoryError."""
+        first = self._handled[was.reference]
+        if first is not None and first != was.order:
+            raise HistoryError(
+                f"{was.event_type} with the id {was.event.id} was handled twice, at {place_of(first)} and at {was.name}: between "
+                "them lie more events than a worker remembers (duplicate_window). Such a past cannot be varied"
+            )
 
     def _row(self, place: Place, order: OrderKey) -> BranchRow:
         """Only as an event's turn comes: a row that is reached at a later place too early would lose what is between."""
@@ -169,7 +182,7 @@ class _Run:
         """A recorded event that the branch has not."""
         row = self._row(was.place, was.order)
         pending = self._fold(row, was)
-        self._handled.add(was.reference)
+        self._handled[was.reference] = was.order
         self._findings.miss(row, was, asked=self._asked(was))
         self._after.drop_timers(pending)
         self._lead_to(was.reference, set(), self._past.effects(was.reference))
@@ -223,7 +236,7 @@ class _Run:
             return
         row, was = self._row(turn.place, order), turn.was
         self._fire_before(row, order, turn)
-        self._handled.add(turn.reference)
+        self._handled[turn.reference] = None if was is None else was.order
         self._findings.count(turn)
         as_it_was = was is not None and row.base[0] == row.row and was.event == turn.event
         base_before, row_before = row.base[0], row.row
@@ -251,7 +264,9 @@ class _Run:
             elsewhere = timers or leads_elsewhere(decision.emissions, effects, said)
             kind = what[0] if what else difference.EVENTS if elsewhere else difference.ROW if row.base[0] != row.row else None
             if kind is not None:
-                self._findings.found.origins.append(Origin(kind, was, now, before.row, row.base[0], row.row))
+                codec = self._handlers.codec
+                emitted = emitted_otherwise(decision.emissions, effects, before.pending, codec) if elsewhere else ((), ())
+                self._findings.found.origins.append(Origin(kind, was, now, before.row, row.base[0], row.row, *emitted))
         self._lead_to(turn.reference, said, effects)
 
     def _take(

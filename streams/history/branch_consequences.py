@@ -133,8 +133,7 @@ class BranchConsequences:
         if found.call is not None:
             self._findings.call(found.call, turn.event)
         if found.waits:
-            row.open = True
-            self._findings.found.waiting.append(as_recorded(order, turn, None, None))
+            self._findings.wait(row, as_recorded(order, turn, None, None))
         if found.answer is None:
             return
         answer, reference = found.answer, found.answer.reference

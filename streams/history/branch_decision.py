@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.data import Record
+from streams.data import EventData, Record
 from streams.engine.execution import wrong_version
+from streams.engine.records import Codec
 from streams.errors import HistoryError
 from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
@@ -103,3 +104,13 @@ def leads_elsewhere(emissions: Sequence[BranchEmission], effects: Sequence[Recor
     ):
         return True
     return any(it.reference not in said for it in effects if it.kind != ANSWER)
+
+
+def emitted_otherwise(
+    emissions: Sequence[BranchEmission], effects: Sequence[RecordedEvent], pending: Unhandled, codec: Codec
+) -> tuple[tuple[EventData, ...], tuple[EventData, ...]]:
+    """What an event had led to and does not now, or not in this way; and what it leads to instead."""
+    same = {it.reference for it in emissions if it.same or pending.get(it.reference) == (it.value, it.event.time)}
+    before = [it.event.data for it in effects if it.kind != ANSWER and it.reference not in same]
+    timers = [codec.decode(value) for reference, (value, _) in pending.items() if reference not in same]
+    return (*before, *timers), tuple(it.event.data for it in emissions if it.reference not in same)

@@ -47,7 +47,8 @@ class BranchFindings:
 
     def miss(self, row: BranchRow, was: RecordedEvent, *, asked: bool) -> None:
         """A recorded event is not in the branch; `asked`: a gateway was called."""
-        if self.is_open(row, was.cause):
+        if was.cause in self._open:
+            row.open = True
             self._open.add(was.reference)
             self.found.open.append(was)
             self.found.open_recorded += 1
@@ -79,6 +80,12 @@ class BranchFindings:
         """A timer that had not fired in the past would do so otherwise, or not."""
         self._moved.add(reference)
         self.found.timers.append(change)
+
+    def wait(self, row: BranchRow, request: RecordedEvent) -> None:
+        """The answer to a request is not known: what depends on it is open, and so is the row from here on."""
+        row.open = True
+        self._open.add(request.reference)
+        self.found.waiting.append(request)
 
     def call(self, kind: str, request: Event[Any]) -> None:
         self.found.calls.append(CallChange(kind, request))

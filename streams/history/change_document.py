@@ -115,6 +115,8 @@ def answers_of(app: App, document: ChangeDocument) -> Answers | None:
                 f"the gateway of {request} does not answer {named(answer.type)}; it declares {', '.join(declared)}",
                 "answers",
             )
+        if (field := declared[answer.type].key_field) in answer.data:
+            raise InvalidEvent(f"{answer.type}: an answer has the key of its request, so {field!r} is not given", "answers")
         answers[request] = declared[answer.type], answer.data
 
     def answer_for(request: Event[Any]) -> EventData | None:

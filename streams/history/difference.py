@@ -51,7 +51,8 @@ class CallChange(msgspec.Struct, frozen=True):
 class Origin(msgspec.Struct, frozen=True):
     """An event of which code makes something else, with nothing else changed: the same event and the same row before it.
 
-    `kind` is the first of raises, outcome, reason, events and row that is otherwise.
+    `kind` is the first of raises, outcome, reason, events and row that is otherwise. `emitted_then` is what it had led to and
+    does not now, or not in this way, and `emitted_now` what it leads to instead.
     """
 
     kind: str
@@ -60,6 +61,8 @@ class Origin(msgspec.Struct, frozen=True):
     row_before: Record | None
     row_recorded: Record | None
     row_now: Record | None
+    emitted_then: tuple[EventData, ...] = ()
+    emitted_now: tuple[EventData, ...] = ()
 
 
 class RaisedEvent(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from streams.data import EventData
 from streams.history.difference import CallChange, ChangedEvent, Difference, Origin, RaisedEvent, RowChange, TimerChange
 from streams.history.row_changes import row_changes
 from streams.history.story_members import change_members, event_members
@@ -58,6 +59,8 @@ def _origin(it: Origin) -> dict[str, Any]:
         "what": it.kind,
         **event_members(it.recorded),
         "now": _decided(it.now.accepted, it.now.reason),
+        "emitted_then": [_named(data) for data in it.emitted_then],
+        "emitted_now": [_named(data) for data in it.emitted_now],
         "row_before": it.row_before,
         "row_then": it.row_recorded,
         "row_now": it.row_now,
@@ -80,6 +83,10 @@ def _row(it: RowChange) -> dict[str, Any]:
         "difference": "row", "namespace": namespace, "key": key, "before": it.before, "after": it.after, "open": it.open,
         "changes": changes,
     }  # fmt: skip
+
+
+def _named(data: EventData) -> dict[str, Any]:
+    return {"type": data.event_type, "key": data.key, "data": data}
 
 
 def _timer(it: TimerChange) -> dict[str, Any]:

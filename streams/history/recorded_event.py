@@ -36,6 +36,11 @@ class OrderKey(NamedTuple):
     turn: int = 0
 
 
+def place_of(order: OrderKey) -> str:
+    """A position in a log as people write it, such as `user-3:7`."""
+    return f"{order.namespace}-{order.partition}:{order.sequence}"
+
+
 class RecordedEvent(msgspec.Struct, frozen=True):
     """An event that was handled.
 
@@ -93,7 +98,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """Its position as people write it, such as `user-3:7`; of an event that only a branch has, the one that it stands by."""
-        return f"{self.order.namespace}-{self.order.partition}:{self.order.sequence}"
+        return place_of(self.order)
 
 
 def read_recorded(wire: WireFormat, namespace: str, partition: int, value: bytes, headers: Headers) -> RecordedEvent:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import NamedTuple
 
 from streams.clock import Clock
 from streams.engine.changes import Changes
 from streams.engine.control import OperatorCommand, encode
 from streams.engine.records import Entry, InboxRecord
+from streams.kafka.bounded_read import polls
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.worker.restore import RestoredImage, RestoreProgress, Restorer
 
@@ -32,7 +34,17 @@ def rehearse(
     now = clock.now()
     record: InboxRecord = (image.inbox_next, command.key.encode(), encode(command), [], now // 1000)
     changes = restorer.engine.handle(image, [record], now)
-    return Rehearsal(image.rows.get(command.key, (None, 0)), changes, inbox_end - image.inbox_next)
+    unread = _count(restorer, clock, partition, image.inbox_next, inbox_end)
+    return Rehearsal(image.rows.get(command.key, (None, 0)), changes, unread)
+
+
+def _count(restorer: Restorer, clock: Clock, partition: int, first: int, end: int) -> int:
+    """How many records of the inbox lie between two offsets; control records are none. Raises BrokerError."""
+    if first >= end:
+        return 0
+    spans = {(restorer.names.inbox, partition): (first, end)}
+    with closing(restorer.consumer()) as consumer:
+        return sum(len(messages) for messages in polls(consumer, spans, cancelled=never_cancelled, clock=clock))
 
 
 def _restored(restorer: Restorer, clock: Clock, partition: int, tell: Callable[[int, int], None]) -> RestoredImage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
 from streams import App, Event, Namespace, Outcome
@@ -12,7 +13,7 @@ from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import replay, what_if
 from streams.history.change import Change, InsertedEvent
 from streams.history.local_code import LocalCode
-from streams.history.past import Past
+from streams.history.past import MemoryPast, Past
 from streams.testing.world_io import headers_of
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferStart
@@ -115,7 +116,9 @@ def test_an_event_is_taken_out_or_replaced() -> None:
     past, handlers = a_bank(("a", "b", 80))
     start = next(it for it in past.events() if it.event.id == "start-0")
     with pytest.raises(HistoryError, match=r"transfer\.start transfer-\d:1 was to be taken out and to be replaced"):
-        what_if(past, handlers, Change(remove=frozenset([start.reference]), replace={start.reference: start.event.data}))
+        what_if(
+            past, handlers, Change(remove=frozenset([start.reference]), replace={start.reference: start.event.data})
+        )
 
 
 TOUCH = AlarmTouch(name="a", number=1, after=0, other="")
@@ -207,7 +210,9 @@ def test_code_whose_handler_raises_now_cannot_tell_what_it_emitted() -> None:
     past, handlers = a_bank(("a", "b", 180))
     other = ApplicationHandlers(with_change(bank.app(), AccountDebit, lambda _: raising), handlers.codec)
     it = next(it for it in past.events() if not it.accepted)
-    with pytest.raises(HistoryError, match=r"account\.debit was rejected as account-\d:\d, and its handler now raises KeyError"):
+    with pytest.raises(
+        HistoryError, match=r"account\.debit was rejected as account-\d:\d, and its handler now raises KeyError"
+    ):
         LocalCode(other).unhandled(past, it, AccountRow(balance=100))
 
 
@@ -253,3 +258,38 @@ def test_what_is_put_in_stands_behind_its_keys_earlier_events() -> None:
     assert [(it.place, it.after) for it in found.rows if it.place[0] == "account"] == [
         (("account", "a"), AccountRow(balance=90))
     ]
+
+
+def test_an_id_that_was_handled_twice_is_no_past_to_vary() -> None:
+    """Beyond the duplicate window it is another event. A branch would lose one of both, so it says that it cannot be told."""
+    past, handlers = a_bank(("a", "b", 10))
+    first = next(it for it in past.events() if it.event.id == "open-a")
+    order = first.order._replace(recorded=first.order.recorded + 10**12, sequence=999)
+    again = msgspec.structs.replace(first, order=order, accepted=False)
+    twice = MemoryPast([*past.events(), again])
+    with pytest.raises(
+        HistoryError,
+        match=r"account\.open with the id open-a was handled twice, at account-\d:\d and at account-\d:999",
+    ):
+        what_if(twice, handlers, everything=True)
+
+
+def test_what_is_moved_is_missing_at_its_old_place_and_open_only_where_an_answer_is_awaited() -> None:
+    """An order that is taken out and put in elsewhere asks again: what it had led to is missing, and depends on no answer."""
+    there = Partitions(shop.app(), 1, now=START)
+    there.publish(StockReceive(sku="x", quantity=9, price=3), "receive", START)
+    there.settle()
+    lines = (Line(sku="x", quantity=1),)
+    there.publish(OrderPlace(order="o", customer="c", lines=lines), "place", START + timedelta(minutes=1))
+    there.settle()
+    past, handlers = past_of(there), ApplicationHandlers(there.app, there.codec)
+    place = next(it for it in past.events() if it.event.id == "place")
+    moved = InsertedEvent(place.event.data, START + timedelta(minutes=2), "moved")
+    found = what_if(past, handlers, Change([moved], frozenset([place.reference]))).difference
+    assert {it.event_type for it in found.missing} >= {
+        "order.place",
+        "stock.reserve",
+        "order.line_reserved",
+        "payment.charge",
+    }
+    assert [it.event_type for it in found.waiting] == ["payment.charge"]

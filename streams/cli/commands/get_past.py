@@ -28,7 +28,7 @@ def get_past(
             namespace_named(opened.app, name, or_projection=True)
         cut = cut_of(opened, as_of, known)
         tables = PastTables(CutPast(opened.past, cut), opened.handlers)
-        _show(tables, name, key, limit, _told(cut), projected=projected, as_json=as_json)
+        _show(tables, name, key, limit, cut, projected=projected, as_json=as_json)
 
 
 def cut_of(opened: OpenedPast, as_of: datetime | None, known: datetime | None) -> Cut:
@@ -48,9 +48,16 @@ def _told(cut: Cut) -> str:
     return known if cut.as_of is None else f"as of {time_text(from_micros(cut.as_of))}, {known}"
 
 
+def _times(cut: Cut) -> dict[str, str | None]:
+    """For a program: with both of them, the answer stays the same for ever."""
+    texts = [None if at is None else time_text(from_micros(at)) for at in (cut.as_of, cut.known)]
+    return dict(zip(("as_of", "known"), texts, strict=True))
+
+
 def _show(
-    tables: PastTables, name: str, key: str | None, limit: int | None, told: str, *, projected: bool, as_json: bool
+    tables: PastTables, name: str, key: str | None, limit: int | None, cut: Cut, *, projected: bool, as_json: bool
 ) -> None:
+    told = _told(cut)
     rows: TableRows
     if key is not None:
         row, version = (tables.of(name).get(key), 0) if projected else tables.table(name).entry(key)
@@ -68,7 +75,7 @@ def _show(
     shown = list(islice(rows, limit if as_json else limit or SHOWN))
     if as_json:
         for each, row, version in shown:
-            json_line({"key": each, "row": row} if projected else {"key": each, "version": version, "row": row})
+            json_line({"key": each, **({} if projected else {"version": version}), "row": row, **_times(cut)})
         return
     if key is not None:
         show_one(*rows[0])

@@ -72,9 +72,10 @@ def replay(
         found = _replayed(opened, folder, python)
         took = time.perf_counter() - began
     refused = not_accepted(found.origins, accepted)
-    _tell(shape, found, name, took, refused)
+    _tell(shape, found, name, took, refused if accept is not None else [])
     if save is not None:
         _write(save, encoded(counted(found.origins)))
+        talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")
     if refused or (not found.is_empty and not found.origins):
         raise typer.Exit(NO)
 

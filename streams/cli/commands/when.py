@@ -68,7 +68,8 @@ def when(
         else:
             shown = _as_table(found, predicate, limit or SHOWN, with_key=all_rows)
             _conclude(turns, predicate, all_rows=all_rows)
-    if not shown:
+        never = not shown and not turns.holding
+    if never:
         raise typer.Exit(exit_codes.NO)
 
 

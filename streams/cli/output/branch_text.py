@@ -9,7 +9,7 @@ from itertools import groupby
 
 from streams.cli.output.row_text import value_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
-from streams.data import Record
+from streams.data import EventData, Record
 from streams.engine.readable import one_line, shortened
 from streams.history.change import Change
 from streams.history.difference import (
@@ -55,8 +55,8 @@ def change_lines(change: Change, past: Past) -> Iterator[StyledLine]:
         yield _line("put in", f"{it.data.event_type} {it.data.key or EMPTY_KEY}  {it.time:%Y-%m-%d %H:%M:%S%z}", BOLD)
 
 
-def difference_lines(found: Difference, took: float) -> list[StyledLine]:
-    """`took` in s."""
+def difference_lines(found: Difference, took: float, all_by: str = "--json") -> list[StyledLine]:
+    """`took` in s; `all_by` is the option that shows all."""
     lines = [_line("past", _counted(found, took), DIM)]
     if found.is_empty:
         return [
@@ -76,7 +76,7 @@ def difference_lines(found: Difference, took: float) -> list[StyledLine]:
     lines += _listed("waits for", [f"{_described(it)}: its answer is not known" for it in found.waiting])
     lines += _listed("open", [f"{_described(it)}: it depends on such an answer" for it in found.open])
     lines += _listed("timers", [_timer(it) for it in found.timers])
-    return lines
+    return [[(text.replace("@ has all", f"{all_by} has all"), style) for text, style in line] for line in lines]
 
 
 def origin_lines(origins: Sequence[Origin]) -> Iterator[StyledLine]:
@@ -95,14 +95,30 @@ def origin_lines(origins: Sequence[Origin]) -> Iterator[StyledLine]:
 
 
 def decision_texts(it: Origin) -> tuple[str, str]:
-    """What became of an event and its row, then and now. Fields of the row that both change alike are left out."""
+    """What became of an event, its row and what followed, then and now. What both have alike is left out."""
     others = {change.field for change in row_changes(it.row_recorded, it.row_now)} or None
-    now = (
-        f"raises {_short(it.now.reason or '')}"
-        if it.kind == RAISES
-        else _decision(it.now, it.row_before, it.row_now, others)
-    )
-    return _decision(it.recorded, it.row_before, it.row_recorded, others), now
+    then, now = _decision(it.recorded, it.row_before, it.row_recorded, others), _decision(it.now, it.row_before, it.row_now, others)
+    if it.kind == RAISES:
+        now = f"raises {_short(it.now.reason or '')}"
+    if it.kind == EVENTS:
+        then, now = (f"{text}; {emits}" for text, emits in zip((then, now), _emissions(it), strict=True))
+    return then, now
+
+
+def _emissions(it: Origin) -> tuple[str, str]:
+    """What an event emits, then and now, where that is otherwise: of an event of both, only the fields."""
+    return _emitted(it.emitted_then, it.emitted_now), _emitted(it.emitted_now, it.emitted_then)
+
+
+def _emitted(data: Sequence[EventData], others: Sequence[EventData]) -> str:
+    counterparts = {(other.event_type, other.key): other for other in others}
+    texts = []
+    for each in data[:FIELDS]:
+        changes = row_changes(each, counterparts.get((each.event_type, each.key), each))
+        fields = ", ".join(f"{change.field} {value_text(change.before)}" for change in changes[:FIELDS])
+        texts.append(f"{each.event_type} {one_line(each.key)}{f' ({fields})' if fields else ''}")
+    more = [f"and {len(data) - FIELDS} more"] if len(data) > FIELDS else []
+    return f"emits {', '.join([*texts, *more])}" if data else "emits nothing else"
 
 
 def _decision(it: RecordedEvent, before: Record | None, after: Record | None, fields: Set[str] | None) -> str:
@@ -189,7 +205,7 @@ def _short(text: str) -> str:
 def _listed(label: str, texts: Sequence[str], style: str = "") -> Iterator[StyledLine]:
     shown = list(texts[:MOST])
     if len(texts) > MOST:
-        shown.append(f"and {len(texts) - MOST:,} more; --json has all")
+        shown.append(f"and {len(texts) - MOST:,} more; @ has all")
     yield from _section(label, shown, style)
 
 

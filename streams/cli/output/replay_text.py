@@ -16,7 +16,7 @@ SHOWN = 20
 
 
 def replay_lines(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin]) -> list[StyledLine]:
-    lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took)]
+    lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took, "--format json")]
     if not found.is_empty and not refused and found.origins:
         lines.append(
             [("accepted    ", "dim"), ("all that is otherwise follows from origins that are accepted", "green")]
