@@ -36,7 +36,11 @@ class Frontier:
         return self.ends
 
     def of(self, db: sqlite3.Connection) -> int:
-        """The smallest last `recorded` (µs) over all partitions, or the clock's time where one is idle and read to its end."""
+        """The smallest last `recorded` (µs) over all partitions, or the clock's time where one is idle and read to its end.
+
+        Never before the one that was noted: what was known for ever is so as well while a transaction is open in a partition
+        that was idle until then, or its records are not read yet. Only a clock that was set back takes one back.
+        """
         idle = round(self._asked * 1e6) - IDLE
         read, found = read_up_to(db), []
         for at in self.ends:
@@ -47,7 +51,14 @@ class Frontier:
                     reached >= self.ends[at] >= self._last[at]
                 )  # what a transaction hides may have been recorded long ago
                 found.append(max(recorded, idle) if whole else recorded)
-        return min(found, default=idle)
+        noted = noted_frontier(db)
+        return max(min(found, default=idle), noted if noted <= idle else 0)
+
+
+def noted_frontier(db: sqlite3.Connection) -> int:
+    """µs: 0 if none was noted. Raises sqlite3.Error."""
+    found = db.execute("select value from meta where name = 'frontier'").fetchone()
+    return 0 if found is None else int(found[0])
 
 
 def read_up_to(db: sqlite3.Connection) -> Mapping[tuple[str, str, int], tuple[int, int]]:

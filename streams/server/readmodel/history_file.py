@@ -25,7 +25,7 @@ from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.frontier import Frontier, read_up_to
 from streams.server.readmodel.store import StoreDoubt, Topics
 from streams.server.readmodel.store_file import StoreIdentity, doubt_about, files_in_use
-from streams.server.readmodel.store_high_water import fill_high_water, is_filled
+from streams.server.readmodel.store_high_water import fill_high_water, is_filled, put_frontier
 from streams.server.readmodel.store_schema import fingerprints
 
 SERVERS_TURN = 0.3
@@ -139,6 +139,7 @@ class HistoryReader:
         until = self._frontier.of(db)
         while fill_high_water(db, until):
             pass
+        put_frontier(db, until)
 
     def _check_owner(self, db: sqlite3.Connection) -> None:
         """Raises NamespaceTaken if another application has written these topics."""
