@@ -157,12 +157,12 @@ class _Run:
         self._decide(order, BranchTurn(event, was.reference, value, was.kind, was.cause, was.ordinal, was.expected, was))
 
     def _refuse_repetition(self, was: RecordedEvent) -> None:
-        """Two events of one id are no duplicates beyond the window that a worker remembers. Raises HistoryError."""
+        """Two events may have one id: of two keys, or beyond the window that a worker remembers. Raises HistoryError."""
         first = self._handled[was.reference]
         if first is not None and first != was.order:
             raise HistoryError(
-                f"{was.event_type} with the id {was.event.id} was handled twice, at {place_of(first)} and at {was.name}: between "
-                "them lie more events than a worker remembers (duplicate_window). Such a past cannot be varied"
+                f"two events of one source have the id {was.event.id}: {place_of(first)} and {was.name}. It was given to two keys, "
+                "or again after more events than a worker remembers (duplicate_window); such a past cannot be varied yet"
             )
 
     def _row(self, place: Place, order: OrderKey) -> BranchRow:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from streams.engine.identity import answer_id
-from streams.history.past import Past, before, first_root_of
+from streams.history.past import ErasedEvent, Past, before, first_root_of
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
 
@@ -45,6 +45,12 @@ class BranchPast:
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         events, since = self._past.key_events(place), self._since.get(place)
         return events if since is None else [*before(events, since), *self._by_key.get(place, ())]
+
+    def first_erased(self, place: Place) -> ErasedEvent | None:
+        return self._past.first_erased(place)
+
+    def erased_keys(self, namespace: str) -> Sequence[str]:
+        return self._past.erased_keys(namespace)
 
     def find(self, reference: str) -> RecordedEvent | None:
         if (found := self._by_reference.get(reference)) is not None:

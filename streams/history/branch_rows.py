@@ -12,7 +12,7 @@ from streams.engine.records import Entry
 from streams.history.application_handlers import ApplicationHandlers, now_raises
 from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import BranchTimer, BranchTurn
-from streams.history.past import Past, before
+from streams.history.past import Past, before, refuse_erased
 from streams.history.recorded_event import HANDLER, OrderKey, Place, RecordedEvent
 from streams.outcome import Scheduled
 
@@ -38,6 +38,7 @@ def row_before(past: Past, handlers: ApplicationHandlers, place: Place, order: O
 
     Raises HistoryError if the code cannot tell its past.
     """
+    refuse_erased(past, place)
     entry: Entry = (None, 0)
     timers = list[BranchTimer]()
     for it in before(past.key_events(place), order):

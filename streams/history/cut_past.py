@@ -8,7 +8,7 @@ import msgspec
 
 from streams.engine.envelope import from_micros, to_micros
 from streams.errors import HistoryError
-from streams.history.past import Past, first_root_of
+from streams.history.past import ErasedEvent, Past, first_root_of
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
 
@@ -67,6 +67,16 @@ class CutPast:
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return self._prefix(self._past.key_events(place))
+
+    def first_erased(self, place: Place) -> ErasedEvent | None:
+        """One that is known to lie behind the cut is not of this past."""
+        erased, cut = self._past.first_erased(place), self.cut
+        if erased is None or (cut.known is not None and erased.recorded is not None and erased.recorded > cut.known):
+            return None
+        return None if cut.as_of is not None and erased.high is not None and erased.high > cut.as_of else erased
+
+    def erased_keys(self, namespace: str) -> Sequence[str]:
+        return self._past.erased_keys(namespace)
 
     def find(self, reference: str) -> RecordedEvent | None:
         found = self._past.find(reference)

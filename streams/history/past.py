@@ -5,12 +5,26 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from streams.engine.envelope import to_micros
 from streams.engine.identity import answer_id
+from streams.engine.readable import named
+from streams.errors import HistoryError
 from streams.history.high_water import with_high_water
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
+
+
+class ErasedEvent(NamedTuple):
+    """Of an event that is gone: its sequence, and when it was recorded and its high-water time (µs), as far as they are known."""
+
+    sequence: int
+    recorded: int | None
+    high: int | None
+
+    @property
+    def sentence(self) -> str:
+        return f"its event with the sequence {self.sequence} was erased, and what it did to the row is not known any more"
 
 
 class Past(Protocol):
@@ -26,6 +40,12 @@ class Past(Protocol):
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         """Those of one row, in order."""
+
+    def first_erased(self, place: Place) -> ErasedEvent | None:
+        """A row's first event that an operator has erased; None: there is none, as far as this past knows."""
+
+    def erased_keys(self, namespace: str) -> Sequence[str]:
+        """The keys of rows of which an event was erased."""
 
     def find(self, reference: str) -> RecordedEvent | None: ...
 
@@ -70,6 +90,12 @@ class MemoryPast:
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return self._by_key.get(place, ())
 
+    def first_erased(self, place: Place) -> ErasedEvent | None:  # noqa: ARG002 - nothing is erased here
+        return None
+
+    def erased_keys(self, namespace: str) -> Sequence[str]:  # noqa: ARG002 - as above
+        return ()
+
     def find(self, reference: str) -> RecordedEvent | None:
         return self._by_reference.get(reference)
 
@@ -89,6 +115,13 @@ class MemoryPast:
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
         asked, answer = self.find(request), self.find(answer_id(request))
         return None if asked is None or answer is None else (asked.value, answer)
+
+
+def refuse_erased(past: Past, place: Place) -> None:
+    """Raises HistoryError for a row of which an event is gone: without it, another row would be told."""
+    erased = past.first_erased(place)
+    if erased is not None:
+        raise HistoryError(f"the row {named(place[1])!r} of {place[0]} cannot be told: {erased.sentence}")
 
 
 def first_root_of(events: Iterable[RecordedEvent], time: int, behind: OrderKey | None) -> RecordedEvent | None:

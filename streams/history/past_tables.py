@@ -11,7 +11,7 @@ from streams.engine.projector import Projector
 from streams.engine.records import Entry
 from streams.errors import DefinitionError
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.past import Past
+from streams.history.past import Past, refuse_erased
 from streams.view import Tables
 
 
@@ -22,13 +22,16 @@ class PastTable(Mapping[str, Record]):
         self._past, self._handlers, self._namespace = past, handlers, namespace
 
     def entry(self, key: str) -> Entry:
-        """A row and its version; None without a row. Raises HistoryError if this code cannot tell it."""
+        """A row and its version; None without a row. Raises HistoryError if it cannot be told, such as by this code."""
+        refuse_erased(self._past, (self._namespace, key))
         return self._handlers.fold_all(self._past.key_events((self._namespace, key)))
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
         """All rows with their versions; None for one that was deleted."""
         entries: dict[str, Entry] = {}
+        for key in self._past.erased_keys(self._namespace):
+            refuse_erased(self._past, (self._namespace, key))
         for it in self._past.namespace_events(self._namespace):
             entries[it.key] = self._handlers.fold(entries.get(it.key, (None, 0)), it)
         return entries

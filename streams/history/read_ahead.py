@@ -23,7 +23,8 @@ class ReadAhead:
     def __init__(self, past: EffectsPast) -> None:
         self._past = past
         self._pieces: tuple[Mapping[str, Sequence[RecordedEvent]], ...] = ()
-        self.find, self.end, self.key_events = past.find, past.end, past.key_events
+        self.find, self.end, self.key_events, self.first_erased = past.find, past.end, past.key_events, past.first_erased
+        self.erased_keys = past.erased_keys
         self.former_order, self.former_answer, self.first_root_after = past.former_order, past.former_answer, past.first_root_after
 
     def __len__(self) -> int:

@@ -16,6 +16,7 @@ from streams.errors import HistoryError, InvalidSchema, StreamsError
 from streams.event import Event, reference_of
 from streams.history.code_link import LoggedRecord
 from streams.history.kept_headers import unpacked
+from streams.history.past import ErasedEvent
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 
 KEPT = 100_000
@@ -127,6 +128,15 @@ class StoredPast:
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return sorted(self._where("ns = ? and key = ?", *place), key=lambda it: it.order)
+
+    def first_erased(self, place: Place) -> ErasedEvent | None:
+        text = "select seq, recorded, high from erased where ns = ? and key = ? order by seq limit 1"
+        found = self._db.execute(text, place).fetchone()
+        return None if found is None else ErasedEvent(*found)
+
+    def erased_keys(self, namespace: str) -> Sequence[str]:
+        found = self._db.execute("select distinct key from erased where ns = ? order by key", (namespace,)).fetchall()
+        return [key for (key,) in found]
 
     def find(self, reference: str) -> RecordedEvent | None:
         return next((it for it in self._where("idh = ?", short_digest(reference)) if it.reference == reference), None)

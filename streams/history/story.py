@@ -12,6 +12,7 @@ from streams.data import Record
 from streams.engine.records import Entry
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
+from streams.history.past import ErasedEvent
 from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEvent
 from streams.history.row_changes import FieldChange, row_changes
 from streams.history.waiting import Waiting, WaitingEvent
@@ -33,6 +34,8 @@ class ToldPast(Protocol):
     """What a story asks of a Past."""
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]: ...
+
+    def first_erased(self, place: Place) -> ErasedEvent | None: ...
 
     def find(self, reference: str) -> RecordedEvent | None: ...
 
@@ -166,13 +169,15 @@ class Storyteller:
         found: dict[Place, tuple[Entry, str | None]] = {}
         for place in [*wanted, *(place for place in more if place not in wanted)]:
             last = None if place in more else max(wanted[place])
-            found[place] = self._fold_key(self._past.key_events(place), last, wanted[place].get)
+            erased = self._past.first_erased(place)
+            found[place] = self._fold_key(self._past.key_events(place), last, erased, wanted[place].get)
         return found
 
     def _fold_key(
         self,
         events: Sequence[RecordedEvent],
         last: OrderKey | None,
+        erased: ErasedEvent | None,
         steps_at: Callable[[OrderKey], list[StoryStep] | None],
     ) -> tuple[Entry, str | None]:
         entry: Entry = (None, 0)
@@ -181,6 +186,8 @@ class Storyteller:
             if last is not None and it.order > last:
                 break
             before = entry
+            if erased is not None and erased.sequence < it.order.sequence:
+                unknown = unknown or erased.sentence
             if unknown is None:
                 try:
                     entry = self._handlers.fold(entry, it)
@@ -190,4 +197,6 @@ class Storyteller:
                 step.unknown = unknown
                 if unknown is None:
                     step.before, step.after = before[0], entry[0]
-        return entry, unknown
+        if erased is not None and last is None:
+            unknown = unknown or erased.sentence
+        return ((None, 0), unknown) if unknown else (entry, None)

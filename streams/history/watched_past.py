@@ -16,7 +16,8 @@ class WatchedPast:
 
     def __init__(self, past: Past, advance: Callable[[int], None]) -> None:
         self._past, self._advance = past, advance
-        self.find, self.effects, self.end = past.find, past.effects, past.end
+        self.find, self.effects, self.end, self.first_erased = past.find, past.effects, past.end, past.first_erased
+        self.erased_keys = past.erased_keys
         self.former_order, self.former_answer = past.former_order, past.former_answer
 
     def __len__(self) -> int:

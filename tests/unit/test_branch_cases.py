@@ -269,7 +269,7 @@ def test_an_id_that_was_handled_twice_is_no_past_to_vary() -> None:
     twice = MemoryPast([*past.events(), again])
     with pytest.raises(
         HistoryError,
-        match=r"account\.open with the id open-a was handled twice, at account-\d:\d and at account-\d:999",
+        match=r"two events of one source have the id open-a: account-\d:\d and account-\d:999",
     ):
         what_if(twice, handlers, everything=True)
 

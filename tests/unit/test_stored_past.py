@@ -8,16 +8,25 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.codec import codec_of
 from streams.engine.envelope import to_micros
 from streams.engine.identity import short_digest
+from streams.errors import HistoryError
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch import what_if
+from streams.history.change import Change
+from streams.history.cut_past import Cut, CutPast
 from streams.history.past import MemoryPast
+from streams.history.past_tables import PastTables
 from streams.history.read_ahead import ReadAhead
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
+from streams.history.story import Storyteller
+from streams.history.waiting import NothingWaits
 from streams.server.readmodel.store_high_water import fill_high_water
 from tests.applications import bank
 from tests.support.partitions import Partitions
@@ -118,3 +127,36 @@ def test_a_file_has_the_schemas_of_its_records() -> None:
         forget_schemas(bare)
         learn_schemas(store._db, bare)
         assert list(StoredPast(store._db, bare).events()) == list(memory.events())
+
+
+def test_a_row_of_which_an_event_was_erased_is_not_told() -> None:
+    """Without that event another row would be told. Before it, the row is as it was; other rows are told, and a story says so."""
+    _, there = made("bank", 7)
+    handlers = ApplicationHandlers(there.app, there.codec)
+    with tempfile.TemporaryDirectory() as folder, closing(stored(there, Path(folder))) as store:
+        fill_high_water(store._db, 2**62)
+        past = StoredPast(store._db, there.codec)
+        account, other = ("account", "a0"), ("account", "a1")
+        events = past.key_events(account)
+        assert len(events) > 2
+        gone, rows = events[1], PastTables(past, handlers)
+        before = CutPast(past, Cut(known=events[0].order.recorded))
+        told = PastTables(before, handlers).table("account").entry("a0"), rows.table("account").entry("a1")
+        writer = store.writer()
+        writer.erase_record("account", gone.order.partition, gone.order.sequence, "a0")
+        writer.commit()
+        sentence = rf"the row 'a0' of account cannot be told: its event with the sequence {gone.order.sequence} was erased"
+        for ask in (
+            lambda: rows.table("account").entry("a0"),
+            lambda: dict(rows.table("account")),
+            lambda: what_if(past, handlers, Change(remove=frozenset([past.key_events(account)[0].reference]))),
+        ):
+            with pytest.raises(HistoryError, match=sentence):
+                ask()
+        assert (PastTables(before, handlers).table("account").entry("a0"), rows.table("account").entry("a1")) == told
+        found = Storyteller(past, handlers, NothingWaits()).of_key(account, 0, 100)
+        assert found is not None
+        assert found.row is None
+        assert "was erased" in str(found.unknown)
+        assert found.steps[0].unknown is None
+        assert past.first_erased(other) is None

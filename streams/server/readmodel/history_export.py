@@ -15,7 +15,7 @@ from streams.server.readmodel.history_file import HistoryFile, connected
 from streams.server.readmodel.store_file import StoreIdentity
 from streams.server.readmodel.store_schema import FORMAT
 
-TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate")
+TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "erased")
 """No rows: they are folded from the records."""
 
 

@@ -51,7 +51,8 @@ class LogFollower:
         value = message.value()
         if value is None:
             with suppress(UndecodableRecord):  # of no record that a worker wrote
-                self._erase(partition, sequence_of(message.key() or b""))
+                name = message.key() or b""
+                self._erase(partition, sequence_of(name), name.rpartition(b"@")[0].decode(errors="replace"))
             return
         of = self._types.get(value[:PREFIX])
         if of is None:
@@ -66,10 +67,10 @@ class LogFollower:
             event = None if logged is None else logged.event
         self.merge.add(partition, (record[0], namespace, number, record[3], message.offset() or 0, record, event))
 
-    def _erase(self, partition: NamespacePartition, sequence: int) -> None:
+    def _erase(self, partition: NamespacePartition, sequence: int, key: str) -> None:
         """Also of a record that still waits for earlier ones. What a projection has made of it stays."""
         self._erased.add((*partition, sequence))
-        self._writer.erase_record(*partition, sequence)
+        self._writer.erase_record(*partition, sequence, key)
 
     def flush(self) -> None:
         ready, ends = self.merge.ready()

@@ -14,7 +14,7 @@ from streams.data import Record
 from streams.projection import Projection
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
 
-FORMAT = 4
+FORMAT = 5
 """Of the file: another one is read again from Kafka."""
 FIXED = (
     "create table meta(name text primary key, value) without rowid",
@@ -28,6 +28,9 @@ FIXED = (
     """create table aside(ns text not null, part integer not null, place text not null, inbox integer, status text not null,
     recorded integer not null, key text, type text, id text, idh integer, causeh integer, reason text, value blob not null,
     headers blob not null, primary key(ns, part, place)) without rowid""",
+    """create table erased(ns text not null, part integer not null, seq integer not null, key text not null, recorded integer,
+    high integer, primary key(ns, part, seq)) without rowid""",
+    "create index erased_by_key on erased(ns, key, seq)",
     "create index aside_by_inbox on aside(ns, part, inbox)",
     "create index aside_by_id on aside(idh)",
     "create index aside_by_cause on aside(causeh) where causeh is not null",

@@ -102,9 +102,12 @@ class StoreWriter:
         """Records of logs, each of which names a place that has none."""
         self._records += records
 
-    def erase_record(self, namespace: str, part: int, sequence: int) -> None:
-        """Remove a record of a log, so that nothing of it is left in the file."""
+    def erase_record(self, namespace: str, part: int, sequence: int, key: str) -> None:
+        """Remove a record of a log, so that nothing of it is left in the file but that there was one."""
         self._erases = True
+        text = """insert or ignore into erased(ns, part, seq, key, recorded, high)
+        select ?, ?, ?, ?, max(recorded), max(high) from record where ns = ? and part = ? and seq = ?"""
+        self._changes.append((text, (namespace, part, sequence, key, namespace, part, sequence)))
         self._changes.append(("delete from record where ns = ? and part = ? and seq = ?", (namespace, part, sequence)))
 
     def put_schema(self, schema_id: int, text: str) -> None:
