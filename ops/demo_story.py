@@ -135,7 +135,8 @@ def show(story: Story) -> None:
         say_lines("\n".join(f"      {line}" for line in wrapped(body)) + "\n")
     if (without := story.without) is not None:
         say_lines(f"What if user {story.chain[0].event.key} had never signed up?\n")
-        say_lines(f"  POST {story.answers[0][0].partition('/rows')[0]}/what-if {without.body}")
+        say_lines(f"  POST {story.answers[0][0].partition('/rows')[0]}/what-if")
+        say_lines(f"      {without.body}")
         mails = f"{plural(without.calls, 'mail')} would not have been sent"
         say_lines(f"      {plural(without.missing, 'event')} and {plural(without.rows, 'row')} less; {mails}\n")
 

@@ -29,7 +29,7 @@ OWN_BROKERS = [
 ]  # fmt: skip
 JOBS = [
     *files(E2E, "real_input", "parked", "publish_file"), *files(CHAOS, "killed_workers"),
-    *files(INTEGRATION, "alarms", "stuck_handlers"),
+    *files(INTEGRATION, "alarms", "stuck_handlers", "history", "verify", "stored_formats", "client"),
 ]  # fmt: skip
 APART = {*OWN_BROKERS, *JOBS}
 

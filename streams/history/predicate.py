@@ -44,6 +44,8 @@ COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 NAMED = {"true": True, "false": False, "null": None}
 """As JSON writes them; as Python does, they are no names."""
+DEEPEST = 300
+"""Levels of a condition: what is deeper, Python may not be able to read again."""
 
 
 class PredicateFailed(Exception):
@@ -84,6 +86,8 @@ class Predicate:
             raise self._refusal(f"cannot be read: {why}") from None
         if len(module.body) != 1 or not isinstance(module.body[0], ast.Expr):
             raise self._refusal("is no condition")
+        if _depth(module) > DEEPEST:
+            raise self._refusal("is nested too deeply")
         return module.body[0].value
 
     def _refusal(self, why: str) -> InvalidEvent:
@@ -129,11 +133,7 @@ class Predicate:
                     self._check_identity(op, other)
                 sides = [self._read(side) for side in (left, *others)]
                 return self._compared(sides, [COMPARISONS[type(op)] for op in ops])
-        try:
-            found = ast.unparse(node)
-        except RecursionError:
-            raise self._refusal("is nested too deeply") from None
-        raise self._refusal(f"holds {named(found)!r}, which is not understood")
+        raise self._refusal(f"holds {named(ast.unparse(node))!r}, which is not understood")
 
     def _check_identity(self, op: ast.cmpop, other: ast.expr) -> None:
         """Other values may be the same object or not, as Python pleases."""
@@ -221,3 +221,11 @@ def _time(text: str) -> datetime:
 
 def _short(value: Any) -> str:
     return f"{value!r:.80}"
+
+
+def _depth(node: ast.AST) -> int:
+    """Counted level by level, since a recursion might end before it."""
+    depth, level = 0, [node]
+    while level:
+        depth, level = depth + 1, [child for each in level for child in ast.iter_child_nodes(each)]
+    return depth

@@ -100,6 +100,8 @@ class DecisionCheck:
                 due = sequence <= self._marker.end
                 call = OpenCall(sequence, event.reference, event.key, header.recorded, digest, due=due)
                 self._pending.ask(stored.id, call)
+            elif not _may_be_operators(header):
+                self._otherwise(sequence, header, stored, "it is accepted: its gateway answers, and rejects nothing")
             return
         if not is_known:
             self.cannot_decide(event.key, sequence, stored.id, "events of keys whose rows are not known")
