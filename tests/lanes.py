@@ -31,7 +31,9 @@ JOBS = [
     *files(E2E, "real_input", "parked", "publish_file"), *files(CHAOS, "killed_workers"),
     *files(INTEGRATION, "alarms", "stuck_handlers", "history", "verify", "stored_formats", "client"),
 ]  # fmt: skip
-APART = {*OWN_BROKERS, *JOBS}
+COMMANDS = files(INTEGRATION, "server", "states")
+"""Beside all of the command line."""
+APART = {*OWN_BROKERS, *JOBS, *COMMANDS}
 
 
 def others(folder: Path) -> list[str]:
@@ -43,7 +45,7 @@ LANES = {
     "unit": ["tests/unit", "tests/simulator"],
     "brokers that stall and end": OWN_BROKERS,
     "whole jobs, then alarms": JOBS,
-    "the command line": [*others(E2E), *others(CHAOS)],
+    "the command line": [*others(E2E), *others(CHAOS), *COMMANDS],
     "integration": others(INTEGRATION),
 }
 """Cut by what single files took. A new file is in one of the last two until it is named."""
