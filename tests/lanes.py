@@ -25,13 +25,13 @@ def files(folder: Path, *names: str) -> list[str]:
 
 
 OWN_BROKERS = [
-    *files(CHAOS, "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(INTEGRATION, "password", "broker"),
+    *files(CHAOS, "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(INTEGRATION, "password", "broker", "server"),
 ]  # fmt: skip
 JOBS = [
     *files(E2E, "real_input", "parked", "publish_file"), *files(CHAOS, "killed_workers"),
     *files(INTEGRATION, "alarms", "stuck_handlers", "history", "verify", "stored_formats", "client"),
 ]  # fmt: skip
-COMMANDS = files(INTEGRATION, "server", "states")
+COMMANDS = files(INTEGRATION, "states")
 """Beside all of the command line."""
 APART = {*OWN_BROKERS, *JOBS, *COMMANDS}
 
