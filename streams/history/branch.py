@@ -33,7 +33,7 @@ from streams.history.change import Change
 from streams.history.difference import Difference, Origin
 from streams.history.local_code import LocalCode
 from streams.history.past import Past, from_order
-from streams.history.recorded_code import RecordedCode, Unhandled
+from streams.history.recorded_code import RecordedCode, Unhandled, without_recorded
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent, place_of
 
 NO_CHANGE = Change()
@@ -190,11 +190,7 @@ class _Run:
     def _fold(self, row: BranchRow, was: RecordedEvent) -> Unhandled:
         """Take the row as it was one event further; returns the event's timers that have not fired in the past."""
         row.base = self._base.fold(row.base, was)
-        scheduled = self._base.scheduled(was)
-        if not scheduled:
-            return {}
-        fired = {effect.reference for effect in self._past.effects(was.reference)}
-        return {reference: timer for reference, timer in scheduled.items() if reference not in fired}
+        return without_recorded(self._past, was, self._base.scheduled(was))
 
     def _asked(self, was: RecordedEvent) -> bool:
         """Whether a gateway was called."""

@@ -20,7 +20,7 @@ from streams.errors import HistoryError, StreamsError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.local_code import emitted, scheduled
 from streams.history.past import Past
-from streams.history.recorded_code import Unhandled
+from streams.history.recorded_code import Unhandled, without_recorded
 from streams.history.recorded_event import Place, RecordedEvent, read_recorded
 
 PIECE = 500
@@ -237,9 +237,7 @@ class CodeLink:
     def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:  # noqa: ARG002 - the child knows the row
         self._settle()
         self._tell(EmissionsQuestion(it.reference))
-        found = _by_reference(self._receive(EmissionsAnswer).emissions)
-        recorded = {effect.reference for effect in past.effects(it.reference)}
-        return {reference: said for reference, said in found.items() if reference not in recorded}
+        return without_recorded(past, it, _by_reference(self._receive(EmissionsAnswer).emissions))
 
     def _settle(self) -> None:
         """Read the rows that are on their way: answers come in the order of the questions."""

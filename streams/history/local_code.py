@@ -9,7 +9,7 @@ from streams.engine.records import Entry
 from streams.history.application_handlers import ApplicationHandlers, now_raises
 from streams.history.branch_emissions import emissions_of
 from streams.history.past import Past
-from streams.history.recorded_code import Unhandled
+from streams.history.recorded_code import Unhandled, without_recorded
 from streams.history.recorded_event import HANDLER, RecordedEvent
 from streams.outcome import Emission, Scheduled
 
@@ -29,9 +29,7 @@ class LocalCode:
         return scheduled(self.handlers, it, self._emissions)
 
     def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:
-        recorded = {effect.reference for effect in past.effects(it.reference)}
-        found = emitted(self.handlers, it, row)
-        return {reference: said for reference, said in found.items() if reference not in recorded}
+        return without_recorded(past, it, emitted(self.handlers, it, row))
 
 
 def scheduled(handlers: ApplicationHandlers, it: RecordedEvent, emissions: Sequence[Emission]) -> Unhandled:

@@ -14,6 +14,14 @@ Unhandled = dict[str, tuple[bytes, datetime]]
 """Emissions, such as those that were not handled when the past was read, by reference: value and time."""
 
 
+def without_recorded(past: Past, it: RecordedEvent, emissions: Unhandled) -> Unhandled:
+    """Those of an event's emissions that the past does not have."""
+    if not emissions:
+        return {}
+    recorded = {effect.reference for effect in past.effects(it.reference)}
+    return {reference: said for reference, said in emissions.items() if reference not in recorded}
+
+
 class RecordedCode(Protocol):
     """Here, or in a process of its own: two versions of a module cannot be in one."""
 
