@@ -43,6 +43,15 @@ def learn_schemas(db: sqlite3.Connection, codec: SchemaRegister) -> None:
             codec.add_schema(text)
 
 
+def noted_frontier(db: sqlite3.Connection) -> int | None:
+    """µs: what was recorded until then has its high-water time, and can change no more. None: that is not known yet.
+
+    Raises sqlite3.Error.
+    """
+    found = db.execute("select value from meta where name = 'frontier'").fetchone()
+    return None if found is None else int(found[0])
+
+
 class StoredPast:
     """The Past of a file, as far as it reached when this was made; what is written afterwards is not seen.
 
@@ -76,9 +85,8 @@ class StoredPast:
         return low
 
     def frontier(self) -> int | None:
-        """µs: what was recorded until then has its high-water time, and can change no more. None: that is not known yet."""
-        found = self._db.execute("select value from meta where name = 'frontier'").fetchone()
-        return None if found is None else int(found[0])
+        """As `noted_frontier`."""
+        return noted_frontier(self._db)
 
     def __len__(self) -> int:
         text = "select count(*) from record where ns = ? and part = ? and seq > ?"

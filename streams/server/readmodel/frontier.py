@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 
+from streams.history.stored_past import noted_frontier
 from streams.kafka.offsets import Offsets, TopicAndPartition, ends, stable_ends
 from streams.kafka.renewed_client import Admin
 
@@ -51,14 +52,8 @@ class Frontier:
                     reached >= self.ends[at] >= self._last[at]
                 )  # what a transaction hides may have been recorded long ago
                 found.append(max(recorded, idle) if whole else recorded)
-        noted = noted_frontier(db)
+        noted = noted_frontier(db) or 0
         return max(min(found, default=idle), noted if noted <= idle else 0)
-
-
-def noted_frontier(db: sqlite3.Connection) -> int:
-    """µs: 0 if none was noted. Raises sqlite3.Error."""
-    found = db.execute("select value from meta where name = 'frontier'").fetchone()
-    return 0 if found is None else int(found[0])
 
 
 def read_up_to(db: sqlite3.Connection) -> Mapping[tuple[str, str, int], tuple[int, int]]:
