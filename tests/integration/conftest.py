@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.config import Config
+from streams.kafka.clients import Clients
 from tests.applications import probe
 from tests.support.inbox import Foreign
 from tests.support.workers import settings
@@ -20,3 +21,8 @@ def config(tmp_path: Path, prefix: str) -> Config:
 @pytest.fixture
 def foreign(config: Config, broker: str) -> Foreign:
     return Foreign(probe.app(), config, broker)
+
+
+@pytest.fixture
+def clients(config: Config, broker: str) -> Clients:
+    return Clients.of(config, broker)

@@ -30,16 +30,11 @@ from tests.applications.bank.events import AccountOpen
 from tests.applications.probe.events import EchoHear, ProbeDo
 from tests.support.inbox import Foreign
 from tests.support.pages import run
-from tests.support.workers import Running, settings
+from tests.support.workers import Running
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 EARLY = datetime.fromisoformat("0001-01-01T00:00:00+14:00")
 """A time that UTC does not have."""
-
-
-@pytest.fixture
-def config(tmp_path: Path, prefix: str) -> Config:
-    return settings(tmp_path, prefix)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -24,19 +23,9 @@ from streams.kafka.topics import ensure
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, ProbeDo, ProbeRow
 from tests.support.inbox import Foreign
-from tests.support.workers import PATIENCE, Running, settings, until
+from tests.support.workers import PATIENCE, Running, until
 
 APP = probe.app()
-
-
-@pytest.fixture
-def config(tmp_path: Path, prefix: str) -> Config:
-    return settings(tmp_path, prefix)
-
-
-@pytest.fixture
-def clients(config: Config, broker: str) -> Clients:
-    return Clients.of(config, broker)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -25,19 +24,9 @@ from streams.server.readmodel.frontier import IDLE
 from streams.server.readmodel.history_file import HistoryFile, HistoryReader
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
-from tests.support.workers import PATIENCE, Running, settings, until
+from tests.support.workers import PATIENCE, Running, until
 
 APP = probe.app()
-
-
-@pytest.fixture
-def config(tmp_path: Path, prefix: str) -> Config:
-    return settings(tmp_path, prefix)
-
-
-@pytest.fixture
-def clients(config: Config, broker: str) -> Clients:
-    return Clients.of(config, broker)
 
 
 @pytest.fixture
