@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from streams.app import App
 from streams.data import EventData, Record
 from streams.errors import InvalidEvent, InvalidSchema, SchemaNotFound, UndecodableRecord, UnsupportedSchema
-from streams.schemas.avro import KEYS, AvroType, RecordType, is_key, parse
+from streams.schemas.avro import KEY_BYTES, KEYS, AvroType, RecordType, is_key, parse
 from streams.schemas.binary import Read, reader_of, writer_of
 from streams.schemas.compatibility import unreadable
 from streams.schemas.generated_code import Settle, reader_code, writer_code
@@ -23,6 +24,8 @@ from streams.schemas.values import Check, finer_check, quick_check, record_check
 R = TypeVar("R", bound=Record)
 PREFIX = 5
 """Bytes before the Avro body."""
+PLAIN_KEY = KEY_BYTES // 4
+"""Characters of a key that was decoded, up to which it is not too long: in UTF-8, each takes at most four bytes."""
 
 
 def prefix_of(schema_id: int) -> bytes:
@@ -172,11 +175,10 @@ class AvroCodec:
             read = reader_of(text, writer, reader, cls)
             if _layout(writer) == _layout(reader):
                 read = reader_code(writer, cls, read)
-            decode = _decoder(read, name)
             if issubclass(cls, EventData):
-                self._decoders[prefix] = _event_decoder(decode, f"{writer.name}.{cls.key_field}", cls.key_field)
+                self._decoders[prefix] = _event_decoder(read, name, f"{writer.name}.{cls.key_field}", cls.key_field)
             else:
-                self._row_decoders[prefix] = decode
+                self._row_decoders[prefix] = _decoder(read, name)
 
     def _add_class(self, cls: type[Record]) -> RecordType:
         """Add a class, which is encoded with its newest schema."""
@@ -255,10 +257,17 @@ def _decoder(read: Read, name: str) -> Callable[[bytes], Any]:
     return decode
 
 
-def _event_decoder(decode: Callable[[bytes], Any], where: str, key_field: str) -> Callable[[bytes], EventData]:
+def _event_decoder(read: Read, name: str, where: str, key_field: str) -> Callable[[bytes], EventData]:
+    get_key: Callable[[EventData], str] = attrgetter(key_field)
+
     def decode_event(value: bytes) -> EventData:
-        data: EventData = decode(value)
-        check_key(getattr(data, key_field), where)
+        try:
+            data: EventData = read(value, PREFIX)
+        except Exception as error:  # as in `_decoder`
+            raise _unreadable(name, value, error) from error
+        key = get_key(data)
+        if not (0 < len(key) < PLAIN_KEY and key[0] > "\x01"):
+            check_key(key, where)
         return data
 
     return decode_event

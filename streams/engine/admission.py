@@ -11,6 +11,7 @@ from streams.data import EventData
 from streams.engine.changes import BlockingRecord, HandledRecord
 from streams.engine.commands import Commands
 from streams.engine.control import PREFIX as CONTROL
+from streams.engine.duplicates import Remembered
 from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_and_request, from_micros
 from streams.engine.event_handlers import EventHandlers, Inbox
 from streams.engine.execution import Execution
@@ -97,12 +98,12 @@ class Admission:
 
     def _admit(self, record: InboxRecord, envelope: Envelope, data: EventData) -> None:
         """Execute the event if its partition is right, it is no duplicate and its key is not parked. Raises InvalidEvent."""
-        if envelope.type is not None and envelope.type != data.event_type:
+        if envelope.type != data.event_type and envelope.type is not None:
             raise InvalidEvent(f"its ce_type says {shortened(envelope.type, 100)!r}, its schema is {data.event_type}'s")
         offset, record_key, _, _, stamp = record
-        key = data.key
+        key, overlay = data.key, self._overlay
         key_bytes = key.encode()
-        if record_key != key_bytes or (self._overlay.entry(key) is None and not self._is_ours(key_bytes)):
+        if record_key != key_bytes or (overlay.entry(key) is None and not self._is_ours(key_bytes)):
             self._move(record, envelope, key_bytes)
             return
         event_id = envelope.id or position_id(self._inbox.topic_id, self._partition, offset)
@@ -111,11 +112,14 @@ class Admission:
             raise InvalidEvent(
                 f"its ce_source is {shortened(envelope.source, 100)!r}, which workers write, but its id derives from no cause"
             )
-        arrival = Arrival(record, envelope, event, envelope.digest)
+        digest = envelope.digest
+        arrival = Arrival(record, envelope, event, key, digest)
         if request is not None:
             self._answer(arrival, request)
-        elif not self._is_duplicate(arrival):
+        elif digest is None or (first := overlay.known(digest)) is None:
             self._execute(arrival)
+        else:
+            self._record_duplicate(arrival, first)
 
     def _execute(self, arrival: Arrival) -> None:
         """Execute the event, after its key's timers that are due before it. Park it if one of them raised.
@@ -123,7 +127,7 @@ class Admission:
         It is parked also if its key is parked, or it is too many events away from its root. Raises BatchFull.
         """
         hops, parking = arrival.envelope.hops, self._parking
-        if self._overlay.blocks(arrival.event.key):
+        if self._overlay.blocks(arrival.key):
             parking.park(arrival, BEHIND)
         elif hops > HOPS_LIMIT:
             parking.park(arrival, too_far(hops))
@@ -139,29 +143,23 @@ class Admission:
             self._execute(arrival)
             self._changes.settled[request] = None
         elif not self._commands.answer_parked_request(arrival, request):
-            try:
-                again = self._is_duplicate(arrival)
-            except InvalidEvent:
-                again = False
-            if not again:
+            first = None if arrival.digest is None else self._overlay.known(arrival.digest)
+            if first is not None and first[1] == hash(arrival.record[2]):
+                self._record_duplicate(arrival, first)
+            else:
                 self._execution.reject(arrival, "already answered", BY_RETOLD)
 
     def _is_ours(self, key: bytes) -> bool:
         partition_of = self._inbox.partition_of
         return partition_of is None or partition_of(key) == self._partition
 
-    def _is_duplicate(self, arrival: Arrival) -> bool:
-        """Record a duplicate with the outcome of the first event. Raises InvalidEvent for a known id with another body."""
-        record, digest, changes = arrival.record, arrival.digest, self._changes
-        found = None if digest is None else self._overlay.known(digest)
-        if found is None:
-            return False
-        sequence, body, outcome = found
+    def _record_duplicate(self, arrival: Arrival, first: Remembered) -> None:
+        """Record a duplicate with the outcome of the first event. Raises InvalidEvent if that had another body."""
+        record, (sequence, body, outcome) = arrival.record, first
         if body != hash(record[2]):
             raise InvalidEvent(f"an event of this id and source was {outcome} before, with another body")
-        changes.results.append(HandledRecord(record[0], outcome, arrival.event, sequence, duplicate=True))
-        changes.counters.duplicates += 1
-        return True
+        self._changes.results.append(HandledRecord(record[0], outcome, arrival.event, sequence, duplicate=True))
+        self._changes.counters.duplicates += 1
 
     def _move(self, record: InboxRecord, envelope: Envelope, key: bytes) -> None:
         """Reroute the record to the partition of its data's key, in the same transaction; it is handled there (rule 14).

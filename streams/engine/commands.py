@@ -75,7 +75,7 @@ class Commands:
 
     def answer_parked_request(self, arrival: Arrival, request: str) -> bool:
         """Handle a late answer to a request that is parked, in the request's position. False: no such request is parked."""
-        key = arrival.event.key
+        key = arrival.key
         queue = self._overlay.queue(key)
         index = next((number for number, aside in enumerate(queue) if self._is_request(aside, request)), None)
         if index is None:
@@ -154,7 +154,7 @@ class Commands:
 
     def _arrival_of(self, aside: SetAsideRecord, envelope: Envelope, data: EventData) -> Arrival:
         event = event_again(data, envelope, aside.header)
-        return Arrival(_record_of(aside), envelope, event, envelope.digest, aside.position, aside.header.timer > 0)
+        return Arrival(_record_of(aside), envelope, event, data.key, envelope.digest, aside.position, aside.header.timer > 0)
 
     def _reject(self, command: OperatorCommand, aside: SetAsideRecord) -> None:
         if aside.header.status == UNANSWERED:
@@ -173,7 +173,7 @@ class Commands:
         answered = (record[0], record[1], command.value, headers, record[4])
         envelope = self._wire.envelopes.read(headers)
         event = event_of(answer, envelope, envelope.id or "", envelope.time or from_micros(self._overlay.now))
-        return self._execute(Arrival(answered, envelope, event, envelope.digest, aside.position), aside.offset)
+        return self._execute(Arrival(answered, envelope, event, answer.key, envelope.digest, aside.position), aside.offset)
 
     def _unpark(self, aside: SetAsideRecord) -> None:
         self._changes.unparked.append(aside.position)

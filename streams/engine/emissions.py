@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -38,7 +37,7 @@ class Emissions:
         self.wire, self.cause, self.recorded = wire, cause, recorded
         self.namespace = namespace_of(cause.data.event_type)
         self.reference = cause.reference
-        self.ordinals: Counter[tuple[str, str]] = Counter()
+        self.ordinals: dict[tuple[str, str], int] = {}
         self.common = [
             ("ce_specversion", b"1.0"),
             ("ce_source", source.encode()),
@@ -77,8 +76,8 @@ class Emissions:
         data, value = self.wire.codec.encode_frozen_event(data)
         if len(value) > self.wire.limits.event_bytes:
             raise too_large(f"{name}, emitted for {key[:100]!r},", value, self.wire.limits)
-        ordinal = self.ordinals[name, key]
-        self.ordinals[name, key] += 1
+        ordinal = self.ordinals.get((name, key), 0)
+        self.ordinals[name, key] = ordinal + 1
         event_id = emitted_id(self.reference, name, key, ordinal)
         headers = [
             *self.common,

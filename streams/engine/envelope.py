@@ -5,9 +5,9 @@ Retold's own are packed into one header, because each header costs 0.6 µs a rec
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -20,7 +20,6 @@ from streams.engine.records import (
     QUARANTINED,
     REJECTED,
     UNANSWERED,
-    UNREADABLE,
     Headers,
     InboxRecord,
     QueuePosition,
@@ -34,7 +33,7 @@ CONTENT_TYPE = b"application/vnd.confluent.avro"
 LOG_HEADER, PARKED_HEADER, DUE_HEADER = "retold", "retold_parked", "retold_due"
 VERSION_HEADER, KEY_HEADER = "retold_version", "retold_key"
 TEXT_LIMIT = 1024
-FOREIGN_LIMIT = 32 * 1024
+"""Bytes of a CloudEvents attribute."""
 HOPS_LIMIT = 100
 TIMER, CALL = "timer", "call"
 OURS = frozenset({"ce_sequence", "ce_recordedtime", "ce_outcome", "ce_reason"})
@@ -165,64 +164,15 @@ def from_micros(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
-def _text(name: str, value: bytes) -> str:
-    if len(value) > TEXT_LIMIT:
-        raise InvalidEvent(f"the header {name} is {len(value)} bytes long; at most {TEXT_LIMIT} are taken")
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise InvalidEvent(
-            f"the header {name} is {value[:80]!r}, which is not UTF-8; CloudEvents headers are text"
-        ) from None
+def iso_of(micros: int) -> str:
+    """`from_micros(micros).isoformat()`, for times of which many are of one second."""
+    second, fraction = divmod(micros, 1_000_000)
+    return f"{_iso_second(second)}.{fraction:06d}+00:00" if fraction else f"{_iso_second(second)}+00:00"
 
 
-def _time(name: str, value: bytes) -> datetime:
-    text = _text(name, value)
-    try:
-        time = datetime.fromisoformat(text) if len(text) <= 64 else None
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise InvalidEvent(
-            f"the header {name} is {text[:80]!r}; expected an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z"
-        )
-    if time.year in (MINYEAR, MAXYEAR):  # in UTC it may be outside of the years that a datetime has
-        try:
-            time.astimezone(UTC)
-        except OverflowError:
-            raise InvalidEvent(
-                f"the header {name} is {text!r}; expected a time of the years {MINYEAR} to {MAXYEAR} in UTC"
-            ) from None
-    return time
-
-
-def _micros(name: str, value: bytes) -> int:
-    return to_micros(_time(name, value))
-
-
-def _number(name: str, value: bytes) -> int:
-    if value.isdigit() and len(value) <= 18:
-        return int(value)
-    raise InvalidEvent(f"the header {name} is {value[:80]!r}; expected a whole number from 0 up")
-
-
-TEXTS = {
-    "ce_id": "id",
-    "ce_type": "type",
-    "ce_source": "source",
-    "ce_causationid": "cause",
-    "ce_causationsource": "cause_source",
-    "ce_correlationid": "correlation",
-    "ce_revision": "revision",
-}
-VALUES: dict[str, tuple[str, Callable[[str, bytes], Any]]] = {
-    "ce_time": ("time", _time),
-    "ce_causetime": ("cause_time", _micros),
-    "ce_ordinal": ("ordinal", _number),
-    "ce_expectedversion": ("expected_version", _number),
-    "ce_hops": ("hops", _number),
-    "traceparent": ("trace", lambda _, value: value),
-}
+@lru_cache(64)
+def _iso_second(second: int) -> str:
+    return from_micros(second * 1_000_000).isoformat()[:-6]
 
 
 def event_of(data: EventData, envelope: Envelope, event_id: str, time: datetime) -> Event[EventData]:
@@ -253,7 +203,7 @@ def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:
     """
     headers = [
         ("ce_causationid", cause.id.encode()),
-        ("ce_causetime", from_micros(recorded).isoformat().encode()),
+        ("ce_causetime", iso_of(recorded).encode()),
         ("ce_correlationid", (cause.correlation or cause.id).encode()),
         ("ce_hops", b"%d" % (hops + 1)),
     ]
@@ -280,7 +230,7 @@ def sequence_of(log_key: bytes) -> int:
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """An inbox record that was decoded; `digest` is its envelope's.
+    """An inbox record that was decoded; `key` is its event's and `digest` its envelope's: both are asked for again and again.
 
     `position` is that in its key's parked queue if it is not its own offset. A `timer` is handled in place, before the record
     at its offset.
@@ -289,76 +239,10 @@ class Arrival(msgspec.Struct, frozen=True):
     record: InboxRecord
     envelope: Envelope
     event: Event[Any]
+    key: str
     digest: bytes | None
     position: QueuePosition | None = None
     timer: bool = False
-
-
-class _Plan(NamedTuple):
-    """How to read a list of header names; computed once, because a producer's records all have the same names.
-
-    `texts` and `values` go into the envelope; `checked` must be text; `foreign` are only limited in size.
-    """
-
-    ours: frozenset[str]
-    foreign: tuple[str, ...]
-    checked: tuple[str, ...]
-    texts: tuple[tuple[str, str], ...]
-    values: tuple[tuple[str, str, Callable[[str, bytes], Any]], ...]
-
-
-def _plan(names: tuple[str, ...]) -> _Plan:
-    theirs = [name for name in names if not is_ours(name)]
-    return _Plan(
-        ours=frozenset(names).difference(theirs),
-        foreign=tuple(name for name in theirs if not name.startswith("ce_") and name != "content-type"),
-        checked=tuple(name for name in theirs if name.startswith("ce_") and name not in {**TEXTS, **VALUES}),
-        texts=tuple((name, TEXTS[name]) for name in theirs if name in TEXTS),
-        values=tuple((name, *VALUES[name]) for name in theirs if name in VALUES),
-    )
-
-
-class EnvelopeReader:
-    """Reads headers; keeps the plans of at most 1 024 lists of names. Every event passes here, so it is fast."""
-
-    def __init__(self) -> None:
-        self._plans: dict[tuple[str, ...], _Plan] = {}
-
-    def read(self, headers: Headers | None) -> Envelope:
-        """Raises InvalidEvent for a `ce_` header that is not UTF-8 or not of its type, and for foreign headers over 32 KiB."""
-        if not headers:
-            if headers is UNREADABLE:
-                raise InvalidEvent("the name of one of its headers is not UTF-8; CloudEvents headers are text")
-            return Envelope([])
-        found = dict(headers)
-        names = tuple(found)
-        plan = self._plans.get(names) or self._remember(names)
-        if ours := plan.ours:
-            headers = [pair for pair in headers if pair[0] not in ours]
-        if plan.foreign:
-            _check_size(headers, plan.foreign)
-        fields: dict[str, Any] = {}
-        for name, field in plan.texts:
-            if value := found[name]:
-                fields[field] = _text(name, value)
-        for name in plan.checked:
-            _text(name, found[name] or b"")
-        for name, field, read in plan.values:
-            if value := found[name]:
-                fields[field] = read(name, value)
-        return Envelope(headers, **fields)
-
-    def _remember(self, names: tuple[str, ...]) -> _Plan:
-        if len(self._plans) >= 1024:
-            self._plans.clear()
-        plan = self._plans[names] = _plan(names)
-        return plan
-
-
-def _check_size(headers: Headers, foreign: tuple[str, ...]) -> None:
-    size = sum(len(name) + len(value or b"") for name, value in headers if name in foreign)
-    if size > FOREIGN_LIMIT:
-        raise InvalidEvent(f"the headers beside CloudEvents' hold {size} bytes; at most {FOREIGN_LIMIT} are carried")
 
 
 _log_decoder = msgspec.json.Decoder(LogHeader)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from streams.data import Record
 from streams.engine.attempts import Attempt, Attempts
@@ -11,7 +13,7 @@ from streams.engine.changes import HandledRecord, PendingCall
 from streams.engine.emissions import EmissionRecords, Emissions
 from streams.engine.envelope import Arrival, Envelope, to_micros
 from streams.engine.event_handlers import EventHandler, EventHandlers
-from streams.engine.identity import fingerprint_of
+from streams.engine.identity import timer_number
 from streams.engine.overlay import Overlay
 from streams.engine.readable import readable, shortened
 from streams.engine.records import ACCEPTED, NO_OFFSET, REASON_LIMIT, REJECTED, Entry
@@ -24,7 +26,7 @@ HOUR = 3_600_000_000
 ABSENT: Entry = (None, 0)
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct):
     """A handler's decision; with a `reason` the event was rejected, and the row stays. A deleted row has no bytes."""
 
     emit: Sequence[Emission] = ()
@@ -47,7 +49,7 @@ class Execution:
 
     def execute(self, arrival: Arrival) -> BaseException | None:
         """Call the handler and record the result. If it raised, returns the exception and records nothing."""
-        event = arrival.event
+        event, key = arrival.event, arrival.key
         handler = self._handlers.by_event[type(event.data)]
         recorded = self._recorded(arrival)
         try:
@@ -58,34 +60,35 @@ class Execution:
             if isinstance(error, KeyboardInterrupt) and self._attempts.ctrl_c:
                 raise  # Ctrl-C, in a test or a fold; Python raises it in no other thread
             return error
-        handled = self._note(arrival, recorded, decided.reason, wrong_version=decided.wrong_version)
+        if decided.reason is not None:
+            handled = self._note_rejected(arrival, recorded, decided.reason, wrong_version=decided.wrong_version)
+        else:
+            handled = self._note(arrival, recorded)
+            if handler.function is None:
+                offset, timer = self._overlay.position_of(arrival)
+                carried, hops = arrival.envelope.carried, arrival.envelope.hops
+                self._overlay.ask(PendingCall(event, recorded, offset, handled.value, carried, hops, timer))
+            else:
+                self._changes.rows[key] = (decided.row, handled.sequence)
+                self._changes.row_bytes[key] = decided.row_bytes
         if following is not None:
             self._follow(handled, following)
-        if decided.reason is None and handler.function is None:
-            offset, timer = self._overlay.position_of(arrival)
-            carried, hops = arrival.envelope.carried, arrival.envelope.hops
-            self._overlay.ask(PendingCall(event, recorded, offset, handled.value, carried, hops, timer))
-        elif decided.reason is None:
-            self._changes.rows[event.key] = (decided.row, handled.sequence)
-            self._changes.row_bytes[event.key] = decided.row_bytes
         return None
 
     def _decide(self, handler: EventHandler, arrival: Arrival) -> Decision:
         """Raises what the handler raised, except Rejected, and InvalidEvent for a row that cannot be encoded."""
-        event = arrival.event
-        row, version = self._overlay.entry(event.key) or ABSENT
+        row, version = self._overlay.entry(arrival.key) or ABSENT
         reason = wrong_version(arrival.envelope.expected_version, row, version)
         if reason is not None:
             return Decision(reason=reason, wrong_version=True)
+        changes, attempts = self._changes, self._attempts
+        number = timer_number(arrival.event.reference) if arrival.timer else arrival.record[0]
         try:
-            changes = self._changes
-            self._attempts.began(
-                Attempt(changes.partition, changes.inbox_next, _attempted(arrival), handler.event_type, event.key)
-            )
+            attempts.began(Attempt(changes.partition, changes.inbox_next, number, handler.event_type, arrival.key))
             try:
-                outcome = self._handlers.decide(handler, row, event)
+                outcome = self._handlers.decide(handler, row, arrival.event)
             finally:
-                self._attempts.ended()
+                attempts.ended()
             if handler.function is None:
                 return Decision(outcome.emit)
             return Decision(outcome.emit, *self._encoded_row(handler, outcome.row))
@@ -101,48 +104,44 @@ class Execution:
 
     def reject(self, arrival: Arrival, reason: str, by: str) -> None:
         """Reject the event without calling its handler."""
-        self._note(arrival, self._recorded(arrival), reason, wrong_version=False, by=by)
+        self._note_rejected(arrival, self._recorded(arrival), reason, by=by)
 
     def _emissions(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Emissions:
         return Emissions(self._handlers.source, self._wire, cause, envelope, recorded)
 
-    def _note(
-        self, arrival: Arrival, recorded: int, reason: str | None, *, wrong_version: bool, by: str | None = None
-    ) -> HandledRecord:
-        """Append to the log, add the id to the duplicate window, and count; with a `reason` it was rejected."""
-        changes, envelope, event = self._changes, arrival.envelope, arrival.event
+    def _note(self, arrival: Arrival, recorded: int, outcome: str = ACCEPTED) -> HandledRecord:
+        """Append to the log, add the id to the duplicate window, and count."""
+        changes, counters, envelope, event = self._changes, self._changes.counters, arrival.envelope, arrival.event
         offset, record_key, value, _, _ = arrival.record
         assert value is not None
         changes.sequence = sequence = changes.sequence + 1
         changes.recorded = recorded
-        changes.counters.fired += arrival.timer
-        if reason is None:
-            outcome = ACCEPTED
-            changes.counters.accepted += 1
-        else:
-            outcome, reason = REJECTED, readable(reason)
-            changes.counters.rejected += 1
-            changes.counters.derived_rejected += event.cause is not None
+        if outcome == ACCEPTED:
+            counters.accepted += 1
         if arrival.digest is not None:
             changes.remembered[arrival.digest] = (sequence, hash(value), outcome)
+        fingerprint = self._wire.codec.fingerprint(value)
         handled = HandledRecord(
-            NO_OFFSET if arrival.timer else offset,
-            outcome,
-            event,
-            sequence,
-            recorded,
-            reason,
-            wrong_version,
-            key=record_key or b"",
-            value=value,
-            carried=envelope.carried,
-            fingerprint=self._wire.codec.fingerprint(value),
-            own_id=None if envelope.id else event.id,
-            own_time=None if envelope.time else to_micros(event.time),
-            timer=arrival.timer,
-            by=by,
-        )
+            offset, outcome, event, sequence, recorded, None, False, False, (), record_key or b"", value, envelope.carried,
+            fingerprint,
+        )  # fmt: skip
+        if envelope.id is None or envelope.time is None:
+            handled.own_id = None if envelope.id else event.id
+            handled.own_time = None if envelope.time else to_micros(event.time)
+        if arrival.timer:
+            handled.offset, handled.timer = NO_OFFSET, True
+            counters.fired += 1
         changes.results.append(handled)
+        return handled
+
+    def _note_rejected(
+        self, arrival: Arrival, recorded: int, reason: str, *, wrong_version: bool = False, by: str | None = None
+    ) -> HandledRecord:
+        """As `_note`."""
+        handled, counters = self._note(arrival, recorded, REJECTED), self._changes.counters
+        counters.rejected += 1
+        counters.derived_rejected += arrival.event.cause is not None
+        handled.reason, handled.wrong_version, handled.by = readable(reason), wrong_version, by
         return handled
 
     def _encoded_row(self, handler: EventHandler, row: Record | None) -> tuple[Record | None, bytes]:
@@ -159,16 +158,13 @@ class Execution:
 
     def _recorded(self, arrival: Arrival) -> int:
         """Later than the partition's last record and than its cause, if that is at most an hour ahead (rules 10 and 18)."""
-        recorded = max(self._overlay.now, self._changes.recorded + 1)
+        recorded, now = self._changes.recorded + 1, self._overlay.now
+        if recorded < now:
+            recorded = now
         ahead = arrival.envelope.cause_time
-        if ahead is not None and arrival.event.cause is not None and ahead <= self._overlay.now + HOUR:
+        if ahead is not None and arrival.event.cause is not None and ahead <= now + HOUR:
             recorded = max(recorded, ahead + 1)
         return recorded
-
-
-def _attempted(arrival: Arrival) -> int:
-    """What names the event among those handled at one position: its inbox offset, or of a timer a number from its id, below 0."""
-    return -int.from_bytes(fingerprint_of("", arrival.event.reference)[:7]) - 1 if arrival.timer else arrival.record[0]
 
 
 def wrong_version(expected: int | None, row: Record | None, version: int) -> str | None:

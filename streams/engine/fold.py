@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from streams.data import EventData
 from streams.engine.engine import Engine
-from streams.engine.envelope import Envelope, EnvelopeReader, LogHeader, event_again, log_header
+from streams.engine.envelope import Envelope, LogHeader, event_again, log_header
+from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.image import Image
 from streams.engine.records import ACCEPTED, Headers
 from streams.errors import HistoryError

@@ -11,6 +11,7 @@ from streams.engine.changes import HandledRecord, PendingCall, PendingTimer, Set
 from streams.engine.envelope import (
     CALL,
     KEY_HEADER,
+    LOG_HEADER,
     TIMER,
     DueHeader,
     LogHeader,
@@ -20,8 +21,10 @@ from streams.engine.envelope import (
     to_micros,
     without_packed,
 )
-from streams.engine.records import EmittedRecord, Headers, LogRecord, QueuePosition
+from streams.engine.records import ACCEPTED, EmittedRecord, Headers, LogRecord, QueuePosition
 from streams.engine.wire_format import WireFormat
+
+ACCEPTED_HEADER = b'[%d,%d,%d,"accepted","%b",null,null,null,null,null,null]'
 
 
 def log_header_of(handled: HandledRecord) -> LogHeader:
@@ -42,8 +45,11 @@ def log_header_of(handled: HandledRecord) -> LogHeader:
 
 
 def log_record(handled: HandledRecord) -> LogRecord:
-    key = b"%b@%d" % (handled.key, handled.sequence)
-    return LogRecord(key, handled.value, [*handled.carried, pack(log_header_of(handled))])
+    it = handled
+    if it.outcome == ACCEPTED and it.own_id is None and it.own_time is None and not it.timer:  # as most are: what `pack` gives
+        text = ACCEPTED_HEADER % (it.sequence, it.recorded, it.offset, it.fingerprint.encode())
+        return LogRecord(b"%b@%d" % (it.key, it.sequence), it.value, [*it.carried, (LOG_HEADER, text)])
+    return LogRecord(b"%b@%d" % (it.key, it.sequence), it.value, [*it.carried, pack(log_header_of(it))])
 
 
 def parked_record(aside: SetAsideRecord) -> tuple[bytes, bytes, Headers]:

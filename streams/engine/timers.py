@@ -66,7 +66,7 @@ class Timers:
 
         Returns the parked record of a timer whose handler raised; the caller enqueues it. Raises BatchFull.
         """
-        owner = arrival.event.key
+        owner = arrival.key
         if not self._overlay.has_timers(owner):
             return None
         until = to_micros(arrival.event.time) - 1
@@ -119,7 +119,7 @@ class Timers:
             why = f"{data.event_type} has no handler in the application {self._handlers.application}"
             return self._parking.unreadable(record, timer.owner, emitted.headers, why)
         event = event_of(data, envelope, timer.event_id, from_micros(timer.at))
-        arrival = Arrival(record, envelope, event, envelope.digest, timer=True)
+        arrival = Arrival(record, envelope, event, data.key, envelope.digest, timer=True)
         if self._was_handled(arrival):
             return None
         if envelope.hops > HOPS_LIMIT:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from streams.data import EventData
-from streams.engine.envelope import Envelope, EnvelopeReader
+from streams.engine.envelope import Envelope
+from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.event_handlers import Limits
 from streams.engine.records import Codec, InboxRecord
 from streams.errors import InvalidEvent, UndecodableRecord

@@ -19,12 +19,12 @@ from streams.engine.envelope import (
     VERSION_HEADER,
     DueHeader,
     Envelope,
-    EnvelopeReader,
     LogHeader,
     due_header,
     from_micros,
     log_header,
 )
+from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.fold import read_logged
 from streams.engine.identity import short_digest
 from streams.engine.records import NO_OFFSET, Headers, QueuePosition

@@ -63,14 +63,17 @@ class Collector:
             if taken is not None:
                 it = (message.offset(), message.key(), message.value(), headers_of(message), message.timestamp()[1])
                 taken[1].append(it)  # type: ignore[arg-type]  # it has an offset
-        records = {
-            task: kept
-            for task, records in found.values()
-            if (kept := [record for record in records if record[0] >= task.image.inbox_next] if records else [])
-        }
+        records = {task: kept for task, records in found.values() if (kept := _not_handled(task, records))}
         return PolledBatch(metadata, records, ends)
 
     def _complain(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.TOPIC_AUTHORIZATION_FAILED):
             raise BrokerError(f"reading {self._tasks.inbox} failed: {error.str()}")
         log.warning("the consumer reports an error", inbox=self._tasks.inbox, error=error.str())
+
+
+def _not_handled(task: PartitionTask, records: list[InboxRecord]) -> list[InboxRecord]:
+    """Those from the image's position on; as a rule all of them."""
+    if not records or records[0][0] >= (first := task.image.inbox_next):
+        return records
+    return [record for record in records if record[0] >= first]

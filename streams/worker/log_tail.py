@@ -7,7 +7,8 @@ from itertools import pairwise
 from confluent_kafka import Message
 
 from streams.engine.duplicates import Remembered
-from streams.engine.envelope import EnvelopeReader, log_header, sequence_of, without_packed
+from streams.engine.envelope import log_header, sequence_of, without_packed
+from streams.engine.envelope_reader import EnvelopeReader
 from streams.kafka.bounded_read import headers_of
 
 

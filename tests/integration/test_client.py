@@ -11,7 +11,7 @@ import pytest
 
 from streams.client import Client
 from streams.config import Config
-from streams.engine.envelope import EnvelopeReader
+from streams.engine.envelope_reader import EnvelopeReader
 from streams.errors import (
     BrokerError,
     BrokerUnavailable,

@@ -12,7 +12,7 @@ from msgspec.structs import replace as replace_in
 
 from streams.codec import codec_of
 from streams.config import Config
-from streams.engine.envelope import EnvelopeReader
+from streams.engine.envelope_reader import EnvelopeReader
 from streams.errors import BrokerError
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.clients import Clients

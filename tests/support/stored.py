@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -125,9 +126,17 @@ class Stored:
         _await_ends(admin, {(prefix + topic, at): end for place, end in self.ends.items() for topic, at in [_split(place)]})
 
 
+def _hash_of(digest: bytes) -> bytes:
+    return digest if len(digest) == 16 else blake2b(digest, digest_size=16).digest()
+
+
 def described(image: Image, known: Sequence[str]) -> dict[str, Any]:
-    """All of an image that is the same in every process, as JSON has it. `known` are digests to look up in the window."""
-    found = {digest: image.window.find(bytes.fromhex(digest), image.sequence) for digest in known}
+    """All of an image that is the same in every process, as JSON has it. `known` are digests to look up in the window.
+
+    They are hashes, as they were when the files were written; later a short name is its own digest.
+    """
+    digests = {_hash_of(it): it for it in (*image.window._young, *image.window._old)}
+    found = {it: image.window.find(digests.get(bytes.fromhex(it), b""), image.sequence) for it in known}
     assert len(image.window) == len(known)
     return {
         "sequence": image.sequence,

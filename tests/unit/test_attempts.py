@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from streams.codec import codec_of
 from streams.engine.attempts import Attempt
@@ -86,7 +87,7 @@ def test_a_call_that_returns_is_no_matter(tmp_path: Path) -> None:
     steps = watch.watch(lambda error: pytest.fail(str(error)), lambda: clock.seconds > 60)
     watch.begin({3: 7})
     while (pause := next(steps, None)) is not None:
-        watch.began(ATTEMPT._replace())
+        watch.began(replace(ATTEMPT))
         clock.sleep(pause)
         if round(clock.seconds / LOOK) % 15 == 0:
             watch.ended()
@@ -174,7 +175,7 @@ def test_an_event_whose_process_is_killed_each_time_is_parked(tmp_path: Path) ->
             record.began(ATTEMPT)
     with pytest.raises(HandlerTimeout, match=f"its process was killed {KILLS} times while its handler was called"):
         watch.began(ATTEMPT)
-    watch.began(ATTEMPT._replace(position=9))
+    watch.began(replace(ATTEMPT, position=9))
 
 
 def test_stacks_are_removed_a_day_later_but_not_those_that_somebody_still_needs(tmp_path: Path) -> None:

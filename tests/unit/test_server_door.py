@@ -14,7 +14,7 @@ import pytest
 from streams import App, Event, Namespace, Outcome
 from streams.data import EventData
 from streams.engine.attributes import attributes
-from streams.engine.envelope import EnvelopeReader
+from streams.engine.envelope_reader import EnvelopeReader
 from streams.errors import InvalidEvent
 from streams.schemas.avro import parse
 from streams.schemas.classes import structure_of

@@ -17,7 +17,8 @@ from confluent_kafka import murmur2
 
 from streams.app import App
 from streams.data import namespace_of
-from streams.engine.envelope import EnvelopeReader, from_micros, without_packed
+from streams.engine.envelope import from_micros, without_packed
+from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.marker import Marker
 from streams.engine.records import ACCEPTED, PARKED, REJECTED, Codec
 from streams.errors import StreamsError

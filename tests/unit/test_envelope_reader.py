@@ -1,0 +1,84 @@
+"""The quick way to read headers gives what the careful one gives."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from streams.engine.envelope import Envelope
+from streams.engine.envelope_reader import EnvelopeReader
+from streams.engine.records import Headers
+from streams.errors import InvalidEvent
+
+ID = b"7d1c0000-0000-4000-8000-000000000001"
+TIMES = st.sampled_from([
+    b"2026-01-31T12:00:00+00:00", b"2026-01-31T12:00:00.000007Z", b"2026-01-31T13:00:00+01:00", b"2026-01-31T12:00:00",
+    b"0001-01-01T00:00:00+01:00", b"9999-12-31T23:59:59Z", b"noon", b"", b"2026-01-31T12:00:00." + b"0" * 60 + b"Z", b"\xff",
+])  # fmt: skip
+NUMBERS = st.sampled_from([b"0", b"3", b"", b"-1", b"1" * 19, b"x"])
+TEXTS = st.sampled_from([b"", b"a", ID, "ä".encode(), b"\xff", b"x" * 1024, b"x" * 1025, b"retold/shop/order"])
+VALUES = {
+    "ce_specversion": st.just(b"1.0"), "content-type": st.just(b"application/vnd.confluent.avro"), "ce_id": TEXTS,
+    "ce_source": TEXTS, "ce_type": TEXTS, "ce_time": TIMES, "ce_causationid": TEXTS, "ce_causetime": TIMES,
+    "ce_correlationid": TEXTS, "ce_hops": NUMBERS, "ce_ordinal": NUMBERS, "ce_causationsource": TEXTS, "ce_revision": TEXTS,
+    "ce_expectedversion": NUMBERS, "traceparent": TEXTS, "ce_subject": TEXTS, "ce_sequence": NUMBERS, "retold": TEXTS,
+    "tenant": TEXTS, "n" * 1025: TEXTS, "ce_outcome": TEXTS,
+}  # fmt: skip
+PLAIN = ["ce_specversion", "ce_source", "ce_type", "ce_id", "ce_time"]
+DERIVED = [*PLAIN, "content-type", "ce_causationid", "ce_causetime", "ce_correlationid", "ce_hops"]
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> list[Headers]:
+    """Lists of the same names, as one publisher writes them, mostly with values that are fine."""
+    more = draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=3))
+    bases = [PLAIN, DERIVED, [*PLAIN, "ce_subject", "tenant"], ["ce_id", "ce_time"]]
+    names = draw(st.permutations([*draw(st.sampled_from(bases)), *more]))
+    fine = {"ce_id": ID, "ce_time": b"2026-01-31T12:00:00Z", "ce_causetime": b"2026-01-31T11:00:00Z", "ce_hops": b"1"}
+    odd = draw(st.sets(st.sampled_from(names), max_size=2))
+    return [
+        [(name, draw(VALUES[name]) if name in odd else fine.get(name, b"same")) for name in names]
+        for _ in range(draw(st.integers(1, 4)))
+    ]  # fmt: skip
+
+
+def read(reader: EnvelopeReader, headers: Headers, *, carefully: bool) -> Envelope | str:
+    try:
+        return reader.read_carefully(headers) if carefully else reader.read(headers)
+    except InvalidEvent as error:
+        return str(error)
+
+
+@settings(max_examples=150)
+@given(lists())
+@example([[(name, b"2026-01-31T12:00:00Z" if "time" in name else b"1") for name in DERIVED]] * 2)
+def test_the_quick_way_gives_the_same(lists: list[Headers]) -> None:
+    """Whatever was read before, headers give the same envelope, or the same error, as in the careful way."""
+    reader = EnvelopeReader()
+    for headers in [*lists, *lists]:
+        assert read(reader, headers, carefully=False) == read(EnvelopeReader(), headers, carefully=True)
+
+
+@pytest.mark.parametrize("names", [PLAIN, DERIVED, [*PLAIN, "ce_subject", "traceparent", "tenant"]])
+def test_a_publishers_second_record_is_read_in_the_quick_way(names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The careful way is taken for the first record of a publisher, and not for the next ones."""
+    reader = EnvelopeReader()
+    headers = [(name, b"2026-01-31T12:00:00Z" if "time" in name else b"1") for name in names]
+    first = reader.read(headers)
+    monkeypatch.delattr(EnvelopeReader, "read_carefully")
+    assert reader.read(list(headers)) == first
+    assert first.time == datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def test_shared_values_of_any_size_are_not_kept() -> None:
+    """Whoever writes a large content type, another one each time, fills no memory of a worker."""
+    reader = EnvelopeReader()
+    for number in range(3):
+        large = b"%06d" % number * 1000
+        reader.read([("content-type", large), *((name, b"2026-01-31T12:00:00Z" if "time" in name else b"1") for name in PLAIN)])
+    [plan] = reader._quick_plans.values()
+    assert plan is not None
+    assert not plan._known  # type: ignore[attr-defined]
