@@ -6,7 +6,7 @@ from itertools import dropwhile
 
 from streams.data import EventData, namespace_of
 from streams.engine.changes import PendingCall, SetAsideRecord
-from streams.engine.envelope import CONTENT_TYPE, caused_by, event_again, from_micros
+from streams.engine.envelope import CONTENT_TYPE, caused_by, event_again, iso_text_of
 from streams.engine.event_handlers import EventHandlers
 from streams.engine.identity import answer_id
 from streams.engine.overlay import Overlay
@@ -84,7 +84,7 @@ def answer_headers(source: str, call: PendingCall, answer: EventData, now: int) 
         ("ce_id", answer_id(request.reference).encode()),
         ("ce_type", answer.event_type.encode()),
         ("ce_source", source.encode()),
-        ("ce_time", from_micros(now).isoformat().encode()),
+        ("ce_time", iso_text_of(now).encode()),
         ("content-type", CONTENT_TYPE),
         *caused_by(request, call.recorded, call.hops),
         *trace[-1:],

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from streams.data import EventData, namespace_of
 from streams.engine.changes import PendingTimer
-from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, checked_time, from_micros, to_micros
+from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, checked_time, from_micros, iso_text, to_micros
 from streams.engine.identity import emitted_id
 from streams.engine.records import EmittedRecord, Headers
 from streams.engine.wire_format import WireFormat, too_large
@@ -50,7 +49,7 @@ class Emissions:
     def of(self, emit: Iterable[Emission], declared: frozenset[type[EventData]]) -> EmissionRecords:
         """The records of `emit`. Raises UndeclaredEmission or InvalidEvent: then the cause is parked."""
         following, scheduled = EmissionRecords([], [], []), list[Emission]()
-        happened = self.cause.time.isoformat()
+        happened = iso_text(self.cause.time)
         for emission in emit:
             data = emission.data if isinstance(emission, Scheduled) else emission
             check_emission(self.cause.data.event_type, data, declared)
@@ -61,7 +60,7 @@ class Emissions:
                 continue
             at = checked_time(f"{data.event_type} is scheduled at", emission.at)
             due = to_micros(at)
-            data, emitted, event_id = self._record(data, datetime.isoformat(at))
+            data, emitted, event_id = self._record(data, iso_text(at))
             if due >= to_micros(self.cause.time) + A_WHILE:  # by the events' time, so that a replay counts alike
                 emitted = emitted._replace(headers=_without_hops(emitted.headers))
             own = emitted.namespace == self.namespace and data.key == self.cause.key

@@ -164,7 +164,12 @@ def from_micros(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
-def iso_of(micros: int) -> str:
+def iso_text(time: datetime) -> str:
+    """`datetime.isoformat(time)`, which takes most of its time for the zone; most times are in UTC."""
+    return iso_text_of(to_micros(time)) if time.tzinfo is UTC else datetime.isoformat(time)
+
+
+def iso_text_of(micros: int) -> str:
     """`from_micros(micros).isoformat()`, for times of which many are of one second."""
     second, fraction = divmod(micros, 1_000_000)
     return f"{_iso_second(second)}.{fraction:06d}+00:00" if fraction else f"{_iso_second(second)}+00:00"
@@ -203,7 +208,7 @@ def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:
     """
     headers = [
         ("ce_causationid", cause.id.encode()),
-        ("ce_causetime", iso_of(recorded).encode()),
+        ("ce_causetime", iso_text_of(recorded).encode()),
         ("ce_correlationid", (cause.correlation or cause.id).encode()),
         ("ce_hops", b"%d" % (hops + 1)),
     ]

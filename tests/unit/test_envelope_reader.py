@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streams.engine.envelope import Envelope
+from streams.engine.envelope import Envelope, iso_text, iso_text_of, to_micros
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.records import Headers
 from streams.errors import InvalidEvent
@@ -82,3 +82,10 @@ def test_shared_values_of_any_size_are_not_kept() -> None:
     [plan] = reader._quick_plans.values()
     assert plan is not None
     assert not plan._known  # type: ignore[attr-defined]
+
+
+@given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5))])))
+def test_a_time_is_written_as_isoformat_writes_it(time: datetime) -> None:
+    """Of every year, with and without a fraction, in UTC and elsewhere."""
+    assert iso_text(time) == time.isoformat()
+    assert iso_text_of(to_micros(time)) == time.astimezone(UTC).isoformat()
