@@ -15,33 +15,31 @@ import msgspec
 
 from streams.data import Record
 from streams.engine.envelope import from_micros, to_micros
-from streams.engine.records import Entry, Headers
+from streams.engine.execution import ABSENT
+from streams.engine.records import Entry
 from streams.errors import HistoryError, StreamsError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.local_code import emitted, scheduled
 from streams.history.past import Past
 from streams.history.recorded_code import Unhandled, without_recorded
-from streams.history.recorded_event import Place, RecordedEvent, read_recorded
+from streams.history.recorded_event import Place, RecordedEvent
+from streams.history.stored_events import RowReader, StoredRow
+from streams.history.stored_scan import LogPlace
 
-PIECE = 500
+PIECE = 1_000
 """Records of one message."""
+PROTOCOL = 2
+"""Of these messages: the other code may run with another version of retold."""
 LARGEST = 1 << 30
 """Bytes of a message."""
 KEPT = 4 * PIECE
 """Events whose rows a child keeps, to answer for their emissions."""
 
 
-class LoggedRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A record of a log: what a worker wrote."""
-
-    namespace: str
-    partition: int
-    value: bytes
-    headers: Headers
-
-
 class Fold(msgspec.Struct, frozen=True, tag="fold"):
-    records: list[LoggedRecord]
+    """Rows of a file's records, as `COLUMNS` names their values."""
+
+    records: list[StoredRow]
 
 
 class EmissionsQuestion(msgspec.Struct, frozen=True, tag="emissions"):
@@ -55,6 +53,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
     application: str
     schemas: list[str]
+    protocol: int = 1
 
 
 Emitted = tuple[str, bytes, int]
@@ -106,13 +105,13 @@ class CodeServer:
     """The child's side: folds what it is sent, with the handlers that it has."""
 
     def __init__(self, handlers: ApplicationHandlers) -> None:
-        self._handlers = handlers
+        self._handlers, self._reader = handlers, RowReader(handlers.codec)
         self._rows: dict[Place, Entry] = {}
         self._recent: OrderedDict[str, tuple[RecordedEvent, Record | None]] = OrderedDict()
 
     def serve(self, requests: IO[bytes], answers: IO[bytes], schemas: list[str]) -> None:
         """Until `requests` ends."""
-        _write(answers, Hello(self._handlers.app.name, schemas))
+        _write(answers, Hello(self._handlers.app.name, schemas, PROTOCOL))
         while (content := _read(requests)) is not None:
             request = _requests.decode(content)
             try:
@@ -124,12 +123,13 @@ class CodeServer:
     def _fold(self, request: Fold) -> Rows:
         found: list[bytes | None] = []
         timers: dict[int, list[Emitted]] = {}
-        for number, it in enumerate(request.records):
-            event = read_recorded(self._handlers.wire, it.namespace, it.partition, it.value, it.headers)
-            before = self._rows.get(event.place, (None, 0))
+        for number, record in enumerate(request.records):
+            event = self._reader.event(record)
+            place = record[1], event.key
+            before = self._rows.get(place, ABSENT)
             entry, emissions = self._handlers.fold_and_emit(before, event)
-            self._rows[event.place] = entry
-            if later := scheduled(self._handlers, event, emissions):
+            self._rows[place] = entry
+            if emissions and (later := scheduled(self._handlers, event, emissions)):
                 timers[number] = _listed(later)
             self._recent[event.reference] = event, before[0]
             row = entry[0]
@@ -155,24 +155,30 @@ def _by_reference(emissions: Sequence[Emitted]) -> Unhandled:
 
 
 class CodeLink:
-    """The parent's side, a RecordedCode. `records` are those of all events, in the total order, with their references."""
+    """The parent's side, a RecordedCode. `records` are the rows of all events, in the total order."""
 
     def __init__(
         self,
         handlers: ApplicationHandlers,
-        records: Iterator[tuple[str, LoggedRecord]],
+        records: Iterator[StoredRow],
         requests: IO[bytes],
         answers: IO[bytes],
     ) -> None:
         self._handlers, self._records, self._requests, self._answers = handlers, records, requests, answers
-        self._sent: deque[list[str]] = deque()
-        self._folded: dict[str, bytes | None] = {}
-        self._timers: dict[str, list[Emitted]] = {}
+        self._sent: deque[list[LogPlace]] = deque()
+        self._folded: dict[LogPlace, bytes | None] = {}
+        """By an event's place in its log: the bytes of the row behind it."""
+        self._timers: dict[LogPlace, list[Emitted]] = {}
         hello: Hello = self._receive(Hello)
         if hello.application != handlers.app.name:
             raise HistoryError(
                 f"the other code is of the application {hello.application!r}, and this one is {handlers.app.name!r}: a change is "
                 "compared with a past of its own application"
+            )
+        if hello.protocol != PROTOCOL:
+            raise HistoryError(
+                "the other code runs with another version of retold, which speaks otherwise: name a Python that has this one "
+                "with --python"
             )
         self._schemas = hello.schemas
         self._send()
@@ -186,8 +192,8 @@ class CodeLink:
         """The next records, so that the child works while its last rows are looked at."""
         piece = list(islice(self._records, PIECE))
         if piece:
-            self._sent.append([reference for reference, _ in piece])
-            self._tell(Fold([record for _, record in piece]))
+            self._sent.append([record[1:4] for record in piece])
+            self._tell(Fold(piece))
 
     def _tell(self, message: object) -> None:
         try:
@@ -214,14 +220,8 @@ class CodeLink:
         return answer
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
-        while it.reference not in self._folded:
-            if not self._sent:
-                self._send()
-            if not self._sent:
-                raise HistoryError(f"{it.name} was recorded after this past was read")
-            self._take_rows()
-            self._send()
-        value = self._folded.pop(it.reference)
+        value = self._row_of(it)
+        del self._folded[it.order[1:4]]
         if value is None:
             return entry if not it.accepted else (entry[0], it.order.sequence)
         if not value:
@@ -234,6 +234,17 @@ class CodeLink:
             ) from error
         return row, it.order.sequence
 
+    def _row_of(self, it: RecordedEvent) -> bytes | None:
+        place = it.order[1:4]
+        while place not in self._folded:
+            if not self._sent:
+                self._send()
+            if not self._sent:
+                raise HistoryError(f"{it.name} was recorded after this past was read")
+            self._take_rows()
+            self._send()
+        return self._folded[place]
+
     def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:  # noqa: ARG002 - the child knows the row
         self._settle()
         self._tell(EmissionsQuestion(it.reference))
@@ -245,9 +256,9 @@ class CodeLink:
             self._take_rows()
 
     def _take_rows(self) -> None:
-        references, found = self._sent.popleft(), self._receive(Rows)
-        self._folded.update(zip(references, found.rows, strict=True))
-        self._timers.update({references[number]: timers for number, timers in found.timers.items()})
+        places, found = self._sent.popleft(), self._receive(Rows)
+        self._folded.update(zip(places, found.rows, strict=True))
+        self._timers.update({places[number]: timers for number, timers in found.timers.items()})
 
     def scheduled(self, it: RecordedEvent) -> Unhandled:
-        return _by_reference(self._timers.pop(it.reference, ()))
+        return _by_reference(self._timers.pop(it.order[1:4], ()))

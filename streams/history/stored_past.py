@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import heapq
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from streams.engine.envelope import from_micros
 from streams.engine.identity import answer_id, short_digest
 from streams.engine.records import Codec
-from streams.errors import HistoryError, InvalidSchema, StreamsError
-from streams.event import Event, reference_of
-from streams.history.code_link import LoggedRecord
-from streams.history.kept_headers import unpacked
+from streams.errors import InvalidSchema
 from streams.history.past import ErasedEvent
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
-
-KEPT = 100_000
-"""Events that are kept until their turn comes."""
-MOST_ASKED = 500
-PIECE = 500
-"""Records of a partition that are read at once: all partitions of a past are read side by side."""
-COLUMNS = (
-    "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, high, value, headers"
-)
-LogPartition = tuple[str, int]
+from streams.history.stored_events import LogPartition, StoredEvents, StoredRow
+from streams.history.stored_scan import EffectsScan, StoredScan
 
 
 class SchemaRegister(Protocol):
@@ -61,8 +47,6 @@ class StoredPast:
 
     def __init__(self, db: sqlite3.Connection, codec: Codec, until: int | None = None) -> None:
         self._db, self._codec = db, codec
-        self._decoded: dict[tuple[Any, ...], RecordedEvent] = {}
-        """By their place in the order: effects of events that were asked for before."""
         found = db.execute(
             "select ns, part, seq from position where kind = 'log' and seq is not null order by ns, part"
         )
@@ -70,6 +54,7 @@ class StoredPast:
         """The last sequence of each partition of a log."""
         if until is not None:
             self.last = {at: self._last_until(at, last, until) for at, last in self.last.items()}
+        self._stored, self._scan = StoredEvents(db, codec), StoredScan(db, codec, self.last)
 
     def _last_until(self, at: LogPartition, last: int, until: int) -> int:
         """The last sequence of a partition that was recorded by then, by halving: recorded times only grow in it."""
@@ -108,31 +93,19 @@ class StoredPast:
         return count, min(edges, default=None), max(edges, default=None)
 
     def events(self) -> Iterator[RecordedEvent]:
-        return map(self._event, self._merged(self.last, COLUMNS))
+        return self._scan.events(self.last)
 
-    def logged(self) -> Iterator[tuple[str, LoggedRecord]]:
-        """References and records of all events, in the total order, as they were logged; nothing is decoded."""
-        columns = "recorded, ns, part, seq, id, value, headers"
-        for _, ns, part, _, event_id, value, kept in self._merged(self.last, columns):
-            headers = unpacked(kept)
-            source = next((text.decode() for name, text in headers if name == "ce_source"), "")
-            yield reference_of(source, event_id), LoggedRecord(ns, part, value, headers)
+    def logged(self) -> Iterator[StoredRow]:
+        """The rows of all events, in the total order, as the file has them; nothing is decoded."""
+        return self._scan.rows(self.last)
 
     def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
         """All of one namespace, in the total order."""
-        return map(self._event, self._merged([at for at in self.last if at[0] == namespace], COLUMNS))
+        return self._scan.events([at for at in self.last if at[0] == namespace])
 
-    def _merged(self, partitions: Iterable[LogPartition], columns: str) -> Iterator[tuple[Any, ...]]:
-        """Records in the total order."""
-        return heapq.merge(*(self._records(at, columns) for at in partitions))
-
-    def _records(self, at: LogPartition, columns: str) -> Iterator[tuple[Any, ...]]:
-        """Of one partition, whose order is that of all: recorded times only grow in it."""
-        text = f"select {columns} from record where ns = ? and part = ? and seq > ? and seq <= ? order by seq limit {PIECE}"
-        reached, last = 0, self.last[at]
-        while found := self._db.execute(text, (*at, reached, last)).fetchall():
-            yield from found
-            reached = found[-1][3]
+    def effects_scan(self) -> EffectsScan:
+        """For who reads all of it and asks for the effects of each event."""
+        return EffectsScan(self._db, self._codec, self.last)
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return sorted(self._where("ns = ? and key = ?", *place), key=lambda it: it.order)
@@ -152,27 +125,6 @@ class StoredPast:
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         found = [it for it in self._where("causeh = ?", short_digest(reference)) if it.cause == reference]
         return sorted(found, key=lambda it: it.order)
-
-    def effects_of(self, events: Sequence[RecordedEvent]) -> dict[str, Sequence[RecordedEvent]]:
-        """The effects of events, at most `MOST_ASKED`, by reference.
-
-        They are kept for when their own turn comes, so that each is decoded once.
-        """
-        if len(self._decoded) > KEPT:
-            self._decoded.clear()
-        found: dict[str, list[RecordedEvent]] = {it.reference: [] for it in events}
-        known: dict[tuple[Any, ...], RecordedEvent] = {it.order[:4]: it for it in events}
-        marks = ", ".join("?" * len(events))
-        text = f"select {COLUMNS} from record where causeh in ({marks}) order by recorded, ns, part, seq"
-        for record in self._db.execute(text, [short_digest(it.reference) for it in events]).fetchall():
-            order = record[:4]
-            if record[3] <= self.last.get((record[1], record[2]), 0):
-                it = known.get(order) or self._decoded.get(order)
-                if it is None:
-                    it = self._decoded[order] = self._event(record)
-                if it.cause in found:
-                    found[it.cause].append(it)
-        return dict(found)
 
     def at(self, namespace: str, partition: int, sequence: int) -> RecordedEvent | None:
         """By its position, such as `user-3:7`."""
@@ -226,33 +178,6 @@ class StoredPast:
         return None if asked is None or answer is None else (asked.value, answer)
 
     def _where(self, condition: str, *values: object) -> Iterator[RecordedEvent]:
-        found: Iterable[Any] = self._db.execute(f"select {COLUMNS} from record where {condition}", values).fetchall()
-        for it in found:
-            if it[3] <= self.last.get((it[1], it[2]), 0):
-                yield self._event(it)
-
-    def _event(self, record: tuple[Any, ...]) -> RecordedEvent:
-        """What `read_recorded` makes of the record; the columns say what took most of the time to find out."""
-        recorded, ns, part, seq, time, event_id, causeh, kind, ordinal, *decided, high, value, headers = record
-        if self._decoded and (again := self._decoded.pop(record[:4], None)) is not None:
-            return again
-        accepted, by, reason, expected = decided
-        given = dict(unpacked(headers)).get
-        try:
-            data = self._codec.decode(value)
-        except StreamsError as error:
-            raise HistoryError(f"{ns}-{part}:{seq} of the recorded past does not read here: {error}") from error
-        source = (given("ce_source") or b"").decode()
-        at = given("ce_time")
-        when = datetime.fromisoformat(at.decode()) if at else from_micros(time)
-        if causeh is None:
-            event, cause = Event(data, event_id, when, None, event_id, source), None
-        else:
-            caused = (given("ce_causationid") or b"").decode()
-            cause = reference_of((given("ce_causationsource") or b"").decode(), caused)
-            chain = given("ce_correlationid")
-            event = Event(data, event_id, when, caused, chain.decode() if chain else None, source)
-        return RecordedEvent(
-            OrderKey(recorded, ns, part, seq), event, reference_of(source, event_id), kind, bool(accepted), value, cause,
-            ordinal, by, reason, expected, high,
-        )  # fmt: skip
+        for row in self._stored.where(condition, *values):
+            if row[3] <= self.last.get((row[1], row[2]), 0):
+                yield self._stored.event(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -9,22 +10,25 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from streams import App
 from streams.codec import codec_of
 from streams.data import EventData
-from streams.engine.stored import log_record
+from streams.engine.envelope import to_micros
+from streams.engine.identity import short_digest
 from streams.errors import ConfigError, HistoryError
-from streams.event import reference_of
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import replay, what_if
 from streams.history.change import Change as PastChange
-from streams.history.code_link import CodeLink, CodeServer, LoggedRecord
+from streams.history.code_link import CodeLink, CodeServer
 from streams.history.difference import Difference
+from streams.history.kept_headers import packed
 from streams.history.local_code import LocalCode
 from streams.history.past import MemoryPast
+from streams.history.stored_events import StoredRow
 from streams.outcome import Scheduled
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import (
@@ -48,7 +52,7 @@ from tests.applications.timed.events import AlarmRing, AlarmTouch
 from tests.support import other_code
 from tests.support.other_code import REFACTORINGS, Change, emitting, row_with, with_change
 from tests.support.partitions import Partitions
-from tests.support.pasts import START, made, past_of
+from tests.support.pasts import START, log_of, made, past_of
 
 APPS = {"bank": bank.app, "shop": shop.app, "timed": timed.app}
 SEEDS = {"bank": 12, "shop": 3, "timed": 5}
@@ -124,18 +128,15 @@ def linked(there: Partitions, recorded: App, now: ApplicationHandlers) -> Iterat
             thread.join(30)
 
 
-def logged(there: Partitions) -> Iterator[tuple[str, LoggedRecord]]:
-    found = []
-    for (namespace, partition), handled in there.logs.items():
-        for it in handled:
-            _, value, headers = log_record(it)
-            assert it.event is not None
-            record = LoggedRecord(namespace, partition, value, headers)
-            found.append(
-                ((it.recorded, namespace, partition, it.sequence), reference_of(it.event.source, it.event.id), record)
-            )
-    for _, reference, record in sorted(found, key=lambda it: it[0]):
-        yield reference, record
+def logged(there: Partitions) -> Iterator[StoredRow]:
+    """The rows that a file would have of these events."""
+    headers = {(namespace, part, sequence): found for namespace, part, sequence, _, _, found in log_of(there)}
+    for it in past_of(there).events():
+        cause = None if it.cause is None else short_digest(it.cause)
+        yield (
+            *it.order[:4], to_micros(it.event.time), it.event.id, cause, it.kind, it.ordinal, int(it.accepted), it.by, it.reason,
+            it.expected, it.high, it.value, bytes(packed(headers[it.order[1:4]])),
+        )  # fmt: skip
 
 
 def replayed(kind: str, other: App) -> Difference:
@@ -227,6 +228,15 @@ def test_another_application_is_refused() -> None:
         linked(there, shop.app(), now),
     ):
         pass
+
+
+def test_another_version_of_retold_is_refused() -> None:
+    """It would read other rows than it is sent; an earlier one does not say its protocol."""
+    message = msgspec.msgpack.encode({"type": "hello", "application": "bank", "schemas": []})
+    answers = io.BytesIO(len(message).to_bytes(4, "big") + message)
+    handlers = ApplicationHandlers(bank.app(), MADE["bank"].codec)
+    with pytest.raises(HistoryError, match="runs with another version of retold"):
+        CodeLink(handlers, iter(()), io.BytesIO(), answers)
 
 
 def test_a_past_without_events_is_the_same() -> None:

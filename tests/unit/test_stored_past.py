@@ -20,6 +20,8 @@ from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
 from streams.history.change import Change
 from streams.history.cut_past import Cut, CutPast
+from streams.history.kept_headers import NAMES, packed, picker, unpacked
+from streams.history.merged_pieces import merged
 from streams.history.past import MemoryPast
 from streams.history.past_tables import PastTables
 from streams.history.read_ahead import ReadAhead
@@ -83,6 +85,27 @@ def test_reading_ahead_gives_the_same_events_and_effects(kind: str, seed: int) -
         assert events == list(memory.events())
         assert list(ahead.effects(events[0].reference)) == list(memory.effects(events[0].reference))
         assert list(store.events()) == events
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(NAMES) | st.text(max_size=4), st.binary(max_size=300)), max_size=40))
+def test_headers_that_are_kept_come_back(headers: list[tuple[str, bytes]]) -> None:
+    """In order, with names that are common or not, or there twice; one that is picked is the last of its name."""
+    kept = bytes(packed(headers))
+    assert unpacked(kept) == headers
+    found = dict(headers)
+    wanted = [*NAMES[:3], *found, "none"]
+    assert list(picker(*wanted)(kept)) == [found.get(name) for name in wanted]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 99)), max_size=5), st.integers(1, 4))
+def test_ordered_sources_are_merged_by_pieces(sources: list[list[int]], size: int) -> None:
+    """However long each is, and wherever its pieces end."""
+    ordered = [sorted(source) for source in sources]
+    pieces = [iter([source[at : at + size] for at in range(0, len(source), size)]) for source in ordered]
+    found = [it for piece in merged(pieces, lambda it: it) for it in piece]
+    assert found == sorted(it for source in sources for it in source)
 
 
 def test_events_whose_references_share_their_bits_are_told_apart() -> None:

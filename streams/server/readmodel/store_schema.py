@@ -14,7 +14,7 @@ from streams.data import Record
 from streams.projection import Projection
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
 
-FORMAT = 5
+FORMAT = 6
 """Of the file: another one is read again from Kafka."""
 FIXED = (
     "create table meta(name text primary key, value) without rowid",

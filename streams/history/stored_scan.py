@@ -1,0 +1,107 @@
+"""Reading a stored past from its beginning to its end: each event once, in the total order, and its effects with it if asked."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+from streams.engine.records import Codec
+from streams.history.merged_pieces import merged
+from streams.history.recorded_event import RecordedEvent
+from streams.history.stored_events import COLUMNS, LogPartition, StoredEvents, StoredRow
+
+FIRST, MOST = 64, 2_048
+"""Records of a partition that are read at first, and at most, at once: who wants only the first ones does not wait for many."""
+EFFECTS = """select cause.seq, it.ns, it.part, it.seq from record cause cross join record it on it.causeh = cause.idh
+    where cause.ns = ? and cause.part = ? and cause.seq > ? and cause.seq <= ?"""
+KEPT = 100_000
+"""Effects that are kept until their turn comes."""
+LogPlace = tuple[str, int, int]
+"""Namespace, partition and sequence."""
+_order: Any = attrgetter("order")
+
+
+class StoredScan:
+    """Of some partitions, as far as `last` says. Raises as StoredPast does."""
+
+    def __init__(self, db: sqlite3.Connection, codec: Codec, last: Mapping[LogPartition, int]) -> None:
+        self._db, self._last = db, last
+        self._stored = StoredEvents(db, codec)
+
+    def events(self, partitions: Iterable[LogPartition]) -> Iterator[RecordedEvent]:
+        return chain.from_iterable(merged(map(self._events, partitions), _order))
+
+    def rows(self, partitions: Iterable[LogPartition]) -> Iterator[StoredRow]:
+        """The rows of the file; nothing is decoded."""
+        return chain.from_iterable(merged(map(self._pieces, partitions), lambda row: row[:4]))
+
+    def _pieces(self, at: LogPartition, columns: str = COLUMNS) -> Iterator[list[StoredRow]]:
+        reached, last, size = 0, self._last[at], FIRST
+        while found := self._stored.rows(at, reached, last, size, columns):
+            yield found
+            reached, size = found[-1][3], min(2 * size, MOST)
+
+    def _events(self, at: LogPartition) -> Iterator[list[RecordedEvent]]:
+        event = self._stored.event
+        return ([event(row) for row in piece] for piece in self._pieces(at))
+
+
+class EffectsScan(StoredScan):
+    """One scan of all partitions, which knows the effects of the events that it gave last.
+
+    Effects are mostly recorded soon: they are among what was read ahead. The others are read one by one, and kept for their turn.
+    """
+
+    def __init__(self, db: sqlite3.Connection, codec: Codec, last: Mapping[LogPartition, int]) -> None:
+        super().__init__(db, codec, last)
+        self._ahead: dict[LogPlace, RecordedEvent] = {}
+        """What was read, and was not given before the last two pieces."""
+        self._effects: dict[str, list[LogPlace]] = {}
+        """By the reference of each of these: the places of its effects."""
+        self._far: dict[LogPlace, RecordedEvent] = {}
+        """Effects whose turn is not soon."""
+        self._given: Sequence[RecordedEvent] = ()
+
+    def all(self) -> Iterator[RecordedEvent]:
+        """To be read once."""
+        for piece in merged(map(self._events_and_effects, self._last), _order):
+            yield from piece
+            for it in self._given:
+                self._ahead.pop(it.order[1:4], None)
+                self._effects.pop(it.reference, None)
+            self._given = piece
+
+    def effects(self, reference: str) -> Sequence[RecordedEvent] | None:
+        """In order; None: it was given too long ago, or not yet."""
+        found = self._effects.get(reference)
+        if not found:
+            return found if found is None else ()
+        if len(found) == 1:
+            only = self._at(found[0])
+            return (only,) if only.cause == reference else ()
+        return sorted((it for it in map(self._at, set(found)) if it.cause == reference), key=_order)
+
+    def _at(self, place: LogPlace) -> RecordedEvent:
+        known = self._ahead.get(place) or self._far.get(place)
+        if known is None:
+            if len(self._far) >= KEPT:
+                self._far.clear()
+            [row] = self._stored.where("ns = ? and part = ? and seq = ?", *place)
+            known = self._far[place] = self._stored.event(row)
+        return known
+
+    def _events_and_effects(self, at: LogPartition) -> Iterator[list[RecordedEvent]]:
+        event, ahead, far, effects, last = self._stored.event, self._ahead, self._far, self._effects, self._last
+        for rows in self._pieces(at):
+            places = [row[1:4] for row in rows]
+            piece = [far.pop(place) if place in far else event(row) for place, row in zip(places, rows, strict=True)]
+            ahead.update(zip(places, piece, strict=True))
+            effects.update((it.reference, []) for it in piece)
+            for cause, *place in self._db.execute(EFFECTS, (*at, rows[0][3] - 1, rows[-1][3])).fetchall():
+                namespace, partition, sequence = place
+                if sequence <= last.get((namespace, partition), 0):
+                    effects[ahead[*at, cause].reference].append((namespace, partition, sequence))
+            yield piece
