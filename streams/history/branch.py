@@ -29,6 +29,7 @@ from streams.history.branch_findings import BranchFindings
 from streams.history.branch_past import BranchPast
 from streams.history.branch_queue import BranchQueue, BranchTimer, BranchTurn, in_place
 from streams.history.branch_rows import BranchRow, row_before
+from streams.history.branch_unchanged import UnchangedEvents
 from streams.history.change import Change
 from streams.history.difference import Difference, Origin
 from streams.history.local_code import LocalCode
@@ -101,9 +102,34 @@ def replay(
         HistoryError: The past cannot be told by `recorded`, or the branch does not end.
 
     """
+    return _replayed(past, recorded, handlers, answers, limit).branch()
+
+
+def compare(
+    past: Past,
+    recorded: RecordedCode,
+    handlers: ApplicationHandlers,
+    *,
+    answers: Answers | None = None,
+    limit: int | None = None,
+) -> Difference:
+    """The difference of `replay`, without the branch's own past: its events are not kept, but for those that are otherwise."""
+    return _replayed(past, recorded, handlers, answers, limit, keep=False).difference()
+
+
+def _replayed(
+    past: Past,
+    recorded: RecordedCode,
+    handlers: ApplicationHandlers,
+    answers: Answers | None,
+    limit: int | None,
+    *,
+    keep: bool = True,
+) -> _Run:
     run = _Run(past, recorded, handlers, BranchQueue(past.events()), answers, limit, in_full=True)
+    run.be_quick(keep=keep)
     run.decide_all()
-    return run.branch()
+    return run
 
 
 class _Run:
@@ -130,6 +156,14 @@ class _Run:
         self._removed: frozenset[str] = frozenset()
         self._findings = BranchFindings(len(past), limit)
         self._after = BranchConsequences(past, base, handlers, queue, self._findings, answers)
+        self._unchanged: UnchangedEvents | None = None
+
+    def be_quick(self, *, keep: bool) -> None:
+        """For who decides all events, and changes none. `keep`: the branch's own past is asked for."""
+        self._findings.keep = keep
+        self._unchanged = UnchangedEvents(
+            self._past, self._base, self._handlers, self._findings, self._rows, self._handled, self._said
+        )
 
     def begin(self, change: Change) -> None:
         self._removed, replaced = place_change(self._past, self._handlers, change, self._queue)
@@ -139,7 +173,8 @@ class _Run:
         while (found := self._queue.pop()) is not None:
             order, item = found
             if isinstance(item, RecordedEvent):
-                self._take_recorded(order, item)
+                if self._unchanged is None or not self._unchanged.take(order, item):
+                    self._take_recorded(order, item)
             elif isinstance(item, BranchTurn):
                 self._decide(order, item)
             elif item in self._rows[item.owner].timers:
@@ -233,7 +268,7 @@ class _Run:
         row, was = self._row(turn.place, order), turn.was
         self._fire_before(row, order, turn)
         self._handled[turn.reference] = None if was is None else was.order
-        self._findings.count(turn)
+        self._findings.count(turn.event)
         as_it_was = was is not None and row.base[0] == row.row and was.event == turn.event
         base_before, row_before = row.base[0], row.row
         before = RowBefore(base_before, row_before, as_it_was, {} if was is None else self._fold(row, was))
@@ -296,7 +331,10 @@ class _Run:
         self._lead_to(turn.reference, set(), self._past.effects(turn.reference))
         return now
 
+    def difference(self) -> Difference:
+        return self._findings.result(self._rows)
+
     def branch(self) -> Branch:
         rows = {place: row.row for place, row in self._rows.items()}
         since = {place: row.since for place, row in self._rows.items()}
-        return Branch(self._findings.result(self._rows), rows, BranchPast(self._past, since, self._findings.timeline))
+        return Branch(self.difference(), rows, BranchPast(self._past, since, self._findings.timeline))

@@ -6,10 +6,11 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from streams.errors import HistoryError
 from streams.event import Event
 from streams.history import difference
-from streams.history.branch_queue import BranchTurn
 from streams.history.branch_rows import BranchRow
 from streams.history.difference import CallChange, ChangedEvent, Difference, RaisedEvent, RowChange, TimerChange
 from streams.history.recorded_event import Place, RecordedEvent
@@ -23,6 +24,8 @@ class BranchFindings:
     def __init__(self, total: int, limit: int | None) -> None:
         self.found = Difference(total=total)
         self.timeline: list[RecordedEvent] = []
+        self.keep = True
+        """Whether the branch's own events go into the timeline."""
         self._limit = max(LEAST_LIMIT, 10 * total) if limit is None else limit
         self._moved: set[str] = set()
         """References of timers that are told already."""
@@ -34,10 +37,22 @@ class BranchFindings:
         row.open = row.open or cause in self._open
         return row.open
 
-    def count(self, turn: BranchTurn) -> None:
+    @property
+    def has_open(self) -> bool:
+        """Whether any event depends on an answer that is not known."""
+        return bool(self._open)
+
+    def repeat(self, was: RecordedEvent) -> None:
+        """An event was decided, and is as it was. Raises HistoryError for one too many."""
+        self.count(was.event)
+        self.found.unchanged += 1
+        if self.keep:
+            self.timeline.append(was if was.high is None else replace(was, high=None))
+
+    def count(self, event: Event[Any]) -> None:
         """Raises HistoryError for one too many."""
         self.found.decided += 1
-        self._recent.append(turn.event.data.event_type)
+        self._recent.append(event.data.event_type)
         if self.found.decided > self._limit:
             types = ", ".join(name for name, _ in Counter(self._recent).most_common(5))
             raise HistoryError(
@@ -59,7 +74,8 @@ class BranchFindings:
 
     def note(self, was: RecordedEvent | None, now: RecordedEvent, what: tuple[str, ...], *, is_open: bool) -> None:
         """An event was decided; `what` of it is otherwise."""
-        self.timeline.append(now)
+        if self.keep:
+            self.timeline.append(now)
         if was is not None and not what:
             self.found.unchanged += 1
         elif is_open:

@@ -234,6 +234,21 @@ class CodeLink:
             ) from error
         return row, it.order.sequence
 
+    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None) -> bool:
+        """Bytes are compared: the rows of this code need not be decoded."""
+        value, place = self._row_of(it), it.order[1:4]
+        try:
+            if value is None:
+                same = row is entry[0] or row == entry[0]
+            else:
+                same = value == (b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
+        except StreamsError:  # what cannot be written is otherwise
+            return False
+        if not same or place in self._timers:
+            return False
+        del self._folded[place]
+        return True
+
     def _row_of(self, it: RecordedEvent) -> bytes | None:
         place = it.order[1:4]
         while place not in self._folded:

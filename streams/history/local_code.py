@@ -25,6 +25,9 @@ class LocalCode:
         entry, self._emissions = self.handlers.fold_and_emit(entry, it)
         return entry
 
+    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None) -> bool:
+        return self.fold(entry, it)[0] == row and not self.scheduled(it)
+
     def scheduled(self, it: RecordedEvent) -> Unhandled:
         return scheduled(self.handlers, it, self._emissions)
 

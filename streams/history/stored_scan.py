@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.engine.records import Codec
 from streams.history.merged_pieces import merged
 from streams.history.recorded_event import RecordedEvent
 from streams.history.stored_events import COLUMNS, LogPartition, StoredEvents, StoredRow
 
-FIRST, MOST = 64, 2_048
+FIRST, MOST = 64, 1_024
 """Records of a partition that are read at first, and at most, at once: who wants only the first ones does not wait for many."""
 EFFECTS = """select cause.seq, it.ns, it.part, it.seq from record cause cross join record it on it.causeh = cause.idh
     where cause.ns = ? and cause.part = ? and cause.seq > ? and cause.seq <= ?"""
@@ -49,6 +50,22 @@ class StoredScan:
         return ([event(row) for row in piece] for piece in self._pieces(at))
 
 
+class _Piece(NamedTuple):
+    """What was read of a partition at once; the sequences are mostly dense."""
+
+    first: int
+    events: list[RecordedEvent]
+
+    def at(self, sequence: int) -> RecordedEvent | None:
+        number = sequence - self.first
+        if number < 0 or not self.events:
+            return None
+        if number >= len(self.events) or self.events[number].order.sequence != sequence:
+            number = bisect_left(self.events, sequence, key=lambda it: it.order.sequence)
+        found = self.events[number] if number < len(self.events) else None
+        return found if found is not None and found.order.sequence == sequence else None
+
+
 class EffectsScan(StoredScan):
     """One scan of all partitions, which knows the effects of the events that it gave last.
 
@@ -57,36 +74,33 @@ class EffectsScan(StoredScan):
 
     def __init__(self, db: sqlite3.Connection, codec: Codec, last: Mapping[LogPartition, int]) -> None:
         super().__init__(db, codec, last)
-        self._ahead: dict[LogPlace, RecordedEvent] = {}
-        """What was read, and was not given before the last two pieces."""
-        self._effects: dict[str, list[LogPlace]] = {}
+        self._ahead: dict[LogPartition, tuple[_Piece, _Piece]] = {}
+        """What was read last, and before that."""
+        self._effects: dict[str, list[LogPlace] | tuple[()]] = {}
         """By the reference of each of these: the places of its effects."""
         self._far: dict[LogPlace, RecordedEvent] = {}
         """Effects whose turn is not soon."""
-        self._given: Sequence[RecordedEvent] = ()
 
     def all(self) -> Iterator[RecordedEvent]:
         """To be read once."""
-        for piece in merged(map(self._events_and_effects, self._last), _order):
-            yield from piece
-            for it in self._given:
-                self._ahead.pop(it.order[1:4], None)
-                self._effects.pop(it.reference, None)
-            self._given = piece
+        return chain.from_iterable(merged(map(self._events_and_effects, self._last), _order))
 
     def effects(self, reference: str) -> Sequence[RecordedEvent] | None:
         """In order; None: it was given too long ago, or not yet."""
         found = self._effects.get(reference)
         if not found:
-            return found if found is None else ()
+            return None if found is None else ()
         if len(found) == 1:
             only = self._at(found[0])
             return (only,) if only.cause == reference else ()
         return sorted((it for it in map(self._at, set(found)) if it.cause == reference), key=_order)
 
     def _at(self, place: LogPlace) -> RecordedEvent:
-        known = self._ahead.get(place) or self._far.get(place)
-        if known is None:
+        namespace, partition, sequence = place
+        for piece in self._ahead.get((namespace, partition), ()):
+            if (known := piece.at(sequence)) is not None:
+                return known
+        if (known := self._far.get(place)) is None:
             if len(self._far) >= KEPT:
                 self._far.clear()
             [row] = self._stored.where("ns = ? and part = ? and seq = ?", *place)
@@ -94,14 +108,20 @@ class EffectsScan(StoredScan):
         return known
 
     def _events_and_effects(self, at: LogPartition) -> Iterator[list[RecordedEvent]]:
-        event, ahead, far, effects, last = self._stored.event, self._ahead, self._far, self._effects, self._last
+        event, far, effects = self._stored.event, self._far, self._effects
+        piece, before = _Piece(0, []), _Piece(0, [])
         for rows in self._pieces(at):
-            places = [row[1:4] for row in rows]
-            piece = [far.pop(place) if place in far else event(row) for place, row in zip(places, rows, strict=True)]
-            ahead.update(zip(places, piece, strict=True))
-            effects.update((it.reference, []) for it in piece)
-            for cause, *place in self._db.execute(EFFECTS, (*at, rows[0][3] - 1, rows[-1][3])).fetchall():
-                namespace, partition, sequence = place
-                if sequence <= last.get((namespace, partition), 0):
-                    effects[ahead[*at, cause].reference].append((namespace, partition, sequence))
-            yield piece
+            for it in before.events:
+                effects.pop(it.reference, None)
+            events = [far.pop(place) if (place := row[1:4]) in far else event(row) for row in rows]
+            piece, before = _Piece(rows[0][3], events), piece
+            self._ahead[at] = piece, before
+            effects.update(dict.fromkeys([it.reference for it in events], ()))
+            self._find_effects(at, piece, rows[-1][3])
+            yield events
+
+    def _find_effects(self, at: LogPartition, piece: _Piece, last: int) -> None:
+        for cause, namespace, partition, sequence in self._db.execute(EFFECTS, (*at, piece.first - 1, last)).fetchall():
+            it = piece.at(cause)
+            if it is not None and sequence <= self._last.get((namespace, partition), 0):
+                self._effects[it.reference] = [*self._effects[it.reference], (namespace, partition, sequence)]

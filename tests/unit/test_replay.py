@@ -21,7 +21,8 @@ from streams.engine.identity import short_digest
 from streams.errors import ConfigError, HistoryError
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import replay, what_if
+from streams.history.branch import compare, replay, what_if
+from streams.history.branch_unchanged import UnchangedEvents
 from streams.history.change import Change as PastChange
 from streams.history.code_link import CodeLink, CodeServer
 from streams.history.difference import Difference
@@ -158,6 +159,25 @@ def test_a_fault_is_reported_with_its_handler(kind: str, event: type[EventData],
     with linked(there, there.app, now) as link:
         again = replay(past_of(there), link, now).difference
     assert told(again) == told(found)
+
+
+@pytest.mark.parametrize(("kind", "event", "fault"), [*FAULTS[::4], *((kind, None, None) for kind in APPS)])
+def test_the_quick_way_finds_what_the_careful_one_does(
+    kind: str, event: type[EventData] | None, fault: Change | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same difference and the same past of the branch, by code here and over a pipe, and without a past of its own."""
+    there, past = MADE[kind], past_of(MADE[kind])
+    other = APPS[kind]() if event is None or fault is None else with_change(APPS[kind](), event, fault)
+    base, now = ApplicationHandlers(there.app, there.codec), ApplicationHandlers(other, there.codec)
+    quick, alone = replay(past, LocalCode(base), now), compare(past, LocalCode(base), now)
+    with linked(there, there.app, now) as link:
+        over = compare(past, link, now)
+    taken = []
+    monkeypatch.setattr(UnchangedEvents, "take", lambda *given: taken.append(given))
+    careful = replay(past, LocalCode(base), now)
+    assert taken
+    assert quick.difference == alone == over == careful.difference
+    assert (quick.rows, list(quick.past.events())) == (careful.rows, list(careful.past.events()))
 
 
 def told(found: Difference) -> tuple[Any, ...]:

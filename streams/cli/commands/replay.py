@@ -20,7 +20,7 @@ from streams.config import load
 from streams.engine.readable import named
 from streams.errors import ConfigError
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
-from streams.history.branch import replay as replay_of
+from streams.history.branch import compare
 from streams.history.code_link import CodeLink
 from streams.history.difference import Difference
 from streams.history.difference_members import difference_members
@@ -86,7 +86,7 @@ def _replayed(opened: OpenedPast, folder: Path, python: str | None) -> Differenc
         link = CodeLink(opened.handlers, opened.past.logged(), other.requests, other.answers)
         for text in link.schemas:
             opened.codec.add_schema(text)
-        return replay_of(WatchedPast(ReadAhead(opened.past), advance), link, opened.handlers).difference
+        return compare(WatchedPast(ReadAhead(opened.past), advance), link, opened.handlers)
 
 
 def _tell(shape: Format, found: Difference, base: str, took: float, refused: list[AcceptedOrigin]) -> None:

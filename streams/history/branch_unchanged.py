@@ -1,0 +1,78 @@
+"""The quick way of an event that other code decides as it was recorded, which most of a replay's events are.
+
+It only ever says that nothing is otherwise. Whatever is not plain goes the careful way (streams/history/branch.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+
+from streams.engine.event_handlers import EventHandler
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch_findings import BranchFindings
+from streams.history.branch_rows import BranchRow
+from streams.history.past import Past
+from streams.history.recorded_code import RecordedCode
+from streams.history.recorded_event import EMITTED, HANDLER, OrderKey, Place, RecordedEvent
+from streams.outcome import Emission
+
+
+class UnchangedEvents:
+    """Shares with a branch its `rows`, the references that were `handled`, and what events `said` that were otherwise."""
+
+    def __init__(
+        self,
+        past: Past,
+        base: RecordedCode,
+        handlers: ApplicationHandlers,
+        findings: BranchFindings,
+        rows: MutableMapping[Place, BranchRow],
+        handled: MutableMapping[str, OrderKey | None],
+        said: Mapping[str, set[str]],
+    ) -> None:
+        self._past, self._base, self._handlers, self._findings = past, base, handlers, findings
+        self._rows, self._handled, self._said = rows, handled, said
+
+    def take(self, order: OrderKey, it: RecordedEvent) -> bool:
+        """Decide an event whose turn it is. False: it is not plainly as it was recorded, and nothing was done."""
+        if it.expected is not None or it.by not in (None, HANDLER) or order != it.order or it.reference in self._handled:
+            return False
+        if it.cause in self._said or self._findings.has_open:
+            return False
+        place, space = (order.namespace, it.key), self._handlers.spaces.get(order.namespace)
+        row = self._rows.get(place) or BranchRow(order, (None, 0), None, 0, [])
+        handler = None if space is None else space.by_event.get(type(it.event.data))
+        if row.timers or row.stopped or row.base[0] is not row.row or handler is None or handler.function is None:
+            return False
+        try:
+            decided = self._handlers.decide(order.namespace, handler, row.row, it.event)
+        except Exception:  # noqa: BLE001 - a handler may raise anything, and does so again on the careful way
+            return False
+        same = decided.reason is None if it.accepted else decided.reason == it.reason and decided.reason is not None
+        if not same or not self._emits_the_same(handler, it, decided.emissions):
+            return False
+        if not self._base.agrees(row.base, it, decided.row):
+            return False
+        if it.accepted:
+            row.row, row.token, row.base = decided.row, order.sequence, (decided.row, order.sequence)
+        self._rows[place] = row
+        self._handled[it.reference] = order
+        self._findings.repeat(it)
+        return True
+
+    def _emits_the_same(self, handler: EventHandler, it: RecordedEvent, emissions: Sequence[Emission]) -> bool:
+        """Whether each of different types or keys was recorded with this data, and nothing else was."""
+        effects = self._past.effects(it.reference)
+        if len(emissions) != len(effects):
+            return False
+        left = [*effects]
+        for data in emissions:
+            if type(data) not in handler.emits:
+                return False
+            found = next((effect for effect in left if effect.event.data == data), None)
+            if found is None or found.ordinal or found.kind != EMITTED:
+                return False
+            if found.event.time != it.event.time or found.order <= it.order:
+                return False
+            left.remove(found)
+        return True
