@@ -29,7 +29,7 @@ from streams.engine.fold import read_logged
 from streams.engine.identity import short_digest
 from streams.engine.records import NO_OFFSET, Headers, QueuePosition
 from streams.errors import UndecodableRecord
-from streams.event import Event, reference_of
+from streams.event import Event, uncached_reference_of
 from streams.kafka.bounded_read import headers_of
 
 POSITION = re.compile(rb"(\d{1,18})(?:-(\d{1,9}))?")
@@ -173,7 +173,7 @@ def kept_marker(value: bytes) -> marker.Marker:
 
 def short_fingerprint(source: str, event_id: str) -> int:
     """64 bits of the event's reference: what SQLite finds fast. Two references may share them."""
-    return short_digest(reference_of(source, event_id))
+    return short_digest(uncached_reference_of(source, event_id))
 
 
 def topic_partition_of(message: Message) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from streams.event import Event
 from streams.history.kept_headers import packed
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.messages import LogReader, SchemaDecoder, due_message, parked_message, short_fingerprint
-from streams.server.readmodel.log_record import is_accepted, log_record
+from streams.server.readmodel.log_record import LogRecord, is_accepted, log_record
 from streams.server.readmodel.merge import LogMerger, NamespacePartition
 from streams.server.readmodel.store_writer import StoreWriter
 
@@ -42,7 +42,11 @@ class LogFollower:
         """The class by the schema that wrote it: only the first record of each is decoded, and what projections fold."""
         self._erased: set[tuple[str, int, int]] = set()
         self._folded = {event for it in writer.projections.values() for event in it.projection.folds_by}
-        if not self._folded:  # then their order says nothing
+        self._records: list[LogRecord] = []
+        self._ends: dict[NamespacePartition, tuple[int, LogRecord]] = {}
+        """Where nothing is folded, the records that have come, and the last of each partition with its offset: their order
+        says nothing."""
+        if not self._folded:
             for partition in partitions:
                 self.merge.ended(partition)
 
@@ -61,6 +65,10 @@ class LogFollower:
             self._writer.put_schema(schema_id, self._decoder.schema_text(schema_id))
         namespace, number = partition
         record = log_record(message, namespace, of.event_type, value)
+        if not self._folded:
+            self._records.append(record)
+            self._ends[partition] = message.offset() or 0, record
+            return
         event: Event[Any] | None = None
         if of in self._folded and is_accepted(record):
             logged = self._reader.event(namespace, message)
@@ -73,12 +81,18 @@ class LogFollower:
         self._writer.erase_record(*partition, sequence, key)
 
     def flush(self) -> None:
+        """Give what is in order of time."""
+        if not self._folded:
+            self._writer.put_records(self._records)
+            for partition, (offset, record) in self._ends.items():
+                self._writer.reached(("log", *partition), offset + 1, record[3], record[0])
+            self._records, self._ends = [], {}
+            return
         ready, ends = self.merge.ready()
         kept = [it for it in ready if it[1:4] not in self._erased] if self._erased else ready
-        if self._folded:
-            for _, namespace, part, sequence, _, _, event in kept:
-                if event is not None:
-                    self._writer.fold(event, f"{namespace}-{part}:{sequence}")
+        for _, namespace, part, sequence, _, _, event in kept:
+            if event is not None:
+                self._writer.fold(event, f"{namespace}-{part}:{sequence}")
         self._writer.put_records([record for *_, record, _ in kept])
         for recorded, namespace, part, sequence, offset, _, _ in ends:
             self._writer.reached(("log", namespace, part), offset + 1, sequence, recorded)

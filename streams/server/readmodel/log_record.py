@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from confluent_kafka import Message
 
-from streams.engine.envelope import log_header, to_micros
+from streams.engine.envelope import EPOCH, LOG_HEADER, LogHeader, log_header
 from streams.engine.identity import answer_id, emitted_id, short_digest
 from streams.engine.records import ACCEPTED
 from streams.event import reference_of
@@ -29,7 +30,11 @@ ACCEPTED_AT = NAMES.index("accepted")
 CAUSES = 4096
 """Causes whose reference and its 64 bits are cached: what follows from one event comes soon."""
 
+MICROSECOND = timedelta(microseconds=1)
+
 LogRecord = tuple[Any, ...]
+
+_decode = msgspec.json.Decoder(LogHeader).decode
 
 
 def log_record(message: Message, namespace: str, event_type: str, value: bytes) -> LogRecord:
@@ -39,14 +44,17 @@ def log_record(message: Message, namespace: str, event_type: str, value: bytes) 
     root, emitted, answer, or timer, which has no inbox offset. A worker has checked the headers, so they are only picked here.
     """
     headers = headers_of(message)
-    header = log_header(headers)
     given = dict(headers).get
+    try:
+        header = _decode(given(LOG_HEADER) or b"")
+    except msgspec.MsgspecError:
+        header = log_header(headers)  # which says what is wrong with it
+    if not (accepted := header.outcome == ACCEPTED):
+        header = log_header(headers)
     key = (message.key() or b"").rpartition(b"@")[0].decode()
-    source = (given("ce_source") or b"").decode()
-    event_id = (given("ce_id") or b"").decode() or header.id or ""
-    at = given("ce_time")
-    time = to_micros(datetime.fromisoformat(at.decode())) if at else header.time or 0
-    ordinal, cause, kind = int(given("ce_ordinal") or 0), None, ROOT
+    event_id = named.decode() if (named := given("ce_id")) else header.id or ""
+    time = (datetime.fromisoformat(at.decode()) - EPOCH) // MICROSECOND if (at := given("ce_time")) else header.time or 0
+    ordinal, cause, kind = int(counted) if (counted := given("ce_ordinal")) else 0, None, ROOT
     if caused := given("ce_causationid"):
         reference, short = _cause(given("ce_causationsource") or b"", caused)
         if event_id == emitted_id(reference, event_type, key, ordinal, (given("ce_revision") or b"").decode()):
@@ -55,11 +63,11 @@ def log_record(message: Message, namespace: str, event_type: str, value: bytes) 
             kind, cause = ANSWER, short
     if header.timer:
         kind = TIMER
-    accepted, expected = header.outcome == ACCEPTED, given("ce_expectedversion")
+    expected, source = given("ce_expectedversion"), given("ce_source")
     values = (
         header.recorded, namespace, message.partition() or 0, header.sequence, time, key, event_type, event_id,
-        short_fingerprint(source, event_id), kind, ordinal, int(accepted), header.offset, bytearray(value),
-        packed(headers),
+        short_fingerprint(source.decode() if source else "", event_id), kind, ordinal, 1 if accepted else 0, header.offset,
+        bytearray(value), packed(headers),
     )  # fmt: skip
     if accepted and not expected and header.reason is None:
         return values if cause is None else (*values, cause)
