@@ -14,7 +14,7 @@ from streams.data import Record
 from streams.projection import Projection
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
 
-FORMAT = 6
+FORMAT = 5
 """Of the file: another one is read again from Kafka."""
 FIXED = (
     "create table meta(name text primary key, value) without rowid",
@@ -47,7 +47,7 @@ FIXED = (
 )
 INDEXES = (
     "create index if not exists record_by_inbox on record(ns, part, inbox)",
-    "create index if not exists record_by_id on record(idh)",
+    "create index if not exists record_by_id on record(idh, id)",
     "create index if not exists record_by_key on record(ns, key, seq)",
     "create index if not exists record_by_cause on record(causeh) where causeh is not null",
     "create index if not exists record_by_order on record(recorded, ns, part, seq)",
@@ -58,7 +58,7 @@ INDEXES = (
 STATISTICS = {
     ("record", "record"): "1000000 300000 80000 1",
     ("record", "record_by_inbox"): "1000000 300000 80000 1",
-    ("record", "record_by_id"): "1000000 1",
+    ("record", "record_by_id"): "1000000 1 1",
     ("record", "record_by_key"): "1000000 300000 10 1",
     ("record", "record_by_cause"): "1000000 3",
     ("record", "record_by_order"): "1000000 2 1 1 1",
