@@ -27,10 +27,11 @@ from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import STARTING
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.projection_rebuild import Stopping
+from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.store_file import StoreFolder, delete_unused, refuse_network
 from streams.server.readmodel.store_high_water import fill_high_water
-from streams.server.readmodel.store_writer import StoredPosition, StoreWriter, UnreadableRow
+from streams.server.readmodel.store_writer import StoredPosition, StoreWriter
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow

@@ -21,7 +21,7 @@ from streams.errors import ConfigError
 from streams.server.http.registry import is_registry, routes
 from streams.server.listen import inherited, listen, url_of
 from streams.server.readmodel.model import STARTING
-from streams.server.readmodel.store_writer import UnreadableRow
+from streams.server.readmodel.row_writer import UnreadableRow
 from tests.applications import shop
 from tests.support.memory_server import MemoryServer
 from tests.support.workers import settings

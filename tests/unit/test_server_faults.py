@@ -23,8 +23,8 @@ from streams.kafka.topics import topic_names
 from streams.server.readmodel import commit_pace, topic_reading
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.model import ReadModel
+from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store import Store
-from streams.server.readmodel.store_writer import UnreadableRow
 from streams.server.readmodel.topic_reading import TopicReading
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, AccountRow

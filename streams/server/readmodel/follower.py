@@ -209,6 +209,7 @@ class TopicFollower:
                     filler.fill(store, FILLING)
         finally:
             consumer.close()
+            writer.close()
 
 
 def _compare(admin: Admin, topics: Mapping[str, TopicInfo], cancelled: Callable[[], bool]) -> None:

@@ -14,7 +14,7 @@ from streams.kafka.messages import LogReader
 from streams.projection import Projection
 from streams.server.readmodel.kept_records import event_of_record
 from streams.server.readmodel.store_schema import beside, projection_table, table_statement
-from streams.server.readmodel.store_writer import StoredProjection
+from streams.server.readmodel.stored_projection import StoredProjection
 
 PIECE = 5_000
 """Events that are folded in one transaction."""

@@ -25,6 +25,7 @@ FIXED = (
     causeh integer, kind text not null, ordinal integer not null, accepted integer not null, by text, reason text,
     expected integer, inbox integer not null, value blob not null, headers blob not null,
     primary key(ns, part, seq)) without rowid""",
+    "create index record_of_future on record(recorded, ns, part, seq) where time > recorded",
     """create table aside(ns text not null, part integer not null, place text not null, inbox integer, status text not null,
     recorded integer not null, key text, type text, id text, idh integer, causeh integer, reason text, value blob not null,
     headers blob not null, primary key(ns, part, place)) without rowid""",
@@ -51,7 +52,6 @@ INDEXES = (
     "create index if not exists record_by_key on record(ns, key, seq)",
     "create index if not exists record_by_cause on record(causeh) where causeh is not null",
     "create index if not exists record_by_order on record(recorded, ns, part, seq)",
-    "create index if not exists record_of_future on record(recorded, ns, part, seq) where time > recorded",
     "create index if not exists record_without_high on record(recorded, ns, part, seq) where high is null",
 )
 """Of log records. A file that is new is read without them: made at the end, they take a third of the time."""

@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from streams.app import App
-from streams.data import Record
 from streams.engine import marker
 from streams.engine.marker import Marker
-from streams.engine.projector import Projector
-from streams.engine.readable import in_a_line
 from streams.engine.records import Codec
 from streams.event import Event
-from streams.projection import Projection
-from streams.server.readmodel.log_record import NAMES, LogRecord
-from streams.server.readmodel.row_columns import binder_of, columns_of, has_numbers_beyond_json
-from streams.server.readmodel.row_json import RowDecoder, to_json
-from streams.server.readmodel.store_schema import projection_table, put_statement, row_table, rows_beside
+from streams.server.readmodel.commit_thread import CommitThread
+from streams.server.readmodel.log_record import LogRecord
+from streams.server.readmodel.record_insertion import insert_by_pieces, insert_records
+from streams.server.readmodel.row_writer import RowWriter
+from streams.server.readmodel.store_schema import row_table, rows_beside
+from streams.server.readmodel.stored_projection import StoredProjection
 
-KNOWN_ROWS = 20_000
-"""Rows of a projection that are kept decoded; then they are all forgotten."""
 ASIDE = (
     "insert or replace into aside(ns, part, place, inbox, status, recorded, key, type, id, idh, causeh, reason, value, headers) "
     "values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -42,12 +39,6 @@ REREAD = "reread"
 """The kind of the positions of tables that are read again beside what is answered."""
 At = tuple[str, str, int]
 """Kind of topic, namespace and partition."""
-
-
-class UnreadableRow(NamedTuple):
-    """Stands for a row that the classes here cannot read, since a newer deployment wrote it."""
-
-    reason: str
 
 
 class StoredPosition(NamedTuple):
@@ -83,6 +74,7 @@ class StoreWriter:
         self._records: list[LogRecord] = []
         self._changes: list[tuple[str, tuple[Any, ...]]] = []
         self._erases = False
+        self._thread = CommitThread()
 
     def put_row(self, namespace: str, part: int, key: str, version: int, row: Any, value: bytes = b"") -> None:
         """A row, an UnreadableRow, or None, which removes it. `value` is its Avro."""
@@ -146,36 +138,67 @@ class StoreWriter:
 
     @property
     def has_changes(self) -> bool:
-        return bool(self._moved or self._records or self._changes) or any(it.changed for it in self._tables.values())
+        """Whether anything was given that may not be in the file yet."""
+        given = self._thread.is_busy or self._moved or self._records or self._changes
+        return bool(given) or any(it.changed for it in self._tables.values())
 
-    def commit(self) -> None:
-        """Write all that was given."""
-        db = self._db
+    def commit(self, *, wait: bool = True) -> None:
+        """Write all that was given. Unless `wait`, the transaction may end later, beside what is done next.
+
+        Then its error is raised by the next call, and an application's folds still read what they need: they wait for it.
+        """
+        self._thread.join()
+        wait = wait or bool(self._changes)
         if self._erases:
-            db.execute("pragma secure_delete=on")
-        db.execute("begin immediate")
-        try:
+            self._db.execute("pragma secure_delete=on")
+        self._db.execute("begin immediate")
+        with self._rolled_back():
             for table in self._tables.values():
-                table.write(db)
-            _insert(db, self._records)
-            for text, values in self._changes:
-                db.execute(text, values)
+                table.write(self._db)
             for projection in self.projections.values():
-                projection.write(db)
-            db.executemany(POSITION, [(self._kept_as(at), *at[1:], *self.positions[at]) for at in self._moved])
-            db.execute("insert or replace into meta(name, value) values('seen', ?)", (time.time(),))
-            db.execute("commit")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("rollback")
-            raise
-        if self._erases:
-            [busy, *_] = db.execute("pragma wal_checkpoint(truncate)").fetchone()
-            db.execute("pragma secure_delete=off")
-            self._erases = bool(busy)  # somebody reads what was before: the next commit tries again
-        self._moved.clear()
-        self._records.clear()
+                projection.write(self._db)
+            if wait or self.projections:  # whose folds would wait for each piece
+                insert_records(self._db, self._records)
+                self._records = []
+            for text, values in self._changes:
+                self._db.execute(text, values)
+        positions = [(self._kept_as(at), *at[1:], *self.positions[at]) for at in self._moved]
+        end = partial(self._end, self._records, positions)
+        self._records = []
         self._changes.clear()
+        self._moved.clear()
+        if wait:
+            end()
+            self._after_erasing()
+        else:
+            self._thread.start(end)
+
+    def _end(self, records: Sequence[LogRecord], positions: Sequence[tuple[Any, ...]]) -> None:
+        """End the transaction with these."""
+        with self._rolled_back():
+            insert_by_pieces(self._db, records)
+            self._db.executemany(POSITION, positions)
+            self._db.execute("insert or replace into meta(name, value) values('seen', ?)", (time.time(),))
+            self._db.execute("commit")
+
+    @contextmanager
+    def _rolled_back(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+
+    def _after_erasing(self) -> None:
+        if self._erases:
+            [busy, *_] = self._db.execute("pragma wal_checkpoint(truncate)").fetchone()
+            self._db.execute("pragma secure_delete=off")
+            self._erases = bool(busy)  # somebody reads what was before: the next commit tries again
+
+    def close(self) -> None:
+        """Let the file be: what is being written is written, and what is not is read again."""
+        self._thread.close()
 
     def _kept_as(self, at: At) -> str:
         """The kind under which a position is kept: what is read again does not stand for what is answered."""
@@ -192,111 +215,3 @@ class StoreWriter:
             text = f"select key, part, version, raw from {row_table(name)} where problem is not null"
             for key, part, version, raw in self._db.execute(text).fetchall():
                 yield name, key, part, version, raw
-
-
-def _insert(db: sqlite3.Connection, records: Iterable[LogRecord]) -> None:
-    """A statement for each number of values."""
-    chosen = defaultdict[int, list[LogRecord]](list)
-    for record in records:
-        chosen[len(record)].append(record)
-    for count, found in chosen.items():
-        names = ", ".join(NAMES[:count])
-        db.executemany(f"insert or replace into record({names}) values(?{', ?' * (count - 1)})", found)
-
-
-class RowWriter:
-    """The changes of one table: the last of each key counts."""
-
-    def __init__(self, table: str, row_type: type[Record]) -> None:
-        columns = columns_of(row_type)
-        self._bind, self._nothing = binder_of(columns), (None,) * len(columns)
-        self._put, self._drop = put_statement(table, columns), f"delete from {table} where key = ?"
-        self._put_readable = put_statement(table, columns, readable=True)
-        self.keeps_raw = has_numbers_beyond_json(row_type)
-        self.changed: dict[str, tuple[Any, ...] | None] = {}
-        """By key the values of `_put_readable`, or the more of `_put`; None: it is removed."""
-
-    def put(self, key: str, part: int | None, version: int | None, row: Any, value: bytes) -> None:
-        if row is None:
-            self.changed[key] = None
-        elif type(row) is UnreadableRow:
-            self.changed[key] = (key, part, version, None, *self._nothing, value, row.reason)
-        elif self.keeps_raw:
-            self.changed[key] = (key, part, version, to_json(row), *self._bind(row), value, None)
-        else:
-            self.changed[key] = (key, part, version, to_json(row), *self._bind(row))
-
-    def write(self, db: sqlite3.Connection) -> None:
-        if self.changed:
-            readable, whole = 4 + len(self._nothing), 6 + len(self._nothing)
-            found = [values for values in self.changed.values() if values is not None]
-            db.executemany(self._put_readable, [values for values in found if len(values) == readable])
-            db.executemany(self._put, [values for values in found if len(values) == whole])
-            db.executemany(self._drop, [(key,) for key, values in self.changed.items() if values is None])
-            self.changed.clear()
-
-
-class StoredProjection:
-    """One projection's rows. A fold that raises stops it: skipping an event would make it silently wrong."""
-
-    def __init__(
-        self, db: sqlite3.Connection, projection: Projection[Any], codec: Codec, fault: str | None, table: str = ""
-    ) -> None:
-        self.projection, self.fault = projection, fault
-        self._codec = codec
-        table = table or projection_table(projection.name)
-        self._rows = _FoldedRows(db, table, RowDecoder(projection.row_type, codec))
-        self._projector = Projector([projection], codec)
-        self._writer = RowWriter(table, projection.row_type)
-        self._newly_stopped = False
-
-    def fold(self, event: Event[Any], where: str) -> None:
-        if self.fault is not None or type(event.data) not in self.projection.folds_by:
-            return
-        try:
-            key, row = self._projector.change(self.projection, event, self._rows)
-        except BaseException as error:  # noqa: BLE001 - the application's own function may raise anything
-            self.fault = (
-                f"the projection {self.projection.name} raised {in_a_line(error)} at {event.data.event_type}, {where}. It stands "
-                "still: correct it and start the server again"
-            )
-            self._newly_stopped = True
-            return
-        self._rows.known[key] = row
-        raw = b"" if row is None or not self._writer.keeps_raw else self._codec.encode_frozen(row)[1]
-        self._writer.put(key, None, None, row, raw)
-
-    def write(self, db: sqlite3.Connection) -> None:
-        self._writer.write(db)
-        if self._newly_stopped:
-            db.execute("insert or replace into stopped(name, why) values(?, ?)", (self.projection.name, self.fault))
-            self._newly_stopped = False
-        if len(self._rows.known) > KNOWN_ROWS:
-            self._rows.known.clear()
-
-
-class _FoldedRows(Mapping[str, Record]):
-    """A projection's rows, those that are not written yet among them. A fold reads one by its key."""
-
-    def __init__(self, db: sqlite3.Connection, table: str, decoder: RowDecoder) -> None:
-        self._db, self._decoder = db, decoder
-        self._one, self._keys = f"select body, raw from {table} where key = ?", f"select key from {table}"
-        self.known: dict[str, Record | None] = {}
-        """The latest by key; None: it is deleted. Those that are not written yet are all here."""
-
-    def __getitem__(self, key: str) -> Record:
-        try:
-            row = self.known[key]
-        except KeyError:
-            found = self._db.execute(self._one, (key,)).fetchone()
-            row = self.known[key] = None if found is None else self._decoder.row(*found)
-        if row is None:
-            raise KeyError(key)
-        return row
-
-    def __iter__(self) -> Iterator[str]:
-        written = {key for (key,) in self._db.execute(self._keys)}
-        return iter([key for key in written | self.known.keys() if self.known.get(key, key) is not None])
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))

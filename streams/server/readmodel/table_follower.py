@@ -11,7 +11,8 @@ from streams.engine import marker
 from streams.errors import StreamsError
 from streams.kafka.messages import Decoder, table_record
 from streams.server.readmodel.merge import NamespacePartition
-from streams.server.readmodel.store_writer import StoreWriter, UnreadableRow
+from streams.server.readmodel.row_writer import UnreadableRow
+from streams.server.readmodel.store_writer import StoreWriter
 
 PENDING = 5_000
 """Rows that are given at once during the first read; later, a whole transaction is."""

@@ -18,8 +18,9 @@ from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.merge import NamespacePartition
 from streams.server.readmodel.reread_tables import RereadTables
+from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store import Store, StoreDoubt
-from streams.server.readmodel.store_writer import StoreWriter, UnreadableRow
+from streams.server.readmodel.store_writer import StoreWriter
 from streams.server.readmodel.table_follower import TableFollower, read_row
 
 log = logging.getLogger("retold.server")
@@ -98,7 +99,7 @@ class TopicReading:
             self._state.waits = self._state.behind = None
         self._state.stopped = {name: it.fault for name, it in self._writer.projections.items() if it.fault is not None}
         self._look_after()
-        if not self._writer.has_changes:  # else the file is not as far as was measured
+        if took is not None or not self._writer.has_changes:  # else the file is not as far as was measured
             self._state.tell(committed=took is not None or exchanged, commit=took)
 
     def _arrived(self) -> list[Message]:
@@ -114,7 +115,7 @@ class TopicReading:
         if not self._writer.has_changes or not self._pace_of_commits.is_due(arrived, more):
             return None
         began = time.monotonic()
-        self._writer.commit()
+        self._writer.commit(wait=not more)
         self._pace_of_commits.begin_anew()
         return time.monotonic() - began
 
