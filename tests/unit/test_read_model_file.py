@@ -26,7 +26,6 @@ from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import STARTING
 from streams.server.readmodel.log_follower import LogFollower
-from streams.server.readmodel.projection_rebuild import Stopping
 from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.store_file import StoreFolder, delete_unused, refuse_network
@@ -153,7 +152,7 @@ def test_a_file_of_other_code_is_read_again(tmp_path: Path, caplog: pytest.LogCa
         ("application", "shop", "it is of the application"),
         ("prefix", "x.", "it is of the application"),
         ("format", 0, "another version of retold"),
-        ("fingerprints", {"r_account": "7"}, "other namespaces or projections"),
+        ("fingerprints", {"r_other": "7", "p_opened": "7"}, "other namespaces"),
     ]:
         with closing(sqlite3.connect(file, isolation_level=None)) as db:
             [kept] = db.execute("select value from meta where name = 'identity'").fetchone()
@@ -222,7 +221,7 @@ def test_a_projection_of_another_schema_is_folded_again(tmp_path: Path) -> None:
     reshape(filled(tmp_path), "p_opened")
     store = opened(tmp_path)
     assert (store.changed, store.reread, store.reshaped) == (["opened"], [], ["opened"])
-    store.rebuild(lambda _: None, lambda: False)
+    refold(store)
     assert (store.changed, store.reshaped, counted(store.file)) == ([], [], None)
     store.close()
     store = opened(tmp_path)
@@ -447,6 +446,8 @@ def test_a_projection_whose_code_has_changed_is_folded_again_beside(
     """From the logs in the file, by time; what was there is answered until then, and one that stood still goes on."""
     codec = codec_of(BANK)
     store = opened(tmp_path)
+    store.compare(TOPICS, {"account": 4})
+    store.completed()
     logs = LogFollower(store.writer(), codec, [("account", 0)])
     logs.merge.ended(("account", 0))
     for sequence in range(1, 4):
@@ -465,18 +466,28 @@ def test_a_projection_whose_code_has_changed_is_folded_again_beside(
     changed.open()
     assert (changed.changed, counted(changed.file)) == (["opened"], 3)
     monkeypatch.setattr("streams.server.readmodel.projection_rebuild.PIECE", 1)
-    with pytest.raises(Stopping):
-        changed.rebuild(lambda _: None, lambda: True)
-    assert counted(changed.file) == 3
-    told: list[int] = []
-    changed.rebuild(told.append, lambda: False)
-    assert (counted(changed.file), changed.changed, told) == (6, [], [33, 66, 99])
-    assert changed.writer().projections["opened"].fault is None
+    rebuild, writer = changed.begin_rebuild(["opened"], codec), changed.writer()
+    told = []
+    while rebuild.step():
+        told.append((rebuild.percent({("account", 0): 3}), counted(changed.file), "opened" in writer.projections))
+    assert told == [(33, 3, False), (66, 3, False), (99, 3, False)]
+    changed.finish_rebuild(rebuild, writer)
+    assert (counted(changed.file), changed.changed, writer.projections["opened"].fault) == (6, [], None)
     changed.close()
     again = Store(tmp_path, "", replace(BANK, projections=[twice]), codec)
     again.open()
     assert again.changed == []
     again.close()
+
+
+def refold(store: Store) -> StoreWriter:
+    """Fold what has changed again, at once. Returns a writer that goes on."""
+    writer = store.writer()
+    rebuild = store.begin_rebuild(store.changed, codec_of(BANK))
+    while rebuild.step():
+        pass
+    store.finish_rebuild(rebuild, writer)
+    return writer
 
 
 def counted(file: Path) -> int | None:

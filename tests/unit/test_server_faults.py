@@ -36,6 +36,7 @@ from tests.unit.test_server_errors import assert_problem
 from tests.unit.test_server_folds import marker as marker_of
 
 ACCOUNT = ("account", 0)
+PAID = OrderRow(customer="c", status="paid", placed=datetime(2026, 1, 1, tzinfo=UTC), waiting=0, total=3, held={})
 COUNT = 10
 
 
@@ -60,6 +61,7 @@ def views() -> App:
             View("orders", lambda tables: len(tables.of(order))),
             View("careless", careless),
             View("charges", lambda tables: len(tables.of(charges))),
+            View("days", lambda tables: len(tables.of(shop.orders_per_day))),
             View("seven", lambda tables: 7),
             View("object", lambda tables: object()),
             View("endless", endless),
@@ -123,10 +125,32 @@ def test_what_rests_on_a_log_that_stands_still_is_refused(server: MemoryServer) 
     assert server.http.get("/views/charges").status_code == 200
 
 
+def test_a_projection_that_is_folded_again_is_at_its_own_position(
+    server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is folded into it meanwhile, so the answer says where it stands. One that is new is not answered at all."""
+    monkeypatch.setattr("streams.server.http.answers.POSITION_TIMEOUT", 0.01)
+    server.http.post("/events/order.place", json={"order": "o1", "customer": "c", "lines": [{"sku": "A1", "quantity": 1}]})
+    url, position = "/projections/orders_per_day", "order-0:1"
+    before = server.http.get(url)
+    assert before.headers["retold-position"] == position
+    server.kafka.tell(rebuilding={"orders_per_day": 43}, held={"orders_per_day": {"order-0": 0}})
+    held = server.http.get(url)
+    shown = [held.headers[f"retold-{name}"] for name in ("position", "lag", "rebuilding")]
+    assert (shown, held.json()["rows"]) == (["order-0:0", "1", "orders_per_day 43%"], before.json()["rows"])
+    refused = server.http.get(f"{url}?_min_position={position}")
+    assert_problem(refused, 503, "stands at order-0:0. orders_per_day is folded again, 43 % are done", field="_min_position")
+    assert "order-0:0" in server.http.get("/views/days").headers["retold-position"]
+    server.kafka.tell(missing=["orders_per_day"])
+    for each in (url, f"{url}/2026-01-01", "/views/days"):
+        assert_problem(server.http.get(each), 503, "the projection orders_per_day is new", "43 % are done")
+    server.kafka.tell(rebuilding={}, held={}, missing=[])
+    assert server.http.get(url).headers["retold-position"] == position
+
+
 def test_rows_of_a_former_schema_are_answered_as_they_are(server: MemoryServer) -> None:
     """And it is said. What asks for fields that they do not have is refused until they are made again, as views are."""
-    row = OrderRow(customer="c", status="paid", placed=datetime(2026, 1, 1, tzinfo=UTC), waiting=0, total=3, held={})
-    server.kafka.put_row("order", "o1", row, 1)
+    server.kafka.put_row("order", "o1", PAID, 1)
     before = server.http.get("/rows/order/o1")
     assert "retold-rebuilding" not in before.headers
     server.kafka.tell(rebuilding={"order": 43, "charges": 7}, reshaped=["order"])

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import RETRY_AFTER, Problem
-from streams.server.readmodel.model import NamespacePartition, ReadModel
+from streams.server.readmodel.model import NamespacePartition, ReadModel, RemadeTables
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.row_query import RowQuery
@@ -54,10 +54,18 @@ class AnswerPosition:
             shown["Retold-Rebuilding"] = ", ".join(f"{name} {percent}%" for name, percent in self.rebuilding.items())
         return shown | {"Retold-Lag": "unknown" if self.lag is None else str(self.lag)}
 
-    def of_tables(self, model: ReadModel, names: Iterable[str]) -> AnswerPosition:
-        """With what is said of these tables."""
-        found = {name: model.rebuilding[name] for name in names if name in model.rebuilding} if model.rebuilding else {}
-        return replace(self, rebuilding=found)
+    def of_tables(self, remade: RemadeTables, names: Iterable[str]) -> AnswerPosition:
+        """With what is said of these tables: one into which nothing is folded for a while is at an older position.
+
+        `remade` is to be taken before what is answered is read: later, it may be that of other rows.
+        """
+        found = {name: remade.rebuilding[name] for name in names if name in remade.rebuilding} if remade.rebuilding else {}
+        held = [remade.held[name] for name in found if name in remade.held]
+        if not held:
+            return replace(self, rebuilding=found)
+        positions = {at: min([reached, *(it.get(f"{at[0]}-{at[1]}", 0) for it in held)]) for at, reached in self.positions.items()}
+        later = sum(self.positions.values()) - sum(positions.values())
+        return AnswerPosition(positions, None if self.lag is None else self.lag + later, found)
 
 
 def standing_at(
@@ -98,9 +106,10 @@ def _check(model: ReadModel) -> None:
         raise Problem(503, model.waits, headers=RETRY_AFTER)
 
 
-async def at_least(request: Request, model: ReadModel, kinds: Sequence[str]) -> None:
+async def at_least(request: Request, model: ReadModel, kinds: Sequence[str], names: Sequence[str] = ()) -> None:
     """Wait for `_min_position` (such as `user-3:977`; several with commas), so that a client reads its own writes.
 
+    `names` are the projections that are asked for: one may stand still while it is folded again.
     Raises a 503 problem if it is not reached in 5 s, or before the server stops.
     """
     text = request.query_params.get("_min_position")
@@ -109,18 +118,24 @@ async def at_least(request: Request, model: ReadModel, kinds: Sequence[str]) -> 
     wanted = [_wanted(model, part.strip()) for part in text.split(",")]
     reached = await until(
         model.notifier,
-        lambda: all(position(model, kinds, partition) >= sequence for partition, sequence in wanted) or None,
+        lambda: all(_reached(model, kinds, partition, names) >= sequence for partition, sequence in wanted) or None,
         POSITION_TIMEOUT,
     )
     if reached is None and model.notifier.ended:
         raise Problem(503, f"{STOPS}; _min_position {text} is not reached", field="_min_position", headers=RETRY_AFTER)
     if reached is None:
-        now = ", ".join(f"{partition[0]}-{partition[1]}:{position(model, kinds, partition)}" for partition, _ in wanted)
+        now = ", ".join(f"{part[0]}-{part[1]}:{_reached(model, kinds, part, names)}" for part, _ in wanted)
+        again = [f". {name} is folded again, {model.rebuilding.get(name, 0)} % are done" for name in names if name in model.held]
         raise Problem(
-            503, f"_min_position {text} is not reached after {POSITION_TIMEOUT:.0f} s; this server stands at {now}",
+            503, f"_min_position {text} is not reached after {POSITION_TIMEOUT:.0f} s; this server stands at {now}{''.join(again)}",
             field="_min_position", headers=RETRY_AFTER,
         )  # fmt: skip
     _check(model)  # the model may have been reset meanwhile
+
+
+def _reached(model: ReadModel, kinds: Sequence[str], partition: NamespacePartition, names: Sequence[str]) -> int:
+    held = [model.held[name].get(f"{partition[0]}-{partition[1]}", 0) for name in names if name in model.held]
+    return min([position(model, kinds, partition), *held])
 
 
 def _wanted(model: ReadModel, text: str) -> tuple[NamespacePartition, int]:

@@ -28,7 +28,7 @@ def routes(parts: ServerParts) -> APIRouter:
     async def rows(request: Request, name: str) -> Response:
         _refuse_unknown(parts, name)
         query = read_query(request.query_params.multi_items(), parts.model.row_types[name])
-        await at_least(request, parts.model, KINDS)
+        await at_least(request, parts.model, KINDS, [name])
         return await in_thread(parts.pools.memory, _page, request, parts, name, query)
 
     one = openapi.one_projected(parts.app)
@@ -38,9 +38,10 @@ def routes(parts: ServerParts) -> APIRouter:
         _refuse_unknown(parts, name)
         model = parts.model
         known_params(request.query_params.multi_items(), "_min_position")
-        await at_least(request, model, KINDS)
+        await at_least(request, model, KINDS, [name])
+        remade = model.remade
         at = standing(model, KINDS, model.partitions(model.folded_by[name]))  # before the row, as in table_rows
-        at = at.of_tables(model, [name])
+        at = at.of_tables(remade, [name])
         found = model.row(model.projected[name], key)
         ready(parts)  # the model may have been reset meanwhile
         check(model, name)
@@ -63,8 +64,9 @@ def _refuse_unknown(parts: ServerParts, name: str) -> None:
 def _page(request: Request, parts: ServerParts, name: str, query: RowQuery) -> Response:
     model = parts.model
     partitions = model.partitions(model.folded_by[name])
+    remade = model.remade
     with model.moment() as moment:
-        at = standing_at(model, moment, KINDS, partitions).of_tables(model, [name])
+        at = standing_at(model, moment, KINDS, partitions).of_tables(remade, [name])
         refuse_lacking(model, moment, name, model.projected[name], query, at)
         found = moment.page(model.projected[name], query, model.columns[name])
     ready(parts)  # the model may have been reset meanwhile

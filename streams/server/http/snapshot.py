@@ -36,7 +36,7 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
 
     def _take(self, name: str) -> Mapping[str, Any]:
         model = self._model
-        if name in model.reshaped:
+        if name in model.reshaped and name not in model.missing:
             done = model.rebuilding.get(name, 0)
             raise Problem(
                 503, f"the rows of {name} are made again for their present schema, {done} % are done", headers=RETRY_AFTER
@@ -61,7 +61,10 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
 
 
 def check(model: ReadModel, name: str) -> None:
-    """Raises a problem for a projection: 500 if its fold raised, until that is corrected; 503 if a log is stuck."""
+    """Raises a problem for a projection: 500 if its fold raised, until that is corrected; 503 if a log is stuck, or it is new."""
+    if name in model.missing:
+        done = model.rebuilding.get(name, 0)
+        raise Problem(503, f"the projection {name} is new, and folded from all logs: {done} % are done", headers=RETRY_AFTER)
     if (fault := model.stopped.get(name)) is not None:
         raise Problem(500, fault)
     stuck = [why for partition, why in model.stuck.items() if partition[0] in model.folded_by[name]]

@@ -54,7 +54,7 @@ async def one_row(request: Request, parts: ServerParts, namespace: str, key: str
     await at_least(request, model, KINDS)
     partition = model.partition_of(namespace, key)
     at = standing(model, KINDS, [partition])  # before the row, so that the position is never ahead of it
-    at = at.of_tables(model, [namespace])
+    at = at.of_tables(model.remade, [namespace])
     kept = model.row(model.tables[namespace], key)
     ready(parts)  # the model may have been reset meanwhile
     if kept is None:
@@ -82,7 +82,7 @@ def _page(request: Request, parts: ServerParts, namespace: str, query: RowQuery)
     partitions = model.partitions([namespace])
     table = model.tables[namespace]
     with model.moment() as moment:
-        at = standing_at(model, moment, KINDS, partitions).of_tables(model, [namespace])
+        at = standing_at(model, moment, KINDS, partitions).of_tables(model.remade, [namespace])
         refuse_lacking(model, moment, namespace, table, query, at)
         found = moment.page(table, query, model.columns[namespace])
         count, some = moment.unreadable(table, MOST_UNREADABLE)

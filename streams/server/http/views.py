@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import unquote
 
 import msgspec
@@ -52,8 +51,8 @@ def _answer_at(
     request: Request, parts: ServerParts, view: View, names: Mapping[str, str], moment: StoreMoment
 ) -> Response:
     model = parts.model
+    remade = model.remade
     at = standing_at(model, moment, kinds_of(parts.app), model.partitions())
-    rebuilding = at.of_tables(model, model.rebuilding).rebuilding
     snapshot = TableSnapshot(model, moment)
     value, did = msgspec.Raw(), "raised"
     try:
@@ -66,7 +65,7 @@ def _answer_at(
             detail = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
             raise Problem(500, detail) from error
     ready(parts)  # the model may have been reset meanwhile
-    at = replace(at, rebuilding={name: of for name, of in rebuilding.items() if name in snapshot.asked})
+    at = at.of_tables(remade, snapshot.asked)
     if snapshot.refused is not None:
         refused = snapshot.refused
         detail = f"the view {view.path} rests on a table that is not whole: {refused.detail}"

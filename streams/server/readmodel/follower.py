@@ -22,6 +22,7 @@ from streams.kafka.topics import TopicInfo, TopicNames, describe, topic_names
 from streams.server.readmodel.follower_report import Tell
 from streams.server.readmodel.follower_state import STARTING, FollowerState
 from streams.server.readmodel.high_water_filler import HighWaterFiller
+from streams.server.readmodel.refolded_projections import RefoldedProjections
 from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.topic_reading import TopicReading
 
@@ -105,7 +106,8 @@ class TopicFollower:
         return False
 
     def _on_doubt(self, doubt: StoreDoubt) -> bool:
-        self._state.rebuilding, self._state.reshaped = {}, []
+        self._state.rebuilding, self._state.reshaped, self._state.missing, self._state.held = {}, [], [], {}
+        self._state.folding = None
         log.warning("the read model is read again from Kafka: %s", doubt)
         self._state.waits = self._state.behind = STARTING
         self._state.tell()
@@ -150,9 +152,8 @@ class TopicFollower:
         if store.open() and store.partitions:  # what is there is answered at once, also while the broker is away
             state.waits = None if store.is_complete else STARTING
             state.rebuilding, state.reshaped = dict.fromkeys([*store.changed, *store.reread], 0), store.reshaped
+            state.missing, state.held = store.missing, store.held
             state.opened(str(store.file), store.partitions)
-        if store.changed:
-            self._rebuild(store, stopped)
         spaces = [topic_names(self._prefix, space.name) for space in self._app.namespaces]
         admin = self._clients.admin("retold-server")
         names = [name for space in spaces for name in (space.table, space.log, space.parked, space.due)]
@@ -164,22 +165,6 @@ class TopicFollower:
         if store.compare(topics, {space.namespace: topics[space.log].partitions for space in spaces}):
             state.opened(str(store.file), store.partitions)
         self._read(store, spaces, admin, topics, stopped)
-
-    def _rebuild(self, store: Store, stopped: Callable[[], bool]) -> None:
-        """What is there is answered meanwhile."""
-        names = ", ".join(store.changed)
-        log.info("the code of %s has changed: folded again", names)
-
-        def tell(percent: int) -> None:
-            self._state.behind = f"the code of {names} has changed: it is folded again, {percent} % are done"
-            self._state.rebuilding |= dict.fromkeys(store.changed, percent)
-            self._state.tell()
-
-        tell(0)
-        store.rebuild(tell, stopped)
-        self._state.behind, self._state.rebuilding = STARTING, dict.fromkeys(store.reread, 0)
-        self._state.reshaped = store.reshaped
-        self._state.tell(committed=True)
 
     def _read(
         self, store: Store, spaces: list[TopicNames], admin: Admin, topics: Mapping[str, TopicInfo], stopped: Callable[[], bool]
@@ -201,8 +186,10 @@ class TopicFollower:
             self._state.tell()  # how much there is to read
             asked = time.monotonic()
             filler = HighWaterFiller(admin, {space.log: space.namespace for space in spaces}, partitions)
+            again = RefoldedProjections(store, writer, self._state, learning)
             while not stopped():
-                reading.step()
+                reading.step(again.is_busy)
+                again.step()
                 if time.monotonic() - asked >= BROKER_EVERY:
                     asked = time.monotonic()
                     _compare(admin, topics, stopped)

@@ -25,6 +25,11 @@ class FollowerState:
         self.rebuilding: dict[str, int] = {}
         """Also of tables that are read again. Their lags are not told: they are not those of the rows that are answered."""
         self.reshaped: list[str] = []
+        self.missing: list[str] = []
+        self.held: dict[str, dict[str, int]] = {}
+        """These as in Store."""
+        self.folding: str | None = None
+        """Why what is answered is not up to date, although everything is read."""
         self._send, self._told = send, dict[str, Any]()
         self._ages, self._lags = LagAges(), dict[tuple[str, str, int], int]()
         self._measured: set[tuple[str, str, int]] = set()
@@ -46,7 +51,7 @@ class FollowerState:
         self._lags, self._ages, self._told = {}, LagAges(), {}
         self._send(FollowerReport(
             file=file, partitions=dict(partitions), waits=self.waits, behind=self.behind, rebuilding=dict(self.rebuilding),
-            reshaped=[*self.reshaped],
+            reshaped=[*self.reshaped], missing=[*self.missing], held=dict(self.held),
         ))  # fmt: skip
 
     def could_not_write(self) -> None:
@@ -57,7 +62,7 @@ class FollowerState:
         now: dict[str, Any] = {
             "waits": self.waits, "behind": self.behind, "faults": dict(self.faults), "stopped": dict(self.stopped),
             "stuck": [(*at, why) for at, why in self.stuck.items()], "rebuilding": dict(self.rebuilding),
-            "reshaped": [*self.reshaped],
+            "reshaped": [*self.reshaped], "missing": [*self.missing], "held": dict(self.held),
         }  # fmt: skip
         changed = {name: value for name, value in now.items() if name not in self._told or self._told[name] != value}
         measured = {at for at in self._measured if at[0] != "table" or at[1] not in self.rebuilding}

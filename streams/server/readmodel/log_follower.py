@@ -41,7 +41,7 @@ class LogFollower:
         self._types: dict[bytes, type[EventData]] = {}
         """The class by the schema that wrote it: only the first record of each is decoded, and what projections fold."""
         self._erased: set[tuple[str, int, int]] = set()
-        self._folded = {event for it in writer.projections.values() for event in it.projection.folds_by}
+        self._folded = writer.folded_types
         self._records: list[LogRecord] = []
         self._ends: dict[NamespacePartition, tuple[int, LogRecord]] = {}
         """Where nothing is folded, the records that have come, and the last of each partition with its offset: their order

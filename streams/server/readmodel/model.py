@@ -11,6 +11,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from confluent_kafka import murmur2
@@ -44,6 +45,13 @@ NamespacePartition = tuple[str, int]
 """Namespace and partition."""
 
 
+class RemadeTables(NamedTuple):
+    """What is made again: how many percent are done, and where those stand still into which nothing is folded."""
+
+    rebuilding: Mapping[str, int]
+    held: Mapping[str, Mapping[str, int]]
+
+
 class ReadModel:
     """`waits` is a sentence on why the model cannot answer yet, `behind` on why what it answers may be old; None: it is not.
 
@@ -63,6 +71,8 @@ class ReadModel:
         """The reasons of stopped projections, by name."""
         self.rebuilding: Mapping[str, int] = {}
         self.reshaped: Collection[str] = frozenset()
+        self.missing: Collection[str] = frozenset()
+        self.held: Mapping[str, Mapping[str, int]] = {}
         """As in FollowerReport."""
         self.file: Path | None = None
         """The file that is read; None: there is none yet."""
@@ -90,11 +100,13 @@ class ReadModel:
         """What the follower tells. Whoever waits for something looks again."""
         if report.file is not msgspec.UNSET:
             self._begin(report.file, report.partitions or {})
-        for name in ("faults", "stopped", "rebuilding"):
+        for name in ("faults", "stopped", "rebuilding", "held"):
             if (told := getattr(report, name)) is not msgspec.UNSET:
                 setattr(self, name, dict(told))
         if report.reshaped is not msgspec.UNSET:
             self.reshaped = frozenset(report.reshaped)
+        if report.missing is not msgspec.UNSET:
+            self.missing = frozenset(report.missing)
         if report.stuck is not msgspec.UNSET:
             self.stuck = {(namespace, part): why for namespace, part, why in report.stuck}
         self._measured(report)
@@ -114,6 +126,11 @@ class ReadModel:
             self.commits.took(report.commit)
         self.commits.errors += report.store_errors
 
+    @property
+    def remade(self) -> RemadeTables:
+        """What is made again now."""
+        return RemadeTables(self.rebuilding, self.held)
+
     def fault(self, what: str, why: str) -> None:
         """Something is wrong with the follower itself."""
         self.faults = {**self.faults, what: why}
@@ -125,7 +142,7 @@ class ReadModel:
         self.waits = STARTING
         self.counts, self.lags, self.lag_ages = dict(counts), {}, LagAges()
         self.faults, self.stuck, self.stopped = {}, {}, {}
-        self.rebuilding, self.reshaped = {}, frozenset()
+        self.rebuilding, self.reshaped, self.missing, self.held = {}, frozenset(), frozenset(), {}
         self.file = Path(file)
         self._readers.open(file)
         self._blobs = {}

@@ -1,82 +1,93 @@
-"""Folds projections again whose code has changed, from the logs in the file, beside what is answered meanwhile."""
+"""Folds projections again from the logs in the file, beside what is answered, while new records come."""
 
 from __future__ import annotations
 
-import heapq
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from streams.app import App
 from streams.engine.records import Codec
-from streams.event import Event
-from streams.kafka.messages import LogReader
-from streams.projection import Projection
+from streams.kafka.messages import Decoder, LogReader
 from streams.server.readmodel.kept_records import event_of_record
+from streams.server.readmodel.merge import LogMerger, NamespacePartition
 from streams.server.readmodel.store_schema import beside, projection_table, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
 
-PIECE = 5_000
-"""Events that are folded in one transaction."""
+PIECE = 1_000
+"""Events of a partition that are folded in one transaction, at most: some ms, so that what is new does not wait for long."""
 
 
-class Stopping(Exception):
-    """The server stops; the next start begins again."""
+class ProjectionRebuild:
+    """Folds in the order of recorded time (rule 18), piece by piece, into tables beside theirs. `swap` puts these in their place.
 
-
-def rebuild(
-    db: sqlite3.Connection, app: App, codec: Codec, names: Sequence[str], tell: Callable[[int], None], stopped: Callable[[], bool]
-) -> None:
-    """Fold them, in the order of recorded time, into tables beside theirs. `swap` puts these in their place.
-
-    `tell` is given the percentage that is done. Raises UnsupportedSchema for an event whose schema is not known here, Stopping,
-    and sqlite3.Error.
+    Used by the thread that writes the file, outside of any transaction. Raises sqlite3.Error.
     """
-    chosen = [it for it in app.projections if it.name in names]
-    for it in chosen:
-        db.execute(f"drop table if exists {beside(it.name)}")
-        db.execute(table_statement(beside(it.name), it.row_type))
-    folding = [StoredProjection(db, it, codec, None, beside(it.name)) for it in chosen]
-    [total] = db.execute("select count(*) from record").fetchone()
-    for done, (event, where) in enumerate(_events(db, codec, chosen), 1):
-        for each in folding:
-            each.fold(event, where)
-        if done % PIECE == 0:
-            _write(db, folding)
-            tell(min(99, done * 100 // max(1, total)))
-            if stopped():
-                raise Stopping
-    _write(db, folding)
 
+    def __init__(
+        self, db: sqlite3.Connection, app: App, codec: Codec, decoder: Decoder, names: Iterable[str],
+        partitions: Iterable[NamespacePartition],
+    ) -> None:  # fmt: skip
+        """`decoder` decodes the events."""
+        self.names = [*names]
+        self._db, self._reader = db, LogReader(decoder)
+        chosen = [it for it in app.projections if it.name in self.names]
+        for it in chosen:
+            db.execute(f"drop table if exists {beside(it.name)}")
+            db.execute(table_statement(beside(it.name), it.row_type))
+        self._folding = [StoredProjection(db, it, codec, None, beside(it.name)) for it in chosen]
+        self._types = sorted({event.event_type for it in chosen for event in it.folds_by})
+        self._read: dict[NamespacePartition, int] = dict.fromkeys(partitions, 0)
+        self._merge = LogMerger(self._read, 4 * PIECE * len(self._read))
 
-def swap(db: sqlite3.Connection, names: Sequence[str]) -> None:
-    """Within a transaction: what was folded beside takes the place of the tables before."""
-    for name in names:
-        db.execute(f"drop table if exists {projection_table(name)}")
-        db.execute(f"alter table {beside(name)} rename to {projection_table(name)}")
+    def step(self) -> bool:
+        """Fold a piece. False if that was all that the file has.
 
+        Raises UnsupportedSchema for an event whose schema is not known here.
+        """
+        more = False
+        for at in self._read:
+            if self._merge.low(at):
+                found = self._next(at)
+                if len(found) < PIECE:
+                    self._merge.ended(at)
+                else:
+                    more = True
+        ready, _ = self._merge.ready()
+        for _, namespace, part, sequence, _, (key, value, packed), _ in ready:
+            event = event_of_record(self._reader, (namespace, part), sequence, key, value, packed)
+            if event is not None:
+                for each in self._folding:
+                    each.fold(event.event, f"{namespace}-{part}:{sequence}")
+        self._db.execute("begin immediate")
+        for each in self._folding:
+            each.write(self._db)
+        self._db.execute("commit")
+        return more or any(map(self._merge.waiting, self._read))
 
-def _write(db: sqlite3.Connection, folding: Sequence[StoredProjection]) -> None:
-    db.execute("begin immediate")
-    for each in folding:
-        each.write(db)
-    db.execute("commit")
+    def _next(self, at: NamespacePartition) -> Sequence[tuple[Any, ...]]:
+        """Give the merge the next accepted events of a partition that any of them folds."""
+        text = (
+            "select seq, recorded, key, value, headers from record where ns = ? and part = ? and seq > ? and accepted "
+            f"and type in ({', '.join('?' * len(self._types))}) order by seq limit {PIECE}"
+        )
+        found = self._db.execute(text, (*at, self._read[at], *self._types)).fetchall()
+        for sequence, recorded, *rest in found:
+            self._merge.add(at, (recorded, *at, sequence, 0, tuple(rest), None))
+            self._read[at] = sequence
+        return found
 
+    def percent(self, ends: Mapping[NamespacePartition, int]) -> int:
+        """How much is done, of logs that go up to these sequences."""
+        total = max(1, sum(ends.get(at, 0) for at in self._read))
+        return max(0, min(99, sum(self._read.values()) * 100 // total))
 
-def _events(db: sqlite3.Connection, codec: Codec, projections: Sequence[Projection[Any]]) -> Iterator[tuple[Event[Any], str]]:
-    """The accepted events that any of them folds, of all logs by time (rule 18)."""
-    types = sorted({event.event_type for it in projections for event in it.folds_by})
-    partitions = db.execute("select distinct ns, part from record").fetchall()
-    reader = LogReader(codec)
-    for _, namespace, part, sequence, key, value, packed in heapq.merge(*(_of(db, ns, number, types) for ns, number in partitions)):
-        event = event_of_record(reader, (namespace, part), sequence, key, value, packed)
-        if event is not None:
-            yield event.event, f"{namespace}-{part}:{sequence}"
-
-
-def _of(db: sqlite3.Connection, namespace: str, part: int, types: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    text = (
-        "select recorded, ns, part, seq, key, value, headers from record where ns = ? and part = ? and accepted "
-        f"and type in ({', '.join('?' * len(types))}) order by seq"
-    )
-    yield from db.execute(text, (namespace, part, *types))
+    def swap(self) -> None:
+        """Within a transaction: what was folded beside takes the place of the tables before, and what stands still is noted."""
+        for each in self._folding:
+            name = each.projection.name
+            self._db.execute(f"drop table if exists {projection_table(name)}")
+            self._db.execute(f"alter table {beside(name)} rename to {projection_table(name)}")
+            self._db.execute("delete from stopped where name = ?", (name,))
+            if each.fault is not None:
+                self._db.execute("insert into stopped(name, why) values(?, ?)", (name, each.fault))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,13 +11,15 @@ import msgspec
 
 from streams.app import App
 from streams.codec import AvroCodec
-from streams.errors import UnsupportedSchema
+from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
-from streams.server.readmodel.projection_rebuild import rebuild, swap
+from streams.server.readmodel.projection_rebuild import ProjectionRebuild
+from streams.server.readmodel.row_columns import quoted
 from streams.server.readmodel.store_file import OpenStore, StoreFolder, StoreIdentity
 from streams.server.readmodel.store_schema import (
     INDEXES,
     fingerprints,
+    projection_table,
     row_table,
     rows_beside,
     sources,
@@ -27,6 +29,8 @@ from streams.server.readmodel.store_schema import (
 )
 from streams.server.readmodel.store_writer import REREAD, StoreWriter
 
+MISSING = ""
+"""The fingerprint of a table whose rows were never made."""
 Topics = dict[str, tuple[str, int]]
 """Id and number of partitions by name."""
 
@@ -51,6 +55,10 @@ class Store:
         """Namespaces whose rows have another schema than in the file: they are read again beside those."""
         self.reshaped: list[str] = []
         """Those of both whose rows in the file have another schema."""
+        self.missing: list[str] = []
+        """Projections that are folded for the first time, so there is nothing to be answered."""
+        self.held: dict[str, dict[str, int]] = {}
+        """By projection in `changed` up to which sequence of each partition, such as `user-3`, its rows are folded."""
         self._opened: OpenStore | None = None
         self.partitions: dict[str, int] = {}
         self.is_complete = False
@@ -75,42 +83,78 @@ class Store:
         self.is_complete = bool(meta.get("complete"))
         if self._opened.fresh:
             self._set(sources=msgspec.json.encode(self._sources))
-        known = msgspec.json.decode(meta.get("sources") or b"{}", type=dict[str, str])
-        self.reshaped = [] if self._opened.fresh else self._reshaped(meta["identity"])
+            self.reshaped, self.reread, self.changed, self.missing, self.held = [], [], [], [], {}
+            return True
+        self._fit_projections(meta["identity"])
+        self.reshaped = self._reshaped()
         self.reread = [name for name in self.row_types if name in self.reshaped]
-        self.changed = [] if self._opened.fresh else [
-            name for name, of in self._sources.items() if known.get(name) != of or name in self.reshaped
-        ]
+        known = msgspec.json.decode(meta.get("sources") or b"{}", type=dict[str, str])
+        held = msgspec.json.decode(meta.get("held") or b"{}", type=dict[str, dict[str, int]])
+        self.changed = [
+            name for name, of in self._sources.items() if known.get(name) != of or name in self.reshaped or name in held
+        ]  # also one whose code is again what it was: nothing was folded into it meanwhile
+        self._hold(held)
         return True
 
-    def _reshaped(self, identity: bytes) -> list[str]:
+    def _fit_projections(self, identity: bytes) -> None:
+        """Remove the tables of projections that are gone, and make those of new ones, which are empty until they are folded."""
+        known = msgspec.json.decode(identity, type=StoreIdentity)
+        gone = [name for name in known.fingerprints if name not in self._identity.fingerprints]
+        new = [it for it in self._app.projections if f"p_{it.name}" not in known.fingerprints]
+        if gone or new:
+            kept = {name: of for name, of in known.fingerprints.items() if name not in gone}
+            with self._transaction():
+                for name in gone:
+                    self._db.execute(f"drop table if exists {quoted(name)}")
+                    self._db.execute("delete from stopped where name = ?", (name[2:],))
+                for it in new:
+                    self._db.execute(table_statement(projection_table(it.name), it.row_type))
+                kept |= {f"p_{it.name}": MISSING for it in new}
+                self._set(identity=msgspec.json.encode(msgspec.structs.replace(known, fingerprints=kept)))
+        self.missing = [name for name in self._sources if self._known_fingerprints().get(f"p_{name}") == MISSING]
+
+    def _hold(self, held: dict[str, dict[str, int]]) -> None:
+        """Note where the rows of changed projections end: what comes from now on is not folded into them."""
+        log = self._db.execute("select ns, part, seq from position where kind = 'log'").fetchall()
+        ends = {f"{namespace}-{part}": sequence or 0 for namespace, part, sequence in log}
+        self.held = {name: held.get(name, {} if name in self.missing else ends) for name in self.changed}
+        self._set(held=msgspec.json.encode(self.held))
+
+    def _known_fingerprints(self) -> Mapping[str, str]:
+        """Of the schemas that the tables in the file have."""
+        [kept] = self._db.execute("select value from meta where name = 'identity'").fetchone()
+        return msgspec.json.decode(kept, type=StoreIdentity).fingerprints
+
+    def _reshaped(self) -> list[str]:
         """Tables whose rows had another schema when the file was written."""
-        known = msgspec.json.decode(identity, type=StoreIdentity).fingerprints
+        known = self._known_fingerprints()
         return [name[2:] for name, of in self._identity.fingerprints.items() if known[name] != of]
 
     def _set_identity(self, reshaped: Collection[str]) -> None:
         """Of what is in the file: those that are not made again yet have their former schema."""
-        [kept] = self._db.execute("select value from meta where name = 'identity'").fetchone()
-        known = msgspec.json.decode(kept, type=StoreIdentity).fingerprints
+        known = self._known_fingerprints()
         found = {name: known[name] if name[2:] in reshaped else of for name, of in self._identity.fingerprints.items()}
         self._set(identity=msgspec.json.encode(msgspec.structs.replace(self._identity, fingerprints=found)))
 
-    def rebuild(self, tell: Callable[[int], None], stopped: Callable[[], bool]) -> None:
-        """Fold the projections in `changed` again; until that is done, they are answered as they were.
+    def begin_rebuild(self, names: Iterable[str], decoder: Decoder) -> ProjectionRebuild:
+        """Fold projections again, beside what is answered: `finish_rebuild` puts them in their place."""
+        partitions = [(name, number) for name, count in self.partitions.items() for number in range(count)]
+        return ProjectionRebuild(self._db, self._app, self._codec, decoder, names, partitions)
 
-        Raises StoreDoubt if the file does not have what that needs, and Stopping.
-        """
-        try:
-            rebuild(self._db, self._app, self._codec, self.changed, tell, stopped)
-        except UnsupportedSchema as error:
-            raise StoreDoubt(f"{', '.join(self.changed)} cannot be folded again from it: {error}") from error
-        reshaped = [name for name in self.reshaped if name not in self.changed]
+    def finish_rebuild(self, rebuild: ProjectionRebuild, writer: StoreWriter) -> None:
+        """All that is in the file is folded, and the writer has nothing that is not."""
+        names = rebuild.names
+        reshaped = [name for name in self.reshaped if name not in names]
+        changed = [name for name in self.changed if name not in names]
+        held = {name: of for name, of in self.held.items() if name not in names}
+        kept = {name: self._sources[name] for name in self._sources if name not in changed}
         with self._transaction():
-            swap(self._db, self.changed)
-            self._db.executemany("delete from stopped where name = ?", [(name,) for name in self.changed])
-            self._set(sources=msgspec.json.encode(self._sources))
+            rebuild.swap()
+            self._set(sources=msgspec.json.encode(kept), held=msgspec.json.encode(held))
             self._set_identity(reshaped)
-        self.changed, self.reshaped = [], reshaped
+        self.changed, self.reshaped, self.held = changed, reshaped, held
+        self.missing = [name for name in self.missing if name not in names]
+        writer.folded_again(names)
 
     def compare(self, topics: Mapping[str, TopicInfo], partitions: Mapping[str, int]) -> bool:
         """Whether nothing was read yet: then it is of these topics from now on. Raises StoreDoubt if it is of others."""
@@ -131,7 +175,7 @@ class Store:
             self._db.execute(f"drop table if exists {rows_beside(name)}")
             self._db.execute(table_statement(rows_beside(name), self.row_types[name]))
         self._db.execute("delete from position where kind = ?", (REREAD,))
-        return StoreWriter(self._db, self._app, self._codec, self.reread)
+        return StoreWriter(self._db, self._app, self._codec, self.reread, self.changed)
 
     def exchange(self, namespace: str, writer: StoreWriter) -> None:
         """Put rows that are read again, all of which are committed, in the place of those before."""

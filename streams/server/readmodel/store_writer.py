@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -53,9 +53,15 @@ class StoredPosition(NamedTuple):
 class StoreWriter:
     """Used by one thread. Raises sqlite3.Error, after which it is to be dropped: what it holds is not in the file."""
 
-    def __init__(self, db: sqlite3.Connection, app: App, codec: Codec, reread: Iterable[str] = ()) -> None:
-        """`reread` are the namespaces whose rows are written beside those that there are."""
-        self._db, self._reread = db, {*reread}
+    def __init__(
+        self, db: sqlite3.Connection, app: App, codec: Codec, reread: Iterable[str] = (), held: Collection[str] = ()
+    ) -> None:
+        """`reread` are the namespaces whose rows are written beside those that there are.
+
+        Into the projections `held` nothing is folded, until they are folded again.
+        """
+        self._db, self._codec, self._reread, self._all = db, codec, {*reread}, app.projections
+        self.folded_types = {event for it in app.projections for event in it.folds_by}
         self.positions: dict[At, StoredPosition] = {
             (kind, ns, part): StoredPosition(*rest)
             for kind, ns, part, *rest in db.execute("select * from position").fetchall()
@@ -67,10 +73,8 @@ class StoreWriter:
             name: RowWriter(rows_beside(name) if name in self._reread else row_table(name), of)
             for name, of in self._row_types.items()
         }
-        stopped = dict(db.execute("select name, why from stopped").fetchall())
-        self.projections = {
-            it.name: StoredProjection(db, it, codec, stopped.get(it.name)) for it in app.projections
-        }
+        self.projections: dict[str, StoredProjection] = {}
+        self.folded_again([it.name for it in app.projections if it.name not in held])
         self._records: list[LogRecord] = []
         self._changes: list[tuple[str, tuple[Any, ...]]] = []
         self._erases = False
@@ -157,7 +161,7 @@ class StoreWriter:
                 table.write(self._db)
             for projection in self.projections.values():
                 projection.write(self._db)
-            if wait or self.projections:  # whose folds would wait for each piece
+            if wait or self.folded_types:  # whose folds would wait for each piece
                 insert_records(self._db, self._records)
                 self._records = []
             for text, values in self._changes:
@@ -208,6 +212,12 @@ class StoreWriter:
         """The rows that were read again are those of the namespace now."""
         self._reread.discard(namespace)
         self._tables[namespace] = RowWriter(row_table(namespace), self._row_types[namespace])
+
+    def folded_again(self, names: Collection[str]) -> None:
+        """These projections are whole in the file: what is given from now on is folded into them."""
+        stopped = dict(self._db.execute("select name, why from stopped").fetchall())
+        chosen = [it for it in self._all if it.name in names]
+        self.projections |= {it.name: StoredProjection(self._db, it, self._codec, stopped.get(it.name)) for it in chosen}
 
     def unreadable(self) -> Iterator[tuple[str, str, int, int, bytes]]:
         """Namespace, key, partition, version and Avro of rows that were not read."""

@@ -32,7 +32,7 @@ class StoredProjection:
         self._rows = _FoldedRows(db, table, RowDecoder(projection.row_type, codec))
         self._projector = Projector([projection], codec)
         self._writer = RowWriter(table, projection.row_type)
-        self._newly_stopped = False
+        self._newly_stopped, self._is_beside = False, table != projection_table(projection.name)
 
     def fold(self, event: Event[Any], where: str) -> None:
         if self.fault is not None or type(event.data) not in self.projection.folds_by:
@@ -52,7 +52,7 @@ class StoredProjection:
 
     def write(self, db: sqlite3.Connection) -> None:
         self._writer.write(db)
-        if self._newly_stopped:
+        if self._newly_stopped and not self._is_beside:
             db.execute("insert or replace into stopped(name, why) values(?, ?)", (self.projection.name, self.fault))
             self._newly_stopped = False
         if len(self._rows.known) > KNOWN_ROWS:

@@ -27,6 +27,8 @@ log = logging.getLogger("retold.server")
 KINDS = ("table", "log", "parked", "due")
 BROKER_EVERY, BROKER_TIMEOUT = 5.0, 3.0
 STUCK_EVERY = 5.0
+WAIT = 0.1
+"""s that a step waits for something to arrive."""
 
 At = tuple[str, int]
 """Topic and partition."""
@@ -78,8 +80,9 @@ class TopicReading:
             self._reached(at)
         return offset
 
-    def step(self) -> None:
-        messages = self._arrived()
+    def step(self, busy: bool = False) -> None:
+        """Take and write what has arrived. `busy`: something else is to be done, so nothing is waited for."""
+        messages = self._arrived(0.0 if busy else WAIT)
         touched = set[At]()
         for message in messages:
             if message.error() is None:
@@ -96,14 +99,14 @@ class TopicReading:
         exchanged = bool(self._store.reread) and self._reread.exchange(self._left)
         if not self._left and not self._writer.has_changes and self._state.behind is not None:
             self._store.completed()
-            self._state.waits = self._state.behind = None
+            self._state.waits, self._state.behind = None, self._state.folding
         self._state.stopped = {name: it.fault for name, it in self._writer.projections.items() if it.fault is not None}
         self._look_after()
         if took is not None or not self._writer.has_changes:  # else the file is not as far as was measured
             self._state.tell(committed=took is not None or exchanged, commit=took)
 
-    def _arrived(self) -> list[Message]:
-        first = self._consumer.poll(0.1)  # `consume` alone would wait for a full batch
+    def _arrived(self, wait: float) -> list[Message]:
+        first = self._consumer.poll(wait)  # `consume` alone would wait for a full batch
         if first is None:
             return []
         pause = self._pace_of_commits.pause(self._writer.has_changes)
