@@ -16,12 +16,13 @@ from streams.codec import codec_of
 from streams.config import Config
 from streams.engine.envelope import to_micros
 from streams.errors import NamespaceTaken, TopicMismatch
+from streams.history.past_file import HistoryFile
 from streams.history.stored_past import StoredPast
 from streams.kafka.clients import Clients
 from streams.kafka.tables_and_logs import Tail
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.frontier import IDLE
-from streams.server.readmodel.history_file import HistoryFile, HistoryReader
+from streams.server.readmodel.history_file import HistoryReader
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
 from tests.support.workers import PATIENCE, Running, until

@@ -16,11 +16,11 @@ from streams.cli.process.session import connect
 from streams.codec import AvroCodec, codec_of
 from streams.config import load
 from streams.history.application_handlers import ApplicationHandlers
+from streams.history.past_file import HistoryFile, open_export
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
 from streams.load import application
-from streams.server.readmodel.history_export import open_export
-from streams.server.readmodel.history_file import HistoryFile, HistoryReader, Progress
+from streams.server.readmodel.history_file import HistoryReader, Progress
 
 WORTH_A_BAR = 2_000
 """Records: fewer are read before anybody looks."""

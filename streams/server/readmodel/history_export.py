@@ -6,14 +6,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
-
-from streams.app import App
-from streams.errors import ConfigError, HistoryError
+from streams.errors import ConfigError
+from streams.history.past_file import HistoryFile
 from streams.private_files import open_private
-from streams.server.readmodel.history_file import HistoryFile, connected
-from streams.server.readmodel.store_file import StoreIdentity
-from streams.server.readmodel.store_schema import FORMAT
 
 TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "erased")
 """No rows: they are folded from the records."""
@@ -49,23 +44,3 @@ def _copy(out: sqlite3.Connection, frontier: int) -> None:
     out.execute("delete from record where recorded > ?", (frontier,))
     out.execute("insert or replace into meta(name, value) values('frontier', ?)", (frontier,))
     out.execute("commit")
-
-
-def open_export(file: Path, app: App) -> HistoryFile:
-    """A file that `export` has written. Raises HistoryError if it is none, or of another application."""
-    if not file.is_file():
-        raise HistoryError(f"there is no file {file}: `retold history --export {file}` writes one")
-    try:
-        with closing(connected(file)) as db:
-            meta = dict(db.execute("select name, value from meta").fetchall())
-    except sqlite3.Error as error:
-        raise HistoryError(f"{file} is no past that was exported: {error}") from error
-    try:
-        identity = msgspec.json.decode(meta.get("identity") or b"", type=StoreIdentity)
-    except msgspec.MsgspecError:
-        identity = None
-    if identity is None or identity.format != FORMAT:
-        raise HistoryError(f"{file} was written by another version of retold: export it again")
-    if identity.application != app.name:
-        raise HistoryError(f"{file} is the past of the application {identity.application!r}; this is {app.name!r}")
-    return HistoryFile(file, int(meta.get("frontier") or 0))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
@@ -15,6 +13,7 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.errors import ConfigError, HistoryError, NamespaceTaken
+from streams.history.past_file import HistoryFile, StoreIdentity, connected
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.messages import kept_marker
@@ -24,7 +23,7 @@ from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.frontier import Frontier, read_up_to
 from streams.server.readmodel.store import StoreDoubt, Topics
-from streams.server.readmodel.store_file import StoreIdentity, doubt_about, files_in_use
+from streams.server.readmodel.store_file import doubt_about, files_in_use
 from streams.server.readmodel.store_high_water import fill_high_water, is_filled, put_frontier
 from streams.server.readmodel.store_schema import fingerprints
 
@@ -33,23 +32,6 @@ SERVERS_TURN = 0.3
 LOOK_EVERY = 0.02
 Progress = Callable[[int, int], None]
 """Is given how many records are read, and of how many."""
-
-
-class HistoryFile(msgspec.Struct, frozen=True):
-    """A file that has all that was committed when it was asked for.
-
-    `frontier` (µs since 1970): nothing that was recorded until then can change any more (rule 18). `stuck` says which logs
-    could not be read to their ends, and why. `of_server`: a running server writes it.
-    """
-
-    file: Path
-    frontier: int
-    stuck: Sequence[str] = ()
-    of_server: bool = False
-
-    def connect(self) -> sqlite3.Connection:
-        """A connection that reads. Raises HistoryError if that is not possible."""
-        return connected(self.file)
 
 
 class HistoryReader:
@@ -149,13 +131,3 @@ class HistoryReader:
                     f"the past of {name} is that of the application {owner!r}; this is {self._app.name!r}. Name that "
                     "application in [tool.retold] or RETOLD_APP, or set RETOLD_PREFIX to the prefix of this one"
                 )
-
-
-def connected(file: Path) -> sqlite3.Connection:
-    try:
-        db = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
-        db.execute("pragma query_only=on")
-        db.execute("pragma mmap_size=2147483648")
-    except sqlite3.Error as error:
-        raise HistoryError(f"the file {file} cannot be read: {error}") from error
-    return db

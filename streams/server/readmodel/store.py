@@ -11,11 +11,12 @@ import msgspec
 
 from streams.app import App
 from streams.codec import AvroCodec
+from streams.history.past_file import StoreIdentity
 from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
 from streams.server.readmodel.row_columns import quoted
-from streams.server.readmodel.store_file import OpenStore, StoreFolder, StoreIdentity
+from streams.server.readmodel.store_file import OpenStore, StoreFolder
 from streams.server.readmodel.store_schema import (
     INDEXES,
     fingerprints,

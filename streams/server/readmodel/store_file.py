@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from streams.errors import ConfigError, unwritable_state
+from streams.history.past_file import StoreIdentity
 from streams.private_files import lock_private, make_private
-from streams.server.readmodel.store_schema import FORMAT
 
 log = logging.getLogger("retold.server")
 SLOTS = 100
@@ -35,15 +35,6 @@ KEPT_FOR = 6 * 86_400.0
 """s after which a file may have missed the removal of a key: compacted topics keep tombstones for 7 days (rule 25)."""
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"})
 """File systems on which neither locks nor shared memory are to be relied on."""
-
-
-class StoreIdentity(msgspec.Struct, frozen=True):
-    """What a file is of: another one is not believed. `fingerprints` is by table."""
-
-    application: str
-    prefix: str
-    fingerprints: Mapping[str, str]
-    format: int = FORMAT
 
 
 class KafkaIdentity(msgspec.Struct, frozen=True):

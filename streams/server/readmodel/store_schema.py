@@ -14,8 +14,6 @@ from streams.data import Record
 from streams.projection import Projection
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
 
-FORMAT = 5
-"""Of the file: another one is read again from Kafka."""
 FIXED = (
     "create table meta(name text primary key, value) without rowid",
     """create table position(kind text, ns text, part integer, next_offset integer, seq integer, recorded integer,

@@ -1,0 +1,73 @@
+"""The file of a past: a server's, or one that was exported. How it is known, and how it is opened to be read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from streams.app import App
+from streams.errors import HistoryError
+
+FORMAT = 5
+"""Of the file: another one is read again from Kafka."""
+
+
+class StoreIdentity(msgspec.Struct, frozen=True):
+    """What a file is of: another one is not believed. `fingerprints` is by table."""
+
+    application: str
+    prefix: str
+    fingerprints: Mapping[str, str]
+    format: int = FORMAT
+
+
+class HistoryFile(msgspec.Struct, frozen=True):
+    """A file that has all that was committed when it was asked for.
+
+    `frontier` (µs since 1970): nothing that was recorded until then can change any more (rule 18). `stuck` says which logs
+    could not be read to their ends, and why. `of_server`: a running server writes it.
+    """
+
+    file: Path
+    frontier: int
+    stuck: Sequence[str] = ()
+    of_server: bool = False
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection that reads. Raises HistoryError if that is not possible."""
+        return connected(self.file)
+
+
+def connected(file: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
+        db.execute("pragma query_only=on")
+        db.execute("pragma mmap_size=2147483648")
+    except sqlite3.Error as error:
+        raise HistoryError(f"the file {file} cannot be read: {error}") from error
+    return db
+
+
+def open_export(file: Path, app: App) -> HistoryFile:
+    """A file that `retold history --export` has written. Raises HistoryError if it is none, or of another application."""
+    if not file.is_file():
+        raise HistoryError(f"there is no file {file}: `retold history --export {file}` writes one")
+    try:
+        with closing(connected(file)) as db:
+            meta = dict(db.execute("select name, value from meta").fetchall())
+    except sqlite3.Error as error:
+        raise HistoryError(f"{file} is no past that was exported: {error}") from error
+    try:
+        identity = msgspec.json.decode(meta.get("identity") or b"", type=StoreIdentity)
+    except msgspec.MsgspecError:
+        identity = None
+    if identity is None or identity.format != FORMAT:
+        raise HistoryError(f"{file} was written by another version of retold: export it again")
+    if identity.application != app.name:
+        raise HistoryError(f"{file} is the past of the application {identity.application!r}; this is {app.name!r}")
+    return HistoryFile(file, int(meta.get("frontier") or 0))
