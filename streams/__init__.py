@@ -12,12 +12,14 @@ from streams.view import Tables, View
 
 if TYPE_CHECKING:
     from streams.client import Client
+    from streams.history.history import History
 
 __all__ = [
     "App",
     "Client",
     "Event",
     "Gateway",
+    "History",
     "Namespace",
     "Outcome",
     "Projection",
@@ -30,9 +32,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`Client` is loaded when it is asked for: handlers and their tests need no Kafka."""
+    """`Client` and `History` are loaded when they are asked for: handlers and their tests need no Kafka, and start sooner."""
     if name == "Client":
         from streams.client import Client
 
         return Client
+    if name == "History":
+        from streams.history.history import History
+
+        return History
     raise AttributeError(f"module 'streams' has no attribute {name!r}")

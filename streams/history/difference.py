@@ -22,7 +22,14 @@ RAISES, EVENTS, ROW = "raises", "events", "row"
 
 
 class ChangedEvent(msgspec.Struct, frozen=True):
-    """An event of both: as it was recorded, and as the branch has it. `what` names what is otherwise."""
+    """An event of both.
+
+    Attributes:
+        recorded: As the past has it.
+        now: As the branch has it.
+        what: What is otherwise: `data`, `time`, `outcome`, `reason`, or `parked` (its handler raises).
+
+    """
 
     recorded: RecordedEvent
     now: RecordedEvent
@@ -30,7 +37,15 @@ class ChangedEvent(msgspec.Struct, frozen=True):
 
 
 class RowChange(msgspec.Struct, frozen=True):
-    """A row at the end of both; None: there is none. It is `open` if it waits for an answer that the branch has not got."""
+    """A row that is otherwise at the end.
+
+    Attributes:
+        place: Its namespace and key.
+        before: The row in the past; None: there is none.
+        after: The row in the branch; None: there is none.
+        open: It waits for an answer that the branch has not got.
+
+    """
 
     place: Place
     before: Record | None
@@ -41,7 +56,10 @@ class RowChange(msgspec.Struct, frozen=True):
 class CallChange(msgspec.Struct, frozen=True):
     """A gateway's request that would be made, would be made otherwise, or would not.
 
-    `kind` is WOULD_CALL, OTHERWISE, NOT or BEFORE.
+    Attributes:
+        kind: `would call`, `would call otherwise` (with other data), `would not call`, or `called before`: its answer is known.
+        request: The request.
+
     """
 
     kind: str
@@ -51,8 +69,16 @@ class CallChange(msgspec.Struct, frozen=True):
 class Origin(msgspec.Struct, frozen=True):
     """An event of which code makes something else, with nothing else changed: the same event and the same row before it.
 
-    `kind` is the first of raises, outcome, reason, events and row that is otherwise. `emitted_then` is what it had led to and
-    does not now, or not in this way, and `emitted_now` what it leads to instead.
+    Attributes:
+        kind: The first of `raises`, `outcome`, `reason`, `events` and `row` that is otherwise.
+        recorded: The event as it was recorded.
+        now: The event as the other code has it.
+        row_before: The row before it; None: there was none.
+        row_recorded: The row behind it, as it was.
+        row_now: The row behind it, as the other code leaves it.
+        emitted_then: What it had led to and does not now, or not in this way.
+        emitted_now: What it leads to instead.
+
     """
 
     kind: str
@@ -66,7 +92,14 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class RaisedEvent(msgspec.Struct, frozen=True):
-    """An event whose handler raises in the branch: it and its key stand still there. `behind`: it stands behind such a one."""
+    """An event whose handler raises in the branch: it and its key stand still there.
+
+    Attributes:
+        event: The event.
+        error: What was raised, in a line.
+        behind: It stands behind such an event of its key.
+
+    """
 
     event: RecordedEvent
     error: str
@@ -74,9 +107,14 @@ class RaisedEvent(msgspec.Struct, frozen=True):
 
 
 class TimerChange(msgspec.Struct, frozen=True):
-    """A timer that had not fired at the end: `kind` is would fire, would fire otherwise, or would not fire.
+    """A timer that had not fired at the end.
 
-    `before` is its time in the past, `after` that in the branch.
+    Attributes:
+        kind: `would fire`, `would fire otherwise` or `would not fire`.
+        data: The event that it would become.
+        before: When it is due in the past; None: it is not there.
+        after: When it is due in the branch; None: it is not there.
+
     """
 
     kind: str
@@ -104,6 +142,7 @@ class Difference(msgspec.Struct):
         decided: How many were decided.
         keys: How many rows the branch reached.
         total: How many events the past has.
+        open_recorded: How many of `open` the past has.
 
     """
 
@@ -123,7 +162,6 @@ class Difference(msgspec.Struct):
     keys: int = 0
     total: int = 0
     open_recorded: int = 0
-    """How many of `open` the past has."""
 
     @property
     def same(self) -> int:
@@ -132,5 +170,6 @@ class Difference(msgspec.Struct):
 
     @property
     def is_empty(self) -> bool:
+        """Whether both are equal."""
         found = (self.missing, self.surplus, self.changed, self.rows, self.calls, self.raised, self.open, self.timers)
         return not any(found)

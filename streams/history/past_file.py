@@ -38,14 +38,15 @@ class HistoryFile(msgspec.Struct, frozen=True):
     stuck: Sequence[str] = ()
     of_server: bool = False
 
-    def connect(self) -> sqlite3.Connection:
+    def connect(self, kind: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
         """A connection that reads. Raises HistoryError if that is not possible."""
-        return connected(self.file)
+        return connected(self.file, kind)
 
 
-def connected(file: Path) -> sqlite3.Connection:
+def connected(file: Path, kind: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
+    address = f"file:{quote(str(file))}?mode=ro"
     try:
-        db = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
+        db = sqlite3.connect(address, uri=True, isolation_level=None, timeout=10.0, factory=kind)
         db.execute("pragma query_only=on")
         db.execute("pragma mmap_size=2147483648")
     except sqlite3.Error as error:

@@ -44,9 +44,20 @@ def place_of(order: OrderKey) -> str:
 class RecordedEvent(msgspec.Struct, frozen=True):
     """An event that was handled.
 
-    `reference` identifies it; `cause` is its cause's reference, None for a root. `value` are the bytes of its data. `reason` says
-    why it was rejected, and `by` who did it: handler, version, operator or retold. `expected` is the version that its publisher
-    expected of its row. `high` is its high-water time (µs); None: it is not known yet.
+    Attributes:
+        order: Where it stands among all events.
+        event: The event itself: its data, id, time and source.
+        reference: Identifies it, also where publishers choose equal ids.
+        kind: How it came about: `root` (published), `emitted`, `timer` or `answer` (a gateway's).
+        accepted: Whether it was accepted.
+        value: The bytes of its data.
+        cause: The reference of the event that led to it; None for a root.
+        ordinal: Which of its cause's emissions with its type and key it is, from 0 on.
+        by: Who rejected it: `handler`, `version`, `operator` or `retold`; None if it was accepted.
+        reason: Why it was rejected; None if it was accepted.
+        expected: The version that its publisher expected of its row; None: any.
+        high: Its high-water time, the latest time that it depends on, in µs since 1970; None: it is not known yet.
+
     """
 
     order: OrderKey
@@ -64,20 +75,23 @@ class RecordedEvent(msgspec.Struct, frozen=True):
 
     @property
     def namespace(self) -> str:
-        """Its own; in a branch it may stand behind a record of another one."""
+        """The event's own namespace; in a branch it may stand behind a record of another one."""
         return namespace_of(self.event_type)
 
     @property
     def key(self) -> str:
+        """The key of its row."""
         key: str = self.event.data.key
         return key
 
     @property
     def place(self) -> Place:
+        """Namespace and key of its row."""
         return self.namespace, self.key
 
     @property
     def event_type(self) -> str:
+        """Its name, such as `user.signup`."""
         event_type: str = self.event.data.event_type
         return event_type
 
@@ -93,6 +107,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
 
     @property
     def outcome(self) -> tuple[bool, str | None]:
+        """Whether it was accepted, and why not."""
         return self.accepted, self.reason
 
     @property

@@ -45,9 +45,16 @@ class ToldPast(Protocol):
 class StoryStep(msgspec.Struct):
     """One event of a story.
 
-    `before` and `after` are its row's; `unknown` says why they cannot be told. `effects` are what it led to, as far as they
-    are told, and `left_out` counts the others. `waits` is what it led to that is not handled yet. `cause` is told where the
-    step begins a part of a story.
+    Attributes:
+        event: The event.
+        before: Its row before it; None: there was none.
+        after: Its row behind it; None: there was none.
+        unknown: Why the row cannot be told; None: it can.
+        effects: What it led to, as far as that is told.
+        left_out: How many others it led to.
+        waits: What it led to that is not handled yet.
+        cause: What led to it, where the step begins a part of a story.
+
     """
 
     event: RecordedEvent
@@ -61,7 +68,7 @@ class StoryStep(msgspec.Struct):
 
     @property
     def row_is(self) -> str:
-        """What became of its row."""
+        """What became of its row: `created`, `changed`, `deleted`, `unchanged` or `unknown`."""
         if self.unknown is not None:
             return UNKNOWN
         if self.before == self.after:
@@ -70,13 +77,18 @@ class StoryStep(msgspec.Struct):
 
     @property
     def changes(self) -> Sequence[FieldChange]:
+        """What it changed in its row, field by field."""
         return row_changes(self.before, self.after) if self.row_is in (CREATED, CHANGED) else ()
 
 
 class Story(msgspec.Struct):
-    """Of an event: `causes` from the root down to its own cause, then the event with all that followed.
+    """The story of an event.
 
-    `lost` is the reference of a cause that this past does not have.
+    Attributes:
+        causes: What led to it, from the root down to its own cause.
+        step: The event, with all that followed.
+        lost: The reference of a cause that this past does not have; None: it has all.
+
     """
 
     causes: Sequence[StoryStep]
@@ -85,9 +97,17 @@ class Story(msgspec.Struct):
 
 
 class KeyStory(msgspec.Struct):
-    """Of a row: its last events, of which `earlier` are left out, the row as it is, and what waits for it.
+    """The story of a row.
 
-    `unknown` says why the row cannot be told.
+    Attributes:
+        place: Its namespace and key.
+        earlier: How many events are left out.
+        steps: Its last events, the oldest first.
+        row: The row as it is; None: there is none.
+        version: The row's version.
+        unknown: Why the row cannot be told; None: it can.
+        waits: What waits for it: timers, calls, parked events.
+
     """
 
     place: Place

@@ -10,13 +10,22 @@ from streams.data import Record
 from streams.engine.records import Entry
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.predicate import Predicate, PredicateFailed
+from streams.history.condition import Condition
+from streams.history.predicate import PredicateFailed
 from streams.history.recorded_event import RecordedEvent
 from streams.history.row_changes import FieldChange, row_changes
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """An event after which a condition holds that did not before (`holds`), or the other way round, with the row's changes."""
+    """An event after which a condition holds that did not before, or the other way round.
+
+    Attributes:
+        event: The event.
+        holds: Whether the condition holds from here on.
+        before: The row before it; None: there was none.
+        after: The row behind it; None: there was none.
+
+    """
 
     event: RecordedEvent
     holds: bool
@@ -25,13 +34,14 @@ class Turn(msgspec.Struct, frozen=True):
 
     @property
     def changes(self) -> Sequence[FieldChange]:
+        """What the event changed in the row, field by field."""
         return row_changes(self.before, self.after)
 
 
 class Turns:
     """Looks at the events of a past in its order, one by one, and finds where a condition turns, for each key."""
 
-    def __init__(self, predicate: Predicate, handlers: ApplicationHandlers) -> None:
+    def __init__(self, predicate: Condition, handlers: ApplicationHandlers) -> None:
         self._predicate, self._handlers = predicate, handlers
         self._rows: dict[str, Entry] = {}
         self._holds: dict[str, bool] = {}
@@ -66,7 +76,7 @@ class Turns:
         return len(self._rows)
 
 
-def _held(predicate: Predicate, row: Record | None, it: RecordedEvent | None) -> bool:
+def _held(predicate: Condition, row: Record | None, it: RecordedEvent | None) -> bool:
     try:
         return predicate.holds(row)
     except PredicateFailed as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 from confluent_kafka import Message
@@ -9,10 +10,16 @@ from confluent_kafka import Message
 from streams.codec import AvroCodec
 from streams.engine.stored import due_record
 from streams.engine.stored import parked_record as stored_parked
+from streams.history.past_file import HistoryFile
+from streams.server.readmodel.history_export import export
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.store import Store
+from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from tests.support.partitions import Partitions
 from tests.support.pasts import log_of
+
+END = 4_000_000_000_000_000
+"""µs: behind all that the tests let happen, in the year 2096."""
 
 
 def stored(there: Partitions, state: Path) -> Store:
@@ -38,6 +45,23 @@ def stored(there: Partitions, state: Path) -> Store:
     writer.commit()
     store.completed()
     return store
+
+
+def exported(there: Partitions, folder: Path) -> Path:
+    """The same as `retold history --export` writes it, with all high-water times."""
+    store, file = stored(there, folder), folder / "shop.retold"
+    try:
+        store.write(lambda db: put_high_water(db, END))
+        export(HistoryFile(store.file, END), file)
+    finally:
+        store.close()
+    return file
+
+
+def put_high_water(db: sqlite3.Connection, until: int) -> None:
+    while fill_high_water(db, until):
+        pass
+    put_frontier(db, until)
 
 
 def _message(topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: object) -> Message:

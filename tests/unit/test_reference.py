@@ -16,6 +16,19 @@ import pytest
 import streams
 from streams import errors, testing
 from streams.data import EventData, Record
+from streams.history.change import InsertedEvent
+from streams.history.difference import (
+    CallChange,
+    ChangedEvent,
+    Difference,
+    Origin,
+    RaisedEvent,
+    RowChange,
+    TimerChange,
+)
+from streams.history.recorded_event import RecordedEvent
+from streams.history.story import KeyStory, Story, StoryStep
+from streams.history.when import Turn
 from streams.receipt import EventOutcome, PublishOutcome, Receipt
 from streams.view import Table
 from tests.support.pages import blocks, run
@@ -25,7 +38,11 @@ FOLDER = ROOT / "docs" / "reference"
 PAGES = [page for page in sorted(FOLDER.glob("*.md")) if page.name != "README.md"]
 ON_KAFKA = {"client.md", "receipt.md"}
 """tests/integration/test_client.py runs these."""
-BESIDE: list[Any] = [EventData, Record, Receipt, EventOutcome, PublishOutcome, Table]
+OF_THE_PAST = (
+    RecordedEvent, Turn, Story, KeyStory, StoryStep,
+    Difference, ChangedEvent, RowChange, CallChange, Origin, RaisedEvent, TimerChange,
+)  # fmt: skip
+BESIDE: list[Any] = [EventData, Record, Receipt, EventOutcome, PublishOutcome, Table, InsertedEvent, *OF_THE_PAST]
 """What public functions give or take, and nobody needs to import."""
 PUBLIC = [getattr(module, name) for module in (streams, testing) for name in module.__all__ if name != "START"] + BESIDE
 DIRECTIVE = re.compile(r"(?m)^::: ([\w.]+)$")
@@ -70,7 +87,10 @@ def documented() -> Iterator[tuple[str, Any, Callable[..., Any] | None]]:
                 yield f"{it.__name__}.{name}", member, None
 
 
-MADE_BY_RETOLD = (Record, streams.Event, Receipt, EventOutcome, testing.Result, testing.Unhandled, testing.FailedCall)
+MADE_BY_RETOLD = (
+    Record, streams.Event, Receipt, EventOutcome, testing.Result, testing.Unhandled, testing.FailedCall, streams.History,
+    *OF_THE_PAST,
+)  # fmt: skip
 """Nobody calls their constructors, or a generated class has its own; their attributes are documented."""
 
 
@@ -100,7 +120,8 @@ def test_every_attribute_is_documented(cls: Any) -> None:
     fields = getattr(cls, "__struct_fields__", None) or getattr(cls, "_fields", None) or cls.__annotations__
     text = "\n".join(inspect.getdoc(it) or "" for it in cls.__mro__ if it.__module__.startswith("streams"))
     found = {name for kind, body in SECTION.findall(text) if kind == "Attributes" for name in ENTRY.findall(body)}
-    assert set(fields if cls is not Receipt else Receipt.__slots__) - found == set()
+    fields = fields if cls is not Receipt else Receipt.__slots__
+    assert {name for name in fields if not name.startswith("_")} - found == set()
 
 
 OUTSIDE = re.compile(r"""<(?:link|script|img|iframe|source)\b[^>]*?(?:href|src)=["']?(?:https?:)?//[^>]*>""")

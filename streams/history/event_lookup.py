@@ -1,0 +1,55 @@
+"""The event that a program names: in a file, in memory, or in what a branch has added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streams.app import App
+from streams.engine.readable import named
+from streams.errors import NoSuchEvent
+from streams.event import reference_of
+from streams.history.named_event import event_named
+from streams.history.past import Past
+from streams.history.recorded_event import RecordedEvent
+from streams.history.stored_past import StoredPast
+from streams.history.stored_waiting import StoredWaiting
+
+Find = Callable[[Past, str], RecordedEvent]
+"""The event of a past, or of one that was made of it, that a text names. Raises NoSuchEvent."""
+
+
+def in_file(stored: StoredPast, waiting: StoredWaiting, app: App) -> Find:
+    """By its id or its position. What a branch has put in is named by its id, if it has no source, or by its reference."""
+
+    def find(past: Past, text: str) -> RecordedEvent:
+        try:
+            was = event_named(stored, waiting, app, text)
+        except NoSuchEvent:
+            found = past.find(text) or past.find(reference_of("", text))
+            if found is None:
+                raise
+            return found
+        found = past.find(was.reference)
+        if found is None:
+            raise NoSuchEvent(
+                f"{was.name} ({was.event_type} {named(was.key)}) is not in this past: it is later, or a change has taken it out"
+            )
+        return found
+
+    return find
+
+
+def in_memory(past: Past, text: str) -> RecordedEvent:
+    """By its id, reference or position: all events are looked at."""
+    if (found := past.find(text)) is not None:
+        return found
+    several = [it for it in past.events() if it.event.id == text or (it.has_position and it.name == text)]
+    if len(several) == 1:
+        return several[0]
+    if several:
+        positions = ", ".join(it.name for it in several[:5])
+        raise NoSuchEvent(f"several events have the id {named(text)!r}: {positions}. Name one by its position")
+    raise NoSuchEvent(
+        f"this past has no event {named(text)!r}. An event is named by its id, or by its position, such as user-0:7; `events()` "
+        "gives all of them"
+    )

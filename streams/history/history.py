@@ -1,0 +1,181 @@
+"""The recorded past, for a program: what the commands about the past ask, in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from streams.app import App
+from streams.codec import codec_of
+from streams.data import EventData
+from streams.engine.envelope import checked_time, from_micros, to_micros
+from streams.errors import HistoryError
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch import Branch, replay, what_if
+from streams.history.branch_calls import Answers
+from streams.history.change import Change, InsertedEvent
+from streams.history.comparison import compare
+from streams.history.cut_past import Cut, CutPast
+from streams.history.difference import Difference
+from streams.history.event_lookup import in_file
+from streams.history.history_contents import HistoryContents, HistorySource
+from streams.history.local_code import LocalCode
+from streams.history.past import MemoryPast, Past
+from streams.history.past_file import open_export
+from streams.history.stored_past import StoredPast, learn_schemas
+from streams.history.stored_waiting import StoredWaiting
+from streams.history.told_connection import ToldConnection
+
+Insertion = InsertedEvent | tuple[EventData, datetime]
+
+
+class History(HistoryContents):
+    """The recorded past of an application: what was handled, and what its code makes of that. Nothing that is asked changes it.
+
+    `History.open` reads a file that `retold history --export` wrote, and needs no broker; `World.history` gives the past of a
+    test. The past as of a time, and a branch, are Histories too. Events are named as on the command line: by id, or by position
+    (`user-3:7`). Rows are folded by the handlers of `app`, as they are asked for. One thread uses it: the one that opened it.
+
+    Whatever is asked of a file raises HistoryError if it cannot be read, or if the code cannot tell its past.
+
+    Attributes:
+        app (App): The application.
+
+    """
+
+    _origin: tuple[History, Difference] | None = None
+    """Of a branch: the past that it is one of, and how it differs from that one."""
+
+    @classmethod
+    def open(cls, app: App, file: str | Path) -> Self:
+        """The past in a file, to be used in a `with` block, which closes it.
+
+        Args:
+            app: The application that the past is of.
+            file: A file that `retold history --export FILE` wrote.
+
+        Raises:
+            HistoryError: There is no such file, it is of another application, or another version of retold wrote it.
+
+        """
+        opened = open_export(Path(file), app)
+        db, codec = opened.connect(ToldConnection), codec_of(app)
+        learn_schemas(db, codec)
+        past, waiting = StoredPast(db, codec), StoredWaiting(db, codec)
+        source = HistorySource(in_file(past, waiting, app), opened.frontier, db.close)
+        return cls(past, ApplicationHandlers(app, codec), source, waiting)
+
+    def close(self) -> None:
+        """Let the file go; of all histories that were made of this one, too."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def as_of(self, time: datetime | None = None, *, known: datetime | None = None) -> History:
+        """The past up to a time.
+
+        Args:
+            time: What had happened by then, with a zone; None: no limit.
+            known: What had been recorded by then, with a zone; None: all that can change no more.
+
+        Raises:
+            InvalidEvent: A time has no zone.
+            HistoryError: `known` is later than what this past knows for certain.
+
+        """
+        past = MemoryPast(self._past.events()) if self._origin is not None else self._past  # a branch's times are its own
+        return self._made(CutPast(past, Cut(_micros("time", time), self._until(known))), self._handlers)
+
+    def _until(self, known: datetime | None) -> int | None:
+        """Behind the frontier, other events may still come before those that are there."""
+        until, frontier = _micros("known", known), self._source.frontier
+        if until is None or frontier is None:
+            return frontier if until is None else until
+        if until > frontier:
+            raise HistoryError(
+                f"what was known at {from_micros(until)} is not in this past: it knows all until {from_micros(frontier)}"
+            )
+        return until
+
+    def what_if(
+        self,
+        *,
+        insert: Iterable[Insertion] = (),
+        remove: Iterable[str] = (),
+        replace: Mapping[str, EventData] | None = None,
+        code: App | None = None,
+        answers: Answers | None = None,
+    ) -> History:
+        """A branch: the past with a change, or with other code. What the change reaches is decided again, in memory.
+
+        Nothing real is touched and nobody is called. A request that was answered has its answer; another one has what `answers`
+        gives, or waits. A branch can be asked as any history, also what if.
+
+        Args:
+            insert: Events to put in: pairs of data and time, or InsertedEvents, which have an id or stand behind another event.
+            remove: Published events to take out, with all that they led to.
+            replace: Other data by the published event that has it instead.
+            code: The same application with other handlers: all is decided again by these. Not together with the others: make
+                one branch of the other.
+            answers: What a gateway would answer to a request, as a function of its Event; None from it: that is not known.
+
+        Raises:
+            NoSuchEvent: A named event is not there.
+            HistoryError: A named event was not published, or the branch does not end.
+            InvalidEvent: An event may not be published as it is.
+            DefinitionError: It belongs to no namespace of the application.
+
+        """
+        inserted = [self._inserted(it) for it in insert]
+        replaced = {self.event(name).reference: data for name, data in (replace or {}).items()}
+        change = Change(inserted, frozenset(self.event(name).reference for name in remove), replaced)
+        if code is None:
+            return self._branch(what_if(self._past, self._handlers, change, answers=answers), self._handlers)
+        if change != Change([]):
+            raise HistoryError(
+                "a branch has other events or other code, and not both: make the first one, and of it the other, as in "
+                "history.what_if(remove=[…]).what_if(code=app)"
+            )
+        handlers = ApplicationHandlers(code, codec_of(code))
+        return self._branch(replay(self._past, LocalCode(self._handlers), handlers, answers=answers), handlers)
+
+    def _inserted(self, it: Insertion) -> InsertedEvent:
+        if not isinstance(it, InsertedEvent):
+            return InsertedEvent(*it)
+        after = None if it.after is None else self.event(it.after).reference
+        return InsertedEvent(it.data, it.time, it.id, after, it.source)
+
+    def _branch(self, branch: Branch, handlers: ApplicationHandlers) -> History:
+        made = self._made(branch.past, handlers)
+        made._origin = self, branch.difference
+        return made
+
+    def _made(self, past: Past, handlers: ApplicationHandlers) -> History:
+        return History(past, handlers, self._source)
+
+    def difference(self, other: History | None = None) -> Difference:
+        """How this past differs from another one.
+
+        Args:
+            other: The other one; None: the past that this is a branch of. Of that one the branch itself knows the difference:
+                also what gateways would be asked, what is open, and where other code decides otherwise.
+
+        Raises:
+            HistoryError: This is no branch, so `other` is missing.
+
+        """
+        if self._origin is not None and other in (None, self._origin[0]):
+            return self._origin[1]
+        if other is None:
+            raise HistoryError("this past is no branch: name the one that it is to be compared with")
+        return compare(other._past, other._handlers, self._past, self._handlers)
+
+
+def _micros(name: str, time: datetime | None) -> int | None:
+    return None if time is None else to_micros(checked_time(f"{name} is", time))

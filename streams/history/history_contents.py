@@ -1,0 +1,153 @@
+"""What is in a recorded past, to look at: events, rows, views and stories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
+
+from streams.data import Record
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.condition import FunctionCondition
+from streams.history.event_lookup import Find
+from streams.history.named_event import nothing_happened
+from streams.history.past import Past
+from streams.history.past_tables import PastTables
+from streams.history.predicate import Predicate
+from streams.history.recorded_event import RecordedEvent
+from streams.history.story import DEPTH, DEPTH_OF_ROW, LAST, KeyStory, Story, Storyteller
+from streams.history.waiting import NothingWaits, Waiting
+from streams.history.when import Turn, Turns
+from streams.namespace import Namespace
+from streams.projection import Projection
+from streams.view import Table
+
+R = TypeVar("R", bound=Record)
+
+
+class HistorySource(NamedTuple):
+    """What all histories that are made of one have from it.
+
+    `find` looks up an event by name. Nothing that was recorded until `frontier` (µs) can change any more; None: nothing at all
+    can. `close` lets its file go.
+    """
+
+    find: Find
+    frontier: int | None = None
+    close: Callable[[], None] = lambda: None
+
+
+class HistoryContents:
+    """The part of a History that tells what was."""
+
+    def __init__(
+        self, past: Past, handlers: ApplicationHandlers, source: HistorySource, waiting: Waiting | None = None
+    ) -> None:
+        self.app = handlers.app
+        self._past, self._handlers, self._source = past, handlers, source
+        self._waiting = waiting or NothingWaits()
+
+    def __len__(self) -> int:
+        return len(self._past)
+
+    def events(self) -> Iterator[RecordedEvent]:
+        """All events that were handled, in the order of the past."""
+        return self._past.events()
+
+    def event(self, name: str) -> RecordedEvent:
+        """One event.
+
+        Args:
+            name: Its id, its position in the log (`user-3:7`), or its `reference`.
+
+        Raises:
+            NoSuchEvent: There is none, or several have this id.
+
+        """
+        return self._source.find(self._past, name)
+
+    @cached_property
+    def _tables(self) -> PastTables:
+        return PastTables(self._past, self._handlers)
+
+    def table(self, source: Namespace[R] | Projection[R]) -> Table[R]:
+        """The rows of a namespace or projection: `history.table(order)["o1"].status`.
+
+        Of a namespace one row is folded alone; all are folded together, once.
+
+        Args:
+            source: The namespace or projection itself.
+
+        """
+        return self._tables.tables.of(source)
+
+    def view(self, path: str) -> Any:
+        """A view's answer: `history.view("orders-of/c7")`.
+
+        Args:
+            path: The view's path, with values in place of the names in braces.
+
+        Raises:
+            DefinitionError: There is no such view. The message names those that there are.
+
+        """
+        return self._tables.view(path)
+
+    def story(self, name: str, *, depth: int = DEPTH) -> Story:
+        """What led to an event, from its root on, and what followed, with what each step made of its row.
+
+        Args:
+            name: The event, as for `event`.
+            depth: How many levels of consequences are told.
+
+        Raises:
+            NoSuchEvent: As for `event`.
+
+        """
+        return Storyteller(self._past, self._handlers, self._waiting).of_event(self.event(name), depth)
+
+    def row_story(
+        self, namespace: Namespace[Any] | str, key: str, *, depth: int = DEPTH_OF_ROW, last: int = LAST
+    ) -> KeyStory:
+        """What happened to a row, and what waits for it.
+
+        Args:
+            namespace: The row's namespace, or its name.
+            key: The row's key.
+            depth: How many levels of consequences are told of each event.
+            last: How many events are told; `earlier` counts the others.
+
+        Raises:
+            NoSuchEvent: Nothing ever happened to it.
+            DefinitionError: The application does not have this namespace.
+
+        """
+        place = self._space(namespace).name, key
+        found = Storyteller(self._past, self._handlers, self._waiting).of_key(place, depth, last)
+        if found is None:
+            raise nothing_happened(place)
+        return found
+
+    def _space(self, namespace: Namespace[Any] | str) -> Namespace[Any]:
+        return self.app.namespace(namespace if isinstance(namespace, str) else namespace.name)
+
+    def when(
+        self, namespace: Namespace[R] | str, key: str, condition: str | Callable[[R], bool]
+    ) -> list[Turn]:
+        """After which events a condition began to hold of a row, and ceased to. Empty if it never held.
+
+        Args:
+            namespace: The row's namespace, or its name.
+            key: The row's key.
+            condition: A text, as `retold when` takes it (`"status == 'paid'"`), or a function of the row. Where there is no row
+                it does not hold, but for a text that asks for `row is None`.
+
+        Raises:
+            InvalidEvent: The text is no condition. The message says what is understood.
+            HistoryError: The condition cannot be asked of one of the rows. The message names the event.
+            DefinitionError: The application does not have this namespace.
+
+        """
+        space = self._space(namespace)
+        asked = Predicate(condition, space.row_type) if isinstance(condition, str) else FunctionCondition(condition)
+        return list(Turns(asked, self._handlers).take(self._past.key_events((space.name, key))))

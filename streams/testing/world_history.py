@@ -1,0 +1,29 @@
+"""What a World has handled, as a recorded past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streams.app import App
+from streams.engine.changes import HandledRecord
+from streams.engine.stored import log_record
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.event_lookup import in_memory
+from streams.history.history import History
+from streams.history.history_contents import HistorySource
+from streams.history.past import MemoryPast
+from streams.history.recorded_event import RecordedEvent, read_recorded
+from streams.testing.codecs import codec_for
+from streams.testing.space import Space
+
+
+def history_of(app: App, spaces: Iterable[Space]) -> History:
+    handlers = ApplicationHandlers(app, codec_for(app))
+    events = [_recorded(handlers, space.name, it) for space in spaces for it in space.log]
+    return History(MemoryPast(events), handlers, HistorySource(in_memory))
+
+
+def _recorded(handlers: ApplicationHandlers, namespace: str, it: HandledRecord) -> RecordedEvent:
+    """As it is read from a log: what a World says of the past is what a file would."""
+    _, value, headers = log_record(it)
+    return read_recorded(handlers.wire, namespace, 0, value or b"", headers)

@@ -1,0 +1,272 @@
+"""The public class History: the past of a file and of a World, asked from Python."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams import History, Rejected
+from streams.errors import DefinitionError, HistoryError, InvalidEvent, NoSuchEvent
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch import what_if
+from streams.history.change import InsertedEvent
+from streams.history.comparison import compare
+from streams.history.difference import Difference
+from streams.history.recorded_event import RecordedEvent
+from streams.testing import START, World
+from tests.applications import bank, shop
+from tests.applications.bank.events import AccountDebit, AccountOpen, TransferStart
+from tests.applications.shop.events import Line, OrderPlace, PaymentCharged, StockReceive
+from tests.support.other_code import row_with, with_change
+from tests.support.pasts import KINDS, answered, made, past_of
+from tests.support.stored_pasts import exported
+from tests.unit.test_branch import a_change
+
+CASES = int(os.environ.get("BRANCH_CASES", "10"))
+some = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+MINUTE = timedelta(minutes=1)
+
+
+def a_shop() -> World:
+    """Two orders for the same goods, a minute apart; the second one is refused."""
+    world = World(shop.app())
+    world.when(StockReceive(sku="A1", quantity=5, price=300), id="receive-1")
+    for number, quantity in ((1, 2), (2, 4)):
+        world.advance(MINUTE)
+        line = Line(sku="A1", quantity=quantity)
+        world.when(OrderPlace(order=f"o{number}", customer="c7", lines=(line,)), id=f"place-{number}")
+        world.settle()
+    return world
+
+
+@pytest.fixture
+def world() -> World:
+    return a_shop()
+
+
+def test_a_worlds_history_has_its_rows_and_its_log(world: World) -> None:
+    """Tables, projections and views are what the World says, folded again."""
+    history = world.history()
+    for source in (shop.order, shop.stock, shop.payment, shop.orders_per_day):
+        assert dict(history.table(source)) == dict(world.table(source))
+    assert history.view("orders-of/c7") == world.view("orders-of/c7")
+    assert len(history) == sum(len(world.log(space.name)) for space in world.app.namespaces)
+    assert [it.event.id for it in history.events() if it.kind == "root"] == ["receive-1", "place-1", "place-2"]
+
+
+def test_a_history_ends_where_it_was_asked_for(world: World) -> None:
+    """What is handled afterwards is not in it."""
+    history = world.history()
+    world.when(StockReceive(sku="B2", quantity=1, price=1))
+    assert "B2" not in history.table(shop.stock)
+    assert "B2" in world.history().table(shop.stock)
+
+
+def test_when_takes_a_text_or_a_function(world: World) -> None:
+    """Both find the same events; of a row that never was there are none."""
+    history = world.history()
+    by_text = history.when(shop.order, "o1", "status == 'paid'")
+    by_function = history.when(shop.order, "o1", lambda row: row.status == "paid")
+    assert [(it.event.event_type, it.holds) for it in by_text] == [("order.paid", True)]
+    assert by_function == by_text == history.when("order", "o1", "status == 'paid'")
+    assert history.when(shop.order, "nothing", "status == 'paid'") == []
+    assert [it.holds for it in history.when(shop.order, "o1", "row is None")] == [False]
+    with pytest.raises(HistoryError, match=r"the condition 'broken' cannot be asked after order-0:1 .*ZeroDivisionError"):
+        history.when(shop.order, "o1", broken)
+    with pytest.raises(InvalidEvent, match="asks for 'state', which is no field"):
+        history.when(shop.order, "o1", "state == 1")
+    with pytest.raises(DefinitionError, match="has no namespace 'ordr'"):
+        history.when("ordr", "o1", "status == 'paid'")
+
+
+def broken(row: object) -> bool:
+    return 1 // (row is None) == 0
+
+
+def test_stories_of_events_and_rows(world: World) -> None:
+    """The same that `retold story` tells."""
+    history = world.history()
+    story = history.story("place-2")
+    [reserve] = story.step.effects
+    assert (reserve.event.reason, [it.event.event_type for it in reserve.effects]) == (
+        "not enough in stock", ["order.line_refused"],
+    )  # fmt: skip
+    assert [it.event.event_type for it in history.story("order-0:5").causes] == ["order.place", "stock.reserve"]
+    of_row = history.row_story(shop.order, "o1", last=1)
+    assert (of_row.row, of_row.earlier) == (world.table(shop.order)["o1"], 2)
+    with pytest.raises(NoSuchEvent, match="nothing ever happened to it"):
+        history.row_story("order", "nothing")
+
+
+def test_as_of_a_time(world: World) -> None:
+    """What had happened, and what was known by then; a time without a zone is refused."""
+    history = world.history()
+    early = history.as_of(START + MINUTE + timedelta(seconds=1))
+    assert [*early.table(shop.order)] == ["o1"]
+    assert early.table(shop.stock)["A1"].free == 3
+    assert [*history.as_of(known=START).table(shop.order)] == []
+    with pytest.raises(InvalidEvent, match=r"time is .* which has no time zone"):
+        history.as_of(datetime(2026, 1, 1))  # noqa: DTZ001 - that is what is refused
+    with pytest.raises(NoSuchEvent, match="this past has no event 'place-2'"):
+        early.event("place-2")
+
+
+def test_a_branch_is_a_history(world: World) -> None:
+    """With its difference, and what gateways would be asked; of it there are branches again."""
+    history = world.history()
+    branch = history.what_if(remove=["place-1"])
+    found = branch.difference()
+    assert [it.event_type for it in found.waiting] == ["payment.charge"]
+    assert found is branch.difference(history)
+    assert branch.table(shop.order)["o2"].status == "paying"
+    assert "o1" not in branch.table(shop.order)
+    assert branch.as_of(START + MINUTE + MINUTE / 2).table(shop.stock)["A1"].free == 5
+    paid = history.what_if(remove=["place-1"], answers=lambda it: PaymentCharged(order=it.key, receipt="r"))
+    assert paid.table(shop.order)["o2"].receipt == "r"
+    back = branch.what_if(insert=[InsertedEvent(**again(history.event("place-1")))])
+    assert back.table(shop.stock)["A1"].free == 3
+    assert told(back.difference(history)) == ([], [], [], [])
+    with pytest.raises(HistoryError, match="this past is no branch"):
+        history.difference()
+
+
+def again(it: RecordedEvent) -> dict[str, Any]:
+    return {"data": it.event.data, "time": it.event.time, "id": it.event.id, "source": it.event.source}
+
+
+def told(found: Difference) -> tuple[list[Any], ...]:
+    return found.missing, found.surplus, found.changed, found.rows
+
+
+def test_events_are_put_in_and_replaced_by_their_names(world: World) -> None:
+    """A pair of data and time is enough; behind another event, that one is named."""
+    history = world.history()
+    more = StockReceive(sku="A1", quantity=5, price=300)
+    for insert in ((more, START), InsertedEvent(more, START, after="receive-1")):
+        assert history.what_if(insert=[insert]).table(shop.order)["o2"].status == "paying"
+    branch = history.what_if(replace={"receive-1": StockReceive(sku="A1", quantity=1, price=300)})
+    assert branch.table(shop.order)["o1"].status == "cancelled"
+    with pytest.raises(NoSuchEvent, match="no event 'receive-7'"):
+        history.what_if(remove=["receive-7"])
+    with pytest.raises(HistoryError, match=r"it follows from order\.place order-0:1"):
+        history.what_if(remove=["order-0:3"])
+
+
+def test_other_code_is_a_branch_with_origins() -> None:
+    """All is decided again by it; with a change as well, one is made of the other."""
+    world = World(bank.app())
+    world.when(AccountOpen(account="a", balance=100), id="open-a")
+    world.when(AccountOpen(account="b", balance=0), id="open-b")
+    world.when(TransferStart(transfer="t", source="a", target="b", amount=60), id="start")
+    world.settle()
+    history = world.history()
+    fee = with_change(bank.app(), AccountDebit, row_with(balance=lambda balance: balance - 1))
+    branch = history.what_if(code=fee)
+    assert [(it.recorded.event_type, it.kind) for it in branch.difference().origins] == [("account.debit", "row")]
+    assert branch.table(bank.account)["a"].balance == 39
+    with pytest.raises(HistoryError, match="other events or other code, and not both"):
+        history.what_if(remove=["start"], code=fee)
+    both = history.what_if(remove=["start"]).what_if(code=fee)
+    assert both.table(bank.account)["a"].balance == 100
+    assert {it.place for it in both.difference(history).rows} == {("account", "a"), ("account", "b"), ("transfer", "t")}
+
+
+@some
+@given(st.sampled_from(KINDS), st.integers(0, 10**6))
+def test_two_pasts_are_compared_as_a_branch_differs_from_its_past(kind: str, seed: int) -> None:
+    """Looking at both logs alone, however they came about."""
+    chosen, there = made(kind, seed)
+    past, handlers = past_of(there), ApplicationHandlers(there.app, there.codec)
+    branch = what_if(past, handlers, a_change(kind, chosen, past), answers=answered)
+    known, found = branch.difference, compare(past, handlers, branch.past, handlers)
+    if known.open or known.raised:
+        return
+    assert [[it.reference for it in events] for events in (found.missing, found.surplus)] == [
+        [it.reference for it in sorted(events, key=lambda it: it.order)] for events in (known.missing, known.surplus)
+    ]
+    assert [(it.now.reference, it.what) for it in found.changed] == [(it.now.reference, it.what) for it in known.changed]
+    assert found.rows == sorted(known.rows, key=lambda it: it.place)
+    assert found.same == known.same
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> tuple[Path, Any]:
+    _, there = made("shop", 3)
+    return exported(there, tmp_path), there
+
+
+def test_a_file_is_asked_without_a_broker(file: tuple[Path, Any]) -> None:
+    """It has the rows that there were; events are named as on the command line."""
+    path, there = file
+    with History.open(shop.app(), path) as history:
+        assert dict(history.table(shop.order)) == there.rows("order")
+        place = history.event("place-0")
+        assert history.event(place.name) == place
+        branch = history.what_if(remove=["place-0"])
+        assert "o0" not in branch.table(shop.order)
+        with pytest.raises(NoSuchEvent, match="is not in this past: it is later, or a change has taken it out"):
+            branch.event("place-0")
+        put_in = branch.what_if(insert=[InsertedEvent(place.event.data, place.event.time, "again")])
+        assert put_in.event("again").place == ("order", "o0")
+        assert len(history.as_of(known=place.event.time)) < len(history)
+        assert told(history.as_of().difference(history)) == ([], [], [], [])
+
+
+def test_what_a_file_cannot_answer_is_a_sentence(file: tuple[Path, Any], tmp_path: Path) -> None:
+    """Once it is closed, of another application, from another thread, or not there."""
+    path, _ = file
+    with History.open(shop.app(), path) as history:
+        table = history.table(shop.order)
+        errors: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                table.get("o0")
+            except HistoryError as error:
+                errors.append(error)
+
+        other = threading.Thread(target=ask)
+        other.start()
+        other.join(10)
+        assert "another thread has opened it" in str(errors[0])
+        with pytest.raises(HistoryError, match=r"what was known at 2200.* is not in this past: it knows all until"):
+            history.as_of(known=datetime(2200, 1, 1, tzinfo=UTC))
+    for ask_it in (lambda: table.get("o0"), lambda: history.event("place-0"), lambda: [*history.events()]):
+        with pytest.raises(HistoryError, match="it is closed"):
+            ask_it()
+    with pytest.raises(HistoryError, match="is the past of the application 'shop'; this is 'bank'"):
+        History.open(bank.app(), path)
+    with pytest.raises(HistoryError, match="there is no file"):
+        History.open(shop.app(), tmp_path / "nothing")
+
+
+def test_a_damaged_file_is_a_sentence(file: tuple[Path, Any]) -> None:
+    """However far it could be read."""
+    path, _ = file
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + bytes(len(content) - 8192))
+    with pytest.raises(HistoryError, match=r"cannot be read|no past that was exported|another version"), History.open(
+        shop.app(), path
+    ) as history:
+        list(history.events())
+
+
+def test_a_handler_that_rejects_now_is_named() -> None:
+    """Rows of a past that this code would not have made are not told."""
+    world = World(bank.app())
+    world.when(AccountOpen(account="a", balance=100))
+
+    def refuse(row: object, event: object) -> Any:
+        raise Rejected("no more accounts")
+
+    other = World(with_change(bank.app(), AccountOpen, lambda _: refuse))
+    other._run.spaces["account"].log += world._run.spaces["account"].log
+    with pytest.raises(HistoryError, match="its handler now rejects it"):
+        other.history().table(bank.account).get("a")
