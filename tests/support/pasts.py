@@ -13,7 +13,7 @@ from streams.engine.wire_format import WireFormat
 from streams.event import Event
 from streams.history.past import MemoryPast
 from streams.history.recorded_event import read_recorded
-from tests.applications import bank, shop, timed
+from tests.applications import bank, permits, shop, timed
 from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.applications.shop.events import (
     Line,
@@ -27,9 +27,10 @@ from tests.applications.shop.events import (
 )
 from tests.applications.timed.events import AlarmTouch
 from tests.support.partitions import Partitions
+from tests.support.permits import cases
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-KINDS = ["bank", "shop", "timed"]
+KINDS = ["bank", "shop", "timed", "permits"]
 
 
 def log_of(there: Partitions) -> list[tuple[str, int, int, str, bytes, Headers]]:
@@ -53,7 +54,7 @@ def past_of(there: Partitions) -> MemoryPast:
 def made(kind: str, seed: int) -> tuple[random.Random, Partitions]:
     """An application that has run, and what chose."""
     chosen = random.Random(seed)
-    return chosen, {"bank": a_bank, "shop": a_shop, "timed": some_alarms}[kind](chosen, seed)
+    return chosen, {"bank": a_bank, "shop": a_shop, "timed": some_alarms, "permits": some_permits}[kind](chosen, seed)
 
 
 def _some_steps(there: Partitions, chosen: random.Random, most: int) -> None:
@@ -115,6 +116,22 @@ def some_alarms(chosen: random.Random, seed: int) -> Partitions:
         if chosen.random() < 0.5:
             there.settle()
     there.now += timedelta(hours=40)
+    there.settle()
+    return there
+
+
+def some_permits(chosen: random.Random, seed: int) -> Partitions:
+    """Real cases that came one after the other, and in the end the time in which they should have been closed is over."""
+    first, count = chosen.randrange(len(cases()) - 3), chosen.randint(1, 3)
+    events = sorted((it for case in cases()[first : first + count] for it in case), key=lambda it: it[1])
+    there = Partitions(permits.app(), chosen.randint(1, 3), now=events[0][1], seed=seed, most=5)
+    for number, (data, time) in enumerate(events):
+        there.now = max(there.now, time + timedelta(days=chosen.choice([0, 0, 0, 0, 1])))
+        there.publish(data, f"event-{number}", time)
+        _some_steps(there, chosen, 5)
+        if chosen.random() < 0.3:
+            there.settle()
+    there.now += timedelta(days=60)
     there.settle()
     return there
 

@@ -28,6 +28,7 @@ from streams.history.past import Past
 from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, OrderKey, Place, RecordedEvent
 from streams.outcome import Rejected, Scheduled
 from tests.applications.bank.events import TransferStart
+from tests.applications.permits.events import PermitStep
 from tests.applications.shop.events import Line, OrderPlace
 from tests.applications.timed.events import AlarmTouch
 from tests.support.pasts import KINDS, answered, live_rows, made, past_of
@@ -43,13 +44,16 @@ def a_past(kind: str, seed: int) -> tuple[random.Random, Past, ApplicationHandle
     return chosen, past_of(there), ApplicationHandlers(there.app, there.codec), live_rows(there)
 
 
-def an_event(kind: str, chosen: random.Random, name: str) -> EventData:
+def an_event(kind: str, chosen: random.Random, name: str, past: Past) -> EventData:
     if kind == "bank":
         return TransferStart(transfer=name, source="a0", target="a1", amount=chosen.randint(1, 150))
     if kind == "shop":
         return OrderPlace(
             order=name, customer="n", lines=(Line(sku=chosen.choice("xyz"), quantity=chosen.randint(1, 5)),)
         )
+    if kind == "permits":
+        permit = chosen.choice([it.key for it in past.events() if it.namespace == "permit"])
+        return PermitStep(permit=permit, step=chosen.choice(["T04", "T05", "T10"]), by="99")
     other = chosen.choice(["", "z"])
     return AlarmTouch(name=chosen.choice("abcd"), number=chosen.randint(0, 9), after=chosen.randint(0, 6), other=other)
 
@@ -57,7 +61,7 @@ def an_event(kind: str, chosen: random.Random, name: str) -> EventData:
 def an_insertion(kind: str, chosen: random.Random, past: Past, number: int = 0) -> InsertedEvent:
     near = chosen.choice(list(past.events())).event.time
     time = near + timedelta(seconds=chosen.choice([-1, 0, 1]))
-    return InsertedEvent(an_event(kind, chosen, f"new{number}"), time, f"new-{number}")
+    return InsertedEvent(an_event(kind, chosen, f"new{number}", past), time, f"new-{number}")
 
 
 def roots_of(past: Past) -> list[RecordedEvent]:
@@ -68,7 +72,7 @@ def a_change(kind: str, chosen: random.Random, past: Past) -> Change:
     """Some put in, some taken out, and perhaps one replaced."""
     roots = roots_of(past)
     taken = chosen.sample(roots, min(len(roots), chosen.randint(0, 3)))
-    removed, replaced = taken[:2], [it for it in taken[2:] if it.event_type in ("transfer.start", "alarm.touch")]
+    removed, replaced = taken[:2], [it for it in taken[2:] if it.event_type in ("transfer.start", "alarm.touch", "permit.step")]
     return Change(
         [an_insertion(kind, chosen, past, number) for number in range(chosen.randint(0, 2))],
         frozenset(it.reference for it in removed),
@@ -79,6 +83,8 @@ def a_change(kind: str, chosen: random.Random, past: Past) -> Change:
 def other_data(data: EventData) -> EventData:
     if isinstance(data, TransferStart):
         return TransferStart(transfer=data.transfer, source=data.source, target=data.target, amount=data.amount + 7)
+    if isinstance(data, PermitStep):
+        return PermitStep(permit=data.permit, step="T10", by="98")
     assert isinstance(data, AlarmTouch)
     return AlarmTouch(name=data.name, number=data.number, after=data.after + 1, other=data.other)
 
