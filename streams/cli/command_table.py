@@ -41,6 +41,7 @@ COMMANDS = (
     TableEntry("when", "Ask the past", "Say since when something holds of a row."),
     TableEntry("what-if", "Ask the past", "Tell what would have happened if an event had never been, or had been another."),
     TableEntry("replay", "Ask the past", "Check a change of the code against the recorded past."),
+    TableEntry("shrink", "Ask the past", "Find the fewest published events that bring a row to where a condition holds."),
     TableEntry("history", "Ask the past", "Read the recorded past into a file of this machine, and say how far it goes."),
     TableEntry("status", "Operate", "Show lag, owners, states and counters of every namespace, and what is blocked."),
     TableEntry("verify", "Operate", "Verify that logs, tables and inboxes are whole and fit together; changes nothing."),

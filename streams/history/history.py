@@ -132,9 +132,7 @@ class History(HistoryContents):
             DefinitionError: It belongs to no namespace of the application.
 
         """
-        inserted = [self._inserted(it) for it in insert]
-        replaced = {self.event(name).reference: data for name, data in (replace or {}).items()}
-        change = Change(inserted, frozenset(self.event(name).reference for name in remove), replaced)
+        change = self._change(insert, remove, replace or {})
         if code is None:
             return self._branch(what_if(self._past, self._handlers, change, answers=answers), self._handlers)
         if change != Change([]):
@@ -144,6 +142,13 @@ class History(HistoryContents):
             )
         handlers = ApplicationHandlers(code, codec_of(code))
         return self._branch(replay(self._past, LocalCode(self._handlers), handlers, answers=answers), handlers)
+
+    def _change(self, insert: Iterable[Insertion], remove: Iterable[str], replace: Mapping[str, EventData]) -> Change:
+        return Change(
+            [self._inserted(it) for it in insert],
+            frozenset(self.event(name).reference for name in remove),
+            {self.event(name).reference: data for name, data in replace.items()},
+        )
 
     def _inserted(self, it: Insertion) -> InsertedEvent:
         if not isinstance(it, InsertedEvent):

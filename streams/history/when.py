@@ -45,7 +45,8 @@ class Turns:
         self._predicate, self._handlers = predicate, handlers
         self._rows: dict[str, Entry] = {}
         self._holds: dict[str, bool] = {}
-        self._at_first = _held(predicate, None, None)
+        self.holds_at_first = _held(predicate, None, None)
+        """Whether it holds where there is no row."""
         self.looked_at = 0
         """Events."""
 
@@ -58,10 +59,10 @@ class Turns:
             after = self._handlers.fold(entry, it)
             self._rows[key] = after
             if after[0] is entry[0]:
-                self._holds.setdefault(key, self._at_first)
+                self._holds.setdefault(key, self.holds_at_first)
                 continue
             holds = _held(self._predicate, after[0], it)
-            if holds != self._holds.get(key, self._at_first):
+            if holds != self._holds.get(key, self.holds_at_first):
                 yield Turn(it, holds, entry[0], after[0])
             self._holds[key] = holds
 

@@ -19,7 +19,7 @@ from streams.testing.journal import Journal
 from streams.testing.memory_application import MemoryApplication
 from streams.testing.results import Result, outcome_of
 from streams.testing.world_contents import WorldContents
-from streams.testing.world_io import headers_of
+from streams.testing.world_io import Answers, answering, headers_of
 
 Parked = Literal["raise", "allow"]
 START = datetime(2026, 1, 1, 0, 0, 0, 123_457, tzinfo=UTC)
@@ -46,10 +46,12 @@ class World(WorldContents):
     """An application in memory, on the engine and the codec that a worker has. Each namespace has one partition.
 
     Time stands still until `advance`, and what was emitted waits until `settle`. Gateways are called at once, with their
-    real functions: give the application others.
+    real functions: give the application others, or `answers`.
 
     Args:
         app: The application.
+        answers: What gateways answer to a request, as a function of its Event, so that none is called; None from it: that call
+            fails. None: they are called.
 
     Attributes:
         app (App): The application.
@@ -64,7 +66,8 @@ class World(WorldContents):
 
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, *, answers: Answers | None = None) -> None:
+        app = app if answers is None else answering(app, answers)
         self._codec = codec_for(app)
         self._seen = seen = Journal(self._codec)
         super().__init__(app, MemoryApplication(app, self._codec, seen, START))

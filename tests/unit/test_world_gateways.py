@@ -118,3 +118,22 @@ def test_a_long_queue_is_let_through_in_memory_too() -> None:
     world.settle()
     assert world.image("probe").parked == {}
     assert world.table(probe.probe).get("k") == ProbeRow(count=count, texts={})
+
+
+def test_answers_are_given_in_place_of_gateways() -> None:
+    """Nobody is called; a request without an answer fails, as one does that nobody answers."""
+
+    class Expensive(shop.CardApi):
+        async def charge(self, event: Event[PaymentCharge]) -> PaymentCharged:
+            raise AssertionError("it was called")
+
+    world = World(
+        shop.app(Expensive()), answers=lambda it: PaymentCharged(order=it.key, receipt="r") if it.key == "o1" else None
+    )
+    world.when(StockReceive(sku="A1", quantity=5, price=3))
+    for key in ("o1", "o2"):
+        world.when(OrderPlace(order=key, customer="c", lines=(Line(sku="A1", quantity=1),)))
+    world.settle()
+    assert (world.table(shop.order)["o1"].receipt, world.table(shop.order)["o2"].status) == ("r", "paying")
+    [failed] = world.calls_failed
+    assert failed.reason == "LookupError: no answer to payment.charge of 'o2' is given"
