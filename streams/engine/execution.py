@@ -78,8 +78,8 @@ class Execution:
     def _decide(self, handler: EventHandler, arrival: Arrival) -> Decision:
         """Raises what the handler raised, except Rejected, and InvalidEvent for a row that cannot be encoded."""
         row, version = self._overlay.entry(arrival.key) or ABSENT
-        reason = wrong_version(arrival.envelope.expected_version, row, version)
-        if reason is not None:
+        expected = arrival.envelope.expected_version
+        if expected is not None and (reason := wrong_version(expected, row, version)) is not None:
             return Decision(reason=reason, wrong_version=True)
         changes, attempts = self._changes, self._attempts
         number = timer_number(arrival.event.reference) if arrival.timer else arrival.record[0]

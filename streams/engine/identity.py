@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from struct import Struct
 
-from streams.event import derived_digest, derived_id, is_unique
+from streams.event import OURS, derived_digest, derived_id, is_unique
 
 SHORT = blake2b(digest_size=8)
 """To copy one takes less time than to make one."""
@@ -55,7 +55,8 @@ def fingerprint_of(source: str, event_id: str) -> bytes:
 
     Short ones are the name itself, which no hash computes: of 17 to 80 bytes, where a hash has 16.
     """
-    name = (event_id if is_unique(source, event_id) else f"{len(source)} {source}{event_id}").encode()
+    foreign = source and not source.startswith(OURS)  # as most are; its ids are never unique
+    name = (f"{len(source)} {source}{event_id}" if foreign or not is_unique(source, event_id) else event_id).encode()
     return name if 16 < len(name) <= 80 else blake2b(name, digest_size=16).digest()
 
 

@@ -37,8 +37,8 @@ class Overlay:
 
     def blocks(self, key: str) -> bool:
         """Whether events of this key are parked."""
-        queue = self.changes.queues.get(key)
-        return bool(queue) if queue is not None else key in self.image.parked
+        queues = self.changes.queues
+        return bool(queues[key]) if key in queues else key in self.image.parked
 
     def own_queue(self, key: str) -> list[SetAsideRecord]:
         """The same as `queue`, as a copy that may be changed. It is made once a batch, since a queue may be long."""
@@ -53,6 +53,8 @@ class Overlay:
         found = changes.remembered.get(digest) or image.window.find(digest, changes.sequence)
         if found is not None:
             return found
+        if not changes.parked_ids and not image.parked_ids:
+            return None
         now_parked = changes.parked_ids if digest in changes.parked_ids else image.parked_ids
         body = now_parked.get(digest)
         return None if body is None else (changes.sequence, body, PARKED)
