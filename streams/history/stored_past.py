@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -14,6 +14,10 @@ from streams.history.past import ErasedEvent
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 from streams.history.stored_events import LogPartition, StoredEvents, StoredRow
 from streams.history.stored_scan import EffectsScan, StoredScan
+
+
+PIECE = 256
+"""Events of a row that are read at once."""
 
 
 class SchemaRegister(Protocol):
@@ -69,6 +73,11 @@ class StoredPast:
                 last = middle - 1
         return low
 
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The file that it is in, for what is no event."""
+        return self._db
+
     def frontier(self) -> int | None:
         """As `noted_frontier`."""
         return noted_frontier(self._db)
@@ -101,7 +110,11 @@ class StoredPast:
 
     def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
         """All of one namespace, in the total order."""
-        return self._scan.events([at for at in self.last if at[0] == namespace])
+        return self.events_of({namespace})
+
+    def events_of(self, namespaces: Collection[str]) -> Iterator[RecordedEvent]:
+        """All of some namespaces, in the total order."""
+        return self._scan.events([at for at in self.last if at[0] in namespaces])
 
     def effects_scan(self) -> EffectsScan:
         """For who reads all of it and asks for the effects of each event."""
@@ -109,6 +122,13 @@ class StoredPast:
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return sorted(self._where("ns = ? and key = ?", *place), key=lambda it: it.order)
+
+    def key_events_behind(self, place: Place, sequence: int) -> Iterator[RecordedEvent]:
+        """Those of one row that stand behind a sequence of its log, in order, read a piece at a time."""
+        text = f"ns = ? and key = ? and seq > ? order by seq limit {PIECE}"
+        while piece := list(self._where(text, *place, sequence)):
+            yield from piece
+            sequence = piece[-1].order.sequence
 
     def first_erased(self, place: Place) -> ErasedEvent | None:
         text = "select seq, recorded, high from erased where ns = ? and key = ? order by seq limit 1"

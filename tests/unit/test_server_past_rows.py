@@ -1,9 +1,10 @@
-"""A row as it was, over HTTP."""
+"""Rows, projections and views as they were, over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -12,11 +13,12 @@ from streams.engine.envelope import to_micros
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from streams.testing.world import START
 from tests.applications import shop
-from tests.applications.shop.events import StockReceive
+from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.memory_server import MemoryServer
 from tests.support.stored_pasts import forget_schemas
 from tests.unit.test_server_errors import assert_problem
 
+OURS = ("as_of", "known", "sort", "limit", "next")
 FRONTIER = START + timedelta(hours=3)
 
 
@@ -31,6 +33,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
             server.kafka.publish(
                 StockReceive(sku="x", quantity=quantity, price=3), id=f"receive-{hours}", source="depot", time=time
             )
+            for number in range(3):
+                lines, name = (Line(sku="x", quantity=9),), f"o{hours}{number}"
+                order = OrderPlace(order=name, customer=f"c{number}", lines=lines)
+                server.kafka.publish(order, id=f"place-{name}", source="shop", time=time + timedelta(seconds=number))
             world.settle()
         server.kafka.show()
         fill(server)
@@ -95,3 +101,81 @@ def test_a_schema_that_the_server_has_not_met_is_learnt_from_the_file(server: Me
     """The row is told at once."""
     forget_schemas(server.codec)
     assert free(server, known=FRONTIER) == 8
+
+
+def told(server: MemoryServer, path: str, **params: object) -> dict[str, Any]:
+    found = server.http.get(path, params={f"_{name}" if name in OURS else name: str(it) for name, it in params.items()})
+    assert found.status_code == 200, found.text
+    body: dict[str, Any] = found.json()
+    return body
+
+
+def pages(server: MemoryServer, path: str, **params: object) -> list[Any]:
+    found = told(server, path, **params)
+    rows = found["rows"]
+    while found["next"] is not None:
+        found = told(server, path, **params, next=found["next"])
+        rows += found["rows"]
+    return rows
+
+
+@pytest.mark.parametrize("sort", ["_key", "-_key", "placed", "-placed", "-customer"])
+@pytest.mark.parametrize("only", [{}, {"customer": "c1"}])
+def test_a_table_has_the_order_and_the_filters_of_todays(server: MemoryServer, sort: str, only: dict[str, str]) -> None:
+    """As of its end it is today's, in pages of any size; and before that, what there was."""
+    query = {"sort": sort, "limit": 2, **only}
+    today = pages(server, "/rows/order", **query)
+    assert len(today) == (3 if only else 9)
+    assert pages(server, "/rows/order", **query, known=FRONTIER) == today
+    early = START + timedelta(minutes=30)
+    assert pages(server, "/rows/order", **query, as_of=early, known=START + timedelta(hours=1, minutes=-1)) == [
+        {**it, "row": then["row"], "version": then["version"]}
+        for it in today
+        if it["key"].startswith("o0")
+        for then in [told(server, f"/rows/order/{it['key']}", known=START + timedelta(hours=1, minutes=-1), as_of=early)]
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/rows/stock/x", "/rows/order", "/rows/order?_sort=-placed&_limit=2", "/projections/orders_per_day",
+             "/projections/orders_per_day/2026-01-01", "/views/orders-of/c1"]
+)  # fmt: skip
+def test_with_its_token_an_answer_has_the_same_bytes(server: MemoryServer, path: str) -> None:
+    """Also when more is known; its ETag is a strong one."""
+    first = server.http.get(path, params={"_known": str(START + timedelta(hours=1, minutes=30))})
+    assert first.status_code == 200, first.text
+    token = first.headers["Retold-As-Of"]
+    again = server.http.get(path, params={"_as_of": token})
+    assert (again.content, again.headers["ETag"]) == (first.content, first.headers["ETag"])
+    assert again.headers["Retold-As-Of"] == token
+    assert not again.headers["ETag"].startswith("W/")
+    later = server.http.get(path, params={"_known": str(FRONTIER)})
+    assert later.headers["ETag"] != first.headers["ETag"]
+    headers = {"If-None-Match": first.headers["ETag"]}
+    assert server.http.get(path, params={"_as_of": token}, headers=headers).status_code == 304
+
+
+def test_a_projection_and_a_view_as_they_were(server: MemoryServer) -> None:
+    """Folded, and asked, from what was known."""
+    day, known = "/projections/orders_per_day/2026-01-01", START + timedelta(hours=1, minutes=30)
+    assert told(server, day, known=known)["row"] == {"count": 6}
+    assert told(server, day)["row"] == told(server, day, known=FRONTIER)["row"] == {"count": 9}
+    assert pages(server, "/projections/orders_per_day", known=known) == [{"key": "2026-01-01", "row": {"count": 6}}]
+    assert [*told(server, "/views/orders-of/c1", known=known)["answer"]] == ["o01", "o11"]
+    assert [*told(server, "/views/orders-of/c1", as_of=START - timedelta(days=1))["answer"]] == []
+    assert_problem(server.http.get(day, params={"_as_of": "2000-01-01T00:00:00Z"}), 404, "had no row '2026-01-01' then")
+
+
+@pytest.mark.parametrize(
+    "path", ["/rows/order", "/projections/orders_per_day", "/projections/orders_per_day/x", "/views/orders-of/c"]
+)
+def test_bad_times_are_refused_everywhere(server: MemoryServer, path: str) -> None:
+    """With the sentences that a row has."""
+    for given, field in (({"_as_of": "no"}, "_as_of"), ({"_known": "2026-01-01"}, "_known"), ({"_as_of": "/"}, "_as_of")):
+        assert_problem(server.http.get(path, params=given), 422, "a time with a zone was expected", field=field)
+    both = {"_as_of": "/2026-01-01T00:00:00Z", "_known": "2026-01-01T00:00:00Z"}
+    assert_problem(server.http.get(path, params=both), 422, "says what was known", field="_known")
+    twice = [("_known", "2026-01-01T00:00:00Z")] * 2
+    assert_problem(server.http.get(path, params=twice), 422, "given twice", field="_known")
+    late = {"_as_of": f"/{(FRONTIER + timedelta(microseconds=1)).isoformat()}"}
+    assert_problem(server.http.get(path, params=late), 503, "what is known for ever goes to")

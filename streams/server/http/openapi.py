@@ -73,34 +73,31 @@ def listing(app: App) -> Spec:
     """For `GET /rows/NAMESPACE`."""
     types = row_types(app)
     body = shapes.page(shapes.of_table(_any_of(types)), unreadable=shapes.UNREADABLE)
-    return _asking([*_filters(types), *_paging()], body)
+    return _asking([*_filters(types), *_paging(), *_times()], body)
 
 
 def one_row(app: App) -> Spec:
     """For `GET /rows/NAMESPACE/KEY`."""
-    times = [
-        _query("_as_of", "As it was then, by the times of events: a time with a zone."),
-        _query("_known", "As it was known then, by the times of recording."),
-    ]
-    return _asking(times, shapes.of_table(_any_of(row_types(app))))
+    found = shapes.of_table(_any_of(row_types(app)))
+    return _asking(_times(), shapes.shape(*shapes.PAST, **found["properties"], **shapes.PAST))
 
 
 def projected(app: App) -> Spec:
     """For `GET /projections/NAME`."""
     types = projected_types(app)
-    return _asking([*_filters(types), *_paging()], shapes.page(shapes.of_projection(_any_of(types))))
+    return _asking([*_filters(types), *_paging(), *_times()], shapes.page(shapes.of_projection(_any_of(types))))
 
 
 def one_projected(app: App) -> Spec:
     """For `GET /projections/NAME/KEY`."""
-    return _asking([], shapes.true_at(**shapes.of_projection(_any_of(projected_types(app)))["properties"]))
+    return _asking(_times(), shapes.true_at(**shapes.of_projection(_any_of(projected_types(app)))["properties"]))
 
 
 def viewing(app: App) -> Spec:
     """For `GET /views/PATH`."""
     known = ", ".join(view.path for view in app.views) or "none"
     path = {"name": "path", "in": "path", "required": True, "description": f"One of {known}.", "schema": shapes.TEXT}
-    return _asking([path], shapes.true_at(answer={}))
+    return _asking([path, *_times()], shapes.true_at(answer={}))
 
 
 def becoming() -> Spec:
@@ -176,6 +173,13 @@ def _paging() -> list[Spec]:
         _query("_sort", "A field, or _key; with - before it, the largest come first."),
         _query("_limit", f"Rows a page: {LIMIT} if nothing is said, {MOST} at most."),
         _query("_next", "The `next` of the page before."),
+    ]
+
+
+def _times() -> list[Spec]:
+    return [
+        _query("_as_of", "As it was then, by the times of events: a time with a zone, or the Retold-As-Of of an answer."),
+        _query("_known", "As it was known then, by the times of recording: a time with a zone."),
     ]
 
 

@@ -1,72 +1,80 @@
-"""`GET /rows/NAMESPACE/KEY?_as_of=…&_known=…`: a row as it was."""
+"""Rows, projections and views as they were: `?_as_of=…&_known=…`."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from datetime import UTC
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
-from streams.data import Record
-from streams.engine.envelope import from_micros, to_micros
-from streams.eventfiles.numbers import time
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.cut_past import Cut, CutPast
-from streams.history.past_tables import PastTables
-from streams.history.stored_past import StoredPast
-from streams.history.stored_waiting import StoredWaiting
-from streams.server.http.answers import answer
+from streams.errors import HistoryError
+from streams.history.cut_past import Cut
+from streams.server.http.pages import cursor_of
 from streams.server.http.parts import ServerParts
-from streams.server.http.past_asking import ask_past
-from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.past_times import ask_as_of, nothing_then, past_answer
+from streams.server.http.problems import Problem
+from streams.server.readmodel.past_store import PastStore
+from streams.server.readmodel.past_views import view_of_past
+from streams.server.readmodel.row_json import to_json
+from streams.server.readmodel.row_query import RowQuery
+from streams.view import View
+
+log = logging.getLogger("retold.server")
+MOST_UNTOLD = 100
+"""The most keys of rows that cannot be told in an answer."""
 
 
-class PastRow(NamedTuple):
-    """A row and its version, and the two times (µs) that it is told for."""
-
-    row: Record | None
-    version: int
-    cut: Cut
-
-
-async def row_as_it_was(
-    request: Request, parts: ServerParts, namespace: str, key: str, given: Mapping[str, str]
-) -> Response:
-    """Its ETag has both times: with them in the request it never changes."""
-    as_of, known = _micros("_as_of", given), _micros("_known", given)
-    handlers = ApplicationHandlers(parts.app, parts.codec)
-
-    def ask(past: StoredPast, _: StoredWaiting) -> PastRow:
-        cut = Cut(as_of, _known(past.frontier(), known))
-        return PastRow(*PastTables(CutPast(past, cut), handlers).table(namespace).entry(key), cut)
-
-    found, at = await ask_past(request, parts, parts.pools.views, ask, untold=409)
-    told: dict[str, Any] = {"as_of": _text(found.cut.as_of), "known": _text(found.cut.known)}
-    if found.row is None:
-        raise Problem(404, f"the table {namespace} had no row {key!r:.600} then", headers=at.headers, **told)
-    body = {"key": key, "version": found.version, "row": found.row, **told}
-    return answer(request, body, at, etag=f'"{found.version}.{found.cut.as_of}.{found.cut.known}"')
+async def row_as_it_was(request: Request, parts: ServerParts, namespace: str, key: str, asked: Cut) -> Response:
+    (row, version), cut, at = await ask_as_of(request, parts, asked, lambda store: store.entry(namespace, key), None)
+    if row is None:
+        raise nothing_then(f"the table {namespace} had no row {key!r:.600} then", cut, at)
+    return past_answer(request, {"key": key, "version": version, "row": row}, cut, at)
 
 
-def _known(frontier: int | None, known: int | None) -> int:
-    if frontier is None or (known is not None and known > frontier):
-        until = "nothing is known for ever yet" if frontier is None else f"what is known for ever goes to {_text(frontier)}"
-        raise Problem(503, f"{until}: what was recorded later may still be joined by more", headers=RETRY_AFTER)
-    return frontier if known is None else known
+async def rows_as_they_were(request: Request, parts: ServerParts, namespace: str, query: RowQuery, asked: Cut) -> Response:
+    def ask(store: PastStore) -> dict[str, Any]:
+        found, untold = store.page(namespace, query), store.untold(namespace)
+        shown = [{"key": key, "version": version, "row": msgspec.Raw(body)} for key, version, body in found.rows]
+        unreadable = {"count": len(untold), "keys": untold[:MOST_UNTOLD]}
+        return {"rows": shown, "next": cursor_of(query, found.last), "unreadable": unreadable}
+
+    body, cut, at = await ask_as_of(request, parts, asked, ask)
+    return past_answer(request, body, cut, at)
 
 
-def _micros(name: str, given: Mapping[str, str]) -> int | None:
-    if name not in given:
-        return None
-    try:
-        return to_micros(time(given[name]).astimezone(UTC))
-    except (ValueError, OverflowError):  # one of the year 0 or 10000 in UTC
-        raise Problem(
-            422, f"{name} is {given[name][:80]!r}; a time with a zone was expected, such as 2026-01-31T12:00:00Z", field=name
-        ) from None
+async def projected_as_it_was(request: Request, parts: ServerParts, name: str, key: str, asked: Cut) -> Response:
+    (row, _), cut, at = await ask_as_of(request, parts, asked, lambda store: store.entry(name, key))
+    if row is None:
+        raise nothing_then(f"the projection {name} had no row {key!r:.600} then", cut, at)
+    return past_answer(request, {"key": key, "row": row}, cut, at)
 
 
-def _text(micros: int | None) -> str | None:
-    return None if micros is None else from_micros(micros).isoformat()
+async def projection_as_it_was(request: Request, parts: ServerParts, name: str, query: RowQuery, asked: Cut) -> Response:
+    def ask(store: PastStore) -> dict[str, Any]:
+        found = store.page(name, query)
+        shown = [{"key": key, "row": msgspec.Raw(body)} for key, _, body in found.rows]
+        return {"rows": shown, "next": cursor_of(query, found.last)}
+
+    body, cut, at = await ask_as_of(request, parts, asked, ask)
+    return past_answer(request, body, cut, at)
+
+
+async def view_as_it_was(request: Request, parts: ServerParts, view: View, names: Mapping[str, str], asked: Cut) -> Response:
+    def ask(store: PastStore) -> msgspec.Raw:
+        did = "raised"
+        try:
+            found = view_of_past(store, view, names)
+            did = "gave what cannot be written as JSON:"
+            return msgspec.Raw(to_json(found))
+        except HistoryError:
+            raise
+        except BaseException as error:  # in a pool thread none of these means a cancellation
+            log.exception("the view %s %s", view.path, did)
+            detail = f"the view {view.path} {did} {type(error).__name__}; the server's log says more"
+            raise Problem(500, detail) from error
+
+    found, cut, at = await ask_as_of(request, parts, asked, ask)
+    return past_answer(request, {"answer": found}, cut, at)

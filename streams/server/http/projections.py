@@ -12,6 +12,8 @@ from streams.server.http.answers import answer, at_least, ready, refuse_lacking,
 from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.past_rows import projected_as_it_was, projection_as_it_was
+from streams.server.http.past_times import split_times
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.snapshot import check
@@ -27,7 +29,11 @@ def routes(parts: ServerParts) -> APIRouter:
     @router.get("/projections/{name}", response_class=Response, openapi_extra=extra, summary="A projection's rows")
     async def rows(request: Request, name: str) -> Response:
         _refuse_unknown(parts, name)
-        query = read_query(request.query_params.multi_items(), parts.model.row_types[name])
+        params, asked = split_times(request.query_params.multi_items())
+        query = read_query(params, parts.model.row_types[name])
+        if asked is not None:
+            return await projection_as_it_was(request, parts, name, query, asked)
+        check(ready(parts), name)
         await at_least(request, parts.model, KINDS, [name])
         return await in_thread(parts.pools.memory, _page, request, parts, name, query)
 
@@ -36,8 +42,12 @@ def routes(parts: ServerParts) -> APIRouter:
     @router.get("/projections/{name}/{key:rest}", response_class=Response, openapi_extra=one, summary="A projection's row")
     async def row(request: Request, name: str, key: str) -> Response:
         _refuse_unknown(parts, name)
-        model = parts.model
-        known_params(request.query_params.multi_items(), "_min_position")
+        params, asked = split_times(request.query_params.multi_items())
+        known_params(params, "_min_position")
+        if asked is not None:
+            return await projected_as_it_was(request, parts, name, key, asked)
+        model = ready(parts)
+        check(model, name)
         await at_least(request, model, KINDS, [name])
         remade = model.remade
         at = standing(model, KINDS, model.partitions(model.folded_by[name]))  # before the row, as in table_rows
@@ -53,12 +63,11 @@ def routes(parts: ServerParts) -> APIRouter:
 
 
 def _refuse_unknown(parts: ServerParts, name: str) -> None:
-    """Raises a 404 problem that lists the existing ones, and others if it cannot be answered."""
+    """Raises a 404 problem that lists the existing ones."""
     names = [projection.name for projection in parts.app.projections]
     if name not in names:
         known = ", ".join(names) or "none"
         raise Problem(404, f"{parts.app.name} has no projection {name[:100]!r}{did_you_mean(name, names)}; it has {known}")
-    check(ready(parts), name)
 
 
 def _page(request: Request, parts: ServerParts, name: str, query: RowQuery) -> Response:

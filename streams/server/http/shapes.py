@@ -62,9 +62,13 @@ def of_projection(row: Spec) -> Spec:
     return shape(key=TEXT, row=row)
 
 
+PAST: Spec = {"as_of": or_null(TIME), "known": TIME}
+"""What an answer about the past has."""
+
+
 def true_at(**properties: Spec) -> Spec:
-    """An object with the positions of the answer."""
-    return shape(**properties, positions=TEXTS, lag=or_null(NUMBER))
+    """An object with the positions of the answer; or, about the past, with its times."""
+    return shape("positions", "lag", *PAST, **properties, positions=TEXTS, lag=or_null(NUMBER), **PAST)
 
 
 TOLD = {

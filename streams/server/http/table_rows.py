@@ -15,7 +15,8 @@ from streams.server.http.answers import answer, at_least, ready, refuse_lacking,
 from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
-from streams.server.http.past_rows import row_as_it_was
+from streams.server.http.past_rows import row_as_it_was, rows_as_they_were
+from streams.server.http.past_times import split_times
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.row_query import RowQuery
@@ -32,7 +33,10 @@ def routes(parts: ServerParts) -> APIRouter:
     async def rows(request: Request, namespace: str) -> Response:
         row_type = known_namespace(parts, namespace).row_type
         model = ready(parts)
-        query = read_query(request.query_params.multi_items(), row_type)
+        params, asked = split_times(request.query_params.multi_items())
+        query = read_query(params, row_type)
+        if asked is not None:
+            return await rows_as_they_were(request, parts, namespace, query, asked)
         await at_least(request, model, KINDS)
         return await in_thread(parts.pools.memory, _page, request, parts, namespace, query)
 
@@ -47,9 +51,10 @@ def routes(parts: ServerParts) -> APIRouter:
 
 async def one_row(request: Request, parts: ServerParts, namespace: str, key: str) -> Response:
     known_namespace(parts, namespace)
-    given = known_params(request.query_params.multi_items(), "_min_position", "_as_of", "_known")
-    if given.keys() & {"_as_of", "_known"}:
-        return await row_as_it_was(request, parts, namespace, key, given)
+    params, asked = split_times(request.query_params.multi_items())
+    known_params(params, "_min_position")
+    if asked is not None:
+        return await row_as_it_was(request, parts, namespace, key, asked)
     model = ready(parts)
     await at_least(request, model, KINDS)
     partition = model.partition_of(namespace, key)

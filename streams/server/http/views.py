@@ -16,6 +16,8 @@ from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing_at
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.past_rows import view_as_it_was
+from streams.server.http.past_times import split_times
 from streams.server.http.paths import escaped_path
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
@@ -34,7 +36,10 @@ def routes(parts: ServerParts) -> APIRouter:
     @router.get("/views/{path:rest}", response_class=Response, openapi_extra=extra, summary="A view's answer")
     async def view(request: Request) -> Response:
         found, names = match(parts.app, escaped_path(request.scope)[1:].partition("/")[2])
-        known_params(request.query_params.multi_items(), "_min_position")
+        params, asked = split_times(request.query_params.multi_items())
+        known_params(params, "_min_position")
+        if asked is not None:
+            return await view_as_it_was(request, parts, found, names, asked)
         await at_least(request, ready(parts), kinds_of(parts.app))
         return await in_thread(parts.pools.views, _answer, request, parts, found, names)
 

@@ -29,6 +29,17 @@ class FoundPage(NamedTuple):
     last: tuple[object, str] | None
 
 
+def page_of(db: sqlite3.Connection, table: str, query: RowQuery, columns: Sequence[RowColumn]) -> FoundPage:
+    text, values = query.sql(table, columns)
+    found = db.execute(text, values).fetchall()
+    rows = [(key, version, body) for key, version, body, _ in found[: query.limit]]
+    if len(found) <= query.limit:
+        return FoundPage(rows, None)
+    key, value = found[query.limit - 1][0], found[query.limit - 1][3]
+    column = next((each for each in columns if each.field == query.sort), None)
+    return FoundPage(rows, (None if value is None or column is None else column.load(value), key))
+
+
 class StoreMoment:
     """One read transaction of one connection."""
 
@@ -43,14 +54,7 @@ class StoreMoment:
         return min(self._positions.get((kind, *partition), 0) for kind in kinds)
 
     def page(self, table: str, query: RowQuery, columns: Sequence[RowColumn]) -> FoundPage:
-        text, values = query.sql(table, columns)
-        found = self._db.execute(text, values).fetchall()
-        rows = [(key, version, body) for key, version, body, _ in found[: query.limit]]
-        if len(found) <= query.limit:
-            return FoundPage(rows, None)
-        key, value = found[query.limit - 1][0], found[query.limit - 1][3]
-        column = next((each for each in columns if each.field == query.sort), None)
-        return FoundPage(rows, (None if value is None or column is None else column.load(value), key))
+        return page_of(self._db, table, query, columns)
 
     def lacks(self, table: str, columns: Iterable[RowColumn]) -> list[str]:
         """The fields of these that the table has no columns for, or others: its rows have another schema."""

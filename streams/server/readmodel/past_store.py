@@ -1,0 +1,202 @@
+"""Tables and projections as of a time: made from the recorded past when they are asked for.
+
+What needs a whole table makes it in a temporary file, with the columns that the read model's file has: so it is found, sorted and
+paged as today's is, and memory holds no table.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from streams.app import App
+from streams.codec import AvroCodec
+from streams.data import Record, namespace_of
+from streams.engine.projector import Projector
+from streams.engine.readable import in_a_line
+from streams.engine.records import Entry
+from streams.errors import HistoryError
+from streams.history.past import refuse_erased
+from streams.history.recorded_event import RecordedEvent
+from streams.history.stored_rows import StoredRows
+from streams.projection import Projection
+from streams.server.readmodel.row_columns import columns_of
+from streams.server.readmodel.row_json import RowDecoder, to_json
+from streams.server.readmodel.row_query import RowQuery
+from streams.server.readmodel.store_moment import FoundPage, StoredTable, page_of
+from streams.server.readmodel.store_schema import projection_table, row_table, table_statement
+from streams.server.readmodel.store_writer import RowWriter
+
+KNOWN_ROWS = 5_000
+"""Rows that are kept in memory until they are written."""
+NATURAL = """order by key = '' or key glob '*[^0-9]*', case when key glob '*[^0-9]*' then 0 else length(ltrim(key, '0')) end,
+case when key glob '*[^0-9]*' then '' else ltrim(key, '0') end, key"""
+"""Numbers in their order, then the rest, as people are shown rows."""
+
+
+class TooMuch(HistoryError):
+    """An answer that needs more events than may be read for one."""
+
+    status = 422
+
+
+class PastStore:
+    """All tables of a cut, used by one thread and to be closed. `most` limits the events that are read; None: nothing does.
+
+    Raises HistoryError for what this code cannot tell, or of what an event was erased, and TooMuch.
+    """
+
+    def __init__(self, app: App, codec: AvroCodec, rows: StoredRows, most: int | None = None) -> None:
+        self.app, self._codec, self._rows, self._most = app, codec, rows, most
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("pragma journal_mode=off")
+        self._db.execute("begin")  # never to be committed: the file is gone with the connection
+        self._types = {it.name: it.row_type for it in app.namespaces} | {it.name: it.row_type for it in app.projections}
+        self._projections = {it.name: it for it in app.projections}
+        self._made: dict[str, StoredTable] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._db.close()
+
+    def entry(self, name: str, key: str) -> Entry:
+        """A row and its version, which a projection's has not: 0."""
+        if name in self._projections:
+            return self.table(name).get(key), 0
+        found = self._rows.entry((name, key))
+        self._check()
+        return found
+
+    def page(self, name: str, query: RowQuery) -> FoundPage:
+        """As `StoreMoment.page`.
+
+        In the order of keys, a namespace's rows are folded one by one. So where many rows are not those that were asked for, a
+        page may have fewer than its limit, and another one follows.
+        """
+        if not query.sort and name not in self._projections:
+            return self._page_by_key(name, query)
+        self.table(name)
+        return page_of(self._db, self._name(name), query, columns_of(self._types[name]))
+
+    def untold(self, namespace: str) -> list[str]:
+        """The keys of rows of which an event was erased; they are in no page."""
+        return self._rows.untold(namespace)
+
+    def natural(self, name: str, most: int | None) -> tuple[list[tuple[str, Record, int]], int]:
+        """At most so many rows with keys and versions, in the order for people, and how many there are."""
+        table = self.table(name)
+        text = f"select key, version, body, raw from {self._name(name)} {NATURAL} limit ?"
+        decoder = RowDecoder(self._types[name], self._codec)
+        found = self._db.execute(text, (-1 if most is None else most,)).fetchall()
+        return [(key, decoder.row(body, raw), version or 0) for key, version, body, raw in found], len(table)
+
+    def refuse_untold(self, name: str) -> None:
+        """Raises HistoryError for a table of which a row cannot be told: what is made of the others would be wrong."""
+        for key in () if name in self._projections else self.untold(name):
+            refuse_erased(self._rows.past, (name, key))
+
+    def table(self, name: str) -> StoredTable:
+        """All rows of a namespace that can be told, or of a projection."""
+        if name not in self._made:
+            self._db.execute(table_statement(self._name(name), self._types[name]))
+            decoder = RowDecoder(self._types[name], self._codec)
+            table = StoredTable(self._db, self._name(name), decoder)
+            projection = self._projections.get(name)
+            if projection is None:
+                self._fill(name)
+            else:
+                self._fold(projection, table)
+            self._made[name] = table
+        return self._made[name]
+
+    def _name(self, name: str) -> str:
+        return projection_table(name) if name in self._projections else row_table(name)
+
+    def _check(self) -> None:
+        if self._most is not None and self._rows.read > self._most:
+            raise TooMuch(
+                f"more than {self._most:,} events would have to be read to tell this, and a server has others to answer: "
+                "`retold get` with --as-of or --known has no such limit"
+            )
+
+    def _page_by_key(self, namespace: str, query: RowQuery) -> FoundPage:
+        rows, untold = list[tuple[str, int, bytes]](), {*self.untold(namespace)}
+        last = None if query.after is None else query.after[1]
+        for key in self._rows.keys(namespace, last, falling=query.falling):
+            if len(rows) == query.limit or (self._most is not None and self._rows.read > self._most):
+                return FoundPage(rows, None if last is None else (None, last))
+            row, version = (None, 0) if key in untold else self._rows.entry((namespace, key))
+            if row is not None and all(getattr(row, name) == value for name, value in query.equal.items()):
+                rows.append((key, version, to_json(row)))
+            last = key
+        return FoundPage(rows, None)
+
+    def _fill(self, namespace: str) -> None:
+        writer = RowWriter(row_table(namespace), self._types[namespace])
+        untold = {*self.untold(namespace)}
+        for key in self._rows.keys(namespace):
+            if key not in untold:
+                row, version = self._rows.entry((namespace, key))
+                if row is not None:
+                    writer.put(key, None, version, row, self._codec.encode_row(row) if writer.keeps_raw else b"")
+                self._check()
+            if len(writer.changed) >= KNOWN_ROWS:
+                writer.write(self._db)
+        writer.write(self._db)
+
+    def _fold(self, projection: Projection[Any], table: StoredTable) -> None:
+        types = frozenset(it.event_type for it in projection.folds_by)
+        try:
+            for namespace in sorted({namespace_of(it) for it in types}):
+                self.refuse_untold(namespace)
+        except HistoryError as error:
+            raise HistoryError(f"the projection {projection.name} cannot be told: {error}") from error
+        writer, projector = RowWriter(self._name(projection.name), projection.row_type), Projector([projection], self._codec)
+        rows = _UnwrittenRows(table)
+        for it in self._rows.accepted(types):
+            key, row = _folded(projector, projection, it, rows)
+            rows.known[key] = row
+            writer.put(key, None, None, row, b"" if row is None or not writer.keeps_raw else self._codec.encode_row(row))
+            if len(rows.known) >= KNOWN_ROWS:
+                writer.write(self._db)
+                rows.known.clear()
+                self._check()
+        writer.write(self._db)
+        self._check()
+
+
+def _folded(
+    projector: Projector, projection: Projection[Any], it: RecordedEvent, rows: Mapping[str, Record]
+) -> tuple[str, Record | None]:
+    try:
+        return projector.change(projection, it.event, rows)
+    except sqlite3.Error:
+        raise
+    except Exception as error:
+        raise HistoryError(
+            f"the projection {projection.name} cannot be told: it raised {in_a_line(error)} at {it.event_type}, {it.name}"
+        ) from error
+
+
+class _UnwrittenRows(Mapping[str, Record]):
+    """A projection's rows while it is folded: those that are written, and the latest that are not."""
+
+    def __init__(self, table: StoredTable) -> None:
+        self._table = table
+        self.known: dict[str, Record | None] = {}
+
+    def __getitem__(self, key: str) -> Record:
+        row = self.known[key] if key in self.known else self._table[key]
+        if row is None:
+            raise KeyError(key)
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in {*self._table, *self.known} if self.known.get(key, key) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

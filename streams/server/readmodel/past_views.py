@@ -1,0 +1,86 @@
+"""What a view is given of the past: all tables of one cut, each read as the view asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from typing import Any, TypeVar
+
+from streams.errors import HistoryError
+from streams.server.readmodel.past_store import PastStore
+from streams.server.readmodel.store_moment import StoredTable
+from streams.view import Tables, View
+
+T = TypeVar("T")
+
+
+def view_of_past(store: PastStore, view: View, names: Mapping[str, str]) -> object:
+    """A view's answer.
+
+    Raises what the view raises; and the HistoryError of what it asked for and cannot be told, even if the view caught it.
+    """
+    tables = _PastTables(store)
+    found: object = None
+    try:
+        found = view.answer(Tables(tables), **names)
+    except Exception:
+        if tables.refused is None:
+            raise
+    if tables.refused is not None:
+        raise tables.refused
+    return found
+
+
+class _PastTables(Mapping[str, Mapping[str, Any]]):
+    """`refused` is why something that was asked for cannot be told."""
+
+    def __init__(self, store: PastStore) -> None:
+        self.store = store
+        self._names = [*(it.name for it in store.app.namespaces), *(it.name for it in store.app.projections)]
+        self.refused: HistoryError | None = None
+
+    def ask(self, question: Callable[[], T]) -> T:
+        try:
+            return question()
+        except HistoryError as error:
+            self.refused = self.refused or error
+            raise
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        return _PastTable(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class _PastTable(Mapping[str, Any]):
+    """A row of a namespace that is asked for is folded alone; a loop makes the table."""
+
+    def __init__(self, tables: _PastTables, name: str) -> None:
+        self._tables, self._name = tables, name
+
+    def _whole(self) -> StoredTable:
+        self._tables.store.refuse_untold(self._name)
+        return self._tables.store.table(self._name)
+
+    def __getitem__(self, key: str) -> Any:
+        row, _ = self._tables.ask(lambda: self._tables.store.entry(self._name, key))
+        if row is None:
+            raise KeyError(key)
+        return row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables.ask(self._whole))
+
+    def __len__(self) -> int:
+        return len(self._tables.ask(self._whole))
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._tables.ask(self._whole).items()
+
+    def values(self) -> ValuesView[Any]:
+        return self._tables.ask(self._whole).values()
