@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from streams.app import App
@@ -9,6 +10,7 @@ from streams.data import EventData
 from streams.errors import DefinitionError, InvalidEvent, did_you_mean
 from streams.namespace import Namespace
 from streams.projection import Projection
+from streams.view import View
 
 
 def event_class(app: App, event_type: str) -> type[EventData]:
@@ -25,6 +27,14 @@ def event_class(app: App, event_type: str) -> type[EventData]:
 def projection_named(app: App, name: str) -> Projection[Any] | None:
     """None if no projection has this name."""
     return next((each for each in app.projections if each.name == name), None)
+
+
+def view_named(app: App, path: str) -> tuple[View, Mapping[str, str]] | None:
+    """The view that a path is of, with what stands for its names; None for the path of none, and for a table's name."""
+    if projection_named(app, path) is not None or any(each.name == path for each in app.namespaces):
+        return None
+    found = ((each, each.match(path)) for each in app.views)
+    return next(((each, names) for each, names in found if names is not None), None)
 
 
 def namespace_named(app: App, name: str, *, or_projection: bool = False) -> Namespace[Any]:

@@ -11,7 +11,9 @@ from streams.cli.arguments.parsers import seconds
 
 HistoryOption = Annotated[
     Path | None,
-    typer.Option("--history", help="A past that `retold history --export` wrote; it needs no broker.", metavar="FILE"),
+    typer.Option(
+        "--history", parser=Path, help="A past that `retold history --export` wrote; it needs no broker.", metavar="FILE"
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON, one object per line.")]
 BrokerWait = Annotated[

@@ -12,6 +12,8 @@ import typer
 
 from streams.engine.readable import shortened
 from streams.eventfiles import numbers
+from streams.history.cut_past import Cut
+from streams.history.past_times import cut_of
 
 SPAN = re.compile(r"([1-9][0-9]{0,5})([dhms])")
 UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
@@ -55,6 +57,16 @@ def time_with_zone(given: str | datetime) -> datetime:
     except (ValueError, OverflowError):  # one of the year 0 or 10000 in UTC
         raise _refusal(given, "a time with a zone, such as 2026-01-31T12:00:00Z,") from None
     return time
+
+
+def past_times(given: str | Cut) -> Cut:
+    """As `whole`: a time that the past is asked as of, or the two times that an answer about it came with."""
+    if isinstance(given, Cut):
+        return given
+    try:
+        return cut_of(given)
+    except ValueError:
+        raise _refusal(given, "a time with a zone, such as 2026-01-31T12:00:00Z, or the two of an answer") from None
 
 
 def span(given: str | timedelta) -> timedelta:

@@ -10,23 +10,28 @@ from typing import Annotated, Any
 import typer
 from confluent_kafka import murmur2
 
-from streams.cli.arguments.lookup import namespace_named, projection_named
-from streams.cli.arguments.options import Json
-from streams.cli.arguments.parsers import time_with_zone, whole
+from streams.cli.arguments.lookup import namespace_named, projection_named, view_named
+from streams.cli.arguments.options import HistoryOption, Json
+from streams.cli.arguments.parsers import past_times, time_with_zone, whole
 from streams.cli.commands.get_past import get_past
-from streams.cli.output.row_text import SHOWN, TableRows, count_of, natural, show_many, show_one
-from streams.cli.output.screen import EMPTY_KEY, cell_text, json_line, log_sequence, table, talk
+from streams.cli.output.row_text import SHOWN, TableRows, count_of, natural, show_many, show_one, show_projected
+from streams.cli.output.screen import json_line, log_sequence, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.data import Record
+from streams.engine.envelope import to_micros
 from streams.engine.marker import Marker
+from streams.errors import ConfigError
+from streams.history.cut_past import Cut
 from streams.kafka.projected import read_projection
 from streams.kafka.tables_and_logs import TableState, read_table
 from streams.projection import Projection
 
 
 def get(
-    name: Annotated[str, typer.Argument(help="Namespace or projection whose table to query.", metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(help="Namespace or projection whose table to query; or, as it was, a view's path.", metavar="NAME")
+    ],
     key: Annotated[str | None, typer.Argument(help="Key of one row; default: all rows.", metavar="KEY")] = None,
     limit: Annotated[
         int | None,
@@ -35,23 +40,28 @@ def get(
         ),
     ] = None,
     as_of: Annotated[
-        datetime | None,
-        typer.Option("--as-of", parser=time_with_zone, help="As it was then, by the times of events.", metavar="TIME"),
+        Cut | None,
+        typer.Option("--as-of", parser=past_times, help="As it was then, by the times of events.", metavar="TIME"),
     ] = None,
     known: Annotated[
         datetime | None,
         typer.Option("--known", parser=time_with_zone, help="As it was known then, by the times of recording.", metavar="TIME"),
     ] = None,
+    history: HistoryOption = None,
     as_json: Json = False,
 ) -> None:
     """Query a table: show one row with its version, or all rows; also as they were.
 
     Example: [bold]retold get user u1 --as-of 2026-03-01T12:00:00Z[/]
     """
-    if as_of is not None or known is not None:
-        get_past(name, key, limit, as_of, known, as_json=as_json)
+    if as_of is not None or known is not None or history is not None:
+        get_past(name, key, limit, _cut(as_of or Cut(), known), history, as_json=as_json)
         return
     session = connect()
+    if view_named(session.app, name) is not None:
+        raise ConfigError(
+            f"{name} is a view: as it was, it is told with --as-of or --known; as it is now, a server answers GET /views/{name}"
+        )
     if (projection := projection_named(session.app, name)) is not None:
         _get_projected(session, projection, key, limit, as_json=as_json)
         return
@@ -78,6 +88,12 @@ def get(
     talk(f"As of {at}." if at else "No event has been handled yet.")
 
 
+def _cut(as_of: Cut, known: datetime | None) -> Cut:
+    if known is not None and as_of.known is not None:
+        raise typer.BadParameter("--as-of has two times, of which the second says what was known: leave --known out.")
+    return as_of if known is None else Cut(as_of.as_of, to_micros(known))
+
+
 def _get_projected(session: Session, projection: Projection[Any], key: str | None, limit: int | None, *, as_json: bool) -> None:
     """Folds the logs from their beginning: a projection is not kept in Kafka. Its rows have no version."""
     found = read_projection(session.clients, session.config.prefix, projection, session.codec)
@@ -92,13 +108,7 @@ def _get_projected(session: Session, projection: Projection[Any], key: str | Non
         for each in shown:
             json_line({"key": each, "row": found.rows[each], "position": position})
         return
-    if key is not None:
-        row = found.rows[key]
-        table((key, ""), [(field, getattr(row, field)) for field in row.__struct_fields__])
-    elif shown:
-        fields = projection.row_type.__struct_fields__
-        rows = [(each or EMPTY_KEY, *(cell_text(getattr(found.rows[each], field)) for field in fields)) for each in shown]
-        table(("key", *fields), rows)
+    show_projected([(each, found.rows[each]) for each in shown], one=key is not None)
     if key is None:
         talk(count_of(len(shown), len(chosen)))
     talk(f"As of {as_of}." if as_of else "No event has been handled yet.")

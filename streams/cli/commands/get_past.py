@@ -1,85 +1,87 @@
-"""`retold get --as-of` and `--known`: rows as they were."""
+"""`retold get --as-of`, `--known` and `--history`: rows, and what views answer, as they were."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from itertools import islice
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import typer
 
-from streams.cli.arguments.lookup import namespace_named, projection_named
-from streams.cli.output.row_text import SHOWN, TableRows, count_of, natural, show_many, show_one
-from streams.cli.output.screen import json_line, talk, time_text
+from streams.cli.arguments.lookup import namespace_named, projection_named, view_named
+from streams.cli.output.row_text import SHOWN, TableRows, count_of, show_many, show_one, show_projected
+from streams.cli.output.screen import json_line, plain, plural, say_lines, talk
 from streams.cli.process import exit_codes
-from streams.cli.process.opened_past import OpenedPast, open_past
-from streams.engine.envelope import from_micros, to_micros
-from streams.errors import HistoryError
-from streams.history.cut_past import Cut, CutPast
-from streams.history.past_tables import PastTables
+from streams.cli.process.opened_past import open_past
+from streams.engine.readable import named
+from streams.errors import ConfigError
+from streams.history.cut_past import Cut
+from streams.history.past_times import cut_until, time_members, token_of, told
+from streams.history.stored_rows import StoredRows
+from streams.server.readmodel.past_store import PastStore
+from streams.server.readmodel.past_views import view_of_past
 
 
-def get_past(
-    name: str, key: str | None, limit: int | None, as_of: datetime | None, known: datetime | None, *, as_json: bool
-) -> None:
+def get_past(name: str, key: str | None, limit: int | None, asked: Cut, history: Path | None, *, as_json: bool) -> None:
     """Raises HistoryError where this code cannot tell them, or what is asked for may still change."""
-    with open_past(with_times=True) as opened:
-        projected = projection_named(opened.app, name) is not None
-        if not projected:
-            namespace_named(opened.app, name, or_projection=True)
-        cut = cut_of(opened, as_of, known)
-        tables = PastTables(CutPast(opened.past, cut), opened.handlers)
-        _show(tables, name, key, limit, cut, projected=projected, as_json=as_json)
+    with open_past(history, with_times=True) as opened:
+        app = opened.app
+        view = view_named(app, name)
+        if view is None and projection_named(app, name) is None:
+            namespace_named(app, name, or_projection=True)
+        cut = cut_until(opened.source.frontier, asked)
+        with PastStore(app, opened.codec, StoredRows(opened.past, cut, opened.handlers)) as store:
+            if view is not None:
+                if key is not None or limit is not None:
+                    raise ConfigError(f"{name} is a view, and its answer is no table: it has no KEY and no --limit")
+                _show_answer(view_of_past(store, *view), cut, as_json=as_json)
+            else:
+                _show_rows(store, name, key, limit, cut, as_json=as_json)
 
 
-def cut_of(opened: OpenedPast, as_of: datetime | None, known: datetime | None) -> Cut:
-    """What was recorded until the frontier can change no more: nothing later is told."""
-    frontier = opened.source.frontier
-    until = frontier if known is None else to_micros(known)
-    if until > frontier:
-        raise HistoryError(
-            f"what was known at {time_text(from_micros(until))} is not known yet: until {time_text(from_micros(frontier))} all is "
-            "read, and nothing can change any more. Ask again a little later"
-        )
-    return Cut(None if as_of is None else to_micros(as_of), until)
+def _show_answer(answer: object, cut: Cut, *, as_json: bool) -> None:
+    if as_json:
+        json_line({"answer": answer, **_members(cut)})
+        return
+    say_lines(msgspec.json.format(msgspec.json.encode(plain(answer))).decode())
+    _close(cut)
 
 
-def _told(cut: Cut) -> str:
-    known = f"as known at {time_text(from_micros(cut.known or 0))}"
-    return known if cut.as_of is None else f"as of {time_text(from_micros(cut.as_of))}, {known}"
-
-
-def _times(cut: Cut) -> dict[str, str | None]:
-    """For a program: with both of them, the answer stays the same for ever."""
-    texts = [None if at is None else time_text(from_micros(at)) for at in (cut.as_of, cut.known)]
-    return dict(zip(("as_of", "known"), texts, strict=True))
-
-
-def _show(
-    tables: PastTables, name: str, key: str | None, limit: int | None, cut: Cut, *, projected: bool, as_json: bool
-) -> None:
-    told = _told(cut)
+def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, cut: Cut, *, as_json: bool) -> None:
+    projected = projection_named(store.app, name) is not None
     rows: TableRows
     if key is not None:
-        row, version = (tables.of(name).get(key), 0) if projected else tables.table(name).entry(key)
+        row, version = store.entry(name, key)
         if row is None:
-            talk(f"The table {name} had no row {key!r}, {told}.")
+            talk(f"The table {name} had no row {key!r}, {told(cut)}.")
             raise typer.Exit(exit_codes.NO)
-        rows = [(key, row, version)]
-    elif projected:
-        folded = tables.of(name)
-        rows = [(each, folded[each], 0) for each in sorted(folded, key=natural)]
+        rows, total = [(key, row, version)], 1
     else:
-        entries = tables.table(name).entries
-        found = {each: (row, version) for each, (row, version) in entries.items() if row is not None}
-        rows = [(each, *found[each]) for each in sorted(found, key=natural)]
-    shown = list(islice(rows, limit if as_json else limit or SHOWN))
+        rows, total = store.natural(name, limit if as_json else limit or SHOWN)
     if as_json:
-        for each, row, version in shown:
-            json_line({"key": each, **({} if projected else {"version": version}), "row": row, **_times(cut)})
-        return
-    if key is not None:
+        for each, row, version in rows:
+            json_line({"key": each, **({} if projected else {"version": version}), "row": row, **_members(cut)})
+    elif projected:
+        show_projected([(each, row) for each, row, _ in rows], one=key is not None)
+    elif key is not None:
         show_one(*rows[0])
     else:
-        show_many(name, shown, set())
-        talk(count_of(len(shown), len(rows)))
-    talk(f"{told[0].upper()}{told[1:]}.")
+        show_many(name, rows, set())
+    if key is None and not as_json:
+        talk(count_of(len(rows), total))
+    if key is None and not projected and (untold := store.untold(name)):
+        talk(
+            f"{plural(len(untold), 'row')} cannot be told, since an event of theirs was erased; the first is {named(untold[0])!r}."
+        )
+    if not as_json:
+        _close(cut)
+
+
+def _members(cut: Cut) -> dict[str, Any]:
+    """For a program: with the token, or both times, the answer stays the same."""
+    return {**time_members(cut), "token": token_of(cut)}
+
+
+def _close(cut: Cut) -> None:
+    text = told(cut)
+    talk(f"{text[0].upper()}{text[1:]}; with --as-of {token_of(cut)} it stays so.")

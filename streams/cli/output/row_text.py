@@ -48,6 +48,18 @@ def show_many(name: str, rows: TableRows, key_fields: set[str]) -> None:
         talk(f"Columns that do not fit: {', '.join(hidden)}. See `retold get {name} KEY`, or use --json.")
 
 
+def show_projected(rows: Sequence[tuple[str, Record]], *, one: bool) -> None:
+    """A projection's rows, which have no version: one as its fields, or several."""
+    if not rows:
+        return
+    fields = rows[0][1].__struct_fields__
+    if one:
+        [(key, row)] = rows
+        table((key, ""), [(field, getattr(row, field)) for field in fields])
+        return
+    table(("key", *fields), [(key or EMPTY_KEY, *(cell_text(getattr(row, field)) for field in fields)) for key, row in rows])
+
+
 def _width(head: str, cells: Sequence[str]) -> int:
     return max(len(head), *(len(cell) for cell in cells)) + GAP
 

@@ -14,7 +14,7 @@ from streams.errors import HistoryError
 from streams.history.cut_past import Cut
 from streams.server.http.pages import cursor_of
 from streams.server.http.parts import ServerParts
-from streams.server.http.past_times import ask_as_of, nothing_then, past_answer
+from streams.server.http.past_answers import ask_as_of, nothing_then, past_answer
 from streams.server.http.problems import Problem
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.past_views import view_of_past

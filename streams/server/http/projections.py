@@ -12,8 +12,8 @@ from streams.server.http.answers import answer, at_least, ready, refuse_lacking,
 from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.past_answers import split_times
 from streams.server.http.past_rows import projected_as_it_was, projection_as_it_was
-from streams.server.http.past_times import split_times
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.snapshot import check

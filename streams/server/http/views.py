@@ -16,8 +16,8 @@ from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing_at
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
+from streams.server.http.past_answers import split_times
 from streams.server.http.past_rows import view_as_it_was
-from streams.server.http.past_times import split_times
 from streams.server.http.paths import escaped_path
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem

@@ -1,0 +1,109 @@
+"""Tables and projections as of a time, made from a file: as those that are folded in memory, in today's order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams.errors import HistoryError
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.cut_past import Cut, CutPast
+from streams.history.past_tables import PastTables
+from streams.history.stored_past import StoredPast
+from streams.history.stored_rows import StoredRows
+from streams.server.readmodel import past_store
+from streams.server.readmodel.past_store import PastStore, TooMuch
+from streams.server.readmodel.past_views import view_of_past
+from streams.server.readmodel.row_query import RowQuery
+from streams.server.readmodel.store import Store
+from streams.server.readmodel.store_high_water import fill_high_water
+from tests.support.partitions import Partitions
+from tests.support.pasts import KINDS, made, past_of
+from tests.support.stored_pasts import stored
+from tests.unit.test_past_times import a_cut
+
+some = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@contextmanager
+def kept(there: Partitions) -> Iterator[Store]:
+    with tempfile.TemporaryDirectory() as folder, closing(stored(there, Path(folder))) as store:
+        while fill_high_water(store._db, 2**62):
+            pass
+        yield store
+
+
+def store_of(there: Partitions, store: Store, cut: Cut, most: int | None = None) -> PastStore:
+    handlers = ApplicationHandlers(there.app, there.codec)
+    return PastStore(there.app, there.codec, StoredRows(StoredPast(store._db, there.codec), cut, handlers), most)
+
+
+@some
+@given(st.sampled_from(KINDS), st.integers(0, 10**6))
+def test_tables_from_a_file_are_those_of_memory(kind: str, seed: int) -> None:
+    """Whole, row by row and in pages, whichever are written before they are complete."""
+    chosen, there = made(kind, seed)
+    past = past_of(there)
+    cut = a_cut(chosen, past)
+    told = PastTables(CutPast(past, cut), ApplicationHandlers(there.app, there.codec))
+    names = [*(it.name for it in there.app.namespaces), *(it.name for it in there.app.projections)]
+    with pytest.MonkeyPatch.context() as patch, kept(there) as store, store_of(there, store, cut) as tables:
+        patch.setattr(past_store, "KNOWN_ROWS", 2)
+        for name in names:
+            rows = dict(told.of(name))
+            assert [key for key, *_ in tables.page(name, RowQuery({}, limit=1000)).rows] == sorted(rows)
+            assert dict(tables.table(name)) == rows
+            assert all(tables.entry(name, key)[0] == row for key, row in rows.items())
+            shown, total = tables.natural(name, 3)
+            assert ([key for key, *_ in shown], total) == (sorted(rows)[:3], len(rows))
+
+
+def test_an_erased_event_leaves_nothing_told_that_rests_on_it() -> None:
+    """Its row is in no page; a view that reads the table, and a projection of its namespace, are refused. Before it all is told."""
+    _, there = made("shop", 4)
+    events = list(past_of(there).events())
+    gone = next(it for it in events if it.event_type == "order.place" and it.key == "o2")
+    [view] = there.app.views
+    with kept(there) as store:
+        writer = store.writer()
+        writer.erase_record("order", gone.order.partition, gone.order.sequence, "o2")
+        writer.commit()
+        with store_of(there, store, Cut(None, 2**61)) as tables:
+            assert "o2" not in [key for key, *_ in tables.page("order", RowQuery({}, limit=99)).rows]
+            assert len(tables.page("order", RowQuery({}, "placed", limit=99)).rows) == 12
+            assert tables.untold("order") == ["o2"]
+            for refused in (
+                lambda: tables.entry("order", "o2"),
+                lambda: tables.table("orders_per_day"),
+                lambda: view_of_past(tables, view, {"customer": "c"}),
+            ):
+                with pytest.raises(HistoryError, match="'o2' of order cannot be told: its event with the sequence"):
+                    refused()
+        with store_of(there, store, Cut(None, gone.order.recorded - 1)) as tables:
+            assert tables.untold("order") == []
+            assert [row.count for _, row, _ in tables.natural("orders_per_day", None)[0]] == [2]  # type: ignore[attr-defined]
+
+
+def test_a_large_answer_is_in_pieces_or_refused() -> None:
+    """A page by keys goes on in another one; what needs all of a table is refused, and says what has no such limit."""
+    _, there = made("shop", 4)
+    with kept(there) as store:
+        found, after = list[str](), None
+        while True:
+            with store_of(there, store, Cut(None, 2**61), most=10) as tables:
+                page = tables.page("order", RowQuery({}, limit=50, after=after))
+            assert len(page.rows) < 13
+            found += [key for key, *_ in page.rows]
+            if page.last is None:
+                break
+            after = page.last
+        assert found == sorted(f"o{number}" for number in range(13))
+        for name, sort in (("order", "placed"), ("orders_per_day", "")):
+            with store_of(there, store, Cut(None, 2**61), most=10) as tables, pytest.raises(TooMuch, match="more than 10 events"):
+                tables.page(name, RowQuery({}, sort))
