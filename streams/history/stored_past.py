@@ -15,7 +15,6 @@ from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 from streams.history.stored_events import LogPartition, StoredEvents, StoredRow
 from streams.history.stored_scan import EffectsScan, StoredScan
 
-
 PIECE = 256
 """Events of a row that are read at once."""
 

@@ -12,20 +12,45 @@ from streams.history.past import refuse_erased
 from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.stored_past import StoredPast
 
+ALL = 2**62
+"""µs: after all times."""
+CHECKPOINT = """select seq, version, row from checkpoint where ns = ? and key = ? and code = ? and row is not null and recorded <= ?
+and high <= ? order by seq desc limit 1"""
+
+
+def kept_entry(handlers: ApplicationHandlers, namespace: str, kept: tuple[int, int, bytes]) -> tuple[int, Entry]:
+    """Of a checkpoint's sequence, version and Avro: the sequence, and the row behind it."""
+    sequence, version, value = kept
+    if not value:
+        return sequence, (None, version)
+    return sequence, (handlers.codec.decode_row(handlers.spaces[namespace].row_type, value), version)
+
 
 class StoredRows:
-    """The rows of one cut. `read` counts the events that were read for them."""
+    """The rows of one cut. `read` counts the events that were read for them.
 
-    def __init__(self, past: StoredPast, cut: Cut, handlers: ApplicationHandlers) -> None:
+    A row is folded from its last checkpoint on that the same code has made; `code` names it. None: from its first event on.
+    """
+
+    def __init__(self, past: StoredPast, cut: Cut, handlers: ApplicationHandlers, code: str | None = None) -> None:
         self.past, self.handlers = CutPast(past, cut), handlers
-        self._whole = past
+        self._whole, self._code = past, code
         self.read = 0
+
+    def _begin(self, place: Place) -> tuple[int, Entry]:
+        """The sequence and the row of the last checkpoint that the cut has."""
+        if self._code is not None:
+            known, as_of = (ALL if at is None else at for at in (self.past.cut.known, self.past.cut.as_of))
+            kept = self._whole.db.execute(CHECKPOINT, (*place, self._code, known, as_of)).fetchone()
+            if kept is not None:
+                return kept_entry(self.handlers, place[0], kept)
+        return 0, (None, 0)
 
     def entry(self, place: Place) -> Entry:
         """A row and its version; None without a row. Raises HistoryError if it cannot be told."""
         refuse_erased(self.past, place)
-        entry: Entry = (None, 0)
-        for it in self._whole.key_events_behind(place, 0):
+        sequence, entry = self._begin(place)
+        for it in self._whole.key_events_behind(place, sequence):
             self.read += 1
             if not self.past.has(it):  # nor does it have any that follows: a cut is a prefix of each key
                 break

@@ -16,9 +16,9 @@ from streams.cli.commands.what_if import what_if
 from streams.engine.envelope import from_micros
 from streams.errors import ConfigError, DefinitionError, HistoryError
 from streams.history.cut_past import Cut
+from streams.history.past_file import HistoryFile
 from streams.history.past_times import cut_of
 from streams.server.readmodel.history_export import export
-from streams.server.readmodel.history_file import HistoryFile
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from tests.support.pasts import made, past_of
 from tests.support.stored_pasts import stored

@@ -20,6 +20,7 @@ from streams.history.past_times import cut_until, time_members, token_of, told
 from streams.history.stored_rows import StoredRows
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.past_views import view_of_past
+from streams.server.readmodel.store_schema import code_of
 
 
 def get_past(name: str, key: str | None, limit: int | None, asked: Cut, history: Path | None, *, as_json: bool) -> None:
@@ -30,7 +31,8 @@ def get_past(name: str, key: str | None, limit: int | None, asked: Cut, history:
         if view is None and projection_named(app, name) is None:
             namespace_named(app, name, or_projection=True)
         cut = cut_until(opened.source.frontier, asked)
-        with PastStore(app, opened.codec, StoredRows(opened.past, cut, opened.handlers)) as store:
+        rows = StoredRows(opened.past, cut, opened.handlers, code_of(app, opened.codec))
+        with PastStore(app, opened.codec, rows) as store:
             if view is not None:
                 if key is not None or limit is not None:
                     raise ConfigError(f"{name} is a view, and its answer is no table: it has no KEY and no --limit")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Protocol
 
 from streams.app import App
@@ -20,6 +21,7 @@ from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.model import NamespacePartition, ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.state_counts import StateCounts
+from streams.server.readmodel.store_schema import code_of
 
 
 class Publisher(Protocol):
@@ -74,6 +76,14 @@ class ServerParts:
     states: StateCounts = field(default_factory=StateCounts)
     observed: ObservedStatus = field(default_factory=ObservedStatus)
     connections: Connections = field(default_factory=Connections)
+
+    def __post_init__(self) -> None:
+        _ = self.code  # of the code that was loaded, and not of what may lie there later
+
+    @cached_property
+    def code(self) -> str:
+        """What folds rows here: checkpoints of other code are not used."""
+        return code_of(self.app, self.codec)
 
     def row_etag(self, namespace: str, version: int) -> str:
         """`"<version>.<id of the row's schema>"`: a deployment may change a row's body and leave its version (rule 16)."""

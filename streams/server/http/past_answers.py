@@ -75,7 +75,7 @@ async def ask_as_of(
             cut = cut_until(past.frontier(), asked)
         except NotKnownYet as error:
             raise Problem(503, str(error), headers=RETRY_AFTER) from error
-        rows = StoredRows(past, cut, ApplicationHandlers(parts.app, parts.codec))
+        rows = StoredRows(past, cut, ApplicationHandlers(parts.app, parts.codec), parts.code)
         with PastStore(parts.app, parts.codec, rows, most) as store:
             return ask(store), cut
 

@@ -27,8 +27,10 @@ class HighWaterFiller:
         self._frontier = Frontier({topic: ("log", namespace) for topic, namespace in logs.items()})
 
     def fill(self, store: Store, seconds: float) -> None:
-        """For so long at most; what is left is filled in the next time. Raises sqlite3.Error."""
-        store.write(lambda db: self._fill(db, time.monotonic() + seconds))
+        """For so long at most; what is left is filled in the next time, and so are checkpoints. Raises sqlite3.Error."""
+        deadline = time.monotonic() + seconds
+        store.write(lambda db: self._fill(db, deadline))
+        store.make_checkpoints(deadline)
 
     def _fill(self, db: sqlite3.Connection, deadline: float) -> None:
         try:

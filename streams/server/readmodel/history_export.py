@@ -10,7 +10,7 @@ from streams.errors import ConfigError
 from streams.history.past_file import HistoryFile
 from streams.private_files import open_private
 
-TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "erased")
+TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "erased", "checkpoint")
 """No rows: they are folded from the records."""
 
 
@@ -42,5 +42,6 @@ def _copy(out: sqlite3.Connection, frontier: int) -> None:
         if kind == "index" and sql is not None:  # one without a text belongs to a primary key
             out.execute(sql)
     out.execute("delete from record where recorded > ?", (frontier,))
+    out.execute("delete from checkpoint where recorded > ?", (frontier,))
     out.execute("insert or replace into meta(name, value) values('frontier', ?)", (frontier,))
     out.execute("commit")

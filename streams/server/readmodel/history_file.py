@@ -19,17 +19,20 @@ from streams.kafka.clients import Clients
 from streams.kafka.messages import kept_marker
 from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.topics import describe, topic_names
+from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.frontier import Frontier, read_up_to
 from streams.server.readmodel.store import StoreDoubt, Topics
 from streams.server.readmodel.store_file import doubt_about, files_in_use
 from streams.server.readmodel.store_high_water import fill_high_water, is_filled, put_frontier
-from streams.server.readmodel.store_schema import fingerprints
+from streams.server.readmodel.store_schema import code_of, fingerprints
 
 SERVERS_TURN = 0.3
 """s that a running server is given to read what has just been committed: it mostly takes milliseconds."""
 LOOK_EVERY = 0.02
+CHECKPOINTS_TURN = 0.3
+"""s in which a command makes checkpoints that are due: the next one goes on."""
 Progress = Callable[[int, int], None]
 """Is given how many records are read, and of how many."""
 
@@ -122,6 +125,7 @@ class HistoryReader:
         while fill_high_water(db, until):
             pass
         put_frontier(db, until)
+        make_checkpoints(db, self._app, self._codec, code_of(self._app, self._codec), time.monotonic() + CHECKPOINTS_TURN)
 
     def _check_owner(self, db: sqlite3.Connection) -> None:
         """Raises NamespaceTaken if another application has written these topics."""

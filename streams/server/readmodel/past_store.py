@@ -25,9 +25,9 @@ from streams.projection import Projection
 from streams.server.readmodel.row_columns import columns_of
 from streams.server.readmodel.row_json import RowDecoder, to_json
 from streams.server.readmodel.row_query import RowQuery
+from streams.server.readmodel.row_writer import RowWriter
 from streams.server.readmodel.store_moment import FoundPage, StoredTable, page_of
 from streams.server.readmodel.store_schema import projection_table, row_table, table_statement
-from streams.server.readmodel.store_writer import RowWriter
 
 KNOWN_ROWS = 5_000
 """Rows that are kept in memory until they are written."""

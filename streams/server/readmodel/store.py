@@ -14,11 +14,13 @@ from streams.codec import AvroCodec
 from streams.history.past_file import StoreIdentity
 from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
+from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
 from streams.server.readmodel.row_columns import quoted
 from streams.server.readmodel.store_file import OpenStore, StoreFolder
 from streams.server.readmodel.store_schema import (
     INDEXES,
+    code_of,
     fingerprints,
     projection_table,
     row_table,
@@ -49,7 +51,7 @@ class Store:
         self._app, self._codec = app, codec
         self.row_types = {space.name: space.row_type for space in app.namespaces}
         self._identity = StoreIdentity(app.name, prefix, fingerprints(app, codec))
-        self._sources = sources(app)
+        self._sources, self._code = sources(app), code_of(app, codec)
         self.changed: list[str] = []
         """Projections whose code has changed since they were folded, or the schema of their rows."""
         self.reread: list[str] = []
@@ -217,6 +219,10 @@ class Store:
         """
         if self.is_complete:
             function(self._db)
+
+    def make_checkpoints(self, deadline: float) -> None:
+        """Keep rows of the past that are due, until `deadline` (of the monotonic clock) at most."""
+        self.write(lambda db: make_checkpoints(db, self._app, self._codec, self._code, deadline))
 
     def _set(self, **values: object) -> None:
         self._db.executemany("insert or replace into meta(name, value) values(?, ?)", values.items())

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from streams.history.high_water import LEAST
+from streams.server.readmodel.checkpoints import EVERY, note_checkpoints
 
 PIECE = 2_000
 """Records of one step."""
 NEXT = """select ns, part, seq, key, time, idh, causeh, recorded from record indexed by record_without_high where high is null
     and recorded <= ? order by recorded, ns, part, seq limit ?"""
-BEFORE = "select high from record where ns = ? and key = ? and seq < ? order by seq desc limit 1"
+BEFORE = "select high, nth from record where ns = ? and key = ? and seq < ? order by seq desc limit 1"
 CAUSE = "select max(high) from record where idh = ? and recorded < ?"
 
 
@@ -26,13 +27,13 @@ def is_filled(db: sqlite3.Connection, until: int) -> bool:
     return db.execute("select 1 from record where high is null and recorded <= ? limit 1", (until,)).fetchone() is None
 
 
-def fill_high_water(db: sqlite3.Connection, until: int, most: int = PIECE) -> int:
+def fill_high_water(db: sqlite3.Connection, until: int, most: int = PIECE, every: int = EVERY) -> int:
     """Fill in at most so many, of those that were recorded until `until` (µs), behind which nothing can come any more.
 
-    Returns how many it were. Raises sqlite3.Error.
+    Every so many events of a key, a checkpoint is noted. Returns how many were filled in. Raises sqlite3.Error.
     """
     records: Iterable[tuple[Any, ...]] = db.execute(NEXT, (until, most)).fetchall()
-    count = 0
+    count, noted = 0, list[tuple[str, str, int, int, int]]()
     db.execute("begin immediate")
     for ns, part, seq, key, time, _, causeh, recorded in records:
         before = db.execute(BEFORE, (ns, key, seq)).fetchone()
@@ -40,7 +41,11 @@ def fill_high_water(db: sqlite3.Connection, until: int, most: int = PIECE) -> in
         high = max(
             time, LEAST if before is None else before[0], LEAST if cause is None or cause[0] is None else cause[0]
         )
-        db.execute("update record set high = ? where ns = ? and part = ? and seq = ?", (high, ns, part, seq))
+        nth = 1 if before is None else (before[1] or 0) + 1
+        db.execute("update record set high = ?, nth = ? where ns = ? and part = ? and seq = ?", (high, nth, ns, part, seq))
+        if nth % every == 0:
+            noted.append((ns, key, seq, recorded, high))
         count += 1
+    note_checkpoints(db, noted)
     db.execute("commit")
     return count

@@ -12,6 +12,7 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.data import Record
 from streams.projection import Projection
+from streams.server.readmodel.checkpoints import CHECKPOINTS
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
 
 FIXED = (
@@ -19,7 +20,7 @@ FIXED = (
     """create table position(kind text, ns text, part integer, next_offset integer, seq integer, recorded integer,
     marker blob, primary key(kind, ns, part)) without rowid""",
     """create table record(ns text not null, part integer not null, seq integer not null, recorded integer not null,
-    time integer, high integer, key text not null, type text not null, id text not null, idh integer not null,
+    time integer, high integer, nth integer, key text not null, type text not null, id text not null, idh integer not null,
     causeh integer, kind text not null, ordinal integer not null, accepted integer not null, by text, reason text,
     expected integer, inbox integer not null, value blob not null, headers blob not null,
     primary key(ns, part, seq)) without rowid""",
@@ -43,6 +44,7 @@ FIXED = (
     primary key(ns, part, inbox)) without rowid""",
     "create table schema(id integer primary key, text text not null)",
     "create table stopped(name text primary key, why text not null) without rowid",
+    *CHECKPOINTS,
 )
 INDEXES = (
     "create index if not exists record_by_inbox on record(ns, part, inbox)",
@@ -143,6 +145,14 @@ def fingerprints(app: App, codec: AvroCodec) -> dict[str, str]:
 def sources(app: App) -> dict[str, str]:
     """By projection, a digest of the sources of the application's package: with another one it is folded again."""
     return {it.name: _sources(it) for it in app.projections}
+
+
+def code_of(app: App, codec: AvroCodec) -> str:
+    """What folds rows: a digest of the sources of the packages that the handlers are from, and of the schemas of rows."""
+    modules = {function.__module__ for space in app.namespaces for function in space.handlers.values()}
+    found = [_digest(name) for name in sorted({_package(module) for module in modules})]
+    found += [str(codec.newest_id(space.row_type)) for space in app.namespaces]
+    return hashlib.sha256(" ".join(found).encode()).hexdigest()[:16]
 
 
 def _shape(row_type: type[Record]) -> str:

@@ -1,0 +1,100 @@
+"""Rows that are kept of a key's past, one every so many of its events: from the last one on, few events are to be folded.
+
+Where they stand is noted while high-water times are filled in. What they are is folded later, by the code that asks the past too;
+other code has no use for them, and makes them anew.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+
+from streams.app import App
+from streams.codec import AvroCodec
+from streams.engine.records import Entry
+from streams.errors import HistoryError, UnsupportedSchema
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.recorded_event import Place
+from streams.history.stored_past import StoredPast
+from streams.history.stored_rows import kept_entry
+
+EVERY = 256
+"""Events of a key from one to the next."""
+CHECKPOINTS = (
+    """create table checkpoint(ns text not null, key text not null, seq integer not null, recorded integer not null,
+    high integer not null, code text, version integer, row blob, primary key(ns, key, seq)) without rowid""",
+    "create index checkpoint_to_make on checkpoint(ns, key, seq) where code is null",
+    """create trigger checkpoint_of_erased after insert on erased begin
+    delete from checkpoint where ns = new.ns and key = new.key and seq >= new.seq; end""",
+)
+"""`row` is Avro, empty where there was no row, and null where the code of `code` cannot tell it. Without a `code` it is due."""
+NOTE = "insert or ignore into checkpoint(ns, key, seq, recorded, high) values(?, ?, ?, ?, ?)"
+DUE = "select ns, key from checkpoint where code is null limit 1"
+DUE_OF = "select seq from checkpoint where ns = ? and key = ? and code is null order by seq"
+LAST = """select seq, version, row from checkpoint where ns = ? and key = ? and seq < ? and code = ? and row is not null
+order by seq desc limit 1"""
+MADE = "update checkpoint set code = ?, version = ?, row = ? where ns = ? and key = ? and seq = ?"
+
+
+def note_checkpoints(db: sqlite3.Connection, events: Iterable[tuple[str, str, int, int, int]]) -> None:
+    """Namespace, key, sequence, recorded and high-water time (µs) of events behind which a row is to be kept."""
+    db.executemany(NOTE, events)
+
+
+def make_checkpoints(db: sqlite3.Connection, app: App, codec: AvroCodec, code: str, deadline: float) -> None:
+    """Fold those that are due, until `deadline` (of the monotonic clock) at most. Raises sqlite3.Error.
+
+    `code` names what folds them, as `code_of` does.
+    """
+    db.execute("update checkpoint set code = null, row = null where code <> ?", (code,))
+    maker = None
+    while time.monotonic() < deadline and (place := db.execute(DUE).fetchone()) is not None:
+        maker = maker or _Maker(db, ApplicationHandlers(app, codec), code)
+        if not maker.make(place, deadline):
+            return
+
+
+class _Maker:
+    def __init__(self, db: sqlite3.Connection, handlers: ApplicationHandlers, code: str) -> None:
+        self._db, self._handlers, self._code = db, handlers, code
+        self._past = StoredPast(db, handlers.codec)
+
+    def make(self, place: Place, deadline: float) -> bool:
+        """Those of one key, as many as there is time for; False if it must be tried again later."""
+        erased = self._past.first_erased(place)
+        if erased is not None:
+            self._db.execute("delete from checkpoint where ns = ? and key = ? and seq >= ?", (*place, erased.sequence))
+        due = [seq for (seq,) in self._db.execute(DUE_OF, place).fetchall()]
+        made: list[tuple[int, Entry | None]] = []
+        try:
+            self._fold(place, due, made, deadline)
+        except HistoryError as error:
+            if isinstance(error.__cause__, UnsupportedSchema):  # it will be known, once Kafka is asked
+                return False
+            made += [(seq, None) for seq in due[len(made) :]]
+        kept = [(self._code, *self._kept(entry), *place, seq) for seq, entry in made]
+        self._db.execute("begin immediate")
+        self._db.executemany(MADE, kept)
+        self._db.execute("commit")
+        return bool(made) or not due
+
+    def _fold(self, place: Place, due: list[int], made: list[tuple[int, Entry | None]], deadline: float) -> None:
+        """`made` gets them one by one; None for those whose events are gone. Raises HistoryError where this code cannot go on."""
+        if not due:
+            return
+        last = self._db.execute(LAST, (*place, due[0], self._code)).fetchone()
+        sequence, entry = (0, (None, 0)) if last is None else kept_entry(self._handlers, place[0], last)
+        for it in self._past.key_events_behind(place, sequence):
+            entry = self._handlers.fold(entry, it)
+            if it.order.sequence == due[len(made)]:
+                made.append((due[len(made)], entry))
+                if len(made) == len(due) or time.monotonic() >= deadline:
+                    return
+        made += [(seq, None) for seq in due[len(made) :]]
+
+    def _kept(self, entry: Entry | None) -> tuple[int, bytes | None]:
+        if entry is None:
+            return 0, None
+        row, version = entry
+        return version, b"" if row is None else self._handlers.codec.encode_frozen(row)[1]
