@@ -9,6 +9,7 @@ import msgspec
 
 from streams.data import EventData, Record
 from streams.event import Event
+from streams.history.branch_projections import NOTHING_FOLDED, ProjectionChanges
 from streams.history.recorded_event import Place, RecordedEvent
 
 WOULD_CALL, OTHERWISE, NOT, BEFORE = "would call", "would call otherwise", "would not call", "called before"
@@ -131,6 +132,7 @@ class Difference(msgspec.Struct):
         surplus: Events that the branch has and the past has not.
         changed: Events of both that are otherwise.
         rows: Rows that are otherwise at the end.
+        projections: Rows of projections that are, if they were compared.
         calls: What would be asked of gateways, or would not.
         origins: Where other code decides otherwise; all else follows from these.
         raised: Events whose handlers raise.
@@ -150,6 +152,7 @@ class Difference(msgspec.Struct):
     surplus: list[RecordedEvent] = msgspec.field(default_factory=list)
     changed: list[ChangedEvent] = msgspec.field(default_factory=list)
     rows: list[RowChange] = msgspec.field(default_factory=list)
+    projections: ProjectionChanges = NOTHING_FOLDED
     calls: list[CallChange] = msgspec.field(default_factory=list)
     origins: list[Origin] = msgspec.field(default_factory=list)
     raised: list[RaisedEvent] = msgspec.field(default_factory=list)

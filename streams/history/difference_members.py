@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from streams.data import EventData
+from streams.history.branch_projections import ProjectionChange
 from streams.history.difference import CallChange, ChangedEvent, Difference, Origin, RaisedEvent, RowChange, TimerChange
 from streams.history.row_changes import row_changes
 from streams.history.story_members import change_members, event_members
@@ -21,6 +22,9 @@ def difference_members(found: Difference) -> Iterator[dict[str, Any]]:
     yield from map(_changed, found.changed)
     yield from map(_raised, found.raised)
     yield from map(_row, found.rows)
+    yield from map(_projected, found.projections.changes)
+    for name, why in found.projections.untold.items():
+        yield {"difference": "projection", "projection": name, "untold": why}
     yield from map(_call, found.calls)
     for timer in found.timers:
         yield _timer(timer)
@@ -42,6 +46,7 @@ def summary_members(found: Difference) -> dict[str, Any]:
         "changed": len(found.changed),
         "open": len(found.open),
         "rows": len(found.rows),
+        "projections": len(found.projections.changes),
         "calls": dict(Counter(it.kind for it in found.calls)),
         "origins": len(found.origins),
         "origins_by_handler": dict(Counter(it.recorded.event_type for it in found.origins)),
@@ -82,6 +87,14 @@ def _row(it: RowChange) -> dict[str, Any]:
     return {
         "difference": "row", "namespace": namespace, "key": key, "before": it.before, "after": it.after, "open": it.open,
         "changes": changes,
+    }  # fmt: skip
+
+
+def _projected(it: ProjectionChange) -> dict[str, Any]:
+    changes = [change_members(each) for each in row_changes(it.before, it.after)]
+    return {
+        "difference": "projection", "projection": it.projection, "key": it.key, "before": it.before, "after": it.after,
+        "open": it.open, "changes": changes,
     }  # fmt: skip
 
 

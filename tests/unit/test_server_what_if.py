@@ -43,6 +43,10 @@ def test_an_order_that_had_never_been(server: MemoryServer) -> None:
     rows = {(it["namespace"], it["key"]): it for it in found if it["difference"] == "row"}
     assert rows["stock", "x"]["changes"] == [{"field": "free", "before": 4, "after": 5}]
     assert rows["order", "o1"]["after"] is None
+    projected = {(it["projection"], it["key"]): it for it in found if it["difference"] == "projection"}
+    assert projected.keys() == {("orders_per_day", "2026-01-01"), ("charges", "o1")}
+    assert projected["orders_per_day", "2026-01-01"]["changes"] == [{"field": "count", "before": 1}]
+    assert summary["projections"] == 2
     assert [(it["call"], it["type"]) for it in found if it["difference"] == "call"] == [
         ("would not call", "payment.charge")
     ]

@@ -16,9 +16,13 @@ from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.readable import named
 from streams.errors import ConfigError
 from streams.history.branch import what_if as branch_of
+from streams.history.branch_tables import compare_projections
 from streams.history.change_document import LARGEST, ChangeDocument, answers_of, change_of, decode_document
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
+
+FOLDED = 100_000
+"""Events that are read to fold projections, unless all are asked for."""
 
 
 def what_if(
@@ -48,6 +52,10 @@ def what_if(
             metavar="TYPE=JSON|FILE",
         ),
     ] = None,
+    projections: Annotated[
+        bool,
+        typer.Option("--projections", help=f"Fold projections however long the past is; default: up to {FOLDED:,} events."),
+    ] = False,
     history: HistoryOption = None,
     as_json: Json = False,
 ) -> None:
@@ -66,19 +74,23 @@ def what_if(
         raise ConfigError("nothing is changed: say what, by --remove, --insert or --replace")
     document = decode_document(msgspec.json.encode(_document(remove or [], insert or [], replace or [], answer or [])))
     with open_past(history) as opened:
-        _tell(opened, document, as_json=as_json)
+        _tell(opened, document, None if projections else FOLDED, as_json=as_json)
 
 
-def _tell(opened: OpenedPast, document: ChangeDocument, *, as_json: bool) -> None:
+def _tell(opened: OpenedPast, document: ChangeDocument, folded: int | None, *, as_json: bool) -> None:
     change = change_of(opened.app, document, lambda name: event_named(opened.past, opened.waiting, opened.app, name))
     began = time.perf_counter()
-    found = branch_of(opened.past, opened.handlers, change, answers=answers_of(opened.app, document)).difference
+    branch = branch_of(opened.past, opened.handlers, change, answers=answers_of(opened.app, document))
+    compare_projections(opened.past, branch, opened.handlers, folded)
+    found = branch.difference
     took = time.perf_counter() - began
     if as_json:
         for members in difference_members(found):
             json_line(members)
     else:
         say_styled([*change_lines(change, opened.past), *difference_lines(found, took)])
+        if found.projections.untold and folded is not None and len(opened.past) > folded:
+            talk("With --projections, projections are folded however many events that takes.")
         if found.waiting and not document.answers:
             talk("With --answer, what follows from an answer that is not known is told as well.")
 

@@ -11,6 +11,7 @@ from streams.cli.output.row_text import value_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
 from streams.data import EventData, Record
 from streams.engine.readable import one_line, shortened
+from streams.history.branch_projections import ProjectionChange
 from streams.history.change import Change
 from streams.history.difference import (
     EVENTS,
@@ -72,6 +73,8 @@ def difference_lines(found: Difference, took: float, all_by: str = "--json") -> 
     if behind := sum(it.behind for it in found.raised):
         lines += _section("", [f"and {plural(behind, 'event')} behind them, of the same keys"])
     lines += _listed("rows", [_row(it) for it in found.rows])
+    lines += _listed("projections", [_projected(it) for it in found.projections.changes])
+    lines += _section("", [f"not told: {why}" for why in found.projections.untold.values()], DIM)
     lines += _calls(found.calls)
     lines += _listed("waits for", [f"{_described(it)}: its answer is not known" for it in found.waiting])
     lines += _listed("open", [f"{_described(it)}: it depends on such an answer" for it in found.open])
@@ -155,6 +158,13 @@ def _row(it: RowChange) -> str:
     namespace, key = it.place
     name = f"{namespace} {key or EMPTY_KEY}"
     waits = "  (waits for an answer)" if it.open else ""
+    if it.after is None:
+        return f"{name}  the row is gone{waits}"
+    return f"{name}  {'new row: ' if it.before is None else ''}{fields_text(it.before, it.after)}{waits}"
+
+
+def _projected(it: ProjectionChange) -> str:
+    name, waits = f"{it.projection} {it.key or EMPTY_KEY}", "  (waits for an answer)" if it.open else ""
     if it.after is None:
         return f"{name}  the row is gone{waits}"
     return f"{name}  {'new row: ' if it.before is None else ''}{fields_text(it.before, it.after)}{waits}"

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
+from streams.history.branch_tables import compare_projections
 from streams.history.change_document import LARGEST, answers_of, change_of, decode_document
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
@@ -25,7 +26,7 @@ from streams.server.readmodel.row_json import to_json
 
 NDJSON = "application/x-ndjson"
 DECISIONS = 100_000
-"""Events that are decided for one answer: a server has others to give."""
+"""Events that are decided for one answer, or read to fold a projection: a server has others to give."""
 
 
 def routes(parts: ServerParts) -> APIRouter:
@@ -47,7 +48,9 @@ def routes(parts: ServerParts) -> APIRouter:
             change = change_of(parts.app, document, lambda name: event_named(past, waiting, parts.app, name))
             if not (change.insert or change.remove or change.replace):
                 raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
-            return list(difference_members(what_if(past, handlers, change, answers=answers, limit=DECISIONS).difference))
+            branch = what_if(past, handlers, change, answers=answers, limit=DECISIONS)
+            compare_projections(past, branch, handlers, DECISIONS)
+            return list(difference_members(branch.difference))
 
         found, at = await ask_past(request, parts, parts.pools.views, ask, untold=422)
         return Response(b"".join(_lines(found)), headers=at.headers, media_type=NDJSON)
