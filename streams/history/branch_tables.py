@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from streams.engine.readable import in_a_line
+from streams.errors import DefinitionError, HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import Branch
 from streams.history.branch_projections import projection_changes
+from streams.history.difference import ViewChange
 from streams.history.past import Past
+from streams.history.past_tables import PastTables
 
 
 def compare_projections(past: Past, branch: Branch, handlers: ApplicationHandlers, most: int | None = None) -> None:
@@ -17,3 +26,46 @@ def compare_projections(past: Past, branch: Branch, handlers: ApplicationHandler
     branch.difference.projections = projection_changes(
         past, branch.past, branch.rows, handlers.app.projections, handlers.codec, waiting=waiting, most=most
     )
+
+
+def compare_views(
+    past: Past, branch: Branch, handlers: ApplicationHandlers, paths: Iterable[str], most: int | None = None
+) -> None:
+    """Put into a branch's difference which views answer otherwise at these paths, such as `orders-of/c7`.
+
+    They read whole tables in memory, if they loop over them: not of a past of more than `most` events.
+
+    Raises:
+        DefinitionError: The application has no such view.
+
+    """
+    before, after = PastTables(past, handlers), PastTables(branch.past, handlers)
+    found, asked = branch.difference, list(dict.fromkeys(paths))
+    for path in asked:
+        if all(view.match(path) is None for view in handlers.app.views):
+            before.view(path)
+    for path in asked:
+        if most is not None and len(past) > most:
+            found.untold_views[path] = f"the past has more than {most:,} events, which the view {path} may have to read"
+            continue
+        try:
+            was, now = _answer(before, path), _answer(after, path)
+        except HistoryError as error:
+            found.untold_views[path] = str(error)
+        else:
+            if was != now:
+                found.views.append(ViewChange(path, was, now))
+
+
+def _answer(tables: PastTables, path: str) -> Any:
+    """As JSON has it."""
+    try:
+        return msgspec.to_builtins(tables.view(path), str_keys=True, enc_hook=_plain)
+    except (HistoryError, DefinitionError):
+        raise
+    except Exception as error:
+        raise HistoryError(f"the view {path} raises {in_a_line(error)}, or gives what cannot be written as JSON") from error
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else list(value)

@@ -1,7 +1,8 @@
 """A change as a JSON document: what `POST /what-if` takes, and what the options of `retold what-if` are put together to.
 
 {"insert": [{"type": "user.signup", "time": "2026-03-01T10:00:00Z", "data": {…}, "id": …, "after": …, "source": …}],
- "remove": ["signup-7"], "replace": {"user-3:12": {…}}, "answers": {"payment.charge": {"type": "payment.charged", "data": {…}}}}
+ "remove": ["signup-7"], "replace": {"user-3:12": {…}}, "answers": {"payment.charge": {"type": "payment.charged", "data": {…}}},
+ "views": ["orders-of/c7"]}
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class ChangeDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remove: list[str] = []
     replace: dict[str, dict[str, Any]] = {}
     answers: dict[str, AnswerDocument] = {}
+    views: list[str] = []
 
 
 def decode_document(text: bytes) -> ChangeDocument:

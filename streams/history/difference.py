@@ -54,6 +54,14 @@ class RowChange(msgspec.Struct, frozen=True):
     open: bool = False
 
 
+class ViewChange(msgspec.Struct, frozen=True):
+    """A view's answer at the end of both, as JSON has it; `path` is such as `orders-of/c7`."""
+
+    path: str
+    before: Any
+    after: Any
+
+
 class CallChange(msgspec.Struct, frozen=True):
     """A gateway's request that would be made, would be made otherwise, or would not.
 
@@ -133,6 +141,8 @@ class Difference(msgspec.Struct):
         changed: Events of both that are otherwise.
         rows: Rows that are otherwise at the end.
         projections: Rows of projections that are, if they were compared.
+        views: Answers of views that are, of those that were asked for.
+        untold_views: By path, why a view's answer is not known.
         calls: What would be asked of gateways, or would not.
         origins: Where other code decides otherwise; all else follows from these.
         raised: Events whose handlers raise.
@@ -153,6 +163,8 @@ class Difference(msgspec.Struct):
     changed: list[ChangedEvent] = msgspec.field(default_factory=list)
     rows: list[RowChange] = msgspec.field(default_factory=list)
     projections: ProjectionChanges = NOTHING_FOLDED
+    views: list[ViewChange] = msgspec.field(default_factory=list)
+    untold_views: dict[str, str] = msgspec.field(default_factory=dict)
     calls: list[CallChange] = msgspec.field(default_factory=list)
     origins: list[Origin] = msgspec.field(default_factory=list)
     raised: list[RaisedEvent] = msgspec.field(default_factory=list)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from streams.data import EventData
 from streams.history.branch_projections import ProjectionChange
-from streams.history.difference import CallChange, ChangedEvent, Difference, Origin, RaisedEvent, RowChange, TimerChange
-from streams.history.row_changes import row_changes
+from streams.history.difference import (
+    CallChange,
+    ChangedEvent,
+    Difference,
+    Origin,
+    RaisedEvent,
+    RowChange,
+    TimerChange,
+    ViewChange,
+)
+from streams.history.row_changes import FieldChange, row_changes
 from streams.history.story_members import change_members, event_members
 
 
@@ -25,12 +34,20 @@ def difference_members(found: Difference) -> Iterator[dict[str, Any]]:
     yield from map(_projected, found.projections.changes)
     for name, why in found.projections.untold.items():
         yield {"difference": "projection", "projection": name, "untold": why}
+    yield from map(_view, found.views)
+    for path, why in found.untold_views.items():
+        yield {"difference": "view", "path": path, "untold": why}
     yield from map(_call, found.calls)
     for timer in found.timers:
         yield _timer(timer)
     for it in found.waiting:
         yield {"difference": "waiting", **event_members(it)}
     yield summary_members(found)
+
+
+def view_changes(it: ViewChange) -> Sequence[FieldChange]:
+    """What of an answer is otherwise, by paths that begin with `answer`."""
+    return row_changes({"answer": it.before}, {"answer": it.after})
 
 
 def summary_members(found: Difference) -> dict[str, Any]:
@@ -47,6 +64,7 @@ def summary_members(found: Difference) -> dict[str, Any]:
         "open": len(found.open),
         "rows": len(found.rows),
         "projections": len(found.projections.changes),
+        "views": len(found.views),
         "calls": dict(Counter(it.kind for it in found.calls)),
         "origins": len(found.origins),
         "origins_by_handler": dict(Counter(it.recorded.event_type for it in found.origins)),
@@ -96,6 +114,11 @@ def _projected(it: ProjectionChange) -> dict[str, Any]:
         "difference": "projection", "projection": it.projection, "key": it.key, "before": it.before, "after": it.after,
         "open": it.open, "changes": changes,
     }  # fmt: skip
+
+
+def _view(it: ViewChange) -> dict[str, Any]:
+    changes = [change_members(each) for each in view_changes(it)]
+    return {"difference": "view", "path": it.path, "before": it.before, "after": it.after, "changes": changes}
 
 
 def _named(data: EventData) -> dict[str, Any]:

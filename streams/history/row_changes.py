@@ -29,7 +29,7 @@ class FieldChange(msgspec.Struct, frozen=True):
     after: Any
 
 
-def row_changes(before: Record | None, after: Record | None) -> Sequence[FieldChange]:
+def row_changes(before: Record | Mapping[str, Any] | None, after: Record | Mapping[str, Any] | None) -> Sequence[FieldChange]:
     """At most `MOST`, in the order of the fields. Of a row that is new or gone: all fields."""
     return list(islice(_changes("", before, after), MOST))
 

@@ -8,16 +8,21 @@ from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams import Event, Projection
+from streams import Event, Projection, View
+from streams.errors import DefinitionError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import Branch, what_if
 from streams.history.branch_projections import ProjectionChanges, projection_changes
+from streams.history.branch_tables import compare_views
 from streams.history.change import Change
+from streams.history.difference_members import view_changes
 from streams.history.past import ErasedEvent, MemoryPast, Past
 from streams.history.past_tables import PastTables
+from streams.history.row_changes import MISSING
 from tests.applications.shop.events import (
     Line,
     OrderPaid,
@@ -156,3 +161,27 @@ def test_an_erased_event_is_not_folded_around() -> None:
 
     changes = asked(Erased(past.events()), found, handlers)
     assert "'o3' of order cannot be told" in changes.untold["orders_per_day"]
+
+
+def test_a_view_answers_otherwise() -> None:
+    """Of those that were asked for; one that raises says so, and one that is none is refused."""
+    past, found, handlers = without_an_order()
+
+    def fails(tables: object) -> object:
+        raise ValueError("no such thing")
+
+    handlers.app.views.extend([View("fails", fails), View("odd", lambda _: object()), View("constant", lambda _: 7)])
+    compare_views(past, found, handlers, ["orders-of/c", "orders-of/nobody", "fails", "odd", "constant", "orders-of/c"])
+    [view] = found.difference.views
+    root = next(it for it in roots_of(past) if it.event_type == "order.place")
+    assert view.path == "orders-of/c"
+    assert {it.field: it.after for it in view_changes(view)}[f"answer.{root.key}"] == MISSING
+    untold = found.difference.untold_views
+    assert untold.keys() == {"fails", "odd"}
+    assert "the view fails raises ValueError: no such thing" in untold["fails"]
+    found.difference.views.clear()
+    compare_views(past, found, handlers, ["orders-of/c"], most=3)
+    assert not found.difference.views
+    assert "more than 3 events" in untold["orders-of/c"]
+    with pytest.raises(DefinitionError, match="no view 'orders-for/c'"):
+        compare_views(past, found, handlers, ["orders-for/c"])

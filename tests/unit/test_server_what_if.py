@@ -38,7 +38,9 @@ def ask(server: MemoryServer, **change: Any) -> list[dict[str, Any]]:
 
 def test_an_order_that_had_never_been(server: MemoryServer) -> None:
     """All that it led to is missing, the stock has what it held, and nobody would be charged."""
-    *found, summary = ask(server, remove=["place-o1"])
+    *found, summary = ask(server, remove=["place-o1"], views=["orders-of/c"])
+    [view] = [it for it in found if it["difference"] == "view"]
+    assert ([*view["before"]], view["after"], [it["field"] for it in view["changes"]]) == (["o1"], {}, ["answer.o1"])
     assert (summary["difference"], summary["equal"], summary["missing"]) == ("summary", False, 6)
     rows = {(it["namespace"], it["key"]): it for it in found if it["difference"] == "row"}
     assert rows["stock", "x"]["changes"] == [{"field": "free", "before": 4, "after": 5}]

@@ -16,13 +16,10 @@ from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.readable import named
 from streams.errors import ConfigError
 from streams.history.branch import what_if as branch_of
-from streams.history.branch_tables import compare_projections
+from streams.history.branch_tables import compare_projections, compare_views
 from streams.history.change_document import LARGEST, ChangeDocument, answers_of, change_of, decode_document
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
-
-FOLDED = 100_000
-"""Events that are read to fold projections, unless all are asked for."""
 
 
 def what_if(
@@ -52,10 +49,10 @@ def what_if(
             metavar="TYPE=JSON|FILE",
         ),
     ] = None,
-    projections: Annotated[
-        bool,
-        typer.Option("--projections", help=f"Fold projections however long the past is; default: up to {FOLDED:,} events."),
-    ] = False,
+    view: Annotated[
+        list[str] | None,
+        typer.Option("--view", help="Also ask a view, before and after: orders-of/c7.", metavar="PATH"),
+    ] = None,
     history: HistoryOption = None,
     as_json: Json = False,
 ) -> None:
@@ -72,16 +69,17 @@ def what_if(
     """
     if not (remove or insert or replace):
         raise ConfigError("nothing is changed: say what, by --remove, --insert or --replace")
-    document = decode_document(msgspec.json.encode(_document(remove or [], insert or [], replace or [], answer or [])))
+    document = decode_document(msgspec.json.encode(_document(remove or [], insert or [], replace or [], answer or [], view or [])))
     with open_past(history) as opened:
-        _tell(opened, document, None if projections else FOLDED, as_json=as_json)
+        _tell(opened, document, as_json=as_json)
 
 
-def _tell(opened: OpenedPast, document: ChangeDocument, folded: int | None, *, as_json: bool) -> None:
+def _tell(opened: OpenedPast, document: ChangeDocument, *, as_json: bool) -> None:
     change = change_of(opened.app, document, lambda name: event_named(opened.past, opened.waiting, opened.app, name))
     began = time.perf_counter()
     branch = branch_of(opened.past, opened.handlers, change, answers=answers_of(opened.app, document))
-    compare_projections(opened.past, branch, opened.handlers, folded)
+    compare_projections(opened.past, branch, opened.handlers)
+    compare_views(opened.past, branch, opened.handlers, document.views)
     found = branch.difference
     took = time.perf_counter() - began
     if as_json:
@@ -89,13 +87,11 @@ def _tell(opened: OpenedPast, document: ChangeDocument, folded: int | None, *, a
             json_line(members)
     else:
         say_styled([*change_lines(change, opened.past), *difference_lines(found, took)])
-        if found.projections.untold and folded is not None and len(opened.past) > folded:
-            talk("With --projections, projections are folded however many events that takes.")
         if found.waiting and not document.answers:
             talk("With --answer, what follows from an answer that is not known is told as well.")
 
 
-def _document(remove: list[str], insert: list[str], replace: list[str], answer: list[str]) -> dict[str, Any]:
+def _document(remove: list[str], insert: list[str], replace: list[str], answer: list[str], view: list[str]) -> dict[str, Any]:
     inserted: list[Any] = []
     for text in insert:
         value = _json("--insert", text)
@@ -105,6 +101,7 @@ def _document(remove: list[str], insert: list[str], replace: list[str], answer: 
         "insert": inserted,
         "replace": dict(_pair("--replace", text) for text in replace),
         "answers": dict(_pair("--answer", text) for text in answer),
+        "views": view,
     }
 
 

@@ -25,10 +25,12 @@ from streams.history.difference import (
     Origin,
     RowChange,
     TimerChange,
+    ViewChange,
 )
+from streams.history.difference_members import view_changes
 from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
-from streams.history.row_changes import row_changes
+from streams.history.row_changes import Missing, row_changes
 
 LABEL = 12
 """Characters of the column of what a line is about."""
@@ -75,6 +77,8 @@ def difference_lines(found: Difference, took: float, all_by: str = "--json") -> 
     lines += _listed("rows", [_row(it) for it in found.rows])
     lines += _listed("projections", [_projected(it) for it in found.projections.changes])
     lines += _section("", [f"not told: {why}" for why in found.projections.untold.values()], DIM)
+    lines += _listed("views", [_view(it) for it in found.views])
+    lines += _section("", [f"not told: {why}" for why in found.untold_views.values()], DIM)
     lines += _calls(found.calls)
     lines += _listed("waits for", [f"{_described(it)}: its answer is not known" for it in found.waiting])
     lines += _listed("open", [f"{_described(it)}: it depends on such an answer" for it in found.open])
@@ -168,6 +172,20 @@ def _projected(it: ProjectionChange) -> str:
     if it.after is None:
         return f"{name}  the row is gone{waits}"
     return f"{name}  {'new row: ' if it.before is None else ''}{fields_text(it.before, it.after)}{waits}"
+
+
+def _view(it: ViewChange) -> str:
+    """Members of an answer that are new or gone are named; of the others, what is otherwise."""
+    changes = view_changes(it)
+    texts = []
+    for each in changes[:FIELDS]:
+        name = each.field.removeprefix("answer").lstrip(".")
+        if isinstance(each.before, Missing) or isinstance(each.after, Missing):
+            texts.append(f"{name} is {'new' if isinstance(each.before, Missing) else 'gone'}")
+        else:
+            texts.append(f"{name} {value_text(each.before)} → {value_text(each.after)}".lstrip())
+    more = [f"and {len(changes) - FIELDS} more"] if len(changes) > FIELDS else []
+    return f"{it.path}  {' · '.join([*texts, *more])}"
 
 
 def fields_text(before: Record | None, after: Record | None, fields: Set[str] | None = None) -> str:

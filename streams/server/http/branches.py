@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
-from streams.history.branch_tables import compare_projections
+from streams.history.branch_tables import compare_projections, compare_views
 from streams.history.change_document import LARGEST, answers_of, change_of, decode_document
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
@@ -50,6 +50,7 @@ def routes(parts: ServerParts) -> APIRouter:
                 raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
             branch = what_if(past, handlers, change, answers=answers, limit=DECISIONS)
             compare_projections(past, branch, handlers, DECISIONS)
+            compare_views(past, branch, handlers, document.views, DECISIONS)
             return list(difference_members(branch.difference))
 
         found, at = await ask_past(request, parts, parts.pools.views, ask, untold=422)

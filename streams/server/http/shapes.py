@@ -104,12 +104,13 @@ STORY = true_at(causes=CAUSES, lost_cause=or_null(TEXT), event=STEP) | {
 
 PLACED = shape("time", "id", "after", "source", type=TEXT, data={"type": "object"}, time=TIME, id=TEXT, after=TEXT, source=TEXT)
 CHANGE = shape(
-    "insert", "remove", "replace", "answers",
+    "insert", "remove", "replace", "answers", "views",
     insert={"type": "array", "items": PLACED} | {"description": "Events to put in, each at a time or after another one."},
     remove=TEXTS | {"description": "Published events to take out, by id or position (user-3:7)."},
     replace={"type": "object", "additionalProperties": {"type": "object"}} | {"description": "Other data, by event."},
     answers={"type": "object", "additionalProperties": shape("data", type=TEXT, data={"type": "object"})}
     | {"description": "What gateways would answer, by the type of the request."},
+    views=TEXTS | {"description": "Views to ask before and after, by their paths: orders-of/c7."},
 )  # fmt: skip
 DIFFERENCE = shape(difference=TEXT) | {"description": "`difference` says of what kind it is; the last is the summary."}
 
