@@ -68,7 +68,7 @@ def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, 
     elif key is not None:
         show_one(*rows[0])
     else:
-        show_many(name, rows, set())
+        show_many(name, rows, {data.key_field for data in store.app.namespace(name).handlers})
     if key is None and not as_json:
         talk(count_of(len(rows), total))
     if key is None and not projected and (untold := store.untold(name)):
