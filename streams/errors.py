@@ -29,7 +29,10 @@ StreamsError                       HTTP status, if it is none of 500
 ├── NamespaceStopped               a worker stopped a namespace rather than do harm
 │   └── HandlerTimeout             a handler did not return in time
 └── HistoryError                   the recorded past cannot be read, or be folded with this code
-    └── NoSuchEvent           404  the recorded past has no such event or row
+    ├── BeforeHistory         410  it rests on an event that was erased
+    ├── NoSuchEvent           404  the recorded past has no such event or row
+    ├── NotKnownYet           503  it may still be joined by more
+    └── TooMuch               422  more events would have to be read than a server reads for an answer
 ```
 
 A message says what happened, which value, what was expected, where, and what to do next. It is shown without a traceback,
@@ -207,10 +210,28 @@ class HistoryError(StreamsError):
     """The recorded past cannot be read; or a handler now rejects what it has as accepted, so this code cannot fold it."""
 
 
+class BeforeHistory(HistoryError):
+    """What is asked for rests on an event that is gone: an operator has erased it."""
+
+    status = 410
+
+
 class NoSuchEvent(HistoryError):
     """The recorded past has no such event or row, or more than one."""
 
     status = 404
+
+
+class NotKnownYet(HistoryError):
+    """What was recorded by the time asked for may still be joined by more."""
+
+    status = 503
+
+
+class TooMuch(HistoryError):
+    """An answer that needs more events than may be read for one."""
+
+    status = 422
 
 
 def unwritable_state(folder: object, error: OSError) -> ConfigError:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from streams.engine.envelope import to_micros
 from streams.engine.identity import answer_id
 from streams.engine.readable import named
-from streams.errors import HistoryError
+from streams.errors import BeforeHistory
 from streams.history.high_water import with_high_water
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 
@@ -118,10 +118,10 @@ class MemoryPast:
 
 
 def refuse_erased(past: Past, place: Place) -> None:
-    """Raises HistoryError for a row of which an event is gone: without it, another row would be told."""
+    """Raises BeforeHistory for a row of which an event is gone: without it, another row would be told."""
     erased = past.first_erased(place)
     if erased is not None:
-        raise HistoryError(f"the row {named(place[1])!r} of {place[0]} cannot be told: {erased.sentence}")
+        raise BeforeHistory(f"the row {named(place[1])!r} of {place[0]} cannot be told: {erased.sentence}")
 
 
 def first_root_of(events: Iterable[RecordedEvent], time: int, behind: OrderKey | None) -> RecordedEvent | None:

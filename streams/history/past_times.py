@@ -6,18 +6,12 @@ from datetime import UTC
 from typing import Any
 
 from streams.engine.envelope import from_micros, to_micros
-from streams.errors import HistoryError
+from streams.errors import NotKnownYet
 from streams.eventfiles import numbers
 from streams.history.cut_past import Cut
 
 BETWEEN = "/"
 """Stands in a token between the two times."""
-
-
-class NotKnownYet(HistoryError):
-    """What was recorded by the time asked for may still be joined by more."""
-
-    status = 503
 
 
 def cut_until(frontier: int | None, asked: Cut) -> Cut:

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.errors import HistoryError
+from streams.errors import BeforeHistory, TooMuch
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
 from streams.history.past_tables import PastTables
 from streams.history.stored_past import StoredPast
 from streams.history.stored_rows import StoredRows
 from streams.server.readmodel import past_store
-from streams.server.readmodel.past_store import PastStore, TooMuch
+from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.past_views import view_of_past
 from streams.server.readmodel.row_query import RowQuery
 from streams.server.readmodel.store import Store
@@ -83,7 +83,7 @@ def test_an_erased_event_leaves_nothing_told_that_rests_on_it() -> None:
                 lambda: tables.table("orders_per_day"),
                 lambda: view_of_past(tables, view, {"customer": "c"}),
             ):
-                with pytest.raises(HistoryError, match="'o2' of order cannot be told: its event with the sequence"):
+                with pytest.raises(BeforeHistory, match="'o2' of order cannot be told: its event with the sequence"):
                     refused()
         with store_of(there, store, Cut(None, gone.order.recorded - 1)) as tables:
             assert tables.untold("order") == []

@@ -10,9 +10,10 @@ import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
+from streams.errors import NotKnownYet
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut
-from streams.history.past_times import NotKnownYet, cut_of, cut_until, moment_of, time_members, token_of
+from streams.history.past_times import cut_of, cut_until, moment_of, time_members, token_of
 from streams.history.stored_past import StoredPast
 from streams.history.stored_rows import StoredRows
 from streams.history.stored_waiting import StoredWaiting
@@ -66,9 +67,9 @@ def _read(name: str, given: Mapping[str, str], read: Callable[[str], T]) -> T | 
 
 
 async def ask_as_of(
-    request: Request, parts: ServerParts, asked: Cut, ask: Callable[[PastStore], T], most: int | None = MOST
+    request: Request, parts: ServerParts, asked: Cut, ask: Callable[[PastStore], T], *, limited: bool = True
 ) -> tuple[T, Cut, AnswerPosition]:
-    """What `ask` returns, the times that it is told for, and the position of the file."""
+    """What `ask` returns, the times that it is told for, and the position of the file. `limited`: to `MOST` events."""
 
     def asking(past: StoredPast, _: StoredWaiting) -> tuple[T, Cut]:
         try:
@@ -76,7 +77,7 @@ async def ask_as_of(
         except NotKnownYet as error:
             raise Problem(503, str(error), headers=RETRY_AFTER) from error
         rows = StoredRows(past, cut, ApplicationHandlers(parts.app, parts.codec), parts.code)
-        with PastStore(parts.app, parts.codec, rows, most) as store:
+        with PastStore(parts.app, parts.codec, rows, MOST if limited else None) as store:
             return ask(store), cut
 
     (found, cut), at = await ask_past(request, parts, parts.pools.views, asking, untold=409)

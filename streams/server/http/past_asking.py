@@ -9,7 +9,7 @@ from typing import TypeVar
 from anyio import CapacityLimiter
 from fastapi import Request
 
-from streams.errors import HistoryError, NoSuchEvent, UnsupportedSchema
+from streams.errors import BeforeHistory, HistoryError, NoSuchEvent, TooMuch, UnsupportedSchema
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
 from streams.server.http.answers import AnswerPosition, at_least, ready, standing
@@ -35,7 +35,7 @@ async def ask_past(
     at = standing(model, KINDS, model.partitions())  # before it is told, so that the position is never ahead of it
     try:
         return await in_thread(limiter, _ask, parts, ask), at
-    except NoSuchEvent:
+    except (NoSuchEvent, BeforeHistory, TooMuch):
         raise
     except HistoryError as error:
         if untold is None:

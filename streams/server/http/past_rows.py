@@ -28,7 +28,8 @@ MOST_UNTOLD = 100
 
 
 async def row_as_it_was(request: Request, parts: ServerParts, namespace: str, key: str, asked: Cut) -> Response:
-    (row, version), cut, at = await ask_as_of(request, parts, asked, lambda store: store.entry(namespace, key), None)
+    found = await ask_as_of(request, parts, asked, lambda store: store.entry(namespace, key), limited=False)
+    (row, version), cut, at = found
     if row is None:
         raise nothing_then(f"the table {namespace} had no row {key!r:.600} then", cut, at)
     return past_answer(request, {"key": key, "version": version, "row": row}, cut, at)

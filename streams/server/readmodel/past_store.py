@@ -17,7 +17,7 @@ from streams.data import Record, namespace_of
 from streams.engine.projector import Projector
 from streams.engine.readable import in_a_line
 from streams.engine.records import Entry
-from streams.errors import HistoryError
+from streams.errors import BeforeHistory, HistoryError, TooMuch
 from streams.history.past import refuse_erased
 from streams.history.recorded_event import RecordedEvent
 from streams.history.stored_rows import StoredRows
@@ -34,12 +34,6 @@ KNOWN_ROWS = 5_000
 NATURAL = """order by key = '' or key glob '*[^0-9]*', case when key glob '*[^0-9]*' then 0 else length(ltrim(key, '0')) end,
 case when key glob '*[^0-9]*' then '' else ltrim(key, '0') end, key"""
 """Numbers in their order, then the rest, as people are shown rows."""
-
-
-class TooMuch(HistoryError):
-    """An answer that needs more events than may be read for one."""
-
-    status = 422
 
 
 class PastStore:
@@ -95,7 +89,7 @@ class PastStore:
         return [(key, decoder.row(body, raw), version or 0) for key, version, body, raw in found], len(table)
 
     def refuse_untold(self, name: str) -> None:
-        """Raises HistoryError for a table of which a row cannot be told: what is made of the others would be wrong."""
+        """Raises BeforeHistory for a table of which a row cannot be told: what is made of the others would be wrong."""
         for key in () if name in self._projections else self.untold(name):
             refuse_erased(self._rows.past, (name, key))
 
@@ -153,8 +147,8 @@ class PastStore:
         try:
             for namespace in sorted({namespace_of(it) for it in types}):
                 self.refuse_untold(namespace)
-        except HistoryError as error:
-            raise HistoryError(f"the projection {projection.name} cannot be told: {error}") from error
+        except BeforeHistory as error:
+            raise BeforeHistory(f"the projection {projection.name} cannot be told: {error}") from error
         writer, projector = RowWriter(self._name(projection.name), projection.row_type), Projector([projection], self._codec)
         rows = _UnwrittenRows(table)
         for it in self._rows.accepted(types):
