@@ -191,14 +191,19 @@ def test_what_needs_too_much_is_refused(server: MemoryServer, monkeypatch: pytes
     assert free(server, known=FRONTIER) == 8
 
 
-def test_what_rests_on_an_erased_event_is_gone(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The row from there on, projections that may have folded it, and a view that reads the table. A page says how many rows."""
+def test_what_is_behind_the_frontier_is_not_told_and_what_was_erased_is_gone(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With an event the row from there on, projections that may have folded it, and a view that reads the table."""
     with MemoryServer(shop.app(), tmp_path_factory.mktemp("state")) as server:
         for name in ("o1", "o2"):
             server.kafka.publish(OrderPlace(order=name, customer="c", lines=(Line(sku="x", quantity=1),)), id=f"place-{name}")
         server.kafka.world.settle()
-        server.kafka.show()
+        server.kafka.world.now = FRONTIER + timedelta(seconds=1)
+        server.kafka.publish(OrderPlace(order="o3", customer="c", lines=(Line(sku="x", quantity=1),)), id="place-o3", time=START)
         fill(server)
+        assert [it["key"] for it in told(server, "/rows/order", as_of=START + timedelta(days=9))["rows"]] == ["o1", "o2"]
+        assert told(server, "/rows/order", sort="placed", as_of=START + timedelta(days=9))["rows"][2:] == []
+        assert told(server, "/projections/orders_per_day", as_of=START + timedelta(days=9))["rows"][0]["row"] == {"count": 2}
+        assert told(server, "/views/orders-of/c", as_of=START + timedelta(days=9))["answer"].keys() == {"o1", "o2"}
         found = server.http.get("/rows/order/o1", params={"_known": str(FRONTIER)})
         server.kafka.writer.erase_record("order", 0, 1, "o1")
         server.kafka.commit()

@@ -47,7 +47,9 @@ def make_checkpoints(db: sqlite3.Connection, app: App, codec: AvroCodec, code: s
 
     `code` names what folds them, as `code_of` does.
     """
-    db.execute("update checkpoint set code = null, row = null where code <> ?", (code,))
+    if db.execute("select value from meta where name = 'checkpoints'").fetchone() != (code,):
+        db.execute("update checkpoint set code = null, row = null where code <> ?", (code,))
+        db.execute("insert or replace into meta(name, value) values('checkpoints', ?)", (code,))
     maker = None
     while time.monotonic() < deadline and (place := db.execute(DUE).fetchone()) is not None:
         maker = maker or _Maker(db, ApplicationHandlers(app, codec), code)
