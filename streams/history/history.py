@@ -10,7 +10,7 @@ from typing import Self
 from streams.app import App
 from streams.codec import codec_of
 from streams.data import EventData
-from streams.engine.envelope import checked_time, from_micros, to_micros
+from streams.engine.envelope import checked_time, to_micros
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import Branch, replay, what_if
@@ -24,6 +24,7 @@ from streams.history.history_contents import HistoryContents, HistorySource
 from streams.history.local_code import LocalCode
 from streams.history.past import MemoryPast, Past
 from streams.history.past_file import open_export
+from streams.history.past_times import cut_until
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
 from streams.history.told_connection import ToldConnection
@@ -90,18 +91,8 @@ class History(HistoryContents):
 
         """
         past = MemoryPast(self._past.events()) if self._origin is not None else self._past  # a branch's times are its own
-        return self._made(CutPast(past, Cut(_micros("time", time), self._until(known))), self._handlers)
-
-    def _until(self, known: datetime | None) -> int | None:
-        """Behind the frontier, other events may still come before those that are there."""
-        until, frontier = _micros("known", known), self._source.frontier
-        if until is None or frontier is None:
-            return frontier if until is None else until
-        if until > frontier:
-            raise HistoryError(
-                f"what was known at {from_micros(until)} is not in this past: it knows all until {from_micros(frontier)}"
-            )
-        return until
+        asked, frontier = Cut(_micros("time", time), _micros("known", known)), self._source.frontier
+        return self._made(CutPast(past, asked if frontier is None else cut_until(frontier, asked)), self._handlers)
 
     def what_if(
         self,

@@ -94,7 +94,7 @@ def test_what_cannot_be_told_is_a_problem(server: MemoryServer) -> None:
         assert_problem(got, 422, "a time with a zone", field=beyond.partition("=")[0])
     late = quote(str(FRONTIER + timedelta(seconds=1)))
     got = server.http.get(f"/rows/stock/x?_known={late}")
-    assert_problem(got, 503, "what is known for ever goes to")
+    assert_problem(got, 503, "what is known for ever here goes to")
     assert got.headers["Retry-After"]
 
 
@@ -179,7 +179,7 @@ def test_bad_times_are_refused_everywhere(server: MemoryServer, path: str) -> No
     twice = "&".join(["_known=2026-01-01T00:00:00Z"] * 2)
     assert_problem(server.http.get(f"{path}?{twice}"), 422, "given twice", field="_known")
     late = {"_as_of": f"/{(FRONTIER + timedelta(microseconds=1)).isoformat()}"}
-    assert_problem(server.http.get(path, params=late), 503, "what is known for ever goes to")
+    assert_problem(server.http.get(path, params=late), 503, "what is known for ever here goes to")
 
 
 def test_what_needs_too_much_is_refused(server: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
