@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from streams.cli.output.row_text import SHOWN, TableRows, count_of, show_many, s
 from streams.cli.output.screen import json_line, plain, plural, say_lines, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
+from streams.data import Record
 from streams.engine.readable import named
 from streams.errors import ConfigError
 from streams.history.cut_past import Cut
@@ -51,32 +53,37 @@ def _show_answer(answer: object, cut: Cut, *, as_json: bool) -> None:
 
 def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, cut: Cut, *, as_json: bool) -> None:
     projected = projection_named(store.app, name) is not None
-    rows: TableRows
-    if key is not None:
+    found: Iterable[tuple[str, Record, int]]
+    if key is None:
+        found = store.natural(name, limit if as_json else limit or SHOWN)
+    else:
         row, version = store.entry(name, key)
         if row is None:
             talk(f"The table {name} had no row {key!r}, {told(cut)}.")
             raise typer.Exit(exit_codes.NO)
-        rows, total = [(key, row, version)], 1
-    else:
-        rows, total = store.natural(name, limit if as_json else limit or SHOWN)
+        found = [(key, row, version)]
     if as_json:
-        for each, row, version in rows:
+        for each, row, version in found:
             json_line({"key": each, **({} if projected else {"version": version}), "row": row, **_members(cut)})
-    elif projected:
-        show_projected([(each, row) for each, row, _ in rows], one=key is not None)
-    elif key is not None:
-        show_one(*rows[0])
     else:
-        show_many(name, rows, {data.key_field for data in store.app.namespace(name).handlers})
-    if key is None and not as_json:
-        talk(count_of(len(rows), total))
+        _show(store, name, list(found), one=key is not None)
     if key is None and not projected and (untold := store.untold(name)):
         talk(
             f"{plural(len(untold), 'row')} cannot be told, since an event of theirs was erased; the first is {named(untold[0])!r}."
         )
     if not as_json:
         _close(cut)
+
+
+def _show(store: PastStore, name: str, rows: TableRows, *, one: bool) -> None:
+    if projection_named(store.app, name) is not None:
+        show_projected([(key, row) for key, row, _ in rows], one=one)
+    elif one:
+        show_one(*rows[0])
+    else:
+        show_many(name, rows, {data.key_field for data in store.app.namespace(name).handlers})
+    if not one:
+        talk(count_of(len(rows), len(store.table(name))))
 
 
 def _members(cut: Cut) -> dict[str, Any]:

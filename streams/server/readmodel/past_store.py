@@ -80,13 +80,13 @@ class PastStore:
         """The keys of rows of which an event was erased; they are in no page."""
         return self._rows.untold(namespace)
 
-    def natural(self, name: str, most: int | None) -> tuple[list[tuple[str, Record, int]], int]:
-        """At most so many rows with keys and versions, in the order for people, and how many there are."""
-        table = self.table(name)
+    def natural(self, name: str, most: int | None) -> Iterator[tuple[str, Record, int]]:
+        """At most so many rows with keys and versions, in the order for people, read one by one."""
+        self.table(name)
         text = f"select key, version, body, raw from {self._name(name)} {NATURAL} limit ?"
         decoder = RowDecoder(self._types[name], self._codec)
-        found = self._db.execute(text, (-1 if most is None else most,)).fetchall()
-        return [(key, decoder.row(body, raw), version or 0) for key, version, body, raw in found], len(table)
+        for key, version, body, raw in self._db.execute(text, (-1 if most is None else most,)):
+            yield key, decoder.row(body, raw), version or 0
 
     def refuse_untold(self, name: str) -> None:
         """Raises BeforeHistory for a table of which a row cannot be told: what is made of the others would be wrong."""
