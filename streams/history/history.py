@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from streams.app import App
 from streams.codec import codec_of
-from streams.data import EventData
+from streams.data import EventData, Record
 from streams.engine.envelope import checked_time, to_micros
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
@@ -25,10 +26,13 @@ from streams.history.local_code import LocalCode
 from streams.history.past import MemoryPast, Past
 from streams.history.past_file import open_export
 from streams.history.past_times import cut_until
+from streams.history.shrinking import SearchLimits, Shrunk, shrink
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
 from streams.history.told_connection import ToldConnection
+from streams.namespace import Namespace
 
+R = TypeVar("R", bound=Record)
 Insertion = InsertedEvent | tuple[EventData, datetime]
 
 
@@ -78,11 +82,11 @@ class History(HistoryContents):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def as_of(self, time: datetime | None = None, *, known: datetime | None = None) -> History:
+    def as_of(self, at: datetime | None = None, *, known: datetime | None = None) -> History:
         """The past up to a time.
 
         Args:
-            time: What had happened by then, with a zone; None: no limit.
+            at: What had happened by then, with a zone; None: no limit.
             known: What had been recorded by then, with a zone; None: all that can change no more.
 
         Raises:
@@ -91,7 +95,7 @@ class History(HistoryContents):
 
         """
         past = MemoryPast(self._past.events()) if self._origin is not None else self._past  # a branch's times are its own
-        asked, frontier = Cut(_micros("time", time), _micros("known", known)), self._source.frontier
+        asked, frontier = Cut(_micros("at", at), _micros("known", known)), self._source.frontier
         return self._made(CutPast(past, asked if frontier is None else cut_until(frontier, asked)), self._handlers)
 
     def what_if(
@@ -154,6 +158,29 @@ class History(HistoryContents):
 
     def _made(self, past: Past, handlers: ApplicationHandlers) -> History:
         return History(past, handlers, self._source)
+
+    def shrink(
+        self, namespace: Namespace[R] | str, key: str, condition: str | Callable[[R], bool], *, seconds: float = 60.0
+    ) -> Shrunk:
+        """The fewest published events that still bring a row to where a condition holds, as `retold shrink` finds them.
+
+        Ctrl-C ends the search, and leaves the fewest so far.
+
+        Args:
+            namespace: The row's namespace, or its name.
+            key: The row's key.
+            condition: As for `when`. It is enough that it holds at some time.
+            seconds: Search for so long.
+
+        Raises:
+            HistoryError: The condition never held, or holds where there is no row.
+            InvalidEvent: The text is no condition.
+            DefinitionError: The application does not have this namespace.
+
+        """
+        space, deadline = self._space(namespace), time.monotonic() + seconds
+        limits = SearchLimits(lambda: time.monotonic() < deadline)
+        return shrink(self._past, self._handlers, (space.name, key), self._asked(space, condition), limits)
 
     def difference(self, other: History | None = None) -> Difference:
         """How this past differs from another one.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from streams.data import Record
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.condition import FunctionCondition
+from streams.history.condition import Condition, FunctionCondition
 from streams.history.event_lookup import Find
 from streams.history.named_event import nothing_happened
 from streams.history.past import Past
@@ -128,6 +128,10 @@ class HistoryContents:
             raise nothing_happened(place)
         return found
 
+    @staticmethod
+    def _asked(space: Namespace[Any], condition: str | Callable[[Any], bool]) -> Condition:
+        return Predicate(condition, space.row_type) if isinstance(condition, str) else FunctionCondition(condition)
+
     def _space(self, namespace: Namespace[Any] | str) -> Namespace[Any]:
         return self.app.namespace(namespace if isinstance(namespace, str) else namespace.name)
 
@@ -149,5 +153,4 @@ class HistoryContents:
 
         """
         space = self._space(namespace)
-        asked = Predicate(condition, space.row_type) if isinstance(condition, str) else FunctionCondition(condition)
-        return list(Turns(asked, self._handlers).take(self._past.key_events((space.name, key))))
+        return list(Turns(self._asked(space, condition), self._handlers).take(self._past.key_events((space.name, key))))

@@ -94,7 +94,7 @@ def smallest_scenario(
 
 
 def _ways(steps: Sequence[ScenarioStep]) -> Iterator[Scenario]:
-    yield Scenario(steps)
+    yield Scenario(sorted(steps, key=lambda it: it.time))
     yield from (Scenario(order, plays=False) for order in _orders(steps))
     for waits in _waits(len(steps) - 1):
         told = [msgspec.structs.replace(it, settles=settles) for it, settles in zip(steps, (*waits, True), strict=True)]

@@ -112,7 +112,7 @@ def test_as_of_a_time(world: World) -> None:
     assert [*early.table(shop.order)] == ["o1"]
     assert early.table(shop.stock)["A1"].free == 3
     assert [*history.as_of(known=START).table(shop.order)] == []
-    with pytest.raises(InvalidEvent, match=r"time is .* which has no time zone"):
+    with pytest.raises(InvalidEvent, match=r"at is .* which has no time zone"):
         history.as_of(datetime(2026, 1, 1))  # noqa: DTZ001 - that is what is refused
     with pytest.raises(NoSuchEvent, match="this past has no event 'place-2'"):
         early.event("place-2")
@@ -176,6 +176,14 @@ def test_other_code_is_a_branch_with_origins() -> None:
     both = history.what_if(remove=["start"]).what_if(code=fee)
     assert both.table(bank.account)["a"].balance == 100
     assert {it.place for it in both.difference(history).rows} == {("account", "a"), ("account", "b"), ("transfer", "t")}
+
+
+def test_what_is_needed_is_found(world: World) -> None:
+    """Of three events; without time none is left out."""
+    found = world.history().shrink(shop.order, "o2", lambda row: row.status == "cancelled")
+    assert ([it.event.id for it in found.events], found.ended) == (["place-2"], "whole")
+    paid = world.history().shrink("order", "o1", "status == 'paid'", seconds=0)
+    assert ([it.event.id for it in paid.events], paid.ended) == (["receive-1", "place-1"], "out of time")
 
 
 @some

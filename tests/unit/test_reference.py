@@ -27,6 +27,7 @@ from streams.history.difference import (
     TimerChange,
 )
 from streams.history.recorded_event import RecordedEvent
+from streams.history.shrinking import Shrunk
 from streams.history.story import KeyStory, Story, StoryStep
 from streams.history.when import Turn
 from streams.receipt import EventOutcome, PublishOutcome, Receipt
@@ -40,7 +41,7 @@ ON_KAFKA = {"client.md", "receipt.md"}
 """tests/integration/test_client.py runs these."""
 OF_THE_PAST = (
     RecordedEvent, Turn, Story, KeyStory, StoryStep,
-    Difference, ChangedEvent, RowChange, CallChange, Origin, RaisedEvent, TimerChange,
+    Difference, ChangedEvent, RowChange, CallChange, Origin, RaisedEvent, TimerChange, Shrunk,
 )  # fmt: skip
 BESIDE: list[Any] = [EventData, Record, Receipt, EventOutcome, PublishOutcome, Table, InsertedEvent, *OF_THE_PAST]
 """What public functions give or take, and nobody needs to import."""
