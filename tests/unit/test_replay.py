@@ -31,7 +31,7 @@ from streams.history.local_code import LocalCode
 from streams.history.past import MemoryPast
 from streams.history.stored_events import StoredRow
 from streams.outcome import Scheduled
-from tests.applications import bank, shop, timed
+from tests.applications import bank, permits, shop, timed
 from tests.applications.bank.events import (
     AccountCredit,
     AccountDebit,
@@ -40,6 +40,7 @@ from tests.applications.bank.events import (
     TransferFailed,
     TransferStart,
 )
+from tests.applications.permits.events import ClerkWork, PermitLapse, PermitReceive, PermitStep
 from tests.applications.shop.events import (
     OrderCancel,
     OrderLineReserved,
@@ -55,8 +56,8 @@ from tests.support.other_code import REFACTORINGS, Change, emitting, row_with, w
 from tests.support.partitions import Partitions
 from tests.support.pasts import START, log_of, made, past_of
 
-APPS = {"bank": bank.app, "shop": shop.app, "timed": timed.app}
-SEEDS = {"bank": 12, "shop": 3, "timed": 5}
+APPS = {"bank": bank.app, "shop": shop.app, "timed": timed.app, "permits": permits.app}
+SEEDS = {"bank": 12, "shop": 3, "timed": 5, "permits": 4}
 MADE = {kind: made(kind, seed)[1] for kind, seed in SEEDS.items()}
 
 
@@ -98,11 +99,16 @@ FAULTS: list[tuple[str, type[EventData], Change]] = [
     ("shop", PaymentCharged, other_code.silent),
     ("timed", AlarmTouch, row_with(touched=lambda it: it + 1)),
     ("timed", AlarmRing, emitting(more("number"))),
+    ("permits", PermitReceive, emitting(later)),
+    ("permits", PermitStep, other_code.stays),
+    ("permits", PermitLapse, row_with(late=lambda it: not it)),
+    ("permits", ClerkWork, row_with(open=lambda it: it + 1)),
 ]
 PLACES: list[tuple[str, type[EventData]]] = [
     ("bank", AccountDebit), ("bank", TransferStart), ("shop", OrderPlace), ("shop", OrderLineReserved), ("timed", AlarmTouch),
+    ("permits", PermitStep),
 ]  # fmt: skip
-assert len(FAULTS) == len(PLACES) * len(REFACTORINGS) == 20
+assert len(FAULTS) == len(PLACES) * len(REFACTORINGS) == 24
 
 
 @contextmanager
