@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from streams.history.change import InsertedEvent
 from streams.history.comparison import compare
 from streams.history.difference import Difference
 from streams.history.recorded_event import RecordedEvent
+from streams.history.stored_events import COLUMNS
 from streams.testing import START, World
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountDebit, AccountOpen, TransferStart
@@ -31,6 +34,7 @@ from tests.unit.test_branch import a_change
 
 CASES = int(os.environ.get("BRANCH_CASES", "10"))
 some = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+BY_INDEX = {"ns = 'a' and key = 'b'": "record_by_key", "idh = 1": "record_by_id", "causeh = 1": "record_by_cause"}
 MINUTE = timedelta(minutes=1)
 
 
@@ -225,6 +229,15 @@ def test_a_file_is_asked_without_a_broker(file: tuple[Path, Any]) -> None:
         assert put_in.event("again").place == ("order", "o0")
         assert len(history.as_of(known=place.event.time)) < len(history)
         assert told(history.as_of().difference(history)) == ([], [], [], [])
+
+
+def test_a_file_is_searched_by_its_indexes(file: tuple[Path, Any]) -> None:
+    """A key's records are not looked for among all of its namespace, nor an event among all."""
+    path, _ = file
+    with closing(sqlite3.connect(path)) as db:
+        for condition, index in BY_INDEX.items():
+            [found] = db.execute(f"explain query plan select {COLUMNS} from record where {condition}").fetchall()
+            assert index in found[-1]
 
 
 def test_what_a_file_cannot_answer_is_a_sentence(file: tuple[Path, Any], tmp_path: Path) -> None:

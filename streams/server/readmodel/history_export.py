@@ -11,7 +11,8 @@ from streams.history.past_file import HistoryFile
 from streams.private_files import open_private
 
 TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "erased", "checkpoint")
-"""No rows: they are folded from the records."""
+"""No rows: they are folded from the records. What SQLite chooses an index by goes with them: without it, a key's records are looked
+for among all of its namespace."""
 
 
 def export(source: HistoryFile, target: Path) -> int:
@@ -38,6 +39,9 @@ def _copy(out: sqlite3.Connection, frontier: int) -> None:
         if kind == "table":
             out.execute(sql)
             out.execute(f'insert into main."{name}" select * from past."{name}"')
+    out.execute("analyze main.meta")  # makes the table of statistics
+    out.execute("delete from main.sqlite_stat1")
+    out.execute(f"insert into main.sqlite_stat1 select * from past.sqlite_stat1 where tbl in ({marks})", TABLES)
     for kind, _, sql in made:
         if kind == "index" and sql is not None:  # one without a text belongs to a primary key
             out.execute(sql)
