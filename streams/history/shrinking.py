@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
@@ -108,25 +109,32 @@ def led_to(past: Past, place: Place, order: OrderKey) -> list[RecordedEvent]:
     These are those of its key up to there, and of each event's cause the same again. It is a past by itself: a prefix of each
     key, with all causes.
     """
-    reached: dict[Place, OrderKey] = {}
-    found: dict[OrderKey, RecordedEvent] = {}
-    waiting = [(place, order)]
+    reached: set[Place] = set()
+    found: list[RecordedEvent] = []
+    waiting = [_Reached(order, place)]
     while waiting:
-        at, until = waiting.pop()
-        since = reached.get(at)
-        if since is not None and since >= until:
+        until, at = heappop(waiting)
+        if at in reached:  # from further on: a cause stands before its effects, and the last places come first
             continue
-        reached[at] = until
+        reached.add(at)
         for it in past.key_events(at):
             if it.order > until:
                 break
-            if since is not None and it.order <= since:
-                continue
-            found[it.order] = it
-            if it.cause is not None and (cause := past.find(it.cause)) is not None:
-                waiting.append((cause.place, cause.order))
+            found.append(it)
+            if it.cause is not None and (cause := past.find(it.cause)) is not None and cause.place not in reached:
+                heappush(waiting, _Reached(cause.order, cause.place))
         _check(len(found))
-    return [found[each] for each in sorted(found)]
+    return sorted(found, key=lambda it: it.order)
+
+
+class _Reached(NamedTuple):
+    """A key, up to a place. The last places are the least: a heap gives them first."""
+
+    until: OrderKey
+    place: Place
+
+    def __lt__(self, other: tuple[Any, ...]) -> bool:
+        return bool(self.until > other[0])
 
 
 class _Smaller:
