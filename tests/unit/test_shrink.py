@@ -29,6 +29,7 @@ from streams.history.shrinking import SearchLimits, first_shown, led_to, shrink
 from streams.history.smallest import INTERRUPTED, OUT_OF_TIME, OUT_OF_TRIES, WHOLE, Search
 from streams.testing.incident import Found, search
 from streams.testing.python_text import PythonText, quoted
+from streams.testing.scenario import Scenario, ScenarioStep
 from streams.testing.scenario_text import Incident, written_test
 from tests.applications import bank, permits, shop
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferDone, TransferStart
@@ -359,3 +360,17 @@ def test_the_command_writes_a_test(
         shrink_command("transfer", key, "status == 'failed'", target, 60.0, file)
     with pytest.raises(NoSuchEvent, match="nothing ever happened to it"):
         shrink_command("transfer", "nothing", "status == 'failed'", None, 60.0, file)
+
+
+@pytest.mark.parametrize("key", ["", "'", '"""', "a\n\x1b]0;b", "\\", "\u202e", "x" * 300, "if"])
+def test_no_key_and_no_condition_ends_the_text_that_it_stands_in(key: str) -> None:
+    """The file is one test, whatever an event holds; no terminal is driven by it."""
+    step = ScenarioStep(AccountOpen(account=key, balance=1), START)
+    condition = f"balance == 1 and {key!r} != '\"\"\"\\\\'"
+    for plays in (True, False):
+        incident = Incident("tests.applications.bank:app", "account", key, condition, [f"{key} \\"])
+        text = written_test(incident, Scenario([step], plays), [])
+        assert all(line.isprintable() for line in text.splitlines())
+        if key:  # an account without a name is no event
+            with pytest.raises(AssertionError):
+                run(text)
