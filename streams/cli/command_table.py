@@ -46,6 +46,7 @@ COMMANDS = (
     TableEntry("status", "Operate", "Show lag, owners, states and counters of every namespace, and what is blocked."),
     TableEntry("verify", "Operate", "Verify that logs, tables and inboxes are whole and fit together; changes nothing."),
     TableEntry("timers", "Operate", "List what is scheduled, and when it is due."),
+    TableEntry("rebuild-view", "Operate", "Fold a projection again from all logs, while the server answers."),
     TableEntry("topics", "Operate", "Compare the topics with their expected settings; create missing ones."),
     TableEntry("reset", "Operate", "Delete this project's topics and its state, to begin again."),
     TableEntry("parked", "Operate", "List events that are set aside; retry, reject, answer or quarantine them."),

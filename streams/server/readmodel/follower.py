@@ -152,7 +152,7 @@ class TopicFollower:
         if store.open() and store.partitions:  # what is there is answered at once, also while the broker is away
             state.waits = None if store.is_complete else STARTING
             state.rebuilding, state.reshaped = dict.fromkeys([*store.changed, *store.reread], 0), store.reshaped
-            state.missing, state.held = store.missing, store.held
+            state.missing, state.held = [*store.missing], store.held
             state.opened(str(store.file), store.partitions)
         spaces = [topic_names(self._prefix, space.name) for space in self._app.namespaces]
         admin = self._clients.admin("retold-server")

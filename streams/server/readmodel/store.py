@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,13 +16,12 @@ from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
-from streams.server.readmodel.row_columns import quoted
+from streams.server.readmodel.projection_tables import fit_projections, known_identity, missing_projections
 from streams.server.readmodel.store_file import OpenStore, StoreFolder
 from streams.server.readmodel.store_schema import (
     INDEXES,
     code_of,
     fingerprints,
-    projection_table,
     row_table,
     rows_beside,
     sources,
@@ -32,8 +31,6 @@ from streams.server.readmodel.store_schema import (
 )
 from streams.server.readmodel.store_writer import REREAD, StoreWriter
 
-MISSING = ""
-"""The fingerprint of a table whose rows were never made."""
 Topics = dict[str, tuple[str, int]]
 """Id and number of partitions by name."""
 
@@ -58,7 +55,7 @@ class Store:
         """Namespaces whose rows have another schema than in the file: they are read again beside those."""
         self.reshaped: list[str] = []
         """Those of both whose rows in the file have another schema."""
-        self.missing: list[str] = []
+        self.missing: Sequence[str] = []
         """Projections that are folded for the first time, so there is nothing to be answered."""
         self.held: dict[str, dict[str, int]] = {}
         """By projection in `changed` up to which sequence of each partition, such as `user-3`, its rows are folded."""
@@ -88,7 +85,9 @@ class Store:
             self._set(sources=msgspec.json.encode(self._sources))
             self.reshaped, self.reread, self.changed, self.missing, self.held = [], [], [], [], {}
             return True
-        self._fit_projections(meta["identity"])
+        with self._transaction():
+            fit_projections(self._db, self._app.projections)
+        self.missing = missing_projections(self._db)
         self.reshaped = self._reshaped()
         self.reread = [name for name in self.row_types if name in self.reshaped]
         known = msgspec.json.decode(meta.get("sources") or b"{}", type=dict[str, str])
@@ -99,23 +98,6 @@ class Store:
         self._hold(held)
         return True
 
-    def _fit_projections(self, identity: bytes) -> None:
-        """Remove the tables of projections that are gone, and make those of new ones, which are empty until they are folded."""
-        known = msgspec.json.decode(identity, type=StoreIdentity)
-        gone = [name for name in known.fingerprints if name not in self._identity.fingerprints]
-        new = [it for it in self._app.projections if f"p_{it.name}" not in known.fingerprints]
-        if gone or new:
-            kept = {name: of for name, of in known.fingerprints.items() if name not in gone}
-            with self._transaction():
-                for name in gone:
-                    self._db.execute(f"drop table if exists {quoted(name)}")
-                    self._db.execute("delete from stopped where name = ?", (name[2:],))
-                for it in new:
-                    self._db.execute(table_statement(projection_table(it.name), it.row_type))
-                kept |= {f"p_{it.name}": MISSING for it in new}
-                self._set(identity=msgspec.json.encode(msgspec.structs.replace(known, fingerprints=kept)))
-        self.missing = [name for name in self._sources if self._known_fingerprints().get(f"p_{name}") == MISSING]
-
     def _hold(self, held: dict[str, dict[str, int]]) -> None:
         """Note where the rows of changed projections end: what comes from now on is not folded into them."""
         log = self._db.execute("select ns, part, seq from position where kind = 'log'").fetchall()
@@ -123,19 +105,14 @@ class Store:
         self.held = {name: held.get(name, {} if name in self.missing else ends) for name in self.changed}
         self._set(held=msgspec.json.encode(self.held))
 
-    def _known_fingerprints(self) -> Mapping[str, str]:
-        """Of the schemas that the tables in the file have."""
-        [kept] = self._db.execute("select value from meta where name = 'identity'").fetchone()
-        return msgspec.json.decode(kept, type=StoreIdentity).fingerprints
-
     def _reshaped(self) -> list[str]:
         """Tables whose rows had another schema when the file was written."""
-        known = self._known_fingerprints()
+        known = known_identity(self._db).fingerprints
         return [name[2:] for name, of in self._identity.fingerprints.items() if known[name] != of]
 
     def _set_identity(self, reshaped: Collection[str]) -> None:
         """Of what is in the file: those that are not made again yet have their former schema."""
-        known = self._known_fingerprints()
+        known = known_identity(self._db).fingerprints
         found = {name: known[name] if name[2:] in reshaped else of for name, of in self._identity.fingerprints.items()}
         self._set(identity=msgspec.json.encode(msgspec.structs.replace(self._identity, fingerprints=found)))
 
