@@ -26,10 +26,9 @@ from streams.server.readmodel.store_schema import (
     rows_beside,
     sources,
     statements,
-    table_statement,
     unreadable_statement,
 )
-from streams.server.readmodel.store_writer import REREAD, StoreWriter
+from streams.server.readmodel.store_writer import REREAD, StoreWriter, begin_reread
 
 Topics = dict[str, tuple[str, int]]
 """Id and number of partitions by name."""
@@ -150,11 +149,14 @@ class Store:
         return False
 
     def writer(self) -> StoreWriter:
-        """A new one, which stands where the file ends; rows that are read again begin anew."""
-        for name in self.reread:
-            self._db.execute(f"drop table if exists {rows_beside(name)}")
-            self._db.execute(table_statement(rows_beside(name), self.row_types[name]))
-        self._db.execute("delete from position where kind = ?", (REREAD,))
+        """A new one, which stands where the file ends, also in rows that are read again for the same schema."""
+        [kept] = self._db.execute("select max(value) from meta where name = 'reread'").fetchone()
+        known = msgspec.json.decode(kept or b"{}", type=dict[str, str])
+        wanted = {name: self._identity.fingerprints[f"r_{name}"] for name in self.reread}
+        if known != wanted:
+            with self._transaction():
+                begin_reread(self._db, self.row_types, {name for name in wanted if known.get(name) != wanted[name]}, wanted)
+                self._set(reread=msgspec.json.encode(wanted))
         return StoreWriter(self._db, self._app, self._codec, self.reread, self.changed)
 
     def exchange(self, namespace: str, writer: StoreWriter) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 from streams.app import App
+from streams.data import Record
 from streams.engine import marker
 from streams.engine.marker import Marker
 from streams.engine.records import Codec
@@ -21,7 +22,7 @@ from streams.server.readmodel.commit_thread import CommitThread
 from streams.server.readmodel.log_record import LogRecord
 from streams.server.readmodel.record_insertion import insert_by_pieces, insert_records
 from streams.server.readmodel.row_writer import RowWriter
-from streams.server.readmodel.store_schema import row_table, rows_beside
+from streams.server.readmodel.store_schema import row_table, rows_beside, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
 
 ASIDE = (
@@ -63,7 +64,7 @@ class StoreWriter:
         self._db, self._codec, self._reread, self._all = db, codec, {*reread}, app.projections
         self.folded_types = {event for it in app.projections for event in it.folds_by}
         self.positions: dict[At, StoredPosition] = {
-            (kind, ns, part): StoredPosition(*rest)
+            ("table" if kind == REREAD else kind, ns, part): StoredPosition(*rest)
             for kind, ns, part, *rest in db.execute("select * from position").fetchall()
             if kind != "table" or ns not in self._reread
         }
@@ -225,3 +226,15 @@ class StoreWriter:
             text = f"select key, part, version, raw from {row_table(name)} where problem is not null"
             for key, part, version, raw in self._db.execute(text).fetchall():
                 yield name, key, part, version, raw
+
+
+def begin_reread(
+    db: sqlite3.Connection, row_types: Mapping[str, type[Record]], names: Iterable[str], kept: Iterable[str]
+) -> None:
+    """Within a transaction: make empty tables for the rows of these namespaces, and forget all that is not `kept`."""
+    for name in names:
+        db.execute(f"drop table if exists {rows_beside(name)}")
+        db.execute(table_statement(rows_beside(name), row_types[name]))
+        db.execute("delete from position where kind = ? and ns = ?", (REREAD, name))
+    marks = [*kept]
+    db.execute(f"delete from position where kind = ? and ns not in ({', '.join('?' * len(marks))})", (REREAD, *marks))
