@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow
 from tests.support.file_filler import AT, BANK, PROGRAM, fill
+from tests.support.workers import until
 
 TOPICS = {"account-log": TopicInfo("id-1", 4)}
 
@@ -258,6 +260,25 @@ def test_two_servers_have_two_files(tmp_path: Path) -> None:
     assert third.path.name == "0"
     second.release()
     third.release()
+
+
+@pytest.mark.parametrize("yields", [True, False], ids=["in time", "too late"])
+def test_a_command_gives_its_file_up_to_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, yields: bool) -> None:
+    """Else a server that starts meanwhile would read everything into another one; another command does not wait for it."""
+    monkeypatch.setattr(store_file, "YIELDS", 5.0 if yields else 0.05)
+    command, other = StoreFolder(tmp_path, "", yields=True), StoreFolder(tmp_path, "", yields=True)
+    assert (command.path.name, other.path.name, command.is_wanted()) == ("0", "1", False)
+    other.release()
+    with ThreadPoolExecutor(1) as threads:
+        starting = threads.submit(StoreFolder, tmp_path, "")
+        until(command.is_wanted, "a server waits for the folder")
+        if yields:
+            command.release()
+        server = starting.result()
+    assert (server.path.name, server.is_wanted()) == ("0" if yields else "1", False)
+    server.release()
+    if not yields:
+        command.release()
 
 
 def test_a_network_file_system_is_refused(tmp_path: Path) -> None:

@@ -63,27 +63,33 @@ class TopicFollower:
         self._close()
 
     def read_to_ends(
-        self, ends_of: EndsOf, cancelled: Callable[[], bool], finish: Callable[[sqlite3.Connection], None]
-    ) -> Path:
+        self, ends_of: EndsOf, cancelled: Callable[[], bool], finish: Callable[[sqlite3.Connection, Callable[[], bool]], None]
+    ) -> Path | None:
         """Read once, to the ends that `ends_of` gives, let `finish` write what follows from it, and close the file.
 
+        `finish` is also given whether to stop. None if it was cancelled, or a server wants the file and goes on where this ends.
         Raises StreamsError for what Kafka refuses, sqlite3.Error for the file, and StoreDoubt if it was given up several times.
         """
         self._ends_of = ends_of
-        store = self._store = Store(self._path, self._prefix, self._app, self._codec)
+        store = self._store = Store(self._path, self._prefix, self._app, self._codec, yields=True)
+
+        def stopped() -> bool:
+            return store.is_wanted() or cancelled()
+
         try:
             for tries_left in reversed(range(TRIES)):
                 try:
-                    self._follow(store, lambda: self._state.behind is None or cancelled())
+                    self._follow(store, lambda: self._state.behind is None or stopped())
                     break
                 except StoreDoubt as doubt:
                     if not tries_left:
                         raise
                     self._on_doubt(doubt)
-            store.write(finish)
+            if not stopped():
+                store.write(lambda db: finish(db, stopped))
+            return None if stopped() else store.file
         finally:
             self._close()
-        return store.file
 
     @property
     def stuck(self) -> Sequence[str]:

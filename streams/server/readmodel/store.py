@@ -41,9 +41,9 @@ class StoreDoubt(Exception):
 class Store:
     """Raises sqlite3.Error. `partitions` has their number by namespace, empty until it is known."""
 
-    def __init__(self, state: Path, prefix: str, app: App, codec: AvroCodec) -> None:
-        """Raises ConfigError for a folder that cannot be used."""
-        self._folder = StoreFolder(state, prefix)
+    def __init__(self, state: Path, prefix: str, app: App, codec: AvroCodec, *, yields: bool = False) -> None:
+        """`yields` as in StoreFolder. Raises ConfigError for a folder that cannot be used."""
+        self._folder = StoreFolder(state, prefix, yields=yields)
         self._app, self._codec = app, codec
         self.row_types = {space.name: space.row_type for space in app.namespaces}
         self._identity = StoreIdentity(app.name, prefix, fingerprints(app, codec))
@@ -66,6 +66,10 @@ class Store:
     @property
     def file(self) -> Path:
         return self._folder.file
+
+    def is_wanted(self) -> bool:
+        """Whether a server waits for it."""
+        return self._folder.is_wanted()
 
     @property
     def _db(self) -> sqlite3.Connection:

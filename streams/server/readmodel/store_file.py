@@ -22,7 +22,11 @@ from streams.private_files import lock_private, make_private
 
 log = logging.getLogger("retold.server")
 SLOTS = 100
-FILE, TORN = "read.sqlite", "read.bad"
+FILE, TORN, LOCK = "read.sqlite", "read.bad", "lock"
+READING, WANTED = "reading", "wanted"
+"""Files that say that a command has the folder, and that a server wants it: the command then gives it up."""
+YIELDS, LOOKS = 10.0, 0.1
+"""s in which a command gives a folder up, and in which somebody has looked whether it is locked."""
 LEAST_SQLITE = (3, 38, 0)
 WRITING = (
     "synchronous=off", "secure_delete=off", "cache_size=-262144", "wal_autocheckpoint=10000", "temp_store=memory", "threads=0"
@@ -87,7 +91,7 @@ def files_in_use(state: Path, prefix: str) -> Iterable[Path]:
     """The files of servers that run."""
     for folder in sorted((state / "read").glob("*")):
         if folder.name.removeprefix(prefix).isdigit() and folder.name.startswith(prefix) and (folder / FILE).exists():
-            lock = lock_private(folder / "lock")
+            lock = lock_private(folder / LOCK)
             if lock is None:
                 yield folder / FILE
             else:
@@ -97,8 +101,11 @@ def files_in_use(state: Path, prefix: str) -> Iterable[Path]:
 class StoreFolder:
     """The first folder for a server's file that no other server has; held until the process ends, however it ends."""
 
-    def __init__(self, state: Path, prefix: str) -> None:
-        """Raises ConfigError, also for a network file system."""
+    def __init__(self, state: Path, prefix: str, *, yields: bool = False) -> None:
+        """`yields`: of a command, which gives it up to a server that starts, once that `is_wanted`.
+
+        Raises ConfigError, also for a network file system.
+        """
         if sqlite3.sqlite_version_info < LEAST_SQLITE:
             least = ".".join(map(str, LEAST_SQLITE))
             raise ConfigError(
@@ -109,23 +116,34 @@ class StoreFolder:
             for each in (state, root):
                 make_private(each)
             refuse_network(root, file_system_of(root))
-            self.path, self._lock = self._take(root, prefix)
+            self.path, self._lock = self._take(root, prefix, yields)
         except OSError as error:
             raise unwritable_state(state, error) from error
 
     @staticmethod
-    def _take(root: Path, prefix: str) -> tuple[Path, int]:
+    def _take(root: Path, prefix: str, yields: bool) -> tuple[Path, int]:
         for number in range(SLOTS):
             folder = root / f"{prefix}{number}"
             make_private(folder)
-            lock = lock_private(folder / "lock")
+            lock = lock_private(folder / LOCK)
+            if lock is None and not yields:
+                lock = _yielded(folder)
             if lock is not None:
+                (folder / WANTED).unlink(missing_ok=True)
+                if yields:
+                    (folder / READING).touch(0o600)
+                else:
+                    (folder / READING).unlink(missing_ok=True)
                 return folder, lock
         raise ConfigError(f"{SLOTS} servers of this project run on this machine already")
 
     @property
     def file(self) -> Path:
         return self.path / FILE
+
+    def is_wanted(self) -> bool:
+        """Whether a server waits for it."""
+        return (self.path / WANTED).exists()
 
     def release(self) -> None:
         os.close(self._lock)
@@ -185,6 +203,18 @@ class StoreFolder:
         _set(db, "clean", 0)
         db.execute("commit")
         return OpenStore(self.file, db, fresh=True)
+
+
+def _yielded(folder: Path) -> int | None:
+    """The lock of a folder once a command has given it up; None if a server has it."""
+    seconds = LOOKS
+    if (folder / READING).exists():
+        seconds = YIELDS
+        (folder / WANTED).touch(0o600)
+    deadline = time.monotonic() + seconds
+    while (lock := lock_private(folder / LOCK)) is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return lock
 
 
 def _connect(file: Path) -> sqlite3.Connection:

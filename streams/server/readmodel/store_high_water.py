@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from streams.history.high_water import LEAST
@@ -32,20 +32,24 @@ def fill_high_water(db: sqlite3.Connection, until: int, most: int = PIECE, every
 
     Every so many events of a key, a checkpoint is noted. Returns how many were filled in. Raises sqlite3.Error.
     """
-    records: Iterable[tuple[Any, ...]] = db.execute(NEXT, (until, most)).fetchall()
-    count, noted = 0, list[tuple[str, str, int, int, int]]()
+    records: Sequence[tuple[Any, ...]] = db.execute(NEXT, (until, most)).fetchall()
+    noted = list[tuple[str, str, int, int, int]]()
     db.execute("begin immediate")
-    for ns, part, seq, key, time, _, causeh, recorded in records:
-        before = db.execute(BEFORE, (ns, key, seq)).fetchone()
-        cause = None if causeh is None else db.execute(CAUSE, (causeh, recorded)).fetchone()
-        high = max(
-            time, LEAST if before is None else before[0], LEAST if cause is None or cause[0] is None else cause[0]
-        )
-        nth = 1 if before is None else (before[1] or 0) + 1
-        db.execute("update record set high = ?, nth = ? where ns = ? and part = ? and seq = ?", (high, nth, ns, part, seq))
-        if nth % every == 0:
-            noted.append((ns, key, seq, recorded, high))
-        count += 1
-    note_checkpoints(db, noted)
-    db.execute("commit")
-    return count
+    try:
+        for ns, part, seq, key, time, _, causeh, recorded in records:
+            before = db.execute(BEFORE, (ns, key, seq)).fetchone()
+            cause = None if causeh is None else db.execute(CAUSE, (causeh, recorded)).fetchone()
+            high = max(
+                time, LEAST if before is None else before[0], LEAST if cause is None or cause[0] is None else cause[0]
+            )
+            nth = 1 if before is None else (before[1] or 0) + 1
+            db.execute("update record set high = ?, nth = ? where ns = ? and part = ? and seq = ?", (high, nth, ns, part, seq))
+            if nth % every == 0:
+                noted.append((ns, key, seq, recorded, high))
+        note_checkpoints(db, noted)
+        db.execute("commit")
+    except BaseException:  # also Ctrl-C
+        if db.in_transaction:
+            db.execute("rollback")
+        raise
+    return len(records)
