@@ -148,6 +148,21 @@ def test_a_projection_that_is_folded_again_is_at_its_own_position(
     assert server.http.get(url).headers["retold-position"] == position
 
 
+def test_who_waits_for_an_outcome_hears_what_holds_it_up(server: MemoryServer) -> None:
+    """The rows of its namespace may be read again, or the server be behind: then the worker is not to blame."""
+    server.kafka.held = True
+    body, wait = {"order": "o1", "customer": "c", "lines": [{"sku": "A1", "quantity": 1}]}, {"Prefer": "wait=0.05"}
+    words = {
+        "was not handled after 0.05 s": {},
+        "reads the rows of order again for their present schema: 43 % are done": {"rebuilding": {"order": 43}},
+        "does not see it yet: no broker": {"rebuilding": {}, "behind": "no broker"},
+    }
+    for expected, told in words.items():
+        server.kafka.tell(**told)
+        found = server.http.post("/events/order.place", json=body, headers=wait)
+        assert_problem(found, 504, expected, "see /events/order/0/")
+
+
 def test_rows_of_a_former_schema_are_answered_as_they_are(server: MemoryServer) -> None:
     """And it is said. What asks for fields that they do not have is refused until they are made again, as views are."""
     server.kafka.put_row("order", "o1", PAID, 1)

@@ -33,6 +33,7 @@ from streams.server.http.requests import (
     wait_of,
 )
 from streams.server.readmodel.key_uses import SOURCE, digest_of
+from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
 
@@ -172,7 +173,7 @@ class EventEndpoint:
         became = await until(model.notifier, lambda: model.became(partition, receipt.offset or 0), seconds)
         headers = {"Preference-Applied": f"wait={seconds:g}", "Location": url_of(receipt)}
         if became is None:
-            raise _unknown(receipt, seconds, headers, stops=model.notifier.ended)
+            raise _unknown(receipt, seconds, headers, model)
         if became.sequence is not None:
             headers |= AnswerPosition({partition: became.sequence}, model.lag(["table"], [partition])).headers
         try:
@@ -187,13 +188,25 @@ class EventEndpoint:
         return answer
 
 
-def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], *, stops: bool) -> Problem:
+def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], model: ReadModel) -> Problem:
     """The problem for an event whose outcome is not known here yet."""
-    if stops:
+    if model.notifier.ended:
         detail = f"{STOPS}; {receipt.what} is published at {receipt.inbox_offset}, see {url_of(receipt)}"
         return Problem(503, detail, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
-    detail = f"{receipt.what} is at {receipt.inbox_offset}, and was not handled after {seconds:g} s; see {url_of(receipt)}"
+    why = _holds_up(receipt.namespace, model)
+    what = f"was not handled after {seconds:g} s" if why is None else f"is handled or will be, {why}"
+    detail = f"{receipt.what} is at {receipt.inbox_offset}, and {what}; see {url_of(receipt)}"
     return Problem(OutcomeTimeout.status, detail, headers=headers, receipt=_shown(receipt))
+
+
+def _holds_up(namespace: str, model: ReadModel) -> str | None:
+    """Why this server does not see what a worker may have done."""
+    if namespace in model.rebuilding:
+        return (
+            f"but this server tells outcomes with their rows, and reads the rows of {namespace} again for their present schema: "
+            f"{model.rebuilding[namespace]} % are done"
+        )
+    return None if model.behind is None else f"but this server does not see it yet: {model.behind}"
 
 
 def url_of(receipt: Receipt) -> str:
