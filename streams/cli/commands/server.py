@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import signal
+import faulthandler
+import gc
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,16 +17,18 @@ from streams.cli.output.readiness import ServerReadinessReporter
 from streams.cli.process import logging_setup
 from streams.cli.process.broker_lookup import find_broker
 from streams.cli.process.collector import spare_the_collector
+from streams.cli.process.server_ending import SECONDS, ServerEnding
 from streams.cli.process.shutdown import Shutdown, run_beside_signals
 from streams.client import Client
-from streams.codec import codec_of
+from streams.codec import AvroCodec, codec_of
 from streams.config import Config, load
 from streams.kafka.clients import Clients
 from streams.load import application
 from streams.server.listen import inherited, listen, url_of
 
-SECONDS_TO_END = 10
-"""In which the process ends once all that it has to do is done; then the system ends it."""
+if TYPE_CHECKING:  # it is imported late: see `import_server`
+    from streams.server.readmodel.model import ReadModel
+
 
 
 def server(
@@ -63,12 +66,7 @@ def _serve(
     app: App, config: Config, address: str, listening: socket.socket, shutdown: Shutdown, *, to_program: bool
 ) -> None:
     """Until the shutdown."""
-    from streams.server.connections import Connections, limits_of, raise_descriptor_limit  # late: see `import_server`
-    from streams.server.http.parts import ServerParts
-    from streams.server.readmodel.archive import KafkaArchive
-    from streams.server.readmodel.follower_process import FollowerProcess
-    from streams.server.readmodel.model import ReadModel
-    from streams.server.serve import serve
+    from streams.server.readmodel.model import ReadModel  # late: see `import_server`
 
     spare_the_collector()
     clients = Clients.of(config, address)
@@ -76,18 +74,37 @@ def _serve(
     if shutdown.stop.is_set():
         return
     codec = codec_of(app)
+    model = ReadModel(app, codec)
+    reporter = ServerReadinessReporter(url_of(listening), to_program=to_program)
+    ending = ServerEnding(shutdown)
+
+    def work() -> None:
+        _answer(app, config, codec, model, clients, listening, ending)
+        gc.collect()  # what refers to itself in a circle holds Kafka's clients too
+
+    def meanwhile() -> None:
+        reporter(model.waits or model.behind)
+        ending.look()
+
+    run_beside_signals("server", work=work, meanwhile=meanwhile)
+    faulthandler.dump_traceback_later(SECONDS, exit=True)  # should anything hold the end of Python itself up
+
+
+def _answer(
+    app: App, config: Config, codec: AvroCodec, model: ReadModel, clients: Clients, listening: socket.socket, ending: ServerEnding
+) -> None:
+    """Whatever it makes ends with it."""
+    from streams.server.connections import Connections, limits_of, raise_descriptor_limit
+    from streams.server.http.parts import ServerParts
+    from streams.server.readmodel.archive import KafkaArchive
+    from streams.server.readmodel.follower_process import FollowerProcess
+    from streams.server.serve import serve
+
     archive = KafkaArchive(clients, config.prefix, codec, [space.name for space in app.namespaces])
     with Client(app, config=config, source="retold/server") as client:
         raise_descriptor_limit(config.http_connections)
         connections = Connections(limits_of(config))
-        model = ReadModel(app, codec)
         parts = ServerParts(app, config, codec, model, client, archive, connections=connections)
-        follower = FollowerProcess(model, address, Path.cwd())
-        reporter = ServerReadinessReporter(url_of(listening), to_program=to_program)
-        run_beside_signals(
-            "server",
-            work=lambda: serve(parts, clients, follower, listening, shutdown.stop),
-            meanwhile=lambda: reporter(model.waits or model.behind),
-        )
-    # Kafka's client may hold the end of the interpreter up for ever if its broker goes at the same moment.
-    signal.alarm(SECONDS_TO_END)
+        serve(parts, clients, FollowerProcess(model, clients.address, Path.cwd()), listening, ending.stop)
+        ending.waits_for("the client that publishes")
+    ending.waits_for("Kafka's clients, which were to be closed")
