@@ -77,34 +77,34 @@ class DecisionCheck:
 
     def decide(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
         """Decide it again on the row that was folded, and compare the outcome."""
-        event, accepted = stored.event, header.outcome == ACCEPTED
+        event, accepted, name = stored.event, header.outcome == ACCEPTED, stored.event.key
         handler = self._handlers.handler_of(self._namespace, event)
         if handler is None:
             what = f"events without a handler in this application ({event.data.event_type})"
-            self.cannot_decide(event.key, sequence, stored.id, what)
+            self.cannot_decide(name, sequence, stored.id, what)
             return
         if header.by is not None or (stored.request is not None and is_answered_again(header)):
             return
-        row, version = self.entries.get(event.key, ABSENT)
-        is_known = event.key not in self.opaque and self._sequences.is_begun
+        row, version = self.entries.get(name, ABSENT)
+        is_known = name not in self.opaque and self._sequences.is_begun
         if is_known:
             conflict = wrong_version(stored.envelope.expected_version, row, version)
             if (conflict is not None) != bool(header.wrong_version):
                 said = "accepted" if accepted else f"rejected ({header.reason})"
-                self._add(VERSION, sequence, conflict or "the row at the version that its publisher expected", said, event.key)
+                self._add(VERSION, sequence, conflict or "the row at the version that its publisher expected", said, name)
         if header.wrong_version:
             return
         if handler.function is None:
             if accepted:
                 digest = hash_of(key, value, stored.envelope.carried)
                 due = sequence <= self._marker.end
-                call = OpenCall(sequence, event.reference, event.key, header.recorded, digest, due=due)
+                call = OpenCall(sequence, event.reference, name, header.recorded, digest, due=due)
                 self._pending.ask(stored.id, call)
             elif not _may_be_operators(header):
                 self._otherwise(sequence, header, stored, "it is accepted: its gateway answers, and rejects nothing")
             return
         if not is_known:
-            self.cannot_decide(event.key, sequence, stored.id, "events of keys whose rows are not known")
+            self.cannot_decide(name, sequence, stored.id, "events of keys whose rows are not known")
             return
         self._decide_again(handler, (row, version), sequence, header, stored)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -81,7 +80,7 @@ class EventReader:
         Raises UndeclaredEmission or InvalidEvent.
         """
         cause, envelope, wire = stored.event, stored.envelope, self.wire
-        ordinals: Counter[tuple[str, str]] = Counter()
+        ordinals = dict[tuple[str, str], int]()
         namespace = namespace_of(cause.data.event_type)
         source, correlation = self._sources[namespace], cause.correlation or cause.id
         hops, trace = envelope.hops + 1, envelope.trace
@@ -97,8 +96,8 @@ class EventReader:
             _, value = self._codec.encode_frozen_event(data)
             if len(value) > wire.limits.event_bytes:
                 raise too_large(f"{event_type}, emitted for {key[:100]!r},", value, wire.limits)
-            ordinal = ordinals[event_type, key]
-            ordinals[event_type, key] += 1
+            ordinal = ordinals.get((event_type, key), 0)
+            ordinals[event_type, key] = ordinal + 1
             content = hash((value, time, recorded, correlation, away, trace, source, headers + (ordinal > 0)))
             own = timer and key == cause.key and namespace_of(event_type) == namespace
             yield Saying(hash((stored.id, event_type, key, ordinal, "")), content, hash(value), event_type, key, not timer, own)

@@ -88,7 +88,7 @@ class LogCheck:
         return sequence
 
     def _take(self, record: StoredRecord, value: bytes, sequence: int, header: LogHeader, envelope: Envelope) -> None:
-        if sequence > self.end and not self._compared:
+        if sequence > self.marker.end and not self._compared:
             self._compare_rows()
         key = (record.key or b"").rpartition(b"@")[0]
         if header.offset >= 0:
@@ -116,20 +116,20 @@ class LogCheck:
         self._decisions.cannot_decide(key.decode(errors="replace"), sequence, event_id, what)
 
     def _event(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
-        event, envelope = stored.event, stored.envelope
-        is_new = event.key not in self._decisions.entries
-        if key != event.key.encode() or (is_new and self._partition_of(self._namespace, key) != self._at[1]):
-            expected = f"the key of its event, {event.key[:100]!r}, and its partition"
+        event, envelope, name = stored.event, stored.envelope, stored.event.key
+        is_new = name not in self._decisions.entries
+        if key != name.encode() or (is_new and self._partition_of(self._namespace, key) != self._at[1]):
+            expected = f"the key of its event, {name[:100]!r}, and its partition"
             self._add(MISPLACED, sequence, expected, f"{key[:100]!r} in this one")
         if header.fingerprint != self._handlers.codec.fingerprint(value):
             self._add(ALTERED, sequence, "the fingerprint of the schema that wrote it", header.fingerprint)
         if envelope.type not in (None, event.data.event_type) or (header.timer and event.cause is None):
             self._add(ALTERED, sequence, f"the type {event.data.event_type}, and a timer's cause", "others")
-        if self.inbox.position <= header.offset and sequence <= self.end:
+        if self.inbox.position <= header.offset and sequence <= self.marker.end:
             self.marker.too_low(header.offset, sequence)
         self._ids.add(stored.id)
         if self.sequences.has_gap:
-            self._after_gap.extend((hash(event.key), stored.id))
+            self._after_gap.extend((hash(name), stored.id))
         again = stored.request is not None and is_answered_again(header)
         if not again and envelope.id is not None:
             self._remember(stored.id, sequence)
@@ -159,7 +159,7 @@ class LogCheck:
             self._add(TIME, sequence, expected, f"{header.recorded}")
         if stored.request is None:
             saying = self._reader.recorded_saying(stored, value, in_place=bool(header.timer))
-            due = sequence <= self.end
+            due = sequence <= self.marker.end
             self._emissions.find(
                 FoundEvent(saying, stored.id, stored.cause, saying.event_type, self._at, sequence, is_offset=False, due=due)
             )
@@ -167,14 +167,15 @@ class LogCheck:
             self._add(ALTERED, sequence, "the headers of a timer, byte for byte", "others")
 
     def _count(self, sequence: int, header: LogHeader, *, derived: bool) -> None:
-        if sequence > self.end:
+        end = self.marker.end
+        if sequence > end:
             return
         totals, accepted = self.totals, header.outcome == ACCEPTED
         totals.accepted += accepted
         totals.rejected += not accepted
         totals.derived_rejected += derived and not accepted
         totals.fired += bool(header.timer)
-        if sequence == self.end:
+        if sequence == end:
             totals.at_marker = header.recorded
 
     def _unreadable(self, record: StoredRecord, sequence: int | None, error: Exception) -> None:

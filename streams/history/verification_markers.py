@@ -33,18 +33,15 @@ class MarkerCheck:
     def __init__(self, at: NamespacePartition, findings: Findings, application: str, partitions: int) -> None:
         self._at, self._findings, self._application, self._partitions = at, findings, application, partitions
         self.last: Marker | None = None
-
-    @property
-    def end(self) -> int:
+        self.end = 0
         """The sequence up to which rows and counters are compared."""
-        return 0 if self.last is None else self.last.last
 
     def _add(self, expected: str, found: str) -> None:
         name = f"{self._at[0]}-{self._at[1]}'s marker"
         self._findings.add(MARKER, self._at, f"{name} to say {expected}", found, sequence=self.last.last if self.last else 0)
 
     def take(self, marker: Marker) -> None:
-        before, self.last = self.last, marker
+        before, self.last, self.end = self.last, marker, marker.last
         if not 1 <= marker.first <= marker.last + 1:
             self._add(f"a first sequence from 1 to {marker.last + 1}", f"{marker.first}")
         if marker.application != self._application:
