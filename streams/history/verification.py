@@ -34,10 +34,13 @@ from streams.history.verification_findings import (
 from streams.history.verification_inbox import InboxCheck, InboxEntry
 from streams.history.verification_log import LogCheck
 from streams.history.verification_markers import MarkerCheck, Recount
+from streams.history.verification_note import LogDigests
 from streams.history.verification_pending import PendingCheck, SetAsideEvent
 from streams.history.verification_records import KnownIds, StoredRecord, counted
 from streams.history.verification_rows import RowCheck, TableRow
 from streams.history.verification_sequences import SequenceCheck
+
+NO_DIGESTS: Mapping[NamespacePartition, LogDigests] = {}
 
 
 class PartitionStart(NamedTuple):
@@ -57,7 +60,10 @@ class _Part(NamedTuple):
 
 
 class Verification:
-    """Of all namespaces of an application. `window` is how many ids its workers remember, by partition."""
+    """Of all namespaces of an application. `window` is how many ids its workers remember, by partition.
+
+    `digests` are made of the logs, if given.
+    """
 
     def __init__(
         self,
@@ -67,8 +73,10 @@ class Verification:
         partition_of: PartitionOf,
         *,
         window: int = DEFAULT_WINDOW,
+        digests: Mapping[NamespacePartition, LogDigests] = NO_DIGESTS,
     ) -> None:
         self.findings = Findings()
+        self._digests = digests
         self._gateways = {namespace_of(gateway.data.event_type) for gateway in app.gateways}
         handlers = ApplicationHandlers(app, codec)
         self._reader = reader = EventReader(handlers, codec)
@@ -106,6 +114,8 @@ class Verification:
         self._parts[at].pending.touched.add(name)
 
     def log(self, at: NamespacePartition, record: StoredRecord) -> None:
+        if self._digests:
+            self._digests[at].take(record)
         self._parts[at].log.take(record)
 
     def inbox(self, at: NamespacePartition, record: StoredRecord) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from streams.engine.readable import readable, shortened
+from streams.history.noted_logs import VerificationNote
 
 KEPT = 1_000
 """Findings of one kind that are kept; the others are only counted."""
@@ -47,6 +48,7 @@ ROW = FindingKind("wrong row", True, COPY)
 MARKER = FindingKind("wrong marker", True, COPY)
 END = FindingKind("torn transaction", True, COPY)
 PENDING = FindingKind("wrong pending", True, "`retold timers` and `retold parked list` show what is pending and set aside")
+NOTED = FindingKind("altered since the note", True, COPY)
 OPEN = FindingKind("open transaction", True, "`retold status` says whose it is, and what ends it")
 DECIDES = FindingKind("decides otherwise", False, CODE)
 SAYS = FindingKind("emits otherwise", False, CODE)
@@ -54,7 +56,7 @@ FOLDS = FindingKind("folds otherwise", False, CODE)
 
 KINDS = (
     MISSING, ORDER, REPEATED, UNREADABLE, TIME, MISPLACED, ALTERED, HANDLED_TWICE, CAUSE, ANSWER, VERSION, NOT_FOUND, LOST, ROW,
-    MARKER, END, PENDING, OPEN, DECIDES, SAYS, FOLDS,
+    MARKER, END, PENDING, NOTED, OPEN, DECIDES, SAYS, FOLDS,
 )  # fmt: skip
 """In the order in which they are shown."""
 
@@ -152,6 +154,7 @@ class VerificationReport(NamedTuple):
     counts: Mapping[FindingKind, int]
     not_checked: Sequence[NotChecked]
     read: VerifiedCounts
+    note: VerificationNote | None = None
 
     @property
     def damage(self) -> int:

@@ -14,10 +14,13 @@ from confluent_kafka import Message, murmur2
 
 from streams.app import App
 from streams.codec import AvroCodec
+from streams.engine.envelope import from_micros
 from streams.engine.marker import Marker
 from streams.errors import BrokerError, TopicMismatch, UndecodableRecord
+from streams.history.noted_logs import FORMAT, VerificationNote
 from streams.history.verification import PartitionStart, Verification
 from streams.history.verification_findings import NamespacePartition, VerificationReport
+from streams.history.verification_note import LogDigests, noted_logs
 from streams.history.verification_records import StoredRecord
 from streams.history.verification_rows import TableRow
 from streams.kafka.bounded_read import headers_of, polls, read_to
@@ -41,7 +44,7 @@ class _Source(NamedTuple):
     take: Take
 
 
-def verify_cluster(
+def verify_cluster(  # noqa: PLR0913 - the options of a command
     clients: Clients,
     prefix: str,
     app: App,
@@ -50,12 +53,18 @@ def verify_cluster(
     window: int,
     progress: Progress = lambda _done, _total: None,
     patience: float = OPEN_TRANSACTION,
+    since: VerificationNote | None = None,
+    noting: bool = False,
 ) -> VerificationReport:
     """Verify all namespaces of `app`. A transaction that is open for `patience` s is a finding.
 
+    Where a log is not as the note `since` has it is a finding, too. The report has a note if `noting`.
+
     Adds published schemas to `codec`. Raises BrokerError, and TopicMismatch if topics are missing or do not fit together.
     """
-    return _ClusterVerification(clients, prefix, app, codec, window, progress, patience).run()
+    made = _ClusterVerification(clients, prefix, app, codec, window, progress, patience)
+    report = made.run(since, noting=noting)
+    return report._replace(note=made.note(prefix, app.name)) if noting else report
 
 
 class _ClusterVerification:
@@ -85,7 +94,8 @@ class _ClusterVerification:
             )
             for each in at
         }
-        self._verification = Verification(app, codec, begun, self._partition_of, window=window)
+        self._digests: dict[NamespacePartition, LogDigests] = {}
+        self._verification = Verification(app, codec, begun, self._partition_of, window=window, digests=self._digests)
         self._sources = {
             topic: _Source(names.namespace, take)
             for names in self._names
@@ -102,7 +112,12 @@ class _ClusterVerification:
     def _partition_of(self, namespace: str, key: bytes) -> int:
         return int(murmur2(key, self._counts[namespace]))
 
-    def run(self) -> VerificationReport:
+    def run(self, since: VerificationNote | None, *, noting: bool) -> VerificationReport:
+        if noting or since is not None:
+            noted = {} if since is None else since.logs
+            for log in self._logs:
+                at = self._sources[log[0]].namespace, log[1]
+                self._digests[at] = LogDigests(at, noted.get(f"{at[0]}-{at[1]}"), begins=self._first[log] == 0)
         # An event goes from due to parked to the log. So each end is asked for once what comes before is read: by then the
         # transactions are over that took something away there, and all that they wrote lies before the next end.
         self._read(self._tables)
@@ -116,7 +131,14 @@ class _ClusterVerification:
         moved = {(self._sources[at[0]].namespace, at[1]) for at in self._tables if now[at] != self._last[at]}
         if moved:
             self._look_again()
+        if since is not None:
+            for log, digests in self._digests.items():
+                digests.compare(self._verification.findings, since.taken, hidden=log in self._hidden)
         return self._verification.report(moved, self._hidden)
+
+    def note(self, prefix: str, application: str) -> VerificationNote:
+        taken = from_micros(self._clients.clock.now()).isoformat(timespec="seconds")
+        return VerificationNote(FORMAT, application, prefix, taken, noted_logs(self._digests))
 
     def _read(self, partitions: Sequence[TopicAndPartition]) -> None:
         """Hand over what lies before the ends."""

@@ -81,9 +81,12 @@ def test_a_cluster_is_verified_while_it_works_and_after(worked: Foreign) -> None
 
     config, shops = worked.config, {"app": "tests.applications.shop:app", "schemas": "tests/applications/shop/schemas"}
     env = environment(worked.clients.address, config.prefix, config.state, **shops)
-    healthy = retold("verify", env=env)
+    note = config.state / "healthy.note"
+    healthy = retold("verify", "--note", str(note), env=env)
     assert (healthy.returncode, healthy.stdout) == (0, ""), healthy.stderr
-    assert healthy.stderr.endswith("all is as it should be.\n")
+    assert "all is as it should be.\n" in healthy.stderr
+    logs = json.loads(note.read_bytes())["logs"]
+    assert sum(it["last"] for it in logs.values()) == report.read.log
 
     row = next(m for m in worked.read("stock-table") if m.key() == b"A1")
     rewrite(worked, "stock-table", row.partition() or 0, b"A1", row.value(), headers_of(row))
@@ -92,8 +95,10 @@ def test_a_cluster_is_verified_while_it_works_and_after(worked: Foreign) -> None
     assert kind == "wrong row"
     assert where.startswith(f"stock-{row.partition()}:")
     assert version != where.partition(":")[2]
-    altered = retold("verify", env=env)
+    altered = retold("verify", "--since", str(note), "--note", str(note.with_name("other.note")), env=env)
     assert altered.returncode == 1
+    assert "There is damage, so no note was written" in altered.stderr
+    assert not note.with_name("other.note").exists()
     assert altered.stdout.startswith(f"wrong row: 1\n  {where}  expected: ")
     assert "1 finding of damage, 0 events and rows that this code decides otherwise" in altered.stderr
     finding, summary = map(json.loads, retold("verify", "--json", env=env).stdout.splitlines())

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from itertools import groupby, islice
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -17,10 +18,15 @@ from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import json_line, plural, say, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
+from streams.engine.readable import named
+from streams.errors import ConfigError
+from streams.history.noted_logs import VerificationNote, decoded_note
 from streams.history.verification_findings import VerificationFinding, VerificationReport
 from streams.kafka.cluster_verification import verify_cluster
 
 SHOWN = 20
+LARGEST = 1 << 30
+"""Bytes of a note: one of a million events has some 35,000."""
 
 
 def verify(
@@ -30,27 +36,60 @@ def verify(
             "--limit", parser=whole(1), help=f"Show the first N findings; default: {SHOWN}, with --json all.", metavar="N"
         ),
     ] = None,
+    note: Annotated[
+        Path | None,
+        typer.Option("--note", help="Write a note of what the logs hold, unless there is damage.", metavar="FILE"),
+    ] = None,
+    since: Annotated[
+        Path | None,
+        typer.Option("--since", help="Compare the logs with a note: from where was one altered since?", metavar="FILE"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Verify that logs, tables and inboxes are whole and fit together; changes nothing.
 
     Every event of every log is handled again in memory. Workers may run meanwhile. Exit code 1 if anything is found.
 
-    Example: [bold]retold verify[/]
+    Example: [bold]retold verify --since last.note --note today.note[/]
     """
     session = connect()
+    before = None if since is None else _noted(since, session.app.name, session.config.prefix)
     began = time.monotonic()
     with VerifyProgress() as progress:
         report = verify_cluster(
             session.clients, session.config.prefix, session.app, session.codec, window=session.config.duplicate_window,
-            progress=progress.show,
+            progress=progress.show, since=before, noting=note is not None,
         )  # fmt: skip
     seconds = time.monotonic() - began
     if as_json:
         _show_json(report, seconds, limit)
     else:
         _show(report, seconds, limit or SHOWN)
+    if note is not None:
+        _keep(note, report)
     raise typer.Exit(exit_codes.NO if report.findings else exit_codes.OK)
+
+
+def _noted(file: Path, application: str, prefix: str) -> VerificationNote:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(f"the file {named(str(file))} cannot be read: {error.strerror}. --note writes it") from error
+    if len(content) > LARGEST:
+        raise ConfigError(f"the file {named(str(file))} holds more than {LARGEST} bytes")
+    return decoded_note(content, named(str(file)), application, prefix)
+
+
+def _keep(file: Path, report: VerificationReport) -> None:
+    if report.damage:
+        talk(f"There is damage, so no note was written to {named(str(file))}.")
+        return
+    try:
+        file.write_bytes(msgspec.json.encode(report.note))
+    except OSError as error:
+        raise ConfigError(f"the file {named(str(file))} cannot be written: {error.strerror}") from error
+    talk(f"What the logs hold was noted in {named(str(file))}. Keep it where nobody writes who can write to Kafka.")
 
 
 class VerifyProgress(ExitStack):

@@ -1,0 +1,43 @@
+"""The note of a verification, as it is kept in a file."""
+
+from __future__ import annotations
+
+import msgspec
+
+from streams.errors import ConfigError
+
+FORMAT = 1
+
+
+class NotedLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One log: the sequences of its first and last record, 0 if it had none, and the digests from that of the first on, as hex."""
+
+    first: int
+    last: int
+    digests: list[str]
+
+
+class VerificationNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Logs by name, such as `user-3`, as they were read at `taken` (an ISO 8601 time)."""
+
+    format: int
+    application: str
+    prefix: str
+    taken: str
+    logs: dict[str, NotedLog]
+
+
+def decoded_note(content: bytes, name: str, application: str, prefix: str) -> VerificationNote:
+    """Raises ConfigError for what is no note, or one of other logs."""
+    try:
+        note = msgspec.json.decode(content, type=VerificationNote)
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"{name} is no note of a verification ({error}): `retold verify --note {name}` writes one") from error
+    if note.format != FORMAT:
+        raise ConfigError(f"{name} is a note of format {note.format}, and this version of retold reads format {FORMAT}")
+    if (note.application, note.prefix) != (application, prefix):
+        raise ConfigError(
+            f"{name} was taken of the application {note.application!r} with the prefix {note.prefix!r}; these are the logs of "
+            f"{application!r} with the prefix {prefix!r}"
+        )
+    return note
