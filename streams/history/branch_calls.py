@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from streams.data import EventData
@@ -30,16 +30,26 @@ class AnsweredCall(NamedTuple):
     waits: bool = False
 
 
-def answer_call(past: Past, handlers: ApplicationHandlers, answers: Answers | None, request: BranchTurn) -> AnsweredCall:
-    """A request that was asked has its answer, which is a fact; another one what `answers` gives."""
+def answer_call(
+    past: Past,
+    handlers: ApplicationHandlers,
+    answers: Answers | None,
+    request: BranchTurn,
+    effects: Sequence[RecordedEvent],
+) -> AnsweredCall:
+    """A request that was asked has its answer, which is a fact; another one what `answers` gives.
+
+    One that a branch asked, and that has no answer there, still waits.
+    """
     was, reference = request.was, answer_id(request.reference)
-    recorded = past.find(reference)
-    if was is not None and was.accepted and was.value == request.value:
+    recorded = next((it for it in effects if it.kind == ANSWER), None)
+    same = was is not None and was.accepted and was.value == request.value
+    if same and request.reference not in past.aside.unanswered:
         return AnsweredCall(answer=None if recorded is None else _turn(recorded, request), recorded=recorded)
     former = past.former_answer(request.reference)
     if former is not None and former[0] == request.value:
         return AnsweredCall(difference.BEFORE if was is None else None, _turn(former[1], request), recorded)
-    call = difference.WOULD_CALL if was is None else difference.OTHERWISE
+    call = None if same else difference.WOULD_CALL if was is None or was.is_parked else difference.OTHERWISE
     data = None if answers is None else answers(request.event)
     if data is None:
         return AnsweredCall(call, waits=True)

@@ -22,52 +22,71 @@ from streams.event import Event
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_queue import BranchQueue, BranchTurn
 from streams.history.change import Change, InsertedEvent
-from streams.history.past import Past
+from streams.history.past import Past, cause_of, with_parked
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 
 
 class PlacedChange(NamedTuple):
-    """The references that are taken out, and the event and its bytes by the reference of the one that is replaced."""
+    """The places of what is taken out, and the event and its bytes by the place of the one that is replaced."""
 
-    removed: frozenset[str]
-    replaced: dict[str, tuple[Event[Any], bytes]]
+    removed: frozenset[OrderKey]
+    replaced: dict[OrderKey, tuple[Event[Any], bytes]]
 
 
 def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queue: BranchQueue) -> PlacedChange:
     """Put the beginnings of a branch into `queue`. Raises HistoryError, InvalidEvent or DefinitionError, as `what_if` says."""
-    replaced = dict[str, tuple[Event[Any], bytes]]()
-    for reference in sorted(change.remove):
-        was = _root(past, reference, "taken out")
+    removed, replaced = set[OrderKey](), dict[OrderKey, tuple[Event[Any], bytes]]()
+    for name in sorted(change.remove):
+        was = _root(past, name, "taken out")
+        removed.add(was.order)
         queue.push(was.order, was)
-    for reference, data in change.replace.items():
-        was = _root(past, reference, "replaced")
-        if reference in change.remove:
+    for name, data in change.replace.items():
+        was = _root(past, name, "replaced")
+        if was.order in removed:
             raise HistoryError(f"{was.event_type} {was.name} was to be taken out and to be replaced: it can be only one of them")
         if (was.event_type, was.key) != (data.event_type, data.key):
             raise HistoryError(
                 f"{was.event_type} {was.key!r} was to be replaced by {data.event_type} {data.key!r}: an event is replaced by one "
                 "of its type and key. Take it out, and put the other one in"
             )
-        replaced[reference] = replace(was.event, data=data), handlers.codec.encode(data)
+        replaced[was.order] = replace(was.event, data=data), handlers.codec.encode(data)
         queue.push(was.order, was)
-    put_in, equal, keys = set[str](), Counter[tuple[str, bytes, datetime]](), _Keys(past)
+    put_in, equal, keys = set[tuple[str, Place]](), Counter[tuple[str, bytes, datetime]](), _Keys(past)
     for it in change.insert:
         turn = _inserted(past, handlers, it, equal)
-        if turn.reference in put_in:
+        if (turn.reference, turn.place) in put_in:
             raise InvalidEvent(
                 f"two events were to be put in with the id {named(turn.event.id)}: the second one would be a duplicate", "id"
             )
-        put_in.add(turn.reference)
+        put_in.add((turn.reference, turn.place))
         queue.push(_order_of(past, queue, it, turn, keys), turn)
-    return PlacedChange(change.remove, replaced)
+    return PlacedChange(frozenset(removed), replaced)
 
 
-def _root(past: Past, reference: str, how: str) -> RecordedEvent:
-    was = past.find(reference)
-    if was is None:
-        raise HistoryError(f"there is no event {reference} in this past, which was to be {how}")
-    root = was
-    while root.cause is not None and (cause := past.find(root.cause)) is not None:
+def events_in_change(past: Past, name: str) -> Sequence[RecordedEvent]:
+    """The events that a change names: one, unless several have that reference."""
+    found = past.find_all(name)
+    if found or "@" not in name:
+        return found
+    reference, _, position = name.rpartition("@")
+    return [it for it in past.find_all(reference) if it.name == position]
+
+
+def _event(past: Past, name: str, how: str) -> RecordedEvent:
+    found = events_in_change(past, name)
+    if not found:
+        raise HistoryError(f"there is no event {name} in this past, which was to be {how}")
+    if len(found) > 1:
+        raise HistoryError(
+            f"{len(found)} events have the id {named(found[0].event.id)}, one of which was to be {how}: "
+            f"{', '.join(it.name for it in found[:5])}. Name one with its position, such as {found[0].exact_name}"
+        )
+    return found[0]
+
+
+def _root(past: Past, name: str, how: str) -> RecordedEvent:
+    root = was = _event(past, name, how)
+    while (cause := cause_of(past, root)) is not None:
         root = cause
     if was.kind != ROOT:
         raise HistoryError(
@@ -96,7 +115,7 @@ class _Keys:
     def _of(self, place: Place) -> tuple[Sequence[RecordedEvent], list[int]]:
         """With the latest time up to each."""
         if place not in self._found:
-            events = self._past.key_events(place)
+            events = with_parked(self._past, place)
             self._found[place] = events, list(accumulate((to_micros(it.event.time) for it in events), max))
         return self._found[place]
 
@@ -119,11 +138,21 @@ def _inserted(
     number = equal[data.event_type, value, time]
     event_id = it.id or content_id(data.event_type, value, to_micros(time), number)
     event = Event(data, event_id, time, None, event_id, it.source)
-    if (known := past.find(event.reference)) is not None:
+    turn = BranchTurn(event, event.reference, value, ROOT)
+    if (known := next((it for it in past.find_all(event.reference) if it.place == turn.place), None)) is not None and (
+        _former(past, turn) is None
+    ):
         raise InvalidEvent(
             f"{data.event_type} was to be put in with the id {named(event_id)}, which {known.name} has already", "id"
         )
-    return BranchTurn(event, event.reference, value, ROOT)
+    return turn
+
+
+def _former(past: Past, turn: BranchTurn) -> OrderKey | None:
+    """The place that an event had, of its id and key, which was taken out."""
+    there = {it.order for it in past.find_all(turn.reference)}
+    found = (it.order for it in past.former(turn.reference) if it.place == turn.place and it.order not in there)
+    return next(found, None)
 
 
 def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: BranchTurn, keys: _Keys) -> OrderKey:
@@ -131,13 +160,10 @@ def _order_of(past: Past, queue: BranchQueue, it: InsertedEvent, turn: BranchTur
 
     If there is none, before the first later root behind all of its key's events, else at the end.
     """
-    if (former := past.former_order(turn.reference)) is not None:
+    if (former := _former(past, turn)) is not None:
         return former
     if it.after is not None:
-        found = past.find(it.after)
-        if found is None:
-            raise HistoryError(f"there is no event {it.after} in this past, behind which another one was to be put in")
-        return queue.behind(found.order)
+        return queue.behind(_event(past, it.after, "followed by another one").order)
     if (later := keys.first_later(turn.place, turn.time)) is not None:
         return queue.just_before(later.order)
     events = keys.events(turn.place)

@@ -13,7 +13,8 @@ from streams.history.branch_calls import Answers, answer_call
 from streams.history.branch_decision import as_recorded, without_record
 from streams.history.branch_emissions import BranchEmission
 from streams.history.branch_findings import BranchFindings
-from streams.history.branch_queue import BranchQueue, BranchTurn
+from streams.history.branch_lineage import BranchLineage
+from streams.history.branch_queue import BranchQueue, BranchTimer, BranchTurn, recorded_turn
 from streams.history.branch_rows import BranchRow, timer_of, turn_of
 from streams.history.difference import TimerChange
 from streams.history.local_code import LocalCode
@@ -34,6 +35,13 @@ class RowBefore(NamedTuple):
     pending: Unhandled
 
 
+class Said(NamedTuple):
+    """What an event leads to: the places of records, and the references of what the past has not."""
+
+    records: set[OrderKey]
+    new: set[str]
+
+
 class BranchConsequences:
     """Puts into the queue what follows. `base` is the code that made the past."""
 
@@ -45,14 +53,19 @@ class BranchConsequences:
         queue: BranchQueue,
         findings: BranchFindings,
         answers: Answers | None,
+        lineage: BranchLineage,
     ) -> None:
         self._past, self._base, self._handlers, self._queue = past, base, handlers, queue
-        self._findings, self._answers = findings, answers
+        self._findings, self._answers, self._lineage = findings, answers, lineage
         self._same_code = isinstance(base, LocalCode) and base.handlers is handlers
         end = past.end()
         self._end = 0 if end is None else end.recorded
-        self.otherwise: dict[str, tuple[Event[Any], bytes]] = {}
-        """Recorded events with other data or another time."""
+        self.otherwise: dict[OrderKey, tuple[Event[Any], bytes]] = {}
+        """Recorded events with other data or another time, by their places."""
+
+    def turn_of(self, was: RecordedEvent) -> BranchTurn:
+        """Of a recorded event, as it is in the branch."""
+        return recorded_turn(was, *self.otherwise.get(was.order, (was.event, was.value)))
 
     def drop_timers(self, pending: Unhandled) -> None:
         for reference, (value, time) in pending.items():
@@ -60,11 +73,15 @@ class BranchConsequences:
             self._findings.time(reference, TimerChange(difference.FIRES_NOT, data, before=time))
 
     def times_otherwise(self, emissions: Sequence[BranchEmission], pending: Unhandled) -> bool:
+        if not pending:
+            return False
         now = {it.reference: (it.value, it.event.time) for it in emissions if it.at is not None and it.recorded is None}
         return any(now.get(reference) != timer for reference, timer in pending.items())
 
     def compare_timers(self, emissions: Sequence[BranchEmission], pending: Unhandled) -> None:
         """Tell which of an event's timers that had not fired would do so otherwise, or not."""
+        if not pending:
+            return
         now = {it.reference: it for it in emissions if it.at is not None and it.recorded is None}
         self.drop_timers({reference: timer for reference, timer in pending.items() if reference not in now})
         for reference, (value, time) in pending.items():
@@ -80,21 +97,20 @@ class BranchConsequences:
         row: BranchRow,
         emissions: Sequence[BranchEmission],
         before: RowBefore,
-    ) -> set[str]:
-        """Let what an event emits have its turn; returns the references of what it leads to."""
-        said, waiting = set[str](), None
+    ) -> Said:
+        """Let what an event emits have its turn."""
+        said, waiting = Said(set(), set()), None
         for it in emissions:
             if it.recorded is not None:
-                said.add(it.reference)
+                said.records.add(it.recorded.order)
                 if not it.same or it.recorded.order <= order:
                     self._put_again(order, it.recorded, it.event, it.value)
                 continue
             if it.at is not None:
                 if before.pending.get(it.reference) == (it.value, it.event.time):
                     row.timers.append(timer_of(it, turn.place, turn.reference, known=True))
-                else:
-                    said.add(it.reference)
-                    self._emit(order, turn, row, it)
+                elif self._emit(order, turn, row, it):
+                    said.new.add(it.reference)
                 continue
             if waiting is None and turn.was is not None:
                 plain = before.as_it_was and self._same_code
@@ -102,46 +118,57 @@ class BranchConsequences:
                     without_record(emissions) if plain else self._base.unhandled(self._past, turn.was, before.base)
                 )
             if waiting is None or waiting.get(it.reference) != (it.value, it.event.time):
-                said.add(it.reference)
-                self._emit(order, turn, row, it)
+                if self._emit(order, turn, row, it):
+                    said.new.add(it.reference)
             else:
                 self._findings.found.in_flight.append(it.reference)
         return said
 
     def _put_again(self, order: OrderKey, was: RecordedEvent, event: Event[Any], value: bytes) -> None:
         """A recorded event that is otherwise, or has to come later than it did."""
-        self.otherwise[was.reference] = (event, value)
+        self.otherwise[was.order] = (event, value)
         self._queue.push(was.order if was.order > order else self._queue.behind(order), was)
 
-    def _emit(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission) -> None:
-        """What the past has not. What it had before has its place of then."""
+    def _emit(self, order: OrderKey, turn: BranchTurn, row: BranchRow, it: BranchEmission) -> bool:
+        """What the past has not. What it had before has its place of then. False: it is a duplicate."""
         if it.namespace not in self._handlers.spaces:
-            return
-        former = self._past.former_order(it.reference)
-        if former is not None and former > order:
-            self._queue.push(former, turn_of(it, turn.reference))
+            return True
+        former = self._lineage.former_places(it.event)
+        if former is None:
+            return False
+        if former and former[0] > order:
+            self._queue.push(former[0], turn_of(it, turn.reference))
         elif it.at is None:
             self._queue.push(self._queue.behind(order), turn_of(it, turn.reference))
         else:
             timer = timer_of(it, turn.place, turn.reference, known=False)
-            row.timers.append(timer)
-            if timer.due <= self._end:
-                self._queue.push(self._queue.when_due(timer.due, order), timer)
+            self.wait(order, row, timer)
+        return True
 
-    def ask(self, order: OrderKey, turn: BranchTurn, row: BranchRow, said: set[str]) -> None:
-        found = answer_call(self._past, self._handlers, self._answers, turn)
+    def wait(self, order: OrderKey, row: BranchRow, timer: BranchTimer) -> None:
+        """Let a timer fire when it is due: before the next event of its row, or as the order passes its time."""
+        row.timers.append(timer)
+        if timer.due <= self._end and not timer.known:
+            self._queue.push(self._queue.when_due(timer.due, order), timer)
+
+    def ask(
+        self, order: OrderKey, turn: BranchTurn, row: BranchRow, said: Said, effects: Sequence[RecordedEvent]
+    ) -> None:
+        found = answer_call(self._past, self._handlers, self._answers, turn, effects)
         if found.call is not None:
             self._findings.call(found.call, turn.event)
         if found.waits:
-            self._findings.wait(row, as_recorded(order, turn, None, None))
+            self._findings.wait(row, as_recorded(order, turn, None, None), again=found.call is None)
         if found.answer is None:
             return
         answer, reference = found.answer, found.answer.reference
-        said.add(reference)
         if found.recorded is None:
-            former = self._past.former_order(reference)
-            self._queue.push(former if former is not None and former > order else self._queue.behind(order), answer)
-        elif (answer.value, answer.event) != (
+            said.new.add(reference)
+            former = [it.order for it in self._past.former(reference) if it.order > order]
+            self._queue.push(former[0] if former else self._queue.behind(order), answer)
+            return
+        said.records.add(found.recorded.order)
+        if (answer.value, answer.event) != (
             found.recorded.value,
             found.recorded.event,
         ) or found.recorded.order <= order:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from streams.data import EventData, Record
@@ -15,7 +15,7 @@ from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import BranchTurn
 from streams.history.branch_rows import BranchRow
 from streams.history.recorded_code import Unhandled
-from streams.history.recorded_event import ANSWER, HANDLER, VERSION, OrderKey, RecordedEvent
+from streams.history.recorded_event import ANSWER, HANDLER, PARKED, VERSION, OrderKey, RecordedEvent
 
 
 class BranchDecision(NamedTuple):
@@ -33,16 +33,20 @@ class BranchDecision(NamedTuple):
 
 
 def decide(
-    handlers: ApplicationHandlers, row: BranchRow, turn: BranchTurn, effects: Sequence[RecordedEvent]
+    handlers: ApplicationHandlers,
+    row: BranchRow,
+    turn: BranchTurn,
+    effects: Sequence[RecordedEvent],
+    is_of: Callable[[RecordedEvent], bool],
 ) -> BranchDecision:
-    """`effects` are those that the past has of it.
+    """`effects` are those that the past has of it; for `is_of` see `emissions_of`.
 
     Raises what the handler raises, InvalidEvent or UndeclaredEmission for what it may not emit, and HistoryError without one.
 
     What a person or retold itself has decided stays as it was.
     """
     was, [namespace, _] = turn.was, turn.place
-    if was is not None and was.by not in (None, HANDLER, VERSION):
+    if was is not None and was.by not in (None, HANDLER, VERSION, PARKED):
         return BranchDecision(row.row, reason=was.reason, by=was.by)
     handler = handlers.handler_of(namespace, turn.event)
     if handler is None:
@@ -53,7 +57,7 @@ def decide(
         return BranchDecision(row.row, asks=True)
     decided = handlers.decide(namespace, handler, row.row, turn.event)
     emit = decided.emissions
-    emissions = emissions_of(handlers, handler, turn.event, emit, effects) if emit else ()
+    emissions = emissions_of(handlers, handler, turn.event, emit, effects, is_of) if emit else ()
     if decided.reason is not None:
         return BranchDecision(row.row, emissions, decided.reason, HANDLER)
     return BranchDecision(decided.row, emissions, new_version=True)
@@ -64,7 +68,7 @@ def without_record(emissions: Sequence[BranchEmission]) -> Unhandled:
 
 
 def as_recorded(order: OrderKey, turn: BranchTurn, reason: str | None, by: str | None) -> RecordedEvent:
-    """An event as the branch has it."""
+    """An event as the branch has it; by PARKED if it is not handled."""
     return RecordedEvent(
         order,
         turn.event,
@@ -82,12 +86,15 @@ def as_recorded(order: OrderKey, turn: BranchTurn, reason: str | None, by: str |
 
 def changes(was: RecordedEvent, now: RecordedEvent) -> tuple[str, ...]:
     """What is otherwise. Versions are told by other numbers in a branch, so a reason counts only if a handler gave it."""
+    if was.value == now.value and was.outcome == now.outcome and was.by == now.by and was.event.time == now.event.time:
+        return ()  # nearly always
     return tuple(
         name
         for name, is_other in (
+            (difference.PARKED, was.is_parked != now.is_parked),
+            (difference.OUTCOME, was.accepted != now.accepted and not was.is_parked and not now.is_parked),
             (difference.DATA, was.value != now.value),
             (difference.TIME, was.event.time != now.event.time),
-            (difference.OUTCOME, was.accepted != now.accepted),
             (
                 difference.REASON,
                 not was.accepted and not now.accepted and was.by == HANDLER and was.reason != now.reason,
@@ -97,13 +104,15 @@ def changes(was: RecordedEvent, now: RecordedEvent) -> tuple[str, ...]:
     )
 
 
-def leads_elsewhere(emissions: Sequence[BranchEmission], effects: Sequence[RecordedEvent], said: set[str]) -> bool:
-    """Whether an event leads to anything else than it did."""
-    if any(it.recorded is None and it.reference in said for it in emissions) or any(
-        not it.same for it in emissions if it.recorded
-    ):
-        return True
-    return any(it.reference not in said for it in effects if it.kind != ANSWER)
+def leads_elsewhere(emissions: Sequence[BranchEmission], gone: Sequence[RecordedEvent], new: set[str]) -> bool:
+    """Whether an event leads to anything else than it did: `gone` was among it, and `new` are references."""
+    if not emissions and not gone:
+        return False
+    return (
+        any(it.recorded is None and it.reference in new for it in emissions)
+        or any(not it.same for it in emissions if it.recorded)
+        or any(it.kind != ANSWER for it in gone)
+    )
 
 
 def emitted_otherwise(

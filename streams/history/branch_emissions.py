@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -49,12 +49,17 @@ def emissions_of(
     cause: Event[Any],
     emit: Iterable[Emission],
     effects: Sequence[RecordedEvent],
+    is_of: Callable[[RecordedEvent], bool] = lambda _: True,
 ) -> list[BranchEmission]:
-    """The emissions of `cause`; `effects` are those that were recorded. Raises UndeclaredEmission or InvalidEvent.
+    """The emissions of `cause`; `effects` are those that were recorded, in order. Raises UndeclaredEmission or InvalidEvent.
 
     What was recorded is found by type, key and ordinal, so that nothing is derived or encoded again where nothing has changed.
+    `is_of` says whether an effect that is otherwise was that of `cause`, and not of another event of its reference.
     """
-    known = {(it.event_type, it.key, it.ordinal): it for it in effects if it.kind != ANSWER}
+    known: dict[tuple[str, str, int], list[RecordedEvent]] = {}
+    for it in effects:
+        if it.kind != ANSWER:
+            known.setdefault((it.event_type, it.key, it.ordinal), []).append(it)
     ordinals: Counter[tuple[str, str]] = Counter()
     reference, found = cause.reference, list[BranchEmission]()
     for emission in emit:
@@ -66,10 +71,13 @@ def emissions_of(
         ordinal = ordinals[name, key]
         ordinals[name, key] += 1
         own = at is not None and key == cause.key and namespace_of(name) == namespace_of(cause.data.event_type)
-        was = known.get((name, key, ordinal))
-        if was is None or not _is_same(was, data, time):
+        candidates = known.get((name, key, ordinal), ())
+        was = _same(candidates, data, time)
+        if was is None:
             data, value = _encoded(handlers, data)
-            if was is None or not _is_same(was, data, time):
+            was = _same(candidates, data, time)
+            if was is None:
+                was = next(filter(is_of, candidates), None)
                 event_id = emitted_id(reference, name, key, ordinal)
                 source = handlers.spaces[namespace_of(handler.event_type)].source
                 event = Event(data, event_id, time, cause.id, cause.correlation or cause.id, source)
@@ -79,8 +87,11 @@ def emissions_of(
     return found
 
 
-def _is_same(was: RecordedEvent, data: EventData, time: datetime) -> bool:
-    return bool(was.event.data == data) and was.event.time == time
+def _same(candidates: Sequence[RecordedEvent], data: EventData, time: datetime) -> RecordedEvent | None:
+    for was in candidates:
+        if was.event.data == data and was.event.time == time:
+            return was
+    return None
 
 
 def _encoded(handlers: ApplicationHandlers, data: EventData) -> tuple[EventData, bytes]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from streams.errors import HistoryError
 from streams.event import Event
 from streams.history import difference
+from streams.history.branch_decision import changes
 from streams.history.branch_rows import BranchRow
 from streams.history.difference import CallChange, ChangedEvent, Difference, RaisedEvent, RowChange, TimerChange
 from streams.history.recorded_event import Place, RecordedEvent
@@ -24,6 +25,9 @@ class BranchFindings:
     def __init__(self, total: int, limit: int | None) -> None:
         self.found = Difference(total=total)
         self.timeline: list[RecordedEvent] = []
+        self.parked: list[RecordedEvent] = []
+        self.unanswered: set[str] = set()
+        """References of requests."""
         self.keep = True
         """Whether the branch's own events go into the timeline."""
         self._limit = max(LEAST_LIMIT, 10 * total) if limit is None else limit
@@ -88,6 +92,10 @@ class BranchFindings:
             self.found.changed.append(ChangedEvent(was, now, what))
 
     def park(self, was: RecordedEvent | None, now: RecordedEvent, error: str, *, behind: bool) -> None:
+        self.parked.append(now)
+        if was is not None and was.is_parked:
+            self.found.unchanged += 1
+            return
         self.found.raised.append(RaisedEvent(now, error, behind))
         if was is not None:
             self.found.changed.append(ChangedEvent(was, now, (difference.PARKED,)))
@@ -97,17 +105,35 @@ class BranchFindings:
         self._moved.add(reference)
         self.found.timers.append(change)
 
-    def wait(self, row: BranchRow, request: RecordedEvent) -> None:
-        """The answer to a request is not known: what depends on it is open, and so is the row from here on."""
+    def wait(self, row: BranchRow, request: RecordedEvent, *, again: bool) -> None:
+        """The answer to a request is not known: what depends on it is open, and so is the row from here on.
+
+        `again`: nor is it in the past.
+        """
         row.open = True
         self._open.add(request.reference)
-        self.found.waiting.append(request)
+        self.unanswered.add(request.reference)
+        if not again:
+            self.found.waiting.append(request)
 
     def call(self, kind: str, request: Event[Any]) -> None:
         self.found.calls.append(CallChange(kind, request))
 
+    def _join_moved(self) -> None:
+        """What is missing at its place and handled at another one is no difference if it is the same."""
+        again = {(it.reference, it.place): it for it in self.found.surplus}
+        for was in [it for it in self.found.missing if (it.reference, it.place) in again]:
+            now = again[was.reference, was.place]
+            self.found.missing.remove(was)
+            self.found.surplus.remove(now)
+            if what := changes(was, now):
+                self.found.changed.append(ChangedEvent(was, now, what))
+            else:
+                self.found.unchanged += 1
+
     def result(self, rows: Mapping[Place, BranchRow]) -> Difference:
         found = self.found
+        self._join_moved()
         for place, row in rows.items():
             if row.base[0] != row.row:
                 found.rows.append(RowChange(place, row.base[0], row.row, row.open))

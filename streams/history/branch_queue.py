@@ -42,10 +42,16 @@ class BranchTurn(msgspec.Struct, frozen=True):
         return to_micros(self.event.time)
 
 
+def recorded_turn(was: RecordedEvent, event: Event[Any], value: bytes) -> BranchTurn:
+    """Of an event of the past, with its data and time as they are in the branch."""
+    return BranchTurn(event, was.reference, value, was.kind, was.cause, was.ordinal, was.expected, was)
+
+
 class BranchTimer(msgspec.Struct, eq=False):
     """A timer of a branch, at its owner, the row whose event scheduled it. An `own` one is about this very row.
 
-    It is `known` if it was scheduled in the past as well, and had not fired when the past was read.
+    It is `known` if it was scheduled in the past as well, and had not fired when the past was read. `again`: it had fired, and
+    its event's turn has come again.
     """
 
     due: int
@@ -53,20 +59,24 @@ class BranchTimer(msgspec.Struct, eq=False):
     turn: BranchTurn
     own: bool
     known: bool = False
+    again: bool = False
 
 
 class BranchQueue:
-    """Gives each item at its place in the order. `feed` has recorded events in order, which need not all be in memory."""
+    """Gives each item at its place in the order. `feed` has recorded events in order, which need not all be in memory.
 
-    def __init__(self, feed: Iterable[RecordedEvent] = ()) -> None:
+    `turns` is the last number that was given to a turn before.
+    """
+
+    def __init__(self, feed: Iterable[RecordedEvent] = (), turns: int = 0) -> None:
         self._heap: list[tuple[OrderKey, int, BranchTurn | BranchTimer | RecordedEvent]] = []
         self._feed: Iterator[RecordedEvent] = iter(feed)
         self._next = next(self._feed, None)
-        self._count = 0
+        self.turns = turns
 
     def push(self, order: OrderKey, item: BranchTurn | BranchTimer | RecordedEvent) -> None:
-        self._count += 1
-        heapq.heappush(self._heap, (order, self._count, item))
+        self.turns += 1
+        heapq.heappush(self._heap, (order, self.turns, item))
 
     def pop(self) -> tuple[OrderKey, BranchTurn | BranchTimer | RecordedEvent] | None:
         """None: there is none."""
@@ -80,8 +90,8 @@ class BranchQueue:
         return order, item
 
     def _turn(self) -> int:
-        self._count += 1
-        return self._count * SPACING
+        self.turns += 1
+        return self.turns * SPACING
 
     def behind(self, order: OrderKey) -> OrderKey:
         """Right behind an event, and behind what was put there before: so effects follow breadth first."""
@@ -97,7 +107,8 @@ class BranchQueue:
         """Where a timer fires if none of its owner's events comes before: as the order passes its time, else at the end."""
         if due > cause.recorded:
             return OrderKey(due, "", -1, -1, 0, self._turn())
-        return OrderKey(END, "", 0, due, 0, self._turn())
+        last = cause.sequence if cause.recorded == END else 0  # such as that of a timer: its effects stand behind it
+        return OrderKey(END, "", 0, max(due, last), max(cause.depth, 0), self._turn())
 
 
 def in_place(order: OrderKey, number: int) -> OrderKey:

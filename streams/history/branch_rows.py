@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -11,8 +12,8 @@ from streams.engine.envelope import to_micros
 from streams.engine.records import Entry
 from streams.history.application_handlers import ApplicationHandlers, now_raises
 from streams.history.branch_emissions import BranchEmission, emissions_of
-from streams.history.branch_queue import BranchTimer, BranchTurn
-from streams.history.past import Past, before, refuse_erased
+from streams.history.branch_queue import BranchQueue, BranchTimer, BranchTurn
+from streams.history.past import Past, before, from_order, is_cause, refuse_erased, with_parked
 from streams.history.recorded_event import HANDLER, OrderKey, Place, RecordedEvent
 from streams.outcome import Scheduled
 
@@ -21,7 +22,8 @@ class BranchRow(msgspec.Struct):
     """A row in a branch, which reached it at `since`. `base` is the row as it was at the same place.
 
     `token` is its version: a sequence of the log, or a number below 0 for what only the branch has. A `stopped` one has an event
-    whose handler raised. An `open` one waits for an answer that the branch has not got.
+    whose handler raised; `was_stopped`: it was so in the past, which is itself a branch. An `open` one waits for an answer that
+    the branch has not got.
     """
 
     since: OrderKey
@@ -30,7 +32,29 @@ class BranchRow(msgspec.Struct):
     token: int
     timers: list[BranchTimer]
     stopped: bool = False
+    was_stopped: bool = False
     open: bool = False
+
+
+class ReachedRows:
+    """The rows that a branch has reached. `in_full`: its queue has all events from the first on."""
+
+    def __init__(self, past: Past, handlers: ApplicationHandlers, queue: BranchQueue, *, in_full: bool) -> None:
+        self._past, self._handlers, self._queue, self._in_full = past, handlers, queue, in_full
+        self.rows: dict[Place, BranchRow] = {}
+
+    def reach(self, place: Place, order: OrderKey) -> BranchRow:
+        """Only as an event's turn comes: a row that is reached at a later place too early would lose what is between."""
+        row = self.rows.get(place)
+        if row is None:
+            if self._in_full:
+                row = BranchRow(order, (None, 0), None, 0, [])
+            else:
+                row = row_before(self._past, self._handlers, place, order)
+                for it in from_order(with_parked(self._past, place), order):
+                    self._queue.push(it.order, it)
+            self.rows[place] = row
+        return row
 
 
 def row_before(past: Past, handlers: ApplicationHandlers, place: Place, order: OrderKey) -> BranchRow:
@@ -40,11 +64,13 @@ def row_before(past: Past, handlers: ApplicationHandlers, place: Place, order: O
     """
     refuse_erased(past, place)
     entry: Entry = (None, 0)
-    timers = list[BranchTimer]()
+    timers, is_open = list[BranchTimer](), False
     for it in before(past.key_events(place), order):
+        is_open = is_open or it.reference in past.aside.unanswered
         timers += _unfired(past, handlers, entry[0], it)
         entry = handlers.fold(entry, it)
-    return BranchRow(order, entry, *entry, timers)
+    stopped = any(it.order < order for it in past.aside.parked_of(place))
+    return BranchRow(order, entry, *entry, timers, stopped, stopped, is_open)
 
 
 def _unfired(past: Past, handlers: ApplicationHandlers, row: Record | None, it: RecordedEvent) -> Sequence[BranchTimer]:
@@ -54,7 +80,8 @@ def _unfired(past: Past, handlers: ApplicationHandlers, row: Record | None, it: 
     try:
         emit = handlers.decide(it.namespace, handler, row, it.event).emissions
         scheduled = any(isinstance(emission, Scheduled) for emission in emit)
-        found = emissions_of(handlers, handler, it.event, emit, past.effects(it.reference)) if scheduled else ()
+        is_of = partial(is_cause, past, it)
+        found = emissions_of(handlers, handler, it.event, emit, past.effects(it.reference), is_of) if scheduled else ()
     except Exception as error:
         raise now_raises(it, error) from error
     return [

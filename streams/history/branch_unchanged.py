@@ -1,15 +1,16 @@
 """The quick way of an event that other code decides as it was recorded, which most of a replay's events are.
 
-It only ever says that nothing is otherwise. Whatever is not plain goes the careful way (streams/history/branch.py).
+It only ever says that nothing is otherwise. Whatever is not plain goes the careful way (streams/history/branch_run.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 
 from streams.engine.event_handlers import EventHandler
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_findings import BranchFindings
+from streams.history.branch_lineage import BranchLineage
 from streams.history.branch_rows import BranchRow
 from streams.history.past import Past
 from streams.history.recorded_code import RecordedCode
@@ -18,7 +19,7 @@ from streams.outcome import Emission
 
 
 class UnchangedEvents:
-    """Shares with a branch its `rows`, the references that were `handled`, and what events `said` that were otherwise."""
+    """Shares with a branch its `rows` and its `lineage`."""
 
     def __init__(
         self,
@@ -27,17 +28,16 @@ class UnchangedEvents:
         handlers: ApplicationHandlers,
         findings: BranchFindings,
         rows: MutableMapping[Place, BranchRow],
-        handled: MutableMapping[str, OrderKey | None],
-        said: Mapping[str, set[str]],
+        lineage: BranchLineage,
     ) -> None:
         self._past, self._base, self._handlers, self._findings = past, base, handlers, findings
-        self._rows, self._handled, self._said = rows, handled, said
+        self._rows, self._lineage = rows, lineage
 
     def take(self, order: OrderKey, it: RecordedEvent) -> bool:
         """Decide an event whose turn it is. False: it is not plainly as it was recorded, and nothing was done."""
-        if it.expected is not None or it.by not in (None, HANDLER) or order != it.order or it.reference in self._handled:
+        if it.expected is not None or it.by not in (None, HANDLER) or order != it.order:
             return False
-        if it.cause in self._said or self._findings.has_open:
+        if self._findings.has_open or not self._lineage.is_plain(it):
             return False
         place, space = (order.namespace, it.key), self._handlers.spaces.get(order.namespace)
         row = self._rows.get(place) or BranchRow(order, (None, 0), None, 0, [])
@@ -56,7 +56,7 @@ class UnchangedEvents:
         if it.accepted:
             row.row, row.token, row.base = decided.row, order.sequence, (decided.row, order.sequence)
         self._rows[place] = row
-        self._handled[it.reference] = order
+        self._lineage.repeat(it)
         self._findings.repeat(it)
         return True
 

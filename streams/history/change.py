@@ -18,7 +18,7 @@ class InsertedEvent(msgspec.Struct, frozen=True):
         time: When it happened, with a zone. It stands before its key's first later event; if there is none, before the first
             later root event that stands behind all of its key's; else at the end.
         id: Its id; None: one is derived from the data and the time.
-        after: The reference of an event that it is to stand right behind instead.
+        after: The name of an event that it is to stand right behind instead.
         source: Who published it.
 
     """
@@ -31,7 +31,10 @@ class InsertedEvent(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a branch has otherwise than the past that it is a branch of. Events are named by their references.
+    """What a branch has otherwise than the past that it is a branch of.
+
+    Events are named by their references. Where several have one, since an id was handled twice, the position stands behind it:
+    `signup-7@user-3:12`.
 
     Attributes:
         insert: Events to put in.

@@ -78,11 +78,11 @@ def change_of(app: App, document: ChangeDocument, find: Find) -> Change:
     replaced = {}
     for name, values in document.replace.items():
         was = find(name)
-        if was.reference in replaced:
+        if was.exact_name in replaced:
             raise InvalidEvent(f"{named(name)} is replaced twice, by {was.name} or its id", "replace")
-        replaced[was.reference] = _convert(type(was.event.data), values)
+        replaced[was.exact_name] = _convert(type(was.event.data), values)
     inserted = [_inserted(app, it, find) for it in document.insert]
-    return Change(inserted, frozenset(find(name).reference for name in document.remove), replaced)
+    return Change(inserted, frozenset(find(name).exact_name for name in document.remove), replaced)
 
 
 def _inserted(app: App, it: InsertedDocument, find: Find) -> InsertedEvent:
@@ -96,7 +96,7 @@ def _inserted(app: App, it: InsertedDocument, find: Find) -> InsertedEvent:
         raise InvalidEvent(
             f"{it.type} is to be put in without a time: say when it happened, or after which event", "time"
         )
-    return InsertedEvent(data, time, it.id, None if after is None else after.reference, it.source)
+    return InsertedEvent(data, time, it.id, None if after is None else after.exact_name, it.source)
 
 
 def answers_of(app: App, document: ChangeDocument) -> Answers | None:

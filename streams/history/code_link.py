@@ -28,7 +28,7 @@ from streams.history.stored_scan import LogPlace
 
 PIECE = 1_000
 """Records of one message."""
-PROTOCOL = 2
+PROTOCOL = 3
 """Of these messages: the other code may run with another version of retold."""
 LARGEST = 1 << 30
 """Bytes of a message."""
@@ -43,9 +43,9 @@ class Fold(msgspec.Struct, frozen=True, tag="fold"):
 
 
 class EmissionsQuestion(msgspec.Struct, frozen=True, tag="emissions"):
-    """A question for what an event has emitted."""
+    """A question for what the event at a place of a log has emitted."""
 
-    reference: str
+    place: LogPlace
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
@@ -107,7 +107,7 @@ class CodeServer:
     def __init__(self, handlers: ApplicationHandlers) -> None:
         self._handlers, self._reader = handlers, RowReader(handlers.codec)
         self._rows: dict[Place, Entry] = {}
-        self._recent: OrderedDict[str, tuple[RecordedEvent, Record | None]] = OrderedDict()
+        self._recent: OrderedDict[LogPlace, tuple[RecordedEvent, Record | None]] = OrderedDict()
 
     def serve(self, requests: IO[bytes], answers: IO[bytes], schemas: list[str]) -> None:
         """Until `requests` ends."""
@@ -131,7 +131,7 @@ class CodeServer:
             self._rows[place] = entry
             if emissions and (later := scheduled(self._handlers, event, emissions)):
                 timers[number] = _listed(later)
-            self._recent[event.reference] = event, before[0]
+            self._recent[event.order[1:4]] = event, before[0]
             row = entry[0]
             same = row is before[0]
             found.append(None if same else b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
@@ -140,9 +140,9 @@ class CodeServer:
         return Rows(found, timers)
 
     def _emissions(self, request: EmissionsQuestion) -> EmissionsAnswer | Failed:
-        found = self._recent.get(request.reference)
+        found = self._recent.get(request.place)
         if found is None:
-            return Failed(f"the event {request.reference} was folded too long ago")
+            return Failed(f"the event at {request.place} was folded too long ago")
         return EmissionsAnswer(_listed(emitted(self._handlers, *found)))
 
 
@@ -262,7 +262,7 @@ class CodeLink:
 
     def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:  # noqa: ARG002 - the child knows the row
         self._settle()
-        self._tell(EmissionsQuestion(it.reference))
+        self._tell(EmissionsQuestion(it.order[1:4]))
         return without_recorded(past, it, _by_reference(self._receive(EmissionsAnswer).emissions))
 
     def _settle(self) -> None:

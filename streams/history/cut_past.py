@@ -29,7 +29,7 @@ class CutPast:
     """Raises HistoryError where the high-water time of an event is not known yet."""
 
     def __init__(self, past: Past, cut: Cut) -> None:
-        self._past, self.cut = past, cut
+        self._past, self.cut, self.aside = past, cut, past.aside
 
     def _has(self, it: RecordedEvent) -> bool:
         if self.cut.known is not None and it.order.recorded > self.cut.known:
@@ -83,8 +83,10 @@ class CutPast:
         return self._past.erased_keys(namespace)
 
     def find(self, reference: str) -> RecordedEvent | None:
-        found = self._past.find(reference)
-        return found if found is not None and self._has(found) else None
+        return next(iter(self.find_all(reference)), None)
+
+    def find_all(self, reference: str) -> Sequence[RecordedEvent]:
+        return [it for it in self._past.find_all(reference) if self._has(it)]
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         return [it for it in self._past.effects(reference) if self._has(it)]
@@ -95,9 +97,8 @@ class CutPast:
     def end(self) -> OrderKey | None:
         return max((it.order for it in self.events()), default=None)
 
-    def former_order(self, reference: str) -> OrderKey | None:
-        found = self.find(reference)
-        return None if found is None else found.order
+    def former(self, reference: str) -> Sequence[RecordedEvent]:
+        return self.find_all(reference)
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
         return self._past.former_answer(request) if self.find(request) is not None else None

@@ -25,5 +25,6 @@ def with_high_water(events: Iterable[RecordedEvent]) -> Iterator[RecordedEvent]:
     for it in events:
         cause = LEAST if it.cause is None else by_reference.get(it.cause, LEAST)
         high = max(to_micros(it.event.time), by_key.get(it.place, LEAST), cause)
-        by_key[it.place] = by_reference[it.reference] = high
+        by_key[it.place] = high
+        by_reference[it.reference] = max(high, by_reference.get(it.reference, LEAST))  # an id may have been handled twice
         yield replace(it, high=high)

@@ -11,8 +11,9 @@ from streams.engine.envelope import to_micros
 from streams.engine.identity import answer_id
 from streams.engine.readable import named
 from streams.errors import BeforeHistory
+from streams.history.branch_aside import NOTHING_ASIDE, BranchAside
 from streams.history.high_water import with_high_water
-from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import EMITTED, ROOT, TIMER, OrderKey, Place, RecordedEvent
 
 
 class ErasedEvent(NamedTuple):
@@ -25,6 +26,13 @@ class ErasedEvent(NamedTuple):
     @property
     def sentence(self) -> str:
         return f"its event with the sequence {self.sequence} was erased, and what it did to the row is not known any more"
+
+
+class NamesEvents(Protocol):
+    """Finds events by their references."""
+
+    def find_all(self, reference: str) -> Sequence[RecordedEvent]:
+        """All of this reference, in order: nearly always one."""
 
 
 class Past(Protocol):
@@ -47,10 +55,14 @@ class Past(Protocol):
     def erased_keys(self, namespace: str) -> Sequence[str]:
         """The keys of rows of which an event was erased."""
 
-    def find(self, reference: str) -> RecordedEvent | None: ...
+    def find(self, reference: str) -> RecordedEvent | None:
+        """The event of this reference; the first one, if it was handled several times."""
+
+    def find_all(self, reference: str) -> Sequence[RecordedEvent]:
+        """All of this reference, in order: nearly always one."""
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
-        """The events that were caused by this one, in order."""
+        """The events that were caused by the events of this reference, in order."""
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         """The first root event, in the total order, that happened later than `time` (µs), and stands behind a place."""
@@ -58,22 +70,29 @@ class Past(Protocol):
     def end(self) -> OrderKey | None:
         """The last event's; None: there is none."""
 
-    def former_order(self, reference: str) -> OrderKey | None:
-        """Where an event stands, or stood before a branch took it out: it keeps its place for ever."""
+    def former(self, reference: str) -> Sequence[RecordedEvent]:
+        """As `find_all`, with those that a branch has taken out: an event keeps its place for ever."""
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
         """The bytes of a request and the answer that it once had, also if a branch has taken them out: an answer is a fact."""
+
+    @property
+    def aside(self) -> BranchAside:
+        """What a branch has beside its events."""
 
 
 class MemoryPast:
     """A past that is all in memory."""
 
+    aside = NOTHING_ASIDE
+
     def __init__(self, events: Iterable[RecordedEvent]) -> None:
         self._events = list(with_high_water(sorted(events, key=lambda it: it.order)))
-        self._by_reference = {it.reference: it for it in self._events}
+        self._by_reference: dict[str, list[RecordedEvent]] = defaultdict(list)
         self._by_key: dict[Place, list[RecordedEvent]] = defaultdict(list)
         self._effects: dict[str, list[RecordedEvent]] = defaultdict(list)
         for it in self._events:
+            self._by_reference[it.reference].append(it)
             self._by_key[it.place].append(it)
             if it.cause is not None:
                 self._effects[it.cause].append(it)
@@ -97,7 +116,10 @@ class MemoryPast:
         return ()
 
     def find(self, reference: str) -> RecordedEvent | None:
-        return self._by_reference.get(reference)
+        return next(iter(self.find_all(reference)), None)
+
+    def find_all(self, reference: str) -> Sequence[RecordedEvent]:
+        return self._by_reference.get(reference, ())
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         return self._effects.get(reference, ())
@@ -108,9 +130,8 @@ class MemoryPast:
     def end(self) -> OrderKey | None:
         return self._events[-1].order if self._events else None
 
-    def former_order(self, reference: str) -> OrderKey | None:
-        found = self._by_reference.get(reference)
-        return None if found is None else found.order
+    def former(self, reference: str) -> Sequence[RecordedEvent]:
+        return self.find_all(reference)
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
         asked, answer = self.find(request), self.find(answer_id(request))
@@ -122,6 +143,37 @@ def refuse_erased(past: Past, place: Place) -> None:
     erased = past.first_erased(place)
     if erased is not None:
         raise BeforeHistory(f"the row {named(place[1])!r} of {place[0]} cannot be told: {erased.sentence}")
+
+
+def cause_of(past: NamesEvents, it: RecordedEvent) -> RecordedEvent | None:
+    """The event that led to this one; None: it is a root, or its cause is not in this past.
+
+    A record names its cause by reference alone. If several events have that, it is one before it: a timer's has its key, what was
+    emitted has its cause's time, and of those that are left it is the nearest. That is a good guess; who decides their handlers
+    again knows which of them says it (`branch_lineage.py`).
+    """
+    causes = () if it.cause is None else past.find_all(it.cause)
+    if len(causes) < 2:  # nearly always
+        return causes[0] if causes else None
+    found = [each for each in causes if each.order < it.order]
+    if it.kind == TIMER:
+        found = [each for each in found if each.place == it.place] or found
+    if it.kind == EMITTED:
+        found = [each for each in found if each.event.time == it.event.time] or found
+    return found[-1] if found else None
+
+
+def is_cause(past: Past, it: RecordedEvent, effect: RecordedEvent) -> bool:
+    """Whether an effect that names an event's reference is that event's, as far as records tell."""
+    cause = cause_of(past, effect)
+    return cause is None or cause.order == it.order
+
+
+def with_parked(past: Past, place: Place) -> Sequence[RecordedEvent]:
+    """The events of one row, and those that a branch has parked, in order."""
+    parked = past.aside.parked_of(place)
+    events = past.key_events(place)
+    return sorted([*events, *parked], key=lambda it: it.order) if parked else events
 
 
 def first_root_of(events: Iterable[RecordedEvent], time: int, behind: OrderKey | None) -> RecordedEvent | None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from streams.data import Record
 from streams.engine.records import Entry
-from streams.history.past import Past
+from streams.history.past import Past, is_cause
 from streams.history.recorded_event import RecordedEvent
 
 Unhandled = dict[str, tuple[bytes, datetime]]
@@ -15,11 +15,22 @@ Unhandled = dict[str, tuple[bytes, datetime]]
 
 
 def without_recorded(past: Past, it: RecordedEvent, emissions: Unhandled) -> Unhandled:
-    """Those of an event's emissions that the past does not have."""
+    """Those of an event's emissions that the past does not have.
+
+    Of another event of its reference it may have one that is otherwise.
+    """
     if not emissions:
         return {}
-    recorded = {effect.reference for effect in past.effects(it.reference)}
-    return {reference: said for reference, said in emissions.items() if reference not in recorded}
+    recorded: dict[str, list[RecordedEvent]] = {}
+    for effect in past.effects(it.reference):
+        if effect.reference in emissions:
+            recorded.setdefault(effect.reference, []).append(effect)
+
+    def is_recorded(reference: str, time: datetime) -> bool:
+        found = recorded.get(reference, ())
+        return any(effect.event.time == time for effect in found) or any(is_cause(past, it, effect) for effect in found)
+
+    return {reference: said for reference, said in emissions.items() if not is_recorded(reference, said[1])}
 
 
 class RecordedCode(Protocol):

@@ -16,6 +16,8 @@ ROOT, EMITTED, TIMER, ANSWER = "root", "emitted", "timer", "answer"
 """Kinds: published by somebody; emitted by a handler; fired in place by its key's clock; given by a gateway."""
 HANDLER, VERSION = "handler", "version"
 """Who rejected an event: its handler, or nobody, because its row was not at the expected version."""
+PARKED = "parked"
+"""Instead of who rejected it: of an event that a branch has not handled, since its handler raised, or that of one before it."""
 
 
 Place = tuple[str, str]
@@ -47,13 +49,15 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     Attributes:
         order: Where it stands among all events.
         event: The event itself: its data, id, time and source.
-        reference: Identifies it, also where publishers choose equal ids.
+        reference: Identifies it, also where publishers choose equal ids. Several events may have one: an id that was given to two
+            keys, or again after more events than a worker remembers. Each has a place (`order`) of its own.
         kind: How it came about: `root` (published), `emitted`, `timer` or `answer` (a gateway's).
         accepted: Whether it was accepted.
         value: The bytes of its data.
         cause: The reference of the event that led to it; None for a root.
         ordinal: Which of its cause's emissions with its type and key it is, from 0 on.
-        by: Who rejected it: `handler`, `version`, `operator` or `retold`; None if it was accepted.
+        by: Who rejected it: `handler`, `version`, `operator` or `retold`; `parked`, in a branch alone, of one that is not
+            handled, since its handler raised or that of one before it; None if it was accepted.
         reason: Why it was rejected; None if it was accepted.
         expected: The version that its publisher expected of its row; None: any.
         high: Its high-water time, the latest time that it depends on, in µs since 1970; None: it is not known yet.
@@ -96,6 +100,11 @@ class RecordedEvent(msgspec.Struct, frozen=True):
         return event_type
 
     @property
+    def is_parked(self) -> bool:
+        """Whether a branch has it aside."""
+        return self.by == PARKED
+
+    @property
     def has_position(self) -> bool:
         """Whether it is in a log, or was: what only a branch has stands nowhere."""
         return self.order.depth == 0 and self.order.turn == 0
@@ -114,6 +123,11 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """Its position as people write it, such as `user-3:7`; of an event that only a branch has, the one that it stands by."""
         return place_of(self.order)
+
+    @property
+    def exact_name(self) -> str:
+        """What a Change names it by: its reference, and behind it its position if it has one, since several may have the first."""
+        return f"{self.reference}@{self.name}" if self.has_position else self.reference
 
 
 def read_recorded(wire: WireFormat, namespace: str, partition: int, value: bytes, headers: Headers) -> RecordedEvent:

@@ -10,6 +10,7 @@ from typing import Protocol
 from streams.engine.identity import answer_id, short_digest
 from streams.engine.records import Codec
 from streams.errors import InvalidSchema
+from streams.history.branch_aside import NOTHING_ASIDE
 from streams.history.past import ErasedEvent
 from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
 from streams.history.stored_events import LogPartition, StoredEvents, StoredRow
@@ -47,6 +48,8 @@ class StoredPast:
     `until` (µs) leaves out what was recorded later. Used by one thread, as its connection is. All that reads may raise
     sqlite3.Error, and HistoryError for an event that does not read here.
     """
+
+    aside = NOTHING_ASIDE
 
     def __init__(self, db: sqlite3.Connection, codec: Codec, until: int | None = None) -> None:
         self._db, self._codec = db, codec
@@ -139,7 +142,11 @@ class StoredPast:
         return [key for (key,) in found]
 
     def find(self, reference: str) -> RecordedEvent | None:
-        return next((it for it in self._where("idh = ?", short_digest(reference)) if it.reference == reference), None)
+        return next(iter(self.find_all(reference)), None)
+
+    def find_all(self, reference: str) -> Sequence[RecordedEvent]:
+        found = [it for it in self._where("idh = ?", short_digest(reference)) if it.reference == reference]
+        return sorted(found, key=lambda it: it.order) if len(found) > 1 else found
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
         found = [it for it in self._where("causeh = ?", short_digest(reference)) if it.cause == reference]
@@ -188,9 +195,8 @@ class StoredPast:
         found = [self._db.execute(text, (*at, last)).fetchone() for at, last in self.last.items()]
         return max((OrderKey(*it) for it in found if it is not None), default=None)
 
-    def former_order(self, reference: str) -> OrderKey | None:
-        found = self.find(reference)
-        return None if found is None else found.order
+    def former(self, reference: str) -> Sequence[RecordedEvent]:
+        return self.find_all(reference)
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
         asked, answer = self.find(request), self.find(answer_id(request))

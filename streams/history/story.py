@@ -12,7 +12,7 @@ from streams.data import Record
 from streams.engine.records import Entry
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.past import ErasedEvent
+from streams.history.past import ErasedEvent, cause_of
 from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEvent
 from streams.history.row_changes import FieldChange, row_changes
 from streams.history.waiting import Waiting, WaitingEvent
@@ -37,7 +37,7 @@ class ToldPast(Protocol):
 
     def first_erased(self, place: Place) -> ErasedEvent | None: ...
 
-    def find(self, reference: str) -> RecordedEvent | None: ...
+    def find_all(self, reference: str) -> Sequence[RecordedEvent]: ...
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]: ...
 
@@ -141,7 +141,7 @@ class Storyteller:
         if not events:
             return None
         told = events[-last:] if last else []
-        steps = [StoryStep(it, cause=None if it.cause is None else self._past.find(it.cause)) for it in told]
+        steps = [StoryStep(it, cause=cause_of(self._past, it)) for it in told]
         (row, version), unknown = self._fold(self._grow(steps, depth), place)[place]
         waits = self._waiting.of_key(place, WAITING)
         return KeyStory(place, len(events) - len(told), steps, row, version, unknown, waits)
@@ -150,7 +150,7 @@ class Storyteller:
         """From the root down; and the reference of the first one that is not there."""
         found: list[RecordedEvent] = []
         while it.cause is not None and len(found) < CAUSES:
-            cause = self._past.find(it.cause)
+            cause = cause_of(self._past, it)
             if cause is None:
                 return found[::-1], it.cause
             found.append(cause)

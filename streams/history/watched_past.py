@@ -18,7 +18,8 @@ class WatchedPast:
         self._past, self._advance = past, advance
         self.find, self.effects, self.end, self.first_erased = past.find, past.effects, past.end, past.first_erased
         self.erased_keys = past.erased_keys
-        self.former_order, self.former_answer = past.former_order, past.former_answer
+        self.former, self.former_answer = past.former, past.former_answer
+        self.find_all, self.aside = past.find_all, past.aside
 
     def __len__(self) -> int:
         return len(self._past)

@@ -17,8 +17,10 @@ from streams.engine.attributes import time_text
 from streams.engine.batch import CallAnswer
 from streams.engine.changes import Changes, HandledRecord
 from streams.engine.control import ClockCommand, OperatorCommand, encode
+from streams.engine.duplicates import DEFAULT_WINDOW
 from streams.engine.engine import Engine, Inbox
 from streams.engine.envelope import from_micros, to_micros
+from streams.engine.event_handlers import Limits
 from streams.engine.records import Headers, InboxRecord
 from streams.engine.stored import log_record
 from streams.engine.timers import due_timers
@@ -28,14 +30,18 @@ Place = tuple[str, int]
 
 
 class Partitions:
-    """`now` is the wall clock, which the test moves. `most` records at most are a batch."""
+    """`now` is the wall clock, which the test moves. `most` records at most are a batch. `window`: ids that are remembered."""
 
-    def __init__(self, app: App, count: int, *, now: datetime, seed: int = 0, most: int = 8) -> None:
+    def __init__(
+        self, app: App, count: int, *, now: datetime, seed: int = 0, most: int = 8, window: int = DEFAULT_WINDOW
+    ) -> None:
         self.app, self.count, self.now, self.random, self._most = app, count, now, random.Random(seed), most
         self.codec = codec_of(app)
         self._gateways = {gateway.data: gateway for gateway in app.gateways}
         self.engines = {
-            space.name: Engine(app, space.name, self.codec, inbox=Inbox(space.name, space.name, self.partition_of))
+            space.name: Engine(
+                app, space.name, self.codec, limits=Limits(window=window), inbox=Inbox(space.name, space.name, self.partition_of)
+            )
             for space in app.namespaces
         }
         self.images = {(name, at): engine.image(at) for name, engine in self.engines.items() for at in range(count)}

@@ -25,12 +25,13 @@ from tests.applications.shop.events import (
     PaymentRefunded,
     StockReceive,
 )
-from tests.applications.timed.events import AlarmTouch
+from tests.applications.timed.events import AlarmTouch, BellRing
 from tests.support.partitions import Partitions
 from tests.support.permits import cases
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS = ["bank", "shop", "timed", "permits"]
+ALL_KINDS = [*KINDS, "waiting", "repeated"]
 
 
 def log_of(there: Partitions) -> list[tuple[str, int, int, str, bytes, Headers]]:
@@ -54,7 +55,11 @@ def past_of(there: Partitions) -> MemoryPast:
 def made(kind: str, seed: int) -> tuple[random.Random, Partitions]:
     """An application that has run, and what chose."""
     chosen = random.Random(seed)
-    return chosen, {"bank": a_bank, "shop": a_shop, "timed": some_alarms, "permits": some_permits}[kind](chosen, seed)
+    makers = {
+        "bank": a_bank, "shop": a_shop, "timed": some_alarms, "permits": some_permits, "waiting": waiting_alarms,
+        "repeated": repeated_ids,
+    }  # fmt: skip
+    return chosen, makers[kind](chosen, seed)
 
 
 def _some_steps(there: Partitions, chosen: random.Random, most: int) -> None:
@@ -132,6 +137,50 @@ def some_permits(chosen: random.Random, seed: int) -> Partitions:
         if chosen.random() < 0.3:
             there.settle()
     there.now += timedelta(days=60)
+    there.settle()
+    return there
+
+
+def waiting_alarms(chosen: random.Random, seed: int) -> Partitions:
+    """Timers that nobody has waited for."""
+    there = Partitions(timed.app(), chosen.randint(1, 3), now=START, seed=seed, most=5)
+    for number in range(chosen.randint(1, 12)):
+        data = AlarmTouch(
+            name=chosen.choice("abc"),
+            number=chosen.choice([1, 2, 4, 5]),
+            after=chosen.randint(0, 30),
+            other=chosen.choice(["", "z", "a"]),
+        )
+        there.publish(data, f"touch-{number}", there.now)
+        there.now += timedelta(hours=chosen.randint(0, 3))
+        _some_steps(there, chosen, 4)
+    there.settle()
+    return there
+
+
+def repeated_ids(chosen: random.Random, seed: int) -> Partitions:
+    """Few ids for many events: of several keys, and of one again after more events than a worker remembers.
+
+    Not while a timer of the one before waits: it has the same id, so a worker keeps the later one alone.
+    """
+    there = Partitions(timed.app(), chosen.randint(1, 3), now=START, seed=seed, most=5, window=1)
+    used = set[tuple[str, str]]()
+    for number in range(chosen.randint(2, 12)):
+        name = f"touch-{chosen.randint(0, 3)}"
+        for key in chosen.sample("abc", chosen.randint(1, 2)):
+            if (name, key) in used:
+                there.settle()
+                there.now += timedelta(hours=40)
+                for filler in range(8):  # so that no emission is a duplicate either
+                    there.publish(BellRing(name=f"f{filler}", number=0), f"{number}{key}{filler}", there.now)
+                there.settle()
+                used.clear()
+            used.add((name, key))
+            other = chosen.choice(["", f"z{number}{key}"])
+            data = AlarmTouch(name=key, number=chosen.randint(0, 9), after=chosen.randint(0, 6), other=other)
+            there.publish(data, name, there.now)
+        there.now += timedelta(hours=chosen.choice([0, 1]))
+        _some_steps(there, chosen, 4)
     there.settle()
     return there
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import msgspec
 import pytest
 
 from streams import App, Event, Namespace, Outcome
@@ -13,7 +12,7 @@ from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import replay, what_if
 from streams.history.change import Change, InsertedEvent
 from streams.history.local_code import LocalCode
-from streams.history.past import MemoryPast, Past
+from streams.history.past import Past
 from streams.testing.world_io import headers_of
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferStart
@@ -84,7 +83,7 @@ def test_a_change_that_makes_no_sense_is_refused() -> None:
         what_if(past, handlers, Change([InsertedEvent(start.event.data, START, "start-0", source="test")]))
     with pytest.raises(InvalidEvent, match="no time zone"):
         what_if(past, handlers, Change([InsertedEvent(other, datetime(2026, 1, 1))]))  # noqa: DTZ001 - that is the point
-    with pytest.raises(HistoryError, match=r"no event nowhere .* behind which"):
+    with pytest.raises(HistoryError, match=r"no event nowhere .* to be followed by another one"):
         what_if(past, handlers, Change([InsertedEvent(other, START, after="nowhere")]))
 
 
@@ -260,18 +259,88 @@ def test_what_is_put_in_stands_behind_its_keys_earlier_events() -> None:
     ]
 
 
-def test_an_id_that_was_handled_twice_is_no_past_to_vary() -> None:
-    """Beyond the duplicate window it is another event. A branch would lose one of both, so it says that it cannot be told."""
-    past, handlers = a_bank(("a", "b", 10))
-    first = next(it for it in past.events() if it.event.id == "open-a")
-    order = first.order._replace(recorded=first.order.recorded + 10**12, sequence=999)
-    again = msgspec.structs.replace(first, order=order, accepted=False)
-    twice = MemoryPast([*past.events(), again])
-    with pytest.raises(
-        HistoryError,
-        match=r"two events of one source have the id open-a: account-\d:\d and account-\d:999",
-    ):
-        what_if(twice, handlers, everything=True)
+def handled_twice() -> tuple[Past, ApplicationHandlers]:
+    """One id of two keys, each of which rings a bell a little later, and of one of them again, long after."""
+    there = Partitions(timed.app(), 1, now=START, window=1)
+    for name, number, other in (("a", 1, "x"), ("b", 1, "y"), ("a", 2, "")):
+        there.publish(AlarmTouch(name=name, number=number, after=0, other=other), "touch", there.now)
+        there.publish(AlarmTouch(name="f", number=0, after=0, other=""), f"{name}-{number}", there.now)
+        there.now += timedelta(hours=2)
+        there.settle()
+    return past_of(there), ApplicationHandlers(there.app, there.codec)
+
+
+def test_an_id_that_was_handled_several_times_names_several_events() -> None:
+    """Each has what it led to. A change names one of them by its position, or is refused."""
+    past, handlers = handled_twice()
+    first, second, *_, again = past.find_all(next(past.events()).reference)
+    assert [it.key for it in (first, second, again)] == ["a", "b", "a"]
+    assert what_if(past, handlers, everything=True).difference.is_empty
+    with pytest.raises(HistoryError, match=r"3 events have the id touch, .*: alarm-0:1, .*Name one with its position"):
+        what_if(past, handlers, Change(remove=frozenset([first.reference])))
+    for it, ringing in ((first, "x"), (second, "y"), (again, None)):
+        found = what_if(past, handlers, Change(remove=frozenset([it.exact_name]))).difference
+        missing = [it, *([] if ringing is None else past.key_events(("bell", ringing)))]
+        assert [each.order for each in found.missing] == [each.order for each in missing]
+    other = AlarmTouch(name="b", number=7, after=0, other="y")
+    found = what_if(past, handlers, Change(replace={second.exact_name: other})).difference
+    assert [it.place for it in found.rows] == [("alarm", "b"), ("bell", "y")]
+
+
+def test_an_id_that_another_key_has_may_be_put_in() -> None:
+    """As a publisher may give it. The same key would take it for a duplicate."""
+    past, handlers = handled_twice()
+    put_in = InsertedEvent(AlarmTouch(name="c", number=1, after=0, other=""), START, "touch", source="test")
+    assert [it.key for it in what_if(past, handlers, Change([put_in])).difference.surplus] == ["c"]
+    taken = InsertedEvent(AlarmTouch(name="b", number=1, after=0, other=""), START, "touch", source="test")
+    with pytest.raises(InvalidEvent, match=r"with the id touch, which alarm-0:\d has already"):
+        what_if(past, handlers, Change([taken]))
+
+
+def parked_in_a_branch() -> tuple[Past, Past, ApplicationHandlers]:
+    """A past, and its branch where an event that raises was put in before all others of its key."""
+    there = Partitions(timed.app(), 1, now=START)
+    for number in (1, 2):
+        there.publish(AlarmTouch(name="a", number=number, after=0, other="z"), f"touch-{number}", START)
+    there.settle()
+    past, handlers = past_of(there), ApplicationHandlers(there.app, there.codec)
+    broken = InsertedEvent(AlarmTouch(name="a", number=99, after=0, other=""), START - timedelta(seconds=1), "broken")
+    return past, what_if(past, handlers, Change([broken])).past, handlers
+
+
+def test_what_a_branch_has_parked_is_handled_in_a_branch_of_it() -> None:
+    """When the event that raised is taken out, or is another one; an event that is put in behind it is parked too."""
+    past, branch, handlers = parked_in_a_branch()
+    parked = branch.aside.parked
+    assert [(it.event.id, it.is_parked) for it in parked] == [("broken", True), ("touch-1", True), ("touch-2", True)]
+    gone = what_if(branch, handlers, Change(remove=frozenset([parked[0].reference])))
+    assert [it.reference for it in gone.past.events()] == [it.reference for it in past.events()]
+    assert [(it.recorded.event.id, it.what) for it in gone.difference.changed] == [
+        ("touch-1", ("parked",)), ("touch-2", ("parked",)),
+    ]  # fmt: skip
+    mended = AlarmTouch(name="a", number=5, after=0, other="")
+    found = what_if(branch, handlers, Change(replace={parked[0].reference: mended})).difference
+    assert [it.after for it in found.rows if it.place == ("alarm", "a")] == [AlarmRow(total=8, touched=3, trace="t5t1t2")]
+    behind = InsertedEvent(AlarmTouch(name="a", number=3, after=0, other=""), START + timedelta(hours=1), "behind")
+    found = what_if(branch, handlers, Change([behind])).difference
+    assert [(it.event.event.id, it.behind) for it in found.raised] == [("behind", True)]
+    assert (found.missing, found.surplus, found.changed, found.rows) == ([], [], [], [])
+
+
+def test_a_request_that_a_branch_has_left_open_is_open_in_a_branch_of_it() -> None:
+    """Until somebody says what its gateway would answer."""
+    there = Partitions(shop.app(), 1, now=START)
+    there.publish(StockReceive(sku="x", quantity=9, price=3), "receive", START)
+    there.settle()
+    past, handlers = past_of(there), ApplicationHandlers(there.app, there.codec)
+    order = InsertedEvent(OrderPlace(order="o", customer="c", lines=(Line(sku="x", quantity=1),)), START, "place")
+    branch = what_if(past, handlers, Change([order])).past
+    again = what_if(branch, handlers, everything=True)
+    assert again.difference.is_empty
+    assert again.past.aside.unanswered == branch.aside.unanswered != frozenset()
+    known = what_if(branch, handlers, everything=True, answers=answered).difference
+    assert "order.paid" in {it.event_type for it in known.surplus}
+    assert not known.calls
 
 
 def test_what_is_moved_is_missing_at_its_old_place_and_open_only_where_an_answer_is_awaited() -> None:

@@ -34,10 +34,10 @@ def test_all_that_a_change_may_hold() -> None:
     assert (first.data, first.time, first.id, first.source) == (
         TransferStart(transfer="t", source="a0", target="a1", amount=3), START, "new", "me",
     )  # fmt: skip
-    assert (second.after, second.time) == (find("start-0").reference, find("start-0").event.time)
-    assert change.remove == {find("open-a0").reference}
+    assert (second.after, second.time) == (find("start-0").exact_name, find("start-0").event.time)
+    assert change.remove == {find("open-a0").exact_name}
     [[reference, data]] = change.replace.items()
-    assert reference == find("start-0").reference
+    assert reference == find("start-0").exact_name
     assert isinstance(data, TransferStart)
     assert data.amount == 4
 

@@ -307,3 +307,16 @@ def test_a_timer_of_an_event_that_had_never_been_would_not_fire() -> None:
     moved = what_if(past, handlers, PastChange(replace={first.reference: other})).difference
     assert [(it.kind, it.data.key) for it in moved.timers] == [("would fire otherwise", first.key)]
     assert what_if(past, handlers, everything=True).difference.is_empty
+
+
+def test_an_id_that_was_handled_several_times_is_replayed() -> None:
+    """Each event with its own row and its own emissions, also over pipes: nothing is otherwise, and a fault is its handler's."""
+    for seed in range(8):
+        there = made("repeated", seed)[1]
+        for change in (other_code.as_tuple, row_with(touched=lambda it: it + 1)):
+            now = ApplicationHandlers(with_change(timed.app(), AlarmTouch, change), there.codec)
+            here = replay(past_of(there), LocalCode(ApplicationHandlers(there.app, there.codec)), now).difference
+            assert {it.recorded.event_type for it in here.origins} <= {"alarm.touch"}
+            assert here.is_empty == (change is other_code.as_tuple or not here.origins)
+            with linked(there, there.app, now) as link:
+                assert told(replay(past_of(there), link, now).difference) == told(here)

@@ -11,6 +11,7 @@ from streams.cli.output.row_text import value_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
 from streams.data import EventData, Record
 from streams.engine.readable import one_line, shortened
+from streams.history.branch_change import events_in_change
 from streams.history.branch_projections import ProjectionChange
 from streams.history.change import Change
 from streams.history.difference import (
@@ -51,9 +52,9 @@ BOLD, DIM, BAD, GOOD = "bold", "dim", "red", "green"
 def change_lines(change: Change, past: Past) -> Iterator[StyledLine]:
     """What the branch has otherwise from the beginning."""
     for reference in sorted(change.remove):
-        yield _line("taken out", _named(past.find(reference)), BOLD)
+        yield _line("taken out", _named(next(iter(events_in_change(past, reference)), None)), BOLD)
     for reference in change.replace:
-        yield _line("replaced", _named(past.find(reference)), BOLD)
+        yield _line("replaced", _named(next(iter(events_in_change(past, reference)), None)), BOLD)
     for it in change.insert:
         yield _line("put in", f"{it.data.event_type} {it.data.key or EMPTY_KEY}  {it.time:%Y-%m-%d %H:%M:%S%z}", BOLD)
 
