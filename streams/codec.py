@@ -135,6 +135,11 @@ class AvroCodec:
         except (KeyError, OverflowError):
             raise SchemaNotFound(f"no schema with the id {schema_id} is known here", schema_id) from None
 
+    def is_unhandled(self, value: bytes) -> bool:
+        """Whether `value` is an event of a type that this application has no class for, by a schema that is known."""
+        name = self._names.get(value[:PREFIX])
+        return name is not None and "." in name and name not in self._classes
+
     def add_schema(self, text: str) -> int:
         """Add a writer's schema; returns its id. Nothing changes if it is known.
 

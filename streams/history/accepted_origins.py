@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import msgspec
 
 from streams.errors import ConfigError
-from streams.history.difference import EVENTS, OUTCOME, RAISES, REASON, ROW, Origin
+from streams.history.difference import EVENTS, OUTCOME, PARKED, RAISES, REASON, ROW, UNHANDLED, Origin
 
-KINDS = (RAISES, OUTCOME, REASON, EVENTS, ROW)
+KINDS = (UNHANDLED, RAISES, PARKED, OUTCOME, REASON, EVENTS, ROW)
 
 
 class AcceptedOrigin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import BranchTurn
 from streams.history.branch_rows import BranchRow
 from streams.history.recorded_code import Unhandled
-from streams.history.recorded_event import ANSWER, HANDLER, PARKED, VERSION, OrderKey, RecordedEvent
+from streams.history.recorded_event import ANSWER, HANDLER, PARKED, UNHANDLED, VERSION, OrderKey, RecordedEvent
 
 
 class BranchDecision(NamedTuple):
@@ -50,7 +50,10 @@ def decide(
         return BranchDecision(row.row, reason=was.reason, by=was.by)
     handler = handlers.handler_of(namespace, turn.event)
     if handler is None:
-        raise HistoryError(f"{turn.event.data.event_type} has no handler in the application {handlers.app.name}")
+        why = f"{turn.event.data.event_type} has no handler in the application {handlers.app.name}"
+        if was is None:
+            raise HistoryError(why)
+        return BranchDecision(row.row, reason=why, by=UNHANDLED)
     if (reason := wrong_version(turn.expected, row.row, row.token)) is not None:
         return BranchDecision(row.row, reason=reason, by=VERSION)
     if handler.function is None:
@@ -91,8 +94,9 @@ def changes(was: RecordedEvent, now: RecordedEvent) -> tuple[str, ...]:
     return tuple(
         name
         for name, is_other in (
+            (difference.UNHANDLED, now.by == UNHANDLED),
             (difference.PARKED, was.is_parked != now.is_parked),
-            (difference.OUTCOME, was.accepted != now.accepted and not was.is_parked and not now.is_parked),
+            (difference.OUTCOME, was.accepted != now.accepted and {was.by, now.by}.isdisjoint((PARKED, UNHANDLED))),
             (difference.DATA, was.value != now.value),
             (difference.TIME, was.event.time != now.event.time),
             (

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import IO, Any
 
 import msgspec
 
+from streams.app import App
+from streams.codec import codec_of
 from streams.data import Record
 from streams.engine.envelope import from_micros, to_micros
 from streams.engine.execution import ABSENT
 from streams.engine.records import Entry
-from streams.errors import HistoryError, StreamsError
+from streams.errors import HistoryError, InvalidSchema, StreamsError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.local_code import emitted, scheduled
 from streams.history.past import Past
@@ -37,9 +40,10 @@ KEPT = 4 * PIECE
 
 
 class Fold(msgspec.Struct, frozen=True, tag="fold"):
-    """Rows of a file's records, as `COLUMNS` names their values."""
+    """Rows of a file's records, as `COLUMNS` names their values; `schemas` are those that were not sent before."""
 
     records: list[StoredRow]
+    schemas: list[str] = []
 
 
 class EmissionsQuestion(msgspec.Struct, frozen=True, tag="emissions"):
@@ -104,8 +108,9 @@ def _read(pipe: IO[bytes]) -> bytes | None:
 class CodeServer:
     """The child's side: folds what it is sent, with the handlers that it has."""
 
-    def __init__(self, handlers: ApplicationHandlers) -> None:
-        self._handlers, self._reader = handlers, RowReader(handlers.codec)
+    def __init__(self, app: App) -> None:
+        self._codec = codec_of(app)
+        self._handlers, self._reader = ApplicationHandlers(app, self._codec), RowReader(self._codec)
         self._rows: dict[Place, Entry] = {}
         self._recent: OrderedDict[LogPlace, tuple[RecordedEvent, Record | None]] = OrderedDict()
 
@@ -123,7 +128,13 @@ class CodeServer:
     def _fold(self, request: Fold) -> Rows:
         found: list[bytes | None] = []
         timers: dict[int, list[Emitted]] = {}
+        for text in request.schemas:
+            with suppress(InvalidSchema):  # what is written with it says so when it is read
+                self._codec.add_schema(text)
         for number, record in enumerate(request.records):
+            if self._codec.is_unhandled(record[-2]):  # to this code, nothing has happened
+                found.append(None)
+                continue
             event = self._reader.event(record)
             place = record[1], event.key
             before = self._rows.get(place, ABSENT)
@@ -155,7 +166,7 @@ def _by_reference(emissions: Sequence[Emitted]) -> Unhandled:
 
 
 class CodeLink:
-    """The parent's side, a RecordedCode. `records` are the rows of all events, in the total order."""
+    """The parent's side, a RecordedCode. `records` are the rows of all events, in the total order; `schemas` wrote them."""
 
     def __init__(
         self,
@@ -163,7 +174,9 @@ class CodeLink:
         records: Iterator[StoredRow],
         requests: IO[bytes],
         answers: IO[bytes],
+        schemas: Sequence[str] = (),
     ) -> None:
+        self._texts = [*schemas]
         self._handlers, self._records, self._requests, self._answers = handlers, records, requests, answers
         self._sent: deque[list[LogPlace]] = deque()
         self._folded: dict[LogPlace, bytes | None] = {}
@@ -193,7 +206,8 @@ class CodeLink:
         piece = list(islice(self._records, PIECE))
         if piece:
             self._sent.append([record[1:4] for record in piece])
-            self._tell(Fold(piece))
+            self._tell(Fold(piece, self._texts))
+            self._texts = []
 
     def _tell(self, message: object) -> None:
         try:
@@ -224,10 +238,11 @@ class CodeLink:
         del self._folded[it.order[1:4]]
         if value is None:
             return entry if not it.accepted else (entry[0], it.order.sequence)
-        if not value:
+        space = self._handlers.spaces.get(it.namespace)
+        if not value or space is None:  # of a namespace that this code has not, nothing is told
             return None, it.order.sequence
         try:
-            row = self._handlers.codec.decode_row(self._handlers.spaces[it.namespace].row_type, value)
+            row = self._handlers.codec.decode_row(space.row_type, value)
         except StreamsError as error:
             raise HistoryError(
                 f"a row of {it.namespace} that the other code made does not read here: {error}"

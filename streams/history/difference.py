@@ -16,10 +16,10 @@ WOULD_CALL, OTHERWISE, NOT, BEFORE = "would call", "would call otherwise", "woul
 """A gateway's call: that was never made, with other data, that would not have been made, whose answer is known from before."""
 FIRES, FIRES_OTHERWISE, FIRES_NOT = "would fire", "would fire otherwise", "would not fire"
 """A timer."""
-OUTCOME, REASON, DATA, TIME, PARKED = "outcome", "reason", "data", "time", "parked"
-"""What of an event is otherwise; PARKED: its handler raises, or one before it of its key did."""
+OUTCOME, REASON, DATA, TIME, PARKED, UNHANDLED = "outcome", "reason", "data", "time", "parked", "unhandled"
+"""What of an event is otherwise; PARKED: its handler raises, or one before it of its key did; UNHANDLED: it has no handler."""
 RAISES, EVENTS, ROW = "raises", "events", "row"
-"""What a handler does otherwise, beside OUTCOME and REASON: it raises, emits other events, or leaves another row."""
+"""What a handler does otherwise, beside OUTCOME, REASON and UNHANDLED: it raises, emits other events, or leaves another row."""
 
 
 class ChangedEvent(msgspec.Struct, frozen=True):
@@ -79,7 +79,7 @@ class Origin(msgspec.Struct, frozen=True):
     """An event of which code makes something else, with nothing else changed: the same event and the same row before it.
 
     Attributes:
-        kind: The first of `raises`, `outcome`, `reason`, `events` and `row` that is otherwise.
+        kind: The first of `unhandled` (it has no handler), `raises`, `outcome`, `reason`, `events` and `row` that is otherwise.
         recorded: The event as it was recorded.
         now: The event as the other code has it.
         row_before: The row before it; None: there was none.

@@ -16,6 +16,8 @@ ROOT, EMITTED, TIMER, ANSWER = "root", "emitted", "timer", "answer"
 """Kinds: published by somebody; emitted by a handler; fired in place by its key's clock; given by a gateway."""
 HANDLER, VERSION = "handler", "version"
 """Who rejected an event: its handler, or nobody, because its row was not at the expected version."""
+UNHANDLED = "unhandled"
+"""Of an event that the other code has no handler for: in a replay alone, the row stays and nothing follows."""
 PARKED = "parked"
 """Instead of who rejected it: of an event that a branch has not handled, since its handler raised, or that of one before it."""
 

@@ -172,3 +172,16 @@ def checked_first(handler: Handler) -> Handler:
 
 
 REFACTORINGS = [as_tuple, rebuilt, reordered, checked_first]
+
+
+def without_handler(app: App, *events: type[EventData]) -> App:
+    """The application without the handlers of these events, and without a namespace that has no other."""
+    spaces: list[Namespace[Any]] = []
+    for space in app.namespaces:
+        made: Namespace[Any] = Namespace(space.name, row=space.row_type)
+        for event, handler in space.handlers.items():
+            if event not in events:
+                made.handles(event, emits=list(space.emits[event]))(handler)
+        if made.handlers:
+            spaces.append(made)
+    return App(name=app.name, namespaces=spaces, gateways=app.gateways)

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from streams import App
+from streams.cli.output.branch_text import difference_lines
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine.envelope import to_micros
@@ -29,7 +30,8 @@ from streams.history.difference import Difference
 from streams.history.kept_headers import packed
 from streams.history.local_code import LocalCode
 from streams.history.past import MemoryPast
-from streams.history.stored_events import StoredRow
+from streams.history.stored_events import RowReader, StoredRow
+from streams.history.unhandled_types import UnhandledTypes
 from streams.outcome import Scheduled
 from tests.applications import bank, permits, shop, timed
 from tests.applications.bank.events import (
@@ -50,9 +52,9 @@ from tests.applications.shop.events import (
     StockReceive,
     StockReserve,
 )
-from tests.applications.timed.events import AlarmRing, AlarmTouch
+from tests.applications.timed.events import AlarmRing, AlarmTouch, BellRing
 from tests.support import other_code
-from tests.support.other_code import REFACTORINGS, Change, emitting, row_with, with_change
+from tests.support.other_code import REFACTORINGS, Change, emitting, row_with, with_change, without_handler
 from tests.support.partitions import Partitions
 from tests.support.pasts import START, log_of, made, past_of
 
@@ -119,7 +121,7 @@ def linked(there: Partitions, recorded: App, now: ApplicationHandlers) -> Iterat
         os.fdopen(pipes[0][0], "rb") as requests, os.fdopen(pipes[0][1], "wb") as asking,
         os.fdopen(pipes[1][0], "rb") as answers, os.fdopen(pipes[1][1], "wb") as answering,
     ):  # fmt: skip
-        server = CodeServer(ApplicationHandlers(recorded, codec_of(recorded)))
+        server = CodeServer(recorded)
         schemas = [text for space in recorded.namespaces for text in space.row_type.schemas]
 
         def serve() -> None:
@@ -129,10 +131,14 @@ def linked(there: Partitions, recorded: App, now: ApplicationHandlers) -> Iterat
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield CodeLink(now, logged(there), asking, answers)
+            yield CodeLink(now, logged(there), asking, answers, schemas_of(there))
         finally:
             asking.close()
             thread.join(30)
+
+
+def schemas_of(there: Partitions) -> list[str]:
+    return [there.codec.schema_text(schema_id) for schema_id in there.codec.schema_ids()]
 
 
 def logged(there: Partitions) -> Iterator[StoredRow]:
@@ -320,3 +326,46 @@ def test_an_id_that_was_handled_several_times_is_replayed() -> None:
             assert here.is_empty == (change is other_code.as_tuple or not here.origins)
             with linked(there, there.app, now) as link:
                 assert told(replay(past_of(there), link, now).difference) == told(here)
+
+
+def read_by(there: Partitions, app: App) -> tuple[MemoryPast, ApplicationHandlers]:
+    """A past as an application reads it that has not all of the handlers that made it."""
+    codec = codec_of(app)
+    for text in schemas_of(there):
+        codec.add_schema(text)
+    reading = UnhandledTypes(app, codec)
+    reader = RowReader(reading)
+    return MemoryPast(map(reader.event, logged(there))), ApplicationHandlers(app, reading)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gone"),
+    [
+        ("bank", (TransferFailed,)), ("bank", (AccountOpen, AccountDebit, AccountCredit)), ("timed", (BellRing,)),
+        ("timed", (AlarmRing,)),
+    ],
+)  # fmt: skip
+def test_a_handler_less_is_a_difference(kind: str, gone: tuple[type[EventData], ...]) -> None:
+    """It is told of each of its events, also if its namespace is gone with it. What it had led to is missing."""
+    there = MADE[kind]
+    past, now = read_by(there, without_handler(APPS[kind](), *gone))
+    with linked(there, there.app, now) as link:
+        found = replay(past, link, now).difference
+    names = {it.event_type for it in gone}
+    unhandled = [it for it in found.origins if it.kind == "unhandled"]
+    assert len(unhandled) + len([it for it in found.missing if it.event_type in names]) <= sum(
+        it.event_type in names for it in past.events()
+    )
+    assert {it.recorded.event_type for it in found.origins if it.kind == "unhandled"} <= names
+    assert unhandled
+    assert all(it.what[0] == "unhandled" for it in found.changed if it.recorded.event_type in names)
+    assert "has no handler" in str(difference_lines(found, 0.1))
+
+
+def test_a_handler_more_is_a_difference() -> None:
+    """What it was handled as by nobody is decided now: its rows are others. To the code before, nothing has happened."""
+    there = MADE["bank"]
+    now = ApplicationHandlers(there.app, there.codec)
+    with linked(there, without_handler(bank.app(), TransferFailed), now) as link:
+        found = replay(past_of(there), link, now).difference
+    assert {(it.kind, it.recorded.event_type) for it in found.origins} == {("row", "transfer.failed")}

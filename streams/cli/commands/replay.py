@@ -67,7 +67,7 @@ def replay(
     Example: [bold]retold replay --base origin/main --format markdown[/]
     """
     accepted = [] if accept is None else _read(accept)
-    with base_folder(load().project, base) as (folder, name), open_past(history) as opened:
+    with base_folder(load().project, base) as (folder, name), open_past(history, with_unhandled=True) as opened:
         began = time.perf_counter()
         found = _replayed(opened, folder, python)
         took = time.perf_counter() - began
@@ -83,7 +83,8 @@ def replay(
 def _replayed(opened: OpenedPast, folder: Path, python: str | None) -> Difference:
     total = len(opened.past)
     with CodeProcess(folder, python) as other, bar("replaying", total) as advance:
-        link = CodeLink(opened.handlers, opened.past.logged(), other.requests, other.answers)
+        schemas = [opened.codec.schema_text(each) for each in opened.codec.schema_ids()]
+        link = CodeLink(opened.handlers, opened.past.logged(), other.requests, other.answers, schemas)
         for text in link.schemas:
             opened.codec.add_schema(text)
         return compare(WatchedPast(ReadAhead(opened.past), advance), link, opened.handlers)

@@ -17,9 +17,11 @@ from streams.history.change import Change
 from streams.history.difference import (
     EVENTS,
     OUTCOME,
+    PARKED,
     RAISES,
     REASON,
     ROW,
+    UNHANDLED,
     CallChange,
     ChangedEvent,
     Difference,
@@ -39,6 +41,8 @@ LONGEST, FIELDS = 200, 6
 MOST = 10
 """Of one kind that are shown; `--json` has all."""
 DOES = {
+    UNHANDLED: "has no handler",
+    PARKED: "raises no more",
     RAISES: "raises",
     OUTCOME: "decides otherwise",
     REASON: "gives another reason",
@@ -106,6 +110,8 @@ def decision_texts(it: Origin) -> tuple[str, str]:
     """What became of an event, its row and what followed, then and now. What both have alike is left out."""
     others = {change.field for change in row_changes(it.row_recorded, it.row_now)} or None
     then, now = _decision(it.recorded, it.row_before, it.row_recorded, others), _decision(it.now, it.row_before, it.row_now, others)
+    if it.kind == UNHANDLED:
+        now = "nobody handles it: the row stays, and nothing follows"
     if it.kind == RAISES:
         now = f"raises {_short(it.now.reason or '')}"
     if it.kind == EVENTS:
@@ -203,14 +209,16 @@ def fields_text(before: Record | None, after: Record | None, fields: Set[str] | 
 
 def _changed(it: ChangedEvent) -> str:
     was, now = it.recorded, it.now
+    if UNHANDLED in it.what:
+        return f"{_named(was)}: it has no handler"
+    if PARKED in it.what:
+        return f"{_named(was)}: {'it would be parked' if now.is_parked else 'it would not be parked'}"
     if "outcome" in it.what:
         outcome = "accepted" if now.accepted else f"rejected: {_short(now.reason or '')}"
         then = "accepted" if was.accepted else f"rejected: {_short(was.reason or '')}"
         return f"{_named(was)}: {then} → {outcome}"
     if "reason" in it.what:
         return f"{_named(was)}: rejected for another reason: {_short(now.reason or '')}"
-    if "parked" in it.what:
-        return f"{_named(was)}: it would be parked"
     return f"{_named(was)}: {fields_text(was.event.data, now.event.data) or 'its time'}"
 
 

@@ -7,10 +7,8 @@ import sys
 from contextlib import suppress
 
 from streams.cli.process.exit_codes import code_of
-from streams.codec import codec_of
 from streams.config import load
 from streams.errors import StreamsError
-from streams.history.application_handlers import ApplicationHandlers
 from streams.history.code_link import CodeServer
 from streams.load import application
 
@@ -25,7 +23,7 @@ def main() -> int:
         return code_of(error)
     schemas = [text for space in app.namespaces for text in space.row_type.schemas]
     with suppress(BrokenPipeError, KeyboardInterrupt):  # the command has ended
-        CodeServer(ApplicationHandlers(app, codec_of(app))).serve(sys.stdin.buffer, answers, schemas)
+        CodeServer(app).serve(sys.stdin.buffer, answers, schemas)
     return 0
 
 

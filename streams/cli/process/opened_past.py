@@ -19,6 +19,7 @@ from streams.history.application_handlers import ApplicationHandlers
 from streams.history.past_file import HistoryFile, open_export
 from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
+from streams.history.unhandled_types import UnhandledTypes
 from streams.load import application
 from streams.server.readmodel.history_file import HistoryReader, Progress
 
@@ -39,10 +40,12 @@ class OpenedPast:
 
 
 @contextmanager
-def open_past(file: Path | None = None, *, with_times: bool = False) -> Iterator[OpenedPast]:
+def open_past(
+    file: Path | None = None, *, with_times: bool = False, with_unhandled: bool = False
+) -> Iterator[OpenedPast]:
     """The past that a broker has; or that of a `file` that was exported, which needs none. Raises StreamsError.
 
-    `with_times`: it is asked as of a time.
+    `with_times`: it is asked as of a time. `with_unhandled`: events without a handler are read too.
     """
     spare_the_collector()
     if file is None:
@@ -54,7 +57,9 @@ def open_past(file: Path | None = None, *, with_times: bool = False) -> Iterator
         codec, source = codec_of(app), open_export(file, app)
     with closing(source.connect()) as db:
         learn_schemas(db, codec)
-        yield OpenedPast(app, StoredPast(db, codec), StoredWaiting(db, codec), ApplicationHandlers(app, codec), codec, source)
+        reading = UnhandledTypes(app, codec) if with_unhandled else codec
+        past, handlers = StoredPast(db, reading), ApplicationHandlers(app, reading)
+        yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source)
 
 
 def _read(*, with_times: bool) -> tuple[App, AvroCodec, HistoryFile]:
