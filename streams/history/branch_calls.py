@@ -18,6 +18,14 @@ Answers = Callable[[Event[Any]], EventData | None]
 """What a gateway would answer to a request; None: that is not known."""
 
 
+def as_it_answered(_: Event[Any]) -> EventData | None:
+    """Answers that are assumed to be those that were recorded, also where the request has other data.
+
+    It says nothing itself: where no answer was recorded, none is known.
+    """
+    return None
+
+
 class AnsweredCall(NamedTuple):
     """`call` says how the request differs from what was asked. `answer` is handled, at the place of `recorded` if there is one.
 
@@ -50,6 +58,8 @@ def answer_call(
     if former is not None and former[0] == request.value:
         return AnsweredCall(difference.BEFORE if was is None else None, _turn(former[1], request), recorded)
     call = None if same else difference.WOULD_CALL if was is None or was.is_parked else difference.OTHERWISE
+    if answers is as_it_answered and recorded is not None:
+        return AnsweredCall(call, _turn(recorded, request), recorded)
     data = None if answers is None else answers(request.event)
     if data is None:
         return AnsweredCall(call, waits=True)

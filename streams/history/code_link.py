@@ -1,164 +1,41 @@
-"""The code that made a past, in a process of its own: rows come over a pipe, in the order of the past.
-
-A message is its length in 4 bytes and MessagePack. The parent sends records by the hundred and asks for emissions; the child
-answers with the rows that its handlers make of them. It is told nothing else, and writes nothing else.
-"""
+"""The code that made a past, in a process of its own: rows come over a pipe, in the order of the past."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import IO, Any
 
-import msgspec
-
-from streams.app import App
-from streams.codec import codec_of
 from streams.data import Record
-from streams.engine.envelope import from_micros, to_micros
-from streams.engine.execution import ABSENT
+from streams.engine.envelope import from_micros
 from streams.engine.records import Entry
-from streams.errors import HistoryError, InvalidSchema, StreamsError
+from streams.errors import HistoryError, StreamsError
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.local_code import emitted, scheduled
+from streams.history.code_messages import (
+    PIECE,
+    PROTOCOL,
+    EmissionsAnswer,
+    EmissionsQuestion,
+    Emitted,
+    Failed,
+    Fold,
+    Hello,
+    Rows,
+    read_answer,
+    read_message,
+    write_message,
+)  # fmt: skip
 from streams.history.past import Past
 from streams.history.recorded_code import Unhandled, without_recorded
-from streams.history.recorded_event import Place, RecordedEvent
-from streams.history.stored_events import RowReader, StoredRow
+from streams.history.recorded_event import RecordedEvent
+from streams.history.stored_events import StoredRow
 from streams.history.stored_scan import LogPlace
 
-PIECE = 1_000
-"""Records of one message."""
-PROTOCOL = 3
-"""Of these messages: the other code may run with another version of retold."""
-LARGEST = 1 << 30
-"""Bytes of a message."""
-KEPT = 4 * PIECE
-"""Events whose rows a child keeps, to answer for their emissions."""
-
-
-class Fold(msgspec.Struct, frozen=True, tag="fold"):
-    """Rows of a file's records, as `COLUMNS` names their values; `schemas` are those that were not sent before."""
-
-    records: list[StoredRow]
-    schemas: list[str] = []
-
-
-class EmissionsQuestion(msgspec.Struct, frozen=True, tag="emissions"):
-    """A question for what the event at a place of a log has emitted."""
-
-    place: LogPlace
-
-
-class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """The child's first message: which application it has loaded, and the schemas that its rows are written with."""
-
-    application: str
-    schemas: list[str]
-    protocol: int = 1
-
-
-Emitted = tuple[str, bytes, int]
-"""Reference, value and time (µs)."""
-
-
-class Rows(msgspec.Struct, frozen=True, tag="rows"):
-    """For each record its row's bytes, empty for none; None: it stays as it was. And by its number the timers that it scheduled."""
-
-    rows: list[bytes | None]
-    timers: dict[int, list[Emitted]] = {}
-
-
-class EmissionsAnswer(msgspec.Struct, frozen=True, tag="emitted"):
-    """All that an event has emitted."""
-
-    emissions: list[Emitted]
-
-
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """Why this code cannot tell this past."""
-
-    why: str
-
-
-_requests = msgspec.msgpack.Decoder(Fold | EmissionsQuestion)
-_answers = msgspec.msgpack.Decoder(Hello | Rows | EmissionsAnswer | Failed)
-
-
-def _write(pipe: IO[bytes], message: object) -> None:
-    content = msgspec.msgpack.encode(message)
-    pipe.write(len(content).to_bytes(4, "big") + content)
-    pipe.flush()
-
-
-def _read(pipe: IO[bytes]) -> bytes | None:
-    """None at its end. Raises OSError or EOFError for a message that is cut off."""
-    size = pipe.read(4)
-    if not size:
-        return None
-    wanted = int.from_bytes(size, "big")
-    content = pipe.read(wanted) if wanted <= LARGEST else b""
-    if len(size) != 4 or len(content) != wanted:
-        raise EOFError
-    return content
-
-
-class CodeServer:
-    """The child's side: folds what it is sent, with the handlers that it has."""
-
-    def __init__(self, app: App) -> None:
-        self._codec = codec_of(app)
-        self._handlers, self._reader = ApplicationHandlers(app, self._codec), RowReader(self._codec)
-        self._rows: dict[Place, Entry] = {}
-        self._recent: OrderedDict[LogPlace, tuple[RecordedEvent, Record | None]] = OrderedDict()
-
-    def serve(self, requests: IO[bytes], answers: IO[bytes], schemas: list[str]) -> None:
-        """Until `requests` ends."""
-        _write(answers, Hello(self._handlers.app.name, schemas, PROTOCOL))
-        while (content := _read(requests)) is not None:
-            request = _requests.decode(content)
-            try:
-                answer = self._fold(request) if isinstance(request, Fold) else self._emissions(request)
-            except StreamsError as error:
-                answer = Failed(str(error))
-            _write(answers, answer)
-
-    def _fold(self, request: Fold) -> Rows:
-        found: list[bytes | None] = []
-        timers: dict[int, list[Emitted]] = {}
-        for text in request.schemas:
-            with suppress(InvalidSchema):  # what is written with it says so when it is read
-                self._codec.add_schema(text)
-        for number, record in enumerate(request.records):
-            if self._codec.is_unhandled(record[-2]):  # to this code, nothing has happened
-                found.append(None)
-                continue
-            event = self._reader.event(record)
-            place = record[1], event.key
-            before = self._rows.get(place, ABSENT)
-            entry, emissions = self._handlers.fold_and_emit(before, event)
-            self._rows[place] = entry
-            if emissions and (later := scheduled(self._handlers, event, emissions)):
-                timers[number] = _listed(later)
-            self._recent[event.order[1:4]] = event, before[0]
-            row = entry[0]
-            same = row is before[0]
-            found.append(None if same else b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
-        while len(self._recent) > KEPT:
-            self._recent.popitem(last=False)
-        return Rows(found, timers)
-
-    def _emissions(self, request: EmissionsQuestion) -> EmissionsAnswer | Failed:
-        found = self._recent.get(request.place)
-        if found is None:
-            return Failed(f"the event at {request.place} was folded too long ago")
-        return EmissionsAnswer(_listed(emitted(self._handlers, *found)))
-
-
-def _listed(emissions: Unhandled) -> list[Emitted]:
-    return [(reference, value, to_micros(time)) for reference, (value, time) in emissions.items()]
+PATIENCE = 120.0
+"""Seconds that the other code may say nothing. It tells itself of a handler that has not returned, which is sooner."""
 
 
 def _by_reference(emissions: Sequence[Emitted]) -> Unhandled:
@@ -166,7 +43,10 @@ def _by_reference(emissions: Sequence[Emitted]) -> Unhandled:
 
 
 class CodeLink:
-    """The parent's side, a RecordedCode. `records` are the rows of all events, in the total order; `schemas` wrote them."""
+    """The parent's side, a RecordedCode. `records` are the rows of all events, in the total order; `schemas` wrote them.
+
+    `give_up` ends the other process, which is done if it says nothing for `PATIENCE`.
+    """
 
     def __init__(
         self,
@@ -175,8 +55,10 @@ class CodeLink:
         requests: IO[bytes],
         answers: IO[bytes],
         schemas: Sequence[str] = (),
+        give_up: Callable[[], None] | None = None,
     ) -> None:
-        self._texts = [*schemas]
+        self._texts, self._give_up = [*schemas], give_up
+        self._gave_up = False
         self._handlers, self._records, self._requests, self._answers = handlers, records, requests, answers
         self._sent: deque[list[LogPlace]] = deque()
         self._folded: dict[LogPlace, bytes | None] = {}
@@ -211,27 +93,64 @@ class CodeLink:
 
     def _tell(self, message: object) -> None:
         try:
-            _write(self._requests, message)
+            with self._bounded():
+                write_message(self._requests, message)
         except OSError as error:
-            raise HistoryError(
-                f"the process with the other code has ended ({error.strerror}); its last words are above"
-            ) from error
+            while self._answer() is not None:  # it may have said why
+                pass
+            raise self._ended() from error
 
     def _receive(self, kind: type[Any]) -> Any:
-        try:
-            content = _read(self._answers)
-        except (OSError, EOFError):
-            content = None
-        if content is None:
-            raise HistoryError("the process with the other code has ended; its last words are above")
-        answer = _answers.decode(content)
-        if isinstance(answer, Failed):
-            raise HistoryError(f"the other code cannot tell this past: {answer.why}")
+        answer = self._answer()
+        if answer is None:
+            raise self._ended()
         if not isinstance(answer, kind):
             raise HistoryError(
                 f"the process with the other code said {type(answer).__name__}; {kind.__name__} was expected"
             )
         return answer
+
+    def _answer(self) -> Any:
+        """None: there is no other one. Raises HistoryError if the other code has failed."""
+        try:
+            with self._bounded():
+                content = read_message(self._answers)
+        except (OSError, EOFError):
+            return None
+        answer = None if content is None else read_answer(content)
+        if isinstance(answer, Failed):
+            raise HistoryError(f"the other code cannot tell this past: {answer.why}")
+        return answer
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """Give up if it takes too long."""
+        if self._give_up is None:
+            yield
+            return
+        timer = threading.Timer(PATIENCE, self._end_it)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _end_it(self) -> None:
+        self._gave_up = True
+        if self._give_up is not None:
+            self._give_up()
+
+    def _ended(self) -> HistoryError:
+        if not self._gave_up:
+            return HistoryError("the process with the other code has ended; its last words are above")
+        if not self._sent:
+            return HistoryError(f"the other code has said nothing for {PATIENCE:.0f} s: does it load?")
+        ns, part, seq = self._sent[0][0]
+        return HistoryError(
+            f"the other code has said nothing for {PATIENCE:.0f} s: it was handling {ns}-{part}:{seq}, or one of the "
+            f"{len(self._sent[0]):,} events from there on"
+        )
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         value = self._row_of(it)
@@ -286,7 +205,8 @@ class CodeLink:
             self._take_rows()
 
     def _take_rows(self) -> None:
-        places, found = self._sent.popleft(), self._receive(Rows)
+        found = self._receive(Rows)
+        places = self._sent.popleft()
         self._folded.update(zip(places, found.rows, strict=True))
         self._timers.update({places[number]: timers for number, timers in found.timers.items()})
 

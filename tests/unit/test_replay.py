@@ -5,27 +5,32 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import pytest
 
-from streams import App
+from streams import App, Event, Outcome
 from streams.cli.output.branch_text import difference_lines
+from streams.cli.process.code_process import watch
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine.envelope import to_micros
 from streams.engine.identity import short_digest
 from streams.errors import ConfigError, HistoryError
+from streams.history import code_link
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import compare, replay, what_if
+from streams.history.branch_calls import as_it_answered
 from streams.history.branch_unchanged import UnchangedEvents
 from streams.history.change import Change as PastChange
-from streams.history.code_link import CodeLink, CodeServer
+from streams.history.code_link import CodeLink
+from streams.history.code_messages import Fold, Rows
+from streams.history.code_server import CodeServer
 from streams.history.difference import Difference
 from streams.history.kept_headers import packed
 from streams.history.local_code import LocalCode
@@ -114,24 +119,34 @@ assert len(FAULTS) == len(PLACES) * len(REFACTORINGS) == 24
 
 
 @contextmanager
-def linked(there: Partitions, recorded: App, now: ApplicationHandlers) -> Iterator[CodeLink]:
+def linked(
+    there: Partitions,
+    recorded: App,
+    now: ApplicationHandlers,
+    *,
+    server: type[CodeServer] = CodeServer,
+    beside: Callable[[CodeServer, IO[bytes]], None] | None = None,
+    give_up: Callable[[], None] | None = None,
+) -> Iterator[CodeLink]:
     """The code that made a past behind two pipes, as if in a process of its own."""
     pipes = [os.pipe(), os.pipe()]
     with (
         os.fdopen(pipes[0][0], "rb") as requests, os.fdopen(pipes[0][1], "wb") as asking,
         os.fdopen(pipes[1][0], "rb") as answers, os.fdopen(pipes[1][1], "wb") as answering,
     ):  # fmt: skip
-        server = CodeServer(recorded)
+        serving = server(recorded)
         schemas = [text for space in recorded.namespaces for text in space.row_type.schemas]
 
         def serve() -> None:
-            with answering:
-                server.serve(requests, answering, schemas)
+            with suppress(BrokenPipeError, ValueError), answering:
+                serving.serve(requests, answering, schemas)
 
         thread = threading.Thread(target=serve)
         thread.start()
+        if beside is not None:
+            threading.Thread(target=beside, args=(serving, answering), daemon=True).start()
         try:
-            yield CodeLink(now, logged(there), asking, answers, schemas_of(there))
+            yield CodeLink(now, logged(there), asking, answers, schemas_of(there), give_up)
         finally:
             asking.close()
             thread.join(30)
@@ -369,3 +384,71 @@ def test_a_handler_more_is_a_difference() -> None:
     with linked(there, without_handler(bank.app(), TransferFailed), now) as link:
         found = replay(past_of(there), link, now).difference
     assert {(it.kind, it.recorded.event_type) for it in found.origins} == {("row", "transfer.failed")}
+
+
+def test_an_answer_may_be_assumed_although_the_request_is_otherwise() -> None:
+    """One changed amount is one call otherwise, and not all that depends on its answer. Without a recorded answer none is known."""
+    there = MADE["shop"]
+    past, base = past_of(there), LocalCode(ApplicationHandlers(there.app, there.codec))
+    now = ApplicationHandlers(with_change(shop.app(), OrderLineReserved, emitting(more("amount"))), there.codec)
+    found = replay(past, base, now).difference
+    assert found.waiting
+    assert found.open
+    assumed = replay(past, base, now, answers=as_it_answered).difference
+    assert not assumed.waiting
+    assert not assumed.open
+    assert {it.kind for it in assumed.calls} == {"would call otherwise"}
+    assert {it.recorded.event_type for it in assumed.changed} == {"payment.charge"}
+    assert assumed.rows == []
+    assert {it.recorded.event_type for it in assumed.origins} == {"order.line_reserved"}
+
+
+def hanging(released: threading.Event) -> Change:
+    """A handler that does not return."""
+
+    def change(handler: other_code.Handler) -> other_code.Handler:
+        def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+            released.wait(60)
+            return handler(row, event)
+
+        return changed
+
+    return change
+
+
+def test_other_code_whose_handler_hangs_names_the_event() -> None:
+    """From a thread of its own: the process with it ends."""
+    there, released = MADE["bank"], threading.Event()
+    now = ApplicationHandlers(there.app, there.codec)
+    first = next(it for it in past_of(there).events() if it.event_type == "account.debit")
+
+    def watched(server: CodeServer, answers: IO[bytes]) -> None:
+        watch(server, answers, 0.05, lambda _: released.set())
+
+    with (
+        linked(there, with_change(bank.app(), AccountDebit, hanging(released)), now, beside=watched) as link,
+        pytest.raises(HistoryError, match=rf"its handler has not returned for 0 s, for the event {first.name}$"),
+    ):
+        replay(past_of(there), link, now)
+
+
+class SilentServer(CodeServer):
+    """It begins, and then no thread of it runs any more."""
+
+    released = threading.Event()
+
+    def _fold(self, _: Fold) -> Rows:
+        self.released.wait(60)
+        raise BrokenPipeError
+
+
+def test_other_code_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence has the events that it was sent."""
+    monkeypatch.setattr(code_link, "PATIENCE", 0.2)
+    there = MADE["bank"]
+    now = ApplicationHandlers(there.app, there.codec)
+    with (
+        linked(there, there.app, now, server=SilentServer, give_up=SilentServer.released.set) as link,
+        pytest.raises(HistoryError, match=r"has said nothing for 0 s: it was handling account-\d:1, or one of the 154 events from"),
+    ):
+        replay(past_of(there), link, now)

@@ -21,6 +21,7 @@ from streams.engine.readable import named
 from streams.errors import ConfigError
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
 from streams.history.branch import compare
+from streams.history.branch_calls import as_it_answered
 from streams.history.code_link import CodeLink
 from streams.history.difference import Difference
 from streams.history.difference_members import difference_members
@@ -50,6 +51,10 @@ def replay(
         Path | None,
         typer.Option("--save", help="Write the differences that there are, to be accepted.", metavar="FILE"),
     ] = None,
+    assume_answers: Annotated[
+        bool,
+        typer.Option("--assume-answers", help="Gateways answer as they did, also to a request with other data."),
+    ] = False,
     history: HistoryOption = None,
     python: Annotated[
         str | None, typer.Option("--python", help="Run the other code with this Python.", metavar="FILE")
@@ -69,8 +74,10 @@ def replay(
     accepted = [] if accept is None else _read(accept)
     with base_folder(load().project, base) as (folder, name), open_past(history, with_unhandled=True) as opened:
         began = time.perf_counter()
-        found = _replayed(opened, folder, python)
+        found = _replayed(opened, folder, python, assume_answers=assume_answers)
         took = time.perf_counter() - began
+    if found.waiting and not assume_answers:
+        talk("With --assume-answers, what follows from a request with other data is told as well.")
     refused = not_accepted(found.origins, accepted)
     _tell(shape, found, name, took, refused if accept is not None else [])
     if save is not None:
@@ -80,14 +87,15 @@ def replay(
         raise typer.Exit(NO)
 
 
-def _replayed(opened: OpenedPast, folder: Path, python: str | None) -> Difference:
+def _replayed(opened: OpenedPast, folder: Path, python: str | None, *, assume_answers: bool) -> Difference:
     total = len(opened.past)
     with CodeProcess(folder, python) as other, bar("replaying", total) as advance:
         schemas = [opened.codec.schema_text(each) for each in opened.codec.schema_ids()]
-        link = CodeLink(opened.handlers, opened.past.logged(), other.requests, other.answers, schemas)
+        link = CodeLink(opened.handlers, opened.past.logged(), other.requests, other.answers, schemas, other.kill)
         for text in link.schemas:
             opened.codec.add_schema(text)
-        return compare(WatchedPast(ReadAhead(opened.past), advance), link, opened.handlers)
+        past, answers = WatchedPast(ReadAhead(opened.past), advance), as_it_answered if assume_answers else None
+        return compare(past, link, opened.handlers, answers=answers)
 
 
 def _tell(shape: Format, found: Difference, base: str, took: float, refused: list[AcceptedOrigin]) -> None:

@@ -113,6 +113,9 @@ class CodeProcess:
         assert self._process.stdout is not None
         self.requests, self.answers = self._process.stdin, self._process.stdout
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def __enter__(self) -> CodeProcess:
         return self
 

@@ -1,0 +1,107 @@
+"""The child's side of two versions of one code: it folds what it is sent, with the handlers that it has."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from typing import IO
+
+from streams.app import App
+from streams.codec import codec_of
+from streams.data import Record
+from streams.engine.envelope import to_micros
+from streams.engine.execution import ABSENT
+from streams.engine.records import Entry
+from streams.errors import InvalidSchema, StreamsError
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code_messages import (
+    PIECE,
+    PROTOCOL,
+    EmissionsAnswer,
+    EmissionsQuestion,
+    Emitted,
+    Failed,
+    Fold,
+    Hello,
+    Rows,
+    read_message,
+    read_request,
+    write_message,
+)  # fmt: skip
+from streams.history.local_code import emitted, scheduled
+from streams.history.recorded_code import Unhandled
+from streams.history.recorded_event import Place, RecordedEvent
+from streams.history.stored_events import RowReader
+from streams.history.stored_scan import LogPlace
+
+KEPT = 4 * PIECE
+"""Events whose rows a child keeps, to answer for their emissions."""
+
+
+class CodeServer:
+    """The child's side: folds what it is sent, with the handlers that it has."""
+
+    def __init__(self, app: App) -> None:
+        self._codec = codec_of(app)
+        self._handlers, self._reader = ApplicationHandlers(app, self._codec), RowReader(self._codec)
+        self._rows: dict[Place, Entry] = {}
+        self._recent: OrderedDict[LogPlace, tuple[RecordedEvent, Record | None]] = OrderedDict()
+        self._handling: tuple[LogPlace, float] | None = None
+        """The place of the event that is being handled, and since when."""
+
+    def serve(self, requests: IO[bytes], answers: IO[bytes], schemas: list[str]) -> None:
+        """Until `requests` ends."""
+        write_message(answers, Hello(self._handlers.app.name, schemas, PROTOCOL))
+        while (content := read_message(requests)) is not None:
+            request = read_request(content)
+            try:
+                answer = self._fold(request) if isinstance(request, Fold) else self._emissions(request)
+            except StreamsError as error:
+                answer = Failed(str(error))
+            write_message(answers, answer)
+
+    def hung(self, seconds: float) -> Failed | None:
+        """What to answer instead if a handler has not returned for so long; for another thread."""
+        handling = self._handling
+        if handling is None or time.monotonic() - handling[1] < seconds:
+            return None
+        ns, part, seq = handling[0]
+        return Failed(f"its handler has not returned for {seconds:.0f} s, for the event {ns}-{part}:{seq}")
+
+    def _fold(self, request: Fold) -> Rows:
+        found: list[bytes | None] = []
+        timers: dict[int, list[Emitted]] = {}
+        for text in request.schemas:
+            with suppress(InvalidSchema):  # what is written with it says so when it is read
+                self._codec.add_schema(text)
+        for number, record in enumerate(request.records):
+            if self._codec.is_unhandled(record[-2]):  # to this code, nothing has happened
+                found.append(None)
+                continue
+            self._handling = record[1:4], time.monotonic()
+            event = self._reader.event(record)
+            place = record[1], event.key
+            before = self._rows.get(place, ABSENT)
+            entry, emissions = self._handlers.fold_and_emit(before, event)
+            self._rows[place] = entry
+            if emissions and (later := scheduled(self._handlers, event, emissions)):
+                timers[number] = _listed(later)
+            self._recent[event.order[1:4]] = event, before[0]
+            row = entry[0]
+            same = row is before[0]
+            found.append(None if same else b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
+        self._handling = None
+        while len(self._recent) > KEPT:
+            self._recent.popitem(last=False)
+        return Rows(found, timers)
+
+    def _emissions(self, request: EmissionsQuestion) -> EmissionsAnswer | Failed:
+        found = self._recent.get(request.place)
+        if found is None:
+            return Failed(f"the event at {request.place} was folded too long ago")
+        return EmissionsAnswer(_listed(emitted(self._handlers, *found)))
+
+
+def _listed(emissions: Unhandled) -> list[Emitted]:
+    return [(reference, value, to_micros(time)) for reference, (value, time) in emissions.items()]
