@@ -95,9 +95,14 @@ def compare(
     *,
     answers: Answers | None = None,
     limit: int | None = None,
+    skip: int = 0,
 ) -> Difference:
-    """The difference of `replay`, without the branch's own past: its events are not kept, but for those that are otherwise."""
-    return _replayed(past, recorded, handlers, answers, limit, keep=False).difference()
+    """The difference of `replay`, without the branch's own past: its events are not kept, but for those that are otherwise.
+
+    The first `skip` events are not decided: rows are behind them what the code that made them made of them. So what is told is
+    what would be decided otherwise on the same rows, and no fault of an earlier event is carried on.
+    """
+    return _replayed(past, recorded, handlers, answers, limit, keep=False, skip=skip).difference()
 
 
 def _replayed(
@@ -108,8 +113,9 @@ def _replayed(
     limit: int | None,
     *,
     keep: bool = True,
+    skip: int = 0,
 ) -> BranchRun:
-    run = BranchRun(past, recorded, handlers, answers, limit, in_full=True)
+    run = BranchRun(past, recorded, handlers, answers, limit, in_full=True, skip=skip)
     run.be_quick(keep=keep)
     run.decide_all()
     return run

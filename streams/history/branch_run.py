@@ -42,7 +42,7 @@ def events_and_parked(past: Past) -> Iterator[RecordedEvent]:
 
 
 class BranchRun:
-    """`in_full`: all events are decided. Otherwise those that the change reaches."""
+    """`in_full`: all events are decided, but for the first `skip`. Otherwise those that the change reaches."""
 
     def __init__(
         self,
@@ -53,12 +53,14 @@ class BranchRun:
         limit: int | None,
         *,
         in_full: bool,
+        skip: int = 0,
     ) -> None:
         self._past, self._base, self._handlers = past, base, handlers
         self._queue = BranchQueue(events_and_parked(past) if in_full else (), past.aside.turns)
         self._reached = ReachedRows(past, handlers, self._queue, in_full=in_full)
         self._lineage = BranchLineage(past, handlers, self._queue)
-        self._findings = BranchFindings(len(past) + len(past.aside.parked), limit)
+        self._skip = skip
+        self._findings = BranchFindings(max(0, len(past) + len(past.aside.parked) - skip), limit)
         self._after = BranchConsequences(past, base, handlers, self._queue, self._findings, answers, self._lineage)
         steps = BranchSteps(self._decide, self._miss)
         self._unchanged: UnchangedEvents | None = None
@@ -78,6 +80,9 @@ class BranchRun:
         self._after.otherwise |= placed.replaced
 
     def decide_all(self) -> None:
+        for _ in range(self._skip):
+            if (found := self._queue.pop()) is not None and isinstance(found[1], RecordedEvent):
+                self._honour(found[1])
         while (found := self._queue.pop()) is not None:
             order, item = found
             if isinstance(item, RecordedEvent):
@@ -87,6 +92,12 @@ class BranchRun:
                 self._decide(order, item)
             elif item in (row := self._reached.rows[item.owner]).timers:
                 self._timers.fire(row, order, item)
+
+    def _honour(self, was: RecordedEvent) -> None:
+        """An event that is not decided: its row is behind it as it was."""
+        row = self._reached.reach(was.place, was.order)
+        self._fold(row, was)
+        row.row, row.token = row.base
 
     def _take_recorded(self, order: OrderKey, was: RecordedEvent) -> None:
         if self._lineage.has_seen(was) or self._past.aside.is_fired_in_place(was):

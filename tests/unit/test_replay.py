@@ -452,3 +452,32 @@ def test_other_code_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) 
         pytest.raises(HistoryError, match=r"has said nothing for 0 s: it was handling account-\d:1, or one of the 154 events from"),
     ):
         replay(past_of(there), link, now)
+
+
+@pytest.mark.parametrize("kind", APPS)
+def test_only_the_last_events_are_decided(kind: str) -> None:
+    """On the rows that the code before had made, also over pipes: all others are as they were."""
+    there = MADE[kind]
+    past, now = past_of(there), ApplicationHandlers(there.app, there.codec)
+    total = len(past)
+    for skip in (0, 1, total // 2, total - 1, total):
+        found = compare(past, LocalCode(now), now, skip=skip)
+        assert (found.is_empty, found.decided, found.total) == (True, total - skip, total - skip)
+        with linked(there, there.app, now) as link:
+            assert told(compare(past, link, now, skip=skip)) == told(found)
+
+
+def test_a_fault_in_the_last_events_alone_is_told() -> None:
+    """Not what it does to older ones, nor what would follow from that."""
+    there = MADE["bank"]
+    past, base = past_of(there), LocalCode(ApplicationHandlers(there.app, there.codec))
+    opened = max(number for number, it in enumerate(past.events()) if it.event_type == "account.open")
+    open_more = with_change(bank.app(), AccountOpen, row_with(balance=lambda it: it + 1))
+    now = ApplicationHandlers(open_more, there.codec)
+    assert not compare(past, base, now, skip=opened).is_empty
+    assert compare(past, base, now, skip=opened + 1).is_empty
+    less = ApplicationHandlers(with_change(bank.app(), AccountDebit, row_with(balance=lambda it: it - 1)), there.codec)
+    last = [it.reference for it in past.events()][-40:]
+    found = compare(past, base, less, skip=len(past) - 40)
+    assert found.origins
+    assert {it.recorded.reference for it in found.origins} <= set(last)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from streams.cli.arguments.options import HistoryOption
+from streams.cli.arguments.parsers import time_with_zone, whole
 from streams.cli.output.branch_text import DOES
 from streams.cli.output.progress import bar
 from streams.cli.output.replay_text import replay_lines, replay_markdown
@@ -17,6 +20,7 @@ from streams.cli.process.base_code import CodeProcess, base_folder
 from streams.cli.process.exit_codes import NO
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.config import load
+from streams.engine.envelope import to_micros
 from streams.engine.readable import named
 from streams.errors import ConfigError
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
@@ -33,7 +37,7 @@ LARGEST = 1024 * 1024
 """Bytes of a file of accepted origins."""
 
 
-def replay(
+def replay(  # noqa: PLR0913 - one parameter an option
     base: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +59,16 @@ def replay(
         bool,
         typer.Option("--assume-answers", help="Gateways answer as they did, also to a request with other data."),
     ] = False,
+    last: Annotated[
+        int | None,
+        typer.Option("--last", parser=whole(1), help="Decide the last N events only, on the rows before them.", metavar="N"),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            "--since", parser=time_with_zone, help="Decide what was handled at this time or later.", metavar="TIME"
+        ),
+    ] = None,
     history: HistoryOption = None,
     python: Annotated[
         str | None, typer.Option("--python", help="Run the other code with this Python.", metavar="FILE")
@@ -71,10 +85,12 @@ def replay(
 
     Example: [bold]retold replay --base origin/main --format markdown[/]
     """
+    if last is not None and since is not None:
+        raise typer.BadParameter("give --last or --since, not both.")
     accepted = [] if accept is None else _read(accept)
     with base_folder(load().project, base) as (folder, name), open_past(history, with_unhandled=True) as opened:
         began = time.perf_counter()
-        found = _replayed(opened, folder, python, assume_answers=assume_answers)
+        found = _replayed(opened, folder, python, _skipped(opened, last, since), assume_answers=assume_answers)
         took = time.perf_counter() - began
     if found.waiting and not assume_answers:
         talk("With --assume-answers, what follows from a request with other data is told as well.")
@@ -87,7 +103,19 @@ def replay(
         raise typer.Exit(NO)
 
 
-def _replayed(opened: OpenedPast, folder: Path, python: str | None, *, assume_answers: bool) -> Difference:
+def _skipped(opened: OpenedPast, last: int | None, since: datetime | None) -> int:
+    """How many events are not decided."""
+    if last is not None:
+        return max(0, len(opened.past) - last)
+    if since is None:
+        return 0
+    first = to_micros(since)
+    return sum(1 for _ in takewhile(lambda row: row[0] < first, opened.past.logged()))
+
+
+def _replayed(
+    opened: OpenedPast, folder: Path, python: str | None, skip: int, *, assume_answers: bool
+) -> Difference:
     total = len(opened.past)
     with CodeProcess(folder, python) as other, bar("replaying", total) as advance:
         schemas = [opened.codec.schema_text(each) for each in opened.codec.schema_ids()]
@@ -95,7 +123,7 @@ def _replayed(opened: OpenedPast, folder: Path, python: str | None, *, assume_an
         for text in link.schemas:
             opened.codec.add_schema(text)
         past, answers = WatchedPast(ReadAhead(opened.past), advance), as_it_answered if assume_answers else None
-        return compare(past, link, opened.handlers, answers=answers)
+        return compare(past, link, opened.handlers, answers=answers, skip=skip)
 
 
 def _tell(shape: Format, found: Difference, base: str, took: float, refused: list[AcceptedOrigin]) -> None:
