@@ -34,13 +34,16 @@ def test_every_request_has_a_time_out(path: Path) -> None:
         if name in TIMED:
             wrong = not given & {"timeout", "cached"} and ast.unparse(call.func) not in OURS
         elif name == "result":
-            wrong = not call.args
+            wrong = not call.args and file not in WITHOUT_KAFKA
         else:
             wrong = name in ADMIN
         if wrong:
             endless.append(f"{file}:{call.lineno}: {ast.unparse(call)}")
     assert endless == []
 
+
+WITHOUT_KAFKA = {"streams/server/readmodel/commit_thread.py"}
+"""Their futures are of work on this machine, such as a file's."""
 
 OURS = {"members.pace.committed", "self.members.calls.committed", "self._model.committed", "self.committed"}
 """Functions of our own that are called as a consumer's."""
