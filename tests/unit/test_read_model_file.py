@@ -32,7 +32,7 @@ from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.store_file import StoreFolder, delete_unused, refuse_network
 from streams.server.readmodel.store_high_water import fill_high_water
 from streams.server.readmodel.store_writer import StoredPosition, StoreWriter
-from tests.applications import bank
+from tests.applications import bank, probe
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow
 from tests.support.file_filler import AT, BANK, PROGRAM, fill
@@ -148,13 +148,12 @@ def test_a_torn_file_is_read_again(
 
 
 def test_a_file_of_other_code_is_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Of another application, another prefix, another fold, or another version of retold."""
+    """Of another application, another prefix, or another version of retold."""
     file = filled(tmp_path)
     for column, value, words in [
         ("application", "shop", "it is of the application"),
         ("prefix", "x.", "it is of the application"),
         ("format", 0, "another version of retold"),
-        ("fingerprints", {"r_other": "7", "p_opened": "7"}, "other namespaces"),
     ]:
         with closing(sqlite3.connect(file, isolation_level=None)) as db:
             [kept] = db.execute("select value from meta where name = 'identity'").fetchone()
@@ -228,6 +227,34 @@ def test_a_projection_of_another_schema_is_folded_again(tmp_path: Path) -> None:
     store.close()
     store = opened(tmp_path)
     assert (store.changed, store.reshaped, rows(store.file)) == ([], [], {"a": 7})
+    store.close()
+
+
+def test_a_namespace_that_is_new_is_read_beside(tmp_path: Path) -> None:
+    """All else stays. Until it is whole, which a restart does not forget, there is nothing of it; if it goes, it leaves nothing."""
+    file, both, other = filled(tmp_path), replace(BANK, namespaces=[*BANK.namespaces, probe.echo]), "echo"
+    codec, topics = codec_of(both), {**TOPICS, f"{other}-log": TopicInfo("id-2", 1)}
+    for _ in range(2):
+        store = Store(tmp_path, "", both, codec)
+        store.open()
+        assert (store.is_complete, store.reread, [*store.missing], rows(file)) == (True, [other], [other], {"a": 7})
+        store.compare(topics, {"account": 4, other: 1})
+        assert store.partitions == {"account": 4, other: 1}
+        writer = store.writer()
+        writer.reached(("table", other, 0), 1)
+        writer.commit()
+        store.close()
+    store = Store(tmp_path, "", both, codec)
+    store.open()
+    store.exchange(other, store.writer())
+    store.close()
+    store = Store(tmp_path, "", both, codec)
+    store.open()
+    assert (store.reread, [*store.missing], store.new_namespaces) == ([], [], set())
+    store.close()
+    store = opened(tmp_path)
+    assert (store.partitions, rows(file)) == ({"account": 4}, {"a": 7})
+    assert {ns for (ns,) in store._db.execute("select ns from position")} == {"account"}
     store.close()
 
 

@@ -24,7 +24,7 @@ from streams.server.readmodel import commit_pace, topic_reading
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.row_writer import UnreadableRow
-from streams.server.readmodel.store import Store
+from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.topic_reading import TopicReading
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountOpen, AccountRow
@@ -161,6 +161,16 @@ def test_who_waits_for_an_outcome_hears_what_holds_it_up(server: MemoryServer) -
         server.kafka.tell(**told)
         found = server.http.post("/events/order.place", json=body, headers=wait)
         assert_problem(found, 504, expected, "see /events/order/0/")
+
+
+def test_a_namespace_that_is_new_is_refused_until_it_is_read(server: MemoryServer) -> None:
+    """Nothing of it is there to be answered; all else is."""
+    server.kafka.put_row("order", "o1", PAID, 1)
+    server.kafka.tell(missing=["order"], rebuilding={"order": 43})
+    server.model.counts.pop("order")  # as long as the broker has not told them
+    for url in ("/rows/order", "/rows/order/o1", "/live/order", "/live/order/o1", "/views/orders", "/views/careless"):
+        assert_problem(server.http.get(url), 503, "the namespace order is new, and read from all logs: 43 % are done")
+    assert server.http.get("/rows/payment").status_code == server.http.get("/views/seven").status_code == 200
 
 
 def test_rows_of_a_former_schema_are_answered_as_they_are(server: MemoryServer) -> None:
@@ -305,4 +315,24 @@ def test_a_log_that_stands_still_has_its_lag(monkeypatch: pytest.MonkeyPatch, tm
     it.reading.step()
     assert (model.log_position(ACCOUNT), model.lag(["log"], [ACCOUNT])) == (COUNT, 0)
     assert (model.stuck, model.faults) == ({}, {})
+    it.store.close()
+
+
+@pytest.mark.parametrize("frontier", [0, 1], ids=["young", "old"])
+def test_a_new_namespace_that_has_a_past_has_everything_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frontier: int
+) -> None:
+    """What was told as of a time did not know its events; one that is as young as its deployment is read beside."""
+    monkeypatch.setattr(Store, "frontier", frontier)
+    monkeypatch.setattr(Store, "new_namespaces", frozenset({"account"}))
+    it = Reading(tmp_path, topic_names("", "account").log)
+    header = LogHeader(1, 1, 0, "accepted", "f", id="id-1", time=0)
+    it.consumer.add(it.value, [("ce_id", b"id-1"), ("ce_type", b"account.open"), pack(header)])
+    it.begin(1)
+    if frontier:
+        with pytest.raises(StoreDoubt, match="account is new here, and has a past"):
+            it.reading.step()
+    else:
+        it.reading.step()
+        assert it.model.log_position(ACCOUNT) == 1
     it.store.close()

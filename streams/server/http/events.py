@@ -52,7 +52,7 @@ def _parsed(parts: ServerParts, namespace: str, partition: str, offset: str) -> 
     for name, text in (("partition", partition), ("offset", offset)):
         if not (text.isascii() and text.isdigit() and len(text) <= 18):
             raise Problem(422, f"the {name} is {text[:80]!r}; a whole number was expected", field=name)
-    at, count = (namespace, int(partition)), parts.model.counts[namespace]
+    at, count = (namespace, int(partition)), parts.model.counts.get(namespace, 0)
     if at[1] >= count:
         raise Problem(404, f"{namespace} has no partition {partition}; it has {count}, counted from 0")
     return at, int(offset)

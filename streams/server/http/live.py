@@ -21,6 +21,7 @@ from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.snapshot import refuse_new
 from streams.server.http.table_rows import known_namespace
 from streams.server.readmodel.model import NamespacePartition
 from streams.server.readmodel.notifier import until
@@ -64,6 +65,7 @@ async def _respond(request: Request, parts: ServerParts, namespace: str, key: st
     known_namespace(parts, namespace)
     origin = known_params(request.query_params.multi_items(), "_from").get("_from", "now")
     model = ready(parts)
+    refuse_new(model, namespace)
     partitions = model.partitions([namespace]) if key is None else [model.partition_of(namespace, key)]
     stream = Stream(parts, partitions, key, await _begin(request, parts, partitions, origin))
     if len(parts.watching) >= MOST_STREAMS:

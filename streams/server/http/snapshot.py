@@ -44,6 +44,7 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
         if (projected := model.projected.get(name)) is not None:
             check(model, name)
             return self._moment.table(projected, model.decoders[name])
+        refuse_new(model, name)
         table = model.tables[name]
         count, some = self._moment.unreadable(table, 1)
         if count:
@@ -62,11 +63,17 @@ class TableSnapshot(Mapping[str, Mapping[str, Any]]):
 
 def check(model: ReadModel, name: str) -> None:
     """Raises a problem for a projection: 500 if its fold raised, until that is corrected; 503 if a log is stuck, or it is new."""
-    if name in model.missing:
-        done = model.rebuilding.get(name, 0)
-        raise Problem(503, f"the projection {name} is new, and folded from all logs: {done} % are done", headers=RETRY_AFTER)
+    refuse_new(model, name)
     if (fault := model.stopped.get(name)) is not None:
         raise Problem(500, fault)
     stuck = [why for partition, why in model.stuck.items() if partition[0] in model.folded_by[name]]
     if stuck:
         raise Problem(503, f"the projection {name} lacks events: {stuck[0]}", headers=RETRY_AFTER)
+
+
+def refuse_new(model: ReadModel, name: str) -> None:
+    """Raises a 503 problem for a namespace or a projection of which nothing is here yet."""
+    if name in model.missing:
+        done = model.rebuilding.get(name, 0)
+        what = f"the projection {name} is new, and folded" if name in model.projected else f"the namespace {name} is new, and read"
+        raise Problem(503, f"{what} from all logs: {done} % are done", headers=RETRY_AFTER)

@@ -19,6 +19,7 @@ from streams.server.http.past_answers import split_times
 from streams.server.http.past_rows import row_as_it_was, rows_as_they_were
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.snapshot import refuse_new
 from streams.server.readmodel.row_query import RowQuery
 
 KINDS = ("table",)
@@ -37,6 +38,7 @@ def routes(parts: ServerParts) -> APIRouter:
         query = read_query(params, row_type)
         if asked is not None:
             return await rows_as_they_were(request, parts, namespace, query, asked)
+        refuse_new(model, namespace)
         await at_least(request, model, KINDS)
         return await in_thread(parts.pools.memory, _page, request, parts, namespace, query)
 
@@ -56,6 +58,7 @@ async def one_row(request: Request, parts: ServerParts, namespace: str, key: str
     if asked is not None:
         return await row_as_it_was(request, parts, namespace, key, asked)
     model = ready(parts)
+    refuse_new(model, namespace)
     await at_least(request, model, KINDS)
     partition = model.partition_of(namespace, key)
     at = standing(model, KINDS, [partition])  # before the row, so that the position is never ahead of it

@@ -17,9 +17,9 @@ class FollowerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     `file` is the one that is to be read from now on; `partitions` has their number by namespace. `waits` says why nothing can
     be answered yet, `behind` why what is answered may be old, `faults` what is wrong now, by what it is about, and `stuck`
     why a log is not read on. `rebuilding` has the tables that are made again beside what is answered, and how many percent are
-    done; `reshaped` are those of them whose rows have another schema. `missing` are projections that are folded for the first
-    time: nothing is there to be answered. `held` has those into which nothing is folded meanwhile, and up to which sequence of
-    each partition, such as `user-3`, they are.
+    done; `reshaped` are those of them whose rows have another schema. `missing` are namespaces that are read, and projections
+    that are folded, for the first time: nothing is there to be answered. `held` has those into which nothing is folded
+    meanwhile, and up to which sequence of each partition, such as `user-3`, they are.
     """
 
     file: str | msgspec.UnsetType = msgspec.UNSET

@@ -54,7 +54,7 @@ class RefoldedProjections:
             log.info("%s is folded again", names)
 
     def _begin(self) -> None:
-        if not self._store.is_complete:
+        if not self._store.is_complete or self._store.new_namespaces:  # whose events have a place among those that are there
             return
         names = [*self._store.changed]
         if not names and time.monotonic() - self._looked >= LOOK_EVERY:

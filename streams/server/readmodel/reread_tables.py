@@ -16,12 +16,14 @@ At = tuple[str, int]
 
 
 class RereadTables:
-    """`tables` has the partitions of each table by namespace."""
+    """`tables` has the partitions of each namespace that must be read, and `kinds` the kind of each topic."""
 
     def __init__(
-        self, store: Store, writer: StoreWriter, state: FollowerState, tables: Mapping[str, Sequence[At]], ends: Mapping[At, int]
-    ) -> None:
+        self, store: Store, writer: StoreWriter, state: FollowerState, kinds: Mapping[str, str], tables: Mapping[str, Sequence[At]],
+        ends: Mapping[At, int],
+    ) -> None:  # fmt: skip
         self._store, self._writer, self._state, self._tables, self._ends = store, writer, state, tables, ends
+        self._kinds = kinds
         self.begins: dict[At, int] = {}
         """Where partitions begin."""
 
@@ -37,12 +39,12 @@ class RereadTables:
                 self._state.rebuilding.pop(name)
                 log.info("the rows of %s are read again", name)
                 found = True
-        self._state.reshaped = [*self._store.reshaped]
+        self._state.reshaped, self._state.missing = [*self._store.reshaped], [*self._store.missing]
         again = ", ".join(self._store.reread)
-        self._state.behind = f"the schema of the rows of {again} has changed: they are read again" if again else STARTING
+        self._state.behind = f"{again}: new, or of changed rows, and read from all records" if again else STARTING
         return found
 
     def _percent(self, name: str, ats: Sequence[At]) -> int:
         total = max(1, sum(self._ends[at] - self.begins.get(at, 0) for at in ats))
-        left = sum(self._state.lag(("table", name, at[1])) for at in ats)
+        left = sum(self._state.lag((self._kinds[at[0]], name, at[1])) for at in ats)
         return max(0, min(99, 100 - left * 100 // total))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,11 +12,12 @@ import msgspec
 from streams.app import App
 from streams.codec import AvroCodec
 from streams.history.past_file import StoreIdentity
+from streams.history.stored_past import noted_frontier
 from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.checkpoints import make_checkpoints
+from streams.server.readmodel.fitted_tables import fit_tables, known_identity, missing_tables
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
-from streams.server.readmodel.projection_tables import fit_projections, known_identity, missing_projections
 from streams.server.readmodel.store_file import OpenStore, StoreFolder
 from streams.server.readmodel.store_schema import (
     INDEXES,
@@ -55,7 +56,7 @@ class Store:
         self.reshaped: list[str] = []
         """Those of both whose rows in the file have another schema."""
         self.missing: Sequence[str] = []
-        """Projections that are folded for the first time, so there is nothing to be answered."""
+        """Namespaces that are read, and projections that are folded, for the first time: nothing of them is to be answered."""
         self.held: dict[str, dict[str, int]] = {}
         """By projection in `changed` up to which sequence of each partition, such as `user-3`, its rows are folded."""
         self._opened: OpenStore | None = None
@@ -82,15 +83,16 @@ class Store:
             return False
         self._opened = self._folder.open(self._identity, statements(self._app))
         meta = dict(self._db.execute("select name, value from meta").fetchall())
-        self.partitions = msgspec.json.decode(meta.get("partitions") or b"{}", type=dict[str, int])
+        counts = msgspec.json.decode(meta.get("partitions") or b"{}", type=dict[str, int])
+        self.partitions = {name: count for name, count in counts.items() if name in self.row_types}
         self.is_complete = bool(meta.get("complete"))
         if self._opened.fresh:
             self._set(sources=msgspec.json.encode(self._sources))
             self.reshaped, self.reread, self.changed, self.missing, self.held = [], [], [], [], {}
             return True
         with self._transaction():
-            fit_projections(self._db, self._app.projections)
-        self.missing = missing_projections(self._db)
+            fit_tables(self._db, self._app)
+        self.missing = missing_tables(self._db)
         self.reshaped = self._reshaped()
         self.reread = [name for name in self.row_types if name in self.reshaped]
         known = msgspec.json.decode(meta.get("sources") or b"{}", type=dict[str, str])
@@ -147,10 +149,24 @@ class Store:
             self._set(topics=msgspec.json.encode(now), partitions=msgspec.json.encode(partitions))
             self.partitions = dict(partitions)
             return True
-        known = msgspec.json.decode(kept, type=Topics)
-        if wrong := [name for name, info in now.items() if known.get(name) != info]:
+        known, new = msgspec.json.decode(kept, type=Topics), partitions.keys() - self.partitions
+        if wrong := [name for name, info in now.items() if known.get(name, info if new else None) != info]:
             raise StoreDoubt(f"the topic {wrong[0]} is another one than it was read from")
+        if partitions.keys() != self.partitions.keys():
+            self._set(topics=msgspec.json.encode(now), partitions=msgspec.json.encode(partitions))
+            self.partitions = dict(partitions)
+            return True
         return False
+
+    @property
+    def new_namespaces(self) -> Set[str]:
+        """Those that are read for the first time."""
+        return self.row_types.keys() & self.missing
+
+    @property
+    def frontier(self) -> int:
+        """Up to when (µs since 1970) nothing can change any more, as far as that was noted."""
+        return noted_frontier(self._db) or 0
 
     def writer(self) -> StoreWriter:
         """A new one, which stands where the file ends, also in rows that are read again for the same schema."""
@@ -174,6 +190,7 @@ class Store:
             self._db.execute("update position set kind = 'table' where kind = ? and ns = ?", (REREAD, namespace))
             self._set_identity(reshaped)
         self.reread, self.reshaped = [name for name in self.reread if name != namespace], reshaped
+        self.missing = [name for name in self.missing if name != namespace]
         writer.exchanged(namespace)
 
     @contextmanager

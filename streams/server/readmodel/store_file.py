@@ -245,8 +245,8 @@ def doubt_about(db: sqlite3.Connection, identity: StoreIdentity) -> str | None:
     if (known.application, known.prefix) != (identity.application, identity.prefix):
         return f"it is of the application {known.application!r} and the prefix {known.prefix!r}"
     other = known.fingerprints.keys() ^ identity.fingerprints.keys()
-    if other and (not meta.get("complete") or any(name.startswith("r_") for name in other)):
-        return "the application has other namespaces" if meta.get("complete") else "the application has other projections"
+    if other and not meta.get("complete"):  # else what is new is read beside
+        return "the application has other namespaces or projections"
     changed = sorted(name[2:] for name, of in identity.fingerprints.items() if known.fingerprints.get(name, of) != of)
     if changed and not meta.get("complete"):  # else their rows are answered as they are, until others are made
         return f"the schema of {', '.join(changed)} has changed"

@@ -9,7 +9,9 @@ from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streams.engine.envelope import log_header
 from streams.errors import BrokerError, StreamsError
+from streams.kafka.bounded_read import headers_of
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicNames
 from streams.server.readmodel import commit_pace
@@ -62,8 +64,8 @@ class TopicReading:
         """The stuck logs that are paused until their next retry."""
         self._asked = self._retried = time.monotonic()
         self._pace_of_commits = CommitPace()
-        tables = {space.namespace: [at for at in ends if at[0] == space.table] for space in spaces}
-        self._reread = RereadTables(store, writer, state, tables, ends)
+        tables = {name: self._needed(name) for name in store.row_types}
+        self._reread = RereadTables(store, writer, state, {topic: kind for topic, (kind, _) in self._kinds.items()}, tables, ends)
         self._takers: dict[At, Callable[[Message], None]] = {at: self._taker(at) for at in ends}
         _read_unreadable(store, writer, learning)
 
@@ -129,6 +131,8 @@ class TopicReading:
         if kind == "table":
             table = self._tables[partition]
             return lambda message: table.take(message, past=not self._store.is_complete)
+        if kind == "log" and namespace in self._store.new_namespaces:
+            return partial(self._take_first, at, partition, self._store.frontier)
         if kind == "log":
             return partial(self._take_logged, at, partition)
         return partial(self._logs.take_parked if kind == "parked" else self._logs.take_due, partition)
@@ -141,6 +145,17 @@ class TopicReading:
             self._at_end(at, message.offset() or 0)
         elif not error.retriable():
             raise BrokerError(f"following {at[0]} failed: {error.str()}")
+
+    def _needed(self, namespace: str) -> Sequence[At]:
+        """What must be read before its rows are whole: of one that is new, all."""
+        wanted = KINDS if namespace in self._store.new_namespaces else ("table",)
+        return [at for at in self._ends if self._kinds[at[0]][1] == namespace and self._kinds[at[0]][0] in wanted]
+
+    def _take_first(self, at: At, partition: NamespacePartition, frontier: int, message: Message) -> None:
+        """Raises StoreDoubt for a record from before the frontier: what was told as of then did not know it."""
+        if message.value() is not None and log_header(headers_of(message)).recorded <= frontier:
+            raise StoreDoubt(f"{partition[0]} is new here, and has a past: all logs are to be read in one order")
+        self._take_logged(at, partition, message)
 
     def _take_logged(self, at: At, partition: NamespacePartition, message: Message) -> None:
         if at in self._held:
