@@ -41,7 +41,8 @@ def give(writer: StoreWriter, sequences: range, value: object = b"value") -> Non
 
 def in_file(store: Store) -> tuple[list[tuple[Any, ...]], int]:
     """What another reader finds: records, and the next offset."""
-    with closing(sqlite3.connect(store.file)) as db:
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as db:
+        db.execute("begin")  # so that both are of one moment
         columns = "seq, id, causeh, by, reason, expected"
         found = db.execute(f"select {columns} from record order by seq").fetchall()
         [offset] = db.execute("select coalesce(max(next_offset), 0) from position").fetchone()
