@@ -69,12 +69,12 @@ def told(changes: ProjectionChanges) -> Sequence[tuple[Any, ...]]:
 def a_shops_change(chosen: random.Random, past: Past) -> Change:
     """Also with an order of other lines, which keeps its place."""
     change = a_change("shop", chosen, past)
-    orders = [it for it in roots_of(past) if isinstance(it.event.data, OrderPlace) and it.reference not in change.remove]
+    orders = [it for it in roots_of(past) if isinstance(it.event.data, OrderPlace) and it.exact_name not in change.remove]
     if not orders:
         return change
     it = chosen.choice(orders)
     other = OrderPlace(order=it.key, customer="c", lines=(Line(sku=chosen.choice("xyz"), quantity=2),))
-    return Change(change.insert, change.remove, {it.reference: other})
+    return Change(change.insert, change.remove, {it.exact_name: other})
 
 
 @some
