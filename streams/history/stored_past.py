@@ -130,6 +130,8 @@ class StoredPast:
         text = f"ns = ? and key = ? and seq > ? order by seq limit {PIECE}"
         while piece := list(self._where(text, *place, sequence)):
             yield from piece
+            if len(piece) < PIECE:
+                return
             sequence = piece[-1].order.sequence
 
     def first_erased(self, place: Place) -> ErasedEvent | None:

@@ -49,6 +49,10 @@ class StoredRows:
     def entry(self, place: Place) -> Entry:
         """A row and its version; None without a row. Raises HistoryError if it cannot be told."""
         refuse_erased(self.past, place)
+        return self.fold(place)
+
+    def fold(self, place: Place) -> Entry:
+        """The same, of a row of which nothing was erased."""
         sequence, entry = self._begin(place)
         for it in self._whole.key_events_behind(place, sequence):
             self.read += 1

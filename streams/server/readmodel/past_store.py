@@ -123,7 +123,7 @@ class PastStore:
         for key in self._rows.keys(namespace, last, falling=query.falling):
             if len(rows) == query.limit or (self._most is not None and self._rows.read > self._most):
                 return FoundPage(rows, None if last is None else (None, last))
-            row, version = (None, 0) if key in untold else self._rows.entry((namespace, key))
+            row, version = (None, 0) if key in untold else self._rows.fold((namespace, key))
             if row is not None and all(getattr(row, name) == value for name, value in query.equal.items()):
                 rows.append((key, version, to_json(row)))
             last = key
@@ -134,7 +134,7 @@ class PastStore:
         untold = {*self.untold(namespace)}
         for key in self._rows.keys(namespace):
             if key not in untold:
-                row, version = self._rows.entry((namespace, key))
+                row, version = self._rows.fold((namespace, key))
                 if row is not None:
                     writer.put(key, None, version, row, self._codec.encode_row(row) if writer.keeps_raw else b"")
                 self._check()
