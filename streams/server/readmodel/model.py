@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,23 +18,18 @@ from confluent_kafka import murmur2
 
 from streams.app import App
 from streams.data import namespace_of
-from streams.engine.envelope import from_micros, without_packed
-from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.marker import Marker
-from streams.engine.records import ACCEPTED, PARKED, REJECTED, Codec
-from streams.errors import StreamsError
-from streams.history.kept_headers import unpacked
-from streams.history.recorded_event import VERSION
-from streams.kafka.messages import LogEvent, LogReader, kept_marker, short_fingerprint
-from streams.receipt import Receipt, duplicate_outcome
+from streams.engine.records import Codec
+from streams.kafka.messages import LogEvent, LogReader, kept_marker
 from streams.server.readmodel.commit_times import CommitTimes
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import STARTING
 from streams.server.readmodel.kept_records import event_of_record
-from streams.server.readmodel.key_uses import SOURCE, KeyUse, digest_of
-from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
+from streams.server.readmodel.key_uses import KeyUse
+from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.lag_ages import LagAges
 from streams.server.readmodel.notifier import Notifier
+from streams.server.readmodel.outcome_lookup import key_use, outcome_at
 from streams.server.readmodel.row_columns import columns_of
 from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.store_moment import FoundRow, StoreMoment
@@ -223,31 +218,13 @@ class ReadModel:
         last = self.markers.get(partition)
         if last is None or last.inbox_next <= offset:
             return None
-        at = (*partition, offset)
         with self._readers.borrow() as db:
-            return _logged(db, at) or _aside(db, at) or _duplicate(db, at)
+            return outcome_at(db, (*partition, offset))
 
     def sent(self, event_id: str) -> KeyUse | None:
         """The use of an Idempotency-Key, by its event's id, as far as it is known here."""
-        short = short_fingerprint(SOURCE, event_id)
         with self._readers.borrow() as db:
-            text = (
-                "select ns, part, inbox, value, headers from record where idh = ? and id = ? union all "
-                "select ns, part, inbox, value, headers from aside where idh = ? and id = ? and status = ? limit 1"
-            )
-            found = db.execute(text, (short, event_id, short, event_id, PARKED)).fetchone()
-        if found is None:
-            return None
-        namespace, part, inbox, value, headers = found
-        envelope = EnvelopeReader().read(without_packed(unpacked(headers)))
-        if envelope.source != SOURCE:
-            return None
-        with suppress(StreamsError):  # kept by reference, or unreadable here: then the request cannot be repeated
-            data = self._codec.decode(value)
-            receipt = Receipt(namespace, data.event_type, data.key, event_id)
-            receipt.partition, receipt.offset = part, inbox
-            return KeyUse(receipt, digest_of(self._codec.encode(data), envelope.expected_version))
-        return None
+            return key_use(db, self._codec, event_id)
 
     def events(self, partition: NamespacePartition, after: int, limit: int, key: str | None = None) -> list[LogEvent]:
         """At most `limit` events after the sequence `after`, of one key or of all.
@@ -270,34 +247,3 @@ def _is_text(key: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _logged(db: sqlite3.Connection, at: tuple[str, int, int]) -> KnownOutcome | None:
-    text = (
-        "select accepted, by, seq, recorded, reason, type, key, id from record where ns = ? and part = ? and inbox = ? "
-        "order by seq desc limit 1"
-    )
-    found = db.execute(text, at).fetchone()
-    if found is None:
-        return None
-    accepted, by, sequence, recorded, reason, event_type, key, event_id = found
-    return KnownOutcome(
-        outcome=ACCEPTED if accepted else REJECTED, sequence=sequence, recorded=from_micros(recorded), reason=reason,
-        wrong_version=by == VERSION, event_type=event_type, key=key, id=event_id,
-    )  # fmt: skip
-
-
-def _aside(db: sqlite3.Connection, at: tuple[str, int, int]) -> KnownOutcome | None:
-    text = "select status, recorded, reason, type, key, id from aside where ns = ? and part = ? and inbox = ?"
-    found = db.execute(text, at).fetchone()
-    if found is None:
-        return None
-    status, recorded, reason, event_type, key, event_id = found
-    return KnownOutcome(
-        outcome=status, recorded=from_micros(recorded), reason=reason, event_type=event_type, key=key, id=event_id
-    )
-
-
-def _duplicate(db: sqlite3.Connection, at: tuple[str, int, int]) -> KnownOutcome | None:
-    found = db.execute("select outcome, seq from duplicate where ns = ? and part = ? and inbox = ?", at).fetchone()
-    return None if found is None else known_outcome(duplicate_outcome(*found))
