@@ -17,7 +17,7 @@ from streams.history.predicate import Predicate
 from streams.history.recorded_event import RecordedEvent
 from streams.history.story import DEPTH, DEPTH_OF_ROW, LAST, KeyStory, Story, Storyteller
 from streams.history.waiting import NothingWaits, Waiting
-from streams.history.when import Turn, Turns
+from streams.history.when import Turn, Turns, events_told
 from streams.namespace import Namespace
 from streams.projection import Projection
 from streams.view import Table
@@ -148,9 +148,10 @@ class HistoryContents:
 
         Raises:
             InvalidEvent: The text is no condition. The message says what is understood.
-            HistoryError: The condition cannot be asked of one of the rows. The message names the event.
+            HistoryError: The condition cannot be asked of one of the rows (the message names the event), or one of the row's events
+                was erased.
             DefinitionError: The application does not have this namespace.
 
         """
         space = self._space(namespace)
-        return list(Turns(self._asked(space, condition), self._handlers).take(self._past.key_events((space.name, key))))
+        return list(Turns(self._asked(space, condition), self._handlers).take(events_told(self._past, (space.name, key))))

@@ -19,7 +19,7 @@ from streams.history.condition import Condition
 from streams.history.past import MemoryPast, Past
 from streams.history.recorded_event import ANSWER, ROOT, OrderKey, Place, RecordedEvent
 from streams.history.smallest import Search
-from streams.history.when import Turns
+from streams.history.when import Turns, events_told
 
 MOST = 500_000
 """Events that may have led to it: they are held in memory."""
@@ -88,7 +88,7 @@ def first_shown(
     turns = Turns(condition, handlers)
     if turns.holds_at_first:
         raise HistoryError(f"{condition.text} holds where there is no row, so no event is needed to show it")
-    return next((turn.event for turn in turns.take(past.key_events(place)) if turn.holds), None)
+    return next((turn.event for turn in turns.take(events_told(past, place)) if turn.holds), None)
 
 
 def up_to(past: Past, order: OrderKey) -> list[RecordedEvent]:
@@ -117,7 +117,7 @@ def led_to(past: Past, place: Place, order: OrderKey) -> list[RecordedEvent]:
         if at in reached:  # from further on: a cause stands before its effects, and the last places come first
             continue
         reached.add(at)
-        for it in past.key_events(at):
+        for it in events_told(past, at):
             if it.order > until:
                 break
             found.append(it)

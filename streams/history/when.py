@@ -11,8 +11,9 @@ from streams.engine.records import Entry
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.condition import Condition
+from streams.history.past import Past, refuse_erased
 from streams.history.predicate import PredicateFailed
-from streams.history.recorded_event import RecordedEvent
+from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.row_changes import FieldChange, row_changes
 
 
@@ -75,6 +76,12 @@ class Turns:
     def keys(self) -> int:
         """How many keys there are."""
         return len(self._rows)
+
+
+def events_told(past: Past, place: Place) -> Sequence[RecordedEvent]:
+    """Those of one row. Raises HistoryError if one of them was erased: what holds of the row behind it is not known."""
+    refuse_erased(past, place)
+    return past.key_events(place)
 
 
 def _held(predicate: Condition, row: Record | None, it: RecordedEvent | None) -> bool:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams import History, Rejected
+from streams.cli.commands.when import when
 from streams.errors import DefinitionError, HistoryError, InvalidEvent, NoSuchEvent
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
@@ -266,6 +267,28 @@ def test_what_a_file_cannot_answer_is_a_sentence(file: tuple[Path, Any], tmp_pat
         History.open(bank.app(), path)
     with pytest.raises(HistoryError, match="there is no file"):
         History.open(shop.app(), tmp_path / "nothing")
+
+
+def test_a_row_of_which_an_event_was_erased_is_not_asked(
+    file: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without that event another row would be told; neither when, nor shrink, nor `retold when` does."""
+    path, _ = file
+    with closing(sqlite3.connect(path)) as db:
+        [part, seq] = db.execute("select part, seq from record where ns = 'stock' and key = 'x' order by seq").fetchone()
+        db.execute("delete from record where ns = 'stock' and part = ? and seq = ?", (part, seq))
+        db.execute("insert into erased(ns, part, seq, key) values('stock', ?, ?, 'x')", (part, seq))
+        db.commit()
+    sentence = f"the row 'x' of stock cannot be told: its event with the sequence {seq} was erased"
+    with History.open(shop.app(), path) as history:
+        for ask in (history.when, history.shrink):
+            with pytest.raises(HistoryError, match=sentence):
+                ask(shop.stock, "x", "free > 0")
+    monkeypatch.setenv("RETOLD_APP", "tests.applications.shop:app")
+    with pytest.raises(HistoryError, match=sentence):
+        when("stock", "x", "free > 0", history=path)
+    when("stock", "free > 0", None, all_rows=True, limit=None, history=path)
+    assert "1 row of which an event was erased is left out." in capsys.readouterr().err
 
 
 def test_a_damaged_file_is_a_sentence(file: tuple[Path, Any]) -> None:

@@ -19,7 +19,7 @@ from streams.history.named_event import nothing_happened
 from streams.history.predicate import Predicate
 from streams.history.row_changes import FieldChange, Missing
 from streams.history.story_members import change_members
-from streams.history.when import Turn, Turns
+from streams.history.when import Turn, Turns, events_told
 
 SHOWN = 50
 
@@ -56,10 +56,11 @@ def when(
     with open_past(history) as opened:
         predicate = Predicate(text, namespace_named(opened.app, namespace).row_type)
         turns = Turns(predicate, opened.handlers)
+        erased = set(opened.past.erased_keys(namespace)) if all_rows else set[str]()
         if all_rows:
-            found = turns.take(opened.past.namespace_events(namespace))
+            found = turns.take(it for it in opened.past.namespace_events(namespace) if it.key not in erased)
         else:
-            events = opened.past.key_events((namespace, key_or_condition))
+            events = events_told(opened.past, (namespace, key_or_condition))
             if not events:
                 raise nothing_happened((namespace, key_or_condition))
             found = turns.take(events)
@@ -68,6 +69,8 @@ def when(
         else:
             shown = _as_table(found, predicate, limit or SHOWN, with_key=all_rows)
             _conclude(turns, predicate, all_rows=all_rows)
+        if erased:
+            talk(f"{plural(len(erased), 'row')} of which an event was erased {'is' if len(erased) == 1 else 'are'} left out.")
         never = not shown and not turns.holding
     if never:
         raise typer.Exit(exit_codes.NO)
