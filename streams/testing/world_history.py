@@ -15,12 +15,14 @@ from streams.history.past import MemoryPast
 from streams.history.recorded_event import RecordedEvent, read_recorded
 from streams.testing.codecs import codec_for
 from streams.testing.space import Space
+from streams.testing.world_waiting import WorldWaiting
 
 
 def history_of(app: App, spaces: Iterable[Space]) -> History:
     handlers = ApplicationHandlers(app, codec_for(app))
-    events = [_recorded(handlers, space.name, it) for space in spaces for it in space.log]
-    return History(MemoryPast(events), handlers, HistorySource(in_memory))
+    there = list(spaces)
+    events = [_recorded(handlers, space.name, it) for space in there for it in space.log]
+    return History(MemoryPast(events), handlers, HistorySource(in_memory), WorldWaiting(handlers.codec, there))
 
 
 def _recorded(handlers: ApplicationHandlers, namespace: str, it: HandledRecord) -> RecordedEvent:

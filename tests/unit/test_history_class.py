@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from streams import History, Rejected
 from streams.cli.commands.when import when
+from streams.engine.envelope import to_micros
 from streams.errors import DefinitionError, HistoryError, InvalidEvent, NoSuchEvent
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
@@ -25,9 +26,11 @@ from streams.history.difference import Difference
 from streams.history.recorded_event import RecordedEvent
 from streams.history.stored_events import COLUMNS
 from streams.testing import START, World
-from tests.applications import bank, shop
+from streams.testing.world_waiting import WorldWaiting
+from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, TransferStart
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharged, StockReceive
+from tests.applications.timed.events import AlarmTouch
 from tests.support.other_code import row_with, with_change
 from tests.support.pasts import KINDS, answered, made, past_of
 from tests.support.stored_pasts import exported
@@ -108,6 +111,37 @@ def test_stories_of_events_and_rows(world: World) -> None:
     assert (of_row.row, of_row.earlier) == (world.table(shop.order)["o1"], 2)
     with pytest.raises(NoSuchEvent, match="nothing ever happened to it"):
         history.row_story("order", "nothing")
+
+
+def test_a_worlds_story_says_what_waits() -> None:
+    """Timers, with what scheduled them; an event whose handler raised, and what is parked behind it."""
+    world = World(timed.app())
+    world.when(AlarmTouch(name="a", number=1, after=2, other="z"), id="touch-1")
+    world.when(AlarmTouch(name="b", number=99, after=0, other=""), id="touch-2")
+    world.when(AlarmTouch(name="b", number=1, after=0, other=""), id="touch-3")
+    history = world.history()
+    waits = history.story("touch-1").step.waits
+    assert [(it.kind, it.event_type, it.namespace, it.key) for it in waits] == [
+        ("timer", "alarm.ring", "alarm", "a"), ("timer", "bell.ring", "bell", "z"),
+    ]  # fmt: skip
+    assert {it.at for it in waits} == {to_micros(START + timedelta(hours=2))}
+    [ring] = history.row_story("alarm", "a").waits
+    assert ring == waits[0]
+    parked = WorldWaiting(world._codec, world._run.spaces.values()).of_key(("alarm", "b"), 50)
+    assert [(it.kind, it.id, it.where) for it in parked] == [
+        ("parked", "touch-2", "alarm-0@1"), ("parked", "touch-3", "alarm-0@2"),
+    ]  # fmt: skip
+    assert "ZeroDivisionError" in str(parked[0].reason)
+
+
+def test_a_call_that_failed_waits_for_an_answer() -> None:
+    """In the story of its request."""
+    world = World(shop.app(), answers=lambda _: None)
+    world.when(StockReceive(sku="A1", quantity=5, price=300))
+    world.when(OrderPlace(order="o1", customer="c7", lines=(Line(sku="A1", quantity=2),)))
+    world.settle()
+    [waiting] = world.history().story("payment-0:1").step.waits
+    assert (waiting.kind, waiting.event_type, waiting.key) == ("unanswered", "payment.charge", "o1")
 
 
 def test_as_of_a_time(world: World) -> None:
