@@ -121,8 +121,9 @@ def led_to(past: Past, place: Place, order: OrderKey) -> list[RecordedEvent]:
             if it.order > until:
                 break
             found.append(it)
-            if it.cause is not None and (cause := past.find(it.cause)) is not None and cause.place not in reached:
-                heappush(waiting, _Reached(cause.order, cause.place))
+            for cause in () if it.cause is None else past.find_all(it.cause):  # an id may have been handled twice
+                if cause.place not in reached:
+                    heappush(waiting, _Reached(min(cause.order, until), cause.place))
         _check(len(found))
     return sorted(found, key=lambda it: it.order)
 

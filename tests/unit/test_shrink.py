@@ -22,7 +22,7 @@ from streams.errors import ConfigError, HistoryError, NoSuchEvent
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
 from streams.history.change import Change
-from streams.history.past import MemoryPast
+from streams.history.past import MemoryPast, cause_of
 from streams.history.predicate import Predicate
 from streams.history.recorded_event import ROOT
 from streams.history.shrinking import SearchLimits, first_shown, led_to, shrink
@@ -37,7 +37,7 @@ from tests.applications.permits.events import PermitStep
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged, StockReceive, StockReserve
 from tests.support.other_code import Handler, row_with, with_change
 from tests.support.partitions import Partitions
-from tests.support.pasts import KINDS, START, made, past_of
+from tests.support.pasts import ALL_KINDS, KINDS, START, made, past_of
 from tests.support.permits import history
 from tests.support.stored_pasts import exported
 
@@ -98,7 +98,7 @@ def test_a_search_that_is_ended_leaves_the_fewest_so_far() -> None:
 
 
 @some
-@given(st.sampled_from(KINDS), st.integers(0, 10**6))
+@given(st.sampled_from(ALL_KINDS), st.integers(0, 10**6))
 def test_what_led_to_a_row_is_a_past_of_its_own(kind: str, seed: int) -> None:
     """A prefix of each key, with all causes; it has the row, byte for byte, and less than all."""
     chosen, there = made(kind, seed)
@@ -108,6 +108,8 @@ def test_what_led_to_a_row_is_a_past_of_its_own(kind: str, seed: int) -> None:
     references = {each.reference for each in part}
     assert it.reference in references
     assert all(each.cause is None or each.cause in references for each in part)
+    orders = {each.order for each in part}
+    assert {cause.order for each in part if (cause := cause_of(past, each)) is not None} <= orders
     alone = MemoryPast(part)
     for place in {each.place for each in part}:
         events = alone.key_events(place)
