@@ -8,7 +8,6 @@ from typing import NamedTuple
 from streams.data import EventData, Record
 from streams.engine.execution import wrong_version
 from streams.engine.records import Codec
-from streams.errors import HistoryError
 from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_emissions import BranchEmission, emissions_of
@@ -41,7 +40,7 @@ def decide(
 ) -> BranchDecision:
     """`effects` are those that the past has of it; for `is_of` see `emissions_of`.
 
-    Raises what the handler raises, InvalidEvent or UndeclaredEmission for what it may not emit, and HistoryError without one.
+    Raises what the handler raises, and InvalidEvent or UndeclaredEmission for what it may not emit.
 
     What a person or retold itself has decided stays as it was.
     """
@@ -51,8 +50,6 @@ def decide(
     handler = handlers.handler_of(namespace, turn.event)
     if handler is None:
         why = f"{turn.event.data.event_type} has no handler in the application {handlers.app.name}"
-        if was is None:
-            raise HistoryError(why)
         return BranchDecision(row.row, reason=why, by=UNHANDLED)
     if (reason := wrong_version(turn.expected, row.row, row.token)) is not None:
         return BranchDecision(row.row, reason=reason, by=VERSION)

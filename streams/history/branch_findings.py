@@ -17,6 +17,8 @@ from streams.history.difference import CallChange, ChangedEvent, Difference, Rai
 from streams.history.recorded_event import Place, RecordedEvent
 
 LEAST_LIMIT = 10_000
+OUTCOMES = frozenset({difference.UNHANDLED, difference.PARKED, difference.OUTCOME})
+"""What is told first of what is otherwise."""
 
 
 class BranchFindings:
@@ -137,6 +139,7 @@ class BranchFindings:
         for place, row in rows.items():
             if row.base[0] != row.row:
                 found.rows.append(RowChange(place, row.base[0], row.row, row.open))
+        found.changed.sort(key=lambda it: OUTCOMES.isdisjoint(it.what))
         found.keys = len(rows)
         for row in rows.values():
             for it in row.timers:

@@ -138,7 +138,7 @@ class Difference(msgspec.Struct):
     Attributes:
         missing: Events that the past has and the branch has not.
         surplus: Events that the branch has and the past has not.
-        changed: Events of both that are otherwise.
+        changed: Events of both that are otherwise; first those with another outcome, or that are parked in only one of both.
         rows: Rows that are otherwise at the end.
         projections: Rows of projections that are, if they were compared.
         views: Answers of views that are, of those that were asked for.

@@ -18,8 +18,9 @@ from streams.history.difference import (
     TimerChange,
     ViewChange,
 )
+from streams.history.recorded_event import RecordedEvent
 from streams.history.row_changes import FieldChange, row_changes
-from streams.history.story_members import change_members, event_members
+from streams.history.story_members import change_members, event_members, outcome_name
 
 
 def difference_members(found: Difference) -> Iterator[dict[str, Any]]:
@@ -81,7 +82,7 @@ def _origin(it: Origin) -> dict[str, Any]:
         "difference": "origin",
         "what": it.kind,
         **event_members(it.recorded),
-        "now": _decided(it.now.accepted, it.now.reason),
+        "now": _decided(it.now),
         "emitted_then": [_named(data) for data in it.emitted_then],
         "emitted_now": [_named(data) for data in it.emitted_now],
         "row_before": it.row_before,
@@ -91,7 +92,7 @@ def _origin(it: Origin) -> dict[str, Any]:
 
 
 def _changed(it: ChangedEvent) -> dict[str, Any]:
-    now = {**_decided(it.now.accepted, it.now.reason), "time": it.now.event.time, "data": it.now.event.data}
+    now = {**_decided(it.now), "time": it.now.event.time, "data": it.now.event.data}
     return {"difference": "changed", "what": list(it.what), **event_members(it.recorded), "now": now}
 
 
@@ -136,5 +137,5 @@ def _call(it: CallChange) -> dict[str, Any]:
     return {"difference": "call", "call": it.kind, **found}
 
 
-def _decided(accepted: bool, reason: str | None) -> dict[str, Any]:
-    return {"outcome": "accepted" if accepted else "rejected", "reason": reason}
+def _decided(it: RecordedEvent) -> dict[str, Any]:
+    return {"outcome": outcome_name(it), "reason": it.reason}

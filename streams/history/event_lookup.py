@@ -29,7 +29,7 @@ def in_file(stored: StoredPast, waiting: StoredWaiting, app: App) -> Find:
             if found is None:
                 raise
             return found
-        found = past.find(was.reference)
+        found = next((each for each in past.find_all(was.reference) if each.name == was.name), None)
         if found is None:
             raise NoSuchEvent(
                 f"{was.name} ({was.event_type} {named(was.key)}) is not in this past: it is later, or a change has taken it out"

@@ -141,14 +141,14 @@ class History(HistoryContents):
     def _change(self, insert: Iterable[Insertion], remove: Iterable[str], replace: Mapping[str, EventData]) -> Change:
         return Change(
             [self._inserted(it) for it in insert],
-            frozenset(self.event(name).reference for name in remove),
-            {self.event(name).reference: data for name, data in replace.items()},
+            frozenset(self.event(name).exact_name for name in remove),
+            {self.event(name).exact_name: data for name, data in replace.items()},
         )
 
     def _inserted(self, it: Insertion) -> InsertedEvent:
         if not isinstance(it, InsertedEvent):
             return InsertedEvent(*it)
-        after = None if it.after is None else self.event(it.after).reference
+        after = None if it.after is None else self.event(it.after).exact_name
         return InsertedEvent(it.data, it.time, it.id, after, it.source)
 
     def _branch(self, branch: Branch, handlers: ApplicationHandlers) -> History:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -49,15 +50,33 @@ def event_named(past: StoredPast, waiting: StoredWaiting, app: App, text: str) -
             f"{named(it.reason or 'without a reason')}. `retold parked show {it.where}` says more"
         )
     raise NoSuchEvent(
-        f"the recorded past of {app.name} has no event {named(text)!r}. An event is named by its id, its position in the log, "
-        "such as user-3:7, or in the inbox, such as user-3@1042; a row by namespace and key, such as user/u1. `retold tail "
-        "--last 5` shows positions"
+        f"the recorded past of {app.name} has no event {named(text)!r}{_meant(app, text)}. An event is named by its id, its "
+        "position in the log, such as user-3:7, or in the inbox, such as user-3@1042; a row by namespace and key, such as user/u1. "
+        "`retold tail --last 5` shows positions"
     )
 
 
-def nothing_happened(place: Place) -> NoSuchEvent:
-    """The error of a row that the past has no event of."""
+def _meant(app: App, text: str) -> str:
+    """` (did you mean user/u1?)`, if what it begins with is nearly the name of a namespace."""
+    spaces = [space.name for space in app.namespaces]
+    name, sign, rest = text.partition("/")
+    if not (sign and rest):
+        at = POSITION.fullmatch(text)
+        name, sign, rest = (at[1], "-", f"{at[2]}{at[3]}{at[4]}") if at is not None else ("", "", "")
+    if not sign or name in spaces:
+        return ""
+    near = difflib.get_close_matches(name[:100], spaces, n=1)
+    return f" (did you mean {near[0]}{sign}{named(rest)}?)" if near else f"; {app.name} has no namespace {named(name)!r}"
+
+
+def nothing_happened(place: Place, waits: Sequence[WaitingEvent] = ()) -> NoSuchEvent:
+    """The error of a row that the past has no event of; `waits` is what has not been handled yet."""
     namespace, key = place
+    if waits:
+        return NoSuchEvent(
+            f"nothing has been handled for {namespace} {named(key)!r} yet: its {waits[0].event_type} waits ({waits[0].kind}). "
+            f"`retold story {namespace}/{named(key)}` tells more"
+        )
     return NoSuchEvent(f"the recorded past has no event of {namespace} {named(key)!r}: nothing ever happened to it")
 
 

@@ -151,7 +151,7 @@ class _Smaller:
 
     def shows_without(self, part: Sequence[RecordedEvent]) -> bool:
         """Whether it still shows; then the part is gone for good."""
-        change = Change(remove=frozenset(it.reference for it in part))
+        change = Change(remove=frozenset(it.exact_name for it in part))
         try:
             branch = what_if(self._past, self._handlers, change, answers=self.answers).past
             shows = first_shown(branch, self._handlers, self._place, self._condition) is not None

@@ -136,14 +136,13 @@ class Storyteller:
         return Story(path, step, lost)
 
     def of_key(self, place: Place, depth: int, last: int) -> KeyStory | None:
-        """Its last events, each with its consequences, `depth` levels down. None: this past has no event of it."""
-        events = self._past.key_events(place)
+        """Its last events, each with its consequences, `depth` levels down. None: this past has no event of it, nor waits any."""
+        events, waits = self._past.key_events(place), self._waiting.of_key(place, WAITING)
         if not events:
-            return None
+            return KeyStory(place, 0, [], None, 0, None, waits) if waits else None
         told = events[-last:] if last else []
         steps = [StoryStep(it, cause=cause_of(self._past, it)) for it in told]
         (row, version), unknown = self._fold(self._grow(steps, depth), place)[place]
-        waits = self._waiting.of_key(place, WAITING)
         return KeyStory(place, len(events) - len(told), steps, row, version, unknown, waits)
 
     def _causes(self, it: RecordedEvent) -> tuple[list[RecordedEvent], str | None]:

@@ -6,10 +6,17 @@ from typing import Any
 
 from streams.engine.envelope import from_micros
 from streams.engine.records import ACCEPTED, REJECTED
-from streams.history.recorded_event import RecordedEvent
+from streams.history.recorded_event import PARKED, UNHANDLED, RecordedEvent
 from streams.history.row_changes import FieldChange, Missing
 from streams.history.story import KeyStory, Story, StoryStep
 from streams.history.waiting import WaitingEvent
+
+
+def outcome_name(it: RecordedEvent) -> str:
+    """`accepted` or `rejected`; in a branch also `parked`, and in a replay `unhandled`."""
+    if it.by in (PARKED, UNHANDLED):
+        return it.by
+    return ACCEPTED if it.accepted else REJECTED
 
 
 def event_members(it: RecordedEvent) -> dict[str, Any]:
@@ -22,7 +29,7 @@ def event_members(it: RecordedEvent) -> dict[str, Any]:
         "source": it.event.source,
         "time": it.event.time,
         "recorded": from_micros(it.order.recorded) if it.has_position else None,
-        "outcome": ACCEPTED if it.accepted else REJECTED,
+        "outcome": outcome_name(it),
         "reason": it.reason,
         "by": it.by,
         "data": it.event.data,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from streams.cli.output.screen import StyledLine
 from streams.cli.output.story_text import key_story_lines, story_lines
 from streams.engine.envelope import to_micros
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.recorded_event import RecordedEvent
+from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.story import Storyteller
 from streams.history.waiting import NothingWaits, WaitingEvent
 from tests.applications import shop
@@ -107,3 +108,22 @@ def test_the_story_of_a_row_ends_with_the_row() -> None:
     story = teller.of_key(first.place, 1, 1)
     assert story is not None
     assert text(key_story_lines(story, NOW, None))[0] == f"{story.earlier} earlier events left out; --last shows more"
+
+
+class AllParked(NothingWaits):
+    """A row of which everything is parked."""
+
+    def of_key(self, place: Place, most: int) -> Sequence[WaitingEvent]:
+        return [WaitingEvent("parked", *place, "stock.reserve", "p", to_micros(NOW), "KeyError: x", "stock-0@7")]
+
+
+def test_a_row_that_has_only_parked_events_has_a_story() -> None:
+    """They are told, and that there is no row yet. Where nothing waits either, there is no story."""
+    there = Partitions(shop.app(), 1, now=NOW)
+    past, handlers = past_of(there), ApplicationHandlers(there.app, there.codec)
+    found = Storyteller(past, handlers, AllParked()).of_key(("stock", "z"), 1, 10)
+    assert found is not None
+    lines = text(key_story_lines(found, NOW, None))
+    assert lines[0] == "nothing has been handled yet: there is no row"
+    assert lines[1] == "   stock.reserve z is parked since 2026-01-01 00:00:00Z: KeyError: x"
+    assert Storyteller(past, handlers, NothingWaits()).of_key(("stock", "z"), 1, 10) is None

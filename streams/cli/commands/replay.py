@@ -95,7 +95,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     if found.waiting and not assume_answers:
         talk("With --assume-answers, what follows from a request with other data is told as well.")
     refused = not_accepted(found.origins, accepted)
-    _tell(shape, found, name, took, refused if accept is not None else [])
+    _tell(shape, found, name, took, None if accept is None else refused)
     if save is not None:
         _write(save, encoded(counted(found.origins)))
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")
@@ -126,7 +126,8 @@ def _replayed(
         return compare(past, link, opened.handlers, answers=answers, skip=skip)
 
 
-def _tell(shape: Format, found: Difference, base: str, took: float, refused: list[AcceptedOrigin]) -> None:
+def _tell(shape: Format, found: Difference, base: str, took: float, refused: list[AcceptedOrigin] | None) -> None:
+    """`refused` are origins that are not accepted; None: nobody has accepted any."""
     if shape == "json":
         for members in difference_members(found):
             json_line(members)
@@ -135,7 +136,7 @@ def _tell(shape: Format, found: Difference, base: str, took: float, refused: lis
             say(line)
     else:
         say_styled(replay_lines(found, base, took, refused))
-    for it in refused:
+    for it in refused or ():
         talk(f"{it.handler} {DOES[it.kind]} for {plural(it.count, 'event')}, which is not accepted.")
 
 

@@ -62,7 +62,8 @@ def when(
         else:
             events = events_told(opened.past, (namespace, key_or_condition))
             if not events:
-                raise nothing_happened((namespace, key_or_condition))
+                place = namespace, key_or_condition
+                raise nothing_happened(place, opened.waiting.of_key(place, 1))
             found = turns.take(events)
         if as_json:
             shown = _as_json(found, limit)
@@ -130,6 +131,6 @@ def _shown(value: object) -> str:
 def _conclude(turns: Turns, predicate: Predicate, *, all_rows: bool) -> None:
     events = plural(turns.looked_at, "event")
     if all_rows:
-        talk(f"{predicate.text} holds now of {len(turns.holding):,} of {plural(turns.keys, 'row')}; {events} looked at.")
+        talk(f"{predicate.text} holds now of {len(turns.holding):,} of {plural(turns.keys, 'key')}; {events} looked at.")
     else:
         talk(f"{predicate.text} {'holds' if turns.holding else 'does not hold'} now; {events} looked at.")

@@ -136,6 +136,8 @@ def _emitted(data: Sequence[EventData], others: Sequence[EventData]) -> str:
 
 
 def _decision(it: RecordedEvent, before: Record | None, after: Record | None, fields: Set[str] | None) -> str:
+    if it.is_parked:
+        return f"parked: {_short(it.reason or '')}"
     if not it.accepted:
         return f"rejected: {_short(it.reason or '')}"
     return f"accepted, {fields_text(before, after, fields) or 'the row stays as it was'}"
@@ -143,7 +145,7 @@ def _decision(it: RecordedEvent, before: Record | None, after: Record | None, fi
 
 def _counted(found: Difference, took: float) -> str:
     time = f"{took * 1000:.0f} ms" if took < 1 else f"{took:.1f} s"
-    return f"{plural(found.total, 'event')} · {found.decided:,} decided again, of {plural(found.keys, 'row')} · {time}"
+    return f"{plural(found.total, 'event')} · {found.decided:,} decided again, of {plural(found.keys, 'key')} · {time}"
 
 
 def _events_counted(found: Difference) -> str:
@@ -232,6 +234,8 @@ def _described(it: RecordedEvent) -> str:
 
 
 def _decided(it: RecordedEvent) -> str:
+    if it.by == UNHANDLED:
+        return f"{_described(it)}: it has no handler"
     return _described(it) if it.accepted else f"{_described(it)}: rejected: {_short(it.reason or '')}"
 
 

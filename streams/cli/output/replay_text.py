@@ -15,16 +15,17 @@ SHOWN = 20
 """Handlers and kinds in a table."""
 
 
-def replay_lines(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin]) -> list[StyledLine]:
+def replay_lines(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin] | None) -> list[StyledLine]:
+    """`refused` are origins that are not accepted; None: nobody has accepted any."""
     lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took, "--format json")]
-    if not found.is_empty and not refused and found.origins:
+    if not found.is_empty and refused is not None and not refused and found.origins:
         lines.append(
             [("accepted    ", "dim"), ("all that is otherwise follows from origins that are accepted", "green")]
         )
     return lines
 
 
-def replay_markdown(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin]) -> Iterator[str]:
+def replay_markdown(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin] | None) -> Iterator[str]:
     rate = f"{plural(found.total, 'event')} against {base}, {took:.1f} s"
     yield f"### retold replay: {rate}"
     if found.is_empty:
@@ -44,7 +45,7 @@ def replay_markdown(found: Difference, base: str, took: float, refused: Sequence
             yield "| … | | | | | |"
             break
         yield f"| {' | '.join(map(_cell, _row(first, count)))} |"
-    if not refused and found.origins:
+    if refused is not None and not refused and found.origins:
         yield ""
         yield "All origins are accepted."
 

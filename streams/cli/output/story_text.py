@@ -67,6 +67,8 @@ def key_story_lines(story: KeyStory, now: datetime, width: int | None) -> list[S
         lines += [*_tree("", step, None, now), TreeLine("", "", "")]
     if story.unknown is not None:
         lines.append(TreeLine("", f"the row cannot be told: {story.unknown}", BAD))
+    elif not story.steps:
+        lines.append(TreeLine("", "nothing has been handled yet: there is no row", BOLD))
     elif story.row is None:
         lines.append(TreeLine("", "there is no row now", BOLD))
     else:
