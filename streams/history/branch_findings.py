@@ -17,8 +17,6 @@ from streams.history.difference import CallChange, ChangedEvent, Difference, Rai
 from streams.history.recorded_event import Place, RecordedEvent
 
 LEAST_LIMIT = 10_000
-OUTCOMES = frozenset({difference.UNHANDLED, difference.PARKED, difference.OUTCOME})
-"""What is told first of what is otherwise."""
 
 
 class BranchFindings:
@@ -123,15 +121,19 @@ class BranchFindings:
 
     def _join_moved(self) -> None:
         """What is missing at its place and handled at another one is no difference if it is the same."""
-        again = {(it.reference, it.place): it for it in self.found.surplus}
-        for was in [it for it in self.found.missing if (it.reference, it.place) in again]:
-            now = again[was.reference, was.place]
-            self.found.missing.remove(was)
-            self.found.surplus.remove(now)
-            if what := changes(was, now):
-                self.found.changed.append(ChangedEvent(was, now, what))
+        found = self.found
+        again = {(it.reference, it.place): it for it in found.surplus}
+        moved = {name: it for it in found.missing if (name := (it.reference, it.place)) in again}
+        if not moved:
+            return
+        for name, was in moved.items():
+            if what := changes(was, again[name]):
+                found.changed.append(ChangedEvent(was, again[name], what))
             else:
-                self.found.unchanged += 1
+                found.unchanged += 1
+        gone, come = {it.order for it in moved.values()}, {again[name].order for name in moved}
+        found.missing[:] = [it for it in found.missing if it.order not in gone]
+        found.surplus[:] = [it for it in found.surplus if it.order not in come]
 
     def result(self, rows: Mapping[Place, BranchRow]) -> Difference:
         found = self.found
@@ -139,7 +141,7 @@ class BranchFindings:
         for place, row in rows.items():
             if row.base[0] != row.row:
                 found.rows.append(RowChange(place, row.base[0], row.row, row.open))
-        found.changed.sort(key=lambda it: OUTCOMES.isdisjoint(it.what))
+        found.put_outcomes_first()
         found.keys = len(rows)
         for row in rows.values():
             for it in row.timers:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+
 from streams.data import Record
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_decision import changes
 from streams.history.difference import ChangedEvent, Difference, RowChange
 from streams.history.past import Past
 from streams.history.past_tables import PastTables
-from streams.history.recorded_event import Place
+from streams.history.recorded_event import Place, RecordedEvent
 
 
 def compare(past: Past, handlers: ApplicationHandlers, other: Past, other_handlers: ApplicationHandlers) -> Difference:
@@ -16,17 +18,21 @@ def compare(past: Past, handlers: ApplicationHandlers, other: Past, other_handle
 
     All events of `past` are held in memory. Raises HistoryError for a row that cannot be told.
     """
-    then = {(it.reference, it.place): it for it in past.events()}
-    found = Difference(total=len(then))
+    then, found = defaultdict[tuple[str, Place], deque[RecordedEvent]](deque), Difference()
+    for it in past.events():
+        then[it.reference, it.place].append(it)
+        found.total += 1
     for now in other.events():
-        was = then.pop((now.reference, now.place), None)
+        same = then.get((now.reference, now.place))
+        was = same.popleft() if same else None
         if was is None:
             found.surplus.append(now)
         elif what := changes(was, now):
             found.changed.append(ChangedEvent(was, now, what))
         else:
             found.unchanged += 1
-    found.missing += then.values()
+    found.missing += sorted((it for left in then.values() for it in left), key=lambda it: it.order)
+    found.put_outcomes_first()
     places = _touched(found) if handlers is other_handlers else _all(past, other)
     found.keys = len(places)
     before, after = PastTables(past, handlers), PastTables(other, other_handlers)

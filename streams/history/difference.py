@@ -18,6 +18,8 @@ FIRES, FIRES_OTHERWISE, FIRES_NOT = "would fire", "would fire otherwise", "would
 """A timer."""
 OUTCOME, REASON, DATA, TIME, PARKED, UNHANDLED = "outcome", "reason", "data", "time", "parked", "unhandled"
 """What of an event is otherwise; PARKED: its handler raises, or one before it of its key did; UNHANDLED: it has no handler."""
+OUTCOMES = frozenset({UNHANDLED, PARKED, OUTCOME})
+"""What is told first of what is otherwise."""
 RAISES, EVENTS, ROW = "raises", "events", "row"
 """What a handler does otherwise, beside OUTCOME, REASON and UNHANDLED: it raises, emits other events, or leaves another row."""
 
@@ -177,6 +179,10 @@ class Difference(msgspec.Struct):
     keys: int = 0
     total: int = 0
     open_recorded: int = 0
+
+    def put_outcomes_first(self) -> None:
+        """Of what changed, the events with another outcome, or that are parked in only one of both: rows follow from them."""
+        self.changed.sort(key=lambda it: OUTCOMES.isdisjoint(it.what))
 
     @property
     def same(self) -> int:
