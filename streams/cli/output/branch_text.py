@@ -225,7 +225,9 @@ def _changed(it: ChangedEvent) -> str:
 
 
 def _named(it: RecordedEvent | None) -> str:
-    return "an event" if it is None else f"{it.event_type} {it.key or EMPTY_KEY}  {it.name}"
+    if it is None:
+        return "an event"
+    return f"{_described(it)}  {it.name}" if it.has_position else _described(it)
 
 
 def _described(it: RecordedEvent) -> str:
