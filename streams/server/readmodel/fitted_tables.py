@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -24,10 +24,10 @@ def known_identity(db: sqlite3.Connection) -> StoreIdentity:
     return msgspec.json.decode(kept, type=StoreIdentity)
 
 
-def fit_tables(db: sqlite3.Connection, app: App) -> None:
+def fit_tables(db: sqlite3.Connection, app: App) -> Sequence[str]:
     """Within a transaction: remove what is of namespaces and projections that are gone, and make tables for new ones.
 
-    Raises sqlite3.Error.
+    Returns those whose rows were never whole. Raises sqlite3.Error.
     """
     known, there = known_identity(db), _tables(app)
     kept = {name: of for name, of in known.fingerprints.items() if name in there}
@@ -46,11 +46,30 @@ def fit_tables(db: sqlite3.Connection, app: App) -> None:
     if kept != known.fingerprints:
         changed = msgspec.structs.replace(known, fingerprints=kept)
         db.execute("update meta set value = ? where name = 'identity'", (msgspec.json.encode(changed),))
+    return [name[2:] for name, of in kept.items() if of == MISSING]
 
 
-def missing_tables(db: sqlite3.Connection) -> Sequence[str]:
-    """Namespaces and projections whose rows were never whole. Raises sqlite3.Error."""
-    return [name[2:] for name, of in known_identity(db).fingerprints.items() if of == MISSING]
+def log_ends(db: sqlite3.Connection) -> Mapping[str, int]:
+    """The last sequence of each partition, such as `user-3`, that is in the file. Raises sqlite3.Error."""
+    found = db.execute("select ns, part, seq from position where kind = 'log'").fetchall()
+    return {f"{namespace}-{part}": sequence or 0 for namespace, part, sequence in found}
+
+
+def reshaped_tables(db: sqlite3.Connection, identity: StoreIdentity) -> list[str]:
+    """Those whose rows had another schema when the file was written, or were never made. Raises sqlite3.Error."""
+    known = known_identity(db).fingerprints
+    return [name[2:] for name, of in identity.fingerprints.items() if known[name] != of]
+
+
+def note_identity(db: sqlite3.Connection, identity: StoreIdentity, reshaped: Collection[str]) -> None:
+    """Within a transaction: what the file is of, in which tables that are `reshaped` have the schema before.
+
+    Raises sqlite3.Error.
+    """
+    known = known_identity(db).fingerprints
+    found = {name: known[name] if name[2:] in reshaped else of for name, of in identity.fingerprints.items()}
+    changed = msgspec.structs.replace(identity, fingerprints=found)
+    db.execute("update meta set value = ? where name = 'identity'", (msgspec.json.encode(changed),))
 
 
 def _tables(app: App) -> Mapping[str, type[Record]]:

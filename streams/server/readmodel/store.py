@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from streams.history.stored_past import noted_frontier
 from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.checkpoints import make_checkpoints
-from streams.server.readmodel.fitted_tables import fit_tables, known_identity, missing_tables
+from streams.server.readmodel.fitted_tables import fit_tables, log_ends, note_identity, reshaped_tables
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
 from streams.server.readmodel.store_file import OpenStore, StoreFolder
 from streams.server.readmodel.store_schema import (
@@ -91,9 +91,8 @@ class Store:
             self.reshaped, self.reread, self.changed, self.missing, self.held = [], [], [], [], {}
             return True
         with self._transaction():
-            fit_tables(self._db, self._app)
-        self.missing = missing_tables(self._db)
-        self.reshaped = self._reshaped()
+            self.missing = fit_tables(self._db, self._app)
+        self.reshaped = reshaped_tables(self._db, self._identity)
         self.reread = [name for name in self.row_types if name in self.reshaped]
         known = msgspec.json.decode(meta.get("sources") or b"{}", type=dict[str, str])
         held = msgspec.json.decode(meta.get("held") or b"{}", type=dict[str, dict[str, int]])
@@ -105,21 +104,9 @@ class Store:
 
     def _hold(self, held: dict[str, dict[str, int]]) -> None:
         """Note where the rows of changed projections end: what comes from now on is not folded into them."""
-        log = self._db.execute("select ns, part, seq from position where kind = 'log'").fetchall()
-        ends = {f"{namespace}-{part}": sequence or 0 for namespace, part, sequence in log}
-        self.held = {name: held.get(name, {} if name in self.missing else ends) for name in self.changed}
+        ends = log_ends(self._db)
+        self.held = {name: held.get(name, {} if name in self.missing else {**ends}) for name in self.changed}
         self._set(held=msgspec.json.encode(self.held))
-
-    def _reshaped(self) -> list[str]:
-        """Tables whose rows had another schema when the file was written."""
-        known = known_identity(self._db).fingerprints
-        return [name[2:] for name, of in self._identity.fingerprints.items() if known[name] != of]
-
-    def _set_identity(self, reshaped: Collection[str]) -> None:
-        """Of what is in the file: those that are not made again yet have their former schema."""
-        known = known_identity(self._db).fingerprints
-        found = {name: known[name] if name[2:] in reshaped else of for name, of in self._identity.fingerprints.items()}
-        self._set(identity=msgspec.json.encode(msgspec.structs.replace(self._identity, fingerprints=found)))
 
     def begin_rebuild(self, names: Iterable[str], decoder: Decoder) -> ProjectionRebuild:
         """Fold projections again, beside what is answered: `finish_rebuild` puts them in their place."""
@@ -136,7 +123,7 @@ class Store:
         with self._transaction():
             rebuild.swap()
             self._set(sources=msgspec.json.encode(kept), held=msgspec.json.encode(held))
-            self._set_identity(reshaped)
+            note_identity(self._db, self._identity, reshaped)
         self.changed, self.reshaped, self.held = changed, reshaped, held
         self.missing = [name for name in self.missing if name not in names]
         writer.folded_again(names)
@@ -188,7 +175,7 @@ class Store:
             self._db.execute(unreadable_statement(namespace))
             self._db.execute("delete from position where kind = 'table' and ns = ?", (namespace,))
             self._db.execute("update position set kind = 'table' where kind = ? and ns = ?", (REREAD, namespace))
-            self._set_identity(reshaped)
+            note_identity(self._db, self._identity, reshaped)
         self.reread, self.reshaped = [name for name in self.reread if name != namespace], reshaped
         self.missing = [name for name in self.missing if name != namespace]
         writer.exchanged(namespace)

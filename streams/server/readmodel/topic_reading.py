@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -54,17 +54,16 @@ class TopicReading:
         partitions = [(name, number) for name, count in store.partitions.items() for number in range(count)]
         self._logs = LogFollower(writer, learning, partitions)
         self._tables = {at: TableFollower(writer, at, store.row_types[at[0]], learning) for at in partitions}
-        self._left = set(ends)
+        self._left, self._paused = set(ends), set[At]()
         self._log_ends: dict[NamespacePartition, int] = {}
         """Of logs that were read to their end, until all before that is in the file."""
-        self._paused: set[At] = set()
         self._stuck: dict[At, int] = {}
         """The offsets at which logs are stuck, until their record can be read."""
         self._held: set[At] = set()
         """The stuck logs that are paused until their next retry."""
         self._asked = self._retried = time.monotonic()
         self._pace_of_commits = CommitPace()
-        tables = {name: self._needed(name) for name in store.row_types}
+        tables = {name: _needed(name, ends, self._kinds, store.new_namespaces) for name in store.row_types}
         self._reread = RereadTables(store, writer, state, {topic: kind for topic, (kind, _) in self._kinds.items()}, tables, ends)
         self._takers: dict[At, Callable[[Message], None]] = {at: self._taker(at) for at in ends}
         _read_unreadable(store, writer, learning)
@@ -84,7 +83,8 @@ class TopicReading:
 
     def step(self, busy: bool = False) -> None:
         """Take and write what has arrived. `busy`: something else is to be done, so nothing is waited for."""
-        messages = self._arrived(0.0 if busy else WAIT)
+        pause = partial(self._pace_of_commits.pause, self._writer.has_changes)
+        messages = _arrived(self._consumer, 0.0 if busy else WAIT, pause)
         touched = set[At]()
         for message in messages:
             if message.error() is None:
@@ -106,13 +106,6 @@ class TopicReading:
         self._look_after()
         if took is not None or not self._writer.has_changes:  # else the file is not as far as was measured
             self._state.tell(committed=took is not None or exchanged, commit=took)
-
-    def _arrived(self, wait: float) -> list[Message]:
-        first = self._consumer.poll(wait)  # `consume` alone would wait for a full batch
-        if first is None:
-            return []
-        pause = self._pace_of_commits.pause(self._writer.has_changes)
-        return [first, *self._consumer.consume(commit_pace.BATCH, pause)]
 
     def _commit(self, arrived: int) -> float | None:
         """How long a transaction took (s); None: there was none, since nothing was given, or more is collected."""
@@ -146,15 +139,8 @@ class TopicReading:
         elif not error.retriable():
             raise BrokerError(f"following {at[0]} failed: {error.str()}")
 
-    def _needed(self, namespace: str) -> Sequence[At]:
-        """What must be read before its rows are whole: of one that is new, all."""
-        wanted = KINDS if namespace in self._store.new_namespaces else ("table",)
-        return [at for at in self._ends if self._kinds[at[0]][1] == namespace and self._kinds[at[0]][0] in wanted]
-
     def _take_first(self, at: At, partition: NamespacePartition, frontier: int, message: Message) -> None:
-        """Raises StoreDoubt for a record from before the frontier: what was told as of then did not know it."""
-        if message.value() is not None and log_header(headers_of(message)).recorded <= frontier:
-            raise StoreDoubt(f"{partition[0]} is new here, and has a past: all logs are to be read in one order")
+        _refuse_older(message, partition, frontier)
         self._take_logged(at, partition, message)
 
     def _take_logged(self, at: At, partition: NamespacePartition, message: Message) -> None:
@@ -250,6 +236,24 @@ class TopicReading:
             for at in held:
                 self._consumer.resume([TopicPartition(*at)])
                 self._consumer.seek(TopicPartition(*at, self._stuck[at]))
+
+
+def _arrived(consumer: Consumer, wait: float, pause: Callable[[], float]) -> list[Message]:
+    """What arrives in `pause()` s after the first record, for which it waits `wait` s."""
+    first = consumer.poll(wait)  # `consume` alone would wait for a full batch
+    return [] if first is None else [first, *consumer.consume(commit_pace.BATCH, pause())]
+
+
+def _needed(namespace: str, ends: Iterable[At], kinds: Mapping[str, tuple[str, str]], new: Set[str]) -> Sequence[At]:
+    """What must be read before the rows of a namespace are whole: of a new one, all."""
+    wanted = KINDS if namespace in new else ("table",)
+    return [at for at in ends if kinds[at[0]][1] == namespace and kinds[at[0]][0] in wanted]
+
+
+def _refuse_older(message: Message, partition: NamespacePartition, frontier: int) -> None:
+    """Raises StoreDoubt for a record from before the frontier: what was told as of then did not know it."""
+    if message.value() is not None and log_header(headers_of(message)).recorded <= frontier:
+        raise StoreDoubt(f"{partition[0]} is new here, and has a past: all logs are to be read in one order")
 
 
 def _read_unreadable(store: Store, writer: StoreWriter, learning: LearningCodec) -> None:
