@@ -89,18 +89,21 @@ class Clients:
         return Admin(lambda: self._make(AdminClient, self._common(client_id)), self.clock)
 
     def consumer(
-        self, client_id: str = "retold", *, read_uncommitted: bool = False, partition_eof: bool = True, fetch_wait: float = 0.0
-    ) -> Consumer:
+        self, client_id: str = "retold", *, read_uncommitted: bool = False, partition_eof: bool = True, fetch_wait: float = 0.0,
+        ahead: int = 65_536,
+    ) -> Consumer:  # fmt: skip
         """A consumer without a group: assign it, with offsets. `partition_eof`: it reports ends of partitions.
 
         An end is reported after an empty fetch, so with `partition_eof` a fetch waits for only 10 ms. A long-lived consumer sets
-        `fetch_wait` (s), which saves the broker a hundred fetches a second.
+        `fetch_wait` (s), which saves the broker a hundred fetches a second. `ahead`: kB that it holds at most of a partition; with
+        few, it reads all partitions at about the same pace.
         """
         return self._make(Consumer, self._common(client_id) | self._reading() | {
             "group.id": "retold-reader",  # required by the client; a consumer that only assigns never joins it
             "isolation.level": "read_uncommitted" if read_uncommitted else "read_committed",
             "enable.partition.eof": partition_eof,
             "fetch.wait.max.ms": _ms(fetch_wait) or (10 if partition_eof else 500),
+            "queued.max.messages.kbytes": ahead,
         })  # fmt: skip
 
     def group_consumer(self, group: str, client_id: str) -> Consumer:

@@ -7,7 +7,9 @@ lies in a log beyond its table is handled again too, but is not missed where it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from confluent_kafka import Message, murmur2
@@ -32,6 +34,8 @@ from streams.kafka.schemas_topic import add_schemas, all_schemas
 from streams.kafka.tables_and_logs import OPEN_TRANSACTION
 from streams.kafka.topics import TopicNames, describe, topic_names
 
+AHEAD = 1_024
+"""kB of a partition that are fetched ahead: what a log has is kept until its inbox is read as far, and the other way round."""
 Progress = Callable[[int, int], None]
 """Called with how many offsets are read, and how many there are."""
 Take = Callable[[NamespacePartition, Message], None]
@@ -65,6 +69,16 @@ def verify_cluster(  # noqa: PLR0913 - the options of a command
     made = _ClusterVerification(clients, prefix, app, codec, window, progress, patience)
     report = made.run(since, noting=noting)
     return report._replace(note=made.note(prefix, app.name)) if noting else report
+
+
+@dataclass
+class _Reading:
+    """Partitions that one consumer reads, and how many of their offsets it has read."""
+
+    partitions: Sequence[TopicAndPartition]
+    polls: Iterator[list[Message]]
+    total: int
+    done: int = 0
 
 
 class _ClusterVerification:
@@ -126,7 +140,7 @@ class _ClusterVerification:
             self._read(partitions)
         for partitions in (self._logs, self._inboxes):  # what is in a log was in its inbox before
             self._last |= ends(self._admin, partitions)
-        self._read([*self._logs, *self._inboxes])
+        self._read(self._logs, self._inboxes)
         now = ends(self._admin, self._tables)
         moved = {(self._sources[at[0]].namespace, at[1]) for at in self._tables if now[at] != self._last[at]}
         if moved:
@@ -140,27 +154,44 @@ class _ClusterVerification:
         taken = from_micros(self._clients.clock.now()).isoformat(timespec="seconds")
         return VerificationNote(FORMAT, application, prefix, taken, noted_logs(self._digests))
 
-    def _read(self, partitions: Sequence[TopicAndPartition]) -> None:
-        """Hand over what lies before the ends."""
-        spans = {each: (self._first[each], self._last[each]) for each in partitions}
+    def _read(self, *groups: Sequence[TopicAndPartition]) -> None:
+        """Hand over what lies before the ends; the groups are read side by side, each as far as the others."""
         before = self._done
-        consumer = self._clients.consumer("retold-verify")
-        try:
-            for messages in polls(consumer, spans, clock=self._clients.clock, timeout=self._patience):
-                for message in messages:
-                    at = topic_partition_of(message)
-                    if (message.offset() or 0) < self._last[at]:
-                        source = self._sources[at[0]]
-                        source.take((source.namespace, at[1]), message)
+        with ExitStack() as stack:
+            left = [_Reading(group, self._polls(group, stack), sum(map(self._size, group)) or 1) for group in groups]
+            while left:
+                reading = min(left, key=lambda it: it.done / it.total)
+                try:
+                    messages = next(reading.polls, None)
+                except BrokerError:
+                    if not self._report_open(reading.partitions):
+                        raise
+                    messages = None
+                if messages is None:
+                    left.remove(reading)
+                    continue
+                self._take(messages)
+                reading.done += len(messages)
                 self._done += len(messages)
                 self._progress(self._done, self._total)
-        except BrokerError:
-            if not self._report_open(partitions):
-                raise
-        finally:
-            consumer.close()
-        self._done = before + sum(last - first for first, last in spans.values())  # transactions' own records are among them
+        self._done = before + sum(self._size(at) for group in groups for at in group)  # transactions' own records are among them
         self._progress(self._done, self._total)
+
+    def _size(self, at: TopicAndPartition) -> int:
+        return self._last[at] - self._first[at]
+
+    def _polls(self, partitions: Sequence[TopicAndPartition], stack: ExitStack) -> Iterator[list[Message]]:
+        consumer = self._clients.consumer("retold-verify", ahead=AHEAD)
+        stack.callback(consumer.close)
+        spans = {each: (self._first[each], self._last[each]) for each in partitions}
+        return polls(consumer, spans, clock=self._clients.clock, timeout=self._patience)
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            at = topic_partition_of(message)
+            if (message.offset() or 0) < self._last[at]:
+                source = self._sources[at[0]]
+                source.take((source.namespace, at[1]), message)
 
     def _look_again(self) -> None:
         """At what was due after it was read: an operator may have had a request called again that was parked before."""

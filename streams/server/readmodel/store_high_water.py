@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ PIECE = 2_000
 NEXT = """select ns, part, seq, key, time, idh, causeh, recorded from record indexed by record_without_high where high is null
     and recorded <= ? order by recorded, ns, part, seq limit ?"""
 BEFORE = "select high, nth from record where ns = ? and key = ? and seq < ? order by seq desc limit 1"
-CAUSE = "select max(high) from record where idh = ? and recorded < ?"
+CAUSE = "select high from record where idh = ? and recorded < ? order by recorded desc limit 1"
+PUT = "update record set high = ?, nth = ? where ns = ? and part = ? and seq = ?"
 
 
 def put_frontier(db: sqlite3.Connection, until: int) -> None:
@@ -33,19 +35,10 @@ def fill_high_water(db: sqlite3.Connection, until: int, most: int = PIECE, every
     Every so many events of a key, a checkpoint is noted. Returns how many were filled in. Raises sqlite3.Error.
     """
     records: Sequence[tuple[Any, ...]] = db.execute(NEXT, (until, most)).fetchall()
-    noted = list[tuple[str, str, int, int, int]]()
     db.execute("begin immediate")
     try:
-        for ns, part, seq, key, time, _, causeh, recorded in records:
-            before = db.execute(BEFORE, (ns, key, seq)).fetchone()
-            cause = None if causeh is None else db.execute(CAUSE, (causeh, recorded)).fetchone()
-            high = max(
-                time, LEAST if before is None else before[0], LEAST if cause is None or cause[0] is None else cause[0]
-            )
-            nth = 1 if before is None else (before[1] or 0) + 1
-            db.execute("update record set high = ?, nth = ? where ns = ? and part = ? and seq = ?", (high, nth, ns, part, seq))
-            if nth % every == 0:
-                noted.append((ns, key, seq, recorded, high))
+        found, noted = _step(db, records, every)
+        db.executemany(PUT, found)
         note_checkpoints(db, noted)
         db.execute("commit")
     except BaseException:  # also Ctrl-C
@@ -53,3 +46,26 @@ def fill_high_water(db: sqlite3.Connection, until: int, most: int = PIECE, every
             db.execute("rollback")
         raise
     return len(records)
+
+
+def _step(
+    db: sqlite3.Connection, records: Sequence[tuple[Any, ...]], every: int
+) -> tuple[list[tuple[int, int, str, int, int]], list[tuple[str, str, int, int, int]]]:
+    """What is put, and the checkpoints. Most causes, and most events before of a key, are among the records of one step."""
+    found, noted = list[tuple[int, int, str, int, int]](), list[tuple[str, str, int, int, int]]()
+    by_key: dict[tuple[str, str], tuple[int, int]] = {}
+    by_id: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    """Of these records: recorded and high-water times."""
+    for ns, part, seq, key, time, idh, causeh, recorded in records:
+        before = by_key.get((ns, key)) or db.execute(BEFORE, (ns, key, seq)).fetchone()
+        high, nth = (time, 1) if before is None else (max(time, before[0]), (before[1] or 0) + 1)
+        if causeh is not None:
+            near = [it for at, it in by_id.get(causeh, ()) if at < recorded]
+            cause = near[-1:] or db.execute(CAUSE, (causeh, recorded)).fetchone() or (None,)
+            high = max(high, LEAST if cause[0] is None else cause[0])
+        by_key[ns, key] = high, nth
+        by_id[idh].append((recorded, high))
+        found.append((high, nth, ns, part, seq))
+        if nth % every == 0:
+            noted.append((ns, key, seq, recorded, high))
+    return found, noted
