@@ -10,12 +10,13 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from ops.bench import report
+from ops.bench import history, report
 from ops.bench.broker import broker
 from ops.bench.contestant import MAKERS, Contestant, answering
 from ops.bench.latency import Trial, request
@@ -26,7 +27,9 @@ from ops.bench.run import GaveUp, Run, WrongResult
 
 READ = "read"
 """Not in the race: the server's read side."""
-CHOICES = (*MAKERS, READ)
+HISTORY = "history"
+"""Nor is this: the recorded past, beside one library that keeps events."""
+CHOICES = (*MAKERS, READ, HISTORY)
 STUCK = (GaveUp, TooFewSteps, TimeoutError)
 
 
@@ -42,6 +45,7 @@ class Benchmark:
         self.left_out: dict[str, str] = {}
         self.repeated: dict[str, int] = {}
         self.reading: dict[str, float] = {}
+        self.history: history.Figures = {}
 
     def say(self, words: str) -> None:
         self.console.print(f"[dim]{time.monotonic() - self.started:5.0f} s[/dim]  {words}", highlight=False)
@@ -82,6 +86,13 @@ class Benchmark:
             self.reading = measure(self.address, self.folder / "reading", *self.plan.reading, self.say)
         except (TimeoutError, RuntimeError) as error:
             self.left_out["read"] = str(error)
+
+    def past(self) -> None:
+        """No broker is asked."""
+        try:
+            self.history = history.measure(self.folder / "history", *self.plan.history, self.say)
+        except RuntimeError as error:
+            self.left_out[HISTORY] = str(error)
 
     def _trial(self, contestant: Contestant, prefix: str) -> None:
         found = Trial(contestant, prefix, self.plan.latency, self.address, self.folder / prefix).go()
@@ -129,19 +140,23 @@ def main() -> int:
     asked = arguments()
     console = Console(stderr=asked.json)
     plan = QUICK if asked.quick else FULL
+    names = asked.only.split(",")
     with (
         tempfile.TemporaryDirectory(prefix="retold-bench-") as name,
-        broker(asked.broker, Path(name, "broker"), console.print) as at,
+        nullcontext("") if names == [HISTORY] else broker(asked.broker, Path(name, "broker"), console.print) as at,
     ):
-        go = Benchmark(plan, asked.only.split(","), at, Path(name, "runs"), console)
+        go = Benchmark(plan, names, at, Path(name, "runs"), console)
+        if HISTORY in names:
+            go.past()
         go.throughput()
-        if READ in asked.only.split(","):
+        if READ in names:
             go.reads()
         for contestant in go.contestants:
             if contestant.name == "us" and "us" not in go.left_out:
                 go.latencies(contestant)
                 go.answers()
-    figures = report.summary(go.rates, go.latency, go.left_out) | {"repeated": go.repeated, "reading": go.reading}
+    figures = report.summary(go.rates, go.latency, go.left_out)
+    figures |= {"repeated": go.repeated, "reading": go.reading, "history": go.history}
     report.show(figures, console)
     if asked.json:
         print(json.dumps(figures))

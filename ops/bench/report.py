@@ -45,6 +45,18 @@ def _percentiles(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
 
 def show(figures: Mapping[str, Any], console: Console) -> None:
+    if figures["range"]:
+        _show_rates(figures, console)
+    for at, found in figures["latency_ms"].items():
+        low, high = found["p50_range"]
+        console.print(
+            f"published to row visible, at {at}: p50 {found['p50']} ms ({low} to {high}), p99 {found['p99']} ms"
+        )
+    for name, reason in figures["left_out"].items():
+        console.print(f"[bold]no figure for {name}[/bold]: {reason}", highlight=False)
+
+
+def _show_rates(figures: Mapping[str, Any], console: Console) -> None:
     table = Table(title="Events per second, medians")
     for column in ("who", "events/s", "from", "to", "retold is"):
         table.add_column(column, justify="left" if column == "who" else "right")
@@ -54,13 +66,6 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         cells = [_number(rate), _number(low), _number(high), f"{ratio:.2f} times" if ratio else ""]
         table.add_row(LABELS[name], *cells)
     console.print(table)
-    for at, found in figures["latency_ms"].items():
-        low, high = found["p50_range"]
-        console.print(
-            f"published to row visible, at {at}: p50 {found['p50']} ms ({low} to {high}), p99 {found['p99']} ms"
-        )
-    for name, reason in figures["left_out"].items():
-        console.print(f"[bold]no figure for {name}[/bold]: {reason}", highlight=False)
 
 
 def _number(value: object) -> str:
