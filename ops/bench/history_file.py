@@ -17,6 +17,7 @@ from streams.app import App
 from streams.codec import codec_of
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.stored_past import StoredPast
+from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, TransferStart
@@ -27,6 +28,8 @@ from tests.support.stored_topics import StoredTopics
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PARTITIONS, ACCOUNTS = 4, 200
 BATCH = 500
+CODE = "bench"
+"""The code that checkpoints are of."""
 COPY = """insert into record(ns, part, seq, recorded, time, high, key, type, id, idh, causeh, kind, ordinal, accepted, by, reason,
     expected, inbox, value, headers)
     select ns, part + :parts, seq, recorded + :shift, time, high, key || '-' || :number, type, id || '-' || :number, idh + :shift,
@@ -89,7 +92,7 @@ def a_past_of_keys(folder: Path, events: Mapping[str, int]) -> HistoryFixture:
 def with_copies(bank: HistoryFixture, total: int) -> int:
     """Put copies of all records into other partitions, under other keys, until there are so many. Returns how many there are."""
     [own] = bank.db.execute("select count(*) from record").fetchone()
-    for number in range(1, max(1, total // own)):
+    for number in range(1, max(1, -(-total // own))):
         values = {"parts": number * PARTITIONS, "shift": number, "number": number, "partitions": PARTITIONS}
         bank.db.execute(COPY, values)
         bank.db.execute(COPY_ENDS, {"parts": number * PARTITIONS, "partitions": PARTITIONS})
@@ -108,4 +111,6 @@ def _kept(there: Partitions, app: App, folder: Path, transfers: int = 0) -> Hist
     while fill_high_water(db, 2**62):
         pass
     put_frontier(db, 2**62)
-    return HistoryFixture(file, db, ApplicationHandlers(app, codec_of(app)), StoredTopics.of(there), rate, transfers)
+    codec = codec_of(app)
+    make_checkpoints(db, app, codec, CODE, time.monotonic() + 600)
+    return HistoryFixture(file, db, ApplicationHandlers(app, codec), StoredTopics.of(there), rate, transfers)
