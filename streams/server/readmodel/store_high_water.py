@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from streams.history.high_water import LEAST
 from streams.server.readmodel.checkpoints import EVERY, note_checkpoints
 
 PIECE = 2_000
@@ -15,7 +13,9 @@ PIECE = 2_000
 NEXT = """select ns, part, seq, key, time, idh, causeh, recorded from record indexed by record_without_high where high is null
     and recorded <= ? order by recorded, ns, part, seq limit ?"""
 BEFORE = "select high, nth from record where ns = ? and key = ? and seq < ? order by seq desc limit 1"
-CAUSE = "select high from record where idh = ? and recorded < ? order by recorded desc limit 1"
+CAUSES = "select idh, max(high) from record where idh in ({}) and high is not null group by idh"
+ASKED = 500
+"""Causes that are looked up at once."""
 PUT = "update record set high = ?, nth = ? where ns = ? and part = ? and seq = ?"
 
 
@@ -54,18 +54,24 @@ def _step(
     """What is put, and the checkpoints. Most causes, and most events before of a key, are among the records of one step."""
     found, noted = list[tuple[int, int, str, int, int]](), list[tuple[str, str, int, int, int]]()
     by_key: dict[tuple[str, str], tuple[int, int]] = {}
-    by_id: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    """Of these records: recorded and high-water times."""
+    by_id = _causes(db, {it[6] for it in records if it[6] is not None})
     for ns, part, seq, key, time, idh, causeh, recorded in records:
         before = by_key.get((ns, key)) or db.execute(BEFORE, (ns, key, seq)).fetchone()
         high, nth = (time, 1) if before is None else (max(time, before[0]), (before[1] or 0) + 1)
-        if causeh is not None:
-            near = [it for at, it in by_id.get(causeh, ()) if at < recorded]
-            cause = near[-1:] or db.execute(CAUSE, (causeh, recorded)).fetchone() or (None,)
-            high = max(high, LEAST if cause[0] is None else cause[0])
+        if causeh in by_id:
+            high = max(high, by_id[causeh])
         by_key[ns, key] = high, nth
-        by_id[idh].append((recorded, high))
+        by_id[idh] = max(high, by_id.get(idh, high))  # of an id that was handled twice, which one led to an effect is not known
         found.append((high, nth, ns, part, seq))
         if nth % every == 0:
             noted.append((ns, key, seq, recorded, high))
     return found, noted
+
+
+def _causes(db: sqlite3.Connection, ids: Collection[int]) -> dict[int, int]:
+    """The high-water times of events that were filled in before, by id. They are filled in in order: all of these come before."""
+    found, asked = dict[int, int](), list(ids)
+    for at in range(0, len(asked), ASKED):
+        some = asked[at : at + ASKED]
+        found.update(db.execute(CAUSES.format(", ".join("?" * len(some))), some).fetchall())
+    return found
