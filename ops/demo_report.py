@@ -17,7 +17,7 @@ from streams.cli.output.screen import plural, say_lines, table
 from streams.codec import codec_of
 from streams.config import Config
 from streams.data import Record
-from streams.engine.envelope import from_micros
+from streams.engine.times import from_micros
 from streams.kafka.clients import Clients
 from streams.kafka.messages import LogEntry, LogEvent
 from streams.kafka.status import Status

@@ -29,7 +29,7 @@ from streams.cli.process.child_process import ChildProcess
 from streams.cli.process.collector import spare_the_collector
 from streams.codec import codec_of
 from streams.config import Config, load
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.errors import BrokerError, ConfigError, NamespaceStopped, OutcomeTimeout, StreamsError, how_ended
 from streams.eventfiles.file_events import EventMaker, FileEvent
 from streams.eventfiles.rows import format_of

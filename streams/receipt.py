@@ -6,8 +6,9 @@ from datetime import datetime
 
 import msgspec
 
-from streams.engine.envelope import LogHeader, ParkedHeader, from_micros
+from streams.engine.envelope import LogHeader, ParkedHeader
 from streams.engine.records import ACCEPTED, REJECTED
+from streams.engine.times import from_micros
 from streams.errors import EventRejected, EventSetAside, WrongVersion
 
 

@@ -12,7 +12,7 @@ from streams.engine.changes import BlockingRecord, HandledRecord
 from streams.engine.commands import Commands
 from streams.engine.control import PREFIX as CONTROL
 from streams.engine.duplicates import Remembered
-from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_and_request, from_micros
+from streams.engine.envelope import HOPS_LIMIT, Arrival, Envelope, event_and_request
 from streams.engine.event_handlers import EventHandlers, Inbox
 from streams.engine.execution import Execution
 from streams.engine.identity import position_id
@@ -21,6 +21,7 @@ from streams.engine.parking import BEHIND, Parking
 from streams.engine.readable import shortened
 from streams.engine.records import BY_RETOLD, HANDLER, EmittedRecord, InboxRecord, blocking_cause
 from streams.engine.timers import BatchFull, Timers, too_far
+from streams.engine.times import from_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, UndecodableRecord, UnsupportedSchema
 from streams.event import is_workers

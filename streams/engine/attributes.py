@@ -6,9 +6,10 @@ import re
 from datetime import datetime
 from typing import Any
 
-from streams.engine.envelope import TEXT_LIMIT, checked_time, iso_text
+from streams.engine.envelope import TEXT_LIMIT
 from streams.engine.readable import shortened
 from streams.engine.records import Header, Headers
+from streams.engine.times import checked_time, iso_text
 from streams.errors import InvalidEvent
 from streams.event import is_workers
 

@@ -6,13 +6,14 @@ from itertools import dropwhile
 
 from streams.data import EventData, namespace_of
 from streams.engine.changes import PendingCall, SetAsideRecord
-from streams.engine.envelope import CONTENT_TYPE, caused_by, event_again, iso_text_of
+from streams.engine.envelope import CONTENT_TYPE, caused_by, event_again
 from streams.engine.event_handlers import EventHandlers
 from streams.engine.identity import answer_id
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
 from streams.engine.readable import shortened
 from streams.engine.records import EmittedRecord, Headers
+from streams.engine.times import iso_text_of
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import InvalidEvent
 

@@ -8,13 +8,14 @@ from streams.data import EventData
 from streams.engine.calls import answer_headers, answer_value, request_of
 from streams.engine.changes import ImportClock, SetAsideRecord
 from streams.engine.control import ClockCommand, OperatorCommand, clock_command, encode, read
-from streams.engine.envelope import Arrival, Envelope, event_again, event_of, from_micros
+from streams.engine.envelope import Arrival, Envelope, event_again, event_of
 from streams.engine.event_handlers import EventHandlers
 from streams.engine.execution import Execution
 from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
 from streams.engine.records import BY_OPERATOR, UNANSWERED, EmittedRecord, InboxRecord, QueuePosition
 from streams.engine.timers import BatchFull, Timers
+from streams.engine.times import from_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent, StreamsError, UnsupportedSchema
 

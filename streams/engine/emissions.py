@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from streams.data import EventData, namespace_of
 from streams.engine.changes import PendingTimer
-from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by, checked_time, from_micros, iso_text, to_micros
+from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by
 from streams.engine.identity import emitted_id
 from streams.engine.records import EmittedRecord, Headers
+from streams.engine.times import checked_time, from_micros, iso_text, to_micros
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import UndeclaredEmission
 from streams.event import Event

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any, NamedTuple
 
-from streams.engine.envelope import TEXT_LIMIT, Envelope, is_ours, to_micros
+from streams.engine.envelope import TEXT_LIMIT, Envelope, is_ours
 from streams.engine.quick_headers import TIME_LIMIT, QuickPlan, quick_plan
 from streams.engine.records import UNREADABLE, Headers
+from streams.engine.times import to_micros
 from streams.errors import InvalidEvent
 
 FOREIGN_LIMIT = 32 * 1024

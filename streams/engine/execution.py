@@ -11,12 +11,13 @@ from streams.data import Record
 from streams.engine.attempts import Attempt, Attempts
 from streams.engine.changes import HandledRecord, PendingCall
 from streams.engine.emissions import EmissionRecords, Emissions
-from streams.engine.envelope import Arrival, Envelope, to_micros
+from streams.engine.envelope import Arrival, Envelope
 from streams.engine.event_handlers import EventHandler, EventHandlers
 from streams.engine.identity import timer_number
 from streams.engine.overlay import Overlay
 from streams.engine.readable import readable, shortened
 from streams.engine.records import ACCEPTED, NO_OFFSET, REASON_LIMIT, REJECTED, Entry
+from streams.engine.times import to_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent
 from streams.event import Event

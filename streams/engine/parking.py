@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from streams.engine.changes import HandledRecord, PendingCall, SetAsideRecord
-from streams.engine.envelope import Arrival, Envelope, ParkedHeader, to_micros
+from streams.engine.envelope import Arrival, Envelope, ParkedHeader
 from streams.engine.overlay import Overlay
 from streams.engine.readable import in_a_line, readable, shortened
 from streams.engine.records import (
@@ -22,6 +22,7 @@ from streams.engine.records import (
     InboxRecord,
     QueuePosition,
 )
+from streams.engine.times import to_micros
 from streams.errors import HandlerTimeout, StreamsError
 from streams.event import Event
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
-from streams.engine.envelope import TEXT_LIMIT, Envelope, is_ours, to_micros
+from streams.engine.envelope import TEXT_LIMIT, Envelope, is_ours
 from streams.engine.records import Headers
+from streams.engine.times import to_micros
 
 SHARED = ("ce_specversion", "content-type", "ce_source", "ce_type")
 """Headers whose values a publisher's records share; those of a worker's also have the next ones."""

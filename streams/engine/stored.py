@@ -18,10 +18,10 @@ from streams.engine.envelope import (
     event_again,
     pack,
     parked_header,
-    to_micros,
     without_packed,
 )
 from streams.engine.records import ACCEPTED, EmittedRecord, Headers, LogRecord, QueuePosition
+from streams.engine.times import to_micros
 from streams.engine.wire_format import WireFormat
 
 ACCEPTED_HEADER = b'[%d,%d,%d,"accepted","%b",null,null,null,null,null,null]'

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from streams.engine.changes import PendingTimer, SetAsideRecord
-from streams.engine.envelope import HOPS_LIMIT, Arrival, event_of, from_micros, to_micros
+from streams.engine.envelope import HOPS_LIMIT, Arrival, event_of
 from streams.engine.event_handlers import EventHandlers
 from streams.engine.execution import Execution
 from streams.engine.image import Image
 from streams.engine.overlay import Overlay
 from streams.engine.parking import Parking
 from streams.engine.pending import FiringLimit
+from streams.engine.times import from_micros, to_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import StreamsError
 

@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from streams.engine.attributes import id_header
-from streams.engine.envelope import TEXT_LIMIT, checked_time
+from streams.engine.envelope import TEXT_LIMIT
 from streams.engine.readable import in_a_line
+from streams.engine.times import checked_time
 from streams.errors import InvalidEvent, did_you_mean
 from streams.eventfiles import numbers
 from streams.eventfiles.texts import NAME_SHOWN, WORDS_SHOWN, listed, plain

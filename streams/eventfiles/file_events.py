@@ -13,8 +13,8 @@ import msgspec
 from streams.codec import AvroCodec
 from streams.data import EventData
 from streams.engine.attributes import id_header, source_header, time_header
-from streams.engine.envelope import to_micros
 from streams.engine.records import Header
+from streams.engine.times import to_micros
 from streams.errors import InvalidEvent
 from streams.eventfiles.columns import Columns, id_in, missing, time_in
 from streams.eventfiles.convert import Converter

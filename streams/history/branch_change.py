@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from streams.data import namespace_of
 from streams.engine.attributes import id_header, source_header
-from streams.engine.envelope import checked_time, to_micros
 from streams.engine.identity import content_id
 from streams.engine.readable import named
+from streams.engine.times import checked_time, to_micros
 from streams.engine.wire_format import too_large
 from streams.errors import DefinitionError, HistoryError, InvalidEvent
 from streams.event import Event

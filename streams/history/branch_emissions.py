@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from streams.data import EventData, namespace_of
 from streams.engine.emissions import check_emission
-from streams.engine.envelope import checked_time, from_micros, to_micros
 from streams.engine.event_handlers import EventHandler
 from streams.engine.identity import emitted_id
+from streams.engine.times import checked_time, from_micros, to_micros
 from streams.engine.wire_format import too_large
 from streams.event import Event
 from streams.history.application_handlers import ApplicationHandlers

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from streams.data import namespace_of
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.event import Event
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 

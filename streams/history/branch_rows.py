@@ -8,8 +8,8 @@ from functools import partial
 import msgspec
 
 from streams.data import Record
-from streams.engine.envelope import to_micros
 from streams.engine.records import Entry
+from streams.engine.times import to_micros
 from streams.history.application_handlers import ApplicationHandlers, now_raises
 from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import BranchQueue, BranchTimer, BranchTurn

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import IO, Any
 
 from streams.data import Record
-from streams.engine.envelope import from_micros
 from streams.engine.records import Entry
+from streams.engine.times import from_micros
 from streams.errors import HistoryError, StreamsError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.code_messages import (

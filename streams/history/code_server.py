@@ -10,9 +10,9 @@ from typing import IO
 from streams.app import App
 from streams.codec import codec_of
 from streams.data import Record
-from streams.engine.envelope import to_micros
 from streams.engine.execution import ABSENT
 from streams.engine.records import Entry
+from streams.engine.times import to_micros
 from streams.errors import InvalidSchema, StreamsError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.code_messages import (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from streams.engine.envelope import from_micros, to_micros
+from streams.engine.times import from_micros, to_micros
 from streams.errors import HistoryError
 from streams.history.past import ErasedEvent, Past, first_root_of
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent

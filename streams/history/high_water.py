@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.history.recorded_event import Place, RecordedEvent
 
 LEAST = -(2**62)

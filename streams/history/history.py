@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from streams.app import App
 from streams.codec import codec_of
 from streams.data import EventData, Record
-from streams.engine.envelope import checked_time, to_micros
+from streams.engine.times import checked_time, to_micros
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import Branch, replay, what_if

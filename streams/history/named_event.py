@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from streams.app import App
-from streams.engine.envelope import from_micros
 from streams.engine.readable import named
+from streams.engine.times import from_micros
 from streams.errors import NoSuchEvent
 from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.stored_past import StoredPast

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from streams.engine.envelope import to_micros
 from streams.engine.identity import answer_id
 from streams.engine.readable import named
+from streams.engine.times import to_micros
 from streams.errors import BeforeHistory
 from streams.history.branch_aside import NOTHING_ASIDE, BranchAside
 from streams.history.high_water import with_high_water

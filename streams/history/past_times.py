@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from streams.engine.envelope import from_micros, to_micros
+from streams.engine.times import from_micros, to_micros
 from streams.errors import NotKnownYet
 from streams.eventfiles import numbers
 from streams.history.cut_past import Cut

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.data import namespace_of
-from streams.engine.envelope import event_and_request, from_micros, log_header
+from streams.engine.envelope import event_and_request, log_header
 from streams.engine.records import ACCEPTED, Headers
+from streams.engine.times import from_micros
 from streams.engine.wire_format import WireFormat
 from streams.event import Event, reference_of
 

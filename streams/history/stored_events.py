@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from streams.engine.envelope import from_micros
 from streams.engine.records import Codec
+from streams.engine.times import from_micros
 from streams.errors import HistoryError, StreamsError
 from streams.event import Event, is_workers, reference_of
 from streams.history.kept_headers import picker

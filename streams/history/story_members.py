@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.engine.envelope import from_micros
 from streams.engine.records import ACCEPTED, REJECTED
+from streams.engine.times import from_micros
 from streams.history.recorded_event import PARKED, UNHANDLED, RecordedEvent
 from streams.history.row_changes import FieldChange, Missing
 from streams.history.story import KeyStory, Story, StoryStep

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from streams.codec import PREFIX, AvroCodec, prefix_of
 from streams.data import EventData, namespace_of
 from streams.engine.emissions import A_WHILE
-from streams.engine.envelope import CONTENT_TYPE, Envelope, checked_time, event_and_request, from_micros, to_micros
+from streams.engine.envelope import CONTENT_TYPE, Envelope, event_and_request
 from streams.engine.event_handlers import EventHandler
+from streams.engine.times import checked_time, from_micros, to_micros
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import UndeclaredEmission
 from streams.event import Event, is_unique

@@ -13,10 +13,10 @@ from streams.engine.envelope import (
     ParkedHeader,
     due_header,
     parked_header,
-    to_micros,
     without_packed,
 )
 from streams.engine.records import PARKED, QUARANTINED, UNANSWERED, Headers, QueuePosition
+from streams.engine.times import to_micros
 from streams.errors import StreamsError
 from streams.history.verification_emissions import FoundEvent
 from streams.history.verification_events import EventReader, StoredEvent, is_as_written

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.kafka.blocked import CAUSES, Blocked, blocked_partitions
 from streams.kafka.open_transactions import sentence
 from streams.kafka.status import NamespaceStatus, PartitionStatus, Status

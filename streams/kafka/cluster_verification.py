@@ -16,8 +16,8 @@ from confluent_kafka import Message, murmur2
 
 from streams.app import App
 from streams.codec import AvroCodec
-from streams.engine.envelope import from_micros
 from streams.engine.marker import Marker
+from streams.engine.times import from_micros
 from streams.errors import BrokerError, TopicMismatch, UndecodableRecord
 from streams.history.noted_logs import FORMAT, VerificationNote
 from streams.history.verification import PartitionStart, Verification

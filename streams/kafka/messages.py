@@ -15,19 +15,12 @@ from confluent_kafka import Message
 
 from streams.data import EventData
 from streams.engine import marker
-from streams.engine.envelope import (
-    VERSION_HEADER,
-    DueHeader,
-    Envelope,
-    LogHeader,
-    due_header,
-    from_micros,
-    log_header,
-)
+from streams.engine.envelope import VERSION_HEADER, DueHeader, Envelope, LogHeader, due_header, log_header
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.fold import read_logged
 from streams.engine.identity import short_digest
 from streams.engine.records import NO_OFFSET, Headers, QueuePosition
+from streams.engine.times import from_micros
 from streams.errors import UndecodableRecord
 from streams.event import Event, uncached_reference_of
 from streams.kafka.bounded_read import headers_of

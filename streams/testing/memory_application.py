@@ -10,10 +10,10 @@ from streams.data import EventData, namespace_of
 from streams.engine.batch import CallAnswer, CallGivenUp
 from streams.engine.changes import Changes, PendingCall
 from streams.engine.engine import Engine
-from streams.engine.envelope import from_micros, to_micros
 from streams.engine.pending import FiringLimit
 from streams.engine.projector import Projector
 from streams.engine.records import NO_OFFSET, EmittedRecord, Headers
+from streams.engine.times import from_micros, to_micros
 from streams.outcome import Emission, Scheduled
 from streams.testing.codecs import foreign_codec
 from streams.testing.journal import Journal

@@ -9,10 +9,10 @@ from typing import Literal, TypeVar
 from streams.app import App
 from streams.data import EventData, Record
 from streams.engine.attributes import time_text
-from streams.engine.envelope import checked_time, to_micros
 from streams.engine.pending import FiringLimit
 from streams.engine.readable import harmless
 from streams.engine.records import Headers
+from streams.engine.times import checked_time, to_micros
 from streams.event import Event
 from streams.testing.codecs import codec_for
 from streams.testing.journal import Journal

@@ -14,7 +14,7 @@ from streams import App
 from streams.client import Client
 from streams.codec import codec_of
 from streams.config import Config
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.errors import NamespaceTaken, TopicMismatch
 from streams.history.past_file import HistoryFile
 from streams.history.stored_past import StoredPast

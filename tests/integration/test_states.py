@@ -16,7 +16,7 @@ from confluent_kafka import TopicPartition
 
 from streams.codec import AvroCodec, prefix_of
 from streams.config import Config
-from streams.engine.envelope import from_micros
+from streams.engine.times import from_micros
 from streams.errors import BrokerError, PartitionLost
 from streams.kafka.clients import Clients
 from streams.kafka.schemas_topic import publish_schemas

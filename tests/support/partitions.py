@@ -19,11 +19,11 @@ from streams.engine.changes import Changes, HandledRecord
 from streams.engine.control import ClockCommand, OperatorCommand, encode
 from streams.engine.duplicates import DEFAULT_WINDOW
 from streams.engine.engine import Engine, Inbox
-from streams.engine.envelope import from_micros, to_micros
 from streams.engine.event_handlers import Limits
 from streams.engine.records import Headers, InboxRecord
 from streams.engine.stored import log_record
 from streams.engine.timers import due_timers
+from streams.engine.times import from_micros, to_micros
 from streams.testing.world_io import ask, headers_of
 
 Place = tuple[str, int]

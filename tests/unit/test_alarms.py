@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streams.engine.envelope import to_micros
 from streams.engine.records import HANDLER, SCHEMA, SLOW
+from streams.engine.times import to_micros
 from streams.kafka.alarms import Check, checks, worst
 from streams.kafka.open_transactions import OpenTransaction
 from streams.kafka.status import BlockedPartition, MissingTopics, NamespaceStatus, PartitionStatus, Status

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streams.engine.envelope import Envelope, iso_text, iso_text_of, to_micros
+from streams.engine.envelope import Envelope
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.records import Headers
+from streams.engine.times import iso_text, iso_text_of, to_micros
 from streams.errors import InvalidEvent
 
 ID = b"7d1c0000-0000-4000-8000-000000000001"

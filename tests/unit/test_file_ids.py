@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from processors import app
 from processors.events import UserClose, UserRename
 from streams.codec import AvroCodec
-from streams.engine.envelope import to_micros
 from streams.engine.identity import content_id
+from streams.engine.times import to_micros
 from streams.eventfiles.file_events import BadRow, EventMaker, FileEvent
 from streams.eventfiles.rows import Row
 

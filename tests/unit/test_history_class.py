@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from streams import History, Rejected
 from streams.cli.commands.when import when
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.errors import DefinitionError, HistoryError, InvalidEvent, NoSuchEvent
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if

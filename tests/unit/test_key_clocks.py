@@ -18,12 +18,13 @@ from streams.engine import image as engine_image
 from streams.engine import overlay
 from streams.engine.commands import IMPORTS
 from streams.engine.control import OperatorCommand
-from streams.engine.envelope import Arrival, to_micros
+from streams.engine.envelope import Arrival
 from streams.engine.fold import fold
 from streams.engine.overlay import Overlay
 from streams.engine.pending import FiringLimit
 from streams.engine.records import QueuePosition
 from streams.engine.timers import Timers
+from streams.engine.times import to_micros
 from streams.testing import World
 from tests.applications import timed
 from tests.applications.timed.events import AlarmRing, AlarmTouch

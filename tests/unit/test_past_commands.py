@@ -13,7 +13,7 @@ import typer
 from streams.cli.commands.get import get
 from streams.cli.commands.replay import replay
 from streams.cli.commands.what_if import what_if
-from streams.engine.envelope import from_micros
+from streams.engine.times import from_micros
 from streams.errors import ConfigError, DefinitionError, HistoryError
 from streams.history.cut_past import Cut
 from streams.history.past_file import HistoryFile

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.errors import DefinitionError, HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast

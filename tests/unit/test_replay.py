@@ -18,8 +18,8 @@ from streams.cli.output.branch_text import difference_lines
 from streams.cli.process.code_process import watch
 from streams.codec import codec_of
 from streams.data import EventData
-from streams.engine.envelope import to_micros
 from streams.engine.identity import short_digest
+from streams.engine.times import to_micros
 from streams.errors import ConfigError, HistoryError
 from streams.history import code_link
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted

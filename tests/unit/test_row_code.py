@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from processors.events import UserSignup
 from streams.codec import AvroCodec
 from streams.data import EventData
-from streams.engine.envelope import to_micros
 from streams.engine.identity import content_id
+from streams.engine.times import to_micros
 from streams.eventfiles import file_events
 from streams.eventfiles.convert import Converter
 from streams.eventfiles.file_events import EventMaker, FileEvent

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.server.http import past_answers
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from streams.testing.world import START

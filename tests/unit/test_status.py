@@ -9,9 +9,9 @@ import pytest
 
 from streams.cli.commands.status import as_json_value
 from streams.cli.output.attention import attention
-from streams.engine.envelope import to_micros
 from streams.engine.marker import Marker, producers_replaced
 from streams.engine.records import SLOW, Counters
+from streams.engine.times import to_micros
 from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus, Status
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)

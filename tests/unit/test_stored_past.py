@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.codec import codec_of
-from streams.engine.envelope import to_micros
 from streams.engine.identity import short_digest
+from streams.engine.times import to_micros
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if

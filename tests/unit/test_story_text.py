@@ -9,7 +9,7 @@ import pytest
 
 from streams.cli.output.screen import StyledLine
 from streams.cli.output.story_text import key_story_lines, story_lines
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.story import Storyteller

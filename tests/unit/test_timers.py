@@ -13,12 +13,12 @@ from streams.app import App
 from streams.codec import codec_of
 from streams.engine.changes import Changes, PendingTimer
 from streams.engine.engine import Engine
-from streams.engine.envelope import to_micros
 from streams.engine.image import Image
 from streams.engine.pending import FiringLimit, PendingTimers
 from streams.engine.records import EmittedRecord, InboxRecord
 from streams.engine.stored import due_record
 from streams.engine.timers import TIMER_BYTES_PER_BATCH, due_timers
+from streams.engine.times import to_micros
 from streams.worker.restore import ImageReader
 from tests.applications.bank.events import AccountClose, AccountOpen, AccountRow
 from tests.support.kept import Kept

@@ -14,11 +14,11 @@ from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine.changes import Changes
 from streams.engine.engine import Engine
-from streams.engine.envelope import to_micros
 from streams.engine.fold import fold
 from streams.engine.image import Image
 from streams.engine.records import ACCEPTED, InboxRecord
 from streams.engine.stored import log_record
+from streams.engine.times import to_micros
 from streams.testing import START, World
 from streams.testing.purity_run import trace
 from tests.applications import bank, moody

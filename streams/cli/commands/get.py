@@ -19,8 +19,8 @@ from streams.cli.output.screen import json_line, log_sequence, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.data import Record
-from streams.engine.envelope import to_micros
 from streams.engine.marker import Marker
+from streams.engine.times import to_micros
 from streams.errors import ConfigError
 from streams.history.cut_past import Cut
 from streams.kafka.projected import read_projection

@@ -11,7 +11,7 @@ import typer
 from streams.cli.arguments.options import Json
 from streams.cli.output.screen import displayed, json_line, plural, table, talk, time_text
 from streams.cli.process.opened_past import OpenedPast, open_past
-from streams.engine.envelope import from_micros
+from streams.engine.times import from_micros
 from streams.server.readmodel.history_export import export
 
 

@@ -14,9 +14,9 @@ from streams.cli.commands.parked_rehearsal import rehearse_retry
 from streams.cli.output.help import Command, Group
 from streams.cli.output.screen import EMPTY_KEY, cell_text, json_line, plain, say, say_lines, table, talk
 from streams.cli.process.session import Session, connect
-from streams.engine.envelope import from_micros
 from streams.engine.readable import shortened
 from streams.engine.records import QUARANTINED
+from streams.engine.times import from_micros
 from streams.errors import StreamsError
 from streams.kafka.parked import ParkedEntry, parse_inbox_offset, read_parked
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from streams.app import App
 from streams.cli.output.screen import plural, talk
 from streams.config import Config
-from streams.engine.envelope import to_micros
+from streams.engine.times import to_micros
 from streams.errors import InvalidEvent
 from streams.kafka.clients import Clients
 from streams.kafka.import_clock import ImportClockWriter

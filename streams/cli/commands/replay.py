@@ -20,8 +20,8 @@ from streams.cli.process.base_code import CodeProcess, base_folder
 from streams.cli.process.exit_codes import NO
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.config import load
-from streams.engine.envelope import to_micros
 from streams.engine.readable import named
+from streams.engine.times import to_micros
 from streams.errors import ConfigError
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
 from streams.history.branch import compare

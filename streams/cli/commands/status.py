@@ -14,8 +14,8 @@ from streams.cli.output.attention import attention, import_clocks
 from streams.cli.output.screen import console, json_line, say, say_lines, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
-from streams.engine.envelope import to_micros
 from streams.engine.readable import named
+from streams.engine.times import to_micros
 from streams.kafka.alarms import checks, seconds_since, worst
 from streams.kafka.open_transactions import sentence
 from streams.kafka.status import Status

@@ -13,7 +13,7 @@ from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import json_line, plural, table, talk
 from streams.cli.process.session import connect
-from streams.engine.envelope import from_micros, to_micros
+from streams.engine.times import from_micros, to_micros
 from streams.kafka.pending_timers import read_timers
 
 SHOWN = 50

@@ -14,7 +14,7 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import cell_text, json_line, plural, table, talk, time_text
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
-from streams.engine.envelope import from_micros
+from streams.engine.times import from_micros
 from streams.history.named_event import nothing_happened
 from streams.history.predicate import Predicate
 from streams.history.row_changes import FieldChange, Missing

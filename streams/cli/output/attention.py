@@ -8,9 +8,9 @@ from datetime import datetime
 
 from streams.cli.output.screen import plural
 from streams.engine.changes import ImportClock
-from streams.engine.envelope import from_micros
 from streams.engine.readable import harmless
 from streams.engine.records import HANDLER, SCHEMA, SLOW
+from streams.engine.times import from_micros
 from streams.kafka.blocked import blocked_partitions, what_to_do
 from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus
 from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of

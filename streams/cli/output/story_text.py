@@ -9,9 +9,9 @@ from typing import NamedTuple
 from streams.cli.output.row_text import value_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
 from streams.data import Record
-from streams.engine.envelope import from_micros, to_micros
 from streams.engine.readable import one_line, shortened
 from streams.engine.records import BY_OPERATOR
+from streams.engine.times import from_micros, to_micros
 from streams.history.recorded_event import ANSWER, HANDLER, ROOT, TIMER, VERSION, RecordedEvent
 from streams.history.row_changes import FieldChange
 from streams.history.story import CREATED, DELETED, UNKNOWN, KeyStory, Story, StoryStep

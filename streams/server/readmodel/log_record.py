@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 from confluent_kafka import Message
 
-from streams.engine.envelope import EPOCH, LOG_HEADER, LogHeader, log_header
+from streams.engine.envelope import LOG_HEADER, LogHeader, log_header
 from streams.engine.identity import answer_id, emitted_id, short_digest
 from streams.engine.records import ACCEPTED
+from streams.engine.times import EPOCH
 from streams.event import reference_of
 from streams.history.kept_headers import packed
 from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, VERSION

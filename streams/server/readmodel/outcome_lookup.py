@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 
-from streams.engine.envelope import from_micros, without_packed
+from streams.engine.envelope import without_packed
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.records import ACCEPTED, PARKED, REJECTED, Codec
+from streams.engine.times import from_micros
 from streams.errors import StreamsError
 from streams.history.kept_headers import unpacked
 from streams.history.recorded_event import VERSION

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 
 from streams.data import Record
-from streams.engine.envelope import from_micros, to_micros
+from streams.engine.times import from_micros, to_micros
 from streams.schemas.classes import without_none
 
 COMPARED = 200
