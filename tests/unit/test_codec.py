@@ -227,14 +227,14 @@ def test_a_long_key_is_a_key(key: str) -> None:
     assert key == CODEC.decode(CODEC.encode(ThingName2(thing=key))).key
 
 
-@settings(CALM, max_examples=500)
+@settings(CALM, max_examples=200)
 @given(st.binary(max_size=200), st.sampled_from([ThingSet.schemas[0], NAME_1, NAME_2]))
 def test_random_bytes_do_no_harm(body: bytes, schema: str) -> None:
     """Any bytes behind a known id give data or one of three errors, nothing else."""
     harmless(b"\x00" + id_of(canonical(json.loads(schema))).to_bytes(4, "big") + body)
 
 
-@settings(CALM, max_examples=500)
+@settings(CALM, max_examples=200)
 @given(things, st.data())
 def test_damaged_bytes_do_no_harm(event: ThingSet, data: st.DataObject) -> None:
     """Valid bytes with bytes changed, cut or put in give data or one of three errors, nothing else."""

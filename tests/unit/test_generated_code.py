@@ -158,7 +158,7 @@ def records(record: RecordType, cls: type[Record]) -> st.SearchStrategy[Record]:
     return st.builds(cls, **{field.name: values(field.type, hints[field.name]) for field in record.fields})
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(kinds, min_size=1, max_size=4), st.data())
 def test_every_schema_is_encoded_and_decoded_alike(fields: list[Json], data: st.DataObject) -> None:
     """Of any types within one another; for proper values, for others, and for any bytes."""

@@ -42,7 +42,7 @@ def made(converter: Converter, values: dict[str, Any]) -> str:
 
 
 @given(st.sampled_from([field.name for field in FIELDS]), texts | others, st.booleans())
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_the_quick_way_gives_what_the_careful_one_gives(name: str, value: Any, all_texts: bool) -> None:
     """Whatever the value, and the type of its field."""
     with pytest.MonkeyPatch.context() as patch:

@@ -120,7 +120,7 @@ LIMITS = [SIZE, 1_000_000]
 
 
 @given(st.booleans(), st.lists(st.tuples(names, values | st.just(GONE)), max_size=3), st.booleans(), st.sampled_from(LIMITS))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_the_quick_way_gives_what_the_careful_one_gives(
     texts: bool, changes: list[tuple[str, Any]], columns: bool, limit: int
 ) -> None:
