@@ -25,7 +25,7 @@ def files(folder: Path, *names: str) -> list[str]:
 
 
 OWN_BROKERS = [
-    *files(CHAOS, "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(INTEGRATION, "password", "broker", "server"),
+    *files(CHAOS, "broker_stalls", "broker_killed"), *files(E2E, "demo"), *files(INTEGRATION, "password", "broker"),
 ]  # fmt: skip
 JOBS = [
     *files(E2E, "real_input", "parked", "publish_file"), *files(CHAOS, "killed_workers"),
