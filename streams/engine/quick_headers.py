@@ -127,8 +127,28 @@ class DerivedPlan(_Plan):
         )  # fmt: skip
 
 
+class LoggedPlan:
+    """Of a record that a worker has stored: its last header is retold's own, and not carried."""
+
+    def __init__(self, plan: QuickPlan) -> None:
+        self._plan = plan
+
+    def read(self, headers: Headers, values: Values) -> Envelope | None:
+        return self._plan.read(headers[:-1], values[:-1])
+
+    def learn(self, values: Values, envelope: Envelope) -> None:
+        self._plan.learn(values[:-1], envelope)
+
+
 def quick_plan(names: tuple[str, ...]) -> QuickPlan | None:
     """None: a list of names that only the careful way reads, such as one with a name twice."""
+    if is_ours(names[-1]):
+        plan = _plan(names[:-1])
+        return None if plan is None else LoggedPlan(plan)
+    return _plan(names)
+
+
+def _plan(names: tuple[str, ...]) -> QuickPlan | None:
     found = set(names)
     for own, shared, plan in ((ROOT, SHARED, RootPlan), (DERIVED, SHARED_BY_DERIVED, DerivedPlan)):
         others = found.difference(own, shared, (TRACE,))

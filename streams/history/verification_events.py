@@ -11,7 +11,7 @@ from streams.data import EventData, namespace_of
 from streams.engine.emissions import A_WHILE
 from streams.engine.envelope import CONTENT_TYPE, Envelope, event_and_request
 from streams.engine.event_handlers import EventHandler
-from streams.engine.times import checked_time, from_micros, to_micros
+from streams.engine.times import checked_time, from_micros, iso_text, iso_text_of, to_micros
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import UndeclaredEmission
 from streams.event import Event, is_unique
@@ -110,8 +110,8 @@ def is_as_written(stored: StoredEvent) -> bool:
     texts = {
         "ce_specversion": b"1.0",
         "content-type": CONTENT_TYPE,
-        "ce_time": event.time.isoformat().encode(),
-        "ce_causetime": from_micros(envelope.cause_time or 0).isoformat().encode(),
+        "ce_time": iso_text(event.time).encode(),
+        "ce_causetime": iso_text_of(envelope.cause_time or 0).encode(),
         "ce_hops": b"%d" % envelope.hops,
     }
     if envelope.ordinal or "ce_ordinal" in found:
