@@ -12,7 +12,7 @@ from streams.server.http.answers import answer, at_least, ready, refuse_lacking,
 from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
-from streams.server.http.past_answers import split_times
+from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import projected_as_it_was, projection_as_it_was
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
@@ -43,7 +43,7 @@ def routes(parts: ServerParts) -> APIRouter:
     async def row(request: Request, name: str, key: str) -> Response:
         _refuse_unknown(parts, name)
         params, asked = split_times(request.query_params.multi_items())
-        known_params(params, "_min_position")
+        known_params(params, "_min_position", *TIMES)
         if asked is not None:
             return await projected_as_it_was(request, parts, name, key, asked)
         model = ready(parts)

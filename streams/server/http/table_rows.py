@@ -15,7 +15,7 @@ from streams.server.http.answers import answer, at_least, ready, refuse_lacking,
 from streams.server.http.pages import cursor_of, read_query
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
-from streams.server.http.past_answers import split_times
+from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import row_as_it_was, rows_as_they_were
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
@@ -54,7 +54,7 @@ def routes(parts: ServerParts) -> APIRouter:
 async def one_row(request: Request, parts: ServerParts, namespace: str, key: str) -> Response:
     known_namespace(parts, namespace)
     params, asked = split_times(request.query_params.multi_items())
-    known_params(params, "_min_position")
+    known_params(params, "_min_position", *TIMES)
     if asked is not None:
         return await row_as_it_was(request, parts, namespace, key, asked)
     model = ready(parts)

@@ -16,7 +16,7 @@ from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing_at
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
-from streams.server.http.past_answers import split_times
+from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import view_as_it_was
 from streams.server.http.paths import escaped_path
 from streams.server.http.pools import in_thread
@@ -37,7 +37,7 @@ def routes(parts: ServerParts) -> APIRouter:
     async def view(request: Request) -> Response:
         found, names = match(parts.app, escaped_path(request.scope)[1:].partition("/")[2])
         params, asked = split_times(request.query_params.multi_items())
-        known_params(params, "_min_position")
+        known_params(params, "_min_position", *TIMES)
         if asked is not None:
             return await view_as_it_was(request, parts, found, names, asked)
         await at_least(request, ready(parts), kinds_of(parts.app))
