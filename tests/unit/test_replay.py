@@ -454,6 +454,28 @@ def test_other_code_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) 
         replay(past_of(there), link, now)
 
 
+def test_a_row_that_was_another_for_a_while_is_a_difference() -> None:
+    """Although the next event of its key makes it what it was: the origins are told, and not that all is the same."""
+    other = with_change(bank.app(), TransferStart, row_with(status=lambda _: "starting"))
+    for event in (TransferDone, TransferFailed):
+        other = with_change(other, event, taking_starting_for_debiting)
+    found = replayed("bank", other)
+    assert {(it.kind, it.recorded.event_type) for it in found.origins} == {("row", "transfer.start")}
+    assert not (found.rows or found.changed or found.missing or found.surplus)
+    assert not found.is_empty
+    text = "\n".join("".join(text for text, _ in line) for line in difference_lines(found, 0.1))
+    assert "transfer.start leaves another row" in text
+    assert "nothing would be otherwise" not in text
+
+
+def taking_starting_for_debiting(handler: other_code.Handler) -> other_code.Handler:
+    def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+        is_starting = row is not None and row.status == "starting"
+        return handler(msgspec.structs.replace(row, status="debiting") if is_starting else row, event)
+
+    return changed
+
+
 @pytest.mark.parametrize("kind", APPS)
 def test_only_the_last_events_are_decided(kind: str) -> None:
     """On the rows that the code before had made, also over pipes: all others are as they were."""
