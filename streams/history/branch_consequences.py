@@ -19,7 +19,7 @@ from streams.history.branch_rows import BranchRow, timer_of, turn_of
 from streams.history.difference import TimerChange
 from streams.history.local_code import LocalCode
 from streams.history.past import Past
-from streams.history.recorded_code import RecordedCode, Unhandled
+from streams.history.recorded_code import EmissionsByReference, RecordedCode
 from streams.history.recorded_event import OrderKey, RecordedEvent
 
 
@@ -32,7 +32,7 @@ class RowBefore(NamedTuple):
     base: Record | None
     row: Record | None
     as_it_was: bool
-    pending: Unhandled
+    pending: EmissionsByReference
 
 
 class Said(NamedTuple):
@@ -67,18 +67,18 @@ class BranchConsequences:
         """Of a recorded event, as it is in the branch."""
         return recorded_turn(was, *self.otherwise.get(was.order, (was.event, was.value)))
 
-    def drop_timers(self, pending: Unhandled) -> None:
+    def drop_timers(self, pending: EmissionsByReference) -> None:
         for reference, (value, time) in pending.items():
             data = self._handlers.codec.decode(value)
             self._findings.time(reference, TimerChange(difference.FIRES_NOT, data, before=time))
 
-    def times_otherwise(self, emissions: Sequence[BranchEmission], pending: Unhandled) -> bool:
+    def times_otherwise(self, emissions: Sequence[BranchEmission], pending: EmissionsByReference) -> bool:
         if not pending:
             return False
         now = {it.reference: (it.value, it.event.time) for it in emissions if it.at is not None and it.recorded is None}
         return any(now.get(reference) != timer for reference, timer in pending.items())
 
-    def compare_timers(self, emissions: Sequence[BranchEmission], pending: Unhandled) -> None:
+    def compare_timers(self, emissions: Sequence[BranchEmission], pending: EmissionsByReference) -> None:
         """Tell which of an event's timers that had not fired would do so otherwise, or not."""
         if not pending:
             return
@@ -115,7 +115,7 @@ class BranchConsequences:
             if waiting is None and turn.was is not None:
                 plain = before.as_it_was and self._same_code
                 waiting = (
-                    without_record(emissions) if plain else self._base.unhandled(self._past, turn.was, before.base)
+                    without_record(emissions) if plain else self._base.in_flight(self._past, turn.was, before.base)
                 )
             if waiting is None or waiting.get(it.reference) != (it.value, it.event.time):
                 if self._emit(order, turn, row, it):

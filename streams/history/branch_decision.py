@@ -13,7 +13,7 @@ from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import BranchTurn
 from streams.history.branch_rows import BranchRow
-from streams.history.recorded_code import Unhandled
+from streams.history.recorded_code import EmissionsByReference
 from streams.history.recorded_event import ANSWER, HANDLER, PARKED, UNHANDLED, VERSION, OrderKey, RecordedEvent
 
 
@@ -63,7 +63,7 @@ def decide(
     return BranchDecision(decided.row, emissions, new_version=True)
 
 
-def without_record(emissions: Sequence[BranchEmission]) -> Unhandled:
+def without_record(emissions: Sequence[BranchEmission]) -> EmissionsByReference:
     return {it.reference: (it.value, it.event.time) for it in emissions if it.recorded is None}
 
 
@@ -117,7 +117,7 @@ def leads_elsewhere(emissions: Sequence[BranchEmission], gone: Sequence[Recorded
 
 
 def emitted_otherwise(
-    emissions: Sequence[BranchEmission], effects: Sequence[RecordedEvent], pending: Unhandled, codec: Codec
+    emissions: Sequence[BranchEmission], effects: Sequence[RecordedEvent], pending: EmissionsByReference, codec: Codec
 ) -> tuple[tuple[EventData, ...], tuple[EventData, ...]]:
     """What an event had led to and does not now, or not in this way; and what it leads to instead."""
     same = {it.reference for it in emissions if it.same or pending.get(it.reference) == (it.value, it.event.time)}

@@ -32,7 +32,7 @@ from streams.history.branch_unchanged import UnchangedEvents
 from streams.history.change import Change
 from streams.history.difference import Difference, Origin
 from streams.history.past import Past, is_cause
-from streams.history.recorded_code import RecordedCode, Unhandled, without_recorded
+from streams.history.recorded_code import EmissionsByReference, RecordedCode, without_recorded
 from streams.history.recorded_event import PARKED, OrderKey, Place, RecordedEvent
 
 
@@ -118,7 +118,7 @@ class BranchRun:
         self._after.drop_timers(pending)
         self._lineage.miss(was)
 
-    def _fold(self, row: BranchRow, was: RecordedEvent) -> Unhandled:
+    def _fold(self, row: BranchRow, was: RecordedEvent) -> EmissionsByReference:
         """Take the row as it was one event further; returns the event's timers that have not fired in the past."""
         row.was_stopped = row.was_stopped or was.is_parked
         row.base = self._base.fold(row.base, was)

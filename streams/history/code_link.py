@@ -29,7 +29,7 @@ from streams.history.code_messages import (
     write_message,
 )  # fmt: skip
 from streams.history.past import Past
-from streams.history.recorded_code import Unhandled, without_recorded
+from streams.history.recorded_code import EmissionsByReference, without_recorded
 from streams.history.recorded_event import RecordedEvent
 from streams.history.stored_events import StoredRow
 from streams.history.stored_scan import LogPlace
@@ -38,7 +38,7 @@ PATIENCE = 120.0
 """Seconds that the other code may say nothing. It tells itself of a handler that has not returned, which is sooner."""
 
 
-def _by_reference(emissions: Sequence[Emitted]) -> Unhandled:
+def _by_reference(emissions: Sequence[Emitted]) -> EmissionsByReference:
     return {reference: (value, from_micros(time)) for reference, value, time in emissions}
 
 
@@ -194,7 +194,7 @@ class CodeLink:
             self._send()
         return self._folded[place]
 
-    def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:  # noqa: ARG002 - the child knows the row
+    def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:  # noqa: ARG002 - the child knows the row
         self._settle()
         self._tell(EmissionsQuestion(it.order[1:4]))
         return without_recorded(past, it, _by_reference(self._receive(EmissionsAnswer).emissions))
@@ -210,5 +210,5 @@ class CodeLink:
         self._folded.update(zip(places, found.rows, strict=True))
         self._timers.update({places[number]: timers for number, timers in found.timers.items()})
 
-    def scheduled(self, it: RecordedEvent) -> Unhandled:
+    def scheduled(self, it: RecordedEvent) -> EmissionsByReference:
         return _by_reference(self._timers.pop(it.order[1:4], ()))

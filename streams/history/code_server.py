@@ -30,7 +30,7 @@ from streams.history.code_messages import (
     write_message,
 )  # fmt: skip
 from streams.history.local_code import emitted, scheduled
-from streams.history.recorded_code import Unhandled
+from streams.history.recorded_code import EmissionsByReference
 from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.stored_events import RowReader
 from streams.history.stored_scan import LogPlace
@@ -103,5 +103,5 @@ class CodeServer:
         return EmissionsAnswer(_listed(emitted(self._handlers, *found)))
 
 
-def _listed(emissions: Unhandled) -> list[Emitted]:
+def _listed(emissions: EmissionsByReference) -> list[Emitted]:
     return [(reference, value, to_micros(time)) for reference, (value, time) in emissions.items()]

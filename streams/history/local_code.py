@@ -9,7 +9,7 @@ from streams.engine.records import Entry
 from streams.history.application_handlers import ApplicationHandlers, now_raises
 from streams.history.branch_emissions import emissions_of
 from streams.history.past import Past
-from streams.history.recorded_code import Unhandled, without_recorded
+from streams.history.recorded_code import EmissionsByReference, without_recorded
 from streams.history.recorded_event import HANDLER, RecordedEvent
 from streams.outcome import Emission, Scheduled
 
@@ -28,14 +28,14 @@ class LocalCode:
     def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None) -> bool:
         return self.fold(entry, it)[0] == row and not self.scheduled(it)
 
-    def scheduled(self, it: RecordedEvent) -> Unhandled:
+    def scheduled(self, it: RecordedEvent) -> EmissionsByReference:
         return scheduled(self.handlers, it, self._emissions)
 
-    def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:
+    def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:
         return without_recorded(past, it, emitted(self.handlers, it, row))
 
 
-def scheduled(handlers: ApplicationHandlers, it: RecordedEvent, emissions: Sequence[Emission]) -> Unhandled:
+def scheduled(handlers: ApplicationHandlers, it: RecordedEvent, emissions: Sequence[Emission]) -> EmissionsByReference:
     """The timers among what an event emits, by reference: value and time."""
     handler = handlers.handler_of(it.namespace, it.event)
     if handler is None or not any(isinstance(emission, Scheduled) for emission in emissions):
@@ -44,7 +44,7 @@ def scheduled(handlers: ApplicationHandlers, it: RecordedEvent, emissions: Seque
     return {each.reference: (each.value, each.event.time) for each in found if each.at is not None}
 
 
-def emitted(handlers: ApplicationHandlers, it: RecordedEvent, row: Record | None) -> Unhandled:
+def emitted(handlers: ApplicationHandlers, it: RecordedEvent, row: Record | None) -> EmissionsByReference:
     """All that an event emits on this row, by reference: value and time. Raises HistoryError if its handler raises now."""
     handler = handlers.handler_of(it.namespace, it.event)
     if handler is None or handler.function is None or not (it.accepted or it.by == HANDLER):

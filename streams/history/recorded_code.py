@@ -10,11 +10,11 @@ from streams.engine.records import Entry
 from streams.history.past import Past, is_cause
 from streams.history.recorded_event import RecordedEvent
 
-Unhandled = dict[str, tuple[bytes, datetime]]
-"""Emissions, such as those that were not handled when the past was read, by reference: value and time."""
+EmissionsByReference = dict[str, tuple[bytes, datetime]]
+"""Some or all of what an event emits, by reference: value and time."""
 
 
-def without_recorded(past: Past, it: RecordedEvent, emissions: Unhandled) -> Unhandled:
+def without_recorded(past: Past, it: RecordedEvent, emissions: EmissionsByReference) -> EmissionsByReference:
     """Those of an event's emissions that the past does not have.
 
     Of another event of its reference it may have one that is otherwise.
@@ -42,8 +42,8 @@ class RecordedCode(Protocol):
     def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None) -> bool:
         """Whether this code, too, leaves this `row` behind an event, and no timers. If so, the event counts as folded."""
 
-    def scheduled(self, it: RecordedEvent) -> Unhandled:
+    def scheduled(self, it: RecordedEvent) -> EmissionsByReference:
         """The timers of the event that was folded last, by reference: those that have fired, and those that have not."""
 
-    def unhandled(self, past: Past, it: RecordedEvent, row: Record | None) -> Unhandled:
+    def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:
         """What the event has emitted that the past does not have; `row` is as it was before it."""

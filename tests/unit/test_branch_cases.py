@@ -212,7 +212,7 @@ def test_code_whose_handler_raises_now_cannot_tell_what_it_emitted() -> None:
     with pytest.raises(
         HistoryError, match=r"account\.debit was rejected as account-\d:\d, and its handler now raises KeyError"
     ):
-        LocalCode(other).unhandled(past, it, AccountRow(balance=100))
+        LocalCode(other).in_flight(past, it, AccountRow(balance=100))
 
 
 def raising(row: AccountRow | None, event: Event[AccountDebit]) -> Outcome[AccountRow]:
