@@ -24,7 +24,7 @@ from ops.bench.environments import python_of
 from ops.bench.history_file import CODE, HistoryFixture, a_past_of_keys, a_past_of_transfers, with_copies
 from streams.cli.process.base_code import CodeProcess
 from streams.cli.process.collector import spare_the_collector
-from streams.history.branch import compare, what_if
+from streams.history.branch import replay_difference, what_if
 from streams.history.change import Change
 from streams.history.code_link import CodeLink
 from streams.history.cut_past import Cut
@@ -106,7 +106,7 @@ def _replay(bank: HistoryFixture) -> int:
     past = bank.past()
     with _environment(RETOLD_APP="tests.applications.bank:app"), CodeProcess(ROOT) as other:
         link = CodeLink(bank.handlers, past.logged(), other.requests, other.answers)
-        difference = compare(ReadAhead(past), link, bank.handlers)
+        difference = replay_difference(ReadAhead(past), link, bank.handlers)
     assert difference.is_empty
     return difference.decided
 

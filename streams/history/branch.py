@@ -88,7 +88,7 @@ def replay(
     return _branch(_replayed(past, recorded, handlers, answers, limit))
 
 
-def compare(
+def replay_difference(
     past: Past,
     recorded: RecordedCode,
     handlers: ApplicationHandlers,

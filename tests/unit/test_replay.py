@@ -24,7 +24,7 @@ from streams.errors import ConfigError, HistoryError
 from streams.history import code_link
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
 from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import compare, replay, what_if
+from streams.history.branch import replay, replay_difference, what_if
 from streams.history.branch_calls import as_it_answered
 from streams.history.branch_unchanged import UnchangedEvents
 from streams.history.change import Change as PastChange
@@ -196,9 +196,9 @@ def test_the_quick_way_finds_what_the_careful_one_does(
     there, past = MADE[kind], past_of(MADE[kind])
     other = APPS[kind]() if event is None or fault is None else with_change(APPS[kind](), event, fault)
     base, now = ApplicationHandlers(there.app, there.codec), ApplicationHandlers(other, there.codec)
-    quick, alone = replay(past, LocalCode(base), now), compare(past, LocalCode(base), now)
+    quick, alone = replay(past, LocalCode(base), now), replay_difference(past, LocalCode(base), now)
     with linked(there, there.app, now) as link:
-        over = compare(past, link, now)
+        over = replay_difference(past, link, now)
     taken = []
     monkeypatch.setattr(UnchangedEvents, "take", lambda *given: taken.append(given))
     careful = replay(past, LocalCode(base), now)
@@ -461,7 +461,7 @@ def test_a_row_that_was_another_for_a_while_is_a_difference() -> None:
         other = with_change(other, event, taking_starting_for_debiting)
     found = replayed("bank", other)
     assert {(it.kind, it.recorded.event_type) for it in found.origins} == {("row", "transfer.start")}
-    assert not (found.rows or found.changed or found.missing or found.surplus)
+    assert [*found.rows, *found.changed, *found.missing, *found.surplus] == []
     assert not found.is_empty
     text = "\n".join("".join(text for text, _ in line) for line in difference_lines(found, 0.1))
     assert "transfer.start leaves another row" in text
@@ -483,10 +483,10 @@ def test_only_the_last_events_are_decided(kind: str) -> None:
     past, now = past_of(there), ApplicationHandlers(there.app, there.codec)
     total = len(past)
     for skip in (0, 1, total // 2, total - 1, total):
-        found = compare(past, LocalCode(now), now, skip=skip)
+        found = replay_difference(past, LocalCode(now), now, skip=skip)
         assert (found.is_empty, found.decided, found.total) == (True, total - skip, total - skip)
         with linked(there, there.app, now) as link:
-            assert told(compare(past, link, now, skip=skip)) == told(found)
+            assert told(replay_difference(past, link, now, skip=skip)) == told(found)
 
 
 def test_a_fault_in_the_last_events_alone_is_told() -> None:
@@ -496,10 +496,10 @@ def test_a_fault_in_the_last_events_alone_is_told() -> None:
     opened = max(number for number, it in enumerate(past.events()) if it.event_type == "account.open")
     open_more = with_change(bank.app(), AccountOpen, row_with(balance=lambda it: it + 1))
     now = ApplicationHandlers(open_more, there.codec)
-    assert not compare(past, base, now, skip=opened).is_empty
-    assert compare(past, base, now, skip=opened + 1).is_empty
+    assert not replay_difference(past, base, now, skip=opened).is_empty
+    assert replay_difference(past, base, now, skip=opened + 1).is_empty
     less = ApplicationHandlers(with_change(bank.app(), AccountDebit, row_with(balance=lambda it: it - 1)), there.codec)
     last = [it.reference for it in past.events()][-40:]
-    found = compare(past, base, less, skip=len(past) - 40)
+    found = replay_difference(past, base, less, skip=len(past) - 40)
     assert found.origins
     assert {it.recorded.reference for it in found.origins} <= set(last)

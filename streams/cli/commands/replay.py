@@ -24,7 +24,7 @@ from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.errors import ConfigError
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
-from streams.history.branch import compare
+from streams.history.branch import replay_difference
 from streams.history.branch_calls import as_it_answered
 from streams.history.code_link import CodeLink
 from streams.history.difference import Difference
@@ -123,7 +123,7 @@ def _replayed(
         for text in link.schemas:
             opened.codec.add_schema(text)
         past, answers = WatchedPast(ReadAhead(opened.past), advance), as_it_answered if assume_answers else None
-        return compare(past, link, opened.handlers, answers=answers, skip=skip)
+        return replay_difference(past, link, opened.handlers, answers=answers, skip=skip)
 
 
 def _tell(shape: Format, found: Difference, base: str, took: float, refused: list[AcceptedOrigin] | None) -> None:
