@@ -186,3 +186,20 @@ def test_a_fold_that_raises_when_it_is_folded_again_stands_still(tmp_path: Path)
         assert "not today" in (it.writer.projections["opened"].fault or "")
         assert it.count("opened") == 1
         it.end()
+
+
+def test_what_cannot_be_written_once_is_folded_again_later(tmp_path: Path) -> None:
+    """A piece that the disk has no room for leaves no transaction open: the same connection goes on once there is some."""
+    it = Following(tmp_path, [counting("opened", 1)])
+    it.take(range(1, 8))
+    it.store._db.execute("update p_opened set f_count = 1000")
+    RebuildRequests(it.store.file.parent).ask("opened")
+    it.again.step()
+    it.store._db.execute("create trigger full before update on p_opened__2 begin select raise(fail, 'no room'); end")
+    with pytest.raises(sqlite3.Error, match="no room"):
+        it.again.step()
+    it.store._db.execute("drop trigger full")
+    it.again = RefoldedProjections(it.store, it.writer, it.state, CODEC)
+    it.refold()
+    assert it.count("opened") == 7
+    it.end()

@@ -18,6 +18,7 @@ from streams.history.application_handlers import ApplicationHandlers
 from streams.history.recorded_event import Place
 from streams.history.stored_past import StoredPast
 from streams.history.stored_rows import kept_entry
+from streams.server.readmodel.transaction import transaction
 
 EVERY = 256
 """Events of a key from one to the next."""
@@ -76,9 +77,8 @@ class _Maker:
                 return False
             made += [(seq, None) for seq in due[len(made) :]]
         kept = [(self._code, *self._kept(entry), *place, seq) for seq, entry in made]
-        self._db.execute("begin immediate")
-        self._db.executemany(MADE, kept)
-        self._db.execute("commit")
+        with transaction(self._db):
+            self._db.executemany(MADE, kept)
         return bool(made) or not due
 
     def _fold(self, place: Place, due: list[int], made: list[tuple[int, Entry | None]], deadline: float) -> None:

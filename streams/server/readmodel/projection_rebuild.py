@@ -13,6 +13,7 @@ from streams.server.readmodel.kept_records import event_of_record
 from streams.server.readmodel.merge import LogMerger, NamespacePartition
 from streams.server.readmodel.store_schema import beside, projection_table, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
+from streams.server.readmodel.transaction import transaction
 
 PIECE = 1_000
 """Events of a partition that are folded in one transaction, at most: some ms, so that what is new does not wait for long."""
@@ -59,10 +60,9 @@ class ProjectionRebuild:
             if event is not None:
                 for each in self._folding:
                     each.fold(event.event, f"{namespace}-{part}:{sequence}")
-        self._db.execute("begin immediate")
-        for each in self._folding:
-            each.write(self._db)
-        self._db.execute("commit")
+        with transaction(self._db):
+            for each in self._folding:
+                each.write(self._db)
         return more or any(map(self._merge.waiting, self._read))
 
     def _next(self, at: NamespacePartition) -> Sequence[tuple[Any, ...]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -30,6 +30,7 @@ from streams.server.readmodel.store_schema import (
     unreadable_statement,
 )
 from streams.server.readmodel.store_writer import REREAD, StoreWriter, begin_reread
+from streams.server.readmodel.transaction import transaction
 
 Topics = dict[str, tuple[str, int]]
 """Id and number of partitions by name."""
@@ -90,7 +91,7 @@ class Store:
             self._set(sources=msgspec.json.encode(self._sources))
             self.reshaped, self.reread, self.changed, self.missing, self.held = [], [], [], [], {}
             return True
-        with self._transaction():
+        with transaction(self._db):
             self.missing = fit_tables(self._db, self._app)
         self.reshaped = reshaped_tables(self._db, self._identity)
         self.reread = [name for name in self.row_types if name in self.reshaped]
@@ -120,7 +121,7 @@ class Store:
         changed = [name for name in self.changed if name not in names]
         held = {name: of for name, of in self.held.items() if name not in names}
         kept = {name: self._sources[name] for name in self._sources if name not in changed}
-        with self._transaction():
+        with transaction(self._db):
             rebuild.swap()
             self._set(sources=msgspec.json.encode(kept), held=msgspec.json.encode(held))
             note_identity(self._db, self._identity, reshaped)
@@ -161,7 +162,7 @@ class Store:
         known = msgspec.json.decode(kept or b"{}", type=dict[str, str])
         wanted = {name: self._identity.fingerprints[f"r_{name}"] for name in self.reread}
         if known != wanted:
-            with self._transaction():
+            with transaction(self._db):
                 begin_reread(self._db, self.row_types, {name for name in wanted if known.get(name) != wanted[name]}, wanted)
                 self._set(reread=msgspec.json.encode(wanted))
         return StoreWriter(self._db, self._app, self._codec, self.reread, self.changed)
@@ -169,7 +170,7 @@ class Store:
     def exchange(self, namespace: str, writer: StoreWriter) -> None:
         """Put rows that are read again, all of which are committed, in the place of those before."""
         reshaped = [name for name in self.reshaped if name != namespace]
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute(f"drop table {row_table(namespace)}")
             self._db.execute(f"alter table {rows_beside(namespace)} rename to {row_table(namespace)}")
             self._db.execute(unreadable_statement(namespace))
@@ -179,17 +180,6 @@ class Store:
         self.reread, self.reshaped = [name for name in self.reread if name != namespace], reshaped
         self.missing = [name for name in self.missing if name != namespace]
         writer.exchanged(namespace)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("begin immediate")
-        try:
-            yield
-            self._db.execute("commit")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
-            raise
 
     def completed(self) -> None:
         """All that there was has been read: with its indexes, answers can be given from it."""

@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import msgspec
 from streams.errors import ConfigError, unwritable_state
 from streams.history.past_file import StoreIdentity
 from streams.private_files import lock_private, make_private
+from streams.server.readmodel.transaction import transaction
 
 log = logging.getLogger("retold.server")
 SLOTS = 100
@@ -39,12 +40,6 @@ KEPT_FOR = 6 * 86_400.0
 """s after which a file may have missed the removal of a key: compacted topics keep tombstones for 7 days (rule 25)."""
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"})
 """File systems on which neither locks nor shared memory are to be relied on."""
-
-
-class KafkaIdentity(msgspec.Struct, frozen=True):
-    """The topics that a file was read from: their ids and numbers of partitions by name."""
-
-    topics: Mapping[str, tuple[str, int]]
 
 
 def delete_unused(state: Path) -> None:
@@ -195,13 +190,12 @@ class StoreFolder:
         os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = _connect(self.file)
         _set_up(db)
-        db.execute("begin immediate")
-        for statement in statements:
-            db.execute(statement)
-        _set(db, "identity", msgspec.json.encode(identity))
-        _set(db, "boot", boot_id())
-        _set(db, "clean", 0)
-        db.execute("commit")
+        with transaction(db):
+            for statement in statements:
+                db.execute(statement)
+            _set(db, "identity", msgspec.json.encode(identity))
+            _set(db, "boot", boot_id())
+            _set(db, "clean", 0)
         return OpenStore(self.file, db, fresh=True)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from streams.server.readmodel.checkpoints import EVERY, note_checkpoints
+from streams.server.readmodel.transaction import transaction
 
 PIECE = 2_000
 """Records of one step."""
@@ -35,16 +36,10 @@ def fill_high_water(db: sqlite3.Connection, until: int, most: int = PIECE, every
     Every so many events of a key, a checkpoint is noted. Returns how many were filled in. Raises sqlite3.Error.
     """
     records: Sequence[tuple[Any, ...]] = db.execute(NEXT, (until, most)).fetchall()
-    db.execute("begin immediate")
-    try:
+    with transaction(db):
         found, noted = _step(db, records, every)
         db.executemany(PUT, found)
         note_checkpoints(db, noted)
-        db.execute("commit")
-    except BaseException:  # also Ctrl-C
-        if db.in_transaction:
-            db.execute("rollback")
-        raise
     return len(records)
 
 

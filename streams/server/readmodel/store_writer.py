@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from streams.server.readmodel.record_insertion import insert_by_pieces, insert_r
 from streams.server.readmodel.row_writer import RowWriter
 from streams.server.readmodel.store_schema import row_table, rows_beside, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
+from streams.server.readmodel.transaction import rolled_back
 
 ASIDE = (
     "insert or replace into aside(ns, part, place, inbox, status, recorded, key, type, id, idh, causeh, reason, value, headers) "
@@ -157,7 +157,7 @@ class StoreWriter:
         if self._erases:
             self._db.execute("pragma secure_delete=on")
         self._db.execute("begin immediate")
-        with self._rolled_back():
+        with rolled_back(self._db):
             for table in self._tables.values():
                 table.write(self._db)
             for projection in self.projections.values():
@@ -180,20 +180,11 @@ class StoreWriter:
 
     def _end(self, records: Sequence[LogRecord], positions: Sequence[tuple[Any, ...]]) -> None:
         """End the transaction with these."""
-        with self._rolled_back():
+        with rolled_back(self._db):
             insert_by_pieces(self._db, records)
             self._db.executemany(POSITION, positions)
             self._db.execute("insert or replace into meta(name, value) values('seen', ?)", (time.time(),))
             self._db.execute("commit")
-
-    @contextmanager
-    def _rolled_back(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
-            raise
 
     def _after_erasing(self) -> None:
         if self._erases:
