@@ -18,6 +18,7 @@ from streams.engine.records import PARKED, QUARANTINED, UNANSWERED, Headers, Que
 from streams.errors import StreamsError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.verification_decisions import CommonParts, PartitionChecks, PartitionOf
+from streams.history.verification_digests import LogDigests
 from streams.history.verification_emissions import EmissionCheck, FoundEvent
 from streams.history.verification_events import EventReader, StoredEvent
 from streams.history.verification_findings import (
@@ -34,7 +35,6 @@ from streams.history.verification_findings import (
 from streams.history.verification_inbox import InboxCheck, InboxEntry
 from streams.history.verification_log import LogCheck
 from streams.history.verification_markers import MarkerCheck, Recount
-from streams.history.verification_note import LogDigests
 from streams.history.verification_pending import PendingCheck, SetAsideEvent
 from streams.history.verification_records import KnownIds, StoredRecord, counted
 from streams.history.verification_rows import RowCheck, TableRow

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from streams.engine.readable import readable, shortened
-from streams.history.noted_logs import VerificationNote
+from streams.history.verification_note import VerificationNote
 
 KEPT = 1_000
 """Findings of one kind that are kept; the others are only counted."""

@@ -1,114 +1,50 @@
-"""A note of what logs held when they were verified: with it, a later verification says from where one was altered since.
-
-All else that a verification compares lies in Kafka too: whoever can write there may alter all of it alike. A note is kept
-elsewhere. It has a digest of each thousand records of a log, by their sequences: so it is small, and what an operator has erased
-concerns one thousand only.
-"""
+"""The note of a verification, as it is kept in a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
-from itertools import groupby
-
 import msgspec
 
-from streams.engine.envelope import sequence_of
-from streams.errors import UndecodableRecord
-from streams.history.noted_logs import NotedLog
-from streams.history.verification_findings import NOTED, Findings, NamespacePartition, place_name
-from streams.history.verification_records import StoredRecord
+from streams.errors import ConfigError
 
-EVERY = 1_000
-"""Records of one digest: those with the sequences 1 to 1000, 1001 to 2000, and so on."""
-DIGEST_BYTES = 16
-_encode = msgspec.msgpack.Encoder().encode
+FORMAT = 1
 
 
-class LogDigests:
-    """Of one log, as it is read. `since` is what was noted of it before. `begins`: it still has its first record."""
+class NotedLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One log: the sequences of its first and last record, 0 if it had none, and the digests from that of the first on, as hex."""
 
-    def __init__(self, at: NamespacePartition, since: NotedLog | None = None, *, begins: bool = True) -> None:
-        self._at, self._since, self._begins = at, since, begins
-        self._noted_last = 0 if since is None else since.last
-        self._digests: dict[int, str] = {}
-        self._number, self._hash = -1, blake2b(digest_size=DIGEST_BYTES)
-        self._until_noted = ""
-        """The digest of the last noted records, of which there may be more now."""
-        self._erased: set[int] = set()
-        self.first = self.last = 0
-
-    def take(self, record: StoredRecord) -> None:
-        try:
-            sequence = sequence_of(record.key or b"")
-        except UndecodableRecord:
-            sequence = 0
-        number = (sequence - 1) // EVERY if sequence else self._number
-        if record.value is None:  # an operator's tombstone
-            self._erased.add(number)
-            return
-        if number != self._number:
-            self._end()
-            self._number, self._hash = number, blake2b(self._digests.get(number, "").encode(), digest_size=DIGEST_BYTES)
-        self._hash.update(_encode((record.key, record.value, record.headers)))
-        self.first, self.last = self.first or sequence, max(self.last, sequence)
-        if sequence == self._noted_last:
-            self._until_noted = self._hash.hexdigest()
-
-    def _end(self) -> None:
-        if self._number >= 0:
-            self._digests[self._number] = self._hash.hexdigest()
-
-    def noted(self) -> NotedLog:
-        self._end()
-        return NotedLog(self.first, self.last, [self._digests.get(number, "") for number in _numbers(self.first, self.last)])
-
-    def compare(self, findings: Findings, taken: str, *, hidden: bool) -> None:
-        """Report from where the log is not as it was noted. `hidden`: its end could not be read."""
-        if self._since is None or not self._since.first:
-            return
-        self._end()
-        since = self._since
-        numbers = [number for number in _numbers(since.first, since.last) if not self._excuse(findings, number, hidden=hidden)]
-        for low, high in _spans(number for number in numbers if not self._is_as_noted(number)):
-            first, last = max(low * EVERY + 1, since.first), min((high + 1) * EVERY, since.last)
-            ends = f"it ends at {place_name(self._at, self.last)}" if self.last else "it is empty"
-            found = "other records" if self.last >= last else ends
-            where = f"{place_name(self._at, first)} to {place_name(self._at, last)}"
-            findings.add(NOTED, self._at, f"{where} as they were noted at {taken}", found, sequence=first)
-
-    def _excuse(self, findings: Findings, number: int, *, hidden: bool) -> bool:
-        """Whether these records cannot be compared, for a reason that is told."""
-        assert self._since is not None
-        first, last = max(number * EVERY + 1, self._since.first), min((number + 1) * EVERY, self._since.last)
-        if number in self._erased:
-            what = "noted records among which an operator has deleted some"
-        elif not self._begins and (first < self.first or not self.first):
-            what = "noted records that were deleted from the log's beginning"
-        elif hidden and self.last < last:
-            what = "noted records that an open transaction hides"
-        else:
-            return False
-        findings.unchecked(what, place_name(self._at, first), last - first + 1)
-        return True
-
-    def _is_as_noted(self, number: int) -> bool:
-        assert self._since is not None
-        noted = self._since.digests[number - (self._since.first - 1) // EVERY]
-        is_last = number == (self._since.last - 1) // EVERY
-        return noted == (self._until_noted if is_last else self._digests.get(number))
+    first: int
+    last: int
+    digests: list[str]
 
 
-def noted_logs(logs: Mapping[NamespacePartition, LogDigests]) -> dict[str, NotedLog]:
-    return {f"{namespace}-{partition}": log.noted() for (namespace, partition), log in logs.items()}
+class VerificationNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Logs by name, such as `user-3`, as they were read at `taken` (an ISO 8601 time)."""
+
+    format: int
+    application: str
+    prefix: str
+    taken: str
+    logs: dict[str, NotedLog]
 
 
-def _numbers(first: int, last: int) -> range:
-    return range((first - 1) // EVERY, (last - 1) // EVERY + 1) if first else range(0)
+class _AnyNote(msgspec.Struct):
+    """A note of any format, as far as all have it."""
+
+    format: int
 
 
-def _spans(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """First and last of each that follow each other."""
-    for _, found in groupby(enumerate(numbers), key=lambda it: it[1] - it[0]):
-        together = [number for _, number in found]
-        yield together[0], together[-1]
+def decoded_note(content: bytes, name: str, application: str, prefix: str) -> VerificationNote:
+    """Raises ConfigError for what is no note, or one of other logs."""
+    try:
+        known = msgspec.json.decode(content, type=_AnyNote).format
+        note = msgspec.json.decode(content, type=VerificationNote) if known == FORMAT else None
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"{name} is no note of a verification ({error}): `retold verify --note {name}` writes one") from error
+    if note is None:
+        raise ConfigError(f"{name} is a note of format {known}, and this version of retold reads format {FORMAT}")
+    if (note.application, note.prefix) != (application, prefix):
+        raise ConfigError(
+            f"{name} was taken of the application {note.application!r} with the prefix {note.prefix!r}; these are the logs of "
+            f"{application!r} with the prefix {prefix!r}"
+        )
+    return note

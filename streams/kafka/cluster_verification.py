@@ -19,10 +19,10 @@ from streams.codec import AvroCodec
 from streams.engine.marker import Marker
 from streams.engine.times import from_micros
 from streams.errors import BrokerError, TopicMismatch, UndecodableRecord
-from streams.history.noted_logs import FORMAT, VerificationNote
 from streams.history.verification import PartitionStart, Verification
+from streams.history.verification_digests import LogDigests, noted_logs
 from streams.history.verification_findings import NamespacePartition, VerificationReport
-from streams.history.verification_note import LogDigests, noted_logs
+from streams.history.verification_note import FORMAT, VerificationNote
 from streams.history.verification_records import StoredRecord
 from streams.history.verification_rows import TableRow
 from streams.kafka.bounded_read import headers_of, polls, read_to

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.errors import ConfigError
-from streams.history.noted_logs import FORMAT, NotedLog, VerificationNote, decoded_note
+from streams.history.verification_digests import LogDigests
 from streams.history.verification_findings import Findings
-from streams.history.verification_note import LogDigests
+from streams.history.verification_note import FORMAT, NotedLog, VerificationNote, decoded_note
 from streams.history.verification_records import StoredRecord
 from tests.support.pasts import made
 from tests.support.stored_topics import LOG, StoredTopics, Where
@@ -25,7 +25,7 @@ some = settings(max_examples=40, deadline=None, suppress_health_check=list(Healt
 @pytest.fixture(autouse=True)
 def tens(monkeypatch: pytest.MonkeyPatch) -> None:
     """A digest of each ten records."""
-    monkeypatch.setattr("streams.history.verification_note.EVERY", 10)
+    monkeypatch.setattr("streams.history.verification_digests.EVERY", 10)
 
 
 @cache
@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_said() -> None:
     [
         (b"", "is no note of a verification"),
         (b'{"format": 1}', "is no note of a verification"),
-        (msgspec.json.encode(VerificationNote(FORMAT + 1, "bank", "", "now", {})), "is a note of format 2, and this version"),
+        (b'{"format": 2, "taken": {"of": "bank"}}', "is a note of format 2, and this version"),
         (msgspec.json.encode(VerificationNote(FORMAT, "shop", "", "now", {})), "taken of the application 'shop'"),
         (msgspec.json.encode(VerificationNote(FORMAT, "bank", "p-", "now", {})), "with the prefix 'p-'"),
     ],

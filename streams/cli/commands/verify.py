@@ -20,8 +20,8 @@ from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
 from streams.engine.readable import named
 from streams.errors import ConfigError
-from streams.history.noted_logs import VerificationNote, decoded_note
 from streams.history.verification_findings import VerificationFinding, VerificationReport
+from streams.history.verification_note import VerificationNote, decoded_note
 from streams.kafka.cluster_verification import verify_cluster
 
 SHOWN = 20
