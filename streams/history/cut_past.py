@@ -25,6 +25,11 @@ class Cut(msgspec.Struct, frozen=True):
     known: int | None = None
 
 
+def moment_text(micros: int) -> str:
+    """A time in µs since 1970 as it is told: `2026-01-31T12:00:00Z`."""
+    return from_micros(micros).isoformat().replace("+00:00", "Z")
+
+
 class CutPast:
     """Raises HistoryError where the high-water time of an event is not known yet."""
 
@@ -40,7 +45,7 @@ class CutPast:
             return False
         if it.high is None:
             raise HistoryError(
-                f"what had happened by {from_micros(self.cut.as_of)} cannot be told yet: {it.name} was recorded, and other "
+                f"what had happened by {moment_text(self.cut.as_of)} cannot be told yet: {it.name} was recorded, and other "
                 "partitions are not read so far. Try again in a moment"
             )
         return it.high <= self.cut.as_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from streams.engine.times import from_micros, to_micros
+from streams.engine.times import to_micros
 from streams.errors import NotKnownYet
 from streams.eventfiles import numbers
-from streams.history.cut_past import Cut
+from streams.history.cut_past import Cut, moment_text
 
 BETWEEN = "/"
 """Stands in a token between the two times."""
@@ -49,10 +49,6 @@ def moment_of(text: str) -> int:
         return to_micros(numbers.time(text).astimezone(UTC))
     except OverflowError as error:  # one of the year 0 or 10000 in UTC
         raise ValueError(text) from error
-
-
-def moment_text(micros: int) -> str:
-    return from_micros(micros).isoformat().replace("+00:00", "Z")
 
 
 def told(cut: Cut) -> str:

@@ -17,8 +17,8 @@ from confluent_kafka import Message, murmur2
 from streams.app import App
 from streams.codec import AvroCodec
 from streams.engine.marker import Marker
-from streams.engine.times import from_micros
 from streams.errors import BrokerError, TopicMismatch, UndecodableRecord
+from streams.history.cut_past import moment_text
 from streams.history.verification import PartitionStart, Verification
 from streams.history.verification_digests import LogDigests, noted_logs
 from streams.history.verification_findings import NamespacePartition, VerificationReport
@@ -151,7 +151,7 @@ class _ClusterVerification:
         return self._verification.report(moved, self._hidden)
 
     def note(self, prefix: str, application: str) -> VerificationNote:
-        taken = from_micros(self._clients.clock.now()).isoformat(timespec="seconds")
+        taken = moment_text(self._clients.clock.now() // 1_000_000 * 1_000_000)
         return VerificationNote(FORMAT, application, prefix, taken, noted_logs(self._digests))
 
     def _read(self, *groups: Sequence[TopicAndPartition]) -> None:

@@ -184,7 +184,7 @@ def _as_json(session: Session, event: ParkedEntry) -> dict[str, object]:
         "key": header.key,
         "event": _event_type(session, event),
         "why": header.reason,
-        "since": from_micros(header.recorded).isoformat(),
+        "since": from_micros(header.recorded),
         "data": data,
         "bytes": len(event.value) if header.status == QUARANTINED else None,
         "detail": header.detail or None,

@@ -11,7 +11,7 @@ from streams.cli.commands.parked_commands import found_at
 from streams.cli.commands.parked_decisions import first_at
 from streams.cli.output.branch_text import fields_text
 from streams.cli.output.progress import bar
-from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, json_line, plural, say_styled, talk
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, json_line, plural, say_styled, second_text, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
 from streams.data import Record
@@ -79,7 +79,7 @@ def _handled_lines(it: HandledRecord) -> Iterator[StyledLine]:
 
 def _emitted(emission: Emission) -> tuple[Any, str]:
     if isinstance(emission, Scheduled):
-        return emission.data, f" at {emission.at:%Y-%m-%d %H:%M:%S%z}"
+        return emission.data, f" at {second_text(emission.at)}"
     return emission, ""
 
 

@@ -11,7 +11,7 @@ import typer
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import whole
-from streams.cli.output.screen import json_line, plural, table, talk
+from streams.cli.output.screen import json_line, plural, second_text, table, talk
 from streams.cli.process.session import connect
 from streams.engine.times import from_micros, to_micros
 from streams.kafka.pending_timers import read_timers
@@ -40,12 +40,12 @@ def timers(
     if as_json:
         for timer in shown:
             members = timer._asdict()
-            json_line({"due": from_micros(members.pop("at")).isoformat(), **members})
+            json_line({"due": from_micros(members.pop("at")), **members})
         return
     if not found:
         talk("No timer is pending.")
         return
-    rows = [(_shown(it.at), it.event_type, it.key, it.owner, f"{it.namespace}-{it.partition}") for it in shown]
+    rows = [(second_text(from_micros(it.at)), it.event_type, it.key, it.owner, f"{it.namespace}-{it.partition}") for it in shown]
     table(("due", "event", "key", "scheduled by", "partition"), rows)
     more = f"; the first {len(shown):,} are shown, --limit shows more" if len(shown) < len(found) else ""
     due = sum(it.at <= to_micros(datetime.now(UTC)) for it in found)
@@ -55,7 +55,3 @@ def timers(
             "What is due fires before the next later event of its key, or once its inbox is read to its end; that of a parked key "
             "waits, and so does an import's. See `retold status`."
         )
-
-
-def _shown(at: int) -> str:
-    return f"{from_micros(at):%Y-%m-%d %H:%M:%S}Z"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
-from datetime import UTC
 from itertools import groupby
 
 from streams.cli.output.row_text import value_text
-from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text
 from streams.data import EventData, Record
 from streams.engine.readable import one_line, shortened
 from streams.history.branch_change import events_in_change
@@ -60,7 +59,7 @@ def change_lines(change: Change, past: Past) -> Iterator[StyledLine]:
     for reference in change.replace:
         yield _line("replaced", _named(next(iter(events_in_change(past, reference)), None)), BOLD)
     for it in change.insert:
-        yield _line("put in", f"{it.data.event_type} {it.data.key or EMPTY_KEY}  {it.time:%Y-%m-%d %H:%M:%S%z}", BOLD)
+        yield _line("put in", f"{it.data.event_type} {it.data.key or EMPTY_KEY}  {second_text(it.time)}", BOLD)
 
 
 def difference_lines(found: Difference, took: float, all_by: str = "--json") -> list[StyledLine]:
@@ -163,7 +162,7 @@ def _calls(calls: Sequence[CallChange]) -> Iterator[StyledLine]:
 
 
 def _timer(it: TimerChange) -> str:
-    times = " → ".join(f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" for time in (it.before, it.after) if time is not None)
+    times = " → ".join(f"{second_text(time)}" for time in (it.before, it.after) if time is not None)
     return f"{it.kind}  {it.data.event_type} {it.data.key or EMPTY_KEY}  {times}"
 
 
@@ -215,11 +214,11 @@ def _changed(it: ChangedEvent) -> str:
         return f"{_named(was)}: it has no handler"
     if PARKED in it.what:
         return f"{_named(was)}: {'it would be parked' if now.is_parked else 'it would not be parked'}"
-    if "outcome" in it.what:
+    if OUTCOME in it.what:
         outcome = "accepted" if now.accepted else f"rejected: {_short(now.reason or '')}"
         then = "accepted" if was.accepted else f"rejected: {_short(was.reason or '')}"
         return f"{_named(was)}: {then} → {outcome}"
-    if "reason" in it.what:
+    if REASON in it.what:
         return f"{_named(was)}: rejected for another reason: {_short(now.reason or '')}"
     return f"{_named(was)}: {fields_text(was.event.data, now.event.data) or 'its time'}"
 

@@ -236,7 +236,13 @@ def cell_text(value: object) -> str:
 
 
 def time_text(time: datetime) -> str:
+    """Exact, for programs too: `2026-01-31T12:00:00Z`."""
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def second_text(time: datetime) -> str:
+    """To the second, for people: `2026-01-31 12:00:00Z`."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def log_sequence(namespace: str, partition: int, sequence: int) -> str:

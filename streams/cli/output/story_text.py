@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from streams.cli.output.row_text import value_text
-from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text
 from streams.data import Record
 from streams.engine.readable import one_line, shortened
 from streams.engine.records import BY_OPERATOR
@@ -168,7 +168,7 @@ def _waiting(indent: str, it: WaitingEvent, now: datetime) -> Iterator[TreeLine]
 
 
 def _second(micros: int) -> str:
-    return f"{from_micros(micros).astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    return second_text(from_micros(micros))
 
 
 def _span(micros: int) -> str:
