@@ -29,7 +29,7 @@ from tests.support.stored_pasts import stored
     [
         ({}, "nothing is changed"),
         ({"insert": ["{"]}, "--insert holds no JSON"),
-        ({"insert": ["nowhere.json"]}, r"the file nowhere\.json of --insert cannot be read"),
+        ({"insert": ["nowhere.json"]}, r"the file nowhere\.json cannot be read.*\(--insert\)"),
         ({"replace": ["signup-1"]}, "--replace is 'signup-1'; a name, =, and JSON or a file were expected"),
         ({"remove": ["a"], "answer": ['={"type": "x.y"}']}, "--answer is"),
     ],

@@ -18,11 +18,11 @@ from streams.cli.output.replay_text import replay_lines, replay_markdown
 from streams.cli.output.screen import json_line, plural, say, say_styled, talk
 from streams.cli.process.base_code import CodeProcess, base_folder
 from streams.cli.process.exit_codes import NO
+from streams.cli.process.named_files import read_named, write_named
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.config import load
 from streams.engine.readable import named
 from streams.engine.times import to_micros
-from streams.errors import ConfigError
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
 from streams.history.branch import replay_difference
 from streams.history.branch_calls import as_it_answered
@@ -97,7 +97,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     refused = not_accepted(found.origins, accepted)
     _tell(shape, found, name, took, None if accept is None else refused)
     if save is not None:
-        _write(save, encoded(counted(found.origins)))
+        write_named(save, encoded(counted(found.origins)))
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")
     if refused or (not found.is_empty and not found.origins):
         raise typer.Exit(NO)
@@ -141,18 +141,4 @@ def _tell(shape: Format, found: Difference, base: str, took: float, refused: lis
 
 
 def _read(file: Path) -> list[AcceptedOrigin]:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(LARGEST + 1)
-    except OSError as error:
-        raise ConfigError(f"the file {named(str(file))} cannot be read: {error.strerror}. --save writes it") from error
-    if len(content) > LARGEST:
-        raise ConfigError(f"the file {named(str(file))} holds more than {LARGEST} bytes")
-    return decoded(content, named(str(file)))
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.write_bytes(content)
-    except OSError as error:
-        raise ConfigError(f"the file {named(str(file))} cannot be written: {error.strerror}") from error
+    return decoded(read_named(file, LARGEST, ". --save writes it"), named(str(file)))

@@ -13,6 +13,7 @@ from streams.cli.arguments.parsers import seconds
 from streams.cli.output.progress import bar
 from streams.cli.output.screen import plural, say, talk, time_text
 from streams.cli.process.exit_codes import NO
+from streams.cli.process.named_files import write_named
 from streams.cli.process.opened_past import open_past
 from streams.config import load
 from streams.engine.readable import named
@@ -101,7 +102,4 @@ def _write(output: Path | None, text: str) -> None:
         for line in text.splitlines():
             say(line)
         return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"the file {named(str(output))} cannot be written: {error.strerror}") from error
+    write_named(output, text.encode())

@@ -17,9 +17,9 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import json_line, plural, say, talk
 from streams.cli.process import exit_codes
+from streams.cli.process.named_files import read_named, write_named
 from streams.cli.process.session import connect
 from streams.engine.readable import named
-from streams.errors import ConfigError
 from streams.history.verification_findings import VerificationFinding, VerificationReport
 from streams.history.verification_note import VerificationNote, decoded_note
 from streams.kafka.cluster_verification import verify_cluster
@@ -71,24 +71,14 @@ def verify(
 
 
 def _noted(file: Path, application: str, prefix: str) -> VerificationNote:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(LARGEST + 1)
-    except OSError as error:
-        raise ConfigError(f"the file {named(str(file))} cannot be read: {error.strerror}. --note writes it") from error
-    if len(content) > LARGEST:
-        raise ConfigError(f"the file {named(str(file))} holds more than {LARGEST} bytes")
-    return decoded_note(content, named(str(file)), application, prefix)
+    return decoded_note(read_named(file, LARGEST, ". --note writes it"), named(str(file)), application, prefix)
 
 
 def _keep(file: Path, report: VerificationReport) -> None:
     if report.damage:
         talk(f"There is damage, so no note was written to {named(str(file))}.")
         return
-    try:
-        file.write_bytes(msgspec.json.encode(report.note))
-    except OSError as error:
-        raise ConfigError(f"the file {named(str(file))} cannot be written: {error.strerror}") from error
+    write_named(file, msgspec.json.encode(report.note))
     talk(f"What the logs hold was noted in {named(str(file))}. Keep it where nobody writes who can write to Kafka.")
 
 

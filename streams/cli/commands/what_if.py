@@ -12,6 +12,7 @@ import typer
 from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.output.branch_text import change_lines, difference_lines
 from streams.cli.output.screen import json_line, say_styled, talk
+from streams.cli.process.named_files import read_named
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.readable import named
 from streams.errors import ConfigError
@@ -114,14 +115,9 @@ def _pair(option: str, text: str) -> tuple[str, Any]:
 
 def _json(option: str, text: str) -> Any:
     """What a text that begins with a brace holds, or the file that it names."""
-    if text.lstrip()[:1] in ("{", "["):
-        content, where = text.encode(), option
-    else:
-        try:
-            with Path(text).open("rb") as file:
-                content, where = file.read(LARGEST + 1), named(text)
-        except OSError as error:
-            raise ConfigError(f"the file {named(text)} of {option} cannot be read: {error.strerror}") from error
+    is_json = text.lstrip()[:1] in ("{", "[")
+    content = text.encode() if is_json else read_named(Path(text), LARGEST, f" ({option})")
+    where = option if is_json else f"the file {named(text)}"
     if len(content) > LARGEST:
         raise ConfigError(f"{where} holds more than {LARGEST} bytes")
     try:
