@@ -30,9 +30,8 @@ from streams.history.code_messages import (
 )  # fmt: skip
 from streams.history.past import Past
 from streams.history.recorded_code import EmissionsByReference, without_recorded
-from streams.history.recorded_event import RecordedEvent
+from streams.history.recorded_event import LogPlace, RecordedEvent
 from streams.history.stored_events import StoredRow
-from streams.history.stored_scan import LogPlace
 
 PATIENCE = 120.0
 """Seconds that the other code may say nothing. It tells itself of a handler that has not returned, which is sooner."""

@@ -10,8 +10,8 @@ from typing import IO
 
 import msgspec
 
+from streams.history.recorded_event import LogPlace
 from streams.history.stored_events import StoredRow
-from streams.history.stored_scan import LogPlace
 
 PIECE = 1_000
 """Records of one message."""

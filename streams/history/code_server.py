@@ -31,9 +31,8 @@ from streams.history.code_messages import (
 )  # fmt: skip
 from streams.history.local_code import emitted, scheduled
 from streams.history.recorded_code import EmissionsByReference
-from streams.history.recorded_event import Place, RecordedEvent
+from streams.history.recorded_event import LogPlace, Place, RecordedEvent
 from streams.history.stored_events import RowReader
-from streams.history.stored_scan import LogPlace
 
 KEPT = 4 * PIECE
 """Events whose rows a child keeps, to answer for their emissions."""

@@ -25,6 +25,10 @@ PARKED = "parked"
 
 Place = tuple[str, str]
 """Namespace and key of a row."""
+NamespacePartition = tuple[str, int]
+"""Namespace and partition: of a log, an inbox or a table."""
+LogPlace = tuple[str, int, int]
+"""Namespace, partition and sequence of a record in a log."""
 
 
 class OrderKey(NamedTuple):
@@ -41,9 +45,9 @@ class OrderKey(NamedTuple):
     turn: int = 0
 
 
-def place_of(order: OrderKey) -> str:
-    """A position in a log as people write it, such as `user-3:7`."""
-    return f"{order.namespace}-{order.partition}:{order.sequence}"
+def position_name(namespace: str, partition: int, sequence: int) -> str:
+    """A position in a log as people write it: `user-3:7`. An inbox offset is written `user-3@1042`."""
+    return f"{namespace}-{partition}:{sequence}"
 
 
 class RecordedEvent(msgspec.Struct, frozen=True):
@@ -125,7 +129,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """Its position as people write it, such as `user-3:7`; of an event that only a branch has, the one that it stands by."""
-        return place_of(self.order)
+        return position_name(*self.order[1:4])
 
     @property
     def exact_name(self) -> str:

@@ -12,14 +12,13 @@ from streams.engine.times import from_micros
 from streams.errors import HistoryError, StreamsError
 from streams.event import Event, is_workers, reference_of
 from streams.history.kept_headers import picker
-from streams.history.recorded_event import OrderKey, RecordedEvent
+from streams.history.recorded_event import NamespacePartition, OrderKey, RecordedEvent
 
 COLUMNS = (
     "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, high, value, headers"
 )
 REMEMBERED = 4_096
 """Sources, and times: what follows from an event has its time."""
-LogPartition = tuple[str, int]
 StoredRow = tuple[Any, ...]
 """A row's values of these columns."""
 
@@ -86,7 +85,7 @@ class StoredEvents(RowReader):
         super().__init__(codec)
         self._db = db
 
-    def rows(self, at: LogPartition, after: int, last: int, most: int, columns: str = COLUMNS) -> list[StoredRow]:
+    def rows(self, at: NamespacePartition, after: int, last: int, most: int, columns: str = COLUMNS) -> list[StoredRow]:
         """At most `most` of one partition, from behind the sequence `after` up to `last`."""
         text = f"select {columns} from record where ns = ? and part = ? and seq > ? and seq <= ? order by seq limit ?"
         found: list[StoredRow] = self._db.execute(text, (*at, after, last, most)).fetchall()

@@ -12,8 +12,8 @@ from streams.engine.records import Codec
 from streams.errors import InvalidSchema
 from streams.history.branch_aside import NOTHING_ASIDE
 from streams.history.past import ErasedEvent
-from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
-from streams.history.stored_events import LogPartition, StoredEvents, StoredRow
+from streams.history.recorded_event import ROOT, NamespacePartition, OrderKey, Place, RecordedEvent
+from streams.history.stored_events import StoredEvents, StoredRow
 from streams.history.stored_scan import EffectsScan, StoredScan
 
 PIECE = 256
@@ -56,13 +56,13 @@ class StoredPast:
         found = db.execute(
             "select ns, part, seq from position where kind = 'log' and seq is not null order by ns, part"
         )
-        self.last: dict[LogPartition, int] = {(ns, part): seq for ns, part, seq in found.fetchall()}
+        self.last: dict[NamespacePartition, int] = {(ns, part): seq for ns, part, seq in found.fetchall()}
         """The last sequence of each partition of a log."""
         if until is not None:
             self.last = {at: self._last_until(at, last, until) for at, last in self.last.items()}
         self._stored, self._scan = StoredEvents(db, codec), StoredScan(db, codec, self.last)
 
-    def _last_until(self, at: LogPartition, last: int, until: int) -> int:
+    def _last_until(self, at: NamespacePartition, last: int, until: int) -> int:
         """The last sequence of a partition that was recorded by then, by halving: recorded times only grow in it."""
         text = "select seq, recorded from record where ns = ? and part = ? and seq >= ? and seq <= ? order by seq limit 1"
         low = 0

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from streams.engine.records import Codec
 from streams.history.merged_pieces import merged
-from streams.history.recorded_event import RecordedEvent
-from streams.history.stored_events import COLUMNS, LogPartition, StoredEvents, StoredRow
+from streams.history.recorded_event import LogPlace, NamespacePartition, RecordedEvent
+from streams.history.stored_events import COLUMNS, StoredEvents, StoredRow
 
 FIRST, MOST = 64, 1_024
 """Records of a partition that are read at first, and at most, at once: who wants only the first ones does not wait for many."""
@@ -20,32 +20,30 @@ EFFECTS = """select cause.seq, it.ns, it.part, it.seq from record cause cross jo
     where cause.ns = ? and cause.part = ? and cause.seq > ? and cause.seq <= ?"""
 KEPT = 100_000
 """Effects that are kept until their turn comes."""
-LogPlace = tuple[str, int, int]
-"""Namespace, partition and sequence."""
 _order: Any = attrgetter("order")
 
 
 class StoredScan:
     """Of some partitions, as far as `last` says. Raises as StoredPast does."""
 
-    def __init__(self, db: sqlite3.Connection, codec: Codec, last: Mapping[LogPartition, int]) -> None:
+    def __init__(self, db: sqlite3.Connection, codec: Codec, last: Mapping[NamespacePartition, int]) -> None:
         self._db, self._last = db, last
         self._stored = StoredEvents(db, codec)
 
-    def events(self, partitions: Iterable[LogPartition]) -> Iterator[RecordedEvent]:
+    def events(self, partitions: Iterable[NamespacePartition]) -> Iterator[RecordedEvent]:
         return chain.from_iterable(merged(map(self._events, partitions), _order))
 
-    def rows(self, partitions: Iterable[LogPartition]) -> Iterator[StoredRow]:
+    def rows(self, partitions: Iterable[NamespacePartition]) -> Iterator[StoredRow]:
         """The rows of the file; nothing is decoded."""
         return chain.from_iterable(merged(map(self._pieces, partitions), lambda row: row[:4]))
 
-    def _pieces(self, at: LogPartition, columns: str = COLUMNS) -> Iterator[list[StoredRow]]:
+    def _pieces(self, at: NamespacePartition, columns: str = COLUMNS) -> Iterator[list[StoredRow]]:
         reached, last, size = 0, self._last[at], FIRST
         while found := self._stored.rows(at, reached, last, size, columns):
             yield found
             reached, size = found[-1][3], min(2 * size, MOST)
 
-    def _events(self, at: LogPartition) -> Iterator[list[RecordedEvent]]:
+    def _events(self, at: NamespacePartition) -> Iterator[list[RecordedEvent]]:
         event = self._stored.event
         return ([event(row) for row in piece] for piece in self._pieces(at))
 
@@ -72,9 +70,9 @@ class EffectsScan(StoredScan):
     Effects are mostly recorded soon: they are among what was read ahead. The others are read one by one, and kept for their turn.
     """
 
-    def __init__(self, db: sqlite3.Connection, codec: Codec, last: Mapping[LogPartition, int]) -> None:
+    def __init__(self, db: sqlite3.Connection, codec: Codec, last: Mapping[NamespacePartition, int]) -> None:
         super().__init__(db, codec, last)
-        self._ahead: dict[LogPartition, tuple[_Piece, _Piece]] = {}
+        self._ahead: dict[NamespacePartition, tuple[_Piece, _Piece]] = {}
         """What was read last, and before that."""
         self._effects: dict[str, list[LogPlace] | tuple[()]] = {}
         """By the reference of each of these: the places of its effects."""
@@ -107,7 +105,7 @@ class EffectsScan(StoredScan):
             known = self._far[place] = self._stored.event(row)
         return known
 
-    def _events_and_effects(self, at: LogPartition) -> Iterator[list[RecordedEvent]]:
+    def _events_and_effects(self, at: NamespacePartition) -> Iterator[list[RecordedEvent]]:
         event, far, effects = self._stored.event, self._far, self._effects
         piece, before = _Piece(0, []), _Piece(0, [])
         for rows in self._pieces(at):
@@ -120,7 +118,7 @@ class EffectsScan(StoredScan):
             self._find_effects(at, piece, rows[-1][3])
             yield events
 
-    def _find_effects(self, at: LogPartition, piece: _Piece, last: int) -> None:
+    def _find_effects(self, at: NamespacePartition, piece: _Piece, last: int) -> None:
         for cause, namespace, partition, sequence in self._db.execute(EFFECTS, (*at, piece.first - 1, last)).fetchall():
             it = piece.at(cause)
             if it is not None and sequence <= self._last.get((namespace, partition), 0):

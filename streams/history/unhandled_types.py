@@ -9,13 +9,10 @@ import msgspec
 from fastavro import parse_schema, schemaless_reader
 
 from streams.app import App
-from streams.codec import AvroCodec
+from streams.codec import PREFIX, AvroCodec
 from streams.data import EventData
 from streams.errors import UnsupportedSchema
 from streams.schemas.avro import parse
-
-PREFIX = 5
-"""Bytes before the Avro body: 00 and the schema's id."""
 
 
 class UnhandledTypes:

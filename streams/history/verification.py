@@ -17,6 +17,7 @@ from streams.engine.marker import Marker
 from streams.engine.records import PARKED, QUARANTINED, UNANSWERED, Headers, QueuePosition
 from streams.errors import StreamsError
 from streams.history.application_handlers import ApplicationHandlers
+from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_decisions import CommonParts, PartitionChecks, PartitionOf
 from streams.history.verification_digests import LogDigests
 from streams.history.verification_emissions import EmissionCheck, FoundEvent
@@ -26,11 +27,9 @@ from streams.history.verification_findings import (
     OPEN,
     UNREADABLE,
     Findings,
-    NamespacePartition,
     VerificationReport,
     VerifiedCounts,
     offset_name,
-    place_name,
 )
 from streams.history.verification_inbox import InboxCheck, InboxEntry
 from streams.history.verification_log import LogCheck
@@ -171,14 +170,14 @@ class Verification:
         if last < end and not last and not part.log.sequences.is_begun:
             self.findings.unchecked("logs whose records were all deleted", f"{part.at[0]}-{part.at[1]}")
         elif last < end and part.log.hidden:
-            self.findings.unchecked("records that an open transaction hides", place_name(part.at, last + 1), end - last)
+            self.findings.unchecked("records that an open transaction hides", position_name(*part.at, last + 1), end - last)
         elif last < end:
-            found = f"it ends at {place_name(part.at, last)}" if last else "it is empty"
-            expected = f"the log up to {place_name(part.at, end)}, as its marker says"
+            found = f"it ends at {position_name(*part.at, last)}" if last else "it is empty"
+            expected = f"the log up to {position_name(*part.at, end)}, as its marker says"
             self.findings.add(END, part.at, expected, found, sequence=last + 1)
         elif last > end and quiet:
-            found = f"it goes on to {place_name(part.at, last)}"
-            expected = f"the log up to {place_name(part.at, end)}, as its marker says" if marker else "no log without a marker"
+            found = f"it goes on to {position_name(*part.at, last)}"
+            expected = f"the log up to {position_name(*part.at, end)}, as its marker says" if marker else "no log without a marker"
             self.findings.add(END, part.at, expected, found, sequence=end + 1)
 
     def _set_aside(self, aside: Mapping[NamespacePartition, list[SetAsideEvent]]) -> Iterator[FoundEvent]:

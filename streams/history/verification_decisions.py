@@ -12,9 +12,10 @@ from streams.engine.execution import ABSENT, wrong_version
 from streams.engine.readable import readable
 from streams.engine.records import ACCEPTED, BY_RETOLD, Entry
 from streams.history.application_handlers import ApplicationHandlers, DecidedEvent
+from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_emissions import EmissionCheck, SaidEvent
 from streams.history.verification_events import EventReader, Saying, StoredEvent
-from streams.history.verification_findings import DECIDES, VERSION, Findings, NamespacePartition, place_name
+from streams.history.verification_findings import DECIDES, VERSION, Findings
 from streams.history.verification_inbox import InboxCheck
 from streams.history.verification_markers import MarkerCheck
 from streams.history.verification_pending import OpenCall, PendingCheck
@@ -130,7 +131,7 @@ class DecisionCheck:
         self._totals.emitted += saying.at_once and due
         self._totals.released += due and not saying.at_once and not saying.own
         if namespace not in self._own:
-            self._findings.unchecked(f"emissions for another application ({namespace})", place_name(self._at, sequence))
+            self._findings.unchecked(f"emissions for another application ({namespace})", position_name(*self._at, sequence))
             return
         to = namespace, self._partition_of(namespace, saying.key.encode())
         self._emissions.say(SaidEvent(saying, self._at, sequence, cause, to, due, self._sequences.has_gap))
@@ -146,7 +147,7 @@ class DecisionCheck:
 
     def cannot_decide(self, key: str, sequence: int, event_id: int, what: str) -> None:
         """What follows for this key is not known."""
-        self._findings.unchecked(what, place_name(self._at, sequence))
+        self._findings.unchecked(what, position_name(*self._at, sequence))
         self._emissions.opaque.add(event_id)
         self._totals.undecided += 1
         self.opaque.setdefault(key, sequence)

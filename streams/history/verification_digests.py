@@ -15,7 +15,8 @@ import msgspec
 
 from streams.engine.envelope import sequence_of
 from streams.errors import UndecodableRecord
-from streams.history.verification_findings import NOTED, Findings, NamespacePartition, place_name
+from streams.history.recorded_event import NamespacePartition, position_name
+from streams.history.verification_findings import NOTED, Findings
 from streams.history.verification_note import NotedLog
 from streams.history.verification_records import StoredRecord
 
@@ -72,9 +73,9 @@ class LogDigests:
         numbers = [number for number in _numbers(since.first, since.last) if not self._excuse(findings, number, hidden=hidden)]
         for low, high in _spans(number for number in numbers if not self._is_as_noted(number)):
             first, last = max(low * EVERY + 1, since.first), min((high + 1) * EVERY, since.last)
-            ends = f"it ends at {place_name(self._at, self.last)}" if self.last else "it is empty"
+            ends = f"it ends at {position_name(*self._at, self.last)}" if self.last else "it is empty"
             found = "other records" if self.last >= last else ends
-            where = f"{place_name(self._at, first)} to {place_name(self._at, last)}"
+            where = f"{position_name(*self._at, first)} to {position_name(*self._at, last)}"
             findings.add(NOTED, self._at, f"{where} as they were noted at {taken}", found, sequence=first)
 
     def _excuse(self, findings: Findings, number: int, *, hidden: bool) -> bool:
@@ -89,7 +90,7 @@ class LogDigests:
             what = "noted records that an open transaction hides"
         else:
             return False
-        findings.unchecked(what, place_name(self._at, first), last - first + 1)
+        findings.unchecked(what, position_name(*self._at, first), last - first + 1)
         return True
 
     def _is_as_noted(self, number: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_events import Saying
 from streams.history.verification_findings import (
     CAUSE,
@@ -15,9 +16,7 @@ from streams.history.verification_findings import (
     SAYS,
     FindingKind,
     Findings,
-    NamespacePartition,
     offset_name,
-    place_name,
 )
 from streams.history.verification_records import KnownIds, counted
 
@@ -59,7 +58,7 @@ class FoundEvent(NamedTuple):
 
     @property
     def where(self) -> str:
-        return (offset_name if self.is_offset else place_name)(self.at, self.number)
+        return offset_name(self.at, self.number) if self.is_offset else position_name(*self.at, self.number)
 
 
 class EmissionCheck:
@@ -119,7 +118,7 @@ class EmissionCheck:
         there, here = said.saying, found.saying
         assert here is not None
         what = "the same data under other headers, such as another time" if here.data == there.data else "other data"
-        self._add(SAYS, found, f"{there.event_type} as {place_name(said.at, said.cause)} emits it, byte for byte", what)
+        self._add(SAYS, found, f"{there.event_type} as {position_name(*said.at, said.cause)} emits it, byte for byte", what)
 
     def finish(self, waiting: Iterable[FoundEvent], *, incomplete: frozenset[NamespacePartition], quiet: bool) -> None:
         """`waiting` are derived events that are in no log: in an inbox, due, parked or quarantined.
@@ -177,7 +176,7 @@ class EmissionCheck:
             return
         if said.to in incomplete or said.cause_id in self._unread or said.cause_id in self.opaque:
             what = "emissions that may be among the records that could not be read"
-            self._findings.unchecked(what, place_name(said.at, said.cause))
+            self._findings.unchecked(what, position_name(*said.at, said.cause))
             return
         kind = SAYS if said.cause_id in surplus else NOT_FOUND
         to = f"{said.to[0]}-{said.to[1]}"

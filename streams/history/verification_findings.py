@@ -9,14 +9,13 @@ from typing import NamedTuple
 import msgspec
 
 from streams.engine.readable import readable, shortened
+from streams.history.recorded_event import NamespacePartition
 from streams.history.verification_note import VerificationNote
 
 KEPT = 1_000
 """Findings of one kind that are kept; the others are only counted."""
 TEXT = 400
 """Characters of what was expected, or found."""
-
-NamespacePartition = tuple[str, int]
 
 
 class FindingKind(NamedTuple):
@@ -164,10 +163,6 @@ class VerificationReport(NamedTuple):
     def otherwise(self) -> int:
         """How often this code decides otherwise than the one that wrote."""
         return sum(count for kind, count in self.counts.items() if not kind.damage)
-
-
-def place_name(at: NamespacePartition, sequence: int) -> str:
-    return f"{at[0]}-{at[1]}:{sequence}"
 
 
 def offset_name(at: NamespacePartition, offset: int) -> str:

@@ -11,7 +11,8 @@ from streams.engine.envelope import is_ours
 from streams.engine.identity import position_id
 from streams.engine.records import UNREADABLE, Headers
 from streams.errors import InvalidEvent
-from streams.history.verification_findings import ALTERED, LOST, Findings, NamespacePartition, offset_name, place_name
+from streams.history.recorded_event import NamespacePartition, position_name
+from streams.history.verification_findings import ALTERED, LOST, Findings, offset_name
 from streams.history.verification_markers import MarkerCheck
 from streams.history.verification_records import StoredRecord, hash_of, identity_of
 
@@ -109,7 +110,7 @@ class InboxCheck:
     def log(self, offset: int, digest: int, sequence: int) -> None:
         """A record of the log that came from here."""
         if offset < self._start:
-            self._findings.unchecked("log records whose inbox records were deleted", place_name(self._at, sequence))
+            self._findings.unchecked("log records whose inbox records were deleted", position_name(*self._at, sequence))
             return
         waiting = self._waiting.pop(offset, None)
         if waiting is None:

@@ -9,6 +9,7 @@ from streams.codec import PREFIX
 from streams.engine.envelope import Envelope, LogHeader, log_header, sequence_of
 from streams.engine.records import ACCEPTED
 from streams.errors import StreamsError, UndecodableRecord, UnsupportedSchema
+from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_decisions import (
     CommonParts,
     DecisionCheck,
@@ -24,8 +25,6 @@ from streams.history.verification_findings import (
     MISPLACED,
     TIME,
     UNREADABLE,
-    NamespacePartition,
-    place_name,
 )
 from streams.history.verification_records import StoredRecord, hash_of, identity_of
 
@@ -146,7 +145,7 @@ class LogCheck:
         first = self._young.get(event_id) or self._old.get(event_id)
         if first is not None and first > sequence - 1 - self._window:
             expected = f"an id that none of the last {self._window:,} events has (duplicate_window)"
-            self._add(HANDLED_TWICE, sequence, expected, f"that of {place_name(self._at, first)}")
+            self._add(HANDLED_TWICE, sequence, expected, f"that of {position_name(*self._at, first)}")
         self._young[event_id] = sequence
         if len(self._young) >= self._window:
             self._old, self._young = self._young, {}
@@ -191,12 +190,13 @@ class LogCheck:
         if self.sequences.is_begun:
             self.rows.compare(self._decisions.entries, self._decisions.opaque)
         elif self.rows.count:
-            self._findings.unchecked("rows of logs whose beginning was deleted", place_name(self._at, 1), self.rows.count)
+            self._findings.unchecked("rows of logs whose beginning was deleted", position_name(*self._at, 1), self.rows.count)
 
     def finish(self, *, hidden: bool) -> None:
         self.hidden = hidden and self.sequences.last < self.end
         if self.hidden:
-            self._findings.unchecked("rows of logs that an open transaction hides", place_name(self._at, self.end), self.rows.count)
+            end = position_name(*self._at, self.end)
+            self._findings.unchecked("rows of logs that an open transaction hides", end, self.rows.count)
         elif not self._compared:
             self._compare_rows()
         self.sequences.finish()

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from streams.engine.marker import Marker
 from streams.engine.records import Counters
-from streams.history.verification_findings import MARKER, Findings, NamespacePartition
+from streams.history.recorded_event import NamespacePartition
+from streams.history.verification_findings import MARKER, Findings
 
 FORWARD = ("last", "inbox_next", "recorded")
 

@@ -18,6 +18,7 @@ from streams.engine.envelope import (
 from streams.engine.records import PARKED, QUARANTINED, UNANSWERED, Headers, QueuePosition
 from streams.engine.times import to_micros
 from streams.errors import StreamsError
+from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_emissions import FoundEvent
 from streams.history.verification_events import EventReader, StoredEvent, is_as_written
 from streams.history.verification_findings import (
@@ -25,9 +26,7 @@ from streams.history.verification_findings import (
     PENDING,
     UNREADABLE,
     Findings,
-    NamespacePartition,
     offset_name,
-    place_name,
 )
 from streams.history.verification_records import hash_of
 
@@ -169,7 +168,7 @@ class PendingCheck:
         answers = {it.event.cause for it in aside if it.header.status == PARKED and it.event is not None and it.event.request}
         calls = {it.event.id: it for it in pending if it.header.kind == CALL}
         for request, call in self._open.items():
-            at = place_name(self._at, call.sequence)
+            at = position_name(*self._at, call.sequence)
             due, unanswered = calls.pop(request, None), parked.get(request)
             if due is not None:
                 if due.hash != call.hash or due.header.at != call.recorded:
@@ -190,7 +189,7 @@ class PendingCheck:
         """
         for request, sequence, event_type in self._strays:
             if request in opaque or (not whole and request not in known):
-                self._findings.unchecked("answers whose request could not be read", place_name(self._at, sequence))
+                self._findings.unchecked("answers whose request could not be read", position_name(*self._at, sequence))
             else:
                 found = "its request was answered before" if request in known else "its request is in no log"
                 self._findings.add(ANSWER, self._at, f"an open request for this {event_type}", found, sequence=sequence)

@@ -9,7 +9,8 @@ from streams.codec import PREFIX, AvroCodec, prefix_of
 from streams.data import Record
 from streams.engine.records import Entry
 from streams.errors import StreamsError
-from streams.history.verification_findings import FOLDS, ROW, Findings, NamespacePartition, place_name
+from streams.history.recorded_event import NamespacePartition, position_name
+from streams.history.verification_findings import FOLDS, ROW, Findings
 
 
 class TableRow(NamedTuple):
@@ -46,7 +47,7 @@ class RowCheck:
             self._add(key, version, "a row" if row is not None else "a row that was deleted, with its version", "none")
 
     def _where(self, version: int) -> str:
-        return place_name(self._at, version)
+        return position_name(*self._at, version)
 
     def _add(self, key: str, version: int, expected: str, found: str) -> None:
         about = f"of the key {key[:100]!r} in the table"

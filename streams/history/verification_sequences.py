@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_findings import (
     MISSING,
     ORDER,
     REPEATED,
     TIME,
     Findings,
-    NamespacePartition,
-    place_name,
 )
 
 
@@ -63,14 +62,14 @@ class SequenceCheck:
         elif any(low <= sequence <= high for low, high in self._gaps):
             self._gaps = [left for gap in self._gaps for left in _without(gap, sequence)]
             self._findings.add(
-                ORDER, self._at, f"{place_name(self._at, sequence)} before {place_name(self._at, sequence + 1)}",
-                f"it stands behind {place_name(self._at, self.last)}", sequence=sequence,
+                ORDER, self._at, f"{position_name(*self._at, sequence)} before {position_name(*self._at, sequence + 1)}",
+                f"it stands behind {position_name(*self._at, self.last)}", sequence=sequence,
             )  # fmt: skip
             return True  # its time is behind that one's too
         else:
             self._findings.add(
-                REPEATED, self._at, f"one record of this sequence, then {place_name(self._at, self.last + 1)}",
-                f"another one, behind {place_name(self._at, self.last)}", sequence=sequence,
+                REPEATED, self._at, f"one record of this sequence, then {position_name(*self._at, self.last + 1)}",
+                f"another one, behind {position_name(*self._at, self.last)}", sequence=sequence,
             )  # fmt: skip
             return False
         if recorded <= self.recorded:
@@ -90,9 +89,9 @@ class SequenceCheck:
             )
         if not self.is_begun and self.first:
             what = "records before the log's beginning: they were deleted"
-            self._findings.unchecked(what, place_name(self._at, 1), self.first - 1)
+            self._findings.unchecked(what, position_name(*self._at, 1), self.first - 1)
         if self.erased:
-            where = place_name(self._at, min(self.erased))
+            where = position_name(*self._at, min(self.erased))
             what = "log records that an operator deleted, and what follows for their keys"
             self._findings.unchecked(what, where, len(self.erased))
 

@@ -19,9 +19,10 @@ from streams.codec import AvroCodec
 from streams.engine.marker import Marker
 from streams.errors import BrokerError, TopicMismatch, UndecodableRecord
 from streams.history.cut_past import moment_text
+from streams.history.recorded_event import NamespacePartition
 from streams.history.verification import PartitionStart, Verification
 from streams.history.verification_digests import LogDigests, noted_logs
-from streams.history.verification_findings import NamespacePartition, VerificationReport
+from streams.history.verification_findings import VerificationReport
 from streams.history.verification_note import FORMAT, VerificationNote
 from streams.history.verification_records import StoredRecord
 from streams.history.verification_rows import TableRow

@@ -24,6 +24,7 @@ from streams.engine.marker import Marker
 from streams.engine.records import Counters, Headers
 from streams.engine.stored import parked_record
 from streams.errors import BrokerError, OutcomeTimeout
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.connections import ConnectionLimits, Connections
@@ -32,7 +33,7 @@ from streams.server.listen import listen, url_of
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.known_outcome import KnownOutcome
 from streams.server.readmodel.log_follower import LogFollower
-from streams.server.readmodel.model import STARTING, NamespacePartition, ReadModel
+from streams.server.readmodel.model import STARTING, ReadModel
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.table_follower import TableFollower
 from streams.server.serve import answer

@@ -15,7 +15,7 @@ from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import past_times, time_with_zone, whole
 from streams.cli.commands.get_past import get_past
 from streams.cli.output.row_text import SHOWN, TableRows, count_of, natural, show_many, show_one, show_projected
-from streams.cli.output.screen import json_line, log_sequence, talk
+from streams.cli.output.screen import json_line, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
 from streams.data import Record
@@ -23,6 +23,7 @@ from streams.engine.marker import Marker
 from streams.engine.times import to_micros
 from streams.errors import ConfigError
 from streams.history.cut_past import Cut
+from streams.history.recorded_event import position_name
 from streams.kafka.projected import read_projection
 from streams.kafka.tables_and_logs import TableState, read_table
 from streams.projection import Projection
@@ -97,7 +98,7 @@ def _cut(as_of: Cut, known: datetime | None) -> Cut:
 def _get_projected(session: Session, projection: Projection[Any], key: str | None, limit: int | None, *, as_json: bool) -> None:
     """Folds the logs from their beginning: a projection is not kept in Kafka. Its rows have no version."""
     found = read_projection(session.clients, session.config.prefix, projection, session.codec)
-    as_of = ", ".join(log_sequence(*at, last) for at, last in sorted(found.positions.items()))
+    as_of = ", ".join(position_name(*at, last) for at, last in sorted(found.positions.items()))
     chosen = sorted(found.rows, key=natural) if key is None else [key] * (key in found.rows)
     if key is not None and not chosen:
         talk(f"The projection {projection.name} has no row {key!r}{f' as of {as_of}' if as_of else ''}.")
@@ -123,4 +124,4 @@ def _position(state: TableState[Record], key: str) -> dict[str, int]:
 
 def _as_of(name: str, positions: Mapping[int, Marker]) -> str:
     """The last log sequence of each partition that the rows include; empty if nothing was handled yet."""
-    return ", ".join(log_sequence(name, partition, last.last) for partition, last in sorted(positions.items()))
+    return ", ".join(position_name(name, partition, last.last) for partition, last in sorted(positions.items()))

@@ -30,7 +30,6 @@ if TYPE_CHECKING:  # it is imported late: see `import_server`
     from streams.server.readmodel.model import ReadModel
 
 
-
 def server(
     wait: BrokerWait = 0.0,
     ends_with_stdin: EndsWithStdin = False,

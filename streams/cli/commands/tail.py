@@ -12,10 +12,11 @@ from streams.app import App
 from streams.cli.arguments.lookup import event_class, namespace_named
 from streams.cli.arguments.options import Json
 from streams.cli.arguments.parsers import whole
-from streams.cli.output.screen import EMPTY_KEY, cell_text, console, json_line, log_sequence, say, talk
+from streams.cli.output.screen import EMPTY_KEY, cell_text, console, json_line, say, talk
 from streams.cli.process.session import connect
 from streams.data import namespace_of
 from streams.engine.readable import one_line, shortened
+from streams.history.recorded_event import position_name
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.messages import LogEvent
 from streams.kafka.tables_and_logs import Tail
@@ -86,6 +87,6 @@ def line_of(event: LogEvent, width: int | None = None) -> str:
     ]
     outcome = "" if event.outcome == "accepted" else f" {event.outcome.upper()}: {event.reason}"
     time = event.recorded.strftime("%H:%M:%S")
-    position = log_sequence(event.namespace, event.partition, event.sequence)
+    position = position_name(event.namespace, event.partition, event.sequence)
     line = one_line(f"{time} {position:<12} {data.event_type} {data.key or EMPTY_KEY}{outcome} {' '.join(fields)}".rstrip())
     return line if width is None else shortened(line, width)

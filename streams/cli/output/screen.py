@@ -245,11 +245,6 @@ def second_text(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
-def log_sequence(namespace: str, partition: int, sequence: int) -> str:
-    """`user-3:7`: the event log of `user`, partition 3, sequence 7. An inbox offset is written `user-3@1042`."""
-    return f"{namespace}-{partition}:{sequence}"
-
-
 def json_line(value: object) -> None:
     """One JSON value on one line; in ASCII where stdout cannot write its letters, since an escape of Python's is no JSON."""
     text = json.dumps(plain(value), ensure_ascii=False)

@@ -11,9 +11,10 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import Response
 
+from streams.history.recorded_event import NamespacePartition
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import RETRY_AFTER, Problem
-from streams.server.readmodel.model import NamespacePartition, ReadModel, RemadeTables
+from streams.server.readmodel.model import ReadModel, RemadeTables
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.row_query import RowQuery

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from streams.history.recorded_event import NamespacePartition
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, standing
 from streams.server.http.parameters import known_params
@@ -16,7 +17,6 @@ from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace
 from streams.server.http.write import outcome_of
 from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
-from streams.server.readmodel.model import NamespacePartition
 
 PENDING = KnownOutcome(outcome="pending")
 

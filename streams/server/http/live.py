@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from streams.errors import UnsupportedSchema
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent
 from streams.server.http import openapi
 from streams.server.http.answers import ready, standing
@@ -23,7 +24,6 @@ from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.snapshot import refuse_new
 from streams.server.http.table_rows import known_namespace
-from streams.server.readmodel.model import NamespacePartition
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_readers import StoreAway

@@ -13,12 +13,13 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.data import EventData
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
 from streams.receipt import Receipt
 from streams.server.connections import Connections
 from streams.server.http.pools import Pools
 from streams.server.readmodel.known_outcome import KnownOutcome
-from streams.server.readmodel.model import NamespacePartition, ReadModel
+from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
 from streams.server.readmodel.state_counts import StateCounts
 from streams.server.readmodel.store_schema import code_of

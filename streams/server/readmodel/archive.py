@@ -9,6 +9,7 @@ from confluent_kafka import Message
 
 from streams.codec import AvroCodec
 from streams.errors import OutcomeTimeout
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.backlog import BacklogReader
 from streams.kafka.bounded_read import first_records, headers_of
 from streams.kafka.clients import Clients
@@ -19,7 +20,6 @@ from streams.kafka.status import Status, status
 from streams.kafka.topics import topic_names
 from streams.receipt import Receipt
 from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome
-from streams.server.readmodel.model import NamespacePartition
 from streams.server.readmodel.timed_cache import TimedCache
 
 TIMEOUT = 5.0

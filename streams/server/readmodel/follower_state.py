@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from streams.history.recorded_event import NamespacePartition
 from streams.server.readmodel.follower_report import FollowerReport, Tell
 from streams.server.readmodel.lag_ages import LagAges
 
 STARTING = "the server has not read the tables and logs yet"
-NamespacePartition = tuple[str, int]
 
 
 class FollowerState:

@@ -8,20 +8,19 @@ from typing import Any
 
 from confluent_kafka import Message
 
+from streams.codec import PREFIX
 from streams.data import EventData
 from streams.engine.envelope import parked_header, sequence_of
 from streams.engine.records import Headers
 from streams.errors import UndecodableRecord
 from streams.event import Event
 from streams.history.kept_headers import packed
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.messages import LogReader, SchemaDecoder, due_message, parked_message, short_fingerprint
 from streams.server.readmodel.log_record import LogRecord, is_accepted, log_record
-from streams.server.readmodel.merge import LogMerger, NamespacePartition
+from streams.server.readmodel.merge import LogMerger
 from streams.server.readmodel.store_writer import StoreWriter
-
-PREFIX = 5
-"""Bytes of a value that name its schema."""
 
 
 def cause_of(headers: Headers) -> int | None:

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from streams.event import Event
+from streams.history.recorded_event import NamespacePartition
 from streams.server.readmodel.log_record import LogRecord
 
-NamespacePartition = tuple[str, int]
 IN_MEMORY = 50_000
 """The most events, over all partitions, that may wait for an earlier one."""
-
 
 ArrivedRecord = tuple[int, str, int, int, int, LogRecord, Event[Any] | None]
 """A record of a log, in the order of time: recorded (µs), namespace, partition, sequence, offset, what is kept of it, and its

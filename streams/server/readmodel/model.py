@@ -20,6 +20,7 @@ from streams.app import App
 from streams.data import namespace_of
 from streams.engine.marker import Marker
 from streams.engine.records import Codec
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import LogEvent, LogReader, kept_marker
 from streams.server.readmodel.commit_times import CommitTimes
 from streams.server.readmodel.follower_report import FollowerReport
@@ -35,9 +36,6 @@ from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.store_moment import FoundRow, StoreMoment
 from streams.server.readmodel.store_readers import StoreAway, StoreReaders
 from streams.server.readmodel.store_schema import projection_table, row_table
-
-NamespacePartition = tuple[str, int]
-"""Namespace and partition."""
 
 
 class RemadeTables(NamedTuple):

@@ -8,9 +8,10 @@ from typing import Any
 
 from streams.app import App
 from streams.engine.records import Codec
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import Decoder, LogReader
 from streams.server.readmodel.kept_records import event_of_record
-from streams.server.readmodel.merge import LogMerger, NamespacePartition
+from streams.server.readmodel.merge import LogMerger
 from streams.server.readmodel.store_schema import beside, projection_table, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
 from streams.server.readmodel.transaction import transaction

@@ -6,28 +6,31 @@ import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from streams.kafka.offsets import TopicAndPartition
 from streams.server.readmodel.follower_state import STARTING, FollowerState
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_writer import StoreWriter
 
 log = logging.getLogger("retold.server")
-At = tuple[str, int]
-"""Topic and partition."""
-
 
 class RereadTables:
     """`tables` has the partitions of each namespace that must be read, and `kinds` the kind of each topic."""
 
     def __init__(
-        self, store: Store, writer: StoreWriter, state: FollowerState, kinds: Mapping[str, str], tables: Mapping[str, Sequence[At]],
-        ends: Mapping[At, int],
-    ) -> None:  # fmt: skip
+        self,
+        store: Store,
+        writer: StoreWriter,
+        state: FollowerState,
+        kinds: Mapping[str, str],
+        tables: Mapping[str, Sequence[TopicAndPartition]],
+        ends: Mapping[TopicAndPartition, int],
+    ) -> None:
         self._store, self._writer, self._state, self._tables, self._ends = store, writer, state, tables, ends
         self._kinds = kinds
-        self.begins: dict[At, int] = {}
+        self.begins: dict[TopicAndPartition, int] = {}
         """Where partitions begin."""
 
-    def exchange(self, left: AbstractSet[At]) -> bool:
+    def exchange(self, left: AbstractSet[TopicAndPartition]) -> bool:
         """Put those in their place of which no partition is `left` to be read; whether there was one."""
         found = False
         for name in self._store.reread:
@@ -44,7 +47,7 @@ class RereadTables:
         self._state.behind = f"{again}: new, or of changed rows, and read from all records" if again else STARTING
         return found
 
-    def _percent(self, name: str, ats: Sequence[At]) -> int:
+    def _percent(self, name: str, ats: Sequence[TopicAndPartition]) -> int:
         total = max(1, sum(self._ends[at] - self.begins.get(at, 0) for at in ats))
         left = sum(self._state.lag((self._kinds[at[0]], name, at[1])) for at in ats)
         return max(0, min(99, 100 - left * 100 // total))

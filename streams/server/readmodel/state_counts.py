@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from confluent_kafka import KafkaException
 
 from streams.errors import StreamsError
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.cancellable_steps import Cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.owners import owners
 from streams.kafka.task_reports import STATES, ReportReader, ended, key_of, state_of
 from streams.kafka.topics import topic_names
-from streams.server.readmodel.model import NamespacePartition
 
 log = logging.getLogger("retold.server")
 

@@ -7,11 +7,10 @@ from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, Va
 from typing import NamedTuple
 
 from streams.data import Record
+from streams.history.recorded_event import NamespacePartition
 from streams.server.readmodel.row_columns import RowColumn, quoted
 from streams.server.readmodel.row_json import RowDecoder
 from streams.server.readmodel.row_query import RowQuery
-
-NamespacePartition = tuple[str, int]
 
 
 class FoundRow(NamedTuple):

@@ -38,7 +38,7 @@ POSITION = (
 )
 REREAD = "reread"
 """The kind of the positions of tables that are read again beside what is answered."""
-At = tuple[str, str, int]
+KindAndPartition = tuple[str, str, int]
 """Kind of topic, namespace and partition."""
 
 
@@ -63,12 +63,12 @@ class StoreWriter:
         """
         self._db, self._codec, self._reread, self._all = db, codec, {*reread}, app.projections
         self.folded_types = {event for it in app.projections for event in it.folds_by}
-        self.positions: dict[At, StoredPosition] = {
+        self.positions: dict[KindAndPartition, StoredPosition] = {
             ("table" if kind == REREAD else kind, ns, part): StoredPosition(*rest)
             for kind, ns, part, *rest in db.execute("select * from position").fetchall()
             if kind != "table" or ns not in self._reread
         }
-        self._moved: set[At] = set()
+        self._moved: set[KindAndPartition] = set()
         self._row_types = {space.name: space.row_type for space in app.namespaces}
         self._tables = {
             name: RowWriter(rows_beside(name) if name in self._reread else row_table(name), of)
@@ -130,7 +130,7 @@ class StoreWriter:
         for projection in self.projections.values():
             projection.fold(event, where)
 
-    def reached(self, at: At, next_offset: int, sequence: int | None = None, recorded: int | None = None) -> None:
+    def reached(self, at: KindAndPartition, next_offset: int, sequence: int | None = None, recorded: int | None = None) -> None:
         """All before `next_offset` is given."""
         before = self.positions.get(at, StoredPosition(0))
         if sequence is not None:
@@ -196,7 +196,7 @@ class StoreWriter:
         """Let the file be: what is being written is written, and what is not is read again."""
         self._thread.close()
 
-    def _kept_as(self, at: At) -> str:
+    def _kept_as(self, at: KindAndPartition) -> str:
         """The kind under which a position is kept: what is read again does not stand for what is answered."""
         return REREAD if at[0] == "table" and at[1] in self._reread else at[0]
 

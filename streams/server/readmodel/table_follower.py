@@ -9,8 +9,8 @@ from confluent_kafka import Message
 from streams.data import Record
 from streams.engine import marker
 from streams.errors import StreamsError
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import Decoder, table_record
-from streams.server.readmodel.merge import NamespacePartition
 from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store_writer import StoreWriter
 

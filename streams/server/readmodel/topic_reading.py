@@ -11,14 +11,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streams.engine.envelope import log_header
 from streams.errors import BrokerError, StreamsError
+from streams.history.recorded_event import NamespacePartition
 from streams.kafka.bounded_read import headers_of
+from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicNames
 from streams.server.readmodel import commit_pace
 from streams.server.readmodel.commit_pace import CommitPace
 from streams.server.readmodel.follower_state import FollowerState
 from streams.server.readmodel.log_follower import LogFollower
-from streams.server.readmodel.merge import NamespacePartition
 from streams.server.readmodel.reread_tables import RereadTables
 from streams.server.readmodel.row_writer import UnreadableRow
 from streams.server.readmodel.store import Store, StoreDoubt
@@ -32,9 +33,6 @@ STUCK_EVERY = 5.0
 WAIT = 0.1
 """s that a step waits for something to arrive."""
 
-At = tuple[str, int]
-"""Topic and partition."""
-
 
 class TopicReading:
     """`ends` must be reached before the file is up to date."""
@@ -47,28 +45,28 @@ class TopicReading:
         writer: StoreWriter,
         learning: LearningCodec,
         state: FollowerState,
-        ends: dict[At, int],
+        ends: dict[TopicAndPartition, int],
     ) -> None:
         self._consumer, self._store, self._writer, self._state, self._ends = consumer, store, writer, state, ends
         self._kinds = {getattr(space, kind): (kind, space.namespace) for space in spaces for kind in KINDS}
         partitions = [(name, number) for name, count in store.partitions.items() for number in range(count)]
         self._logs = LogFollower(writer, learning, partitions)
         self._tables = {at: TableFollower(writer, at, store.row_types[at[0]], learning) for at in partitions}
-        self._left, self._paused = set(ends), set[At]()
+        self._left, self._paused = set(ends), set[TopicAndPartition]()
         self._log_ends: dict[NamespacePartition, int] = {}
         """Of logs that were read to their end, until all before that is in the file."""
-        self._stuck: dict[At, int] = {}
+        self._stuck: dict[TopicAndPartition, int] = {}
         """The offsets at which logs are stuck, until their record can be read."""
-        self._held: set[At] = set()
+        self._held: set[TopicAndPartition] = set()
         """The stuck logs that are paused until their next retry."""
         self._asked = self._retried = time.monotonic()
         self._pace_of_commits = CommitPace()
         tables = {name: _needed(name, ends, self._kinds, store.new_namespaces) for name in store.row_types}
         self._reread = RereadTables(store, writer, state, {topic: kind for topic, (kind, _) in self._kinds.items()}, tables, ends)
-        self._takers: dict[At, Callable[[Message], None]] = {at: self._taker(at) for at in ends}
+        self._takers: dict[TopicAndPartition, Callable[[Message], None]] = {at: self._taker(at) for at in ends}
         _read_unreadable(store, writer, learning)
 
-    def offset_of(self, at: At, begin: int) -> int:
+    def offset_of(self, at: TopicAndPartition, begin: int) -> int:
         """Where to read a partition from, which begins at `begin`. Raises StoreDoubt if the file does not go on there."""
         kind, namespace = self._kinds[at[0]]
         known, end = self._writer.positions.get((kind, namespace, at[1])), self._ends[at]
@@ -85,7 +83,7 @@ class TopicReading:
         """Take and write what has arrived. `busy`: something else is to be done, so nothing is waited for."""
         pause = partial(self._pace_of_commits.pause, self._writer.has_changes)
         messages = _arrived(self._consumer, 0.0 if busy else WAIT, pause)
-        touched = set[At]()
+        touched = set[TopicAndPartition]()
         for message in messages:
             if message.error() is None:
                 at = message.topic() or "", message.partition() or 0
@@ -117,7 +115,7 @@ class TopicReading:
         self._pace_of_commits.begin_anew()
         return time.monotonic() - began
 
-    def _taker(self, at: At) -> Callable[[Message], None]:
+    def _taker(self, at: TopicAndPartition) -> Callable[[Message], None]:
         """What handles the records of a topic's partition."""
         kind, namespace = self._kinds[at[0]]
         partition = namespace, at[1]
@@ -139,11 +137,11 @@ class TopicReading:
         elif not error.retriable():
             raise BrokerError(f"following {at[0]} failed: {error.str()}")
 
-    def _take_first(self, at: At, partition: NamespacePartition, frontier: int, message: Message) -> None:
+    def _take_first(self, at: TopicAndPartition, partition: NamespacePartition, frontier: int, message: Message) -> None:
         _refuse_older(message, partition, frontier)
         self._take_logged(at, partition, message)
 
-    def _take_logged(self, at: At, partition: NamespacePartition, message: Message) -> None:
+    def _take_logged(self, at: TopicAndPartition, partition: NamespacePartition, message: Message) -> None:
         if at in self._held:
             return
         try:
@@ -155,7 +153,7 @@ class TopicReading:
                 self._state.stuck.pop(partition, None)
                 self._state.faults.pop(f"{at[0]}-{at[1]}", None)
 
-    def _at_end(self, at: At, offset: int) -> None:
+    def _at_end(self, at: TopicAndPartition, offset: int) -> None:
         kind, namespace = self._kinds[at[0]]
         partition = namespace, at[1]
         if kind == "table":
@@ -178,13 +176,13 @@ class TopicReading:
                     self._writer.reached(("log", *partition), offset)
                 del self._log_ends[partition]
 
-    def _reached(self, at: At) -> None:
+    def _reached(self, at: TopicAndPartition) -> None:
         self._left.discard(at)
         kind, namespace = self._kinds[at[0]]
         if kind == "log":
             self._logs.merge.ended((namespace, at[1]))
 
-    def _measure(self, touched: set[At]) -> None:
+    def _measure(self, touched: set[TopicAndPartition]) -> None:
         """Update lags, by the last stable offset that the broker sends with records.
 
         No transaction crosses that offset, so a reader at it has read whole transactions. This is known at once, while an
@@ -210,7 +208,7 @@ class TopicReading:
                 self._paused.add(at)
                 self._consumer.pause([TopicPartition(*at)])
 
-    def _get_stuck(self, at: At, offset: int, error: StreamsError) -> None:
+    def _get_stuck(self, at: TopicAndPartition, offset: int, error: StreamsError) -> None:
         """Pause a log at a record that cannot be read: skipping it would make projections silently wrong."""
         why = f"{at[0]}-{at[1]} is not read beyond offset {offset}: {error}"
         self._stuck[at] = offset
@@ -244,7 +242,9 @@ def _arrived(consumer: Consumer, wait: float, pause: Callable[[], float]) -> lis
     return [] if first is None else [first, *consumer.consume(commit_pace.BATCH, pause())]
 
 
-def _needed(namespace: str, ends: Iterable[At], kinds: Mapping[str, tuple[str, str]], new: Set[str]) -> Sequence[At]:
+def _needed(
+    namespace: str, ends: Iterable[TopicAndPartition], kinds: Mapping[str, tuple[str, str]], new: Set[str]
+) -> Sequence[TopicAndPartition]:
     """What must be read before the rows of a namespace are whole: of a new one, all."""
     wanted = KINDS if namespace in new else ("table",)
     return [at for at in ends if kinds[at[0]][1] == namespace and kinds[at[0]][0] in wanted]
