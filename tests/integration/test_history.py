@@ -22,7 +22,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.tables_and_logs import Tail
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.frontier import IDLE
-from streams.server.readmodel.history_file import HistoryReader
+from streams.server.readmodel.history_reader import HistoryReader
 from tests.applications import probe
 from tests.applications.probe.events import ProbeDo
 from tests.support.workers import PATIENCE, Running, until

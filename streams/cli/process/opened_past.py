@@ -21,7 +21,7 @@ from streams.history.stored_past import StoredPast, learn_schemas
 from streams.history.stored_waiting import StoredWaiting
 from streams.history.unhandled_types import UnhandledTypes
 from streams.load import application
-from streams.server.readmodel.history_file import HistoryReader, Progress
+from streams.server.readmodel.history_reader import HistoryReader, Progress
 
 WORTH_A_BAR = 2_000
 """Records: fewer are read before anybody looks."""
