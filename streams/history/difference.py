@@ -85,7 +85,7 @@ class Origin(msgspec.Struct, frozen=True):
         recorded: The event as it was recorded.
         now: The event as the other code has it.
         row_before: The row before it; None: there was none.
-        row_recorded: The row behind it, as it was.
+        row_then: The row behind it, as it was.
         row_now: The row behind it, as the other code leaves it.
         emitted_then: What it had led to and does not now, or not in this way.
         emitted_now: What it leads to instead.
@@ -96,7 +96,7 @@ class Origin(msgspec.Struct, frozen=True):
     recorded: RecordedEvent
     now: RecordedEvent
     row_before: Record | None
-    row_recorded: Record | None
+    row_then: Record | None
     row_now: Record | None
     emitted_then: tuple[EventData, ...] = ()
     emitted_now: tuple[EventData, ...] = ()

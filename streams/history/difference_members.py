@@ -86,7 +86,7 @@ def _origin(it: Origin) -> dict[str, Any]:
         "emitted_then": [_named(data) for data in it.emitted_then],
         "emitted_now": [_named(data) for data in it.emitted_now],
         "row_before": it.row_before,
-        "row_then": it.row_recorded,
+        "row_then": it.row_then,
         "row_now": it.row_now,
     }
 

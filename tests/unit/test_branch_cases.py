@@ -226,7 +226,7 @@ def test_other_code_shows_where_it_decides_otherwise() -> None:
     found = replay(past, LocalCode(handlers), other).difference
     assert {it.recorded.event_type for it in found.origins} == {"account.debit"}
     assert found.origins[0].row_before == AccountRow(balance=100)
-    assert (found.origins[0].row_recorded, found.origins[0].row_now) == (AccountRow(balance=20), AccountRow(balance=19))
+    assert (found.origins[0].row_then, found.origins[0].row_now) == (AccountRow(balance=20), AccountRow(balance=19))
     assert not found.is_empty
     assert replay(past, LocalCode(handlers), ApplicationHandlers(bank.app(), handlers.codec)).difference.is_empty
 

@@ -208,7 +208,7 @@ def test_the_quick_way_finds_what_the_careful_one_does(
 
 
 def told(found: Difference) -> tuple[Any, ...]:
-    origins = [(it.kind, it.recorded.reference, it.row_before, it.row_recorded, it.row_now) for it in found.origins]
+    origins = [(it.kind, it.recorded.reference, it.row_before, it.row_then, it.row_now) for it in found.origins]
     events = [[it.reference for it in events] for events in (found.missing, found.surplus, found.open)]
     return origins, events, found.rows, found.unchanged, sorted(found.in_flight)
 

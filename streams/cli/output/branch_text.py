@@ -107,8 +107,8 @@ def origin_lines(origins: Sequence[Origin]) -> Iterator[StyledLine]:
 
 def decision_texts(it: Origin) -> tuple[str, str]:
     """What became of an event, its row and what followed, then and now. What both have alike is left out."""
-    others = {change.field for change in row_changes(it.row_recorded, it.row_now)} or None
-    then, now = _decision(it.recorded, it.row_before, it.row_recorded, others), _decision(it.now, it.row_before, it.row_now, others)
+    others = {change.field for change in row_changes(it.row_then, it.row_now)} or None
+    then, now = _decision(it.recorded, it.row_before, it.row_then, others), _decision(it.now, it.row_before, it.row_now, others)
     if it.kind == UNHANDLED:
         now = "nobody handles it: the row stays, and nothing follows"
     if it.kind == RAISES:
