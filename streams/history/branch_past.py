@@ -6,9 +6,8 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from streams.engine.identity import answer_id
 from streams.history.branch_aside import BranchAside
-from streams.history.past import ErasedEvent, Past, before, first_root_of
+from streams.history.past import ErasedEvent, Past, answered, before, first_root_of
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
 
@@ -81,10 +80,7 @@ class BranchPast:
         return sorted([*former, *(it for it in self.find_all(reference) if it.order not in known)], key=_order)
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
-        if (former := self._past.former_answer(request)) is not None:
-            return former
-        asked, answer = self.find(request), self.find(answer_id(request))
-        return None if asked is None or answer is None else (asked.value, answer)
+        return self._past.former_answer(request) or answered(self, request)
 
 
 def _order(it: RecordedEvent) -> OrderKey:

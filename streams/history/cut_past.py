@@ -36,7 +36,8 @@ class CutPast:
     def __init__(self, past: Past, cut: Cut) -> None:
         self._past, self.cut, self.aside = past, cut, past.aside
 
-    def _has(self, it: RecordedEvent) -> bool:
+    def has(self, it: RecordedEvent) -> bool:
+        """Whether an event is of this past."""
         if self.cut.known is not None and it.order.recorded > self.cut.known:
             return False
         if self.cut.as_of is None:
@@ -50,16 +51,12 @@ class CutPast:
             )
         return it.high <= self.cut.as_of
 
-    def has(self, it: RecordedEvent) -> bool:
-        """Whether an event is of this past."""
-        return self._has(it)
-
     def _prefix(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
         """Of one key: neither what is recorded nor the high-water time ever falls along it."""
         low, high = 0, len(events)
         while low < high:
             middle = (low + high) // 2
-            if self._has(events[middle]):
+            if self.has(events[middle]):
                 low = middle + 1
             else:
                 high = middle
@@ -69,10 +66,10 @@ class CutPast:
         return sum(1 for _ in self.events())
 
     def events(self) -> Iterator[RecordedEvent]:
-        return filter(self._has, self._past.events())
+        return filter(self.has, self._past.events())
 
     def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
-        return filter(self._has, self._past.namespace_events(namespace))
+        return filter(self.has, self._past.namespace_events(namespace))
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return self._prefix(self._past.key_events(place))
@@ -91,10 +88,10 @@ class CutPast:
         return next(iter(self.find_all(reference)), None)
 
     def find_all(self, reference: str) -> Sequence[RecordedEvent]:
-        return [it for it in self._past.find_all(reference) if self._has(it)]
+        return [it for it in self._past.find_all(reference) if self.has(it)]
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
-        return [it for it in self._past.effects(reference) if self._has(it)]
+        return [it for it in self._past.effects(reference) if self.has(it)]
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         return first_root_of(self.events(), time, behind)

@@ -29,10 +29,9 @@ class ErasedEvent(NamedTuple):
 
 
 class NamesEvents(Protocol):
-    """Finds events by their references."""
+    """The part of a Past that finds events by their references."""
 
-    def find_all(self, reference: str) -> Sequence[RecordedEvent]:
-        """All of this reference, in order: nearly always one."""
+    def find_all(self, reference: str) -> Sequence[RecordedEvent]: ...
 
 
 class Past(Protocol):
@@ -134,8 +133,7 @@ class MemoryPast:
         return self.find_all(reference)
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
-        asked, answer = self.find(request), self.find(answer_id(request))
-        return None if asked is None or answer is None else (asked.value, answer)
+        return answered(self, request)
 
 
 def refuse_erased(past: Past, place: Place) -> None:
@@ -167,6 +165,12 @@ def is_cause(past: Past, it: RecordedEvent, effect: RecordedEvent) -> bool:
     """Whether an effect that names an event's reference is that event's, as far as records tell."""
     cause = cause_of(past, effect)
     return cause is None or cause.order == it.order
+
+
+def answered(past: Past, request: str) -> tuple[bytes, RecordedEvent] | None:
+    """The bytes of a request, which is given by its reference, and its answer; None: this past has not both."""
+    asked, answer = past.find(request), past.find(answer_id(request))
+    return None if asked is None or answer is None else (asked.value, answer)
 
 
 def with_parked(past: Past, place: Place) -> Sequence[RecordedEvent]:

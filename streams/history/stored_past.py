@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from streams.engine.identity import answer_id, short_digest
+from streams.engine.identity import short_digest
 from streams.engine.records import Codec
 from streams.errors import InvalidSchema
 from streams.history.branch_aside import NOTHING_ASIDE
-from streams.history.past import ErasedEvent
+from streams.history.past import ErasedEvent, answered
 from streams.history.recorded_event import ROOT, NamespacePartition, OrderKey, Place, RecordedEvent
 from streams.history.stored_events import StoredEvents, StoredRow
 from streams.history.stored_scan import EffectsScan, StoredScan
@@ -79,10 +79,6 @@ class StoredPast:
     def db(self) -> sqlite3.Connection:
         """The file that it is in, for what is no event."""
         return self._db
-
-    def frontier(self) -> int | None:
-        """As `noted_frontier`."""
-        return noted_frontier(self._db)
 
     def __len__(self) -> int:
         text = "select count(*) from record where ns = ? and part = ? and seq > ?"
@@ -201,8 +197,7 @@ class StoredPast:
         return self.find_all(reference)
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
-        asked, answer = self.find(request), self.find(answer_id(request))
-        return None if asked is None or answer is None else (asked.value, answer)
+        return answered(self, request)
 
     def _where(self, condition: str, *values: object) -> Iterator[RecordedEvent]:
         for row in self._stored.where(condition, *values):

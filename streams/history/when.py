@@ -42,11 +42,11 @@ class Turn(msgspec.Struct, frozen=True):
 class Turns:
     """Looks at the events of a past in its order, one by one, and finds where a condition turns, for each key."""
 
-    def __init__(self, predicate: Condition, handlers: ApplicationHandlers) -> None:
-        self._predicate, self._handlers = predicate, handlers
+    def __init__(self, condition: Condition, handlers: ApplicationHandlers) -> None:
+        self._condition, self._handlers = condition, handlers
         self._rows: dict[str, Entry] = {}
         self._holds: dict[str, bool] = {}
-        self.holds_at_first = _held(predicate, None, None)
+        self.holds_at_first = _held(condition, None, None)
         """Whether it holds where there is no row."""
         self.looked_at = 0
         """Events."""
@@ -62,7 +62,7 @@ class Turns:
             if after[0] is entry[0]:
                 self._holds.setdefault(key, self.holds_at_first)
                 continue
-            holds = _held(self._predicate, after[0], it)
+            holds = _held(self._condition, after[0], it)
             if holds != self._holds.get(key, self.holds_at_first):
                 yield Turn(it, holds, entry[0], after[0])
             self._holds[key] = holds
@@ -84,12 +84,12 @@ def events_told(past: Past, place: Place) -> Sequence[RecordedEvent]:
     return past.key_events(place)
 
 
-def _held(predicate: Condition, row: Record | None, it: RecordedEvent | None) -> bool:
+def _held(condition: Condition, row: Record | None, it: RecordedEvent | None) -> bool:
     try:
-        return predicate.holds(row)
+        return condition.holds(row)
     except PredicateFailed as error:
         where = "of a key without a row" if it is None else f"after {it.name} ({it.event_type} {it.key!r:.80})"
         raise HistoryError(
-            f"the condition {predicate.text!r:.300} cannot be asked {where}: {error}. `and` in front of it can leave such rows "
+            f"the condition {condition.text!r:.300} cannot be asked {where}: {error}. `and` in front of it can leave such rows "
             "out, as in `due is not None and due < '2026-01-31T12:00:00Z'`"
         ) from error

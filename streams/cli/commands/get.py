@@ -68,7 +68,7 @@ def get(
         return
     namespace, space = name, namespace_named(session.app, name, or_projection=True)
     state = read_table(session.clients, session.config.prefix, namespace, session.codec, space.row_type, key)
-    at = _as_of(namespace, state.positions)
+    at = _reached(namespace, state.positions)
     if key is not None and key not in state.rows:
         talk(
             f"The table {namespace} has no row {key!r}{f' as of {at}' if at else ': no event has been handled yet'}."
@@ -98,10 +98,10 @@ def _cut(as_of: Cut, known: datetime | None) -> Cut:
 def _get_projected(session: Session, projection: Projection[Any], key: str | None, limit: int | None, *, as_json: bool) -> None:
     """Folds the logs from their beginning: a projection is not kept in Kafka. Its rows have no version."""
     found = read_projection(session.clients, session.config.prefix, projection, session.codec)
-    as_of = ", ".join(position_name(*at, last) for at, last in sorted(found.positions.items()))
+    reached = ", ".join(position_name(*at, last) for at, last in sorted(found.positions.items()))
     chosen = sorted(found.rows, key=natural) if key is None else [key] * (key in found.rows)
     if key is not None and not chosen:
-        talk(f"The projection {projection.name} has no row {key!r}{f' as of {as_of}' if as_of else ''}.")
+        talk(f"The projection {projection.name} has no row {key!r}{f' as of {reached}' if reached else ''}.")
         raise typer.Exit(exit_codes.NO)
     shown = list(islice(chosen, limit if as_json else limit or SHOWN))
     if as_json:
@@ -112,7 +112,7 @@ def _get_projected(session: Session, projection: Projection[Any], key: str | Non
     show_projected([(each, found.rows[each]) for each in shown], one=key is not None)
     if key is None:
         talk(count_of(len(shown), len(chosen)))
-    talk(f"As of {as_of}." if as_of else "No event has been handled yet.")
+    talk(f"As of {reached}." if reached else "No event has been handled yet.")
 
 
 def _position(state: TableState[Record], key: str) -> dict[str, int]:
@@ -122,6 +122,6 @@ def _position(state: TableState[Record], key: str) -> dict[str, int]:
     return {"partition": partition, "sequence": state.positions[partition].last}
 
 
-def _as_of(name: str, positions: Mapping[int, Marker]) -> str:
+def _reached(name: str, positions: Mapping[int, Marker]) -> str:
     """The last log sequence of each partition that the rows include; empty if nothing was handled yet."""
     return ", ".join(position_name(name, partition, last.last) for partition, last in sorted(positions.items()))

@@ -14,7 +14,7 @@ from streams.errors import NotKnownYet
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut
 from streams.history.past_times import cut_of, cut_until, moment_of, time_members, token_of
-from streams.history.stored_past import StoredPast
+from streams.history.stored_past import StoredPast, noted_frontier
 from streams.history.stored_rows import StoredRows
 from streams.history.stored_waiting import StoredWaiting
 from streams.server.http.answers import AnswerPosition, answer
@@ -73,7 +73,7 @@ async def ask_as_of(
 
     def asking(past: StoredPast, _: StoredWaiting) -> tuple[T, Cut]:
         try:
-            cut = cut_until(past.frontier(), asked)
+            cut = cut_until(noted_frontier(past.db), asked)
         except NotKnownYet as error:
             raise Problem(503, str(error), headers=RETRY_AFTER) from error
         rows = StoredRows(past, cut, ApplicationHandlers(parts.app, parts.codec), parts.code)

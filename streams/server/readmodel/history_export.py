@@ -9,6 +9,7 @@ from pathlib import Path
 from streams.errors import ConfigError
 from streams.history.past_file import HistoryFile
 from streams.private_files import open_private
+from streams.server.readmodel.store_high_water import put_frontier
 
 TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "erased", "checkpoint")
 """No rows: they are folded from the records. What SQLite chooses an index by goes with them: without it, a key's records are looked
@@ -47,5 +48,5 @@ def _copy(out: sqlite3.Connection, frontier: int) -> None:
             out.execute(sql)
     out.execute("delete from record where recorded > ?", (frontier,))
     out.execute("delete from checkpoint where recorded > ?", (frontier,))
-    out.execute("insert or replace into meta(name, value) values('frontier', ?)", (frontier,))
+    put_frontier(out, frontier)
     out.execute("commit")
