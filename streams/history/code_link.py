@@ -30,7 +30,7 @@ from streams.history.code_messages import (
 )  # fmt: skip
 from streams.history.past import Past
 from streams.history.recorded_code import EmissionsByReference, without_recorded
-from streams.history.recorded_event import LogPlace, RecordedEvent
+from streams.history.recorded_event import LogPlace, RecordedEvent, position_name
 from streams.history.stored_events import StoredRow
 
 PATIENCE = 120.0
@@ -145,9 +145,9 @@ class CodeLink:
             return HistoryError("the process with the other code has ended; its last words are above")
         if not self._sent:
             return HistoryError(f"the other code has said nothing for {PATIENCE:.0f} s: does it load?")
-        ns, part, seq = self._sent[0][0]
+        first = position_name(*self._sent[0][0])
         return HistoryError(
-            f"the other code has said nothing for {PATIENCE:.0f} s: it was handling {ns}-{part}:{seq}, or one of the "
+            f"the other code has said nothing for {PATIENCE:.0f} s: it was handling {first}, or one of the "
             f"{len(self._sent[0]):,} events from there on"
         )
 

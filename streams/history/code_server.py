@@ -31,7 +31,7 @@ from streams.history.code_messages import (
 )  # fmt: skip
 from streams.history.local_code import emitted, scheduled
 from streams.history.recorded_code import EmissionsByReference
-from streams.history.recorded_event import LogPlace, Place, RecordedEvent
+from streams.history.recorded_event import LogPlace, Place, RecordedEvent, position_name
 from streams.history.stored_events import RowReader
 
 KEPT = 4 * PIECE
@@ -39,7 +39,7 @@ KEPT = 4 * PIECE
 
 
 class CodeServer:
-    """The child's side: folds what it is sent, with the handlers that it has."""
+    """One for each process: it keeps all rows. A handler that hangs is told by `hung`, since `serve` cannot."""
 
     def __init__(self, app: App) -> None:
         self._codec = codec_of(app)
@@ -58,6 +58,8 @@ class CodeServer:
                 answer = self._fold(request) if isinstance(request, Fold) else self._emissions(request)
             except StreamsError as error:
                 answer = Failed(str(error))
+            finally:
+                self._handling = None
             write_message(answers, answer)
 
     def hung(self, seconds: float) -> Failed | None:
@@ -65,8 +67,7 @@ class CodeServer:
         handling = self._handling
         if handling is None or time.monotonic() - handling[1] < seconds:
             return None
-        ns, part, seq = handling[0]
-        return Failed(f"its handler has not returned for {seconds:.0f} s, for the event {ns}-{part}:{seq}")
+        return Failed(f"its handler has not returned for {seconds:.0f} s, for the event {position_name(*handling[0])}")
 
     def _fold(self, request: Fold) -> Rows:
         found: list[bytes | None] = []
@@ -90,7 +91,6 @@ class CodeServer:
             row = entry[0]
             same = row is before[0]
             found.append(None if same else b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
-        self._handling = None
         while len(self._recent) > KEPT:
             self._recent.popitem(last=False)
         return Rows(found, timers)
@@ -98,7 +98,8 @@ class CodeServer:
     def _emissions(self, request: EmissionsQuestion) -> EmissionsAnswer | Failed:
         found = self._recent.get(request.place)
         if found is None:
-            return Failed(f"the event at {request.place} was folded too long ago")
+            return Failed(f"the event at {position_name(*request.place)} was folded too long ago")
+        self._handling = request.place, time.monotonic()
         return EmissionsAnswer(_listed(emitted(self._handlers, *found)))
 
 

@@ -432,6 +432,30 @@ def test_other_code_whose_handler_hangs_names_the_event() -> None:
         replay(past_of(there), link, now)
 
 
+def test_other_code_whose_handler_hangs_when_it_is_asked_again_names_the_event() -> None:
+    """What an event had emitted is asked of its handler once more, which may hang then, too."""
+    there, released, seen = MADE["bank"], threading.Event(), set[str]()
+
+    def hanging_again(handler: other_code.Handler) -> other_code.Handler:
+        def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+            if event.reference in seen:
+                released.wait(60)
+            seen.add(event.reference)
+            return handler(row, event)
+
+        return changed
+
+    def watched(server: CodeServer, answers: IO[bytes]) -> None:
+        watch(server, answers, 0.05, lambda _: released.set())
+
+    now = ApplicationHandlers(with_change(bank.app(), AccountCredit, other_code.twice), there.codec)
+    with (
+        linked(there, with_change(bank.app(), AccountCredit, hanging_again), now, beside=watched) as link,
+        pytest.raises(HistoryError, match=r"its handler has not returned for 0 s, for the event account-\d:\d+$"),
+    ):
+        replay(past_of(there), link, now)
+
+
 class SilentServer(CodeServer):
     """It begins, and then no thread of it runs any more."""
 
