@@ -138,7 +138,7 @@ class Verification:
         """
         for part in self._parts.values():
             part.log.finish(hidden=part.at in hidden)
-            self._check_end(part, quiet=part.at not in moved)
+            _check_end(self.findings, part, quiet=part.at not in moved)
         aside = {at: list(part.pending.set_aside()) for at, part in self._parts.items()}
         pending = {at: part.pending.pending() for at, part in self._parts.items()}
         waiting = [*self._set_aside(aside)]
@@ -163,22 +163,6 @@ class Verification:
         """Logs that lack records for another reason than a loss, which is reported."""
         logs = {at: part.log for at, part in self._parts.items()}
         return frozenset(at for at, log in logs.items() if not log.is_whole and (not log.sequences.missing or log.sequences.erased))
-
-    def _check_end(self, part: _Part, *, quiet: bool) -> None:
-        marker, last = part.marker.last, part.log.sequences.last
-        end = 0 if marker is None else marker.last
-        if last < end and not last and not part.log.sequences.is_begun:
-            self.findings.unchecked("logs whose records were all deleted", f"{part.at[0]}-{part.at[1]}")
-        elif last < end and part.log.hidden:
-            self.findings.unchecked("records that an open transaction hides", position_name(*part.at, last + 1), end - last)
-        elif last < end:
-            found = f"it ends at {position_name(*part.at, last)}" if last else "it is empty"
-            expected = f"the log up to {position_name(*part.at, end)}, as its marker says"
-            self.findings.add(END, part.at, expected, found, sequence=last + 1)
-        elif last > end and quiet:
-            found = f"it goes on to {position_name(*part.at, last)}"
-            expected = f"the log up to {position_name(*part.at, end)}, as its marker says" if marker else "no log without a marker"
-            self.findings.add(END, part.at, expected, found, sequence=end + 1)
 
     def _set_aside(self, aside: Mapping[NamespacePartition, list[SetAsideEvent]]) -> Iterator[FoundEvent]:
         """Compare what is set aside with its inbox. Returns the derived events among it."""
@@ -265,3 +249,20 @@ class Verification:
             len(parts), sum(it.log.count for it in parts), sum(it.inbox.count for it in parts), sum(it.rows.count for it in parts),
             sum(it.pending.parked_count for it in parts), sum(it.pending.timers + it.pending.calls for it in parts),
         )  # fmt: skip
+
+
+def _check_end(findings: Findings, part: _Part, *, quiet: bool) -> None:
+    marker, last = part.marker.last, part.log.sequences.last
+    end = 0 if marker is None else marker.last
+    if last < end and not last and not part.log.sequences.is_begun:
+        findings.unchecked("logs whose records were all deleted", f"{part.at[0]}-{part.at[1]}")
+    elif last < end and part.log.hidden:
+        findings.unchecked("records that an open transaction hides", position_name(*part.at, last + 1), end - last)
+    elif last < end:
+        found = f"it ends at {position_name(*part.at, last)}" if last else "it is empty"
+        expected = f"the log up to {position_name(*part.at, end)}, as its marker says"
+        findings.add(END, part.at, expected, found, sequence=last + 1)
+    elif last > end and quiet:
+        found = f"it goes on to {position_name(*part.at, last)}"
+        expected = f"the log up to {position_name(*part.at, end)}, as its marker says" if marker else "no log without a marker"
+        findings.add(END, part.at, expected, found, sequence=end + 1)

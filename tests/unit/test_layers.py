@@ -32,6 +32,7 @@ LAYERS = {
 
 RANK = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts}
 MODULES = sorted((ROOT / "streams").rglob("*.py"))
+LINES_OF_A_CLASS = 200
 PURE = [*LAYERS["errors"], *LAYERS["words"], *LAYERS["rules"]]
 IMPURE = WHY.keys() - {"signal", "gc", "importlib"}
 """What a handler may not import either. errors spells the names of signals, which are the same in every run, and syntax lets
@@ -128,6 +129,14 @@ def test_no_modules_import_each_other() -> None:
 
 def public_classes(path: Path) -> set[str]:
     return {node.name for node in nodes_of(path) if isinstance(node, ast.ClassDef) and not node.name.startswith("_")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_class_is_short(path: Path) -> None:
+    """At most 200 lines: a longer one has more than one reason to change."""
+    found = [node for node in nodes_of(path) if isinstance(node, ast.ClassDef)]
+    lines = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in found}
+    assert {name: count for name, count in lines.items() if count > LINES_OF_A_CLASS} == {}
 
 
 def test_a_name_says_where_a_thing_lives() -> None:
