@@ -106,11 +106,11 @@ class AvroCodec:
             )
         return row
 
-    def freeze(self, row: Record) -> Record:
-        """The row as a reader decodes it. Raises InvalidEvent if it cannot be encoded."""
+    def freeze(self, row: R) -> R:
+        """The row, or an event's data, as a reader decodes it. Raises InvalidEvent if it cannot be encoded."""
         if type(row) not in self._checks:
             self._meet(row)
-        frozen: Record = self._checks[type(row)](row)
+        frozen: R = self._checks[type(row)](row)
         return frozen
 
     def fingerprint(self, value: bytes) -> str:

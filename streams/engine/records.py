@@ -90,7 +90,7 @@ class Codec(Protocol):
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record: ...
 
-    def freeze(self, row: Record) -> Record:
+    def freeze(self, row: R) -> R:
         """The row as a reader decodes it; the same object if there is no difference. Raises as `encode_frozen` does."""
 
 

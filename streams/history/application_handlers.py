@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from streams.app import App
 from streams.data import Record
 from streams.engine.event_handlers import EventHandler, EventHandlers, Limits
-from streams.engine.readable import shortened
+from streams.engine.readable import in_a_line, readable, shortened
 from streams.engine.records import REASON_LIMIT, Codec, Entry
 from streams.engine.wire_format import WireFormat
 from streams.errors import HistoryError
 from streams.event import Event
-from streams.history.recorded_event import RecordedEvent
+from streams.history.recorded_event import HANDLER, RecordedEvent
 from streams.outcome import Emission, Rejected
 
 
@@ -23,6 +23,17 @@ class DecidedEvent(NamedTuple):
     row: Record | None
     emissions: Sequence[Emission] = ()
     reason: str | None = None
+
+
+class HandlerExit(Exception):
+    """Instead of what a handler raised that is no Exception, such as SystemExit: it ends no command that asks the past."""
+
+
+LISTS = frozenset({list, tuple})
+
+
+def _listed(emit: Iterable[Emission]) -> Sequence[Emission]:
+    return tuple(emit) if emit else ()
 
 
 class ApplicationHandlers:
@@ -38,24 +49,34 @@ class ApplicationHandlers:
         return None if space is None else space.by_event.get(type(event.data))
 
     def decide(self, namespace: str, handler: EventHandler, row: Record | None, event: Event[Any]) -> DecidedEvent:
-        """The row is frozen. Raises whatever the handler raises, except Rejected."""
+        """The row is frozen. Raises whatever the handler raises, except Rejected; what is no Exception as a HandlerExit.
+
+        Emissions may be a generator, which gives them once: so they are listed here.
+        """
         try:
-            outcome = self.spaces[namespace].decide(handler, row, event)
-        except Rejected as no:
-            return DecidedEvent(row, no.emit, shortened(str(no.reason), REASON_LIMIT))
-        return DecidedEvent(None if outcome.row is None else self.codec.freeze(outcome.row), outcome.emit)
+            try:
+                outcome = self.spaces[namespace].decide(handler, row, event)
+            except Rejected as no:
+                emit = no.emit if type(no.emit) in LISTS else _listed(no.emit)
+                return DecidedEvent(row, emit, readable(shortened(str(no.reason), REASON_LIMIT)))
+            emit = outcome.emit if type(outcome.emit) in LISTS else _listed(outcome.emit)
+            return DecidedEvent(None if outcome.row is None else self.codec.freeze(outcome.row), emit)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise HandlerExit(in_a_line(error)) from error
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         """A row after an event that was handled. What was accepted stays accepted, and what was rejected changes nothing.
 
         Raises HistoryError if that is not possible with this code.
         """
-        return self.fold_and_emit(entry, it)[0]
+        return self.fold_and_emit(entry, it)[0] if it.accepted else entry
 
     def fold_and_emit(self, entry: Entry, it: RecordedEvent) -> tuple[Entry, Sequence[Emission]]:
-        """The same, with what an accepted event emits."""
+        """The same, with what the event emits; of one that its handler rejected, as far as it does so with this code, too."""
         if not it.accepted:
-            return entry, ()
+            return entry, self._emitted_by_rejection(entry[0], it)
         handler = self.handler_of(it.namespace, it.event)
         if handler is None:
             raise HistoryError(
@@ -74,6 +95,16 @@ class ApplicationHandlers:
                 "changed its mind about the past. This past can be told by the code that handled it"
             )
         return (decided.row, it.version), decided.emissions
+
+    def _emitted_by_rejection(self, row: Record | None, it: RecordedEvent) -> Sequence[Emission]:
+        handler = self.handler_of(it.namespace, it.event)
+        if it.by != HANDLER or handler is None or handler.function is None or not handler.emits:
+            return ()
+        try:
+            decided = self.decide(it.namespace, handler, row, it.event)
+        except Exception:  # noqa: BLE001 - whatever it is, the row stays, so this code can tell the past
+            return ()
+        return () if decided.reason is None else decided.emissions
 
     def fold_all(self, events: Sequence[RecordedEvent], entry: Entry = (None, 0)) -> Entry:
         for it in events:

@@ -10,7 +10,7 @@ from streams.event import Event
 from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_calls import Answers, answer_call
-from streams.history.branch_decision import as_recorded, without_record
+from streams.history.branch_decision import as_recorded, data_of, without_emitted, without_record
 from streams.history.branch_emissions import BranchEmission
 from streams.history.branch_findings import BranchFindings
 from streams.history.branch_lineage import BranchLineage
@@ -20,26 +20,33 @@ from streams.history.difference import TimerChange
 from streams.history.local_code import LocalCode
 from streams.history.past import Past
 from streams.history.recorded_code import EmissionsByReference, RecordedCode
-from streams.history.recorded_event import OrderKey, RecordedEvent
+from streams.history.recorded_event import ANSWER, OrderKey, RecordedEvent
 
 
 class RowBefore(NamedTuple):
     """A row before an event, as it was and in the branch. `as_it_was`: both are equal, and so is the event.
 
-    `pending` are the event's timers that have not fired in the past.
+    `pending` are the event's timers that have not fired in the past. `untold`: the event has emitted more than the past tells of,
+    such as events of another application.
     """
 
     base: Record | None
     row: Record | None
     as_it_was: bool
     pending: EmissionsByReference
+    untold: bool = False
 
 
 class Said(NamedTuple):
-    """What an event leads to: the places of records, and the references of what the past has not."""
+    """What an event leads to: the places of records, and the references of what the past has not.
+
+    `untold` is what it had emitted and does not now, and of which the past has no record: it had not been handled yet, or is of
+    another application.
+    """
 
     records: set[OrderKey]
     new: set[str]
+    untold: EmissionsByReference
 
 
 class BranchConsequences:
@@ -57,7 +64,7 @@ class BranchConsequences:
     ) -> None:
         self._past, self._base, self._handlers, self._queue = past, base, handlers, queue
         self._findings, self._answers, self._lineage = findings, answers, lineage
-        self._same_code = isinstance(base, LocalCode) and base.handlers is handlers
+        self.same_code = isinstance(base, LocalCode) and base.handlers is handlers
         end = past.end()
         self._end = 0 if end is None else end.recorded
         self.otherwise: dict[OrderKey, tuple[Event[Any], bytes]] = {}
@@ -67,10 +74,16 @@ class BranchConsequences:
         """Of a recorded event, as it is in the branch."""
         return recorded_turn(was, *self.otherwise.get(was.order, (was.event, was.value)))
 
+    def has_untold(self, was: RecordedEvent, count: int, pending: EmissionsByReference) -> bool:
+        """Whether an event that has emitted so many has emitted more than the past tells of."""
+        if self.same_code or count <= len(pending):
+            return False
+        return count > len(pending) + sum(it.kind != ANSWER for it in self._past.effects(was.reference))
+
     def drop_timers(self, pending: EmissionsByReference) -> None:
         for reference, (value, time) in pending.items():
-            data = self._handlers.codec.decode(value)
-            self._findings.time(reference, TimerChange(difference.FIRES_NOT, data, before=time))
+            if (data := data_of(self._handlers.codec, value)) is not None:
+                self._findings.time(reference, TimerChange(difference.FIRES_NOT, data, before=time))
 
     def times_otherwise(self, emissions: Sequence[BranchEmission], pending: EmissionsByReference) -> bool:
         if not pending:
@@ -99,7 +112,9 @@ class BranchConsequences:
         before: RowBefore,
     ) -> Said:
         """Let what an event emits have its turn."""
-        said, waiting = Said(set(), set()), None
+        waiting = self._base.in_flight(self._past, turn.was, before.base) if before.untold and turn.was is not None else None
+        untold = without_emitted(waiting or {}, emissions, before.pending) if before.as_it_was else {}
+        said = Said(set(), set(), untold)
         for it in emissions:
             if it.recorded is not None:
                 said.records.add(it.recorded.order)
@@ -113,7 +128,7 @@ class BranchConsequences:
                     said.new.add(it.reference)
                 continue
             if waiting is None and turn.was is not None:
-                plain = before.as_it_was and self._same_code
+                plain = before.as_it_was and self.same_code
                 waiting = (
                     without_record(emissions) if plain else self._base.in_flight(self._past, turn.was, before.base)
                 )

@@ -8,13 +8,23 @@ from typing import NamedTuple
 from streams.data import EventData, Record
 from streams.engine.execution import wrong_version
 from streams.engine.records import Codec
+from streams.errors import StreamsError
 from streams.history import difference
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import BranchTurn
 from streams.history.branch_rows import BranchRow
 from streams.history.recorded_code import EmissionsByReference
-from streams.history.recorded_event import ANSWER, HANDLER, PARKED, UNHANDLED, VERSION, OrderKey, RecordedEvent
+from streams.history.recorded_event import (
+    ANSWER,
+    HANDLER,
+    PARKED,
+    UNHANDLED,
+    VERSION,
+    OrderKey,
+    Place,
+    RecordedEvent,
+)
 
 
 class BranchDecision(NamedTuple):
@@ -67,6 +77,26 @@ def without_record(emissions: Sequence[BranchEmission]) -> EmissionsByReference:
     return {it.reference: (it.value, it.event.time) for it in emissions if it.recorded is None}
 
 
+def without_emitted(
+    in_flight: EmissionsByReference, emissions: Sequence[BranchEmission], pending: EmissionsByReference
+) -> EmissionsByReference:
+    """Of what had been emitted at once and is not recorded, what is not emitted now."""
+    now = {it.reference for it in emissions}
+    return {reference: said for reference, said in in_flight.items() if reference not in now and reference not in pending}
+
+
+def in_another_order(emissions: Sequence[BranchEmission]) -> bool:
+    """Whether events of one row were recorded in another order than they are emitted in now."""
+    last = dict[Place, OrderKey]()
+    for it in emissions:
+        if it.at is None and it.recorded is not None and it.recorded.has_position:
+            place, order = it.recorded.place, it.recorded.order
+            if order < last.get(place, order):
+                return True
+            last[place] = order
+    return False
+
+
 def as_recorded(order: OrderKey, turn: BranchTurn, reason: str | None, by: str | None) -> RecordedEvent:
     """An event as the branch has it; by PARKED if it is not handled."""
     return RecordedEvent(
@@ -116,11 +146,27 @@ def leads_elsewhere(emissions: Sequence[BranchEmission], gone: Sequence[Recorded
     )
 
 
+def data_of(codec: Codec, value: bytes) -> EventData | None:
+    """What the other code has emitted; None: it is of another application, and by a schema that nobody knows here."""
+    try:
+        return codec.decode(value)
+    except StreamsError:
+        return None
+
+
 def emitted_otherwise(
     emissions: Sequence[BranchEmission], effects: Sequence[RecordedEvent], pending: EmissionsByReference, codec: Codec
 ) -> tuple[tuple[EventData, ...], tuple[EventData, ...]]:
-    """What an event had led to and does not now, or not in this way; and what it leads to instead."""
+    """What an event had led to and does not now, or not in this way or order; and what it leads to instead.
+
+    `pending` is what it had led to that is not recorded.
+    """
+    if in_another_order(emissions):
+        now = [it for it in emissions if it.recorded is not None and it.at is None]
+        then = sorted(now, key=lambda it: OrderKey(0, "", 0, 0) if it.recorded is None else it.recorded.order)
+        return tuple(it.event.data for it in then), tuple(it.event.data for it in now)
     same = {it.reference for it in emissions if it.same or pending.get(it.reference) == (it.value, it.event.time)}
     before = [it.event.data for it in effects if it.kind != ANSWER and it.reference not in same]
-    timers = [codec.decode(value) for reference, (value, _) in pending.items() if reference not in same]
-    return (*before, *timers), tuple(it.event.data for it in emissions if it.reference not in same)
+    others = [data_of(codec, value) for reference, (value, _) in pending.items() if reference not in same]
+    gone = (*before, *(data for data in others if data is not None))
+    return gone, tuple(it.event.data for it in emissions if it.reference not in same)

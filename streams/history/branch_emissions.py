@@ -54,6 +54,7 @@ def emissions_of(
     """The emissions of `cause`; `effects` are those that were recorded, in order. Raises UndeclaredEmission or InvalidEvent.
 
     What was recorded is found by type, key and ordinal, so that nothing is derived or encoded again where nothing has changed.
+    What a worker would refuse is refused all the same.
     `is_of` says whether an effect that is otherwise was that of `cause`, and not of another event of its reference.
     """
     known: dict[tuple[str, str, int], list[RecordedEvent]] = {}
@@ -72,22 +73,21 @@ def emissions_of(
         ordinals[name, key] += 1
         own = at is not None and key == cause.key and namespace_of(name) == namespace_of(cause.data.event_type)
         candidates = known.get((name, key, ordinal), ())
-        was = _same(candidates, data, time)
+        was = _same(candidates, handlers.codec.freeze(data), time) if candidates else None
         if was is None:
             data, value = _encoded(handlers, data)
-            was = _same(candidates, data, time)
-            if was is None:
-                was = next(filter(is_of, candidates), None)
-                event_id = emitted_id(reference, name, key, ordinal)
-                source = handlers.spaces[namespace_of(handler.event_type)].source
-                event = Event(data, event_id, time, cause.id, cause.correlation or cause.id, source)
-                found.append(BranchEmission(event, event_id, value, ordinal, at, own, was, same=False))
-                continue
+            was = next(filter(is_of, candidates), None)
+            event_id = emitted_id(reference, name, key, ordinal)
+            source = handlers.spaces[namespace_of(handler.event_type)].source
+            event = Event(data, event_id, time, cause.id, cause.correlation or cause.id, source)
+            found.append(BranchEmission(event, event_id, value, ordinal, at, own, was, same=False))
+            continue
         found.append(BranchEmission(was.event, was.reference, was.value, ordinal, at, own, was, same=True))
     return found
 
 
 def _same(candidates: Sequence[RecordedEvent], data: EventData, time: datetime) -> RecordedEvent | None:
+    """`data` is frozen: 1.0 and True equal 1, and a worker parks an event that emits them for a whole number."""
     for was in candidates:
         if was.event.data == data and was.event.time == time:
             return was

@@ -20,6 +20,7 @@ from streams.history.branch_decision import (
     changes,
     decide,
     emitted_otherwise,
+    in_another_order,
     leads_elsewhere,
 )
 from streams.history.branch_findings import BranchFindings
@@ -139,7 +140,9 @@ class BranchRun:
         self._findings.count(turn.event)
         as_it_was = was is not None and not row.was_stopped and row.base[0] == row.row and was.event == turn.event
         base_before, row_before = row.base[0], row.row
-        before = RowBefore(base_before, row_before, as_it_was, {} if was is None else self._fold(row, was))
+        pending = {} if was is None else self._fold(row, was)
+        untold = was is not None and self._after.has_untold(was, self._base.count(), pending)
+        before = RowBefore(base_before, row_before, as_it_was, pending, untold)
         is_open = self._findings.is_open(row, turn.cause)
         if row.stopped:
             self._stop(order, turn, row, before, "an event before it of its key is parked", behind=True)
@@ -157,12 +160,14 @@ class BranchRun:
         if was is not None and as_it_was:
             gone = self._gone(was, effects, said)
             timers = self._after.times_otherwise(decision.emissions, before.pending)
-            elsewhere = timers or leads_elsewhere(decision.emissions, gone, said.new)
+            moved = not self._after.same_code and in_another_order(decision.emissions)
+            elsewhere = timers or bool(said.untold) or moved or leads_elsewhere(decision.emissions, gone, said.new)
             kind = what[0] if what else difference.EVENTS if elsewhere else difference.ROW if row.base[0] != row.row else None
             if kind is not None:
                 led_to = [*(it for it in effects if it.order in said.records), *gone]
                 codec = self._handlers.codec
-                emitted = emitted_otherwise(decision.emissions, led_to, before.pending, codec) if elsewhere else ((), ())
+                unhandled = {**before.pending, **said.untold}
+                emitted = emitted_otherwise(decision.emissions, led_to, unhandled, codec) if elsewhere else ((), ())
                 self._findings.found.origins.append(Origin(kind, was, now, before.row, row.base[0], row.row, *emitted))
         self._lineage.lead_to(turn.reference, said.records, effects)
 

@@ -15,7 +15,7 @@ from streams.history.branch_rows import BranchRow
 from streams.history.past import Past
 from streams.history.recorded_code import RecordedCode
 from streams.history.recorded_event import EMITTED, HANDLER, OrderKey, Place, RecordedEvent
-from streams.outcome import Emission
+from streams.outcome import Emission, Scheduled
 
 
 class UnchangedEvents:
@@ -51,7 +51,7 @@ class UnchangedEvents:
         same = decided.reason is None if it.accepted else decided.reason == it.reason and decided.reason is not None
         if not same or not self._emits_the_same(handler, it, decided.emissions):
             return False
-        if not self._base.agrees(row.base, it, decided.row):
+        if not self._base.agrees(row.base, it, decided.row, len(decided.emissions)):
             return False
         if it.accepted:
             row.row, row.token, row.base = decided.row, order.sequence, (decided.row, order.sequence)
@@ -61,18 +61,26 @@ class UnchangedEvents:
         return True
 
     def _emits_the_same(self, handler: EventHandler, it: RecordedEvent, emissions: Sequence[Emission]) -> bool:
-        """Whether each of different types or keys was recorded with this data, and nothing else was."""
+        """Whether each of different types or keys was recorded with this data, in this order by key, and nothing else was."""
         effects = self._past.effects(it.reference)
         if len(emissions) != len(effects):
             return False
-        left = [*effects]
-        for data in emissions:
-            if type(data) not in handler.emits:
+        left, last = [*effects], dict[Place, OrderKey]()
+        for emission in emissions:
+            if isinstance(emission, Scheduled) or type(emission) not in handler.emits:
+                return False
+            try:
+                data = self._handlers.codec.freeze(emission)
+            except Exception:  # noqa: BLE001 - a worker parks the event for it, and so does the careful way
                 return False
             found = next((effect for effect in left if effect.event.data == data), None)
             if found is None or found.ordinal or found.kind != EMITTED:
                 return False
             if found.event.time != it.event.time or found.order <= it.order:
                 return False
+            if len(emissions) > 1:
+                if found.order < last.get(found.place, found.order):
+                    return False
+                last[found.place] = found.order
             left.remove(found)
         return True

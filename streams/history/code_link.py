@@ -63,6 +63,8 @@ class CodeLink:
         self._folded: dict[LogPlace, bytes | None] = {}
         """By an event's place in its log: the bytes of the row behind it."""
         self._timers: dict[LogPlace, list[Emitted]] = {}
+        self._counts: dict[LogPlace, int] = {}
+        self._count = 0
         hello: Hello = self._receive(Hello)
         if hello.application != handlers.app.name:
             raise HistoryError(
@@ -154,6 +156,7 @@ class CodeLink:
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         value = self._row_of(it)
         del self._folded[it.order[1:4]]
+        self._count = self._counts.pop(it.order[1:4], 0)
         if value is None:
             return entry if not it.accepted else (entry[0], it.order.sequence)
         space = self._handlers.spaces.get(it.namespace)
@@ -167,7 +170,10 @@ class CodeLink:
             ) from error
         return row, it.order.sequence
 
-    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None) -> bool:
+    def count(self) -> int:
+        return self._count
+
+    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None, count: int) -> bool:
         """Bytes are compared: the rows of this code need not be decoded."""
         value, place = self._row_of(it), it.order[1:4]
         try:
@@ -177,9 +183,10 @@ class CodeLink:
                 same = value == (b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
         except StreamsError:  # what cannot be written is otherwise
             return False
-        if not same or place in self._timers:
+        if not same or place in self._timers or self._counts.get(place, 0) != count:
             return False
         del self._folded[place]
+        self._counts.pop(place, None)
         return True
 
     def _row_of(self, it: RecordedEvent) -> bytes | None:
@@ -208,6 +215,7 @@ class CodeLink:
         places = self._sent.popleft()
         self._folded.update(zip(places, found.rows, strict=True))
         self._timers.update({places[number]: timers for number, timers in found.timers.items()})
+        self._counts.update({places[number]: count for number, count in found.counts.items()})
 
     def scheduled(self, it: RecordedEvent) -> EmissionsByReference:
         return _by_reference(self._timers.pop(it.order[1:4], ()))

@@ -15,7 +15,7 @@ from streams.history.stored_events import StoredRow
 
 PIECE = 1_000
 """Records of one message."""
-PROTOCOL = 3
+PROTOCOL = 4
 """Of these messages: the other code may run with another version of retold."""
 LARGEST = 1 << 30
 """Bytes of a message."""
@@ -47,10 +47,14 @@ Emitted = tuple[str, bytes, int]
 
 
 class Rows(msgspec.Struct, frozen=True, tag="rows"):
-    """For each record its row's bytes, empty for none; None: it stays as it was. And by its number the timers that it scheduled."""
+    """For each record its row's bytes, empty for none; None: it stays as it was.
+
+    And by its number: the timers that it scheduled, and how many events it emitted at all, if any.
+    """
 
     rows: list[bytes | None]
     timers: dict[int, list[Emitted]] = {}
+    counts: dict[int, int] = {}
 
 
 class EmissionsAnswer(msgspec.Struct, frozen=True, tag="emitted"):

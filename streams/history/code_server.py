@@ -72,6 +72,7 @@ class CodeServer:
     def _fold(self, request: Fold) -> Rows:
         found: list[bytes | None] = []
         timers: dict[int, list[Emitted]] = {}
+        counts: dict[int, int] = {}
         for text in request.schemas:
             with suppress(InvalidSchema):  # what is written with it says so when it is read
                 self._codec.add_schema(text)
@@ -85,15 +86,17 @@ class CodeServer:
             before = self._rows.get(place, ABSENT)
             entry, emissions = self._handlers.fold_and_emit(before, event)
             self._rows[place] = entry
-            if emissions and (later := scheduled(self._handlers, event, emissions)):
-                timers[number] = _listed(later)
+            if emissions:
+                counts[number] = len(emissions)
+                if later := scheduled(self._handlers, event, emissions):
+                    timers[number] = _listed(later)
             self._recent[event.order[1:4]] = event, before[0]
             row = entry[0]
             same = row is before[0]
             found.append(None if same else b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
         while len(self._recent) > KEPT:
             self._recent.popitem(last=False)
-        return Rows(found, timers)
+        return Rows(found, timers, counts)
 
     def _emissions(self, request: EmissionsQuestion) -> EmissionsAnswer | Failed:
         found = self._recent.get(request.place)

@@ -25,8 +25,11 @@ class LocalCode:
         entry, self._emissions = self.handlers.fold_and_emit(entry, it)
         return entry
 
-    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None) -> bool:
-        return self.fold(entry, it)[0] == row and not self.scheduled(it)
+    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None, count: int) -> bool:
+        return self.fold(entry, it)[0] == row and self.count() == count and not self.scheduled(it)
+
+    def count(self) -> int:
+        return len(self._emissions)
 
     def scheduled(self, it: RecordedEvent) -> EmissionsByReference:
         return scheduled(self.handlers, it, self._emissions)

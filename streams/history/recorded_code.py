@@ -39,8 +39,14 @@ class RecordedCode(Protocol):
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         """A row after an event that was handled; for each row in order. Raises HistoryError if this code cannot tell it."""
 
-    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None) -> bool:
-        """Whether this code, too, leaves this `row` behind an event, and no timers. If so, the event counts as folded."""
+    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None, count: int) -> bool:
+        """Whether this code, too, leaves this `row` behind an event, and no timers, and emits so many events.
+
+        If so, the event counts as folded.
+        """
+
+    def count(self) -> int:
+        """How many events the event has emitted that was folded last, timers among them."""
 
     def scheduled(self, it: RecordedEvent) -> EmissionsByReference:
         """The timers of the event that was folded last, by reference: those that have fired, and those that have not."""

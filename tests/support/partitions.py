@@ -121,7 +121,8 @@ class Partitions:
             self.changes.append((place, batch.changes))
             emitted += batch.changes.emitted
         for record in emitted:
-            self._put(*record)
+            if record.namespace in self.engines:  # others are of another application
+                self._put(*record)
 
     def rows(self, namespace: str) -> dict[str, Record]:
         images = [image for (name, _), image in self.images.items() if name == namespace]

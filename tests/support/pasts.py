@@ -171,6 +171,7 @@ def repeated_ids(chosen: random.Random, seed: int) -> Partitions:
             if (name, key) in used:
                 there.settle()
                 there.now += timedelta(hours=40)
+                there.settle()  # what rings by then stands before the fillers
                 for filler in range(8):  # so that no emission is a duplicate either
                     there.publish(BellRing(name=f"f{filler}", number=0), f"{number}{key}{filler}", there.now)
                 there.settle()

@@ -13,7 +13,7 @@ from typing import IO, Any
 import msgspec
 import pytest
 
-from streams import App, Event, Outcome
+from streams import App, Event, Namespace, Outcome, Rejected
 from streams.cli.output.branch_text import difference_lines
 from streams.cli.process.code_process import watch
 from streams.codec import codec_of
@@ -57,7 +57,7 @@ from tests.applications.shop.events import (
     StockReceive,
     StockReserve,
 )
-from tests.applications.timed.events import AlarmRing, AlarmTouch, BellRing
+from tests.applications.timed.events import AlarmRing, AlarmRow, AlarmTouch, BellRing
 from tests.support import other_code
 from tests.support.other_code import REFACTORINGS, Change, emitting, row_with, with_change, without_handler
 from tests.support.partitions import Partitions
@@ -341,6 +341,114 @@ def test_an_id_that_was_handled_several_times_is_replayed() -> None:
             assert here.is_empty == (change is other_code.as_tuple or not here.origins)
             with linked(there, there.app, now) as link:
                 assert told(replay(past_of(there), link, now).difference) == told(here)
+
+
+def as_floats(it: Any) -> Any:
+    """What equals a whole number, and is none."""
+    values = {name: getattr(it, name) for name in it.__struct_fields__}
+    return type(it)(**{name: float(value) if type(value) is int else value for name, value in values.items()})
+
+
+def ending(handler: other_code.Handler) -> other_code.Handler:
+    """As a library may do that takes itself for a command."""
+
+    def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+        handler(row, event)
+        raise SystemExit(0)
+
+    return changed
+
+
+@pytest.mark.parametrize("change", [emitting(as_floats), ending])
+def test_what_a_worker_would_park_raises_in_a_replay(change: Change) -> None:
+    """Also an emission that is equal to the recorded one, and a handler that would end the command with the exit code 0."""
+    there = MADE["bank"]
+    other = with_change(bank.app(), TransferStart, change)
+    found = replayed("bank", other)
+    assert {(it.kind, it.recorded.event_type) for it in found.origins} == {("raises", "transfer.start")}
+    assert not found.is_empty
+    now = ApplicationHandlers(other, there.codec)
+    with linked(there, there.app, now) as link:
+        assert told(replay(past_of(there), link, now).difference) == told(found)
+
+
+def rejecting(handler: other_code.Handler) -> other_code.Handler:
+    """Nothing is accepted, and what follows does so all the same."""
+
+    def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+        raise Rejected("not \ud800 now", emit=handler(row, event).emit)
+
+    return changed
+
+
+def generated(handler: other_code.Handler) -> other_code.Handler:
+    """Emissions by a generator, which gives them once."""
+    return lambda row, event: Outcome((outcome := handler(row, event)).row, emit=(it for it in outcome.emit))  # type: ignore[arg-type] # a worker takes it
+
+
+@pytest.mark.parametrize("change", [rejecting, generated])
+@pytest.mark.parametrize("hours", [0, 9])
+def test_the_same_code_is_the_same_however_it_emits(change: Change, hours: int) -> None:
+    """Timers of a rejection, a reason with half a surrogate pair, and emissions from a generator; waiting or fired."""
+    there = Partitions(with_change(timed.app(), AlarmTouch, change), 1, now=START)
+    for number in range(3):
+        there.publish(AlarmTouch(name="k", number=number, after=2, other="z"), f"touch-{number}", START)
+    there.settle()
+    there.now += timedelta(hours=hours)
+    there.settle()
+    past, now = past_of(there), ApplicationHandlers(there.app, there.codec)
+    with linked(there, there.app, now) as link:
+        for found in (
+            what_if(past, now, everything=True).difference,
+            replay(past, LocalCode(ApplicationHandlers(there.app, there.codec)), now).difference,
+            replay(past, link, now).difference,
+        ):
+            assert found.is_empty
+            assert found.unchanged == found.total == len(past) > 0
+
+
+def touching(*emit: EventData) -> App:
+    """Alarms alone, without the bells that they ring: those are of another application. The alarm `k` emits these events."""
+    alarm: Namespace[AlarmRow] = Namespace("alarm", row=AlarmRow)
+
+    @alarm.handles(AlarmTouch, emits=[AlarmTouch, AlarmRing, BellRing])
+    def touch(row: AlarmRow | None, event: Event[AlarmTouch]) -> Outcome[AlarmRow]:
+        return Outcome(row or AlarmRow(), emit=emit if event.key == "k" else ())
+
+    @alarm.handles(AlarmRing)
+    def ring(row: AlarmRow | None, event: Event[AlarmRing]) -> Outcome[AlarmRow]:
+        return Outcome(row or AlarmRow())
+
+    return App(name="timed", namespaces=[alarm])
+
+
+BELLS = [BellRing(name="z", number=number) for number in (1, 2)]
+IN_ORDER = (AlarmTouch(name="q", number=1, after=0, other=""), AlarmRing(name="q", number=1, again=0))
+
+
+@pytest.mark.parametrize(
+    ("then", "instead"),
+    [
+        (IN_ORDER, IN_ORDER[::-1]), (BELLS[:1], ()), (BELLS[:1], BELLS[1:]), ((), BELLS[:1]), (BELLS, BELLS[:1]), ((), ()),
+        (BELLS, BELLS), (IN_ORDER, IN_ORDER),
+    ],
+    ids=["order", "gone", "other", "new", "less", "nothing", "bells", "same"],
+)  # fmt: skip
+def test_what_is_emitted_otherwise_is_an_origin_though_no_row_tells(
+    then: tuple[EventData, ...], instead: tuple[EventData, ...]
+) -> None:
+    """To one row in another order, or to another application, of which the past has no records."""
+    there = Partitions(touching(*then), 1, now=START)
+    there.publish(AlarmTouch(name="k", number=1, after=0, other=""), "touch", START)
+    there.settle()
+    past, now = past_of(there), ApplicationHandlers(touching(*instead), there.codec)
+    found = replay(past, LocalCode(ApplicationHandlers(there.app, there.codec)), now).difference
+    assert [(it.kind, it.recorded.event.id) for it in found.origins] == ([] if [*then] == [*instead] else [("events", "touch")])
+    assert found.is_empty == ([*then] == [*instead])
+    assert found.unchanged == found.total == len(past)
+    with linked(there, there.app, now) as link:
+        assert told(replay(past, link, now).difference) == told(found)
+    assert "emits otherwise" in str(difference_lines(found, 0.1)) or found.is_empty
 
 
 def read_by(there: Partitions, app: App) -> tuple[MemoryPast, ApplicationHandlers]:
