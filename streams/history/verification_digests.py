@@ -17,11 +17,9 @@ from streams.engine.envelope import sequence_of
 from streams.errors import UndecodableRecord
 from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_findings import NOTED, Findings
-from streams.history.verification_note import NotedLog
+from streams.history.verification_note import EVERY, NotedLog, VerificationNote, digest_numbers
 from streams.history.verification_records import StoredRecord
 
-EVERY = 1_000
-"""Records of one digest: those with the sequences 1 to 1000, 1001 to 2000, and so on."""
 DIGEST_BYTES = 16
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -100,12 +98,25 @@ class LogDigests:
         return noted == (self._until_noted if is_last else self._digests.get(number))
 
 
+def log_name(at: NamespacePartition) -> str:
+    return f"{at[0]}-{at[1]}"
+
+
 def noted_logs(logs: Mapping[NamespacePartition, LogDigests]) -> dict[str, NotedLog]:
-    return {f"{namespace}-{partition}": log.noted() for (namespace, partition), log in logs.items()}
+    return {log_name(at): log.noted() for at, log in logs.items()}
+
+
+def tell_unread(since: VerificationNote, logs: Iterable[NamespacePartition], findings: Findings) -> None:
+    """Of logs that were noted and are none of these, such as those of a namespace that the application has no more."""
+    for name in sorted(since.logs.keys() - {log_name(at) for at in logs}):
+        noted = since.logs[name]
+        if noted.first:
+            what = "noted records of logs that this application does not have"
+            findings.unchecked(what, f"{name}:{noted.first}", noted.last - noted.first + 1)
 
 
 def _numbers(first: int, last: int) -> range:
-    return range((first - 1) // EVERY, (last - 1) // EVERY + 1) if first else range(0)
+    return digest_numbers(first, last, EVERY)
 
 
 def _spans(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

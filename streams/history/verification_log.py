@@ -7,7 +7,7 @@ from typing import Any
 
 from streams.codec import PREFIX
 from streams.engine.envelope import Envelope, LogHeader, log_header, sequence_of
-from streams.engine.records import ACCEPTED
+from streams.engine.records import ACCEPTED, NO_OFFSET
 from streams.errors import StreamsError, UndecodableRecord, UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_decisions import (
@@ -124,6 +124,8 @@ class LogCheck:
             self._add(ALTERED, sequence, "the fingerprint of the schema that wrote it", header.fingerprint)
         if envelope.type not in (None, event.data.event_type) or (header.timer and event.cause is None):
             self._add(ALTERED, sequence, f"the type {event.data.event_type}, and a timer's cause", "others")
+        if (surplus := _surplus_fields(header, envelope)) is not None:
+            self._add(ALTERED, sequence, "what a worker says of such a record", surplus)
         if self.inbox.position <= header.offset and sequence <= self.marker.end:
             self.marker.too_low(header.offset, sequence)
         self._ids.add(stored.id)
@@ -208,6 +210,17 @@ class LogCheck:
 
     def _add(self, kind: Any, sequence: int, expected: str, found: str, key: str | None = None) -> None:
         self._findings.add(kind, self._at, expected, found, sequence=sequence, key=key)
+
+
+def _surplus_fields(header: LogHeader, envelope: Envelope) -> str | None:
+    """What no worker writes into its header of this record; None: there is nothing."""
+    if header.outcome == ACCEPTED and (header.reason, header.wrong_version, header.by) != (None, None, None):
+        return "it was accepted, and there is a reason or somebody who rejected it"
+    if (header.id is None) != bool(envelope.id) or (header.time is None) != (envelope.time is not None):
+        return "an id or a time of its own, or none, and the event's headers say otherwise"
+    if header.timer is False or bool(header.timer) != (header.offset == NO_OFFSET):
+        return "a timer that came from the inbox, or an event that did not and is no timer"
+    return None
 
 
 def _schema_id(fingerprint: str) -> bytes:

@@ -7,6 +7,8 @@ import msgspec
 from streams.errors import ConfigError
 
 FORMAT = 1
+EVERY = 1_000
+"""Records of one digest: those with the sequences 1 to 1000, 1001 to 2000, and so on."""
 
 
 class NotedLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,4 +49,20 @@ def decoded_note(content: bytes, name: str, application: str, prefix: str) -> Ve
             f"{name} was taken of the application {note.application!r} with the prefix {note.prefix!r}; these are the logs of "
             f"{application!r} with the prefix {prefix!r}"
         )
+    for log, noted in note.logs.items():
+        if not _is_noted(noted):
+            raise ConfigError(
+                f"{name} has {len(noted.digests)} digests for the records {noted.first} to {noted.last} of {log[:100]!r}, which no "
+                "verification writes: it was edited"
+            )
     return note
+
+
+def digest_numbers(first: int, last: int, every: int) -> range:
+    """The numbers of the digests that records of these sequences have."""
+    return range((first - 1) // every, (last - 1) // every + 1) if first else range(0)
+
+
+def _is_noted(log: NotedLog) -> bool:
+    there = (0 < log.first <= log.last) or log.first == log.last == 0
+    return there and len(log.digests) == len(digest_numbers(log.first, log.last, EVERY))

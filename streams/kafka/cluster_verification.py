@@ -21,7 +21,7 @@ from streams.errors import BrokerError, TopicMismatch, UndecodableRecord
 from streams.history.cut_past import moment_text
 from streams.history.recorded_event import NamespacePartition
 from streams.history.verification import PartitionStart, Verification
-from streams.history.verification_digests import LogDigests, noted_logs
+from streams.history.verification_digests import LogDigests, log_name, noted_logs, tell_unread
 from streams.history.verification_findings import VerificationReport
 from streams.history.verification_note import FORMAT, VerificationNote
 from streams.history.verification_records import StoredRecord
@@ -132,7 +132,7 @@ class _ClusterVerification:
             noted = {} if since is None else since.logs
             for log in self._logs:
                 at = self._sources[log[0]].namespace, log[1]
-                self._digests[at] = LogDigests(at, noted.get(f"{at[0]}-{at[1]}"), begins=self._first[log] == 0)
+                self._digests[at] = LogDigests(at, noted.get(log_name(at)), begins=self._first[log] == 0)
         # An event goes from due to parked to the log. So each end is asked for once what comes before is read: by then the
         # transactions are over that took something away there, and all that they wrote lies before the next end.
         self._read(self._tables)
@@ -147,6 +147,7 @@ class _ClusterVerification:
         if moved:
             self._look_again()
         if since is not None:
+            tell_unread(since, self._digests, self._verification.findings)
             for log, digests in self._digests.items():
                 digests.compare(self._verification.findings, since.taken, hidden=log in self._hidden)
         return self._verification.report(moved, self._hidden)

@@ -497,6 +497,32 @@ def an_answer(topics: StoredTopics) -> tuple[Where, int]:
     )
 
 
+FIELDS = {"reason": 5, "id": 6, "time": 7, "wrong_version": 8, "by": 9, "timer": 10}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("reason", "x"), ("reason", "rejected by somebody"), ("id", "x"), ("time", 1), ("wrong_version", False), ("by", "handler"),
+        ("by", "operator"), ("timer", False),
+    ],
+)  # fmt: skip
+def test_what_a_worker_says_of_no_such_record_is_found(field: str, value: object) -> None:
+    """In the header of events that were accepted; of some, nothing else is otherwise."""
+    for kind, seed in (("bank", 11), ("shop", 3), ("timed", 5)):
+        _, topics = a_past(kind, seed)
+        for where, index in topics.of_kind(LOG)[::7]:
+            record = topics.topics[where][index]
+            *others, (name, text) = record.headers
+            values = json.loads(text)
+            if values[3] != "accepted":
+                continue
+            values[FIELDS[field]] = value
+            topics.topics[where][index] = record._replace(headers=[*others, (name, json.dumps(values).encode())])
+            assert topics.name(where, index) in places(topics.verified()), (kind, index)
+            topics.topics[where][index] = record
+
+
 def test_an_answer_without_its_request_is_found() -> None:
     """The request's record is gone from the log."""
     _, topics = a_past("shop", 3)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.errors import ConfigError
-from streams.history.verification_digests import LogDigests
+from streams.history.verification_digests import LogDigests, tell_unread
 from streams.history.verification_findings import Findings
 from streams.history.verification_note import FORMAT, NotedLog, VerificationNote, decoded_note
 from streams.history.verification_records import StoredRecord
@@ -106,6 +106,14 @@ def test_what_cannot_be_compared_is_said() -> None:
     assert compared(log[:33], since, hidden=True) == ([], ["account-0:31"])
 
 
+def test_a_noted_log_that_is_not_read_is_told() -> None:
+    """Such as of a namespace that the application has no more: nobody should take it for compared."""
+    findings, noted = Findings(), digested(a_log(15)).noted()
+    since = VerificationNote(FORMAT, "bank", "", "then", {"account-0": noted, "gone-3": noted, "gone-4": NotedLog(0, 0, [])})
+    tell_unread(since, [AT], findings)
+    assert [(it.first, it.count) for it in findings.not_checked()] == [("gone-3:1", 15)]
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -114,6 +122,10 @@ def test_what_cannot_be_compared_is_said() -> None:
         (b'{"format": 2, "taken": {"of": "bank"}}', "is a note of format 2, and this version"),
         (msgspec.json.encode(VerificationNote(FORMAT, "shop", "", "now", {})), "taken of the application 'shop'"),
         (msgspec.json.encode(VerificationNote(FORMAT, "bank", "p-", "now", {})), "with the prefix 'p-'"),
+        *(
+            (msgspec.json.encode(VerificationNote(FORMAT, "bank", "", "now", {"a-0": log})), "of 'a-0', which no")
+            for log in (NotedLog(1, 1001, ["x"]), NotedLog(5, 1, []), NotedLog(0, 9, ["x"]), NotedLog(-3, 9, ["x", "y"]))
+        ),
     ],
 )
 def test_what_is_no_note_of_these_logs_is_refused(content: bytes, sentence: str) -> None:
