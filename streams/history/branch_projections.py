@@ -111,13 +111,13 @@ def _reached(
         if type(it.event.data) in projection.folds_by:
             try:
                 key = projection.folds_by[type(it.event.data)][0](it.event)
-            except Exception as error:  # noqa: BLE001 - the application's own function may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the application's own function may raise anything
                 return {}, _raised(projection, it, error)
             keys[key] = keys.get(key, True) and it.reference in waiting
     return keys, None
 
 
-def _raised(projection: Projection[Any], it: RecordedEvent, error: Exception) -> str:
+def _raised(projection: Projection[Any], it: RecordedEvent, error: BaseException) -> str:
     return f"the projection {projection.name} raises {in_a_line(error)} at {it.event_type} {it.key!r:.80}, {it.name}"
 
 
@@ -167,5 +167,5 @@ class _Folding:
                 rows.pop(key, None)
                 if row is not None:
                     rows[key] = row
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise HistoryError(_raised(self._projection, it, error)) from error

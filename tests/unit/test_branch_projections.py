@@ -113,18 +113,25 @@ def test_a_projection_that_raises_or_needs_too_much_is_not_told() -> None:
     assert changes.changes == []
     assert "more than 3 events" in changes.untold["orders_per_day"]
 
-    raising = Projection("raising", row=OrdersPerDayRow)
-
-    @raising.folds(OrderPlace, key=lambda _: "all")
-    def fails(row: OrdersPerDayRow | None, event: Event[Any]) -> OrdersPerDayRow:
-        if event.key == "o2":
-            raise ValueError("it is o2")
-        return OrdersPerDayRow(count=1)
-
-    handlers.app.projections.append(raising)
+    for name, error in (("raising", ValueError("it is o2")), ("ending", SystemExit("it is o2"))):
+        handlers.app.projections.append(failing(name, error))
     changes = asked(past, found, handlers)
     assert [it.projection for it in changes.changes if it.projection == "orders_per_day"]
     assert "raises ValueError: it is o2 at order.place 'o2'" in changes.untold["raising"]
+    assert "raises SystemExit: it is o2 at order.place 'o2'" in changes.untold["ending"]
+
+
+def failing(name: str, error: BaseException) -> Projection[OrdersPerDayRow]:
+    """It raises at the order o2."""
+    projection = Projection(name, row=OrdersPerDayRow)
+
+    @projection.folds(OrderPlace, key=lambda _: "all")
+    def fails(row: OrdersPerDayRow | None, event: Event[Any]) -> OrdersPerDayRow:
+        if event.key == "o2":
+            raise error
+        return OrdersPerDayRow(count=1)
+
+    return projection
 
 
 def test_what_waits_for_an_answer_is_open() -> None:
