@@ -77,7 +77,7 @@ class InboxCheck:
         is_command = value is not None and value[:1] == CONTROL
         if is_command:
             self._command(record)
-        elif headers is not UNREADABLE:
+        if headers is not UNREADABLE:
             digest = hash_of(key or b"", value, self._carried(headers, tuple(found)))
         if (logged := self._logged.pop(offset, None)) is not None:
             self._compare(offset, digest, *logged)

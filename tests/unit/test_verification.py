@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from streams import App, Event, Namespace, Outcome
@@ -155,6 +155,7 @@ def test_a_flipped_bit_in_a_log_is_named(kind: str, seed: int) -> None:
 
 @some
 @any_past
+@example("timed", 40)  # then it looks like an operator's command
 def test_a_flipped_bit_in_an_inbox_is_named(kind: str, seed: int) -> None:
     """By the log record that is not the same."""
     chosen, topics = a_past(kind, seed)
