@@ -47,7 +47,8 @@ Not in the tree:
   `OutputClosed` and `OutputFailed` in `streams/cli`, `MalformedRecord`, `UnreadableLine` and `LineTooLong` in `streams/eventfiles`,
   `Uncommon` in `streams/schemas`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has;
   for anyone else they are BrokerErrors.
-  `PredicateFailed` in `streams/history` becomes a HistoryError that names the event.
+  `PredicateFailed` in `streams/history` becomes a HistoryError that names the event, and `HandlerExit` stands for a
+  handler that would end the process.
   `IllegalTransition` in `streams/worker` is a fault of retold's own, and `BatchFull` in `streams/engine` ends a batch.
 - What `retold check` finds are values and no exceptions: `streams.checks.Breach`.
 """
