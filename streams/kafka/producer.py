@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from streams.clock import SYSTEM, Clock
 from streams.errors import StreamsError
 from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.written_partitions import WrittenPartitions
 
 log = logging.getLogger("retold.kafka")
 
@@ -74,6 +75,7 @@ class TransactionalProducer:
         self._made = 0
         self._doubtful = False
         self._late_requests = 0
+        self._written = WrittenPartitions()
         self.is_open = False
 
     @property
@@ -101,6 +103,7 @@ class TransactionalProducer:
         if self._producer is None or self._disturbed(self._producer):
             raise TransactionAborted(f"a transaction of {self._what} was not begun: its producer is replaced first")
         self._failures.clear()
+        self._written.clear()
         self._began = self._clock.monotonic()
         self._live().begin_transaction()
         self.is_open = True
@@ -109,6 +112,7 @@ class TransactionalProducer:
     def put(self, topic: str, value: bytes | None, key: bytes, partition: int, headers: Any) -> None:
         """Produce a record in the transaction. Raises one of UNFINISHED."""
         producer = self._live()
+        self._written.add(topic, partition, key)
         while True:
             try:
                 return producer.produce(topic, value, key, partition, headers=headers)
@@ -184,6 +188,7 @@ class TransactionalProducer:
         producer = self._make(self._on_delivery, self._coordinator)
         try:
             self._call(producer.init_transactions, self._clock.monotonic() + 3 * self._timeout)
+            self._written.end_what_hangs(producer, self._timeout)
         except KafkaException:
             self._late_requests += 1
             raise

@@ -1,0 +1,54 @@
+"""The partitions that a transaction has written to, so that none of them keeps it open (a hanging transaction, KIP-664).
+
+A broker that stood still takes up requests again in any order. A record of a transaction that its coordinator has ended meanwhile
+may be appended behind that end: then the partition waits for an end that never comes, and no reader gets past the record (seen).
+The next end of a transaction of the same transactional id that reaches the partition ends that one, too.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from confluent_kafka import KafkaException, Producer
+
+KEY = b"\x00end"
+"""Of records in a transaction that is aborted: nobody reads them."""
+KEPT = 10_000
+"""Keys that are kept: as many records fit into any producer's queue."""
+
+
+class WrittenPartitions:
+    """Those of the last transaction. Where the partitioner chose the partition, the key stands for it."""
+
+    def __init__(self) -> None:
+        self._partitions: set[tuple[str, int]] = set()
+        self._keys: set[tuple[str, bytes]] = set()
+
+    def add(self, topic: str, partition: int, key: bytes) -> None:
+        if partition >= 0:
+            self._partitions.add((topic, partition))
+        elif len(self._keys) < KEPT:
+            self._keys.add((topic, key))
+
+    def clear(self) -> None:
+        self._partitions.clear()
+        self._keys.clear()
+
+    def end_what_hangs(self, producer: Producer, seconds: float) -> None:
+        """Have the end of an empty transaction of a new producer reach each of them. Raises KafkaException."""
+        if not self._partitions and not self._keys:
+            return
+        try:
+            producer.begin_transaction()
+            with suppress(KafkaException, BufferError):  # such as a topic that is gone: the others are sent
+                for topic, partition in self._partitions:
+                    producer.produce(topic, None, KEY, partition)
+                for topic, key in self._keys:
+                    producer.produce(topic, None, key)
+            producer.flush(seconds)  # what is aborted before it is sent reaches no partition
+            producer.abort_transaction(seconds)
+        except KafkaException as error:
+            if not error.args[0].fatal():
+                raise
+            return  # such as one that is fenced: its next transaction says so
+        self.clear()

@@ -1,0 +1,65 @@
+"""A new producer ends, in each partition that the lost transaction wrote to, what may hang there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from confluent_kafka import murmur2
+
+from streams.kafka.producer import ProducerLost, TransactionalProducer
+from tests.simulator.broker import ABORTED, MemoryBroker
+from tests.simulator.clients import MemoryProducer
+from tests.simulator.time import VirtualClock
+
+NAME = "order.here.0"
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    it = MemoryBroker(VirtualClock())
+    it.create(["order-log", "payment", "untouched"], 4)
+    return it
+
+
+def made(broker: MemoryBroker) -> TransactionalProducer:
+    def make(*_: Any) -> Any:
+        return MemoryProducer(broker, {"transactional.id": NAME})
+
+    return TransactionalProducer(make, NAME, "order", clock=broker.clock)
+
+
+def records(broker: MemoryBroker) -> dict[tuple[str, int], int]:
+    """How many records of transactions that were aborted each partition has."""
+    found = Counter[tuple[str, int]]()
+    for topic, partitions in broker.topics.items():
+        for number, kept in enumerate(partitions):
+            for it in kept.entries:
+                found[topic, number] += not it.control and it.transaction is not None and it.transaction.state == ABORTED
+    return {at: count for at, count in found.items() if count}
+
+
+def test_a_new_producer_ends_what_may_hang(broker: MemoryBroker) -> None:
+    """The same partitions get another transaction of this id, and its end; nobody reads a record of it, and others get none."""
+    producer = made(broker)
+    producer.ready()
+    producer.begin()
+    producer.put("order-log", b"1", b"o1@1", 2, None)
+    producer.put("order-log", b"2", b"o1@2", 2, None)
+    producer.put("payment", b"3", b"o1", -1, None)
+    broker.producers[NAME] = None  # its coordinator has given it up
+    with pytest.raises(ProducerLost):
+        producer.commit([], None)
+    before = records(broker)
+    producer.ready()
+    after = records(broker)
+    written = {("order-log", 2), ("payment", int(murmur2(b"o1", 4)))}
+    assert {at for at in after if after[at] > before.get(at, 0)} == written
+    assert producer.begin()
+
+
+def test_a_first_producer_has_nothing_to_end(broker: MemoryBroker) -> None:
+    """A start writes no record."""
+    made(broker).ready()
+    assert records(broker) == {}
