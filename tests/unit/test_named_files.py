@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from streams.cli.commands.history import history
+from streams.cli.commands.verify import verify
 from streams.cli.process.named_files import read_named, write_named
 from streams.errors import ConfigError
 
@@ -25,3 +28,17 @@ def test_a_file_that_cannot_be_used_is_named_harmlessly(tmp_path: Path) -> None:
         read_named(tmp_path / "a\x1b", 4, ". --save writes it")
     with pytest.raises(ConfigError, match=r"gone/b\\x1b cannot be written: No such file or directory"):
         write_named(tmp_path / "gone" / "b\x1b", b"")
+
+
+@pytest.mark.parametrize(
+    ("ask", "option"),
+    [(lambda file: history(to=file), "--export"), (lambda file: verify(note=file), "--note")],
+    ids=["an exported past", "a note"],
+)
+def test_a_file_that_is_there_stays(ask: Callable[[Path], None], option: str, tmp_path: Path) -> None:
+    """Before anything is read: a note is the only evidence of what the logs held."""
+    file = tmp_path / "kept"
+    file.write_text("evidence")
+    with pytest.raises(ConfigError, match=f"is there already; {option} writes a new file"):
+        ask(file)
+    assert file.read_text() == "evidence"

@@ -178,6 +178,8 @@ def test_bad_times_are_refused_everywhere(server: MemoryServer, path: str) -> No
     assert_problem(server.http.get(path, params=both), 422, "says what was known", field="_known")
     twice = "&".join(["_known=2026-01-01T00:00:00Z"] * 2)
     assert_problem(server.http.get(f"{path}?{twice}"), 422, "given twice", field="_known")
+    for future in ({"_known": "2999-01-01T00:00:00Z"}, {"_as_of": "/2999-01-01T00:00:00Z"}):  # nobody can wait for it
+        assert_problem(server.http.get(path, params=future), 422, "in the future", field=next(iter(future)))
     late = {"_as_of": f"/{(FRONTIER + timedelta(microseconds=1)).isoformat()}"}
     assert_problem(server.http.get(path, params=late), 503, "what is known for ever here goes to")
 

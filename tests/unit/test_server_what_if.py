@@ -80,6 +80,7 @@ def test_one_more_order(server: MemoryServer) -> None:
         ({"rmove": []}, 422, "unknown field `rmove`", ""),
         ({"remove": ["stock-0:2"]}, 422, "it follows from order.place", ""),
         ({"answers": {"order.place": {"type": "order.paid"}}}, 422, "has no gateway", "answers"),
+        ({"remove": ["order-0:1"], "views": ["nix/3"]}, 422, "no view 'nix/3'", "views"),
     ],
 )
 def test_what_makes_no_sense_is_a_problem(

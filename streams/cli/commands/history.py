@@ -10,6 +10,7 @@ import typer
 
 from streams.cli.arguments.options import Json
 from streams.cli.output.screen import displayed, json_line, plural, table, talk, time_text
+from streams.cli.process.named_files import refuse_present
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.times import from_micros
 from streams.server.readmodel.history_export import export
@@ -28,6 +29,7 @@ def history(
 
     Example: [bold]retold history[/]
     """
+    refuse_present(to, "--export")
     began = time.monotonic()
     with open_past(with_times=to is not None) as opened:
         took = time.monotonic() - began

@@ -13,11 +13,10 @@ from streams.cli.arguments.parsers import seconds
 from streams.cli.output.progress import bar
 from streams.cli.output.screen import plural, say, talk, time_text
 from streams.cli.process.exit_codes import NO
-from streams.cli.process.named_files import write_named
+from streams.cli.process.named_files import refuse_present, write_named
 from streams.cli.process.opened_past import open_past
 from streams.config import load
 from streams.engine.readable import named
-from streams.errors import ConfigError
 from streams.history.named_event import nothing_happened
 from streams.history.recorded_event import Place
 from streams.history.smallest import INTERRUPTED, WHOLE
@@ -49,8 +48,7 @@ def shrink(
 
     Example: [bold]retold shrink account a17 "balance < 0" > test_incident.py[/]
     """
-    if output is not None and output.exists():
-        raise ConfigError(f"{named(str(output))} is there already; --output writes a new file")
+    refuse_present(output, "--output")
     with open_past(history) as opened:
         place = namespace_named(opened.app, namespace).name, key
         if not opened.past.key_events(place):

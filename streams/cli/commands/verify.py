@@ -17,7 +17,7 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import json_line, plural, say, talk
 from streams.cli.process import exit_codes
-from streams.cli.process.named_files import read_named, write_named
+from streams.cli.process.named_files import read_named, refuse_present, write_named
 from streams.cli.process.session import connect
 from streams.engine.readable import named
 from streams.history.verification_findings import VerificationFinding, VerificationReport
@@ -38,7 +38,7 @@ def verify(
     ] = None,
     note: Annotated[
         Path | None,
-        typer.Option("--note", help="Write a note of what the logs hold, unless there is damage.", metavar="FILE"),
+        typer.Option("--note", help="Write a note of what the logs hold to a new file, unless there is damage.", metavar="FILE"),
     ] = None,
     since: Annotated[
         Path | None,
@@ -52,6 +52,7 @@ def verify(
 
     Example: [bold]retold verify --since last.note --note today.note[/]
     """
+    refuse_present(note, "--note")
     session = connect()
     before = None if since is None else _noted(since, session.app.name, session.config.prefix)
     began = time.monotonic()

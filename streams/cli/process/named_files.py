@@ -20,6 +20,12 @@ def read_named(file: Path, most: int, hint: str = "") -> bytes:
     return content
 
 
+def refuse_present(file: Path | None, option: str) -> None:
+    """To be called before the work whose result the file gets. Raises ConfigError for one that is there: nothing is overwritten."""
+    if file is not None and file.exists():
+        raise ConfigError(f"{named(str(file))} is there already; {option} writes a new file")
+
+
 def write_named(file: Path, content: bytes) -> None:
     """Raises ConfigError."""
     try:

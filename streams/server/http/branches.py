@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from streams.errors import DefinitionError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
 from streams.history.branch_tables import compare_projections, compare_views
@@ -50,7 +51,10 @@ def routes(parts: ServerParts) -> APIRouter:
                 raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
             branch = what_if(past, handlers, change, answers=answers, limit=DECISIONS)
             compare_projections(past, branch, handlers, DECISIONS)
-            compare_views(past, branch, handlers, document.views, DECISIONS)
+            try:
+                compare_views(past, branch, handlers, document.views, DECISIONS)
+            except DefinitionError as error:
+                raise Problem(422, str(error), field="views") from error
             return list(difference_members(branch.difference))
 
         found, at = await ask_past(request, parts, parts.pools.views, ask, untold=422)

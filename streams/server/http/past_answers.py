@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -28,6 +29,8 @@ T = TypeVar("T")
 TIMES = ("_as_of", "_known")
 TIMES_HEADER = "Retold-As-Of"
 """The header of both times of an answer. Given as `_as_of`, they give the same answer."""
+AHEAD = 60_000_000
+"""µs that what is asked for as known may be ahead of this clock: a client's may be fast, and is told to come again."""
 MOST = 100_000
 """Events that are read for one answer, if it is of more than a row: a server has others to give."""
 
@@ -50,7 +53,11 @@ def read_times(given: Mapping[str, str]) -> Cut:
     known = _read("_known", given, moment_of)
     if known is not None and asked.known is not None:
         raise Problem(422, f"_as_of is the {TIMES_HEADER} of an answer and says what was known; without _known", field="_known")
-    return Cut(asked.as_of, asked.known if known is None else known)
+    cut = Cut(asked.as_of, asked.known if known is None else known)
+    if cut.known is not None and cut.known > time.time_ns() // 1_000 + AHEAD:
+        name = "_as_of" if known is None else "_known"
+        raise Problem(422, f"{name} is {given[name][:80]!r}, which is in the future: what is known then cannot be told", field=name)
+    return cut
 
 
 def _read(name: str, given: Mapping[str, str], read: Callable[[str], T]) -> T | None:
