@@ -76,7 +76,9 @@ def test_when_something_began_to_hold(env: Env) -> None:
     done = retold("when", "user", "name in ('Bea', 'Cid')", "--table", "--json", env=env)
     [turn] = [json.loads(line) for line in done.stdout.splitlines()]
     assert (turn["key"], turn["holds"], turn["type"]) == ("u1", True, "user.rename")
-    assert retold("when", "user", "u1", "name == 'Cid'", env=env).returncode == 1
+    done = retold("when", "user", "u1", "name == 'Cid'", env=env)
+    assert done.returncode == 1
+    assert "never held" in done.stderr
     done = retold("when", "user", "u1", "nmae == 'Cid'", env=env)
     assert (done.returncode, done.stdout) == (1, "")
     assert "did you mean name?" in done.stderr

@@ -90,12 +90,15 @@ def replay(  # noqa: PLR0913 - one parameter an option
     accepted = [] if accept is None else _read(accept)
     with base_folder(load().project, base) as (folder, name), open_past(history, with_unhandled=True) as opened:
         began = time.perf_counter()
-        found = _replayed(opened, folder, python, _skipped(opened, last, since), assume_answers=assume_answers)
+        skip = _skipped(opened, last, since)
+        found = _replayed(opened, folder, python, skip, assume_answers=assume_answers)
         took = time.perf_counter() - began
     if found.waiting and not assume_answers:
         talk("With --assume-answers, what follows from a request with other data is told as well.")
     refused = not_accepted(found.origins, accepted)
     _tell(shape, found, name, took, None if accept is None else refused)
+    if skip:
+        talk(f"{plural(skip, 'earlier event')} {'was' if skip == 1 else 'were'} not decided: a fault in those is not seen.")
     if save is not None:
         write_named(save, encoded(counted(found.origins)))
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")

@@ -69,7 +69,7 @@ def when(
             shown = _as_json(found, limit)
         else:
             shown = _as_table(found, predicate, limit or SHOWN, with_key=all_rows)
-            _conclude(turns, predicate, all_rows=all_rows)
+            _conclude(turns, predicate, ever=shown > 0, all_rows=all_rows)
         if erased:
             talk(f"{plural(len(erased), 'row')} of which an event was erased {'is' if len(erased) == 1 else 'are'} left out.")
         never = not shown and not turns.holding
@@ -128,9 +128,10 @@ def _shown(value: object) -> str:
     return cell_text(value) or ("null" if value is None else "''")
 
 
-def _conclude(turns: Turns, predicate: Predicate, *, all_rows: bool) -> None:
+def _conclude(turns: Turns, predicate: Predicate, *, ever: bool, all_rows: bool) -> None:
     events = plural(turns.looked_at, "event")
     if all_rows:
         talk(f"{predicate.text} holds now of {len(turns.holding):,} of {plural(turns.keys, 'key')}; {events} looked at.")
     else:
-        talk(f"{predicate.text} {'holds' if turns.holding else 'does not hold'} now; {events} looked at.")
+        told = "holds now" if turns.holding else "does not hold now" if ever else "never held"
+        talk(f"{predicate.text} {told}; {events} looked at.")
