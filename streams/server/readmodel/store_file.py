@@ -217,7 +217,7 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 def _set_up(db: sqlite3.Connection) -> None:
     db.execute("pragma journal_mode=wal")
-    db.execute("pragma journal_size_limit=4000000")  # an import's log is cut once it begins anew; nothing waits for that
+    db.execute("pragma journal_size_limit=4000000")  # bytes; a larger log is cut when a later write begins it anew
     for each in WRITING:
         db.execute(f"pragma {each}")
 
