@@ -113,11 +113,10 @@ class Admission:
             raise InvalidEvent(
                 f"its ce_source is {shortened(envelope.source, 100)!r}, which workers write, but its id derives from no cause"
             )
-        digest = envelope.digest
-        arrival = Arrival(record, envelope, event, key, digest)
+        arrival = Arrival(record, envelope, event, key, envelope.digest)
         if request is not None:
             self._answer(arrival, request)
-        elif digest is None or (first := overlay.known(digest)) is None:
+        elif (first := overlay.known(arrival.digest)) is None:
             self._execute(arrival)
         else:
             self._record_duplicate(arrival, first)
@@ -144,7 +143,7 @@ class Admission:
             self._execute(arrival)
             self._changes.settled[request] = None
         elif not self._commands.answer_parked_request(arrival, request):
-            first = None if arrival.digest is None else self._overlay.known(arrival.digest)
+            first = self._overlay.known(arrival.digest)
             if first is not None and first[1] == hash(arrival.record[2]):
                 self._record_duplicate(arrival, first)
             else:

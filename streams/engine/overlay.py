@@ -47,8 +47,10 @@ class Overlay:
             queue = self.changes.queues[key] = list(self.image.parked.get(key, ()))
         return queue
 
-    def known(self, digest: bytes) -> Remembered | None:
-        """The result of the first event of an id, if it is in the duplicate window or parked."""
+    def known(self, digest: bytes | None) -> Remembered | None:
+        """The result of the first event of an id, if it is in the duplicate window or parked. An event without an id has none."""
+        if digest is None:
+            return None
         changes, image = self.changes, self.image
         found = changes.remembered.get(digest) or image.window.find(digest, changes.sequence)
         if found is not None:

@@ -130,7 +130,7 @@ class Timers:
 
     def _was_handled(self, arrival: Arrival) -> bool:
         """Whether the very same event came through the inbox before its time: whoever publishes there may write a timer's id."""
-        found = None if arrival.digest is None else self._overlay.known(arrival.digest)
+        found = self._overlay.known(arrival.digest)
         return found is not None and found[1] == hash(arrival.record[2])
 
 
