@@ -71,7 +71,6 @@ class _Plan:
             envelope.source, envelope.type, envelope.cause_source, envelope.ordinal, envelope.revision, envelope.hops
         )
 
-
     def _trace_and_others(self, values: Values) -> bytes | None:
         """Checks the headers of other names. Raises ValueError, or what odd values raise: only the careful way can say."""
         for at, is_text in self._others:

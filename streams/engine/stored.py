@@ -47,9 +47,10 @@ def log_header_of(handled: HandledRecord) -> LogHeader:
 def log_record(handled: HandledRecord) -> LogRecord:
     it = handled
     if it.outcome == ACCEPTED and it.own_id is None and it.own_time is None and not it.timer:  # as most are: what `pack` gives
-        text = ACCEPTED_HEADER % (it.sequence, it.recorded, it.offset, it.fingerprint.encode())
-        return LogRecord(b"%b@%d" % (it.key, it.sequence), it.value, [*it.carried, (LOG_HEADER, text)])
-    return LogRecord(b"%b@%d" % (it.key, it.sequence), it.value, [*it.carried, pack(log_header_of(it))])
+        own = LOG_HEADER, ACCEPTED_HEADER % (it.sequence, it.recorded, it.offset, it.fingerprint.encode())
+    else:
+        own = pack(log_header_of(it))
+    return LogRecord(b"%b@%d" % (it.key, it.sequence), it.value, [*it.carried, own])
 
 
 def parked_record(aside: SetAsideRecord) -> tuple[bytes, bytes, Headers]:
