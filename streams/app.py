@@ -97,3 +97,12 @@ class App:
         edges = {d.event_type: out for namespace in self.namespaces for d, out in namespace.emits.items()}
         edges |= {gateway.data.event_type: gateway.answers for gateway in self.gateways}
         return {name: tuple(e.event_type for e in out) for name, out in edges.items()}
+
+
+def view_at(app: App, path: str) -> tuple[View, dict[str, str]]:
+    """The view that a path is of, with what stands for its names. Raises DefinitionError, which names the views that there are."""
+    for view in app.views:
+        if (names := view.match(path)) is not None:
+            return view, names
+    known = ", ".join(view.path for view in app.views) or "none"
+    raise DefinitionError(f"{app.name} has no view {path!r}; it has: {known}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from streams.app import App, view_at
 from streams.engine.readable import in_a_line
 from streams.errors import DefinitionError, HistoryError
 from streams.history.application_handlers import ApplicationHandlers
@@ -28,23 +29,22 @@ def compare_projections(past: Past, branch: Branch, handlers: ApplicationHandler
     )
 
 
+def refuse_unknown_views(app: App, paths: Iterable[str]) -> None:
+    """To be asked before a branch is decided, which may take long. Raises DefinitionError."""
+    for path in paths:
+        view_at(app, path)
+
+
 def compare_views(
     past: Past, branch: Branch, handlers: ApplicationHandlers, paths: Iterable[str], most: int | None = None
 ) -> None:
     """Put into a branch's difference which views answer otherwise at these paths, such as `orders-of/c7`.
 
-    They read whole tables in memory, if they loop over them: not of a past of more than `most` events.
-
-    Raises:
-        DefinitionError: The application has no such view.
-
+    They read whole tables in memory, if they loop over them: not of a past of more than `most` events. Each is known.
     """
     before, after = PastTables(past, handlers), PastTables(branch.past, handlers)
-    found, asked = branch.difference, list(dict.fromkeys(paths))
-    for path in asked:
-        if all(view.match(path) is None for view in handlers.app.views):
-            before.view(path)
-    for path in asked:
+    found = branch.difference
+    for path in dict.fromkeys(paths):
         if most is not None and len(past) > most:
             found.untold_views[path] = f"the past has more than {most:,} events, which the view {path} may have to read"
             continue

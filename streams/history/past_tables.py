@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from streams.app import view_at
 from streams.data import Record
 from streams.engine.projector import Projector
 from streams.engine.records import Entry
-from streams.errors import DefinitionError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.past import Past, refuse_erased
 from streams.view import Tables
@@ -81,11 +81,8 @@ class PastTables:
 
     def view(self, path: str) -> Any:
         """A view's answer. Raises DefinitionError if there is no such view."""
-        for view in self.app.views:
-            if (names := view.match(path)) is not None:
-                return view.answer(self.tables, **names)
-        known = ", ".join(view.path for view in self.app.views) or "none"
-        raise DefinitionError(f"{self.app.name} has no view {path!r}; it has: {known}")
+        view, names = view_at(self.app, path)
+        return view.answer(self.tables, **names)
 
     def of(self, name: str) -> Mapping[str, Record]:
         return self._spaces[name] if name in self._spaces else self.projections[name]

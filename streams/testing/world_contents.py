@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from streams.app import App
+from streams.app import App, view_at
 from streams.data import Record
 from streams.engine.fold import LoggedEvent
 from streams.engine.image import Image
 from streams.engine.records import LogRecord
 from streams.engine.stored import log_record
-from streams.errors import DefinitionError
 from streams.namespace import Namespace
 from streams.projection import Projection
 from streams.testing.memory_application import MemoryApplication
@@ -55,11 +54,8 @@ class WorldContents:
             DefinitionError: There is no such view. The message names those that there are.
 
         """
-        for view in self.app.views:
-            if (names := view.match(path)) is not None:
-                return view.answer(self.tables, **names)
-        known = ", ".join(view.path for view in self.app.views) or "none"
-        raise DefinitionError(f"{self.app.name} has no view {path!r}; it has: {known}")
+        view, names = view_at(self.app, path)
+        return view.answer(self.tables, **names)
 
     def log(self, namespace: str) -> list[LoggedEvent]:
         """The event log of a namespace, in order: each has `event`, and `header` with `sequence`, `outcome` and `reason`.

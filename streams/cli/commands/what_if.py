@@ -17,7 +17,7 @@ from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.readable import named
 from streams.errors import ConfigError
 from streams.history.branch import what_if as branch_of
-from streams.history.branch_tables import compare_projections, compare_views
+from streams.history.branch_tables import compare_projections, compare_views, refuse_unknown_views
 from streams.history.change_document import LARGEST, ChangeDocument, answers_of, change_of, decode_document
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
@@ -76,6 +76,7 @@ def what_if(
 
 
 def _tell(opened: OpenedPast, document: ChangeDocument, *, as_json: bool) -> None:
+    refuse_unknown_views(opened.app, document.views)
     change = change_of(opened.app, document, lambda name: event_named(opened.past, opened.waiting, opened.app, name))
     began = time.perf_counter()
     branch = branch_of(opened.past, opened.handlers, change, answers=answers_of(opened.app, document))

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from streams.errors import DefinitionError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
-from streams.history.branch_tables import compare_projections, compare_views
+from streams.history.branch_tables import compare_projections, compare_views, refuse_unknown_views
 from streams.history.change_document import LARGEST, answers_of, change_of, decode_document
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
@@ -44,6 +44,10 @@ def routes(parts: ServerParts) -> APIRouter:
             raise Problem(415, f"a change is {JSON}", field="Content-Type")
         document = decode_document(await read_body(request, LARGEST))
         answers = answers_of(parts.app, document)
+        try:
+            refuse_unknown_views(parts.app, document.views)
+        except DefinitionError as error:
+            raise Problem(422, str(error), field="views") from error
 
         def ask(past: StoredPast, waiting: StoredWaiting) -> list[dict[str, Any]]:
             change = change_of(parts.app, document, lambda name: event_named(past, waiting, parts.app, name))
@@ -51,10 +55,7 @@ def routes(parts: ServerParts) -> APIRouter:
                 raise Problem(422, "nothing is changed: insert, remove or replace an event", field="insert")
             branch = what_if(past, handlers, change, answers=answers, limit=DECISIONS)
             compare_projections(past, branch, handlers, DECISIONS)
-            try:
-                compare_views(past, branch, handlers, document.views, DECISIONS)
-            except DefinitionError as error:
-                raise Problem(422, str(error), field="views") from error
+            compare_views(past, branch, handlers, document.views, DECISIONS)
             return list(difference_members(branch.difference))
 
         found, at = await ask_past(request, parts, parts.pools.views, ask, untold=422)
