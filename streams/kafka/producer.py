@@ -188,7 +188,6 @@ class TransactionalProducer:
         producer = self._make(self._on_delivery, self._coordinator)
         try:
             self._call(producer.init_transactions, self._clock.monotonic() + 3 * self._timeout)
-            self._written.end_what_hangs(producer, self._timeout)
         except KafkaException:
             self._late_requests += 1
             raise
@@ -197,7 +196,20 @@ class TransactionalProducer:
             # These requests may arrive late too. Each fences a producer that came meanwhile, but ends no transaction.
             self._late_requests += self._coordinator.disturbances + self._doubtful
         self._coordinator.disturbances, self._doubtful = 0, False
+        self._end_what_hangs(producer)
         return producer
+
+    def _end_what_hangs(self, producer: Producer) -> None:
+        """Have the end of an empty transaction reach all partitions that the lost one wrote to. It is an end like any other."""
+        try:
+            if self._written.write_again(producer, self._timeout):
+                self._coordinator.ending()
+                self._call(producer.abort_transaction, self._clock.monotonic() + self._timeout)
+        except KafkaException as error:
+            if not error.args[0].fatal():
+                raise
+            return  # such as one that is fenced: its next transaction says so
+        self._written.clear()
 
     def _on_delivery(self, error: KafkaError | None, _message: Any) -> None:
         if error is not None and len(self._failures) < 100:

@@ -34,21 +34,15 @@ class WrittenPartitions:
         self._partitions.clear()
         self._keys.clear()
 
-    def end_what_hangs(self, producer: Producer, seconds: float) -> None:
-        """Have the end of an empty transaction of a new producer reach each of them. Raises KafkaException."""
+    def write_again(self, producer: Producer, seconds: float) -> bool:
+        """Begin a transaction that writes to each of them, to be aborted; False: there are none. Raises KafkaException."""
         if not self._partitions and not self._keys:
-            return
-        try:
-            producer.begin_transaction()
-            with suppress(KafkaException, BufferError):  # such as a topic that is gone: the others are sent
-                for topic, partition in self._partitions:
-                    producer.produce(topic, None, KEY, partition)
-                for topic, key in self._keys:
-                    producer.produce(topic, None, key)
-            producer.flush(seconds)  # what is aborted before it is sent reaches no partition
-            producer.abort_transaction(seconds)
-        except KafkaException as error:
-            if not error.args[0].fatal():
-                raise
-            return  # such as one that is fenced: its next transaction says so
-        self.clear()
+            return False
+        producer.begin_transaction()
+        with suppress(KafkaException, BufferError):  # such as a topic that is gone: the others are sent
+            for topic, partition in self._partitions:
+                producer.produce(topic, None, KEY, partition)
+            for topic, key in self._keys:
+                producer.produce(topic, None, key)
+        producer.flush(seconds)  # what is aborted before it is sent reaches no partition
+        return True

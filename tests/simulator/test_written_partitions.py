@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from confluent_kafka import murmur2
 
-from streams.kafka.producer import ProducerLost, TransactionalProducer
+from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.producer import OnDelivery, ProducerLost, TransactionalProducer
 from tests.simulator.broker import ABORTED, MemoryBroker
 from tests.simulator.clients import MemoryProducer
 from tests.simulator.time import VirtualClock
@@ -23,8 +24,9 @@ def broker() -> MemoryBroker:
     return it
 
 
-def made(broker: MemoryBroker) -> TransactionalProducer:
-    def make(*_: Any) -> Any:
+def made(broker: MemoryBroker, connections: list[CoordinatorConnection]) -> TransactionalProducer:
+    def make(_: OnDelivery, connection: CoordinatorConnection) -> Any:
+        connections.append(connection)
         return MemoryProducer(broker, {"transactional.id": NAME})
 
     return TransactionalProducer(make, NAME, "order", clock=broker.clock)
@@ -42,7 +44,8 @@ def records(broker: MemoryBroker) -> dict[tuple[str, int], int]:
 
 def test_a_new_producer_ends_what_may_hang(broker: MemoryBroker) -> None:
     """The same partitions get another transaction of this id, and its end; nobody reads a record of it, and others get none."""
-    producer = made(broker)
+    connections: list[CoordinatorConnection] = []
+    producer = made(broker, connections)
     producer.ready()
     producer.begin()
     producer.put("order-log", b"1", b"o1@1", 2, None)
@@ -56,10 +59,12 @@ def test_a_new_producer_ends_what_may_hang(broker: MemoryBroker) -> None:
     after = records(broker)
     written = {("order-log", 2), ("payment", int(murmur2(b"o1", 4)))}
     assert {at for at in after if after[at] > before.get(at, 0)} == written
+    connections[-1].on_statistics('{"brokers": {"1": {"req": {"EndTxn": 1}}}}')
+    assert not connections[-1].disturbed, "the client has sent one end more than anybody knows of"
     assert producer.begin()
 
 
 def test_a_first_producer_has_nothing_to_end(broker: MemoryBroker) -> None:
     """A start writes no record."""
-    made(broker).ready()
+    made(broker, []).ready()
     assert records(broker) == {}
