@@ -13,6 +13,7 @@ from streams.event import Event
 from streams.history import difference
 from streams.history.branch_decision import changes
 from streams.history.branch_rows import BranchRow
+from streams.history.branch_skipped import SkippedEvents
 from streams.history.difference import CallChange, ChangedEvent, Difference, RaisedEvent, RowChange, TimerChange
 from streams.history.recorded_event import Place, RecordedEvent
 
@@ -135,14 +136,14 @@ class BranchFindings:
         found.missing[:] = [it for it in found.missing if it.order not in gone]
         found.surplus[:] = [it for it in found.surplus if it.order not in come]
 
-    def result(self, rows: Mapping[Place, BranchRow]) -> Difference:
+    def result(self, rows: Mapping[Place, BranchRow], skipped: SkippedEvents) -> Difference:
         found = self.found
         self._join_moved()
         for place, row in rows.items():
             if row.base[0] != row.row:
                 found.rows.append(RowChange(place, row.base[0], row.row, row.open))
         found.put_outcomes_first()
-        found.keys = len(rows)
+        found.keys, found.skipped = len(rows) - skipped.rows, skipped.count
         for row in rows.values():
             for it in row.timers:
                 if not it.known and it.turn.reference not in self._moved:

@@ -28,6 +28,7 @@ from streams.history.branch_lineage import BranchLineage
 from streams.history.branch_past import BranchPast
 from streams.history.branch_queue import BranchQueue, BranchTurn
 from streams.history.branch_rows import BranchRow, ReachedRows
+from streams.history.branch_skipped import SkippedEvents
 from streams.history.branch_timers import BranchSteps, BranchTimers
 from streams.history.branch_unchanged import UnchangedEvents
 from streams.history.change import Change
@@ -60,7 +61,7 @@ class BranchRun:
         self._queue = BranchQueue(events_and_parked(past) if in_full else (), past.aside.turns)
         self._reached = ReachedRows(past, handlers, self._queue, in_full=in_full)
         self._lineage = BranchLineage(past, handlers, self._queue)
-        self._skip = skip
+        self._skipped, self._skip = SkippedEvents(past, base, handlers, self._queue, self._reached), skip
         self._findings = BranchFindings(max(0, len(past) + len(past.aside.parked) - skip), limit)
         self._after = BranchConsequences(past, base, handlers, self._queue, self._findings, answers, self._lineage)
         steps = BranchSteps(self._decide, self._miss)
@@ -81,11 +82,10 @@ class BranchRun:
         self._after.otherwise |= placed.replaced
 
     def decide_all(self) -> None:
-        for _ in range(self._skip):
-            if (found := self._queue.pop()) is not None and isinstance(found[1], RecordedEvent):
-                self._honour(found[1])
+        self._skipped.skip(self._skip)
         while (found := self._queue.pop()) is not None:
             order, item = found
+            self._skipped.decide(item)
             if isinstance(item, RecordedEvent):
                 if self._unchanged is None or not self._unchanged.take(order, item):
                     self._take_recorded(order, item)
@@ -93,12 +93,6 @@ class BranchRun:
                 self._decide(order, item)
             elif item in (row := self._reached.rows[item.owner]).timers:
                 self._timers.fire(row, order, item)
-
-    def _honour(self, was: RecordedEvent) -> None:
-        """An event that is not decided: its row is behind it as it was."""
-        row = self._reached.reach(was.place, was.order)
-        self._fold(row, was)
-        row.row, row.token = row.base
 
     def _take_recorded(self, order: OrderKey, was: RecordedEvent) -> None:
         if self._lineage.has_seen(was) or self._past.aside.is_fired_in_place(was):
@@ -230,7 +224,7 @@ class BranchRun:
 
     def difference(self) -> Difference:
         """To be asked for once."""
-        return self._findings.result(self._reached.rows)
+        return self._findings.result(self._reached.rows, self._skipped)
 
     def past(self) -> BranchPast:
         """The branch's own past."""

@@ -154,8 +154,9 @@ class Difference(msgspec.Struct):
         timers: Timers that are due after the end, and would be others.
         unchanged: How many events were decided again and are the same.
         decided: How many were decided.
-        keys: How many rows the branch reached.
-        total: How many events the past has.
+        keys: How many rows the branch reached, and of which an event was decided.
+        total: How many events the past has, without those that were skipped.
+        skipped: How many events before them were not decided, in a replay of the last ones.
         open_recorded: How many of `open` the past has.
 
     """
@@ -178,6 +179,7 @@ class Difference(msgspec.Struct):
     decided: int = 0
     keys: int = 0
     total: int = 0
+    skipped: int = 0
     open_recorded: int = 0
 
     def put_outcomes_first(self) -> None:

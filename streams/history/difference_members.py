@@ -57,6 +57,7 @@ def summary_members(found: Difference) -> dict[str, Any]:
         "difference": "summary",
         "equal": found.is_empty,
         "events": found.total,
+        "skipped": found.skipped,
         "decided": found.decided,
         "unchanged": found.unchanged,
         "missing": len(found.missing),

@@ -15,6 +15,7 @@ import pytest
 
 from streams import App, Event, Namespace, Outcome, Rejected
 from streams.cli.output.branch_text import difference_lines
+from streams.cli.output.replay_text import replay_lines, replay_markdown
 from streams.cli.process.code_process import watch
 from streams.codec import codec_of
 from streams.data import EventData
@@ -616,9 +617,47 @@ def test_only_the_last_events_are_decided(kind: str) -> None:
     total = len(past)
     for skip in (0, 1, total // 2, total - 1, total):
         found = replay_difference(past, LocalCode(now), now, skip=skip)
-        assert (found.is_empty, found.decided, found.total) == (True, total - skip, total - skip)
+        assert (found.is_empty, found.decided, found.total, found.skipped) == (True, total - skip, total - skip, skip)
+        assert found.keys == len({it.place for it in list(past.events())[skip:]})
         with linked(there, there.app, now) as link:
             assert told(replay_difference(past, link, now, skip=skip)) == told(found)
+
+
+def test_a_replay_of_the_last_events_says_so() -> None:
+    """On a terminal and in Markdown: that nothing is otherwise holds of those events alone."""
+    past, base = past_of(MADE["bank"]), ApplicationHandlers(bank.app(), MADE["bank"].codec)
+    found = replay_difference(past, LocalCode(base), base, skip=len(past) - 5)
+    shown = "\n".join("".join(text for text, _ in line) for line in replay_lines(found, "main", 0.1, None))
+    assert "of the last 5 events nothing would be otherwise" in shown
+    assert f"not decided {len(past) - 5} earlier events: a fault in those is not seen" in shown
+    assert f"**{len(past) - 5} earlier events not decided**" in "\n".join(replay_markdown(found, "main", 0.1, None))
+    found = replay_difference(past, LocalCode(base), base, skip=len(past))
+    assert "no event was decided, so nothing can be otherwise" in str(replay_lines(found, "main", 0.1, None))
+
+
+def test_a_timer_from_before_the_last_events_fires_before_a_new_one() -> None:
+    """As in a replay of all: it waits behind the events that are not decided."""
+    there = Partitions(timed.app(), 1, now=START)
+    there.publish(AlarmTouch(name="z", number=1, after=2, other=""), "first", START)
+    there.publish(AlarmTouch(name="a", number=2, after=0, other=""), "last", START + timedelta(hours=3))
+    there.settle()
+    past, base = past_of(there), LocalCode(ApplicationHandlers(there.app, there.codec))
+    now = ApplicationHandlers(with_change(timed.app(), AlarmTouch, ringing_another), there.codec)
+    of_all, of_last = (replay_difference(past, base, now, skip=skip) for skip in (0, 1))
+    assert of_last.surplus == of_all.surplus
+    assert [(it.event_type, it.key, it.event.data.number) for it in of_last.surplus[:2]] == [
+        ("alarm.ring", "z", 1), ("alarm.ring", "z", 7),
+    ]  # fmt: skip
+    assert of_last.rows == of_all.rows
+
+
+def ringing_another(handler: other_code.Handler) -> other_code.Handler:
+    def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+        outcome = handler(row, event)
+        ring = AlarmRing(name="z", number=7, again=0)
+        return Outcome(outcome.row, emit=[*outcome.emit, ring]) if event.key == "a" else outcome
+
+    return changed
 
 
 def test_a_fault_in_the_last_events_alone_is_told() -> None:

@@ -66,7 +66,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     since: Annotated[
         datetime | None,
         typer.Option(
-            "--since", parser=time_with_zone, help="Decide what was handled at this time or later.", metavar="TIME"
+            "--since", parser=time_with_zone, help="Decide what was recorded at this time or later.", metavar="TIME"
         ),
     ] = None,
     history: HistoryOption = None,
@@ -97,8 +97,6 @@ def replay(  # noqa: PLR0913 - one parameter an option
         talk("With --assume-answers, what follows from a request with other data is told as well.")
     refused = not_accepted(found.origins, accepted)
     _tell(shape, found, name, took, None if accept is None else refused)
-    if skip:
-        talk(f"{plural(skip, 'earlier event')} {'was' if skip == 1 else 'were'} not decided: a fault in those is not seen.")
     if save is not None:
         write_named(save, encoded(counted(found.origins)))
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")

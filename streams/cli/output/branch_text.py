@@ -68,10 +68,11 @@ def difference_lines(found: Difference, took: float, all_by: str = "--json") -> 
     if found.is_empty:
         return [
             *lines,
-            _line("same", "nothing would be otherwise: the same events, the same rows, the same calls", GOOD),
+            _line("same", same_text(found), GOOD if found.decided or not found.skipped else BOLD),
+            *_skipped(found),
         ]
     lines += origin_lines(found.origins)
-    lines += _section("events", [_events_counted(found)])
+    lines += [*_section("events", [_events_counted(found)]), *_skipped(found)]
     lines += _listed("missing", [_named(it) for it in found.missing])
     lines += _listed("surplus", [_decided(it) for it in found.surplus])
     lines += _listed("changed", [_changed(it) for it in found.changed])
@@ -145,6 +146,19 @@ def _decision(it: RecordedEvent, before: Record | None, after: Record | None, fi
 def _counted(found: Difference, took: float) -> str:
     time = f"{took * 1000:.0f} ms" if took < 1 else f"{took:.1f} s"
     return f"{plural(found.total, 'event')} · {found.decided:,} decided again, of {plural(found.keys, 'key')} · {time}"
+
+
+def same_text(found: Difference) -> str:
+    """Of a difference that is empty: said of the last events alone, if only these were decided."""
+    if found.skipped and not found.total:
+        return "no event was decided, so nothing can be otherwise"
+    last = "" if not found.skipped else "of the last event " if found.total == 1 else f"of the last {plural(found.total, 'event')} "
+    return f"{last}nothing would be otherwise: the same events, the same rows, the same calls"
+
+
+def _skipped(found: Difference) -> Iterator[StyledLine]:
+    earlier = f"{plural(found.skipped, 'earlier event')}: a fault in those is not seen"
+    return _section("not decided", [earlier] if found.skipped else [], DIM)
 
 
 def _events_counted(found: Difference) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from streams.cli.output.branch_text import DOES, decision_texts, difference_lines
+from streams.cli.output.branch_text import DOES, decision_texts, difference_lines, same_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
 from streams.engine.readable import one_line
 from streams.history.accepted_origins import AcceptedOrigin
@@ -28,14 +28,16 @@ def replay_lines(found: Difference, base: str, took: float, refused: Sequence[Ac
 def replay_markdown(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin] | None) -> Iterator[str]:
     rate = f"{plural(found.total, 'event')} against {base}, {took:.1f} s"
     yield f"### retold replay: {rate}"
+    before = f" **{plural(found.skipped, 'earlier event')} not decided**: a fault in those is not seen." if found.skipped else ""
     if found.is_empty:
-        yield f"The same: {plural(found.total, 'event')}, all rows and all calls."
+        text = same_text(found)
+        yield f"{text[0].upper()}{text[1:]}.{before}"
         return
     follows = len(found.missing) + len(found.surplus) + len(found.changed) + len(found.open)
     handlers = {it.recorded.event_type for it in found.origins}
     yield (
         f"**{plural(len(found.origins), 'origin')} in {plural(len(handlers), 'handler')}**, {plural(follows, 'event')} otherwise, "
-        f"{found.same:,} the same, {plural(len(found.rows), 'row')} and {plural(len(found.calls), 'call')} otherwise"
+        f"{found.same:,} the same, {plural(len(found.rows), 'row')} and {plural(len(found.calls), 'call')} otherwise.{before}"
     )
     yield ""
     yield "| handler | what | origins | first | then | now |"
