@@ -30,6 +30,7 @@ StreamsError                       HTTP status, if it is none of 500
 │   └── HandlerTimeout             a handler did not return in time
 └── HistoryError                   the recorded past cannot be read, or be folded with this code
     ├── BeforeHistory         410  it rests on an event that was erased
+    ├── InvalidChange         422  a change of the past that cannot be made, such as to take out what a handler emitted
     ├── NoSuchEvent           404  the recorded past has no such event or row
     ├── NotKnownYet           503  it may still be joined by more
     └── TooMuch               422  more events would have to be read than a server reads for an answer
@@ -44,7 +45,8 @@ Not in the tree:
 - Errors that retold catches itself, so that no caller meets them, are defined where they are raised: `TransactionAborted`,
   `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer), `StoreAway` and
   `StoreDoubt` (of its file) in `streams/server`,
-  `OutputClosed` and `OutputFailed` in `streams/cli`, `MalformedRecord`, `UnreadableLine` and `LineTooLong` in `streams/eventfiles`,
+  `OutputClosed`, `OutputFailed` and `WrongUsage` in `streams/cli`,
+  `MalformedRecord`, `UnreadableLine` and `LineTooLong` in `streams/eventfiles`,
   `Uncommon` in `streams/schemas`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has;
   for anyone else they are BrokerErrors.
   `PredicateFailed` in `streams/history` becomes a HistoryError that names the event, and `HandlerExit` stands for a
@@ -215,6 +217,12 @@ class BeforeHistory(HistoryError):
     """What is asked for rests on an event that is gone: an operator has erased it."""
 
     status = 410
+
+
+class InvalidChange(HistoryError):
+    """A change of the past that cannot be made: it names an event that another one led to, or replaces one by another key's."""
+
+    status = 422
 
 
 class NoSuchEvent(HistoryError):

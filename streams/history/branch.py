@@ -52,8 +52,9 @@ def what_if(
         limit: The most events to decide; None: ten times as many as there are, and at least 10,000.
 
     Raises:
-        HistoryError: The change names an event that is not there, or is no root; the past cannot be told by this code; or the
-            branch does not end.
+        NoSuchEvent: The change names an event that is not there, or several that have one id.
+        InvalidChange: It names one that is no root, or replaces one by an event of another key.
+        HistoryError: The past cannot be told by this code, or the branch does not end.
         InvalidEvent: An event that is put in may not be published as it is.
         DefinitionError: It belongs to no namespace of the application.
 

@@ -17,7 +17,7 @@ from streams.engine.identity import content_id
 from streams.engine.readable import named
 from streams.engine.times import checked_time, to_micros
 from streams.engine.wire_format import too_large
-from streams.errors import DefinitionError, HistoryError, InvalidEvent
+from streams.errors import DefinitionError, InvalidChange, InvalidEvent, NoSuchEvent
 from streams.event import Event
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_queue import BranchQueue, BranchTurn
@@ -43,9 +43,9 @@ def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queu
     for name, data in change.replace.items():
         was = _root(past, name, "replaced")
         if was.order in removed:
-            raise HistoryError(f"{was.event_type} {was.name} was to be taken out and to be replaced: it can be only one of them")
+            raise InvalidChange(f"{was.event_type} {was.name} was to be taken out and to be replaced: it can be only one of them")
         if (was.event_type, was.key) != (data.event_type, data.key):
-            raise HistoryError(
+            raise InvalidChange(
                 f"{was.event_type} {was.key!r} was to be replaced by {data.event_type} {data.key!r}: an event is replaced by one "
                 "of its type and key. Take it out, and put the other one in"
             )
@@ -75,9 +75,9 @@ def events_in_change(past: Past, name: str) -> Sequence[RecordedEvent]:
 def _event(past: Past, name: str, how: str) -> RecordedEvent:
     found = events_in_change(past, name)
     if not found:
-        raise HistoryError(f"there is no event {name} in this past, which was to be {how}")
+        raise NoSuchEvent(f"there is no event {name} in this past, which was to be {how}")
     if len(found) > 1:
-        raise HistoryError(
+        raise NoSuchEvent(
             f"{len(found)} events have the id {named(found[0].event.id)}, one of which was to be {how}: "
             f"{', '.join(it.name for it in found[:5])}. Name one with its position, such as {found[0].exact_name}"
         )
@@ -89,7 +89,7 @@ def _root(past: Past, name: str, how: str) -> RecordedEvent:
     while (cause := cause_of(past, root)) is not None:
         root = cause
     if was.kind != ROOT:
-        raise HistoryError(
+        raise InvalidChange(
             f"{was.event_type} {was.name} cannot be {how}: it follows from {root.event_type} {root.name} (id {root.event.id}). "
             "Only what was published can be changed: change that, or the code of a handler between"
         )

@@ -18,6 +18,7 @@ from streams.data import EventData
 from streams.engine.readable import named
 from streams.errors import InvalidEvent, did_you_mean
 from streams.event import Event
+from streams.eventfiles import numbers
 from streams.eventfiles.convert import Converter
 from streams.history.branch_calls import Answers
 from streams.history.change import Change, InsertedEvent
@@ -36,7 +37,7 @@ class InsertedDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     type: str
     data: dict[str, Any]
-    time: datetime | None = None
+    time: str | None = None
     id: str | None = None
     after: str | None = None
     source: str = ""
@@ -68,6 +69,11 @@ def decode_document(text: bytes) -> ChangeDocument:
             f"this is no change: {error}. A JSON object with insert, remove, replace and answers was expected, as "
             "docs/http.md describes"
         ) from error
+    return bounded(found)
+
+
+def bounded(found: ChangeDocument) -> ChangeDocument:
+    """Raises InvalidEvent for one that names too many events."""
     if (count := len(found.insert) + len(found.remove) + len(found.replace)) > MOST:
         raise InvalidEvent(f"the change names {count} events; at most {MOST} are taken")
     return found
@@ -89,7 +95,7 @@ def _inserted(app: App, it: InsertedDocument, find: Find) -> InsertedEvent:
     data = _convert(_class(app, it.type), it.data)
     after = None if it.after is None else find(it.after)
     if it.time is not None:
-        time = it.time
+        time = _time(it.time)
     elif after is not None:
         time = after.event.time
     else:
@@ -97,6 +103,16 @@ def _inserted(app: App, it: InsertedDocument, find: Find) -> InsertedEvent:
             f"{it.type} is to be put in without a time: say when it happened, or after which event", "time"
         )
     return InsertedEvent(data, time, it.id, None if after is None else after.exact_name, it.source)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return numbers.time(text)
+    except ValueError:
+        raise InvalidEvent(
+            f"the time of what is to be put in is {named(text)!r}; a time with a zone, such as 2026-01-31T12:00:00Z, was expected",
+            "time",
+        ) from None
 
 
 def answers_of(app: App, document: ChangeDocument) -> Answers | None:

@@ -122,7 +122,8 @@ class History(HistoryContents):
 
         Raises:
             NoSuchEvent: A named event is not there.
-            HistoryError: A named event was not published, or the branch does not end.
+            InvalidChange: A named event was not published, or was to be replaced by one of another key.
+            HistoryError: The branch does not end.
             InvalidEvent: An event may not be published as it is.
             DefinitionError: It belongs to no namespace of the application.
 

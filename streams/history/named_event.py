@@ -27,8 +27,13 @@ def place_named(app: App, text: str) -> Place | None:
     return (name, key) if slash and key and any(space.name == name for space in app.namespaces) else None
 
 
-def event_named(past: StoredPast, waiting: StoredWaiting, app: App, text: str) -> RecordedEvent:
-    """By its id, its position in the log (`user-3:7`) or in the inbox (`user-3@1042`). Raises NoSuchEvent, and sqlite3.Error."""
+def event_named(
+    past: StoredPast, waiting: StoredWaiting, app: App, text: str, *, or_row: bool = False
+) -> RecordedEvent:
+    """By its id, its position in the log (`user-3:7`) or in the inbox (`user-3@1042`). Raises NoSuchEvent, and sqlite3.Error.
+
+    `or_row`: where it is asked for, a row could have been named, too.
+    """
     aside: Sequence[WaitingEvent]
     at = POSITION.fullmatch(text)
     if at is not None and any(space.name == at[1] for space in app.namespaces):
@@ -49,10 +54,12 @@ def event_named(past: StoredPast, waiting: StoredWaiting, app: App, text: str) -
             f"{it.event_type or 'the event'} {named(it.key)} is {it.kind} since {_second(since)}, so it has no story yet: "
             f"{named(it.reason or 'without a reason')}. `retold parked show {it.where}` says more"
         )
+    if not or_row and place_named(app, text) is not None:
+        raise NoSuchEvent(f"{named(text)!r} names a row, and an event was expected: `retold story {named(text)}` shows its events")
+    row = "; a row by namespace and key, such as user/u1" if or_row else ""
     raise NoSuchEvent(
         f"the recorded past of {app.name} has no event {named(text)!r}{_meant(app, text)}. An event is named by its id, its "
-        "position in the log, such as user-3:7, or in the inbox, such as user-3@1042; a row by namespace and key, such as user/u1. "
-        "`retold tail --last 5` shows positions"
+        f"position in the log, such as user-3:7, or in the inbox, such as user-3@1042{row}. `retold tail --last 5` shows positions"
     )
 
 
@@ -65,6 +72,8 @@ def _meant(app: App, text: str) -> str:
         name, sign, rest = (at[1], "-", f"{at[2]}{at[3]}{at[4]}") if at is not None else ("", "", "")
     if not sign or name in spaces:
         return ""
+    if any(each.name == name for each in app.projections):
+        return f"; {name} is a projection, and no event is about its rows alone: name a row of a namespace"
     near = difflib.get_close_matches(name[:100], spaces, n=1)
     return f" (did you mean {near[0]}{sign}{named(rest)}?)" if near else f"; {app.name} has no namespace {named(name)!r}"
 

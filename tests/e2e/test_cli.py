@@ -99,7 +99,7 @@ def test_a_row_is_shown_with_its_version_and_how_far_it_is_true(signed_up: dict[
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr.startswith("The table user has no row 'nobody'")
     unknown = retold("get", "users", env=env)
-    assert unknown.returncode == 1
+    assert unknown.returncode == 2
     assert "has no namespace 'users'; it has: user, folder" in unknown.stderr
 
 
@@ -305,7 +305,7 @@ def test_a_worker_that_cannot_start_says_why(env: Env) -> None:
     worker = following(env, "worker", "nobody", "--ends-with-stdin", stdin=subprocess.PIPE)
     with worker:
         assert worker.stderr is not None
-        assert worker.wait(120) == 1
+        assert worker.wait(120) == 2
         said = worker.stderr.read()
     assert said.startswith("the application 'retold-demo' has no namespace 'nobody'; it has: user, folder")
     assert said.count("\n") == 1

@@ -89,7 +89,7 @@ def test_a_projection_is_queried(broker: str, prefix: str, tmp_path: Path) -> No
     empty = retold("get", "charges", env=env)
     assert (empty.returncode, empty.stdout) == (0, "")
     unknown = retold("get", "charge", env=env)
-    assert (unknown.returncode, "did you mean charges?" in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "did you mean charges?" in unknown.stderr) == (2, True)
 
 
 def test_reset_deletes_the_data_of_a_broker_that_does_not_run(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_when_something_began_to_hold(env: Env) -> None:
     assert done.returncode == 1
     assert "never held" in done.stderr
     done = retold("when", "user", "u1", "nmae == 'Cid'", env=env)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean name?" in done.stderr
 
 

@@ -50,6 +50,8 @@ def test_all_that_a_change_may_hold() -> None:
         (b'{"remove": ["nowhere"]}', "no event nowhere"),
         (b'{"insert": [{"type": "transfer.strat", "data": {}}]}', r"bank handles no event 'transfer\.strat' \(did you mean"),
         (b'{"insert": [{"type": "account.open", "data": {"account": "a", "balance": 1}}]}', "put in without a time"),
+        (b'{"insert": [{"type": "account.open", "time": "2026-01-01", "data": {"account": "a", "balance": 1}}]}',
+         "is '2026-01-01'; a time with a zone, such as 2026-01-31T12:00:00Z, was expected"),
         (b'{"insert": [{"type": "account.open", "data": {"account": "a"}}]}', r"account\.open: field 'balance' is missing"),
         (b'{"replace": {"start-0": {"transfer": 3}}}', r"transfer\.start: field 'transfer' is 3; a text was expected"),
         (b'{"remove": [' + b",".join([b'"a"'] * 1001) + b"]}", "names 1001 events; at most 1000"),

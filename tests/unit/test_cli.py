@@ -423,7 +423,7 @@ def test_a_field_that_does_not_fit_is_named(fields: list[str], message: str, dem
 def test_an_event_that_nobody_handles_is_named(demo: Project) -> None:
     """With the nearest one that there is."""
     said = demo.retold("publish", "user.sign_up", "user=u1")
-    assert said.code == exit_codes.NO
+    assert said.code == exit_codes.USAGE
     assert "retold-demo handles no event 'user.sign_up' (did you mean user.signup?)" in said.err
 
 
@@ -448,7 +448,7 @@ def test_a_kafka_option_that_is_not_taken_is_named(demo: Project, monkeypatch: p
 def test_a_namespace_that_is_not_there_is_named_once(processes: str, demo: Project) -> None:
     """However many workers were asked for, and before a broker is looked for."""
     said = demo.retold("worker", "nobody", "--processes", processes)
-    assert (said.code, said.out, said.err.count("\n")) == (exit_codes.NO, "", 1)
+    assert (said.code, said.out, said.err.count("\n")) == (exit_codes.USAGE, "", 1)
     assert "has no namespace 'nobody'; it has: user, folder" in said.err
 
 

@@ -72,6 +72,8 @@ def test_an_event_has_three_names(there: tuple[App, StoredPast, StoredWaiting]) 
         ("stock-9:1", "has no event 'stock-9:1'"),
         ("nowhere-0:1", "has no event 'nowhere-0:1'; .* has no namespace 'nowhere'"),
         ("stok-0:1", r"has no event 'stok-0:1' \(did you mean stock-0:1\?\)"),
+        ("order/o1", "'order/o1' names a row, and an event was expected: `retold story order/o1` shows its events"),
+        ("charges/o1", "charges is a projection, and no event is about its rows alone"),
         ("ordr/o1", r"has no event 'ordr/o1' \(did you mean order/o1\?\)"),
         ("\x1b[2J", r"has no event"),
         ("", "has no event ''"),

@@ -9,10 +9,11 @@ import pytest
 import processors
 from processors.events import EmailSend, EmailSent
 from streams.cli.arguments.lookup import namespace_named
+from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.commands.parked_decisions import answer_of, first_at, is_called, one_at, what_followed, what_next
 from streams.codec import codec_of
 from streams.engine.envelope import ParkedHeader
-from streams.errors import DefinitionError, InvalidEvent
+from streams.errors import InvalidEvent
 from streams.kafka.parked import InboxOffset, ParkedEntry
 from streams.receipt import EventOutcome
 
@@ -86,7 +87,7 @@ def test_an_answer_is_what_the_gateway_would_have_said() -> None:
 )
 def test_an_answer_that_the_gateway_could_not_give_is_refused(words: list[str], message: str) -> None:
     """Its owner would quarantine it; it is not sent, and the message says what was expected."""
-    with pytest.raises(InvalidEvent, match=message):
+    with pytest.raises((InvalidEvent, WrongUsage), match=message):
         answer_of(APP, CODEC, QUEUES[2], words)
 
 
@@ -118,9 +119,9 @@ def test_a_request_that_is_tried_again_is_not_called_settled() -> None:
 def test_a_namespace_that_is_mistyped_is_guessed() -> None:
     """Wherever a command takes one; for what resembles none, those that there are are listed."""
     assert namespace_named(APP, "user").name == "user"
-    with pytest.raises(DefinitionError, match=r"no namespace 'users'; it has: .* \(did you mean user\?\)$"):
+    with pytest.raises(WrongUsage, match=r"no namespace 'users'; it has: .* \(did you mean user\?\)$"):
         namespace_named(APP, "users")
-    with pytest.raises(DefinitionError, match=r"it has: user, folder, email$"):
+    with pytest.raises(WrongUsage, match=r"it has: user, folder, email$"):
         namespace_named(APP, "xyzzy")
 
 

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import typer
 
+from streams.cli import run_command
+from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.commands.get import get
 from streams.cli.commands.replay import replay
 from streams.cli.commands.what_if import what_if
+from streams.cli.process import exit_codes
 from streams.engine.times import from_micros
-from streams.errors import ConfigError, DefinitionError, HistoryError
+from streams.errors import ConfigError, HistoryError, StreamsError
 from streams.history.cut_past import Cut
 from streams.history.past_file import HistoryFile
 from streams.history.past_times import cut_of
@@ -25,18 +28,24 @@ from tests.support.stored_pasts import stored
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "error", "sentence"),
     [
-        ({}, "nothing is changed"),
-        ({"insert": ["{"]}, "--insert holds no JSON"),
-        ({"insert": ["nowhere.json"]}, r"the file nowhere\.json cannot be read.*\(--insert\)"),
-        ({"replace": ["signup-1"]}, "--replace is 'signup-1'; a name, =, and JSON or a file were expected"),
-        ({"remove": ["a"], "answer": ['={"type": "x.y"}']}, "--answer is"),
+        ({}, WrongUsage, "nothing is changed"),
+        ({"insert": ["{"]}, WrongUsage, "--insert holds no JSON"),
+        ({"insert": ["nowhere.json"]}, ConfigError, r"the file nowhere\.json cannot be read.*\(--insert\)"),
+        ({"insert": ['{"type": "a.b"}']}, WrongUsage, "--insert: Object missing required field `data`; an event, such as"),
+        ({"replace": ["signup-1"]}, WrongUsage, "--replace is 'signup-1'; a name, =, and JSON or a file were expected"),
+        ({"replace": ["signup-1=[]"]}, WrongUsage, "--replace: Expected `object`, got `array`; an event and its data, such as"),
+        ({"remove": ["a"], "answer": ['={"type": "x.y"}']}, WrongUsage, "--answer is"),
+        ({"remove": ["a"], "answer": ["a.b={}"]}, WrongUsage, "--answer: Object missing required field `type`"),
+        ({"remove": ["a"] * 1001}, WrongUsage, "names 1001 events"),
     ],
 )
-def test_a_change_that_cannot_be_read_is_a_sentence(options: dict[str, Any], sentence: str) -> None:
-    """It names the option."""
-    with pytest.raises(ConfigError, match=sentence):
+def test_a_change_that_cannot_be_read_is_a_sentence(
+    options: dict[str, Any], error: type[StreamsError], sentence: str
+) -> None:
+    """It names the option, and has nothing of what is said over HTTP."""
+    with pytest.raises(error, match=sentence):
         what_if(**options)
 
 
@@ -95,9 +104,53 @@ def test_rows_projections_and_views_of_a_file_as_they_were(shop: Path, capsys: p
         get("order", "o1", history=shop, as_of=cut_of("2000-01-01T00:00:00Z"))
     for wrong, error in (
         ({"name": "orders-of/c", "key": "o1"}, ConfigError),
-        ({"name": "orders-for/c"}, DefinitionError),
+        ({"name": "orders-for/c"}, WrongUsage),
         ({"name": "order", "known": from_micros(2**53)}, HistoryError),
         ({"name": "order", "as_of": Cut(0, 0), "known": from_micros(0)}, typer.BadParameter),
     ):
         with pytest.raises(error):
             get(**wrong, history=shop)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["when", "order", "o1", "total >= 0"], exit_codes.OK, "holds now"),
+        (["when", "order", "o1", "total < 0"], exit_codes.NO, "never held"),
+        (["when", "order", "o1", "total <"], exit_codes.USAGE, "cannot be read"),
+        (["when", "order", "o1", "totl < 0"], exit_codes.USAGE, "did you mean total?"),
+        (["when", "order", "o1", "status == 3"], exit_codes.USAGE, "which is a number"),
+        (["when", "ordr", "o1", "total < 0"], exit_codes.USAGE, "did you mean order?"),
+        (["when", "charges", "o1", "total < 0"], exit_codes.USAGE, "charges is a projection, and a namespace was expected"),
+        (["when", "order", "o1", "receipt < 'a'"], exit_codes.CONFIGURATION, "cannot be asked after order-"),
+        (["when", "order", "o99", "total < 0"], exit_codes.NO, "nothing ever happened to it"),
+        (["shrink", "charges", "o1", "count > 1"], exit_codes.USAGE, "charges is a projection"),
+        (["shrink", "order", "o1", "totl < 0"], exit_codes.USAGE, "did you mean total?"),
+        (["story", "nobody"], exit_codes.NO, "such as user/u1"),
+        (["story", "charges/o1"], exit_codes.NO, "charges is a projection, and no event is about its rows alone"),
+        (["what-if"], exit_codes.USAGE, "nothing is changed"),
+        (["what-if", "--remove", "nobody"], exit_codes.NO, "no event 'nobody'"),
+        (["what-if", "--remove", "order/o1"], exit_codes.NO, "'order/o1' names a row, and an event was expected"),
+        (["what-if", "--remove", "order-0:1", "--view", "nix"], exit_codes.USAGE, "no view 'nix'"),
+        (["what-if", "--insert", '{"type": "order.cancel", "time": "2026-01-01T00:00:00", "data": {"order": "o1", "why": ""}}'],
+         exit_codes.USAGE, "is '2026-01-01T00:00:00'; a time with a zone, such as 2026-01-31T12:00:00Z, was expected"),
+        (["what-if", "--insert", '{"type": "order.plase", "data": {}}'], exit_codes.USAGE, "did you mean order.place?"),
+        (["what-if", "--insert", '{"type": "order.cancel", "after": "place-1", "data": {"order": "o1"}}'], exit_codes.USAGE,
+         "field 'why' is missing"),
+    ],
+)  # fmt: skip
+def test_exit_codes_of_commands_that_ask_the_past(
+    words: list[str], code: int, sentence: str, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is not there is 1; a name, a condition or a change that makes no sense is 2; what cannot be told is 3."""
+    assert run_command([*words, "--history", str(shop)]) == code
+    assert sentence in capsys.readouterr().err
+
+
+def test_only_what_was_published_is_changed(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To name an event that another one led to is wrong usage."""
+    get("order", history=shop, as_json=True)
+    run_command(["story", "place-1", "--history", str(shop), "--json"])
+    effect = json.loads(capsys.readouterr().out.splitlines()[-1])["event"]["effects"][0]
+    assert run_command(["what-if", "--remove", effect["position"], "--history", str(shop)]) == exit_codes.USAGE
+    assert "it follows from order.place" in capsys.readouterr().err

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from streams.app import App
+from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.data import EventData
-from streams.errors import DefinitionError, InvalidEvent, did_you_mean
+from streams.errors import DefinitionError, did_you_mean
 from streams.namespace import Namespace
 from streams.projection import Projection
 from streams.view import View
 
 
 def event_class(app: App, event_type: str) -> type[EventData]:
-    """Raises InvalidEvent naming the events that there are."""
+    """Raises WrongUsage naming the events that there are."""
     known = app.event_types()
     if event_type not in known:
-        raise InvalidEvent(
+        raise WrongUsage(
             f"{app.name} handles no event {event_type!r}{did_you_mean(event_type, known)}; it handles "
             f"{', '.join(sorted(known))}."
         )
@@ -38,11 +39,17 @@ def view_named(app: App, path: str) -> tuple[View, Mapping[str, str]] | None:
 
 
 def namespace_named(app: App, name: str, *, or_projection: bool = False) -> Namespace[Any]:
-    """Raises DefinitionError naming the namespaces that there are; and the projections, if one might have been meant."""
+    """Raises WrongUsage naming the namespaces that there are; and the projections, if one might have been meant."""
     try:
         return app.namespace(name)
     except DefinitionError as error:
-        known = [each.name for each in app.namespaces] + [each.name for each in app.projections]
-        projections = ", ".join(each.name for each in app.projections) if or_projection else ""
-        also = f"; and the projections: {projections}" if projections else ""
-        raise DefinitionError(f"{error}{also}{did_you_mean(name, known)}") from None
+        spaces, folded = [each.name for each in app.namespaces], [each.name for each in app.projections]
+        if name in folded and not or_projection:
+            raise WrongUsage(
+                f"{name} is a projection, and a namespace was expected; {app.name} has {', '.join(spaces)}. `retold get {name}` "
+                "shows its rows"
+            ) from None
+        known, also = spaces, ""
+        if or_projection and folded:
+            known, also = [*spaces, *folded], f"; and the projections: {', '.join(folded)}"
+        raise WrongUsage(f"{error}{also}{did_you_mean(name, known)}") from None

@@ -13,12 +13,13 @@ import typer
 
 from streams.app import App
 from streams.cli.arguments.lookup import projection_named
+from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.output.progress import bar
 from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes, logging_setup
 from streams.codec import codec_of
 from streams.config import Config, load
-from streams.errors import ConfigError, DefinitionError, did_you_mean, unwritable_state
+from streams.errors import ConfigError, did_you_mean, unwritable_state
 from streams.load import application
 from streams.server.readmodel.rebuild_requests import RebuildRequests
 from streams.server.readmodel.store import Store
@@ -44,7 +45,7 @@ def rebuild_view(
     app = application(config)
     if projection_named(app, name) is None:
         known = [it.name for it in app.projections]
-        raise DefinitionError(
+        raise WrongUsage(
             f"{app.name} has no projection {name!r}{did_you_mean(name, known)}; it has {', '.join(known) or 'none'}. The tables of "
             "namespaces are not folded by a server"
         )

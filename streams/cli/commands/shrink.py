@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.arguments.conditions import condition_about
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import HistoryOption
 from streams.cli.arguments.parsers import seconds
@@ -50,7 +51,9 @@ def shrink(
     """
     refuse_present(output, "--output")
     with open_past(history) as opened:
-        place = namespace_named(opened.app, namespace).name, key
+        space = namespace_named(opened.app, namespace)
+        condition_about(space, condition)  # what is none is refused before anything is searched
+        place = space.name, key
         if not opened.past.key_events(place):
             raise nothing_happened(place)
         with bar("shrinking", None, "events left") as left:

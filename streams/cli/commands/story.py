@@ -58,7 +58,7 @@ def story(
 
 
 def _of_event(opened: OpenedPast, what: str, depth: int, *, as_json: bool) -> None:
-    it = event_named(opened.past, opened.waiting, opened.app, what)
+    it = event_named(opened.past, opened.waiting, opened.app, what, or_row=True)
     found = Storyteller(opened.past, opened.handlers, opened.waiting).of_event(it, depth)
     if as_json:
         json_line(story_members(found))

@@ -10,17 +10,25 @@ import msgspec
 import typer
 
 from streams.cli.arguments.options import HistoryOption, Json
+from streams.cli.arguments.wrong_usage import WrongUsage, wrong_usage
 from streams.cli.output.branch_text import change_lines, difference_lines
 from streams.cli.output.screen import json_line, say_styled, talk
 from streams.cli.process.named_files import read_named
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.readable import named
-from streams.errors import ConfigError
+from streams.errors import ConfigError, DefinitionError, InvalidEvent
 from streams.history.branch import what_if as branch_of
 from streams.history.branch_tables import compare_projections, compare_views, refuse_unknown_views
-from streams.history.change_document import LARGEST, ChangeDocument, answers_of, change_of, decode_document
+from streams.history.change_document import LARGEST, ChangeDocument, answers_of, bounded, change_of
 from streams.history.difference_members import difference_members
 from streams.history.named_event import event_named
+
+EXPECTED = {
+    "insert": ("--insert", 'an event, such as {"type": "user.signup", "time": "2026-03-01T10:00:00Z", "data": {"user": "u1"}},'),
+    "replac": ("--replace", 'an event and its data, such as signup-1={"user": "u1"},'),
+    "answer": ("--answer", 'a request\'s type and an answer, such as payment.charge={"type": "payment.charged", "data": {}},'),
+}
+"""An option, and what it takes, by the first letters of its member in a document."""
 
 
 def what_if(
@@ -69,17 +77,20 @@ def what_if(
     Example: [bold]retold what-if --remove user-3:7[/]
     """
     if not (remove or insert or replace):
-        raise ConfigError("nothing is changed: say what, by --remove, --insert or --replace")
-    document = decode_document(msgspec.json.encode(_document(remove or [], insert or [], replace or [], answer or [], view or [])))
+        raise WrongUsage("nothing is changed: say what, by --remove, --insert or --replace")
+    document = _decoded(_document(remove or [], insert or [], replace or [], answer or [], view or []))
     with open_past(history) as opened:
         _tell(opened, document, as_json=as_json)
 
 
 def _tell(opened: OpenedPast, document: ChangeDocument, *, as_json: bool) -> None:
-    refuse_unknown_views(opened.app, document.views)
-    change = change_of(opened.app, document, lambda name: event_named(opened.past, opened.waiting, opened.app, name))
+    with wrong_usage(InvalidEvent, DefinitionError):
+        refuse_unknown_views(opened.app, document.views)
+        change = change_of(opened.app, document, lambda name: event_named(opened.past, opened.waiting, opened.app, name))
+        answers = answers_of(opened.app, document)
     began = time.perf_counter()
-    branch = branch_of(opened.past, opened.handlers, change, answers=answers_of(opened.app, document))
+    with wrong_usage(InvalidEvent, DefinitionError):
+        branch = branch_of(opened.past, opened.handlers, change, answers=answers)
     compare_projections(opened.past, branch, opened.handlers)
     compare_views(opened.past, branch, opened.handlers, document.views)
     found = branch.difference
@@ -107,21 +118,32 @@ def _document(remove: list[str], insert: list[str], replace: list[str], answer: 
     }
 
 
+def _decoded(document: dict[str, Any]) -> ChangeDocument:
+    """Raises WrongUsage that names the option."""
+    try:
+        with wrong_usage(InvalidEvent):
+            return bounded(msgspec.json.decode(msgspec.json.encode(document), type=ChangeDocument))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        why, _, path = str(error).partition(" - at `$.")
+        option, expected = EXPECTED.get(path[: len("insert")], ("the change", "less"))
+        raise WrongUsage(f"{option}: {why}; {expected} was expected") from error
+
+
 def _pair(option: str, text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ConfigError(f"{option} is {named(text)!r}; a name, =, and JSON or a file were expected")
+        raise WrongUsage(f"{option} is {named(text)!r}; a name, =, and JSON or a file were expected")
     return name, _json(option, value)
 
 
 def _json(option: str, text: str) -> Any:
-    """What a text that begins with a brace holds, or the file that it names."""
+    """What a text that begins with a brace holds, or the file that it names. Raises WrongUsage, or of the file ConfigError."""
     is_json = text.lstrip()[:1] in ("{", "[")
     content = text.encode() if is_json else read_named(Path(text), LARGEST, f" ({option})")
-    where = option if is_json else f"the file {named(text)}"
+    where, refused = (option, WrongUsage) if is_json else (f"the file {named(text)}", ConfigError)
     if len(content) > LARGEST:
-        raise ConfigError(f"{where} holds more than {LARGEST} bytes")
+        raise refused(f"{where} holds more than {LARGEST} bytes")
     try:
         return msgspec.json.decode(content)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise ConfigError(f"{where} holds no JSON: {error}") from error
+        raise refused(f"{where} holds no JSON: {error}") from error

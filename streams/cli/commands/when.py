@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from streams.cli.arguments.conditions import condition_about
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import whole
@@ -54,7 +55,7 @@ def when(
         raise typer.BadParameter("give NAMESPACE KEY CONDITION, or NAMESPACE CONDITION --table.")
     text = key_or_condition if condition is None else condition
     with open_past(history) as opened:
-        predicate = Predicate(text, namespace_named(opened.app, namespace).row_type)
+        predicate = condition_about(namespace_named(opened.app, namespace), text)
         turns = Turns(predicate, opened.handlers)
         erased = set(opened.past.erased_keys(namespace)) if all_rows else set[str]()
         if all_rows:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.errors import (
     BrokerError,
     ConfigError,
     HandlerTimeout,
     HistoryError,
+    InvalidChange,
     NoSuchEvent,
     OutcomeTimeout,
     StreamsError,
@@ -18,7 +20,7 @@ OK, NO, USAGE, CONFIGURATION, BROKER, TIMEOUT, FAULT, START_AGAIN, INTERRUPTED =
 MEANINGS = {
     OK: "success",
     NO: "negative result: a law is broken, a line is refused, an event is rejected, a row does not exist",
-    USAGE: "wrong usage; see --help",
+    USAGE: "wrong usage, see --help; or a name, a condition or a change that makes no sense to this application",
     CONFIGURATION: "a setting, a file or a topic is not usable, or a past cannot be told by this code",
     BROKER: "no broker answers, or it refuses",
     TIMEOUT: "no result within the time limit",
@@ -28,12 +30,14 @@ MEANINGS = {
 }
 
 BY_ERROR: tuple[tuple[type[BaseException], int], ...] = (
+    (WrongUsage, USAGE),
     (ConfigError, CONFIGURATION),
     (TopicMismatch, CONFIGURATION),
     (BrokerError, BROKER),
     (OutcomeTimeout, TIMEOUT),
     (HandlerTimeout, START_AGAIN),
     (NoSuchEvent, NO),
+    (InvalidChange, USAGE),
     (HistoryError, CONFIGURATION),
     (StreamsError, NO),
 )
