@@ -30,6 +30,7 @@ StreamsError                       HTTP status, if it is none of 500
 │   └── HandlerTimeout             a handler did not return in time
 └── HistoryError                   the recorded past cannot be read, or be folded with this code
     ├── BeforeHistory         410  it rests on an event that was erased
+    ├── CodeChanged           409  a handler now rejects, or fails at, what was accepted, so this code cannot tell a row
     ├── InvalidChange         422  a change of the past that cannot be made, such as to take out what a handler emitted
     ├── NoSuchEvent           404  the recorded past has no such event or row
     ├── NotKnownYet           503  it may still be joined by more
@@ -210,13 +211,31 @@ class HandlerTimeout(NamespaceStopped):
 
 
 class HistoryError(StreamsError):
-    """The recorded past cannot be read; or a handler now rejects what it has as accepted, so this code cannot fold it."""
+    """The recorded past cannot be read, or not be told by this code."""
 
 
 class BeforeHistory(HistoryError):
     """What is asked for rests on an event that is gone: an operator has erased it."""
 
     status = 410
+
+
+class CodeChanged(HistoryError):
+    """A handler now rejects, or fails at, an event that was accepted, or is gone: this code cannot tell the event's row.
+
+    Attributes:
+        why: What happened, without the way out, which the message has too.
+
+    """
+
+    status = 409
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"{why}. The version that handled it tells it: export the past (`retold history --export FILE`), and ask that file "
+            "there, with --history FILE"
+        )
+        self.why = why
 
 
 class InvalidChange(HistoryError):
@@ -241,6 +260,10 @@ class TooMuch(HistoryError):
     """An answer that needs more events than may be read for one."""
 
     status = 422
+
+
+class RowsLeftOut(UserWarning):
+    """A warning and no error: a table of the past was read whole, and rows that cannot be told are not in it."""
 
 
 def unwritable_state(folder: object, error: OSError) -> ConfigError:

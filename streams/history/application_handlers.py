@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from streams.app import App
 from streams.data import Record
 from streams.engine.event_handlers import EventHandler, EventHandlers, Limits
-from streams.engine.readable import in_a_line, readable, shortened
+from streams.engine.readable import in_a_line, named, readable, shortened
 from streams.engine.records import REASON_LIMIT, Codec, Entry
 from streams.engine.wire_format import WireFormat
-from streams.errors import HistoryError
+from streams.errors import CodeChanged
 from streams.event import Event
 from streams.history.recorded_event import HANDLER, RecordedEvent
 from streams.outcome import Emission, Rejected
@@ -69,7 +69,7 @@ class ApplicationHandlers:
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         """A row after an event that was handled. What was accepted stays accepted, and what was rejected changes nothing.
 
-        Raises HistoryError if that is not possible with this code.
+        Raises CodeChanged if that is not possible with this code.
         """
         return self.fold_and_emit(entry, it)[0] if it.accepted else entry
 
@@ -79,9 +79,9 @@ class ApplicationHandlers:
             return entry, self._emitted_by_rejection(entry[0], it)
         handler = self.handler_of(it.namespace, it.event)
         if handler is None:
-            raise HistoryError(
-                f"{it.event_type} was handled as {it.name}, and the application {self.app.name} has no handler for it: this past "
-                "can be told by the version that had one"
+            raise CodeChanged(
+                f"{_untold(it)}: {it.event_type} was accepted as {it.name}, and the application {self.app.name} has no handler "
+                "for it"
             )
         if handler.function is None:
             return entry, ()
@@ -90,9 +90,8 @@ class ApplicationHandlers:
         except Exception as error:
             raise now_raises(it, error) from error
         if decided.reason is not None:
-            raise HistoryError(
-                f"{it.event_type} was accepted as {it.name}, and its handler now rejects it ({decided.reason}): the code has "
-                "changed its mind about the past. This past can be told by the code that handled it"
+            raise CodeChanged(
+                f"{_untold(it)}: {it.event_type} was accepted as {it.name}, and its handler now rejects it ({decided.reason})"
             )
         return (decided.row, it.version), decided.emissions
 
@@ -112,10 +111,11 @@ class ApplicationHandlers:
         return entry
 
 
-def now_raises(it: RecordedEvent, error: Exception) -> HistoryError:
+def _untold(it: RecordedEvent) -> str:
+    return f"the row {named(it.key)!r} of {it.namespace} cannot be told by this code"
+
+
+def now_raises(it: RecordedEvent, error: Exception) -> CodeChanged:
     """The error of a past whose event was handled, and whose handler raises now."""
-    how = "accepted" if it.accepted else "rejected"
-    return HistoryError(
-        f"{it.event_type} was {how} as {it.name}, and its handler now raises {type(error).__name__}: {error!s:.200}. "
-        "This past can be told by the code that handled it"
-    )
+    what = f"{_untold(it)}: {it.event_type} was accepted" if it.accepted else f"{it.event_type} was rejected"
+    return CodeChanged(f"{what} as {it.name}, and its handler now raises {shortened(in_a_line(error), REASON_LIMIT)}")

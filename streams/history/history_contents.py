@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from streams.data import Record
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.condition import Condition, FunctionCondition
 from streams.history.event_lookup import Find
+from streams.history.history_table import HistoryTable
 from streams.history.named_event import nothing_happened
 from streams.history.past import Past
 from streams.history.past_tables import PastTables
@@ -70,16 +71,28 @@ class HistoryContents:
     def _tables(self) -> PastTables:
         return PastTables(self._past, self._handlers)
 
+    @overload
+    def table(self, source: Namespace[R]) -> HistoryTable[R]: ...
+
+    @overload
+    def table(self, source: Projection[R]) -> Table[R]: ...
+
     def table(self, source: Namespace[R] | Projection[R]) -> Table[R]:
         """The rows of a namespace or projection: `history.table(order)["o1"].status`.
 
-        Of a namespace one row is folded alone; all are folded together, once.
+        Of a namespace one row is folded alone; all are folded together, once. Its `untold` has the rows that cannot be told.
 
         Args:
-            source: The namespace or projection itself.
+            source: The namespace or projection itself; the table is empty if it is none of this application.
+
+        Raises:
+            BeforeHistory: A projection may have folded an event that was erased.
 
         """
-        return self._tables.tables.of(source)
+        if source.name in {space.name for space in self.app.namespaces}:
+            return HistoryTable(self._tables.table(source.name))
+        known = source.name in {projection.name for projection in self.app.projections}
+        return Table(cast("Mapping[str, R]", self._tables.of(source.name) if known else {}))
 
     def view(self, path: str) -> Any:
         """A view's answer: `history.view("orders-of/c7")`.
@@ -89,6 +102,7 @@ class HistoryContents:
 
         Raises:
             DefinitionError: There is no such view. The message names those that there are.
+            HistoryError: It reads a row that cannot be told, or loops over a table of which one cannot.
 
         """
         return self._tables.view(path)

@@ -138,9 +138,16 @@ class MemoryPast:
 
 def refuse_erased(past: Past, place: Place) -> None:
     """Raises BeforeHistory for a row of which an event is gone: without it, another row would be told."""
+    if (error := erased_row(past, place)) is not None:
+        raise error
+
+
+def erased_row(past: Past, place: Place) -> BeforeHistory | None:
+    """Why a row cannot be told of which an event is gone; None: none is."""
     erased = past.first_erased(place)
-    if erased is not None:
-        raise BeforeHistory(f"the row {named(place[1])!r} of {place[0]} cannot be told: {erased.sentence}")
+    if erased is None:
+        return None
+    return BeforeHistory(f"the row {named(place[1])!r} of {place[0]} cannot be told: {erased.sentence}")
 
 
 def cause_of(past: NamesEvents, it: RecordedEvent) -> RecordedEvent | None:

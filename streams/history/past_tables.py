@@ -10,47 +10,69 @@ from streams.app import view_at
 from streams.data import Record
 from streams.engine.projector import Projector
 from streams.engine.records import Entry
+from streams.errors import CodeChanged
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.past import Past, refuse_erased
-from streams.view import Tables
+from streams.history.past_views import view_of_past
+from streams.history.untold_rows import UntoldRows, refuse_erased_of
 
 
 class PastTable(Mapping[str, Record]):
-    """The rows of one namespace: one that is asked for is folded alone, all are folded together, once."""
+    """The rows of one namespace: one that is asked for is folded alone, all are folded together, once.
+
+    It is all of them or none: who loops over it is refused if one cannot be told (`untold_rows.py` has the rule).
+    """
 
     def __init__(self, past: Past, handlers: ApplicationHandlers, namespace: str) -> None:
-        self._past, self._handlers, self._namespace = past, handlers, namespace
+        self._past, self._handlers, self.namespace = past, handlers, namespace
 
     def entry(self, key: str) -> Entry:
         """A row and its version; None without a row. Raises HistoryError if it cannot be told, such as by this code."""
-        refuse_erased(self._past, (self._namespace, key))
-        return self._handlers.fold_all(self._past.key_events((self._namespace, key)))
+        refuse_erased(self._past, (self.namespace, key))
+        return self._handlers.fold_all(self._past.key_events((self.namespace, key)))
 
     @cached_property
-    def entries(self) -> Mapping[str, Entry]:
-        """All rows with their versions; None for one that was deleted."""
+    def _folded(self) -> tuple[dict[str, Record], UntoldRows]:
         entries: dict[str, Entry] = {}
-        for key in self._past.erased_keys(self._namespace):
-            refuse_erased(self._past, (self._namespace, key))
-        for it in self._past.namespace_events(self._namespace):
-            entries[it.key] = self._handlers.fold(entries.get(it.key, (None, 0)), it)
-        return entries
+        untold = UntoldRows(self._past, self.namespace)
+        for it in self._past.namespace_events(self.namespace):
+            key = it.key
+            if key in untold:
+                continue
+            try:
+                entries[key] = self._handlers.fold(entries.get(key, (None, 0)), it)
+            except CodeChanged as error:
+                untold.add(key, error)
+                entries.pop(key, None)
+        return {key: row for key, (row, _) in entries.items() if row is not None}, untold
 
-    @cached_property
-    def _rows(self) -> dict[str, Record]:
-        return {key: row for key, (row, _) in self.entries.items() if row is not None}
+    @property
+    def told(self) -> Mapping[str, Record]:
+        """The rows that can be told."""
+        return self._folded[0]
+
+    @property
+    def untold(self) -> UntoldRows:
+        """The others, with why."""
+        return self._folded[1]
+
+    def whole(self) -> Mapping[str, Record]:
+        """All rows, or BeforeHistory or CodeChanged if one of them cannot be told."""
+        self.untold.refuse()
+        return self.told
 
     def __getitem__(self, key: str) -> Record:
-        row = self._rows.get(key) if "_rows" in self.__dict__ else self.entry(key)[0]
+        is_told = "_folded" in self.__dict__ and key not in self.untold
+        row = self.told.get(key) if is_told else self.entry(key)[0]
         if row is None:
             raise KeyError(key)
         return row
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
+        return iter(self.whole())
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.whole())
 
 
 class PastTables:
@@ -67,42 +89,29 @@ class PastTables:
 
     @cached_property
     def projections(self) -> Mapping[str, Mapping[str, Record]]:
-        """The rows of each projection by name."""
+        """The rows of each projection by name, as of the events that there are."""
         projector = Projector(self.app.projections, self._handlers.codec)
         for it in self._past.events():
             if it.accepted:
                 projector.fold(it.event)
         return projector.rows
 
-    @property
-    def tables(self) -> Tables:
-        """What a view is given."""
-        return Tables(_Rows(self))
-
     def view(self, path: str) -> Any:
         """A view's answer. Raises DefinitionError if there is no such view."""
-        view, names = view_at(self.app, path)
-        return view.answer(self.tables, **names)
+        return view_of_past(self, *view_at(self.app, path))
+
+    def entry(self, name: str, key: str) -> Entry:
+        """A row and its version, which a projection's has not: 0."""
+        return self._spaces[name].entry(key) if name in self._spaces else (self.of(name).get(key), 0)
+
+    def whole(self, name: str) -> Mapping[str, Record]:
+        """All rows, or BeforeHistory or CodeChanged if one of them cannot be told."""
+        return self._spaces[name].whole() if name in self._spaces else self.of(name)
 
     def of(self, name: str) -> Mapping[str, Record]:
-        return self._spaces[name] if name in self._spaces else self.projections[name]
-
-
-class _Rows(Mapping[str, Mapping[str, Any]]):
-    """Each table by its name, folded when it is asked for."""
-
-    def __init__(self, tables: PastTables) -> None:
-        self._tables = tables
-        app = tables.app
-        self._names = [*(it.name for it in app.namespaces), *(it.name for it in app.projections)]
-
-    def __getitem__(self, name: str) -> Mapping[str, Any]:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._tables.of(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+        """Raises BeforeHistory for a projection that may have folded an event which was erased."""
+        if name in self._spaces:
+            return self._spaces[name]
+        [projection] = (it for it in self.app.projections if it.name == name)
+        refuse_erased_of(self._past, projection)
+        return self.projections[name]

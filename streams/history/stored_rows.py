@@ -72,10 +72,6 @@ class StoredRows:
             yield key[0]
             found = db.execute(following, (namespace, key[0]))
 
-    def untold(self, namespace: str) -> list[str]:
-        """The keys of rows that cannot be told, since an event of theirs was erased."""
-        return [key for key in self.past.erased_keys(namespace) if self.past.first_erased((namespace, key)) is not None]
-
     def accepted(self, types: frozenset[str]) -> Iterator[RecordedEvent]:
         """The accepted events of some types, in the total order."""
         known = self.past.cut.known

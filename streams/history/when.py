@@ -8,13 +8,14 @@ import msgspec
 
 from streams.data import Record
 from streams.engine.records import Entry
-from streams.errors import HistoryError
+from streams.errors import CodeChanged, HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.condition import Condition
 from streams.history.past import Past, refuse_erased
 from streams.history.predicate import PredicateFailed
 from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.row_changes import FieldChange, row_changes
+from streams.history.untold_rows import UntoldRows
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -40,10 +41,13 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Turns:
-    """Looks at the events of a past in its order, one by one, and finds where a condition turns, for each key."""
+    """Looks at the events of a past in its order, one by one, and finds where a condition turns, for each key.
 
-    def __init__(self, condition: Condition, handlers: ApplicationHandlers) -> None:
-        self._condition, self._handlers = condition, handlers
+    With `untold`, a row that cannot be told is left out, from the event on where that shows, and noted there.
+    """
+
+    def __init__(self, condition: Condition, handlers: ApplicationHandlers, untold: UntoldRows | None = None) -> None:
+        self._condition, self._handlers, self._untold = condition, handlers, untold
         self._rows: dict[str, Entry] = {}
         self._holds: dict[str, bool] = {}
         self.holds_at_first = _held(condition, None, None)
@@ -54,10 +58,16 @@ class Turns:
     def take(self, events: Iterable[RecordedEvent]) -> Iterator[Turn]:
         """Raises HistoryError for a row that cannot be folded, or of which the condition cannot be asked; it names the event."""
         for it in events:
-            self.looked_at += 1
             key = it.key
+            if self._untold is not None and key in self._untold:
+                continue
+            self.looked_at += 1
             entry = self._rows.get(key, (None, 0))
-            after = self._handlers.fold(entry, it)
+            try:
+                after = self._handlers.fold(entry, it)
+            except CodeChanged as error:
+                self._leave_out(key, error)
+                continue
             self._rows[key] = after
             if after[0] is entry[0]:
                 self._holds.setdefault(key, self.holds_at_first)
@@ -67,6 +77,13 @@ class Turns:
                 yield Turn(it, holds, entry[0], after[0])
             self._holds[key] = holds
 
+    def _leave_out(self, key: str, error: CodeChanged) -> None:
+        if self._untold is None:
+            raise error
+        self._untold.add(key, error)
+        self._rows.pop(key, None)
+        self._holds.pop(key, None)
+
     @property
     def holding(self) -> Sequence[str]:
         """The keys of which it holds now."""
@@ -74,7 +91,7 @@ class Turns:
 
     @property
     def keys(self) -> int:
-        """How many keys there are."""
+        """How many keys there are whose rows can be told."""
         return len(self._rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -103,6 +103,20 @@ def strict(handler: Handler) -> Handler:
         raise Rejected("not today")
 
     return changed
+
+
+def refusing(keys: Collection[str]) -> Change:
+    """A stricter fix: what is of these keys is rejected."""
+
+    def change(handler: Handler) -> Handler:
+        def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+            if event.key in keys:
+                raise Rejected("not today")
+            return handler(row, event)
+
+        return changed
+
+    return change
 
 
 def otherwise_said(handler: Handler) -> Handler:

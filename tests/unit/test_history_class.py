@@ -11,18 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams import History, Rejected
 from streams.cli.commands.when import when
 from streams.engine.times import to_micros
-from streams.errors import DefinitionError, HistoryError, InvalidEvent, NoSuchEvent
+from streams.errors import (
+    BeforeHistory,
+    CodeChanged,
+    DefinitionError,
+    HistoryError,
+    InvalidEvent,
+    NoSuchEvent,
+    RowsLeftOut,
+)
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import what_if
 from streams.history.change import InsertedEvent
 from streams.history.comparison import compare
 from streams.history.difference import Difference
+from streams.history.past_tables import PastTables
 from streams.history.recorded_event import RecordedEvent
 from streams.history.stored_events import COLUMNS
 from streams.testing import START, World
@@ -31,7 +41,7 @@ from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, TransferStart
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharged, StockReceive
 from tests.applications.timed.events import AlarmTouch
-from tests.support.other_code import row_with, with_change
+from tests.support.other_code import refusing, row_with, with_change
 from tests.support.pasts import KINDS, answered, made, past_of
 from tests.support.stored_pasts import exported
 from tests.unit.test_branch import a_change
@@ -318,11 +328,52 @@ def test_a_row_of_which_an_event_was_erased_is_not_asked(
         for ask in (history.when, history.shrink):
             with pytest.raises(HistoryError, match=sentence):
                 ask(shop.stock, "x", "free > 0")
+        with pytest.warns(RowsLeftOut, match=f"one row is left out of stock, which cannot be told.*{sentence}"):
+            assert set(history.table(shop.stock)) == {"y", "z"}
+        tables = PastTables(history._past, history._handlers)
+        for refused in (lambda: history.table(shop.stock)["x"], lambda: tables.whole("stock")):
+            with pytest.raises(BeforeHistory, match=sentence):
+                refused()
     monkeypatch.setenv("RETOLD_APP", "tests.applications.shop:app")
     with pytest.raises(HistoryError, match=sentence):
         when("stock", "x", "free > 0", history=path)
-    when("stock", "free > 0", None, all_rows=True, limit=None, history=path)
-    assert "1 row of which an event was erased is left out." in capsys.readouterr().err
+    with pytest.raises(typer.Exit) as ended:
+        when("stock", "free > 0", None, all_rows=True, limit=None, history=path)
+    assert ended.value.exit_code == 3
+    assert f"Left out: {sentence}" in capsys.readouterr().err
+
+
+def test_a_projection_that_an_erased_event_may_have_been_folded_into_is_refused(file: tuple[Path, Any]) -> None:
+    """It would silently be without it."""
+    path, _ = file
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("insert into erased(ns, part, seq, key) values('order', 0, 99, 'o99')")
+        db.commit()
+    with History.open(shop.app(), path) as history:
+        with pytest.raises(BeforeHistory, match="the projection orders_per_day cannot be told: the row 'o99' of order"):
+            history.table(shop.orders_per_day)
+        history.table(shop.charges)
+
+
+def test_a_table_tells_the_rows_that_the_code_can_tell(file: tuple[Path, Any]) -> None:
+    """It warns of the others where it is read whole, and has a sentence for each; a view is refused."""
+    path, there = file
+    with History.open(with_change(shop.app(), OrderPlace, refusing({"o1"})), path) as history:
+        table = history.table(shop.order)
+        rest = {key: row for key, row in there.rows("order").items() if key != "o1"}
+        assert table["o0"] == rest["o0"]
+        for ask in (dict, lambda it: dict(it.items()), lambda it: it.where()):
+            with pytest.warns(RowsLeftOut, match="one row is left out of order, which cannot be told"):
+                assert ask(table) == rest
+        with pytest.warns(RowsLeftOut):
+            assert len(table) == len(list(table.values())) == len(rest)
+        assert list(table.untold) == ["o1"]
+        assert "order.place was accepted as order-" in table.untold["o1"]
+        for refused in (lambda: table["o1"], lambda: table.get("o1"), lambda: history.view("orders-of/c")):
+            with pytest.raises(CodeChanged, match="the row 'o1' of order cannot be told by this code"):
+                refused()
+        assert history.table(shop.stock).untold == {}
+        assert [row.count for row in history.table(shop.orders_per_day).values()] == [len(rest) + 1]
 
 
 def test_a_damaged_file_is_a_sentence(file: tuple[Path, Any]) -> None:

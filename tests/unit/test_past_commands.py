@@ -10,19 +10,24 @@ from typing import Any
 import pytest
 import typer
 
+from streams import App
 from streams.cli import run_command
 from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.commands.get import get
 from streams.cli.commands.replay import replay
 from streams.cli.commands.what_if import what_if
+from streams.cli.commands.when import when
 from streams.cli.process import exit_codes
 from streams.engine.times import from_micros
-from streams.errors import ConfigError, HistoryError, StreamsError
+from streams.errors import CodeChanged, ConfigError, DefinitionError, HistoryError, StreamsError
 from streams.history.cut_past import Cut
 from streams.history.past_file import HistoryFile
 from streams.history.past_times import cut_of
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
+from tests.applications import shop as shop_application
+from tests.applications.shop.events import OrderPlace
+from tests.support.other_code import refusing, with_change
 from tests.support.pasts import made, past_of
 from tests.support.stored_pasts import stored
 
@@ -77,6 +82,10 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         put_frontier(store._db, until)
         export(HistoryFile(store.file, until), tmp_path / "shop.retold")
     return tmp_path / "shop.retold"
+
+
+def stricter_shop() -> App:
+    return with_change(shop_application.app(), OrderPlace, refusing({"o2", "o5"}))
 
 
 def test_rows_projections_and_views_of_a_file_as_they_were(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,3 +163,41 @@ def test_only_what_was_published_is_changed(shop: Path, capsys: pytest.CaptureFi
     effect = json.loads(capsys.readouterr().out.splitlines()[-1])["event"]["effects"][0]
     assert run_command(["what-if", "--remove", effect["position"], "--history", str(shop)]) == exit_codes.USAGE
     assert "it follows from order.place" in capsys.readouterr().err
+
+
+def test_rows_that_this_code_cannot_tell_are_named_beside_the_others(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `get` and `when --table`, with exit code 3, for people and for programs; alone, or under a view, they are an error."""
+    monkeypatch.setenv("RETOLD_APP", f"{__name__}:stricter_shop")
+    why = "the row 'o2' of order cannot be told by this code: order.place was accepted as "
+
+    def asked(command: Any, *args: str, **options: Any) -> tuple[list[str], str]:
+        with pytest.raises(typer.Exit) as ended:
+            command(*args, history=shop, **options)
+        assert ended.value.exit_code == 3
+        out, err = capsys.readouterr()
+        return out.splitlines(), err
+
+    out, err = asked(get, "order", as_json=True)
+    rows = [json.loads(line) for line in out]
+    assert {it["key"] for it in rows if "row" in it} == {f"o{number}" for number in range(13) if number not in (2, 5)}
+    assert [it["key"] for it in rows if "unreadable" in it] == ["o2", "o5"]
+    out, err = asked(get, "order")
+    assert "11 rows" in err
+    assert f"Left out: {why}" in err
+    assert "2 rows cannot be told. Where the code is the reason, the version that handled the event tells it: export" in err
+    out, err = asked(when, "order", "status == 'cancelled' or status == 'paid'", None, all_rows=True, limit=None)
+    assert f"Left out: {why}" in err
+    assert "of 11 keys" in err
+    out, _ = asked(when, "order", "status == 'reserving'", None, all_rows=True, limit=None, as_json=True)
+    assert {it["key"] for it in map(json.loads, out) if "unreadable" in it} == {"o2", "o5"}
+    get("orders_per_day", history=shop, as_json=True)
+    assert json.loads(capsys.readouterr().out)["row"] == {"count": 13}
+    for ask in (
+        lambda: get("order", "o2", history=shop),
+        lambda: get("orders-of/c", history=shop),
+        lambda: when("order", "o2", "status == 'paid'", history=shop),
+    ):
+        with pytest.raises(CodeChanged, match=why):
+            ask()

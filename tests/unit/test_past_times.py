@@ -16,7 +16,7 @@ from streams.history.cut_past import Cut, CutPast
 from streams.history.past import MemoryPast, Past
 from streams.history.past_tables import PastTables
 from streams.history.recorded_event import RecordedEvent
-from tests.applications import bank, shop
+from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow, TransferStart
 from tests.support.partitions import Partitions
 from tests.support.pasts import KINDS, START, live_rows, made, past_of
@@ -126,7 +126,6 @@ def test_a_view_of_the_past() -> None:
     past = past_of(there)
     tables = PastTables(past, ApplicationHandlers(there.app, there.codec))
     assert tables.view("orders-of/c").keys() == dict(tables.table("order")).keys()
-    assert set(tables.tables.of(shop.order)) == set(tables.table("order"))
     with pytest.raises(DefinitionError, match="has no view 'nowhere'"):
         tables.view("nowhere")
 

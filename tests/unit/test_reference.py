@@ -26,6 +26,7 @@ from streams.history.difference import (
     RowChange,
     TimerChange,
 )
+from streams.history.history_table import HistoryTable
 from streams.history.recorded_event import RecordedEvent
 from streams.history.shrinking import Shrunk
 from streams.history.story import KeyStory, Story, StoryStep
@@ -43,7 +44,7 @@ OF_THE_PAST = (
     RecordedEvent, Turn, Story, KeyStory, StoryStep,
     Difference, ChangedEvent, RowChange, CallChange, Origin, RaisedEvent, TimerChange, Shrunk,
 )  # fmt: skip
-BESIDE: list[Any] = [EventData, Record, Receipt, EventOutcome, PublishOutcome, Table, InsertedEvent, *OF_THE_PAST]
+BESIDE: list[Any] = [EventData, Record, Receipt, EventOutcome, PublishOutcome, Table, HistoryTable, InsertedEvent, *OF_THE_PAST]
 """What public functions give or take, and nobody needs to import."""
 PUBLIC = [getattr(module, name) for module in (streams, testing) for name in module.__all__ if name != "START"] + BESIDE
 DIRECTIVE = re.compile(r"(?m)^::: ([\w.]+)$")

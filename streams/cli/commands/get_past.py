@@ -11,17 +11,17 @@ import typer
 
 from streams.cli.arguments.lookup import namespace_named, projection_named, view_named
 from streams.cli.output.row_text import SHOWN, TableRows, count_of, show_many, show_one, show_projected
-from streams.cli.output.screen import json_line, plain, plural, say_lines, talk
+from streams.cli.output.screen import json_line, plain, say_lines, talk
+from streams.cli.output.untold_text import show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
 from streams.data import Record
-from streams.engine.readable import named
 from streams.errors import ConfigError
 from streams.history.cut_past import Cut
 from streams.history.past_times import cut_until, time_members, token_of, told
+from streams.history.past_views import view_of_past
 from streams.history.stored_rows import StoredRows
 from streams.server.readmodel.past_store import PastStore
-from streams.server.readmodel.past_views import view_of_past
 from streams.server.readmodel.store_schema import code_of
 
 
@@ -67,12 +67,12 @@ def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, 
             json_line({"key": each, **({} if projected else {"version": version}), "row": row, **_members(cut)})
     else:
         _show(store, name, list(found), one=key is not None)
-    if key is None and not projected and (untold := store.untold(name)):
-        talk(
-            f"{plural(len(untold), 'row')} cannot be told, since an event of theirs was erased; the first is {named(untold[0])!r}."
-        )
+    untold = {} if key is not None or projected else store.untold(name)
+    show_untold(untold, as_json=as_json)
     if not as_json:
         _close(cut)
+    if untold:
+        raise typer.Exit(exit_codes.CONFIGURATION)
 
 
 def _show(store: PastStore, name: str, rows: TableRows, *, one: bool) -> None:

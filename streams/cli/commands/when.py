@@ -13,6 +13,7 @@ from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import cell_text, json_line, plural, table, talk, time_text
+from streams.cli.output.untold_text import show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
 from streams.engine.times import from_micros
@@ -20,6 +21,7 @@ from streams.history.named_event import nothing_happened
 from streams.history.predicate import Predicate
 from streams.history.row_changes import FieldChange, Missing
 from streams.history.story_members import change_members
+from streams.history.untold_rows import UntoldRows
 from streams.history.when import Turn, Turns, events_told
 
 SHOWN = 50
@@ -56,10 +58,10 @@ def when(
     text = key_or_condition if condition is None else condition
     with open_past(history) as opened:
         predicate = condition_about(namespace_named(opened.app, namespace), text)
-        turns = Turns(predicate, opened.handlers)
-        erased = set(opened.past.erased_keys(namespace)) if all_rows else set[str]()
+        untold = UntoldRows(opened.past, namespace) if all_rows else None
+        turns = Turns(predicate, opened.handlers, untold)
         if all_rows:
-            found = turns.take(it for it in opened.past.namespace_events(namespace) if it.key not in erased)
+            found = turns.take(opened.past.namespace_events(namespace))
         else:
             events = events_told(opened.past, (namespace, key_or_condition))
             if not events:
@@ -71,10 +73,10 @@ def when(
         else:
             shown = _as_table(found, predicate, limit or SHOWN, with_key=all_rows)
             _conclude(turns, predicate, ever=shown > 0, all_rows=all_rows)
-        if erased:
-            talk(f"{plural(len(erased), 'row')} of which an event was erased {'is' if len(erased) == 1 else 'are'} left out.")
-        never = not shown and not turns.holding
-    if never:
+        show_untold(untold or {}, as_json=as_json)
+    if untold:
+        raise typer.Exit(exit_codes.CONFIGURATION)
+    if not shown and not turns.holding:
         raise typer.Exit(exit_codes.NO)
 
 

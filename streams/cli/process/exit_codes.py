@@ -21,7 +21,7 @@ MEANINGS = {
     OK: "success",
     NO: "negative result: a law is broken, a line is refused, an event is rejected, a row does not exist",
     USAGE: "wrong usage, see --help; or a name, a condition or a change that makes no sense to this application",
-    CONFIGURATION: "a setting, a file or a topic is not usable, or a past cannot be told by this code",
+    CONFIGURATION: "a setting, a file or a topic is not usable, or a past, or a part of it, cannot be told by this code",
     BROKER: "no broker answers, or it refuses",
     TIMEOUT: "no result within the time limit",
     FAULT: "internal error in retold",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -12,12 +13,12 @@ from fastapi.responses import Response
 
 from streams.errors import HistoryError
 from streams.history.cut_past import Cut
+from streams.history.past_views import view_of_past
 from streams.server.http.pages import cursor_of
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import ask_as_of, nothing_then, past_answer
 from streams.server.http.problems import Problem
 from streams.server.readmodel.past_store import PastStore
-from streams.server.readmodel.past_views import view_of_past
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.row_query import RowQuery
 from streams.view import View
@@ -39,7 +40,8 @@ async def rows_as_they_were(request: Request, parts: ServerParts, namespace: str
     def ask(store: PastStore) -> dict[str, Any]:
         found, untold = store.page(namespace, query), store.untold(namespace)
         shown = [{"key": key, "version": version, "row": msgspec.Raw(body)} for key, version, body in found.rows]
-        unreadable = {"count": len(untold), "keys": untold[:MOST_UNTOLD]}
+        some = dict(islice(untold.items(), MOST_UNTOLD))
+        unreadable = {"count": len(untold), "keys": list(some), "reasons": some}
         return {"rows": shown, "next": cursor_of(query, found.last), "unreadable": unreadable}
 
     body, cut, at = await ask_as_of(request, parts, asked, ask)

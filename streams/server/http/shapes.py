@@ -44,8 +44,9 @@ LOGGED = shape(
     reason=or_null(TEXT), type=TEXT, key=TEXT, id=TEXT, time=TIME, cause=or_null(TEXT), correlation=or_null(TEXT),
     data={"type": "object"},
 )  # fmt: skip
-UNREADABLE = shape(count=NUMBER, keys=TEXTS) | {
-    "description": "Rows that are there and do not read here: a newer deployment wrote them. Not all keys if they are many."
+UNREADABLE = shape("reasons", count=NUMBER, keys=TEXTS, reasons={"type": "object", "additionalProperties": TEXT}) | {
+    "description": "Rows that are there and do not read here: a newer deployment wrote them. As they were: rows that cannot be "
+    "told, with a sentence for each. Not all keys if they are many."
 }
 STREAM: Spec = {
     "id": TEXT,

@@ -13,14 +13,14 @@ from typing import Any, Self
 
 from streams.app import App
 from streams.codec import AvroCodec
-from streams.data import Record, namespace_of
+from streams.data import Record
 from streams.engine.projector import Projector
 from streams.engine.readable import in_a_line
 from streams.engine.records import Entry
-from streams.errors import BeforeHistory, HistoryError, TooMuch
-from streams.history.past import refuse_erased
+from streams.errors import CodeChanged, HistoryError, TooMuch
 from streams.history.recorded_event import RecordedEvent
 from streams.history.stored_rows import StoredRows
+from streams.history.untold_rows import UntoldRows, refuse_erased_of
 from streams.projection import Projection
 from streams.server.readmodel.row_columns import columns_of
 from streams.server.readmodel.row_json import RowDecoder, to_json
@@ -50,6 +50,7 @@ class PastStore:
         self._types = {it.name: it.row_type for it in app.namespaces} | {it.name: it.row_type for it in app.projections}
         self._projections = {it.name: it for it in app.projections}
         self._made: dict[str, StoredTable] = {}
+        self._untold: dict[str, UntoldRows] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -76,9 +77,11 @@ class PastStore:
         self.table(name)
         return page_of(self._db, self._name(name), query, columns_of(self._types[name]))
 
-    def untold(self, namespace: str) -> list[str]:
-        """The keys of rows of which an event was erased; they are in no page."""
-        return self._rows.untold(namespace)
+    def untold(self, namespace: str) -> UntoldRows:
+        """The rows that cannot be told, and are in no page. Those that this code cannot fold are known as far as rows were read."""
+        if namespace not in self._untold:
+            self._untold[namespace] = UntoldRows(self._rows.past, namespace)
+        return self._untold[namespace]
 
     def natural(self, name: str, most: int | None) -> Iterator[tuple[str, Record, int]]:
         """At most so many rows with keys and versions, in the order for people, read one by one."""
@@ -87,11 +90,6 @@ class PastStore:
         decoder = RowDecoder(self._types[name], self._codec)
         for key, version, body, raw in self._db.execute(text, (-1 if most is None else most,)):
             yield key, decoder.row(body, raw), version or 0
-
-    def refuse_untold(self, name: str) -> None:
-        """Raises BeforeHistory for a table of which a row cannot be told: what is made of the others would be wrong."""
-        for key in () if name in self._projections else self.untold(name):
-            refuse_erased(self._rows.past, (name, key))
 
     def table(self, name: str) -> StoredTable:
         """All rows of a namespace that can be told, or of a projection."""
@@ -107,6 +105,15 @@ class PastStore:
             self._made[name] = table
         return self._made[name]
 
+    def whole(self, name: str) -> StoredTable:
+        """The same, or BeforeHistory or CodeChanged if a row of it cannot be told."""
+        if name not in self._projections:
+            self.untold(name).refuse()  # before the table is made in vain
+        table = self.table(name)
+        if name not in self._projections:
+            self.untold(name).refuse()
+        return table
+
     def _name(self, name: str) -> str:
         return projection_table(name) if name in self._projections else row_table(name)
 
@@ -117,13 +124,22 @@ class PastStore:
                 "`retold get` with --as-of or --known has no such limit"
             )
 
+    def _fold_row(self, namespace: str, key: str) -> Entry:
+        """No row where it cannot be told, which is noted."""
+        untold = self.untold(namespace)
+        try:
+            return (None, 0) if key in untold else self._rows.fold((namespace, key))
+        except CodeChanged as error:
+            untold.add(key, error)
+            return None, 0
+
     def _page_by_key(self, namespace: str, query: RowQuery) -> FoundPage:
-        rows, untold = list[tuple[str, int, bytes]](), {*self.untold(namespace)}
+        rows = list[tuple[str, int, bytes]]()
         last = None if query.after is None else query.after[1]
         for key in self._rows.keys(namespace, last, falling=query.falling):
             if len(rows) == query.limit or (self._most is not None and self._rows.read > self._most):
                 return FoundPage(rows, None if last is None else (None, last))
-            row, version = (None, 0) if key in untold else self._rows.fold((namespace, key))
+            row, version = self._fold_row(namespace, key)
             if row is not None and all(getattr(row, name) == value for name, value in query.equal.items()):
                 rows.append((key, version, to_json(row)))
             last = key
@@ -131,24 +147,18 @@ class PastStore:
 
     def _fill(self, namespace: str) -> None:
         writer = RowWriter(row_table(namespace), self._types[namespace])
-        untold = {*self.untold(namespace)}
         for key in self._rows.keys(namespace):
-            if key not in untold:
-                row, version = self._rows.fold((namespace, key))
-                if row is not None:
-                    writer.put(key, None, version, row, self._codec.encode_row(row) if writer.keeps_raw else b"")
-                self._check()
+            row, version = self._fold_row(namespace, key)
+            if row is not None:
+                writer.put(key, None, version, row, self._codec.encode_row(row) if writer.keeps_raw else b"")
+            self._check()
             if len(writer.changed) >= KNOWN_ROWS:
                 writer.write(self._db)
         writer.write(self._db)
 
     def _fold(self, projection: Projection[Any], table: StoredTable) -> None:
         types = frozenset(it.event_type for it in projection.folds_by)
-        try:
-            for namespace in sorted({namespace_of(it) for it in types}):
-                self.refuse_untold(namespace)
-        except BeforeHistory as error:
-            raise BeforeHistory(f"the projection {projection.name} cannot be told: {error}") from error
+        refuse_erased_of(self._rows.past, projection)
         writer, projector = RowWriter(self._name(projection.name), projection.row_type), Projector([projection], self._codec)
         rows = _UnwrittenRows(table)
         for it in self._rows.accepted(types):

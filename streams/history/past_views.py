@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from streams.app import App
+from streams.engine.records import Entry
 from streams.errors import HistoryError
-from streams.server.readmodel.past_store import PastStore
-from streams.server.readmodel.store_moment import StoredTable
 from streams.view import Tables, View
 
 T = TypeVar("T")
 
 
-def view_of_past(store: PastStore, view: View, names: Mapping[str, str]) -> object:
+class TablesOfPast(Protocol):
+    """Tables and projections by name. All may raise HistoryError."""
+
+    app: App
+
+    def entry(self, name: str, key: str) -> Entry:
+        """One row and its version."""
+
+    def whole(self, name: str) -> Mapping[str, Any]:
+        """All rows, or a HistoryError if one of them cannot be told."""
+
+
+def view_of_past(store: TablesOfPast, view: View, names: Mapping[str, str]) -> object:
     """A view's answer.
 
     Raises what the view raises; and the HistoryError of what it asked for and cannot be told, even if the view caught it.
@@ -33,7 +45,7 @@ def view_of_past(store: PastStore, view: View, names: Mapping[str, str]) -> obje
 class _PastTables(Mapping[str, Mapping[str, Any]]):
     """`refused` is why something that was asked for cannot be told."""
 
-    def __init__(self, store: PastStore) -> None:
+    def __init__(self, store: TablesOfPast) -> None:
         self.store = store
         self._names = [*(it.name for it in store.app.namespaces), *(it.name for it in store.app.projections)]
         self.refused: HistoryError | None = None
@@ -63,9 +75,8 @@ class _PastTable(Mapping[str, Any]):
     def __init__(self, tables: _PastTables, name: str) -> None:
         self._tables, self._name = tables, name
 
-    def _whole(self) -> StoredTable:
-        self._tables.store.refuse_untold(self._name)
-        return self._tables.store.table(self._name)
+    def _whole(self) -> Mapping[str, Any]:
+        return self._tables.store.whole(self._name)
 
     def __getitem__(self, key: str) -> Any:
         row, _ = self._tables.ask(lambda: self._tables.store.entry(self._name, key))

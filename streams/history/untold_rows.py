@@ -1,0 +1,65 @@
+"""The rows of a past that cannot be told, and what that means for the table that they are missing in.
+
+An event of theirs was erased, or the code has changed its mind: its handler now rejects, or fails at, what was accepted. The rule,
+on the command line, over HTTP and in Python: a row that is asked for alone is refused. A list of rows has the others, and names
+those that are missing, with why. A view that reads a whole table is refused, since it would not see that rows are missing.
+A projection is folded from events and not from rows: only an event that was erased is missing there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from streams.data import namespace_of
+from streams.errors import BeforeHistory, CodeChanged
+from streams.history.past import Past, erased_row, refuse_erased
+from streams.projection import Projection
+
+
+class UntoldRows(Mapping[str, str]):
+    """By key, why a row of one namespace cannot be told.
+
+    Those of which an event was erased are known at once, and the others are added by who folds them.
+    """
+
+    def __init__(self, past: Past, namespace: str) -> None:
+        self._namespace = namespace
+        found = {key: erased_row(past, (namespace, key)) for key in past.erased_keys(namespace)}
+        self._errors: dict[str, BeforeHistory | CodeChanged] = {key: it for key, it in found.items() if it is not None}
+
+    def add(self, key: str, error: CodeChanged) -> None:
+        """A row that the code cannot fold."""
+        self._errors[key] = error
+
+    def refuse(self) -> None:
+        """Raises the first row's error if there is any: what is made of the others would be wrong."""
+        if not self._errors:
+            return
+        first, count = self._errors[min(self._errors)], len(self)
+        some = "one of its rows" if count == 1 else f"{count:,} of its rows"
+        text = f"the table {self._namespace} is needed whole, and {some} cannot be told: "
+        raise BeforeHistory(text + str(first)) if isinstance(first, BeforeHistory) else CodeChanged(text + first.why)
+
+    def __getitem__(self, key: str) -> str:
+        error = self._errors[key]
+        return error.why if isinstance(error, CodeChanged) else str(error)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._errors))
+
+    def __len__(self) -> int:
+        return len(self._errors)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._errors
+
+
+def refuse_erased_of(past: Past, projection: Projection[Any]) -> None:
+    """Raises BeforeHistory if an event was erased that a projection may have folded: its type is not known any more."""
+    for namespace in sorted({namespace_of(it.event_type) for it in projection.folds_by}):
+        for key in past.erased_keys(namespace):
+            try:
+                refuse_erased(past, (namespace, key))
+            except BeforeHistory as error:
+                raise BeforeHistory(f"the projection {projection.name} cannot be told: {error}") from error
