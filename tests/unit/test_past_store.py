@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -115,20 +115,19 @@ def test_a_stricter_handler_leaves_only_its_own_rows_untold() -> None:
             assert list(tables.untold("order")) == ["o2", "o5"]
             assert tables.untold("order")["o2"].startswith(why)
             assert tables.untold("order")["o2"].endswith("and its handler now rejects it (not today)")
-            for refused in (
-                lambda: tables.entry("order", "o2"),
-                lambda: tables.whole("order"),
-                lambda: view_of_past(tables, view, {"customer": "c"}),
-            ):
-                with pytest.raises(CodeChanged, match=rf"{why}.*not today\)\. The version that handled it tells it: export"):
-                    refused()
             assert tables.entry("order", "o3")[0] is not None
+        refusing_it: list[Callable[[PastStore], object]] = [
+            lambda it: it.entry("order", "o2"), lambda it: it.whole("order"), lambda it: view_of_past(it, view, {"customer": "c"}),
+        ]  # fmt: skip
+        for ask in refusing_it:
+            with tables_of() as tables, pytest.raises(CodeChanged, match=rf"{why}.*not today\)\. The version that handled it"):
+                ask(tables)
         with tables_of() as tables:
             assert len(tables.page("order", RowQuery({}, "placed", limit=99)).rows) == 11
             assert [key for key, *_ in tables.natural("order", 3)] == ["o0", "o1", "o10"]
             assert list(tables.untold("order")) == ["o2", "o5"]
             assert [row.count for _, row, _ in tables.natural("orders_per_day", None)] == [13]  # type: ignore[attr-defined]
-            with pytest.raises(CodeChanged, match="the table order is needed whole, and 2 of its rows cannot be told: the row 'o2'"):
+            with pytest.raises(CodeChanged, match="the table order is needed whole, and 2 of its rows cannot"):
                 tables.whole("order")
 
 
