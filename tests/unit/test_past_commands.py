@@ -19,7 +19,7 @@ from streams.cli.commands.what_if import what_if
 from streams.cli.commands.when import when
 from streams.cli.process import exit_codes
 from streams.engine.times import from_micros
-from streams.errors import CodeChanged, ConfigError, DefinitionError, HistoryError, StreamsError
+from streams.errors import CodeChanged, ConfigError, HistoryError, StreamsError
 from streams.history.cut_past import Cut
 from streams.history.past_file import HistoryFile
 from streams.history.past_times import cut_of
