@@ -142,12 +142,17 @@ def event_and_request(data: EventData, envelope: Envelope, event_id: str, time: 
     cause, request = envelope.cause, None
     if cause is not None:
         reference = reference_of(envelope.cause_source, cause)
-        if event_id != emitted_id(reference, data.event_type, data.key, envelope.ordinal, envelope.revision):
+        if not is_emitted(data, envelope, event_id, reference):
             if event_id == answer_id(reference):
                 request = reference
             else:
                 cause = None
     return Event(data, event_id, time, cause, envelope.correlation if cause else event_id, envelope.source), request
+
+
+def is_emitted(data: EventData, envelope: Envelope, event_id: str, reference: str) -> bool:
+    """Whether the id is that of an emission of the event with this reference (rule 15)."""
+    return event_id == emitted_id(reference, data.event_type, data.key, envelope.ordinal, envelope.revision)
 
 
 def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:

@@ -118,7 +118,7 @@ class EnvelopeReader:
             if headers is UNREADABLE:
                 raise InvalidEvent("the name of one of its headers is not UTF-8; CloudEvents headers are text")
             return Envelope([])
-        names, values = zip(*headers, strict=True)
+        names, values = zip(*headers)  # noqa: B905 - each is a pair
         try:
             plan = self._quick_plans[names]
         except KeyError:

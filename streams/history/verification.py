@@ -18,7 +18,7 @@ from streams.engine.records import PARKED, QUARANTINED, UNANSWERED, Headers, Que
 from streams.errors import StreamsError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.recorded_event import NamespacePartition, position_name
-from streams.history.verification_decisions import CommonParts, PartitionChecks, PartitionOf
+from streams.history.verification_decisions import CommonParts, PartitionChecks
 from streams.history.verification_digests import LogDigests
 from streams.history.verification_emissions import EmissionCheck, FoundEvent
 from streams.history.verification_events import EventReader, StoredEvent
@@ -35,7 +35,7 @@ from streams.history.verification_inbox import InboxCheck, InboxEntry
 from streams.history.verification_log import LogCheck
 from streams.history.verification_markers import MarkerCheck, Recount
 from streams.history.verification_pending import PendingCheck, SetAsideEvent
-from streams.history.verification_records import KnownIds, StoredRecord, counted
+from streams.history.verification_records import KnownIds, PartitionOf, StoredRecord, counted
 from streams.history.verification_rows import RowCheck, TableRow
 from streams.history.verification_sequences import SequenceCheck
 
@@ -80,7 +80,7 @@ class Verification:
         handlers = ApplicationHandlers(app, codec)
         self._reader = reader = EventReader(handlers, codec)
         self._ids = {at: KnownIds() for at in starts}
-        self._emissions = EmissionCheck(self.findings, self._ids)
+        self._emissions = EmissionCheck(self.findings, self._ids, partition_of)
         common = CommonParts(self.findings, handlers, reader, self._emissions, window, partition_of)
         self._parts: dict[NamespacePartition, _Part] = {}
         for at, start in starts.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from streams.data import namespace_of
@@ -19,12 +18,9 @@ from streams.history.verification_findings import DECIDES, VERSION, Findings
 from streams.history.verification_inbox import InboxCheck
 from streams.history.verification_markers import MarkerCheck
 from streams.history.verification_pending import OpenCall, PendingCheck
-from streams.history.verification_records import KnownIds, hash_of
+from streams.history.verification_records import KnownIds, PartitionOf, hash_of
 from streams.history.verification_rows import RowCheck
 from streams.history.verification_sequences import SequenceCheck
-
-PartitionOf = Callable[[str, bytes], int]
-"""The partition of a key in a namespace."""
 
 
 class LogTotals:
@@ -68,18 +64,18 @@ class DecisionCheck:
     def __init__(self, at: NamespacePartition, common: CommonParts, checks: PartitionChecks, totals: LogTotals) -> None:
         self._at, self._findings, self._handlers, self._reader = at, common.findings, common.handlers, common.reader
         self._sequences, self._marker, self._pending = checks.sequences, checks.marker, checks.pending
-        self._emissions, self._partition_of = common.emissions, common.partition_of
-        self._namespace = at[0]
+        self._emissions = common.emissions
+        self._namespace, self._by_event = at[0], common.handlers.spaces[at[0]].by_event
         self._own = frozenset(common.handlers.spaces)
         self.entries: dict[str, Entry] = {}
         self.opaque: dict[str, int] = {}
         """Keys whose rows are not known, and since which sequence."""
         self._totals = totals
 
-    def decide(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
-        """Decide it again on the row that was folded, and compare the outcome."""
-        event, accepted, name = stored.event, header.outcome == ACCEPTED, stored.event.key
-        handler = self._handlers.handler_of(self._namespace, event)
+    def decide(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent, name: str) -> None:
+        """Decide it again on the row of `name` that was folded, and compare the outcome."""
+        event, accepted = stored.event, header.outcome == ACCEPTED
+        handler = self._by_event.get(type(event.data))
         if handler is None:
             what = f"events without a handler in this application ({event.data.event_type})"
             self.cannot_decide(name, sequence, stored.id, what)
@@ -113,10 +109,11 @@ class DecisionCheck:
         event, accepted = stored.event, header.outcome == ACCEPTED
         try:
             decided = self._handlers.decide(self._namespace, handler, entry[0], event)
-            sayings = [*self._reader.sayings(handler, stored, header.recorded, decided)] if decided.emissions else []
+            emissions = decided.emissions
+            sayings = [*self._reader.sayings(handler, stored, header.recorded, emissions)] if emissions else ()
             found = _difference(header, decided)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises, it decides otherwise
-            found, decided, sayings = f"its handler raises {type(error).__name__}: {error!s:.200}", DecidedEvent(None), []
+            found, decided, sayings = f"its handler raises {type(error).__name__}: {error!s:.200}", DecidedEvent(None), ()
         if found is not None and not _may_be_operators(header):
             self._otherwise(sequence, header, stored, found)
         if found is not None:
@@ -133,8 +130,7 @@ class DecisionCheck:
         if namespace not in self._own:
             self._findings.unchecked(f"emissions for another application ({namespace})", position_name(*self._at, sequence))
             return
-        to = namespace, self._partition_of(namespace, saying.key.encode())
-        self._emissions.say(SaidEvent(saying, self._at, sequence, cause, to, due, self._sequences.has_gap))
+        self._emissions.say(SaidEvent(saying, self._at, sequence, cause, due, self._sequences.has_gap))
 
     def _otherwise(self, sequence: int, header: LogHeader, stored: StoredEvent, found: str) -> None:
         event = stored.event

@@ -6,8 +6,10 @@ The two meet in any order; only those that have not met yet are kept, as hashes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
+import msgspec
+
+from streams.data import namespace_of
 from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_events import Saying
 from streams.history.verification_findings import (
@@ -18,11 +20,11 @@ from streams.history.verification_findings import (
     Findings,
     offset_name,
 )
-from streams.history.verification_records import KnownIds, counted
+from streams.history.verification_records import KnownIds, PartitionOf, counted
 
 
-class SaidEvent(NamedTuple):
-    """What a cause's handler says follows from it. `cause` is the sequence in the cause's log, `to` where it goes.
+class SaidEvent(msgspec.Struct, gc=False):
+    """What a cause's handler says follows from it. `cause` is the sequence in the cause's log.
 
     One that is not `due` belongs to a transaction that may not be readable as a whole yet. `doubtful`: a record is missing before
     its cause, which may be found to be one of the same key that an operator deleted.
@@ -32,12 +34,11 @@ class SaidEvent(NamedTuple):
     at: NamespacePartition
     cause: int
     cause_id: int
-    to: NamespacePartition
     due: bool
     doubtful: bool = False
 
 
-class FoundEvent(NamedTuple):
+class FoundEvent(msgspec.Struct, gc=False):
     """A derived event where it is. Without a `saying` its data could not be read. `number` is its sequence, or inbox offset.
 
     One that is not `due` may have come meanwhile, and its cause too.
@@ -64,8 +65,8 @@ class FoundEvent(NamedTuple):
 class EmissionCheck:
     """Of all logs together."""
 
-    def __init__(self, findings: Findings, ids: Mapping[NamespacePartition, KnownIds]) -> None:
-        self._findings, self._ids = findings, ids
+    def __init__(self, findings: Findings, ids: Mapping[NamespacePartition, KnownIds], partition_of: PartitionOf) -> None:
+        self._findings, self._ids, self._partition_of = findings, ids, partition_of
         self._said: dict[int, SaidEvent] = {}
         self._found: dict[int, FoundEvent] = {}
         self._unread: set[int] = set()
@@ -82,22 +83,22 @@ class EmissionCheck:
         return at not in self._published_timers and SAYS not in self._findings.counts
 
     def say(self, said: SaidEvent) -> None:
-        found = self._found.pop(said.saying.lineage, None)
-        if found is None:
-            self._said[said.saying.lineage] = said
+        lineage = said.saying.lineage
+        if lineage in self._found:
+            self._compare(said, self._found.pop(lineage))
         else:
-            self._compare(said, found)
+            self._said[lineage] = said
 
     def find(self, found: FoundEvent) -> None:
         """In a log: each event is there once."""
         if found.saying is None:
             self._unread.add(found.cause_id)
             return
-        said = self._said.pop(found.saying.lineage, None)
-        if said is None:
-            self._found[found.saying.lineage] = found
+        lineage = found.saying.lineage
+        if lineage in self._said:
+            self._compare(self._said.pop(lineage), found)
         else:
-            self._compare(said, found)
+            self._found[lineage] = found
 
     def _compare(self, said: SaidEvent, found: FoundEvent) -> None:
         there, here = said.saying, found.saying
@@ -105,7 +106,7 @@ class EmissionCheck:
             return
         if there.own and not here.own:
             self._published_timers.add(said.at)
-            if here.data == there.data:
+            if here.content[0] == there.content[0]:
                 return
         if here.content == there.content:
             return
@@ -117,7 +118,7 @@ class EmissionCheck:
     def _differ(self, said: SaidEvent, found: FoundEvent) -> None:
         there, here = said.saying, found.saying
         assert here is not None
-        what = "the same data under other headers, such as another time" if here.data == there.data else "other data"
+        what = "the same data under other headers, such as another time" if here.content[0] == there.content[0] else "other data"
         self._add(SAYS, found, f"{there.event_type} as {position_name(*said.at, said.cause)} emits it, byte for byte", what)
 
     def finish(self, waiting: Iterable[FoundEvent], *, incomplete: frozenset[NamespacePartition], quiet: bool) -> None:
@@ -174,13 +175,14 @@ class EmissionCheck:
     def _missing(self, said: SaidEvent, surplus: set[int], incomplete: frozenset[NamespacePartition]) -> None:
         if not said.due:
             return
-        if said.to in incomplete or said.cause_id in self._unread or said.cause_id in self.opaque:
+        namespace = namespace_of(said.saying.event_type)
+        to = namespace, self._partition_of(namespace, said.saying.key.encode())
+        if to in incomplete or said.cause_id in self._unread or said.cause_id in self.opaque:
             what = "emissions that may be among the records that could not be read"
             self._findings.unchecked(what, position_name(*said.at, said.cause))
             return
         kind = SAYS if said.cause_id in surplus else NOT_FOUND
-        to = f"{said.to[0]}-{said.to[1]}"
         self._findings.add(
-            kind, said.at, f"{said.saying.event_type}, which it emits, in the log or inbox of {to}, due or set aside",
+            kind, said.at, f"{said.saying.event_type}, which it emits, in the log or inbox of {to[0]}-{to[1]}, due or set aside",
             "it is nowhere", sequence=said.cause,
         )  # fmt: skip

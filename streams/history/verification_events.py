@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from streams.codec import PREFIX, AvroCodec, prefix_of
 from streams.data import EventData, namespace_of
 from streams.engine.emissions import A_WHILE
-from streams.engine.envelope import CONTENT_TYPE, Envelope, event_and_request
+from streams.engine.envelope import CONTENT_TYPE, Envelope, event_and_request, is_emitted
 from streams.engine.event_handlers import EventHandler
 from streams.engine.times import checked_time, from_micros, iso_text, iso_text_of, to_micros
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import UndeclaredEmission
-from streams.event import Event, is_unique
-from streams.history.application_handlers import ApplicationHandlers, DecidedEvent
+from streams.event import OURS, Event, is_unique, reference_of
+from streams.history.application_handlers import ApplicationHandlers
 from streams.history.verification_records import identity_of
-from streams.outcome import Scheduled
+from streams.outcome import Emission, Scheduled
 
 
-class StoredEvent(NamedTuple):
-    """`id` is the event's identity, `cause` its cause's if it derives from one, `request` is set if it is an answer."""
+class StoredEvent(msgspec.Struct, gc=False):
+    """`id` is the event's identity, `cause` its cause's if it derives from one, `request` is set if it is an answer.
+
+    `is_unique`: its id alone identifies it.
+    """
 
     event: Event[Any]
     envelope: Envelope
     id: int
-    cause: int | None
-    request: str | None
+    is_unique: bool
+    cause: int | None = None
+    request: str | None = None
 
 
-class Saying(NamedTuple):
-    """An emission. `lineage` finds it: a hash of its cause, type, key and ordinal; `content` is one of all the rest.
+Content = tuple[int, datetime, int | None, str | None, int, bytes | None, str, int]
+"""All of an emission that its lineage does not say: a hash of its value, its time, its cause's recorded time, correlation, hops,
+trace, source, and how many headers it has."""
 
-    `data` is a hash of its value alone. `own`: it is a timer that is handled in place.
+
+class Saying(msgspec.Struct, gc=False):
+    """An emission. `lineage` finds it: a hash of its cause, type, key and ordinal; `content` is all the rest.
+
+    `own`: it is a timer that is handled in place.
     """
 
     lineage: int
-    content: int
-    data: int
+    content: Content
     event_type: str
     key: str
     at_once: bool
@@ -56,11 +66,29 @@ class EventReader:
 
     def read(self, value: bytes, envelope: Envelope, own_id: str | None, own_time: int | None) -> StoredEvent:
         """`own_id` and `own_time` (µs) are the event's if its headers have none. Raises as the codec's `decode` does."""
-        data: EventData = self._codec.decode(value)
-        time: datetime = envelope.time or from_micros(own_time or 0)
-        event, request = event_and_request(data, envelope, envelope.id or own_id or "", time)
+        data = self._codec.decode(value)
+        event_id, source = envelope.id or own_id or "", envelope.source
+        time = envelope.time or from_micros(own_time or 0)
+        cause = envelope.cause
+        if cause is not None:
+            alone = is_unique(envelope.cause_source, cause)
+            reference = cause if alone else reference_of(envelope.cause_source, cause)
+            if not is_emitted(data, envelope, event_id, reference):
+                return self._read_other(data, envelope, event_id, time)
+            event = Event(data, event_id, time, cause, envelope.correlation, source)
+            ours = not source or source.startswith(OURS)  # so its id, which derives from its cause, is unique
+            caused_by = hash(cause if alone else (envelope.cause_source, cause))
+            return StoredEvent(event, envelope, hash(event_id if ours else (source, event_id)), ours, caused_by)
+        event = Event(data, event_id, time, None, event_id, source)
+        alone = is_unique(source, event_id)
+        return StoredEvent(event, envelope, hash(event_id if alone else (source, event_id)), alone)
+
+    def _read_other(self, data: EventData, envelope: Envelope, event_id: str, time: datetime) -> StoredEvent:
+        """An answer, or an event whose id does not derive from the cause that it names."""
+        event, request = event_and_request(data, envelope, event_id, time)
         cause = None if event.cause is None else identity_of(envelope.cause_source, event.cause)
-        return StoredEvent(event, envelope, identity_of(envelope.source, event.id), cause, request)
+        alone = is_unique(envelope.source, event_id)
+        return StoredEvent(event, envelope, identity_of(envelope.source, event_id), alone, cause, request)
 
     def recorded_saying(self, stored: StoredEvent, value: bytes, *, in_place: bool = False) -> Saying:
         """A derived event as its cause would say it today: of an older schema, the data are compared and not the bytes."""
@@ -68,40 +96,43 @@ class EventReader:
         data = event.data
         if value[:PREFIX] not in self._newest:
             value = self._codec.encode_frozen_event(data)[1]
-        content = hash((
-            value, event.time, envelope.cause_time, event.correlation, envelope.hops, envelope.trace, envelope.source,
+        content = (
+            hash(value), event.time, envelope.cause_time, event.correlation, envelope.hops, envelope.trace, envelope.source,
             len(envelope.carried),
-        ))  # fmt: skip
-        lineage = hash((stored.cause, data.event_type, data.key, envelope.ordinal, envelope.revision))
-        return Saying(lineage, content, hash(value), data.event_type, data.key, at_once=not in_place, own=in_place)
+        )  # fmt: skip
+        event_type, key = data.event_type, data.key
+        lineage = hash((stored.cause, event_type, key, envelope.ordinal, envelope.revision))
+        return Saying(lineage, content, event_type, key, not in_place, in_place)
 
-    def sayings(self, handler: EventHandler, stored: StoredEvent, recorded: int, decided: DecidedEvent) -> Iterator[Saying]:
+    def sayings(
+        self, handler: EventHandler, stored: StoredEvent, recorded: int, emissions: Sequence[Emission]
+    ) -> Iterator[Saying]:
         """What a cause says that was recorded at `recorded` (µs): as streams/engine/emissions.py writes it, without the headers.
 
         Raises UndeclaredEmission or InvalidEvent.
         """
-        cause, envelope, wire = stored.event, stored.envelope, self.wire
+        cause, envelope, declared = stored.event, stored.envelope, handler.emits
         ordinals = dict[tuple[str, str], int]()
-        namespace = namespace_of(cause.data.event_type)
-        source, correlation = self._sources[namespace], cause.correlation or cause.id
-        hops, trace = envelope.hops + 1, envelope.trace
-        headers = 10 + (trace is not None) + bool(cause.source and not is_unique(cause.source, cause.id))
-        for emission in decided.emissions:
-            timer = isinstance(emission, Scheduled)
-            data = emission.data if isinstance(emission, Scheduled) else emission
-            if type(data) not in handler.emits:
-                raise UndeclaredEmission(f"{cause.data.event_type} emitted {data!r:.100}, which its emits does not declare")
-            time = checked_time("scheduled at", emission.at) if isinstance(emission, Scheduled) else cause.time
-            away = 0 if timer and to_micros(time) >= to_micros(cause.time) + A_WHILE else hops
+        namespace = namespace_of(handler.event_type)
+        correlation, trace, hops = cause.correlation or cause.id, envelope.trace, envelope.hops + 1
+        source, identity = self._sources[namespace], stored.id
+        headers = 10 + (trace is not None) + bool(cause.source and not stored.is_unique)
+        for emission in emissions:
+            data, time, away, own = emission.data if isinstance(emission, Scheduled) else emission, cause.time, hops, False
+            if type(data) not in declared:
+                raise UndeclaredEmission(f"{handler.event_type} emitted {data!r:.100}, which its emits does not declare")
             event_type, key = data.event_type, data.key
-            _, value = self._codec.encode_frozen_event(data)
-            if len(value) > wire.limits.event_bytes:
-                raise too_large(f"{event_type}, emitted for {key[:100]!r},", value, wire.limits)
+            if timer := isinstance(emission, Scheduled):
+                time = checked_time("scheduled at", emission.at)
+                away = 0 if to_micros(time) >= to_micros(cause.time) + A_WHILE else hops
+                own = key == cause.key and namespace_of(event_type) == namespace
+            value = self._codec.encode_frozen_event(data)[1]
+            if len(value) > self.wire.limits.event_bytes:
+                raise too_large(f"{event_type}, emitted for {key[:100]!r},", value, self.wire.limits)
             ordinal = ordinals.get((event_type, key), 0)
             ordinals[event_type, key] = ordinal + 1
-            content = hash((value, time, recorded, correlation, away, trace, source, headers + (ordinal > 0)))
-            own = timer and key == cause.key and namespace_of(event_type) == namespace
-            yield Saying(hash((stored.id, event_type, key, ordinal, "")), content, hash(value), event_type, key, not timer, own)
+            content = (hash(value), time, recorded, correlation, away, trace, source, headers + (ordinal > 0))
+            yield Saying(hash((identity, event_type, key, ordinal, "")), content, event_type, key, not timer, own)
 
 
 def is_as_written(stored: StoredEvent) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Self
+
+import msgspec
 
 from streams.engine.control import PREFIX as CONTROL
 from streams.engine.control import read
 from streams.engine.envelope import is_ours
 from streams.engine.identity import position_id
-from streams.engine.records import UNREADABLE, Headers
+from streams.engine.records import UNREADABLE
 from streams.errors import InvalidEvent
 from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification_findings import ALTERED, LOST, Findings, offset_name
@@ -20,7 +22,7 @@ PLANS = 1_024
 """Lists of header names that are remembered."""
 
 
-class InboxEntry(NamedTuple):
+class InboxEntry(msgspec.Struct, gc=False):
     """What is kept of an inbox record until its log record comes. Without a hash it is a command, or its headers do not read."""
 
     hash: int | None
@@ -33,6 +35,27 @@ class InboxEntry(NamedTuple):
         """Its event's id is that of its offset if it has none."""
         event_id = position_id(topic_id, partition, offset) if self.id is None else self.id.decode(errors="replace")
         return identity_of(self.source.decode(errors="replace"), event_id)
+
+
+class _NamePlan(NamedTuple):
+    """What to do with a list of header names. `ours`: one of them is a name that only retold may write.
+
+    The others are where an id, a source and a type are, if they are there: the last of each counts.
+    """
+
+    ours: bool
+    id: int | None
+    source: int | None
+    type: int | None
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Self:
+        where = {name: at for at, name in enumerate(names)}
+        return cls(any(map(is_ours, names)), *(where.get(name) for name in ("ce_id", "ce_source", "ce_type")))
+
+
+_NOTHING = _NamePlan.of(())
+NO_VALUES: tuple[bytes | None, ...] = ()
 
 
 class InboxCheck:
@@ -48,8 +71,7 @@ class InboxCheck:
         self._by_reference = by_reference
         self._waiting: dict[int, InboxEntry] = {}
         self._logged: dict[int, tuple[int, int]] = {}
-        self._ours: dict[tuple[str, ...], bool] = {}
-        """Whether any of a list of header names is one that only retold may write."""
+        self._plans: dict[tuple[str, ...], _NamePlan] = {}
         self.unhandled: dict[int, StoredRecord] = {}
         """Those that were not handled yet, or that are set aside by reference, by offset."""
         self._kept: set[int] | None = None
@@ -73,29 +95,34 @@ class InboxCheck:
             self._kept, self._position = self._by_reference(), self.position
         self.count, self._last = self.count + 1, record.offset
         offset, key, value, headers = record
-        digest, found = None, dict(headers)
+        digest, plan, values = None, _NOTHING, NO_VALUES
         is_command = value is not None and value[:1] == CONTROL
         is_answer = is_command and self._command(record) == "answer"  # an operator's, which is in the log without the command
+        if headers:
+            names, values = zip(*headers)  # noqa: B905 - each is a pair
+            plan = self._plans.get(names) or self._remember(names)
         if headers is not UNREADABLE and not is_answer:
-            digest = hash_of(key or b"", value, self._carried(headers, tuple(found)))
+            carried = [pair for pair in headers if not is_ours(pair[0])] if plan.ours else headers
+            digest = hash_of(key or b"", value, carried)
         if (logged := self._logged.pop(offset, None)) is not None:
             self._compare(offset, digest, *logged)
             return
-        given = found.get
+        event_id, source, event_type = plan.id, plan.source, plan.type
         self._waiting[offset] = InboxEntry(
-            digest, is_command, given("ce_id") or None, given("ce_source") or b"", given("ce_type") or b""
+            digest,
+            is_command,
+            None if event_id is None else values[event_id] or None,
+            b"" if source is None else values[source] or b"",
+            b"" if event_type is None else values[event_type] or b"",
         )
         if offset >= self._position or offset in self._kept:
             self.unhandled[offset] = record
 
-    def _carried(self, headers: Headers, names: tuple[str, ...]) -> Headers:
-        """Without those that only retold may write."""
-        ours = self._ours.get(names)
-        if ours is None:
-            if len(self._ours) >= PLANS:
-                self._ours.clear()
-            ours = self._ours[names] = any(map(is_ours, names))
-        return [pair for pair in headers if not is_ours(pair[0])] if ours else headers
+    def _remember(self, names: tuple[str, ...]) -> _NamePlan:
+        if len(self._plans) >= PLANS:
+            self._plans.clear()
+        plan = self._plans[names] = _NamePlan.of(names)
+        return plan
 
     def _command(self, record: StoredRecord) -> str | None:
         """Which one it is; None for what looks like a command and is none."""

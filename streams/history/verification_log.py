@@ -60,8 +60,8 @@ class LogCheck:
 
     def take(self, record: StoredRecord) -> None:
         self.count += 1
-        named = _sequence_in(record.key)
         if record.value is None:
+            named = _sequence_in(record.key)
             if named is not None and record.key is not None:
                 self.sequences.erase(named)
                 self.erased.setdefault(record.key.rpartition(b"@")[0].decode(errors="replace"), named)
@@ -70,26 +70,31 @@ class LogCheck:
             header = log_header(record.headers)
             envelope = self._reader.wire.envelopes.read(record.headers)
         except StreamsError as error:
+            named = _sequence_in(record.key)
             if named is not None:
                 self.sequences.take(named, self.sequences.recorded + 1)
             self._unreadable(record, named, error)
             return
-        sequence = self._sequence(record, named, header)
-        if self.sequences.take(sequence, header.recorded):
-            self._take(record, record.value, sequence, header, envelope)
-
-    def _sequence(self, record: StoredRecord, named: int | None, header: LogHeader) -> int:
-        """That of the header, unless only that of the key fits."""
         sequence = header.sequence
+        key, _, digits = (record.key or b"").rpartition(b"@")
+        if digits != b"%d" % sequence or sequence < 0:
+            sequence = self._sequence(record, header)
+        if self.sequences.take(sequence, header.recorded):
+            self._take(record, key, sequence, header, envelope)
+
+    def _sequence(self, record: StoredRecord, header: LogHeader) -> int:
+        """That of the header, unless only that of the key fits."""
+        named, sequence = _sequence_in(record.key), header.sequence
         if named != sequence:
             sequence = sequence if named is None or sequence == self.sequences.last + 1 else named
             self._add(ALTERED, sequence, f"the key <entity key>@{sequence}, as its header says", f"{record.key!r:.100}")
         return sequence
 
-    def _take(self, record: StoredRecord, value: bytes, sequence: int, header: LogHeader, envelope: Envelope) -> None:
+    def _take(self, record: StoredRecord, key: bytes, sequence: int, header: LogHeader, envelope: Envelope) -> None:
+        value = record.value
+        assert value is not None
         if sequence > self.marker.end and not self._compared:
             self._compare_rows()
-        key = (record.key or b"").rpartition(b"@")[0]
         if header.offset >= 0:
             self.inbox.log(header.offset, hash_of(key, value, envelope.carried), sequence)
         try:
@@ -115,15 +120,18 @@ class LogCheck:
         self._decisions.cannot_decide(key.decode(errors="replace"), sequence, event_id, what)
 
     def _event(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
-        event, envelope, name = stored.event, stored.envelope, stored.event.key
-        is_new = name not in self._decisions.entries
-        if key != name.encode() or (is_new and self._partition_of(self._namespace, key) != self._at[1]):
+        event, envelope = stored.event, stored.envelope
+        data = event.data
+        name = data.key
+        if key != name.encode() or (
+            name not in self._decisions.entries and self._partition_of(self._namespace, key) != self._at[1]
+        ):
             expected = f"the key of its event, {name[:100]!r}, and its partition"
             self._add(MISPLACED, sequence, expected, f"{key[:100]!r} in this one")
         if header.fingerprint != self._handlers.codec.fingerprint(value):
             self._add(ALTERED, sequence, "the fingerprint of the schema that wrote it", header.fingerprint)
-        if envelope.type not in (None, event.data.event_type) or (header.timer and event.cause is None):
-            self._add(ALTERED, sequence, f"the type {event.data.event_type}, and a timer's cause", "others")
+        if (envelope.type != data.event_type and envelope.type is not None) or (header.timer and event.cause is None):
+            self._add(ALTERED, sequence, f"the type {data.event_type}, and a timer's cause", "others")
         if (surplus := _surplus_fields(header, envelope)) is not None:
             self._add(ALTERED, sequence, "what a worker says of such a record", surplus)
         if self.inbox.position <= header.offset and sequence <= self.marker.end:
@@ -138,9 +146,9 @@ class LogCheck:
             self._derived(value, sequence, header, stored)
         if stored.request is not None and not again:
             assert stored.cause is not None
-            self.pending.answer(stored.cause, sequence, event.data.event_type)
+            self.pending.answer(stored.cause, sequence, data.event_type)
         self._count(sequence, header, derived=event.cause is not None)
-        self._decisions.decide(value, key, sequence, header, stored)
+        self._decisions.decide(value, key, sequence, header, stored, name)
 
     def _remember(self, event_id: int, sequence: int) -> None:
         """Report an id that the duplicate window should have known."""
@@ -161,9 +169,8 @@ class LogCheck:
         if stored.request is None:
             saying = self._reader.recorded_saying(stored, value, in_place=bool(header.timer))
             due = sequence <= self.marker.end
-            self._emissions.find(
-                FoundEvent(saying, stored.id, stored.cause, saying.event_type, self._at, sequence, is_offset=False, due=due)
-            )
+            found = FoundEvent(saying, stored.id, stored.cause, saying.event_type, self._at, sequence, False, due)
+            self._emissions.find(found)
         if header.timer and not is_as_written(stored):
             self._add(ALTERED, sequence, "the headers of a timer, byte for byte", "others")
 
@@ -171,11 +178,14 @@ class LogCheck:
         end = self.marker.end
         if sequence > end:
             return
-        totals, accepted = self.totals, header.outcome == ACCEPTED
-        totals.accepted += accepted
-        totals.rejected += not accepted
-        totals.derived_rejected += derived and not accepted
-        totals.fired += bool(header.timer)
+        totals = self.totals
+        if header.outcome == ACCEPTED:
+            totals.accepted += 1
+        else:
+            totals.rejected += 1
+            totals.derived_rejected += derived
+        if header.timer:
+            totals.fired += 1
         if sequence == end:
             totals.at_marker = header.recorded
 
@@ -214,11 +224,11 @@ class LogCheck:
 
 def _surplus_fields(header: LogHeader, envelope: Envelope) -> str | None:
     """What no worker writes into its header of this record; None: there is nothing."""
-    if header.outcome == ACCEPTED and (header.reason, header.wrong_version, header.by) != (None, None, None):
+    if header.outcome == ACCEPTED and not (header.reason is None and header.wrong_version is None and header.by is None):
         return "it was accepted, and there is a reason or somebody who rejected it"
     if (header.id is None) != bool(envelope.id) or (header.time is None) != (envelope.time is not None):
         return "an id or a time of its own, or none, and the event's headers say otherwise"
-    if header.timer is False or bool(header.timer) != (header.offset == NO_OFFSET):
+    if header.timer is False or (header.timer is not None) != (header.offset == NO_OFFSET):
         return "a timer that came from the inbox, or an event that did not and is no timer"
     return None
 

@@ -6,11 +6,14 @@ Python's own hashes are keyed anew in each process, so nobody can write two reco
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from streams.engine.records import Headers
 from streams.event import is_unique
+
+PartitionOf = Callable[[str, bytes], int]
+"""The partition of a key in a namespace."""
 
 
 class StoredRecord(NamedTuple):
