@@ -79,11 +79,6 @@ def reference_of(source: str, event_id: str) -> str:
     return event_id if is_unique(source, event_id) else _reference_of(source, event_id)
 
 
-def uncached_reference_of(source: str, event_id: str) -> str:
-    """The same, for references that are asked for once: to keep one takes longer than to derive it."""
-    return event_id if is_unique(source, event_id) else derived_id("event", source, event_id)
-
-
 @lru_cache(REFERENCES)
 def _reference_of(source: str, event_id: str) -> str:
     """Cached: each event that follows from one needs the reference of its cause."""

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from struct import Struct
+from typing import Any
 
-from streams.event import OURS, derived_digest, derived_id, is_unique
+import msgspec
+
+from streams.event import NAMESPACE, OURS, derived_digest, derived_id, is_unique
 
 SHORT = blake2b(digest_size=8)
 """To copy one takes less time than to make one."""
 _signed = Struct(">q").unpack
+_second_half = Struct(">8xQ").unpack_from
+DERIVED_BITS = 2**60 - 1
+"""Those of the second half that no variant of a UUID takes the place of."""
+SOURCES = 1_024
+"""Sources that are remembered."""
+_seeds: dict[str, Any] = {}
 
 
 def emitted_id(cause: str, event_type: str, key: str, ordinal: int, revision: str = "") -> str:
@@ -65,9 +74,37 @@ def timer_number(reference: str) -> int:
     return -int.from_bytes(blake2b(reference.encode(), digest_size=16).digest()[:7]) - 1
 
 
-def short_digest(reference: str) -> int:
-    """64 bits of a reference, signed: what a database finds fast. Two references may share them."""
+def short_fingerprint(source: str, event_id: str) -> int:
+    """64 bits of an event's reference, signed: what a database finds fast. Two references may share them, but nobody can choose so.
+
+    Of an id that is a reference they are those of a hash; of a reference that is derived, 60 of its own bits, without the
+    reference being made: each record that a server reads passes here.
+    """
+    if is_unique(source, event_id):
+        return _hashed(event_id)
+    hashed = (_seeds.get(source) or _seed(source)).copy()
+    hashed.update(msgspec.json.encode(event_id) + b"]")
+    found: int = _second_half(hashed.digest())[0]
+    return found & DERIVED_BITS
+
+
+def short_fingerprints(reference: str) -> tuple[int, int]:
+    """The two that an event of this reference may have: one if it is its id, another one if it was derived."""
+    hashed = _hashed(reference)
+    return hashed, int(reference[20:23] + reference[24:], 16) if is_unique("", reference) else hashed
+
+
+def _hashed(reference: str) -> int:
     hashed = SHORT.copy()
     hashed.update(reference.encode())
     found: int = _signed(hashed.digest())[0]
+    return found
+
+
+def _seed(source: str) -> Any:
+    """The hash of a reference's beginning, for all ids of a source."""
+    if len(_seeds) >= SOURCES:
+        _seeds.clear()
+    found = _seeds[source] = NAMESPACE.copy()
+    found.update(msgspec.json.encode(["event", source])[:-1] + b",")
     return found

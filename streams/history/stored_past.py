@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from streams.engine.identity import short_digest
+from streams.engine.identity import short_fingerprints
 from streams.engine.records import Codec
 from streams.errors import InvalidSchema
 from streams.history.branch_aside import NOTHING_ASIDE
@@ -143,11 +143,11 @@ class StoredPast:
         return next(iter(self.find_all(reference)), None)
 
     def find_all(self, reference: str) -> Sequence[RecordedEvent]:
-        found = [it for it in self._where("idh = ?", short_digest(reference)) if it.reference == reference]
+        found = [it for it in self._where("idh in (?, ?)", *short_fingerprints(reference)) if it.reference == reference]
         return sorted(found, key=lambda it: it.order) if len(found) > 1 else found
 
     def effects(self, reference: str) -> Sequence[RecordedEvent]:
-        found = [it for it in self._where("causeh = ?", short_digest(reference)) if it.cause == reference]
+        found = [it for it in self._where("causeh in (?, ?)", *short_fingerprints(reference)) if it.cause == reference]
         return sorted(found, key=lambda it: it.order)
 
     def at(self, namespace: str, partition: int, sequence: int) -> RecordedEvent | None:
@@ -165,7 +165,7 @@ class StoredPast:
 
     def with_id(self, event_id: str, most: int = 10) -> Sequence[RecordedEvent]:
         """Those of an id: several publishers may have chosen it, or one for several rows. At most `most`."""
-        if found := [it for it in self._where("idh = ?", short_digest(event_id)) if it.reference == event_id]:
+        if found := [it for it in self._where("idh in (?, ?)", *short_fingerprints(event_id)) if it.reference == event_id]:
             return found[:most]
         places = self._db.execute("select ns, part, seq from record where id = ? limit ?", (event_id, most)).fetchall()
         return [it for place in places if (it := self.at(*place)) is not None]

@@ -9,7 +9,7 @@ from typing import Any
 
 from streams.data import EventData
 from streams.engine.envelope import CALL, without_packed
-from streams.engine.identity import short_digest
+from streams.engine.identity import short_fingerprints
 from streams.engine.records import UNANSWERED, Codec
 from streams.errors import StreamsError
 from streams.event import reference_of
@@ -28,10 +28,10 @@ class StoredWaiting:
         self._db, self._codec = db, codec
 
     def caused_by(self, reference: str) -> Sequence[WaitingEvent]:
-        short = short_digest(reference)
-        due = [it for it, cause in self._due("causeh = ?", short) if cause == reference and it.kind != CALL]
+        short = short_fingerprints(reference)
+        due = [it for it, cause in self._due("causeh in (?, ?)", *short) if cause == reference and it.kind != CALL]
         aside = [
-            it for it, cause, _ in self._aside("causeh = ?", short) if cause == reference and it.kind != UNANSWERED
+            it for it, cause, _ in self._aside("causeh in (?, ?)", *short) if cause == reference and it.kind != UNANSWERED
         ]
         return sorted([*due, *aside], key=lambda it: it.at)
 
@@ -40,7 +40,7 @@ class StoredWaiting:
         for called, _ in self._due("ns = ? and part = ? and id = ?", it.namespace, it.order.partition, reference):
             if called.kind == CALL:
                 return called
-        found = (aside for aside, _, own in self._aside("idh = ?", short_digest(reference)) if own == reference)
+        found = (aside for aside, _, own in self._aside("idh in (?, ?)", *short_fingerprints(reference)) if own == reference)
         return next((aside for aside in found if aside.kind == UNANSWERED), None)
 
     def of_key(self, place: Place, most: int) -> Sequence[WaitingEvent]:

@@ -18,11 +18,10 @@ from streams.engine import marker
 from streams.engine.envelope import VERSION_HEADER, DueHeader, Envelope, LogHeader, due_header, log_header
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.fold import read_logged
-from streams.engine.identity import short_digest
 from streams.engine.records import NO_OFFSET, Headers, QueuePosition
 from streams.engine.times import from_micros
 from streams.errors import UndecodableRecord
-from streams.event import Event, uncached_reference_of
+from streams.event import Event
 from streams.kafka.bounded_read import headers_of
 
 POSITION = re.compile(rb"(\d{1,18})(?:-(\d{1,9}))?")
@@ -162,11 +161,6 @@ class LogReader:
 def kept_marker(value: bytes) -> marker.Marker:
     """A marker that was kept elsewhere, as it was written. Raises UndecodableRecord."""
     return marker.decode(value)
-
-
-def short_fingerprint(source: str, event_id: str) -> int:
-    """64 bits of the event's reference: what SQLite finds fast. Two references may share them."""
-    return short_digest(uncached_reference_of(source, event_id))
 
 
 def topic_partition_of(message: Message) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from streams import Event, Outcome
 from streams.codec import codec_of
 from streams.engine.batch import CallAnswer
 from streams.engine.engine import Engine
-from streams.engine.identity import answer_id, emitted_id, fingerprint_of
+from streams.engine.identity import answer_id, emitted_id, fingerprint_of, short_fingerprint, short_fingerprints
 from streams.engine.records import Headers, InboxRecord
 from streams.engine.stored import due_record
 from streams.event import RETOLD, derived_id, reference_of
@@ -153,3 +153,18 @@ def test_a_reference_is_a_uuid(pair: tuple[str, str]) -> None:
     assert len(reference) == 36
     assert reference_of("", reference) == reference
     assert (reference == pair[1]) is is_ours(pair)
+
+
+@given(pairs)
+def test_an_event_is_found_by_its_reference(pair: tuple[str, str]) -> None:
+    """A file has 64 bits of it, made without the reference: they are among those that the reference gives."""
+    own = short_fingerprint(*pair)
+    assert own in short_fingerprints(reference_of(*pair))
+    assert -(2**63) <= own < 2**63
+
+
+def test_nobody_chooses_the_bits_of_another_event() -> None:
+    """A publisher may choose any UUID as an id. Those of a reference that is derived are no hash, so an id has other ones."""
+    reference = reference_of("web", "1")
+    assert short_fingerprint("web", "1") == short_fingerprints(reference)[1]
+    assert short_fingerprint("", reference) == short_fingerprints(reference)[0] != short_fingerprints(reference)[1]

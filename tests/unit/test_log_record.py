@@ -8,11 +8,10 @@ import pytest
 from confluent_kafka import Message
 
 from streams.engine.envelope import LogHeader, pack
-from streams.engine.identity import answer_id, emitted_id
+from streams.engine.identity import answer_id, emitted_id, short_fingerprint
 from streams.engine.records import Headers
 from streams.errors import UndecodableRecord
 from streams.event import reference_of
-from streams.kafka.messages import short_fingerprint
 from streams.server.readmodel.log_record import ALWAYS, NAMES, is_accepted, log_record
 
 CAUSE = "0198c0de-0000-4000-8000-000000000001"

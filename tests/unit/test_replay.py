@@ -19,7 +19,7 @@ from streams.cli.output.replay_text import replay_lines, replay_markdown
 from streams.cli.process.code_process import watch
 from streams.codec import codec_of
 from streams.data import EventData
-from streams.engine.identity import short_digest
+from streams.engine.identity import short_fingerprints
 from streams.engine.times import to_micros
 from streams.errors import ConfigError, HistoryError
 from streams.history import code_link
@@ -161,7 +161,7 @@ def logged(there: Partitions) -> Iterator[StoredRow]:
     """The rows that a file would have of these events."""
     headers = {(namespace, part, sequence): found for namespace, part, sequence, _, _, found in log_of(there)}
     for it in past_of(there).events():
-        cause = None if it.cause is None else short_digest(it.cause)
+        cause = None if it.cause is None else short_fingerprints(it.cause)[0]
         yield (
             *it.order[:4], to_micros(it.event.time), it.event.id, cause, it.kind, it.ordinal, int(it.accepted), it.by, it.reason,
             it.expected, it.high, it.value, bytes(packed(headers[it.order[1:4]])),

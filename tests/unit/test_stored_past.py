@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.codec import codec_of
-from streams.engine.identity import short_digest
+from streams.engine.identity import short_fingerprints
 from streams.engine.times import to_micros
 from streams.errors import HistoryError
 from streams.history.application_handlers import ApplicationHandlers
@@ -114,7 +114,9 @@ def test_events_whose_references_share_their_bits_are_told_apart() -> None:
     _, there = made("bank", 7)
     with both(there) as (memory, store):
         for it in memory.events():
-            store._db.execute("update record set idh = ?, causeh = iif(causeh is null, null, ?)", [short_digest(it.reference)] * 2)
+            store._db.execute(
+                "update record set idh = ?, causeh = iif(causeh is null, null, ?)", [short_fingerprints(it.reference)[0]] * 2
+            )
             assert it in store.find_all(it.reference) == list(memory.find_all(it.reference))
             assert store.find(it.reference) == memory.find(it.reference)
             assert list(store.effects(it.reference)) == list(memory.effects(it.reference))

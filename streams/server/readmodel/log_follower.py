@@ -11,13 +11,14 @@ from confluent_kafka import Message
 from streams.codec import PREFIX
 from streams.data import EventData
 from streams.engine.envelope import parked_header, sequence_of
+from streams.engine.identity import short_fingerprint
 from streams.engine.records import Headers
 from streams.errors import UndecodableRecord
 from streams.event import Event
 from streams.history.kept_headers import packed
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.bounded_read import headers_of
-from streams.kafka.messages import LogReader, SchemaDecoder, due_message, parked_message, short_fingerprint
+from streams.kafka.messages import LogReader, SchemaDecoder, due_message, parked_message
 from streams.server.readmodel.log_record import LogRecord, is_accepted, log_record
 from streams.server.readmodel.merge import LogMerger
 from streams.server.readmodel.store_writer import StoreWriter
