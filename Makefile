@@ -51,7 +51,7 @@ test: lint ## Everything: style, types, unit tests, and the tests on the embedde
 demo: .venv/runtime.stamp ## The main job on real sign-ups; ARGS="--keep", "--input FILE", "--json"
 	@$(BIN)/python -m ops.demo $(ARGS)
 
-bench: setup ## Events per second beside Faust and Quix; ARGS="--quick --json"
+bench: setup ## Events per second beside Faust, Quix and Kafka Streams; ARGS="--quick --json"
 	@$(BIN)/python -m ops.bench $(ARGS)
 
 docs: setup ## The documentation as a site, in site/

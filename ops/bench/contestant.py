@@ -13,11 +13,13 @@ from confluent_kafka.admin import AdminClient
 
 from ops.bench import topic
 from ops.bench.environments import python_of
-from ops.bench.work import EVENT_FILE, Row, decode_row
+from ops.bench.java_program import kafka_streams as kafka_streams_program
+from ops.bench.work import EVENT_FILE, ROW_FILE, Row, decode_body, decode_row
 from streams.config import load
 from streams.kafka.renewed_client import Admin
 from streams.kafka.topics import ensure
 
+KAFKA_STREAMS = "kafka-streams"
 PROGRAMS = Path(__file__).parent / "contestants"
 RowReader = Callable[[bytes, bytes], tuple[str, Row] | None]
 Say = Callable[[str], None]
@@ -48,6 +50,7 @@ def environment(prefix: str, name: str, broker: str, state: Path) -> dict[str, s
         "BENCH_INBOX": prefix + "bench",
         "BENCH_LOG": prefix + "bench-log",
         "BENCH_SCHEMA": str(EVENT_FILE),
+        "BENCH_ROW_SCHEMA": str(ROW_FILE),
         "BENCH_STATE": str(state),
         "RETOLD_APP": "ops.bench.application:app",
         "RETOLD_SCHEMAS": "ops/bench/schemas",
@@ -74,11 +77,18 @@ def quix(say: Say) -> Contestant:
     return Contestant("quix", command, lambda prefix: f"changelog__{prefix}quix--{prefix}bench--default", _quix_row)
 
 
+def kafka_streams(say: Say) -> Contestant:
+    command = kafka_streams_program(say)
+    return Contestant(KAFKA_STREAMS, command, lambda prefix: f"{prefix}{KAFKA_STREAMS}-users-changelog", _kafka_streams_row)
+
+
 def us(_: Say) -> Contestant:
     return _retold("us", "bench", {})
 
 
-MAKERS: dict[str, Callable[[Say], Contestant]] = {"raw": raw, "faust": faust, "quix": quix, "us": us}
+MAKERS: dict[str, Callable[[Say], Contestant]] = {
+    "raw": raw, "faust": faust, "quix": quix, KAFKA_STREAMS: kafka_streams, "us": us,
+}  # fmt: skip
 
 
 def answering() -> Contestant:
@@ -115,6 +125,10 @@ def _faust_row(key: bytes, value: bytes) -> tuple[str, Row]:
 def _quix_row(key: bytes, value: bytes) -> tuple[str, Row]:
     """Its keys are `<message key>|"<name of the value>"`."""
     return key.partition(b"|")[0].decode(), json.loads(value)
+
+
+def _kafka_streams_row(key: bytes, value: bytes) -> tuple[str, Row]:
+    return key.decode(), decode_body(value)
 
 
 def _our_row(key: bytes, value: bytes) -> tuple[str, Row] | None:

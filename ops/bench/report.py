@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-PEERS = ("faust", "quix", "raw")
+PEERS = ("faust", "quix", "kafka-streams", "raw")
 LABELS = {
     "raw": "raw: consume, headers, decode",
     "faust": "stock Faust, exactly_once",
     "quix": "Quix Streams, exactly-once",
+    "kafka-streams": "Kafka Streams, exactly_once_v2",
     "us": "retold",
 }
 Rates = Mapping[str, Sequence[float]]

@@ -18,7 +18,8 @@ from streams.schemas.schema_ids import canonical, id_of
 
 HERE = Path(__file__).parent
 EVENT_FILE = HERE / "schemas" / "bench" / "signup.avsc"
-EVENT, ROW = (json.loads(p.read_text()) for p in (EVENT_FILE, HERE / "schemas" / "bench.avsc"))
+ROW_FILE = HERE / "schemas" / "bench.avsc"
+EVENT, ROW = (json.loads(p.read_text()) for p in (EVENT_FILE, ROW_FILE))
 EVENT_SCHEMA, ROW_SCHEMA = parse_schema(EVENT), parse_schema(ROW)
 FRAME = b"\x00" + id_of(canonical(EVENT)).to_bytes(4, "big")
 """Before the body: Confluent's wire format."""
@@ -88,9 +89,11 @@ def encode(event: dict[str, Any]) -> bytes:
 
 def decode_row(value: bytes) -> Row:
     """The row in a framed Avro record."""
-    body = io.BytesIO(value)
-    body.seek(len(FRAME))
-    row: Row = schemaless_reader(body, ROW_SCHEMA)
+    return decode_body(value[len(FRAME) :])
+
+
+def decode_body(body: bytes) -> Row:
+    row: Row = schemaless_reader(io.BytesIO(body), ROW_SCHEMA)
     return row
 
 

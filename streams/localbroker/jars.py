@@ -44,33 +44,41 @@ def cache_folder() -> Path:
 
 def class_path(on_progress: Progress) -> list[Path]:
     """The jars of the broker. Raises BrokerUnavailable if they are missing and cannot be downloaded."""
-    known = cache_folder() / f"classpath-{hashlib.sha256(ENDPOINT.encode()).hexdigest()[:12]}"
+    try:
+        return resolved(ENDPOINT, f"Apache Kafka {KAFKA_VERSION}", 45, on_progress)
+    except BrokerUnavailable as error:
+        raise BrokerUnavailable(f"{error} Or set RETOLD_BROKER to a Kafka that runs.") from error
+
+
+def resolved(endpoint: str, name: str, megabytes: int, on_progress: Progress) -> list[Path]:
+    """The jars of `endpoint` (`group:artifact:version`, joined by `+`) and of what they need, sorted by path.
+
+    They are downloaded once per machine; `name` and `megabytes` are for who waits. Raises BrokerUnavailable if they cannot be.
+    """
+    known = cache_folder() / f"classpath-{hashlib.sha256(endpoint.encode()).hexdigest()[:12]}"
     with _one_at_a_time(known.with_suffix(".lock")):
         with contextlib.suppress(OSError):
             jars = [Path(line) for line in known.read_text(encoding="utf-8", errors="replace").splitlines()]
             if jars and all(jar.is_file() for jar in jars):
                 return jars
-        on_progress(f"fetching Apache Kafka {KAFKA_VERSION} (about 45 MB, only this once)")
-        jars = _fetch()
+        on_progress(f"fetching {name} (about {megabytes} MB, only this once)")
+        jars = _fetch(endpoint, name)
         draft = known.with_suffix(".new")
         draft.write_text("".join(f"{jar}\n" for jar in jars), encoding="utf-8")
         draft.replace(known)
     return jars
 
 
-def _fetch() -> list[Path]:
+def _fetch(endpoint: str, name: str) -> list[Path]:
     # Imported here: it takes half a second, and only the first start on a machine needs it.
     import jgo
 
     logging.getLogger("jgo").setLevel(logging.ERROR)
     try:
-        environment = jgo.build(ENDPOINT)
+        environment = jgo.build(endpoint)
         return sorted(Path(jar) for jar in environment.path.glob("*/*.jar"))
     except Exception as error:  # the resolver raises whatever its network library does
-        raise BrokerUnavailable(
-            f"Apache Kafka {KAFKA_VERSION} could not be fetched: {error}. "
-            "Check the network and try again, or set RETOLD_BROKER to a Kafka that runs."
-        ) from error
+        raise BrokerUnavailable(f"{name} could not be fetched: {error}. Check the network and try again.") from error
 
 
 @contextlib.contextmanager
