@@ -44,8 +44,7 @@ class AvroCodec:
         self._texts: dict[bytes, str] = {}
         self._names: dict[bytes, str] = {}
         self._fingerprints: dict[bytes, str] = {}
-        self._waiting: dict[bytes, str] = {}
-        """Why records of a known schema cannot be decoded here."""
+        self._waiting: dict[bytes, str] = {}  # why records of a known schema cannot be decoded here
         self._decoders: dict[bytes, Callable[[bytes], EventData]] = {}
         self._row_decoders: dict[bytes, Callable[[bytes], Record]] = {}
         self._settlers: dict[type[Record], Settle] = {}
