@@ -39,9 +39,15 @@ class Entry(NamedTuple):
     control: bool = False
 
 
+GAP = Entry(None, None, [], 0, None, control=True)
+"""Where a record was."""
+
+
 @dataclass(eq=False)
 class Partition:
     entries: list[Entry] = field(default_factory=list)
+    _over: int = 0
+    """Before it no transaction is open."""
 
     @property
     def end(self) -> int:
@@ -50,7 +56,19 @@ class Partition:
     @property
     def stable(self) -> int:
         """Before the first record of a transaction that is open."""
-        return next((at for at, it in enumerate(self.entries) if it.transaction and it.transaction.state == OPEN), self.end)
+        while self._over < self.end and ((it := self.entries[self._over].transaction) is None or it.state != OPEN):
+            self._over += 1
+        return self._over
+
+    def compact(self) -> None:
+        """Of each key the last committed record is kept; others leave gaps in the offsets."""
+        last: dict[bytes | None, int] = {}
+        stable = self.stable
+        for at, it in enumerate(self.entries[:stable]):
+            if not it.control and (it.transaction is None or it.transaction.state == COMMITTED):
+                if (before := last.get(it.key)) is not None:
+                    self.entries[before] = GAP
+                last[it.key] = at
 
     def readable(self, offset: int, *, committed: bool) -> tuple[int, Entry] | None:
         """The first record from `offset` on that a reader is given."""

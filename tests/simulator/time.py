@@ -19,9 +19,14 @@ class VirtualClock:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self._ahead = 0.0
 
     def now(self) -> int:
-        return round((EPOCH + self.seconds) * 1e6)
+        return round((EPOCH + self.seconds + self._ahead) * 1e6)
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward, or back; no time goes by."""
+        self._ahead += seconds
 
     def monotonic(self) -> float:
         return self.seconds

@@ -1,0 +1,266 @@
+"""Clients of a `MemoryBroker` whose requests meet faults: a worker that is killed, a broker that is away, ends that come late.
+
+A request is announced to `Trouble.meet` first. What it raises is what librdkafka reports in such a case; a `Crash` is nobody's to
+catch. An end whose copy comes late is applied again when its time has come, to whatever transaction of that producer is open then:
+all transactions of a producer have one epoch (EndTxn v1, rule 31).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.kafka.clients import Clients
+from streams.kafka.coordinator_connection import COORDINATOR
+from tests.simulator import faults
+from tests.simulator.broker import ABORTED, COMMITTED, OPEN, MemoryBroker, Metadata, Transaction, refusal
+from tests.simulator.clients import MemoryAdmin, MemoryConsumer, MemoryMessage, MemoryProducer
+from tests.simulator.faults import Fault
+
+CLOSER = 0.01
+"""s that a request takes: virtual time goes by, also in a worker that is never idle."""
+TRANSACTION = 10.0
+
+
+class Crash(BaseException):
+    """The process ends at once."""
+
+
+def timed_out(*, retriable: bool = False) -> KafkaException:
+    return KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer", retriable=retriable))
+
+
+class Trouble:
+    """What requests meet. `act` does what is beyond one client: a pause, in which others go on; a session that is over."""
+
+    def __init__(self, broker: MemoryBroker, plan: Sequence[Fault], act: Callable[[str, Fault], None]) -> None:
+        self.broker, self._act = broker, act
+        self._left = list(plan)
+        self.requests = 0
+        self.away_until = 0.0
+        self.late: list[tuple[float, UnrulyProducer, Transaction, str]] = []
+        self.trace: list[str] = []
+        self.busy = False
+        """Whether others act in a pause of one: a second pause waits."""
+
+    @property
+    def happened(self) -> int:
+        return sum(line.startswith("fault ") for line in self.trace)
+
+    def tell(self, line: str) -> None:
+        self.trace.append(line)
+
+    def meet(self, owner: str, request: str) -> Fault | None:
+        """The fault of this request that its client has to show; others are done here. Raises Crash, or that the broker is away."""
+        self.requests += 1
+        clock = self.broker.clock
+        clock.sleep(CLOSER)
+        self.go_by()
+        if clock.monotonic() < self.away_until:
+            clock.sleep(0.2)
+            return Fault(0, faults.AWAY, 0.0)
+        for fault in self._left:
+            if fault.at > self.requests:
+                break
+            if fault.applies_to(request) and not (self.busy and fault.kind in (faults.PAUSE, faults.CRASH, faults.RESTART)):
+                self._left.remove(fault)
+                self.tell(f"fault {fault.kind} at request {self.requests}, {request} of {owner}, at {clock.monotonic():.2f} s")
+                return self._shown(owner, fault)
+        return None
+
+    def go_by(self) -> None:
+        """What the passing of time does: late copies arrive, and the broker aborts transactions that are too old."""
+        now = self.broker.clock.monotonic()
+        for it in [it for it in self.late if it[0] <= now]:
+            self.late.remove(it)
+            _, producer, ended, state = it
+            open_one = producer.transaction
+            if producer.is_current() and open_one is not None and open_one.state == OPEN and open_one is not ended:
+                self.tell(f"a late copy ends another transaction: {state}")
+                self.broker.end(open_one, state)
+        for name, producer in list(self.broker.producers.items()):
+            open_one = producer.transaction
+            if open_one is not None and open_one.state == OPEN and now > open_one.began + TRANSACTION:
+                self.tell(f"the broker aborts the transaction of {name}, which is too old")
+                self.broker.end(open_one, ABORTED)
+                self.broker.producers[name] = SimpleNamespace(transaction=None)
+
+    def _shown(self, owner: str, fault: Fault) -> Fault | None:
+        match fault.kind:
+            case faults.CRASH:
+                raise Crash
+            case faults.AWAY:
+                self.away_until = self.broker.clock.monotonic() + 30 * fault.amount**2
+            case faults.CLOCK:
+                self.broker.clock.step(round((fault.amount - 0.5) * 4 * 3600))
+            case faults.PAUSE | faults.EXPIRE | faults.COMPACT | faults.RESTART:
+                self._act(owner, fault)
+                return None
+        return fault
+
+
+def unruly_clients(trouble: Trouble, owner: str) -> Clients:
+    """Of one worker."""
+    kinds: dict[Any, Callable[[Mapping[str, Any]], Any]] = {
+        Consumer: lambda options: UnrulyConsumer(trouble, owner, options),
+        Producer: lambda options: UnrulyProducer(trouble, owner, options),
+        AdminClient: lambda options: UnrulyAdmin(trouble, owner, options),
+    }
+    return Clients("memory:0", clock=trouble.broker.clock, make=lambda kind, options: kinds[kind](options))
+
+
+class UnrulyConsumer(MemoryConsumer):
+    def __init__(self, trouble: Trouble, owner: str, options: Mapping[str, Any]) -> None:
+        super().__init__(trouble.broker, options)
+        self._trouble, self._owner = trouble, owner
+
+    def consume(self, count: int, timeout: float) -> list[MemoryMessage]:
+        fault = self._trouble.meet(self._owner, "poll")
+        if fault is not None and fault.kind == faults.AWAY:
+            self._broker.clock.sleep(timeout)
+            return []
+        return super().consume(count, timeout)
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        fault = self._trouble.meet(self._owner, "ask")
+        if fault is not None and fault.kind in (faults.AWAY, faults.SILENCE):
+            self._broker.clock.sleep(timeout)
+            raise timed_out()
+        return super().committed(partitions, timeout)
+
+
+class UnrulyProducer(MemoryProducer):
+    """What it reports of its coordinator's connection arrives when it is polled, as with librdkafka."""
+
+    def __init__(self, trouble: Trouble, owner: str, options: Mapping[str, Any]) -> None:
+        super().__init__(trouble.broker, options)
+        self._trouble, self._owner = trouble, owner
+        self._on_delivery, self._logger = options.get("on_delivery"), options.get("logger")
+        self._failed = False
+        self._ended: tuple[Transaction, str] | None = None
+        """What was ended, though nobody was told."""
+        self._reports: list[Callable[[], None]] = []
+
+    def is_current(self) -> bool:
+        return self._broker.producers.get(self._id or "") is self
+
+    def init_transactions(self, timeout: float) -> None:
+        self._answered("init", timeout)
+        super().init_transactions(timeout)
+
+    def begin_transaction(self) -> None:
+        self._trouble.meet(self._owner, "begin")
+        super().begin_transaction()
+        self._failed, self._ended = False, None
+
+    def produce(
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, headers: Any = None, **more: Any
+    ) -> None:
+        fault = self._trouble.meet(self._owner, "produce")
+        if self._id is None:
+            return super().produce(topic, value, key, partition, headers, **more)
+        if fault is not None and fault.kind in (faults.UNDELIVERED, faults.AWAY):
+            self._fail(KafkaError._MSG_TIMED_OUT)
+            if fault.kind == faults.AWAY or fault.amount < 0.5:
+                return None  # else it was written, and nobody knows
+        if self.transaction is not None and self.transaction.state != OPEN:
+            self._fail(KafkaError.INVALID_TXN_STATE)  # a late copy has ended it
+            return None
+        return super().produce(topic, value, key, partition, headers, **more)
+
+    def send_offsets_to_transaction(self, offsets: Sequence[TopicPartition], metadata: Metadata, timeout: float) -> None:
+        fault = self._answered("offsets", timeout)
+        if self._failed:
+            raise refusal(KafkaError._MSG_TIMED_OUT)
+        if fault is not None and fault.kind == faults.OFFSETS_REFUSED:
+            if fault.amount < 0.5:
+                raise timed_out(retriable=True)
+            raise refusal(KafkaError.COORDINATOR_NOT_AVAILABLE)
+        super().send_offsets_to_transaction(offsets, metadata, timeout)
+
+    def commit_transaction(self, timeout: float) -> None:
+        if self._failed:
+            raise refusal(KafkaError._MSG_TIMED_OUT)
+        self._end_with(COMMITTED, "commit", timeout)
+
+    def abort_transaction(self, timeout: float) -> None:
+        self._end_with(ABORTED, "abort", timeout)
+
+    def poll(self, timeout: float) -> int:
+        while self._reports:
+            self._reports.pop(0)()
+        return super().poll(timeout)
+
+    def _fail(self, code: int) -> None:
+        self._failed = True
+        if self._on_delivery is not None:
+            on_delivery = self._on_delivery
+            self._reports.append(lambda: on_delivery(KafkaError(code), None))
+
+    def _end_with(self, state: str, request: str, timeout: float) -> None:
+        fault = self._answered(request, timeout)
+        kind = fault.kind if fault is not None else ""
+        if self._ended is not None and self._ended[1] == state:  # asked again: it was done
+            self.transaction = None
+            return
+        if kind == faults.LOST_END:
+            raise timed_out(retriable=True)
+        ended = self.transaction
+        if ended is not None and ended.state != OPEN and self.is_current():  # a late copy was here
+            self.transaction = None
+            if ended.state != state:
+                raise refusal(KafkaError.INVALID_TXN_STATE)
+            return
+        super()._end(state)
+        assert ended is not None
+        if kind == faults.LOST_ANSWER:
+            self._ended, self.transaction = (ended, state), ended
+            raise timed_out(retriable=True)
+        if kind == faults.LATE_END and fault is not None:
+            now = self._broker.clock.monotonic()
+            self._trouble.late.append((now + 0.01 + 4 * fault.amount**2, self, ended, state))
+            self._reports.append(self._disturbed)
+
+    def _disturbed(self) -> None:
+        if self._logger is not None:
+            self._logger.log(logging.INFO, "%s", f"{COORDINATOR}/1: Disconnected")
+
+    def _answered(self, request: str, timeout: float) -> Fault | None:
+        """The fault; raises what a client says that got no answer in time."""
+        fault = self._trouble.meet(self._owner, request)
+        if fault is not None and fault.kind == faults.AWAY:
+            self._broker.clock.sleep(min(timeout, 1.0))
+            raise timed_out(retriable=True)
+        return fault
+
+
+class UnrulyAdmin(MemoryAdmin):
+    def __init__(self, trouble: Trouble, owner: str, options: Mapping[str, Any]) -> None:
+        super().__init__(trouble.broker, options)
+        self._trouble, self._owner = trouble, owner
+
+    def list_offsets(self, asked: Mapping[TopicPartition, Any], **options: Any) -> dict[TopicPartition, Future[Any]]:
+        if (silent := self._silent(asked)) is not None:
+            return silent
+        return super().list_offsets(asked, **options)
+
+    def describe_topics(self, asked: Any, **options: Any) -> dict[str, Future[Any]]:
+        if (silent := self._silent(asked.topic_names)) is not None:
+            return silent
+        return super().describe_topics(asked, **options)
+
+    def _silent(self, asked: Any) -> dict[Any, Future[Any]] | None:
+        fault = self._trouble.meet(self._owner, "ask")
+        if fault is None or fault.kind not in (faults.AWAY, faults.SILENCE):
+            return None
+        found: dict[Any, Future[Any]] = {}
+        for it in asked:
+            found[it] = Future()
+            found[it].set_exception(timed_out())
+        return found
