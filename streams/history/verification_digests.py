@@ -21,6 +21,8 @@ from streams.history.verification_note import EVERY, NotedLog, VerificationNote,
 from streams.history.verification_records import StoredRecord
 
 DIGEST_BYTES = 16
+NOTED_RECORDS = "noted records"
+"""So begins what is said of those that could not be compared."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -81,11 +83,11 @@ class LogDigests:
         assert self._since is not None
         first, last = max(number * EVERY + 1, self._since.first), min((number + 1) * EVERY, self._since.last)
         if number in self._erased:
-            what = "noted records among which an operator has deleted some"
+            what = f"{NOTED_RECORDS} among which an operator has deleted some"
         elif not self._begins and (first < self.first or not self.first):
-            what = "noted records that were deleted from the log's beginning"
+            what = f"{NOTED_RECORDS} that were deleted from the log's beginning"
         elif hidden and self.last < last:
-            what = "noted records that an open transaction hides"
+            what = f"{NOTED_RECORDS} that an open transaction hides"
         else:
             return False
         findings.unchecked(what, position_name(*self._at, first), last - first + 1)
@@ -111,7 +113,7 @@ def tell_unread(since: VerificationNote, logs: Iterable[NamespacePartition], fin
     for name in sorted(since.logs.keys() - {log_name(at) for at in logs}):
         noted = since.logs[name]
         if noted.first:
-            what = "noted records of logs that this application does not have"
+            what = f"{NOTED_RECORDS} of logs that this application does not have"
             findings.unchecked(what, f"{name}:{noted.first}", noted.last - noted.first + 1)
 
 

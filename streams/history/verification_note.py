@@ -28,6 +28,11 @@ class VerificationNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     taken: str
     logs: dict[str, NotedLog]
 
+    @property
+    def records(self) -> int:
+        """Of all logs, by their sequences."""
+        return sum(it.last - it.first + 1 for it in self.logs.values() if it.first)
+
 
 class _AnyNote(msgspec.Struct):
     """A note of any format, as far as all have it."""

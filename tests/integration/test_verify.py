@@ -98,6 +98,7 @@ def test_a_cluster_is_verified_while_it_works_and_after(worked: Foreign) -> None
     altered = retold("verify", "--since", str(note), "--note", str(note.with_name("other.note")), env=env)
     assert altered.returncode == 1
     assert "There is damage, so no note was written" in altered.stderr
+    assert f"of {report.read.log} log records: all of them are as they were." in altered.stderr
     assert not note.with_name("other.note").exists()
     assert altered.stdout.startswith(f"wrong row: 1\n  {where}  expected: ")
     assert "1 finding of damage, 0 events and rows that this code decides otherwise" in altered.stderr

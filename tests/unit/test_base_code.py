@@ -65,3 +65,17 @@ def test_a_repository_that_lacks_files_is_refused(tmp_path: Path) -> None:
     (project / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(ConfigError, match=r"the files of the last commit .*cannot be extracted"), base_folder(project, None):
         pass
+
+
+def test_without_a_repository_or_a_commit_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words of ours, whatever language git speaks."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for base in (None, "main"):
+        with pytest.raises(ConfigError, match=r"plain is in no repository of git.*Name the folder"), base_folder(plain, base):
+            pass
+    git(plain, "init", "--quiet")
+    with pytest.raises(ConfigError, match=r"has no commit yet.*Name the folder"), base_folder(plain, None):
+        pass

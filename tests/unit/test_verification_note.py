@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams.cli.commands.verify import compared_text
 from streams.errors import ConfigError
 from streams.history.verification_digests import LogDigests, tell_unread
-from streams.history.verification_findings import Findings
+from streams.history.verification_findings import Findings, VerificationReport, VerifiedCounts
 from streams.history.verification_note import FORMAT, NotedLog, VerificationNote, decoded_note
 from streams.history.verification_records import StoredRecord
 from tests.support.pasts import made
@@ -104,6 +105,21 @@ def test_what_cannot_be_compared_is_said() -> None:
     assert compared(log[25:], since, begins=False) == ([], ["account-0:1"])
     assert compared(log[25:], since)[0] == ["account-0:1 other records"]
     assert compared(log[:33], since, hidden=True) == ([], ["account-0:31"])
+
+
+def test_a_good_end_says_what_was_compared() -> None:
+    """Of when the note was, and how many records; not that all is as it was where that is not known."""
+    log = a_log(25)
+    note = VerificationNote(FORMAT, "bank", "", "2026-11-27T00:10:00Z", {"account-0": digested(log).noted()})
+    for now, options, result in (
+        (a_log(30), {}, "all of them are as they were"),
+        (log[5:], {"begins": False}, "those that could be compared are as they were"),
+        ([*log[:3], *log[4:]], {}, "not all of them are as they were"),
+    ):
+        findings = Findings()
+        digested(now, note.logs["account-0"], begins=options.get("begins", True)).compare(findings, note.taken, hidden=False)
+        report = VerificationReport(findings.all(), findings.counts, findings.not_checked(), VerifiedCounts())
+        assert compared_text(note, report) == f"Compared with the note of 2026-11-27T00:10:00Z, of 25 log records: {result}."
 
 
 def test_a_noted_log_that_is_not_read_is_told() -> None:

@@ -20,7 +20,8 @@ from streams.cli.process import exit_codes
 from streams.cli.process.named_files import read_named, refuse_present, write_named
 from streams.cli.process.session import connect
 from streams.engine.readable import named
-from streams.history.verification_findings import VerificationFinding, VerificationReport
+from streams.history.verification_digests import NOTED_RECORDS
+from streams.history.verification_findings import NOTED, VerificationFinding, VerificationReport
 from streams.history.verification_note import VerificationNote, decoded_note
 from streams.kafka.cluster_verification import verify_cluster
 
@@ -63,9 +64,11 @@ def verify(
         )  # fmt: skip
     seconds = time.monotonic() - began
     if as_json:
-        _show_json(report, seconds, limit)
+        _show_json(report, seconds, limit, before)
     else:
         _show(report, seconds, limit or SHOWN)
+        if before is not None:
+            talk(compared_text(before, report))
     if note is not None:
         _keep(note, report)
     raise typer.Exit(exit_codes.NO if report.findings else exit_codes.OK)
@@ -94,7 +97,9 @@ class VerifyProgress(ExitStack):
         self._advance(done)
 
 
-def _show_json(report: VerificationReport, seconds: float, limit: int | None) -> None:
+def _show_json(
+    report: VerificationReport, seconds: float, limit: int | None, before: VerificationNote | None
+) -> None:
     """A line for each finding, one for each kind of what was not checked, and the summary."""
     for it in islice(report.findings, limit):
         json_line({
@@ -108,6 +113,7 @@ def _show_json(report: VerificationReport, seconds: float, limit: int | None) ->
     json_line({
         "damage": report.damage, "otherwise": report.otherwise, "findings": counts, "read": msgspec.to_builtins(report.read),
         "seconds": round(seconds, 2),
+        **({} if before is None else {"since": {"taken": before.taken, "records": before.records}}),
     })  # fmt: skip
 
 
@@ -128,6 +134,17 @@ def _show(report: VerificationReport, seconds: float, limit: int) -> None:
             "This code decides some events otherwise than they were recorded. If the code has changed since, verify with the "
             "version that wrote them; what that version finds too is damage."
         )
+
+
+def compared_text(before: VerificationNote, report: VerificationReport) -> str:
+    """What came of the comparison with a note."""
+    if NOTED in report.counts:
+        result = "not all of them are as they were"
+    elif any(each.what.startswith(NOTED_RECORDS) for each in report.not_checked):
+        result = "those that could be compared are as they were"
+    else:
+        result = "all of them are as they were"
+    return f"Compared with the note of {before.taken}, of {plural(before.records, 'log record')}: {result}."
 
 
 def _show_findings(found: Iterable[VerificationFinding]) -> None:

@@ -67,7 +67,11 @@ def _revision(project: Path, base: str | None) -> tuple[str, str]:
         wrong = f"{named(base)} is neither a folder nor a revision of git"
         revision = _git(project, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", wrong=wrong)
         return revision, f"{named(base)} ({revision[:9]})"
-    last = _git(project, "rev-parse", "HEAD")
+    nothing = (
+        f"the repository of {named(str(project))} has no commit yet, so there is no revision to compare with. Name the folder "
+        "of the other code with --base"
+    )
+    last = _git(project, "rev-parse", "--verify", "--quiet", "HEAD", wrong=nothing)
     for branch in BRANCHES:
         try:
             revision = _git(project, "merge-base", "HEAD", branch)
@@ -83,7 +87,7 @@ def _git(project: Path, *words: str, wrong: str = "") -> str:
     try:
         found = subprocess.run(
             ["git", *words], cwd=project, capture_output=True, timeout=SECONDS, check=False,
-            encoding="utf-8", errors="surrogateescape",
+            encoding="utf-8", errors="surrogateescape", env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
     except FileNotFoundError:
         raise ConfigError("git is not installed: name the folder of the other code with --base") from None
@@ -91,6 +95,11 @@ def _git(project: Path, *words: str, wrong: str = "") -> str:
         raise ConfigError(f"git {words[0]} did not end within {SECONDS:.0f} s") from None
     if found.returncode != 0:
         why = found.stderr.strip().splitlines()
+        if any("not a git repository" in line for line in why):
+            raise ConfigError(
+                f"{named(str(project))} is in no repository of git, so there is no revision to compare with. Name the folder "
+                "of the other code with --base, such as a copy of what is deployed"
+            )
         raise ConfigError(wrong or f"git {words[0]}: {named(why[0]) if why else 'it failed'}. Name the other code with --base")
     return found.stdout.removesuffix("\n")  # a folder's name may end with spaces
 
