@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from streams.cli.output.row_text import apart, change_text
 from streams.cli.output.screen import StyledLine
 from streams.cli.output.story_text import key_story_lines, story_lines
 from streams.engine.times import to_micros
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.recorded_event import Place, RecordedEvent
+from streams.history.row_changes import FieldChange
 from streams.history.story import Storyteller
 from streams.history.waiting import NothingWaits, WaitingEvent
 from tests.applications import shop
@@ -127,3 +129,26 @@ def test_a_row_that_has_only_parked_events_has_a_story() -> None:
     assert lines[0] == "nothing has been handled yet: there is no row"
     assert lines[1] == "   stock.reserve z is parked since 2026-01-01 00:00:00Z: KeyError: x"
     assert Storyteller(past, handlers, NothingWaits()).of_key(("stock", "z"), 1, 10) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (("T06", "T02"), ("T06", "T02", "T10"), "done + T10"),
+        (("a", "b", "b"), ("b", "c"), "done + c, - a, - b"),
+        ((1, 2), (2, 1), "done has the same in another order"),
+        ((), ("a",), 'done [] → ["a"]'),
+        (("a",), None, 'done ["a"] → null'),
+        (("x",), tuple("abcdefg"), "done + a, + b, + c, + d, and 3 more, - x"),
+        (({"sku": "x", "n": 1},), ({"sku": "x", "n": 2},), 'done + {"sku": "x", "n": 2}, - {"sku": "x", "n": 1}'),
+        ("u" * 70 + "1", "u" * 70 + "2", f"done …{'u' * 10}1 → …{'u' * 10}2"),
+        ("u" * 70, "u" * 71, f"done …{'u' * 10} → …{'u' * 11}"),
+        ("\x1b" * 70 + "1", "\x1b" * 70 + "2", r"done …1b\x1b\x1b1 → …1b\x1b\x1b2"),
+        (3, 4, "done 3 → 4"),
+    ],
+)
+def test_what_differs_does_not_look_alike(before: object, after: object, shown: str) -> None:
+    """Of lists the elements that came and went are shown, of long texts what is from where they differ."""
+    assert change_text(FieldChange("done", before, after)) == shown
+    one, other = apart(before, after)
+    assert one != other

@@ -12,7 +12,8 @@ from streams.cli.arguments.conditions import condition_about
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import whole
-from streams.cli.output.screen import cell_text, json_line, plural, table, talk, time_text
+from streams.cli.output.row_text import change_text, value_text
+from streams.cli.output.screen import json_line, plural, table, talk, time_text
 from streams.cli.output.untold_text import show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
@@ -96,10 +97,6 @@ def _members(turn: Turn) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _no(value: object) -> bool:
-    return isinstance(value, Missing)
-
-
 def _as_table(found: Iterator[Turn], predicate: Predicate, limit: int, *, with_key: bool) -> int:
     rows, more = list[list[str]](), 0
     for turn in found:
@@ -123,12 +120,7 @@ def _cells(turn: Turn, predicate: Predicate, *, with_key: bool) -> list[str]:
 
 
 def _changed(change: FieldChange) -> str:
-    before = "" if _no(change.before) else f"{_shown(change.before)} → "
-    return f"{change.field} {before}{'(none)' if _no(change.after) else _shown(change.after)}"
-
-
-def _shown(value: object) -> str:
-    return cell_text(value) or ("null" if value is None else "''")
+    return f"{change.field} {value_text(change.after)}" if isinstance(change.before, Missing) else change_text(change)
 
 
 def _conclude(turns: Turns, predicate: Predicate, *, ever: bool, all_rows: bool) -> None:

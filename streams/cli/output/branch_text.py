@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import groupby
 
-from streams.cli.output.row_text import value_text
+from streams.cli.output.row_text import apart, change_text, value_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text
 from streams.data import EventData, Record
 from streams.engine.readable import one_line, shortened
@@ -32,7 +32,7 @@ from streams.history.difference import (
 from streams.history.difference_members import view_changes
 from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
-from streams.history.row_changes import Missing, row_changes
+from streams.history.row_changes import FieldChange, Missing, row_changes
 
 LABEL = 12
 """Characters of the column of what a line is about."""
@@ -129,7 +129,7 @@ def _emitted(data: Sequence[EventData], others: Sequence[EventData]) -> str:
     texts = []
     for each in data[:FIELDS]:
         changes = row_changes(each, counterparts.get((each.event_type, each.key), each))
-        fields = ", ".join(f"{change.field} {value_text(change.before)}" for change in changes[:FIELDS])
+        fields = ", ".join(f"{change.field} {apart(change.before, change.after)[0]}" for change in changes[:FIELDS])
         texts.append(f"{each.event_type} {one_line(each.key)}{f' ({fields})' if fields else ''}")
     more = [f"and {len(data) - FIELDS} more"] if len(data) > FIELDS else []
     return f"emits {', '.join([*texts, *more])}" if data else "emits nothing else"
@@ -205,7 +205,7 @@ def _view(it: ViewChange) -> str:
         if isinstance(each.before, Missing) or isinstance(each.after, Missing):
             texts.append(f"{name} is {'new' if isinstance(each.before, Missing) else 'gone'}")
         else:
-            texts.append(f"{name} {value_text(each.before)} → {value_text(each.after)}".lstrip())
+            texts.append(change_text(FieldChange(name, each.before, each.after)).lstrip())
     more = [f"and {len(changes) - FIELDS} more"] if len(changes) > FIELDS else []
     return f"{it.path}  {' · '.join([*texts, *more])}"
 
@@ -216,7 +216,7 @@ def fields_text(before: Record | None, after: Record | None, fields: Set[str] | 
         return "" if before is None else "the row is deleted"
     changes = [it for it in row_changes(before, after) if fields is None or it.field in fields]
     texts = [
-        f"{it.field} {value_text(it.after)}" if before is None else f"{it.field} {value_text(it.before)} → {value_text(it.after)}"
+        f"{it.field} {value_text(it.after)}" if before is None else change_text(it)
         for it in changes[:FIELDS]
     ]
     return " · ".join([*texts, *([f"and {len(changes) - FIELDS} more"] if len(changes) > FIELDS else [])])

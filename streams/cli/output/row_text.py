@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, data_console, plural, table, talk
 from streams.data import Record
 from streams.engine.readable import one_line, shortened
-from streams.history.row_changes import Missing
+from streams.history.row_changes import FieldChange, Missing
 
 SHOWN = 50
-VALUE = 60
-"""Characters of a value that stands among others in a line."""
+VALUE, BEFORE = 60, 10
+"""Characters of a value that stands among others in a line; and of those that are shown before two begin to differ."""
+ELEMENTS = 4
+"""Of a list, of those that came or went, which are shown."""
 
 TableRows = Sequence[tuple[str, Record, int]]
 """Key, row, version."""
@@ -74,3 +78,49 @@ def value_text(value: object) -> str:
     if isinstance(value, Missing):
         return "(none)"
     return shortened(one_line(cell_text(value)), VALUE) or ("''" if value == "" else "null")
+
+
+def change_text(change: FieldChange) -> str:
+    """A field that is otherwise: of two lists what came and what went, of others what they were and are."""
+    before, after = change.before, change.after
+    if _has_elements(before) and _has_elements(after):
+        return f"{change.field} {_elements(before, after)}"
+    return f"{change.field} {' → '.join(apart(before, after))}"
+
+
+def _has_elements(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, tuple | list) and bool(value)
+
+
+def apart(one: object, other: object) -> tuple[str, str]:
+    """Two values that differ, each as it differs from the other: lists by elements, long ones from where they begin to."""
+    if _has_elements(one) and _has_elements(other) and (_without(one, other) or _without(other, one)):
+        return _elements(other, one), _elements(one, other)
+    texts = value_text(one), value_text(other)
+    if texts[0] != texts[1]:
+        return texts
+    whole = one_line(cell_text(one)), one_line(cell_text(other))
+    equal = next((at for at, (mine, its) in enumerate(zip(*whole, strict=False)) if mine != its), min(map(len, whole)))
+    mine, its = (shortened(f"…{text[equal - BEFORE :]}", VALUE) for text in whole)
+    return mine, its
+
+
+def _elements(before: Sequence[object], after: Sequence[object]) -> str:
+    came, went = _listed("+ ", _without(after, before)), _listed("- ", _without(before, after))
+    return ", ".join(filter(None, (came, went))) or "has the same in another order"
+
+
+def _without(some: Sequence[object], others: Sequence[object]) -> list[str]:
+    """Elements as texts that the others do not have, or not as often."""
+    left, found = Counter(map(cell_text, others)), []
+    for element, text in ((it, cell_text(it)) for it in some):
+        if left[text]:
+            left[text] -= 1
+        else:
+            found.append(value_text(element))
+    return found
+
+
+def _listed(sign: str, texts: Sequence[str]) -> str:
+    more = [f"and {len(texts) - ELEMENTS:,} more"] if len(texts) > ELEMENTS else []
+    return ", ".join([*(f"{sign}{text}" for text in texts[:ELEMENTS]), *more])

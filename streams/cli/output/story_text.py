@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from streams.cli.output.row_text import value_text
+from streams.cli.output.row_text import change_text, value_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text
 from streams.data import Record
 from streams.engine.readable import one_line, shortened
@@ -145,7 +145,7 @@ def _origin(it: RecordedEvent) -> str:
 def _changed(change: FieldChange, row_is: str) -> str:
     if row_is == CREATED:
         return f"{change.field} {value_text(change.after)}"
-    return f"{change.field} {value_text(change.before)} → {value_text(change.after)}"
+    return change_text(change)
 
 
 def _fields(record: Record, leave_out: str = "") -> str:

@@ -87,7 +87,7 @@ def _git(project: Path, *words: str, wrong: str = "") -> str:
     try:
         found = subprocess.run(
             ["git", *words], cwd=project, capture_output=True, timeout=SECONDS, check=False,
-            encoding="utf-8", errors="surrogateescape", env={**os.environ, "LC_ALL": "C"},
+            encoding="utf-8", errors="surrogateescape",
         )  # fmt: skip
     except FileNotFoundError:
         raise ConfigError("git is not installed: name the folder of the other code with --base") from None
@@ -95,7 +95,7 @@ def _git(project: Path, *words: str, wrong: str = "") -> str:
         raise ConfigError(f"git {words[0]} did not end within {SECONDS:.0f} s") from None
     if found.returncode != 0:
         why = found.stderr.strip().splitlines()
-        if any("not a git repository" in line for line in why):
+        if not any((folder / ".git").exists() for folder in (project, *project.parents)):
             raise ConfigError(
                 f"{named(str(project))} is in no repository of git, so there is no revision to compare with. Name the folder "
                 "of the other code with --base, such as a copy of what is deployed"
