@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,14 @@ def test_rows_projections_and_views_of_a_file_as_they_were(shop: Path, capsys: p
     assert view["answer"] == {it["key"]: it["row"] for it in then}
     get("orders_per_day", history=shop)
     assert "13" in capsys.readouterr().out
+    get("orders-of/c", history=shop, as_of=early)
+    [options] = re.findall(r"; with (--as-of \S+ --known \S+) it stays so\.", capsys.readouterr().err)
+    run_command(["get", "orders-of/c", *options.split(), "--history", str(shop), "--json"])
+    assert json.loads(capsys.readouterr().out) == view
     with pytest.raises(typer.Exit):
         get("order", "o1", history=shop, as_of=cut_of("2000-01-01T00:00:00Z"))
     for wrong, error in (
-        ({"name": "orders-of/c", "key": "o1"}, ConfigError),
+        ({"name": "orders-of/c", "key": "o1"}, WrongUsage),
         ({"name": "orders-for/c"}, WrongUsage),
         ({"name": "order", "known": from_micros(2**53)}, HistoryError),
         ({"name": "order", "as_of": Cut(0, 0), "known": from_micros(0)}, typer.BadParameter),

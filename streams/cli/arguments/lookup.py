@@ -39,7 +39,7 @@ def view_named(app: App, path: str) -> tuple[View, Mapping[str, str]] | None:
 
 
 def namespace_named(app: App, name: str, *, or_projection: bool = False) -> Namespace[Any]:
-    """Raises WrongUsage naming the namespaces that there are; and the projections, if one might have been meant."""
+    """Raises WrongUsage naming the namespaces that there are; and projections and views, if these might have been meant."""
     try:
         return app.namespace(name)
     except DefinitionError as error:
@@ -52,4 +52,7 @@ def namespace_named(app: App, name: str, *, or_projection: bool = False) -> Name
         known, also = spaces, ""
         if or_projection and folded:
             known, also = [*spaces, *folded], f"; and the projections: {', '.join(folded)}"
+        if or_projection and app.views:
+            paths = [each.path for each in app.views]
+            known, also = [*known, *paths], f"{also}; and the views: {', '.join(paths)}"
         raise WrongUsage(f"{error}{also}{did_you_mean(name, known)}") from None

@@ -21,7 +21,6 @@ from streams.cli.process.session import Session, connect
 from streams.data import Record
 from streams.engine.marker import Marker
 from streams.engine.times import to_micros
-from streams.errors import ConfigError
 from streams.history.cut_past import Cut
 from streams.history.recorded_event import position_name
 from streams.kafka.projected import read_projection
@@ -31,7 +30,7 @@ from streams.projection import Projection
 
 def get(
     name: Annotated[
-        str, typer.Argument(help="Namespace or projection whose table to query; or, as it was, a view's path.", metavar="NAME")
+        str, typer.Argument(help="Namespace or projection whose table to query; or a view's path.", metavar="NAME")
     ],
     key: Annotated[str | None, typer.Argument(help="Key of one row; default: all rows.", metavar="KEY")] = None,
     limit: Annotated[
@@ -60,9 +59,8 @@ def get(
         return
     session = connect()
     if view_named(session.app, name) is not None:
-        raise ConfigError(
-            f"{name} is a view: as it was, it is told with --as-of or --known; as it is now, a server answers GET /views/{name}"
-        )
+        get_past(name, key, limit, Cut(), None, as_json=as_json)  # only a server has what it is now
+        return
     if (projection := projection_named(session.app, name)) is not None:
         _get_projected(session, projection, key, limit, as_json=as_json)
         return

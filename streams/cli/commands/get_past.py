@@ -10,14 +10,14 @@ import msgspec
 import typer
 
 from streams.cli.arguments.lookup import namespace_named, projection_named, view_named
+from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.output.row_text import SHOWN, TableRows, count_of, show_many, show_one, show_projected
 from streams.cli.output.screen import json_line, plain, say_lines, talk
 from streams.cli.output.untold_text import show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
 from streams.data import Record
-from streams.errors import ConfigError
-from streams.history.cut_past import Cut
+from streams.history.cut_past import Cut, moment_text
 from streams.history.past_times import cut_until, time_members, token_of, told
 from streams.history.past_views import view_of_past
 from streams.history.stored_rows import StoredRows
@@ -26,7 +26,7 @@ from streams.server.readmodel.store_schema import code_of
 
 
 def get_past(name: str, key: str | None, limit: int | None, asked: Cut, history: Path | None, *, as_json: bool) -> None:
-    """Raises HistoryError where this code cannot tell them, or what is asked for may still change."""
+    """Raises WrongUsage, and HistoryError where this code cannot tell them, or what is asked for may still change."""
     with open_past(history, with_times=True) as opened:
         app = opened.app
         view = view_named(app, name)
@@ -37,7 +37,7 @@ def get_past(name: str, key: str | None, limit: int | None, asked: Cut, history:
         with PastStore(app, opened.codec, rows) as store:
             if view is not None:
                 if key is not None or limit is not None:
-                    raise ConfigError(f"{name} is a view, and its answer is no table: it has no KEY and no --limit")
+                    raise WrongUsage(f"{name} is a view, and its answer is no table: it has no KEY and no --limit")
                 _show_answer(view_of_past(store, *view), cut, as_json=as_json)
             else:
                 _show_rows(store, name, key, limit, cut, as_json=as_json)
@@ -93,4 +93,9 @@ def _members(cut: Cut) -> dict[str, Any]:
 
 def _close(cut: Cut) -> None:
     text = told(cut)
-    talk(f"{text[0].upper()}{text[1:]}; with --as-of {token_of(cut)} it stays so.")
+    talk(f"{text[0].upper()}{text[1:]}; with {_options(cut)} it stays so.")
+
+
+def _options(cut: Cut) -> str:
+    given = {"--as-of": cut.as_of, "--known": cut.known}
+    return " ".join(f"{option} {moment_text(at)}" for option, at in given.items() if at is not None)
