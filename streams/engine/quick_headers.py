@@ -133,10 +133,10 @@ class LoggedPlan:
         self._plan = plan
 
     def read(self, headers: Headers, values: Values) -> Envelope | None:
-        return self._plan.read(headers[:-1], values[:-1])
+        return self._plan.read(headers[:-1], values)  # which is read by the places of the others
 
     def learn(self, values: Values, envelope: Envelope) -> None:
-        self._plan.learn(values[:-1], envelope)
+        self._plan.learn(values, envelope)
 
 
 def quick_plan(names: tuple[str, ...]) -> QuickPlan | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from streams.app import App
 from streams.data import Record
@@ -17,7 +19,7 @@ from streams.history.recorded_event import HANDLER, RecordedEvent
 from streams.outcome import Emission, Rejected
 
 
-class DecidedEvent(NamedTuple):
+class DecidedEvent(msgspec.Struct, frozen=True, gc=False):
     """A handler's decision; with a `reason` the event was rejected, and the row stays."""
 
     row: Record | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from streams.data import namespace_of
+from streams.data import Record, namespace_of
 from streams.engine.envelope import LogHeader
 from streams.engine.event_handlers import EventHandler
 from streams.engine.execution import ABSENT, wrong_version
@@ -66,7 +66,7 @@ class DecisionCheck:
         self._sequences, self._marker, self._pending = checks.sequences, checks.marker, checks.pending
         self._emissions = common.emissions
         self._namespace, self._by_event = at[0], common.handlers.spaces[at[0]].by_event
-        self._own = frozenset(common.handlers.spaces)
+        self._own = {data.event_type for space in common.handlers.spaces.values() for data in space.by_event}
         self.entries: dict[str, Entry] = {}
         self.opaque: dict[str, int] = {}
         """Keys whose rows are not known, and since which sequence."""
@@ -85,7 +85,8 @@ class DecisionCheck:
         row, version = self.entries.get(name, ABSENT)
         is_known = name not in self.opaque and self._sequences.is_begun
         if is_known:
-            conflict = wrong_version(stored.envelope.expected_version, row, version)
+            expected = stored.envelope.expected_version
+            conflict = None if expected is None else wrong_version(expected, row, version)
             if (conflict is not None) != bool(header.wrong_version):
                 said = "accepted" if accepted else f"rejected ({header.reason})"
                 self._add(VERSION, sequence, conflict or "the row at the version that its publisher expected", said, name)
@@ -103,34 +104,41 @@ class DecisionCheck:
         if not is_known:
             self.cannot_decide(name, sequence, stored.id, "events of keys whose rows are not known")
             return
-        self._decide_again(handler, (row, version), sequence, header, stored)
+        self._decide_again(handler, row, sequence, header, stored, name)
 
-    def _decide_again(self, handler: EventHandler, entry: Entry, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
-        event, accepted = stored.event, header.outcome == ACCEPTED
+    def _decide_again(
+        self, handler: EventHandler, row: Record | None, sequence: int, header: LogHeader, stored: StoredEvent, name: str
+    ) -> None:
+        accepted = header.outcome == ACCEPTED
         try:
-            decided = self._handlers.decide(self._namespace, handler, entry[0], event)
+            decided = self._handlers.decide(self._namespace, handler, row, stored.event)
             emissions = decided.emissions
-            sayings = [*self._reader.sayings(handler, stored, header.recorded, emissions)] if emissions else ()
-            found = _difference(header, decided)
+            sayings = self._reader.sayings(handler, stored, header.recorded, emissions) if emissions else ()
+            found = None if accepted and decided.reason is None else _difference(header, decided)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises, it decides otherwise
             found, decided, sayings = f"its handler raises {type(error).__name__}: {error!s:.200}", DecidedEvent(None), ()
-        if found is not None and not _may_be_operators(header):
-            self._otherwise(sequence, header, stored, found)
         if found is not None:
+            if not _may_be_operators(header):
+                self._otherwise(sequence, header, stored, found)
             return
         if accepted:
-            self.entries[event.key] = (decided.row, sequence)
+            self.entries[name] = (decided.row, sequence)
         for saying in sayings:
             self._say(saying, sequence, stored.id)
 
     def _say(self, saying: Saying, sequence: int, cause: int) -> None:
-        due, namespace = sequence <= self._marker.end, namespace_of(saying.event_type)
-        self._totals.emitted += saying.at_once and due
-        self._totals.released += due and not saying.at_once and not saying.own
-        if namespace not in self._own:
-            self._findings.unchecked(f"emissions for another application ({namespace})", position_name(*self._at, sequence))
-            return
-        self._emissions.say(SaidEvent(saying, self._at, sequence, cause, due, self._sequences.has_gap))
+        due = sequence <= self._marker.end
+        if saying.at_once:
+            self._totals.emitted += due
+        elif not saying.own:
+            self._totals.released += due
+        if saying.event_type not in self._own:
+            namespace = namespace_of(saying.event_type)
+            if namespace not in self._handlers.spaces:
+                self._findings.unchecked(f"emissions for another application ({namespace})", position_name(*self._at, sequence))
+                return
+        if not self._emissions.was_found(saying):
+            self._emissions.say(SaidEvent(saying, self._at, sequence, cause, due, self._sequences.has_gap))
 
     def _otherwise(self, sequence: int, header: LogHeader, stored: StoredEvent, found: str) -> None:
         event = stored.event

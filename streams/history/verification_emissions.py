@@ -82,6 +82,22 @@ class EmissionCheck:
         """Whether this code emits as often as the one that wrote a log."""
         return at not in self._published_timers and SAYS not in self._findings.counts
 
+    def was_found(self, saying: Saying) -> bool:
+        """Whether what a cause says was found before, just as it says. Then both are done with."""
+        found = self._found.get(saying.lineage)
+        if found is None or saying.own or found.saying is None or found.saying.content != saying.content:
+            return False
+        del self._found[saying.lineage]
+        return True
+
+    def was_said(self, saying: Saying) -> bool:
+        """Whether what was found was said before, just as it is. Then both are done with."""
+        said = self._said.get(saying.lineage)
+        if said is None or said.saying.own or said.saying.content != saying.content:
+            return False
+        del self._said[saying.lineage]
+        return True
+
     def say(self, said: SaidEvent) -> None:
         lineage = said.saying.lineage
         if lineage in self._found:

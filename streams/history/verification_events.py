@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -62,7 +62,7 @@ class EventReader:
         self.wire: WireFormat = handlers.wire
         self._codec = codec
         self._newest = {prefix_of(codec.newest_id(cls)) for cls in handlers.app.event_types().values()}
-        self._sources = {name: handlers.source for name, handlers in handlers.spaces.items()}
+        self._sources = {it.event_type: space.source for space in handlers.spaces.values() for it in space.by_event.values()}
 
     def read(self, value: bytes, envelope: Envelope, own_id: str | None, own_time: int | None) -> StoredEvent:
         """`own_id` and `own_time` (µs) are the event's if its headers have none. Raises as the codec's `decode` does."""
@@ -106,16 +106,15 @@ class EventReader:
 
     def sayings(
         self, handler: EventHandler, stored: StoredEvent, recorded: int, emissions: Sequence[Emission]
-    ) -> Iterator[Saying]:
+    ) -> list[Saying]:
         """What a cause says that was recorded at `recorded` (µs): as streams/engine/emissions.py writes it, without the headers.
 
         Raises UndeclaredEmission or InvalidEvent.
         """
         cause, envelope, declared = stored.event, stored.envelope, handler.emits
-        ordinals = dict[tuple[str, str], int]()
-        namespace = namespace_of(handler.event_type)
+        ordinals, found = dict[tuple[str, str], int](), list[Saying]()
         correlation, trace, hops = cause.correlation or cause.id, envelope.trace, envelope.hops + 1
-        source, identity = self._sources[namespace], stored.id
+        source, identity = self._sources[handler.event_type], stored.id
         headers = 10 + (trace is not None) + bool(cause.source and not stored.is_unique)
         for emission in emissions:
             data, time, away, own = emission.data if isinstance(emission, Scheduled) else emission, cause.time, hops, False
@@ -125,14 +124,15 @@ class EventReader:
             if timer := isinstance(emission, Scheduled):
                 time = checked_time("scheduled at", emission.at)
                 away = 0 if to_micros(time) >= to_micros(cause.time) + A_WHILE else hops
-                own = key == cause.key and namespace_of(event_type) == namespace
+                own = key == cause.key and namespace_of(event_type) == namespace_of(handler.event_type)
             value = self._codec.encode_frozen_event(data)[1]
             if len(value) > self.wire.limits.event_bytes:
                 raise too_large(f"{event_type}, emitted for {key[:100]!r},", value, self.wire.limits)
             ordinal = ordinals.get((event_type, key), 0)
             ordinals[event_type, key] = ordinal + 1
             content = (hash(value), time, recorded, correlation, away, trace, source, headers + (ordinal > 0))
-            yield Saying(hash((identity, event_type, key, ordinal, "")), content, event_type, key, not timer, own)
+            found.append(Saying(hash((identity, event_type, key, ordinal, "")), content, event_type, key, not timer, own))
+        return found
 
 
 def is_as_written(stored: StoredEvent) -> bool:

@@ -88,7 +88,7 @@ class InboxCheck:
     @property
     def position(self) -> int:
         """The offset where handling goes on."""
-        return 0 if self._marker.last is None else self._marker.last.inbox_next
+        return self._marker.inbox_next
 
     def take(self, record: StoredRecord) -> None:
         if self._kept is None:

@@ -134,7 +134,7 @@ class LogCheck:
             self._add(ALTERED, sequence, f"the type {data.event_type}, and a timer's cause", "others")
         if (surplus := _surplus_fields(header, envelope)) is not None:
             self._add(ALTERED, sequence, "what a worker says of such a record", surplus)
-        if self.inbox.position <= header.offset and sequence <= self.marker.end:
+        if self.marker.inbox_next <= header.offset and sequence <= self.marker.end:
             self.marker.too_low(header.offset, sequence)
         self._ids.add(stored.id)
         if self.sequences.has_gap:
@@ -167,10 +167,11 @@ class LogCheck:
             expected = f"a recorded time after that of its cause, {envelope.cause_time} (µs since 1970)"
             self._add(TIME, sequence, expected, f"{header.recorded}")
         if stored.request is None:
-            saying = self._reader.recorded_saying(stored, value, in_place=bool(header.timer))
-            due = sequence <= self.marker.end
-            found = FoundEvent(saying, stored.id, stored.cause, saying.event_type, self._at, sequence, False, due)
-            self._emissions.find(found)
+            saying = self._reader.recorded_saying(stored, value, in_place=header.timer is True)
+            if not self._emissions.was_said(saying):
+                due = sequence <= self.marker.end
+                found = FoundEvent(saying, stored.id, stored.cause, saying.event_type, self._at, sequence, False, due)
+                self._emissions.find(found)
         if header.timer and not is_as_written(stored):
             self._add(ALTERED, sequence, "the headers of a timer, byte for byte", "others")
 

@@ -34,15 +34,15 @@ class MarkerCheck:
     def __init__(self, at: NamespacePartition, findings: Findings, application: str, partitions: int) -> None:
         self._at, self._findings, self._application, self._partitions = at, findings, application, partitions
         self.last: Marker | None = None
-        self.end = 0
-        """The sequence up to which rows and counters are compared."""
+        self.end = self.inbox_next = 0
+        """The sequence up to which rows and counters are compared, and the offset where handling goes on."""
 
     def _add(self, expected: str, found: str) -> None:
         name = f"{self._at[0]}-{self._at[1]}'s marker"
         self._findings.add(MARKER, self._at, f"{name} to say {expected}", found, sequence=self.last.last if self.last else 0)
 
     def take(self, marker: Marker) -> None:
-        before, self.last, self.end = self.last, marker, marker.last
+        before, self.last, self.end, self.inbox_next = self.last, marker, marker.last, marker.inbox_next
         if not 1 <= marker.first <= marker.last + 1:
             self._add(f"a first sequence from 1 to {marker.last + 1}", f"{marker.first}")
         if marker.application != self._application:
@@ -63,15 +63,11 @@ class MarkerCheck:
     def too_low(self, offset: int, sequence: int) -> None:
         """Its offset: an event that is in the log comes from one that is not handled yet, as it says."""
         name = f"{self._at[0]}-{self._at[1]}"
-        self._add(f"an offset after {name}@{offset}, from which {name}:{sequence} came", f"{self._next}")
+        self._add(f"an offset after {name}@{offset}, from which {name}:{sequence} came", f"{self.inbox_next}")
 
     def too_high(self, offset: int) -> None:
         """Its offset: the inbox ends before it."""
-        self._add(f"an offset up to {self._at[0]}-{self._at[1]}@{offset + 1}, where the inbox ends", f"{self._next}")
-
-    @property
-    def _next(self) -> int:
-        return 0 if self.last is None else self.last.inbox_next
+        self._add(f"an offset up to {self._at[0]}-{self._at[1]}@{offset + 1}, where the inbox ends", f"{self.inbox_next}")
 
     def compare(self, counted: Recount) -> None:
         """The last marker with what was counted. Only what could be counted is compared."""

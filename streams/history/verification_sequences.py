@@ -19,6 +19,7 @@ class SequenceCheck:
         self._at, self._findings, self._begins = at, findings, begins
         self._gaps: list[tuple[int, int]] = []
         """First and last sequence of each, in order: a wrong sequence may seem to leave out a million."""
+        self.has_gap = False
         self.last, self.recorded, self.first = 0, 0, 0
         self.erased: set[int] = set()
 
@@ -31,10 +32,6 @@ class SequenceCheck:
     def is_begun(self) -> bool:
         """Whether what was read begins with the first record, or should."""
         return self._begins or self.first == 1
-
-    @property
-    def has_gap(self) -> bool:
-        return bool(self._gaps)
 
     @property
     def missing(self) -> list[tuple[int, int]]:
@@ -58,9 +55,11 @@ class SequenceCheck:
         if sequence > self.last:
             if sequence > self.last + 1:
                 self._gaps.append((self.last + 1, sequence - 1))
+                self.has_gap = True
             self.last = sequence
         elif any(low <= sequence <= high for low, high in self._gaps):
             self._gaps = [left for gap in self._gaps for left in _without(gap, sequence)]
+            self.has_gap = bool(self._gaps)
             self._findings.add(
                 ORDER, self._at, f"{position_name(*self._at, sequence)} before {position_name(*self._at, sequence + 1)}",
                 f"it stands behind {position_name(*self._at, self.last)}", sequence=sequence,
