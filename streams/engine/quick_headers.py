@@ -114,8 +114,8 @@ class DerivedPlan(_Plan):
         event_id, time, cause, caused, chain = self._own(values)
         if not (event_id and cause and chain):
             return None
-        if max(len(event_id), len(cause), len(chain)) > TEXT_LIMIT or len(time) > TIME_LIMIT or len(caused) > TIME_LIMIT:
-            return None
+        if len(event_id) + len(cause) + len(chain) > TEXT_LIMIT or len(time) + len(caused) > TIME_LIMIT:
+            return None  # together: a worker's are shorter
         time, cause_time = _time(time.decode()), _time(caused.decode())
         if time.tzinfo is not UTC or cause_time.tzinfo is not UTC:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -61,7 +62,9 @@ class EventReader:
     def __init__(self, handlers: ApplicationHandlers, codec: AvroCodec) -> None:
         self.wire: WireFormat = handlers.wire
         self._codec = codec
-        self._newest = {prefix_of(codec.newest_id(cls)) for cls in handlers.app.event_types().values()}
+        newest = [prefix_of(codec.newest_id(cls)) for cls in handlers.app.event_types().values()]
+        self.newest = {prefix: codec.fingerprint(prefix) for prefix in newest}
+        """The fingerprints of the newest schemas, by the first bytes of their values."""
         self._sources = {it.event_type: space.source for space in handlers.spaces.values() for it in space.by_event.values()}
 
     def read(self, value: bytes, envelope: Envelope, own_id: str | None, own_time: int | None) -> StoredEvent:
@@ -71,13 +74,12 @@ class EventReader:
         time = envelope.time or from_micros(own_time or 0)
         cause = envelope.cause
         if cause is not None:
-            alone = is_unique(envelope.cause_source, cause)
-            reference = cause if alone else reference_of(envelope.cause_source, cause)
+            reference = reference_of(envelope.cause_source, cause)
             if not is_emitted(data, envelope, event_id, reference):
                 return self._read_other(data, envelope, event_id, time)
             event = Event(data, event_id, time, cause, envelope.correlation, source)
             ours = not source or source.startswith(OURS)  # so its id, which derives from its cause, is unique
-            caused_by = hash(cause if alone else (envelope.cause_source, cause))
+            caused_by = hash(cause if reference is cause else (envelope.cause_source, cause))
             return StoredEvent(event, envelope, hash(event_id if ours else (source, event_id)), ours, caused_by)
         event = Event(data, event_id, time, None, event_id, source)
         alone = is_unique(source, event_id)
@@ -94,7 +96,7 @@ class EventReader:
         """A derived event as its cause would say it today: of an older schema, the data are compared and not the bytes."""
         event, envelope = stored.event, stored.envelope
         data = event.data
-        if value[:PREFIX] not in self._newest:
+        if value[:PREFIX] not in self.newest:
             value = self._codec.encode_frozen_event(data)[1]
         content = (
             hash(value), event.time, envelope.cause_time, event.correlation, envelope.hops, envelope.trace, envelope.source,
@@ -112,27 +114,37 @@ class EventReader:
         Raises UndeclaredEmission or InvalidEvent.
         """
         cause, envelope, declared = stored.event, stored.envelope, handler.emits
-        ordinals, found = dict[tuple[str, str], int](), list[Saying]()
+        ordinals, found = None if len(emissions) == 1 else Counter[tuple[str, str]](), list[Saying]()
         correlation, trace, hops = cause.correlation or cause.id, envelope.trace, envelope.hops + 1
         source, identity = self._sources[handler.event_type], stored.id
         headers = 10 + (trace is not None) + bool(cause.source and not stored.is_unique)
         for emission in emissions:
-            data, time, away, own = emission.data if isinstance(emission, Scheduled) else emission, cause.time, hops, False
-            if type(data) not in declared:
-                raise UndeclaredEmission(f"{handler.event_type} emitted {data!r:.100}, which its emits does not declare")
-            event_type, key = data.event_type, data.key
-            if timer := isinstance(emission, Scheduled):
-                time = checked_time("scheduled at", emission.at)
+            time, away, own, timer = cause.time, hops, False, type(emission) not in declared
+            if timer:
+                data, time = _scheduled(handler, emission)
                 away = 0 if to_micros(time) >= to_micros(cause.time) + A_WHILE else hops
-                own = key == cause.key and namespace_of(event_type) == namespace_of(handler.event_type)
+                own = data.key == cause.key and namespace_of(data.event_type) == namespace_of(handler.event_type)
+            else:
+                data = emission  # type: ignore[assignment]  # the type of an event is declared, never Scheduled
+            event_type, key = data.event_type, data.key
             value = self._codec.encode_frozen_event(data)[1]
             if len(value) > self.wire.limits.event_bytes:
                 raise too_large(f"{event_type}, emitted for {key[:100]!r},", value, self.wire.limits)
-            ordinal = ordinals.get((event_type, key), 0)
-            ordinals[event_type, key] = ordinal + 1
+            ordinal = 0
+            if ordinals is not None:
+                ordinal = ordinals[event_type, key]
+                ordinals[event_type, key] = ordinal + 1
             content = (hash(value), time, recorded, correlation, away, trace, source, headers + (ordinal > 0))
             found.append(Saying(hash((identity, event_type, key, ordinal, "")), content, event_type, key, not timer, own))
         return found
+
+
+def _scheduled(handler: EventHandler, emission: object) -> tuple[EventData, datetime]:
+    """A timer's data and time. Raises UndeclaredEmission or InvalidEvent."""
+    data = emission.data if isinstance(emission, Scheduled) else emission
+    if not isinstance(emission, Scheduled) or type(data) not in handler.emits:
+        raise UndeclaredEmission(f"{handler.event_type} emitted {data!r:.100}, which its emits does not declare")
+    return emission.data, checked_time("scheduled at", emission.at)
 
 
 def is_as_written(stored: StoredEvent) -> bool:

@@ -36,7 +36,7 @@ class LogCheck:
         self._at, self._findings, self._handlers, self._reader = at, common.findings, common.handlers, common.reader
         self.sequences, self.marker, self.inbox, self.rows, self.pending, self._ids = checks
         self._emissions, self._window, self._partition_of = common.emissions, common.window, common.partition_of
-        self._namespace = at[0]
+        self._namespace, self._read_envelope = at[0], common.reader.wire.envelopes.read
         self._young: dict[int, int] = {}
         self._old: dict[int, int] = {}
         self._compared = False
@@ -60,15 +60,13 @@ class LogCheck:
 
     def take(self, record: StoredRecord) -> None:
         self.count += 1
-        if record.value is None:
-            named = _sequence_in(record.key)
-            if named is not None and record.key is not None:
-                self.sequences.erase(named)
-                self.erased.setdefault(record.key.rpartition(b"@")[0].decode(errors="replace"), named)
+        _, record_key, value, headers = record
+        if value is None:
+            self._erase(record_key)
             return
         try:
-            header = log_header(record.headers)
-            envelope = self._reader.wire.envelopes.read(record.headers)
+            header = log_header(headers)
+            envelope = self._read_envelope(headers)
         except StreamsError as error:
             named = _sequence_in(record.key)
             if named is not None:
@@ -76,11 +74,17 @@ class LogCheck:
             self._unreadable(record, named, error)
             return
         sequence = header.sequence
-        key, _, digits = (record.key or b"").rpartition(b"@")
+        key, _, digits = (record_key or b"").rpartition(b"@")
         if digits != b"%d" % sequence or sequence < 0:
             sequence = self._sequence(record, header)
         if self.sequences.take(sequence, header.recorded):
-            self._take(record, key, sequence, header, envelope)
+            self._take(record, value, key, sequence, header, envelope)
+
+    def _erase(self, record_key: bytes | None) -> None:
+        named = _sequence_in(record_key)
+        if named is not None and record_key is not None:
+            self.sequences.erase(named)
+            self.erased.setdefault(record_key.rpartition(b"@")[0].decode(errors="replace"), named)
 
     def _sequence(self, record: StoredRecord, header: LogHeader) -> int:
         """That of the header, unless only that of the key fits."""
@@ -90,9 +94,9 @@ class LogCheck:
             self._add(ALTERED, sequence, f"the key <entity key>@{sequence}, as its header says", f"{record.key!r:.100}")
         return sequence
 
-    def _take(self, record: StoredRecord, key: bytes, sequence: int, header: LogHeader, envelope: Envelope) -> None:
-        value = record.value
-        assert value is not None
+    def _take(
+        self, record: StoredRecord, value: bytes, key: bytes, sequence: int, header: LogHeader, envelope: Envelope
+    ) -> None:
         if sequence > self.marker.end and not self._compared:
             self._compare_rows()
         if header.offset >= 0:
@@ -120,7 +124,7 @@ class LogCheck:
         self._decisions.cannot_decide(key.decode(errors="replace"), sequence, event_id, what)
 
     def _event(self, value: bytes, key: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
-        event, envelope = stored.event, stored.envelope
+        event = stored.event
         data = event.data
         name = data.key
         if key != name.encode() or (
@@ -128,35 +132,45 @@ class LogCheck:
         ):
             expected = f"the key of its event, {name[:100]!r}, and its partition"
             self._add(MISPLACED, sequence, expected, f"{key[:100]!r} in this one")
-        if header.fingerprint != self._handlers.codec.fingerprint(value):
-            self._add(ALTERED, sequence, "the fingerprint of the schema that wrote it", header.fingerprint)
-        if (envelope.type != data.event_type and envelope.type is not None) or (header.timer and event.cause is None):
-            self._add(ALTERED, sequence, f"the type {data.event_type}, and a timer's cause", "others")
-        if (surplus := _surplus_fields(header, envelope)) is not None:
-            self._add(ALTERED, sequence, "what a worker says of such a record", surplus)
+        self._check_header(value, sequence, header, stored)
         if self.marker.inbox_next <= header.offset and sequence <= self.marker.end:
             self.marker.too_low(header.offset, sequence)
         self._ids.add(stored.id)
         if self.sequences.has_gap:
             self._after_gap.extend((hash(name), stored.id))
         again = stored.request is not None and is_answered_again(header)
-        if not again and envelope.id is not None:
+        if not again and stored.envelope.id is not None:
             self._remember(stored.id, sequence)
         if event.cause is not None:
             self._derived(value, sequence, header, stored)
         if stored.request is not None and not again:
             assert stored.cause is not None
             self.pending.answer(stored.cause, sequence, data.event_type)
-        self._count(sequence, header, derived=event.cause is not None)
+        if header.outcome == ACCEPTED and header.timer is None and sequence < self.marker.end:
+            self.totals.accepted += 1
+        else:
+            self._count(sequence, header, derived=event.cause is not None)
         self._decisions.decide(value, key, sequence, header, stored, name)
+
+    def _check_header(self, value: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
+        known, envelope, event_type = self._reader.newest.get(value[:PREFIX]), stored.envelope, stored.event.data.event_type
+        if header.fingerprint != known and header.fingerprint != self._handlers.codec.fingerprint(value):
+            self._add(ALTERED, sequence, "the fingerprint of the schema that wrote it", header.fingerprint)
+        if (envelope.type != event_type and envelope.type is not None) or (header.timer and stored.event.cause is None):
+            self._add(ALTERED, sequence, f"the type {event_type}, and a timer's cause", "others")
+        if (surplus := _surplus_fields(header, envelope)) is not None:
+            self._add(ALTERED, sequence, "what a worker says of such a record", surplus)
 
     def _remember(self, event_id: int, sequence: int) -> None:
         """Report an id that the duplicate window should have known."""
-        first = self._young.get(event_id) or self._old.get(event_id)
-        if first is not None and first > sequence - 1 - self._window:
+        first = self._young.setdefault(event_id, sequence)
+        if first == sequence:
+            first = self._old.get(event_id, 0)
+        else:
+            self._young[event_id] = sequence
+        if first and first > sequence - 1 - self._window:
             expected = f"an id that none of the last {self._window:,} events has (duplicate_window)"
             self._add(HANDLED_TWICE, sequence, expected, f"that of {position_name(*self._at, first)}")
-        self._young[event_id] = sequence
         if len(self._young) >= self._window:
             self._old, self._young = self._young, {}
 

@@ -19,7 +19,8 @@ class SequenceCheck:
         self._at, self._findings, self._begins = at, findings, begins
         self._gaps: list[tuple[int, int]] = []
         """First and last sequence of each, in order: a wrong sequence may seem to leave out a million."""
-        self.has_gap = False
+        self.has_gap, self.is_begun = False, begins
+        """Whether something is missing, and whether what was read begins with the first record, or should."""
         self.last, self.recorded, self.first = 0, 0, 0
         self.erased: set[int] = set()
 
@@ -27,11 +28,6 @@ class SequenceCheck:
     def is_whole(self) -> bool:
         """Whether every record from the first on was there."""
         return self.is_begun and not self._gaps and not self.erased
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether what was read begins with the first record, or should."""
-        return self._begins or self.first == 1
 
     @property
     def missing(self) -> list[tuple[int, int]]:
@@ -49,7 +45,7 @@ class SequenceCheck:
     def take(self, sequence: int, recorded: int) -> bool:
         """False: the record stands in the log for a second time, and is to be left out."""
         if not self.first:
-            self.first = sequence
+            self.first, self.is_begun = sequence, self._begins or sequence == 1
             if not self._begins:
                 self.last = sequence - 1
         if sequence > self.last:
