@@ -107,10 +107,7 @@ class AvroCodec:
         return row
 
     def freeze(self, row: R) -> R:
-        """The row, or an event's data, as a reader decodes it. Raises InvalidEvent if it cannot be encoded.
-
-        Encoding checks it in generated code, which takes less time than a check alone.
-        """
+        """The row, or an event's data, as a reader decodes it. Raises InvalidEvent if it cannot be encoded."""
         return self.encode_frozen(row)[0]
 
     def fingerprint(self, value: bytes) -> str:

@@ -103,10 +103,10 @@ def _high_water(bank: HistoryFixture) -> int:
 
 
 def _replay(bank: HistoryFixture) -> int:
-    past = bank.past()
+    past = ReadAhead(bank.past())
     with _environment(RETOLD_APP="tests.applications.bank:app"), CodeProcess(ROOT) as other:
         link = CodeLink(bank.handlers, past.logged(), other.requests, other.answers)
-        difference = replay_difference(ReadAhead(past), link, bank.handlers)
+        difference = replay_difference(past, link, bank.handlers)
     assert difference.is_empty
     return difference.decided
 

@@ -20,11 +20,12 @@ from streams.outcome import Emission, Rejected
 
 
 class DecidedEvent(msgspec.Struct, frozen=True, gc=False):
-    """A handler's decision; with a `reason` the event was rejected, and the row stays."""
+    """A handler's decision; with a `reason` the event was rejected, and the row stays. `row_bytes` are those of a new row."""
 
     row: Record | None
     emissions: Sequence[Emission] = ()
     reason: str | None = None
+    row_bytes: bytes = b""
 
 
 class HandlerExit(Exception):
@@ -62,7 +63,10 @@ class ApplicationHandlers:
                 emit = no.emit if type(no.emit) in LISTS else _listed(no.emit)
                 return DecidedEvent(row, emit, readable(shortened(str(no.reason), REASON_LIMIT)))
             emit = outcome.emit if type(outcome.emit) in LISTS else _listed(outcome.emit)
-            return DecidedEvent(None if outcome.row is None else self.codec.freeze(outcome.row), emit)
+            if outcome.row is None:
+                return DecidedEvent(None, emit)
+            new, value = self.codec.encode_frozen(outcome.row)
+            return DecidedEvent(new, emit, None, value)
         except (Exception, KeyboardInterrupt):
             raise
         except BaseException as error:

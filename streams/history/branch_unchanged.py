@@ -51,7 +51,7 @@ class UnchangedEvents:
         same = decided.reason is None if it.accepted else decided.reason == it.reason and decided.reason is not None
         if not same or not self._emits_the_same(handler, it, decided.emissions):
             return False
-        if not self._base.agrees(row.base, it, decided.row, len(decided.emissions)):
+        if not self._base.agrees(row.base, it, decided):
             return False
         if it.accepted:
             row.row, row.token, row.base = decided.row, order.sequence, (decided.row, order.sequence)
@@ -65,6 +65,8 @@ class UnchangedEvents:
         effects = self._past.effects(it.reference)
         if len(emissions) != len(effects):
             return False
+        if not emissions:
+            return True
         left, last = [*effects], dict[Place, OrderKey]()
         for emission in emissions:
             if isinstance(emission, Scheduled) or type(emission) not in handler.emits:

@@ -13,7 +13,7 @@ from streams.data import Record
 from streams.engine.records import Entry
 from streams.engine.times import from_micros
 from streams.errors import HistoryError, StreamsError
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.application_handlers import ApplicationHandlers, DecidedEvent
 from streams.history.code_messages import (
     PIECE,
     PROTOCOL,
@@ -154,9 +154,10 @@ class CodeLink:
         )
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
-        value = self._row_of(it)
-        del self._folded[it.order[1:4]]
-        self._count = self._counts.pop(it.order[1:4], 0)
+        place = it.order[1:4]
+        value = self._row_of(it, place)
+        del self._folded[place]
+        self._count = self._counts.pop(place, 0)
         if value is None:
             return entry if not it.accepted else (entry[0], it.order.sequence)
         space = self._handlers.spaces.get(it.namespace)
@@ -173,24 +174,19 @@ class CodeLink:
     def count(self) -> int:
         return self._count
 
-    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None, count: int) -> bool:
+    def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
         """Bytes are compared: the rows of this code need not be decoded."""
-        value, place = self._row_of(it), it.order[1:4]
-        try:
-            if value is None:
-                same = row is entry[0] or row == entry[0]
-            else:
-                same = value == (b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
-        except StreamsError:  # what cannot be written is otherwise
-            return False
-        if not same or place in self._timers or self._counts.get(place, 0) != count:
+        place = it.order[1:4]
+        value, row = self._row_of(it, place), decided.row
+        is_new = value is not None
+        same = (decided.reason is None and value == decided.row_bytes) if is_new else (row is entry[0] or row == entry[0])
+        if not same or place in self._timers or self._counts.get(place, 0) != len(decided.emissions):
             return False
         del self._folded[place]
         self._counts.pop(place, None)
         return True
 
-    def _row_of(self, it: RecordedEvent) -> bytes | None:
-        place = it.order[1:4]
+    def _row_of(self, it: RecordedEvent, place: LogPlace) -> bytes | None:
         while place not in self._folded:
             if not self._sent:
                 self._send()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from streams.data import Record
 from streams.engine.records import Entry
-from streams.history.application_handlers import ApplicationHandlers, now_raises
+from streams.history.application_handlers import ApplicationHandlers, DecidedEvent, now_raises
 from streams.history.branch_emissions import emissions_of
 from streams.history.past import Past
 from streams.history.recorded_code import EmissionsByReference, without_recorded
@@ -25,8 +25,8 @@ class LocalCode:
         entry, self._emissions = self.handlers.fold_and_emit(entry, it)
         return entry
 
-    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None, count: int) -> bool:
-        return self.fold(entry, it)[0] == row and self.count() == count and not self.scheduled(it)
+    def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
+        return self.fold(entry, it)[0] == decided.row and self.count() == len(decided.emissions) and not self.scheduled(it)
 
     def count(self) -> int:
         return len(self._emissions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from streams.history.recorded_event import RecordedEvent
+from streams.history.stored_events import StoredRow
 from streams.history.stored_past import StoredPast
 
 
@@ -20,6 +21,13 @@ class ReadAhead:
 
     def __len__(self) -> int:
         return len(self._past)
+
+    def logged(self) -> Iterator[StoredRow]:
+        """The rows of all events, in order, for who reads them beside the events: the file is read once for both.
+
+        To be asked for once, before the events.
+        """
+        return self._scan.logged()
 
     def events(self) -> Iterator[RecordedEvent]:
         return self._scan.all()

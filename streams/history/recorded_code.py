@@ -7,6 +7,7 @@ from typing import Protocol
 
 from streams.data import Record
 from streams.engine.records import Entry
+from streams.history.application_handlers import DecidedEvent
 from streams.history.past import Past, is_cause
 from streams.history.recorded_event import RecordedEvent
 
@@ -39,8 +40,8 @@ class RecordedCode(Protocol):
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         """A row after an event that was handled; for each row in order. Raises HistoryError if this code cannot tell it."""
 
-    def agrees(self, entry: Entry, it: RecordedEvent, row: Record | None, count: int) -> bool:
-        """Whether this code, too, leaves this `row` behind an event, and no timers, and emits so many events.
+    def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
+        """Whether this code, too, leaves the row that was `decided` behind an event, and no timers, and emits as many events.
 
         If so, the event counts as folded.
         """

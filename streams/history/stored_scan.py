@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from operator import attrgetter
+from itertools import chain, tee
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from streams.engine.records import Codec
@@ -21,6 +21,7 @@ EFFECTS = """select cause.seq, it.ns, it.part, it.seq from record cause cross jo
 KEPT = 100_000
 """Effects that are kept until their turn comes."""
 _order: Any = attrgetter("order")
+_row_order: Any = itemgetter(slice(4))
 
 
 class StoredScan:
@@ -35,7 +36,7 @@ class StoredScan:
 
     def rows(self, partitions: Iterable[NamespacePartition]) -> Iterator[StoredRow]:
         """The rows of the file; nothing is decoded."""
-        return chain.from_iterable(merged(map(self._pieces, partitions), lambda row: row[:4]))
+        return chain.from_iterable(merged(map(self._pieces, partitions), _row_order))
 
     def _pieces(self, at: NamespacePartition, columns: str = COLUMNS) -> Iterator[list[StoredRow]]:
         reached, last, size = 0, self._last[at], FIRST
@@ -76,8 +77,20 @@ class EffectsScan(StoredScan):
         """What was read last, and before that."""
         self._effects: dict[str, list[LogPlace] | tuple[()]] = {}
         """By the reference of each of these: the places of its effects."""
+        self._sources: dict[NamespacePartition, Iterator[list[StoredRow]]] = {}
         self._far: dict[LogPlace, RecordedEvent] = {}
         """Effects whose turn is not soon."""
+
+    def logged(self) -> Iterator[StoredRow]:
+        """The rows of all events, in the total order, of the same reading: to be asked for once, and before `all`.
+
+        What one of both has not taken yet is kept for it, so they are to be read side by side.
+        """
+        beside = []
+        for at in self._last:
+            self._sources[at], rows = tee(self._pieces(at))
+            beside.append(rows)
+        return chain.from_iterable(merged(beside, _row_order))
 
     def all(self) -> Iterator[RecordedEvent]:
         """To be read once."""
@@ -108,7 +121,7 @@ class EffectsScan(StoredScan):
     def _events_and_effects(self, at: NamespacePartition) -> Iterator[list[RecordedEvent]]:
         event, far, effects = self._stored.event, self._far, self._effects
         piece, before = _Piece(0, []), _Piece(0, [])
-        for rows in self._pieces(at):
+        for rows in self._sources.pop(at, None) or self._pieces(at):
             for it in before.events:
                 effects.pop(it.reference, None)
             events = [far.pop(place) if (place := row[1:4]) in far else event(row) for row in rows]

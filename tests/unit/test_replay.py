@@ -589,9 +589,9 @@ def test_other_code_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_row_that_was_another_for_a_while_is_a_difference() -> None:
     """Although the next event of its key makes it what it was: the origins are told, and not that all is the same."""
-    other = with_change(bank.app(), TransferStart, row_with(status=lambda _: "starting"))
+    other = with_change(bank.app(), TransferStart, row_with(status=lambda _: "stranded"))
     for event in (TransferDone, TransferFailed):
-        other = with_change(other, event, taking_starting_for_debiting)
+        other = with_change(other, event, taking_stranded_for_debiting)
     found = replayed("bank", other)
     assert {(it.kind, it.recorded.event_type) for it in found.origins} == {("row", "transfer.start")}
     assert [*found.rows, *found.changed, *found.missing, *found.surplus] == []
@@ -601,12 +601,18 @@ def test_a_row_that_was_another_for_a_while_is_a_difference() -> None:
     assert "nothing would be otherwise" not in text
 
 
-def taking_starting_for_debiting(handler: other_code.Handler) -> other_code.Handler:
+def taking_stranded_for_debiting(handler: other_code.Handler) -> other_code.Handler:
     def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
-        is_starting = row is not None and row.status == "starting"
-        return handler(msgspec.structs.replace(row, status="debiting") if is_starting else row, event)
+        is_stranded = row is not None and row.status == "stranded"
+        return handler(msgspec.structs.replace(row, status="debiting") if is_stranded else row, event)
 
     return changed
+
+
+def test_a_row_that_cannot_be_written_is_a_handler_that_raises() -> None:
+    """Such as one with an unknown symbol, each time: a worker would park the event."""
+    found = replayed("bank", with_change(bank.app(), TransferStart, row_with(status=lambda _: "starting")))
+    assert {(it.kind, it.recorded.event_type) for it in found.origins} == {("raises", "transfer.start")}
 
 
 @pytest.mark.parametrize("kind", APPS)

@@ -120,10 +120,11 @@ def _replayed(
     total = len(opened.past)
     with CodeProcess(folder, python) as other, bar("replaying", total) as advance:
         schemas = [opened.codec.schema_text(each) for each in opened.codec.schema_ids()]
-        link = CodeLink(opened.handlers, opened.past.logged(), other.requests, other.answers, schemas, other.kill)
+        ahead = ReadAhead(opened.past)
+        link = CodeLink(opened.handlers, ahead.logged(), other.requests, other.answers, schemas, other.kill)
         for text in link.schemas:
             opened.codec.add_schema(text)
-        past, answers = WatchedPast(ReadAhead(opened.past), advance), as_it_answered if assume_answers else None
+        past, answers = WatchedPast(ahead, advance), as_it_answered if assume_answers else None
         return replay_difference(past, link, opened.handlers, answers=answers, skip=skip)
 
 
