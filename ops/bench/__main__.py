@@ -1,133 +1,114 @@
-"""`make bench`: everyone does the same work in one go, one after the other, three rounds, and latency at two rates."""
+"""`make bench`: the same work for all, one after the other, in rounds; and what retold alone does."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Collection
 from contextlib import nullcontext
-from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 from rich.console import Console
 
-from ops.bench import history, report
+from ops.bench import history, read_model, report
 from ops.bench.broker import broker
-from ops.bench.contestant import MAKERS, Contestant, answering
-from ops.bench.latency import Trial, request
-from ops.bench.measure import TooFewSteps
-from ops.bench.plan import FULL, QUICK, Plan
-from ops.bench.read_model import measure
-from ops.bench.run import GaveUp, Run, WrongResult
+from ops.bench.chain_work import ChainWork
+from ops.bench.contestant import MAKERS
+from ops.bench.figures import BenchFigures
+from ops.bench.other_works import AnswersWork, FoldWork, LatencyWork, memory
+from ops.bench.plan import (
+    ANSWERS,
+    ASIDE,
+    CHAIN,
+    FOLD,
+    FULL,
+    HISTORY,
+    LATENCY,
+    MEMORY,
+    QUICK,
+    RACE,
+    READ,
+    STORY,
+    WORKS,
+    Plan,
+)
+from ops.bench.race import Race
+from ops.bench.story_work import StoryWork
 
-READ = "read"
-"""Not in the race: the server's read side."""
-HISTORY = "history"
-"""Nor is this: the recorded past, beside one library that keeps events."""
-CHOICES = (*MAKERS, READ, HISTORY)
-STUCK = (GaveUp, TooFewSteps, TimeoutError)
+CHOICES = (*RACE, *WORKS, *ASIDE)
+RESULTS = Path(__file__).parent / "results" / "bench.json"
+
+
+class Work(Protocol):
+    """Something that is measured in rounds."""
+
+    def warm_up(self) -> None:
+        """Once before all rounds; nothing of it is a figure."""
+
+    def round(self, number: int) -> None:
+        """One value of each of its figures."""
 
 
 class Benchmark:
-    """One go: who takes part, what was found, and who has no figure and why."""
+    """One go: who takes part, and what was found."""
 
-    def __init__(self, plan: Plan, names: list[str], address: str, folder: Path, console: Console) -> None:
-        self.plan, self.address, self.folder, self.console = plan, address, folder, console
+    def __init__(self, plan: Plan, names: Collection[str], console: Console) -> None:
+        self.plan, self.names, self.console = plan, names, console
         self.started = time.monotonic()
-        self.contestants = [MAKERS[name](self.say) for name in plan.events if name in names]
-        self.rates: dict[str, list[float]] = {contestant.name: [] for contestant in self.contestants}
-        self.latency: dict[str, list[dict[str, float]]] = defaultdict(list)
-        self.left_out: dict[str, str] = {}
-        self.repeated: dict[str, int] = {}
-        self.reading: dict[str, float] = {}
-        self.history: history.Figures = {}
+        self.figures = BenchFigures(self.say, plan.window)
+        self.others: dict[str, Any] = {}
 
     def say(self, words: str) -> None:
-        self.console.print(f"[dim]{time.monotonic() - self.started:5.0f} s[/dim]  {words}", highlight=False)
+        self.console.print(f"{time.monotonic() - self.started:5.0f} s  {words}", highlight=False, markup=False, soft_wrap=True)
 
-    def throughput(self) -> None:
-        """Interleaved, so that a change of the machine's mood meets everyone."""
-        for _ in range(self.plan.rounds):
-            for contestant in self.contestants:
-                self._attempt(contestant.name, partial(self._run, contestant))
+    def go(self, address: str, folder: Path) -> None:
+        """The rounds of all works, and then what is measured once."""
+        works = self._works(address, folder)
+        for work in works:
+            work.warm_up()
+        for number in range(self.plan.rounds):
+            self.say(f"round {number + 1} of {self.plan.rounds}, load {os.getloadavg()[0]:.1f}")
+            for work in works:
+                work.round(number)
+        if MEMORY in self.names:
+            memory(self.plan, self.figures)
+        if HISTORY in self.names:
+            self._aside(HISTORY, lambda: history.measure(folder / HISTORY, *self.plan.history, self.say))
+        if READ in self.names:
+            self._aside(READ, lambda: read_model.measure(address, folder / READ, *self.plan.reading, self.say))
 
-    def _run(self, contestant: Contestant, prefix: str) -> None:
-        events = self.plan.events[contestant.name]
-        found = Run(contestant, prefix, events, self.address, self.folder / prefix).go()
-        self.rates[contestant.name].append(found.rate)
-        self.say(
-            f"{contestant.name:6}{found.rate:9,.0f} events/s  "
-            f"({found.events:,} in {found.seconds:.1f} s, {found.steps} commits seen)"
-        )
+    def _works(self, address: str, folder: Path) -> list[Work]:
+        plan, figures = self.plan, self.figures
+        race = Race(plan, figures, [MAKERS[name](self.say) for name in RACE if name in self.names], address, folder)
+        made: dict[str, Work] = {
+            CHAIN: ChainWork(plan, figures, address, folder), STORY: StoryWork(plan, figures, address, folder),
+            FOLD: FoldWork(plan, figures, race, address, folder), LATENCY: LatencyWork(plan, figures, address, folder),
+            ANSWERS: AnswersWork(plan, figures, address, folder),
+        }  # fmt: skip
+        return [race, *(work for name, work in made.items() if name in self.names)]
 
-    def latencies(self, contestant: Contestant) -> None:
-        for _ in range(self.plan.rounds):
-            self._attempt("latency", partial(self._trial, contestant))
-
-    def answers(self) -> None:
-        """Of a gateway that answers at once, on a worker that is idle otherwise."""
-        for _ in range(self.plan.rounds):
-            self._attempt("answers", self._answer_trial)
-
-    def _answer_trial(self, prefix: str) -> None:
-        found = Trial(answering(), prefix, self.plan.answers, self.address, self.folder / prefix, request).go()
-        for rate, times in found.items():
-            self.latency[f"{rate} requests/s, answered by a gateway"].append(times)
-            self.say(f"a gateway's answer at {rate}/s: p50 {times['p50']:.1f} ms, p99 {times['p99']:.1f} ms")
-
-    def reads(self) -> None:
-        """Of a server, on the demonstration's rows."""
+    def _aside(self, name: str, measured: Any) -> None:
         try:
-            self.reading = measure(self.address, self.folder / "reading", *self.plan.reading, self.say)
+            self.others[name] = measured()
         except (TimeoutError, RuntimeError) as error:
-            self.left_out["read"] = str(error)
-
-    def past(self) -> None:
-        """No broker is asked."""
-        try:
-            self.history = history.measure(self.folder / "history", *self.plan.history, self.say)
-        except RuntimeError as error:
-            self.left_out[HISTORY] = str(error)
-
-    def _trial(self, contestant: Contestant, prefix: str) -> None:
-        found = Trial(contestant, prefix, self.plan.latency, self.address, self.folder / prefix).go()
-        for rate, times in found.items():
-            self.latency[f"{rate}/s"].append(times)
-            self.say(f"latency at {rate}/s: p50 {times['p50']:.1f} ms, p99 {times['p99']:.1f} ms")
-
-    def _attempt(self, name: str, work: Callable[[str], None]) -> None:
-        """`work` is given a prefix that nobody used before.
-
-        A run that stuck is told and repeated once; a wrong result is never repeated. Without a right result in every
-        round there is no figure.
-        """
-        for attempt in range(2):
-            if name in self.left_out:
-                return
-            try:
-                work(f"bench{time.time_ns() // 1_000_000}-")
-                return
-            except STUCK as error:
-                if attempt:
-                    self.left_out[name] = str(error)
-                self.repeated[name] = self.repeated.get(name, 0) + 1
-                self.say(f"{name}: {error}")
-            except WrongResult as error:
-                self.left_out[name] = str(error)
-                self.say(f"{name}: {error}")
+            self.figures.left_out[name] = str(error)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer events: under 4 minutes")
+    parser.add_argument("--quick", action="store_true", help="shorter windows, 3 rounds: not for figures that are kept")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
-    parser.add_argument("--only", default=",".join(CHOICES), help="who takes part, with commas between: %(default)s")
+    default = ",".join(name for name in CHOICES if name not in ASIDE)
+    parser.add_argument("--only", default=default, help=f"of {', '.join(CHOICES)}, with commas between; default: %(default)s")
     parser.add_argument("--broker", help="host:port of a Kafka to use; default: an embedded one")
+    parser.add_argument("--output", type=Path, help=f"where the figures go; after a full run {RESULTS.name}")
     found = parser.parse_args()
     unknown = [name for name in found.only.split(",") if name not in CHOICES]
     if unknown:
@@ -141,26 +122,26 @@ def main() -> int:
     console = Console(stderr=asked.json)
     plan = QUICK if asked.quick else FULL
     names = asked.only.split(",")
+    go = Benchmark(plan, names, console)
+    windows = f"windows of {plan.window:.0f} s and more" + (", so no figures to keep" if asked.quick else "")
+    go.say(f"this takes about {plan.seconds(names) / 60:.0f} minutes on two quiet cores: {plan.rounds} rounds, {windows}")
     with (
         tempfile.TemporaryDirectory(prefix="retold-bench-") as name,
-        nullcontext("") if names == [HISTORY] else broker(asked.broker, Path(name, "broker"), console.print) as at,
+        nullcontext("") if names == [HISTORY] else broker(asked.broker, Path(name, "broker"), go.say) as at,
     ):
-        go = Benchmark(plan, names, at, Path(name, "runs"), console)
-        if HISTORY in names:
-            go.past()
-        go.throughput()
-        if READ in names:
-            go.reads()
-        for contestant in go.contestants:
-            if contestant.name == "us" and "us" not in go.left_out:
-                go.latencies(contestant)
-                go.answers()
-    figures = report.summary(go.rates, go.latency, go.left_out)
-    figures |= {"repeated": go.repeated, "reading": go.reading, "history": go.history}
-    report.show(figures, console)
+        go.go(at, Path(name, "runs"))
+    found = report.results(go.figures) | go.others
+    found |= {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"), "quick": asked.quick, "rounds": plan.rounds,
+        "seconds": round(time.monotonic() - go.started), "cores": os.cpu_count(), "python": sys.version.split()[0],
+    }  # fmt: skip
+    report.show(found, console)
+    go.say(f"done; load {os.getloadavg()[0]:.1f}")
+    if output := asked.output or (None if asked.quick or set(names) < {*RACE, *WORKS} else RESULTS):
+        output.write_text(json.dumps(found, indent=1) + "\n")
     if asked.json:
-        print(json.dumps(figures))
-    return 1 if go.left_out else 0
+        print(json.dumps(found))
+    return 1 if go.figures.left_out else 0
 
 
 if __name__ == "__main__":

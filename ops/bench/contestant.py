@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +29,9 @@ Say = Callable[[str], None]
 class Contestant:
     """`table(prefix)` names its table's topic; `row` reads a record of it (None: not a row).
 
-    One that says itself how far it is has no output to read: `writes` is False. `prepare` makes the inbox and the log.
-    `settings` are its own, beside what everyone is told.
+    One that says itself how far it is has no output to read: `writes` is False. `prepare` makes the inbox, and also what
+    else it cannot do without. One with an inbox of its own (`own_inbox`) gets a new one for each run; the others
+    read the same again. `settings` are its own, beside what everyone is told.
     """
 
     name: str
@@ -38,8 +39,9 @@ class Contestant:
     table: Callable[[str], str]
     row: RowReader
     writes: bool = True
-    prepare: Callable[[AdminClient, str], None] = topic.create_plain
+    prepare: Callable[[AdminClient, str], None] = lambda admin, prefix: topic.create(admin, prefix + "bench")
     settings: Mapping[str, str] = field(default_factory=dict)
+    own_inbox: bool = False
 
 
 def environment(prefix: str, name: str, broker: str, state: Path) -> dict[str, str]:
@@ -83,7 +85,7 @@ def kafka_streams(say: Say) -> Contestant:
 
 
 def us(_: Say) -> Contestant:
-    return _retold("us", "bench", {})
+    return retold("us", ["bench"], {})
 
 
 MAKERS: dict[str, Callable[[Say], Contestant]] = {
@@ -93,29 +95,38 @@ MAKERS: dict[str, Callable[[Say], Contestant]] = {
 
 def answering() -> Contestant:
     """Not in the race: what is timed is a gateway's answer."""
-    return _retold(
-        "answering",
-        "ask",
-        {"RETOLD_APP": "ops.bench.answering:app", "RETOLD_SCHEMAS": "ops/bench/answering/schemas"},
-    )
+    return retold("answering", ["ask"], {"RETOLD_APP": "ops.bench.answering:app", "RETOLD_SCHEMAS": "ops/bench/answering/schemas"})
 
 
-def _retold(name: str, namespace: str, settings: Mapping[str, str]) -> Contestant:
-    """A worker of ours for one namespace."""
-    retold = Path(sys.executable).with_name("retold")
+def chain(namespace: str) -> Contestant:
+    """One of the two namespaces of `ops.bench.chain`; topics are there for both."""
+    settings = {"RETOLD_APP": "ops.bench.chain:app", "RETOLD_SCHEMAS": "ops/bench/chain/schemas"}
+    made = retold(f"chain, {namespace}", [namespace], settings)
+    return replace(made, prepare=partial(_our_topics, ["bench", "leaf"]))
+
+
+def story() -> Contestant:
+    """The demonstration's three namespaces, without reminders, and with a gateway that answers at once."""
+    return retold("story", ["user", "folder", "email"], {"RETOLD_APP": "ops.bench.story:app", "RETOLD_SCHEMAS": "schemas"})
+
+
+def retold(name: str, namespaces: Sequence[str], settings: Mapping[str, str]) -> Contestant:
+    """A worker of ours for these namespaces. Its table is the first one's."""
+    program = Path(sys.executable).with_name("retold")
     return Contestant(
         name,
-        (str(retold), "worker", namespace),
-        lambda prefix: f"{prefix}{namespace}-table",
-        _our_row,
-        prepare=partial(_our_topics, namespace),
+        (str(program), "worker", *namespaces),
+        lambda prefix: f"{prefix}{namespaces[0]}-table",
+        our_row,
+        prepare=partial(_our_topics, namespaces),
         settings=settings,
+        own_inbox=True,
     )
 
 
-def _our_topics(namespace: str, admin: AdminClient, prefix: str) -> None:
+def _our_topics(namespaces: Sequence[str], admin: AdminClient, prefix: str) -> None:
     """As the worker makes them: it would refuse others."""
-    ensure(Admin(lambda: admin), load({"RETOLD_PREFIX": prefix}), [namespace])
+    ensure(Admin(lambda: admin), load({"RETOLD_PREFIX": prefix}), list(namespaces))
 
 
 def _faust_row(key: bytes, value: bytes) -> tuple[str, Row]:
@@ -131,6 +142,6 @@ def _kafka_streams_row(key: bytes, value: bytes) -> tuple[str, Row]:
     return key.decode(), decode_body(value)
 
 
-def _our_row(key: bytes, value: bytes) -> tuple[str, Row] | None:
+def our_row(key: bytes, value: bytes) -> tuple[str, Row] | None:
     """Keys that begin with 0x00 or 0x01 are not rows; the marker is one of them."""
     return None if key[:1] in (b"\x00", b"\x01") else (key.decode(), decode_row(value))

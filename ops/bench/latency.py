@@ -22,7 +22,8 @@ from ops.bench import answering
 from ops.bench.answering.events import AskPut
 from ops.bench.child import last_words, running
 from ops.bench.contestant import Contestant, environment
-from ops.bench.run import GaveUp, WrongResult
+from ops.bench.topic import QUIET
+from ops.bench.watch import GaveUp, WrongResult
 from ops.bench.work import PARTITIONS, encode, event_number, headers_of
 from streams.codec import codec_of
 from streams.errors import how_ended
@@ -77,7 +78,7 @@ class Trial:
         """p50 and p99 in ms, by rate. Raises GaveUp."""
         self.folder.mkdir(parents=True)
         words = self.folder / "output.txt"
-        self.contestant.prepare(AdminClient({"bootstrap.servers": self.broker}), self.prefix)
+        self.contestant.prepare(AdminClient({"bootstrap.servers": self.broker, **QUIET}), self.prefix)
         told = environment(self.prefix, self.contestant.name, self.broker, self.folder / "state")
         told |= self.contestant.settings
         with running(self.contestant.command, told, words) as child:
@@ -104,6 +105,7 @@ class Trial:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 5,
+                **QUIET,
             }
         )
         consumer.assign([TopicPartition(table, partition, OFFSET_BEGINNING) for partition in range(PARTITIONS)])
@@ -114,7 +116,7 @@ class Trial:
         consumer.close()
 
     def _measure(self) -> dict[int, dict[str, float]]:
-        producer = Producer({"bootstrap.servers": self.broker, "enable.idempotence": True, "linger.ms": 0})
+        producer = Producer({"bootstrap.servers": self.broker, "enable.idempotence": True, "linger.ms": 0, **QUIET})
         deadline = time.monotonic() + FIRST_ROW_SECONDS
         for _ in range(SETTLE):
             self._wait_for(self._send(producer), deadline)

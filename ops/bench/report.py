@@ -2,72 +2,62 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-PEERS = ("faust", "quix", "kafka-streams", "raw")
+from ops.bench.bars import BARS
+from ops.bench.figures import BenchFigures
+
 LABELS = {
-    "raw": "raw: consume, headers, decode",
+    "raw": "consume, headers, decode",
     "faust": "stock Faust, exactly_once",
     "quix": "Quix Streams, exactly-once",
     "kafka-streams": "Kafka Streams, exactly_once_v2",
     "us": "retold",
 }
-Rates = Mapping[str, Sequence[float]]
-Latencies = Mapping[str, Sequence[Mapping[str, float]]]
 
 
-def summary(rates: Rates, latency: Latencies, left_out: Mapping[str, str]) -> dict[str, Any]:
-    """`rates`: events per second of each run. Who took no part, or was wrong in any run, has no figure (null)."""
-    rates = {name: rates.get(name, ()) if name not in left_out else () for name in ("us", *PEERS)}
-    medians = {name: round(statistics.median(found)) if found else None for name, found in rates.items()}
-    us = medians["us"]
+def results(figures: BenchFigures) -> dict[str, Any]:
+    """`figures`: median, low, high and values of each, with the shortest window in s. `bars`: what was reached and is aimed at."""
+    bars = [
+        {"what": bar.what, "reached": value, "bar": bar.bar, "goal": bar.goal, "met": bar.met(value)}
+        for bar in BARS
+        if (value := bar.reached(figures)) is not None
+    ]
     return {
-        "events_per_second": medians,
-        "ratio": {peer: round(us / median, 2) if us and (median := medians[peer]) else None for peer in PEERS},
-        "range": {name: [round(min(found)), round(max(found))] for name, found in rates.items() if found},
-        "latency_ms": {at: _percentiles(runs) for at, runs in latency.items() if "latency" not in left_out},
-        "left_out": dict(left_out),
-    }
+        "figures": figures.summary(), "bars": bars, "left_out": figures.left_out, "repeated": dict(figures.repeated),
+        "load": [round(load, 1) for load in (min(figures.loads), max(figures.loads))] if figures.loads else [],
+    }  # fmt: skip
 
 
-def _percentiles(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """The median over the runs of each percentile, and the range of p50."""
-    p50 = [run["p50"] for run in runs]
-    return {
-        "p50": round(statistics.median(p50), 1),
-        "p99": round(statistics.median(run["p99"] for run in runs), 1),
-        "p50_range": [round(min(p50), 1), round(max(p50), 1)],
-    }
+def show(found: dict[str, Any], console: Console) -> None:
+    if found["figures"]:
+        table = Table(title="Medians of all rounds")
+        for column in ("what", "median", "from", "to", "shortest window"):
+            table.add_column(column, justify="left" if column == "what" else "right")
+        for name, one in found["figures"].items():
+            window = f"{one['shortest_window']:.0f} s" if "shortest_window" in one else ""
+            table.add_row(_label(name), *(_number(one[column]) for column in ("median", "low", "high")), window)
+        console.print(table)
+    if found["bars"]:
+        table = Table(title="What is aimed at")
+        for column in ("what", "reached", "bar", "goal", "met"):
+            table.add_column(column, justify="left" if column in ("what", "met") else "right")
+        for bar in found["bars"]:
+            table.add_row(bar["what"], *(_number(bar[column]) for column in ("reached", "bar", "goal")), bar["met"])
+        console.print(table)
+    for name, reasons in found["repeated"].items():
+        console.print(f"made again, {name}: {'; '.join(reasons)}", highlight=False, markup=False)
+    for name, reason in found["left_out"].items():
+        console.print(f"no figure for {name}: {reason}", highlight=False, markup=False)
 
 
-def show(figures: Mapping[str, Any], console: Console) -> None:
-    if figures["range"]:
-        _show_rates(figures, console)
-    for at, found in figures["latency_ms"].items():
-        low, high = found["p50_range"]
-        console.print(
-            f"published to row visible, at {at}: p50 {found['p50']} ms ({low} to {high}), p99 {found['p99']} ms"
-        )
-    for name, reason in figures["left_out"].items():
-        console.print(f"[bold]no figure for {name}[/bold]: {reason}", highlight=False)
+def _label(name: str) -> str:
+    who, _, rest = name.partition(":")
+    return f"{LABELS.get(who, who)}:{rest}"
 
 
-def _show_rates(figures: Mapping[str, Any], console: Console) -> None:
-    table = Table(title="Events per second, medians")
-    for column in ("who", "events/s", "from", "to", "retold is"):
-        table.add_column(column, justify="left" if column == "who" else "right")
-    for name, rate in figures["events_per_second"].items():
-        low, high = figures["range"].get(name, ("", ""))
-        ratio = figures["ratio"].get(name)
-        cells = [_number(rate), _number(low), _number(high), f"{ratio:.2f} times" if ratio else ""]
-        table.add_row(LABELS[name], *cells)
-    console.print(table)
-
-
-def _number(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import (
@@ -19,27 +19,32 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-from ops.bench.work import PARTITIONS
+from ops.bench.measure import Place
+from ops.bench.work import HEADER_NAMES, PARTITIONS
+
+QUIET = {"log_level": 2}
+"""For every client of the benchmark: a client that connects again would say so in the midst of a table."""
+HEADERS_CHECKED = 1_000
+"""The headers of one in so many records are looked at."""
 
 
-def create_plain(admin: AdminClient, prefix: str) -> None:
-    """The inbox and the log, with Kafka's own settings and the number of partitions that everyone works with."""
-    wanted = [NewTopic(prefix + name, PARTITIONS, 1) for name in ("bench", "bench-log")]
-    for future in admin.create_topics(wanted).values():
+def create(admin: AdminClient, *topics: str) -> None:
+    """With Kafka's own settings and the number of partitions that everyone works with."""
+    for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics]).values():
         future.result(30)
 
 
-def stable_offsets(admin: AdminClient, topic: str) -> dict[int, int]:
-    """Up to where a read_committed reader may read, by partition. Cheap: one request, no record is moved."""
-    asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(PARTITIONS)}
+def stable_offsets(admin: AdminClient, topics: Sequence[str]) -> dict[Place, int]:
+    """Up to where a read_committed reader may read. Cheap: one request, no record is moved."""
+    asked = {TopicPartition(topic, partition): OffsetSpec.latest() for topic in topics for partition in range(PARTITIONS)}
     answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
-    return {where.partition: future.result(10).offset for where, future in answers.items()}
+    return {(where.topic, where.partition): future.result(10).offset for where, future in answers.items()}
 
 
 class Reader:
     """A read_committed reader from the beginning, that stops at the end."""
 
-    def __init__(self, broker: str, topic: str, partitions: int = PARTITIONS) -> None:
+    def __init__(self, broker: str, topics: Sequence[str]) -> None:
         self.consumer = Consumer(
             {
                 "bootstrap.servers": broker,
@@ -47,13 +52,15 @@ class Reader:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                **QUIET,
             }
         )
-        self.topic, self.partitions = topic, partitions
-        self.ended: set[int] = set()
-        self.consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(partitions)])
+        self.topics = topics
+        self.places: list[Place] = [(topic, partition) for topic in topics for partition in range(PARTITIONS)]
+        self.ended: set[Place] = set()
+        self.consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in self.places])
 
-    def to_the_end(self, seconds: float = 20) -> Iterable[Message]:
+    def to_the_end(self, seconds: float = 60) -> Iterable[Message]:
         """The records up to the end of every partition as it was last met; ask again for what came later.
 
         An end is told once, so it is remembered until its partition gives another record. Raises TimeoutError.
@@ -61,16 +68,17 @@ class Reader:
         ended = self.ended
         deadline = time.monotonic() + seconds
         first = True
-        while first or len(ended) < self.partitions:
+        while first or len(ended) < len(self.places):
             first = False
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.topic} was not read to its end in {seconds:.0f} s")
+                raise TimeoutError(f"{', '.join(self.topics)} was not read to its end in {seconds:.0f} s")
             for message in self.consumer.consume(5000, 0.1):
+                place = (message.topic(), message.partition())
                 if (error := message.error()) is None:
-                    ended.discard(message.partition())
+                    ended.discard(place)
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    ended.add(message.partition())
+                    ended.add(place)
                 else:
                     raise KafkaException(error)
 
@@ -80,14 +88,24 @@ class Reader:
 
 @dataclass
 class LogContent:
-    """What a log holds: offsets by partition, and a sum over all values that is the same in any order."""
+    """What logs hold: offsets by partition, and a sum over all values that is the same in any order.
 
-    offsets: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    `without_headers`: of those that were looked at, how many lack headers that their events had.
+    """
+
+    offsets: dict[Place, list[int]] = field(default_factory=lambda: defaultdict(list))
     count: int = 0
     checksum: int = 0
+    without_headers: int = 0
 
     def take(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            self.offsets[message.partition()].append(message.offset())
+            self.offsets[message.topic(), message.partition()].append(message.offset())
+            if self.count % HEADERS_CHECKED == 0 and not HEADER_NAMES <= {name for name, _ in message.headers() or ()}:
+                self.without_headers += 1
             self.count += 1
             self.checksum += zlib.crc32(message.value() or b"")
+
+    def of(self, topic: str) -> int:
+        """How many records of that one."""
+        return sum(len(found) for (name, _), found in self.offsets.items() if name == topic)

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ops.bench.attempts import attempt
+from ops.bench.bars import Bar
+from ops.bench.figures import CPU, EVENTS, BenchFigures
 from ops.bench.java_program import check
+from ops.bench.measure import Point, TooFewSteps, window
+from ops.bench.plan import FULL, RACE, WARM_UP, WORKS
+from ops.bench.watch import GaveUp, WrongResult
 
 
 def test_a_jar_that_is_not_the_pinned_one_is_not_run(tmp_path: Path) -> None:
@@ -21,3 +27,57 @@ def test_a_jar_that_is_not_the_pinned_one_is_not_run(tmp_path: Path) -> None:
     jar.write_bytes(b"something else")
     with pytest.raises(RuntimeError, match=r"one\.jar"):
         check([jar], pinned)
+
+
+def test_a_window_leaves_out_the_start_and_the_last_step() -> None:
+    """So neither a cold start nor a last transaction that waits for its interval is measured; CPU counts in the window alone."""
+    points = [Point(float(second), events, second / 2) for second, events in enumerate([0, 100, 400, 700, 950, 1000])]
+    found = window(points, 1000)
+    assert (found.seconds, found.events, found.steps) == (2.0, 550, 2)
+    assert found.cpu_micros == pytest.approx(1e6 / 550)
+    with pytest.raises(TooFewSteps, match="no steady window"):
+        window([Point(0.0, 0), Point(1.0, 100), Point(9.0, 1000)], 1000)
+
+
+def test_a_full_run_says_that_it_takes_half_an_hour_at_most() -> None:
+    """With windows of 15 s and five rounds, of everything that is measured unless something else is asked for."""
+    assert FULL.rounds >= 5
+    assert FULL.window >= 15
+    assert FULL.seconds([*RACE, *WORKS]) <= 30 * 60
+    assert FULL.events(10_000) / 10_000 * (1 - WARM_UP) >= FULL.window
+
+
+def test_a_bar_is_met_from_one_side() -> None:
+    """More is better for a ratio, less for times and memory; without a figure there is nothing to say."""
+    figures = BenchFigures(lambda _: None, 15.0)
+    ratio = Bar("twice", f"us: {EVENTS}", f"quix: {EVENTS}", 2, 3)
+    micros = Bar("CPU", f"us: {CPU}", None, 27, 22, least=False)
+    assert ratio.reached(figures) is None
+    for rate in (10.0, 25.0, 20.0):
+        figures.add(f"us: {EVENTS}", rate)
+        figures.add(f"quix: {EVENTS}", rate / 2)
+    figures.add(f"us: {CPU}", 25.0)
+    assert (ratio.reached(figures), ratio.met(2.0), ratio.met(1.9), ratio.met(3.0)) == (2.0, "bar", "no", "goal")
+    assert (micros.reached(figures), micros.met(25.0), micros.met(28.0)) == (25.0, "bar", "no")
+    figures.left_out["quix"] = "it was wrong"
+    assert ratio.reached(figures) is None
+
+
+def test_a_run_that_stuck_is_made_once_again_and_says_why() -> None:
+    """The reasons of both attempts are kept; a wrong result is not tried again."""
+    said: list[str] = []
+    figures = BenchFigures(said.append, 15.0)
+    tried: list[str] = []
+
+    def stuck(prefix: str) -> None:
+        tried.append(prefix)
+        raise GaveUp("it did not go on")
+
+    def wrong(prefix: str) -> None:
+        tried.append(prefix)
+        raise WrongResult("two are missing")
+
+    attempt(figures, "quix", stuck)
+    assert (len(tried), figures.repeated["quix"], figures.left_out["quix"]) == (2, ["it did not go on"] * 2, "it did not go on")
+    attempt(figures, "faust", wrong)
+    assert (len(tried), figures.left_out["faust"], said[-1]) == (3, "two are missing", "two are missing")

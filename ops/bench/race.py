@@ -1,0 +1,69 @@
+"""The race: everyone does the same work, one after the other, in another order each round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from ops.bench.attempts import attempt
+from ops.bench.contestant import Contestant
+from ops.bench.figures import BenchFigures
+from ops.bench.plan import RACE, Plan
+from ops.bench.run import Inbox, Run, filled
+
+
+class Race:
+    """`log`: of the latest run of retold, with its number of events, for whom it may concern."""
+
+    def __init__(self, plan: Plan, figures: BenchFigures, contestants: Sequence[Contestant], broker: str, folder: Path) -> None:
+        self.plan, self.figures, self.contestants, self.broker, self.folder = plan, figures, contestants, broker, folder
+        self.events: dict[str, int] = {}
+        self.log: tuple[str, int] | None = None
+        self._inboxes: dict[str, Inbox] = {}
+
+    def warm_up(self) -> None:
+        """Everyone once: caches of files and of classes are filled, and each is known to work, and how fast it is here."""
+        for contestant in self.contestants:
+            attempt(self.figures, contestant.name, partial(self._first, contestant))
+
+    def round(self, number: int) -> None:
+        """Interleaved, so that a change of the machine's mood meets everyone, and rotated: nobody follows always the same."""
+        turn = number % max(1, len(self.contestants))
+        for contestant in [*self.contestants[turn:], *self.contestants[:turn]]:
+            attempt(self.figures, contestant.name, partial(self._measured, contestant))
+
+    def make_log(self, contestant: Contestant, events: int) -> tuple[str, int]:
+        """By a run that is not measured."""
+        prefix = f"bench{time.time_ns() // 1_000_000}-"
+        run = self._run(contestant, prefix, events)
+        run.go()
+        self.log = (run.log, events)
+        return self.log
+
+    def _first(self, contestant: Contestant, prefix: str) -> None:
+        name = contestant.name
+        run = self._run(contestant, prefix, RACE[name])
+        found = run.go()
+        self.events[name] = RACE[name] if not contestant.writes else self.plan.events(found.rate, RACE[name])
+        self.figures.say(f"{name:16}{found.rate:9,.0f} events/s to warm up; {self.events[name]:,} events a run follow")
+        if self.events[name] != run.inbox.events:
+            self._inboxes.pop(name, None)
+
+    def _measured(self, contestant: Contestant, prefix: str) -> None:
+        name = contestant.name
+        run = self._run(contestant, prefix, self.events[name])
+        found = run.go()
+        self.figures.add_window(name, found)
+        if name == "us":
+            self.log = (run.log, run.inbox.events)
+        if found.seconds < self.plan.window and contestant.writes:
+            self.events[name] = self.plan.events(found.rate)
+            self._inboxes.pop(name, None)
+
+    def _run(self, contestant: Contestant, prefix: str, events: int) -> Run:
+        inbox = self._inboxes.get(contestant.name)
+        if contestant.own_inbox or inbox is None:
+            inbox = self._inboxes[contestant.name] = filled(contestant, self.broker, prefix, events)
+        return Run(contestant, prefix, inbox, self.broker, self.folder / prefix, self.plan.watched)
