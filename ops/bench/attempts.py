@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from confluent_kafka import KafkaException
+
 from ops.bench.figures import BenchFigures
 from ops.bench.measure import TooFewSteps
 from ops.bench.watch import GaveUp, WrongResult
 
-STUCK = (GaveUp, TooFewSteps, TimeoutError)
+STUCK = (GaveUp, TooFewSteps, TimeoutError, KafkaException)
 
 
 def attempt(figures: BenchFigures, name: str, work: Callable[[str], None]) -> None:

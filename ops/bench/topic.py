@@ -24,6 +24,8 @@ from ops.bench.work import HEADER_NAMES, PARTITIONS
 
 QUIET = {"log_level": 2}
 """For every client of the benchmark: a client that connects again would say so in the midst of a table."""
+LEADER_SECONDS = 20.0
+NO_LEADER = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 HEADERS_CHECKED = 1_000
 """The headers of one in so many records are looked at."""
 
@@ -35,10 +37,20 @@ def create(admin: AdminClient, *topics: str) -> None:
 
 
 def stable_offsets(admin: AdminClient, topics: Sequence[str]) -> dict[Place, int]:
-    """Up to where a read_committed reader may read. Cheap: one request, no record is moved."""
+    """Up to where a read_committed reader may read. Cheap: one request, no record is moved.
+
+    A topic that was just made has no leader yet, so it asks again for some seconds.
+    """
     asked = {TopicPartition(topic, partition): OffsetSpec.latest() for topic in topics for partition in range(PARTITIONS)}
-    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
-    return {(where.topic, where.partition): future.result(10).offset for where, future in answers.items()}
+    deadline = time.monotonic() + LEADER_SECONDS
+    while True:
+        answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
+        try:
+            return {(where.topic, where.partition): future.result(10).offset for where, future in answers.items()}
+        except KafkaException as error:
+            if (not error.args[0].retriable() and error.args[0].code() not in NO_LEADER) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 class Reader:

@@ -45,6 +45,7 @@ COMMANDS = (
     TableEntry("history", "Ask the past", "Read the recorded past into a file of this machine, and say how far it goes."),
     TableEntry("status", "Operate", "Show lag, owners, states and counters of every namespace, and what is blocked."),
     TableEntry("verify", "Operate", "Verify that logs, tables and inboxes are whole and fit together; changes nothing."),
+    TableEntry("bench", "Operate", "Measure how fast a worker handles generated events, and how soon they are visible."),
     TableEntry("timers", "Operate", "List what is scheduled, and when it is due."),
     TableEntry("rebuild-view", "Operate", "Fold a projection again from all logs, while the server answers."),
     TableEntry("topics", "Operate", "Compare the topics with their expected settings; create missing ones."),

@@ -11,6 +11,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from processors.events import UserRename
 from tests.support.processes import answer, retold
@@ -121,3 +122,22 @@ def test_a_large_file_that_changes_while_it_is_published_is_an_error(site: Site,
     assert done.returncode == 3, done.stderr
     assert done.stdout.startswith("1 event published in ")
     assert done.stderr.startswith(f"{file} changed while it was published: 80 rows with 80 events were checked, then 1 row with")
+
+
+def topics_beside(site: Site) -> set[str]:
+    """All of the broker whose names begin as those of the site."""
+    found = AdminClient({"bootstrap.servers": site.foreign.clients.address}).list_topics(timeout=10).topics
+    return {name for name in found if name.startswith(site.foreign.config.prefix)}
+
+
+def test_a_benchmark_measures_a_worker_in_topics_of_its_own(site: Site) -> None:
+    """It gives figures, deletes its topics, and what the application has is as before. A gateway's request is refused."""
+    before, topics = counted(site), topics_beside(site)
+    found = answer("bench", "user.rename", "--seconds", "1", "--rate", "20", "--keys", "0", "--json", env=site.env)
+    assert found["events_per_second"] > 0
+    assert (found["visible_ms"]["events"], found["unseen"]) == (15, 0)
+    assert found["accepted"] == 0 < found["rejected"]
+    assert (counted(site), topics_beside(site)) == (before, topics)
+    refused = retold("bench", "email.send", env=site.env)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert refused.stderr.startswith("email.send is handled by a gateway, and a worker would call it")
