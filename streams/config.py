@@ -242,6 +242,11 @@ class Config:
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+def environment_with(**variables: str) -> dict[str, str]:
+    """The environment of this process with other variables, for one that is started with the same settings but these."""
+    return {**os.environ, **variables}
+
+
 def load(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Config:
     """The settings of the project around `start` (the current folder). An empty variable counts as not set.
 

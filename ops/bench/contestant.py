@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Contestant:
-    """`table(prefix)` names its table's topic; `row` reads a record of it (None: not a row).
+    """`table(prefix, inbox)` names its table's topic; `row` reads a record of it (None: not a row).
 
     One that says itself how far it is has no output to read: `writes` is False. `prepare` makes the inbox, and also what
     else it cannot do without. One with an inbox of its own (`own_inbox`) gets a new one for each run; the others
@@ -36,7 +36,7 @@ class Contestant:
 
     name: str
     command: tuple[str, ...]
-    table: Callable[[str], str]
+    table: Callable[[str, str], str]
     row: RowReader
     writes: bool = True
     prepare: Callable[[AdminClient, str], None] = lambda admin, prefix: topic.create(admin, prefix + "bench")
@@ -64,24 +64,24 @@ def environment(prefix: str, name: str, broker: str, state: Path) -> dict[str, s
 
 
 def raw(_: Say) -> Contestant:
-    return Contestant("raw", (sys.executable, str(PROGRAMS / "raw.py")), lambda _: "", lambda *_: None, writes=False)
+    return Contestant("raw", (sys.executable, str(PROGRAMS / "raw.py")), lambda *_: "", lambda *_: None, writes=False)
 
 
 def faust(say: Say) -> Contestant:
     python = python_of("faust", say)
     command = (str(python), str(PROGRAMS / "stock_faust.py"), "--loop", "uvloop", "worker", "-l", "warn")
-    return Contestant("faust", command, lambda prefix: f"{prefix}faust-users-changelog", _faust_row)
+    return Contestant("faust", command, lambda prefix, _: f"{prefix}faust-users-changelog", _faust_row)
 
 
 def quix(say: Say) -> Contestant:
     python = python_of("quix", say)
     command = (str(python), str(PROGRAMS / "quix.py"))
-    return Contestant("quix", command, lambda prefix: f"changelog__{prefix}quix--{prefix}bench--default", _quix_row)
+    return Contestant("quix", command, lambda prefix, inbox: f"changelog__{prefix}quix--{inbox}--default", _quix_row)
 
 
 def kafka_streams(say: Say) -> Contestant:
     command = kafka_streams_program(say)
-    return Contestant(KAFKA_STREAMS, command, lambda prefix: f"{prefix}{KAFKA_STREAMS}-users-changelog", _kafka_streams_row)
+    return Contestant(KAFKA_STREAMS, command, lambda prefix, _: f"{prefix}{KAFKA_STREAMS}-users-changelog", _kafka_streams_row)
 
 
 def us(_: Say) -> Contestant:
@@ -116,7 +116,7 @@ def retold(name: str, namespaces: Sequence[str], settings: Mapping[str, str]) ->
     return Contestant(
         name,
         (str(program), "worker", *namespaces),
-        lambda prefix: f"{prefix}{namespaces[0]}-table",
+        lambda prefix, _: f"{prefix}{namespaces[0]}-table",
         our_row,
         prepare=partial(_our_topics, namespaces),
         settings=settings,

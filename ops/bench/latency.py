@@ -84,7 +84,7 @@ class Trial:
         with running(self.contestant.command, told, words) as child:
             stop = threading.Event()
             follower = threading.Thread(
-                target=self._follow, args=(self.contestant.table(self.prefix), stop), daemon=True
+                target=self._follow, args=(self.contestant.table(self.prefix, ""), stop), daemon=True
             )
             follower.start()
             try:

@@ -89,7 +89,7 @@ class Run:
         """Waits for the last commit: some write their table later than their log."""
         expected = self.inbox.expected
         rows: dict[str, Row] = {}
-        reader = topic.Reader(self.broker, [self.contestant.table(self.prefix)])
+        reader = topic.Reader(self.broker, [self.contestant.table(self.prefix, self.inbox.topic)])
         deadline = time.monotonic() + ROWS_SECONDS
         try:
             while rows != expected.rows and time.monotonic() < deadline:

@@ -34,7 +34,7 @@ class WorkerRun:
 
     def keys(self) -> int:
         """How many rows its table has."""
-        reader = topic.Reader(self.broker, [self.contestant.table(self.prefix)])
+        reader = topic.Reader(self.broker, [self.contestant.table(self.prefix, "")])
         try:
             return len({message.key() for message in reader.to_the_end() if message.key()[:1] not in (b"\x00", b"\x01")})
         finally:

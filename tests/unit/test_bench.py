@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -13,6 +14,7 @@ from ops.bench.figures import CPU, EVENTS, BenchFigures
 from ops.bench.java_program import check
 from ops.bench.measure import Point, TooFewSteps, window
 from ops.bench.plan import FULL, RACE, WARM_UP, WORKS
+from ops.bench.plot import drawn
 from ops.bench.watch import GaveUp, WrongResult
 
 
@@ -81,3 +83,20 @@ def test_a_run_that_stuck_is_made_once_again_and_says_why() -> None:
     assert (len(tried), figures.repeated["quix"], figures.left_out["quix"]) == (2, ["it did not go on"] * 2, "it did not go on")
     attempt(figures, "faust", wrong)
     assert (len(tried), figures.left_out["faust"], said[-1]) == (3, "two are missing", "two are missing")
+
+
+def test_a_plot_has_a_bar_for_each_figure_and_says_them() -> None:
+    """Of a run that measured a part: the other panel is left out. It is XML, so nothing in it needs a browser to be forgiving."""
+    one = {"median": 26_500.0, "low": 25_500, "high": 29_000}
+    two = {"median": 1_624.0, "low": 1_170, "high": 2_159}
+    results = {
+        "figures": {"us: events/s": one, "faust: events/s": two}, "rounds": 5, "at": "2026-11-27T03:00:00+00:00", "cores": 2,
+        "python": "3.11.7", "load": [0.9, 2.1], "quick": False,
+    }  # fmt: skip
+    picture = ElementTree.fromstring(drawn(results))
+    assert picture.attrib["aria-label"] == "Events per second: retold 26,500, stock Faust, exactly_once 1,624"
+    assert len(picture.findall("{*}path")) == 2
+    assert [text.text for text in picture.findall("{*}text")] == [
+        "Events per second: median of 5 rounds, lowest to highest", "retold", "26,500", "stock Faust, exactly_once", "1,624",
+        "2026-11-27, 2 cores shared with Kafka, Python 3.11.7, load 0.9 to 2.1",
+    ]  # fmt: skip

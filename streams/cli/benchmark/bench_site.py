@@ -16,7 +16,7 @@ from confluent_kafka import TopicPartition
 from streams.app import App
 from streams.cli.output.screen import talk
 from streams.cli.process.child_process import ChildProcess
-from streams.config import Config
+from streams.config import Config, environment_with
 from streams.data import namespace_of
 from streams.errors import BrokerError, NamespaceStopped, StreamsError, how_ended
 from streams.kafka.clients import Clients
@@ -84,7 +84,7 @@ def worker_for(clients: Clients, config: Config, namespace: str) -> Iterator[Ben
     """Ends with the block. It has our settings, and the prefix of `config`; what it keeps in the state folder goes too."""
     with tempfile.TemporaryDirectory(prefix="retold-bench-") as folder:
         output = Path(folder) / "worker.log"
-        environ = {**os.environ, "RETOLD_PREFIX": config.prefix}
+        environ = environment_with(RETOLD_PREFIX=config.prefix)
         with (
             output.open("wb") as file,
             ChildProcess("worker", namespace, environ=environ, stdout=file, stderr=file) as process,
