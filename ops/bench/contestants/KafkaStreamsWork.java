@@ -75,11 +75,11 @@ public final class KafkaStreamsWork {
                 builder.stream(TOLD.get("BENCH_INBOX"), Consumed.with(Serdes.String(), Serdes.ByteArray()));
         inbox.to(TOLD.get("BENCH_LOG"), Produced.with(Serdes.String(), Serdes.ByteArray()));
         Materialized<String, GenericRecord, KeyValueStore<Bytes, byte[]>> users = Materialized.as("users");
-        Avro events = new Avro(event, FRAME);
+        ThreadLocal<Avro> events = ThreadLocal.withInitial(() -> new Avro(event, FRAME));
         inbox.groupByKey(Grouped.with(Serdes.String(), Serdes.ByteArray()))
                 .aggregate(
                         () -> null,
-                        (user, value, before) -> fold(events.deserialize(null, value), before, row),
+                        (user, value, before) -> fold(events.get().deserialize(null, value), before, row),
                         users.withKeySerde(Serdes.String()).withValueSerde(new Avro(row, 0)));
         return builder;
     }
@@ -92,16 +92,18 @@ public final class KafkaStreamsWork {
         return row;
     }
 
-    /** A record's bytes after `skipped` others. One of a thread; it keeps what it can use again. */
+    /** A record's bytes after `skipped` others. Each serializer is of one store and one thread; it keeps what it can use again. */
     private static final class Avro implements Serde<GenericRecord>, Serializer<GenericRecord>, Deserializer<GenericRecord> {
         private final GenericDatumReader<GenericRecord> reader;
         private final GenericDatumWriter<GenericRecord> writer;
         private final ByteArrayOutputStream output = new ByteArrayOutputStream();
+        private final Schema schema;
         private final int skipped;
         private BinaryDecoder decoder;
         private BinaryEncoder encoder;
 
         Avro(Schema schema, int skipped) {
+            this.schema = schema;
             this.reader = new GenericDatumReader<>(schema);
             this.writer = new GenericDatumWriter<>(schema);
             this.skipped = skipped;
@@ -138,12 +140,12 @@ public final class KafkaStreamsWork {
 
         @Override
         public Serializer<GenericRecord> serializer() {
-            return this;
+            return new Avro(schema, skipped);
         }
 
         @Override
         public Deserializer<GenericRecord> deserializer() {
-            return this;
+            return new Avro(schema, skipped);
         }
 
         @Override

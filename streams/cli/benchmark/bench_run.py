@@ -81,9 +81,9 @@ class BenchRun:
             publisher.flush()
             load = os.getloadavg()[0]
             trial.drain()
-        with bar(f"{rate} a second", None):
+        with bar(f"{rate:,} a second", int(rate * lasting)) as advance:
             follower = VisibilityTrial(session.clients, self._config, self._namespace)
-            visibility = follower.run(rate, lasting, lambda: self._publish(publisher), worker.check)
+            visibility = follower.run(rate, lasting, lambda: self._publish(publisher), worker.checked(advance))
         now = status(session.clients, self._config.prefix, [self._namespace], session.codec).namespaces[0]
         handled = {
             "accepted": now.counters.accepted, "rejected": now.counters.rejected, "parked": now.parked,

@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +69,15 @@ class BenchWorker:
             said = self.output.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:]
             lines = "\n".join(f"  {line}" for line in said)
             raise NamespaceStopped(f"the worker {how_ended(self.process.code)}. Its last output:\n{lines}")
+
+    def checked(self, advance: Callable[[int], None]) -> Callable[[int], None]:
+        """The same, and raises if the worker has ended."""
+
+        def check_and_advance(done: int) -> None:
+            self.check()
+            advance(done)
+
+        return check_and_advance
 
     def cpu_seconds(self) -> float | None:
         """What its process has used so far, all threads; None where the system does not tell."""

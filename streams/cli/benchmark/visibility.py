@@ -20,6 +20,8 @@ from streams.kafka.topics import topic_names
 
 LAST = 20.0
 """s that the last event may take."""
+ADVANCE = 50
+"""How many are published between two reports."""
 WARM_UP = 0.25
 """The part of the events that is not measured."""
 
@@ -52,13 +54,13 @@ class VisibilityTrial:
         self._reasons: Counter[str] = Counter()
         self._stop = threading.Event()
 
-    def run(self, rate: float, seconds: float, publish: Callable[[], str], check: Callable[[], None]) -> Visibility:
-        """`check` raises if the worker has ended."""
+    def run(self, rate: float, seconds: float, publish: Callable[[], str], advance: Callable[[int], None]) -> Visibility:
+        """`advance` is told how many are published, and raises if there is no use to go on."""
         follower = threading.Thread(target=self._follow, name="bench-follower", daemon=True)
         follower.start()
         try:
-            published = self._publish(rate, seconds, publish, check)
-            self._wait(published, check)
+            published = self._publish(rate, seconds, publish, advance)
+            self._wait(published, advance)
         finally:
             self._stop.set()
             follower.join(10)
@@ -72,7 +74,7 @@ class VisibilityTrial:
         return Visibility(times[len(times) // 2], p99, len(times), unseen, self._outcomes, self._reasons)
 
     def _publish(
-        self, rate: float, seconds: float, publish: Callable[[], str], check: Callable[[], None]
+        self, rate: float, seconds: float, publish: Callable[[], str], advance: Callable[[int], None]
     ) -> dict[str, float]:
         began = time.perf_counter()
         published: dict[str, float] = {}
@@ -82,14 +84,14 @@ class VisibilityTrial:
                 time.sleep(ahead)
             at = time.perf_counter()
             published[publish()] = at
-            if number % 100 == 0:
-                check()
+            if number % ADVANCE == 0:
+                advance(number)
         return published
 
-    def _wait(self, published: dict[str, float], check: Callable[[], None]) -> None:
+    def _wait(self, published: dict[str, float], advance: Callable[[int], None]) -> None:
         deadline = time.monotonic() + LAST
         while not published.keys() <= self._seen.keys() and time.monotonic() < deadline:
-            check()
+            advance(len(published))
             time.sleep(0.05)
 
     def _follow(self) -> None:
