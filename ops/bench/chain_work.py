@@ -45,4 +45,4 @@ class ChainWork:
             self.figures.add_window(ROOT, roots)
             self.figures.add_window(DERIVED, derived)
         if not measured or min(roots.seconds, derived.seconds) < self.plan.window:
-            self.events = max(self.plan.events(roots.rate, ROOTS), self.plan.events(derived.rate / FOLLOW))
+            self.events = max(self.plan.events(CHAIN, roots.rate, ROOTS), self.plan.events(CHAIN, derived.rate / FOLLOW))

@@ -57,10 +57,10 @@ class Window(NamedTuple):
         return self.cpu / self.events * 1e6
 
 
-def window(points: Sequence[Point], total: int) -> Window:
-    """Raises TooFewSteps."""
+def window(points: Sequence[Point], total: int, warm_up: float = WARM_UP) -> Window:
+    """`warm_up`: the part of the events that comes before it. Raises TooFewSteps."""
     steps = [point for i, point in enumerate(points) if not i or point.events > points[i - 1].events]
-    inside = [point for point in steps if WARM_UP * total <= point.events < total]
+    inside = [point for point in steps if warm_up * total <= point.events < total]
     if len(inside) < 2 or inside[-1].events - inside[0].events < LEAST * total:
         found = ", ".join(f"{point.events:,} after {point.seconds - points[0].seconds:.1f} s" for point in steps[:10])
         raise TooFewSteps(f"no steady window in {len(steps)} commits of {total:,} events ({found})")

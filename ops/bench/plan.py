@@ -15,6 +15,8 @@ ASIDE = (ANSWERS, READ, HISTORY)
 
 WARM_UP = 0.2
 """The part of a run's events before its window: start, just-in-time compiler, caches, first transaction."""
+WARM_UPS = {"kafka-streams": 0.4}
+"""Of those that need more: Java's optimizing compiler works for seconds, on the same two cores."""
 RESERVE = 1.2
 """By how much a run may be faster than the runs before it, and its window still be long enough."""
 AROUND = {
@@ -45,21 +47,24 @@ class Plan:
         """s that one is watched that writes nothing and goes on for ever: it is slower at its start."""
         return self.window / (1 - WARM_UP) * 1.15
 
-    def events(self, rate: float, least: int = 0) -> int:
-        """How many a run needs for its window, at that many a second."""
-        return max(least, int(rate * self.window / (1 - WARM_UP) * RESERVE) // 1000 * 1000 + 1000)
+    def run(self, name: str) -> float:
+        """s of a run that is long enough for its window."""
+        return self.window / (1 - WARM_UPS.get(name, WARM_UP)) * RESERVE
+
+    def events(self, name: str, rate: float, least: int = 0) -> int:
+        """How many it needs for that, at that many a second."""
+        return max(least, int(rate * self.run(name)) // 1000 * 1000 + 1000)
 
     def seconds(self, names: Collection[str]) -> float:
         """About how long all of that takes."""
-        run = self.window / (1 - WARM_UP) * RESERVE
         windows = {
-            "raw": self.watched, FOLD: self.watched, CHAIN: 2 * run, LATENCY: 2 * self.latency, ANSWERS: self.latency,
+            "raw": self.watched, FOLD: self.watched, CHAIN: 2 * self.run(CHAIN), LATENCY: 2 * self.latency, ANSWERS: self.latency,
             MEMORY: 0.0, READ: 0.0, HISTORY: 0.0,
         }  # fmt: skip
         once = (MEMORY, READ, HISTORY)
         total = 15.0
         for name in names:
-            one = windows.get(name, run) + AROUND[name]
+            one = windows.get(name, self.run(name)) + AROUND[name]
             total += one * (1 if name in once else self.rounds) + (FIRST if name in RACE else 0)
         return total
 

@@ -46,7 +46,7 @@ class Race:
         name = contestant.name
         run = self._run(contestant, prefix, RACE[name])
         found = run.go()
-        self.events[name] = RACE[name] if not contestant.writes else self.plan.events(found.rate, RACE[name])
+        self.events[name] = RACE[name] if not contestant.writes else self.plan.events(name, found.rate, RACE[name])
         self.figures.say(f"{name:16}{found.rate:9,.0f} events/s to warm up; {self.events[name]:,} events a run follow")
         if self.events[name] != run.inbox.events:
             self._inboxes.pop(name, None)
@@ -59,7 +59,7 @@ class Race:
         if name == "us":
             self.log = (run.log, run.inbox.events)
         if found.seconds < self.plan.window and contestant.writes:
-            self.events[name] = self.plan.events(found.rate)
+            self.events[name] = self.plan.events(name, found.rate)
             self._inboxes.pop(name, None)
 
     def _run(self, contestant: Contestant, prefix: str, events: int) -> Run:

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from ops.bench import measure, topic
 from ops.bench.child import running
 from ops.bench.contestant import Contestant, environment
+from ops.bench.plan import WARM_UP, WARM_UPS
 from ops.bench.watch import CommitWatch, WrongResult, watch_words
 from ops.bench.work import Expected, Row, fill, records
 
@@ -73,7 +74,7 @@ class Run:
             points, content = watch.go(self.contestant.name, child, words)
             self._check_log(content)
             self._check_rows()
-        return measure.window(points, self.inbox.events)
+        return measure.window(points, self.inbox.events, WARM_UPS.get(self.contestant.name, WARM_UP))
 
     def _check_log(self, content: topic.LogContent) -> None:
         expected = self.inbox.expected

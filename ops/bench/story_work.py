@@ -52,4 +52,4 @@ class StoryWork:
         if measured:
             self.figures.add_window(STORY, found)
         if not measured or found.seconds < self.plan.window:
-            self.sign_ups = self.plan.events(found.rate / sum(EVENTS_OF_A_SIGN_UP.values()), SIGN_UPS)
+            self.sign_ups = self.plan.events(STORY, found.rate / sum(EVENTS_OF_A_SIGN_UP.values()), SIGN_UPS)

@@ -46,7 +46,7 @@ def test_a_full_run_says_that_it_takes_half_an_hour_at_most() -> None:
     assert FULL.rounds >= 5
     assert FULL.window >= 15
     assert FULL.seconds([*RACE, *WORKS]) <= 30 * 60
-    assert FULL.events(10_000) / 10_000 * (1 - WARM_UP) >= FULL.window
+    assert FULL.events("quix", 10_000) / 10_000 * (1 - WARM_UP) >= FULL.window
 
 
 def test_a_bar_is_met_from_one_side() -> None:

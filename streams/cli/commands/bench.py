@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -55,6 +57,7 @@ def bench(
     if lasting < 1:
         raise ConfigError(f"--seconds is {lasting:g}; 1 or more was expected")
     events = RandomEvents(data, session.codec, pairs(values or []), keys, seed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the topics are deleted then too
     result = BenchRun(session, data, events).go(lasting, rate)
     if as_json:
         json_line(_as_json(event_type, result, rate))
