@@ -46,7 +46,8 @@ class Race:
         name = contestant.name
         run = self._run(contestant, prefix, RACE[name])
         found = run.go()
-        self.events[name] = RACE[name] if not contestant.writes else self.plan.events(name, found.rate, RACE[name])
+        least = RACE[name]
+        self.events[name] = self.plan.events(name, found.rate, least) if contestant.writes else self.plan.read_again(least)
         self.figures.say(f"{name:16}{found.rate:9,.0f} events/s to warm up; {self.events[name]:,} events a run follow")
         if self.events[name] != run.inbox.events:
             self._inboxes.pop(name, None)
