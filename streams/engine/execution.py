@@ -23,7 +23,8 @@ from streams.errors import InvalidEvent
 from streams.event import Event
 from streams.outcome import Emission, Rejected
 
-HOUR = 3_600_000_000
+BELIEVED_AHEAD = 3_600_000_000
+"""µs that a cause's recorded time may be ahead of this clock: one that is further ahead has no effect."""
 ABSENT: Entry = (None, 0)
 
 
@@ -163,7 +164,7 @@ class Execution:
         if recorded < now:
             recorded = now
         ahead = arrival.envelope.cause_time
-        if ahead is not None and arrival.event.cause is not None and ahead <= now + HOUR:
+        if ahead is not None and arrival.event.cause is not None and ahead <= now + BELIEVED_AHEAD:
             recorded = max(recorded, ahead + 1)
         return recorded
 

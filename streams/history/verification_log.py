@@ -7,6 +7,7 @@ from typing import Any
 
 from streams.codec import PREFIX
 from streams.engine.envelope import Envelope, LogHeader, log_header, sequence_of
+from streams.engine.execution import BELIEVED_AHEAD
 from streams.engine.records import ACCEPTED, NO_OFFSET
 from streams.errors import StreamsError, UndecodableRecord, UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition, position_name
@@ -177,7 +178,7 @@ class LogCheck:
     def _derived(self, value: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
         envelope = stored.envelope
         assert stored.cause is not None
-        if envelope.cause_time is not None and envelope.cause_time >= header.recorded:
+        if envelope.cause_time is not None and self._is_before(envelope.cause_time, header.recorded):
             expected = f"a recorded time after that of its cause, {envelope.cause_time} (µs since 1970)"
             self._add(TIME, sequence, expected, f"{header.recorded}")
         if stored.request is None:
@@ -188,6 +189,10 @@ class LogCheck:
                 self._emissions.find(found)
         if header.timer and not is_as_written(stored):
             self._add(ALTERED, sequence, "the headers of a timer, byte for byte", "others")
+
+    def _is_before(self, cause_time: int, recorded: int) -> bool:
+        """Whether a record's time is wrongly before its cause's: a worker believes a cause up to an hour ahead of its clock."""
+        return 0 <= cause_time - recorded <= BELIEVED_AHEAD and self.sequences.by_clock
 
     def _count(self, sequence: int, header: LogHeader, *, derived: bool) -> None:
         end = self.marker.end

@@ -22,6 +22,8 @@ class SequenceCheck:
         self.has_gap, self.is_begun = False, begins
         """Whether something is missing, and whether what was read begins with the first record, or should."""
         self.last, self.recorded, self.first = 0, 0, 0
+        self.by_clock = True
+        """Whether the last record's time is its worker's clock's, or its cause's: not one that goes on from the record before."""
         self.erased: set[int] = set()
 
     @property
@@ -72,7 +74,7 @@ class SequenceCheck:
                 TIME, self._at, f"a recorded time after {self.recorded}, that of the record before (µs since 1970)", f"{recorded}",
                 sequence=sequence,
             )  # fmt: skip
-        self.recorded = recorded
+        self.by_clock, self.recorded = recorded != self.recorded + 1, recorded
         return True
 
     def finish(self) -> None:

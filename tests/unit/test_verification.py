@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from streams import App, Event, Namespace, Outcome
 from streams.codec import codec_of
 from streams.engine import marker
+from streams.engine.attributes import time_text
 from streams.engine.envelope import VERSION_HEADER
+from streams.engine.times import from_micros, to_micros
 from streams.history.verification import PartitionStart
 from streams.history.verification_findings import FOLDS, ROW, VerificationReport
 from streams.history.verification_records import StoredRecord
@@ -203,11 +205,26 @@ def test_a_recorded_time_that_goes_back_is_named(kind: str, seed: int) -> None:
     record = topics.topics[where][index]
     *others, (_, text) = record.headers
     values = json.loads(text)
-    caused = any(name == "ce_causationid" for name, _ in others)
-    assume(index or caused)
-    values[1] = 5
+    caused = dict(others).get("ce_causetime")
+    assume(index or caused is not None)
+    values[1] = 5 if index or caused is None else to_micros(datetime.fromisoformat(caused.decode()))
     topics.topics[where][index] = record._replace(headers=[*others, ("retold", json.dumps(values).encode())])
     assert "time goes back" in places(topics.verified())[topics.name(where, index)]
+
+
+@pytest.mark.parametrize(("ahead", "named"), [(timedelta(minutes=50), True), (timedelta(hours=2), False)])
+def test_a_cause_is_believed_as_far_as_a_worker_believes_it(ahead: timedelta, named: bool) -> None:
+    """A clock that was set back by hours is no damage; nor are the records behind, whose times go on from one to the next."""
+    _, topics = a_past("bank", 3)
+    log = topics.topics[Where(LOG, ("account", 0))]
+    index = next(at for at, it in enumerate(log) if "ce_causetime" in dict(it.headers))
+    *others, (_, text) = log[index].headers
+    values = json.loads(text)
+    caused = from_micros(values[1]) + ahead
+    others = [(name, time_text(caused) if name == "ce_causetime" else value) for name, value in others]
+    log[index] = log[index]._replace(headers=[*others, ("retold", text)])
+    found = places(topics.verified())[topics.name(Where(LOG, ("account", 0)), index)]
+    assert ("time goes back" in found) is named
 
 
 def last_rows(topics: StoredTopics) -> list[tuple[Where, int]]:
