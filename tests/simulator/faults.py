@@ -32,7 +32,10 @@ APPLIES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """It happens at the first request that it applies to from number `at` on. `amount` is between 0 and 1; what it is of, depends."""
+    """It happens at the first request from number `at` on that it applies to.
+
+    `amount`, from 0 to 1, says how long or how far: of a pause, a clock step, an absence, or a late copy.
+    """
 
     at: int
     kind: str

@@ -10,8 +10,9 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from confluent_kafka import murmur2
 
@@ -20,7 +21,10 @@ from streams.codec import codec_of
 from streams.data import EventData, namespace_of
 from streams.engine import marker
 from streams.engine.attributes import time_text
+from streams.engine.envelope import log_header
+from streams.engine.records import Headers
 from streams.engine.times import from_micros
+from streams.history.verification_records import StoredRecord
 from streams.kafka.topics import group_of, topic_names
 from streams.testing.world_io import headers_of
 from streams.worker.assemble import WorkerParts, cycle_of
@@ -33,7 +37,7 @@ from tests.simulator.broker import OPEN, Entry, MemoryBroker
 from tests.simulator.faults import Fault
 from tests.simulator.time import Process, VirtualClock
 from tests.simulator.unruly import Crash, Trouble, unruly_clients
-from tests.simulator.workers import _no_gateways
+from tests.simulator.workers import no_gateways
 from tests.support.stored_topics import SUFFIXES, StoredTopics, Where
 from tests.support.workers import settings
 
@@ -65,7 +69,7 @@ class Worker:
         self.name, self.namespace, self.slot = f"{namespace}.{slot}", namespace, slot
         self._process = Process(run.broker.clock)
         parts = WorkerParts(
-            run.app, run.config, unruly_clients(run.trouble, self.name), run.codec, self._process.runtime, _no_gateways
+            run.app, run.config, unruly_clients(run.trouble, self.name), run.codec, self._process.runtime, no_gateways
         )
         self.cycle = cycle_of(parts, namespace, slot)
         self._process.runtime.background("beside", 1).start(self.cycle.members.topics.watch)
@@ -105,6 +109,8 @@ class SeededRun:
         self.plan = decided if plan is None else list(plan)
         self.trouble = Trouble(self.broker, self.plan, self._act)
         self.published: list[Published] = []
+        self._sent: list[tuple[EventData, Headers]] = []
+        self._old = self.dice.random() < 0.5
         self._workers: dict[str, Worker] = {}
         self._away: dict[str, float] = {}
         """Workers that do not run, and when they are started again."""
@@ -117,12 +123,12 @@ class SeededRun:
 
     def run(self) -> None:
         """Raises Unsettled, or what a fault of the code raises."""
-        while len(self.published) < EVENTS or (self.trouble.requests < REQUESTS and self.trouble._left):
+        while len(self.published) < EVENTS or (self.trouble.requests < REQUESTS and self.trouble.left):
             if len(self.published) < EVENTS and self.dice.random() < 0.15:
                 for _ in range(self.dice.randint(1, 8)):
                     self._publish()
             self._one_step(self.dice.choice(self._names()))
-        self.trouble._left.clear()
+        self.trouble.left.clear()
         self._settle("after the last fault")
         self.broker.clock.step(LATER.total_seconds())
         self._settle("after the last timer is due")
@@ -205,16 +211,15 @@ class SeededRun:
             return
         data = self._bank(number) if self.kind == "bank" else self._alarm()
         late = timedelta(seconds=self.dice.choice([0, 0, 0, 30, 300]))
-        headers = headers_of(data, f"e{number}", "test", time_text(from_micros(self.broker.clock.now()) - late))
+        time = from_micros(self.broker.clock.now()) - late
+        if self._old:  # as in an import: what is scheduled comes due between events of its key
+            time += number * timedelta(minutes=20) - timedelta(hours=120)
+        headers = headers_of(data, f"e{number}", "test", time_text(time))
         self._sent.append((data, headers))
         at = self._send(data, headers)
         self.published.append(Published(namespace_of(data.event_type), at, f"e{number}", data.key))
 
-    @property
-    def _sent(self) -> list[tuple[EventData, list[tuple[str, bytes | None]]]]:
-        return self.__dict__.setdefault("_sent_list", [])
-
-    def _send(self, data: EventData, headers: list[tuple[str, bytes | None]]) -> int:
+    def _send(self, data: EventData, headers: Headers) -> int:
         key = data.key.encode()
         at = int(murmur2(key, PARTITIONS))
         inbox = topic_names("", namespace_of(data.event_type)).inbox
@@ -284,6 +289,7 @@ class SeededRun:
                 if any(it.transaction is not None and it.transaction.state == OPEN for it in partition.entries):
                     raise Unsettled(f"{topic}-{at} has a transaction that is open")
         self._check_published()
+        self._check_timers()
         report = self._stored().verified()
         if report.findings:
             raise Unsettled("; ".join(f"{it.where} {it.kind.name}: {it.expected}, {it.found}" for it in report.findings[:5]))
@@ -292,15 +298,30 @@ class SeededRun:
         """Each event that was published is in its log once, or counted elsewhere, and those of a key are in their order."""
         for space in self.app.namespaces:
             for at in range(PARTITIONS):
-                ids = [(self._header(it, "ce_id"), (it.key or b"").rpartition(b"@")[0].decode()) for it in self._log(space.name, at)]
+                log = list(self._log(space.name, at))
+                ids = [(self._header(it, "ce_id"), (it.key or b"").rpartition(b"@")[0].decode()) for it in log]
                 counts = Counter(ids)
                 ours = [it for it in self.published if (it.namespace, it.partition) == (space.name, at)]
                 for it in ours:
-                    if counts[it.event_id, it.key] != 1:
-                        raise Unsettled(f"{it.event_id} of {it.key} is {counts[it.event_id, it.key]} times in {space.name}-{at}'s log")
+                    if (times := counts[it.event_id, it.key]) != 1:
+                        raise Unsettled(f"{it.event_id} of {it.key} is {times} times in the log of {space.name}-{at}")
                 wanted = [(it.event_id, it.key) for it in ours]
                 if [it for it in ids if it in set(wanted)] != wanted:
                     raise Unsettled(f"events of {space.name}-{at} are not in the order in which they were published")
+
+    def _check_timers(self) -> None:
+        """No event of a key is handled before a timer of that key that was due before the event's time (rule 23)."""
+        for space in self.app.namespaces:
+            for at in range(PARTITIONS):
+                log = [_Logged.of(it) for it in self._log(space.name, at)]
+                index = {(it.key, it.event_id): number for number, it in enumerate(log)}
+                for number, it in enumerate(log):
+                    scheduled = index.get((it.key, it.cause)) if it.fired else None
+                    if scheduled is None:
+                        continue
+                    for other in log[scheduled + 1 : number]:
+                        if other.key == it.key and other.time > it.time:
+                            raise Unsettled(f"{other} of {space.name}-{at} was handled before {it}, which was due")
 
     @staticmethod
     def _header(entry: Entry, name: str) -> str:
@@ -327,9 +348,26 @@ class SeededRun:
         return stored
 
 
-def _record(offset: int, it: Entry):  # noqa: ANN202
-    from streams.history.verification_records import StoredRecord
+class _Logged(NamedTuple):
+    """`fired`: it is a timer of its own key."""
 
+    key: str
+    event_id: str
+    cause: str
+    time: datetime
+    fired: bool
+
+    @classmethod
+    def of(cls, it: Entry) -> Self:
+        headers = dict(it.headers)
+        said = log_header(it.headers)
+        return cls(
+            (it.key or b"").rpartition(b"@")[0].decode(), said.id or headers.get("ce_id", b"").decode(),
+            headers.get("ce_causationid", b"").decode(), datetime.fromisoformat(headers["ce_time"].decode()), bool(said.timer),
+        )  # fmt: skip
+
+
+def _record(offset: int, it: Entry) -> StoredRecord:
     return StoredRecord(offset, it.key, it.value, list(it.headers))
 
 

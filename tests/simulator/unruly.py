@@ -41,7 +41,7 @@ class Trouble:
 
     def __init__(self, broker: MemoryBroker, plan: Sequence[Fault], act: Callable[[str, Fault], None]) -> None:
         self.broker, self._act = broker, act
-        self._left = list(plan)
+        self.left = list(plan)
         self.requests = 0
         self.away_until = 0.0
         self.late: list[tuple[float, UnrulyProducer, Transaction, str]] = []
@@ -65,11 +65,11 @@ class Trouble:
         if clock.monotonic() < self.away_until:
             clock.sleep(0.2)
             return Fault(0, faults.AWAY, 0.0)
-        for fault in self._left:
+        for fault in self.left:
             if fault.at > self.requests:
                 break
             if fault.applies_to(request) and not (self.busy and fault.kind in (faults.PAUSE, faults.CRASH, faults.RESTART)):
-                self._left.remove(fault)
+                self.left.remove(fault)
                 self.tell(f"fault {fault.kind} at request {self.requests}, {request} of {owner}, at {clock.monotonic():.2f} s")
                 return self._shown(owner, fault)
         return None
