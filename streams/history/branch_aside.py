@@ -6,6 +6,7 @@ A past of logs has none of it: what is parked there was not handled, so it is no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 
 import msgspec
@@ -32,6 +33,9 @@ class BranchAside(msgspec.Struct, frozen=True, dict=True):
         parked: Events whose handlers raised, and those of their keys behind them, in order.
         fired: Timers by the place of the event before which they fired; without it, they would not have.
         unanswered: References of requests whose answers are not known.
+        in_flight: What events that are gone had emitted or scheduled, and the past has no record of, by reference: value and time.
+        asked: The bytes of requests that are gone and had no answer when the past was read, by reference.
+        unfired: By the place of an event that is gone: timers due before it that had not fired, such as one already released.
         turns: The last number that was given to a turn of its own, so that another branch gives higher ones.
 
     """
@@ -40,6 +44,9 @@ class BranchAside(msgspec.Struct, frozen=True, dict=True):
     fired: Mapping[OrderKey, Sequence[FiredTimer]] = {}
     unanswered: frozenset[str] = frozenset()
     turns: int = 0
+    in_flight: Mapping[str, tuple[bytes, datetime]] = {}
+    asked: Mapping[str, bytes] = {}
+    unfired: Mapping[OrderKey, frozenset[str]] = {}
 
     @property
     def is_empty(self) -> bool:

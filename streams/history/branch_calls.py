@@ -47,13 +47,15 @@ def answer_call(
 ) -> AnsweredCall:
     """A request that was asked has its answer, which is a fact; another one what `answers` gives.
 
-    One that a branch asked, and that has no answer there, still waits.
+    One that a branch asked, and that has no answer there, still waits. One that had no answer when the past was read has none.
     """
     was, reference = request.was, answer_id(request.reference)
     recorded = next((it for it in effects if it.kind == ANSWER), None)
     same = was is not None and was.accepted and was.value == request.value
     if same and request.reference not in past.aside.unanswered:
         return AnsweredCall(answer=None if recorded is None else _turn(recorded, request), recorded=recorded)
+    if not same and past.aside.asked.get(request.reference) == request.value:
+        return AnsweredCall(difference.BEFORE)
     former = past.former_answer(request.reference)
     if former is not None and former[0] == request.value:
         return AnsweredCall(difference.BEFORE if was is None else None, _turn(former[1], request), recorded)

@@ -67,6 +67,9 @@ class BranchConsequences:
         self.same_code = isinstance(base, LocalCode) and base.handlers is handlers
         end = past.end()
         self._end = 0 if end is None else end.recorded
+        self.in_flight: EmissionsByReference = {}
+        self.asked: dict[str, bytes] = {}
+        """What events that are gone had led to, as a BranchAside has it."""
         self.otherwise: dict[OrderKey, tuple[Event[Any], bytes]] = {}
         """Recorded events with other data or another time, by their places."""
 
@@ -74,11 +77,32 @@ class BranchConsequences:
         """Of a recorded event, as it is in the branch."""
         return recorded_turn(was, *self.otherwise.get(was.order, (was.event, was.value)))
 
-    def has_untold(self, was: RecordedEvent, count: int, pending: EmissionsByReference) -> bool:
-        """Whether an event that has emitted so many has emitted more than the past tells of."""
-        if self.same_code or count <= len(pending):
+    def has_untold(self, was: RecordedEvent, pending: EmissionsByReference, *, as_it_was: bool) -> bool:
+        """Whether the event that the code before has folded last has emitted more than the past tells of.
+
+        That is not asked of one that is decided as it was, by the same code.
+        """
+        count = self._base.count()
+        if count <= len(pending) or (self.same_code and as_it_was):
             return False
-        return count > len(pending) + sum(it.kind != ANSWER for it in self._past.effects(was.reference))
+        return count > len(pending) + sum(it.kind != ANSWER for it in self._lineage.recorded_effects(was.reference))
+
+    def miss(self, was: RecordedEvent, before: RowBefore, *, asked: bool) -> None:
+        """An event is gone, or stands still. What it had led to without a record is kept in mind.
+
+        `asked`: it is a request, so that it was in flight itself if it had no answer.
+        """
+        self.drop_timers(before.pending)
+        self._keep(self._base.in_flight(self._past, was, before.base) if before.untold else before.pending, ())
+        is_open = asked and was.reference not in self._past.aside.unanswered
+        if is_open and not any(it.kind == ANSWER for it in self._lineage.recorded_effects(was.reference)):
+            self.asked[was.reference] = was.value
+
+    def _keep(self, then: EmissionsByReference, emissions: Sequence[BranchEmission]) -> None:
+        """What an event had led to without a record, and does not now: if it does again, it is still in flight."""
+        if then:
+            now = {it.reference: (it.value, it.event.time) for it in emissions}
+            self.in_flight |= {reference: said for reference, said in then.items() if now.get(reference) != said}
 
     def drop_timers(self, pending: EmissionsByReference) -> None:
         for reference, (value, time) in pending.items():
@@ -115,29 +139,39 @@ class BranchConsequences:
         waiting = self._base.in_flight(self._past, turn.was, before.base) if before.untold and turn.was is not None else None
         untold = without_emitted(waiting or {}, emissions, before.pending) if before.as_it_was else {}
         said = Said(set(), set(), untold)
+        if turn.was is not None:
+            self._keep(before.pending if waiting is None else waiting, emissions)
         for it in emissions:
             if it.recorded is not None:
                 said.records.add(it.recorded.order)
                 if not it.same or it.recorded.order <= order:
                     self._put_again(order, it.recorded, it.event, it.value)
-                continue
-            if it.at is not None:
-                if before.pending.get(it.reference) == (it.value, it.event.time):
-                    row.timers.append(timer_of(it, turn.place, turn.reference, known=True))
-                elif self._emit(order, turn, row, it):
-                    said.new.add(it.reference)
-                continue
-            if waiting is None and turn.was is not None:
-                plain = before.as_it_was and self.same_code
-                waiting = (
-                    without_record(emissions) if plain else self._base.in_flight(self._past, turn.was, before.base)
-                )
-            if waiting is None or waiting.get(it.reference) != (it.value, it.event.time):
-                if self._emit(order, turn, row, it):
+            elif it.at is not None:
+                if not self._waits(row, turn, it, before.pending) and self._emit(order, turn, row, it):
                     said.new.add(it.reference)
             else:
-                self._findings.found.in_flight.append(it.reference)
+                if waiting is None and turn.was is not None:
+                    plain = before.as_it_was and self.same_code
+                    waiting = (
+                        without_record(emissions) if plain else self._base.in_flight(self._past, turn.was, before.base)
+                    )
+                if self._is_in_flight(it, waiting or {}):
+                    self._findings.found.in_flight.append(it.reference)
+                elif self._emit(order, turn, row, it):
+                    said.new.add(it.reference)
         return said
+
+    def _is_in_flight(self, it: BranchEmission, waiting: EmissionsByReference) -> bool:
+        return (it.value, it.event.time) in (waiting.get(it.reference), self._past.aside.in_flight.get(it.reference))
+
+    def _waits(self, row: BranchRow, turn: BranchTurn, it: BranchEmission, pending: EmissionsByReference) -> bool:
+        """Whether a timer waits as it did, in the past or in one that the past is a branch of."""
+        if not self._is_in_flight(it, pending):
+            return False
+        row.timers.append(timer_of(it, turn.place, turn.reference, known=True))
+        if it.reference not in pending:
+            self._findings.time(it.reference, TimerChange(difference.FIRES, it.event.data, after=it.event.time))
+        return True
 
     def _put_again(self, order: OrderKey, was: RecordedEvent, event: Event[Any], value: bytes) -> None:
         """A recorded event that is otherwise, or has to come later than it did."""

@@ -29,6 +29,7 @@ class BranchLineage:
         """What is taken out, and timers that nothing fires any more."""
         self._seen: set[OrderKey] = set()
         self._missed: set[OrderKey] = set()
+        self._last: tuple[str, Sequence[RecordedEvent]] = ("", ())
         self._decided: dict[str, tuple[datetime, ...]] = {}
         self._said: dict[str, set[OrderKey]] = {}
         """By the reference of an event that was decided or is missing: the records that it leads to."""
@@ -83,11 +84,17 @@ class BranchLineage:
     def miss(self, it: RecordedEvent) -> None:
         self._seen.add(it.order)
         self._missed.add(it.order)
-        self.lead_to(it.reference, (), [each for each in self._past.effects(it.reference) if each.order > it.order])
+        self.lead_to(it.reference, (), [each for each in self.recorded_effects(it.reference) if each.order > it.order])
+
+    def recorded_effects(self, reference: str) -> Sequence[RecordedEvent]:
+        """Those of the past, which are asked for several times while one event has its turn."""
+        if self._last[0] != reference:
+            self._last = reference, self._past.effects(reference)
+        return self._last[1]
 
     def effects(self, order: OrderKey, turn: BranchTurn) -> list[RecordedEvent]:
         """The records that an event may lead to, whose turn is at `order`: behind it, and taken by no other one."""
-        effects = self._past.effects(turn.reference)
+        effects = self.recorded_effects(turn.reference)
         if not effects:
             return []
         said, behind = self._said.get(turn.reference, ()), order if turn.was is None else turn.was.order

@@ -99,4 +99,7 @@ def _with_untouched(was: BranchAside, since: Mapping[Place, OrderKey], now: Bran
         order: timers for order, timers in was.fired.items()
         if (reached := since.get(timers[0].owner)) is None or order < reached
     }  # fmt: skip
-    return BranchAside(parked, {**fired, **now.fired}, now.unanswered, now.turns)
+    return BranchAside(
+        parked, {**fired, **now.fired}, now.unanswered, now.turns,
+        {**was.in_flight, **now.in_flight}, {**was.asked, **now.asked}, {**was.unfired, **now.unfired},
+    )  # fmt: skip

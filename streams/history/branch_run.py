@@ -107,10 +107,12 @@ class BranchRun:
         if self._lineage.has_seen(was):
             return
         row = self._reached.reach(was.place, self._timers.first_place(was, was.order))
-        self._timers.wait_again(row, was)
+        self._timers.miss(row, was)
+        before, asked = row.base[0], self._asked(was)
         pending = self._fold(row, was)
-        self._findings.miss(row, was, asked=self._asked(was))
-        self._after.drop_timers(pending)
+        self._findings.miss(row, was, asked=asked)
+        untold = self._after.has_untold(was, pending, as_it_was=False)
+        self._after.miss(was, RowBefore(before, None, False, pending, untold), asked=asked)
         self._lineage.miss(was)
 
     def _fold(self, row: BranchRow, was: RecordedEvent) -> EmissionsByReference:
@@ -135,7 +137,7 @@ class BranchRun:
         as_it_was = was is not None and not row.was_stopped and row.base[0] == row.row and was.event == turn.event
         base_before, row_before = row.base[0], row.row
         pending = {} if was is None else self._fold(row, was)
-        untold = was is not None and self._after.has_untold(was, self._base.count(), pending)
+        untold = was is not None and self._after.has_untold(was, pending, as_it_was=as_it_was)
         before = RowBefore(base_before, row_before, as_it_was, pending, untold)
         is_open = self._findings.is_open(row, turn.cause)
         if row.stopped:
@@ -213,8 +215,10 @@ class BranchRun:
         now = as_recorded(order, turn, error, PARKED)
         self._findings.park(was, now, error, behind=behind)
         self._lineage.lead_to(turn.reference, (), self._lineage.effects(order, turn))
-        self._after.drop_timers(before.pending)
-        if was is not None and before.as_it_was and not behind and not was.is_parked:
+        if was is None:
+            return
+        self._after.miss(was, before, asked=self._asked(was))
+        if before.as_it_was and not behind and not was.is_parked:
             self._findings.found.origins.append(Origin(difference.RAISES, was, now, before.row, row.base[0], None))
 
     @property
@@ -231,5 +235,8 @@ class BranchRun:
         since = {place: row.since for place, row in self._reached.rows.items()}
         findings, was = self._findings, self._past.aside
         unanswered = frozenset(it for it in was.unanswered if not self._lineage.has_turned(it)) | findings.unanswered
-        aside = BranchAside(findings.parked, dict(self._timers.fired), unanswered, self._queue.turns)
+        after, fired = self._after, dict(self._timers.fired)
+        aside = BranchAside(
+            findings.parked, fired, unanswered, self._queue.turns, after.in_flight, after.asked, self._timers.unfired
+        )
         return BranchPast(self._past, since, findings.timeline, aside)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from streams.engine.times import to_micros
 from streams.history.branch_aside import FiredTimer
 from streams.history.branch_consequences import BranchConsequences
 from streams.history.branch_lineage import BranchLineage
@@ -45,6 +46,7 @@ class BranchTimers:
         self._fired_before = past.aside.fired
         self.fired: dict[OrderKey, list[FiredTimer]] = defaultdict(list)
         """In this branch, by the places of the events before which they fired."""
+        self.unfired: dict[OrderKey, frozenset[str]] = {}
 
     def first_place(self, was: RecordedEvent | None, order: OrderKey) -> OrderKey:
         """From where on the row of an event changes: from the first timer that it fired in place."""
@@ -65,10 +67,12 @@ class BranchTimers:
         was, time, number = turn.was, turn.time, 0
         as_it_was = was is not None and was.event.time == turn.event.time
         again = deque(() if was is None else self._fired_before.get(was.order, ()))
+        unfired = self._past.aside.unfired.get(order, ()) if was is None else ()
         while not row.stopped:
             while again and not any(it.again for it in row.timers):
                 self._bring_again(row, order, again.popleft(), was, time)
-            due = [it for it in row.timers if it.due < time and (it.again or not (it.known and as_it_was))]
+            waits = [it for it in row.timers if it.due < time and it.turn.reference not in unfired]
+            due = [it for it in waits if it.again or not (it.known and as_it_was)]
             if not due:
                 break
             timer = min(due, key=lambda it: it.due)
@@ -78,8 +82,14 @@ class BranchTimers:
         for each in again:
             self._bring_again(row, order, each, was, None)
 
-    def wait_again(self, row: BranchRow, was: RecordedEvent) -> None:
-        """What an event had fired waits: it is gone."""
+    def miss(self, row: BranchRow, was: RecordedEvent) -> None:
+        """An event is gone: what it had fired waits, and what had not fired before it does not if it is put in again."""
+        time = to_micros(was.event.time)
+        if unfired := {it.turn.reference for it in row.timers if it.known and it.due < time}:
+            self.unfired[was.order] = frozenset(unfired)
+        self._wait_again(row, was)
+
+    def _wait_again(self, row: BranchRow, was: RecordedEvent) -> None:
         for each in self._fired_before.get(was.order, ()):
             self._bring_again(row, was.order, each, was, None)
 

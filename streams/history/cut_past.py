@@ -8,7 +8,7 @@ import msgspec
 
 from streams.engine.times import from_micros, to_micros
 from streams.errors import HistoryError
-from streams.history.past import ErasedEvent, Past, first_root_of
+from streams.history.past import ErasedEvent, Past, answered, first_root_of
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
 
@@ -103,4 +103,4 @@ class CutPast:
         return self.find_all(reference)
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
-        return self._past.former_answer(request) if self.find(request) is not None else None
+        return answered(self, request)

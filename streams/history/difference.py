@@ -68,7 +68,8 @@ class CallChange(msgspec.Struct, frozen=True):
     """A gateway's request that would be made, would be made otherwise, or would not.
 
     Attributes:
-        kind: `would call`, `would call otherwise` (with other data), `would not call`, or `called before`: its answer is known.
+        kind: `would call`, `would call otherwise` (with other data), `would not call`, or `called before`: its answer is known,
+            or was not there yet when the past was read.
         request: The request.
 
     """

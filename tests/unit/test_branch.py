@@ -28,6 +28,7 @@ from streams.history.branch_queue import BranchTurn
 from streams.history.branch_run import BranchRun, events_and_parked
 from streams.history.branch_timers import BranchTimers
 from streams.history.change import Change, InsertedEvent
+from streams.history.cut_past import Cut, CutPast
 from streams.history.past import Past
 from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, OrderKey, Place, RecordedEvent
 from streams.outcome import Rejected, Scheduled
@@ -39,6 +40,7 @@ from tests.support.pasts import ALL_KINDS, START, answered, live_rows, made, pas
 
 CASES = int(os.environ.get("BRANCH_CASES", "40"))
 many = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(many, max_examples=max(1, CASES // 2))
 cases = (st.sampled_from(ALL_KINDS), st.integers(0, 10**6))
 Rows = dict[Place, Any]
 Said = tuple[bytes, datetime]
@@ -181,6 +183,10 @@ def references(events: Iterable[RecordedEvent]) -> list[str]:
 def test_what_is_put_in_and_taken_out_again_leaves_nothing(kind: str, seed: int) -> None:
     """The log is as it was, order and bytes, since a place and an answer are for ever."""
     chosen, past, handlers, _ = a_past(kind, seed)
+    put_in_and_taken_out(kind, chosen, past, handlers)
+
+
+def put_in_and_taken_out(kind: str, chosen: random.Random, past: Past, handlers: ApplicationHandlers) -> None:
     inserted = an_insertion(kind, chosen, past)
     branch = what_if(past, handlers, Change([inserted]), answers=answered)
     [put_in] = [it for it in events_and_parked(branch.past) if it.event.id == "new-0"]
@@ -193,11 +199,27 @@ def test_what_is_put_in_and_taken_out_again_leaves_nothing(kind: str, seed: int)
 def test_what_is_taken_out_and_put_in_again_leaves_nothing(kind: str, seed: int) -> None:
     """Its place is the one that it had."""
     chosen, past, handlers, _ = a_past(kind, seed)
+    taken_out_and_put_in(chosen, past, handlers)
+
+
+def taken_out_and_put_in(chosen: random.Random, past: Past, handlers: ApplicationHandlers) -> None:
     was = chosen.choice(roots_of(past))
     branch = what_if(past, handlers, Change(remove=frozenset([was.exact_name])), answers=answered)
     again = InsertedEvent(was.event.data, was.event.time, was.event.id, source=was.event.source)
     back = what_if(branch.past, handlers, Change([again]), answers=answered)
     assert_same(back.past, past)
+
+
+@few
+@given(*cases)
+def test_so_it_is_of_a_past_that_is_cut(kind: str, seed: int) -> None:
+    """What was in flight then, timers and calls among it, is so again: what had led to it is decided as it was."""
+    chosen, past, handlers, _ = a_past(kind, seed)
+    cut = CutPast(past, Cut(known=chosen.choice([it.order.recorded for it in past.events() if it.kind == ROOT])))
+    put_in_and_taken_out(kind, chosen, cut, handlers)
+    taken_out_and_put_in(chosen, cut, handlers)
+    every = what_if(cut, handlers, everything=True)
+    assert every.difference.is_empty
 
 
 def told(past: Past) -> list[tuple[Any, ...]]:
@@ -265,7 +287,7 @@ def leaves_nothing(kind: str, seed: int) -> bool:
     ("where", "name", "instead", "kind"),
     [
         (branch_past, "_with_untouched", lambda *_: BranchAside(), "timed"),
-        (BranchTimers, "wait_again", lambda *_: None, "waiting"),
+        (BranchTimers, "_wait_again", lambda *_: None, "waiting"),
         (BranchTimers, "first_place", lambda _, was, order: order, "waiting"),
         (BranchLineage, "_another_says", lambda *_: False, "repeated"),
     ],
