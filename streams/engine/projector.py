@@ -23,11 +23,14 @@ class Projector:
         """Fold an event into the projections. It must have been accepted: a rejected event never happened."""
         for projection in self.projections:
             if type(event.data) in projection.folds_by:
-                key, new = self.change(projection, event)
-                if new is None:
-                    self.rows[projection.name].pop(key, None)
-                else:
-                    self.rows[projection.name][key] = new
+                self.keep(projection, *self.change(projection, event))
+
+    def keep(self, projection: Projection[Any], key: str, row: Record | None) -> None:
+        """What `change` has given; None: the row is deleted."""
+        if row is None:
+            self.rows[projection.name].pop(key, None)
+        else:
+            self.rows[projection.name][key] = row
 
     def change(
         self, projection: Projection[Any], event: Event[EventData], rows: Mapping[str, Record] | None = None

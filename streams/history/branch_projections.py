@@ -111,7 +111,9 @@ def _reached(
         if type(it.event.data) in projection.folds_by:
             try:
                 key = projection.folds_by[type(it.event.data)][0](it.event)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the application's own function may raise anything
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the application's own function may raise anything
                 return {}, _raised(projection, it, error)
             keys[key] = keys.get(key, True) and it.reference in waiting
     return keys, None
@@ -167,5 +169,7 @@ class _Folding:
                 rows.pop(key, None)
                 if row is not None:
                     rows[key] = row
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise HistoryError(_raised(self._projection, it, error)) from error

@@ -61,9 +61,9 @@ def _answer(tables: PastTables, path: str) -> Any:
     """As JSON has it."""
     try:
         return msgspec.to_builtins(tables.view(path), str_keys=True, enc_hook=_plain)
-    except (HistoryError, DefinitionError):
+    except (HistoryError, DefinitionError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise HistoryError(f"the view {path} raises {in_a_line(error)}, or gives what cannot be written as JSON") from error
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from streams.app import view_at
 from streams.data import Record
 from streams.engine.projector import Projector
+from streams.engine.readable import in_a_line
 from streams.engine.records import Entry
-from streams.errors import CodeChanged
+from streams.errors import CodeChanged, HistoryError
 from streams.history.application_handlers import ApplicationHandlers
+from streams.history.folded_projection import folded
 from streams.history.past import Past, refuse_erased
 from streams.history.past_views import view_of_past
 from streams.history.untold_rows import UntoldRows, refuse_erased_of
@@ -92,13 +94,21 @@ class PastTables:
         """The rows of each projection by name, as of the events that there are."""
         projector = Projector(self.app.projections, self._handlers.codec)
         for it in self._past.events():
-            if it.accepted:
-                projector.fold(it.event)
+            for projection in self.app.projections if it.accepted else ():
+                if type(it.event.data) in projection.folds_by:
+                    rows = projector.rows[projection.name]
+                    key, row = folded(projector, projection, it, rows)
+                    projector.keep(projection, key, row)
         return projector.rows
 
     def view(self, path: str) -> Any:
-        """A view's answer. Raises DefinitionError if there is no such view."""
-        return view_of_past(self, *view_at(self.app, path))
+        """A view's answer. Raises DefinitionError if there is no such view, and whatever the view raises."""
+        try:
+            return view_of_past(self, *view_at(self.app, path))
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # such as SystemExit, which would end the process as if all were well
+            raise HistoryError(f"the view {path} raises {in_a_line(error)}") from error
 
     def entry(self, name: str, key: str) -> Entry:
         """A row and its version, which a projection's has not: 0."""

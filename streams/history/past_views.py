@@ -34,7 +34,9 @@ def view_of_past(store: TablesOfPast, view: View, names: Mapping[str, str]) -> o
     found: object = None
     try:
         found = view.answer(Tables(tables), **names)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         if tables.refused is None:
             raise
     if tables.refused is not None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import typer
 
-from streams import App
+from streams import App, History, Projection, View
 from streams.cli import run_command
 from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.commands.get import get
@@ -87,6 +88,44 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def stricter_shop() -> App:
     return with_change(shop_application.app(), OrderPlace, refusing({"o2", "o5"}))
+
+
+def ending_shop() -> App:
+    """Its projection and its views would end the process."""
+    made = shop_application.app()
+
+    def ends(*_: Any, **__: Any) -> NoReturn:
+        raise SystemExit(0)
+
+    def fails(*_: Any) -> NoReturn:
+        raise ValueError("a bug")
+
+    per_day: Projection[Any] = Projection("orders_per_day", row=shop_application.orders_per_day.row_type)
+    per_day.folds(OrderPlace, key=lambda _: "all")(ends)
+    views = [View("ends", ends), View("fails", fails), View("odd", lambda _: object())]
+    return replace(made, projections=[per_day], views=views)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("orders_per_day", "the projection orders_per_day cannot be told: it raised SystemExit: 0 at order.place, order-"),
+        ("ends", "the view ends raises SystemExit: 0"),
+        ("fails", "the view fails raises ValueError: a bug"),
+        ("odd", "or gives what cannot be written as JSON"),
+    ],
+)
+def test_a_projection_or_view_that_raises_ends_no_command(
+    name: str, sentence: str, shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also with SystemExit, whose code may be 0. The same from Python."""
+    monkeypatch.setenv("RETOLD_APP", f"{__name__}:ending_shop")
+    assert run_command(["get", name, "--history", str(shop)]) == exit_codes.CONFIGURATION
+    said = capsys.readouterr()
+    assert (said.out, sentence in said.err) == ("", True)
+    if name in ("orders_per_day", "ends"):
+        with History.open(ending_shop(), shop) as past, pytest.raises(HistoryError, match="SystemExit: 0"):
+            dict(past.table(past.app.projections[0])) if name == "orders_per_day" else past.view(name)
 
 
 def test_rows_projections_and_views_of_a_file_as_they_were(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from streams.cli.output.untold_text import show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
 from streams.data import Record
+from streams.engine.readable import in_a_line
+from streams.errors import HistoryError
 from streams.history.cut_past import Cut, moment_text
 from streams.history.past_times import cut_until, time_members, token_of, told
 from streams.history.past_views import view_of_past
 from streams.history.stored_rows import StoredRows
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.store_schema import code_of
+from streams.view import View
 
 
 def get_past(name: str, key: str | None, limit: int | None, asked: Cut, history: Path | None, *, as_json: bool) -> None:
@@ -38,16 +41,26 @@ def get_past(name: str, key: str | None, limit: int | None, asked: Cut, history:
             if view is not None:
                 if key is not None or limit is not None:
                     raise WrongUsage(f"{name} is a view, and its answer is no table: it has no KEY and no --limit")
-                _show_answer(view_of_past(store, *view), cut, as_json=as_json)
+                _show_answer(_answer(store, name, *view), cut, as_json=as_json)
             else:
                 _show_rows(store, name, key, limit, cut, as_json=as_json)
 
 
-def _show_answer(answer: object, cut: Cut, *, as_json: bool) -> None:
+def _answer(store: PastStore, path: str, view: View, names: Mapping[str, str]) -> bytes:
+    """As JSON. Raises HistoryError whatever the view raises."""
+    try:
+        return msgspec.json.encode(plain(view_of_past(store, view, names)))
+    except (HistoryError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise HistoryError(f"the view {path} raises {in_a_line(error)}, or gives what cannot be written as JSON") from error
+
+
+def _show_answer(answer: bytes, cut: Cut, *, as_json: bool) -> None:
     if as_json:
-        json_line({"answer": answer, **_members(cut)})
+        json_line({"answer": msgspec.json.decode(answer), **_members(cut)})
         return
-    say_lines(msgspec.json.format(msgspec.json.encode(plain(answer))).decode())
+    say_lines(msgspec.json.format(answer).decode())
     _close(cut)
 
 

@@ -15,10 +15,9 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.data import Record
 from streams.engine.projector import Projector
-from streams.engine.readable import in_a_line
 from streams.engine.records import Entry
-from streams.errors import CodeChanged, HistoryError, TooMuch
-from streams.history.recorded_event import RecordedEvent
+from streams.errors import CodeChanged, TooMuch
+from streams.history.folded_projection import folded
 from streams.history.stored_rows import StoredRows
 from streams.history.untold_rows import UntoldRows, refuse_erased_of
 from streams.projection import Projection
@@ -162,7 +161,7 @@ class PastStore:
         writer, projector = RowWriter(self._name(projection.name), projection.row_type), Projector([projection], self._codec)
         rows = _UnwrittenRows(table)
         for it in self._rows.accepted(types):
-            key, row = _folded(projector, projection, it, rows)
+            key, row = folded(projector, projection, it, rows)
             rows.known[key] = row
             writer.put(key, None, None, row, b"" if row is None or not writer.keeps_raw else self._codec.encode_row(row))
             if len(rows.known) >= KNOWN_ROWS:
@@ -171,19 +170,6 @@ class PastStore:
                 self._check()
         writer.write(self._db)
         self._check()
-
-
-def _folded(
-    projector: Projector, projection: Projection[Any], it: RecordedEvent, rows: Mapping[str, Record]
-) -> tuple[str, Record | None]:
-    try:
-        return projector.change(projection, it.event, rows)
-    except sqlite3.Error:
-        raise
-    except Exception as error:
-        raise HistoryError(
-            f"the projection {projection.name} cannot be told: it raised {in_a_line(error)} at {it.event_type}, {it.name}"
-        ) from error
 
 
 class _UnwrittenRows(Mapping[str, Record]):
