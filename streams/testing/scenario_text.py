@@ -13,6 +13,10 @@ from streams.testing.scenario import Scenario
 
 WIDTH = 100
 """Characters of a line that holds a pair; a longer one is two lines."""
+OWN_NAMES = frozenset(
+    {"world", "found", "turn", "answered", "request", "EVENTS", "ANSWERED", "World", "Event", "EventData", "Any", "datetime"}
+)
+"""What a test calls something itself, or imports."""
 Answered = Sequence[tuple[EventData, EventData]]
 """Requests with their answers."""
 
@@ -30,10 +34,12 @@ class Incident(NamedTuple):
 def written_test(incident: Incident, scenario: Scenario, answered: Answered) -> str:
     """The whole file."""
     text = PythonText()
-    body = [*_events(text, scenario), *_answers(text, answered), *_test(text, incident, scenario, bool(answered))]
-    text.use("streams.testing", "World")
     module, _, factory = incident.app.partition(":")
-    text.use(module, factory)
+    made_by = "application" if factory in OWN_NAMES or factory.startswith("test") else factory  # pytest would run it as a test
+    test = _test(text, incident, scenario, made_by, with_answers=bool(answered))
+    body = [*_events(text, scenario), *_answers(text, answered), *test]
+    text.use("streams.testing", "World")
+    text.use(module, factory if made_by == factory else f"{factory} as {made_by}")
     why = [_quoted(line) for line in incident.why]
     head = [f'"""{why[0]}', "", *why[1:], '"""', "", *text.imports()]
     return "\n".join([*head, *body, ""])
@@ -68,12 +74,11 @@ def _pair(one: str, other: str) -> Iterator[str]:
         yield from ("    (", f"        {one},", f"        {other},", "    ),")
 
 
-def _test(text: PythonText, incident: Incident, scenario: Scenario, with_answers: bool) -> Iterator[str]:
+def _test(text: PythonText, incident: Incident, scenario: Scenario, made_by: str, *, with_answers: bool) -> Iterator[str]:
     name = re.sub(r"[^a-z0-9]+", "_", f"{incident.namespace}_{incident.key}".lower()).strip("_")[:60]
-    factory = incident.app.partition(":")[2]
     docstring = f'"""It should never come to `{_quoted(incident.condition)}`."""'
     yield from ("", f"def test_{name}() -> None:", f"    {docstring}")
-    yield f"    world = World({factory}(){', answers=answered' if with_answers else ''})"
+    yield f"    world = World({made_by}(){', answers=answered' if with_answers else ''})"
     if scenario.plays:
         yield '    world.play(EVENTS, parked="allow")'
     else:

@@ -333,6 +333,18 @@ def test_texts_are_quoted(value: str) -> None:
     assert eval(quoted(value)) == value
 
 
+@pytest.mark.parametrize("name", ["world", "found", "turn", "answered", "EVENTS", "ANSWERED", "World", "Event", "test_app"])
+def test_a_factory_may_be_called_as_something_in_the_test(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has another name there, and the test fails as it should."""
+    monkeypatch.setattr(shop, name, shop.app, raising=False)
+    steps = [ScenarioStep(StockReceive(sku="x", quantity=20, price=3), START)]
+    answered = [(PaymentCharge(order="o1", amount=3), PaymentCharged(order="o1", receipt="r"))]
+    incident = Incident(f"tests.applications.shop:{name}", "stock", "x", "free > 1", ["Found."])
+    text = written_test(incident, Scenario(steps, True), answered)
+    with pytest.raises(AssertionError):
+        run(text)
+
+
 def test_two_classes_of_one_name_are_refused() -> None:
     """A test that imports both would mean one of them."""
     text = PythonText()
