@@ -143,6 +143,36 @@ def test_only_our_own_state_is_not_watched(tmp_path: Path) -> None:
     assert not counts(Change.modified, str(tmp_path / "state" / "notes.toml"))
 
 
+@pytest.mark.parametrize("layout", [".", "src"])
+def test_code_that_the_application_does_not_import_is_not_watched(layout: str, tmp_path: Path) -> None:
+    """Its own modules are, whichever way they are imported, also one that is from now on; tests and environments are not."""
+    (tmp_path / "pyproject.toml").write_text('[tool.retold]\napp = "shop.app:made"\n')
+
+    def written(name: str, text: str = "") -> str:
+        file = tmp_path / layout / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return str(file)
+
+    own = [
+        written("shop/__init__.py"), written("shop/app.py", "from . import item\nimport prices.table as t\n"),
+        written("shop/item.py", "from .deep.rules import RULE\n"), written("shop/deep/rules.py", "RULE = 1"),
+        written("prices/table.py", "def f():\n    from helper import x\n"), written("helper.py"),
+    ]  # fmt: skip
+    others = [
+        written("shop/later.py"), written("shop/tests/test_item.py"), written("tests/test_app.py"), written("scripts/helper.py"),
+        written("venv/lib/python3.11/site-packages/shop/item.py"),
+    ]  # fmt: skip
+    counts = _filter(load({}, start=tmp_path))
+    assert [path for path in own if not counts(Change.modified, path)] == []
+    assert [path for path in others if counts(Change.modified, path)] == []
+    assert counts(Change.modified, str(tmp_path / "pyproject.toml"))
+    written("shop/item.py", "from .deep.rules import RULE\nfrom . import later\n")
+    until(lambda: counts(Change.modified, others[0]), "what is imported now is not watched")
+    written("shop/app.py", "from . import (item")
+    assert counts(Change.modified, own[-1])
+
+
 def test_a_server_whose_settings_are_wrong_ends_everything(
     listening: socket.socket, shutdown: Shutdown, environ: dict[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from streams.cli.output.screen import displayed, talk
 from streams.cli.process import exit_codes
+from streams.cli.process.application_files import ApplicationFiles
 from streams.cli.process.supervised_process import SupervisedProcess
 from streams.config import Config
 
@@ -133,14 +134,15 @@ def check(project: Path) -> tuple[int, str]:
 
 
 def _filter(config: Config) -> Callable[[object, str], bool]:
-    """Whether a change counts: of code, schemas and settings, in no folder of tools, and not of our own state."""
+    """Whether a change counts: of the application's code, schemas and settings, in no folder of tools, and not of our own state."""
     from watchfiles import DefaultFilter
 
-    usual = DefaultFilter()
+    usual, files = DefaultFilter(), ApplicationFiles(config)
 
     def counts(change: object, path: str) -> bool:
         file = Path(path)
         wanted = file.suffix in SUFFIXES or file.name == LOCK
-        return wanted and not file.is_relative_to(config.state) and usual(change, path)  # type: ignore[arg-type]  # a Change
+        usually = wanted and not file.is_relative_to(config.state) and usual(change, path)  # type: ignore[arg-type]  # a Change
+        return usually and (file.suffix != ".py" or files.has(file))
 
     return counts
