@@ -27,7 +27,7 @@ from streams.history.verification_findings import (
     TIME,
     UNREADABLE,
 )
-from streams.history.verification_records import StoredRecord, hash_of, identity_of
+from streams.history.verification_records import IdWindow, StoredRecord, hash_of, identity_of
 
 
 class LogCheck:
@@ -36,10 +36,8 @@ class LogCheck:
     def __init__(self, at: NamespacePartition, common: CommonParts, checks: PartitionChecks) -> None:
         self._at, self._findings, self._handlers, self._reader = at, common.findings, common.handlers, common.reader
         self.sequences, self.marker, self.inbox, self.rows, self.pending, self._ids = checks
-        self._emissions, self._window, self._partition_of = common.emissions, common.window, common.partition_of
+        self._emissions, self._window, self._partition_of = common.emissions, IdWindow(common.window), common.partition_of
         self._namespace, self._read_envelope = at[0], common.reader.wire.envelopes.read
-        self._young: dict[int, int] = {}
-        self._old: dict[int, int] = {}
         self._compared = False
         self.totals = LogTotals()
         self._decisions = DecisionCheck(at, common, checks, self.totals)
@@ -140,8 +138,9 @@ class LogCheck:
         if self.sequences.has_gap:
             self._after_gap.extend((hash(name), stored.id))
         again = stored.request is not None and is_answered_again(header)
-        if not again and stored.envelope.id is not None:
-            self._remember(stored.id, sequence)
+        if not again and stored.envelope.id is not None and (first := self._window.earlier(stored.id, sequence)):
+            expected = f"an id that none of the last {self._window.size:,} events has (duplicate_window)"
+            self._add(HANDLED_TWICE, sequence, expected, f"that of {position_name(*self._at, first)}")
         if event.cause is not None:
             self._derived(value, sequence, header, stored)
         if stored.request is not None and not again:
@@ -161,19 +160,6 @@ class LogCheck:
             self._add(ALTERED, sequence, f"the type {event_type}, and a timer's cause", "others")
         if (surplus := _surplus_fields(header, envelope)) is not None:
             self._add(ALTERED, sequence, "what a worker says of such a record", surplus)
-
-    def _remember(self, event_id: int, sequence: int) -> None:
-        """Report an id that the duplicate window should have known."""
-        first = self._young.setdefault(event_id, sequence)
-        if first == sequence:
-            first = self._old.get(event_id, 0)
-        else:
-            self._young[event_id] = sequence
-        if first and first > sequence - 1 - self._window:
-            expected = f"an id that none of the last {self._window:,} events has (duplicate_window)"
-            self._add(HANDLED_TWICE, sequence, expected, f"that of {position_name(*self._at, first)}")
-        if len(self._young) >= self._window:
-            self._old, self._young = self._young, {}
 
     def _derived(self, value: bytes, sequence: int, header: LogHeader, stored: StoredEvent) -> None:
         envelope = stored.envelope

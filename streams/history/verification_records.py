@@ -54,6 +54,26 @@ class KnownIds:
         return found
 
 
+class IdWindow:
+    """The identities that a log's last `size` events have: a worker knows them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._young: dict[int, int] = {}
+        self._old: dict[int, int] = {}
+
+    def earlier(self, event_id: int, sequence: int) -> int:
+        """The sequence of an earlier event of this identity, which is in the window; 0: there is none."""
+        first = self._young.setdefault(event_id, sequence)
+        if first == sequence:
+            first = self._old.get(event_id, 0)
+        else:
+            self._young[event_id] = sequence
+        if len(self._young) >= self.size:
+            self._old, self._young = self._young, {}
+        return first if first > sequence - 1 - self.size else 0
+
+
 def counted(logs: Iterable[KnownIds], wanted: Collection[int]) -> dict[int, int]:
     """The same over several logs."""
     total: dict[int, int] = {}
