@@ -65,10 +65,31 @@ class _Piece(NamedTuple):
         return found if found is not None and found.order.sequence == sequence else None
 
 
+class _Pieces:
+    """The pieces of a partition, of which the next one may be looked into."""
+
+    def __init__(self, pieces: Iterator[list[StoredRow]]) -> None:
+        self._pieces = pieces
+        self._following: list[StoredRow] = []
+
+    def __iter__(self) -> Iterator[list[StoredRow]]:
+        while piece := self._following or next(self._pieces, []):
+            self._following = []
+            yield piece
+
+    def row(self, sequence: int) -> StoredRow | None:
+        """None: it is not in the next piece."""
+        following = self._following = self._following or next(self._pieces, [])
+        number = sequence - following[0][3] if following else -1
+        found = following[number] if 0 <= number < len(following) else None
+        return found if found is not None and found[3] == sequence else None
+
+
 class EffectsScan(StoredScan):
     """One scan of all partitions, which knows the effects of the events that it gave last.
 
-    Effects are mostly recorded soon: they are among what was read ahead. The others are read one by one, and kept for their turn.
+    Effects are mostly recorded soon: they are among what was read ahead, or in the next piece. The others are read one by one, and
+    kept for their turn.
     """
 
     def __init__(self, db: sqlite3.Connection, codec: Codec, last: Mapping[NamespacePartition, int]) -> None:
@@ -77,7 +98,7 @@ class EffectsScan(StoredScan):
         """What was read last, and before that."""
         self._effects: dict[str, list[LogPlace] | tuple[()]] = {}
         """By the reference of each of these: the places of its effects."""
-        self._sources: dict[NamespacePartition, Iterator[list[StoredRow]]] = {}
+        self._sources = {at: _Pieces(self._pieces(at)) for at in last}
         self._far: dict[LogPlace, RecordedEvent] = {}
         """Effects whose turn is not soon."""
 
@@ -88,7 +109,8 @@ class EffectsScan(StoredScan):
         """
         beside = []
         for at in self._last:
-            self._sources[at], rows = tee(self._pieces(at))
+            pieces, rows = tee(self._pieces(at))
+            self._sources[at] = _Pieces(pieces)
             beside.append(rows)
         return chain.from_iterable(merged(beside, _row_order))
 
@@ -114,14 +136,16 @@ class EffectsScan(StoredScan):
         if (known := self._far.get(place)) is None:
             if len(self._far) >= KEPT:
                 self._far.clear()
-            [row] = self._stored.where("ns = ? and part = ? and seq = ?", *place)
+            row = self._sources[namespace, partition].row(sequence)
+            if row is None:
+                [row] = self._stored.where("ns = ? and part = ? and seq = ?", *place)
             known = self._far[place] = self._stored.event(row)
         return known
 
     def _events_and_effects(self, at: NamespacePartition) -> Iterator[list[RecordedEvent]]:
         event, far, effects = self._stored.event, self._far, self._effects
         piece, before = _Piece(0, []), _Piece(0, [])
-        for rows in self._sources.pop(at, None) or self._pieces(at):
+        for rows in self._sources[at]:
             for it in before.events:
                 effects.pop(it.reference, None)
             events = [far.pop(place) if (place := row[1:4]) in far else event(row) for row in rows]
