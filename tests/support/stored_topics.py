@@ -114,12 +114,13 @@ class StoredTopics:
         codec = codec or self.codec or codec_of(app)
         made = Verification(app, codec, self.starts, lambda _, key: self._partition_of(key), window=window)
         for where, topic in self.topics.items():
-            for record in topic:
+            for record in topic if where.kind not in (LOG, INBOX) else ():
                 self._hand_before(made, where, record)
         for kind in self.read_last:
+            take = made.log if kind == LOG else made.inbox
             for where, topic in self.topics.items():
                 for record in topic if where.kind == kind else ():
-                    (made.log if kind == LOG else made.inbox)(where.place, record)
+                    take(where.place, record)
         return made.report(self.moved)
 
     def _hand_before(self, made: Verification, where: Where, record: StoredRecord) -> None:
