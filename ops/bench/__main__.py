@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from ops.bench import history, read_model, report
+from ops.bench import history, read_model, report, topic
 from ops.bench.broker import broker
 from ops.bench.chain_work import ChainWork
 from ops.bench.contestant import MAKERS
@@ -70,19 +70,25 @@ class Benchmark:
 
     def go(self, address: str, folder: Path) -> None:
         """The rounds of all works, and then what is measured once."""
-        works = self._works(address, folder)
-        for work in works:
-            work.warm_up()
-        for number in range(self.plan.rounds):
-            self.say(f"round {number + 1} of {self.plan.rounds}, load {os.getloadavg()[0]:.1f}")
-            for work in works:
-                work.round(number)
+        try:
+            self._rounds(self._works(address, folder))
+        finally:
+            if self.figures.prefixes:
+                topic.tidy(address, self.figures.prefixes)
         if MEMORY in self.names:
             memory(self.plan, self.figures)
         if HISTORY in self.names:
             self._aside(HISTORY, lambda: history.measure(folder / HISTORY, *self.plan.history, self.say))
         if READ in self.names:
             self._aside(READ, lambda: read_model.measure(address, folder / READ, *self.plan.reading, self.say))
+
+    def _rounds(self, works: Sequence[Work]) -> None:
+        for work in works:
+            work.warm_up()
+        for number in range(self.plan.rounds):
+            self.say(f"round {number + 1} of {self.plan.rounds}, load {os.getloadavg()[0]:.1f}")
+            for work in works:
+                work.round(number)
 
     def _works(self, address: str, folder: Path) -> list[Work]:
         plan, figures = self.plan, self.figures

@@ -19,8 +19,9 @@ def attempt(figures: BenchFigures, name: str, work: Callable[[str], None]) -> No
     for again in (True, False):
         if name in figures.left_out:
             return
+        figures.prefixes.append(f"bench{time.time_ns() // 1_000_000}-")
         try:
-            work(f"bench{time.time_ns() // 1_000_000}-")
+            work(figures.prefixes[-1])
             return
         except STUCK as error:
             figures.repeated[name].append(str(error))

@@ -28,6 +28,8 @@ class BenchFigures:
     left_out: dict[str, str] = field(default_factory=dict)
     repeated: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     loads: list[float] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
+    """With which the names of topics begin that were made."""
 
     def add(self, name: str, value: float, window: float | None = None) -> None:
         """`window`: s over which it was measured."""

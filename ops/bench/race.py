@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from ops.bench import topic
 from ops.bench.attempts import attempt
 from ops.bench.contestant import Contestant
 from ops.bench.figures import BenchFigures
@@ -30,13 +31,21 @@ class Race:
 
     def round(self, number: int) -> None:
         """Interleaved, so that a change of the machine's mood meets everyone, and rotated: nobody follows always the same."""
+        self._tidy()
         turn = number % max(1, len(self.contestants))
         for contestant in [*self.contestants[turn:], *self.contestants[:turn]]:
             attempt(self.figures, contestant.name, partial(self._measured, contestant))
 
+    def _tidy(self) -> None:
+        """What earlier runs have left; of a log that is folded the worker's other topics may go."""
+        keep = {inbox.topic for inbox in self._inboxes.values()} | ({self.log[0]} if self.log else set())
+        if self.figures.prefixes:
+            topic.tidy(self.broker, self.figures.prefixes, keep)
+
     def make_log(self, contestant: Contestant, events: int) -> tuple[str, int]:
         """By a run that is not measured."""
         prefix = f"bench{time.time_ns() // 1_000_000}-"
+        self.figures.prefixes.append(prefix)
         run = self._run(contestant, prefix, events)
         run.go()
         self.log = (run.log, events)

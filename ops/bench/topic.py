@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import (
@@ -34,6 +35,15 @@ def create(admin: AdminClient, *topics: str) -> None:
     """With Kafka's own settings and the number of partitions that everyone works with."""
     for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics]).values():
         future.result(30)
+
+
+def tidy(broker: str, prefixes: Collection[str], keep: Collection[str] = ()) -> None:
+    """Delete the topics that begin with one of these, but those to keep: a full run writes gigabytes."""
+    admin = AdminClient({"bootstrap.servers": broker, **QUIET})
+    there = [name for name in admin.list_topics(timeout=30).topics if name.startswith(tuple(prefixes)) and name not in keep]
+    for future in (admin.delete_topics(there) if there else {}).values():
+        with contextlib.suppress(KafkaException):  # it is being deleted already, or its contestant has just made it
+            future.result(30)
 
 
 def stable_offsets(admin: AdminClient, topics: Sequence[str]) -> dict[Place, int]:

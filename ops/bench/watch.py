@@ -114,6 +114,7 @@ def watch_words(name: str, child: subprocess.Popen[bytes], words: Path, seconds:
     while len(points) < 2 or points[-1].seconds - points[0].seconds < seconds:
         time.sleep(0.1)
         lines = words.read_text().rpartition("\n")[0].splitlines()
-        points = [Point(float(at), int(count), float(cpu)) for at, count, cpu in map(str.split, lines)]
+        found = [Point(float(at), int(count), float(cpu)) for at, count, cpu in map(str.split, lines)]
+        points = [point for point in found if point.events]  # before the first, its client still connects
         patience.see(points[-1].events if points else 0)
     return points
