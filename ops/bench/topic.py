@@ -26,7 +26,9 @@ from ops.bench.work import HEADER_NAMES, PARTITIONS
 QUIET = {"log_level": 2}
 """For every client of the benchmark: a client that connects again would say so in the midst of a table."""
 LEADER_SECONDS = 20.0
-NO_LEADER = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
+NO_LEADER = (
+    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._NOENT,
+)  # fmt: skip
 HEADERS_CHECKED = 1_000
 """The headers of one in so many records are looked at."""
 

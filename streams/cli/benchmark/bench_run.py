@@ -49,7 +49,8 @@ class BenchRun:
         self._session, self._data, self._events = session, data, events
         self._namespace = namespace_of(data.event_type)
         self._config = with_prefix(session.config, own_prefix(session.config))
-        self._ids = (f"{secrets.token_hex(4)}-0000-4000-8000-{number:012x}" for number in count())
+        beginning = secrets.token_hex(4)
+        self._ids = (f"{beginning}-0000-4000-8000-{number:012x}" for number in count())
 
     def go(self, lasting: float, rate: int) -> BenchResult:
         """Says first what it will do. `lasting`: s of each window.
