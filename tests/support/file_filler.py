@@ -58,6 +58,7 @@ def write(folder: Path, begun: int) -> None:
     """Without end."""
     store = Store(folder, "", BANK, codec_of(BANK))
     store.open()
+    store.completed()
     writer = store.writer()
     rows = store._db.execute("select key, f_balance from r_account").fetchall()
     balances, last = dict(rows), writer.positions[AT].sequence if AT in writer.positions else 0

@@ -23,6 +23,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.topics import TopicInfo
 from streams.private_files import make_private
 from streams.server.readmodel import store_file
+from streams.server.readmodel.file_journal import MOST
 from streams.server.readmodel.follower import TopicFollower
 from streams.server.readmodel.follower_report import FollowerReport
 from streams.server.readmodel.follower_state import STARTING
@@ -106,6 +107,50 @@ def checked(state: Path, last: int) -> int:
         return sequence
     finally:
         store.close()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_first_reading_goes_on_unless_it_was_killed(tmp_path: Path, caplog: pytest.LogCaptureFixture, killed: bool) -> None:
+    """Its journal is in memory alone, so a file that was not closed may be torn."""
+    store = opened(tmp_path)
+    fill(store.writer(), range(1, 101))
+    assert not Path(f"{store.file}-wal").exists()
+    if killed:
+        store._db.close()
+        store._folder.release()
+    else:
+        store.close()
+    again = opened(tmp_path)
+    known = again.writer().positions.get(AT, StoredPosition(0)).sequence
+    assert (known, "was killed" in caplog.text) == ((0, True) if killed else (100, False))
+    fill(again.writer(), range(known + 1, 201))
+    again.completed()
+    again._db.close()
+    again._folder.release()
+    assert opened(tmp_path).writer().positions[AT].sequence == 200, "from then on a process that is killed loses nothing"
+
+
+def test_a_large_journal_is_cut_once_nobody_reads(tmp_path: Path) -> None:
+    """It would keep its room while nothing is written. A reader is not waited for."""
+    store = opened(tmp_path)
+    store.completed()
+    writer = store.writer()
+    writer.put_records([
+        (number, "account", 0, number, 0, "k", "account.open", "id", number, "root", 0, 1, number, b"v" * 5_000, b"")
+        for number in range(1_000)
+    ])  # fmt: skip
+    writer.commit()
+    journal = Path(f"{store.file}-wal")
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select count(*) from record").fetchone()
+        writer.put_due(("account", 0, "d", "timer", 1, "account", "a", None, b"", b""))
+        writer.commit()
+        store.cut_journal()
+        assert journal.stat().st_size > MOST
+    store.cut_journal()
+    assert journal.stat().st_size == 0
+    store.close()
 
 
 def test_after_a_restart_of_the_machine_only_a_closed_file_is_believed(

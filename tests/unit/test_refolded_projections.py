@@ -78,7 +78,6 @@ class Following:
             return found
 
     def end(self) -> None:
-        self.writer.close()
         self.store.close()
 
 

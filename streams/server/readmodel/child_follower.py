@@ -25,8 +25,6 @@ from streams.server.readmodel.follower_report import FollowerReport
 STDIN, STDOUT = 0, 1
 COLLECT_AFTER = 100_000
 """New containers after which cycles are looked for: following makes many containers and no cycles (ADR 10)."""
-TURN = 0.001
-"""s after which a thread that waits for Python's lock gets it: the one that writes needs it for a moment, some times in a batch."""
 log = logging.getLogger("retold.server")
 
 
@@ -45,7 +43,6 @@ def follow(address: str) -> int:
         app = application(config)
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 10, 100)
-        sys.setswitchinterval(TURN)
         threading.Thread(target=_until_stdin_ends, args=(stopped,), daemon=True).start()
         clients = Clients.of(config, address)
         TopicFollower(clients, config.prefix, app, codec_of(app), config.state, pipe.tell).run(stopped)

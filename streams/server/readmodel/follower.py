@@ -200,9 +200,10 @@ class TopicFollower:
                     asked = time.monotonic()
                     _compare(admin, topics, stopped)
                     filler.fill(store, FILLING)
+                    if not writer.has_changes:
+                        store.cut_journal()
         finally:
             consumer.close()
-            writer.close()
 
 
 def _compare(admin: Admin, topics: Mapping[str, TopicInfo], cancelled: Callable[[], bool]) -> None:

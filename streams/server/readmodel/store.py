@@ -185,9 +185,14 @@ class Store:
         """All that there was has been read: with its indexes, answers can be given from it."""
         if not self.is_complete:
             assert self._opened is not None, "opened by `open`"
-            self._opened.make_indexes(INDEXES)
+            self._opened.end_first_reading(INDEXES)
             self._set(complete=1)
             self.is_complete = True
+
+    def cut_journal(self) -> None:
+        """Free the room of a large journal, where nothing is written for a while."""
+        if self.is_complete and self._opened is not None:
+            self._opened.cut_journal()
 
     def write(self, function: Callable[[sqlite3.Connection], None]) -> None:
         """Let a function write what follows from what was read; it begins and commits its own transactions.

@@ -19,6 +19,7 @@ import msgspec
 from streams.errors import ConfigError, unwritable_state
 from streams.history.past_file import StoreIdentity
 from streams.private_files import lock_private, make_private
+from streams.server.readmodel import file_journal
 from streams.server.readmodel.transaction import transaction
 
 log = logging.getLogger("retold.server")
@@ -63,8 +64,17 @@ class OpenStore:
     db: sqlite3.Connection
     fresh: bool
 
-    def make_indexes(self, statements: Iterable[str]) -> None:
-        """Make those that are not there yet."""
+    def end_first_reading(self, indexes: Iterable[str]) -> None:
+        """All is there: from now on a process that is killed loses nothing. Make the indexes that are not there yet."""
+        file_journal.keep_beside(self.db)
+        self._make_indexes(indexes)
+        self.db.execute("delete from meta where name = ?", (file_journal.FIRST,))
+
+    def cut_journal(self) -> None:
+        """Free the room of a large journal, where nothing is written for a while."""
+        file_journal.cut(self.db, self.file)
+
+    def _make_indexes(self, statements: Iterable[str]) -> None:
         os.putenv("SQLITE_TMPDIR", str(self.file.parent))  # what is sorted lies in no folder of others
         for each in SORTING:
             self.db.execute(f"pragma {each}")
@@ -169,11 +179,13 @@ class StoreFolder:
         try:
             why = doubt_about(db, identity)
             if why is None:
+                why = file_journal.why_torn(db)
+            if why is None:
                 db.execute("pragma synchronous=full")
                 _set(db, "boot", boot_id())
                 _set(db, "clean", 0)
                 db.execute("pragma wal_checkpoint(truncate)")
-                _set_up(db)
+                _set_up(db, first=file_journal.is_first(db))
                 return OpenStore(self.file, db, fresh=False)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
@@ -189,10 +201,11 @@ class StoreFolder:
     def _make(self, identity: StoreIdentity, statements: Iterable[str]) -> OpenStore:
         os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = _connect(self.file)
-        _set_up(db)
+        _set_up(db, first=True)
         with transaction(db):
             for statement in statements:
                 db.execute(statement)
+            _set(db, file_journal.FIRST, 1)
             _set(db, "identity", msgspec.json.encode(identity))
             _set(db, "boot", boot_id())
             _set(db, "clean", 0)
@@ -215,9 +228,11 @@ def _connect(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10.0)
 
 
-def _set_up(db: sqlite3.Connection) -> None:
-    db.execute("pragma journal_mode=wal")
-    db.execute("pragma journal_size_limit=4000000")  # bytes; a larger log is cut when a later write begins it anew
+def _set_up(db: sqlite3.Connection, *, first: bool) -> None:
+    if first:
+        file_journal.keep_in_memory(db)
+    else:
+        file_journal.keep_beside(db)
     for each in WRITING:
         db.execute(f"pragma {each}")
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from streams.app import App
@@ -17,13 +16,12 @@ from streams.engine import marker
 from streams.engine.marker import Marker
 from streams.engine.records import Codec
 from streams.event import Event
-from streams.server.readmodel.commit_thread import CommitThread
 from streams.server.readmodel.log_record import LogRecord
-from streams.server.readmodel.record_insertion import insert_by_pieces, insert_records
+from streams.server.readmodel.record_insertion import insert_records
 from streams.server.readmodel.row_writer import RowWriter
 from streams.server.readmodel.store_schema import row_table, rows_beside, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
-from streams.server.readmodel.transaction import rolled_back
+from streams.server.readmodel.transaction import transaction
 
 ASIDE = (
     "insert or replace into aside(ns, part, place, inbox, status, recorded, key, type, id, idh, causeh, reason, value, headers) "
@@ -79,7 +77,6 @@ class StoreWriter:
         self._records: list[LogRecord] = []
         self._changes: list[tuple[str, tuple[Any, ...]]] = []
         self._erases = False
-        self._thread = CommitThread()
 
     def put_row(self, namespace: str, part: int, key: str, version: int, row: Any, value: bytes = b"") -> None:
         """A row, an UnreadableRow, or None, which removes it. `value` is its Avro."""
@@ -144,57 +141,33 @@ class StoreWriter:
     @property
     def has_changes(self) -> bool:
         """Whether anything was given that may not be in the file yet."""
-        given = self._thread.is_busy or self._moved or self._records or self._changes
+        given = self._moved or self._records or self._changes
         return bool(given) or any(it.changed for it in self._tables.values())
 
-    def commit(self, *, wait: bool = True) -> None:
-        """Write all that was given. Unless `wait`, the transaction may end later, beside what is done next.
-
-        Then its error is raised by the next call, and an application's folds still read what they need: they wait for it.
-        """
-        self._thread.join()
-        wait = wait or bool(self._changes)
+    def commit(self) -> None:
+        """Write all that was given, in one transaction."""
         if self._erases:
             self._db.execute("pragma secure_delete=on")
-        self._db.execute("begin immediate")
-        with rolled_back(self._db):
+        with transaction(self._db):
             for table in self._tables.values():
                 table.write(self._db)
             for projection in self.projections.values():
                 projection.write(self._db)
-            if wait or self.folded_types:  # whose folds would wait for each piece
-                insert_records(self._db, self._records)
-                self._records = []
+            insert_records(self._db, self._records)
             for text, values in self._changes:
                 self._db.execute(text, values)
-        positions = [(self._kept_as(at), *at[1:], *self.positions[at]) for at in self._moved]
-        end = partial(self._end, self._records, positions)
-        self._records = []
+            self._db.executemany(POSITION, [(self._kept_as(at), *at[1:], *self.positions[at]) for at in self._moved])
+            self._db.execute("insert or replace into meta(name, value) values('seen', ?)", (time.time(),))
+        self._records.clear()
         self._changes.clear()
         self._moved.clear()
-        if wait:
-            end()
-            self._after_erasing()
-        else:
-            self._thread.start(end)
-
-    def _end(self, records: Sequence[LogRecord], positions: Sequence[tuple[Any, ...]]) -> None:
-        """End the transaction with these."""
-        with rolled_back(self._db):
-            insert_by_pieces(self._db, records)
-            self._db.executemany(POSITION, positions)
-            self._db.execute("insert or replace into meta(name, value) values('seen', ?)", (time.time(),))
-            self._db.execute("commit")
+        self._after_erasing()
 
     def _after_erasing(self) -> None:
         if self._erases:
             [busy, *_] = self._db.execute("pragma wal_checkpoint(truncate)").fetchone()
             self._db.execute("pragma secure_delete=off")
             self._erases = bool(busy)  # somebody reads what was before: the next commit tries again
-
-    def close(self) -> None:
-        """Let the file be: what is being written is written, and what is not is read again."""
-        self._thread.close()
 
     def _kept_as(self, at: KindAndPartition) -> str:
         """The kind under which a position is kept: what is read again does not stand for what is answered."""

@@ -111,7 +111,7 @@ class TopicReading:
         if not self._writer.has_changes or not self._pace_of_commits.is_due(arrived, more):
             return None
         began = time.monotonic()
-        self._writer.commit(wait=not more)
+        self._writer.commit()
         self._pace_of_commits.begin_anew()
         return time.monotonic() - began
 
