@@ -66,6 +66,20 @@ LONGEST_TRANSACTION = 2.0
 """s. With a call of a handler that is ended after 7.5 s, this is less than Kafka's time-out of 10 s for a transaction."""
 
 
+SPAN = {"hour": 3_600, "day": 86_400}
+LEAST_HISTORY = 600.0
+"""s for which `none` keeps events: so long their publishers may ask what became of them."""
+
+
+def span(text: str) -> float | None:
+    """Reads `all` (None), `none`, or a time such as `30 days`; in s."""
+    if text.lower() in ("all", "none"):
+        return None if text.lower() == "all" else LEAST_HISTORY
+    if (found := re.fullmatch(r"([0-9]{1,5}) *(hour|day)s?", text.lower())) is None or int(found[1]) == 0:
+        raise ValueError(text)
+    return float(int(found[1]) * SPAN[found[2]])
+
+
 def level(text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         raise ValueError(text)
@@ -171,6 +185,10 @@ SETTINGS = (
         "The most calls of gateways at one time, in each namespace of a worker.",
     ),
     Setting(
+        "history", None, span, "all, none, or a time such as 30 days or 12 hours",
+        "How long a server's file keeps events, by when they were recorded; Kafka keeps all.", "all",
+    ),
+    Setting(
         "java", None, path, "the path of a java program, version 17 or later",
         "The java program that runs the embedded Kafka.", "the one installed with retold",
     ),
@@ -230,6 +248,7 @@ class Config:
     gateway_seconds: float
     gateway_tries: int
     gateway_calls: int
+    history: float | None
     java: Path | None
     log_level: str
     schemas: Path

@@ -17,7 +17,7 @@ from streams.history.branch_run import BranchRun
 from streams.history.change import Change
 from streams.history.difference import Difference
 from streams.history.local_code import LocalCode
-from streams.history.past import Past
+from streams.history.past import Past, refuse_old
 from streams.history.recorded_code import RecordedCode
 from streams.history.recorded_event import Place
 
@@ -116,6 +116,7 @@ def _replayed(
     keep: bool = True,
     skip: int = 0,
 ) -> BranchRun:
+    refuse_old(past, handlers.spaces)
     run = BranchRun(past, recorded, handlers, answers, limit, in_full=True, skip=skip)
     run.be_quick(keep=keep)
     run.decide_all()

@@ -17,14 +17,28 @@ from streams.history.recorded_event import EMITTED, ROOT, TIMER, OrderKey, Place
 
 
 class ErasedEvent(NamedTuple):
-    """Of an event that is gone: its sequence, and when it was recorded and its high-water time (µs), as far as they are known."""
+    """Of an event that is gone: its sequence, and when it was recorded and its high-water time (µs), as far as they are known.
+
+    `until` is not 0 if a file does not keep the events of the row up to this sequence, since they are too old: then no event of
+    the row is told as if it was the first.
+    """
 
     sequence: int
     recorded: int | None
     high: int | None
+    until: int = 0
+
+    @property
+    def is_old(self) -> bool:
+        return self.until != 0
 
     @property
     def sentence(self) -> str:
+        if self.is_old:
+            return (
+                f"its events up to the sequence {self.until} are too old for the setting `history`, so what they did to the row "
+                "is not known here"
+            )
         return f"its event with the sequence {self.sequence} was erased, and what it did to the row is not known any more"
 
 
@@ -148,6 +162,18 @@ def erased_row(past: Past, place: Place) -> BeforeHistory | None:
     if erased is None:
         return None
     return BeforeHistory(f"the row {named(place[1])!r} of {place[0]} cannot be told: {erased.sentence}")
+
+
+def refuse_old(past: Past, namespaces: Iterable[str]) -> None:
+    """Raises BeforeHistory if events of these namespaces are not kept: of what is made of all of them, nothing can be told."""
+    for namespace in namespaces:
+        for key in past.erased_keys(namespace):
+            gone = past.first_erased((namespace, key))
+            if gone is not None and gone.is_old:
+                raise BeforeHistory(
+                    f"not all events of {namespace} are in this file: of {named(key)!r}, {gone.sentence}. Set `history` to all, "
+                    "and let them be read again"
+                )
 
 
 def cause_of(past: NamesEvents, it: RecordedEvent) -> RecordedEvent | None:

@@ -131,12 +131,25 @@ class StoredPast:
             sequence = piece[-1].order.sequence
 
     def first_erased(self, place: Place) -> ErasedEvent | None:
+        old = self._db.execute("select seq from left_out where ns = ? and key = ?", place).fetchone()
+        if old is not None:
+            return ErasedEvent(0, None, None, old[0])
         text = "select seq, recorded, high from erased where ns = ? and key = ? order by seq limit 1"
         found = self._db.execute(text, place).fetchone()
         return None if found is None else ErasedEvent(*found)
 
+    def is_erased(self, place: Place) -> bool:
+        """Whether an operator has erased an event of this row."""
+        return self._db.execute("select 1 from erased where ns = ? and key = ? limit 1", place).fetchone() is not None
+
+    def left_out_until(self) -> int | None:
+        """When the last event was recorded (µs) that is too old to be kept; None: all are kept."""
+        [found] = self._db.execute("select max(recorded) from left_out_log").fetchone()
+        return None if found is None else int(found)
+
     def erased_keys(self, namespace: str) -> Sequence[str]:
-        found = self._db.execute("select distinct key from erased where ns = ? order by key", (namespace,)).fetchall()
+        text = "select key from erased where ns = :ns union select key from left_out where ns = :ns order by key"
+        found = self._db.execute(text, {"ns": namespace}).fetchall()
         return [key for (key,) in found]
 
     def find(self, reference: str) -> RecordedEvent | None:

@@ -14,8 +14,8 @@ from streams.history.stored_past import StoredPast
 
 ALL = 2**62
 """µs: after all times."""
-CHECKPOINT = """select seq, version, row from checkpoint where ns = ? and key = ? and code = ? and row is not null and recorded <= ?
-and high <= ? order by seq desc limit 1"""
+CHECKPOINT = """select seq, version, row from checkpoint where ns = ? and key = ? and code in (?, 'base') and row is not null
+and recorded <= ? and high <= ? order by seq desc limit 1"""
 
 
 def kept_entry(handlers: ApplicationHandlers, namespace: str, kept: tuple[int, int, bytes]) -> tuple[int, Entry]:
@@ -48,8 +48,14 @@ class StoredRows:
 
     def entry(self, place: Place) -> Entry:
         """A row and its version; None without a row. Raises HistoryError if it cannot be told."""
-        refuse_erased(self.past, place)
+        if not self.goes_on(place):
+            refuse_erased(self.past, place)
         return self.fold(place)
+
+    def goes_on(self, place: Place) -> bool:
+        """Whether a row of which old events are not kept is told, from what is kept of it."""
+        gone = self.past.first_erased(place)
+        return gone is not None and gone.is_old and self._begin(place)[0] >= gone.until and not self._whole.is_erased(place)
 
     def fold(self, place: Place) -> Entry:
         """The same, of a row of which nothing was erased."""

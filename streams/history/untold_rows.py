@@ -1,6 +1,6 @@
 """The rows of a past that cannot be told, and what that means for the table that they are missing in.
 
-An event of theirs was erased, or the code has changed its mind: its handler now rejects, or fails at, what was accepted. The rule,
+An event of theirs was erased or is not kept, or the code has changed its mind: its handler now rejects, or fails at, what was accepted. The rule,
 on the command line, over HTTP and in Python: a row that is asked for alone is refused. A list of rows has the others, and names
 those that are missing, with why. A view that reads a whole table is refused, since it would not see that rows are missing.
 A projection is folded from events and not from rows: only an event that was erased is missing there.
@@ -8,24 +8,27 @@ A projection is folded from events and not from rows: only an event that was era
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from streams.data import namespace_of
 from streams.errors import BeforeHistory, CodeChanged
 from streams.history.past import Past, erased_row, refuse_erased
+from streams.history.recorded_event import Place
 from streams.projection import Projection
 
 
 class UntoldRows(Mapping[str, str]):
     """By key, why a row of one namespace cannot be told.
 
-    Those of which an event was erased are known at once, and the others are added by who folds them.
+    Those of which an event was erased, or is not kept, are known at once, and the others are added by who folds them.
     """
 
-    def __init__(self, past: Past, namespace: str) -> None:
+    def __init__(self, past: Past, namespace: str, goes_on: Callable[[Place], bool] = lambda _: False) -> None:
+        """`goes_on`: whether a row is told all the same, since it is kept from behind what is gone."""
         self._namespace = namespace
-        found = {key: erased_row(past, (namespace, key)) for key in past.erased_keys(namespace)}
+        keys = (key for key in past.erased_keys(namespace) if not goes_on((namespace, key)))
+        found = {key: erased_row(past, (namespace, key)) for key in keys}
         self._errors: dict[str, BeforeHistory | CodeChanged] = {key: it for key, it in found.items() if it is not None}
 
     def add(self, key: str, error: CodeChanged) -> None:

@@ -36,6 +36,8 @@ def history(
         spaces = [_of_namespace(opened, space.name) for space in opened.app.namespaces]
         source = opened.source
         frontier = time_text(from_micros(source.frontier))
+        until = opened.past.left_out_until()
+        left_out = None if until is None else time_text(from_micros(until))
         size = sum(file.stat().st_size for file in (source.file, Path(f"{source.file}-wal")) if file.exists())
         if to is not None:
             talk(f"{displayed(to)} has the past until {frontier}, with all its data ({export(source, to) / 1e6:,.1f} MB).")
@@ -43,7 +45,7 @@ def history(
         if as_json:
             json_line({
                 "application": opened.app.name, "file": str(source.file), "bytes": size, "of_server": source.of_server,
-                "frontier": frontier, "stuck": list(source.stuck), "namespaces": spaces,
+                "frontier": frontier, "left_out_until": left_out, "stuck": list(source.stuck), "namespaces": spaces,
             })  # fmt: skip
             return
         rows = [[it["namespace"], f"{it['events']:,}", it["first"] or "", it["last"] or ""] for it in spaces]

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from streams.app import App
 from streams.cli.output.progress import Advance, bar
-from streams.cli.output.screen import talk
+from streams.cli.output.screen import talk, time_text
 from streams.cli.process import logging_setup
 from streams.cli.process.collector import spare_the_collector
 from streams.cli.process.session import connect
 from streams.codec import AvroCodec, codec_of
 from streams.config import load
+from streams.engine.times import from_micros
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.past_file import HistoryFile, open_export
 from streams.history.stored_past import StoredPast, learn_schemas
@@ -59,6 +60,11 @@ def open_past(
         learn_schemas(db, codec)
         reading = UnhandledTypes(app, codec) if with_unhandled else codec
         past, handlers = StoredPast(db, reading), ApplicationHandlers(app, reading)
+        if (until := past.left_out_until()) is not None:
+            talk(
+                f"Events recorded up to {time_text(from_micros(until))} are not all in this file, by the setting history. "
+                "Rows that need them are not told."
+            )
         yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source)
 
 

@@ -92,6 +92,11 @@ async def _begin(
         )  # fmt: skip
     known = {(partitions[0][0], int(number)): int(sequence) for number, _, sequence in steps}
     await _reached(parts, known, text)
+    if any(known[partition] < sequence for partition, sequence in model.left_out(partitions).items()):
+        raise Problem(
+            422, f"Last-Event-ID is {text[:100]!r}; events behind it are not kept here any more, by the setting history. Begin "
+            "without it", field="Last-Event-ID",
+        )  # fmt: skip
     return known
 
 

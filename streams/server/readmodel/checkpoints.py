@@ -20,6 +20,8 @@ from streams.history.stored_past import StoredPast
 from streams.history.stored_rows import kept_entry
 from streams.server.readmodel.transaction import transaction
 
+BASE = "base"
+"""The code of a row behind events that are not kept: nothing makes it anew, so it holds for any code."""
 EVERY = 256
 """Events of a key from one to the next."""
 CHECKPOINTS = (
@@ -33,8 +35,8 @@ CHECKPOINTS = (
 NOTE = "insert or ignore into checkpoint(ns, key, seq, recorded, high) values(?, ?, ?, ?, ?)"
 DUE = "select ns, key from checkpoint where code is null limit 1"
 DUE_OF = "select seq from checkpoint where ns = ? and key = ? and code is null order by seq"
-LAST = """select seq, version, row from checkpoint where ns = ? and key = ? and seq < ? and code = ? and row is not null
-order by seq desc limit 1"""
+LAST = """select seq, version, row from checkpoint where ns = ? and key = ? and seq < ? and code in (?, 'base')
+and row is not null order by seq desc limit 1"""
 MADE = "update checkpoint set code = ?, version = ?, row = ? where ns = ? and key = ? and seq = ?"
 
 
@@ -49,7 +51,7 @@ def make_checkpoints(db: sqlite3.Connection, app: App, codec: AvroCodec, code: s
     `code` names what folds them, as `code_of` does.
     """
     if db.execute("select value from meta where name = 'checkpoints'").fetchone() != (code,):
-        db.execute("update checkpoint set code = null, row = null where code <> ?", (code,))
+        db.execute("update checkpoint set code = null, row = null where code not in (?, ?)", (code, BASE))
         db.execute("insert or replace into meta(name, value) values('checkpoints', ?)", (code,))
     maker = None
     while time.monotonic() < deadline and (place := db.execute(DUE).fetchone()) is not None:
@@ -66,12 +68,12 @@ class _Maker:
     def make(self, place: Place, deadline: float) -> bool:
         """Those of one key, as many as there is time for; False if it must be tried again later."""
         erased = self._past.first_erased(place)
-        if erased is not None:
+        if erased is not None and not erased.is_old:
             self._db.execute("delete from checkpoint where ns = ? and key = ? and seq >= ?", (*place, erased.sequence))
         due = [seq for (seq,) in self._db.execute(DUE_OF, place).fetchall()]
         made: list[tuple[int, Entry | None]] = []
         try:
-            self._fold(place, due, made, deadline)
+            self._fold(place, due, made, deadline, erased.until if erased is not None and erased.is_old else 0)
         except HistoryError as error:
             if isinstance(error.__cause__, UnsupportedSchema):  # it will be known, once Kafka is asked
                 return False
@@ -81,13 +83,16 @@ class _Maker:
             self._db.executemany(MADE, kept)
         return bool(made) or not due
 
-    def _fold(self, place: Place, due: list[int], made: list[tuple[int, Entry | None]], deadline: float) -> None:
-        """`made` gets them one by one; None for those whose events are gone. Raises HistoryError where this code cannot go on."""
+    def _fold(self, place: Place, due: list[int], made: list[tuple[int, Entry | None]], deadline: float, missing: int) -> None:
+        """`made` gets them one by one; None for those whose events are gone. Raises HistoryError where this code cannot go on.
+
+        Up to the sequence `missing` the events are not kept.
+        """
         if not due:
             return
         last = self._db.execute(LAST, (*place, due[0], self._code)).fetchone()
         sequence, entry = (0, (None, 0)) if last is None else kept_entry(self._handlers, place[0], last)
-        for it in self._past.key_events_behind(place, sequence):
+        for it in self._past.key_events_behind(place, sequence) if sequence >= missing else ():
             entry = self._handlers.fold(entry, it)
             if it.order.sequence == due[len(made)]:
                 made.append((due[len(made)], entry))

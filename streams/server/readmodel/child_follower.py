@@ -45,7 +45,7 @@ def follow(address: str) -> int:
         gc.set_threshold(COLLECT_AFTER, 10, 100)
         threading.Thread(target=_until_stdin_ends, args=(stopped,), daemon=True).start()
         clients = Clients.of(config, address)
-        TopicFollower(clients, config.prefix, app, codec_of(app), config.state, pipe.tell).run(stopped)
+        TopicFollower(clients, config.prefix, app, codec_of(app), config.state, pipe.tell, config.history).run(stopped)
     except Exception:
         log.exception("the process that follows Kafka failed")
         return 1

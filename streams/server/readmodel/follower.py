@@ -19,6 +19,7 @@ from streams.kafka.offsets import Offsets, TopicAndPartition, ends, starts
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
 from streams.kafka.topics import TopicInfo, TopicNames, describe, topic_names
+from streams.server.readmodel import file_journal
 from streams.server.readmodel.follower_report import Tell
 from streams.server.readmodel.follower_state import STARTING, FollowerState
 from streams.server.readmodel.high_water_filler import HighWaterFiller
@@ -43,16 +44,19 @@ EndsOf = Callable[[Admin, Sequence[TopicAndPartition]], Offsets]
 class TopicFollower:
     """Follows into the file in the folder `state` until `stopped`, and tells how it goes. What fails is tried again."""
 
-    def __init__(self, clients: Clients, prefix: str, app: App, codec: AvroCodec, state: Path, tell: Tell) -> None:
+    def __init__(
+        self, clients: Clients, prefix: str, app: App, codec: AvroCodec, state: Path, tell: Tell, history: float | None = None
+    ) -> None:
+        """`history` as the setting: s, or None for all."""
         self._clients, self._prefix, self._app, self._codec, self._path = clients, prefix, app, codec, state
-        self._state = FollowerState(tell)
+        self._state, self._history = FollowerState(tell), history
         self._store: Store | None = None
         self._ends_of: EndsOf = ends
 
     def run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
             try:
-                self._store = self._store or Store(self._path, self._prefix, self._app, self._codec)
+                self._store = self._store or Store(self._path, self._prefix, self._app, self._codec, history=self._history)
                 self._follow(self._store, stopped.is_set)
             except BaseException as error:  # noqa: BLE001 - nothing else would notice the end: old rows would be shown for ever
                 if stopped.is_set():
@@ -71,7 +75,7 @@ class TopicFollower:
         Raises StreamsError for what Kafka refuses, sqlite3.Error for the file, and StoreDoubt if it was given up several times.
         """
         self._ends_of = ends_of
-        store = self._store = Store(self._path, self._prefix, self._app, self._codec, yields=True)
+        store = self._store = Store(self._path, self._prefix, self._app, self._codec, yields=True, history=self._history)
 
         def stopped() -> bool:
             return store.is_wanted() or cancelled()
@@ -201,7 +205,7 @@ class TopicFollower:
                     _compare(admin, topics, stopped)
                     filler.fill(store, FILLING)
                     if not writer.has_changes:
-                        store.cut_journal()
+                        store.write(lambda db: file_journal.cut(db, store.file))
         finally:
             consumer.close()
 

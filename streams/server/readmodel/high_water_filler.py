@@ -11,6 +11,7 @@ from streams.errors import BrokerError
 from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.renewed_client import Admin
 from streams.server.readmodel.frontier import Frontier
+from streams.server.readmodel.left_out import leave_out
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 
@@ -31,6 +32,8 @@ class HighWaterFiller:
         deadline = time.monotonic() + seconds
         store.write(lambda db: self._fill(db, deadline))
         store.make_checkpoints(deadline)
+        if before := store.limit.before():
+            store.write(lambda db: leave_out(db, before, lambda: store.make_checkpoints(deadline), deadline))
 
     def _fill(self, db: sqlite3.Connection, deadline: float) -> None:
         try:

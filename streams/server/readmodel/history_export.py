@@ -11,7 +11,7 @@ from streams.history.past_file import HistoryFile
 from streams.private_files import open_private
 from streams.server.readmodel.store_high_water import put_frontier
 
-TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "erased", "checkpoint")
+TABLES = ("record", "position", "schema", "meta", "aside", "due", "duplicate", "erased", "checkpoint", "left_out", "left_out_log")
 """No rows: they are folded from the records. What SQLite chooses an index by goes with them: without it, a key's records are looked
 for among all of its namespace."""
 

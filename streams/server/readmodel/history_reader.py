@@ -128,7 +128,7 @@ class HistoryReader:
             progress(most - left, most)
 
         follower = TopicFollower(
-            self._clients, self._config.prefix, self._app, self._codec, self._config.state, tell
+            self._clients, self._config.prefix, self._app, self._codec, self._config.state, tell, self._config.history
         )
         try:
             file = follower.read_to_ends(self._frontier.measure, cancelled, self._fill)

@@ -224,6 +224,13 @@ class ReadModel:
         with self._readers.borrow() as db:
             return key_use(db, self._codec, event_id)
 
+    def left_out(self, partitions: Iterable[NamespacePartition]) -> dict[NamespacePartition, int]:
+        """By partition the last sequence of which the event is not kept, since it is too old."""
+        text = "select seq from left_out_log where ns = ? and part = ?"
+        with self._readers.borrow() as db:
+            found = {at: db.execute(text, at).fetchone() for at in partitions}
+        return {at: row[0] for at, row in found.items() if row is not None}
+
     def events(self, partition: NamespacePartition, after: int, limit: int, key: str | None = None) -> list[LogEvent]:
         """At most `limit` events after the sequence `after`, of one key or of all.
 

@@ -79,7 +79,7 @@ class PastStore:
     def untold(self, namespace: str) -> UntoldRows:
         """The rows that cannot be told, and are in no page. Those that this code cannot fold are known as far as rows were read."""
         if namespace not in self._untold:
-            self._untold[namespace] = UntoldRows(self._rows.past, namespace)
+            self._untold[namespace] = UntoldRows(self._rows.past, namespace, self._rows.goes_on)
         return self._untold[namespace]
 
     def natural(self, name: str, most: int | None) -> Iterator[tuple[str, Record, int]]:

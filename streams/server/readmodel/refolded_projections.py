@@ -60,6 +60,9 @@ class RefoldedProjections:
         if not names and time.monotonic() - self._looked >= LOOK_EVERY:
             self._looked = time.monotonic()
             names = [name for name in self._requests.names() if name in self._writer.projections]
+        if names and self._writer.leaves_out:
+            self._requests.done(names)
+            raise StoreDoubt(f"{', '.join(names)} cannot be folded again from it, since it does not keep old events")
         if names:
             self._now = self._store.begin_rebuild(names, self._decoder)
             self._tell(self._now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
@@ -17,6 +18,7 @@ from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.fitted_tables import fit_tables, log_ends, note_identity, reshaped_tables
+from streams.server.readmodel.left_out import HistoryLimit
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
 from streams.server.readmodel.store_file import OpenStore, StoreFolder
 from streams.server.readmodel.store_schema import (
@@ -32,6 +34,7 @@ from streams.server.readmodel.store_schema import (
 from streams.server.readmodel.store_writer import REREAD, StoreWriter, begin_reread
 from streams.server.readmodel.transaction import transaction
 
+log = logging.getLogger("retold.server")
 Topics = dict[str, tuple[str, int]]
 """Id and number of partitions by name."""
 
@@ -43,10 +46,12 @@ class StoreDoubt(Exception):
 class Store:
     """Raises sqlite3.Error. `partitions` has their number by namespace, empty until it is known."""
 
-    def __init__(self, state: Path, prefix: str, app: App, codec: AvroCodec, *, yields: bool = False) -> None:
-        """`yields` as in StoreFolder. Raises ConfigError for a folder that cannot be used."""
+    def __init__(
+        self, state: Path, prefix: str, app: App, codec: AvroCodec, *, yields: bool = False, history: float | None = None
+    ) -> None:
+        """`yields` as in StoreFolder, `history` as the setting: s. Raises ConfigError for a folder that cannot be used."""
         self._folder = StoreFolder(state, prefix, yields=yields)
-        self._app, self._codec = app, codec
+        self._app, self._codec, self.limit = app, codec, HistoryLimit(history)
         self.row_types = {space.name: space.row_type for space in app.namespaces}
         self._identity = StoreIdentity(app.name, prefix, fingerprints(app, codec))
         self._sources, self._code = sources(app), code_of(app, codec)
@@ -83,6 +88,11 @@ class Store:
         if self._opened is not None:
             return False
         self._opened = self._folder.open(self._identity, statements(self._app))
+        if self.limit.asks_for_more(self._opened.db):
+            log.warning("the read model is read again from Kafka: the setting history asks for more than was kept")
+            self.drop()
+            self._opened = self._folder.open(self._identity, statements(self._app))
+        self._set(history=self.limit.seconds)
         meta = dict(self._db.execute("select name, value from meta").fetchall())
         counts = msgspec.json.decode(meta.get("partitions") or b"{}", type=dict[str, int])
         self.partitions = {name: count for name, count in counts.items() if name in self.row_types}
@@ -165,7 +175,7 @@ class Store:
             with transaction(self._db):
                 begin_reread(self._db, self.row_types, {name for name in wanted if known.get(name) != wanted[name]}, wanted)
                 self._set(reread=msgspec.json.encode(wanted))
-        return StoreWriter(self._db, self._app, self._codec, self.reread, self.changed)
+        return StoreWriter(self._db, self._app, self._codec, self.reread, self.changed, self.limit.before())
 
     def exchange(self, namespace: str, writer: StoreWriter) -> None:
         """Put rows that are read again, all of which are committed, in the place of those before."""
@@ -188,11 +198,6 @@ class Store:
             self._opened.end_first_reading(INDEXES)
             self._set(complete=1)
             self.is_complete = True
-
-    def cut_journal(self) -> None:
-        """Free the room of a large journal, where nothing is written for a while."""
-        if self.is_complete and self._opened is not None:
-            self._opened.cut_journal()
 
     def write(self, function: Callable[[sqlite3.Connection], None]) -> None:
         """Let a function write what follows from what was read; it begins and commits its own transactions.

@@ -70,10 +70,6 @@ class OpenStore:
         self._make_indexes(indexes)
         self.db.execute("delete from meta where name = ?", (file_journal.FIRST,))
 
-    def cut_journal(self) -> None:
-        """Free the room of a large journal, where nothing is written for a while."""
-        file_journal.cut(self.db, self.file)
-
     def _make_indexes(self, statements: Iterable[str]) -> None:
         os.putenv("SQLITE_TMPDIR", str(self.file.parent))  # what is sorted lies in no folder of others
         for each in SORTING:

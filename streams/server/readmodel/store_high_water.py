@@ -14,6 +14,8 @@ PIECE = 2_000
 NEXT = """select ns, part, seq, key, time, idh, causeh, recorded from record indexed by record_without_high where high is null
     and recorded <= ? order by recorded, ns, part, seq limit ?"""
 BEFORE = "select high, nth from record where ns = ? and key = ? and seq < ? order by seq desc limit 1"
+KEPT = "select high, 0 from checkpoint where ns = ? and key = ? and seq < ? order by seq desc limit 1"
+"""Of a key whose events before are not kept any more."""
 CAUSES = "select idh, max(high) from record where idh in ({}) and high is not null group by idh"
 ASKED = 500
 """Causes that are looked up at once."""
@@ -52,6 +54,7 @@ def _step(
     by_id = _causes(db, {it[6] for it in records if it[6] is not None})
     for ns, part, seq, key, time, idh, causeh, recorded in records:
         before = by_key.get((ns, key)) or db.execute(BEFORE, (ns, key, seq)).fetchone()
+        before = before or db.execute(KEPT, (ns, key, seq)).fetchone()
         high, nth = (time, 1) if before is None else (max(time, before[0]), (before[1] or 0) + 1)
         if causeh in by_id:
             high = max(high, by_id[causeh])

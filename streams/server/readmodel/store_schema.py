@@ -13,6 +13,7 @@ from streams.codec import AvroCodec
 from streams.data import Record
 from streams.projection import Projection
 from streams.server.readmodel.checkpoints import CHECKPOINTS
+from streams.server.readmodel.left_out import LEFT_OUT
 from streams.server.readmodel.row_columns import RowColumn, columns_of, quoted
 
 FIXED = (
@@ -45,6 +46,7 @@ FIXED = (
     "create table schema(id integer primary key, text text not null)",
     "create table stopped(name text primary key, why text not null) without rowid",
     *CHECKPOINTS,
+    *LEFT_OUT,
 )
 INDEXES = (
     "create index if not exists record_by_inbox on record(ns, part, inbox)",

@@ -16,6 +16,7 @@ from streams.engine import marker
 from streams.engine.marker import Marker
 from streams.engine.records import Codec
 from streams.event import Event
+from streams.server.readmodel.left_out import LeftOutRecords, leaves_out
 from streams.server.readmodel.log_record import LogRecord
 from streams.server.readmodel.record_insertion import insert_records
 from streams.server.readmodel.row_writer import RowWriter
@@ -53,11 +54,12 @@ class StoreWriter:
     """Used by one thread. Raises sqlite3.Error, after which it is to be dropped: what it holds is not in the file."""
 
     def __init__(
-        self, db: sqlite3.Connection, app: App, codec: Codec, reread: Iterable[str] = (), held: Collection[str] = ()
+        self, db: sqlite3.Connection, app: App, codec: Codec, reread: Iterable[str] = (), held: Collection[str] = (),
+        before: int = 0,
     ) -> None:
         """`reread` are the namespaces whose rows are written beside those that there are.
 
-        Into the projections `held` nothing is folded, until they are folded again.
+        Into the projections `held` nothing is folded, until they are folded again. Records from `before` a time (µs) are left out.
         """
         self._db, self._codec, self._reread, self._all = db, codec, {*reread}, app.projections
         self.folded_types = {event for it in app.projections for event in it.folds_by}
@@ -77,6 +79,7 @@ class StoreWriter:
         self._records: list[LogRecord] = []
         self._changes: list[tuple[str, tuple[Any, ...]]] = []
         self._erases = False
+        self._left_out = LeftOutRecords(before)
 
     def put_row(self, namespace: str, part: int, key: str, version: int, row: Any, value: bytes = b"") -> None:
         """A row, an UnreadableRow, or None, which removes it. `value` is its Avro."""
@@ -93,8 +96,8 @@ class StoreWriter:
             self._changes.append((text, (namespace, part, it.offset, it.sequence, it.outcome)))
 
     def put_records(self, records: Iterable[LogRecord]) -> None:
-        """Records of logs, each of which names a place that has none."""
-        self._records += records
+        """Records of logs, each of which names a place that has none. Those that are too old are left out."""
+        self._records += self._left_out.without(records)
 
     def erase_record(self, namespace: str, part: int, sequence: int, key: str) -> None:
         """Remove a record of a log, so that nothing of it is left in the file but that there was one."""
@@ -154,6 +157,7 @@ class StoreWriter:
             for projection in self.projections.values():
                 projection.write(self._db)
             insert_records(self._db, self._records)
+            self._left_out.write(self._db)
             for text, values in self._changes:
                 self._db.execute(text, values)
             self._db.executemany(POSITION, [(self._kept_as(at), *at[1:], *self.positions[at]) for at in self._moved])
@@ -161,6 +165,7 @@ class StoreWriter:
         self._records.clear()
         self._changes.clear()
         self._moved.clear()
+        self._left_out.written()
         self._after_erasing()
 
     def _after_erasing(self) -> None:
@@ -183,6 +188,11 @@ class StoreWriter:
         stopped = dict(self._db.execute("select name, why from stopped").fetchall())
         chosen = [it for it in self._all if it.name in names]
         self.projections |= {it.name: StoredProjection(self._db, it, self._codec, stopped.get(it.name)) for it in chosen}
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether old events are not in the file."""
+        return leaves_out(self._db)
 
     def unreadable(self) -> Iterator[tuple[str, str, int, int, bytes]]:
         """Namespace, key, partition, version and Avro of rows that were not read."""

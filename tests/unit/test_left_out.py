@@ -1,0 +1,156 @@
+"""A limit on how much history is kept: what is told of the rest is what is told with all of it, or it is refused."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams.errors import BeforeHistory
+from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch import replay
+from streams.history.cut_past import Cut, CutPast
+from streams.history.local_code import LocalCode
+from streams.history.past import MemoryPast
+from streams.history.past_tables import PastTables
+from streams.history.stored_past import StoredPast
+from streams.history.story import Storyteller
+from streams.history.waiting import NothingWaits
+from streams.server.readmodel import store_writer
+from streams.server.readmodel.checkpoints import make_checkpoints
+from streams.server.readmodel.follower_state import FollowerState
+from streams.server.readmodel.left_out import LeftOutRecords, leave_out
+from streams.server.readmodel.past_store import PastStore
+from streams.server.readmodel.rebuild_requests import RebuildRequests
+from streams.server.readmodel.refolded_projections import RefoldedProjections
+from streams.server.readmodel.store import Store, StoreDoubt
+from streams.server.readmodel.store_high_water import fill_high_water
+from tests.support.partitions import Partitions
+from tests.support.pasts import KINDS, made, past_of
+from tests.support.stored_pasts import stored
+from tests.unit.test_checkpoints import CODE, as_bytes, kept, make, rows_of
+from tests.unit.test_past_times import a_cut
+
+few = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+NOW = Cut(None, 2**61)
+
+
+def drop(there: Partitions, store: Store, before: int, code: str = CODE) -> None:
+    """Leave out what was kept until now."""
+    rows = store._db, there.app, there.codec, code
+    leave_out(store._db, before, lambda: make_checkpoints(*rows, time.monotonic() + 60), time.monotonic() + 60)
+
+
+@contextmanager
+def read_anew(there: Partitions, before: int) -> Iterator[Store]:
+    """A file that never had what is too old."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(store_writer, "LeftOutRecords", lambda _: LeftOutRecords(before))
+        with closing(stored(there, Path(folder))) as store:
+            while fill_high_water(store._db, 2**62, 5, 3):
+                pass
+            yield store
+
+
+def told(there: Partitions, store: Store, whole: MemoryPast, cut: Cut, code: str = CODE) -> int:
+    """How many rows are told as of a cut. Each of them is what it is with all of the past."""
+    handlers, rows, count = ApplicationHandlers(there.app, there.codec), rows_of(there, store, cut, code), 0
+    tables = PastTables(CutPast(whole, cut), handlers)
+    for namespace, key in sorted({it.place for it in whole.events()}):
+        if key in rows.untold(namespace):
+            with pytest.raises(BeforeHistory, match="too old for the setting `history`"):
+                rows.entry((namespace, key))
+        else:
+            assert as_bytes(there, rows.entry((namespace, key))) == as_bytes(there, tables.table(namespace).entry(key))
+            count += 1
+    return count
+
+
+@few
+@given(st.sampled_from(KINDS), st.integers(0, 10**6))
+def test_a_row_is_told_as_with_all_of_the_past_or_not_at_all(kind: str, seed: int) -> None:
+    """Whether a file has never had old events or has left them out; also by other code, as of any time since."""
+    chosen, there = made(kind, seed)
+    whole = past_of(there)
+    events = list(whole.events())
+    before = chosen.choice(events).order.recorded
+    cuts = [cut for cut in (a_cut(chosen, whole) for _ in range(6)) if (cut.as_of or before) >= before]
+    with kept(there) as store:
+        make(there, store)
+        drop(there, store, before)
+        drop(there, store, before)
+        assert told(there, store, whole, NOW) == len({it.place for it in events}), "from the rows that are kept"
+        make(there, store, "other code")
+        for cut in (NOW, *cuts):
+            told(there, store, whole, cut, "other code")
+        assert not store._db.execute("select 1 from record where recorded < ?1 and high < ?1", (before,)).fetchone()
+    with read_anew(there, before) as store:
+        make(there, store)
+        for cut in (NOW, *cuts):
+            told(there, store, whole, cut)
+
+
+def test_nothing_is_made_of_a_past_that_is_not_whole() -> None:
+    """No replay, and no story of a row; an event that is kept has one, without its row."""
+    there = made("bank", 7)[1]
+    whole = past_of(there)
+    events = list(whole.events())
+    before = events[len(events) // 2].order.recorded
+    with read_anew(there, before) as store:
+        past, handlers = StoredPast(store._db, there.codec), ApplicationHandlers(there.app, there.codec)
+        assert past.left_out_until() is not None
+        assert len(past) < len(events)
+        with pytest.raises(BeforeHistory, match="Set `history` to all"):
+            replay(past, LocalCode(handlers), handlers)
+        [key, *_] = [it for it in past.erased_keys("account") if past.key_events(("account", it))]
+        [*_, last] = past.key_events(("account", key))
+        step = Storyteller(past, handlers, NothingWaits()).of_event(last, 9).step
+        assert (step.after, "too old" in str(step.unknown)) == (None, True)
+
+
+def test_a_projection_is_not_folded_from_a_part_of_the_past() -> None:
+    """Neither as of a time, nor again for other code: then all is read from Kafka."""
+    there = made("shop", 4)[1]
+    events = list(past_of(there).events())
+    with read_anew(there, events[len(events) // 2].order.recorded) as store:
+        with (
+            PastStore(there.app, there.codec, rows_of(there, store, NOW)) as past,
+            pytest.raises(BeforeHistory, match="the projection orders_per_day cannot be told"),
+        ):
+            past.table("orders_per_day")
+        writer = store.writer()
+        again = RefoldedProjections(store, writer, FollowerState(lambda _: None), there.codec)
+        requests = RebuildRequests(store.file.parent)
+        requests.ask("orders_per_day")
+        with pytest.raises(StoreDoubt, match="orders_per_day cannot be folded again from it"):
+            again.step()
+        assert requests.names() == [], "it is not asked for again and again"
+
+
+@pytest.mark.parametrize(("history", "anew"), [(86_400.0, False), (3_600.0, False), (172_800.0, True), (None, True)])
+def test_a_file_that_left_out_more_is_read_again(tmp_path: Path, history: float | None, anew: bool) -> None:
+    """What a wider limit asks for is in Kafka alone."""
+    there = made("bank", 7)[1]
+    before = Store(tmp_path, "", there.app, there.codec, history=86_400.0)
+    before.open()
+    writer = before.writer()
+    old, new = (round(time.time() - seconds) * 10**6 for seconds in (100_000, 10))
+    for sequence, recorded in ((1, old), (2, new)):
+        writer.put_records([
+            (recorded, "account", 0, sequence, recorded, f"a{sequence}", "account.open", "id", 1, "root", 0, 1, 1, b"", b"")
+        ])  # fmt: skip
+    writer.commit()
+    assert before._db.execute("select key from record").fetchall() == [("a2",)]
+    assert before._db.execute("select * from left_out").fetchall() == [("account", "a1", 1)]
+    before.completed()
+    before.close()
+    after = Store(tmp_path, "", there.app, there.codec, history=history)
+    after.open()
+    assert after.is_complete is not anew
+    after.close()
