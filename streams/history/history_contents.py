@@ -139,7 +139,7 @@ class HistoryContents:
         place = self._space(namespace).name, key
         found = Storyteller(self._past, self._handlers, self._waiting).of_key(place, depth, last)
         if found is None:
-            raise nothing_happened(place)
+            raise nothing_happened(self._past, place)
         return found
 
     @staticmethod

@@ -6,11 +6,13 @@ import difflib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 from streams.app import App
 from streams.engine.readable import named
 from streams.engine.times import from_micros
 from streams.errors import NoSuchEvent
+from streams.history.past import ErasedEvent
 from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.stored_past import StoredPast
 from streams.history.stored_waiting import StoredWaiting
@@ -19,6 +21,12 @@ from streams.history.waiting import WaitingEvent
 POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-([0-9]{1,6})([:@])([0-9]{1,18})")
 SHOWN = 5
 """Events of one id that are named."""
+
+
+class ErasedEvents(Protocol):
+    """The part of a Past that knows what is gone."""
+
+    def first_erased(self, place: Place) -> ErasedEvent | None: ...
 
 
 def place_named(app: App, text: str) -> Place | None:
@@ -54,6 +62,8 @@ def event_named(
             f"{it.event_type or 'the event'} {named(it.key)} is {it.kind} since {_second(since)}, so it has no story yet: "
             f"{named(it.reason or 'without a reason')}. `retold parked show {it.where}` says more"
         )
+    if at is not None and at[3] == ":" and past.is_left_out(at[1], int(at[2]), int(at[4])):
+        raise NoSuchEvent(f"the event {text} is not in this file: it is too old for the setting `history`. Kafka has it")
     if not or_row and place_named(app, text) is not None:
         raise NoSuchEvent(f"{named(text)!r} names a row, and an event was expected: `retold story {named(text)}` shows its events")
     row = "; a row by namespace and key, such as user/u1" if or_row else ""
@@ -78,9 +88,11 @@ def _meant(app: App, text: str) -> str:
     return f" (did you mean {near[0]}{sign}{named(rest)}?)" if near else f"; {app.name} has no namespace {named(name)!r}"
 
 
-def nothing_happened(place: Place, waits: Sequence[WaitingEvent] = ()) -> NoSuchEvent:
+def nothing_happened(past: ErasedEvents, place: Place, waits: Sequence[WaitingEvent] = ()) -> NoSuchEvent:
     """The error of a row that the past has no event of; `waits` is what has not been handled yet."""
     namespace, key = place
+    if (gone := past.first_erased(place)) is not None:
+        return NoSuchEvent(f"the recorded past has no event of {namespace} {named(key)!r} any more: {gone.sentence}")
     if waits:
         return NoSuchEvent(
             f"nothing has been handled for {namespace} {named(key)!r} yet: its {waits[0].event_type} waits ({waits[0].kind}). "

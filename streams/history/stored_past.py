@@ -147,6 +147,11 @@ class StoredPast:
         [found] = self._db.execute("select max(recorded) from left_out_log").fetchone()
         return None if found is None else int(found)
 
+    def is_left_out(self, namespace: str, partition: int, sequence: int) -> bool:
+        """Whether the event at this position is too old to be kept, if it is not here."""
+        text = "select 1 from left_out_log where ns = ? and part = ? and seq >= ?"
+        return self._db.execute(text, (namespace, partition, sequence)).fetchone() is not None
+
     def erased_keys(self, namespace: str) -> Sequence[str]:
         text = "select key from erased where ns = :ns union select key from left_out where ns = :ns order by key"
         found = self._db.execute(text, {"ns": namespace}).fetchall()

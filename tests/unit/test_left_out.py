@@ -12,14 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.errors import BeforeHistory
+from streams.errors import BeforeHistory, NoSuchEvent
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import replay
 from streams.history.cut_past import Cut, CutPast
 from streams.history.local_code import LocalCode
+from streams.history.named_event import event_named, nothing_happened
 from streams.history.past import MemoryPast
 from streams.history.past_tables import PastTables
 from streams.history.stored_past import StoredPast
+from streams.history.stored_waiting import StoredWaiting
 from streams.history.story import Storyteller
 from streams.history.waiting import NothingWaits
 from streams.server.readmodel import store_writer
@@ -112,6 +114,18 @@ def test_nothing_is_made_of_a_past_that_is_not_whole() -> None:
         [*_, last] = past.key_events(("account", key))
         step = Storyteller(past, handlers, NothingWaits()).of_event(last, 9).step
         assert (step.after, "too old" in str(step.unknown)) == (None, True)
+
+
+def test_it_is_never_said_that_nothing_happened() -> None:
+    """Of a row or a position whose events are all too old."""
+    there = made("bank", 7)[1]
+    place, name = next((it.place, it.name) for it in past_of(there).events())
+    with read_anew(there, 2**62) as store:
+        past = StoredPast(store._db, there.codec)
+        assert len(past) == 0
+        assert "any more: its events up to the sequence" in str(nothing_happened(past, place))
+        with pytest.raises(NoSuchEvent, match=f"{name} is not in this file: it is too old"):
+            event_named(past, StoredWaiting(store._db, there.codec), there.app, name)
 
 
 def test_a_projection_is_not_folded_from_a_part_of_the_past() -> None:

@@ -55,7 +55,7 @@ def shrink(
         condition_about(space, condition)  # what is none is refused before anything is searched
         place = space.name, key
         if not opened.past.key_events(place):
-            raise nothing_happened(place)
+            raise nothing_happened(opened.past, place)
         with bar("shrinking", None, "events left") as left:
             found = search(opened.past, opened.handlers, place, condition, limit, left)
     _tell(found)

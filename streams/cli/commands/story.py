@@ -72,7 +72,7 @@ def _of_event(opened: OpenedPast, what: str, depth: int, *, as_json: bool) -> No
 def _of_row(opened: OpenedPast, place: Place, depth: int, last: int, *, as_json: bool) -> None:
     found = Storyteller(opened.past, opened.handlers, opened.waiting).of_key(place, depth, last)
     if found is None:
-        raise nothing_happened(place)
+        raise nothing_happened(opened.past, place)
     if as_json:
         json_line(key_story_members(found))
     else:

@@ -67,7 +67,7 @@ def when(
             events = events_told(opened.past, (namespace, key_or_condition))
             if not events:
                 place = namespace, key_or_condition
-                raise nothing_happened(place, opened.waiting.of_key(place, 1))
+                raise nothing_happened(opened.past, place, opened.waiting.of_key(place, 1))
             found = turns.take(events)
         if as_json:
             shown = _as_json(found, limit)

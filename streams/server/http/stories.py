@@ -59,7 +59,7 @@ def routes(parts: ServerParts) -> APIRouter:
         def ask(past: StoredPast, waiting: StoredWaiting) -> dict[str, Any]:
             found = Storyteller(past, handlers, waiting).of_key((namespace, key), depth, last)
             if found is None:
-                raise nothing_happened((namespace, key))
+                raise nothing_happened(past, (namespace, key))
             return key_story_members(found)
 
         return await _told(request, parts, ask)
