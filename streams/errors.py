@@ -29,7 +29,7 @@ StreamsError                       HTTP status, if it is none of 500
 ├── NamespaceStopped               a worker stopped a namespace rather than do harm
 │   └── HandlerTimeout             a handler did not return in time
 └── HistoryError                   the recorded past cannot be read, or be folded with this code
-    ├── BeforeHistory         410  it rests on an event that was erased
+    ├── BeforeHistory         410  it rests on an event that was erased, or is not kept
     ├── CodeChanged           409  a handler now rejects, or fails at, what was accepted, so this code cannot tell a row
     ├── InvalidChange         422  a change of the past that cannot be made, such as to take out what a handler emitted
     ├── NoSuchEvent           404  the recorded past has no such event or row

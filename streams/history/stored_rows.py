@@ -69,14 +69,18 @@ class StoredRows:
 
     def keys(self, namespace: str, behind: str | None = None, *, falling: bool = False) -> Iterator[str]:
         """The keys of a namespace that have ever had an event, in their order, from behind one on."""
-        sign, order = ("<", "desc") if falling else (">", "asc")
-        first = f"select key from record where ns = ? order by key {order} limit 1"
-        following = f"select key from record where ns = ? and key {sign} ? order by key {order} limit 1"
-        db = self._whole.db
-        found = db.execute(first, (namespace,)) if behind is None else db.execute(following, (namespace, behind))
-        while (key := found.fetchone()) is not None:
-            yield key[0]
-            found = db.execute(following, (namespace, key[0]))
+        sign, order, nearest = ("<", "desc", max) if falling else (">", "asc", min)
+        texts = [
+            (f"{text} order by key {order} limit 1", f"{text} and key {sign} ? order by key {order} limit 1")
+            for text in ("select key from record where ns = ?", "select key from left_out where ns = ?")
+        ]
+        while True:
+            values = (namespace,) if behind is None else (namespace, behind)
+            found = [self._whole.db.execute(text[behind is not None], values).fetchone() for text in texts]
+            there = [it[0] for it in found if it is not None]
+            if not there:
+                return
+            yield (behind := nearest(there))
 
     def accepted(self, types: frozenset[str]) -> Iterator[RecordedEvent]:
         """The accepted events of some types, in the total order."""

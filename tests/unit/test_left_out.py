@@ -64,8 +64,13 @@ def told(there: Partitions, store: Store, whole: MemoryPast, cut: Cut, code: str
     """How many rows are told as of a cut. Each of them is what it is with all of the past."""
     handlers, rows, count = ApplicationHandlers(there.app, there.codec), rows_of(there, store, cut, code), 0
     tables = PastTables(CutPast(whole, cut), handlers)
+    with PastStore(there.app, there.codec, rows) as store_of_rows:
+        untold = {namespace: store_of_rows.untold(namespace) for namespace in handlers.spaces}
+    for namespace in handlers.spaces:
+        keys = sorted({it.place[1] for it in whole.events() if it.place[0] == namespace})
+        assert [*rows.keys(namespace)] == keys == [*rows.keys(namespace, falling=True)][::-1]
     for namespace, key in sorted({it.place for it in whole.events()}):
-        if key in rows.untold(namespace):
+        if key in untold[namespace]:
             with pytest.raises(BeforeHistory, match="too old for the setting `history`"):
                 rows.entry((namespace, key))
         else:

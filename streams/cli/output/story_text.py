@@ -46,7 +46,7 @@ def story_lines(story: Story, now: datetime, width: int | None) -> list[StyledLi
     """From the root down. `width` in characters; None: lines are as long as they are."""
     lines: list[TreeLine] = []
     if story.lost is not None:
-        lines.append(TreeLine("", "its cause is not in this past: it was erased, or is not read yet", DIM))
+        lines.append(TreeLine("", "its cause is not in this past: it was erased, is too old to be kept, or is not read yet", DIM))
     indent, before = "", None
     for step in story.causes:
         lines += _head(indent, step, before)
