@@ -1,9 +1,9 @@
 """The rows of a past that cannot be told, and what that means for the table that they are missing in.
 
-An event of theirs was erased or is not kept, or the code has changed its mind: its handler now rejects, or fails at, what was accepted. The rule,
-on the command line, over HTTP and in Python: a row that is asked for alone is refused. A list of rows has the others, and names
-those that are missing, with why. A view that reads a whole table is refused, since it would not see that rows are missing.
-A projection is folded from events and not from rows: only an event that was erased is missing there.
+An event of theirs was erased or is not kept, or the code has changed its mind: its handler now rejects, or fails at, what was
+accepted. The rule, on the command line, over HTTP and in Python: a row that is asked for alone is refused. A list of rows has the
+others, and names those that are missing, with why. A view that reads a whole table is refused, since it would not see that rows are
+missing. A projection is folded from events and not from rows: only an event that is gone is missing there.
 """
 
 from __future__ import annotations
