@@ -70,6 +70,13 @@ class Partition:
                     self.entries[before] = GAP
                 last[it.key] = at
 
+    def end_of(self, transactional_id: str | None, state: str) -> None:
+        """The end of a transaction of this id has come: it ends a hanging one too (KIP-664)."""
+        for it in self.entries[self.stable :]:
+            open_one = it.transaction
+            if open_one is not None and open_one.state == OPEN and open_one.producer._id == transactional_id:
+                open_one.state = state
+
     def readable(self, offset: int, *, committed: bool) -> tuple[int, Entry] | None:
         """The first record from `offset` on that a reader is given."""
         for at in range(offset, self.stable if committed else self.end):
@@ -166,6 +173,7 @@ class MemoryBroker:
         """With a control record in each of its partitions."""
         transaction.state = state
         for topic_partition in sorted(transaction.partitions):
+            self.partition(topic_partition).end_of(transaction.producer._id, state)
             self.partition(topic_partition).entries.append(Entry(None, None, [], self.clock.now() // 1000, None, control=True))
         if state == COMMITTED:
             self.committed |= transaction.offsets

@@ -19,13 +19,16 @@ CLOCK = "clock step"
 COMPACT = "compaction"
 RESTART = "clean restart"
 SILENCE = "no answer to a question"
+LATE_RECORD = "record behind its end"
 
 KINDS = (
     CRASH, PAUSE, AWAY, LATE_END, LOST_ANSWER, LOST_END, UNDELIVERED, OFFSETS_REFUSED, EXPIRE, CLOCK, COMPACT, RESTART, SILENCE,
+    LATE_RECORD,
 )  # fmt: skip
 APPLIES = {
     LATE_END: {"commit", "abort"}, LOST_ANSWER: {"commit", "abort"}, LOST_END: {"commit", "abort"}, UNDELIVERED: {"produce"},
-    OFFSETS_REFUSED: {"offsets"}, SILENCE: {"ask"}, PAUSE: {"poll", "produce", "offsets", "commit", "begin"},
+    LATE_RECORD: {"produce"}, OFFSETS_REFUSED: {"offsets"}, SILENCE: {"ask"},
+    PAUSE: {"poll", "produce", "offsets", "commit", "begin"},
 }  # fmt: skip
 """The requests at which a fault can happen, where that is not all of them."""
 

@@ -12,6 +12,7 @@ from streams.engine.timers import Timers
 from streams.kafka.commit import TransactionWriter
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.producer import TransactionalProducer
+from streams.kafka.written_partitions import WrittenPartitions
 from streams.worker.cycle import Cycle
 from streams.worker.restore import Restorer
 from streams.worker.tasks import Tasks
@@ -58,6 +59,9 @@ RULES: dict[str, Callable[[], Any]] = {
     "23: a key's timers fire before its later events": lambda: _put(Timers, "before", lambda self, arrival, offset=None: None),
     "31: a producer whose end was disturbed is replaced": lambda: _put(
         CoordinatorConnection, "disturbed", property(lambda self: False)
+    ),
+    "31: an empty transaction ends what hangs": lambda: _put(
+        WrittenPartitions, "write_again", lambda self, producer, seconds: False
     ),
     "a transaction holds all of a batch": lambda: _put(TransactionWriter, "stream", lambda self, changes: self._begin()),
 }

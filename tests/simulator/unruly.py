@@ -19,10 +19,21 @@ from confluent_kafka.admin import AdminClient
 from streams.kafka.clients import Clients
 from streams.kafka.coordinator_connection import COORDINATOR
 from tests.simulator import faults
-from tests.simulator.broker import ABORTED, COMMITTED, OPEN, MemoryBroker, Metadata, Transaction, refusal
+from tests.simulator.broker import (
+    ABORTED,
+    COMMITTED,
+    OPEN,
+    MemoryBroker,
+    Metadata,
+    TopicAndPartition,
+    Transaction,
+    refusal,
+)
 from tests.simulator.clients import MemoryAdmin, MemoryConsumer, MemoryMessage, MemoryProducer
 from tests.simulator.faults import Fault
 
+Record = tuple[bytes | None, bytes | None, Any]
+"""Its key, value and headers."""
 CLOSER = 0.01
 """s that a request takes: virtual time goes by, also in a worker that is never idle."""
 TRANSACTION = 10.0
@@ -45,6 +56,7 @@ class Trouble:
         self.requests = 0
         self.away_until = 0.0
         self.late: list[tuple[float, UnrulyProducer, Transaction, str]] = []
+        self.late_records: list[tuple[float, UnrulyProducer, TopicAndPartition, Record]] = []
         self.trace: list[str] = []
         self.busy = False
         """Whether others act in a pause of one: a second pause waits."""
@@ -84,6 +96,12 @@ class Trouble:
             if producer.is_current() and open_one is not None and open_one.state == OPEN and open_one is not ended:
                 self.tell(f"a late copy ends another transaction: {state}")
                 self.broker.end(open_one, state)
+        for record in [it for it in self.late_records if it[0] <= now]:
+            self.late_records.remove(record)
+            _, producer, topic_partition, (key, value, headers) = record
+            if producer.is_current() and (producer.transaction is None or producer.transaction.state != OPEN):
+                self.tell(f"a record is appended to {topic_partition} behind the end of its transaction")
+                self.broker.append(topic_partition, key, value, headers, Transaction(producer, now))
         for name, producer in list(self.broker.producers.items()):
             open_one = producer.transaction
             if open_one is not None and open_one.state == OPEN and now > open_one.began + TRANSACTION:
@@ -165,6 +183,11 @@ class UnrulyProducer(MemoryProducer):
         fault = self._trouble.meet(self._owner, "produce")
         if self._id is None:
             return super().produce(topic, value, key, partition, headers, **more)
+        if fault is not None and fault.kind == faults.LATE_RECORD and partition >= 0:
+            self._fail(KafkaError._MSG_TIMED_OUT)
+            comes = self._broker.clock.monotonic() + 2 * fault.amount**2
+            self._trouble.late_records.append((comes, self, (topic, partition), (key, value, headers)))
+            return None
         if fault is not None and fault.kind in (faults.UNDELIVERED, faults.AWAY):
             self._fail(KafkaError._MSG_TIMED_OUT)
             if fault.kind == faults.AWAY or fault.amount < 0.5:
