@@ -16,7 +16,6 @@ from typing import NamedTuple, Self
 
 from confluent_kafka import murmur2
 
-from streams import App
 from streams.codec import codec_of
 from streams.data import EventData, namespace_of
 from streams.engine import marker
@@ -29,15 +28,17 @@ from streams.kafka.topics import group_of, topic_names
 from streams.testing.world_io import headers_of
 from streams.worker.assemble import WorkerParts, cycle_of
 from streams.worker.polled_batch import PolledBatch
-from tests.applications import bank, timed
+from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountOpen, TransferStart
+from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.applications.timed.events import AlarmTouch
 from tests.simulator import faults
 from tests.simulator.broker import OPEN, Entry, MemoryBroker
 from tests.simulator.faults import Fault
+from tests.simulator.gateways import LoopFlag, Services, VirtualLoop
 from tests.simulator.time import Process, VirtualClock
 from tests.simulator.unruly import Crash, Trouble, unruly_clients
-from tests.simulator.workers import no_gateways
+from tests.support.pasts import answered
 from tests.support.stored_topics import SUFFIXES, StoredTopics, Where
 from tests.support.workers import settings
 
@@ -67,9 +68,11 @@ class Worker:
 
     def __init__(self, run: SeededRun, namespace: str, slot: int) -> None:
         self.name, self.namespace, self.slot = f"{namespace}.{slot}", namespace, slot
-        self._process = Process(run.broker.clock)
+        self._loop = VirtualLoop(run.broker.clock)
+        self._process = Process(run.broker.clock, lambda: LoopFlag(run.broker.clock, self._loop))
         parts = WorkerParts(
-            run.app, run.config, unruly_clients(run.trouble, self.name), run.codec, self._process.runtime, no_gateways
+            run.app, run.config, unruly_clients(run.trouble, self.name), run.codec, self._process.runtime,
+            lambda: self._loop,
         )
         self.cycle = cycle_of(parts, namespace, slot)
         self._process.runtime.background("beside", 1).start(self.cycle.members.topics.watch)
@@ -78,6 +81,7 @@ class Worker:
 
     def step(self) -> None:
         self._process.step()
+        self._loop.step()
         if self._batch is None:
             self._batch = self.cycle.poll()
         else:
@@ -89,6 +93,11 @@ class Worker:
         self.cycle.tasks.give_up()
         self.cycle.finish()
         self.cycle.close()
+        self.end()
+
+    def end(self) -> None:
+        """Nothing of its process goes on."""
+        self._loop.end()
 
 
 class SeededRun:
@@ -96,8 +105,9 @@ class SeededRun:
 
     def __init__(self, seed: int, state: Path, plan: Sequence[Fault] | None = None) -> None:
         self.seed, self.dice = seed, random.Random(seed)
-        self.kind = self.dice.choice(["bank", "timed"])
-        self.app: App = {"bank": bank.app, "timed": timed.app}[self.kind]()
+        self.kind = self.dice.choice(["bank", "timed", "shop"])
+        self.services = Services(random.Random(seed), answered)
+        self.app = self.services.behind({"bank": bank.app, "timed": timed.app, "shop": shop.app}[self.kind]())
         self.codec = codec_of(self.app)
         limit = self.dice.choice(["3", "10", "200"])
         self.config = settings(state, "", partitions=str(PARTITIONS), transaction_events=limit)
@@ -162,6 +172,8 @@ class SeededRun:
     def _killed(self, name: str) -> None:
         now = self.broker.clock.monotonic()
         worker = self._workers.pop(name, None)
+        if worker is not None:
+            worker.end()
         if worker is not None and worker.cycle._consumer is not None:
             self._left_group.append((now + SESSION, worker.namespace, worker.cycle._consumer))
         self._away[name] = now + self.dice.choice([0.1, 1.0, 8.0])
@@ -209,7 +221,7 @@ class SeededRun:
         if number > 5 and self.dice.random() < 0.05:
             self._send(*self.dice.choice(self._sent))  # a publisher repeats what it has no answer for
             return
-        data = self._bank(number) if self.kind == "bank" else self._alarm()
+        data = {"bank": self._bank, "timed": self._alarm, "shop": self._order}[self.kind](number)
         late = timedelta(seconds=self.dice.choice([0, 0, 0, 30, 300]))
         time = from_micros(self.broker.clock.now()) - late
         if self._old:  # as in an import: what is scheduled comes due between events of its key
@@ -233,7 +245,16 @@ class SeededRun:
         source, target = self.dice.sample([*accounts, "nobody"], 2)
         return TransferStart(transfer=f"t{number}", source=source, target=target, amount=self.dice.randint(1, 90))
 
-    def _alarm(self) -> EventData:
+    def _order(self, number: int) -> EventData:
+        skus = "xyz"
+        if number < len(skus):
+            return StockReceive(sku=skus[number], quantity=300, price=3)
+        if self.dice.random() < 0.1:
+            return OrderCancel(order=f"o{self.dice.randint(3, number)}", why="no")
+        lines = tuple(Line(sku=self.dice.choice("xyzq"), quantity=self.dice.randint(1, 3)) for _ in range(self.dice.randint(1, 2)))
+        return OrderPlace(order=f"o{number}", customer="c", lines=lines)
+
+    def _alarm(self, _number: int) -> EventData:
         return AlarmTouch(
             name=self.dice.choice("abcdefgh"), number=self.dice.randint(0, 9), after=self.dice.choice([0, 0, 1, 2, 6]),
             other=self.dice.choice(["", "z", "y"]),
@@ -262,6 +283,8 @@ class SeededRun:
                 said = self._marker(space.name, at)
                 if inbox.readable(0 if said is None else said.inbox_next, committed=True) is not None:
                     return f"{topics.inbox}-{at} is not handled from {said and said.inbox_next} on"
+                if said is not None and said.calls:
+                    return f"{said.calls} calls of {topics.inbox}-{at} have no answer"
                 if said is not None and said.timers and self._is_due(space.name, at):
                     return f"timers of {topics.inbox}-{at} are due"
         return ""
@@ -290,6 +313,8 @@ class SeededRun:
                     raise Unsettled(f"{topic}-{at} has a transaction that is open")
         self._check_published()
         self._check_timers()
+        if self.services.contradictions:
+            raise Unsettled(f"gateways were called with other data under one key: {self.services.contradictions[:3]}")
         report = self._stored().verified()
         if report.findings:
             raise Unsettled("; ".join(f"{it.where} {it.kind.name}: {it.expected}, {it.found}" for it in report.findings[:5]))

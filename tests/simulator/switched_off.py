@@ -15,6 +15,7 @@ from streams.kafka.producer import TransactionalProducer
 from streams.kafka.written_partitions import WrittenPartitions
 from streams.worker.cycle import Cycle
 from streams.worker.restore import Restorer
+from streams.worker.task import PartitionTask
 from streams.worker.tasks import Tasks
 
 
@@ -57,6 +58,7 @@ RULES: dict[str, Callable[[], Any]] = {
     "2: a lost producer's images are restored": lambda: _put(Cycle, "_after_loss", _kept_after_a_loss),
     "13: an id is handled once": lambda: _put(DuplicateWindow, "find", lambda self, digest, last: None),
     "23: a key's timers fire before its later events": lambda: _put(Timers, "before", lambda self, arrival, offset=None: None),
+    "23: a partition's next owner makes its calls": lambda: _put(PartitionTask, "take_restored_calls", lambda self: []),
     "31: a producer whose end was disturbed is replaced": lambda: _put(
         CoordinatorConnection, "disturbed", property(lambda self: False)
     ),

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from streams.errors import PartitionLost
 from streams.kafka.cancellable_steps import Cancelled, Steps
-from streams.worker.runtime import Runtime
+from streams.worker.runtime import Flag, Runtime
 
 T = TypeVar("T")
 EPOCH = 1_700_000_000.0
@@ -115,10 +115,10 @@ class StepBackground:
 class Process:
     """Of one worker: its clock, and the background work that it was given."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, flag: Callable[[], Flag] | None = None) -> None:
         self.clock = clock
         self.backgrounds: list[StepBackground] = []
-        self.runtime = Runtime(clock, lambda: VirtualFlag(clock), self._background)
+        self.runtime = Runtime(clock, flag or (lambda: VirtualFlag(clock)), self._background)
 
     def _background(self, _name: str, _count: int) -> StepBackground:
         self.backgrounds.append(StepBackground(self.clock))

@@ -33,7 +33,7 @@ class Worker:
 
     def __init__(self, site: MemorySite, slot: int) -> None:
         self._process = Process(site.broker.clock)
-        parts = WorkerParts(site.app, site.config, clients(site.broker), codec_of(site.app), self._process.runtime, no_gateways)
+        parts = WorkerParts(site.app, site.config, clients(site.broker), codec_of(site.app), self._process.runtime, _no_gateways)
         self.cycle = cycle_of(parts, site.namespace, slot)
         self._process.runtime.background("beside", 1).start(self.cycle.members.topics.watch)
         self.cycle.open()
@@ -121,5 +121,5 @@ class MemorySite:
                 yield found[1]
 
 
-def no_gateways() -> asyncio.AbstractEventLoop:
+def _no_gateways() -> asyncio.AbstractEventLoop:
     raise AssertionError("the application of this test has no gateways")

@@ -1,0 +1,80 @@
+"""Gateways of a simulated run: an event loop in virtual time, and services that are slow, fail, and remember who asked what."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from streams import App
+from streams.data import EventData
+from streams.event import Event
+from streams.gateway import Gateway
+from tests.simulator.time import VirtualClock, VirtualFlag
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """It does nothing but in `step`."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._virtual = clock
+
+    def time(self) -> float:
+        return self._virtual.monotonic()
+
+    def step(self) -> None:
+        """Run what is ready by now, and what becomes so by it."""
+        for _ in range(3):
+            self.call_soon(self.stop)
+            self.run_forever()
+
+    def end(self) -> None:
+        """As if its process had ended."""
+        for task in asyncio.all_tasks(self):
+            task.cancel()
+        self.step()
+        self.close()
+
+
+class LoopFlag(VirtualFlag):
+    """While it is waited for, the loop goes on, which may set it."""
+
+    def __init__(self, clock: VirtualClock, loop: VirtualLoop) -> None:
+        super().__init__(clock)
+        self._loop = loop
+
+    def wait(self, timeout: float) -> bool:
+        self._loop.step()
+        return super().wait(timeout)
+
+
+class Services:
+    """What gateways ask. `asked` has each request by its idempotency key."""
+
+    def __init__(self, dice: random.Random, answer: Callable[[Event[Any]], EventData]) -> None:
+        self._dice, self._answer = dice, answer
+        self.asked: dict[str, EventData] = {}
+        self.contradictions: list[str] = []
+        self.calls = 0
+
+    def behind(self, app: App) -> App:
+        """The application with gateways that ask these services."""
+        gateways = [Gateway(it.data, self._call(), answers=it.answers, undo=it.undo) for it in app.gateways]
+        return replace(app, gateways=gateways)
+
+    def _call(self) -> Callable[[Event[Any]], Awaitable[EventData]]:
+        async def call(event: Event[Any]) -> EventData:
+            self.calls += 1
+            if self.asked.setdefault(event.reference, event.data) != event.data:
+                self.contradictions.append(event.reference)
+            mood = self._dice.random()
+            if mood < 0.2:
+                await asyncio.sleep(self._dice.choice([0.05, 1.0, 12.0]))
+            if 0.1 < mood < 0.25:
+                raise ConnectionError("the service is away")
+            return self._answer(event)
+
+        return call
