@@ -13,7 +13,7 @@ from ops.bench.watch import WrongResult
 from ops.bench.work import Expected, fill, records
 from ops.bench.worker_run import WorkerRun
 
-ROOTS, FOLLOW = 20_000, 2
+ROOTS, FOLLOW = 60_000, 2
 """How many are handled before anything is measured, and how many events follow from each."""
 ROOT, DERIVED = f"{CHAIN}, root that emits two", f"{CHAIN}, derived"
 
@@ -31,7 +31,8 @@ class ChainWork:
     def round(self, _: int) -> None:
         attempt(self.figures, CHAIN, self._go)
 
-    def _go(self, prefix: str, *, measured: bool = True) -> None:
+    def _go(self, prefix: str, *, measured: bool = True, again: bool = True) -> None:
+        """With too short a window it is made again, once, with more events."""
         first = WorkerRun(chain("bench"), prefix, self.broker, self.folder / f"{prefix}root")
         first.contestant.prepare(first.admin, prefix)
         expected = Expected()
@@ -41,8 +42,12 @@ class ChainWork:
         derived = second.go({"leaf": FOLLOW * self.events})
         if (rows := second.keys()) != FOLLOW * len(expected.rows):
             raise WrongResult(f"{CHAIN}: {rows} leaves; expected {FOLLOW * len(expected.rows)}")
-        if measured:
+        short = min(roots.seconds, derived.seconds) < self.plan.window
+        if short or not measured:
+            self.events = max(self.plan.events(CHAIN, roots.rate, ROOTS), self.plan.events(CHAIN, derived.rate / FOLLOW))
+        if measured and short and again:
+            self.figures.say(f"{CHAIN:16}too short a window, so again with {self.events:,} events")
+            self._go(f"{prefix}again-", again=False)
+        elif measured:
             self.figures.add_window(ROOT, roots)
             self.figures.add_window(DERIVED, derived)
-        if not measured or min(roots.seconds, derived.seconds) < self.plan.window:
-            self.events = max(self.plan.events(CHAIN, roots.rate, ROOTS), self.plan.events(CHAIN, derived.rate / FOLLOW))

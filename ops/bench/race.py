@@ -62,15 +62,19 @@ class Race:
             self._inboxes.pop(name, None)
 
     def _measured(self, contestant: Contestant, prefix: str) -> None:
+        """A run whose window is too short is made again with more events, once: it was faster than it was known to be."""
         name = contestant.name
         run = self._run(contestant, prefix, self.events[name])
         found = run.go()
+        if contestant.writes and found.seconds < self.plan.window:
+            self.events[name] = self.plan.events(name, found.rate, self.events[name])
+            self._inboxes.pop(name, None)
+            self.figures.say(f"{name:16}a window of {found.seconds:.1f} s, so again with {self.events[name]:,} events")
+            run = self._run(contestant, f"{prefix}again-", self.events[name])
+            found = run.go()
         self.figures.add_window(name, found)
         if name == "us":
             self.log = (run.log, run.inbox.events)
-        if found.seconds < self.plan.window and contestant.writes:
-            self.events[name] = self.plan.events(name, found.rate)
-            self._inboxes.pop(name, None)
 
     def _run(self, contestant: Contestant, prefix: str, events: int) -> Run:
         inbox = self._inboxes.get(contestant.name)
