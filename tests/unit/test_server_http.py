@@ -62,6 +62,16 @@ def test_the_id_of_another_stream_is_refused(tmp_path: Path, known: str) -> None
     assert_problem(got, 422, known, "its partitions, 0, 1", field="Last-Event-ID")
 
 
+def test_a_stream_does_not_go_on_behind_events_that_are_not_kept(tmp_path: Path) -> None:
+    """By the setting `history`: a gap would go unnoticed."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        for number in range(2):
+            server.kafka.publish(OrderPlace(order=f"o{number}", customer="c", lines=(Line(sku="A1", quantity=1),)))
+        server.kafka.store._db.execute("insert into left_out_log values('order', 0, 2, 0)")
+        got = server.http.get("/live/order", headers={"Last-Event-ID": "0:1"})
+    assert_problem(got, 422, "0:1", "not kept here any more", field="Last-Event-ID")
+
+
 def test_an_id_beyond_the_end_is_refused_unless_this_server_lags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
