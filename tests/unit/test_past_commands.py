@@ -66,6 +66,12 @@ def test_a_file_that_is_too_large_is_not_read_whole(tmp_path: Path) -> None:
         replay(accept=file)
 
 
+def test_two_forms_of_a_result_are_refused() -> None:
+    """`--json` beside Markdown; beside `--format json` it is the same."""
+    with pytest.raises(typer.BadParameter, match="--json is the same as --format json"):
+        replay(shape="markdown", as_json=True)
+
+
 def test_accepted_origins_that_are_not_there(tmp_path: Path) -> None:
     """The sentence says what writes them."""
     with pytest.raises(ConfigError, match=r"cannot be read: No such file or directory\. --save writes it"):

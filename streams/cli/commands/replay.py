@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from streams.cli.arguments.options import HistoryOption
+from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import time_with_zone, whole
 from streams.cli.output.branch_text import DOES
 from streams.cli.output.progress import bar
@@ -46,7 +46,9 @@ def replay(  # noqa: PLR0913 - one parameter an option
             metavar="REV|FOLDER",
         ),
     ] = None,
-    shape: Annotated[Format, typer.Option("--format", help="How the result is written.")] = "text",
+    shape: Annotated[
+        Format | None, typer.Option("--format", help="How the result is written; default: as text.")
+    ] = None,
     accept: Annotated[
         Path | None,
         typer.Option("--accept", help="Differences that are accepted, as --save wrote them.", metavar="FILE"),
@@ -73,6 +75,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     python: Annotated[
         str | None, typer.Option("--python", help="Run the other code with this Python.", metavar="FILE")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Check a change of the code against the recorded past.
 
@@ -87,6 +90,8 @@ def replay(  # noqa: PLR0913 - one parameter an option
     """
     if last is not None and since is not None:
         raise typer.BadParameter("give --last or --since, not both.")
+    if as_json and shape not in (None, "json"):
+        raise typer.BadParameter(f"--json is the same as --format json: leave out --json or --format {shape}.")
     accepted = [] if accept is None else _read(accept)
     with base_folder(load().project, base) as (folder, name), open_past(history, with_unhandled=True) as opened:
         began = time.perf_counter()
@@ -96,7 +101,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     if found.waiting and not assume_answers:
         talk("With --assume-answers, what follows from a request with other data is told as well.")
     refused = not_accepted(found.origins, accepted)
-    _tell(shape, found, name, took, None if accept is None else refused)
+    _tell("json" if as_json else shape or "text", found, name, took, None if accept is None else refused)
     if save is not None:
         write_named(save, encoded(counted(found.origins)))
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")

@@ -62,8 +62,8 @@ def change_lines(change: Change, past: Past) -> Iterator[StyledLine]:
         yield _line("put in", f"{it.data.event_type} {it.data.key or EMPTY_KEY}  {second_text(it.time)}", BOLD)
 
 
-def difference_lines(found: Difference, took: float, all_by: str = "--json") -> list[StyledLine]:
-    """`took` in s; `all_by` is the option that shows all."""
+def difference_lines(found: Difference, took: float) -> list[StyledLine]:
+    """`took` in s."""
     lines = [_line("past", _counted(found, took), DIM)]
     if found.is_empty:
         return [
@@ -88,7 +88,7 @@ def difference_lines(found: Difference, took: float, all_by: str = "--json") -> 
     lines += _listed("waits for", [f"{_described(it)}: its answer is not known" for it in found.waiting])
     lines += _listed("open", [f"{_described(it)}: it depends on such an answer" for it in found.open])
     lines += _listed("timers", [_timer(it) for it in found.timers])
-    return [[(text.replace("@ has all", f"{all_by} has all"), style) for text, style in line] for line in lines]
+    return lines
 
 
 def origin_lines(origins: Sequence[Origin]) -> Iterator[StyledLine]:
@@ -261,7 +261,7 @@ def _short(text: str) -> str:
 def _listed(label: str, texts: Sequence[str], style: str = "") -> Iterator[StyledLine]:
     shown = list(texts[:MOST])
     if len(texts) > MOST:
-        shown.append(f"and {len(texts) - MOST:,} more; @ has all")
+        shown.append(f"and {len(texts) - MOST:,} more; --json has all")
     yield from _section(label, shown, style)
 
 

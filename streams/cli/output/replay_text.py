@@ -17,7 +17,7 @@ SHOWN = 20
 
 def replay_lines(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin] | None) -> list[StyledLine]:
     """`refused` are origins that are not accepted; None: nobody has accepted any."""
-    lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took, "--format json")]
+    lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took)]
     if not found.is_empty and refused is not None and not refused and found.origins:
         lines.append(
             [("accepted    ", "dim"), ("all that is otherwise follows from origins that are accepted", "green")]
