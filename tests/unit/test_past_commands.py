@@ -206,6 +206,20 @@ def test_exit_codes_of_commands_that_ask_the_past(
     assert sentence in capsys.readouterr().err
 
 
+def twofold_shop() -> App:
+    made = shop_application.app()
+    return replace(made, namespaces=[*made.namespaces, made.namespaces[0]])
+
+
+def test_code_that_cannot_be_loaded_is_no_difference(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A replay ends with 1 only if something is otherwise, so not for an application that breaks a law."""
+    monkeypatch.setenv("RETOLD_APP", f"{__name__}:twofold_shop")
+    assert run_command(["replay", "--base", ".", "--history", str(shop)]) == exit_codes.CONFIGURATION
+    assert "order" in capsys.readouterr().err
+
+
 def test_only_what_was_published_is_changed(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """To name an event that another one led to is wrong usage."""
     get("order", history=shop, as_json=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
@@ -17,12 +19,13 @@ from streams.cli.output.progress import bar
 from streams.cli.output.replay_text import replay_lines, replay_markdown
 from streams.cli.output.screen import json_line, plural, say, say_styled, talk
 from streams.cli.process.base_code import CodeProcess, base_folder
-from streams.cli.process.exit_codes import NO
+from streams.cli.process.exit_codes import NO, code_of
 from streams.cli.process.named_files import read_named, write_named
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.config import load
 from streams.engine.readable import named
 from streams.engine.times import to_micros
+from streams.errors import ConfigError, StreamsError
 from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
 from streams.history.branch import replay_difference
 from streams.history.branch_calls import as_it_answered
@@ -93,7 +96,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     if as_json and shape not in (None, "json"):
         raise typer.BadParameter(f"--json is the same as --format json: leave out --json or --format {shape}.")
     accepted = [] if accept is None else _read(accept)
-    with base_folder(load().project, base) as (folder, name), open_past(history, with_unhandled=True) as opened:
+    with _compared(), base_folder(load().project, base) as (folder, name), open_past(history, with_unhandled=True) as opened:
         began = time.perf_counter()
         skip = _skipped(opened, last, since)
         found = _replayed(opened, folder, python, skip, assume_answers=assume_answers)
@@ -107,6 +110,17 @@ def replay(  # noqa: PLR0913 - one parameter an option
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")
     if refused or (not found.is_empty and not found.origins):
         raise typer.Exit(NO)
+
+
+@contextmanager
+def _compared() -> Iterator[None]:
+    """What hinders a comparison is no negative result, such as code that cannot be loaded. Raises ConfigError in its place."""
+    try:
+        yield
+    except StreamsError as error:
+        if code_of(error) != NO:
+            raise
+        raise ConfigError(str(error)) from error
 
 
 def _skipped(opened: OpenedPast, last: int | None, since: datetime | None) -> int:
