@@ -169,6 +169,28 @@ def test_a_flipped_bit_in_an_inbox_is_named(kind: str, seed: int) -> None:
     assert [(it.namespace, it.partition) for it in named] == [where.place]
 
 
+@pytest.mark.parametrize("name", ["ce_correlationid", "ce_time", "value"])
+def test_an_emission_that_was_altered_in_log_and_inbox_alike_is_found(name: str) -> None:
+    """Its cause says otherwise: whether that is read before it or after it."""
+    _, topics = a_past("bank", 4)
+    derived = [it for it in topics.of_kind(LOG) if "ce_causationid" in dict(topics.topics[it[0]][it[1]].headers)]
+    for where, index in derived[::3]:
+        log, inbox = topics.topics[where], topics.topics[Where(INBOX, where.place)]
+        record, at = log[index], json.loads(log[index].headers[-1][1])[2]
+        kept = inbox[at]
+        log[index], inbox[at] = (with_another(name, it) for it in (record, kept))
+        assert {"emits otherwise"} & {*places(topics.verified())[topics.name(where, index)]}
+        log[index], inbox[at] = record, kept
+
+
+def with_another(name: str, record: StoredRecord) -> StoredRecord:
+    """Another amount, step or reason, another time, or another correlation."""
+    if name == "value":
+        return record._replace(value=(record.value or b"")[:-1] + bytes([(record.value or b"\0")[-1] ^ 2]))
+    others = {"ce_correlationid": b"another", "ce_time": b"2026-01-01T00:00:00.5+00:00"}
+    return record._replace(headers=[(it, others[name] if it == name else text) for it, text in record.headers])
+
+
 HEADER_FIELDS = {0: "sequence", 2: "offset", 3: "outcome", 4: "fingerprint", 5: "reason"}
 
 
