@@ -20,15 +20,16 @@ COMPACT = "compaction"
 RESTART = "clean restart"
 SILENCE = "no answer to a question"
 LATE_RECORD = "record behind its end"
+LATE_COMMIT = "pause before a commit"
 
 KINDS = (
     CRASH, PAUSE, AWAY, LATE_END, LOST_ANSWER, LOST_END, UNDELIVERED, OFFSETS_REFUSED, EXPIRE, CLOCK, COMPACT, RESTART, SILENCE,
-    LATE_RECORD,
+    LATE_RECORD, LATE_COMMIT,
 )  # fmt: skip
 APPLIES = {
     LATE_END: {"commit", "abort"}, LOST_ANSWER: {"commit", "abort"}, LOST_END: {"commit", "abort"}, UNDELIVERED: {"produce"},
     LATE_RECORD: {"produce"}, OFFSETS_REFUSED: {"offsets"}, SILENCE: {"ask"},
-    PAUSE: {"poll", "produce", "offsets", "commit", "begin"},
+    PAUSE: {"poll", "produce", "offsets", "commit", "begin"}, LATE_COMMIT: {"commit"},
 }  # fmt: skip
 """The requests at which a fault can happen, where that is not all of them."""
 

@@ -190,11 +190,12 @@ class SeededRun:
                     for partition in self.broker.topics[topic_names("", space.name).table]:
                         partition.compact()
             case faults.PAUSE if worker is not None:
-                self._pause(worker, fault)
+                self._pause(worker, 20 * fault.amount**2)
+            case faults.LATE_COMMIT if worker is not None:  # beyond its session, and mostly within its transaction's time-out
+                self._pause(worker, SESSION + 5 * fault.amount)
 
-    def _pause(self, worker: Worker, fault: Fault) -> None:
+    def _pause(self, worker: Worker, seconds: float) -> None:
         """It stands still, and the others go on; beyond its session they get what it had."""
-        seconds = 20 * fault.amount**2
         self.trouble.busy = True
         others = [name for name in self._names() if name != worker.name]
         half = self.dice.randint(1, 40)

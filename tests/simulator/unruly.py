@@ -37,6 +37,7 @@ Record = tuple[bytes | None, bytes | None, Any]
 CLOSER = 0.01
 """s that a request takes: virtual time goes by, also in a worker that is never idle."""
 TRANSACTION = 10.0
+NOT_IN_A_PAUSE = {faults.PAUSE, faults.LATE_COMMIT, faults.CRASH, faults.RESTART}
 
 
 class Crash(BaseException):
@@ -80,7 +81,7 @@ class Trouble:
         for fault in self.left:
             if fault.at > self.requests:
                 break
-            if fault.applies_to(request) and not (self.busy and fault.kind in (faults.PAUSE, faults.CRASH, faults.RESTART)):
+            if fault.applies_to(request) and not (self.busy and fault.kind in NOT_IN_A_PAUSE):
                 self.left.remove(fault)
                 self.tell(f"fault {fault.kind} at request {self.requests}, {request} of {owner}, at {clock.monotonic():.2f} s")
                 return self._shown(owner, fault)
@@ -117,7 +118,7 @@ class Trouble:
                 self.away_until = self.broker.clock.monotonic() + 30 * fault.amount**2
             case faults.CLOCK:
                 self.broker.clock.step(round((fault.amount - 0.5) * 4 * 3600))
-            case faults.PAUSE | faults.EXPIRE | faults.COMPACT | faults.RESTART:
+            case faults.PAUSE | faults.LATE_COMMIT | faults.EXPIRE | faults.COMPACT | faults.RESTART:
                 self._act(owner, fault)
                 return None
         return fault
