@@ -200,7 +200,11 @@ class TransactionalProducer:
         return producer
 
     def _end_what_hangs(self, producer: Producer) -> None:
-        """Have the end of an empty transaction reach all partitions that the lost one wrote to. It is an end like any other."""
+        """Have the end of an empty transaction reach all partitions that the lost one wrote to. It is an end like any other.
+
+        A record of it that was not delivered may still come, behind that end: then this producer is replaced, too.
+        """
+        self._failures.clear()
         try:
             if self._written.write_again(producer, self._timeout):
                 self._coordinator.ending()
@@ -209,7 +213,10 @@ class TransactionalProducer:
             if not error.args[0].fatal():
                 raise
             return  # such as one that is fenced: its next transaction says so
-        self._written.clear()
+        if any(failure.code() in SILENT for failure in self._failures):
+            self._doubtful = True
+        else:
+            self._written.clear()
 
     def _on_delivery(self, error: KafkaError | None, _message: Any) -> None:
         if error is not None and len(self._failures) < 100:

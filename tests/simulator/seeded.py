@@ -23,6 +23,7 @@ from streams.engine.attributes import time_text
 from streams.engine.envelope import log_header
 from streams.engine.records import Headers
 from streams.engine.times import from_micros
+from streams.errors import BrokerUnavailable
 from streams.history.verification_records import StoredRecord
 from streams.kafka.topics import group_of, topic_names
 from streams.testing.world_io import headers_of
@@ -160,14 +161,21 @@ class SeededRun:
             elif name in self._workers:
                 self._workers[name].step()
             elif self._away[name] <= clock.monotonic():
-                namespace, _, slot = name.rpartition(".")
-                self._workers[name] = Worker(self, namespace, int(slot))
-                del self._away[name]
-                self.trouble.tell(f"{name} runs")
+                self._start(name)
             else:
                 clock.sleep(0.05)
         except Crash:
             self._killed(name)
+
+    def _start(self, name: str) -> None:
+        namespace, _, slot = name.rpartition(".")
+        try:
+            self._workers[name] = Worker(self, namespace, int(slot))
+        except BrokerUnavailable:  # the command ends with this, and whoever supervises it starts it again
+            self._away[name] = self.broker.clock.monotonic() + 5
+            return
+        del self._away[name]
+        self.trouble.tell(f"{name} runs")
 
     def _killed(self, name: str) -> None:
         now = self.broker.clock.monotonic()

@@ -221,6 +221,10 @@ class UnrulyProducer(MemoryProducer):
             self._reports.pop(0)()
         return super().poll(timeout)
 
+    def flush(self, timeout: float) -> int:
+        self.poll(0)
+        return super().flush(timeout)
+
     def _fail(self, code: int) -> None:
         self._failed = True
         if self._on_delivery is not None:
