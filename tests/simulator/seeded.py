@@ -156,7 +156,8 @@ class SeededRun:
         try:
             if name in self._to_stop and name in self._workers:
                 self._to_stop.discard(name)
-                self._workers.pop(name).stop()
+                self._workers[name].stop()
+                del self._workers[name]
                 self._away[name] = clock.monotonic() + 1
             elif name in self._workers:
                 self._workers[name].step()
