@@ -118,7 +118,7 @@ class ApplicationHandlers:
 
 
 def _untold(it: RecordedEvent) -> str:
-    return f"the row {named(it.key)!r} of {it.namespace} cannot be told by this code"
+    return f"the row {named(it.key)!r} of {it.namespace} cannot be told"
 
 
 def now_raises(it: RecordedEvent, error: Exception) -> CodeChanged:

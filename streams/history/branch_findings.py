@@ -13,8 +13,15 @@ from streams.event import Event
 from streams.history import difference
 from streams.history.branch_decision import changes
 from streams.history.branch_rows import BranchRow
-from streams.history.branch_skipped import SkippedEvents
-from streams.history.difference import CallChange, ChangedEvent, Difference, RaisedEvent, RowChange, TimerChange
+from streams.history.difference import (
+    CallChange,
+    ChangedEvent,
+    Difference,
+    RaisedEvent,
+    RowChange,
+    TimerChange,
+    UntoldRow,
+)
 from streams.history.recorded_event import Place, RecordedEvent
 
 LEAST_LIMIT = 10_000
@@ -36,6 +43,8 @@ class BranchFindings:
         """References of timers that are told already."""
         self._open: set[str] = set()
         """Events that depend on an answer that is not known."""
+        self._untold: set[Place] = set()
+        """Rows that are told to be untold."""
         self._recent: deque[str] = deque(maxlen=100)
 
     def is_open(self, row: BranchRow, cause: str | None) -> bool:
@@ -67,6 +76,8 @@ class BranchFindings:
 
     def miss(self, row: BranchRow, was: RecordedEvent, *, asked: bool) -> None:
         """A recorded event is not in the branch; `asked`: a gateway was called."""
+        if row.untold is not None:
+            self._tell(row.untold)
         if was.cause in self._open:
             row.open = True
             self._open.add(was.reference)
@@ -91,6 +102,23 @@ class BranchFindings:
             self.found.surplus.append(now)
         else:
             self.found.changed.append(ChangedEvent(was, now, what))
+
+    def _tell(self, untold: UntoldRow) -> None:
+        if untold.place not in self._untold:
+            self._untold.add(untold.place)
+            self.found.untold.append(untold)
+
+    def leave(self, untold: UntoldRow, was: RecordedEvent | None, now: RecordedEvent, what: tuple[str, ...]) -> None:
+        """An event of a row that cannot be told: it was not decided; `what` of it is otherwise, as its cause has it."""
+        self._tell(untold)
+        untold.events += 1
+        is_open = now.cause in self._open
+        if was is not None and not what and not is_open:
+            self.found.not_compared += 1
+            if self.keep:
+                self.timeline.append(now)
+        else:
+            self.note(was, now, what, is_open=is_open)
 
     def park(self, was: RecordedEvent | None, now: RecordedEvent, error: str, *, behind: bool) -> None:
         self.parked.append(now)
@@ -136,14 +164,14 @@ class BranchFindings:
         found.missing[:] = [it for it in found.missing if it.order not in gone]
         found.surplus[:] = [it for it in found.surplus if it.order not in come]
 
-    def result(self, rows: Mapping[Place, BranchRow], skipped: SkippedEvents) -> Difference:
+    def result(self, rows: Mapping[Place, BranchRow], *, skipped: int, only_skipped: int) -> Difference:
         found = self.found
         self._join_moved()
         for place, row in rows.items():
-            if row.base[0] != row.row:
+            if row.base[0] != row.row and row.untold is None:
                 found.rows.append(RowChange(place, row.base[0], row.row, row.open))
         found.put_outcomes_first()
-        found.keys, found.skipped = len(rows) - skipped.rows, skipped.count
+        found.keys, found.skipped = len(rows) - only_skipped, skipped
         for row in rows.values():
             for it in row.timers:
                 if not it.known and it.turn.reference not in self._moved:

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from streams.engine.identity import answer_id
+from streams.errors import CodeChanged
 from streams.event import Event
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_queue import BranchQueue, BranchTurn
 from streams.history.local_code import emitted
-from streams.history.past import Past, before, cause_of, refuse_erased
+from streams.history.past import Past, before, cause_of, is_cause, refuse_erased
 from streams.history.recorded_event import ANSWER, OrderKey, RecordedEvent
 
 
@@ -77,8 +78,11 @@ class BranchLineage:
         if it.kind == ANSWER:
             return cause.accepted and it.reference == answer_id(cause.reference)
         refuse_erased(self._past, cause.place)
-        row, _ = self._handlers.fold_all(before(self._past.key_events(cause.place), cause.order))
-        said = emitted(self._handlers, cause, row).get(it.reference)
+        try:
+            row, _ = self._handlers.fold_all(before(self._past.key_events(cause.place), cause.order))
+            said = emitted(self._handlers, cause, row).get(it.reference)
+        except CodeChanged:  # what was recorded stands
+            return is_cause(self._past, cause, it)
         return said is not None and said[1] == it.event.time and self._handlers.codec.decode(said[0]) == it.event.data
 
     def miss(self, it: RecordedEvent) -> None:

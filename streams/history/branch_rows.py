@@ -10,9 +10,11 @@ import msgspec
 from streams.data import Record
 from streams.engine.records import Entry
 from streams.engine.times import to_micros
+from streams.errors import CodeChanged
 from streams.history.application_handlers import ApplicationHandlers, now_raises
 from streams.history.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch_queue import BranchQueue, BranchTimer, BranchTurn
+from streams.history.difference import UntoldRow
 from streams.history.past import Past, before, from_order, is_cause, refuse_erased, with_parked
 from streams.history.recorded_event import HANDLER, OrderKey, Place, RecordedEvent
 from streams.outcome import Scheduled
@@ -23,7 +25,7 @@ class BranchRow(msgspec.Struct):
 
     `token` is its version: a sequence of the log, or a number below 0 for what only the branch has. A `stopped` one has an event
     whose handler raised; `was_stopped`: it was so in the past, which is itself a branch. An `open` one waits for an answer that
-    the branch has not got.
+    the branch has not got. An `untold` one is known neither as it was nor in the branch (branch_untold.py).
     """
 
     since: OrderKey
@@ -34,6 +36,7 @@ class BranchRow(msgspec.Struct):
     stopped: bool = False
     was_stopped: bool = False
     open: bool = False
+    untold: UntoldRow | None = None
 
 
 class ReachedRows:
@@ -60,15 +63,19 @@ class ReachedRows:
 def row_before(past: Past, handlers: ApplicationHandlers, place: Place, order: OrderKey) -> BranchRow:
     """A row as it was before a place in the order, with the timers of its events that have never fired.
 
-    Raises HistoryError if the code cannot tell its past.
+    Raises BeforeHistory if an event of it was erased. If the code refuses one, the row is untold.
     """
     refuse_erased(past, place)
     entry: Entry = (None, 0)
     timers, is_open = list[BranchTimer](), False
     for it in before(past.key_events(place), order):
         is_open = is_open or it.reference in past.aside.unanswered
-        timers += _unfired(past, handlers, entry[0], it)
-        entry = handlers.fold(entry, it)
+        try:
+            timers += _unfired(past, handlers, entry[0], it)
+            entry = handlers.fold(entry, it)
+        except CodeChanged as error:
+            if it.accepted:
+                return BranchRow(order, entry, *entry, [], untold=UntoldRow(place, it, error.why))
     stopped = any(it.order < order for it in past.aside.parked_of(place))
     return BranchRow(order, entry, *entry, timers, stopped, stopped, is_open)
 

@@ -31,10 +31,11 @@ from streams.history.branch_rows import BranchRow, ReachedRows
 from streams.history.branch_skipped import SkippedEvents
 from streams.history.branch_timers import BranchSteps, BranchTimers
 from streams.history.branch_unchanged import UnchangedEvents
+from streams.history.branch_untold import RowsOfBase
 from streams.history.change import Change
 from streams.history.difference import Difference, Origin
 from streams.history.past import Past, is_cause
-from streams.history.recorded_code import EmissionsByReference, RecordedCode, without_recorded
+from streams.history.recorded_code import RecordedCode
 from streams.history.recorded_event import PARKED, OrderKey, Place, RecordedEvent
 
 
@@ -61,10 +62,11 @@ class BranchRun:
         self._queue = BranchQueue(events_and_parked(past) if in_full else (), past.aside.turns)
         self._reached = ReachedRows(past, handlers, self._queue, in_full=in_full)
         self._lineage = BranchLineage(past, handlers, self._queue)
-        self._skipped, self._skip = SkippedEvents(past, base, handlers, self._queue, self._reached), skip
         self._findings = BranchFindings(max(0, len(past) + len(past.aside.parked) - skip), limit)
         self._after = BranchConsequences(past, base, handlers, self._queue, self._findings, answers, self._lineage)
         steps = BranchSteps(self._decide, self._miss)
+        self._were = RowsOfBase(past, base, self._lineage, self._findings)
+        self._skipped, self._skip = SkippedEvents(base, handlers, self._queue, self._reached, self._were), skip
         self._unchanged: UnchangedEvents | None = None
         self._timers = BranchTimers(past, self._queue, self._lineage, self._after, handlers.spaces, steps)
 
@@ -109,17 +111,11 @@ class BranchRun:
         row = self._reached.reach(was.place, self._timers.first_place(was, was.order))
         self._timers.miss(row, was)
         before, asked = row.base[0], self._asked(was)
-        pending = self._fold(row, was)
+        pending = self._were.fold(row, was)
         self._findings.miss(row, was, asked=asked)
-        untold = self._after.has_untold(was, pending, as_it_was=False)
+        untold = row.untold is None and self._after.has_untold(was, pending, as_it_was=False)
         self._after.miss(was, RowBefore(before, None, False, pending, untold), asked=asked)
         self._lineage.miss(was)
-
-    def _fold(self, row: BranchRow, was: RecordedEvent) -> EmissionsByReference:
-        """Take the row as it was one event further; returns the event's timers that have not fired in the past."""
-        row.was_stopped = row.was_stopped or was.is_parked
-        row.base = self._base.fold(row.base, was)
-        return without_recorded(self._past, was, self._base.scheduled(was))
 
     def _asked(self, was: RecordedEvent) -> bool:
         """Whether a gateway was called."""
@@ -133,10 +129,13 @@ class BranchRun:
         row = self._reached.reach(turn.place, self._timers.first_place(was, order))
         if row.timers or self._past.aside.fired:
             self._timers.fire_before(row, order, turn)
-        self._findings.count(turn.event)
         as_it_was = was is not None and not row.was_stopped and row.base[0] == row.row and was.event == turn.event
         base_before, row_before = row.base[0], row.row
-        pending = {} if was is None else self._fold(row, was)
+        pending = {} if was is None else self._were.fold(row, was)
+        if row.untold is not None:
+            self._were.leave(order, turn, row.untold)
+            return
+        self._findings.count(turn.event)
         untold = was is not None and self._after.has_untold(was, pending, as_it_was=as_it_was)
         before = RowBefore(base_before, row_before, as_it_was, pending, untold)
         is_open = self._findings.is_open(row, turn.cause)
@@ -228,7 +227,9 @@ class BranchRun:
 
     def difference(self) -> Difference:
         """To be asked for once."""
-        return self._findings.result(self._reached.rows, self._skipped)
+        return self._findings.result(
+            self._reached.rows, skipped=self._skipped.count, only_skipped=self._skipped.rows
+        )
 
     def past(self) -> BranchPast:
         """The branch's own past."""

@@ -12,18 +12,18 @@ from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_decision import data_of
 from streams.history.branch_queue import BranchQueue, BranchTimer, BranchTurn
 from streams.history.branch_rows import ReachedRows
-from streams.history.past import Past
-from streams.history.recorded_code import EmissionsByReference, RecordedCode, without_recorded
+from streams.history.branch_untold import RowsOfBase
+from streams.history.recorded_code import EmissionsByReference, RecordedCode
 from streams.history.recorded_event import EMITTED, TIMER, Place, RecordedEvent
 
 
 class SkippedEvents:
-    """Shares with a branch its `queue` and the rows that it has `reached`. `base` is the code that made the past."""
+    """Shares with a branch its `queue`, and its rows, `reached` and as they `were`. `base` is the code that made the past."""
 
     def __init__(
-        self, past: Past, base: RecordedCode, handlers: ApplicationHandlers, queue: BranchQueue, reached: ReachedRows
+        self, base: RecordedCode, handlers: ApplicationHandlers, queue: BranchQueue, reached: ReachedRows, were: RowsOfBase
     ) -> None:
-        self._past, self._base, self._handlers, self._queue, self._reached = past, base, handlers, queue, reached
+        self._base, self._handlers, self._queue, self._reached, self._were = base, handlers, queue, reached, were
         self._places = set[Place]()
         self.count = 0
         """How many there are."""
@@ -48,11 +48,10 @@ class SkippedEvents:
     def _take(self, was: RecordedEvent) -> None:
         self._places.add(was.place)
         row = self._reached.reach(was.place, was.order)
-        row.was_stopped = row.was_stopped or was.is_parked
-        row.base = self._base.fold(row.base, was)
+        pending = self._were.fold(row, was)
         row.row, row.token = row.base
-        if scheduled := self._base.scheduled(was):
-            row.timers += self._timers(was, without_recorded(self._past, was, scheduled))
+        if pending:
+            row.timers += self._timers(was, pending)
 
     def _timers(self, cause: RecordedEvent, pending: EmissionsByReference) -> Iterator[BranchTimer]:
         """Those that nobody knows here are of another application."""

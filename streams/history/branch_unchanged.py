@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping, Sequence
 
 from streams.engine.event_handlers import EventHandler
+from streams.errors import CodeChanged
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch_findings import BranchFindings
 from streams.history.branch_lineage import BranchLineage
@@ -44,6 +45,8 @@ class UnchangedEvents:
         handler = None if space is None else space.by_event.get(type(it.event.data))
         if row.timers or row.stopped or row.base[0] is not row.row or handler is None or handler.function is None:
             return False
+        if row.untold is not None:
+            return False
         try:
             decided = self._handlers.decide(order.namespace, handler, row.row, it.event)
         except Exception:  # noqa: BLE001 - a handler may raise anything, and does so again on the careful way
@@ -51,7 +54,10 @@ class UnchangedEvents:
         same = decided.reason is None if it.accepted else decided.reason == it.reason and decided.reason is not None
         if not same or not self._emits_the_same(handler, it, decided.emissions):
             return False
-        if not self._base.agrees(row.base, it, decided):
+        try:
+            if not self._base.agrees(row.base, it, decided):
+                return False
+        except CodeChanged:
             return False
         if it.accepted:
             row.row, row.token, row.base = decided.row, order.sequence, (decided.row, order.sequence)

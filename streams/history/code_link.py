@@ -12,7 +12,7 @@ from typing import IO, Any
 from streams.data import Record
 from streams.engine.records import Entry
 from streams.engine.times import from_micros
-from streams.errors import HistoryError, StreamsError
+from streams.errors import CodeChanged, HistoryError, StreamsError
 from streams.history.application_handlers import ApplicationHandlers, DecidedEvent
 from streams.history.code_messages import (
     PIECE,
@@ -64,6 +64,7 @@ class CodeLink:
         """By an event's place in its log: the bytes of the row behind it."""
         self._timers: dict[LogPlace, list[Emitted]] = {}
         self._counts: dict[LogPlace, int] = {}
+        self._refused: dict[LogPlace, str] = {}
         self._count = 0
         hello: Hello = self._receive(Hello)
         if hello.application != handlers.app.name:
@@ -155,9 +156,11 @@ class CodeLink:
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
         place = it.order[1:4]
-        value = self._row_of(it, place)
-        del self._folded[place]
-        self._count = self._counts.pop(place, 0)
+        try:
+            value = self._row_of(it, place)
+        finally:
+            if place in self._folded:
+                self.leave(it)
         if value is None:
             return entry if not it.accepted else (entry[0], it.order.sequence)
         space = self._handlers.spaces.get(it.namespace)
@@ -170,6 +173,13 @@ class CodeLink:
                 f"a row of {it.namespace} that the other code made does not read here: {error}"
             ) from error
         return row, it.order.sequence
+
+    def leave(self, it: RecordedEvent) -> None:
+        place = it.order[1:4]
+        self._read_up_to(it, place)
+        del self._folded[place]
+        self._refused.pop(place, None)
+        self._count = self._counts.pop(place, 0)
 
     def count(self) -> int:
         return self._count
@@ -187,6 +197,13 @@ class CodeLink:
         return True
 
     def _row_of(self, it: RecordedEvent, place: LogPlace) -> bytes | None:
+        if place not in self._folded:
+            self._read_up_to(it, place)
+        if place in self._refused:
+            raise CodeChanged(self._refused[place])
+        return self._folded[place]
+
+    def _read_up_to(self, it: RecordedEvent, place: LogPlace) -> None:
         while place not in self._folded:
             if not self._sent:
                 self._send()
@@ -194,7 +211,6 @@ class CodeLink:
                 raise HistoryError(f"{it.name} was recorded after this past was read")
             self._take_rows()
             self._send()
-        return self._folded[place]
 
     def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:  # noqa: ARG002 - the child knows the row
         self._settle()
@@ -212,6 +228,7 @@ class CodeLink:
         self._folded.update(zip(places, found.rows, strict=True))
         self._timers.update({places[number]: timers for number, timers in found.timers.items()})
         self._counts.update({places[number]: count for number, count in found.counts.items()})
+        self._refused.update({places[number]: why for number, why in found.refused.items()})
 
     def scheduled(self, it: RecordedEvent) -> EmissionsByReference:
         return _by_reference(self._timers.pop(it.order[1:4], ()))

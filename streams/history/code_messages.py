@@ -15,7 +15,7 @@ from streams.history.stored_events import StoredRow
 
 PIECE = 1_000
 """Records of one message."""
-PROTOCOL = 4
+PROTOCOL = 5
 """Of these messages: the other code may run with another version of retold."""
 LARGEST = 1 << 30
 """Bytes of a message."""
@@ -49,12 +49,14 @@ Emitted = tuple[str, bytes, int]
 class Rows(msgspec.Struct, frozen=True, tag="rows"):
     """For each record its row's bytes, empty for none; None: it stays as it was.
 
-    And by its number: the timers that it scheduled, and how many events it emitted at all, if any.
+    And by its number: the timers that it scheduled, and how many events it emitted at all, if any; or why it is refused: this
+    code does not accept it, or not one before it of the same row, though it was accepted.
     """
 
     rows: list[bytes | None]
     timers: dict[int, list[Emitted]] = {}
     counts: dict[int, int] = {}
+    refused: dict[int, str] = {}
 
 
 class EmissionsAnswer(msgspec.Struct, frozen=True, tag="emitted"):

@@ -13,8 +13,8 @@ from streams.data import Record
 from streams.engine.execution import ABSENT
 from streams.engine.records import Entry
 from streams.engine.times import to_micros
-from streams.errors import InvalidSchema, StreamsError
-from streams.history.application_handlers import ApplicationHandlers
+from streams.errors import CodeChanged, InvalidSchema, StreamsError
+from streams.history.application_handlers import ApplicationHandlers, now_raises
 from streams.history.code_messages import (
     PIECE,
     PROTOCOL,
@@ -29,7 +29,7 @@ from streams.history.code_messages import (
     read_request,
     write_message,
 )  # fmt: skip
-from streams.history.local_code import emitted, scheduled
+from streams.history.local_code import emitted, fold_whole
 from streams.history.recorded_code import EmissionsByReference
 from streams.history.recorded_event import LogPlace, Place, RecordedEvent, position_name
 from streams.history.stored_events import RowReader
@@ -45,6 +45,8 @@ class CodeServer:
         self._codec = codec_of(app)
         self._handlers, self._reader = ApplicationHandlers(app, self._codec), RowReader(self._codec)
         self._rows: dict[Place, Entry] = {}
+        self._refused: dict[Place, str] = {}
+        """Rows that this code cannot tell any more, and why."""
         self._recent: OrderedDict[LogPlace, tuple[RecordedEvent, Record | None]] = OrderedDict()
         self._handling: tuple[LogPlace, float] | None = None
         """The place of the event that is being handled, and since when."""
@@ -73,6 +75,7 @@ class CodeServer:
         found: list[bytes | None] = []
         timers: dict[int, list[Emitted]] = {}
         counts: dict[int, int] = {}
+        refused: dict[int, str] = {}
         for text in request.schemas:
             with suppress(InvalidSchema):  # what is written with it says so when it is read
                 self._codec.add_schema(text)
@@ -83,27 +86,48 @@ class CodeServer:
             self._handling = record[1:4], time.monotonic()
             event = self._reader.event(record)
             place = record[1], event.key
-            before = self._rows.get(place, ABSENT)
-            entry, emissions = self._handlers.fold_and_emit(before, event)
-            self._rows[place] = entry
-            if emissions:
-                counts[number] = len(emissions)
-                if later := scheduled(self._handlers, event, emissions):
-                    timers[number] = _listed(later)
-            self._recent[event.order[1:4]] = event, before[0]
-            row = entry[0]
-            same = row is before[0]
-            found.append(None if same else b"" if row is None else self._handlers.codec.encode_frozen(row)[1])
+            if place not in self._refused:
+                try:
+                    found.append(self._told(event, number, counts, timers))
+                    continue
+                except CodeChanged as error:
+                    self._refused[place] = error.why
+                    self._rows.pop(place, None)
+            refused[number] = self._refused[place]
+            found.append(None)
         while len(self._recent) > KEPT:
             self._recent.popitem(last=False)
-        return Rows(found, timers, counts)
+        return Rows(found, timers, counts, refused)
+
+    def _told(
+        self, event: RecordedEvent, number: int, counts: dict[int, int], timers: dict[int, list[Emitted]]
+    ) -> bytes | None:
+        """The row behind an event, as `Rows` has it. Raises CodeChanged."""
+        place = event.order[1], event.key
+        before = self._rows.get(place, ABSENT)
+        entry, emissions, later = fold_whole(self._handlers, before, event)
+        row = entry[0]
+        try:
+            value = None if row is before[0] else b"" if row is None else self._handlers.codec.encode_frozen(row)[1]
+        except Exception as error:  # a worker parks the event for it
+            raise now_raises(event, error) from error
+        self._rows[place] = entry
+        if emissions:
+            counts[number] = len(emissions)
+        if later:
+            timers[number] = _listed(later)
+        self._recent[event.order[1:4]] = event, before[0]
+        return value
 
     def _emissions(self, request: EmissionsQuestion) -> EmissionsAnswer | Failed:
         found = self._recent.get(request.place)
         if found is None:
             return Failed(f"the event at {position_name(*request.place)} was folded too long ago")
         self._handling = request.place, time.monotonic()
-        return EmissionsAnswer(_listed(emitted(self._handlers, *found)))
+        try:
+            return EmissionsAnswer(_listed(emitted(self._handlers, *found)))
+        except CodeChanged:  # of an event that was rejected: its row is known, and what it emitted is not
+            return EmissionsAnswer([])
 
 
 def _listed(emissions: EmissionsByReference) -> list[Emitted]:

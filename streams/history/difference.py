@@ -22,6 +22,8 @@ OUTCOMES = frozenset({UNHANDLED, PARKED, OUTCOME})
 """What is told first of what is otherwise."""
 RAISES, EVENTS, ROW = "raises", "events", "row"
 """What a handler does otherwise, beside OUTCOME, REASON and UNHANDLED: it raises, emits other events, or leaves another row."""
+UNTOLD = "untold"
+"""What a handler of the code before does: it refuses an event that was accepted, so the row is not known from there on."""
 
 
 class ChangedEvent(msgspec.Struct, frozen=True):
@@ -118,6 +120,25 @@ class RaisedEvent(msgspec.Struct, frozen=True):
     behind: bool = False
 
 
+class UntoldRow(msgspec.Struct):
+    """A row that the code which made the past cannot tell any more: it now refuses an event that it had accepted.
+
+    From that event on nothing of the row is compared: what happened to it stands as it was recorded.
+
+    Attributes:
+        place: Its namespace and key.
+        recorded: The event that is refused.
+        why: How, in a sentence.
+        events: How many events of the row are not decided again, from that one on, or from where the row was reached.
+
+    """
+
+    place: Place
+    recorded: RecordedEvent
+    why: str
+    events: int = 0
+
+
 class TimerChange(msgspec.Struct, frozen=True):
     """A timer that had not fired at the end.
 
@@ -136,7 +157,7 @@ class TimerChange(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct):
-    """It is empty exactly if both histories are equal.
+    """It is empty exactly if both histories are equal, as far as all of it can be told.
 
     Attributes:
         missing: Events that the past has and the branch has not.
@@ -148,6 +169,7 @@ class Difference(msgspec.Struct):
         untold_views: By path, why a view's answer is not known.
         calls: What would be asked of gateways, or would not.
         origins: Where other code decides otherwise; all else follows from these.
+        untold: Rows that the code which made the past cannot tell, from an event on that it refuses now.
         raised: Events whose handlers raise.
         open: Events that depend on an answer that the branch has not got. They are not in `missing`, `surplus` and `changed`.
         waiting: Requests whose answer the branch has not got.
@@ -159,6 +181,7 @@ class Difference(msgspec.Struct):
         total: How many events the past has, without those that were skipped.
         skipped: How many events before them were not decided, in a replay of the last ones.
         open_recorded: How many of `open` the past has.
+        not_compared: How many of the past's events are of rows in `untold`, and nothing else is known of them.
 
     """
 
@@ -171,6 +194,7 @@ class Difference(msgspec.Struct):
     untold_views: dict[str, str] = msgspec.field(default_factory=dict)
     calls: list[CallChange] = msgspec.field(default_factory=list)
     origins: list[Origin] = msgspec.field(default_factory=list)
+    untold: list[UntoldRow] = msgspec.field(default_factory=list)
     raised: list[RaisedEvent] = msgspec.field(default_factory=list)
     open: list[RecordedEvent] = msgspec.field(default_factory=list)
     waiting: list[RecordedEvent] = msgspec.field(default_factory=list)
@@ -182,6 +206,7 @@ class Difference(msgspec.Struct):
     total: int = 0
     skipped: int = 0
     open_recorded: int = 0
+    not_compared: int = 0
 
     def put_outcomes_first(self) -> None:
         """Of what changed, the events with another outcome, or that are parked in only one of both: rows follow from them."""
@@ -190,11 +215,16 @@ class Difference(msgspec.Struct):
     @property
     def same(self) -> int:
         """How many of the past's events are the same in the branch."""
-        return self.total - len(self.missing) - len(self.changed) - self.open_recorded
+        return self.total - len(self.missing) - len(self.changed) - self.open_recorded - self.not_compared
 
     @property
     def is_empty(self) -> bool:
-        """Whether both are equal. A row that was another one only for a while is an origin, and nothing else."""
+        """Whether both are equal, and all could be told."""
+        return self.shows_nothing and not self.untold
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether both are equal as far as they can be told. A row that was another one only for a while is an origin alone."""
         events = (self.missing, self.surplus, self.changed, self.raised, self.open, self.origins)
         rows = (self.rows, self.projections.changes, self.views)
         return not any((*events, *rows, self.calls, self.timers))

@@ -26,9 +26,15 @@ from streams.history.story_members import change_members, event_members, outcome
 def difference_members(found: Difference) -> Iterator[dict[str, Any]]:
     """The most important first; each has `difference`, which says of what kind it is. The summary is the last."""
     yield from map(_origin, found.origins)
+    for it in found.untold:
+        namespace, key = it.place
+        yield {
+            "difference": "untold", "namespace": namespace, "key": key, "why": it.why, "not_compared": it.events,
+            "recorded": event_members(it.recorded),
+        }  # fmt: skip
     for kind, events in (("missing", found.missing), ("surplus", found.surplus), ("open", found.open)):
-        for it in events:
-            yield {"difference": kind, **event_members(it)}
+        for event in events:
+            yield {"difference": kind, **event_members(event)}
     yield from map(_changed, found.changed)
     yield from map(_raised, found.raised)
     yield from map(_row, found.rows)
@@ -41,8 +47,8 @@ def difference_members(found: Difference) -> Iterator[dict[str, Any]]:
     yield from map(_call, found.calls)
     for timer in found.timers:
         yield _timer(timer)
-    for it in found.waiting:
-        yield {"difference": "waiting", **event_members(it)}
+    for event in found.waiting:
+        yield {"difference": "waiting", **event_members(event)}
     yield summary_members(found)
 
 
@@ -70,6 +76,8 @@ def summary_members(found: Difference) -> dict[str, Any]:
         "calls": dict(Counter(it.kind for it in found.calls)),
         "origins": len(found.origins),
         "origins_by_handler": dict(Counter(it.recorded.event_type for it in found.origins)),
+        "untold": len(found.untold),
+        "not_compared": sum(it.events for it in found.untold),
         "raised": len(found.raised),
         "waiting": len(found.waiting),
         "in_flight": len(found.in_flight),

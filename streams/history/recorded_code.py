@@ -38,12 +38,18 @@ class RecordedCode(Protocol):
     """Here, or in a process of its own: two versions of a module cannot be in one."""
 
     def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
-        """A row after an event that was handled; for each row in order. Raises HistoryError if this code cannot tell it."""
+        """A row after an event that was handled; for each row in order.
+
+        Raises CodeChanged if this code now refuses what was accepted; then the row's other events are not folded either.
+        """
+
+    def leave(self, it: RecordedEvent) -> None:
+        """An event that is not to be folded."""
 
     def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
         """Whether this code, too, leaves the row that was `decided` behind an event, and no timers, and emits as many events.
 
-        If so, the event counts as folded.
+        If so, the event counts as folded. May raise CodeChanged as `fold`.
         """
 
     def count(self) -> int:
@@ -53,4 +59,4 @@ class RecordedCode(Protocol):
         """The timers of the event that was folded last, by reference: those that have fired, and those that have not."""
 
     def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:
-        """What the event has emitted that the past does not have; `row` is as it was before it."""
+        """What the event has emitted that the past does not have, as far as this code can tell; `row` is as it was before it."""

@@ -105,6 +105,16 @@ def strict(handler: Handler) -> Handler:
     return changed
 
 
+def stricter(handler: Handler) -> Handler:
+    """What was accepted is rejected, and what was rejected is so as it was."""
+
+    def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+        handler(row, event)
+        raise Rejected("not today")
+
+    return changed
+
+
 def refusing(keys: Collection[str]) -> Change:
     """A stricter fix: what is of these keys is rejected."""
 

@@ -7,18 +7,18 @@ from datetime import datetime, timedelta
 import pytest
 
 from streams import App, Event, Namespace, Outcome
-from streams.errors import HistoryError, InvalidEvent
+from streams.errors import CodeChanged, HistoryError, InvalidEvent
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.branch import replay, what_if
 from streams.history.change import Change, InsertedEvent
-from streams.history.local_code import LocalCode
+from streams.history.local_code import LocalCode, emitted
 from streams.history.past import Past
 from streams.testing.world_io import headers_of
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferStart
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.applications.timed.events import AlarmRow, AlarmTouch
-from tests.support.other_code import with_change
+from tests.support.other_code import refusing, with_change
 from tests.support.partitions import Partitions
 from tests.support.pasts import START, answered, past_of
 
@@ -209,10 +209,26 @@ def test_code_whose_handler_raises_now_cannot_tell_what_it_emitted() -> None:
     past, handlers = a_bank(("a", "b", 180))
     other = ApplicationHandlers(with_change(bank.app(), AccountDebit, lambda _: raising), handlers.codec)
     it = next(it for it in past.events() if not it.accepted)
-    with pytest.raises(
-        HistoryError, match=r"account\.debit was rejected as account-\d:\d, and its handler now raises KeyError"
-    ):
-        LocalCode(other).in_flight(past, it, AccountRow(balance=100))
+    with pytest.raises(CodeChanged, match=r"account\.debit was rejected as account-\d:\d, and its handler now raises KeyError"):
+        emitted(other, it, AccountRow(balance=100))
+    assert LocalCode(other).in_flight(past, it, AccountRow(balance=100)) == {}
+
+
+def test_a_row_that_the_code_cannot_tell_stays_as_it_was_in_a_branch() -> None:
+    """It is listed with why, and the other rows are told."""
+    past, handlers = a_bank(("a", "b", 80), ("b", "a", 50), ("a", "b", 10))
+    stricter = ApplicationHandlers(with_change(bank.app(), AccountDebit, refusing({"a"})), handlers.codec)
+    second = next(it for it in past.events() if it.event.id == "start-1")
+    found = what_if(past, stricter, Change(remove=frozenset([second.reference]))).difference
+    [untold] = found.untold
+    assert (untold.place, untold.recorded.event_type, untold.events) == (("account", "a"), "account.debit", 1)
+    assert {it.place: it.after for it in found.rows} == {("account", "b"): AccountRow(balance=190), ("transfer", "t1"): None}
+    assert {it.event_type for it in found.missing} == {"transfer.start", "account.debit", "account.credit", "transfer.done"}
+    late = InsertedEvent(AccountDebit(account="a", transfer="t9", amount=1), START + timedelta(days=1), "late")
+    put_in = what_if(past, stricter, Change([late])).difference
+    assert [it.place for it in put_in.untold] == [("account", "a")]
+    assert [it.event.id for it in put_in.surplus] == ["late"]
+    assert put_in.rows == []
 
 
 def raising(row: AccountRow | None, event: Event[AccountDebit]) -> Outcome[AccountRow]:

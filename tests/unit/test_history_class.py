@@ -370,7 +370,7 @@ def test_a_table_tells_the_rows_that_the_code_can_tell(file: tuple[Path, Any]) -
         assert list(table.untold) == ["o1"]
         assert "order.place was accepted as order-" in table.untold["o1"]
         for refused in (lambda: table["o1"], lambda: table.get("o1"), lambda: history.view("orders-of/c")):
-            with pytest.raises(CodeChanged, match="the row 'o1' of order cannot be told by this code"):
+            with pytest.raises(CodeChanged, match="the row 'o1' of order cannot be told"):
                 refused()
         assert history.table(shop.stock).untold == {}
         assert [row.count for row in history.table(shop.orders_per_day).values()] == [len(rest) + 1]

@@ -234,7 +234,7 @@ def test_rows_that_this_code_cannot_tell_are_named_beside_the_others(
 ) -> None:
     """By `get` and `when --table`, with exit code 3, for people and for programs; alone, or under a view, they are an error."""
     monkeypatch.setenv("RETOLD_APP", f"{__name__}:stricter_shop")
-    why = "the row 'o2' of order cannot be told by this code: order.place was accepted as "
+    why = "the row 'o2' of order cannot be told: order.place was accepted as "
 
     def asked(command: Any, *args: str, **options: Any) -> tuple[list[str], str]:
         with pytest.raises(typer.Exit) as ended:

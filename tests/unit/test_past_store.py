@@ -100,7 +100,7 @@ def test_a_stricter_handler_leaves_only_its_own_rows_untold() -> None:
     _, there = made("shop", 4)
     [view] = there.app.views
     app = with_change(shop.app(), OrderPlace, refusing({"o2", "o5"}))
-    why = "the row 'o2' of order cannot be told by this code: order.place was accepted as order-"
+    why = "the row 'o2' of order cannot be told: order.place was accepted as order-"
     others = sorted(f"o{number}" for number in range(13) if number not in (2, 5))
 
     def tables_of() -> PastStore:

@@ -33,6 +33,7 @@ from streams.history.code_link import CodeLink
 from streams.history.code_messages import Fold, Rows
 from streams.history.code_server import CodeServer
 from streams.history.difference import Difference
+from streams.history.difference_members import difference_members
 from streams.history.kept_headers import packed
 from streams.history.local_code import LocalCode
 from streams.history.past import MemoryPast
@@ -233,13 +234,13 @@ def test_what_follows_is_told_apart_from_where_it_begins() -> None:
 
 def test_accepted_origins_are_counted_by_handler_and_kind() -> None:
     """As many as were looked at may differ; one more is told."""
-    origins = replayed("bank", with_change(bank.app(), AccountDebit, row_with(balance=lambda it: it - 1))).origins
-    accepted = counted(origins)
+    found = replayed("bank", with_change(bank.app(), AccountDebit, row_with(balance=lambda it: it - 1)))
+    accepted = counted(found)
     assert decoded(encoded(accepted), "accepted.json") == accepted
     assert {it.handler for it in accepted} == {"account.debit"}
-    assert not_accepted(origins, accepted) == []
+    assert not_accepted(found, accepted) == []
     fewer = [AcceptedOrigin(it.handler, it.kind, it.count - 1) for it in accepted if it.count > 1]
-    assert {it.handler for it in not_accepted(origins, fewer)} == {"account.debit"}
+    assert {it.handler for it in not_accepted(found, fewer)} == {"account.debit"}
     assert decoded(encoded([]), "empty.json") == []
 
 
@@ -254,17 +255,104 @@ def test_a_file_of_accepted_origins_that_was_edited_wrongly_is_refused(content: 
         decoded(content, "accepted.json")
 
 
-def test_code_that_cannot_tell_the_past_says_so() -> None:
-    """The code that is compared with rejects what was accepted: no row is made up."""
-    there = MADE["bank"]
-    now = ApplicationHandlers(there.app, there.codec)
-    with (
-        linked(there, with_change(bank.app(), AccountOpen, other_code.strict), now) as link,
-        pytest.raises(
-            HistoryError, match=r"the other code cannot tell this past: .*account\.open was accepted .* rejects it"
-        ),
-    ):
-        replay(past_of(there), link, now)
+def refused_by_base(kind: str, base: App, now: App, skip: int = 0) -> Difference:
+    """Of the replay, which finds the same over two pipes as in one process."""
+    there, past = MADE[kind], past_of(MADE[kind])
+    handlers = ApplicationHandlers(now, there.codec)
+    found = replay_difference(past, LocalCode(ApplicationHandlers(base, there.codec)), handlers, skip=skip)
+    with linked(there, base, handlers) as link:
+        again = replay_difference(past, link, handlers, skip=skip)
+    assert told(found) == told(again)
+    assert [(it.place, it.why, it.events) for it in found.untold] == [(it.place, it.why, it.events) for it in again.untold]
+    return found
+
+
+STRICTER: list[tuple[str, type[EventData], Change]] = [
+    ("bank", AccountDebit, other_code.stricter),
+    ("bank", AccountOpen, other_code.refusing({"a0"})),
+    ("bank", TransferStart, other_code.broken),
+    ("shop", OrderLineReserved, other_code.stricter),
+    ("shop", StockReserve, other_code.refusing({"x"})),
+    ("shop", PaymentCharged, other_code.stricter),
+    ("shop", OrderPlace, emitting(lambda it: Scheduled(it, START))),
+    ("timed", AlarmTouch, other_code.refusing({"b"})),
+    ("timed", AlarmRing, other_code.broken),
+    ("permits", PermitStep, other_code.stricter),
+]
+"""The last of the shop's emits what may not be, for which a worker parks the event."""
+
+
+@pytest.mark.parametrize(("kind", "event", "change"), STRICTER)
+def test_what_the_code_before_refuses_stands_as_it_was_recorded(kind: str, event: type[EventData], change: Change) -> None:
+    """After a stricter fix nothing is otherwise, by the same code; the refused event's key is not compared from there on."""
+    app = with_change(APPS[kind](), event, change)
+    found = refused_by_base(kind, app, app)
+    assert found.shows_nothing
+    assert not found.is_empty
+    refused = {it.place: it.recorded for it in found.untold}
+    assert {it.event_type for it in refused.values()} == {event.event_type}
+    behind = [it for it in past_of(MADE[kind]).events() if it.place in refused and it.order >= refused[it.place].order]
+    assert found.not_compared == sum(it.events for it in found.untold) == len(behind)
+    assert found.unchanged == found.decided == found.same == found.total - len(behind)
+
+
+@pytest.mark.parametrize(("kind", "event", "fault"), FAULTS)
+def test_a_fault_is_found_beside_rows_that_cannot_be_told(kind: str, event: type[EventData], fault: Change) -> None:
+    """The origins are those that there are of the other keys, and no other event is an origin."""
+    keys = {"bank": {"a0"}, "shop": {"x", "o1"}, "timed": {"a"}, "permits": set[str]()}[kind]
+    base = APPS[kind]()
+    for stricter in (AccountOpen, OrderPlace, StockReceive, AlarmTouch):
+        if any(stricter in space.handlers for space in base.namespaces):
+            base = with_change(base, stricter, other_code.refusing(keys))
+    found = refused_by_base(kind, base, with_change(base, event, fault))
+    untold = {it.place for it in found.untold}
+    whole = replayed(kind, with_change(APPS[kind](), event, fault))
+    firsts = {it.recorded.place: it for it in reversed(whole.origins)}
+    assert untold or not keys
+    assert {it.recorded.event_type for it in found.origins} <= {event.event_type}
+    assert not untold & {it.recorded.place for it in found.origins if it.kind != "events"}
+    alone = {place for place, it in firsts.items() if place not in untold}
+    assert bool(found.origins) == bool(alone)
+
+
+def test_rows_that_cannot_be_told_are_shown_counted_and_accepted() -> None:
+    """By the file of the stricter fix, too: its handler decides otherwise, and is the code before from then on."""
+    stricter = with_change(bank.app(), AccountDebit, other_code.refusing({"a1"}))
+    fix, later = replayed("bank", stricter), refused_by_base("bank", stricter, stricter)
+    [untold] = later.untold
+    assert (untold.place, untold.recorded.event_type) == (("account", "a1"), "account.debit")
+    assert counted(later) == [AcceptedOrigin("account.debit", "untold", 1)]
+    assert not_accepted(later, []) == counted(later)
+    assert not_accepted(later, counted(later)) == []
+    assert not_accepted(later, counted(fix)) == []
+    assert not_accepted(later, [AcceptedOrigin("account.debit", "row", 9)]) == counted(later)
+    one = [AcceptedOrigin("account.debit", "outcome", 1)]
+    both = Difference(origins=fix.origins[:1], untold=later.untold)
+    assert not_accepted(both, one) == counted(later)  # which is used up
+    lines = ["".join(text for text, _ in line) for line in replay_lines(later, "main", 0.1, [])]
+    assert lines[2].startswith("untold      the row 'a1' of account cannot be told: account.debit was accepted as account-")
+    assert lines[3].endswith(f"so {untold.events} events of 1 row stand as recorded, and are not compared")
+    assert lines[4].startswith("same        of all else nothing would be otherwise")
+    assert "accepted" in lines[5]
+    markdown = "\n".join(replay_markdown(later, "main", 0.1, None))
+    assert "**1 row cannot be told** by the code before" in markdown
+    [line, *_, summary] = difference_members(later)
+    assert (line["difference"], line["key"], line["not_compared"]) == ("untold", "a1", untold.events)
+    assert (summary["untold"], summary["not_compared"], summary["equal"]) == (1, untold.events, False)
+
+
+def test_of_the_last_events_only_those_are_counted_that_are_not_compared() -> None:
+    """A row that was lost before, and to which nothing has happened since, is none of them."""
+    stricter = with_change(bank.app(), AccountDebit, other_code.stricter)
+    events = [*past_of(MADE["bank"]).events()]
+    whole = refused_by_base("bank", stricter, stricter)
+    for skip in (len(events) // 2, len(events) - 1, len(events)):
+        found = refused_by_base("bank", stricter, stricter, skip)
+        refused = {it.place: it.recorded.order for it in whole.untold}
+        left = [it for it in events[skip:] if it.order >= refused.get(it.place, max(it.order for it in events))]
+        assert found.shows_nothing
+        assert found.not_compared == len([it for it in left if it.place in refused])
+        assert {it.place for it in found.untold} == {it.place for it in left if it.place in refused}
 
 
 def test_another_application_is_refused() -> None:

@@ -230,7 +230,7 @@ def test_rows_that_the_deployed_code_refuses_are_unreadable_and_the_others_told(
         server.kafka.world.settle()
         fill(server)
         refused.add("o1")  # the stricter fix is deployed
-        why = "the row 'o1' of order cannot be told by this code: order.place was accepted as order-0:1, and its handler"
+        why = "the row 'o1' of order cannot be told: order.place was accepted as order-0:1, and its handler"
         for options in ({}, {"sort": "placed"}, {"sort": "placed", "limit": 1}, {"limit": 1}):
             page = told(server, "/rows/order", known=FRONTIER, **options)
             assert [it["key"] for it in page["rows"]] == ["o2", "o3"][: options.get("limit", 2)]  # type: ignore[misc]

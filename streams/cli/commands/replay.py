@@ -30,7 +30,7 @@ from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, e
 from streams.history.branch import replay_difference
 from streams.history.branch_calls import as_it_answered
 from streams.history.code_link import CodeLink
-from streams.history.difference import Difference
+from streams.history.difference import UNTOLD, Difference
 from streams.history.difference_members import difference_members
 from streams.history.read_ahead import ReadAhead
 from streams.history.watched_past import WatchedPast
@@ -84,7 +84,8 @@ def replay(  # noqa: PLR0913 - one parameter an option
 
     All that was handled is decided again by the handlers as they are in this folder, and compared with what was recorded and
     with the rows that the code before made. Where a handler decides otherwise, its events are shown as origins; what follows
-    from them is counted. Nothing real is touched.
+    from them is counted. Nothing real is touched. If the code before refuses an event that had been accepted, its row is not
+    compared from there on.
 
     The exit code is 0 if nothing is otherwise, or all of it is accepted, and 1 if something is. Any other code: it could not be
     compared.
@@ -103,12 +104,14 @@ def replay(  # noqa: PLR0913 - one parameter an option
         took = time.perf_counter() - began
     if found.waiting and not assume_answers:
         talk("With --assume-answers, what follows from a request with other data is told as well.")
-    refused = not_accepted(found.origins, accepted)
+    refused = not_accepted(found, accepted)
     _tell("json" if as_json else shape or "text", found, name, took, None if accept is None else refused)
     if save is not None:
-        write_named(save, encoded(counted(found.origins)))
+        write_named(save, encoded(counted(found)))
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")
-    if refused or (not found.is_empty and not found.origins):
+    elif accept is None and found.untold:
+        talk("Rows that cannot be told are exit code 1 until they are accepted: --save FILE, and from then on --accept FILE.")
+    if refused or (not found.shows_nothing and not found.origins):
         raise typer.Exit(NO)
 
 
@@ -158,7 +161,8 @@ def _tell(shape: Format, found: Difference, base: str, took: float, refused: lis
     else:
         say_styled(replay_lines(found, base, took, refused))
     for it in refused or ():
-        talk(f"{it.handler} {DOES[it.kind]} for {plural(it.count, 'event')}, which is not accepted.")
+        of = plural(it.count, "row" if it.kind == UNTOLD else "event")
+        talk(f"{it.handler} {DOES[it.kind]} for {of}, which is not accepted.")
 
 
 def _read(file: Path) -> list[AcceptedOrigin]:

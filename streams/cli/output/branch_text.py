@@ -21,12 +21,14 @@ from streams.history.difference import (
     REASON,
     ROW,
     UNHANDLED,
+    UNTOLD,
     CallChange,
     ChangedEvent,
     Difference,
     Origin,
     RowChange,
     TimerChange,
+    UntoldRow,
     ViewChange,
 )
 from streams.history.difference_members import view_changes
@@ -47,8 +49,9 @@ DOES = {
     REASON: "gives another reason",
     EVENTS: "emits otherwise",
     ROW: "leaves another row",
+    UNTOLD: "refused what was accepted",
 }
-"""What a handler does, by the kind of an origin."""
+"""What a handler does, by the kind of an origin; UNTOLD: what it did in the code before."""
 BOLD, DIM, BAD, GOOD = "bold", "dim", "red", "green"
 
 
@@ -64,8 +67,8 @@ def change_lines(change: Change, past: Past) -> Iterator[StyledLine]:
 
 def difference_lines(found: Difference, took: float) -> list[StyledLine]:
     """`took` in s."""
-    lines = [_line("past", _counted(found, took), DIM)]
-    if found.is_empty:
+    lines = [_line("past", _counted(found, took), DIM), *untold_lines(found.untold)]
+    if found.shows_nothing:
         return [
             *lines,
             _line("same", same_text(found), GOOD if found.decided or not found.skipped else BOLD),
@@ -89,6 +92,16 @@ def difference_lines(found: Difference, took: float) -> list[StyledLine]:
     lines += _listed("open", [f"{_described(it)}: it depends on such an answer" for it in found.open])
     lines += _listed("timers", [_timer(it) for it in found.timers])
     return lines
+
+
+def untold_lines(untold: Sequence[UntoldRow]) -> Iterator[StyledLine]:
+    """The rows that the code which made the past cannot tell, and how much is not compared therefore."""
+    if not untold:
+        return
+    yield from _listed("untold", [_short(it.why) for it in untold], BAD)
+    events, rows = sum(it.events for it in untold), plural(len(untold), "row")
+    stand = "stands as recorded, and is" if events == 1 else "stand as recorded, and are"
+    yield _line("", f"so {plural(events, 'event')} of {rows} {stand} not compared", DIM)
 
 
 def origin_lines(origins: Sequence[Origin]) -> Iterator[StyledLine]:
@@ -149,11 +162,12 @@ def _counted(found: Difference, took: float) -> str:
 
 
 def same_text(found: Difference) -> str:
-    """Of a difference that is empty: said of the last events alone, if only these were decided."""
+    """Of a difference that shows nothing: said of the last events alone, if only these were decided."""
     if found.skipped and not found.total:
         return "no event was decided, so nothing can be otherwise"
     last = "" if not found.skipped else "of the last event " if found.total == 1 else f"of the last {plural(found.total, 'event')} "
-    return f"{last}nothing would be otherwise: the same events, the same rows, the same calls"
+    all_else = ("and of all else " if last else "of all else ") if found.untold else ""
+    return f"{last}{all_else}nothing would be otherwise: the same events, the same rows, the same calls"
 
 
 def _skipped(found: Difference) -> Iterator[StyledLine]:

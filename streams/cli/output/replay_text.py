@@ -18,10 +18,9 @@ SHOWN = 20
 def replay_lines(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin] | None) -> list[StyledLine]:
     """`refused` are origins that are not accepted; None: nobody has accepted any."""
     lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took)]
-    if not found.is_empty and refused is not None and not refused and found.origins:
-        lines.append(
-            [("accepted    ", "dim"), ("all that is otherwise follows from origins that are accepted", "green")]
-        )
+    if refused is not None and not refused and (found.origins or found.untold):
+        what = "all that is otherwise follows from origins that are accepted" if found.origins else "rows that cannot be told are"
+        lines.append([("accepted    ", "dim"), (what, "green")])
     return lines
 
 
@@ -29,9 +28,11 @@ def replay_markdown(found: Difference, base: str, took: float, refused: Sequence
     rate = f"{plural(found.total, 'event')} against {base}, {took:.1f} s"
     yield f"### retold replay: {rate}"
     before = f" **{plural(found.skipped, 'earlier event')} not decided**: a fault in those is not seen." if found.skipped else ""
-    if found.is_empty:
+    yield from _untold(found)
+    if found.shows_nothing:
         text = same_text(found)
         yield f"{text[0].upper()}{text[1:]}.{before}"
+        yield from _accepted(found, refused)
         return
     follows = len(found.missing) + len(found.surplus) + len(found.changed) + len(found.open)
     handlers = {it.recorded.event_type for it in found.origins}
@@ -47,9 +48,24 @@ def replay_markdown(found: Difference, base: str, took: float, refused: Sequence
             yield "| … | | | | | |"
             break
         yield f"| {' | '.join(map(_cell, _row(first, count)))} |"
-    if refused is not None and not refused and found.origins:
+    yield from _accepted(found, refused)
+
+
+def _accepted(found: Difference, refused: Sequence[AcceptedOrigin] | None) -> Iterator[str]:
+    if refused is not None and not refused and (found.origins or found.untold):
         yield ""
-        yield "All origins are accepted."
+        yield f"All {'origins' if found.origins else 'of these rows'} are accepted."
+
+
+def _untold(found: Difference) -> Iterator[str]:
+    if not found.untold:
+        return
+    events = sum(it.events for it in found.untold)
+    yield (
+        f"**{plural(len(found.untold), 'row')} cannot be told** by the code before, which refuses what had been accepted; "
+        f"{plural(events, 'event')} not compared. The first: {_cell(found.untold[0].why)}."
+    )
+    yield ""
 
 
 def _grouped(origins: Sequence[Origin]) -> Iterator[tuple[Origin, int]]:
