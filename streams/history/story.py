@@ -10,7 +10,7 @@ import msgspec
 
 from streams.data import Record
 from streams.engine.records import Entry
-from streams.errors import HistoryError
+from streams.errors import CodeChanged, HistoryError
 from streams.history.application_handlers import ApplicationHandlers
 from streams.history.past import ErasedEvent, cause_of
 from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEvent
@@ -211,7 +211,7 @@ class Storyteller:
                 try:
                     entry = self._handlers.fold(entry, it)
                 except HistoryError as error:
-                    unknown, entry = str(error), (None, 0)
+                    unknown, entry = error.why if isinstance(error, CodeChanged) else str(error), (None, 0)
             for step in steps_at(it.order) or ():
                 step.unknown = unknown
                 if unknown is None:

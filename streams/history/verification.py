@@ -157,7 +157,10 @@ class Verification:
             part.marker.compare(self._recount(part, aside[at], others, exact=exact))
             if at in moved:
                 self.findings.unchecked("what waits in partitions where events were handled meanwhile", f"{at[0]}-{at[1]}")
-        return VerificationReport([*self.findings.all()], self.findings.counts, self.findings.not_checked(), self._counts())
+        found = self.findings
+        return VerificationReport(
+            [*found.all()], found.counts, found.not_checked(), self._counts(), otherwise_by_log=found.otherwise_by_log()
+        )
 
     def _incomplete(self) -> frozenset[NamespacePartition]:
         """Logs that lack records for another reason than a loss, which is reported."""

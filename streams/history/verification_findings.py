@@ -76,11 +76,20 @@ class VerificationFinding(msgspec.Struct, frozen=True):
     key: str | None = None
 
     @property
+    def log(self) -> str:
+        """The log that it is in, such as `user-3`; `user-3@` for its inbox."""
+        return log_of((self.namespace, self.partition), is_offset=self.is_offset)
+
+    @property
     def where(self) -> str:
         place = f"{self.namespace}-{self.partition}"
         if self.is_offset:
             return f"{place}@{self.number}"
         return f"{place}:{self.number}" if self.number else place
+
+
+def log_of(at: NamespacePartition, *, is_offset: bool) -> str:
+    return f"{at[0]}-{at[1]}{'@' if is_offset else ''}"
 
 
 class NotChecked(msgspec.Struct, frozen=True):
@@ -91,12 +100,26 @@ class NotChecked(msgspec.Struct, frozen=True):
     first: str
 
 
+KindInLog = tuple[FindingKind, str]
+"""A kind and a log, such as `user-3`, or `user-3@` for its inbox."""
+Extent = tuple[int, int]
+"""How many findings, and the last of their sequences, or offsets."""
+NOTHING: Extent = (0, 0)
+
+
+def _further(extent: Extent, number: int) -> Extent:
+    count, last = extent
+    return count + 1, max(last, number)
+
+
 class Findings:
     """Collects them. All are counted, and the first of each kind are kept."""
 
     def __init__(self) -> None:
         self._counts: Counter[FindingKind] = Counter()
         self._kept: dict[FindingKind, list[VerificationFinding]] = defaultdict(list)
+        self._beyond: dict[KindInLog, Extent] = {}
+        """Of those that are not kept."""
         self._unchecked: Counter[str] = Counter()
         self._first: dict[str, str] = {}
 
@@ -106,8 +129,11 @@ class Findings:
     ) -> None:  # fmt: skip
         """At a log sequence, an inbox offset, or a whole partition."""
         self._counts[kind] += 1
-        if len(self._kept[kind]) < KEPT:
-            number = sequence if offset is None else offset
+        number = sequence if offset is None else offset
+        if len(self._kept[kind]) >= KEPT:
+            name = log_of(at, is_offset=offset is not None)
+            self._beyond[kind, name] = _further(self._beyond.get((kind, name), NOTHING), number)
+        else:
             texts = (shortened(readable(expected), TEXT), shortened(readable(found), TEXT))
             self._kept[kind].append(VerificationFinding(kind, *at, number, offset is not None, *texts, key))
 
@@ -127,6 +153,14 @@ class Findings:
     @property
     def counts(self) -> Mapping[FindingKind, int]:
         return {kind: self._counts[kind] for kind in KINDS if self._counts[kind]}
+
+    def otherwise_by_log(self) -> Mapping[KindInLog, Extent]:
+        """How many findings that are no damage each log has, and how far they go."""
+        found = dict(self._beyond)
+        for it in (it for kept in self._kept.values() for it in kept):
+            at = it.kind, it.log
+            found[at] = _further(found.get(at, NOTHING), it.number)
+        return {at: extent for at, extent in found.items() if not at[0].damage}
 
     def all(self) -> Iterator[VerificationFinding]:
         """Those that were kept: damage first, and of a kind in the order of places."""
@@ -154,6 +188,7 @@ class VerificationReport(NamedTuple):
     not_checked: Sequence[NotChecked]
     read: VerifiedCounts
     note: VerificationNote | None = None
+    otherwise_by_log: Mapping[KindInLog, Extent] = {}
 
     @property
     def damage(self) -> int:

@@ -95,14 +95,20 @@ def test_a_cluster_is_verified_while_it_works_and_after(worked: Foreign) -> None
     assert kind == "wrong row"
     assert where.startswith(f"stock-{row.partition()}:")
     assert version != where.partition(":")[2]
-    altered = retold("verify", "--since", str(note), "--note", str(note.with_name("other.note")), env=env)
+    accepted = note.with_name("accepted.json")
+    altered = retold(
+        "verify", "--since", str(note), "--note", str(note.with_name("other.note")), "--save", str(accepted), env=env
+    )
     assert altered.returncode == 1
     assert "There is damage, so no note was written" in altered.stderr
     assert f"of {report.read.log} log records: all of them are as they were." in altered.stderr
     assert not note.with_name("other.note").exists()
     assert altered.stdout.startswith(f"wrong row: 1\n  {where}  expected: ")
     assert "1 finding of damage, 0 events and rows that this code decides otherwise" in altered.stderr
-    finding, summary = map(json.loads, retold("verify", "--json", env=env).stdout.splitlines())
+    assert accepted.read_bytes() == b"[]\n", "damage is never accepted"
+    again = retold("verify", "--json", "--accept", str(accepted), env=env)
+    assert again.returncode == 1
+    finding, summary = map(json.loads, again.stdout.splitlines())
     assert (finding["where"], finding["damage"], summary["damage"]) == (where, True, 1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from itertools import groupby, islice
 from pathlib import Path
@@ -20,12 +20,22 @@ from streams.cli.process import exit_codes
 from streams.cli.process.named_files import read_named, refuse_present, write_named
 from streams.cli.process.session import connect
 from streams.engine.readable import named
+from streams.history.accepted_findings import (
+    AcceptedFinding,
+    acceptable,
+    decoded_findings,
+    encoded_findings,
+    findings_not_accepted,
+    is_refused,
+)
 from streams.history.verification_digests import NOTED_RECORDS
 from streams.history.verification_findings import NOTED, VerificationFinding, VerificationReport
 from streams.history.verification_note import VerificationNote, decoded_note
 from streams.kafka.cluster_verification import verify_cluster
 
 SHOWN = 20
+SMALL = 1024 * 1024
+"""Bytes of a file of accepted findings."""
 LARGEST = 1 << 30
 """Bytes of a note: one of a million events has some 35,000."""
 
@@ -45,15 +55,25 @@ def verify(
         Path | None,
         typer.Option("--since", help="Compare the logs with a note: from where was one altered since?", metavar="FILE"),
     ] = None,
+    accept: Annotated[
+        Path | None,
+        typer.Option("--accept", help="What this code decides otherwise that is accepted, as --save wrote it.", metavar="FILE"),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Write what this code decides otherwise, to be accepted.", metavar="FILE"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Verify that logs, tables and inboxes are whole and fit together; changes nothing.
 
-    Every event of every log is handled again in memory. Workers may run meanwhile. Exit code 1 if anything is found.
+    Every event of every log is handled again in memory. Workers may run meanwhile. The exit code is 1 if anything is found that is
+    not accepted; damage is never accepted.
 
     Example: [bold]retold verify --since last.note --note today.note[/]
     """
     refuse_present(note, "--note")
+    known = [] if accept is None else decoded_findings(read_named(accept, SMALL, ". --save writes it"), named(str(accept)))
     session = connect()
     before = None if since is None else _noted(since, session.app.name, session.config.prefix)
     began = time.monotonic()
@@ -63,15 +83,19 @@ def verify(
             progress=progress.show, since=before, noting=note is not None,
         )  # fmt: skip
     seconds = time.monotonic() - began
+    refused = findings_not_accepted(report, known)
     if as_json:
-        _show_json(report, seconds, limit, before)
+        _show_json(report, refused, seconds, limit, before)
     else:
-        _show(report, seconds, limit or SHOWN)
+        _show(report, refused, seconds, limit or SHOWN)
         if before is not None:
             talk(compared_text(before, report))
     if note is not None:
         _keep(note, report)
-    raise typer.Exit(exit_codes.NO if report.findings else exit_codes.OK)
+    if save is not None:
+        write_named(save, encoded_findings(acceptable(report)))
+        talk(f"What this code decides otherwise was written to {named(str(save))}; with --accept it is exit code 0.")
+    raise typer.Exit(exit_codes.NO if report.damage or refused else exit_codes.OK)
 
 
 def _noted(file: Path, application: str, prefix: str) -> VerificationNote:
@@ -97,11 +121,17 @@ class VerifyProgress(ExitStack):
         self._advance(done)
 
 
+def _refused(report: VerificationReport, refused: Iterable[AcceptedFinding]) -> list[VerificationFinding]:
+    """Those that are not accepted."""
+    return [it for it in report.findings if is_refused(it, refused)]
+
+
 def _show_json(
-    report: VerificationReport, seconds: float, limit: int | None, before: VerificationNote | None
+    report: VerificationReport, refused: Sequence[AcceptedFinding], seconds: float, limit: int | None,
+    before: VerificationNote | None = None,
 ) -> None:
-    """A line for each finding, one for each kind of what was not checked, and the summary."""
-    for it in islice(report.findings, limit):
+    """A line for each finding that is not accepted, one for each kind of what was not checked, and the summary."""
+    for it in islice(_refused(report, refused), limit):
         json_line({
             "finding": it.kind.name, "damage": it.kind.damage, "where": it.where,
             "namespace": it.namespace, "partition": it.partition, "offset" if it.is_offset else "sequence": it.number,
@@ -111,28 +141,34 @@ def _show_json(
         json_line({"not_checked": each.what, "count": each.count, "first": each.first})
     counts = {kind.name: count for kind, count in report.counts.items()}
     json_line({
-        "damage": report.damage, "otherwise": report.otherwise, "findings": counts, "read": msgspec.to_builtins(report.read),
-        "seconds": round(seconds, 2),
+        "damage": report.damage, "otherwise": report.otherwise, "accepted": report.otherwise - _count(refused), "findings": counts,
+        "read": msgspec.to_builtins(report.read), "seconds": round(seconds, 2),
         **({} if before is None else {"since": {"taken": before.taken, "records": before.records}}),
     })  # fmt: skip
 
 
-def _show(report: VerificationReport, seconds: float, limit: int) -> None:
-    shown = [*islice(report.findings, limit)]
+def _count(of: Iterable[AcceptedFinding]) -> int:
+    return sum(it.count for it in of)
+
+
+def _show(report: VerificationReport, refused: Sequence[AcceptedFinding], seconds: float, limit: int) -> None:
+    shown = [*islice(_refused(report, refused), limit)]
     for kind, found in groupby(shown, key=lambda it: it.kind):
         say(f"{kind.name}: {report.counts[kind]:,}")
         _show_findings(found)
         say(f"  {kind.do}.")
-    total = report.damage + report.otherwise
+    accepted = report.otherwise - _count(refused)
+    total = report.damage + report.otherwise - accepted
     if len(shown) < total:
         talk(f"The first {len(shown):,} of {total:,} findings are shown; --limit shows more.")
     for each in report.not_checked:
         talk(f"Not checked: {each.what}: {each.count:,}, from {each.first} on.")
-    talk(f"{_read(report)} in {seconds:,.1f} s: {_result(report)}.")
-    if report.otherwise:
+    talk(f"{_read(report)} in {seconds:,.1f} s: {_result(report)}{f', {accepted:,} of them accepted' if accepted else ''}.")
+    if refused:
         talk(
             "This code decides some events otherwise than they were recorded. If the code has changed since, verify with the "
-            "version that wrote them; what that version finds too is damage."
+            "version that wrote them; what that version finds too is damage. What the change explains can be accepted: --save "
+            "FILE, and from then on --accept FILE."
         )
 
 

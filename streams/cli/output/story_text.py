@@ -66,7 +66,7 @@ def key_story_lines(story: KeyStory, now: datetime, width: int | None) -> list[S
     for step in story.steps:
         lines += [*_tree("", step, None, now), TreeLine("", "", "")]
     if story.unknown is not None:
-        lines.append(TreeLine("", f"the row cannot be told: {story.unknown}", BAD))
+        lines.append(TreeLine("", _untold("the row", story.unknown), BAD))
     elif not story.steps:
         lines.append(TreeLine("", "nothing has been handled yet: there is no row", BOLD))
     elif story.row is None:
@@ -132,7 +132,12 @@ def _body(indent: str, step: StoryStep, *, first: bool, whole: bool = False) -> 
     elif step.row_is == DELETED:
         yield TreeLine(indent, "the row is deleted", "")
     elif step.row_is == UNKNOWN:
-        yield TreeLine(indent, f"its row cannot be told: {shortened(step.unknown or '', REASON)}", BAD)
+        yield TreeLine(indent, shortened(_untold("its row", step.unknown or ""), REASON), BAD)
+
+
+def _untold(row: str, why: str) -> str:
+    """Some of the sentences name the row themselves."""
+    return why if why.startswith("the row ") else f"{row} cannot be told: {why}"
 
 
 def _origin(it: RecordedEvent) -> str:
