@@ -25,6 +25,7 @@ from streams.history.difference import (
     RaisedEvent,
     RowChange,
     TimerChange,
+    UntoldRow,
 )
 from streams.history.history_table import HistoryTable
 from streams.history.recorded_event import RecordedEvent
@@ -42,7 +43,7 @@ ON_KAFKA = {"client.md", "receipt.md"}
 """tests/integration/test_client.py runs these."""
 OF_THE_PAST = (
     RecordedEvent, Turn, Story, KeyStory, StoryStep,
-    Difference, ChangedEvent, RowChange, CallChange, Origin, RaisedEvent, TimerChange, Shrunk,
+    Difference, ChangedEvent, RowChange, CallChange, Origin, RaisedEvent, UntoldRow, TimerChange, Shrunk,
 )  # fmt: skip
 BESIDE: list[Any] = [EventData, Record, Receipt, EventOutcome, PublishOutcome, Table, HistoryTable, InsertedEvent, *OF_THE_PAST]
 """What public functions give or take, and nobody needs to import."""
