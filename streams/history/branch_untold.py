@@ -34,7 +34,6 @@ class RowsOfBase:
             row.base = self._base.fold(row.base, was)
         except CodeChanged as error:
             row.untold = UntoldRow(was.place, was, error.why)
-            row.timers.clear()
             return {}
         return without_recorded(self._past, was, self._base.scheduled(was))
 

@@ -341,6 +341,38 @@ def test_rows_that_cannot_be_told_are_shown_counted_and_accepted() -> None:
     assert (summary["untold"], summary["not_compared"], summary["equal"]) == (1, untold.events, False)
 
 
+def test_what_was_otherwise_before_a_row_was_lost_is_told() -> None:
+    """The origin, and that its timer fires at another time; but not how the row differs in the end."""
+    there = Partitions(timed.app(), 1, now=START)
+    for number in (1, 2):
+        there.publish(AlarmTouch(name="k", number=number, after=5, other=""), f"touch-{number}", there.now)
+        there.settle()
+        there.now += timedelta(hours=1)
+    there.now += timedelta(hours=40)
+    there.settle()
+    past = past_of(there)
+
+    def refusing_the_second(handler: other_code.Handler) -> other_code.Handler:
+        def changed(row: Any, event: Event[Any]) -> Outcome[Any]:
+            outcome = handler(row, event)
+            if event.data.number == 2:
+                raise Rejected("not twice")
+            return outcome
+
+        return changed
+
+    base = with_change(timed.app(), AlarmTouch, refusing_the_second)
+    now = with_change(with_change(base, AlarmTouch, emitting(later)), AlarmTouch, row_with(touched=lambda it: it + 7))
+    found = replay(
+        past, LocalCode(ApplicationHandlers(base, there.codec)), ApplicationHandlers(now, there.codec)
+    ).difference
+    assert [(it.kind, it.recorded.event.id) for it in found.origins] == [("events", "touch-1")]
+    assert [(it.place, it.recorded.event.id) for it in found.untold] == [(("alarm", "k"), "touch-2")]
+    assert found.rows == []
+    changed = [it.now for it in found.changed] + found.surplus
+    assert [it.event_type for it in changed] == ["alarm.ring"]
+
+
 def test_of_the_last_events_only_those_are_counted_that_are_not_compared() -> None:
     """A row that was lost before, and to which nothing has happened since, is none of them."""
     stricter = with_change(bank.app(), AccountDebit, other_code.stricter)
