@@ -8,7 +8,7 @@ still arrive from the old one (rule 31).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from streams.clock import SYSTEM, Clock
 from streams.errors import StreamsError
 from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.offsets import TopicAndPartition
 from streams.kafka.written_partitions import WrittenPartitions
 
 log = logging.getLogger("retold.kafka")
@@ -26,6 +27,7 @@ FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PROD
 SILENT = {KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError._TRANSPORT}
 
 OnDelivery = Callable[[KafkaError | None, Any], None]
+HeldUp = Callable[[], Iterable[TopicAndPartition]]
 Make = Callable[[OnDelivery, CoordinatorConnection], Producer]
 
 
@@ -60,12 +62,14 @@ class TransactionalProducer:
     """One transaction at a time under one transactional id, over any number of producers.
 
     `make` builds a producer from the callback for failed deliveries and the watcher of its coordinator connection. `timeout`
-    (s) is that of its transactions. `what` names the transactions in messages.
+    (s) is that of its transactions. `what` names the transactions in messages. `held_up` gives the partitions, of those that
+    it writes to, that a transaction holds up when it starts: an earlier process of this id may have left one that hangs.
     """
 
     def __init__(
-        self, make: Make, transactional_id: str, what: str, *, timeout: float = 10.0, clock: Clock = SYSTEM
-    ) -> None:
+        self, make: Make, transactional_id: str, what: str, *, timeout: float = 10.0, clock: Clock = SYSTEM,
+        held_up: HeldUp = tuple,
+    ) -> None:  # fmt: skip
         self._clock = clock
         self._make, self._id, self._what, self._timeout = make, transactional_id, what, timeout
         self._producer: Producer | None = None
@@ -75,7 +79,7 @@ class TransactionalProducer:
         self._made = 0
         self._doubtful = False
         self._late_requests = 0
-        self._written = WrittenPartitions()
+        self._written, self._held_up = WrittenPartitions(), held_up
         self.is_open = False
 
     @property
@@ -202,9 +206,14 @@ class TransactionalProducer:
     def _end_what_hangs(self, producer: Producer) -> None:
         """Have the end of an empty transaction reach all partitions that the lost one wrote to. It is an end like any other.
 
-        A record of it that was not delivered may still come, behind that end: then this producer is replaced, too.
+        A record of it that was not delivered may still come, behind that end: then this producer is replaced, too. So it is if
+        the broker ended the transaction itself, since a process stood still in its midst.
         """
+        if not self._made:
+            for partition in self._held_up():
+                self._written.add(*partition, b"")
         self._failures.clear()
+        began = self._clock.monotonic()
         try:
             if self._written.write_again(producer, self._timeout):
                 self._coordinator.ending()
@@ -212,7 +221,8 @@ class TransactionalProducer:
         except KafkaException as error:
             if not error.args[0].fatal():
                 raise
-            return  # such as one that is fenced: its next transaction says so
+            self._doubtful = self._clock.monotonic() - began >= self._timeout
+            return  # if another one has fenced it, its next transaction says so
         if any(failure.code() in SILENT for failure in self._failures):
             self._doubtful = True
         else:

@@ -7,21 +7,31 @@ The next end of a transaction of the same transactional id that reaches the part
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from confluent_kafka import KafkaException, Producer
+
+from streams.errors import BrokerError
+from streams.kafka.offsets import TopicAndPartition, held_up
+from streams.kafka.renewed_client import Admin
+
+log = logging.getLogger("retold.kafka")
 
 KEY = b"\x00end"
 """Of records in a transaction that is aborted: nobody reads them."""
 KEPT = 10_000
 """Keys that are kept: as many records fit into any producer's queue."""
+SECONDS = 2.0
+"""s that the broker has to say what is held up."""
 
 
 class WrittenPartitions:
     """Those of the last transaction. Where the partitioner chose the partition, the key stands for it."""
 
     def __init__(self) -> None:
-        self._partitions: set[tuple[str, int]] = set()
+        self._partitions: set[TopicAndPartition] = set()
         self._keys: set[tuple[str, bytes]] = set()
 
     def add(self, topic: str, partition: int, key: bytes) -> None:
@@ -46,3 +56,12 @@ class WrittenPartitions:
                 producer.produce(topic, None, key)
         producer.flush(seconds)  # what is aborted before it is sent reaches no partition
         return True
+
+
+def partitions_held_up(admin: Admin, partitions: Sequence[TopicAndPartition]) -> Collection[TopicAndPartition]:
+    """Those that an open transaction holds up, whoever's it is; none if the broker does not say."""
+    try:
+        return held_up(admin, partitions, timeout=SECONDS)
+    except BrokerError as error:
+        log.warning("it is unknown whether a transaction of an earlier process hangs: %s", error)
+        return ()

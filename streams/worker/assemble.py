@@ -18,11 +18,12 @@ from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.offsets import ends
-from streams.kafka.producer import OnDelivery, TransactionalProducer
+from streams.kafka.producer import HeldUp, OnDelivery, TransactionalProducer
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader, publish_schemas
 from streams.kafka.task_reports import ReportWriter
 from streams.kafka.topics import TopicNames, describe, ensure, group_of, raise_for_problems, topic_names
+from streams.kafka.written_partitions import partitions_held_up
 from streams.worker.attempt_watch import AttemptWatch, StuckNote
 from streams.worker.breaker import CircuitBreaker, trip_note
 from streams.worker.caller import Caller, CallResult, RetryPolicy
@@ -140,6 +141,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     described = describe(admin, sorted({*topics[1:], *targets}))
     topic_ids = {topic: it.id for topic, it in described.items() if topic in topics[1:]}
     count = described[topics.inbox].partitions
+    written = [(topic, at) for topic in sorted({*topics[2:], *targets}) for at in range(described[topic].partitions)]
     restorer = restorer_of(app, config, clients, codec, namespace, described)
     engine = restorer.engine
     transactional_id = _worker_id(parts, namespace, slot)
@@ -154,7 +156,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             namespace,
             engine,
             partial(clients.group_consumer, group, transactional_id),
-            TransactionWriter(_producer(clients, transactional_id, topics.inbox), to),
+            TransactionWriter(_producer(clients, transactional_id, topics.inbox, partial(partitions_held_up, admin, written)), to),
             Tasks(topics.inbox, restorer, background, calls.closed, clock.now),
             Unblocker(
                 topics.inbox,
@@ -193,10 +195,10 @@ def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:
     return GatewayCalls(caller, runtime.clock.monotonic)
 
 
-def _producer(clients: Clients, transactional_id: str, inbox: str) -> TransactionalProducer:
+def _producer(clients: Clients, transactional_id: str, inbox: str, held_up: HeldUp) -> TransactionalProducer:
     def make(on_delivery: OnDelivery, coordinator: CoordinatorConnection) -> Producer:
         return clients.transactional_producer(
             transactional_id, transactional_id, on_delivery, coordinator, timeout=TRANSACTION
         )
 
-    return TransactionalProducer(make, transactional_id, inbox, timeout=TRANSACTION, clock=clients.clock)
+    return TransactionalProducer(make, transactional_id, inbox, timeout=TRANSACTION, clock=clients.clock, held_up=held_up)

@@ -32,7 +32,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.run_forever()
 
     def end(self) -> None:
-        """As if its process had ended."""
+        """As if its process had ended. May be called again."""
+        if self.is_closed():
+            return
         for task in asyncio.all_tasks(self):
             task.cancel()
         self.step()

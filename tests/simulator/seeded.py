@@ -70,6 +70,7 @@ class Worker:
     def __init__(self, run: SeededRun, namespace: str, slot: int) -> None:
         self.name, self.namespace, self.slot = f"{namespace}.{slot}", namespace, slot
         self._loop = VirtualLoop(run.broker.clock)
+        run.loops.append(self._loop)
         self._process = Process(run.broker.clock, lambda: LoopFlag(run.broker.clock, self._loop))
         parts = WorkerParts(
             run.app, run.config, unruly_clients(run.trouble, self.name), run.codec, self._process.runtime,
@@ -128,12 +129,20 @@ class SeededRun:
         self._left_group: list[tuple[float, str, object]] = []
         """Members that were killed, which their group misses later."""
         self._to_stop: set[str] = set()
+        self.loops: list[VirtualLoop] = []
         for space in self.app.namespaces:
             for slot in range(SLOTS):
                 self._away[f"{space.name}.{slot}"] = 0.0
 
     def run(self) -> None:
         """Raises Unsettled, or what a fault of the code raises."""
+        try:
+            self._run()
+        finally:
+            for loop in self.loops:
+                loop.end()
+
+    def _run(self) -> None:
         while len(self.published) < EVENTS or (self.trouble.requests < REQUESTS and self.trouble.left):
             if len(self.published) < EVENTS and self.dice.random() < 0.15:
                 for _ in range(self.dice.randint(1, 8)):

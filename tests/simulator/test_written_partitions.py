@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError, murmur2
 
 from streams.kafka.coordinator_connection import CoordinatorConnection
-from streams.kafka.producer import OnDelivery, ProducerLost, TransactionAborted, TransactionalProducer
+from streams.kafka.producer import HeldUp, OnDelivery, ProducerLost, TransactionAborted, TransactionalProducer
 from tests.simulator.broker import ABORTED, MemoryBroker
 from tests.simulator.clients import MemoryProducer
 from tests.simulator.time import VirtualClock
@@ -24,12 +24,14 @@ def broker() -> MemoryBroker:
     return it
 
 
-def made(broker: MemoryBroker, connections: list[CoordinatorConnection]) -> TransactionalProducer:
+def made(
+    broker: MemoryBroker, connections: list[CoordinatorConnection], held_up: HeldUp = tuple
+) -> TransactionalProducer:
     def make(_: OnDelivery, connection: CoordinatorConnection) -> Any:
         connections.append(connection)
         return MemoryProducer(broker, {"transactional.id": NAME})
 
-    return TransactionalProducer(make, NAME, "order", clock=broker.clock)
+    return TransactionalProducer(make, NAME, "order", clock=broker.clock, held_up=held_up)
 
 
 def records(broker: MemoryBroker) -> dict[tuple[str, int], int]:
@@ -95,6 +97,46 @@ def test_a_producer_whose_empty_transaction_may_hang_itself_is_replaced(broker: 
     producer.ready()
     assert records(broker)["order-log", 2] > before["order-log", 2], "what the lost one wrote to is forgotten"
     assert producer.begin()
+
+
+def test_a_producer_that_stood_still_in_its_empty_transaction_is_replaced(broker: MemoryBroker) -> None:
+    """The broker ended it, being too old; that is no other worker of the same name, which would end this one (a seed found it)."""
+
+    class Still(MemoryProducer):
+        def flush(self, _timeout: float) -> int:
+            broker.clock.sleep(11)
+            broker.producers[NAME] = None
+            return 0
+
+    kinds = iter([MemoryProducer, Still, MemoryProducer])
+    producer = TransactionalProducer(
+        lambda *_: next(kinds)(broker, {"transactional.id": NAME}), NAME, "order", clock=broker.clock
+    )
+    producer.ready()
+    producer.begin()
+    producer.put("order-log", b"1", b"o1@1", 2, None)
+    broker.producers[NAME] = None
+    with pytest.raises(ProducerLost):
+        producer.commit([], None)
+    producer.ready()
+    with pytest.raises(TransactionAborted, match="replaced first"):
+        producer.begin()
+    producer.ready()
+    assert producer.begin()
+
+
+def test_a_first_producer_ends_what_an_earlier_process_left(broker: MemoryBroker) -> None:
+    """It knows only what is held up; of another's transaction there this is no end."""
+    other = MemoryProducer(broker, {"transactional.id": "another"})
+    other.init_transactions(1)
+    other.begin_transaction()
+    other.produce("order-log", b"1", b"o1@1", 0)
+    producer = made(broker, [], lambda: [("order-log", 0), ("order-log", 1)])
+    producer.ready()
+    assert records(broker) == {("order-log", 0): 1, ("order-log", 1): 1}
+    assert broker.partition(("order-log", 0)).stable == 0
+    other.commit_transaction(1)
+    assert broker.partition(("order-log", 0)).stable == 4
 
 
 def test_a_first_producer_has_nothing_to_end(broker: MemoryBroker) -> None:
