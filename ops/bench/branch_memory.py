@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from streams.codec import codec_of
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import what_if
-from streams.history.stored_past import StoredPast
+from streams.history.branch.branch import what_if
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.stored.stored_past import StoredPast
 from tests.applications import bank
 
 

@@ -24,12 +24,12 @@ from ops.bench.environments import python_of
 from ops.bench.history_file import CODE, HistoryFixture, a_past_of_keys, a_past_of_transfers, with_copies
 from streams.cli.process.base_code import CodeProcess
 from streams.cli.process.collector import spare_the_collector
-from streams.history.branch import replay_difference, what_if
-from streams.history.change import Change
-from streams.history.code_link import CodeLink
+from streams.history.branch.branch import replay_difference, what_if
+from streams.history.branch.change import Change
+from streams.history.code.code_link import CodeLink
 from streams.history.cut_past import Cut
-from streams.history.read_ahead import ReadAhead
-from streams.history.stored_rows import StoredRows
+from streams.history.stored.read_ahead import ReadAhead
+from streams.history.stored.stored_rows import StoredRows
 from streams.server.readmodel.store_high_water import fill_high_water
 
 ROUNDS = 5

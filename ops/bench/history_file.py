@@ -15,8 +15,8 @@ from ops.bench import application
 from ops.bench.events import BenchSignup
 from streams.app import App
 from streams.codec import codec_of
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.stored_past import StoredPast
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.stored.stored_past import StoredPast
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from tests.applications import bank

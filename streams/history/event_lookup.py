@@ -8,11 +8,11 @@ from streams.app import App
 from streams.engine.readable import named
 from streams.errors import NoSuchEvent
 from streams.event import reference_of
-from streams.history.named_event import event_named
 from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
-from streams.history.stored_past import StoredPast
-from streams.history.stored_waiting import StoredWaiting
+from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_waiting import StoredWaiting
+from streams.history.story.named_event import event_named
 
 Find = Callable[[Past, str], RecordedEvent]
 """The event of a past, or of one that was made of it, that a text names. Raises NoSuchEvent."""

@@ -13,23 +13,23 @@ from streams.codec import codec_of
 from streams.data import EventData, Record
 from streams.engine.times import checked_time, to_micros
 from streams.errors import HistoryError
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import Branch, replay, what_if
-from streams.history.branch_calls import Answers
-from streams.history.change import Change, InsertedEvent
-from streams.history.comparison import compare
+from streams.history.branch.branch import Branch, replay, what_if
+from streams.history.branch.branch_calls import Answers
+from streams.history.branch.change import Change, InsertedEvent
+from streams.history.branch.shrinking import SearchLimits, Shrunk, shrink
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.local_code import LocalCode
 from streams.history.cut_past import Cut, CutPast
-from streams.history.difference import Difference
+from streams.history.difference.comparison import compare
+from streams.history.difference.difference import Difference
 from streams.history.event_lookup import in_file
 from streams.history.history_contents import HistoryContents, HistorySource
-from streams.history.local_code import LocalCode
 from streams.history.past import MemoryPast, Past
-from streams.history.past_file import open_export
 from streams.history.past_times import cut_until
-from streams.history.shrinking import SearchLimits, Shrunk, shrink
-from streams.history.stored_past import StoredPast, learn_schemas
-from streams.history.stored_waiting import StoredWaiting
-from streams.history.told_connection import ToldConnection
+from streams.history.stored.past_file import open_export
+from streams.history.stored.stored_past import StoredPast, learn_schemas
+from streams.history.stored.stored_waiting import StoredWaiting
+from streams.history.stored.told_connection import ToldConnection
 from streams.namespace import Namespace
 
 R = TypeVar("R", bound=Record)

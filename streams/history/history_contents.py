@@ -7,18 +7,18 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from streams.data import Record
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.condition import Condition, FunctionCondition
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.event_lookup import Find
 from streams.history.history_table import HistoryTable
-from streams.history.named_event import nothing_happened
 from streams.history.past import Past
 from streams.history.past_tables import PastTables
-from streams.history.predicate import Predicate
 from streams.history.recorded_event import RecordedEvent
-from streams.history.story import DEPTH, DEPTH_OF_ROW, LAST, KeyStory, Story, Storyteller
-from streams.history.waiting import NothingWaits, Waiting
-from streams.history.when import Turn, Turns, events_told
+from streams.history.story.named_event import nothing_happened
+from streams.history.story.story import DEPTH, DEPTH_OF_ROW, LAST, KeyStory, Story, Storyteller
+from streams.history.story.waiting import NothingWaits, Waiting
+from streams.history.when.condition import Condition, FunctionCondition
+from streams.history.when.predicate import Predicate
+from streams.history.when.when import Turn, Turns, events_told
 from streams.namespace import Namespace
 from streams.projection import Projection
 from streams.view import Table

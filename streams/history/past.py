@@ -11,7 +11,7 @@ from streams.engine.identity import answer_id
 from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.errors import BeforeHistory
-from streams.history.branch_aside import NOTHING_ASIDE, BranchAside
+from streams.history.branch.branch_aside import NOTHING_ASIDE, BranchAside
 from streams.history.high_water import with_high_water
 from streams.history.recorded_event import EMITTED, ROOT, TIMER, OrderKey, Place, RecordedEvent
 

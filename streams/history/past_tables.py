@@ -12,7 +12,7 @@ from streams.engine.projector import Projector
 from streams.engine.readable import in_a_line
 from streams.engine.records import Entry
 from streams.errors import CodeChanged, HistoryError
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.folded_projection import folded
 from streams.history.past import Past, refuse_erased
 from streams.history.past_views import view_of_past

@@ -20,12 +20,12 @@ from streams.engine.marker import Marker
 from streams.errors import BrokerError, TopicMismatch, UndecodableRecord
 from streams.history.cut_past import moment_text
 from streams.history.recorded_event import NamespacePartition
-from streams.history.verification import PartitionStart, Verification
-from streams.history.verification_digests import LogDigests, log_name, noted_logs, tell_unread
-from streams.history.verification_findings import VerificationReport
-from streams.history.verification_note import FORMAT, VerificationNote
-from streams.history.verification_records import StoredRecord
-from streams.history.verification_rows import TableRow
+from streams.history.verification.verification import PartitionStart, Verification
+from streams.history.verification.verification_digests import LogDigests, log_name, noted_logs, tell_unread
+from streams.history.verification.verification_findings import VerificationReport
+from streams.history.verification.verification_note import FORMAT, VerificationNote
+from streams.history.verification.verification_records import StoredRecord
+from streams.history.verification.verification_rows import TableRow
 from streams.kafka.bounded_read import headers_of, polls, read_to
 from streams.kafka.clients import Clients
 from streams.kafka.messages import parked_message, table_record, topic_partition_of

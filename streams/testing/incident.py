@@ -10,12 +10,12 @@ from streams.app import App
 from streams.data import EventData
 from streams.errors import HistoryError
 from streams.event import Event
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.branch.shrinking import SearchLimits, Shrunk, shrink
+from streams.history.branch.smallest import INTERRUPTED, WHOLE
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.past import Past
-from streams.history.predicate import Predicate
 from streams.history.recorded_event import Place, RecordedEvent
-from streams.history.shrinking import SearchLimits, Shrunk, shrink
-from streams.history.smallest import INTERRUPTED, WHOLE
+from streams.history.when.predicate import Predicate
 from streams.testing.scenario import Scenario, ScenarioStep, scenario_that_shows, smallest_scenario
 from streams.testing.world import World
 

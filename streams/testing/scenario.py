@@ -11,8 +11,8 @@ import msgspec
 
 from streams.app import App
 from streams.data import EventData
-from streams.history.shrinking import SearchLimits
-from streams.history.smallest import Search
+from streams.history.branch.shrinking import SearchLimits
+from streams.history.branch.smallest import Search
 from streams.testing.world import World
 from streams.testing.world_io import Answers
 

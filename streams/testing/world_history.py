@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from streams.app import App
 from streams.engine.changes import HandledRecord
 from streams.engine.stored import log_record
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.event_lookup import in_memory
 from streams.history.history import History
 from streams.history.history_contents import HistorySource

@@ -14,7 +14,7 @@ from streams.engine.records import UNANSWERED, Codec, Headers
 from streams.errors import StreamsError
 from streams.event import reference_of
 from streams.history.recorded_event import Place, RecordedEvent
-from streams.history.waiting import WaitingEvent
+from streams.history.story.waiting import WaitingEvent
 from streams.testing.space import Space
 
 ALL = FiringLimit(2**63, 2**63)

@@ -16,8 +16,8 @@ from streams.codec import codec_of
 from streams.config import Config
 from streams.engine.times import to_micros
 from streams.errors import NamespaceTaken, TopicMismatch
-from streams.history.past_file import HistoryFile
-from streams.history.stored_past import StoredPast
+from streams.history.stored.past_file import HistoryFile
+from streams.history.stored.stored_past import StoredPast
 from streams.kafka.clients import Clients
 from streams.kafka.tables_and_logs import Tail
 from streams.server.readmodel.follower import TopicFollower

@@ -13,7 +13,7 @@ from streams.codec import codec_of
 from streams.config import Config
 from streams.engine import marker
 from streams.engine.records import Headers
-from streams.history.verification_findings import VerificationReport
+from streams.history.verification.verification_findings import VerificationReport
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.cluster_verification import verify_cluster
 from streams.kafka.topics import topic_names

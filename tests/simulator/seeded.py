@@ -24,7 +24,7 @@ from streams.engine.envelope import log_header
 from streams.engine.records import Headers
 from streams.engine.times import from_micros
 from streams.errors import BrokerUnavailable
-from streams.history.verification_records import StoredRecord
+from streams.history.verification.verification_records import StoredRecord
 from streams.kafka.topics import group_of, topic_names
 from streams.testing.world_io import headers_of
 from streams.worker.assemble import WorkerParts, cycle_of

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 from streams.codec import AvroCodec
 from streams.engine.stored import due_record
 from streams.engine.stored import parked_record as stored_parked
-from streams.history.past_file import HistoryFile
+from streams.history.stored.past_file import HistoryFile
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.log_follower import LogFollower
 from streams.server.readmodel.store import Store

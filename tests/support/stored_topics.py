@@ -19,10 +19,10 @@ from streams.engine.envelope import VERSION_HEADER
 from streams.engine.marker import Marker
 from streams.engine.records import Counters, DuplicateRecord, QueuePosition
 from streams.engine.stored import due_record, log_record, parked_record
-from streams.history.verification import PartitionStart, Verification
-from streams.history.verification_findings import VerificationReport
-from streams.history.verification_records import StoredRecord
-from streams.history.verification_rows import TableRow
+from streams.history.verification.verification import PartitionStart, Verification
+from streams.history.verification.verification_findings import VerificationReport
+from streams.history.verification.verification_records import StoredRecord
+from streams.history.verification.verification_rows import TableRow
 from tests.applications import combined
 from tests.support.partitions import Partitions
 from tests.support.stored import Stored

@@ -9,15 +9,15 @@ import pytest
 
 from streams.cli.commands import verify
 from streams.errors import ConfigError
-from streams.history import verification_findings
-from streams.history.accepted_findings import (
+from streams.history.verification import verification_findings
+from streams.history.verification.accepted_findings import (
     AcceptedFinding,
     acceptable,
     decoded_findings,
     encoded_findings,
     findings_not_accepted,
 )
-from streams.history.verification_findings import VerificationReport
+from streams.history.verification.verification_findings import VerificationReport
 from tests.applications import bank
 from tests.applications.bank.events import AccountCredit, AccountDebit, AccountOpen, TransferStart
 from tests.support.other_code import Change, refusing, row_with, silent, with_change

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from streams.data import EventData
 from streams.engine.identity import answer_id, emitted_id
-from streams.history import branch_past
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import what_if
-from streams.history.branch_aside import BranchAside
-from streams.history.branch_lineage import BranchLineage
-from streams.history.branch_past import BranchPast
-from streams.history.branch_queue import BranchTurn
-from streams.history.branch_run import BranchRun, events_and_parked
-from streams.history.branch_timers import BranchTimers
-from streams.history.change import Change, InsertedEvent
+from streams.history.branch import branch_past
+from streams.history.branch.branch import what_if
+from streams.history.branch.branch_aside import BranchAside
+from streams.history.branch.branch_lineage import BranchLineage
+from streams.history.branch.branch_past import BranchPast
+from streams.history.branch.branch_queue import BranchTurn
+from streams.history.branch.branch_run import BranchRun, events_and_parked
+from streams.history.branch.branch_timers import BranchTimers
+from streams.history.branch.change import Change, InsertedEvent
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
 from streams.history.past import Past
 from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, OrderKey, Place, RecordedEvent

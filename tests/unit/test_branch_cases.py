@@ -8,10 +8,10 @@ import pytest
 
 from streams import App, Event, Namespace, Outcome
 from streams.errors import CodeChanged, HistoryError, InvalidEvent
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import replay, what_if
-from streams.history.change import Change, InsertedEvent
-from streams.history.local_code import LocalCode, emitted
+from streams.history.branch.branch import replay, what_if
+from streams.history.branch.change import Change, InsertedEvent
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.local_code import LocalCode, emitted
 from streams.history.past import Past
 from streams.testing.world_io import headers_of
 from tests.applications import bank, shop, timed

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from streams import Event, Projection, View
 from streams.errors import DefinitionError
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import Branch, what_if
-from streams.history.branch_projections import ProjectionChanges, projection_changes
-from streams.history.branch_tables import compare_views
-from streams.history.change import Change
-from streams.history.difference_members import view_changes
+from streams.history.branch.branch import Branch, what_if
+from streams.history.branch.branch_projections import ProjectionChanges, projection_changes
+from streams.history.branch.branch_tables import compare_views
+from streams.history.branch.change import Change
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.difference.difference_members import view_changes
+from streams.history.difference.row_changes import MISSING
 from streams.history.past import ErasedEvent, MemoryPast, Past
 from streams.history.past_tables import PastTables
-from streams.history.row_changes import MISSING
 from tests.applications.shop.events import (
     Line,
     OrderPaid,

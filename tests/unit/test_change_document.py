@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.errors import InvalidEvent, NoSuchEvent
-from streams.history.change_document import answers_of, change_of, decode_document
+from streams.history.branch.change_document import answers_of, change_of, decode_document
 from streams.history.recorded_event import RecordedEvent
 from streams.testing.world import event
 from tests.applications import bank, shop

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from streams.engine.records import Entry
 from streams.errors import HistoryError
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
-from streams.history.past_file import HistoryFile, connected
 from streams.history.past_tables import PastTables
-from streams.history.stored_past import StoredPast
-from streams.history.stored_rows import StoredRows
+from streams.history.stored.past_file import HistoryFile, connected
+from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_rows import StoredRows
 from streams.server.readmodel import store_schema
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.history_export import export

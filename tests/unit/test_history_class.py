@@ -27,14 +27,14 @@ from streams.errors import (
     NoSuchEvent,
     RowsLeftOut,
 )
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import what_if
-from streams.history.change import InsertedEvent
-from streams.history.comparison import compare
-from streams.history.difference import Difference
+from streams.history.branch.branch import what_if
+from streams.history.branch.change import InsertedEvent
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.difference.comparison import compare
+from streams.history.difference.difference import Difference
 from streams.history.past_tables import PastTables
 from streams.history.recorded_event import RecordedEvent
-from streams.history.stored_events import COLUMNS
+from streams.history.stored.stored_events import COLUMNS
 from streams.testing import START, World
 from streams.testing.world_waiting import WorldWaiting
 from tests.applications import bank, shop, timed

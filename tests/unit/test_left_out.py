@@ -13,17 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.errors import BeforeHistory, NoSuchEvent
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import replay
+from streams.history.branch.branch import replay
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.local_code import LocalCode
 from streams.history.cut_past import Cut, CutPast
-from streams.history.local_code import LocalCode
-from streams.history.named_event import event_named, nothing_happened
 from streams.history.past import MemoryPast
 from streams.history.past_tables import PastTables
-from streams.history.stored_past import StoredPast
-from streams.history.stored_waiting import StoredWaiting
-from streams.history.story import Storyteller
-from streams.history.waiting import NothingWaits
+from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_waiting import StoredWaiting
+from streams.history.story.named_event import event_named, nothing_happened
+from streams.history.story.story import Storyteller
+from streams.history.story.waiting import NothingWaits
 from streams.server.readmodel import store_writer
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.follower_state import FollowerState

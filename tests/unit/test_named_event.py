@@ -13,11 +13,11 @@ import pytest
 
 from streams import App, Event, Outcome
 from streams.errors import NoSuchEvent
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.named_event import event_named, place_named
-from streams.history.stored_past import StoredPast
-from streams.history.stored_waiting import StoredWaiting
-from streams.history.story import Storyteller
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_waiting import StoredWaiting
+from streams.history.story.named_event import event_named, place_named
+from streams.history.story.story import Storyteller
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, StockReceive, StockReserve, StockRow
 from tests.support.partitions import Partitions
@@ -118,7 +118,7 @@ def test_a_cause_that_was_erased_is_said_to_be_lost(there: tuple[App, StoredPast
 
 
 def headers_of_a_lost_cause() -> bytes:
-    from streams.history.kept_headers import packed
+    from streams.history.stored.kept_headers import packed
 
     return packed([("ce_causationid", b"0b1c0000-0000-4000-8000-000000000001"), ("ce_time", b"2026-01-01T00:00:00+00:00")])
 

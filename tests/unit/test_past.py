@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.recorded_event import ANSWER, EMITTED, TIMER
 from tests.support.pasts import KINDS, live_rows, made, past_of
 

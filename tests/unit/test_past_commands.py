@@ -23,8 +23,8 @@ from streams.cli.process import exit_codes
 from streams.engine.times import from_micros
 from streams.errors import CodeChanged, ConfigError, HistoryError, StreamsError
 from streams.history.cut_past import Cut
-from streams.history.past_file import HistoryFile
 from streams.history.past_times import cut_of
+from streams.history.stored.past_file import HistoryFile
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from tests.applications import shop as shop_application

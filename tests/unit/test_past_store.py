@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from streams.cli.output.row_text import natural
 from streams.errors import BeforeHistory, CodeChanged, TooMuch
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
 from streams.history.past_tables import PastTables
 from streams.history.past_views import view_of_past
-from streams.history.stored_past import StoredPast
-from streams.history.stored_rows import StoredRows
+from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_rows import StoredRows
 from streams.server.readmodel import past_store
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.row_query import RowQuery

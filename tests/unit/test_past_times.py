@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams.engine.times import to_micros
 from streams.errors import DefinitionError, HistoryError
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
 from streams.history.past import MemoryPast, Past
 from streams.history.past_tables import PastTables

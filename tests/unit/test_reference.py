@@ -16,8 +16,9 @@ import pytest
 import streams
 from streams import errors, testing
 from streams.data import EventData, Record
-from streams.history.change import InsertedEvent
-from streams.history.difference import (
+from streams.history.branch.change import InsertedEvent
+from streams.history.branch.shrinking import Shrunk
+from streams.history.difference.difference import (
     CallChange,
     ChangedEvent,
     Difference,
@@ -29,9 +30,8 @@ from streams.history.difference import (
 )
 from streams.history.history_table import HistoryTable
 from streams.history.recorded_event import RecordedEvent
-from streams.history.shrinking import Shrunk
-from streams.history.story import KeyStory, Story, StoryStep
-from streams.history.when import Turn
+from streams.history.story.story import KeyStory, Story, StoryStep
+from streams.history.when.when import Turn
 from streams.receipt import EventOutcome, PublishOutcome, Receipt
 from streams.view import Table
 from tests.support.pages import blocks, run

@@ -22,23 +22,23 @@ from streams.data import EventData
 from streams.engine.identity import short_fingerprints
 from streams.engine.times import to_micros
 from streams.errors import ConfigError, HistoryError
-from streams.history import code_link
-from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import replay, replay_difference, what_if
-from streams.history.branch_calls import as_it_answered
-from streams.history.branch_unchanged import UnchangedEvents
-from streams.history.change import Change as PastChange
-from streams.history.code_link import CodeLink
-from streams.history.code_messages import Fold, Rows
-from streams.history.code_server import CodeServer
-from streams.history.difference import Difference
-from streams.history.difference_members import difference_members
-from streams.history.kept_headers import packed
-from streams.history.local_code import LocalCode
+from streams.history.branch.branch import replay, replay_difference, what_if
+from streams.history.branch.branch_calls import as_it_answered
+from streams.history.branch.branch_unchanged import UnchangedEvents
+from streams.history.branch.change import Change as PastChange
+from streams.history.code import code_link
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.code_link import CodeLink
+from streams.history.code.code_messages import Fold, Rows
+from streams.history.code.code_server import CodeServer
+from streams.history.code.local_code import LocalCode
+from streams.history.difference.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
+from streams.history.difference.difference import Difference
+from streams.history.difference.difference_members import difference_members
+from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.past import MemoryPast
-from streams.history.stored_events import RowReader, StoredRow
-from streams.history.unhandled_types import UnhandledTypes
+from streams.history.stored.kept_headers import packed
+from streams.history.stored.stored_events import RowReader, StoredRow
 from streams.outcome import Scheduled
 from tests.applications import bank, permits, shop, timed
 from tests.applications.bank.events import (

@@ -19,14 +19,14 @@ from msgspec.structs import replace
 from streams import App, Event, Outcome
 from streams.cli.commands.shrink import shrink as shrink_command
 from streams.errors import ConfigError, HistoryError, NoSuchEvent
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import what_if
-from streams.history.change import Change
+from streams.history.branch.branch import what_if
+from streams.history.branch.change import Change
+from streams.history.branch.shrinking import SearchLimits, first_shown, led_to, shrink
+from streams.history.branch.smallest import INTERRUPTED, OUT_OF_TIME, OUT_OF_TRIES, WHOLE, Search
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.past import MemoryPast, cause_of
-from streams.history.predicate import Predicate
 from streams.history.recorded_event import ROOT
-from streams.history.shrinking import SearchLimits, first_shown, led_to, shrink
-from streams.history.smallest import INTERRUPTED, OUT_OF_TIME, OUT_OF_TRIES, WHOLE, Search
+from streams.history.when.predicate import Predicate
 from streams.testing.incident import Found, search
 from streams.testing.python_text import PythonText, quoted
 from streams.testing.scenario import Scenario, ScenarioStep

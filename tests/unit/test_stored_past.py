@@ -17,21 +17,21 @@ from streams.codec import codec_of
 from streams.engine.identity import short_fingerprints
 from streams.engine.times import to_micros
 from streams.errors import HistoryError
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import what_if
-from streams.history.change import Change
+from streams.history.branch.branch import what_if
+from streams.history.branch.change import Change
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
-from streams.history.kept_headers import NAMES, packed, picker, unpacked
 from streams.history.merged_pieces import merged
 from streams.history.past import MemoryPast
 from streams.history.past_tables import PastTables
-from streams.history.read_ahead import ReadAhead
 from streams.history.recorded_event import RecordedEvent
-from streams.history.stored_events import StoredRow
-from streams.history.stored_past import StoredPast, learn_schemas
-from streams.history.stored_waiting import StoredWaiting
-from streams.history.story import Storyteller
-from streams.history.waiting import NothingWaits
+from streams.history.stored.kept_headers import NAMES, packed, picker, unpacked
+from streams.history.stored.read_ahead import ReadAhead
+from streams.history.stored.stored_events import StoredRow
+from streams.history.stored.stored_past import StoredPast, learn_schemas
+from streams.history.stored.stored_waiting import StoredWaiting
+from streams.history.story.story import Storyteller
+from streams.history.story.waiting import NothingWaits
 from streams.server.readmodel.store_high_water import fill_high_water
 from tests.applications import bank
 from tests.support.partitions import Partitions

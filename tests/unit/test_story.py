@@ -11,14 +11,14 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.difference.row_changes import MISSING, FieldChange, row_changes
 from streams.history.past import MemoryPast, before
 from streams.history.recorded_event import RecordedEvent
-from streams.history.row_changes import MISSING, FieldChange, row_changes
-from streams.history.stored_past import StoredPast
-from streams.history.stored_waiting import StoredWaiting
-from streams.history.story import CREATED, DELETED, STEPS, UNCHANGED, UNKNOWN, Story, StoryStep, Storyteller
-from streams.history.waiting import NothingWaits
+from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_waiting import StoredWaiting
+from streams.history.story.story import CREATED, DELETED, STEPS, UNCHANGED, UNKNOWN, Story, StoryStep, Storyteller
+from streams.history.story.waiting import NothingWaits
 from tests.applications import bank, shop
 from tests.applications.bank.events import AccountRow
 from tests.applications.shop.events import Line, OrderPlace, OrderRow, StockReceive

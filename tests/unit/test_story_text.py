@@ -11,11 +11,11 @@ from streams.cli.output.row_text import apart, change_text
 from streams.cli.output.screen import StyledLine
 from streams.cli.output.story_text import key_story_lines, story_lines
 from streams.engine.times import to_micros
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.difference.row_changes import FieldChange
 from streams.history.recorded_event import Place, RecordedEvent
-from streams.history.row_changes import FieldChange
-from streams.history.story import Storyteller
-from streams.history.waiting import NothingWaits, WaitingEvent
+from streams.history.story.story import Storyteller
+from streams.history.story.waiting import NothingWaits, WaitingEvent
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.partitions import Partitions

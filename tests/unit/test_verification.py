@@ -20,9 +20,9 @@ from streams.engine import marker
 from streams.engine.attributes import time_text
 from streams.engine.envelope import VERSION_HEADER
 from streams.engine.times import from_micros, to_micros
-from streams.history.verification import PartitionStart
-from streams.history.verification_findings import FOLDS, ROW, VerificationReport
-from streams.history.verification_records import StoredRecord
+from streams.history.verification.verification import PartitionStart
+from streams.history.verification.verification_findings import FOLDS, ROW, VerificationReport
+from streams.history.verification.verification_records import StoredRecord
 from tests.applications import bank
 from tests.applications.bank.events import AccountCredit
 from tests.applications.shop.events import Line, OrderPlace, StockReceive

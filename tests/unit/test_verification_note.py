@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from streams.cli.commands.verify import compared_text
 from streams.errors import ConfigError
-from streams.history.verification_digests import LogDigests, tell_unread
-from streams.history.verification_findings import Findings, VerificationReport, VerifiedCounts
-from streams.history.verification_note import FORMAT, NotedLog, VerificationNote, decoded_note
-from streams.history.verification_records import StoredRecord
+from streams.history.verification.verification_digests import LogDigests, tell_unread
+from streams.history.verification.verification_findings import Findings, VerificationReport, VerifiedCounts
+from streams.history.verification.verification_note import FORMAT, NotedLog, VerificationNote, decoded_note
+from streams.history.verification.verification_records import StoredRecord
 from tests.support.pasts import made
 from tests.support.stored_topics import LOG, StoredTopics, Where
 
@@ -26,7 +26,7 @@ some = settings(max_examples=40, deadline=None, suppress_health_check=list(Healt
 @pytest.fixture(autouse=True)
 def tens(monkeypatch: pytest.MonkeyPatch) -> None:
     """A digest of each ten records."""
-    monkeypatch.setattr("streams.history.verification_digests.EVERY", 10)
+    monkeypatch.setattr("streams.history.verification.verification_digests.EVERY", 10)
 
 
 @cache

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.errors import HistoryError, InvalidEvent
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.past import MemoryPast
-from streams.history.predicate import LONGEST, Predicate, PredicateFailed
-from streams.history.when import Turns
+from streams.history.when.predicate import LONGEST, Predicate, PredicateFailed
+from streams.history.when.when import Turns
 from tests.applications.bank.events import AccountRow, TransferRow
 from tests.applications.shop.events import OrderRow
 from tests.support.pasts import made, past_of

@@ -6,7 +6,7 @@ from typing import Any
 
 from streams.cli.arguments.wrong_usage import wrong_usage
 from streams.errors import InvalidEvent
-from streams.history.predicate import Predicate
+from streams.history.when.predicate import Predicate
 from streams.namespace import Namespace
 
 

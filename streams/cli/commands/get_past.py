@@ -22,7 +22,7 @@ from streams.errors import HistoryError
 from streams.history.cut_past import Cut, moment_text
 from streams.history.past_times import cut_until, time_members, token_of, told
 from streams.history.past_views import view_of_past
-from streams.history.stored_rows import StoredRows
+from streams.history.stored.stored_rows import StoredRows
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.store_schema import code_of
 from streams.view import View

@@ -19,8 +19,8 @@ from streams.engine.changes import Changes, HandledRecord
 from streams.engine.control import OperatorCommand
 from streams.engine.readable import one_line, shortened
 from streams.engine.records import ACCEPTED, REJECTED
-from streams.history.row_changes import row_changes
-from streams.history.story_members import change_members
+from streams.history.difference.row_changes import row_changes
+from streams.history.story.story_members import change_members
 from streams.kafka.parked import parse_inbox_offset
 from streams.outcome import Emission, Scheduled
 from streams.worker.partition_restore import described_restorer

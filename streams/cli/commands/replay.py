@@ -26,13 +26,13 @@ from streams.config import load
 from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.errors import ConfigError, StreamsError
-from streams.history.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
-from streams.history.branch import replay_difference
-from streams.history.branch_calls import as_it_answered
-from streams.history.code_link import CodeLink
-from streams.history.difference import UNTOLD, Difference
-from streams.history.difference_members import difference_members
-from streams.history.read_ahead import ReadAhead
+from streams.history.branch.branch import replay_difference
+from streams.history.branch.branch_calls import as_it_answered
+from streams.history.code.code_link import CodeLink
+from streams.history.difference.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
+from streams.history.difference.difference import UNTOLD, Difference
+from streams.history.difference.difference_members import difference_members
+from streams.history.stored.read_ahead import ReadAhead
 from streams.history.watched_past import WatchedPast
 
 Format = Literal["text", "json", "markdown"]

@@ -18,9 +18,9 @@ from streams.cli.process.named_files import refuse_present, write_named
 from streams.cli.process.opened_past import open_past
 from streams.config import load
 from streams.engine.readable import named
-from streams.history.named_event import nothing_happened
+from streams.history.branch.smallest import INTERRUPTED, WHOLE
 from streams.history.recorded_event import Place
-from streams.history.smallest import INTERRUPTED, WHOLE
+from streams.history.story.named_event import nothing_happened
 from streams.testing.incident import Found, search
 from streams.testing.scenario_text import Incident, written_test
 

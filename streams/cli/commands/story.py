@@ -13,10 +13,10 @@ from streams.cli.arguments.parsers import whole
 from streams.cli.output.screen import json_line, plural, say_styled, screen_width, talk
 from streams.cli.output.story_text import key_story_lines, story_lines
 from streams.cli.process.opened_past import OpenedPast, open_past
-from streams.history.named_event import event_named, nothing_happened, place_named
 from streams.history.recorded_event import Place
-from streams.history.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, StoryStep, Storyteller
-from streams.history.story_members import key_story_members, story_members
+from streams.history.story.named_event import event_named, nothing_happened, place_named
+from streams.history.story.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, StoryStep, Storyteller
+from streams.history.story.story_members import key_story_members, story_members
 
 
 def story(

@@ -20,7 +20,7 @@ from streams.cli.process import exit_codes
 from streams.cli.process.named_files import read_named, refuse_present, write_named
 from streams.cli.process.session import connect
 from streams.engine.readable import named
-from streams.history.accepted_findings import (
+from streams.history.verification.accepted_findings import (
     AcceptedFinding,
     acceptable,
     decoded_findings,
@@ -28,9 +28,9 @@ from streams.history.accepted_findings import (
     findings_not_accepted,
     is_refused,
 )
-from streams.history.verification_digests import NOTED_RECORDS
-from streams.history.verification_findings import NOTED, VerificationFinding, VerificationReport
-from streams.history.verification_note import VerificationNote, decoded_note
+from streams.history.verification.verification_digests import NOTED_RECORDS
+from streams.history.verification.verification_findings import NOTED, VerificationFinding, VerificationReport
+from streams.history.verification.verification_note import VerificationNote, decoded_note
 from streams.kafka.cluster_verification import verify_cluster
 
 SHOWN = 20

@@ -17,11 +17,11 @@ from streams.cli.process.named_files import read_named
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.readable import named
 from streams.errors import ConfigError, DefinitionError, InvalidEvent
-from streams.history.branch import what_if as branch_of
-from streams.history.branch_tables import compare_projections, compare_views, refuse_unknown_views
-from streams.history.change_document import LARGEST, ChangeDocument, answers_of, bounded, change_of
-from streams.history.difference_members import difference_members
-from streams.history.named_event import event_named
+from streams.history.branch.branch import what_if as branch_of
+from streams.history.branch.branch_tables import compare_projections, compare_views, refuse_unknown_views
+from streams.history.branch.change_document import LARGEST, ChangeDocument, answers_of, bounded, change_of
+from streams.history.difference.difference_members import difference_members
+from streams.history.story.named_event import event_named
 
 EXPECTED = {
     "insert": ("--insert", 'an event, such as {"type": "user.signup", "time": "2026-03-01T10:00:00Z", "data": {"user": "u1"}},'),

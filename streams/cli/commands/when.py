@@ -18,12 +18,12 @@ from streams.cli.output.untold_text import show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
 from streams.engine.times import from_micros
-from streams.history.named_event import nothing_happened
-from streams.history.predicate import Predicate
-from streams.history.row_changes import FieldChange, Missing
-from streams.history.story_members import change_members
+from streams.history.difference.row_changes import FieldChange, Missing
+from streams.history.story.named_event import nothing_happened
+from streams.history.story.story_members import change_members
 from streams.history.untold_rows import UntoldRows
-from streams.history.when import Turn, Turns, events_told
+from streams.history.when.predicate import Predicate
+from streams.history.when.when import Turn, Turns, events_told
 
 SHOWN = 50
 

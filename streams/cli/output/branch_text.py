@@ -10,10 +10,10 @@ from streams.cli.output.row_text import apart, change_text, value_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural, second_text
 from streams.data import EventData, Record
 from streams.engine.readable import one_line, shortened
-from streams.history.branch_change import events_in_change
-from streams.history.branch_projections import ProjectionChange
-from streams.history.change import Change
-from streams.history.difference import (
+from streams.history.branch.branch_change import events_in_change
+from streams.history.branch.branch_projections import ProjectionChange
+from streams.history.branch.change import Change
+from streams.history.difference.difference import (
     EVENTS,
     OUTCOME,
     PARKED,
@@ -31,10 +31,10 @@ from streams.history.difference import (
     UntoldRow,
     ViewChange,
 )
-from streams.history.difference_members import view_changes
+from streams.history.difference.difference_members import view_changes
+from streams.history.difference.row_changes import FieldChange, Missing, row_changes
 from streams.history.past import Past
 from streams.history.recorded_event import RecordedEvent
-from streams.history.row_changes import FieldChange, Missing, row_changes
 
 LABEL = 12
 """Characters of the column of what a line is about."""

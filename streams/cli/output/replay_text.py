@@ -8,8 +8,8 @@ from itertools import groupby
 from streams.cli.output.branch_text import DOES, decision_texts, difference_lines, same_text
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, plural
 from streams.engine.readable import one_line
-from streams.history.accepted_origins import AcceptedOrigin
-from streams.history.difference import Difference, Origin
+from streams.history.difference.accepted_origins import AcceptedOrigin
+from streams.history.difference.difference import Difference, Origin
 
 SHOWN = 20
 """Handlers and kinds in a table."""

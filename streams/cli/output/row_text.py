@@ -9,7 +9,7 @@ from typing import TypeGuard
 from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, data_console, plural, table, talk
 from streams.data import Record
 from streams.engine.readable import one_line, shortened
-from streams.history.row_changes import FieldChange, Missing
+from streams.history.difference.row_changes import FieldChange, Missing
 
 SHOWN = 50
 VALUE, BEFORE = 60, 10

@@ -12,10 +12,10 @@ from streams.data import Record
 from streams.engine.readable import one_line, shortened
 from streams.engine.records import BY_OPERATOR
 from streams.engine.times import from_micros, to_micros
+from streams.history.difference.row_changes import FieldChange
 from streams.history.recorded_event import ANSWER, HANDLER, ROOT, TIMER, VERSION, RecordedEvent
-from streams.history.row_changes import FieldChange
-from streams.history.story import CREATED, DELETED, UNKNOWN, KeyStory, Story, StoryStep
-from streams.history.waiting import WaitingEvent
+from streams.history.story.story import CREATED, DELETED, UNKNOWN, KeyStory, Story, StoryStep
+from streams.history.story.waiting import WaitingEvent
 
 REASON = 300
 """Characters of a reason that are shown."""

@@ -13,8 +13,8 @@ from typing import IO
 from streams.cli.process.exit_codes import code_of
 from streams.config import load
 from streams.errors import StreamsError
-from streams.history.code_messages import write_message
-from streams.history.code_server import CodeServer
+from streams.history.code.code_messages import write_message
+from streams.history.code.code_server import CodeServer
 from streams.load import application
 
 SECONDS = 60.0

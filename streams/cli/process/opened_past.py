@@ -16,11 +16,11 @@ from streams.cli.process.session import connect
 from streams.codec import AvroCodec, codec_of
 from streams.config import load
 from streams.engine.times import from_micros
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.past_file import HistoryFile, open_export
-from streams.history.stored_past import StoredPast, learn_schemas
-from streams.history.stored_waiting import StoredWaiting
-from streams.history.unhandled_types import UnhandledTypes
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.difference.unhandled_types import UnhandledTypes
+from streams.history.stored.past_file import HistoryFile, open_export
+from streams.history.stored.stored_past import StoredPast, learn_schemas
+from streams.history.stored.stored_waiting import StoredWaiting
 from streams.load import application
 from streams.server.readmodel.history_reader import HistoryReader, Progress
 

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from streams.errors import DefinitionError
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.branch import what_if
-from streams.history.branch_tables import compare_projections, compare_views, refuse_unknown_views
-from streams.history.change_document import LARGEST, answers_of, change_of, decode_document
-from streams.history.difference_members import difference_members
-from streams.history.named_event import event_named
-from streams.history.stored_past import StoredPast
-from streams.history.stored_waiting import StoredWaiting
+from streams.history.branch.branch import what_if
+from streams.history.branch.branch_tables import compare_projections, compare_views, refuse_unknown_views
+from streams.history.branch.change_document import LARGEST, answers_of, change_of, decode_document
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.difference.difference_members import difference_members
+from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_waiting import StoredWaiting
+from streams.history.story.named_event import event_named
 from streams.server.http import openapi
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts

@@ -12,12 +12,12 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from streams.errors import NotKnownYet
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut
 from streams.history.past_times import cut_of, cut_until, moment_of, time_members, token_of
-from streams.history.stored_past import StoredPast, noted_frontier
-from streams.history.stored_rows import StoredRows
-from streams.history.stored_waiting import StoredWaiting
+from streams.history.stored.stored_past import StoredPast, noted_frontier
+from streams.history.stored.stored_rows import StoredRows
+from streams.history.stored.stored_waiting import StoredWaiting
 from streams.server.http.answers import AnswerPosition, answer
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_asking import ask_past

@@ -10,8 +10,8 @@ from anyio import CapacityLimiter
 from fastapi import Request
 
 from streams.errors import BeforeHistory, HistoryError, NoSuchEvent, TooMuch, UnsupportedSchema
-from streams.history.stored_past import StoredPast, learn_schemas
-from streams.history.stored_waiting import StoredWaiting
+from streams.history.stored.stored_past import StoredPast, learn_schemas
+from streams.history.stored.stored_waiting import StoredWaiting
 from streams.server.http.answers import AnswerPosition, at_least, ready, standing
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread

@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from streams.history.application_handlers import ApplicationHandlers
-from streams.history.named_event import event_named, nothing_happened
-from streams.history.stored_past import StoredPast
-from streams.history.stored_waiting import StoredWaiting
-from streams.history.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, Storyteller
-from streams.history.story_members import key_story_members, story_members
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_waiting import StoredWaiting
+from streams.history.story.named_event import event_named, nothing_happened
+from streams.history.story.story import DEEPEST, DEPTH, DEPTH_OF_ROW, LAST, MOST_LAST, Storyteller
+from streams.history.story.story_members import key_story_members, story_members
 from streams.server.http import openapi
 from streams.server.http.answers import answer
 from streams.server.http.parameters import known_params

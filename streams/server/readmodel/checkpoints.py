@@ -14,10 +14,10 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.engine.records import Entry
 from streams.errors import HistoryError, UnsupportedSchema
-from streams.history.application_handlers import ApplicationHandlers
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.recorded_event import Place
-from streams.history.stored_past import StoredPast
-from streams.history.stored_rows import kept_entry
+from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_rows import kept_entry
 from streams.server.readmodel.transaction import transaction
 
 BASE = "base"

@@ -9,7 +9,7 @@ import msgspec
 
 from streams.app import App
 from streams.data import Record
-from streams.history.past_file import StoreIdentity
+from streams.history.stored.past_file import StoreIdentity
 from streams.server.readmodel.row_columns import quoted
 from streams.server.readmodel.store_schema import rows_beside, table_statement, unreadable_statement
 

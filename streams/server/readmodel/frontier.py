@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 
-from streams.history.stored_past import noted_frontier
+from streams.history.stored.stored_past import noted_frontier
 from streams.kafka.offsets import Offsets, TopicAndPartition, ends, stable_ends
 from streams.kafka.renewed_client import Admin
 

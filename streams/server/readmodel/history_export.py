@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from streams.errors import ConfigError
-from streams.history.past_file import HistoryFile
+from streams.history.stored.past_file import HistoryFile
 from streams.private_files import open_private
 from streams.server.readmodel.store_high_water import put_frontier
 

@@ -13,7 +13,7 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.errors import ConfigError, HistoryError, NamespaceTaken
-from streams.history.past_file import HistoryFile, StoreIdentity, connected
+from streams.history.stored.past_file import HistoryFile, StoreIdentity, connected
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.messages import kept_marker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import Message
 
-from streams.history.kept_headers import unpacked
+from streams.history.stored.kept_headers import unpacked
 from streams.kafka.messages import LogEvent, LogReader
 
 

@@ -15,8 +15,8 @@ from streams.engine.identity import short_fingerprint
 from streams.engine.records import Headers
 from streams.errors import UndecodableRecord
 from streams.event import Event
-from streams.history.kept_headers import packed
 from streams.history.recorded_event import NamespacePartition
+from streams.history.stored.kept_headers import packed
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.messages import LogReader, SchemaDecoder, due_message, parked_message
 from streams.server.readmodel.log_record import LogRecord, is_accepted, log_record

@@ -16,8 +16,8 @@ from streams.engine.identity import answer_id, emitted_id, short_fingerprint
 from streams.engine.records import ACCEPTED
 from streams.engine.times import EPOCH
 from streams.event import reference_of
-from streams.history.kept_headers import layout_of, packed_texts
 from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, VERSION
+from streams.history.stored.kept_headers import layout_of, packed_texts
 from streams.kafka.bounded_read import headers_of
 
 NAMES = (

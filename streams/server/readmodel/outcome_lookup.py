@@ -11,8 +11,8 @@ from streams.engine.identity import short_fingerprint
 from streams.engine.records import ACCEPTED, PARKED, REJECTED, Codec
 from streams.engine.times import from_micros
 from streams.errors import StreamsError
-from streams.history.kept_headers import unpacked
 from streams.history.recorded_event import VERSION
+from streams.history.stored.kept_headers import unpacked
 from streams.receipt import Receipt, duplicate_outcome
 from streams.server.readmodel.key_uses import SOURCE, KeyUse, digest_of
 from streams.server.readmodel.known_outcome import KnownOutcome, known_outcome

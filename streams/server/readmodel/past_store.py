@@ -18,7 +18,7 @@ from streams.engine.projector import Projector
 from streams.engine.records import Entry
 from streams.errors import CodeChanged, TooMuch
 from streams.history.folded_projection import folded
-from streams.history.stored_rows import StoredRows
+from streams.history.stored.stored_rows import StoredRows
 from streams.history.untold_rows import UntoldRows, refuse_erased_of
 from streams.projection import Projection
 from streams.server.readmodel.row_columns import columns_of

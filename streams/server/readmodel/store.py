@@ -12,8 +12,8 @@ import msgspec
 
 from streams.app import App
 from streams.codec import AvroCodec
-from streams.history.past_file import StoreIdentity
-from streams.history.stored_past import noted_frontier
+from streams.history.stored.past_file import StoreIdentity
+from streams.history.stored.stored_past import noted_frontier
 from streams.kafka.messages import Decoder
 from streams.kafka.topics import TopicInfo
 from streams.server.readmodel.checkpoints import make_checkpoints

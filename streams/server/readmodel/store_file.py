@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from streams.errors import ConfigError, unwritable_state
-from streams.history.past_file import StoreIdentity
+from streams.history.stored.past_file import StoreIdentity
 from streams.private_files import lock_private, make_private
 from streams.server.readmodel import file_journal
 from streams.server.readmodel.transaction import transaction

@@ -1,0 +1,1 @@
+"""What would have happened: a past with a change, decided again."""

@@ -1,0 +1,138 @@
+"""Which events of the past have had their turn in a branch, and what led to them: so which of them it still has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from streams.engine.identity import answer_id
+from streams.errors import CodeChanged
+from streams.event import Event
+from streams.history.branch.branch_queue import BranchQueue, BranchTurn
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.code.local_code import emitted
+from streams.history.past import Past, before, cause_of, is_cause, refuse_erased
+from streams.history.recorded_event import ANSWER, OrderKey, RecordedEvent
+
+
+class BranchLineage:
+    """A recorded event is known by its place here: several may have one reference, and then so may their effects.
+
+    An effect names its cause by reference alone. It belongs to whichever event of that reference says it: one that is decided
+    takes it (the first one that nobody has taken), and one that the branch does not reach is asked, by deciding it on its row
+    as it was. So an effect is gone only if no event that stands before it says it.
+    """
+
+    def __init__(self, past: Past, handlers: ApplicationHandlers, queue: BranchQueue) -> None:
+        self._past, self._handlers, self._queue = past, handlers, queue
+        self.removed: set[OrderKey] = set()
+        """What is taken out, and timers that nothing fires any more."""
+        self._seen: set[OrderKey] = set()
+        self._missed: set[OrderKey] = set()
+        self._last: tuple[str, Sequence[RecordedEvent]] = ("", ())
+        self._decided: dict[str, tuple[datetime, ...]] = {}
+        self._said: dict[str, set[OrderKey]] = {}
+        """By the reference of an event that was decided or is missing: the records that it leads to."""
+
+    def has_seen(self, it: RecordedEvent) -> bool:
+        return it.order in self._seen
+
+    def take(self, turn: BranchTurn) -> bool:
+        """Whether its turn is now. If not, it has been already, or it is a duplicate."""
+        decided = self._decided.get(turn.reference, ())
+        if turn.was is None:
+            if turn.event.time in decided:
+                return False
+        elif turn.was.order in self._seen:
+            return False
+        else:
+            self._seen.add(turn.was.order)
+        if decided and turn.reference not in self._said:  # one of its reference was plainly as it was, so that all effects are its
+            self._said[turn.reference] = {it.order for it in self._past.effects(turn.reference)}
+        self._decided[turn.reference] = (*decided, turn.event.time)
+        return True
+
+    def is_plain(self, it: RecordedEvent) -> bool:
+        """Whether nothing has been found out about an event of the past yet."""
+        return it.reference not in self._decided and it.cause not in self._said and it.order not in self._seen
+
+    def repeat(self, it: RecordedEvent) -> None:
+        """An event was decided as it was, and leads to what it led to."""
+        self._seen.add(it.order)
+        self._decided[it.reference] = (it.event.time,)
+
+    def is_gone(self, it: RecordedEvent) -> bool:
+        """Whether a recorded event, whose turn it is, is not in the branch."""
+        if it.order in self.removed:
+            return True
+        said = None if it.cause is None else self._said.get(it.cause)
+        return said is not None and it.order not in said and not self._another_says(it)
+
+    def _another_says(self, it: RecordedEvent) -> bool:
+        """Whether an event of its cause's reference that the branch has not reached leads to it."""
+        causes = self._past.find_all(it.cause or "")
+        return any(self._says(each, it) for each in causes if each.order < it.order and each.order not in self._seen)
+
+    def _says(self, cause: RecordedEvent, it: RecordedEvent) -> bool:
+        if it.kind == ANSWER:
+            return cause.accepted and it.reference == answer_id(cause.reference)
+        refuse_erased(self._past, cause.place)
+        try:
+            row, _ = self._handlers.fold_all(before(self._past.key_events(cause.place), cause.order))
+            said = emitted(self._handlers, cause, row).get(it.reference)
+        except CodeChanged:  # what was recorded stands
+            return is_cause(self._past, cause, it)
+        return said is not None and said[1] == it.event.time and self._handlers.codec.decode(said[0]) == it.event.data
+
+    def miss(self, it: RecordedEvent) -> None:
+        self._seen.add(it.order)
+        self._missed.add(it.order)
+        self.lead_to(it.reference, (), [each for each in self.recorded_effects(it.reference) if each.order > it.order])
+
+    def recorded_effects(self, reference: str) -> Sequence[RecordedEvent]:
+        """Those of the past, which are asked for several times while one event has its turn."""
+        if self._last[0] != reference:
+            self._last = reference, self._past.effects(reference)
+        return self._last[1]
+
+    def effects(self, order: OrderKey, turn: BranchTurn) -> list[RecordedEvent]:
+        """The records that an event may lead to, whose turn is at `order`: behind it, and taken by no other one."""
+        effects = self.recorded_effects(turn.reference)
+        if not effects:
+            return []
+        said, behind = self._said.get(turn.reference, ()), order if turn.was is None else turn.was.order
+        return [
+            it
+            for it in effects
+            if it.order not in self._seen and it.order not in said and it.order > behind
+        ]
+
+    def lead_to(self, reference: str, said: Collection[OrderKey], effects: Sequence[RecordedEvent]) -> None:
+        """What an event leads to, of `effects`. Another one is looked at when its turn comes: it may be gone."""
+        self._said.setdefault(reference, set()).update(said)
+        for effect in effects:
+            if effect.order not in said:
+                self._queue.push(effect.order, effect)
+
+    def has_turned(self, reference: str) -> bool:
+        """Whether an event of this reference was decided, or is missing."""
+        return reference in self._said
+
+    def is_of(self, turn: BranchTurn, effect: RecordedEvent) -> bool:
+        """Whether an effect that is otherwise was that of an event, and not of another one of its reference."""
+        cause = cause_of(self._past, effect)
+        return cause is None or (cause.order in self._missed if turn.was is None else cause.order == turn.was.order)
+
+    def former_places(self, emission: Event[Any]) -> list[OrderKey] | None:
+        """Where an event stands that is emitted, as far as there was one. None: it is there, so this one is a duplicate."""
+        former = self._past.former(emission.reference)
+        if not former:
+            return []
+        if len(former) > 1:
+            former = [it for it in former if it.event.time == emission.time]
+        places = {it.order for it in former}
+        there = (it.order for it in self._past.find_all(emission.reference))
+        if any(order in places and order not in self._missed for order in there):
+            return None
+        return sorted(places)

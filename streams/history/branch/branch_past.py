@@ -1,0 +1,105 @@
+"""A branch's own past: what it did not reach as it was recorded, and the rest as it was decided."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from streams.history.branch.branch_aside import BranchAside
+from streams.history.past import ErasedEvent, Past, answered, before, first_root_of
+from streams.history.recorded_event import OrderKey, Place, RecordedEvent
+
+
+class BranchPast:
+    """`since` says from where on a row is the branch's; `decided` are the branch's own events, `aside` what it has beside them.
+
+    Branches can be made of it again. What is parked is not among the events, but it is found, and it is the effect of its cause.
+    """
+
+    def __init__(
+        self, past: Past, since: Mapping[Place, OrderKey], decided: Sequence[RecordedEvent], aside: BranchAside
+    ) -> None:
+        self._past, self._since = past, since
+        self._decided = sorted(decided, key=_order)
+        self.aside = _with_untouched(past.aside, since, aside)
+        self._by_reference: dict[str, list[RecordedEvent]] = defaultdict(list)
+        self._by_key: dict[Place, list[RecordedEvent]] = defaultdict(list)
+        self._effects: dict[str, list[RecordedEvent]] = defaultdict(list)
+        for it in self._decided:
+            self._by_key[it.place].append(it)
+        for it in [*self._decided, *aside.parked]:
+            self._by_reference[it.reference].append(it)
+            if it.cause is not None:
+                self._effects[it.cause].append(it)
+
+    def _is_untouched(self, it: RecordedEvent) -> bool:
+        return _is_untouched(self._since, it)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.events())
+
+    def events(self) -> Iterator[RecordedEvent]:
+        return heapq.merge(filter(self._is_untouched, self._past.events()), self._decided, key=_order)
+
+    def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
+        decided = (it for it in self._decided if it.namespace == namespace)
+        return heapq.merge(filter(self._is_untouched, self._past.namespace_events(namespace)), decided, key=_order)
+
+    def key_events(self, place: Place) -> Sequence[RecordedEvent]:
+        events, since = self._past.key_events(place), self._since.get(place)
+        return events if since is None else [*before(events, since), *self._by_key.get(place, ())]
+
+    def first_erased(self, place: Place) -> ErasedEvent | None:
+        return self._past.first_erased(place)
+
+    def erased_keys(self, namespace: str) -> Sequence[str]:
+        return self._past.erased_keys(namespace)
+
+    def find(self, reference: str) -> RecordedEvent | None:
+        return next(iter(self.find_all(reference)), None)
+
+    def find_all(self, reference: str) -> Sequence[RecordedEvent]:
+        return self._with_own(self._past.find_all(reference), self._by_reference.get(reference, ()))
+
+    def effects(self, reference: str) -> Sequence[RecordedEvent]:
+        return self._with_own(self._past.effects(reference), self._effects.get(reference, ()))
+
+    def _with_own(self, events: Sequence[RecordedEvent], own: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
+        return sorted([*filter(self._is_untouched, events), *own], key=_order)
+
+    def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
+        return first_root_of(self.events(), time, behind)
+
+    def end(self) -> OrderKey | None:
+        return self._past.end()
+
+    def former(self, reference: str) -> Sequence[RecordedEvent]:
+        former = self._past.former(reference)
+        known = {it.order for it in former}
+        return sorted([*former, *(it for it in self.find_all(reference) if it.order not in known)], key=_order)
+
+    def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
+        return self._past.former_answer(request) or answered(self, request)
+
+
+def _order(it: RecordedEvent) -> OrderKey:
+    return it.order
+
+
+def _is_untouched(since: Mapping[Place, OrderKey], it: RecordedEvent) -> bool:
+    reached = since.get(it.place)
+    return reached is None or it.order < reached
+
+
+def _with_untouched(was: BranchAside, since: Mapping[Place, OrderKey], now: BranchAside) -> BranchAside:
+    """What a branch has aside, with what its past has in rows that it did not reach."""
+    parked = sorted([*(it for it in was.parked if _is_untouched(since, it)), *now.parked], key=_order)
+    fired = {
+        order: timers for order, timers in was.fired.items()
+        if (reached := since.get(timers[0].owner)) is None or order < reached
+    }  # fmt: skip
+    return BranchAside(
+        parked, {**fired, **now.fired}, now.unanswered, now.turns,
+        {**was.in_flight, **now.in_flight}, {**was.asked, **now.asked}, {**was.unfired, **now.unfired},
+    )  # fmt: skip

@@ -1,0 +1,45 @@
+"""Rows that a branch has reached and the code that made the past cannot tell any more, such as after a stricter fix."""
+
+from __future__ import annotations
+
+from streams.errors import CodeChanged
+from streams.history.branch.branch_decision import as_recorded, changes
+from streams.history.branch.branch_findings import BranchFindings
+from streams.history.branch.branch_lineage import BranchLineage
+from streams.history.branch.branch_queue import BranchTurn
+from streams.history.branch.branch_rows import BranchRow
+from streams.history.code.recorded_code import EmissionsByReference, RecordedCode, without_recorded
+from streams.history.difference.difference import UntoldRow
+from streams.history.past import Past
+from streams.history.recorded_event import OrderKey, RecordedEvent
+
+
+class RowsOfBase:
+    """Folds the rows of a branch as they were.
+
+    From an event on that `base` refuses though it was accepted, a row is not known, and the recorded outcome stands: what
+    happened to the row from there on stays in the branch as it was, with all that it led to, and is not compared.
+    """
+
+    def __init__(self, past: Past, base: RecordedCode, lineage: BranchLineage, findings: BranchFindings) -> None:
+        self._past, self._base, self._lineage, self._findings = past, base, lineage, findings
+
+    def fold(self, row: BranchRow, was: RecordedEvent) -> EmissionsByReference:
+        """Take a row as it was one event further; returns the event's timers that have not fired in the past."""
+        row.was_stopped = row.was_stopped or was.is_parked
+        if row.untold is not None:
+            self._base.leave(was)
+            return {}
+        try:
+            row.base = self._base.fold(row.base, was)
+        except CodeChanged as error:
+            row.untold = UntoldRow(was.place, was, error.why)
+            return {}
+        return without_recorded(self._past, was, self._base.scheduled(was))
+
+    def leave(self, order: OrderKey, turn: BranchTurn, untold: UntoldRow) -> None:
+        """An event of such a row is not decided."""
+        was, effects = turn.was, self._lineage.effects(order, turn)
+        now = as_recorded(order, turn, None, None) if was is None else as_recorded(order, turn, was.reason, was.by)
+        self._findings.leave(untold, was, now, () if was is None else changes(was, now))
+        self._lineage.lead_to(turn.reference, {it.order for it in effects}, effects)

@@ -1,0 +1,234 @@
+"""The code that made a past, in a process of its own: rows come over a pipe, in the order of the past."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import IO, Any
+
+from streams.data import Record
+from streams.engine.records import Entry
+from streams.engine.times import from_micros
+from streams.errors import CodeChanged, HistoryError, StreamsError
+from streams.history.code.application_handlers import ApplicationHandlers, DecidedEvent
+from streams.history.code.code_messages import (
+    PIECE,
+    PROTOCOL,
+    EmissionsAnswer,
+    EmissionsQuestion,
+    Emitted,
+    Failed,
+    Fold,
+    Hello,
+    Rows,
+    read_answer,
+    read_message,
+    write_message,
+)  # fmt: skip
+from streams.history.code.recorded_code import EmissionsByReference, without_recorded
+from streams.history.past import Past
+from streams.history.recorded_event import LogPlace, RecordedEvent, position_name
+from streams.history.stored.stored_events import StoredRow
+
+PATIENCE = 120.0
+"""Seconds that the other code may say nothing. It tells itself of a handler that has not returned, which is sooner."""
+
+
+def _by_reference(emissions: Sequence[Emitted]) -> EmissionsByReference:
+    return {reference: (value, from_micros(time)) for reference, value, time in emissions}
+
+
+class CodeLink:
+    """The parent's side, a RecordedCode. `records` are the rows of all events, in the total order; `schemas` wrote them.
+
+    `give_up` ends the other process, which is done if it says nothing for `PATIENCE`.
+    """
+
+    def __init__(
+        self,
+        handlers: ApplicationHandlers,
+        records: Iterator[StoredRow],
+        requests: IO[bytes],
+        answers: IO[bytes],
+        schemas: Sequence[str] = (),
+        give_up: Callable[[], None] | None = None,
+    ) -> None:
+        self._texts, self._give_up = [*schemas], give_up
+        self._gave_up = False
+        self._handlers, self._records, self._requests, self._answers = handlers, records, requests, answers
+        self._sent: deque[list[LogPlace]] = deque()
+        self._folded: dict[LogPlace, bytes | None] = {}
+        """By an event's place in its log: the bytes of the row behind it."""
+        self._timers: dict[LogPlace, list[Emitted]] = {}
+        self._counts: dict[LogPlace, int] = {}
+        self._refused: dict[LogPlace, str] = {}
+        self._count = 0
+        hello: Hello = self._receive(Hello)
+        if hello.application != handlers.app.name:
+            raise HistoryError(
+                f"the other code is of the application {hello.application!r}, and this one is {handlers.app.name!r}: a change is "
+                "compared with a past of its own application"
+            )
+        if hello.protocol != PROTOCOL:
+            raise HistoryError(
+                "the other code runs with another version of retold, which speaks otherwise: name a Python that has this one "
+                "with --python"
+            )
+        self._schemas = hello.schemas
+        self._send()
+
+    @property
+    def schemas(self) -> list[str]:
+        """Those that rows come with; the codec must know them before the first row is read."""
+        return self._schemas
+
+    def _send(self) -> None:
+        """The next records, so that the child works while its last rows are looked at."""
+        piece = list(islice(self._records, PIECE))
+        if piece:
+            self._sent.append([record[1:4] for record in piece])
+            self._tell(Fold(piece, self._texts))
+            self._texts = []
+
+    def _tell(self, message: object) -> None:
+        try:
+            with self._bounded():
+                write_message(self._requests, message)
+        except OSError as error:
+            while self._answer() is not None:  # it may have said why
+                pass
+            raise self._ended() from error
+
+    def _receive(self, kind: type[Any]) -> Any:
+        answer = self._answer()
+        if answer is None:
+            raise self._ended()
+        if not isinstance(answer, kind):
+            raise HistoryError(
+                f"the process with the other code said {type(answer).__name__}; {kind.__name__} was expected"
+            )
+        return answer
+
+    def _answer(self) -> Any:
+        """None: there is no other one. Raises HistoryError if the other code has failed."""
+        try:
+            with self._bounded():
+                content = read_message(self._answers)
+        except (OSError, EOFError):
+            return None
+        answer = None if content is None else read_answer(content)
+        if isinstance(answer, Failed):
+            raise HistoryError(f"the other code cannot tell this past: {answer.why}")
+        return answer
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """Give up if it takes too long."""
+        if self._give_up is None:
+            yield
+            return
+        timer = threading.Timer(PATIENCE, self._end_it)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _end_it(self) -> None:
+        self._gave_up = True
+        if self._give_up is not None:
+            self._give_up()
+
+    def _ended(self) -> HistoryError:
+        if not self._gave_up:
+            return HistoryError("the process with the other code has ended; its last words are above")
+        if not self._sent:
+            return HistoryError(f"the other code has said nothing for {PATIENCE:.0f} s: does it load?")
+        first = position_name(*self._sent[0][0])
+        return HistoryError(
+            f"the other code has said nothing for {PATIENCE:.0f} s: it was handling {first}, or one of the "
+            f"{len(self._sent[0]):,} events from there on"
+        )
+
+    def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
+        place = it.order[1:4]
+        try:
+            value = self._row_of(it, place)
+        finally:
+            if place in self._folded:
+                self.leave(it)
+        if value is None:
+            return entry if not it.accepted else (entry[0], it.order.sequence)
+        space = self._handlers.spaces.get(it.namespace)
+        if not value or space is None:  # of a namespace that this code has not, nothing is told
+            return None, it.order.sequence
+        try:
+            row = self._handlers.codec.decode_row(space.row_type, value)
+        except StreamsError as error:
+            raise HistoryError(
+                f"a row of {it.namespace} that the other code made does not read here: {error}"
+            ) from error
+        return row, it.order.sequence
+
+    def leave(self, it: RecordedEvent) -> None:
+        place = it.order[1:4]
+        self._read_up_to(it, place)
+        del self._folded[place]
+        self._refused.pop(place, None)
+        self._count = self._counts.pop(place, 0)
+
+    def count(self) -> int:
+        return self._count
+
+    def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
+        """Bytes are compared: the rows of this code need not be decoded."""
+        place = it.order[1:4]
+        value, row = self._row_of(it, place), decided.row
+        is_new = value is not None
+        same = (decided.reason is None and value == decided.row_bytes) if is_new else (row is entry[0] or row == entry[0])
+        if not same or place in self._timers or self._counts.get(place, 0) != len(decided.emissions):
+            return False
+        del self._folded[place]
+        self._counts.pop(place, None)
+        return True
+
+    def _row_of(self, it: RecordedEvent, place: LogPlace) -> bytes | None:
+        if place not in self._folded:
+            self._read_up_to(it, place)
+        if place in self._refused:
+            raise CodeChanged(self._refused[place])
+        return self._folded[place]
+
+    def _read_up_to(self, it: RecordedEvent, place: LogPlace) -> None:
+        while place not in self._folded:
+            if not self._sent:
+                self._send()
+            if not self._sent:
+                raise HistoryError(f"{it.name} was recorded after this past was read")
+            self._take_rows()
+            self._send()
+
+    def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:  # noqa: ARG002 - the child knows the row
+        self._settle()
+        self._tell(EmissionsQuestion(it.order[1:4]))
+        return without_recorded(past, it, _by_reference(self._receive(EmissionsAnswer).emissions))
+
+    def _settle(self) -> None:
+        """Read the rows that are on their way: answers come in the order of the questions."""
+        while self._sent:
+            self._take_rows()
+
+    def _take_rows(self) -> None:
+        found = self._receive(Rows)
+        places = self._sent.popleft()
+        self._folded.update(zip(places, found.rows, strict=True))
+        self._timers.update({places[number]: timers for number, timers in found.timers.items()})
+        self._counts.update({places[number]: count for number, count in found.counts.items()})
+        self._refused.update({places[number]: why for number, why in found.refused.items()})
+
+    def scheduled(self, it: RecordedEvent) -> EmissionsByReference:
+        return _by_reference(self._timers.pop(it.order[1:4], ()))

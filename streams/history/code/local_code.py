@@ -1,0 +1,86 @@
+"""The code that made a past, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streams.data import Record
+from streams.engine.records import Entry
+from streams.errors import CodeChanged
+from streams.history.branch.branch_emissions import emissions_of
+from streams.history.code.application_handlers import ApplicationHandlers, DecidedEvent, now_raises
+from streams.history.code.recorded_code import EmissionsByReference, without_recorded
+from streams.history.past import Past
+from streams.history.recorded_event import HANDLER, RecordedEvent
+from streams.outcome import Emission, Scheduled
+
+
+class LocalCode:
+    """A RecordedCode."""
+
+    def __init__(self, handlers: ApplicationHandlers) -> None:
+        self.handlers = handlers
+        self._emissions: Sequence[Emission] = ()
+        self._timers: EmissionsByReference = {}
+
+    def fold(self, entry: Entry, it: RecordedEvent) -> Entry:
+        entry, self._emissions, self._timers = fold_whole(self.handlers, entry, it)
+        return entry
+
+    def leave(self, it: RecordedEvent) -> None:
+        pass
+
+    def agrees(self, entry: Entry, it: RecordedEvent, decided: DecidedEvent) -> bool:
+        return self.fold(entry, it)[0] == decided.row and self.count() == len(decided.emissions) and not self._timers
+
+    def count(self) -> int:
+        return len(self._emissions)
+
+    def scheduled(self, it: RecordedEvent) -> EmissionsByReference:  # noqa: ARG002 - it was folded last
+        return self._timers
+
+    def in_flight(self, past: Past, it: RecordedEvent, row: Record | None) -> EmissionsByReference:
+        try:
+            return without_recorded(past, it, emitted(self.handlers, it, row))
+        except CodeChanged:  # of an event that was rejected: its row is known, and what it emitted is not
+            return {}
+
+
+def fold_whole(
+    handlers: ApplicationHandlers, entry: Entry, it: RecordedEvent
+) -> tuple[Entry, Sequence[Emission], EmissionsByReference]:
+    """A row after an event that was handled, what the event emits, and the timers among that by reference.
+
+    Raises CodeChanged if the code refuses what was accepted; also if it emits what may not be, for which a worker parks an event.
+    """
+    entry, emissions = handlers.fold_and_emit(entry, it)
+    if not emissions:
+        return entry, (), {}
+    try:
+        return entry, emissions, _scheduled(handlers, it, emissions)
+    except Exception as error:
+        if it.accepted:
+            raise now_raises(it, error) from error
+        return entry, (), {}
+
+
+def _scheduled(handlers: ApplicationHandlers, it: RecordedEvent, emissions: Sequence[Emission]) -> EmissionsByReference:
+    """The timers among what an event emits, by reference: value and time."""
+    handler = handlers.handler_of(it.namespace, it.event)
+    if handler is None or not any(isinstance(emission, Scheduled) for emission in emissions):
+        return {}
+    found = emissions_of(handlers, handler, it.event, emissions, ())
+    return {each.reference: (each.value, each.event.time) for each in found if each.at is not None}
+
+
+def emitted(handlers: ApplicationHandlers, it: RecordedEvent, row: Record | None) -> EmissionsByReference:
+    """All that an event emits on this row, by reference: value and time. Raises CodeChanged if its handler raises now."""
+    handler = handlers.handler_of(it.namespace, it.event)
+    if handler is None or handler.function is None or not (it.accepted or it.by == HANDLER):
+        return {}
+    try:
+        emit = handlers.decide(it.namespace, handler, row, it.event).emissions
+        found = emissions_of(handlers, handler, it.event, emit, ())
+    except Exception as error:
+        raise now_raises(it, error) from error
+    return {each.reference: (each.value, each.event.time) for each in found}

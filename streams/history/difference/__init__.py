@@ -1,0 +1,1 @@
+"""What differs between two pasts, or between two codes over one past."""

@@ -1,0 +1,58 @@
+"""How two pasts differ, however they came about."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+
+from streams.data import Record
+from streams.history.branch.branch_decision import changes
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.difference.difference import ChangedEvent, Difference, RowChange
+from streams.history.past import Past
+from streams.history.past_tables import PastTables
+from streams.history.recorded_event import Place, RecordedEvent
+
+
+def compare(past: Past, handlers: ApplicationHandlers, other: Past, other_handlers: ApplicationHandlers) -> Difference:
+    """How `other` differs from `past`: events and rows. What is open, calls and origins only a branch knows itself.
+
+    All events of `past` are held in memory. Raises HistoryError for a row that cannot be told.
+    """
+    then, found = defaultdict[tuple[str, Place], deque[RecordedEvent]](deque), Difference()
+    for it in past.events():
+        then[it.reference, it.place].append(it)
+        found.total += 1
+    for now in other.events():
+        same = then.get((now.reference, now.place))
+        was = same.popleft() if same else None
+        if was is None:
+            found.surplus.append(now)
+        elif what := changes(was, now):
+            found.changed.append(ChangedEvent(was, now, what))
+        else:
+            found.unchanged += 1
+    found.missing += sorted((it for left in then.values() for it in left), key=lambda it: it.order)
+    found.put_outcomes_first()
+    places = _touched(found) if handlers is other_handlers else _all(past, other)
+    found.keys = len(places)
+    before, after = PastTables(past, handlers), PastTables(other, other_handlers)
+    for place in sorted(places):
+        change = RowChange(place, _row(before, place), _row(after, place))
+        if change.before != change.after:
+            found.rows.append(change)
+    return found
+
+
+def _touched(found: Difference) -> set[Place]:
+    """With the same code only the rows of these events can be otherwise."""
+    return {it.place for it in (*found.missing, *found.surplus, *(each.now for each in found.changed))}
+
+
+def _all(*pasts: Past) -> set[Place]:
+    return {it.place for past in pasts for it in past.events()}
+
+
+def _row(tables: PastTables, place: Place) -> Record | None:
+    namespace, key = place
+    known = any(space.name == namespace for space in tables.app.namespaces)
+    return tables.table(namespace).entry(key)[0] if known else None

@@ -1,0 +1,1 @@
+"""A past in the file of a server, or in an exported one."""

@@ -1,0 +1,94 @@
+"""Rows of a past that is in a file, as of a time: each is folded alone, so that memory holds no table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streams.data import namespace_of
+from streams.engine.records import Entry
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.cut_past import Cut, CutPast
+from streams.history.past import refuse_erased
+from streams.history.recorded_event import Place, RecordedEvent
+from streams.history.stored.stored_past import StoredPast
+
+ALL = 2**62
+"""µs: after all times."""
+CHECKPOINT = """select seq, version, row from checkpoint where ns = ? and key = ? and code in (?, 'base') and row is not null
+and recorded <= ? and high <= ? order by seq desc limit 1"""
+
+
+def kept_entry(handlers: ApplicationHandlers, namespace: str, kept: tuple[int, int, bytes]) -> tuple[int, Entry]:
+    """Of a checkpoint's sequence, version and Avro: the sequence, and the row behind it."""
+    sequence, version, value = kept
+    if not value:
+        return sequence, (None, version)
+    return sequence, (handlers.codec.decode_row(handlers.spaces[namespace].row_type, value), version)
+
+
+class StoredRows:
+    """The rows of one cut. `read` counts the events that were read for them.
+
+    A row is folded from its last checkpoint on that the same code has made; `code` names it. None: from its first event on.
+    """
+
+    def __init__(self, past: StoredPast, cut: Cut, handlers: ApplicationHandlers, code: str | None = None) -> None:
+        self.past, self.handlers = CutPast(past, cut), handlers
+        self._whole, self._code = past, code
+        self.read = 0
+
+    def _begin(self, place: Place) -> tuple[int, Entry]:
+        """The sequence and the row of the last checkpoint that the cut has."""
+        if self._code is not None:
+            known, as_of = (ALL if at is None else at for at in (self.past.cut.known, self.past.cut.as_of))
+            kept = self._whole.db.execute(CHECKPOINT, (*place, self._code, known, as_of)).fetchone()
+            if kept is not None:
+                return kept_entry(self.handlers, place[0], kept)
+        return 0, (None, 0)
+
+    def entry(self, place: Place) -> Entry:
+        """A row and its version; None without a row. Raises HistoryError if it cannot be told."""
+        if not self.goes_on(place):
+            refuse_erased(self.past, place)
+        return self.fold(place)
+
+    def goes_on(self, place: Place) -> bool:
+        """Whether a row of which old events are not kept is told, from what is kept of it."""
+        gone = self.past.first_erased(place)
+        return gone is not None and gone.is_old and self._begin(place)[0] >= gone.until and not self._whole.is_erased(place)
+
+    def fold(self, place: Place) -> Entry:
+        """The same, of a row of which nothing was erased."""
+        sequence, entry = self._begin(place)
+        for it in self._whole.key_events_behind(place, sequence):
+            self.read += 1
+            if not self.past.has(it):  # nor does it have any that follows: a cut is a prefix of each key
+                break
+            entry = self.handlers.fold(entry, it)
+        return entry
+
+    def keys(self, namespace: str, behind: str | None = None, *, falling: bool = False) -> Iterator[str]:
+        """The keys of a namespace that have ever had an event, in their order, from behind one on."""
+        sign, order, nearest = ("<", "desc", max) if falling else (">", "asc", min)
+        texts = [
+            (f"{text} order by key {order} limit 1", f"{text} and key {sign} ? order by key {order} limit 1")
+            for text in ("select key from record where ns = ?", "select key from left_out where ns = ?")
+        ]
+        while True:
+            values = (namespace,) if behind is None else (namespace, behind)
+            found = [self._whole.db.execute(text[behind is not None], values).fetchone() for text in texts]
+            there = [it[0] for it in found if it is not None]
+            if not there:
+                return
+            yield (behind := nearest(there))
+
+    def accepted(self, types: frozenset[str]) -> Iterator[RecordedEvent]:
+        """The accepted events of some types, in the total order."""
+        known = self.past.cut.known
+        namespaces = {namespace_of(name) for name in types}
+        for it in self._whole.events_of(namespaces):
+            self.read += 1
+            if known is not None and it.order.recorded > known:
+                return
+            if it.accepted and it.event_type in types and self.past.has(it):
+                yield it

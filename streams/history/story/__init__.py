@@ -1,0 +1,1 @@
+"""An event's causes and consequences."""

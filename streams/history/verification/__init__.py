@@ -1,0 +1,1 @@
+"""Whether a recorded past is whole and unaltered."""

@@ -1,0 +1,1 @@
+"""Since when something holds of a row."""
