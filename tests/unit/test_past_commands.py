@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import closing
+import sqlite3
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -169,6 +170,34 @@ def test_rows_projections_and_views_of_a_file_as_they_were(shop: Path, capsys: p
     ):
         with pytest.raises(error):
             get(**wrong, history=shop)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "where"),
+    [
+        ("order", "o1", "ns = 'order' and key = 'o1'"),
+        ("order", None, "ns = 'order'"),
+        ("orders_per_day", None, "type = 'order.place' and accepted"),
+    ],
+)
+def test_what_had_happened_and_is_held_back_is_counted(
+    name: str, key: str | None, where: str, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An event that depends on a later one is in no row as of its own time: of the row, the table or the projection it is told."""
+    with closing(sqlite3.connect(shop)) as db:
+        [until] = db.execute("select max(time) from record").fetchone()
+        db.execute(f"update record set high = {until} + 1000000 where {where}")
+        [count] = db.execute(f"select count(*) from record where {where}").fetchone()
+        db.commit()
+    try:
+        get(name, key, history=shop, as_of=Cut(until))
+    except typer.Exit:
+        assert key is not None
+    told = capsys.readouterr().err
+    assert re.search(rf"{count} events? that happened by then (is|are) not in it", told)
+    with suppress(typer.Exit):
+        get(name, key, history=shop, as_of=Cut(until + 1_000_000))
+    assert "happened by then" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

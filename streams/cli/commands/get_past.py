@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import typer
 
+from streams.app import App
 from streams.cli.arguments.lookup import namespace_named, projection_named, view_named
 from streams.cli.arguments.wrong_usage import WrongUsage
 from streams.cli.output.row_text import SHOWN, TableRows, count_of, show_many, show_one, show_projected
-from streams.cli.output.screen import json_line, plain, say_lines, talk
+from streams.cli.output.screen import json_line, plain, plural, say_lines, talk
 from streams.cli.output.untold_text import show_untold
 from streams.cli.process import exit_codes
 from streams.cli.process.opened_past import open_past
@@ -20,8 +21,10 @@ from streams.data import Record
 from streams.engine.readable import in_a_line
 from streams.errors import HistoryError
 from streams.history.cut_past import Cut, moment_text
+from streams.history.held_back import held_back, held_back_of
 from streams.history.past_times import cut_until, time_members, token_of, told
 from streams.history.past_views import view_of_past
+from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_rows import StoredRows
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.store_schema import code_of
@@ -43,7 +46,10 @@ def get_past(name: str, key: str | None, limit: int | None, asked: Cut, history:
                     raise WrongUsage(f"{name} is a view, and its answer is no table: it has no KEY and no --limit")
                 _show_answer(_answer(store, name, *view), cut, as_json=as_json)
             else:
-                _show_rows(store, name, key, limit, cut, as_json=as_json)
+                code = _show_rows(store, name, key, limit, cut, as_json=as_json)
+                _tell_held_back(opened.past, app, name, key, cut)
+                if code != exit_codes.OK:
+                    raise typer.Exit(code)
 
 
 def _answer(store: PastStore, path: str, view: View, names: Mapping[str, str]) -> bytes:
@@ -64,7 +70,8 @@ def _show_answer(answer: bytes, cut: Cut, *, as_json: bool) -> None:
     _close(cut)
 
 
-def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, cut: Cut, *, as_json: bool) -> None:
+def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, cut: Cut, *, as_json: bool) -> int:
+    """The exit code."""
     projected = projection_named(store.app, name) is not None
     found: Iterable[tuple[str, Record, int]]
     if key is None:
@@ -73,7 +80,7 @@ def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, 
         row, version = store.entry(name, key)
         if row is None:
             talk(f"The table {name} had no row {key!r}, {told(cut)}.")
-            raise typer.Exit(exit_codes.NO)
+            return exit_codes.NO
         found = [(key, row, version)]
     if as_json:
         for each, row, version in found:
@@ -84,8 +91,24 @@ def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, 
     show_untold(untold, as_json=as_json)
     if not as_json:
         _close(cut)
-    if untold:
-        raise typer.Exit(exit_codes.CONFIGURATION)
+    return exit_codes.CONFIGURATION if untold else exit_codes.OK
+
+
+def _tell_held_back(past: StoredPast, app: App, name: str, key: str | None, cut: Cut) -> None:
+    """What had happened by then is not all there, if something depends on what came later: say so, since nothing else shows it."""
+    projection = projection_named(app, name)
+    if projection is None:
+        found = held_back(past.db, cut, namespace_named(app, name).name, key)
+    else:
+        found = held_back_of(past.db, cut, {data.event_type for data in projection.folds_by})
+    if found is None:
+        return
+    count, at, until = plural(found.events, "event"), moment_text(found.time), moment_text(found.counts_from)
+    are, each = ("is", "it") if found.events == 1 else ("are", "each")
+    talk(
+        f"{count} that happened by then {are} not in it, since {each} depends on a later one. The first, {found.event_type} "
+        f"{found.name}, happened at {at} and counts from {until} on."
+    )
 
 
 def _show(store: PastStore, name: str, rows: TableRows, *, one: bool) -> None:
