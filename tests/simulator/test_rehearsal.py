@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import murmur2
 
 from streams import App
+from streams.cli.commands.parked_rehearsal import rehearsal_lines
 from streams.codec import codec_of
 from streams.engine.control import OperatorCommand, encode
 from streams.engine.stored import log_record
@@ -86,6 +87,8 @@ def test_a_rehearsed_retry_is_the_retry(seed: int, tmp_path: Path) -> None:
     left = [int(key) for _, key, value in committed(site, TOPICS.parked) if key]
     gone = {int(key) for _, key, value in committed(site, TOPICS.parked) if key and not value}
     assert {it.position.offset for it in found.changes.queues["k"]} == set(left) - gone
+    shown = "\n".join("".join(text for text, _ in line) for line in rehearsal_lines(found, "k", f"alarm-{at}"))
+    assert all(f"parked      alarm-{at}@{it}: " in shown for it in set(left) - gone)
 
 
 def rehearsed(site: MemorySite, command: OperatorCommand, partition: int) -> Rehearsal:

@@ -24,6 +24,7 @@ from streams.engine.times import to_micros
 from streams.errors import ConfigError, HistoryError
 from streams.history.branch.branch import replay, replay_difference, what_if
 from streams.history.branch.branch_calls import as_it_answered
+from streams.history.branch.branch_projections import ProjectionChanges
 from streams.history.branch.branch_unchanged import UnchangedEvents
 from streams.history.branch.change import Change as PastChange
 from streams.history.code import code_link
@@ -333,12 +334,30 @@ def test_rows_that_cannot_be_told_are_shown_counted_and_accepted() -> None:
     assert lines[2].startswith("untold      the row 'a1' of account cannot be told: account.debit was accepted as account-")
     assert lines[3].endswith(f"so {untold.events} events of 1 row stand as recorded, and are not compared")
     assert lines[4].startswith("same        of all else nothing would be otherwise")
-    assert "accepted" in lines[5]
+    assert lines[5] == "accepted    the rows that cannot be told, and nothing else is otherwise"
     markdown = "\n".join(replay_markdown(later, "main", 0.1, None))
     assert "**1 row cannot be told** by the code before" in markdown
     [line, *_, summary] = difference_members(later)
     assert (line["difference"], line["key"], line["not_compared"]) == ("untold", "a1", untold.events)
     assert (summary["untold"], summary["not_compared"], summary["equal"]) == (1, untold.events, False)
+
+
+def test_what_is_not_told_is_named_in_its_own_section() -> None:
+    """A projection or a view with its name. Of a row of which no event was left out, there are not "0 events of 1 row"."""
+    stricter = with_change(bank.app(), AccountDebit, other_code.refusing({"a1"}))
+    [untold] = refused_by_base("bank", stricter, stricter).untold
+    untold.events = 0
+    found = Difference(
+        missing=[untold.recorded],
+        untold=[untold],
+        untold_views={"loans-of/m7": "why"},
+        projections=ProjectionChanges([], {"per_day": "why not"}),
+    )
+    lines = ["".join(text for text, _ in line) for line in difference_lines(found, 0.1)]
+    assert "projections per_day  not told: why not" in lines
+    assert "views       loans-of/m7  not told: why" in lines
+    assert lines[2].strip() == "so it is not told what would be otherwise in it"
+    assert not any("0 events of" in line for line in lines)
 
 
 def test_what_was_otherwise_before_a_row_was_lost_is_told() -> None:

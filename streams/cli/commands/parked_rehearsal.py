@@ -43,7 +43,7 @@ def rehearse_retry(inbox_offset: str, who: str | None, *, as_json: bool) -> int:
     if as_json:
         json_line(_members(found, key))
     else:
-        say_styled(_lines(found, key))
+        say_styled(rehearsal_lines(found, key, f"{at.namespace}-{at.partition}"))
         _say_more(found)
     return exit_codes.NO if found.changes.queues.get(key) else exit_codes.OK
 
@@ -53,11 +53,13 @@ def _row_after(found: Rehearsal, key: str) -> Record | None:
     return row
 
 
-def _lines(found: Rehearsal, key: str) -> Iterator[StyledLine]:
+def rehearsal_lines(found: Rehearsal, key: str, partition: str) -> Iterator[StyledLine]:
+    """`partition` such as `user-3`: what stays aside is named as the commands take it, `user-3@1042`."""
     for it in found.changes.results:
         yield from _handled_lines(it)
     for aside in found.changes.queues.get(key, ()):
-        yield [("parked      ", "dim"), (f"{aside.position}: {shortened(one_line(aside.header.reason), REASON)}", "red")]
+        reason = shortened(one_line(aside.header.reason), REASON)
+        yield [("parked      ", "dim"), (f"{partition}@{aside.position}: {reason}", "red")]
     before, after = found.before[0], _row_after(found, key)
     if before == after:
         yield [("row         ", "dim"), ("it stays as it is", "")]

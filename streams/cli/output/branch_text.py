@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import groupby
 
 from streams.cli.output.row_text import apart, change_text, value_text
@@ -84,9 +84,9 @@ def difference_lines(found: Difference, took: float) -> list[StyledLine]:
         lines += _section("", [f"and {plural(behind, 'event')} behind them, of the same keys"])
     lines += _listed("rows", [_row(it) for it in found.rows])
     lines += _listed("projections", [_projected(it) for it in found.projections.changes])
-    lines += _section("", [f"not told: {why}" for why in found.projections.untold.values()], DIM)
+    lines += _untold_beside(found.projections.untold, "projections" if not found.projections.changes else "")
     lines += _listed("views", [_view(it) for it in found.views])
-    lines += _section("", [f"not told: {why}" for why in found.untold_views.values()], DIM)
+    lines += _untold_beside(found.untold_views, "views" if not found.views else "")
     lines += _calls(found.calls)
     lines += _listed("waits for", [f"{_described(it)}: its answer is not known" for it in found.waiting])
     lines += _listed("open", [f"{_described(it)}: it depends on such an answer" for it in found.open])
@@ -100,6 +100,9 @@ def untold_lines(untold: Sequence[UntoldRow]) -> Iterator[StyledLine]:
         return
     yield from _listed("untold", [_short(it.why) for it in untold], BAD)
     events, rows = sum(it.events for it in untold), plural(len(untold), "row")
+    if not events:
+        yield _line("", f"so it is not told what would be otherwise in {'it' if len(untold) == 1 else f'these {rows}'}", DIM)
+        return
     stand = "stands as recorded, and is" if events == 1 else "stand as recorded, and are"
     yield _line("", f"so {plural(events, 'event')} of {rows} {stand} not compared", DIM)
 
@@ -266,6 +269,11 @@ def _decided(it: RecordedEvent) -> str:
     if it.by == UNHANDLED:
         return f"{_described(it)}: it has no handler"
     return _described(it) if it.accepted else f"{_described(it)}: rejected: {_short(it.reason or '')}"
+
+
+def _untold_beside(untold: Mapping[str, str], label: str) -> Iterator[StyledLine]:
+    """Projections or views, by their names, with the reason of each."""
+    return _section(label, [f"{one_line(name)}  not told: {one_line(why)}" for name, why in untold.items()], DIM)
 
 
 def _short(text: str) -> str:

@@ -19,7 +19,8 @@ def replay_lines(found: Difference, base: str, took: float, refused: Sequence[Ac
     """`refused` are origins that are not accepted; None: nobody has accepted any."""
     lines: list[StyledLine] = [[("compared with ", "dim"), (base, "bold")], *difference_lines(found, took)]
     if refused is not None and not refused and (found.origins or found.untold):
-        what = "all that is otherwise follows from origins that are accepted" if found.origins else "rows that cannot be told are"
+        follows = "all that is otherwise follows from origins that are accepted"
+        what = follows if found.origins else "the rows that cannot be told, and nothing else is otherwise"
         lines.append([("accepted    ", "dim"), (what, "green")])
     return lines
 
