@@ -133,6 +133,7 @@ class HistoryContents:
 
         Raises:
             NoSuchEvent: Nothing ever happened to it.
+            BeforeHistory: All of its events were erased, or are not kept.
             DefinitionError: The application does not have this namespace.
 
         """

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from streams.app import App
 from streams.data import EventData
-from streams.errors import HistoryError
+from streams.errors import CodeChanged, HistoryError
 from streams.event import Event
 from streams.history.branch.shrinking import SearchLimits, Shrunk, shrink
 from streams.history.branch.smallest import INTERRUPTED, WHOLE
@@ -24,11 +24,15 @@ AFTERWARDS = 20.0
 
 
 class Found(NamedTuple):
-    """`scenario` is None if no World shows it. `answered` are the requests that gateways get in it, with their answers."""
+    """`scenario` is None if no World shows it. `answered` are the requests that gateways get in it, with their answers.
+
+    `untold` says of which row the code has changed its mind on the way to it; None: of none, or a World shows it all the same.
+    """
 
     shrunk: Shrunk
     scenario: Scenario | None
     answered: Sequence[tuple[EventData, EventData]] = ()
+    untold: str | None = None
 
 
 def search(
@@ -54,7 +58,17 @@ def search(
         found = worlds.found(more)
         if found.scenario is None and more.ended != INTERRUPTED:
             found = worlds.smallest(more)
-    return found
+    return found if found.scenario is not None else found._replace(untold=_untold(past, handlers, shrunk))
+
+
+def _untold(past: Past, handlers: ApplicationHandlers, shrunk: Shrunk) -> str | None:
+    """Why a row of the events that may have led to it cannot be told: what was accepted then is refused now."""
+    for place in dict.fromkeys(it.place for it in (*shrunk.events, shrunk.shown, *shrunk.candidates)):
+        try:
+            handlers.fold_all([it for it in past.key_events(place) if it.order <= shrunk.shown.order])
+        except CodeChanged as error:
+            return error.why
+    return None
 
 
 class _Worlds:

@@ -128,7 +128,11 @@ def test_it_is_never_said_that_nothing_happened() -> None:
     with read_anew(there, 2**62) as store:
         past = StoredPast(store._db, there.codec)
         assert len(past) == 0
-        assert "any more: its events up to the sequence" in str(nothing_happened(past, place))
+        gone = nothing_happened(past, place)
+        assert isinstance(gone, BeforeHistory)  # exit code 3 and a 410, as for other questions about this row
+        assert "any more: its events up to the sequence" in str(gone)
+        with pytest.raises(NoSuchEvent, match="'unknown' that is kept here; older ones are left out by the setting `history`"):
+            event_named(past, StoredWaiting(store._db, there.codec), there.app, "unknown")
         with pytest.raises(NoSuchEvent, match=f"{name} is not in this file: it is too old"):
             event_named(past, StoredWaiting(store._db, there.codec), there.app, name)
 

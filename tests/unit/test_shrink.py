@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -35,7 +36,7 @@ from tests.applications import bank, permits, shop
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferDone, TransferStart
 from tests.applications.permits.events import PermitStep
 from tests.applications.shop.events import Line, OrderPlace, PaymentCharge, PaymentCharged, StockReceive, StockReserve
-from tests.support.other_code import Handler, row_with, with_change
+from tests.support.other_code import Handler, refusing, row_with, with_change
 from tests.support.partitions import Partitions
 from tests.support.pasts import ALL_KINDS, KINDS, START, made, past_of
 from tests.support.permits import history
@@ -374,6 +375,24 @@ def test_the_command_writes_a_test(
         shrink_command("transfer", key, "status == 'failed'", target, 60.0, file)
     with pytest.raises(NoSuchEvent, match="nothing ever happened to it"):
         shrink_command("transfer", "nothing", "status == 'failed'", None, 60.0, file)
+
+
+def test_code_that_has_been_mended_is_the_reason_why_no_test_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not the order of events: what was accepted on the way is refused now."""
+    there = some_money(bank.app(), 10)
+    source, key = next((row.source, key) for key, row in there.rows("transfer").items() if row.status == "done")  # type: ignore[attr-defined]
+    stricter = with_change(bank.app(), AccountDebit, refusing({source}))
+    monkeypatch.setattr(bank, "app", lambda: stricter)
+    monkeypatch.setenv("RETOLD_APP", "tests.applications.bank:app")
+    monkeypatch.setenv("RETOLD_STATE", str(tmp_path / "state"))
+    with pytest.raises(typer.Exit):
+        shrink_command("transfer", key, "status == 'done'", None, 20.0, exported(there, tmp_path))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "does not come to that any more: the row" in said
+    assert "its handler now rejects it (not today)" in said
+    assert "another order" not in said
 
 
 @pytest.mark.parametrize("key", ["", "'", '"""', "a\n\x1b]0;b", "\\", "\u202e", "x" * 300, "if"])

@@ -17,7 +17,7 @@ from streams.cli.process.exit_codes import NO
 from streams.cli.process.named_files import refuse_present, write_named
 from streams.cli.process.opened_past import open_past
 from streams.config import load
-from streams.engine.readable import named
+from streams.engine.readable import named, one_line
 from streams.history.branch.smallest import INTERRUPTED, WHOLE
 from streams.history.recorded_event import Place
 from streams.history.story.named_event import nothing_happened
@@ -88,10 +88,9 @@ def _tell(found: Found) -> None:
         why = "You interrupted the search" if shrunk.ended == INTERRUPTED else f"The search is {shrunk.ended}"
         talk(f"{why}: fewer might do; --seconds lets it go on.")
     if scenario is None:
-        talk(
-            "No test shows it: in memory the events of different keys come in another order than they did, and it does not come to "
-            "that. These are the events, for `retold story`:"
-        )
+        order = "in memory the events of different keys come in another order than they did, and it does not come to that"
+        mended = f"with the code of this folder it does not come to that any more: {one_line(found.untold or '')}"
+        talk(f"No test shows it: {order if found.untold is None else mended}. These are the events, for `retold story`:")
         for it in shrunk.events:
             talk(f"  {it.name}  {it.event_type} {named(it.key)}")
     elif len(scenario.steps) != len(shrunk.events):

@@ -11,7 +11,7 @@ from typing import Protocol
 from streams.app import App
 from streams.engine.readable import named
 from streams.engine.times import from_micros
-from streams.errors import NoSuchEvent
+from streams.errors import BeforeHistory, NoSuchEvent
 from streams.history.past import ErasedEvent
 from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.stored.stored_past import StoredPast
@@ -67,8 +67,9 @@ def event_named(
     if not or_row and place_named(app, text) is not None:
         raise NoSuchEvent(f"{named(text)!r} names a row, and an event was expected: `retold story {named(text)}` shows its events")
     row = "; a row by namespace and key, such as user/u1" if or_row else ""
+    kept = "" if past.left_out_until() is None else " that is kept here; older ones are left out by the setting `history`"
     raise NoSuchEvent(
-        f"the recorded past of {app.name} has no event {named(text)!r}{_meant(app, text)}. An event is named by its id, its "
+        f"the recorded past of {app.name} has no event {named(text)!r}{_meant(app, text)}{kept}. An event is named by its id, its "
         f"position in the log, such as user-3:7, or in the inbox, such as user-3@1042{row}. `retold tail --last 5` shows positions"
     )
 
@@ -88,11 +89,14 @@ def _meant(app: App, text: str) -> str:
     return f" (did you mean {near[0]}{sign}{named(rest)}?)" if near else f"; {app.name} has no namespace {named(name)!r}"
 
 
-def nothing_happened(past: ErasedEvents, place: Place, waits: Sequence[WaitingEvent] = ()) -> NoSuchEvent:
-    """The error of a row that the past has no event of; `waits` is what has not been handled yet."""
+def nothing_happened(past: ErasedEvents, place: Place, waits: Sequence[WaitingEvent] = ()) -> BeforeHistory | NoSuchEvent:
+    """The error of a row that the past has no event of; `waits` is what has not been handled yet.
+
+    BeforeHistory if it had events, which are gone: what became of the row is not known, so it is not as if there were none.
+    """
     namespace, key = place
     if (gone := past.first_erased(place)) is not None:
-        return NoSuchEvent(f"the recorded past has no event of {namespace} {named(key)!r} any more: {gone.sentence}")
+        return BeforeHistory(f"the recorded past has no event of {namespace} {named(key)!r} any more: {gone.sentence}")
     if waits:
         return NoSuchEvent(
             f"nothing has been handled for {namespace} {named(key)!r} yet: its {waits[0].event_type} waits ({waits[0].kind}). "
