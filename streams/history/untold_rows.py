@@ -44,6 +44,11 @@ class UntoldRows(Mapping[str, str]):
         text = f"the table {self._namespace} is needed whole, and {some} cannot be told: "
         raise BeforeHistory(text + str(first)) if isinstance(first, BeforeHistory) else CodeChanged(text + first.why)
 
+    @property
+    def by_code(self) -> int:
+        """How many of them another version of the code can tell."""
+        return sum(isinstance(it, CodeChanged) for it in self._errors.values())
+
     def __getitem__(self, key: str) -> str:
         error = self._errors[key]
         return error.why if isinstance(error, CodeChanged) else str(error)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams.cli.output.untold_text import show_untold
 from streams.errors import BeforeHistory, NoSuchEvent
 from streams.history.branch.branch import replay
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -24,6 +25,7 @@ from streams.history.stored.stored_waiting import StoredWaiting
 from streams.history.story.named_event import event_named, nothing_happened
 from streams.history.story.story import Storyteller
 from streams.history.story.waiting import NothingWaits
+from streams.history.untold_rows import UntoldRows
 from streams.server.readmodel import store_writer
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.follower_state import FollowerState
@@ -135,6 +137,17 @@ def test_it_is_never_said_that_nothing_happened() -> None:
             event_named(past, StoredWaiting(store._db, there.codec), there.app, "unknown")
         with pytest.raises(NoSuchEvent, match=f"{name} is not in this file: it is too old"):
             event_named(past, StoredWaiting(store._db, there.codec), there.app, name)
+
+
+def test_no_other_code_is_advised_for_what_is_too_old(capsys: pytest.CaptureFixture[str]) -> None:
+    """It could not tell these rows either: each has its reason, and there is no more to say."""
+    there = made("bank", 7)[1]
+    with read_anew(there, 2**62) as store:
+        show_untold(UntoldRows(StoredPast(store._db, there.codec), "account"), as_json=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "too old for the setting `history`" in said
+    assert "rows cannot be told" in said
+    assert "--export" not in said
 
 
 def test_a_projection_is_not_folded_from_a_part_of_the_past() -> None:

@@ -87,7 +87,7 @@ def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, 
             json_line({"key": each, **({} if projected else {"version": version}), "row": row, **_members(cut)})
     else:
         _show(store, name, list(found), one=key is not None)
-    untold = {} if key is not None or projected else store.untold(name)
+    untold = None if key is not None or projected else store.untold(name)
     show_untold(untold, as_json=as_json)
     if not as_json:
         _close(cut)

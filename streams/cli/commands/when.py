@@ -74,7 +74,7 @@ def when(
         else:
             shown = _as_table(found, predicate, limit or SHOWN, with_key=all_rows)
             _conclude(turns, predicate, ever=shown > 0, all_rows=all_rows)
-        show_untold(untold or {}, as_json=as_json)
+        show_untold(untold, as_json=as_json)
     if untold:
         raise typer.Exit(exit_codes.CONFIGURATION)
     if not shown and not turns.holding:
