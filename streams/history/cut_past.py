@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from streams.engine.times import from_micros, to_micros
-from streams.errors import HistoryError
+from streams.errors import BeforeHistory, HistoryError
 from streams.history.past import ErasedEvent, Past, answered, first_root_of
 from streams.history.recorded_event import OrderKey, Place, RecordedEvent
 
@@ -34,7 +34,7 @@ class CutPast:
     """Raises HistoryError where the high-water time of an event is not known yet."""
 
     def __init__(self, past: Past, cut: Cut) -> None:
-        self._past, self.cut, self.aside = past, cut, past.aside
+        self._past, self.cut, self.aside, self.unsure_until = past, cut, past.aside, past.unsure_until
 
     def has(self, it: RecordedEvent) -> bool:
         """Whether an event is of this past."""
@@ -49,7 +49,20 @@ class CutPast:
                 f"what had happened by {moment_text(self.cut.as_of)} cannot be told yet: {it.name} was recorded, and other "
                 "partitions are not read so far. Try again in a moment"
             )
-        return it.high <= self.cut.as_of
+        if it.high > self.cut.as_of:
+            return False
+        if it.cause is not None and self.is_unsure:
+            raise BeforeHistory(
+                f"whether {it.name} had happened by {moment_text(self.cut.as_of)} is not known here: it follows from other events, "
+                f"and events are not kept that are too old for the setting `history`. Ask for {moment_text(self.unsure_until)} or "
+                "later, or set `history` to all, and let them be read again"
+            )
+        return True
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether high-water times may be too early at the time that is asked for."""
+        return self.cut.as_of is not None and self.cut.as_of < self.unsure_until
 
     def _prefix(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
         """Of one key: neither what is recorded nor the high-water time ever falls along it."""

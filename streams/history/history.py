@@ -24,7 +24,7 @@ from streams.history.difference.comparison import compare
 from streams.history.difference.difference import Difference
 from streams.history.event_lookup import in_file
 from streams.history.history_contents import HistoryContents, HistorySource
-from streams.history.past import MemoryPast, Past
+from streams.history.past import Past, with_own_times
 from streams.history.past_times import cut_until
 from streams.history.stored.past_file import open_export
 from streams.history.stored.stored_past import StoredPast, learn_schemas
@@ -94,7 +94,7 @@ class History(HistoryContents):
             HistoryError: `known` is later than what this past knows for certain.
 
         """
-        past = MemoryPast(self._past.events()) if self._origin is not None else self._past  # a branch's times are its own
+        past = self._past if self._origin is None else with_own_times(self._past, [it.name for it in self.app.namespaces])
         asked, frontier = Cut(_micros("at", at), _micros("known", known)), self._source.frontier
         return self._made(CutPast(past, asked if frontier is None else cut_until(frontier, asked)), self._handlers)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from streams.engine.identity import answer_id
@@ -40,6 +41,9 @@ class ErasedEvent(NamedTuple):
                 "is not known here"
             )
         return f"its event with the sequence {self.sequence} was erased, and what it did to the row is not known any more"
+
+
+NOTHING_GONE: Mapping[Place, ErasedEvent] = MappingProxyType({})
 
 
 class NamesEvents(Protocol):
@@ -93,13 +97,21 @@ class Past(Protocol):
     def aside(self) -> BranchAside:
         """What a branch has beside its events."""
 
+    @property
+    def unsure_until(self) -> int:
+        """Before this time (µs), the high-water time of an event that has a cause may be too early, since events are not kept."""
+
 
 class MemoryPast:
     """A past that is all in memory."""
 
     aside = NOTHING_ASIDE
 
-    def __init__(self, events: Iterable[RecordedEvent]) -> None:
+    def __init__(
+        self, events: Iterable[RecordedEvent], gone: Mapping[Place, ErasedEvent] = NOTHING_GONE, unsure_until: int = 0
+    ) -> None:
+        """`gone` has the first event that is missing of each row that is not whole."""
+        self._gone, self.unsure_until = gone, unsure_until
         self._events = list(with_high_water(sorted(events, key=lambda it: it.order)))
         self._by_reference: dict[str, list[RecordedEvent]] = defaultdict(list)
         self._by_key: dict[Place, list[RecordedEvent]] = defaultdict(list)
@@ -122,11 +134,11 @@ class MemoryPast:
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return self._by_key.get(place, ())
 
-    def first_erased(self, place: Place) -> ErasedEvent | None:  # noqa: ARG002 - nothing is erased here
-        return None
+    def first_erased(self, place: Place) -> ErasedEvent | None:
+        return self._gone.get(place)
 
-    def erased_keys(self, namespace: str) -> Sequence[str]:  # noqa: ARG002 - as above
-        return ()
+    def erased_keys(self, namespace: str) -> Sequence[str]:
+        return [key for of, key in self._gone if of == namespace]
 
     def find(self, reference: str) -> RecordedEvent | None:
         return next(iter(self.find_all(reference)), None)
@@ -148,6 +160,13 @@ class MemoryPast:
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
         return answered(self, request)
+
+
+def with_own_times(past: Past, namespaces: Iterable[str]) -> MemoryPast:
+    """A branch with high-water times of its own events, and with all events that are missing in it."""
+    places = [(name, key) for name in namespaces for key in past.erased_keys(name)]
+    gone = {place: it._replace(recorded=None, high=None) for place in places if (it := past.first_erased(place)) is not None}
+    return MemoryPast(past.events(), gone, past.unsure_until)
 
 
 def refuse_erased(past: Past, place: Place) -> None:

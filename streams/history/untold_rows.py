@@ -31,8 +31,8 @@ class UntoldRows(Mapping[str, str]):
         found = {key: erased_row(past, (namespace, key)) for key in keys}
         self._errors: dict[str, BeforeHistory | CodeChanged] = {key: it for key, it in found.items() if it is not None}
 
-    def add(self, key: str, error: CodeChanged) -> None:
-        """A row that the code cannot fold."""
+    def add(self, key: str, error: BeforeHistory | CodeChanged) -> None:
+        """A row that the code cannot fold, or of which it is not known up to which event."""
         self._errors[key] = error
 
     def refuse(self) -> None:

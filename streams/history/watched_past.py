@@ -19,7 +19,7 @@ class WatchedPast:
         self.find, self.effects, self.end, self.first_erased = past.find, past.effects, past.end, past.first_erased
         self.erased_keys = past.erased_keys
         self.former, self.former_answer = past.former, past.former_answer
-        self.find_all, self.aside = past.find_all, past.aside
+        self.find_all, self.aside, self.unsure_until = past.find_all, past.aside, past.unsure_until
 
     def __len__(self) -> int:
         return len(self._past)

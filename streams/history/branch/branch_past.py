@@ -20,7 +20,7 @@ class BranchPast:
     def __init__(
         self, past: Past, since: Mapping[Place, OrderKey], decided: Sequence[RecordedEvent], aside: BranchAside
     ) -> None:
-        self._past, self._since = past, since
+        self._past, self._since, self.unsure_until = past, since, past.unsure_until
         self._decided = sorted(decided, key=_order)
         self.aside = _with_untouched(past.aside, since, aside)
         self._by_reference: dict[str, list[RecordedEvent]] = defaultdict(list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Protocol
 
 from streams.engine.identity import short_fingerprints
@@ -141,6 +142,11 @@ class StoredPast:
     def is_erased(self, place: Place) -> bool:
         """Whether an operator has erased an event of this row."""
         return self._db.execute("select 1 from erased where ns = ? and key = ? limit 1", place).fetchone() is not None
+
+    @cached_property
+    def unsure_until(self) -> int:
+        text = "select max(value) from meta where name = 'left_out_times' and exists(select 1 from left_out_log)"
+        return int(self._db.execute(text).fetchone()[0] or 0)
 
     def left_out_until(self) -> int | None:
         """When the last event was recorded (µs) that is too old to be kept; None: all are kept."""

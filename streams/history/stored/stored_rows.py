@@ -39,7 +39,7 @@ class StoredRows:
 
     def _begin(self, place: Place) -> tuple[int, Entry]:
         """The sequence and the row of the last checkpoint that the cut has."""
-        if self._code is not None:
+        if self._code is not None and not self.past.is_unsure:
             known, as_of = (ALL if at is None else at for at in (self.past.cut.known, self.past.cut.as_of))
             kept = self._whole.db.execute(CHECKPOINT, (*place, self._code, known, as_of)).fetchone()
             if kept is not None:

@@ -31,6 +31,10 @@ IS_MADE = "select 1 from checkpoint where ns = ? and key = ? and seq = ? and cod
 DROP = "delete from record where ns = ? and part = ? and seq = ?"
 KEEP = f"update checkpoint set code = '{BASE}' where ns = ? and key = ? and seq = ?"
 FORGET = "delete from checkpoint where ns = ? and key = ? and seq < ?"
+PUT_TIMES = """insert into meta(name, value) values('left_out_times', ?)
+on conflict(name) do update set value = max(value, excluded.value)"""
+"""No high-water time of what is not here is later than this one (µs)."""
+LATEST = "select max(time) from record where recorded < ?"
 PIECE = 2_000
 """Records of one step."""
 TIME = NAMES.index("time")
@@ -50,6 +54,8 @@ class LeftOutRecords:
         self.before = before
         self._keys: dict[tuple[str, str], int] = {}
         self._logs: dict[tuple[str, int], tuple[int, int]] = {}
+        self._latest, self._noted = before, 0
+        """The latest time that something left out may depend on, and the one that is noted."""
 
     def without(self, records: Iterable[LogRecord]) -> Iterable[LogRecord]:
         """Those that are kept; the others are noted by `write`."""
@@ -63,10 +69,17 @@ class LeftOutRecords:
                 self._logs[namespace, part] = sequence, recorded
             else:
                 kept.append(it)
+                if it[0] < before:  # from the future: what is left out behind it depends on it
+                    self._latest = max(self._latest, it[TIME])
         return kept
 
     def write(self, db: sqlite3.Connection) -> None:
-        """Within a transaction. Raises sqlite3.Error."""
+        """Within a transaction, once what is kept is written. Raises sqlite3.Error."""
+        if self._latest > self._noted:
+            [known] = db.execute(LATEST, (self.before,)).fetchone() if not self._noted else [None]
+            self._latest = max(self._latest, known or 0)
+            db.execute(PUT_TIMES, (self._latest,))
+            self._noted = self._latest
         db.executemany(PUT, [(*at, sequence) for at, sequence in self._keys.items()])
         db.executemany(PUT_LOG, [(*at, *last) for at, last in self._logs.items()])
 
@@ -100,11 +113,11 @@ def leave_out(db: sqlite3.Connection, before: int, make_rows: Callable[[], None]
     """
     while time.monotonic() < deadline:
         piece: LogPiece = db.execute(OLDEST, (before, before, PIECE)).fetchall()
-        if not piece or not _step(db, piece, make_rows):
+        if not piece or not _step(db, piece, before, make_rows):
             return
 
 
-def _step(db: sqlite3.Connection, piece: LogPiece, make_rows: Callable[[], None]) -> bool:
+def _step(db: sqlite3.Connection, piece: LogPiece, before: int, make_rows: Callable[[], None]) -> bool:
     """Leave out those of keys whose row behind them is kept; False if there are none yet."""
     last = {(ns, key): (ns, key, sequence, recorded, high) for ns, _, sequence, key, recorded, high in piece}
     with transaction(db):
@@ -117,6 +130,7 @@ def _step(db: sqlite3.Connection, piece: LogPiece, make_rows: Callable[[], None]
         db.executemany(DROP, [it[:3] for it in gone])
         db.executemany(PUT, places)
         db.executemany(PUT_LOG, [(ns, part, sequence, recorded) for ns, part, sequence, _, recorded, _ in gone])
+        db.execute(PUT_TIMES, (before,))
         db.executemany(KEEP, places)
         db.executemany(FORGET, places)
     return bool(gone)

@@ -16,7 +16,7 @@ from streams.codec import AvroCodec
 from streams.data import Record
 from streams.engine.projector import Projector
 from streams.engine.records import Entry
-from streams.errors import CodeChanged, TooMuch
+from streams.errors import BeforeHistory, CodeChanged, TooMuch
 from streams.history.folded_projection import folded
 from streams.history.stored.stored_rows import StoredRows
 from streams.history.untold_rows import UntoldRows, refuse_erased_of
@@ -128,7 +128,7 @@ class PastStore:
         untold = self.untold(namespace)
         try:
             return (None, 0) if key in untold else self._rows.fold((namespace, key))
-        except CodeChanged as error:
+        except (BeforeHistory, CodeChanged) as error:
             untold.add(key, error)
             return None, 0
 
