@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -473,6 +474,26 @@ def test_a_full_disk_is_said_and_passes(tmp_path: Path) -> None:
     assert store.writer().positions[AT].sequence == 100
     fill(store.writer(), range(101, 5_001))
     assert store.writer().positions[AT].sequence == 5_000
+    store.close()
+
+
+def test_a_disk_that_is_full_in_a_large_transaction_tears_nothing(tmp_path: Path) -> None:
+    """In a first reading, whose journal is in memory; also if a transaction is larger than what SQLite keeps in memory."""
+    store = Store(tmp_path, "", BANK, codec_of(BANK))
+    store.open()
+    store._db.execute("pragma cache_size=100")
+    balances: dict[str, int] = {}
+    fill(store.writer(), range(1, 1001), balances)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (store.file.stat().st_size + 300_000, limits[1]))
+    try:
+        with pytest.raises(sqlite3.OperationalError):
+            fill(store.writer(), range(1001, 5001), dict(balances))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert store._db.execute("pragma integrity_check").fetchall() == [("ok",)]
+    fill(store.writer(), range(1001, 1101), balances)
+    assert store._db.execute("select count(*), sum(seq) from record").fetchone() == (1100, 1100 * 1101 // 2)
     store.close()
 
 

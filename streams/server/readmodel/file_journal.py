@@ -17,6 +17,7 @@ MOST = 4_000_000
 def keep_in_memory(db: sqlite3.Connection) -> None:
     """Of the transaction that is written: one that fails leaves nothing, but the file is torn if the process is killed."""
     db.execute("pragma journal_mode=memory")
+    db.execute("pragma cache_spill=off")  # a page that is written before the end of a transaction that then fails stays as it is
 
 
 def is_first(db: sqlite3.Connection) -> bool:
@@ -33,6 +34,7 @@ def keep_beside(db: sqlite3.Connection) -> None:
     [mode] = db.execute("pragma journal_mode=wal").fetchone()
     if mode != "wal":
         raise sqlite3.OperationalError(f"its journal is still in the mode {mode}")
+    db.execute("pragma cache_spill=on")
     db.execute(f"pragma journal_size_limit={MOST}")  # a larger one is cut when a later write begins it anew
 
 
