@@ -165,6 +165,21 @@ def test_a_branch_does_not_tell_what_is_not_kept() -> None:
                 history.table(there.app.namespace("account"))[key]
 
 
+def test_events_of_a_row_of_which_one_was_erased_do_not_stay_for_ever() -> None:
+    """Nothing is told of such a row, so no row of it is waited for; nor does it hold the others up."""
+    there = made("bank", 7)[1]
+    whole = past_of(there)
+    [_, erased, *_] = [it for it in whole.events() if it.place == ("account", "a0")]
+    with kept(there) as store:
+        writer = store.writer()
+        writer.erase_record("account", erased.order.partition, erased.order.sequence, "a0")
+        writer.commit()
+        drop(there, store, 2**62)
+        assert store._db.execute("select count(*) from record").fetchone() == (0,)
+        with pytest.raises(BeforeHistory, match="too old"):
+            rows_of(there, store, NOW).entry(("account", "a0"))
+
+
 def test_nothing_is_made_of_a_past_that_is_not_whole() -> None:
     """No replay, and no story of a row; an event that is kept has one, without its row."""
     there = made("bank", 7)[1]

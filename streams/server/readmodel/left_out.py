@@ -28,6 +28,8 @@ set seq = max(seq, excluded.seq), recorded = max(recorded, excluded.recorded)"""
 OLDEST = """select ns, part, seq, key, recorded, high from record indexed by record_by_order
 where recorded < ? and high < ? order by recorded, ns, part, seq limit ?"""
 IS_MADE = "select 1 from checkpoint where ns = ? and key = ? and seq = ? and code is not null"
+IS_ERASED = "select 1 from erased where ns = ? and key = ? limit 1"
+"""No row is told any more, so none is to be kept."""
 DROP = "delete from record where ns = ? and part = ? and seq = ?"
 KEEP = f"update checkpoint set code = '{BASE}' where ns = ? and key = ? and seq = ?"
 FORGET = "delete from checkpoint where ns = ? and key = ? and seq < ?"
@@ -118,12 +120,16 @@ def leave_out(db: sqlite3.Connection, before: int, make_rows: Callable[[], None]
 
 
 def _step(db: sqlite3.Connection, piece: LogPiece, before: int, make_rows: Callable[[], None]) -> bool:
-    """Leave out those of keys whose row behind them is kept; False if there are none yet."""
+    """Leave out those of keys whose row behind them is kept, or not told any more; False if there are none yet."""
     last = {(ns, key): (ns, key, sequence, recorded, high) for ns, _, sequence, key, recorded, high in piece}
     with transaction(db):
         note_checkpoints(db, last.values())
     make_rows()
-    made = {place for place, (*at, _, _) in last.items() if db.execute(IS_MADE, at).fetchone() is not None}
+    made = {
+        place
+        for place, (*at, _, _) in last.items()
+        if db.execute(IS_MADE, at).fetchone() is not None or db.execute(IS_ERASED, place).fetchone() is not None
+    }
     gone = [it for it in piece if (it[0], it[3]) in made]
     places: list[tuple[Any, ...]] = [last[place][:3] for place in made]
     with transaction(db):
