@@ -68,8 +68,8 @@ def _message(topic: str, partition: int, offset: int, key: bytes, value: bytes, 
     return Message(topic=topic, partition=partition, offset=offset, key=key, value=value, headers=headers)
 
 
-def forget_schemas(codec: AvroCodec) -> None:
-    """As if it had met none of the schemas that records are written with."""
-    for prefix in list(codec._decoders):
-        for known in (codec._decoders, codec._texts, codec._names, codec._fingerprints):
+def forget_schemas(codec: AvroCodec, decoders: str = "_decoders") -> None:
+    """As if it had met none of the schemas that records are written with; or rows, as `decoders` says."""
+    for prefix in list(getattr(codec, decoders)):
+        for known in (getattr(codec, decoders), codec._texts, codec._names, codec._fingerprints):
             known.pop(prefix, None)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.cli.output.untold_text import show_untold
-from streams.errors import BeforeHistory, NoSuchEvent
+from streams.errors import BeforeHistory, HistoryError, NoSuchEvent
 from streams.history.branch.branch import replay
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
@@ -44,7 +44,7 @@ from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.support.partitions import Partitions
 from tests.support.pasts import KINDS, START, made, past_of
-from tests.support.stored_pasts import stored
+from tests.support.stored_pasts import forget_schemas, stored
 from tests.unit.test_checkpoints import CODE, as_bytes, kept, make, rows_of
 from tests.unit.test_past_times import a_cut
 
@@ -163,6 +163,23 @@ def test_a_branch_does_not_tell_what_is_not_kept() -> None:
             assert history.table(there.app.namespace("account"))["new"].balance == 1
             with pytest.raises(BeforeHistory, match="too old for the setting `history`"):
                 history.table(there.app.namespace("account"))[key]
+
+
+def test_a_row_that_is_kept_is_told_by_an_application_with_another_schema() -> None:
+    """Its schema is in the file. Until it is known, the row is refused, and nothing else stops."""
+    there = made("bank", 7)[1]
+    whole = past_of(there)
+    events = list(whole.events())
+    places = {it.place for it in events}
+    with kept(there) as store:
+        drop(there, store, events[len(events) // 2].order.recorded)
+        before = {place: as_bytes(there, rows_of(there, store, NOW).entry(place)) for place in places}
+        forget_schemas(there.codec, "_row_decoders")  # as of a process whose rows have another schema by now
+        with pytest.raises(HistoryError, match="does not read here"):
+            [rows_of(there, store, NOW).entry(place) for place in places]
+        drop(there, store, 2**62)
+        drop(there, store, 2**62)
+        assert before == {place: as_bytes(there, rows_of(there, store, NOW).entry(place)) for place in places}
 
 
 def test_events_of_a_row_of_which_one_was_erased_do_not_stay_for_ever() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from streams.data import namespace_of
 from streams.engine.records import Entry
+from streams.errors import HistoryError, StreamsError
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.cut_past import Cut, CutPast
 from streams.history.past import refuse_erased
@@ -19,11 +20,17 @@ and recorded <= ? and high <= ? order by seq desc limit 1"""
 
 
 def kept_entry(handlers: ApplicationHandlers, namespace: str, kept: tuple[int, int, bytes]) -> tuple[int, Entry]:
-    """Of a checkpoint's sequence, version and Avro: the sequence, and the row behind it."""
+    """Of a checkpoint's sequence, version and Avro: the sequence, and the row behind it.
+
+    Raises HistoryError for one that does not read here, such as of a schema that is not known.
+    """
     sequence, version, value = kept
     if not value:
         return sequence, (None, version)
-    return sequence, (handlers.codec.decode_row(handlers.spaces[namespace].row_type, value), version)
+    try:
+        return sequence, (handlers.codec.decode_row(handlers.spaces[namespace].row_type, value), version)
+    except StreamsError as error:
+        raise HistoryError(f"a row of {namespace} that is kept of the past does not read here: {error}") from error
 
 
 class StoredRows:

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable
 
 from streams.app import App
-from streams.codec import AvroCodec
+from streams.codec import PREFIX, AvroCodec
 from streams.engine.records import Entry
 from streams.errors import HistoryError, UnsupportedSchema
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.recorded_event import Place
-from streams.history.stored.stored_past import StoredPast
+from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_rows import kept_entry
 from streams.server.readmodel.transaction import transaction
 
@@ -37,6 +37,7 @@ DUE = "select ns, key from checkpoint where code is null limit 1"
 DUE_OF = "select seq from checkpoint where ns = ? and key = ? and code is null order by seq"
 LAST = """select seq, version, row from checkpoint where ns = ? and key = ? and seq < ? and code in (?, 'base')
 and row is not null order by seq desc limit 1"""
+SCHEMA = "insert or ignore into schema(id, text) values(?, ?)"
 MADE = "update checkpoint set code = ?, version = ?, row = ? where ns = ? and key = ? and seq = ?"
 
 
@@ -55,15 +56,15 @@ def make_checkpoints(db: sqlite3.Connection, app: App, codec: AvroCodec, code: s
         db.execute("insert or replace into meta(name, value) values('checkpoints', ?)", (code,))
     maker = None
     while time.monotonic() < deadline and (place := db.execute(DUE).fetchone()) is not None:
-        maker = maker or _Maker(db, ApplicationHandlers(app, codec), code)
+        maker = maker or _Maker(db, app, codec, code)
         if not maker.make(place, deadline):
             return
 
 
 class _Maker:
-    def __init__(self, db: sqlite3.Connection, handlers: ApplicationHandlers, code: str) -> None:
-        self._db, self._handlers, self._code = db, handlers, code
-        self._past = StoredPast(db, handlers.codec)
+    def __init__(self, db: sqlite3.Connection, app: App, codec: AvroCodec, code: str) -> None:
+        self._db, self._handlers, self._codec, self._code = db, ApplicationHandlers(app, codec), codec, code
+        self._past = StoredPast(db, codec)
 
     def make(self, place: Place, deadline: float) -> bool:
         """Those of one key, as many as there is time for; False if it must be tried again later."""
@@ -75,12 +76,14 @@ class _Maker:
         try:
             self._fold(place, due, made, deadline, erased.until if erased is not None and erased.is_old else 0)
         except HistoryError as error:
-            if isinstance(error.__cause__, UnsupportedSchema):  # it will be known, once Kafka is asked
+            if isinstance(error.__cause__, UnsupportedSchema):  # it will be known, once the file or Kafka is asked
+                learn_schemas(self._db, self._codec)
                 return False
             made += [(seq, None) for seq in due[len(made) :]]
         kept = [(self._code, *self._kept(entry), *place, seq) for seq, entry in made]
         with transaction(self._db):
             self._db.executemany(MADE, kept)
+            self._db.executemany(SCHEMA, self._schemas(row for _, _, row, *_ in kept if row))
         return bool(made) or not due
 
     def _fold(self, place: Place, due: list[int], made: list[tuple[int, Entry | None]], deadline: float, missing: int) -> None:
@@ -99,6 +102,11 @@ class _Maker:
                 if len(made) == len(due) or time.monotonic() >= deadline:
                     return
         made += [(seq, None) for seq in due[len(made) :]]
+
+    def _schemas(self, rows: Iterable[bytes]) -> list[tuple[int, str]]:
+        """Ids and texts of what rows are written with: a later application has another one."""
+        ids = {int.from_bytes(row[1:PREFIX], "big") for row in rows}
+        return [(it, self._codec.schema_text(it)) for it in ids]
 
     def _kept(self, entry: Entry | None) -> tuple[int, bytes | None]:
         if entry is None:
