@@ -54,8 +54,8 @@ def _kept_after_a_loss(self: Cycle, _error: Any) -> None:
 RULES: dict[str, Callable[[], Any]] = {
     "1: a restore waits for transactions that are open": lambda: _put(Restorer, "_settled", _without_waiting),
     "4: the group metadata is that of the poll": lambda: _put(Cycle, "_commit", _newer_metadata(Cycle._commit)),
-    "6: what was not committed is read again": lambda: _put(Tasks, "rewind", lambda self, tasks: None),
-    "2: a lost producer's images are restored": lambda: _put(Cycle, "_after_loss", _kept_after_a_loss),
+    "what was not committed is read again": lambda: _put(Tasks, "rewind", lambda self, tasks: None),
+    "3: a lost producer's images are restored": lambda: _put(Cycle, "_after_loss", _kept_after_a_loss),
     "13: an id is handled once": lambda: _put(DuplicateWindow, "find", lambda self, digest, last: None),
     "23: a key's timers fire before its later events": lambda: _put(Timers, "before", lambda self, arrival, offset=None: None),
     "23: a partition's next owner makes its calls": lambda: _put(PartitionTask, "take_restored_calls", lambda self: []),

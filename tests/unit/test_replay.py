@@ -358,6 +358,11 @@ def test_what_is_not_told_is_named_in_its_own_section() -> None:
     assert "views       loans-of/m7  not told: why" in lines
     assert lines[2].strip() == "so it is not told what would be otherwise in it"
     assert not any("0 events of" in line for line in lines)
+    found = Difference(untold_views={"loans-of/m7": "why"}, projections=ProjectionChanges([], {"per_day": "why not"}))
+    lines = ["".join(text for text, _ in line) for line in difference_lines(found, 0.1)]
+    assert lines[1].startswith("same        of all else nothing would be otherwise")
+    assert lines[2:] == ["projections per_day  not told: why not", "views       loans-of/m7  not told: why"]
+    assert not found.is_empty
 
 
 def test_what_was_otherwise_before_a_row_was_lost_is_told() -> None:

@@ -73,6 +73,8 @@ def difference_lines(found: Difference, took: float) -> list[StyledLine]:
             *lines,
             _line("same", same_text(found), GOOD if found.decided or not found.skipped else BOLD),
             *_skipped(found),
+            *_untold_beside(found.projections.untold, "projections"),
+            *_untold_beside(found.untold_views, "views"),
         ]
     lines += origin_lines(found.origins)
     lines += [*_section("events", [_events_counted(found)]), *_skipped(found)]
@@ -169,7 +171,7 @@ def same_text(found: Difference) -> str:
     if found.skipped and not found.total:
         return "no event was decided, so nothing can be otherwise"
     last = "" if not found.skipped else "of the last event " if found.total == 1 else f"of the last {plural(found.total, 'event')} "
-    all_else = ("and of all else " if last else "of all else ") if found.untold else ""
+    all_else = ("and of all else " if last else "of all else ") if found.leaves_something_untold else ""
     return f"{last}{all_else}nothing would be otherwise: the same events, the same rows, the same calls"
 
 

@@ -220,7 +220,12 @@ class Difference(msgspec.Struct):
     @property
     def is_empty(self) -> bool:
         """Whether both are equal, and all could be told."""
-        return self.shows_nothing and not self.untold
+        return self.shows_nothing and not self.leaves_something_untold
+
+    @property
+    def leaves_something_untold(self) -> bool:
+        """Whether a row, a projection or a view could not be told, so that it may be otherwise."""
+        return bool(self.untold or self.projections.untold or self.untold_views)
 
     @property
     def shows_nothing(self) -> bool:
