@@ -56,7 +56,7 @@ def test_what_is_set_aside_is_listed_shown_tried_and_rejected(env: dict[str, str
     assert "Traceback" in shown.stdout
     rehearsed = retold("parked", "retry", "probe-0@0", "--rehearse", env=env)
     assert (rehearsed.returncode, "Nothing was written." in rehearsed.stderr) == (1, True), rehearsed.stderr
-    assert "parked      0: RuntimeError: told to raise for k" in rehearsed.stdout
+    assert "parked      probe-0@0: RuntimeError: told to raise for k" in rehearsed.stdout
     tried = retold("parked", "retry", "probe-0@0", env=env)
     assert tried.returncode == 1
     assert "set aside again" in tried.stderr
