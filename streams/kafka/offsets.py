@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from streams.errors import BrokerError
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled, raise_if_cancelled
-from streams.kafka.renewed_client import Admin, silence
+from streams.kafka.renewed_client import DROPPED, Admin, silence
 
 TopicAndPartition = tuple[str, int]
 """Topic and partition."""
@@ -21,7 +21,7 @@ MOVED = {
 """Errors from outdated metadata; a metadata request resolves them."""
 PASSING = MOVED | {
     KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NETWORK_EXCEPTION, KafkaError.REQUEST_TIMED_OUT,
-    KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION,
+    KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._UNKNOWN_PARTITION, DROPPED,
 }  # fmt: skip
 """Errors that pass by themselves: after a topic was created, its leader moved, or a broker was slow."""
 

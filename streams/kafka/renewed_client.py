@@ -24,6 +24,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 SILENCES = 2
+DROPPED = KafkaError._DESTROY_BROKER
 SLICE = 0.1
 """s between two checks whether a request was cancelled."""
 GRACE = 1.0
@@ -35,6 +36,11 @@ HURRY = 1.0
 def got_no_answer(error: KafkaException) -> bool:
     """Whether the error is the client's own and not a broker's answer: a timeout, no leader, no connection."""
     return bool(error.args[0].code() < 0)
+
+
+def was_dropped(answer: object) -> bool:
+    """Whether the client itself dropped a request, since it made new handles of its brokers meanwhile (as after a freeze)."""
+    return isinstance(answer, KafkaException) and answer.args[0].code() == DROPPED
 
 
 def silence(what: str) -> KafkaException:
