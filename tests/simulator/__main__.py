@@ -46,7 +46,7 @@ def run(seed: int, plan: Sequence[Fault] | None = None, without: str | None = No
             made.run()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the run found
             failure = f"{type(error).__name__}: {error}"
-        return Result(seed, failure, made.trouble.happened, len(made.published), made.trouble.trace)
+        return Result(seed, failure, made.trouble.happened, len(made.publisher.published), made.trouble.trace)
 
 
 def shortest(seed: int, failure: str, without: str | None = None) -> list[Fault]:

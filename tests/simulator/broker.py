@@ -5,7 +5,7 @@ One thread, no network: what is asked is answered at once. Offsets, stable ends 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -76,6 +76,13 @@ class Partition:
             open_one = it.transaction
             if open_one is not None and open_one.state == OPEN and open_one.producer._id == transactional_id:
                 open_one.state = state
+
+    def committed(self) -> Iterator[tuple[int, Entry]]:
+        """Offset and record of all that a read_committed reader is given."""
+        offset = 0
+        while (found := self.readable(offset, committed=True)) is not None:
+            offset = found[0] + 1
+            yield found
 
     def readable(self, offset: int, *, committed: bool) -> tuple[int, Entry] | None:
         """The first record from `offset` on that a reader is given."""

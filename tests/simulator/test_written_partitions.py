@@ -34,6 +34,16 @@ def made(
     return TransactionalProducer(make, NAME, "order", clock=broker.clock, held_up=held_up)
 
 
+def lose(producer: TransactionalProducer, broker: MemoryBroker) -> None:
+    """In a transaction that has written to a partition of the log: its coordinator has given it up."""
+    producer.ready()
+    producer.begin()
+    producer.put("order-log", b"1", b"o1@1", 2, None)
+    broker.producers[NAME] = None
+    with pytest.raises(ProducerLost):
+        producer.commit([], None)
+
+
 def records(broker: MemoryBroker) -> dict[tuple[str, int], int]:
     """How many records of transactions that were aborted each partition has."""
     found = Counter[tuple[str, int]]()
@@ -84,12 +94,7 @@ def test_a_producer_whose_empty_transaction_may_hang_itself_is_replaced(broker: 
         return Slow(on_delivery) if next(kinds) is Slow else MemoryProducer(broker, {"transactional.id": NAME})
 
     producer = TransactionalProducer(make, NAME, "order", clock=broker.clock)
-    producer.ready()
-    producer.begin()
-    producer.put("order-log", b"1", b"o1@1", 2, None)
-    broker.producers[NAME] = None
-    with pytest.raises(ProducerLost):
-        producer.commit([], None)
+    lose(producer, broker)
     producer.ready()
     with pytest.raises(TransactionAborted, match="replaced first"):
         producer.begin()
@@ -112,12 +117,7 @@ def test_a_producer_that_stood_still_in_its_empty_transaction_is_replaced(broker
     producer = TransactionalProducer(
         lambda *_: next(kinds)(broker, {"transactional.id": NAME}), NAME, "order", clock=broker.clock
     )
-    producer.ready()
-    producer.begin()
-    producer.put("order-log", b"1", b"o1@1", 2, None)
-    broker.producers[NAME] = None
-    with pytest.raises(ProducerLost):
-        producer.commit([], None)
+    lose(producer, broker)
     producer.ready()
     with pytest.raises(TransactionAborted, match="replaced first"):
         producer.begin()

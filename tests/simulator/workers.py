@@ -28,14 +28,14 @@ ENOUGH = 400
 """Steps in which anything that can be handled is."""
 
 
-class Worker:
+class SteppedWorker:
     """`step` lets it do half a cycle, poll or handle, and one step of each restore."""
 
-    def __init__(self, site: MemorySite, slot: int) -> None:
-        self._process = Process(site.broker.clock)
-        parts = WorkerParts(site.app, site.config, clients(site.broker), codec_of(site.app), self._process.runtime, _no_gateways)
-        self.cycle = cycle_of(parts, site.namespace, slot)
-        self._process.runtime.background("beside", 1).start(self.cycle.members.topics.watch)
+    def __init__(self, parts: WorkerParts, process: Process, namespace: str, slot: int) -> None:
+        """`parts` has the runtime of `process`."""
+        self._process = process
+        self.cycle = cycle_of(parts, namespace, slot)
+        process.runtime.background("beside", 1).start(self.cycle.members.topics.watch)
         self.cycle.open()
         self._batch: PolledBatch | None = None
 
@@ -65,6 +65,15 @@ class Worker:
         self.cycle.tasks.give_up()
         self.cycle.finish()
         self.cycle.close()
+
+
+class Worker(SteppedWorker):
+    """Of a site's namespace."""
+
+    def __init__(self, site: MemorySite, slot: int) -> None:
+        process = Process(site.broker.clock)
+        parts = WorkerParts(site.app, site.config, clients(site.broker), codec_of(site.app), process.runtime, _no_gateways)
+        super().__init__(parts, process, site.namespace, slot)
 
 
 class MemorySite:
@@ -115,10 +124,7 @@ class MemorySite:
 
     def _committed(self, topic: str, *partitions: int) -> Iterator[Entry]:
         for at in partitions or range(PARTITIONS):
-            partition, offset = self.broker.partition((topic, at)), 0
-            while (found := partition.readable(offset, committed=True)) is not None:
-                offset = found[0] + 1
-                yield found[1]
+            yield from (entry for _, entry in self.broker.partition((topic, at)).committed())
 
 
 def _no_gateways() -> asyncio.AbstractEventLoop:

@@ -1,0 +1,126 @@
+"""What must hold when a seeded run is over, and what is still to be handled before that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from itertools import product
+from typing import NamedTuple, Self
+
+from confluent_kafka import murmur2
+
+from streams import App
+from streams.engine import marker
+from streams.engine.envelope import log_header
+from streams.history.verification.verification_records import StoredRecord
+from streams.kafka.topics import topic_names
+from tests.simulator.broker import OPEN, Entry, MemoryBroker
+from tests.simulator.random_publisher import Published
+from tests.support.stored_topics import SUFFIXES, StoredTopics, Where
+
+Place = tuple[str, int]
+"""A namespace and a partition."""
+
+
+class Unsettled(Exception):
+    """What must hold after a run does not."""
+
+
+class Oracle:
+    """Looks at the topics of `app`, each of which has so many `partitions`."""
+
+    def __init__(self, app: App, broker: MemoryBroker, partitions: int) -> None:
+        self._app, self._broker, self._partitions = app, broker, partitions
+        self.places: Sequence[Place] = [*product((space.name for space in app.namespaces), range(partitions))]
+
+    def left_over(self, timers_due: Collection[Place]) -> str:
+        """What is not handled yet, in words; empty if nothing is. `timers_due` are places that workers have timers of."""
+        for namespace, at in self.places:
+            inbox = self._broker.partition((namespace, at))
+            if inbox.stable < inbox.end:
+                return f"{namespace}-{at} has an open transaction at {inbox.stable}"
+            said = self._marker(namespace, at)
+            if inbox.readable(0 if said is None else said.inbox_next, committed=True) is not None:
+                return f"{namespace}-{at} is not handled from {said and said.inbox_next} on"
+            if said is not None and said.calls:
+                return f"{said.calls} calls of {namespace}-{at} have no answer"
+            if said is not None and said.timers and (namespace, at) in timers_due:
+                return f"timers of {namespace}-{at} are due"
+        return ""
+
+    def check(self, published: Sequence[Published]) -> None:
+        """Raises Unsettled."""
+        for topic, partitions in self._broker.topics.items():
+            for at, partition in enumerate(partitions):
+                if any(it.transaction is not None and it.transaction.state == OPEN for it in partition.entries):
+                    raise Unsettled(f"{topic}-{at} has a transaction that is open")
+        for namespace, at in self.places:
+            log = [_Logged.of(it) for _, it in self._broker.partition((topic_names("", namespace).log, at)).committed()]
+            ours = [it for it in published if (it.namespace, it.partition) == (namespace, at)]
+            self._check_published(f"{namespace}-{at}", log, ours)
+            self._check_timers(f"{namespace}-{at}", log)
+        report = self._stored().verified()
+        if report.findings:
+            raise Unsettled("; ".join(f"{it.where} {it.kind.name}: {it.expected}, {it.found}" for it in report.findings[:5]))
+
+    @staticmethod
+    def _check_published(name: str, log: Sequence[_Logged], published: Sequence[Published]) -> None:
+        """Each event that was published is in its log once, and they are in their order."""
+        ids = [(it.own_id, it.key) for it in log]
+        counts = Counter(ids)
+        for it in published:
+            if (times := counts[it.event_id, it.key]) != 1:
+                raise Unsettled(f"{it.event_id} of {it.key} is {times} times in the log of {name}")
+        wanted = {(it.event_id, it.key): None for it in published}
+        if [it for it in ids if it in wanted] != [*wanted]:
+            raise Unsettled(f"events of {name} are not in the order in which they were published")
+
+    @staticmethod
+    def _check_timers(name: str, log: Sequence[_Logged]) -> None:
+        """No event of a key is handled before a timer of that key that was due before the event's time (rule 23)."""
+        index = {(it.key, it.event_id): number for number, it in enumerate(log)}
+        for number, it in enumerate(log):
+            scheduled = index.get((it.key, it.cause)) if it.fired else None
+            for other in log[scheduled + 1 : number] if scheduled is not None else ():
+                if other.key == it.key and other.time > it.time:
+                    raise Unsettled(f"{other} of {name} was handled before {it}, which was due")
+
+    def _marker(self, namespace: str, at: int) -> marker.Marker | None:
+        """The last one."""
+        partition = self._broker.partition((topic_names("", namespace).table, at))
+        for offset in range(partition.stable - 1, -1, -1):
+            it = partition.entries[offset]
+            if it.key == marker.KEY and partition.readable(offset, committed=True) == (offset, it):
+                return marker.decode(it.value or b"")
+        return None
+
+    def _stored(self) -> StoredTopics:
+        stored = StoredTopics(self._app, self._partitions, lambda key: int(murmur2(key, self._partitions)))
+        for (namespace, at), (kind, suffix) in product(self.places, SUFFIXES.items()):
+            stored.topics[Where(kind, (namespace, at))] = [*self._records((f"{namespace}{suffix}", at))]
+        return stored
+
+    def _records(self, topic_partition: tuple[str, int]) -> Iterator[StoredRecord]:
+        for offset, it in self._broker.partition(topic_partition).committed():
+            yield StoredRecord(offset, it.key, it.value, list(it.headers))
+
+
+class _Logged(NamedTuple):
+    """A log record. `own_id` is its header's, `event_id` the event's. `fired`: it is a timer of its own key."""
+
+    key: str
+    own_id: str
+    event_id: str
+    cause: str
+    time: datetime
+    fired: bool
+
+    @classmethod
+    def of(cls, it: Entry) -> Self:
+        headers = dict(it.headers)
+        said, own_id = log_header(it.headers), headers.get("ce_id", b"").decode()
+        return cls(
+            (it.key or b"").rpartition(b"@")[0].decode(), own_id, said.id or own_id,
+            headers.get("ce_causationid", b"").decode(), datetime.fromisoformat(headers["ce_time"].decode()), bool(said.timer),
+        )  # fmt: skip
