@@ -25,6 +25,7 @@ V = TypeVar("V")
 
 SILENCES = 2
 DROPPED = KafkaError._DESTROY_BROKER
+"""The client itself dropped a request, since it made new handles of its brokers meanwhile, as after a freeze."""
 SLICE = 0.1
 """s between two checks whether a request was cancelled."""
 GRACE = 1.0
@@ -36,11 +37,6 @@ HURRY = 1.0
 def got_no_answer(error: KafkaException) -> bool:
     """Whether the error is the client's own and not a broker's answer: a timeout, no leader, no connection."""
     return bool(error.args[0].code() < 0)
-
-
-def was_dropped(answer: object) -> bool:
-    """Whether the client itself dropped a request, since it made new handles of its brokers meanwhile (as after a freeze)."""
-    return isinstance(answer, KafkaException) and answer.args[0].code() == DROPPED
 
 
 def silence(what: str) -> KafkaException:
@@ -119,8 +115,25 @@ class Admin(RenewedClient[AdminClient]):
     ) -> dict[K, V | KafkaException]:
         """Call a method of AdminClient: for each key what `read` makes of the answer, or the error, within `timeout` s.
 
-        Raises PartitionLost when cancelled.
+        What the client drops is asked once more in the time that is left; who makes or deletes something must take it that it is
+        so already. Raises PartitionLost when cancelled.
         """
+        began = self.clock.monotonic()
+        found = self._requested(method, asked, timeout, read, cancelled, options)
+        left = began + timeout - self.clock.monotonic()
+        if left > 0 and any(isinstance(each, KafkaException) and each.args[0].code() == DROPPED for each in found.values()):
+            found = self._requested(method, asked, left, read, cancelled, options)
+        return found
+
+    def _requested(
+        self,
+        method: Callable[..., Mapping[K, Future[T]]],
+        asked: object,
+        timeout: float,
+        read: Callable[[T], V],
+        cancelled: Cancelled,
+        options: Mapping[str, Any],
+    ) -> dict[K, V | KafkaException]:
         client = self.client
         ask = getattr(client, method.__name__)  # by its name: the client may be a simulator's
         futures = _interruptible(partial(ask, asked, request_timeout=timeout, **options))

@@ -6,7 +6,7 @@ Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -18,7 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 from streams.config import Config
 from streams.errors import BrokerError, BrokerUnavailable, ConfigError, TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, never_cancelled
-from streams.kafka.renewed_client import DROPPED, Admin, was_dropped
+from streams.kafka.renewed_client import DROPPED, Admin
 
 KIB, MIB, DAY = 1024, 1024 * 1024, 86_400_000
 HEADERS = 64 * KIB
@@ -243,10 +243,7 @@ def describe(
     found = {}
     if topics:
         asked = TopicCollection(list(topics))
-        ask = partial(admin.request, AdminClient.describe_topics, asked, timeout=timeout, read=as_is, cancelled=cancelled)
-        answers = ask()
-        if any(was_dropped(answer) for answer in answers.values()):
-            answers = ask()
+        answers = admin.request(AdminClient.describe_topics, asked, timeout=timeout, read=as_is, cancelled=cancelled)
         for name, answer in answers.items():
             description = result(answer, f"asking for the topic {name}", KafkaError.UNKNOWN_TOPIC_OR_PART)
             if description is not None:
