@@ -9,12 +9,12 @@ import pytest
 
 from streams.cli.commands import verify
 from streams.errors import ConfigError
+from streams.history.acceptance_file import encode_accepted
 from streams.history.verification import verification_findings
 from streams.history.verification.accepted_findings import (
     AcceptedFinding,
     acceptable,
     decoded_findings,
-    encoded_findings,
     findings_not_accepted,
 )
 from streams.history.verification.verification_findings import VerificationReport
@@ -126,16 +126,16 @@ def test_damage_is_never_accepted() -> None:
     assert {it.kind.damage for it in verify._refused(report, [])} == {True}
     assert verify._refused(report, accepted) == list(report.findings)
     with pytest.raises(ConfigError, match="damage is never accepted"):
-        decoded_findings(encoded_findings([AcceptedFinding("wrong row", "account-0", 1, 3)]), "accepted.json")
+        decoded_findings(encode_accepted([AcceptedFinding("wrong row", "account-0", 1, 3)]), "accepted.json")
 
 
 def test_the_file_is_for_people_and_is_read_strictly() -> None:
     """A line for each; what --save does not write is refused."""
     accepted = [AcceptedFinding("decides otherwise", "account-0", 2, 7), AcceptedFinding("folds otherwise", "account-1", 1)]
-    content = encoded_findings(accepted)
+    content = encode_accepted(accepted)
     assert content.decode().splitlines()[1] == '  {"finding":"decides otherwise","log":"account-0","count":2,"last":7},'
     assert decoded_findings(content, "accepted.json") == accepted
-    assert decoded_findings(encoded_findings([]), "accepted.json") == []
+    assert decoded_findings(encode_accepted([]), "accepted.json") == []
     for wrong in (b"", b"{}", b'[{"finding": "decides otherwise", "log": "a-0", "count": 0, "last": 3}]', content + b"]"):
         with pytest.raises(ConfigError, match=r"accepted\.json .*write it again, with --save"):
             decoded_findings(wrong, "accepted.json")

@@ -22,6 +22,7 @@ from streams.data import EventData
 from streams.engine.identity import short_fingerprints
 from streams.engine.times import to_micros
 from streams.errors import ConfigError, HistoryError
+from streams.history.acceptance_file import encode_accepted
 from streams.history.branch.branch import replay, replay_difference, what_if
 from streams.history.branch.branch_calls import as_it_answered
 from streams.history.branch.branch_projections import ProjectionChanges
@@ -33,7 +34,7 @@ from streams.history.code.code_link import CodeLink
 from streams.history.code.code_messages import Fold, Rows
 from streams.history.code.code_server import CodeServer
 from streams.history.code.local_code import LocalCode
-from streams.history.difference.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
+from streams.history.difference.accepted_origins import AcceptedOrigin, counted, decoded_origins, not_accepted
 from streams.history.difference.difference import Difference
 from streams.history.difference.difference_members import difference_members
 from streams.history.difference.unhandled_types import UnhandledTypes
@@ -237,12 +238,12 @@ def test_accepted_origins_are_counted_by_handler_and_kind() -> None:
     """As many as were looked at may differ; one more is told."""
     found = replayed("bank", with_change(bank.app(), AccountDebit, row_with(balance=lambda it: it - 1)))
     accepted = counted(found)
-    assert decoded(encoded(accepted), "accepted.json") == accepted
+    assert decoded_origins(encode_accepted(accepted), "accepted.json") == accepted
     assert {it.handler for it in accepted} == {"account.debit"}
     assert not_accepted(found, accepted) == []
     fewer = [AcceptedOrigin(it.handler, it.kind, it.count - 1) for it in accepted if it.count > 1]
     assert {it.handler for it in not_accepted(found, fewer)} == {"account.debit"}
-    assert decoded(encoded([]), "empty.json") == []
+    assert decoded_origins(encode_accepted([]), "empty.json") == []
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,7 @@ def test_accepted_origins_are_counted_by_handler_and_kind() -> None:
 def test_a_file_of_accepted_origins_that_was_edited_wrongly_is_refused(content: bytes) -> None:
     """By a sentence that says how it is written."""
     with pytest.raises(ConfigError, match=r"accepted\.json .*write it again, with --save"):
-        decoded(content, "accepted.json")
+        decoded_origins(content, "accepted.json")
 
 
 def refused_by_base(kind: str, base: App, now: App, skip: int = 0) -> Difference:

@@ -26,10 +26,11 @@ from streams.config import load
 from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.errors import ConfigError, StreamsError
+from streams.history.acceptance_file import encode_accepted
 from streams.history.branch.branch import replay_difference
 from streams.history.branch.branch_calls import as_it_answered
 from streams.history.code.code_link import CodeLink
-from streams.history.difference.accepted_origins import AcceptedOrigin, counted, decoded, encoded, not_accepted
+from streams.history.difference.accepted_origins import AcceptedOrigin, counted, decoded_origins, not_accepted
 from streams.history.difference.difference import UNTOLD, Difference
 from streams.history.difference.difference_members import difference_members
 from streams.history.stored.read_ahead import ReadAhead
@@ -107,7 +108,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     refused = not_accepted(found, accepted)
     _tell("json" if as_json else shape or "text", found, name, took, None if accept is None else refused)
     if save is not None:
-        write_named(save, encoded(counted(found)))
+        write_named(save, encode_accepted(counted(found)))
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")
     elif accept is None and found.untold:
         talk("Rows that cannot be told are exit code 1 until they are accepted: --save FILE, and from then on --accept FILE.")
@@ -166,4 +167,4 @@ def _tell(shape: Format, found: Difference, base: str, took: float, refused: lis
 
 
 def _read(file: Path) -> list[AcceptedOrigin]:
-    return decoded(read_named(file, LARGEST, ". --save writes it"), named(str(file)))
+    return decoded_origins(read_named(file, LARGEST, ". --save writes it"), named(str(file)))

@@ -20,11 +20,11 @@ from streams.cli.process import exit_codes
 from streams.cli.process.named_files import read_named, refuse_present, write_named
 from streams.cli.process.session import connect
 from streams.engine.readable import named
+from streams.history.acceptance_file import encode_accepted
 from streams.history.verification.accepted_findings import (
     AcceptedFinding,
     acceptable,
     decoded_findings,
-    encoded_findings,
     findings_not_accepted,
     is_refused,
 )
@@ -93,7 +93,7 @@ def verify(
     if note is not None:
         _keep(note, report)
     if save is not None:
-        write_named(save, encoded_findings(acceptable(report)))
+        write_named(save, encode_accepted(acceptable(report)))
         talk(f"What this code decides otherwise was written to {named(str(save))}; with --accept it is exit code 0.")
     raise typer.Exit(exit_codes.NO if report.damage or refused else exit_codes.OK)
 

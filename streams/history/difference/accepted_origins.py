@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from streams.errors import ConfigError
+from streams.history.acceptance_file import decode_accepted
 from streams.history.difference.difference import (
     EVENTS,
     OUTCOME,
@@ -42,18 +43,9 @@ def counted(found: Difference) -> list[AcceptedOrigin]:
     return [AcceptedOrigin(handler, kind, count) for (handler, kind), count in sorted(counts.items())]
 
 
-def encoded(accepted: Iterable[AcceptedOrigin]) -> bytes:
-    """For a file that people read and compare: one line for each."""
-    lines = ",\n".join("  " + msgspec.json.encode(it).decode() for it in accepted)
-    return f"[\n{lines}\n]\n".encode() if lines else b"[]\n"
-
-
-def decoded(content: bytes, name: str) -> list[AcceptedOrigin]:
-    """Raises ConfigError for what `encoded` does not write."""
-    try:
-        found = msgspec.json.decode(content, type=list[AcceptedOrigin])
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ConfigError(f"{name} holds no accepted origins ({error}): write it again, with --save") from error
+def decoded_origins(content: bytes, name: str) -> list[AcceptedOrigin]:
+    """Of a file `name`. Raises ConfigError for what `encode_accepted` does not write of such ones."""
+    found = decode_accepted(content, AcceptedOrigin, name, "origins")
     for it in found:
         if it.kind not in KINDS or it.count < 1:
             raise ConfigError(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from streams.errors import ConfigError
+from streams.history.acceptance_file import decode_accepted
 from streams.history.verification.verification_findings import (
     FOLDS,
     KINDS,
@@ -64,18 +65,9 @@ def is_refused(finding: VerificationFinding, refused: Iterable[AcceptedFinding])
     return finding.kind.damage or any((it.finding, it.log) == (finding.kind.name, finding.log) for it in refused)
 
 
-def encoded_findings(accepted: Iterable[AcceptedFinding]) -> bytes:
-    """For a file that people read and compare: one line for each."""
-    lines = ",\n".join("  " + msgspec.json.encode(it).decode() for it in accepted)
-    return f"[\n{lines}\n]\n".encode() if lines else b"[]\n"
-
-
 def decoded_findings(content: bytes, name: str) -> list[AcceptedFinding]:
-    """Raises ConfigError for what `encoded_findings` does not write."""
-    try:
-        found = msgspec.json.decode(content, type=list[AcceptedFinding])
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ConfigError(f"{name} holds no accepted findings ({error}): write it again, with --save") from error
+    """Of a file `name`. Raises ConfigError for what `encode_accepted` does not write of such ones."""
+    found = decode_accepted(content, AcceptedFinding, name, "findings")
     for it in found:
         if it.finding not in OTHERWISE or it.count < 1:
             raise ConfigError(
