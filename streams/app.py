@@ -106,3 +106,8 @@ def view_at(app: App, path: str) -> tuple[View, dict[str, str]]:
             return view, names
     known = ", ".join(view.path for view in app.views) or "none"
     raise DefinitionError(f"{app.name} has no view {path!r}; it has: {known}")
+
+
+def emits_into(app: App, namespace: str) -> set[str]:
+    """The namespaces of what a namespace's handlers emit, at once or scheduled."""
+    return {namespace_of(data.event_type) for emits in app.namespace(namespace).emits.values() for data in emits}

@@ -9,7 +9,7 @@ from functools import partial
 
 from confluent_kafka import Producer
 
-from streams.app import App
+from streams.app import App, emits_into
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config
 from streams.data import namespace_of
@@ -136,7 +136,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     """The cycle of one namespace, whose topics exist. `slot` distinguishes the workers of one instance."""
     app, config, clients, codec, runtime = parts.app, parts.config, parts.clients, parts.codec, parts.runtime
     topics, admin, clock = topic_names(config.prefix, namespace), clients.admin(), runtime.clock
-    targets = {topic_names(config.prefix, name).inbox for name in _emits_into(app, namespace)}
+    targets = {topic_names(config.prefix, name).inbox for name in emits_into(app, namespace)}
     began = clock.monotonic()
     described = describe(admin, sorted({*topics[1:], *targets}))
     topic_ids = {topic: it.id for topic, it in described.items() if topic in topics[1:]}
@@ -177,11 +177,6 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             min(LAST_CALLS, config.gateway_seconds),
         )
     )
-
-
-def _emits_into(app: App, namespace: str) -> set[str]:
-    """The namespaces of what its handlers emit, at once or scheduled."""
-    return {namespace_of(data.event_type) for emits in app.namespace(namespace).emits.values() for data in emits}
 
 
 def _gateway_calls(parts: WorkerParts, engine: Engine) -> GatewayCalls:

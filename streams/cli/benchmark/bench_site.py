@@ -13,11 +13,10 @@ from pathlib import Path
 
 from confluent_kafka import TopicPartition
 
-from streams.app import App
+from streams.app import App, emits_into
 from streams.cli.output.screen import talk
 from streams.cli.process.child_process import ChildProcess
 from streams.config import Config, environment_with
-from streams.data import namespace_of
 from streams.errors import BrokerError, NamespaceStopped, StreamsError, how_ended
 from streams.kafka.clients import Clients
 from streams.kafka.deletion import delete_all
@@ -35,8 +34,7 @@ def own_prefix(config: Config) -> str:
 
 def namespaces_of(app: App, namespace: str) -> list[str]:
     """Whose topics a worker of `namespace` needs: its own, and those that it emits to."""
-    emits = app.namespace(namespace).emits.values()
-    return sorted({namespace, *(namespace_of(each.event_type) for some in emits for each in some)})
+    return sorted({namespace, *emits_into(app, namespace)})
 
 
 @contextmanager
