@@ -18,6 +18,7 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.recorded_event import Place
 from streams.history.stored.stored_past import StoredPast, learn_schemas
 from streams.history.stored.stored_rows import kept_entry
+from streams.server.readmodel.store_meta import set_meta
 from streams.server.readmodel.transaction import transaction
 
 BASE = "base"
@@ -53,7 +54,7 @@ def make_checkpoints(db: sqlite3.Connection, app: App, codec: AvroCodec, code: s
     """
     if db.execute("select value from meta where name = 'checkpoints'").fetchone() != (code,):
         db.execute("update checkpoint set code = null, row = null where code not in (?, ?)", (code, BASE))
-        db.execute("insert or replace into meta(name, value) values('checkpoints', ?)", (code,))
+        set_meta(db, checkpoints=code)
     maker = None
     while time.monotonic() < deadline and (place := db.execute(DUE).fetchone()) is not None:
         maker = maker or _Maker(db, app, codec, code)

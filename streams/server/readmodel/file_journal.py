@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from streams.server.readmodel.store_meta import meta_value
+
 FIRST = "first"
 """In `meta` while everything is read for the first time: unless its process ended in order, such a file may be torn."""
 MOST = 4_000_000
@@ -21,12 +23,12 @@ def keep_in_memory(db: sqlite3.Connection) -> None:
 
 
 def is_first(db: sqlite3.Connection) -> bool:
-    return _value(db, FIRST) is not None
+    return meta_value(db, FIRST) is not None
 
 
 def why_torn(db: sqlite3.Connection) -> str | None:
     """Why a file that nobody writes cannot be gone on with, of which not all was read; None if it can."""
-    return "the process that read it for the first time was killed" if is_first(db) and not _value(db, "clean") else None
+    return "the process that read it for the first time was killed" if is_first(db) and not meta_value(db, "clean") else None
 
 
 def keep_beside(db: sqlite3.Connection) -> None:
@@ -51,8 +53,3 @@ def cut(db: sqlite3.Connection, file: Path) -> None:
             db.execute("pragma wal_checkpoint(truncate)")
         finally:
             db.execute(f"pragma busy_timeout={waits}")
-
-
-def _value(db: sqlite3.Connection, name: str) -> object:
-    [found] = db.execute("select max(value) from meta where name = ?", (name,)).fetchone()
-    return found

@@ -26,6 +26,7 @@ from streams.server.readmodel.frontier import Frontier, read_up_to
 from streams.server.readmodel.store import StoreDoubt, Topics
 from streams.server.readmodel.store_file import doubt_about, files_in_use
 from streams.server.readmodel.store_high_water import fill_high_water, is_filled, put_frontier
+from streams.server.readmodel.store_meta import meta_value
 from streams.server.readmodel.store_schema import code_of, fingerprints
 
 SERVERS_TURN = 0.3
@@ -76,7 +77,7 @@ class HistoryReader:
 
     def _is_of_these(self, db: sqlite3.Connection) -> bool:
         """Whether it is of these topics, whose ends are measured then."""
-        [kept] = db.execute("select max(value) from meta where name = 'topics'").fetchone()
+        kept = meta_value(db, "topics")
         known = msgspec.json.decode(kept or b"{}", type=Topics)
         there = describe(self._admin, list(self._kinds))
         if any(known.get(name) != (info.id, info.partitions) for name, info in there.items()):

@@ -14,6 +14,7 @@ from typing import Any
 
 from streams.server.readmodel.checkpoints import BASE, note_checkpoints
 from streams.server.readmodel.log_record import NAMES, LogRecord
+from streams.server.readmodel.store_meta import meta_value
 from streams.server.readmodel.transaction import transaction
 
 LEFT_OUT = (
@@ -104,7 +105,7 @@ class HistoryLimit:
 
     def asks_for_more(self, db: sqlite3.Connection) -> bool:
         """Whether events were left out under a narrower limit, which only Kafka has. Raises sqlite3.Error."""
-        [kept] = db.execute("select max(value) from meta where name = 'history'").fetchone()
+        kept = meta_value(db, "history")
         return kept is not None and kept < self.seconds and leaves_out(db)
 
 

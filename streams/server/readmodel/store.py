@@ -21,6 +21,7 @@ from streams.server.readmodel.fitted_tables import fit_tables, log_ends, note_id
 from streams.server.readmodel.left_out import HistoryLimit
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
 from streams.server.readmodel.store_file import OpenStore, StoreFolder
+from streams.server.readmodel.store_meta import meta_value, set_meta
 from streams.server.readmodel.store_schema import (
     INDEXES,
     code_of,
@@ -142,7 +143,7 @@ class Store:
     def compare(self, topics: Mapping[str, TopicInfo], partitions: Mapping[str, int]) -> bool:
         """Whether nothing was read yet: then it is of these topics from now on. Raises StoreDoubt if it is of others."""
         now: Topics = {name: (info.id, info.partitions) for name, info in topics.items()}
-        [kept] = self._db.execute("select max(value) from meta where name = 'topics'").fetchone()
+        kept = meta_value(self._db, "topics")
         if kept is None:
             self._set(topics=msgspec.json.encode(now), partitions=msgspec.json.encode(partitions))
             self.partitions = dict(partitions)
@@ -168,7 +169,7 @@ class Store:
 
     def writer(self) -> StoreWriter:
         """A new one, which stands where the file ends, also in rows that are read again for the same schema."""
-        [kept] = self._db.execute("select max(value) from meta where name = 'reread'").fetchone()
+        kept = meta_value(self._db, "reread")
         known = msgspec.json.decode(kept or b"{}", type=dict[str, str])
         wanted = {name: self._identity.fingerprints[f"r_{name}"] for name in self.reread}
         if known != wanted:
@@ -212,7 +213,7 @@ class Store:
         self.write(lambda db: make_checkpoints(db, self._app, self._codec, self._code, deadline))
 
     def _set(self, **values: object) -> None:
-        self._db.executemany("insert or replace into meta(name, value) values(?, ?)", values.items())
+        set_meta(self._db, **values)
 
     def drop(self) -> None:
         """Delete the file: the next `open` makes another one."""

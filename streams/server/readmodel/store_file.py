@@ -20,6 +20,7 @@ from streams.errors import ConfigError, unwritable_state
 from streams.history.stored.past_file import StoreIdentity
 from streams.private_files import lock_private, make_private
 from streams.server.readmodel import file_journal
+from streams.server.readmodel.store_meta import set_meta
 from streams.server.readmodel.transaction import transaction
 
 log = logging.getLogger("retold.server")
@@ -84,7 +85,7 @@ class OpenStore:
         with closing(self.db) as db:
             db.execute("pragma synchronous=full")
             db.execute("pragma busy_timeout=1000")  # a reader may hold the end of the journal up; then it is left as it is
-            _set(db, "clean", 1)
+            set_meta(db, clean=1)
             db.execute("pragma wal_checkpoint(truncate)")
 
 
@@ -178,8 +179,7 @@ class StoreFolder:
                 why = file_journal.why_torn(db)
             if why is None:
                 db.execute("pragma synchronous=full")
-                _set(db, "boot", boot_id())
-                _set(db, "clean", 0)
+                set_meta(db, boot=boot_id(), clean=0)
                 db.execute("pragma wal_checkpoint(truncate)")
                 _set_up(db, first=file_journal.is_first(db))
                 return OpenStore(self.file, db, fresh=False)
@@ -201,10 +201,7 @@ class StoreFolder:
         with transaction(db):
             for statement in statements:
                 db.execute(statement)
-            _set(db, file_journal.FIRST, 1)
-            _set(db, "identity", msgspec.json.encode(identity))
-            _set(db, "boot", boot_id())
-            _set(db, "clean", 0)
+            set_meta(db, identity=msgspec.json.encode(identity), boot=boot_id(), clean=0, **{file_journal.FIRST: 1})
         return OpenStore(self.file, db, fresh=True)
 
 
@@ -231,10 +228,6 @@ def _set_up(db: sqlite3.Connection, *, first: bool) -> None:
         file_journal.keep_beside(db)
     for each in WRITING:
         db.execute(f"pragma {each}")
-
-
-def _set(db: sqlite3.Connection, name: str, value: object) -> None:
-    db.execute("insert or replace into meta(name, value) values(?, ?)", (name, value))
 
 
 def doubt_about(db: sqlite3.Connection, identity: StoreIdentity) -> str | None:

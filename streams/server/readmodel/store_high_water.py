@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from streams.server.readmodel.checkpoints import EVERY, note_checkpoints
+from streams.server.readmodel.store_meta import set_meta
 from streams.server.readmodel.transaction import transaction
 
 PIECE = 2_000
@@ -24,7 +25,7 @@ PUT = "update record set high = ?, nth = ? where ns = ? and part = ? and seq = ?
 
 def put_frontier(db: sqlite3.Connection, until: int) -> None:
     """Note that all until this time (µs) is filled in, and can change no more. Raises sqlite3.Error."""
-    db.execute("insert or replace into meta(name, value) values('frontier', ?)", (until,))
+    set_meta(db, frontier=until)
 
 
 def is_filled(db: sqlite3.Connection, until: int) -> bool:

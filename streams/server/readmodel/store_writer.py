@@ -20,6 +20,7 @@ from streams.server.readmodel.left_out import LeftOutRecords, leaves_out
 from streams.server.readmodel.log_record import LogRecord
 from streams.server.readmodel.record_insertion import insert_records
 from streams.server.readmodel.row_writer import RowWriter
+from streams.server.readmodel.store_meta import set_meta
 from streams.server.readmodel.store_schema import row_table, rows_beside, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
 from streams.server.readmodel.transaction import transaction
@@ -161,7 +162,7 @@ class StoreWriter:
             for text, values in self._changes:
                 self._db.execute(text, values)
             self._db.executemany(POSITION, [(self._kept_as(at), *at[1:], *self.positions[at]) for at in self._moved])
-            self._db.execute("insert or replace into meta(name, value) values('seen', ?)", (time.time(),))
+            set_meta(self._db, seen=time.time())
         self._records.clear()
         self._changes.clear()
         self._moved.clear()
