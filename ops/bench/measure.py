@@ -14,6 +14,8 @@ from ops.bench.plan import WARM_UP
 
 LEAST = 0.3
 """The part of the events that a window must hold, or there is no figure."""
+LEAST_TIME = 0.1
+"""The part of the run's time that it must last: one commit can be seen in two steps, a moment apart."""
 
 Place = tuple[str, int]
 """A topic and one of its partitions."""
@@ -61,7 +63,12 @@ def window(points: Sequence[Point], total: int, warm_up: float = WARM_UP) -> Win
     """`warm_up`: the part of the events that comes before it. Raises TooFewSteps."""
     steps = [point for i, point in enumerate(points) if not i or point.events > points[i - 1].events]
     inside = [point for point in steps if warm_up * total <= point.events < total]
-    if len(inside) < 2 or inside[-1].events - inside[0].events < LEAST * total:
+    least = LEAST_TIME * (points[-1].seconds - points[0].seconds) if points else 0.0
+    if (
+        len(inside) < 2
+        or inside[-1].events - inside[0].events < LEAST * total
+        or inside[-1].seconds - inside[0].seconds < least
+    ):
         found = ", ".join(f"{point.events:,} after {point.seconds - points[0].seconds:.1f} s" for point in steps[:10])
         raise TooFewSteps(f"no steady window in {len(steps)} commits of {total:,} events ({found})")
     first, last = inside[0], inside[-1]

@@ -41,6 +41,13 @@ def test_a_window_leaves_out_the_start_and_the_last_step() -> None:
         window([Point(0.0, 0), Point(1.0, 100), Point(9.0, 1000)], 1000)
 
 
+def test_a_commit_that_is_seen_in_two_steps_is_no_window() -> None:
+    """Partitions of one commit become visible a moment apart: taken for a window, they gave 12 times the real rate."""
+    points = [Point(0.0, 0), Point(3.0, 100), Point(4.0, 400), Point(4.02, 900), Point(6.0, 1000)]
+    with pytest.raises(TooFewSteps, match="no steady window"):
+        window(points, 1000)
+
+
 def test_a_full_run_says_that_it_takes_half_an_hour_at_most() -> None:
     """With windows of 15 s and five rounds, of everything that is measured unless something else is asked for."""
     assert FULL.rounds >= 5
