@@ -189,6 +189,10 @@ SETTINGS = (
         "How long a server's file keeps events, by when they were recorded; Kafka keeps all.", "all",
     ),
     Setting(
+        "query_seconds", 2.0, seconds(60.0), "a number of seconds from 0.001 to 60",
+        "How long a server looks for the rows of one query, in seconds; a declared index makes it faster.",
+    ),
+    Setting(
         "java", None, path, "the path of a java program, version 17 or later",
         "The java program that runs the embedded Kafka.", "the one installed with retold",
     ),
@@ -249,6 +253,7 @@ class Config:
     gateway_tries: int
     gateway_calls: int
     history: float | None
+    query_seconds: float
     java: Path | None
     log_level: str
     schemas: Path

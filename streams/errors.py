@@ -17,6 +17,7 @@ StreamsError                       HTTP status, if it is none of 500
 │   │   └── SchemaNotFound
 │   └── UndecodableRecord
 ├── InvalidEvent              422  an event that may not be published or handled as it is
+├── InvalidQuery              422  a question that a table has no answer to: a field, an operator, a value, an order
 ├── EventRejected             409  the handler rejected the event
 │   └── WrongVersion          412  the row was not at the version that the publisher expected
 ├── EventSetAside                  the event was parked or quarantined
@@ -45,7 +46,7 @@ Not in the tree:
 - `streams.Rejected` is what a handler raises. It is an answer and no error; a publisher that waits gets it as EventRejected.
 - Errors that retold catches itself, so that no caller meets them, are defined where they are raised: `TransactionAborted`,
   `ProducerLost`, `RecordRefused` and `UnmappedOption` in `streams/kafka`, `Problem` (an HTTP answer), `StoreAway` and
-  `StoreDoubt` (of its file) in `streams/server`,
+  `StoreDoubt` (of its file) and `QueryTooSlow` in `streams/server`,
   `OutputClosed`, `OutputFailed` and `WrongUsage` in `streams/cli`,
   `MalformedRecord`, `UnreadableLine` and `LineTooLong` in `streams/eventfiles`,
   `Uncommon` in `streams/schemas`. `TryAgain` and `NoSuchTopic` in `streams/kafka` tell that package which BrokerError it has;
@@ -156,6 +157,22 @@ class InvalidEvent(StreamsError):
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
         self.field = field
+
+
+class InvalidQuery(StreamsError):
+    """A question that a table has no answer to: no such field, a value of another type, an order that there is not.
+
+    Attributes:
+        field: The filter or parameter that is wrong (`total__gte`).
+        problem: The name of the kind of problem, such as `unknown-field`; a server has a page about each.
+
+    """
+
+    status = 422
+
+    def __init__(self, message: str, field: str = "", problem: str = "wrong-value") -> None:
+        super().__init__(message)
+        self.field, self.problem = field, problem
 
 
 class EventRejected(StreamsError):

@@ -10,6 +10,7 @@ from streams.data import EventData, Record, namespace_of
 from streams.errors import BadName, DefinitionError, DuplicateHandler
 from streams.event import Event
 from streams.outcome import Outcome
+from streams.query.declared_indexes import Declared, indexes_of
 
 R = TypeVar("R", bound=Record)
 D = TypeVar("D", bound=EventData)
@@ -34,18 +35,22 @@ class Namespace(Generic[R]):
     Args:
         name: A lower-case letter, then at most 62 lower-case letters, digits and `_`. Its events are `<name>.<something>`.
         row: The generated class of the table's rows.
+        indexes: The fields by which a server finds and sorts rows soon, such as `["customer", ("status", "-placed")]`: each is one
+            field, or several, of which one with - before it is falling. The key always ends an index.
 
     Raises:
         BadName: `name` is not a name.
+        DefinitionError: An index is by a field that the rows do not have, or that holds more than one value.
 
     """
 
-    def __init__(self, name: str, row: type[R]) -> None:
+    def __init__(self, name: str, row: type[R], indexes: Declared = ()) -> None:
         if not NAME.fullmatch(name):
             raise BadName(
                 f"the namespace {name!r} is not a name: lower-case letters, digits and _, at most 63, a letter first"
             )
         self.name, self.row_type = name, row
+        self.indexes = indexes_of(name, row, indexes)
         self.handlers: dict[type[EventData], Callable[[Any, Any], Outcome[R]]] = {}
         self.emits: dict[type[EventData], tuple[type[EventData], ...]] = {}
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from streams.data import EventData, Record
 from streams.errors import BadName, DuplicateHandler
 from streams.event import Event
+from streams.query.declared_indexes import Declared, indexes_of
 
 R = TypeVar("R", bound=Record)
 D = TypeVar("D", bound=EventData)
@@ -26,16 +27,19 @@ class Projection(Generic[R]):
     Args:
         name: A lower-case letter, then at most 62 lower-case letters, digits, `-` and `_`. No other table has it.
         row: The generated class of its rows.
+        indexes: The fields by which a server finds and sorts rows soon, as for a Namespace.
 
     Raises:
         BadName: `name` is not a name.
+        DefinitionError: An index is by a field that the rows do not have, or that holds more than one value.
 
     """
 
-    def __init__(self, name: str, row: type[R]) -> None:
+    def __init__(self, name: str, row: type[R], indexes: Declared = ()) -> None:
         if not NAME.fullmatch(name):
             raise BadName(f"the projection {name!r} is not a name: lower-case letters, digits, - and _, a letter first")
         self.name, self.row_type = name, row
+        self.indexes = indexes_of(name, row, indexes)
         self.folds_by: dict[type[EventData], tuple[Callable[[Any], str], Callable[[Any, Any], R | None]]] = {}
 
     def folds(self, data: type[D], *, key: Callable[[Event[D]], str]) -> Callable[[Fold[R, D]], Fold[R, D]]:

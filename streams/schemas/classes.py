@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from streams.data import Record
 from streams.errors import StaleTypes
+from streams.hints import without_none
 from streams.schemas.avro import RecordType
 
 _known: WeakKeyDictionary[type[Record], tuple[RecordType, dict[str, Any]]] = WeakKeyDictionary()
@@ -35,14 +35,6 @@ def _structure(record: RecordType, cls: type[Record]) -> dict[str, Any]:
             "run `retold schemas generate`"
         )
     return hints
-
-
-def without_none(hint: Any) -> Any:
-    """`X` of `X | None`."""
-    if get_origin(hint) in (Union, types.UnionType):
-        rest = [part for part in get_args(hint) if part is not type(None)]
-        return rest[0] if len(rest) == 1 else hint
-    return hint
 
 
 def item_hint(hint: Any) -> Any:

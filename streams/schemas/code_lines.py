@@ -8,8 +8,9 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from streams.data import Record
 from streams.errors import StaleTypes
+from streams.hints import without_none
 from streams.schemas.avro import AvroType, RecordType
-from streams.schemas.classes import item_hint, structure_of, without_none
+from streams.schemas.classes import item_hint, structure_of
 
 HINTS: Final = {
     "string": str, "bytes": bytes, "boolean": bool, "int": int, "long": int, "float": float, "double": float,

@@ -21,9 +21,9 @@ from tests.support.source import nodes_of
 ROOT = Path(__file__).parents[2]
 LAYERS = {
     "errors": ["errors"],
-    "words": ["data", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
+    "words": ["hints", "data", "query", "event", "outcome", "namespace", "gateway", "projection", "view", "app"],
     "rules": ["engine", "checks", "receipt", "syntax"],
-    "formats": ["schemas", "codec", "prepared_event", "eventfiles", "config", "load"],
+    "formats": ["schemas", "codec", "prepared_event", "eventfiles", "query_parameters", "config", "load"],
     "adapters": ["clock", "private_files", "kafka", "localbroker", "deliveries", "routes", "prepared_publisher", "history"],
     "roles": ["worker", "server", "client", "testing"],
     "cli": ["cli"],

@@ -87,7 +87,7 @@ def test_every_parameter_that_a_route_takes_is_described(
     told = http.get(f"{url}?zzz=1").json()["detail"].rstrip(".").partition("; there ")[2]
     taken = set() if told == "is none" else set(told.removeprefix("are ").split(", "))
     described = parameters(spec["paths"][path]["get"], "query")
-    assert taken - described == ({"held"} if url == "/rows/order" else set())  # rows are not chosen by a map
+    assert taken - described == set()
     if path not in LISTS:
         assert described == taken
 

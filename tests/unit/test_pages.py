@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from base64 import b64encode
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from streams.data import Record
-from streams.server.http.pages import cursor_of, read_query
-from streams.server.http.problems import Problem
-from streams.server.readmodel.row_columns import COMPARED, columns_of
-from streams.server.readmodel.store_moment import StoreMoment
-from streams.server.readmodel.store_schema import table_statement
-from streams.server.readmodel.store_writer import RowWriter
-
-HOUR = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Thing(Record, frozen=True, kw_only=True):
-    text: str = ""
-    note: str | None = None
-    raw: bytes = b""
-    at: datetime | None = None
-    ratio: float | None = None
-    count: int = 0
-    done: bool = False
-    kind: Literal["a", "b"] = "a"
+from streams.errors import InvalidQuery
+from streams.query.cursors import cursor_of
+from streams.query.row_fields import COMPARED
+from streams.query_parameters import read_query
+from streams.server.readmodel.row_columns import columns_of
+from tests.support.things import HOUR, Thing, stored
 
 
 def paged(rows: Mapping[str, Record], limit: int, **parameters: str) -> tuple[list[str], int]:
@@ -40,24 +25,12 @@ def paged(rows: Mapping[str, Record], limit: int, **parameters: str) -> tuple[li
     moment = stored(rows)
     while following is not None:
         given = {**parameters, "_limit": str(limit), **({"_next": following} if following else {})}
-        query = read_query(given.items(), Thing)
-        page = moment.page("things", query, columns_of(Thing))
-        following = cursor_of(query, page.last)
+        query = read_query(given.items(), Thing, "things")
+        page = moment.rows_of("things", columns_of(Thing)).page(query)
+        following = cursor_of("things", query, page.next)
         longest = max(longest, len(following or ""))
         keys += [key for key, _, _ in page.rows]
     return keys, longest
-
-
-def stored(rows: Mapping[str, Record]) -> StoreMoment:
-    """The rows in a database in memory."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    db.execute("create table position(kind, ns, part, seq)")
-    db.execute(table_statement("things", Thing))
-    writer = RowWriter("things", Thing)
-    for key, row in rows.items():
-        writer.put(key, 0, 1, row, b"")
-    writer.write(db)
-    return StoreMoment(db)
 
 
 @pytest.mark.parametrize("field", ["text", "note", "raw"])
@@ -112,8 +85,8 @@ def test_a_cursor_is_short_however_long_the_values_are(field: str, long: Any, di
 )
 def test_a_value_that_no_row_can_have_is_reported_in_words(field: str, value: str, expected: str) -> None:
     """The parameter, its value and what was expected, in no library's words."""
-    with pytest.raises(Problem) as caught:
-        read_query([(field, value)], Thing)
+    with pytest.raises(InvalidQuery) as caught:
+        read_query([(field, value)], Thing, "things")
     assert str(caught.value) == f"the parameter '{field}' is 'x'; {expected} was expected"
 
 
@@ -133,5 +106,5 @@ def test_a_value_that_no_row_can_have_is_reported_in_words(field: str, value: st
 )
 def test_a_value_is_read_strictly(field: str, value: str) -> None:
     """Rounded, it would select another row, or none in silence."""
-    with pytest.raises(Problem, match=f"the parameter '{field}' is '{value}'"):
-        read_query([(field, value)], Thing)
+    with pytest.raises(InvalidQuery, match=f"the parameter '{field}' is '{value}'"):
+        read_query([(field, value)], Thing, "things")

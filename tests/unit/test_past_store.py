@@ -20,13 +20,14 @@ from streams.history.past_tables import PastTables
 from streams.history.past_views import view_of_past
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_rows import StoredRows
+from streams.query.query import Query, SortField
+from streams.query.row_fields import fields_of
 from streams.server.readmodel import past_store
 from streams.server.readmodel.past_store import PastStore
-from streams.server.readmodel.row_query import RowQuery
 from streams.server.readmodel.store import Store
 from streams.server.readmodel.store_high_water import fill_high_water
 from tests.applications import shop
-from tests.applications.shop.events import OrderPlace
+from tests.applications.shop.events import OrderPlace, OrderRow
 from tests.support.other_code import refusing, with_change
 from tests.support.partitions import Partitions
 from tests.support.pasts import KINDS, made, past_of
@@ -34,6 +35,7 @@ from tests.support.stored_pasts import stored
 from tests.unit.test_past_times import a_cut
 
 some = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+BY_TIME = [SortField(fields_of(OrderRow)["placed"])]
 
 
 @contextmanager
@@ -62,7 +64,7 @@ def test_tables_from_a_file_are_those_of_memory(kind: str, seed: int) -> None:
         patch.setattr(past_store, "KNOWN_ROWS", 2)
         for name in names:
             rows = dict(told.of(name))
-            assert [key for key, *_ in tables.page(name, RowQuery({}, limit=1000)).rows] == sorted(rows)
+            assert [key for key, *_ in tables.page(name, Query(limit=1000)).rows] == sorted(rows)
             assert dict(tables.table(name)) == rows
             assert all(tables.entry(name, key)[0] == row for key, row in rows.items())
             assert [key for key, *_ in tables.natural(name, None)] == sorted(rows, key=natural)
@@ -80,8 +82,8 @@ def test_an_erased_event_leaves_nothing_told_that_rests_on_it() -> None:
         writer.erase_record("order", gone.order.partition, gone.order.sequence, "o2")
         writer.commit()
         with store_of(there, store, Cut(None, 2**61)) as tables:
-            assert "o2" not in [key for key, *_ in tables.page("order", RowQuery({}, limit=99)).rows]
-            assert len(tables.page("order", RowQuery({}, "placed", limit=99)).rows) == 12
+            assert "o2" not in [key for key, *_ in tables.page("order", Query(limit=99)).rows]
+            assert len(tables.page("order", Query(sort=BY_TIME, limit=99)).rows) == 12
             assert list(tables.untold("order")) == ["o2"]
             for refused in (
                 lambda: tables.entry("order", "o2"),
@@ -109,9 +111,9 @@ def test_a_stricter_handler_leaves_only_its_own_rows_untold() -> None:
 
     with kept(there) as store:
         with tables_of() as tables:
-            assert [key for key, *_ in tables.page("order", RowQuery({}, limit=5)).rows] == others[:5]  # o0 to o12
+            assert [key for key, *_ in tables.page("order", Query(limit=5)).rows] == others[:5]  # o0 to o12
             assert list(tables.untold("order")) == []  # so far it was not read
-            assert [key for key, *_ in tables.page("order", RowQuery({}, limit=99)).rows] == others
+            assert [key for key, *_ in tables.page("order", Query(limit=99)).rows] == others
             assert list(tables.untold("order")) == ["o2", "o5"]
             assert tables.untold("order")["o2"].startswith(why)
             assert tables.untold("order")["o2"].endswith("and its handler now rejects it (not today)")
@@ -123,7 +125,7 @@ def test_a_stricter_handler_leaves_only_its_own_rows_untold() -> None:
             with tables_of() as tables, pytest.raises(CodeChanged, match=rf"{why}.*not today\)\. The version that handled it"):
                 ask(tables)
         with tables_of() as tables:
-            assert len(tables.page("order", RowQuery({}, "placed", limit=99)).rows) == 11
+            assert len(tables.page("order", Query(sort=BY_TIME, limit=99)).rows) == 11
             assert [key for key, *_ in tables.natural("order", 3)] == ["o0", "o1", "o10"]
             assert list(tables.untold("order")) == ["o2", "o5"]
             assert [row.count for _, row, _ in tables.natural("orders_per_day", None)] == [13]  # type: ignore[attr-defined]
@@ -135,19 +137,20 @@ def test_a_large_answer_is_in_pieces_or_refused() -> None:
     """A page by keys goes on in another one; what needs all of a table is refused, and says what has no such limit."""
     _, there = made("shop", 4)
     with kept(there) as store:
-        found, after = list[str](), None
+        after: tuple[str, ...] | None = None
+        found = list[str]()
         while True:
             with store_of(there, store, Cut(None, 2**61), most=10) as tables:
-                page = tables.page("order", RowQuery({}, limit=50, after=after))
+                page = tables.page("order", Query(limit=50, after=after))
             assert len(page.rows) < 13
             found += [key for key, *_ in page.rows]
-            if page.last is None:
+            if page.next is None:
                 break
-            after = page.last
+            after = page.next
         assert found == sorted(f"o{number}" for number in range(13))
-        for name, sort in (("order", "placed"), ("orders_per_day", "")):
+        for name, sort in (("order", BY_TIME), ("orders_per_day", [])):
             with store_of(there, store, Cut(None, 2**61), most=10) as tables, pytest.raises(TooMuch, match="more than 10 events"):
-                tables.page(name, RowQuery({}, sort))
+                tables.page(name, Query(sort=sort))
 
 
 def test_the_order_for_people_has_numbers_first(tmp_path: Path) -> None:

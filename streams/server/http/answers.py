@@ -12,12 +12,12 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from streams.history.recorded_event import NamespacePartition
+from streams.query.query import Query
 from streams.server.http.parts import ServerParts
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.readmodel.model import ReadModel, RemadeTables
 from streams.server.readmodel.notifier import until
 from streams.server.readmodel.row_json import to_json
-from streams.server.readmodel.row_query import RowQuery
 from streams.server.readmodel.store_moment import StoreMoment
 
 POSITION = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{1,6}):(\d{1,18})")
@@ -148,13 +148,14 @@ def _wanted(model: ReadModel, text: str) -> tuple[NamespacePartition, int]:
 
 
 def refuse_lacking(
-    model: ReadModel, moment: StoreMoment, name: str, table: str, query: RowQuery, at: AnswerPosition
+    model: ReadModel, moment: StoreMoment, name: str, table: str, query: Query, at: AnswerPosition
 ) -> None:
     """Raises a 503 problem for a field that the rows there are do not have: those of the present schema are being made."""
     if name not in model.reshaped:
         return
-    used = {*query.equal, query.sort}
-    if lacking := moment.lacks(table, [column for column in model.columns[name] if column.field in used]):
+    used = query.used_fields
+    lacking = moment.lacks(table, [column for column in model.columns[name] if column.field in used])
+    if lacking := [*lacking, *(each for each, field in used.items() if not field.is_scalar)]:
         what = ", ".join(lacking)
         raise Problem(
             503, f"the rows of {name} are made again for their present schema; until then they are not to be found or sorted by "
@@ -163,11 +164,18 @@ def refuse_lacking(
 
 
 def answer(request: Request, body: Any, at: AnswerPosition, *, etag: str | None = None) -> Response:
-    """200, or 304 if the client has this answer already. Without an `etag` it is a hash of the body."""
-    content = to_json(body)
+    """JSON: 200, or 304 if the client has this answer already. Without an `etag` it is a hash of the body."""
+    return answer_bytes(request, to_json(body), at, etag=etag)
+
+
+def answer_bytes(
+    request: Request, content: bytes, at: AnswerPosition, *, etag: str | None = None, media_type: str = "application/json",
+    more: Mapping[str, str] | None = None,
+) -> Response:  # fmt: skip
+    """The same of any form, with `more` headers."""
     tag = etag or f'W/"{blake2b(content, digest_size=9).hexdigest()}"'
-    headers = {**at.headers, "ETag": tag, "Cache-Control": "no-cache"}
+    headers = {**at.headers, "ETag": tag, "Cache-Control": "no-cache", **(more or {})}
     known = ",".join(request.headers.getlist("if-none-match"))
     if known.strip() == "*" or tag.removeprefix("W/") in OPAQUE_TAG.findall(known):
         return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers, media_type="application/json")
+    return Response(content, headers=headers, media_type=media_type)

@@ -12,6 +12,7 @@ from streams.server.http import (
     health,
     live,
     openapi,
+    problem_pages,
     problems,
     projections,
     registry,
@@ -51,6 +52,7 @@ def http_app(parts: ServerParts) -> FastAPI:
         views.routes(parts),  # GET /views/PATH
         live.routes(parts),  # GET /live/NAMESPACE, /live/NAMESPACE/KEY
         health.routes(parts, metrics),  # GET /-/live, /-/ready, /-/health, /-/status, /-/metrics
+        problem_pages.routes(),  # GET /-/problems, /-/problems/NAME
         registry.routes(parts),  # GET /schemas, /subjects, /config
     ):
         api.include_router(router)

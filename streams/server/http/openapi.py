@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from streams.app import App
 from streams.data import EventData, Record
-from streams.schemas.classes import without_none
+from streams.query.filters import operators_of
+from streams.query.query import CAP, FACET_VALUES, LIMIT, MOST, MOST_FACETS
+from streams.query.row_fields import ALL_OPERATORS, EQUAL, KEY, OPERATORS, fields_of
 from streams.server.connections import ALWAYS_ANSWERED
 from streams.server.http import shapes
 from streams.server.http.json_schema import AT, Spec, components, reference
-from streams.server.http.pages import MOST
 from streams.server.http.problems import MEDIA_TYPE
 from streams.server.http.requests import CLOUD_EVENT, JSON, LONGEST_WAIT
-from streams.server.readmodel.row_columns import is_scalar
-from streams.server.readmodel.row_query import LIMIT
+from streams.server.http.row_forms import FORMS
 
 
 def types_of(app: App) -> list[type[Record]]:
@@ -72,8 +71,7 @@ def publishing(data: type[EventData]) -> Spec:
 def listing(app: App) -> Spec:
     """For `GET /rows/NAMESPACE`."""
     types = row_types(app)
-    body = shapes.page(shapes.of_table(_any_of(types)), unreadable=shapes.UNREADABLE)
-    return _asking([*_filters(types), *_paging(), *_times()], body)
+    return _asking_rows(types, shapes.page(shapes.of_table(_chosen_of(types)), unreadable=shapes.UNREADABLE))
 
 
 def one_row(app: App) -> Spec:
@@ -85,7 +83,7 @@ def one_row(app: App) -> Spec:
 def projected(app: App) -> Spec:
     """For `GET /projections/NAME`."""
     types = projected_types(app)
-    return _asking([*_filters(types), *_paging(), *_times()], shapes.page(shapes.of_projection(_any_of(types))))
+    return _asking_rows(types, shapes.page(shapes.of_projection(_chosen_of(types))))
 
 
 def one_projected(app: App) -> Spec:
@@ -153,26 +151,56 @@ def _asking(parameters: list[Spec], body: Spec) -> Spec:
     }
 
 
+def _asking_rows(types: Sequence[type[Record]], body: Spec) -> Spec:
+    """For a list of rows, which has more than one form."""
+    found = _asking([*_filters(types), *_listing(), *_times()], body)
+    lines = {FORMS["ndjson"]: {"schema": shapes.TEXT}, "text/csv": {"schema": shapes.TEXT}}
+    found["responses"]["200"]["content"] |= lines
+    return found
+
+
+def _chosen_of(types: Sequence[type[Record]]) -> Spec:
+    """Rows, of which `_select` leaves some fields."""
+    chosen = {"type": "object", "description": "With _select: the chosen fields alone."}
+    return {"anyOf": [*_any_of(types).get("anyOf", []), chosen]}
+
+
 def _any_of(types: Iterable[type[Record]]) -> Spec:
     found = [reference(each) for each in dict.fromkeys(types)]
     return {"anyOf": found} if found else {}
 
 
 def _filters(types: Iterable[type[Record]]) -> list[Spec]:
-    """One parameter for each field, with the rows that have it, since one route serves all tables."""
+    """One parameter for each field, with the rows that have it and its operators, since one route serves all tables."""
     found: dict[str, list[str]] = {}
+    operators: dict[str, set[str]] = {}
     for cls in dict.fromkeys(types):
-        for field in msgspec.structs.fields(cls):
-            if is_scalar(without_none(field.type)):
-                found.setdefault(field.name, []).append(reference(cls)["$ref"].removeprefix(AT))
-    return [_query(name, f"Rows where it is so: a field of {', '.join(rows)}.") for name, rows in found.items()]
-
-
-def _paging() -> list[Spec]:
+        for each, field in fields_of(cls).items():
+            name = f"{each}__has" if field.kind == "array" else each
+            if field.path and operators_of(field):
+                found.setdefault(name, []).append(reference(cls)["$ref"].removeprefix(AT))
+                operators.setdefault(name, set()).update(operators_of(field))
+    listed = {name: [each for each in ALL_OPERATORS if each in there] for name, there in operators.items()}
     return [
-        _query("_sort", "A field, or _key; with - before it, the largest come first."),
+        _query(name, f"Rows where it is so: a field of {', '.join(rows)}.{_with(name, listed[name])}")
+        for name, rows in found.items()
+    ] + [_query(KEY.name, f"The row of this key.{_with(KEY.name, OPERATORS[KEY.kind])}")]
+
+
+def _with(name: str, operators: Iterable[str]) -> str:
+    found = [f"{name}__{each}" for each in operators if each not in (EQUAL, "has")]
+    return f" With an operator it is {', '.join(found)}." if found else ""
+
+
+def _listing() -> list[Spec]:
+    return [
+        _query("_sort", "At most three fields with commas between them, and _key; with - before one, the largest come first."),
         _query("_limit", f"Rows a page: {LIMIT} if nothing is said, {MOST} at most."),
         _query("_next", "The `next` of the page before."),
+        _query("_select", "The fields of rows that are wanted, with commas between them; all if nothing is said."),
+        _query("_count", f"exact, or capped, which ends at {CAP}: how many rows there are on all pages (`count`, `more`)."),
+        _query("_facet", f"At most {MOST_FACETS} fields: how often their {FACET_VALUES} commonest values are there (`facets`)."),
+        _query("_form", "json, ndjson or csv, whatever is accepted. The last two without _limit give all rows."),
     ]
 
 

@@ -1,132 +1,104 @@
-"""Pages of rows: filtered by equality of fields, and sorted."""
+"""Lists of rows: what is asked for, and an answer of a page, or of all rows, as JSON, ndjson or CSV."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
-import msgspec
+from fastapi import Request
+from fastapi.responses import Response
 
 from streams.data import Record
-from streams.eventfiles import numbers
-from streams.eventfiles.convert import SCALARS
-from streams.schemas.classes import without_none
-from streams.server.http.parameters import known_params
-from streams.server.http.problems import Problem
-from streams.server.readmodel.row_columns import is_scalar
-from streams.server.readmodel.row_query import LIMIT, RowQuery
+from streams.errors import InvalidQuery
+from streams.query.cursors import cursor_of
+from streams.query.query import Query
+from streams.query_parameters import read_query
+from streams.server.http.answers import AnswerPosition, answer_bytes
+from streams.server.http.past_answers import TIMES
+from streams.server.http.row_forms import FORMS, LISTS, RowForm, form_of, shown_row
+from streams.server.readmodel.row_answers import FoundPage, StoredRow
+from streams.server.readmodel.row_json import to_json
 
-MOST = 1000
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-AVRO: Mapping[Any, str] = {int: "long", float: "double", bool: "boolean", bytes: "bytes"}
-"""How a value is written in a filter: as in a file."""
-OURS = ("_sort", "_limit", "_next", "_min_position")
-
-
-class Cursor(NamedTuple):
-    """The last row of a page: the sort order, the row's value in it, and its key."""
-
-    order: str
-    value: Any
-    key: str
+BESIDES = ("_form", "_min_position", *TIMES)
+UNREADABLE = "Retold-Unreadable"
+"""The header of how many rows are left out of an answer in ndjson or CSV, since they do not read here."""
 
 
-def cursor_of(query: RowQuery, last: tuple[object, str] | None) -> str | None:
-    """Where the next page goes on: behind the last row's value in the order, and its key. None: there is no next page."""
-    if last is None:
-        return None
-    text = msgspec.json.encode([query.order, *last])
-    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+class ListRequest(NamedTuple):
+    """What is asked of a table, and how the answer is to be written. `all_rows`: not of a page but of the whole result.
+
+    `versioned`: its rows have versions, as those of a projection have not.
+    """
+
+    table: str
+    row_type: type[Record]
+    query: Query
+    form: str
+    all_rows: bool
+    versioned: bool
+
+    @property
+    def writer(self) -> RowForm:
+        return LISTS[self.form](self.row_type, self.query.select, versioned=self.versioned)
 
 
-def read_query(pairs: Iterable[tuple[str, str]], row_type: type[Record]) -> RowQuery:
-    """From a URL's parameters. Raises a 422 problem naming the parameter, its value and what was expected."""
-    hints = {field.name: field.type for field in msgspec.structs.fields(row_type)}
-    ours = known_params(pairs, *OURS, *hints)
-    equal = {name: _value(name, text, hints[name]) for name, text in ours.items() if name in hints}
-    sort, falling = _sort(ours.get("_sort", "_key"), hints)
-    query = RowQuery(equal, sort, falling, _limit(ours.get("_limit", str(LIMIT))))
-    if "_next" in ours:
-        cursor = _cursor(ours["_next"], query, hints)
-        return RowQuery(equal, sort, falling, query.limit, (cursor.value, cursor.key))
-    return query
+def read_list(
+    request: Request, pairs: Iterable[tuple[str, str]], row_type: type[Record], table: str, *, versioned: bool
+) -> ListRequest:
+    """Raises InvalidQuery."""
+    given = [*pairs]
+    query = read_query(given, row_type, table, BESIDES)
+    names = dict(given)
+    form = form_of(request.headers.getlist("accept"), names.get("_form"))
+    if form != "json" and (query.count is not None or query.facets):
+        name = "_facet" if query.facets else "_count"
+        raise InvalidQuery(f"{name} is for answers in JSON; this one is asked for as {form}, which has rows alone", name)
+    return ListRequest(table, row_type, query, form, form != "json" and "_limit" not in names, versioned)
 
 
-def _value(name: str, text: str, hint: Any) -> Any:
-    plain = without_none(hint)
-    if text == "" and plain is not hint:
-        return None
-    if plain is str:
-        return text
-    if not is_scalar(plain):
-        raise Problem(422, f"{name!r} holds more than one value, so rows cannot be chosen by it", field=name)
-    if plain is datetime:
-        return _time(name, text)
-    try:
-        return SCALARS[AVRO[plain]](text) if plain in AVRO else msgspec.convert(text, plain)
-    except (ValueError, KeyError, msgspec.ValidationError):
-        or_nothing = "" if plain is hint else " or nothing"
-        raise Problem(
-            422, f"the parameter {name!r} is {text[:80]!r}; {_expected(plain)}{or_nothing} was expected", field=name
-        ) from None
+def list_answer(
+    request: Request, asked: ListRequest, found: FoundPage, at: AnswerPosition, unreadable: Mapping[str, Any] | None,
+    more: Mapping[str, str],
+) -> Response:  # fmt: skip
+    """A page. `unreadable` are rows that are in no page, if there can be some; `more` are headers."""
+    headers = {**more, **form_headers(asked, unreadable), **next_links(request, asked, found)}
+    if asked.form == "json":
+        body = page_members(asked, found) | ({} if unreadable is None else {"unreadable": unreadable})
+        body |= {"positions": at.texts, "lag": at.lag}
+        return answer_bytes(request, to_json(body), at, more=headers)
+    return answer_bytes(request, lines_of(asked, found.rows), at, media_type=FORMS[asked.form], more=headers)
 
 
-def _expected(plain: Any) -> str:
-    """A field's type in words."""
-    if get_origin(plain) is Literal:
-        return f"one of {', '.join(get_args(plain))}"
-    return {int: "a whole number", float: "a number", bool: "true or false", bytes: "bytes as base64"}[plain]
+def lines_of(asked: ListRequest, rows: Iterable[StoredRow]) -> bytes:
+    """Rows in a form that has nothing else."""
+    writer = asked.writer
+    return writer.head() + b"".join(writer.line(*row) for row in rows)
 
 
-def _time(name: str, text: str) -> datetime:
-    """A time with a zone: one without would silently match nothing, and rounded nanoseconds another row."""
-    try:
-        return numbers.time(text)
-    except ValueError:
-        raise Problem(
-            422, f"the parameter {name!r} is {text[:80]!r}; an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z, was "
-            "expected (+ in an address is %2B)", field=name,
-        ) from None  # fmt: skip
+def form_headers(asked: ListRequest, unreadable: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """That the form depends on what the client takes; and how many rows are left out, where no member can say it."""
+    left_out = 0 if unreadable is None or asked.form == "json" else unreadable["count"]
+    return {"Vary": "Accept", **({UNREADABLE: str(left_out)} if left_out else {})}
 
 
-def _sort(text: str, hints: Mapping[str, Any]) -> tuple[str, bool]:
-    name = text.removeprefix("-")
-    if name != "_key" and (name not in hints or not is_scalar(without_none(hints[name]))):
-        fields = ", ".join(["_key", *(each for each, hint in hints.items() if is_scalar(without_none(hint)))])
-        raise Problem(
-            422, f"_sort is {text[:80]!r}; one of {fields} was expected, with - before it to begin with the largest",
-            field="_sort",
-        )  # fmt: skip
-    return "" if name == "_key" else name, text.startswith("-")
+def page_members(asked: ListRequest, found: FoundPage) -> dict[str, Any]:
+    """The members of a page in JSON."""
+    rows = [shown_row(*row, asked.query.select, versioned=asked.versioned) for row in found.rows]
+    body: dict[str, Any] = {"rows": rows, "next": cursor_of(asked.table, asked.query, found.next)}
+    if found.counted is not None:
+        body |= {"count": found.counted.number, "more": found.counted.more}
+    if found.facets is not None:
+        body["facets"] = {name: [{"value": it.value, "count": it.often} for it in each] for name, each in found.facets.items()}
+    return body
 
 
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MOST):
-        raise Problem(422, f"_limit is {text[:80]!r}; a whole number from 1 to {MOST} was expected", field="_limit")
-    return int(text)
+def next_links(request: Request, asked: ListRequest, found: FoundPage) -> Mapping[str, str]:
+    """Where the next page is."""
+    following = cursor_of(asked.table, asked.query, found.next)
+    return {} if following is None else {"Link": f'<{_next_url(request, following)}>; rel="next"'}
 
 
-def _sorted_by(hint: Any) -> Any:
-    """The type of a field's value in a cursor, where an enum's may be cut."""
-    plain = without_none(hint)
-    if plain is datetime:
-        return Moment | None
-    return str | None if get_origin(plain) is Literal else hint
-
-
-def _cursor(text: str, query: RowQuery, hints: Mapping[str, Any]) -> Cursor:
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        value = _sorted_by(hints.get(query.sort))
-        found: Sequence[Any] = msgspec.json.decode(raw, type=tuple[str, value, str])  # type: ignore[valid-type]  # made at run time
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
-        found = ("", None, "")
-    if found[0] != query.order:
-        raise Problem(
-            422, f"_next is {text[:80]!r}; the `next` of a page was expected, asked for with the same _sort",
-            field="_next",
-        )  # fmt: skip
-    return Cursor(*found)
+def _next_url(request: Request, cursor: str) -> str:
+    pairs: Sequence[tuple[str, str]] = [it for it in request.query_params.multi_items() if it[0] != "_next"]
+    return f"{request.scope['raw_path'].decode('ascii')}?{urlencode([*pairs, ('_next', cursor)])}"

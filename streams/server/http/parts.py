@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -15,6 +15,7 @@ from streams.config import Config
 from streams.data import EventData
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
+from streams.query.declared_indexes import TableIndex
 from streams.receipt import Receipt
 from streams.server.connections import Connections
 from streams.server.http.pools import Pools
@@ -77,6 +78,12 @@ class ServerParts:
     states: StateCounts = field(default_factory=StateCounts)
     observed: ObservedStatus = field(default_factory=ObservedStatus)
     connections: Connections = field(default_factory=Connections)
+
+    @cached_property
+    def indexes(self) -> Mapping[str, Sequence[TableIndex]]:
+        """By table, those that the application declares."""
+        found = {it.name: it.indexes for it in self.app.namespaces}
+        return found | {it.name: it.indexes for it in self.app.projections}
 
     def __post_init__(self) -> None:
         _ = self.code  # of the code that was loaded, and not of what may lie there later

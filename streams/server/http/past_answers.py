@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -18,7 +17,7 @@ from streams.history.past_times import cut_of, cut_until, moment_of, time_member
 from streams.history.stored.stored_past import StoredPast, noted_frontier
 from streams.history.stored.stored_rows import StoredRows
 from streams.history.stored.stored_waiting import StoredWaiting
-from streams.server.http.answers import AnswerPosition, answer
+from streams.server.http.answers import AnswerPosition, answer_bytes
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_asking import ask_past
 from streams.server.http.problems import RETRY_AFTER, Problem
@@ -91,12 +90,22 @@ async def ask_as_of(
     return found, cut, at
 
 
-def past_answer(request: Request, body: Mapping[str, Any], cut: Cut, at: AnswerPosition) -> Response:
-    """Nothing in it changes any more: its ETag is a strong one, a hash of its bytes."""
-    content = to_json({**body, **time_members(cut)})
-    response = answer(request, msgspec.Raw(content), at, etag=f'"{blake2b(content, digest_size=12).hexdigest()}"')
-    response.headers[TIMES_HEADER] = token_of(cut)
-    return response
+def past_answer(
+    request: Request, body: Mapping[str, Any], cut: Cut, at: AnswerPosition, more: Mapping[str, str] | None = None
+) -> Response:
+    """JSON. Nothing in it changes any more: its ETag is a strong one, a hash of its bytes."""
+    return past_bytes(request, to_json({**body, **time_members(cut)}), cut, at, more=more)
+
+
+def past_bytes(
+    request: Request, content: bytes, cut: Cut, at: AnswerPosition, *, media_type: str = "application/json",
+    more: Mapping[str, str] | None = None,
+) -> Response:  # fmt: skip
+    """The same of any form, with `more` headers."""
+    tag = f'"{blake2b(content, digest_size=12).hexdigest()}"'
+    return answer_bytes(
+        request, content, at, etag=tag, media_type=media_type, more={TIMES_HEADER: token_of(cut), **(more or {})}
+    )
 
 
 def nothing_then(sentence: str, cut: Cut, at: AnswerPosition) -> Problem:

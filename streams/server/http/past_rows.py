@@ -14,13 +14,15 @@ from fastapi.responses import Response
 from streams.errors import HistoryError
 from streams.history.cut_past import Cut
 from streams.history.past_views import view_of_past
-from streams.server.http.pages import cursor_of
+from streams.server.http.answers import AnswerPosition
+from streams.server.http.pages import ListRequest, form_headers, lines_of, next_links, page_members
 from streams.server.http.parts import ServerParts
-from streams.server.http.past_answers import ask_as_of, nothing_then, past_answer
+from streams.server.http.past_answers import ask_as_of, nothing_then, past_answer, past_bytes
 from streams.server.http.problems import Problem
+from streams.server.http.row_forms import FORMS
 from streams.server.readmodel.past_store import PastStore
+from streams.server.readmodel.row_answers import FoundPage
 from streams.server.readmodel.row_json import to_json
-from streams.server.readmodel.row_query import RowQuery
 from streams.view import View
 
 log = logging.getLogger("retold.server")
@@ -36,16 +38,31 @@ async def row_as_it_was(request: Request, parts: ServerParts, namespace: str, ke
     return past_answer(request, {"key": key, "version": version, "row": row}, cut, at)
 
 
-async def rows_as_they_were(request: Request, parts: ServerParts, namespace: str, query: RowQuery, asked: Cut) -> Response:
-    def ask(store: PastStore) -> dict[str, Any]:
-        found, untold = store.page(namespace, query), store.untold(namespace)
-        shown = [{"key": key, "version": version, "row": msgspec.Raw(body)} for key, version, body in found.rows]
+async def rows_as_they_were(request: Request, parts: ServerParts, listed: ListRequest, asked: Cut) -> Response:
+    def ask(store: PastStore) -> tuple[FoundPage, dict[str, Any]]:
+        page, untold = _page(store, listed), store.untold(listed.table)
         some = dict(islice(untold.items(), MOST_UNTOLD))
-        unreadable = {"count": len(untold), "keys": list(some), "reasons": some}
-        return {"rows": shown, "next": cursor_of(query, found.last), "unreadable": unreadable}
+        return page, {"count": len(untold), "keys": list(some), "reasons": some}
 
-    body, cut, at = await ask_as_of(request, parts, asked, ask)
-    return past_answer(request, body, cut, at)
+    (page, unreadable), cut, at = await ask_as_of(request, parts, asked, ask)
+    return _list_answer(request, listed, page, unreadable, cut, at)
+
+
+def _page(store: PastStore, listed: ListRequest) -> FoundPage:
+    """The page that is asked for; or one of all rows, which are of few events, as answers about the past are."""
+    if listed.all_rows:
+        return FoundPage([row for some in store.all_rows(listed.table, listed.query) for row in some], None)
+    return store.page(listed.table, listed.query)
+
+
+def _list_answer(
+    request: Request, listed: ListRequest, page: FoundPage, unreadable: dict[str, Any] | None, cut: Cut, at: AnswerPosition
+) -> Response:
+    headers = {**form_headers(listed, unreadable), **next_links(request, listed, page)}
+    if listed.form == "json":
+        body = page_members(listed, page) | ({} if unreadable is None else {"unreadable": unreadable})
+        return past_answer(request, body, cut, at, headers)
+    return past_bytes(request, lines_of(listed, page.rows), cut, at, media_type=FORMS[listed.form], more=headers)
 
 
 async def projected_as_it_was(request: Request, parts: ServerParts, name: str, key: str, asked: Cut) -> Response:
@@ -55,14 +72,9 @@ async def projected_as_it_was(request: Request, parts: ServerParts, name: str, k
     return past_answer(request, {"key": key, "row": row}, cut, at)
 
 
-async def projection_as_it_was(request: Request, parts: ServerParts, name: str, query: RowQuery, asked: Cut) -> Response:
-    def ask(store: PastStore) -> dict[str, Any]:
-        found = store.page(name, query)
-        shown = [{"key": key, "row": msgspec.Raw(body)} for key, _, body in found.rows]
-        return {"rows": shown, "next": cursor_of(query, found.last)}
-
-    body, cut, at = await ask_as_of(request, parts, asked, ask)
-    return past_answer(request, body, cut, at)
+async def projection_as_it_was(request: Request, parts: ServerParts, listed: ListRequest, asked: Cut) -> Response:
+    page, cut, at = await ask_as_of(request, parts, asked, lambda store: _page(store, listed))
+    return _list_answer(request, listed, page, None, cut, at)
 
 
 async def view_as_it_was(request: Request, parts: ServerParts, view: View, names: Mapping[str, str], asked: Cut) -> Response:

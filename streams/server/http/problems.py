@@ -14,7 +14,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from streams.errors import BrokerError, InvalidEvent, StreamsError
+from streams.errors import BrokerError, InvalidEvent, InvalidQuery, StreamsError
+from streams.server.http.problem_types import BY_NAME
 from streams.server.readmodel.store_readers import StoreAway
 
 log = logging.getLogger("retold.server")
@@ -27,20 +28,22 @@ STREAMS = "/live/"
 class Problem(Exception):
     """An error that only HTTP has; what retold itself refuses is a StreamsError.
 
-    `detail` is a sentence, `field` the field or parameter that is wrong, `members` more of the answer.
+    `detail` is a sentence, `field` the field or parameter that is wrong, `kind` the name of a type of problem that has a page,
+    `members` more of the answer.
     """
 
     def __init__(
-        self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None, **members: Any
+        self, status: int, detail: str, *, field: str = "", kind: str = "", headers: Mapping[str, str] | None = None, **members: Any
     ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.field = status, detail, field
+        self.status, self.detail, self.field, self.kind = status, detail, field, kind
         self.headers, self.members = dict(headers or {}), members
 
     def body(self, instance: str) -> dict[str, Any]:
+        known = BY_NAME.get(self.kind)
         found: dict[str, Any] = {
-            "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "type": "about:blank" if known is None else known.url,
+            "title": HTTPStatus(self.status).phrase if known is None else known.title,
             "status": self.status,
             "detail": self.detail if self.detail.endswith((".", "?", "!")) else f"{self.detail}.",
             "instance": instance,
@@ -60,6 +63,8 @@ def problem_of(error: Exception) -> Problem:
         return error
     if isinstance(error, InvalidEvent):
         return Problem(error.status, str(error), field=error.field)
+    if isinstance(error, InvalidQuery):
+        return Problem(error.status, str(error), field=error.field, kind=error.problem)
     if isinstance(error, StreamsError):
         return Problem(error.status, str(error), headers=RETRY_AFTER if isinstance(error, BrokerError) else None)
     if isinstance(error, HTTPException):

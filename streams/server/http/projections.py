@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -9,15 +11,18 @@ from fastapi.responses import Response
 from streams.errors import did_you_mean
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
-from streams.server.http.pages import cursor_of, read_query
+from streams.server.http.pages import ListRequest, list_answer, read_list
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import projected_as_it_was, projection_as_it_was
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
+from streams.server.http.row_stream import OpenedRows, stream_rows
 from streams.server.http.snapshot import check
-from streams.server.readmodel.row_query import RowQuery
+from streams.server.http.timed_lists import timed_page
+from streams.server.readmodel.model import RemadeTables
+from streams.server.readmodel.store_moment import StoreMoment
 
 KINDS = ("log",)
 
@@ -30,12 +35,15 @@ def routes(parts: ServerParts) -> APIRouter:
     async def rows(request: Request, name: str) -> Response:
         _refuse_unknown(parts, name)
         params, asked = split_times(request.query_params.multi_items())
-        query = read_query(params, parts.model.row_types[name])
+        listed = read_list(request, params, parts.model.row_types[name], name, versioned=False)
         if asked is not None:
-            return await projection_as_it_was(request, parts, name, query, asked)
-        check(ready(parts), name)
-        await at_least(request, parts.model, KINDS, [name])
-        return await in_thread(parts.pools.memory, _page, request, parts, name, query)
+            return await projection_as_it_was(request, parts, listed, asked)
+        model = ready(parts)
+        check(model, name)
+        await at_least(request, model, KINDS, [name])
+        if listed.all_rows:
+            return await stream_rows(parts, listed, partial(_open, parts, listed, model.remade))
+        return await in_thread(parts.pools.memory, _page, request, parts, listed)
 
     one = openapi.one_projected(parts.app)
 
@@ -70,16 +78,21 @@ def _refuse_unknown(parts: ServerParts, name: str) -> None:
         raise Problem(404, f"{parts.app.name} has no projection {name[:100]!r}{did_you_mean(name, names)}; it has {known}")
 
 
-def _page(request: Request, parts: ServerParts, name: str, query: RowQuery) -> Response:
-    model = parts.model
-    partitions = model.partitions(model.folded_by[name])
-    remade = model.remade
-    with model.moment() as moment:
-        at = standing_at(model, moment, KINDS, partitions).of_tables(remade, [name])
-        refuse_lacking(model, moment, name, model.projected[name], query, at)
-        found = moment.page(model.projected[name], query, model.columns[name])
+def _open(parts: ServerParts, asked: ListRequest, remade: RemadeTables, moment: StoreMoment) -> OpenedRows:
+    """The rows of a moment. `remade` is of before."""
+    model, name, table = parts.model, asked.table, parts.model.projected[asked.table]
+    at = standing_at(model, moment, KINDS, model.partitions(model.folded_by[name])).of_tables(remade, [name])
+    refuse_lacking(model, moment, name, table, asked.query, at)
     ready(parts)  # the model may have been reset meanwhile
     check(model, name)
-    shown = [{"key": key, "row": msgspec.Raw(body)} for key, _, body in found.rows]
-    following = cursor_of(query, found.last)
-    return answer(request, {"rows": shown, "next": following, "positions": at.texts, "lag": at.lag}, at)
+    return OpenedRows(at, moment.rows_of(table, model.columns[name], whole=True), None)
+
+
+def _page(request: Request, parts: ServerParts, asked: ListRequest) -> Response:
+    remade = parts.model.remade
+    with parts.model.moment() as moment:
+        opened = _open(parts, asked, remade, moment)
+        found, timing = timed_page(parts, opened.rows, asked.table, asked.query)
+    ready(parts)  # as before
+    check(parts.model, asked.table)
+    return list_answer(request, asked, found, opened.at, opened.unreadable, timing)

@@ -123,5 +123,15 @@ def key_story(row: Spec) -> Spec:
     )  # fmt: skip
 
 
+FACETS: Spec = {
+    "type": "object",
+    "additionalProperties": {"type": "array", "items": shape(value={}, count=NUMBER)},
+    "description": "By field, how often which value is there, if `_facet` asks for it.",
+}
+
+
 def page(row: Spec, **others: Spec) -> Spec:
-    return true_at(rows={"type": "array", "items": row}, next=or_null(TEXT), **others)
+    """`count` and `more` are there with `_count`, `facets` with `_facet`."""
+    asked: dict[str, Spec] = {"count": NUMBER, "more": {"type": "boolean"}, "facets": FACETS}
+    found = true_at(rows={"type": "array", "items": row}, next=or_null(TEXT), **asked, **others)
+    return {**found, "required": [name for name in found["required"] if name not in asked]}

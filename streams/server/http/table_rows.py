@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,15 +13,18 @@ from streams.errors import did_you_mean
 from streams.namespace import Namespace
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
-from streams.server.http.pages import cursor_of, read_query
+from streams.server.http.pages import ListRequest, list_answer, read_list
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import row_as_it_was, rows_as_they_were
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
+from streams.server.http.row_stream import OpenedRows, stream_rows
 from streams.server.http.snapshot import refuse_new
-from streams.server.readmodel.row_query import RowQuery
+from streams.server.http.timed_lists import timed_page
+from streams.server.readmodel.model import RemadeTables
+from streams.server.readmodel.store_moment import StoreMoment
 
 KINDS = ("table",)
 MOST_UNREADABLE = 100
@@ -35,12 +39,14 @@ def routes(parts: ServerParts) -> APIRouter:
         row_type = known_namespace(parts, namespace).row_type
         model = ready(parts)
         params, asked = split_times(request.query_params.multi_items())
-        query = read_query(params, row_type)
+        listed = read_list(request, params, row_type, namespace, versioned=True)
         if asked is not None:
-            return await rows_as_they_were(request, parts, namespace, query, asked)
+            return await rows_as_they_were(request, parts, listed, asked)
         refuse_new(model, namespace)
         await at_least(request, model, KINDS)
-        return await in_thread(parts.pools.memory, _page, request, parts, namespace, query)
+        if listed.all_rows:
+            return await stream_rows(parts, listed, partial(_open, parts, listed, model.remade))
+        return await in_thread(parts.pools.memory, _page, request, parts, listed)
 
     @router.get(
         "/rows/{namespace}/{key:rest}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
@@ -85,18 +91,21 @@ def known_namespace(parts: ServerParts, name: str) -> Namespace[Any]:
     raise Problem(404, f"{parts.app.name} has no namespace {name[:100]!r}{near}; it has {known}")
 
 
-def _page(request: Request, parts: ServerParts, namespace: str, query: RowQuery) -> Response:
-    model = parts.model
-    partitions = model.partitions([namespace])
-    table = model.tables[namespace]
-    with model.moment() as moment:
-        at = standing_at(model, moment, KINDS, partitions).of_tables(model.remade, [namespace])
-        refuse_lacking(model, moment, namespace, table, query, at)
-        found = moment.page(table, query, model.columns[namespace])
-        count, some = moment.unreadable(table, MOST_UNREADABLE)
+def _open(parts: ServerParts, asked: ListRequest, remade: RemadeTables, moment: StoreMoment) -> OpenedRows:
+    """The rows of a moment. `remade` is of before."""
+    model, name, table = parts.model, asked.table, parts.model.tables[asked.table]
+    at = standing_at(model, moment, KINDS, model.partitions([name])).of_tables(remade, [name])
+    refuse_lacking(model, moment, name, table, asked.query, at)
+    count, some = moment.unreadable(table, MOST_UNREADABLE)
     ready(parts)  # the model may have been reset meanwhile
-    shown = [{"key": key, "version": version, "row": msgspec.Raw(body)} for key, version, body in found.rows]
-    unreadable = {"count": count, "keys": [key for key, _ in some]}
-    following = cursor_of(query, found.last)
-    body = {"rows": shown, "next": following, "unreadable": unreadable, "positions": at.texts, "lag": at.lag}
-    return answer(request, body, at)
+    rows = moment.rows_of(table, model.columns[name], whole=count == 0)
+    return OpenedRows(at, rows, {"count": count, "keys": [key for key, _ in some]})
+
+
+def _page(request: Request, parts: ServerParts, asked: ListRequest) -> Response:
+    remade = parts.model.remade
+    with parts.model.moment() as moment:
+        opened = _open(parts, asked, remade, moment)
+        found, timing = timed_page(parts, opened.rows, asked.table, asked.query)
+    ready(parts)  # as before
+    return list_answer(request, asked, found, opened.at, opened.unreadable, timing)

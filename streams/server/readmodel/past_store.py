@@ -7,7 +7,7 @@ paged as today's is, and memory holds no table.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,11 +21,12 @@ from streams.history.folded_projection import folded
 from streams.history.stored.stored_rows import StoredRows
 from streams.history.untold_rows import UntoldRows, refuse_erased_of
 from streams.projection import Projection
+from streams.query.query import Query
+from streams.server.readmodel.row_answers import FoundPage, RowAnswers, StoredRow
 from streams.server.readmodel.row_columns import columns_of
 from streams.server.readmodel.row_json import RowDecoder, to_json
-from streams.server.readmodel.row_query import RowQuery
 from streams.server.readmodel.row_writer import RowWriter
-from streams.server.readmodel.store_moment import FoundPage, StoredTable, page_of
+from streams.server.readmodel.store_moment import StoredTable
 from streams.server.readmodel.store_schema import projection_table, row_table, table_statement
 
 KNOWN_ROWS = 5_000
@@ -65,22 +66,32 @@ class PastStore:
         self._check()
         return found
 
-    def page(self, name: str, query: RowQuery) -> FoundPage:
-        """As `StoreMoment.page`.
+    def page(self, name: str, query: Query) -> FoundPage:
+        """As `RowAnswers.page`.
 
         In the order of keys, a namespace's rows are folded one by one. So where many rows are not those that were asked for, a
         page may have fewer than its limit, and another one follows.
         """
-        if not query.sort and name not in self._projections:
+        if name not in self._projections and not query.needs_whole_table:
             return self._page_by_key(name, query)
+        return self._answers(name).page(query)
+
+    def all_rows(self, name: str, query: Query) -> Iterator[Sequence[StoredRow]]:
+        """As `RowAnswers.all_rows`."""
+        return self._answers(name).all_rows(query)
+
+    def _answers(self, name: str) -> RowAnswers:
         self.table(name)
-        return page_of(self._db, self._name(name), query, columns_of(self._types[name]))
+        return RowAnswers(self._db, self._name(name), columns_of(self._types[name]), whole=True)
 
     def untold(self, namespace: str) -> UntoldRows:
         """The rows that cannot be told, and are in no page. Those that this code cannot fold are known as far as rows were read."""
         if namespace not in self._untold:
             self._untold[namespace] = UntoldRows(self._rows.past, namespace, self._rows.goes_on)
         return self._untold[namespace]
+
+    def row_type(self, name: str) -> type[Record]:
+        return self._types[name]
 
     def natural(self, name: str, most: int | None) -> Iterator[tuple[str, Record, int]]:
         """At most so many rows with keys and versions, in the order for people, read one by one."""
@@ -132,14 +143,14 @@ class PastStore:
             untold.add(key, error)
             return None, 0
 
-    def _page_by_key(self, namespace: str, query: RowQuery) -> FoundPage:
+    def _page_by_key(self, namespace: str, query: Query) -> FoundPage:
         rows = list[tuple[str, int, bytes]]()
-        last = None if query.after is None else query.after[1]
-        for key in self._rows.keys(namespace, last, falling=query.falling):
+        last = None if query.after is None else query.after[0]
+        for key in self._rows.keys(namespace, last, falling=query.order[0].falling):
             if len(rows) == query.limit or (self._most is not None and self._rows.read > self._most):
-                return FoundPage(rows, None if last is None else (None, last))
+                return FoundPage(rows, None if last is None else (last,))
             row, version = self._fold_row(namespace, key)
-            if row is not None and all(getattr(row, name) == value for name, value in query.equal.items()):
+            if row is not None and query.holds(key, row):
                 rows.append((key, version, to_json(row)))
             last = key
         return FoundPage(rows, None)

@@ -12,6 +12,7 @@ from streams.history.recorded_event import NamespacePartition
 from streams.kafka.messages import Decoder, LogReader
 from streams.server.readmodel.kept_records import event_of_record
 from streams.server.readmodel.merge import LogMerger
+from streams.server.readmodel.row_indexes import make_indexes
 from streams.server.readmodel.store_schema import beside, projection_table, table_statement
 from streams.server.readmodel.stored_projection import StoredProjection
 from streams.server.readmodel.transaction import transaction
@@ -89,6 +90,7 @@ class ProjectionRebuild:
             name = each.projection.name
             self._db.execute(f"drop table if exists {projection_table(name)}")
             self._db.execute(f"alter table {beside(name)} rename to {projection_table(name)}")
+            make_indexes(self._db, each.projection)
             self._db.execute("delete from stopped where name = ?", (name,))
             if each.fault is not None:
                 self._db.execute("insert into stopped(name, why) values(?, ?)", (name, each.fault))

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
 from streams.data import Record
 from streams.engine.times import from_micros, to_micros
-from streams.schemas.classes import without_none
+from streams.query.row_fields import COMPARED, KEY, Kind, RowField, scalars_of
 
-COMPARED = 200
-"""The most characters or bytes of a value that rows are sorted by: a cursor in a URL contains them."""
-AFFINITY = {str: "text", bytes: "blob", float: "real", int: "integer", bool: "integer", datetime: "integer"}
-
-
-def is_scalar(plain: Any) -> bool:
-    return plain in AFFINITY or get_origin(plain) is Literal
+AFFINITY: Final[dict[Kind, str]] = {
+    "text": "text", "enum": "text", "bytes": "blob", "float": "real", "int": "integer", "bool": "integer", "time": "integer",
+}  # fmt: skip
 
 
 def cut(value: Any) -> Any:
@@ -28,19 +23,23 @@ def cut(value: Any) -> Any:
 
 
 class RowColumn(NamedTuple):
-    """`store` makes a value of the field (not None) what SQLite keeps, `load` the other way."""
+    """`name` is as in SQL. `store` makes a value of the field (not None) what SQLite keeps, `load` the other way."""
 
-    field: str
+    of: RowField
+    name: str
     affinity: str
-    store: Callable[[Any], Any] | None
-    load: Callable[[Any], Any]
+    store: Callable[[Any], Any] | None = None
+    load: Callable[[Any], Any] = lambda value: value
 
     @property
-    def name(self) -> str:
-        return quoted(f"f_{self.field}")
+    def field(self) -> str:
+        return self.of.name
 
     def bind(self, value: Any) -> Any:
         return value if value is None or self.store is None else self.store(value)
+
+    def loaded(self, value: Any) -> Any:
+        return None if value is None else self.load(value)
 
 
 def quoted(name: str) -> str:
@@ -48,30 +47,28 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
+KEY_COLUMN: Final = RowColumn(KEY, "key", "text")
+
+
 def columns_of(row_type: type[Record]) -> Sequence[RowColumn]:
-    """The columns of all fields of one value, in their order."""
-    fields = [(field.name, without_none(field.type)) for field in msgspec.structs.fields(row_type)]
-    return [_column(name, plain) for name, plain in fields if is_scalar(plain)]
+    """The columns of all fields of one value, in their order; those inside parts among them."""
+    return [_column(field) for field in scalars_of(row_type)]
 
 
-def _column(name: str, plain: Any) -> RowColumn:
-    if plain is datetime:
-        return RowColumn(name, "integer", to_micros, from_micros)
-    if plain is bool:
-        return RowColumn(name, "integer", None, bool)
-    if plain in (str, bytes) or get_origin(plain) is Literal:
-        return RowColumn(name, AFFINITY.get(plain, "text"), cut, lambda value: value)
-    return RowColumn(name, AFFINITY[plain], None, lambda value: value)
+def _column(field: RowField) -> RowColumn:
+    name, affinity = quoted(f"f_{field.name}"), AFFINITY[field.kind]
+    if field.kind == "time":
+        return RowColumn(field, name, affinity, to_micros, from_micros)
+    if field.kind == "bool":
+        return RowColumn(field, name, affinity, None, bool)
+    return RowColumn(field, name, affinity, cut if field.is_cut else None)
 
 
 def binder_of(columns: Sequence[RowColumn]) -> Callable[[Any], Sequence[Any]]:
     """What SQLite keeps of a row: a value for each column."""
     if not columns:
         return lambda _: ()
-    if len(columns) == 1:
-        [only] = columns
-        return lambda row: (only.bind(getattr(row, only.field)),)
-    values = attrgetter(*(column.field for column in columns))
+    values = _values_of(columns)
     stored = [(at, column.store) for at, column in enumerate(columns) if column.store is not None]
 
     def bind(row: Any) -> Sequence[Any]:
@@ -82,6 +79,14 @@ def binder_of(columns: Sequence[RowColumn]) -> Callable[[Any], Sequence[Any]]:
         return found
 
     return bind
+
+
+def _values_of(columns: Sequence[RowColumn]) -> Callable[[Any], Sequence[Any]]:
+    """The quick way if none of them is in a part, which may be nothing."""
+    if len(columns) > 1 and all(len(column.of.path) == 1 for column in columns):
+        return attrgetter(*(column.field for column in columns))
+    fields = [column.of for column in columns]
+    return lambda row: [field.value("", row) for field in fields]
 
 
 def has_numbers_beyond_json(hint: Any) -> bool:

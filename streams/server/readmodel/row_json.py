@@ -28,11 +28,11 @@ class RowDecoder:
     """Makes a row of what is kept of it."""
 
     def __init__(self, row_type: type[Record], codec: Codec) -> None:
-        self._type, self._codec = row_type, codec
+        self.row_type, self._codec = row_type, codec
         self._decoder = msgspec.json.Decoder(row_type)
 
     def row(self, body: bytes, raw: bytes | None) -> Record:
         """As a handler returned it. `raw` is its Avro, where that says more than JSON."""
         if raw is not None:
-            return self._codec.decode_row(self._type, raw)
+            return self._codec.decode_row(self.row_type, raw)
         return self._codec.freeze(self._decoder.decode(body))

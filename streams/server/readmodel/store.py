@@ -20,6 +20,7 @@ from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.fitted_tables import fit_tables, log_ends, note_identity, reshaped_tables
 from streams.server.readmodel.left_out import HistoryLimit
 from streams.server.readmodel.projection_rebuild import ProjectionRebuild
+from streams.server.readmodel.row_indexes import all_index_statements, fit_indexes, make_indexes
 from streams.server.readmodel.store_file import OpenStore, StoreFolder
 from streams.server.readmodel.store_meta import meta_value, set_meta
 from streams.server.readmodel.store_schema import (
@@ -105,6 +106,8 @@ class Store:
         with transaction(self._db):
             self.missing = fit_tables(self._db, self._app)
         self.reshaped = reshaped_tables(self._db, self._identity)
+        if self.is_complete:
+            self._opened.make_indexes(fit_indexes(self._db, self._app, self.reshaped))
         self.reread = [name for name in self.row_types if name in self.reshaped]
         known = msgspec.json.decode(meta.get("sources") or b"{}", type=dict[str, str])
         held = msgspec.json.decode(meta.get("held") or b"{}", type=dict[str, dict[str, int]])
@@ -185,6 +188,7 @@ class Store:
             self._db.execute(f"drop table {row_table(namespace)}")
             self._db.execute(f"alter table {rows_beside(namespace)} rename to {row_table(namespace)}")
             self._db.execute(unreadable_statement(namespace))
+            make_indexes(self._db, self._app.namespace(namespace))
             self._db.execute("delete from position where kind = 'table' and ns = ?", (namespace,))
             self._db.execute("update position set kind = 'table' where kind = ? and ns = ?", (REREAD, namespace))
             note_identity(self._db, self._identity, reshaped)
@@ -196,7 +200,7 @@ class Store:
         """All that there was has been read: with its indexes, answers can be given from it."""
         if not self.is_complete:
             assert self._opened is not None, "opened by `open`"
-            self._opened.end_first_reading(INDEXES)
+            self._opened.end_first_reading((*INDEXES, *all_index_statements(self._app).values()))
             self._set(complete=1)
             self.is_complete = True
 

@@ -68,10 +68,14 @@ class OpenStore:
     def end_first_reading(self, indexes: Iterable[str]) -> None:
         """All is there: from now on a process that is killed loses nothing. Make the indexes that are not there yet."""
         file_journal.keep_beside(self.db)
-        self._make_indexes(indexes)
+        self.make_indexes(indexes)
         self.db.execute("delete from meta where name = ?", (file_journal.FIRST,))
 
-    def _make_indexes(self, statements: Iterable[str]) -> None:
+    def make_indexes(self, statements: Iterable[str]) -> None:
+        """Sorted beside the file, which takes less time than row by row."""
+        statements = [*statements]
+        if not statements:
+            return
         os.putenv("SQLITE_TMPDIR", str(self.file.parent))  # what is sorted lies in no folder of others
         for each in SORTING:
             self.db.execute(f"pragma {each}")

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from streams.data import Record
 from streams.history.recorded_event import NamespacePartition
+from streams.query.filters import Filter
+from streams.server.readmodel.row_answers import RowAnswers
 from streams.server.readmodel.row_columns import RowColumn, quoted
 from streams.server.readmodel.row_json import RowDecoder
-from streams.server.readmodel.row_query import RowQuery
+from streams.server.readmodel.row_query import selection
 
 
 class FoundRow(NamedTuple):
@@ -19,24 +21,6 @@ class FoundRow(NamedTuple):
     version: int
     body: bytes | None
     problem: str | None
-
-
-class FoundPage(NamedTuple):
-    """`rows` has key, version and body; `last` is the value that is sorted by of the last one, if there are more."""
-
-    rows: Sequence[tuple[str, int, bytes]]
-    last: tuple[object, str] | None
-
-
-def page_of(db: sqlite3.Connection, table: str, query: RowQuery, columns: Sequence[RowColumn]) -> FoundPage:
-    text, values = query.sql(table, columns)
-    found = db.execute(text, values).fetchall()
-    rows = [(key, version, body) for key, version, body, _ in found[: query.limit]]
-    if len(found) <= query.limit:
-        return FoundPage(rows, None)
-    key, value = found[query.limit - 1][0], found[query.limit - 1][3]
-    column = next((each for each in columns if each.field == query.sort), None)
-    return FoundPage(rows, (None if value is None or column is None else column.load(value), key))
 
 
 class StoreMoment:
@@ -52,8 +36,9 @@ class StoreMoment:
         """The smallest position of these kinds of topics."""
         return min(self._positions.get((kind, *partition), 0) for kind in kinds)
 
-    def page(self, table: str, query: RowQuery, columns: Sequence[RowColumn]) -> FoundPage:
-        return page_of(self._db, table, query, columns)
+    def rows_of(self, table: str, columns: Sequence[RowColumn], *, whole: bool = False) -> RowAnswers:
+        """What answers questions about a table. `whole`: no row of it is unreadable."""
+        return RowAnswers(self._db, table, columns, whole=whole)
 
     def lacks(self, table: str, columns: Iterable[RowColumn]) -> list[str]:
         """The fields of these that the table has no columns for, or others: its rows have another schema."""
@@ -106,6 +91,12 @@ class StoredTable(Mapping[str, Record]):
         """All rows in one pass, not one by one by their keys."""
         for key, body, raw in self._db.execute(f"select key, body, raw from {self._name}"):
             yield key, self._decoder.row(body, raw)
+
+    def find(self, conditions: Sequence[Filter]) -> Mapping[str, Record]:
+        """Those of which all conditions hold: by an index, where there is one."""
+        decoder = self._decoder
+        text, values = selection(self._name, decoder.row_type, conditions)
+        return {key: decoder.row(body, raw) for key, body, raw in self._db.execute(text, values)}
 
     def items(self) -> ItemsView[str, Record]:
         return _StoredItems(self)

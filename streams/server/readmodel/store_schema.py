@@ -139,9 +139,9 @@ def put_statement(table: str, columns: Sequence[RowColumn], *, readable: bool = 
 
 
 def fingerprints(app: App, codec: AvroCodec) -> dict[str, str]:
-    """By table, the schema of its rows: with another one all is read again."""
-    found = {f"r_{space.name}": str(codec.newest_id(space.row_type)) for space in app.namespaces}
-    return found | {f"p_{it.name}": _shape(it.row_type) for it in app.projections}
+    """By table, the schema of its rows, and which columns it has of parts: with another one all is read again."""
+    found = {f"r_{it.name}": f"{codec.newest_id(it.row_type)}{_inner(it.row_type)}" for it in app.namespaces}
+    return found | {f"p_{it.name}": f"{_shape(it.row_type)}{_inner(it.row_type)}" for it in app.projections}
 
 
 def sources(app: App) -> dict[str, str]:
@@ -155,6 +155,12 @@ def code_of(app: App, codec: AvroCodec) -> str:
     found = [_digest(name) for name in sorted({_package(module) for module in modules})]
     found += [str(codec.newest_id(space.row_type)) for space in app.namespaces]
     return hashlib.sha256(" ".join(found).encode()).hexdigest()[:16]
+
+
+def _inner(row_type: type[Record]) -> str:
+    """Of the columns of fields inside parts, which files had not once; empty if there are none."""
+    names = [column.field for column in columns_of(row_type) if len(column.of.path) > 1]
+    return f".{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}" if names else ""
 
 
 def _shape(row_type: type[Record]) -> str:

@@ -1,0 +1,66 @@
+"""The kinds of problems that have a page of their own: `/-/problems/NAME`, which is also the `type` of such an answer."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+PROBLEMS: Final = "/-/problems/"
+
+
+class ProblemType(NamedTuple):
+    """`status` of the answer; `title`, what went wrong; `what`, when that is; `do`, what helps."""
+
+    name: str
+    status: int
+    title: str
+    what: str
+    do: str
+
+    @property
+    def url(self) -> str:
+        return f"{PROBLEMS}{self.name}"
+
+
+PROBLEM_TYPES: Final = (
+    ProblemType(
+        "unknown-field", 422, "No such field or parameter",
+        "A filter, `_sort`, `_select` or `_facet` names a field that the rows do not have, or a parameter that there is not.",
+        "Use one of the names that the answer lists; it says which one is near.",
+    ),
+    ProblemType(
+        "wrong-value", 422, "A value of another type",
+        "A filter has a value that no row can have in that field, or a parameter has a value that it does not take.",
+        "Send what the answer says was expected. In an address, `+` is written `%2B`.",
+    ),
+    ProblemType(
+        "wrong-operator", 422, "An operator that the field does not have",
+        "A filter has an operator for another type of field, or compares a list, a map or a part as a whole.",
+        "Use one of the operators that the answer names, or a field inside the part (`address.city`).",
+    ),
+    ProblemType(
+        "not-sortable", 422, "An order or a facet that there is not",
+        "`_sort` or `_facet` names a field of more than one value, a field twice, or too many fields.",
+        "Sort and count by fields of one value; at most three in an order, beside the key.",
+    ),
+    ProblemType(
+        "wrong-cursor", 422, "A cursor of another question",
+        "`_next` was changed, or is of another table, other filters or another order.",
+        "Send the `next` of an answer with the filters and the `_sort` of that answer; or begin anew, without `_next`.",
+    ),
+    ProblemType(
+        "given-twice", 422, "A parameter given twice",
+        "The same field and operator, or the same parameter, is in the address twice.",
+        "Give each once. For one of several values use `in`: `status__in=paid,reserving`.",
+    ),
+    ProblemType(
+        "too-many-filters", 422, "Too many filters",
+        "The address has more than twenty filters.",
+        "Ask for less at once, or write a view.",
+    ),
+    ProblemType(
+        "query-too-slow", 503, "A query that took too long",
+        "Looking for the rows took longer than the setting `query_seconds`, since no index leads to them, or they are too many.",
+        "Declare the index that the answer names, or ask for less. The same query would take as long again.",
+    ),
+)  # fmt: skip
+BY_NAME: Final = {it.name: it for it in PROBLEM_TYPES}

@@ -1,0 +1,82 @@
+"""What is asked of a table, answered from the file: a page, a count and facets, or all rows, in one read transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, NamedTuple
+
+from streams.query.query import FacetValue, Query, RowCount, capped
+from streams.server.readmodel.query_limit import limited, plan_of
+from streams.server.readmodel.row_columns import RowColumn
+from streams.server.readmodel.row_query import RowQuery
+
+AT_ONCE: Final = 500
+"""Rows that are read at a time, if all are asked for."""
+StoredRow = tuple[str, int, bytes]
+"""Key, version, body."""
+
+
+class FoundPage(NamedTuple):
+    """`next` is the place of the last row in the order, if there are more. `counted` and `facets` are there if asked for."""
+
+    rows: Sequence[StoredRow]
+    next: tuple[Any, ...] | None
+    counted: RowCount | None = None
+    facets: Mapping[str, Sequence[FacetValue]] | None = None
+
+
+class RowAnswers:
+    """Answers about one table. `whole`: no row of it is unreadable."""
+
+    def __init__(self, db: sqlite3.Connection, table: str, columns: Sequence[RowColumn], *, whole: bool) -> None:
+        self._db, self._table, self._columns, self._whole = db, table, columns, whole
+
+    def page(self, query: Query) -> FoundPage:
+        """The page, and whatever else is asked for."""
+        asked = self._asked(query)
+        rows, place = self._page(asked)
+        count = facets = None
+        if query.count is not None:
+            [number] = self._db.execute(*asked.counting()).fetchone()
+            count = capped(number, query)
+        if query.facets:
+            facets = {name: self._facet(asked, name, *sql) for name, sql in asked.facets().items()}
+        return FoundPage(rows, place, count, facets)
+
+    def all_rows(self, query: Query) -> Iterator[Sequence[StoredRow]]:
+        """All rows from the page on, some at a time. They are sorted once, and without their bodies, which may be large."""
+        one = f"select key, version, body from {self._table} where id = ?"
+        for text, values in self._asked(query).pieces("id"):
+            ids = self._db.execute(text, [*values, -1])
+            while some := ids.fetchmany(AT_ONCE):
+                yield [self._db.execute(one, (number,)).fetchone() for number, *_ in some]
+
+    def plan(self, query: Query) -> str:
+        """How rows are looked for: by which index, or `scan`."""
+        asked = self._asked(query)
+        first = next(asked.pieces())
+        text, values = (first.text, [*first.values, 1]) if query.limit else asked.counting()
+        return plan_of(self._db, text, values)
+
+    def limited(self, seconds: float) -> AbstractContextManager[None]:
+        """Raises QueryTooSlow from what takes longer within the block."""
+        return limited(self._db, seconds)
+
+    def _asked(self, query: Query) -> RowQuery:
+        return RowQuery(self._table, query, self._columns, whole=self._whole)
+
+    def _page(self, asked: RowQuery) -> tuple[Sequence[StoredRow], tuple[Any, ...] | None]:
+        limit, found = asked.query.limit, list[tuple[Any, ...]]()
+        if limit == 0:
+            return [], None
+        for text, values in asked.pieces():
+            found += self._db.execute(text, [*values, limit + 1 - len(found)]).fetchall()
+            if len(found) > limit:
+                break
+        rows = [(key, version, body) for key, version, body, *_ in found[:limit]]
+        return rows, asked.place(found[limit - 1][3:]) if len(found) > limit else None
+
+    def _facet(self, asked: RowQuery, name: str, text: str, values: Sequence[Any]) -> Sequence[FacetValue]:
+        return [FacetValue(asked.loaded(name, value), often) for value, often in self._db.execute(text, values).fetchall()]
