@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from urllib.parse import unquote
 
 from streams.data import Record
 from streams.namespace import Namespace
 from streams.projection import Projection
+from streams.query.filters import Filter, filters_of, hold
 
 R = TypeVar("R", bound=Record)
+
+
+@runtime_checkable
+class FindsRows(Protocol):
+    """Rows that are found faster than by looking at each."""
+
+    def find(self, conditions: Sequence[Filter]) -> Mapping[str, Record]: ...
 
 
 class Table(Mapping[str, R]):
@@ -25,23 +33,35 @@ class Table(Mapping[str, R]):
 
     Args:
         rows: The rows by key.
+        row_type: The class of the rows; None: it is that of the first one.
 
     """
 
-    def __init__(self, rows: Mapping[str, R]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Mapping[str, R], row_type: type[R] | None = None) -> None:
+        self._rows, self._row_type = rows, row_type
 
-    def where(self, **equal: object) -> dict[str, R]:
-        """The rows whose fields equal the values given, by key: `table.where(customer="c7")`. It looks at every row.
+    def where(self, **conditions: object) -> dict[str, R]:
+        """The rows of which all conditions hold, by key: `table.where(customer="c7", total__gte=5)`.
+
+        A name alone is equality, with None for no value. Behind `__` stands an operator: `ne`, `in`, `notin` and `isnull` for
+        every field of one value; `lt`, `lte`, `gt` and `gte` for numbers, times and texts; `startswith` and `contains` for
+        texts; `has` for arrays of single values. `_key` is the key, and `**{"address.city": "Graz"}` a field inside a part.
+        Where a server has declared an index, it is used; otherwise every row is looked at.
 
         Args:
-            equal: Values by the names of fields.
+            conditions: Values by the names of fields, with operators; of the field's type, for `in` and `notin` a list of such.
 
         Raises:
-            AttributeError: The rows have no such field.
+            InvalidQuery: The rows have no such field, the field has no such operator, or the value is of another type.
 
         """
-        return {key: row for key, row in self._rows.items() if all(getattr(row, n) == v for n, v in equal.items())}
+        row_type = self._row_type or next((type(row) for row in self._rows.values()), None)
+        if row_type is None:
+            return {}
+        asked = filters_of(row_type, conditions)
+        if isinstance(self._rows, FindsRows):
+            return cast("dict[str, R]", self._rows.find(asked))
+        return {key: row for key, row in self._rows.items() if hold(asked, key, row)}
 
     def __getitem__(self, key: str) -> R:
         return self._rows[key]
@@ -84,7 +104,7 @@ class Tables:
             source: The namespace or projection itself, so that the type checker knows the class of the rows.
 
         """
-        return Table(cast("Mapping[str, R]", self._rows.get(source.name, {})))
+        return Table(cast("Mapping[str, R]", self._rows.get(source.name, {})), source.row_type)
 
 
 @dataclass(frozen=True)

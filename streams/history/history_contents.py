@@ -90,9 +90,9 @@ class HistoryContents:
 
         """
         if source.name in {space.name for space in self.app.namespaces}:
-            return HistoryTable(self._tables.table(source.name))
+            return HistoryTable(self._tables.table(source.name), source.row_type)
         known = source.name in {projection.name for projection in self.app.projections}
-        return Table(cast("Mapping[str, R]", self._tables.of(source.name) if known else {}))
+        return Table(cast("Mapping[str, R]", self._tables.of(source.name) if known else {}), source.row_type)
 
     def view(self, path: str) -> Any:
         """A view's answer: `history.view("orders-of/c7")`.

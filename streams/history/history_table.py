@@ -25,11 +25,12 @@ class HistoryTable(Table[R]):
 
     Args:
         rows: The rows of the past. A History makes this.
+        row_type: The class of the rows.
 
     """
 
-    def __init__(self, rows: PastTable) -> None:
-        super().__init__(cast("Mapping[str, R]", rows))
+    def __init__(self, rows: PastTable, row_type: type[R]) -> None:
+        super().__init__(cast("Mapping[str, R]", rows), row_type)
         self._past = rows
 
     @property
@@ -45,17 +46,17 @@ class HistoryTable(Table[R]):
             warnings.warn(text, RowsLeftOut, CALLER)
         return cast("Mapping[str, R]", self._past.told)
 
-    def where(self, **equal: object) -> dict[str, R]:
+    def where(self, **conditions: object) -> dict[str, R]:
         """As `Table.where`, of the rows that can be told.
 
         Args:
-            equal: Values by the names of fields.
+            conditions: Values by the names of fields, with operators.
 
         Raises:
-            AttributeError: The rows have no such field.
+            InvalidQuery: The rows have no such field, the field has no such operator, or the value is of another type.
 
         """
-        return Table(self._told()).where(**equal)
+        return Table(self._told(), self._row_type).where(**conditions)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._told())

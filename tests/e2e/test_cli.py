@@ -127,6 +127,10 @@ def test_a_table_fits_the_screen(signed_up: dict[str, Any], env: Env, tmp_path: 
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert "50 of 6" in shown.stderr
     assert "Columns that do not fit: " in shown.stderr
+    assert retold("get", "user", "--where", "views__gte=50", "--count", env=env).stdout == "10\n"
+    assert [row["key"] for row in lines("get", "user", "--where", "_key__in=many9,many10", "--sort", "-views", env=env)] == [
+        "many10", "many9"
+    ]  # fmt: skip
     few = lines("get", "user", "--limit", "3", env=env)
     assert len(few) == 3
     assert few[0].keys() == {"key", "version", "row", "position"}

@@ -172,6 +172,42 @@ def test_rows_projections_and_views_of_a_file_as_they_were(shop: Path, capsys: p
             get(**wrong, history=shop)
 
 
+def test_rows_are_chosen_sorted_and_counted(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the filters of addresses; without an order, in that for people. A wrong question is wrong usage."""
+
+    def asked(*options: str, code: int = 0) -> str:
+        assert run_command(["get", *options, "--history", str(shop)]) == code
+        said = capsys.readouterr()
+        return said.out if code == 0 else said.err
+
+    def keys(*options: str) -> list[str]:
+        return [json.loads(line)["key"] for line in asked("order", *options, "--json").splitlines()]
+
+    assert keys("--where", "_key__in=o10,o2,o1") == ["o1", "o10", "o2"]
+    assert keys("--where", "_key__startswith=o1", "--where", "_key__ne=o1", "--sort", "-_key") == ["o12", "o11", "o10"]
+    assert keys("--sort", "-customer,_key", "--limit", "3") == ["o0", "o1", "o10"]
+    assert asked("order", "--where", "_key__gt=o8", "--count") == "1\n"
+    assert json.loads(asked("order", "--count", "--json")) == {"count": 13}
+    assert asked("orders_per_day", "--where", "count__lt=13", "--count") == "0\n"
+    assert "2 of 4 rows" in asked_err(shop, capsys, "--where", "_key__startswith=o1", "--limit", "2")
+    for options, sentence in (
+        (["order", "--where", "totl=5"], "'totl' is no field here; there are customer, status,"),
+        (["order", "--where", "total__gte=abc"], "'total__gte' is 'abc'; a whole number was expected"),
+        (["order", "--where", "total"], "--where is 'total'; a field, =, and a value was expected"),
+        (["order", "--where", "total=1", "--where", "total=2"], "--where is 'total=2'; total once was expected"),
+        (["order", "--sort", "held"], "--sort is 'held', and 'held' is a field of more than one value"),
+        (["order", "o1", "--count"], "the key 'o1' names one row: it has no --where, --sort and --count"),
+        (["orders-of/c", "--where", "customer=c"], "it has no --where, --sort and --count"),
+    ):
+        assert sentence in asked(*options, code=exit_codes.USAGE)
+
+
+def asked_err(shop: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """What is said beside the rows."""
+    assert run_command(["get", "order", *options, "--history", str(shop)]) == 0
+    return capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "key", "where"),
     [

@@ -13,8 +13,9 @@ from confluent_kafka import murmur2
 from streams.cli.arguments.lookup import namespace_named, projection_named, view_named
 from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import past_times, time_with_zone, whole
-from streams.cli.commands.get_past import get_past
-from streams.cli.output.row_text import SHOWN, TableRows, count_of, natural, show_many, show_one, show_projected
+from streams.cli.arguments.row_question import Count, RowQuestion, Sort, Where
+from streams.cli.commands.get_past import RowsAsked, get_past
+from streams.cli.output.row_text import SHOWN, count_of, natural, show_count, show_many, show_one, show_projected
 from streams.cli.output.screen import json_line, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import Session, connect
@@ -28,7 +29,7 @@ from streams.kafka.tables_and_logs import TableState, read_table
 from streams.projection import Projection
 
 
-def get(
+def get(  # noqa: PLR0913 - one parameter an option
     name: Annotated[
         str, typer.Argument(help="Namespace or projection whose table to query; or a view's path.", metavar="NAME")
     ],
@@ -48,23 +49,35 @@ def get(
         typer.Option("--known", parser=time_with_zone, help="As it was known then, by the times of recording.", metavar="TIME"),
     ] = None,
     history: HistoryOption = None,
+    where: Where = None,
+    sort: Sort = None,
+    count: Count = False,
     as_json: Json = False,
 ) -> None:
     """Query a table: show one row with its version, or all rows; also as they were.
 
-    Example: [bold]retold get user u1 --as-of 2026-03-01T12:00:00Z[/]
+    Example: [bold]retold get order --where status=paid --where total__gte=100 --sort -placed[/]
     """
+    question = RowQuestion(where or (), sort, count)
+    if key is not None:
+        question.refuse_for_one(f"the key {key!r} names one row")
+    asked = RowsAsked(name, key, limit, question, as_json)
     if as_of is not None or known is not None or history is not None:
-        get_past(name, key, limit, _cut(as_of or Cut(), known), history, as_json=as_json)
+        get_past(asked, _cut(as_of or Cut(), known), history)
         return
     session = connect()
     if view_named(session.app, name) is not None:
-        get_past(name, key, limit, Cut(), None, as_json=as_json)  # only a server has what it is now
-        return
-    if (projection := projection_named(session.app, name)) is not None:
-        _get_projected(session, projection, key, limit, as_json=as_json)
-        return
-    namespace, space = name, namespace_named(session.app, name, or_projection=True)
+        get_past(asked, Cut(), None)  # only a server has what it is now
+    elif (projection := projection_named(session.app, name)) is not None:
+        _get_projected(session, projection, asked)
+    else:
+        _get_rows(session, asked)
+
+
+def _get_rows(session: Session, asked: RowsAsked) -> None:
+    namespace, key, limit, question, as_json = asked
+    space = namespace_named(session.app, namespace, or_projection=True)
+    question.query(space.row_type)  # before all is read
     state = read_table(session.clients, session.config.prefix, namespace, session.codec, space.row_type, key)
     at = _reached(namespace, state.positions)
     if key is not None and key not in state.rows:
@@ -72,19 +85,20 @@ def get(
             f"The table {namespace} has no row {key!r}{f' as of {at}' if at else ': no event has been handled yet'}."
         )
         raise typer.Exit(exit_codes.NO)
-    rows: TableRows = [(key, *state.rows[key]) for key in sorted(state.rows, key=natural)]
+    rows = question.chosen(space.row_type, [(each, *state.rows[each]) for each in sorted(state.rows, key=natural)])
     shown = list(islice(rows, limit if as_json else limit or SHOWN))
-    if as_json:
-        for key, row, version in shown:
-            json_line({"key": key, "version": version, "row": row, "position": _position(state, key)})
-        return
-    if key is not None:
+    if question.counts:
+        show_count(len(rows), as_json=as_json)
+    elif as_json:
+        for each, row, version in shown:
+            json_line({"key": each, "version": version, "row": row, "position": _position(state, each)})
+    elif key is not None:
         show_one(*rows[0])
     else:
-        keys = {data.key_field for data in space.handlers}
-        show_many(namespace, shown, keys)
+        show_many(namespace, shown, {data.key_field for data in space.handlers})
         talk(count_of(len(shown), len(rows)))
-    talk(f"As of {at}." if at else "No event has been handled yet.")
+    if not as_json:
+        talk(f"As of {at}." if at else "No event has been handled yet.")
 
 
 def _cut(as_of: Cut, known: datetime | None) -> Cut:
@@ -93,24 +107,30 @@ def _cut(as_of: Cut, known: datetime | None) -> Cut:
     return as_of if known is None else Cut(as_of.as_of, to_micros(known))
 
 
-def _get_projected(session: Session, projection: Projection[Any], key: str | None, limit: int | None, *, as_json: bool) -> None:
+def _get_projected(session: Session, projection: Projection[Any], asked: RowsAsked) -> None:
     """Folds the logs from their beginning: a projection is not kept in Kafka. Its rows have no version."""
+    _, key, limit, question, as_json = asked
+    question.query(projection.row_type)  # before all is folded
     found = read_projection(session.clients, session.config.prefix, projection, session.codec)
     reached = ", ".join(position_name(*at, last) for at, last in sorted(found.positions.items()))
-    chosen = sorted(found.rows, key=natural) if key is None else [key] * (key in found.rows)
-    if key is not None and not chosen:
+    keys = sorted(found.rows, key=natural) if key is None else [key] * (key in found.rows)
+    if key is not None and not keys:
         talk(f"The projection {projection.name} has no row {key!r}{f' as of {reached}' if reached else ''}.")
         raise typer.Exit(exit_codes.NO)
+    chosen = question.chosen(projection.row_type, [(each, found.rows[each], 0) for each in keys])
     shown = list(islice(chosen, limit if as_json else limit or SHOWN))
-    if as_json:
+    if question.counts:
+        show_count(len(chosen), as_json=as_json)
+    elif as_json:
         position = {f"{space}-{number}": last for (space, number), last in sorted(found.positions.items())}
-        for each in shown:
-            json_line({"key": each, "row": found.rows[each], "position": position})
-        return
-    show_projected([(each, found.rows[each]) for each in shown], one=key is not None)
-    if key is None:
-        talk(count_of(len(shown), len(chosen)))
-    talk(f"As of {reached}." if reached else "No event has been handled yet.")
+        for each, row, _ in shown:
+            json_line({"key": each, "row": row, "position": position})
+    else:
+        show_projected([(each, row) for each, row, _ in shown], one=key is not None)
+    if not as_json:
+        if key is None and not question.counts:
+            talk(count_of(len(shown), len(chosen)))
+        talk(f"As of {reached}." if reached else "No event has been handled yet.")
 
 
 def _position(state: TableState[Record], key: str) -> dict[str, int]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import typer
 
 from streams.app import App
 from streams.cli.arguments.lookup import namespace_named, projection_named, view_named
+from streams.cli.arguments.row_question import RowQuestion
 from streams.cli.arguments.wrong_usage import WrongUsage
-from streams.cli.output.row_text import SHOWN, TableRows, count_of, show_many, show_one, show_projected
+from streams.cli.output.row_text import SHOWN, TableRows, count_of, show_count, show_many, show_one, show_projected
 from streams.cli.output.screen import json_line, plain, plural, say_lines, talk
 from streams.cli.output.untold_text import show_untold
 from streams.cli.process import exit_codes
@@ -31,22 +32,34 @@ from streams.server.readmodel.store_schema import code_of
 from streams.view import View
 
 
-def get_past(name: str, key: str | None, limit: int | None, asked: Cut, history: Path | None, *, as_json: bool) -> None:
+class RowsAsked(NamedTuple):
+    """What `retold get` is asked for, whatever it is asked of."""
+
+    name: str
+    key: str | None
+    limit: int | None
+    question: RowQuestion
+    as_json: bool
+
+
+def get_past(asked: RowsAsked, times: Cut, history: Path | None) -> None:
     """Raises WrongUsage, and HistoryError where this code cannot tell them, or what is asked for may still change."""
+    name, key = asked.name, asked.key
     with open_past(history, with_times=True) as opened:
         app = opened.app
         view = view_named(app, name)
         if view is None and projection_named(app, name) is None:
             namespace_named(app, name, or_projection=True)
-        cut = cut_until(opened.source.frontier, asked)
+        cut = cut_until(opened.source.frontier, times)
         rows = StoredRows(opened.past, cut, opened.handlers, code_of(app, opened.codec))
         with PastStore(app, opened.codec, rows) as store:
             if view is not None:
-                if key is not None or limit is not None:
+                if key is not None or asked.limit is not None:
                     raise WrongUsage(f"{name} is a view, and its answer is no table: it has no KEY and no --limit")
-                _show_answer(_answer(store, name, *view), cut, as_json=as_json)
+                asked.question.refuse_for_one(f"{name} is a view, and its answer is no table")
+                _show_answer(_answer(store, name, *view), cut, as_json=asked.as_json)
             else:
-                code = _show_rows(store, name, key, limit, cut, as_json=as_json)
+                code = _show_rows(store, asked, cut)
                 _tell_held_back(opened.past, app, name, key, cut)
                 if code != exit_codes.OK:
                     raise typer.Exit(code)
@@ -70,23 +83,30 @@ def _show_answer(answer: bytes, cut: Cut, *, as_json: bool) -> None:
     _close(cut)
 
 
-def _show_rows(store: PastStore, name: str, key: str | None, limit: int | None, cut: Cut, *, as_json: bool) -> int:
+def _show_rows(store: PastStore, asked: RowsAsked, cut: Cut) -> int:
     """The exit code."""
+    name, key, limit, question, as_json = asked
     projected = projection_named(store.app, name) is not None
     found: Iterable[tuple[str, Record, int]]
-    if key is None:
-        found = store.natural(name, limit if as_json else limit or SHOWN)
-    else:
+    shown, total = limit if as_json else limit or SHOWN, None
+    if key is not None:
         row, version = store.entry(name, key)
         if row is None:
             talk(f"The table {name} had no row {key!r}, {told(cut)}.")
             return exit_codes.NO
         found = [(key, row, version)]
-    if as_json:
+    elif question.is_asked:
+        chosen = question.chosen(store.row_type(name), store.natural(name, None))
+        found, total = chosen[:shown], len(chosen)
+    else:
+        found = store.natural(name, shown)
+    if question.counts:
+        show_count(total or 0, as_json=as_json)
+    elif as_json:
         for each, row, version in found:
             json_line({"key": each, **({} if projected else {"version": version}), "row": row, **_members(cut)})
     else:
-        _show(store, name, list(found), one=key is not None)
+        _show(store, name, list(found), total, one=key is not None)
     untold = None if key is not None or projected else store.untold(name)
     show_untold(untold, as_json=as_json)
     if not as_json:
@@ -111,7 +131,7 @@ def _tell_held_back(past: StoredPast, app: App, name: str, key: str | None, cut:
     )
 
 
-def _show(store: PastStore, name: str, rows: TableRows, *, one: bool) -> None:
+def _show(store: PastStore, name: str, rows: TableRows, total: int | None, *, one: bool) -> None:
     if projection_named(store.app, name) is not None:
         show_projected([(key, row) for key, row, _ in rows], one=one)
     elif one:
@@ -119,7 +139,7 @@ def _show(store: PastStore, name: str, rows: TableRows, *, one: bool) -> None:
     else:
         show_many(name, rows, {data.key_field for data in store.app.namespace(name).handlers})
     if not one:
-        talk(count_of(len(rows), len(store.table(name))))
+        talk(count_of(len(rows), len(store.table(name)) if total is None else total))
 
 
 def _members(cut: Cut) -> dict[str, Any]:

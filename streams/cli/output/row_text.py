@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeGuard
 
-from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, data_console, plural, table, talk
+from streams.cli.output.screen import EMPTY_KEY, GAP, cell_text, data_console, json_line, plural, say_lines, table, talk
 from streams.data import Record
 from streams.engine.readable import one_line, shortened
 from streams.history.difference.row_changes import FieldChange, Missing
@@ -71,6 +71,14 @@ def _width(head: str, cells: Sequence[str]) -> int:
 def count_of(shown: int, total: int) -> str:
     """How many rows are shown, and of how many."""
     return f"{shown:,} of {total:,} rows; --limit shows more" if shown < total else plural(total, "row")
+
+
+def show_count(count: int, *, as_json: bool) -> None:
+    """How many rows there are: a line for a person, an object for a program."""
+    if as_json:
+        json_line({"count": count})
+    else:
+        say_lines(str(count))
 
 
 def value_text(value: object) -> str:
