@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -30,8 +30,12 @@ def moment_text(micros: int) -> str:
     return from_micros(micros).isoformat().replace("+00:00", "Z")
 
 
+LeaveOut = Callable[[str, BeforeHistory], None]
+"""Takes the key of a row that is left out, and why."""
+
+
 class CutPast:
-    """Raises HistoryError where the high-water time of an event is not known yet."""
+    """Raises HistoryError where the high-water time of an event is not known yet, BeforeHistory where it never will be."""
 
     def __init__(self, past: Past, cut: Cut) -> None:
         self._past, self.cut, self.aside, self.unsure_until = past, cut, past.aside, past.unsure_until
@@ -51,18 +55,13 @@ class CutPast:
             )
         if it.high > self.cut.as_of:
             return False
-        if it.cause is not None and self.is_unsure:
+        if it.latest is not None and it.latest > self.cut.as_of:
             raise BeforeHistory(
-                f"whether {it.name} had happened by {moment_text(self.cut.as_of)} is not known here: it follows from other events, "
-                f"and events are not kept that are too old for the setting `history`. Ask for {moment_text(self.unsure_until)} or "
-                "later, or set `history` to all, and let them be read again"
+                f"whether {it.name} had happened by {moment_text(self.cut.as_of)} is not known here: it follows from events that "
+                f"are too old for the setting `history`, and not kept. Ask for {moment_text(it.latest)} or later, or set `history` "
+                "to all, and let them be read again"
             )
         return True
-
-    @property
-    def is_unsure(self) -> bool:
-        """Whether high-water times may be too early at the time that is asked for."""
-        return self.cut.as_of is not None and self.cut.as_of < self.unsure_until
 
     def _prefix(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
         """Of one key: neither what is recorded nor the high-water time ever falls along it."""
@@ -83,6 +82,17 @@ class CutPast:
 
     def namespace_events(self, namespace: str) -> Iterator[RecordedEvent]:
         return filter(self.has, self._past.namespace_events(namespace))
+
+    def events_told(self, namespace: str, leave_out: LeaveOut) -> Iterator[RecordedEvent]:
+        """The same, but a row is left out of which it is not known for an event whether this past has it."""
+        for it in events_told_of(self._past, namespace, leave_out):
+            try:
+                is_there = self.has(it)
+            except BeforeHistory as error:
+                leave_out(it.key, error)
+                continue
+            if is_there:
+                yield it
 
     def key_events(self, place: Place) -> Sequence[RecordedEvent]:
         return self._prefix(self._past.key_events(place))
@@ -117,3 +127,8 @@ class CutPast:
 
     def former_answer(self, request: str) -> tuple[bytes, RecordedEvent] | None:
         return answered(self, request)
+
+
+def events_told_of(past: Past, namespace: str, leave_out: LeaveOut) -> Iterator[RecordedEvent]:
+    """The events of a namespace, in order; of a row that is left out, some may come before that."""
+    return past.events_told(namespace, leave_out) if isinstance(past, CutPast) else past.namespace_events(namespace)

@@ -16,15 +16,24 @@ from streams.history.recorded_event import Place, RecordedEvent
 
 LEAST = -(2**62)
 """µs: before all times."""
+UNKNOWN = LEAST, LEAST
 
 
-def with_high_water(events: Iterable[RecordedEvent]) -> Iterator[RecordedEvent]:
-    """Events with their high-water times; they come in the total order, from the first on."""
-    by_key: dict[Place, int] = {}
-    by_reference: dict[str, int] = {}
+def with_high_water(events: Iterable[RecordedEvent], missing_until: int = LEAST) -> Iterator[RecordedEvent]:
+    """Events with their high-water times; they come in the total order, from the first on.
+
+    Some may be missing, none of which depends on a time as late as `missing_until` (µs). What follows from another event may depend
+    on one of those, even if its cause is there: another event may have had the same id.
+    """
+    by_key: dict[Place, tuple[int, int]] = {}
+    by_reference: dict[str, tuple[int, int]] = {}
     for it in events:
-        cause = LEAST if it.cause is None else by_reference.get(it.cause, LEAST)
-        high = max(to_micros(it.event.time), by_key.get(it.place, LEAST), cause)
-        by_key[it.place] = high
-        by_reference[it.reference] = max(high, by_reference.get(it.reference, LEAST))  # an id may have been handled twice
-        yield replace(it, high=high)
+        time, (high, latest) = to_micros(it.event.time), by_key.get(it.place, UNKNOWN)
+        high, latest = max(time, high), max(time, latest)
+        if it.cause is not None:
+            early, late = by_reference.get(it.cause, UNKNOWN)
+            high, latest = max(high, early), max(latest, late, missing_until)
+        by_key[it.place] = high, latest
+        early, late = by_reference.get(it.reference, UNKNOWN)
+        by_reference[it.reference] = max(high, early), max(latest, late)  # an id may have been handled twice
+        yield replace(it, high=high, latest=latest if latest > high else None)

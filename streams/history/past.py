@@ -13,7 +13,7 @@ from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.errors import BeforeHistory
 from streams.history.branch.branch_aside import NOTHING_ASIDE, BranchAside
-from streams.history.high_water import with_high_water
+from streams.history.high_water import LEAST, with_high_water
 from streams.history.recorded_event import EMITTED, ROOT, TIMER, OrderKey, Place, RecordedEvent
 
 
@@ -99,7 +99,7 @@ class Past(Protocol):
 
     @property
     def unsure_until(self) -> int:
-        """Before this time (µs), the high-water time of an event that has a cause may be too early, since events are not kept."""
+        """No event that is not kept depends on a time as late as this one (µs); LEAST: all are kept."""
 
 
 class MemoryPast:
@@ -108,11 +108,11 @@ class MemoryPast:
     aside = NOTHING_ASIDE
 
     def __init__(
-        self, events: Iterable[RecordedEvent], gone: Mapping[Place, ErasedEvent] = NOTHING_GONE, unsure_until: int = 0
+        self, events: Iterable[RecordedEvent], gone: Mapping[Place, ErasedEvent] = NOTHING_GONE, unsure_until: int = LEAST
     ) -> None:
         """`gone` has the first event that is missing of each row that is not whole."""
         self._gone, self.unsure_until = gone, unsure_until
-        self._events = list(with_high_water(sorted(events, key=lambda it: it.order)))
+        self._events = list(with_high_water(sorted(events, key=lambda it: it.order), unsure_until))
         self._by_reference: dict[str, list[RecordedEvent]] = defaultdict(list)
         self._by_key: dict[Place, list[RecordedEvent]] = defaultdict(list)
         self._effects: dict[str, list[RecordedEvent]] = defaultdict(list)

@@ -13,6 +13,7 @@ from streams.engine.readable import in_a_line
 from streams.engine.records import Entry
 from streams.errors import CodeChanged, HistoryError
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.cut_past import events_told_of
 from streams.history.folded_projection import folded
 from streams.history.past import Past, refuse_erased
 from streams.history.past_views import view_of_past
@@ -37,7 +38,7 @@ class PastTable(Mapping[str, Record]):
     def _folded(self) -> tuple[dict[str, Record], UntoldRows]:
         entries: dict[str, Entry] = {}
         untold = UntoldRows(self._past, self.namespace)
-        for it in self._past.namespace_events(self.namespace):
+        for it in events_told_of(self._past, self.namespace, untold.add):
             key = it.key
             if key in untold:
                 continue
@@ -45,8 +46,7 @@ class PastTable(Mapping[str, Record]):
                 entries[key] = self._handlers.fold(entries.get(key, (None, 0)), it)
             except CodeChanged as error:
                 untold.add(key, error)
-                entries.pop(key, None)
-        return {key: row for key, (row, _) in entries.items() if row is not None}, untold
+        return {key: row for key, (row, _) in entries.items() if row is not None and key not in untold}, untold
 
     @property
     def told(self) -> Mapping[str, Record]:

@@ -68,6 +68,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
         reason: Why it was rejected; None if it was accepted.
         expected: The version that its publisher expected of its row; None: any.
         high: Its high-water time, the latest time that it depends on, in µs since 1970; None: it is not known yet.
+        latest: If events are not kept that it may depend on, `high` may be too early, but no later than this (µs); else None.
 
     """
 
@@ -83,6 +84,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     reason: str | None = None
     expected: int | None = None
     high: int | None = None
+    latest: int | None = None
 
     @property
     def namespace(self) -> str:

@@ -11,10 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from streams.cli.output.untold_text import show_untold
+from streams.engine.times import to_micros
 from streams.errors import BeforeHistory, HistoryError, NoSuchEvent
 from streams.history.branch.branch import replay
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -25,21 +26,25 @@ from streams.history.history import History
 from streams.history.history_contents import HistorySource
 from streams.history.past import MemoryPast
 from streams.history.past_tables import PastTables
+from streams.history.recorded_event import OrderKey, Place
 from streams.history.stored.stored_past import StoredPast
 from streams.history.stored.stored_waiting import StoredWaiting
 from streams.history.story.named_event import event_named, nothing_happened
 from streams.history.story.story import Storyteller
 from streams.history.story.waiting import NothingWaits
 from streams.history.untold_rows import UntoldRows
-from streams.server.readmodel import store_writer
 from streams.server.readmodel.checkpoints import make_checkpoints
 from streams.server.readmodel.follower_state import FollowerState
-from streams.server.readmodel.left_out import LeftOutRecords, leave_out
+from streams.server.readmodel.left_out import HistoryLimit, leave_out
+from streams.server.readmodel.left_out_records import LeftOutRecords
+from streams.server.readmodel.log_record import NAMES, LogRecord
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.rebuild_requests import RebuildRequests
+from streams.server.readmodel.record_insertion import insert_records
 from streams.server.readmodel.refolded_projections import RefoldedProjections
 from streams.server.readmodel.store import Store, StoreDoubt
 from streams.server.readmodel.store_high_water import fill_high_water
+from streams.server.readmodel.store_meta import meta_value
 from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.support.partitions import Partitions
@@ -48,6 +53,7 @@ from tests.support.stored_pasts import forget_schemas, stored
 from tests.unit.test_checkpoints import CODE, as_bytes, kept, make, rows_of
 from tests.unit.test_past_times import a_cut
 
+some = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 few = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 NOW = Cut(None, 2**61)
 
@@ -62,7 +68,7 @@ def drop(there: Partitions, store: Store, before: int, code: str = CODE) -> None
 def read_anew(there: Partitions, before: int) -> Iterator[Store]:
     """A file that never had what is too old."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(store_writer, "LeftOutRecords", lambda _: LeftOutRecords(before))
+        patch.setattr(HistoryLimit, "before", lambda _: before)
         with closing(stored(there, Path(folder))) as store:
             while fill_high_water(store._db, 2**62, 5, 3):
                 pass
@@ -70,8 +76,10 @@ def read_anew(there: Partitions, before: int) -> Iterator[Store]:
 
 
 def told(there: Partitions, store: Store, whole: MemoryPast, cut: Cut, code: str = CODE) -> int:
-    """How many rows are told as of a cut. Each of them is what it is with all of the past."""
+    """How many rows are told as of a cut. Each of them is what it is with all of the past, and none is refused in vain."""
     handlers, rows, count = ApplicationHandlers(there.app, there.codec), rows_of(there, store, cut, code), 0
+    sure = rows_of_kept_events(store, whole)
+    is_late = cut.as_of is None or cut.as_of >= rows.past.unsure_until
     tables = PastTables(CutPast(whole, cut), handlers)
     with PastStore(there.app, there.codec, rows) as store_of_rows:
         untold = {namespace: store_of_rows.untold(namespace) for namespace in handlers.spaces}
@@ -80,14 +88,54 @@ def told(there: Partitions, store: Store, whole: MemoryPast, cut: Cut, code: str
         assert [*rows.keys(namespace)] == keys == [*rows.keys(namespace, falling=True)][::-1]
     for namespace, key in sorted({it.place for it in whole.events()}):
         if key in untold[namespace]:
+            assert (namespace, key) not in sure
             with pytest.raises(BeforeHistory, match="too old for the setting `history`"):
                 rows.entry((namespace, key))
         else:
-            with nullcontext() if not rows.past.is_unsure else suppress(BeforeHistory):
+            with nullcontext() if is_late or (namespace, key) in sure else suppress(BeforeHistory):
                 found = as_bytes(there, rows.entry((namespace, key)))
                 assert found == as_bytes(there, tables.table(namespace).entry(key))
                 count += 1
     return count
+
+
+def rows_of_kept_events(store: Store, whole: MemoryPast) -> set[Place]:
+    """Those whose events, and all that these depend on, are kept: whatever else is not here says nothing of them."""
+    sure = sure_events(store, whole)
+    return {it.place for it in whole.events()} - {it.place for it in whole.events() if it.order not in sure}
+
+
+def sure_events(store: Store, whole: MemoryPast) -> set[OrderKey]:
+    """Those that are kept, with all that they depend on."""
+    kept = {*store._db.execute("select ns, part, seq from record").fetchall()}
+    sure: set[OrderKey] = set()
+    for it in whole.events():
+        before = [each.order for each in whole.key_events(it.place) if each.order < it.order]
+        causes = [] if it.cause is None else [each.order for each in whole.find_all(it.cause) if each.order < it.order]
+        if it.order[1:4] in kept and sure.issuperset([*before, *causes]):
+            sure.add(it.order)
+    return sure
+
+
+@some
+@given(st.sampled_from([*KINDS, "clocks"]), st.integers(0, 10**6), st.booleans())
+@example("clocks", 35, True)
+def test_when_an_event_counts_from_is_known_or_has_bounds(kind: str, seed: int, anew: bool) -> None:
+    """Of each event that is kept, and it is known if all that the event depends on is kept, too."""
+    chosen, there = of_clocks_that_differ(seed) if kind == "clocks" else made(kind, seed)
+    whole = past_of(there)
+    for before in (it.order.recorded + chosen.choice([0, 1]) for it in chosen.choices(list(whole.events()), k=3)):
+        with read_anew(there, before) if anew else kept(there) as store:
+            if not anew:
+                make(there, store)
+                drop(there, store, before)
+            sure = sure_events(store, whole)
+            found = store._db.execute("select ns, part, seq, high, coalesce(latest, high) from record").fetchall()
+            bounds = {it[:3]: it[3:] for it in found}
+            for it in whole.events():
+                if (known := bounds.get(it.order[1:4])) is not None:
+                    assert known[0] <= (it.high or 0) <= known[1]
+                    assert it.order not in sure or known[0] == known[1]
 
 
 @few
@@ -114,6 +162,13 @@ def test_a_row_is_told_as_with_all_of_the_past_or_not_at_all(kind: str, seed: in
             told(there, store, whole, cut)
 
 
+def opened(there: Partitions, state: Path) -> Store:
+    """An empty file."""
+    store = Store(state, "", there.app, there.codec)
+    store.open()
+    return store
+
+
 def of_clocks_that_differ(seed: int) -> tuple[random.Random, Partitions]:
     """Transfers that are late, or from the future, since the clocks of their publishers are ahead."""
     chosen = random.Random(seed)
@@ -133,11 +188,16 @@ def of_clocks_that_differ(seed: int) -> tuple[random.Random, Partitions]:
     return chosen, there
 
 
-@pytest.mark.parametrize("seed", [12, 44, 60, 92])
-@pytest.mark.parametrize("anew", [True, False])
-def test_an_effect_is_not_told_without_a_cause_that_is_not_kept(seed: int, anew: bool) -> None:
-    """A high-water time does not know of what is not kept: what may be told too early is refused, at any time."""
-    chosen, there = of_clocks_that_differ(seed)
+@some
+@given(st.sampled_from([*KINDS, "clocks"]), st.integers(0, 10**6), st.booleans())
+@example("clocks", 12, True)
+@example("clocks", 44, True)
+@example("clocks", 60, False)
+@example("clocks", 92, False)
+@example("repeated", 3, True)
+def test_an_effect_is_not_told_without_a_cause_that_is_not_kept(kind: str, seed: int, anew: bool) -> None:
+    """A high-water time does not know of what is not kept: what may be told too early is refused, and nothing else, at any time."""
+    chosen, there = of_clocks_that_differ(seed) if kind == "clocks" else made(kind, seed)
     whole = past_of(there)
     before = chosen.choice(list(whole.events())).order.recorded
     cuts = [a_cut(chosen, whole) for _ in range(12)]
@@ -146,6 +206,89 @@ def test_an_effect_is_not_told_without_a_cause_that_is_not_kept(seed: int, anew:
         drop(there, store, before)
         for cut in cuts:
             told(there, store, whole, cut)
+
+
+def test_an_event_from_far_ahead_refuses_no_row_but_those_that_depend_on_it() -> None:
+    """What follows from it is kept, however old, so nothing that is left out depends on its time."""
+    there, far = Partitions(bank.app(), 2, now=START, seed=1, most=6), START + timedelta(days=4000)
+    for name in ("a", "b", "c", "d"):
+        there.publish(AccountOpen(account=name, balance=100), f"open-{name}", there.now)
+    there.publish(TransferStart(transfer="t", source="a", target="b", amount=9), "ahead", far)
+    there.settle()
+    there.now += timedelta(days=9)
+    for number in range(9):
+        data = TransferStart(transfer=f"t{number}", source="c", target="d", amount=1)
+        there.publish(data, f"later-{number}", there.now + timedelta(minutes=number))
+    there.settle()
+    whole, before = past_of(there), to_micros(START + timedelta(days=5))
+    with read_anew(there, before) as store:
+        make(there, store)
+        assert StoredPast(store._db, there.codec).unsure_until == before
+        kept = {it for (it,) in store._db.execute("select id from record where recorded < ?", (before,))}
+        assert "ahead" in kept
+        assert not any(name.startswith("open-") for name in kept)
+        cut = Cut(before + 1)
+        assert told(there, store, whole, cut) >= 9
+
+
+def test_a_cause_may_be_another_event_of_its_id_that_is_not_kept() -> None:
+    """An id that was given to two keys, of which one event is too old: it may count from later on than the other one."""
+    there = Partitions(bank.app(), 4, now=START, seed=1)
+    second = next(key for key in "bcdefgh" if there.partition_of(key.encode()) != there.partition_of(b"a"))
+    for event_id, later in (("first", 300), ("same", 10)):
+        data = TransferStart(transfer="a", source="nobody", target="nobody", amount=1)
+        there.publish(data, event_id, START + timedelta(seconds=later))
+    there.settle()
+    there.now += timedelta(days=1)
+    there.publish(AccountOpen(account="new", balance=100), "open", START)
+    there.settle()
+    data = TransferStart(transfer=second, source="new", target="nobody", amount=1)
+    there.publish(data, "same", START + timedelta(seconds=10))
+    there.settle()
+    whole = past_of(there)
+    debit = next(it for it in whole.key_events(("account", "new")) if it.event_type == "account.debit")
+    before = to_micros(there.now - timedelta(minutes=1))
+    with read_anew(there, before) as store:
+        [kept] = [it for it in StoredPast(store._db, there.codec).events() if it.order == debit.order]
+        assert (kept.high, kept.latest) == (to_micros(START + timedelta(seconds=10)), before)
+        assert debit.high == to_micros(START + timedelta(seconds=300))
+        with pytest.raises(BeforeHistory, match="it follows from events that are too old"):
+            rows_of(there, store, Cut(to_micros(START + timedelta(seconds=60)))).entry(("account", "new"))
+
+
+def records_of(store: Store) -> list[LogRecord]:
+    return store._db.execute(f"select {', '.join(NAMES)} from record order by recorded, ns, part, seq").fetchall()
+
+
+@some
+@given(st.sampled_from([*KINDS, "clocks"]), st.integers(0, 10**6), st.integers(1, 40), st.booleans())
+@example("clocks", 17, 1, False)
+def test_nothing_that_is_left_out_depends_on_a_later_time_than_is_noted(
+    kind: str, seed: int, most: int, again: bool
+) -> None:
+    """In whatever order partitions are read, in pieces of any size, and also by a process that goes on."""
+    chosen, there = of_clocks_that_differ(seed) if kind == "clocks" else made(kind, seed)
+    high = {it.order[1:4]: it.high or 0 for it in past_of(there).events()}
+    with kept(there) as full, tempfile.TemporaryDirectory() as folder, closing(opened(there, Path(folder))) as store:
+        queues: dict[tuple[str, int], list[LogRecord]] = {}
+        for it in records_of(full):
+            queues.setdefault(it[1:3], []).append(it)
+        before = chosen.choice([*high.values()]) + 1
+        left_out = LeftOutRecords(store._db, before)
+        while queues:
+            at = chosen.choice(sorted(queues))
+            piece, queues[at] = queues[at][:most], queues[at][most:]
+            if not queues[at]:
+                del queues[at]
+            insert_records(store._db, left_out.without(piece))
+            left_out.write(store._db)
+            left_out.written()
+            if again and chosen.random() < 0.1:
+                before += chosen.randint(0, 10**8)
+                left_out = LeftOutRecords(store._db, before)
+        there_are = {*store._db.execute("select ns, part, seq from record").fetchall()}
+        gone = [at for place, at in high.items() if place not in there_are]
+        assert not gone or max(gone) < (meta_value(store._db, "left_out_times") or 0)
 
 
 def test_a_branch_does_not_tell_what_is_not_kept() -> None:

@@ -167,7 +167,7 @@ def logged(there: Partitions) -> Iterator[StoredRow]:
         cause = None if it.cause is None else short_fingerprints(it.cause)[0]
         yield (
             *it.order[:4], to_micros(it.event.time), it.event.id, cause, it.kind, it.ordinal, int(it.accepted), it.by, it.reason,
-            it.expected, it.high, it.value, bytes(packed(headers[it.order[1:4]])),
+            it.expected, it.high, it.latest, it.value, bytes(packed(headers[it.order[1:4]])),
         )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class BranchFindings:
         self.count(was.event)
         self.found.unchanged += 1
         if self.keep:
-            self.timeline.append(was if was.high is None else replace(was, high=None))
+            self.timeline.append(was if was.high is None else replace(was, high=None, latest=None))
 
     def count(self, event: Event[Any]) -> None:
         """Raises HistoryError for one too many."""

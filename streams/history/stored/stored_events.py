@@ -15,7 +15,7 @@ from streams.history.recorded_event import NamespacePartition, OrderKey, Recorde
 from streams.history.stored.kept_headers import picker
 
 COLUMNS = (
-    "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, high, value, headers"
+    "recorded, ns, part, seq, time, id, causeh, kind, ordinal, accepted, by, reason, expected, high, latest, value, headers"
 )
 REMEMBERED = 4_096
 """Sources, and times: what follows from an event has its time."""
@@ -42,7 +42,8 @@ class RowReader:
         Raises HistoryError for one that does not read here.
         """
         (
-            recorded, ns, part, seq, time, event_id, causeh, kind, ordinal, accepted, by, reason, expected, high, value, headers,
+            recorded, ns, part, seq, time, event_id, causeh, kind, ordinal, accepted, by, reason, expected, high, latest, value,
+            headers,
         ) = row  # fmt: skip
         try:
             data = self._decode(value)
@@ -62,7 +63,7 @@ class RowReader:
         order = _new(OrderKey, (recorded, ns, part, seq, 0, 0))
         return RecordedEvent(
             order, event, reference, kind, accepted == 1, value, cause, ordinal, by, reason, expected,
-            high,
+            high, latest,
         )  # fmt: skip
 
     def _time(self, text: bytes | None, time: int) -> datetime:

@@ -12,6 +12,7 @@ from streams.engine.identity import short_fingerprints
 from streams.engine.records import Codec
 from streams.errors import InvalidSchema
 from streams.history.branch.branch_aside import NOTHING_ASIDE
+from streams.history.high_water import LEAST
 from streams.history.past import ErasedEvent, answered
 from streams.history.recorded_event import ROOT, NamespacePartition, OrderKey, Place, RecordedEvent
 from streams.history.stored.stored_events import StoredEvents, StoredRow
@@ -146,7 +147,8 @@ class StoredPast:
     @cached_property
     def unsure_until(self) -> int:
         text = "select max(value) from meta where name = 'left_out_times' and exists(select 1 from left_out_log)"
-        return int(self._db.execute(text).fetchone()[0] or 0)
+        [found] = self._db.execute(text).fetchone()
+        return LEAST if found is None else int(found)
 
     def left_out_until(self) -> int | None:
         """When the last event was recorded (µs) that is too old to be kept; None: all are kept."""

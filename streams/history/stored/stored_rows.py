@@ -16,7 +16,7 @@ from streams.history.stored.stored_past import StoredPast
 ALL = 2**62
 """µs: after all times."""
 CHECKPOINT = """select seq, version, row from checkpoint where ns = ? and key = ? and code in (?, 'base') and row is not null
-and recorded <= ? and high <= ? order by seq desc limit 1"""
+and recorded <= ? and coalesce(latest, high) <= ? order by seq desc limit 1"""
 
 
 def kept_entry(handlers: ApplicationHandlers, namespace: str, kept: tuple[int, int, bytes]) -> tuple[int, Entry]:
@@ -46,7 +46,7 @@ class StoredRows:
 
     def _begin(self, place: Place) -> tuple[int, Entry]:
         """The sequence and the row of the last checkpoint that the cut has."""
-        if self._code is not None and not self.past.is_unsure:
+        if self._code is not None:
             known, as_of = (ALL if at is None else at for at in (self.past.cut.known, self.past.cut.as_of))
             kept = self._whole.db.execute(CHECKPOINT, (*place, self._code, known, as_of)).fetchone()
             if kept is not None:

@@ -27,23 +27,26 @@ EVERY = 256
 """Events of a key from one to the next."""
 CHECKPOINTS = (
     """create table checkpoint(ns text not null, key text not null, seq integer not null, recorded integer not null,
-    high integer not null, code text, version integer, row blob, primary key(ns, key, seq)) without rowid""",
+    high integer not null, latest integer, code text, version integer, row blob, primary key(ns, key, seq)) without rowid""",
     "create index checkpoint_to_make on checkpoint(ns, key, seq) where code is null",
     """create trigger checkpoint_of_erased after insert on erased begin
     delete from checkpoint where ns = new.ns and key = new.key and seq >= new.seq; end""",
 )
 """`row` is Avro, empty where there was no row, and null where the code of `code` cannot tell it. Without a `code` it is due."""
-NOTE = "insert or ignore into checkpoint(ns, key, seq, recorded, high) values(?, ?, ?, ?, ?)"
+NOTE = "insert or ignore into checkpoint(ns, key, seq, recorded, high, latest) values(?, ?, ?, ?, ?, ?)"
 DUE = "select ns, key from checkpoint where code is null limit 1"
 DUE_OF = "select seq from checkpoint where ns = ? and key = ? and code is null order by seq"
 LAST = """select seq, version, row from checkpoint where ns = ? and key = ? and seq < ? and code in (?, 'base')
 and row is not null order by seq desc limit 1"""
 SCHEMA = "insert or ignore into schema(id, text) values(?, ?)"
 MADE = "update checkpoint set code = ?, version = ?, row = ? where ns = ? and key = ? and seq = ?"
+NotedPlace = tuple[str, str, int, int, int, int | None]
+"""Namespace, key and sequence of an event; when it was recorded, and its high-water time (µs): not before the first value, and
+not later than the second, which is None if both are the same."""
 
 
-def note_checkpoints(db: sqlite3.Connection, events: Iterable[tuple[str, str, int, int, int]]) -> None:
-    """Namespace, key, sequence, recorded and high-water time (µs) of events behind which a row is to be kept."""
+def note_checkpoints(db: sqlite3.Connection, events: Iterable[NotedPlace]) -> None:
+    """Events behind which a row is to be kept."""
     db.executemany(NOTE, events)
 
 

@@ -1,4 +1,4 @@
-"""Records of logs that are too old to be kept in the file, by the setting `history`; and that they are missing.
+"""Events that are too old to be kept in the file, by the setting `history`; and that they are missing.
 
 Kafka has them. Of each key it is noted up to where its events are not here, so that nothing is told of its row as if there were
 none. What was kept for a while is left out once the row behind it is kept: from there on the row is told.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+from streams.history.recorded_event import ROOT
 from streams.server.readmodel.checkpoints import BASE, note_checkpoints
-from streams.server.readmodel.log_record import NAMES, LogRecord
 from streams.server.readmodel.store_meta import meta_value
 from streams.server.readmodel.transaction import transaction
 
@@ -21,12 +21,18 @@ LEFT_OUT = (
     """create table left_out(ns text not null, key text not null, seq integer not null, primary key(ns, key)) without rowid""",
     """create table left_out_log(ns text not null, part integer not null, seq integer not null, recorded integer not null,
     primary key(ns, part)) without rowid""",
+    "create table left_out_id(idh integer primary key)",
 )
-"""The last sequence that is not here, by key, and by partition with when it was recorded."""
+"""The last sequence that is not here, by key, and by partition with when it was recorded; and the published events by 64 bits of
+their references: another one may have the same id, and then it is not known which one led to an effect."""
 PUT = "insert into left_out values(?, ?, ?) on conflict(ns, key) do update set seq = max(seq, excluded.seq)"
 PUT_LOG = """insert into left_out_log values(?, ?, ?, ?) on conflict(ns, part) do update
 set seq = max(seq, excluded.seq), recorded = max(recorded, excluded.recorded)"""
-OLDEST = """select ns, part, seq, key, recorded, high from record indexed by record_by_order
+PUT_ID = "insert or ignore into left_out_id values(?)"
+PUT_TIMES = """insert into meta(name, value) values('left_out_times', ?)
+on conflict(name) do update set value = max(value, excluded.value)"""
+"""No high-water time of what is not here is as late as this one (µs)."""
+OLDEST = """select ns, part, seq, key, recorded, high, latest, idh, kind from record indexed by record_by_order
 where recorded < ? and high < ? order by recorded, ns, part, seq limit ?"""
 IS_MADE = "select 1 from checkpoint where ns = ? and key = ? and seq = ? and code is not null"
 IS_ERASED = "select 1 from erased where ns = ? and key = ? limit 1"
@@ -34,62 +40,31 @@ IS_ERASED = "select 1 from erased where ns = ? and key = ? limit 1"
 DROP = "delete from record where ns = ? and part = ? and seq = ?"
 KEEP = f"update checkpoint set code = '{BASE}' where ns = ? and key = ? and seq = ?"
 FORGET = "delete from checkpoint where ns = ? and key = ? and seq < ?"
-PUT_TIMES = """insert into meta(name, value) values('left_out_times', ?)
-on conflict(name) do update set value = max(value, excluded.value)"""
-"""No high-water time of what is not here is later than this one (µs)."""
-LATEST = "select max(time) from record where recorded < ?"
 PIECE = 2_000
 """Records of one step."""
-TIME = NAMES.index("time")
-LogPiece = Sequence[tuple[str, int, int, str, int, int]]
+
+
+class OldRecord(NamedTuple):
+    """A row of OLDEST."""
+
+    namespace: str
+    part: int
+    sequence: int
+    key: str
+    recorded: int
+    high: int
+    latest: int | None
+    short_id: int
+    kind: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.namespace, self.key
 
 
 def leaves_out(db: sqlite3.Connection) -> bool:
     """Whether anything is missing. Raises sqlite3.Error."""
     return db.execute("select 1 from left_out_log limit 1").fetchone() is not None
-
-
-class LeftOutRecords:
-    """What is left out of what is read, until it is noted. Used by one thread."""
-
-    def __init__(self, before: int) -> None:
-        """Of what was recorded, and happened, before this time (µs since 1970); 0: nothing."""
-        self.before = before
-        self._keys: dict[tuple[str, str], int] = {}
-        self._logs: dict[tuple[str, int], tuple[int, int]] = {}
-        self._latest, self._noted = before, 0
-        """The latest time that something left out may depend on, and the one that is noted."""
-
-    def without(self, records: Iterable[LogRecord]) -> Iterable[LogRecord]:
-        """Those that are kept; the others are noted by `write`."""
-        if not self.before:
-            return records
-        kept, before = list[LogRecord](), self.before
-        for it in records:
-            if it[0] < before and it[TIME] < before:
-                recorded, namespace, part, sequence, _, key = it[:6]
-                self._keys[namespace, key] = sequence
-                self._logs[namespace, part] = sequence, recorded
-            else:
-                kept.append(it)
-                if it[0] < before:  # from the future: what is left out behind it depends on it
-                    self._latest = max(self._latest, it[TIME])
-        return kept
-
-    def write(self, db: sqlite3.Connection) -> None:
-        """Within a transaction, once what is kept is written. Raises sqlite3.Error."""
-        if self._latest > self._noted:
-            [known] = db.execute(LATEST, (self.before,)).fetchone() if not self._noted else [None]
-            self._latest = max(self._latest, known or 0)
-            db.execute(PUT_TIMES, (self._latest,))
-            self._noted = self._latest
-        db.executemany(PUT, [(*at, sequence) for at, sequence in self._keys.items()])
-        db.executemany(PUT_LOG, [(*at, *last) for at, last in self._logs.items()])
-
-    def written(self) -> None:
-        """The transaction has ended."""
-        self._keys.clear()
-        self._logs.clear()
 
 
 class HistoryLimit:
@@ -115,28 +90,30 @@ def leave_out(db: sqlite3.Connection, before: int, make_rows: Callable[[], None]
     `make_rows` makes the checkpoints that are due. What has no high-water time yet, or one that is not so old, stays.
     """
     while time.monotonic() < deadline:
-        piece: LogPiece = db.execute(OLDEST, (before, before, PIECE)).fetchall()
+        piece = [OldRecord(*it) for it in db.execute(OLDEST, (before, before, PIECE)).fetchall()]
         if not piece or not _step(db, piece, before, make_rows):
             return
 
 
-def _step(db: sqlite3.Connection, piece: LogPiece, before: int, make_rows: Callable[[], None]) -> bool:
+def _step(db: sqlite3.Connection, piece: Sequence[OldRecord], before: int, make_rows: Callable[[], None]) -> bool:
     """Leave out those of keys whose row behind them is kept, or not told any more; False if there are none yet."""
-    last = {(ns, key): (ns, key, sequence, recorded, high) for ns, _, sequence, key, recorded, high in piece}
+    last = {it.place: it for it in piece}
     with transaction(db):
-        note_checkpoints(db, last.values())
+        note_checkpoints(db, [(*it.place, it.sequence, it.recorded, it.high, it.latest) for it in last.values()])
     make_rows()
     made = {
         place
-        for place, (*at, _, _) in last.items()
-        if db.execute(IS_MADE, at).fetchone() is not None or db.execute(IS_ERASED, place).fetchone() is not None
+        for place, it in last.items()
+        if db.execute(IS_MADE, (*place, it.sequence)).fetchone() is not None
+        or db.execute(IS_ERASED, place).fetchone() is not None
     }
-    gone = [it for it in piece if (it[0], it[3]) in made]
-    places: list[tuple[Any, ...]] = [last[place][:3] for place in made]
+    gone = [it for it in piece if it.place in made]
+    places: list[tuple[Any, ...]] = [(*place, last[place].sequence) for place in made]
     with transaction(db):
-        db.executemany(DROP, [it[:3] for it in gone])
+        db.executemany(DROP, [(it.namespace, it.part, it.sequence) for it in gone])
         db.executemany(PUT, places)
-        db.executemany(PUT_LOG, [(ns, part, sequence, recorded) for ns, part, sequence, _, recorded, _ in gone])
+        db.executemany(PUT_LOG, [(it.namespace, it.part, it.sequence, it.recorded) for it in gone])
+        db.executemany(PUT_ID, [(it.short_id,) for it in gone if it.kind == ROOT])
         db.execute(PUT_TIMES, (before,))
         db.executemany(KEEP, places)
         db.executemany(FORGET, places)

@@ -41,12 +41,12 @@ class LogFollower:
         self._types: dict[bytes, type[EventData]] = {}
         """The class by the schema that wrote it: only the first record of each is decoded, and what projections fold."""
         self._erased: set[tuple[str, int, int]] = set()
-        self._folded = writer.folded_types
+        self._folded, self._in_order = writer.folded_types, writer.in_order
         self._records: list[LogRecord] = []
         self._ends: dict[NamespacePartition, tuple[int, LogRecord]] = {}
-        """Where nothing is folded, the records that have come, and the last of each partition with its offset: their order
-        says nothing."""
-        if not self._folded:
+        """Where nothing is folded or left out, the records that have come, and the last of each partition with its offset: their
+        order says nothing."""
+        if not self._in_order:
             for partition in partitions:
                 self.merge.ended(partition)
 
@@ -65,7 +65,7 @@ class LogFollower:
             self._writer.put_schema(schema_id, self._decoder.schema_text(schema_id))
         namespace, number = partition
         record = log_record(message, namespace, of.event_type, value)
-        if not self._folded:
+        if not self._in_order:
             self._records.append(record)
             self._ends[partition] = message.offset() or 0, record
             return
@@ -82,7 +82,7 @@ class LogFollower:
 
     def flush(self) -> None:
         """Give what is in order of time."""
-        if not self._folded:
+        if not self._in_order:
             self._writer.put_records(self._records)
             for partition, (offset, record) in self._ends.items():
                 self._writer.reached(("log", *partition), offset + 1, record[3], record[0])

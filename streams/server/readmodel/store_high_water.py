@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from streams.server.readmodel.checkpoints import EVERY, note_checkpoints
+from streams.history.high_water import LEAST
+from streams.server.readmodel.checkpoints import EVERY, NotedPlace, note_checkpoints
+from streams.server.readmodel.missing_events import MissingEvents
 from streams.server.readmodel.store_meta import set_meta
 from streams.server.readmodel.transaction import transaction
 
@@ -14,13 +16,21 @@ PIECE = 2_000
 """Records of one step."""
 NEXT = """select ns, part, seq, key, time, idh, causeh, recorded from record indexed by record_without_high where high is null
     and recorded <= ? order by recorded, ns, part, seq limit ?"""
-BEFORE = "select high, nth from record where ns = ? and key = ? and seq < ? order by seq desc limit 1"
-KEPT = "select high, 0 from checkpoint where ns = ? and key = ? and seq < ? order by seq desc limit 1"
+BEFORE = """select seq, high, coalesce(latest, high), coalesce(nth, 0) from record where ns = ? and key = ? and seq < ?
+order by seq desc limit 1"""
+KEPT = """select seq, high, coalesce(latest, high), 0 from checkpoint where ns = ? and key = ? and seq < ?
+order by seq desc limit 1"""
 """Of a key whose events before are not kept any more."""
-CAUSES = "select idh, max(high) from record where idh in ({}) and high is not null group by idh"
+NOTHING = (0, LEAST, LEAST, 0)
+"""Before the first event of a key."""
+CAUSES = """select idh, max(high), max(coalesce(latest, high)) from record
+where idh in ({}) and high is not null group by idh"""
 ASKED = 500
 """Causes that are looked up at once."""
-PUT = "update record set high = ?, nth = ? where ns = ? and part = ? and seq = ?"
+PUT = "update record set high = ?, latest = ?, nth = ? where ns = ? and part = ? and seq = ?"
+"""`latest`: the high-water time is not known, since events are not kept: it is `high` or later, and not later than this."""
+Filled = tuple[int, int | None, int, str, int, int]
+"""The values of PUT."""
 
 
 def put_frontier(db: sqlite3.Connection, until: int) -> None:
@@ -48,29 +58,38 @@ def fill_high_water(db: sqlite3.Connection, until: int, most: int = PIECE, every
 
 def _step(
     db: sqlite3.Connection, records: Sequence[tuple[Any, ...]], every: int
-) -> tuple[list[tuple[int, int, str, int, int]], list[tuple[str, str, int, int, int]]]:
+) -> tuple[list[Filled], list[NotedPlace]]:
     """What is put, and the checkpoints. Most causes, and most events before of a key, are among the records of one step."""
-    found, noted = list[tuple[int, int, str, int, int]](), list[tuple[str, str, int, int, int]]()
-    by_key: dict[tuple[str, str], tuple[int, int]] = {}
-    by_id = _causes(db, {it[6] for it in records if it[6] is not None})
+    found, noted = list[Filled](), list[NotedPlace]()
+    by_key: dict[tuple[str, str], tuple[int, int, int, int]] = {}
+    causes = {it[6] for it in records if it[6] is not None}
+    by_id, missing = _causes(db, causes), MissingEvents(db, causes)
     for ns, part, seq, key, time, idh, causeh, recorded in records:
         before = by_key.get((ns, key)) or db.execute(BEFORE, (ns, key, seq)).fetchone()
-        before = before or db.execute(KEPT, (ns, key, seq)).fetchone()
-        high, nth = (time, 1) if before is None else (max(time, before[0]), (before[1] or 0) + 1)
-        if causeh in by_id:
-            high = max(high, by_id[causeh])
-        by_key[ns, key] = high, nth
-        by_id[idh] = max(high, by_id.get(idh, high))  # of an id that was handled twice, which one led to an effect is not known
-        found.append((high, nth, ns, part, seq))
+        last, high, latest, nth = before or db.execute(KEPT, (ns, key, seq)).fetchone() or NOTHING
+        high, latest, nth = max(time, high), max(time, latest, missing.behind(ns, key, last)), nth + 1
+        if causeh is not None:
+            cause = by_id.get(causeh)
+            early, late = cause or (LEAST, LEAST)
+            high, latest = max(high, early), max(latest, late, missing.cause(causeh, is_kept=cause is not None))
+        by_key[ns, key] = seq, high, latest, nth
+        early, late = by_id.get(idh, (high, latest))
+        by_id[idh] = max(high, early), max(latest, late)  # handled twice: which one led to an effect is not known
+        bound = latest if latest > high else None
+        found.append((high, bound, nth, ns, part, seq))
         if nth % every == 0:
-            noted.append((ns, key, seq, recorded, high))
+            noted.append((ns, key, seq, recorded, high, bound))
     return found, noted
 
 
-def _causes(db: sqlite3.Connection, ids: Collection[int]) -> dict[int, int]:
-    """The high-water times of events that were filled in before, by id. They are filled in in order: all of these come before."""
-    found, asked = dict[int, int](), list(ids)
+def _causes(db: sqlite3.Connection, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+    """When events that were filled in before count from, by id: not before the one time, and not later than the other.
+
+    They are filled in in order: all of these come before.
+    """
+    found, asked = dict[int, tuple[int, int]](), list(ids)
     for at in range(0, len(asked), ASKED):
         some = asked[at : at + ASKED]
-        found.update(db.execute(CAUSES.format(", ".join("?" * len(some))), some).fetchall())
+        text = CAUSES.format(", ".join("?" * len(some)))
+        found.update((idh, (high, latest)) for idh, high, latest in db.execute(text, some))
     return found

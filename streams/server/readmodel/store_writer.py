@@ -16,7 +16,8 @@ from streams.engine import marker
 from streams.engine.marker import Marker
 from streams.engine.records import Codec
 from streams.event import Event
-from streams.server.readmodel.left_out import LeftOutRecords, leaves_out
+from streams.server.readmodel.left_out import leaves_out
+from streams.server.readmodel.left_out_records import LeftOutRecords
 from streams.server.readmodel.log_record import LogRecord
 from streams.server.readmodel.record_insertion import insert_records
 from streams.server.readmodel.row_writer import RowWriter
@@ -80,7 +81,9 @@ class StoreWriter:
         self._records: list[LogRecord] = []
         self._changes: list[tuple[str, tuple[Any, ...]]] = []
         self._erases = False
-        self._left_out = LeftOutRecords(before)
+        self._left_out = LeftOutRecords(db, before)
+        self.in_order = bool(self.folded_types) or before > 0
+        """Whether records are to be given in the order of time."""
 
     def put_row(self, namespace: str, part: int, key: str, version: int, row: Any, value: bytes = b"") -> None:
         """A row, an UnreadableRow, or None, which removes it. `value` is its Avro."""
