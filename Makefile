@@ -8,7 +8,7 @@ CHECKED := $(wildcard streams processors)
 # Where it is set, each process compiles all that it imports, and tests and the demo start many.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test unit demo bench simulate docs constraints clean
+.PHONY: help setup lint test unit demo bench simulate chaos docs constraints clean
 
 help: ## Show what there is
 	@echo "make TARGET [ARGS=\"...\"]"
@@ -56,6 +56,9 @@ bench: setup ## Events per second beside Faust, Quix and Kafka Streams; ARGS="--
 
 simulate: setup ## Workers on a Kafka in memory, with faults; ARGS="--seeds 2000 --json", "--seed 17 --trace", "--rules"
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulator $(ARGS)
+
+chaos: setup ## Workers, brokers and networks that fail, on a real Kafka; ARGS="--seeds 20 --json", "--seed 17"
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 docs: setup ## The documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

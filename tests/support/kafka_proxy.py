@@ -32,12 +32,16 @@ class Request(NamedTuple):
 
 @dataclass(eq=False)
 class Connection:
-    """A client's, with the proxy's own to the broker; `sent` has the requests that are not answered yet."""
+    """A client's, with the proxy's own to the broker; `sent` has the requests that are not answered yet.
+
+    `outlives_client`: if the client closes it, the broker's side stays open, and what was sent before may still arrive.
+    """
 
     client: asyncio.StreamWriter
     broker: asyncio.StreamWriter
     sent: dict[int, Request] = field(default_factory=dict)
     cut: bool = False
+    outlives_client: bool = False
 
     def cut_client(self) -> None:
         """The client sees its connection lost; what it sent may still arrive."""
@@ -144,9 +148,9 @@ class KafkaProxy:
                 if self._faults.forwards(request):
                     connection.deliver(request)
         except (asyncio.IncompleteReadError, ConnectionError):
-            if not connection.cut:
+            if not (connection.cut or connection.outlives_client):
                 raise
-            # The broker's side stays open: what the client sent before may still arrive.
+            connection.cut = True  # the broker's side stays open: what the client sent before may still arrive
 
     async def _answers(self, connection: Connection, reader: asyncio.StreamReader) -> None:
         here, there = _place(self._port), _place(self._broker[1])

@@ -41,11 +41,16 @@ def answer(*words: str, env: Mapping[str, str], timeout: float = 240.0) -> Any:
 
 
 class Process:
-    """What stays up, in a process of its own; leaving the block ends it, cleanly unless it was killed."""
+    """What stays up, in a process of its own; leaving the block ends it, cleanly unless it was killed.
 
-    def __init__(self, *words: str, env: Mapping[str, str], log: Path, folder: Path = PROJECT) -> None:
+    `program` is the module that is run, with the command's words.
+    """
+
+    def __init__(
+        self, *words: str, env: Mapping[str, str], log: Path, folder: Path = PROJECT, program: str = "streams.cli"
+    ) -> None:
         self.log, self._log = log, log.open("ab")
-        command = [sys.executable, "-m", "streams.cli", *words]
+        command = [sys.executable, "-m", program, *words]
         self.process = subprocess.Popen(
             command, env=dict(env), cwd=folder, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
         )

@@ -1,0 +1,97 @@
+"""Runs by seeds on a real Kafka, with faults: `python -m tests.chaos --seeds 20`; one of them: `--seed 17`.
+
+The exit code is 1 if a run failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.chaos_applications import APPLICATIONS
+from tests.chaos.chaos_report import SeedResult, totals
+from tests.chaos.plan import KINDS, Plan, Size, plan_of
+from tests.chaos.seed_run import SeedRun
+
+
+def main() -> int:
+    given = _arguments()
+    size = Size(given.events, given.seconds, given.faults)
+    applications = given.only.split(",") if given.only else list(APPLICATIONS)
+    kinds = given.kinds.split(",") if given.kinds else list(KINDS)
+    seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # connections that are cut are written to for a while
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every block is left, and ends what it has started
+    results: list[SeedResult] = []
+    for seed in seeds:
+        plan = plan_of(seed, applications, size, kinds)
+        results.append(run(plan, given.keep))
+        print(results[-1].line(), file=sys.stderr, flush=True)
+        if given.pauses:
+            print("\n".join([*results[-1].plan.lines(), *results[-1].pause_lines()]), file=sys.stderr, flush=True)
+        if results[-1].failed:
+            _tell(results[-1], given)
+    found = totals(results)
+    if given.json:
+        print(json.dumps(found))
+    else:
+        print(
+            f"{found['seeds']} seeds, {found['faults']} faults, {found['events']:,} events: {found['lost']} lost, "
+            f"{found['doubled']} doubled, {found['misordered']} misordered, {found['unequal']} unequal, {found['hung']} hung; "
+            f"longest pause {found['longest_pause_s']} s; in {found['seconds']:.0f} s"
+        )
+    return 1 if found["failed"] else 0
+
+
+def run(plan: Plan, keep: Path | None = None) -> SeedResult:
+    """What the processes leave is kept in a folder of `keep`, if the run fails."""
+    folder = Path(tempfile.mkdtemp(prefix=f"retold-chaos-{plan.seed}-"))
+    try:
+        result = SeedRun(plan, folder).run()
+        if result.failed and keep is not None:
+            shutil.copytree(folder, keep / f"seed-{plan.seed}", dirs_exist_ok=True, ignore=shutil.ignore_patterns("data"))
+        return result
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tell(result: SeedResult, given: argparse.Namespace) -> None:
+    """What failed, the plan, and how to run it again."""
+    names = ("events", "seconds", "faults", "only", "kinds")
+    options = "".join(f" --{name} {shlex.quote(str(value))}" for name in names if (value := getattr(given, name)))
+    for text in [*([f"hung: {result.hung}"] if result.hung else []), *result.failures]:
+        print(f"  {text}", file=sys.stderr)
+    print("\n".join(result.plan.lines()), file=sys.stderr)
+    print(f'Run it again: make chaos ARGS="--seed {result.plan.seed}{options} --keep FOLDER"', file=sys.stderr, flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="how many runs")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
+    parser.add_argument("--seed", type=int, help="this run alone")
+    parser.add_argument("--events", type=int, default=Size.events, help="how many events are published in each run")
+    parser.add_argument("--seconds", type=float, default=Size.seconds, help="for how long events are published and faults happen")
+    parser.add_argument("--faults", type=int, default=Size.faults, help="how many faults happen in each run")
+    parser.add_argument("--only", help=f"applications, with commas: {', '.join(APPLICATIONS)}")
+    parser.add_argument("--kinds", help=f"kinds of faults, with commas: {', '.join(KINDS)}")
+    parser.add_argument("--keep", type=Path, help="a folder for what the processes of failed runs leave")
+    parser.add_argument("--pauses", action="store_true", help="show each plan, and its longest pauses")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
+    sys.stdout.flush()
+    sys.exit(code)
