@@ -46,7 +46,7 @@ class AvroCodec:
         self._fingerprints: dict[bytes, str] = {}
         self._waiting: dict[bytes, str] = {}  # why records of a known schema cannot be decoded here
         self._decoders: dict[bytes, Callable[[bytes], EventData]] = {}
-        self._row_decoders: dict[bytes, Callable[[bytes], Record]] = {}
+        self._row_decoders: dict[bytes, tuple[type[Record], Callable[[bytes], Record]]] = {}
         self._settlers: dict[type[Record], Settle] = {}
         self._newest: dict[type[Record], int] = {}
         self._finer: dict[type[Record], Callable[[Any], None] | None] = {}
@@ -94,17 +94,10 @@ class AvroCodec:
         return self._settlers[cls](row)
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record:
-        try:
-            decoder = self._row_decoders[value[:PREFIX]]
-        except KeyError:
-            raise self._unknown(value, self._decoders) from None
-        row = decoder(value)
-        if type(row) is not row_type:
-            raise UndecodableRecord(
-                f"the record is a {type(row).__name__} by its schema {self._names[value[:PREFIX]]}; "
-                f"expected a {row_type.__name__}: is this the table of another namespace?"
-            )
-        return row
+        return self._row_decoder(row_type, value)(value)
+
+    def check_row(self, row_type: type[Record], value: bytes) -> None:
+        self._row_decoder(row_type, value)
 
     def freeze(self, row: R) -> R:
         """The row, or an event's data, as a reader decodes it. Raises InvalidEvent if it cannot be encoded."""
@@ -180,7 +173,7 @@ class AvroCodec:
             if issubclass(cls, EventData):
                 self._decoders[prefix] = _event_decoder(read, name, f"{writer.name}.{cls.key_field}", cls.key_field)
             else:
-                self._row_decoders[prefix] = _decoder(read, name)
+                self._row_decoders[prefix] = cls, _decoder(read, name)
 
     def _add_class(self, cls: type[Record]) -> RecordType:
         """Add a class, which is encoded with its newest schema."""
@@ -206,6 +199,15 @@ class AvroCodec:
         self._add_class(cls)
         for text in cls.schemas:
             self.add_schema(text)
+
+    def _row_decoder(self, row_type: type[Record], value: bytes) -> Callable[[bytes], Record]:
+        try:
+            written, decode = self._row_decoders[value[:PREFIX]]
+        except KeyError:
+            raise self._unknown(value, self._decoders) from None
+        if written is not row_type:
+            raise _other_row(written, row_type, self._names[value[:PREFIX]])
+        return decode
 
     def _unknown(self, value: bytes, elsewhere: Container[bytes] = ()) -> Exception:
         """What to raise for a schema without a decoder here; `elsewhere` has those of rows for an event, and of events for a row.
@@ -246,6 +248,13 @@ def _unreadable(name: str, value: bytes, error: Exception) -> UndecodableRecord:
     return UndecodableRecord(
         f"{len(value)} bytes do not read as {name} ({reason}); expected the Avro body that this schema writes, and "
         f"nothing after it. The first bytes are {value[PREFIX : PREFIX + 16].hex(' ')}"
+    )
+
+
+def _other_row(written: type[Record], expected: type[Record], name: str) -> UndecodableRecord:
+    return UndecodableRecord(
+        f"the record is a {written.__name__} by its schema {name}; expected a {expected.__name__}: is this the table of "
+        "another namespace?"
     )
 
 

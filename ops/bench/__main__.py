@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from ops.bench import history, read_model, report, topic
+from ops.bench import history, read_model, report, restore, topic
 from ops.bench.broker import broker
 from ops.bench.chain_work import ChainWork
 from ops.bench.contestant import MAKERS
@@ -35,6 +35,7 @@ from ops.bench.plan import (
     QUICK,
     RACE,
     READ,
+    RESTORE,
     STORY,
     WORKS,
     Plan,
@@ -81,6 +82,8 @@ class Benchmark:
             self._aside(HISTORY, lambda: history.measure(folder / HISTORY, *self.plan.history, self.say))
         if READ in self.names:
             self._aside(READ, lambda: read_model.measure(address, folder / READ, *self.plan.reading, self.say))
+        if RESTORE in self.names:
+            self._aside(RESTORE, lambda: restore.measure(address, folder / RESTORE, self.plan.rows, self.say))
 
     def _rounds(self, works: Sequence[Work]) -> None:
         for work in works:

@@ -60,7 +60,7 @@ def measure(address: str, folder: Path, rows: int, records: int, reads: int, say
     """`rows` and `records` are how many are followed, `reads` how many answers are timed."""
     found = ReadFigures()
     _follow_records(found, address, folder / "records", records, say)
-    config = _config(folder / "rows", f"benchread{time.time_ns() // 1_000_000}r-")
+    config = settings_of(folder / "rows", f"benchread{time.time_ns() // 1_000_000}r-")
     clients = Clients.of(config, address)
     ensure(clients.admin(), config, [space.name for space in processors.app().namespaces])
     writer = RowProducer(clients, config.prefix)
@@ -78,7 +78,7 @@ def measure(address: str, folder: Path, rows: int, records: int, reads: int, say
 
 
 def _follow_records(found: ReadFigures, address: str, folder: Path, records: int, say: Say) -> None:
-    config = _config(folder, f"benchread{time.time_ns() // 1_000_000}e-")
+    config = settings_of(folder, f"benchread{time.time_ns() // 1_000_000}e-")
     clients = Clients.of(config, address)
     ensure(clients.admin(), config, [space.name for space in processors.app().namespaces])
     _write_records(clients, config.prefix, records)
@@ -86,7 +86,7 @@ def _follow_records(found: ReadFigures, address: str, folder: Path, records: int
         found.add("records/s", records / following.wait(), say)
 
 
-def _config(folder: Path, prefix: str) -> Config:
+def settings_of(folder: Path, prefix: str) -> Config:
     return load({"RETOLD_PREFIX": prefix, "RETOLD_STATE": str(folder), "RETOLD_PARTITIONS": str(PARTITIONS)}, ROOT)
 
 
@@ -107,10 +107,10 @@ class RowProducer:
                 partitions=PARTITIONS, transactional_id="bench", counters=Counters(),
             )  # fmt: skip
             self._last[partition] = last
-            _produce(self._producer, self._topic, marker.encode(head), marker.KEY, partition, [])
+            produce(self._producer, self._topic, marker.encode(head), marker.KEY, partition, [])
             for number in chosen:
                 value = self._codec.encode_row(row(number, version))
-                _produce(
+                produce(
                     self._producer, self._topic, value, b"u%d" % number, partition, [(VERSION_HEADER, b"%d" % version)]
                 )
         self._producer.flush(60)
@@ -136,11 +136,11 @@ def _write_records(clients: Clients, prefix: str, count: int) -> None:
             ("ce_specversion", b"1.0"), ("ce_id", b"0198c0de-0000-4000-8000-%012d" % number), ("ce_type", b"user.signup"),
             ("ce_source", b"bench"), ("ce_time", b"2026-01-01T00:00:00+00:00"), header,
         ]  # fmt: skip
-        _produce(producer, f"{prefix}user-log", value, f"{key}@{sequence}".encode(), partition, headers)
+        produce(producer, f"{prefix}user-log", value, f"{key}@{sequence}".encode(), partition, headers)
     producer.flush(60)
 
 
-def _produce(
+def produce(
     producer: Producer, topic: str, value: bytes, key: bytes, partition: int, headers: list[tuple[str, bytes]]
 ) -> None:
     while True:

@@ -104,7 +104,7 @@ class Admission:
         offset, record_key, _, _, stamp = record
         key, overlay = data.key, self._overlay
         key_bytes = key.encode()
-        if record_key != key_bytes or (overlay.entry(key) is None and not self._is_ours(key_bytes)):
+        if record_key != key_bytes or (not overlay.has(key) and not self._is_ours(key_bytes)):
             self._move(record, envelope, key_bytes)
             return
         event_id = envelope.id or position_id(self._inbox.topic_id, self._partition, offset)

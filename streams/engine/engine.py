@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from streams.app import App
-from streams.data import EventData
+from streams.data import EventData, Record
 from streams.engine.admission import NO_QUARANTINES
 from streams.engine.attempts import UNWATCHED, Attempts
 from streams.engine.batch import BatchProcessor, PartitionWork
@@ -13,6 +13,7 @@ from streams.engine.calls import answer_value
 from streams.engine.changes import Changes, PendingCall
 from streams.engine.event_handlers import EventHandlers, Inbox, Limits
 from streams.engine.image import Image
+from streams.engine.partition_rows import PartitionRows
 from streams.engine.records import Batch, Codec, InboxRecord
 from streams.engine.wire_format import WireFormat
 
@@ -35,9 +36,16 @@ class Engine:
         self.wire = WireFormat(codec, self.limits)
         self.namespace, self.codec, self.row_type = self.handlers.namespace, codec, self.handlers.row_type
 
-    def image(self, partition: int = 0) -> Image:
-        """An empty image."""
-        return Image(partition, window=self.limits.window)
+    def image(self, partition: int = 0, rows: PartitionRows | None = None) -> Image:
+        """An image with these rows, empty otherwise."""
+        return Image(partition, window=self.limits.window, rows=self.rows() if rows is None else rows)
+
+    def rows(self) -> PartitionRows:
+        """An empty table of this namespace, for restored rows."""
+        return PartitionRows(self._decode_row)
+
+    def _decode_row(self, value: bytes) -> Record:
+        return self.codec.decode_row(self.row_type, value)
 
     def process(
         self,

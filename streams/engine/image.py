@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from streams.engine.changes import Changes, ImportClock, SetAsideRecord
 from streams.engine.duplicates import DEFAULT_WINDOW, DuplicateWindow
+from streams.engine.partition_rows import PartitionRows
 from streams.engine.pending import FiringLimit, PendingCalls, PendingTimers
-from streams.engine.records import Counters, Entry
+from streams.engine.records import Counters
 
 
 class Image:
@@ -18,9 +19,9 @@ class Image:
     imports that are not over, by the import's name.
     """
 
-    def __init__(self, partition: int = 0, *, window: int = DEFAULT_WINDOW, rows: dict[str, Entry] | None = None) -> None:
+    def __init__(self, partition: int = 0, *, window: int = DEFAULT_WINDOW, rows: PartitionRows | None = None) -> None:
         self.partition = partition
-        self.rows: dict[str, Entry] = {} if rows is None else rows
+        self.rows = PartitionRows() if rows is None else rows
         self.sequence = 0
         self.recorded = 0
         self.inbox_next = 0
@@ -35,7 +36,7 @@ class Image:
 
     def apply(self, changes: Changes) -> None:
         """Apply committed changes. Nothing here may fail half way: plain assignments only."""
-        self.rows.update(changes.rows)
+        self.rows.apply(changes.rows)
         self.window.add(changes.remembered)
         self._apply_parked(changes)
         for due in changes.due:

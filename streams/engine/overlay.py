@@ -28,7 +28,11 @@ class Overlay:
 
     def entry(self, key: str) -> Entry | None:
         """None: the key has no row and never had one."""
-        return self.changes.rows.get(key) or self.image.rows.get(key)
+        return self.changes.rows.get(key) or self.image.rows.entry(key)
+
+    def has(self, key: str) -> bool:
+        """Whether the key has or had a row, which is not decoded for this."""
+        return key in self.image.rows or key in self.changes.rows
 
     def queue(self, key: str) -> list[SetAsideRecord]:
         """The key's parked queue, in order; empty: the key is free."""

@@ -90,6 +90,9 @@ class Codec(Protocol):
 
     def decode_row(self, row_type: type[Record], value: bytes) -> Record: ...
 
+    def check_row(self, row_type: type[Record], value: bytes) -> None:
+        """Raises as `decode_row` for a schema that is unknown, or of something else. The rest of the bytes is not looked at."""
+
     def freeze(self, row: R) -> R:
         """The row as a reader decodes it; the same object if there is no difference. Raises as `encode_frozen` does."""
 

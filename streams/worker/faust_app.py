@@ -46,7 +46,7 @@ class RowsView(Mapping[str, Record]):
 
     def __iter__(self) -> Iterator[str]:
         for image in list(self._images().values()):
-            yield from [key for key, (row, _) in list(image.rows.items()) if row is not None]
+            yield from image.rows.present()
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -13,13 +13,14 @@ from streams.kafka.bounded_read import headers_of
 
 
 class LogTail:
-    """The log's end of one partition, read record by record."""
+    """The log's end of one partition, read record by record: the last `window` records, and never twice as many."""
 
-    def __init__(self, envelopes: EnvelopeReader) -> None:
-        self._envelopes = envelopes
+    def __init__(self, envelopes: EnvelopeReader, window: int) -> None:
+        self._envelopes, self._window = envelopes, window
         self._taken: list[tuple[bytes, Remembered]] = []
         self._sequences: set[int] = set()
         self._deleted: set[int] = set()
+        self._forgot = False
 
     @property
     def sequence(self) -> int:
@@ -28,8 +29,13 @@ class LogTail:
 
     @property
     def count(self) -> int:
-        """How many records were read, without tombstones."""
+        """How many records were read and are kept, without tombstones."""
         return len(self._sequences)
+
+    @property
+    def full(self) -> bool:
+        """Whether no earlier record belongs to the window."""
+        return self._forgot or self.count >= self._window
 
     @property
     def gap(self) -> tuple[int, int] | None:
@@ -50,13 +56,23 @@ class LogTail:
         digest = self._envelopes.read(without_packed(headers)).digest
         if digest is not None:
             self._taken.append((digest, (sequence, hash(message.value()), log_header(headers).outcome)))
+        if len(self._sequences) + len(self._deleted) >= 2 * self._window:
+            self._forget()
 
-    def put_before(self, earlier: LogTail, window: int) -> None:
+    def put_before(self, earlier: LogTail) -> None:
         """Put an earlier part of the log before this one; at most `window` records are kept."""
-        self._taken = [*earlier._taken, *self._taken][-window:]
+        self._taken = [*earlier._taken, *self._taken][-self._window :]
         self._sequences |= earlier._sequences - self._deleted
         self._deleted |= earlier._deleted
 
     def remembered(self) -> dict[bytes, Remembered]:
         """The entries of the duplicate window, in the order of the log."""
         return dict(self._taken)
+
+    def _forget(self) -> None:
+        """Whoever follows a log for long has read more than the window holds."""
+        last = self.sequence - self._window
+        self._taken = [it for it in self._taken if it[1][0] > last]
+        self._sequences = {it for it in self._sequences if it > last}
+        self._deleted = {it for it in self._deleted if it > last}
+        self._forgot = True

@@ -19,6 +19,7 @@ from streams.kafka.committed import CommittedOffsets
 from streams.kafka.schemas_topic import add_schemas, all_schemas
 from streams.kafka.topics import TopicInfo, describe, group_of, topic_names
 from streams.worker.restore import Restorer
+from streams.worker.restore_checks import RestoreChecks
 
 
 def described_restorer(app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str) -> Restorer:
@@ -47,7 +48,8 @@ def restorer_of(
     )
     committed = partial(CommittedOffsets, partial(clients.asking_consumer, group), admin, topics.inbox)
     learn = partial(learn_schemas_of, clients, config.prefix, codec)
-    return Restorer(clients.consumer, committed, admin, topics, group, engine, app.name, topic_ids, count, learn)
+    checks = RestoreChecks(topics, app.name, topic_ids, count)
+    return Restorer(clients.consumer, committed, admin, topics, group, engine, checks, learn)
 
 
 def learn_schemas_of(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never_cancelled) -> None:

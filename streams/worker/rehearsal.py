@@ -12,7 +12,8 @@ from streams.engine.control import OperatorCommand, encode
 from streams.engine.records import Entry, InboxRecord
 from streams.kafka.bounded_read import polls
 from streams.kafka.cancellable_steps import never_cancelled
-from streams.worker.restore import RestoredImage, RestoreProgress, Restorer
+from streams.worker.restore import RestoredImage, Restorer
+from streams.worker.restore_progress import RestoreProgress
 
 
 class Rehearsal(NamedTuple):

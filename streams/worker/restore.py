@@ -8,24 +8,30 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Consumer, KafkaException, Message
 
 from streams.engine import marker
-from streams.engine.changes import PendingTimer, SetAsideRecord
 from streams.engine.engine import Engine
-from streams.engine.envelope import due_header, without_packed
 from streams.engine.image import Image
-from streams.engine.records import PARKED, Headers, QueuePosition
-from streams.engine.stored import pending_of, set_aside_of
-from streams.errors import NamespaceTaken, TopicMismatch, UnsupportedSchema
-from streams.kafka.bounded_read import headers_of, polls
+from streams.errors import (
+    BrokerError,
+    NamespaceTaken,
+    PartitionLost,
+    TopicMismatch,
+    UndecodableRecord,
+    UnsupportedSchema,
+)
+from streams.kafka.bounded_read import polls
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.kafka.committed import CommittedOffsets
-from streams.kafka.messages import parked_message, table_record
+from streams.kafka.messages import table_record
 from streams.kafka.offsets import TopicAndPartition, ends, stable_ends, starts
 from streams.kafka.renewed_client import Admin
-from streams.kafka.topics import TopicNames, after_recreation, after_repartition
+from streams.kafka.topics import TopicNames, describe
 from streams.worker.log_tail import LogTail
+from streams.worker.partition_copy import NO_COPIES, Copies, PartitionCopy, Spans
+from streams.worker.restore_checks import RestoreChecks
+from streams.worker.restore_progress import RestoreProgress
 
 log = structlog.get_logger("retold.worker")
 
@@ -44,25 +50,11 @@ class RestoredImage(NamedTuple):
     inbox_end: int
 
 
-@dataclass
-class RestoreProgress:
-    """The progress of one partition's restore, in records; other threads read it.
-
-    `held`: it waits for an open transaction that has sent the group's offset.
-    """
-
-    partition: int
-    done: int = 0
-    total: int = 0
-    held: bool = False
-
-    def hold(self, held: bool) -> None:
-        self.held = held
-
-
 @dataclass(frozen=True)
 class Restorer:
     """`consumer` makes a read_committed consumer without a group that reports ends of partitions.
+
+    `copies` has partitions that were kept up to date before they are assigned.
 
     The `committed` offsets are only compared: the marker says where handling starts. `learn` adds every published schema to
     the engine's codec, unless it is cancelled.
@@ -74,30 +66,57 @@ class Restorer:
     names: TopicNames
     group: str
     engine: Engine
-    application: str
-    topic_ids: dict[str, str]
-    partitions: int
+    checks: RestoreChecks
     learn: Callable[[Cancelled], None]
+    copies: Copies = NO_COPIES
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.
 
-        Raises UnsupportedSchema for a row or a request that only another version of the application reads.
+        Raises UnsupportedSchema for a row or a request that only another version of the application reads. A copy that does not
+        fit its topics is no reason to stop: then everything is read.
         """
-        with closing(self.committed()) as committed:
-            return (yield from self._settled(partition, committed, cancelled, progress))
+        copy = self._warm_copy(partition, cancelled)
+        if copy is not None:
+            try:
+                return (yield from self._restored(copy, cancelled, progress))
+            except (NamespaceTaken, TopicMismatch, UndecodableRecord) as error:
+                where = f"{self.names.table}-{partition}"
+                log.warning("a copy does not fit; reading everything", table=where, error=str(error))
+        return (yield from self._restored(self.empty(partition), cancelled, progress))
+
+    def empty(self, partition: int) -> PartitionCopy:
+        """A copy into which nothing was read."""
+        return PartitionCopy(self.engine, self.names, partition, self.admin.clock.now())
+
+    def _warm_copy(self, partition: int, cancelled: Cancelled) -> PartitionCopy | None:
+        """A copy that was kept up to date; None if there is none, or its topics were made again."""
+        copy = self.copies.take(partition)
+        if copy is None:
+            return None
+        described = describe(self.admin, [topic for topic, _ in copy.partitions], cancelled=cancelled)
+        same = all(topic in described and described[topic].id == self.checks.topic_ids[topic] for topic, _ in copy.partitions)
+        return copy if same else None
+
+    def _restored(self, copy: PartitionCopy, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
+        try:
+            with closing(self.committed()) as committed:
+                return (yield from self._settled(copy, committed, cancelled, progress))
+        except (GeneratorExit, PartitionLost, BrokerError, KafkaException):
+            self.copies.put_back(copy)  # the next restore, here or after a while, reads on from there
+            raise
 
     def _settled(
-        self, partition: int, committed: CommittedOffsets, cancelled: Cancelled, progress: RestoreProgress
+        self, copy: PartitionCopy, committed: CommittedOffsets, cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[RestoredImage]:
-        """Read again until no transaction was open between two reads of the committed offset.
+        """Read on until no transaction was open between two reads of the committed offset.
 
         The records of an open one may not even be on the broker yet, if its worker was frozen before it flushed.
         """
-        deadline = None
+        deadline, partition = None, copy.partition
         while True:
             before = (yield from committed.offset(partition, cancelled, progress.hold)).offset
-            image = yield from self._image(partition, cancelled, progress)
+            image = yield from self._image(copy, cancelled, progress)
             after = yield from committed.offset(partition, cancelled, progress.hold)
             if after.waited:
                 continue
@@ -109,50 +128,46 @@ class Restorer:
             now = self.admin.clock.monotonic()
             deadline = deadline or now + SETTLE
             if now > deadline:
-                raise TopicMismatch(
-                    f"the group {self.group} committed {self.names.inbox}-{partition}@{before}, and the table's marker "
-                    f"says that handling stands at {image.inbox_next}. Both are written in one transaction, so either "
-                    f"another program commits for this group, or what a transaction wrote was lost. {self._save()}"
-                )
+                raise self.checks.ahead(self.group, partition, before, image.inbox_next)
             yield PAUSE
 
-    def _image(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
+    def _image(self, copy: PartitionCopy, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
         try:
-            return (yield from self._read(partition, cancelled, progress))
+            return (yield from self._read(copy, cancelled, progress))
         except UnsupportedSchema:  # a worker that was deployed after we started has published its schemas
             self.learn(cancelled)
-            return (yield from self._read(partition, cancelled, progress))
+            return (yield from self._read(copy, cancelled, progress))
 
-    def _read(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
-        names = self.names
-        partitions = [(topic, partition) for topic in (names.table, names.parked, names.due, names.log)]
-        end = ends(self.admin, partitions, cancelled=cancelled)
-        start = starts(self.admin, [*partitions, (names.inbox, partition)], cancelled=cancelled)
-        spans = {each: (start[each], end[each]) for each in partitions}
-        tail = (names.log, partition)
-        spans[tail] = self._before(start[tail], end[tail], self.engine.limits.window)
-        progress.done, progress.total = 0, sum(last - first for first, last in spans.values())
-        reading = ImageReader(self.engine, partition)
-        yield from self._take(spans, reading, cancelled, progress)
-        window, look = self.engine.limits.window, spans[tail]
-        while reading.log.count < window and look[0] > start[tail]:
+    def _read(self, copy: PartitionCopy, cancelled: Cancelled, progress: RestoreProgress) -> Steps[Image]:
+        """The image as of the ends that the topics have now. What the copy has already is not read again."""
+        names, partition = self.names, copy.partition
+        end = ends(self.admin, copy.partitions, cancelled=cancelled)
+        start = starts(self.admin, [*copy.partitions, (names.inbox, partition)], cancelled=cancelled)
+        if not copy.fits(start, end):
+            log.warning("topics do not go on where a copy ends; reading everything", table=names.table, partition=partition)
+            copy.clear()
+        yield from self._take(copy, copy.rest(start, end), cancelled, progress)
+        reading, log_at = copy.reading, (names.log, partition)
+        look = (copy.log_from, end[log_at])
+        while not reading.log.full and look[0] > start[log_at]:
             # Control records and records of aborted transactions have offsets too, so more of the log must be read.
-            look = self._before(start[tail], look[0], _width(look, reading.log.count, window))
-            found = yield from self._log_in(tail, look, cancelled, progress)
-            reading.log.put_before(found, window)
+            width = _width(look, reading.log.count, self.engine.limits.window)
+            look = (max(start[log_at], look[0] - width), look[0])
+            reading.log.put_before((yield from self._log_in(log_at, look, cancelled, progress)))
+            copy.log_from = look[0]
         if reading.marker is not None:
-            self._check(reading.marker, partition)
+            self.checks.marker(reading.marker, partition)
         else:
             yield from self._check_siblings(partition, cancelled)
         image = reading.image()
-        self._check_positions(image, reading.log, start[names.inbox, partition])
+        self.checks.positions(image, reading.log, start[names.inbox, partition])
         return image
 
     def _log_in(
         self, partition: TopicAndPartition, look: tuple[int, int], cancelled: Cancelled, progress: RestoreProgress
     ) -> Steps[LogTail]:
         """The records between two offsets of the log: stops there, since `polls` would read on to the log's end."""
-        tail, (_, end) = LogTail(self.engine.wire.envelopes), look
+        tail, (_, end) = LogTail(self.engine.wire.envelopes, self.engine.limits.window), look
         progress.total += end - look[0]
         with closing(self.consumer()) as consumer:
             for messages in self._polls(consumer, {partition: look}, cancelled):
@@ -165,29 +180,14 @@ class Restorer:
                 yield 0.0
         return tail
 
-    @staticmethod
-    def _before(first: int, end: int, width: int) -> tuple[int, int]:
-        return max(first, end - width), end
-
-    def _take(
-        self,
-        spans: Mapping[TopicAndPartition, tuple[int, int]],
-        reading: ImageReader,
-        cancelled: Cancelled,
-        progress: RestoreProgress,
-    ) -> Steps[None]:
-        names = self.names
-        take = {
-            names.table: reading.row,
-            names.parked: reading.parked,
-            names.due: reading.due,
-            names.log: reading.log.take,
-        }
+    def _take(self, copy: PartitionCopy, rest: Spans, cancelled: Cancelled, progress: RestoreProgress) -> Steps[None]:
+        """Read the rest of its topics."""
+        progress.begin(rest, self.admin.clock.monotonic())
         with closing(self.consumer()) as consumer:
-            for messages in self._polls(consumer, spans, cancelled):
+            for messages in self._polls(consumer, rest, cancelled):
                 for message in messages:
-                    progress.done += 1
-                    take[message.topic() or ""](message)
+                    copy.take(message)
+                progress.reach(copy.position, self.admin.clock.monotonic())
                 yield 0.0
 
     def _polls(
@@ -195,37 +195,9 @@ class Restorer:
     ) -> Iterator[list[Message]]:
         return polls(consumer, spans, cancelled=cancelled, clock=self.admin.clock)
 
-    def _check_positions(self, image: Image, tail: LogTail, inbox_start: int) -> None:
-        if image.inbox_next < inbox_start:
-            raise TopicMismatch(
-                f"handling of {self.names.inbox}-{image.partition} should go on at offset {image.inbox_next}, and the "
-                f"topic begins at {inbox_start}: events were deleted before they were handled. Look at its retention"
-            )
-        if tail.sequence != image.sequence:
-            raise TopicMismatch(
-                f"{self.names.log}-{image.partition} ends at sequence {tail.sequence}, and the table's marker says "
-                f"{image.sequence}. Both are written in one transaction, so records were lost or added: by Kafka, by a copy "
-                f"of one topic that was put back, by another program, or by a fault of retold. {self._save()}"
-            )
-        if tail.gap is not None:
-            log.warning(
-                "event log has a gap: sequences were deleted or lost",
-                log=f"{self.names.log}-{image.partition}",
-                first=tail.gap[0],
-                last=tail.gap[1],
-            )
-
-    def _save(self) -> str:
-        names = self.names
-        return (
-            f"Nothing was changed. Stop this namespace's workers and copy the topics {names.inbox}, {names.log}, "
-            f"{names.table}, {names.parked} and {names.due} before anything is written; docs/troubleshooting.md says "
-            "how to compare them, and how to go on"
-        )
-
     def _check_siblings(self, partition: int, cancelled: Cancelled) -> Steps[None]:
         """A partition without a marker may have been added to others: the smallest of those that were written says so (rule 14)."""
-        siblings = [(self.names.table, number) for number in range(self.partitions) if number != partition]
+        siblings = [(self.names.table, number) for number in range(self.checks.partitions) if number != partition]
         if not siblings:
             return
         start = starts(self.admin, siblings, cancelled=cancelled)
@@ -236,28 +208,9 @@ class Restorer:
                 for messages in self._polls(consumer, {each: spans[each]}, cancelled):
                     for record in map(table_record, messages):
                         if isinstance(record, marker.Marker):
-                            self._check(record, each[1])
+                            self.checks.marker(record, each[1])
                             return
                     yield 0.0
-
-    def _check(self, last: marker.Marker, partition: int) -> None:
-        where = f"{self.names.table}-{partition}"
-        if last.application != self.application:
-            raise NamespaceTaken(
-                f"the namespace of {where} belongs to the application {last.application!r}; this is {self.application!r}. "
-                "An event is handled in one way: give one of them another namespace or another RETOLD_PREFIX"
-            )
-        if last.partitions != self.partitions:
-            raise TopicMismatch(
-                f"{where} was written with {last.partitions} partitions and the topics have {self.partitions} now: "
-                f"keys would move between partitions. {after_repartition(self.names)}"
-            )
-        for topic, topic_id in last.topic_ids.items():
-            if self.topic_ids.get(topic, topic_id) != topic_id:
-                raise TopicMismatch(
-                    f"{topic} was deleted and made again since {where} was written (its id was {topic_id}, now "
-                    f"{self.topic_ids[topic]}): offsets mean something else. {after_recreation(self.names, topic)}"
-                )
 
 
 def _width(look: tuple[int, int], found: int, wanted: int) -> int:
@@ -265,67 +218,3 @@ def _width(look: tuple[int, int], found: int, wanted: int) -> int:
     span = look[1] - look[0]
     probably = (wanted - found) * span * 6 // (5 * max(1, found))
     return max(100, min(probably, FARTHEST * span))
-
-
-class ImageReader:
-    """Builds an image from one partition's topics, in whatever order their records arrive."""
-
-    def __init__(self, engine: Engine, partition: int) -> None:
-        self._engine, self._image = engine, engine.image(partition)
-        self._aside: dict[QueuePosition, SetAsideRecord] = {}
-        self._pending: dict[str, tuple[bytes, Headers]] = {}
-        self.log = LogTail(engine.wire.envelopes)
-        self.marker: marker.Marker | None = None
-
-    def row(self, message: Message) -> None:
-        record = table_record(message)
-        if isinstance(record, marker.Marker):
-            self.marker = record
-            return
-        row = self._engine.codec.decode_row(self._engine.row_type, record.value) if record.value else None
-        self._image.rows[record.key] = (row, record.version)
-
-    def parked(self, message: Message) -> None:
-        """Read a parked record; a tombstone removes an earlier one."""
-        record = parked_message(message)
-        if record.value is None:
-            self._aside.pop(record.position, None)
-        else:
-            self._aside[record.position] = set_aside_of(record.position, record.value, record.headers)
-
-    def due(self, message: Message) -> None:
-        """Read a timer or a call; a tombstone removes an earlier one."""
-        key, value, headers = (message.key() or b"").decode(), message.value(), headers_of(message)
-        if value is None:
-            self._pending.pop(key, None)
-        else:
-            self._pending[key] = (value, headers)
-
-    def image(self) -> Image:
-        image, last = self._image, self.marker
-        if last is not None:
-            image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
-            image.counters, image.imports = last.counters, dict(last.imports)
-        image.window.add(self.log.remembered())
-        for key, (value, headers) in self._pending.items():
-            header = due_header(headers)
-            pending = pending_of(self._engine.wire, key, value, without_packed(headers), header, self._is_own)
-            if isinstance(pending, PendingTimer):
-                image.due.add(pending)
-            else:
-                image.calls.add(pending)
-        for record in sorted(self._aside.values(), key=lambda it: it.position.order):  # after compaction they are not in order
-            image.set_aside(record)
-            parked = record.entity is not None and record.header.status == PARKED
-            digest = self._digest(record.carried) if parked else None
-            if digest is not None:
-                image.parked_ids[digest] = hash(record.value)
-        return image
-
-    def _is_own(self, namespace: str, key: bytes) -> bool:
-        inbox = self._engine.inbox
-        ours = inbox.partition_of is None or inbox.partition_of(key) == self._image.partition
-        return ours and namespace == self._engine.namespace
-
-    def _digest(self, headers: Headers) -> bytes | None:
-        return self._engine.wire.envelopes.read(without_packed(headers)).digest

@@ -24,7 +24,8 @@ from streams.engine.image import Image
 from streams.engine.timers import due_timers
 from streams.kafka.quarantine_commands import CommandSearch
 from streams.worker.caller import Assignment, CallResult
-from streams.worker.restore import RestoredImage, RestoreProgress
+from streams.worker.restore import RestoredImage
+from streams.worker.restore_progress import RestoreProgress
 from streams.worker.runtime import Job
 
 

@@ -15,7 +15,8 @@ from streams.engine.image import Image
 from streams.errors import BrokerError, NamespaceTaken, PartitionLost, TopicMismatch
 from streams.kafka.cancellable_steps import Cancelled, Steps
 from streams.worker.caller import Assignment
-from streams.worker.restore import RestoredImage, RestoreProgress, Restorer
+from streams.worker.restore import RestoredImage, Restorer
+from streams.worker.restore_progress import RestoreProgress
 from streams.worker.runtime import Background
 from streams.worker.task import PartitionTask, TaskState
 

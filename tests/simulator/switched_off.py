@@ -34,12 +34,12 @@ def _newer_metadata(write: Any) -> Any:
     return instead
 
 
-def _without_waiting(self: Restorer, partition: int, _committed: Any, cancelled: Any, progress: Any) -> Iterator[Any]:
-    image = yield from self._image(partition, cancelled, progress)
+def _without_waiting(self: Restorer, copy: Any, _committed: Any, cancelled: Any, progress: Any) -> Iterator[Any]:
+    image = yield from self._image(copy, cancelled, progress)
     from streams.kafka.offsets import ends
     from streams.worker.restore import RestoredImage
 
-    inbox = (self.names.inbox, partition)
+    inbox = (self.names.inbox, copy.partition)
     return RestoredImage(image, ends(self.admin, [inbox], cancelled=cancelled)[inbox])
 
 

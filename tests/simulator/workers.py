@@ -17,7 +17,7 @@ from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.topics import group_of, topic_names
 from streams.worker.assemble import WorkerParts, cycle_of
 from streams.worker.polled_batch import PolledBatch
-from streams.worker.restore import RestoreProgress
+from streams.worker.restore_progress import RestoreProgress
 from tests.simulator.broker import Entry, MemoryBroker
 from tests.simulator.clients import clients
 from tests.simulator.time import Process, VirtualClock

@@ -7,7 +7,7 @@ from streams.engine.engine import Engine
 from streams.engine.image import Image
 from streams.engine.records import Headers, QueuePosition
 from streams.engine.stored import parked_record
-from streams.worker.restore import ImageReader
+from streams.worker.image_reader import ImageReader
 
 
 class Kept:

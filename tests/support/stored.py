@@ -23,7 +23,7 @@ from streams.engine.image import Image
 from streams.engine.records import Headers
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends
-from streams.worker.restore import ImageReader
+from streams.worker.image_reader import ImageReader
 from tests.support.workers import until
 
 FILES = sorted((Path(__file__).parents[1] / "data" / "stored").glob("*.jsonl"))

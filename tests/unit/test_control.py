@@ -16,7 +16,7 @@ from streams.engine.event_handlers import Limits
 from streams.engine.image import Image
 from streams.engine.records import InboxRecord
 from streams.engine.stored import log_record, parked_record
-from streams.worker.restore import ImageReader
+from streams.worker.image_reader import ImageReader
 from tests.applications import probe, shop
 from tests.applications.probe.events import ProbeDo, ProbeRow
 from tests.applications.shop.events import PaymentCharge, PaymentCharged, PaymentRefunded, PaymentRow

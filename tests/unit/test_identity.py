@@ -18,7 +18,7 @@ from streams.engine.records import Headers, InboxRecord
 from streams.engine.stored import due_record
 from streams.event import RETOLD, derived_id, reference_of
 from streams.testing import World
-from streams.worker.restore import ImageReader
+from streams.worker.image_reader import ImageReader
 from tests.applications import shop
 from tests.applications.bank.events import AccountCredit, AccountOpen, AccountRow
 from tests.applications.one import app_of

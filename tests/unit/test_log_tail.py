@@ -31,8 +31,8 @@ def log_of(count: int) -> list[Kept]:
 LOG = log_of(12)
 
 
-def tail_of(records: list[Kept]) -> LogTail:
-    tail = LogTail(ENGINE.wire.envelopes)
+def tail_of(records: list[Kept], window: int = 100) -> LogTail:
+    tail = LogTail(ENGINE.wire.envelopes, window)
     for record in records:
         tail.take(record)  # type: ignore[arg-type]  # reads alike
     return tail
@@ -43,7 +43,7 @@ def test_what_was_deleted_is_no_gap_and_moves_no_end(deleted: set[int], cut: int
     """Its tombstone lies behind all that was logged, in whatever look it is read."""
     tombstones = [Kept(b"k@%d" % sequence, None, []) for sequence in sorted(deleted)]  # type: ignore[arg-type]  # a deletion
     tail = tail_of([*LOG[cut:], *tombstones])
-    tail.put_before(tail_of(LOG[:cut]), 100)
+    tail.put_before(tail_of(LOG[:cut]))
     assert (tail.sequence, tail.gap) == (12, None)
     assert tail.count == 12 - len(deleted)
 
@@ -63,9 +63,21 @@ def test_a_tombstone_from_before_what_was_read_is_no_gap() -> None:
 
 def test_no_more_is_remembered_than_the_window_holds() -> None:
     """However far back one had to look; the latest count."""
-    tail = tail_of(LOG[10:])
-    tail.put_before(tail_of(LOG[:10]), 3)
+    tail = tail_of(LOG[10:], 3)
+    tail.put_before(tail_of(LOG[:10]))
     assert [sequence for sequence, _, _ in tail.remembered().values()] == [10, 11, 12]
+
+
+@given(st.integers(1, 12))
+def test_whoever_follows_a_log_keeps_less_than_two_windows(window: int) -> None:
+    """All of the last one is among it, however long the log has become."""
+    tail = tail_of([], window)
+    for n, record in enumerate(LOG, 1):
+        tail.take(record)  # type: ignore[arg-type]  # reads alike
+        assert tail.count < 2 * window
+        kept = [sequence for sequence, _, _ in tail.remembered().values()]
+        assert kept[-window:] == list(range(max(1, n - window + 1), n + 1))
+        assert (tail.sequence, tail.gap, tail.full) == (n, None, n >= window)
 
 
 @given(st.integers(1, 200_000), st.integers(0, 200_000))

@@ -19,7 +19,7 @@ from streams.engine.records import EmittedRecord, InboxRecord
 from streams.engine.stored import due_record
 from streams.engine.timers import TIMER_BYTES_PER_BATCH, due_timers
 from streams.engine.times import to_micros
-from streams.worker.restore import ImageReader
+from streams.worker.image_reader import ImageReader
 from tests.applications.bank.events import AccountClose, AccountOpen, AccountRow
 from tests.support.kept import Kept
 

@@ -29,7 +29,8 @@ class UnhandledTypes:
         self._classes: dict[bytes, tuple[type[EventData], Any]] = {}
         self.add_schema, self.encode, self.encode_frozen = codec.add_schema, codec.encode, codec.encode_frozen
         self.encode_frozen_event, self.encode_row = codec.encode_frozen_event, codec.encode_row
-        self.decode_row, self.freeze, self.fingerprint = codec.decode_row, codec.freeze, codec.fingerprint
+        self.decode_row, self.check_row = codec.decode_row, codec.check_row
+        self.freeze, self.fingerprint = codec.freeze, codec.fingerprint
 
     def decode(self, value: bytes) -> EventData:
         """Raises as AvroCodec does, but for a type without a handler."""

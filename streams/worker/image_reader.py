@@ -1,0 +1,88 @@
+"""Builds the image of a partition from the records of its table, parked, due and log topics."""
+
+from __future__ import annotations
+
+from confluent_kafka import Message
+
+from streams.engine import marker
+from streams.engine.changes import PendingTimer, SetAsideRecord
+from streams.engine.engine import Engine
+from streams.engine.envelope import due_header, without_packed
+from streams.engine.image import Image
+from streams.engine.records import PARKED, Headers, QueuePosition
+from streams.engine.stored import pending_of, set_aside_of
+from streams.kafka.bounded_read import headers_of
+from streams.kafka.messages import parked_message, table_record
+from streams.worker.log_tail import LogTail
+
+
+class ImageReader:
+    """Takes the records of one partition: those of a topic in its order, those of several topics in any.
+
+    It has nothing but what the topics say, so it may take more records after it has made an image. That image shares its rows.
+    """
+
+    def __init__(self, engine: Engine, partition: int) -> None:
+        self._engine, self.partition = engine, partition
+        self.rows = engine.rows()
+        self._check_row, self._row_type = engine.codec.check_row, engine.row_type
+        self._aside: dict[QueuePosition, SetAsideRecord] = {}
+        self._pending: dict[str, tuple[bytes, Headers]] = {}
+        self.log = LogTail(engine.wire.envelopes, engine.limits.window)
+        self.marker: marker.Marker | None = None
+
+    def row(self, message: Message) -> None:
+        """Read a row or a marker. Raises UnsupportedSchema or UndecodableRecord for a row that cannot be decoded later."""
+        record = table_record(message)
+        if isinstance(record, marker.Marker):
+            self.marker = record
+            return
+        if record.value:
+            self._check_row(self._row_type, record.value)
+        self.rows.restore(record.key, record.value, record.version)
+
+    def parked(self, message: Message) -> None:
+        """Read a parked record; a tombstone removes an earlier one."""
+        record = parked_message(message)
+        if record.value is None:
+            self._aside.pop(record.position, None)
+        else:
+            self._aside[record.position] = set_aside_of(record.position, record.value, record.headers)
+
+    def due(self, message: Message) -> None:
+        """Read a timer or a call; a tombstone removes an earlier one."""
+        key, value, headers = (message.key() or b"").decode(), message.value(), headers_of(message)
+        if value is None:
+            self._pending.pop(key, None)
+        else:
+            self._pending[key] = (value, headers)
+
+    def image(self) -> Image:
+        """The image of all that was read. Raises UnsupportedSchema for a call that cannot be decoded."""
+        image, last = self._engine.image(self.partition, self.rows), self.marker
+        if last is not None:
+            image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
+            image.counters, image.imports = last.counters, dict(last.imports)
+        image.window.add(self.log.remembered())
+        for key, (value, headers) in self._pending.items():
+            header = due_header(headers)
+            pending = pending_of(self._engine.wire, key, value, without_packed(headers), header, self._is_own)
+            if isinstance(pending, PendingTimer):
+                image.due.add(pending)
+            else:
+                image.calls.add(pending)
+        for record in sorted(self._aside.values(), key=lambda it: it.position.order):  # after compaction they are not in order
+            image.set_aside(record)
+            parked = record.entity is not None and record.header.status == PARKED
+            digest = self._digest(record.carried) if parked else None
+            if digest is not None:
+                image.parked_ids[digest] = hash(record.value)
+        return image
+
+    def _is_own(self, namespace: str, key: bytes) -> bool:
+        inbox = self._engine.inbox
+        ours = inbox.partition_of is None or inbox.partition_of(key) == self.partition
+        return ours and namespace == self._engine.namespace
+
+    def _digest(self, headers: Headers) -> bytes | None:
+        return self._engine.wire.envelopes.read(without_packed(headers)).digest

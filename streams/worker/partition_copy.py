@@ -1,0 +1,83 @@
+"""A copy of one partition: what was read of its topics, and how far. Whoever reads on needs only the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from confluent_kafka import Message
+
+from streams.engine.engine import Engine
+from streams.kafka.offsets import Offsets, TopicAndPartition
+from streams.kafka.topics import TopicNames
+from streams.worker.image_reader import ImageReader
+
+Spans = dict[TopicAndPartition, tuple[int, int]]
+"""By topic and partition, the first offset to read, and the end."""
+
+
+class PartitionCopy:
+    """Used by one thread at a time. It has records that were committed, each of its topics up to its offset in `position`.
+
+    `log_from` is where reading the log began: a restore needs its last records only. `as_of` is when it was last known to have
+    all that there was, in µs since 1970; before that, when it was begun.
+    """
+
+    def __init__(self, engine: Engine, names: TopicNames, partition: int, now: int) -> None:
+        self.partition = partition
+        self.as_of = now
+        self._engine, self._names = engine, names
+        self._log, self._window = (names.log, partition), engine.limits.window
+        self.partitions: list[TopicAndPartition] = [
+            (topic, partition) for topic in (names.table, names.parked, names.due, names.log)
+        ]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all that was read."""
+        names, partition = self._names, self.partition
+        self.reading = reading = ImageReader(self._engine, partition)
+        self.position: Offsets = {}
+        self.log_from = 0
+        takes = {names.table: reading.row, names.parked: reading.parked, names.due: reading.due, names.log: reading.log.take}
+        self._takes = {topic: (take, (topic, partition)) for topic, take in takes.items()}
+
+    def take(self, message: Message) -> None:
+        """The next record of one of its topics. If that raises, the record is still the next."""
+        take, at = self._takes[message.topic() or ""]
+        take(message)
+        self.position[at] = (message.offset() or 0) + 1
+
+    def fits(self, start: Mapping[TopicAndPartition, int], end: Mapping[TopicAndPartition, int]) -> bool:
+        """Whether its topics go on from where it stands: none was cut off behind it, and none begins only later."""
+        return all(start[at] <= offset <= end[at] for at, offset in self.position.items())
+
+    def rest(self, start: Mapping[TopicAndPartition, int], end: Mapping[TopicAndPartition, int]) -> Spans:
+        """What is to be read up to these ends: of the log, at first, only as many offsets as the duplicate window has records."""
+        if not self.position:
+            self.position = {at: start[at] for at in self.partitions}
+            self.log_from = self.position[self._log] = max(start[self._log], end[self._log] - self._window)
+        return {at: (offset, end[at]) for at, offset in self.position.items()}
+
+
+class Copies(Protocol):
+    """Copies of partitions that are kept up to date. From any thread."""
+
+    def take(self, partition: int) -> PartitionCopy | None:
+        """The copy of a partition that is assigned to us now, if there is one: it is the caller's then."""
+
+    def put_back(self, copy: PartitionCopy) -> None:
+        """Keep a copy that the caller does not use any more."""
+
+
+class NoCopies:
+    """Copies of a worker that keeps none."""
+
+    def take(self, partition: int) -> None:
+        pass
+
+    def put_back(self, copy: PartitionCopy) -> None:
+        pass
+
+
+NO_COPIES = NoCopies()

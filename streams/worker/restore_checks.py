@@ -1,0 +1,83 @@
+"""Whether what was read of a partition fits its application and its topics: else nothing is handled (rules 14, 27 and 32)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from streams.engine.image import Image
+from streams.engine.marker import Marker
+from streams.errors import NamespaceTaken, TopicMismatch
+from streams.kafka.topics import TopicNames, after_recreation, after_repartition
+from streams.worker.log_tail import LogTail
+
+log = structlog.get_logger("retold.worker")
+
+
+@dataclass(frozen=True)
+class RestoreChecks:
+    """Of one namespace: its topics, their ids and number of partitions, and the application that runs here."""
+
+    names: TopicNames
+    application: str
+    topic_ids: Mapping[str, str]
+    partitions: int
+
+    def marker(self, last: Marker, partition: int) -> None:
+        """Compare a marker with the application and the topics. Raises NamespaceTaken or TopicMismatch."""
+        where = f"{self.names.table}-{partition}"
+        if last.application != self.application:
+            raise NamespaceTaken(
+                f"the namespace of {where} belongs to the application {last.application!r}; this is {self.application!r}. "
+                "An event is handled in one way: give one of them another namespace or another RETOLD_PREFIX"
+            )
+        if last.partitions != self.partitions:
+            raise TopicMismatch(
+                f"{where} was written with {last.partitions} partitions and the topics have {self.partitions} now: "
+                f"keys would move between partitions. {after_repartition(self.names)}"
+            )
+        for topic, topic_id in last.topic_ids.items():
+            if self.topic_ids.get(topic, topic_id) != topic_id:
+                raise TopicMismatch(
+                    f"{topic} was deleted and made again since {where} was written (its id was {topic_id}, now "
+                    f"{self.topic_ids[topic]}): offsets mean something else. {after_recreation(self.names, topic)}"
+                )
+
+    def positions(self, image: Image, tail: LogTail, inbox_start: int) -> None:
+        """Compare the end of the log with the marker, and the marker's offset with the first of the inbox (rule 32)."""
+        if image.inbox_next < inbox_start:
+            raise TopicMismatch(
+                f"handling of {self.names.inbox}-{image.partition} should go on at offset {image.inbox_next}, and the "
+                f"topic begins at {inbox_start}: events were deleted before they were handled. Look at its retention"
+            )
+        if tail.sequence != image.sequence:
+            raise TopicMismatch(
+                f"{self.names.log}-{image.partition} ends at sequence {tail.sequence}, and the table's marker says "
+                f"{image.sequence}. Both are written in one transaction, so records were lost or added: by Kafka, by a copy "
+                f"of one topic that was put back, by another program, or by a fault of retold. {self._save()}"
+            )
+        if tail.gap is not None:
+            log.warning(
+                "event log has a gap: sequences were deleted or lost",
+                log=f"{self.names.log}-{image.partition}",
+                first=tail.gap[0],
+                last=tail.gap[1],
+            )
+
+    def ahead(self, group: str, partition: int, committed: int, handled: int) -> TopicMismatch:
+        """What to raise for a committed offset that stays ahead of the marker."""
+        return TopicMismatch(
+            f"the group {group} committed {self.names.inbox}-{partition}@{committed}, and the table's marker "
+            f"says that handling stands at {handled}. Both are written in one transaction, so either "
+            f"another program commits for this group, or what a transaction wrote was lost. {self._save()}"
+        )
+
+    def _save(self) -> str:
+        names = self.names
+        return (
+            f"Nothing was changed. Stop this namespace's workers and copy the topics {names.inbox}, {names.log}, "
+            f"{names.table}, {names.parked} and {names.due} before anything is written; docs/troubleshooting.md says "
+            "how to compare them, and how to go on"
+        )
