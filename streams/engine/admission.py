@@ -20,6 +20,8 @@ from streams.engine.overlay import Overlay
 from streams.engine.parking import BEHIND, Parking
 from streams.engine.readable import shortened
 from streams.engine.records import BY_RETOLD, HANDLER, EmittedRecord, InboxRecord, blocking_cause
+from streams.engine.step import CorrectionStep, step_of
+from streams.engine.step_handling import Steps
 from streams.engine.timers import BatchFull, Timers, too_far
 from streams.engine.times import from_micros
 from streams.engine.wire_format import WireFormat
@@ -50,6 +52,7 @@ class Admission:
         self._overlay, self._changes, self._partition = overlay, overlay.changes, overlay.changes.partition
         self._parking, self._execution, self._timers = parking, execution, timers
         self._commands = Commands(handlers, wire, overlay, parking, execution, timers)
+        self._steps = Steps(handlers, wire, overlay)
 
     def take(self, record: InboxRecord) -> bool:
         """Handle one record. False: no record behind it may be handled in this batch.
@@ -58,6 +61,8 @@ class Admission:
         """
         try:
             if record[2] is not None and record[2][:1] == CONTROL:
+                if (step := step_of(record[2])) is not None:
+                    return self._take_step(record, step)
                 self._commands.handle(record)
             else:
                 envelope, data = self._wire.read(record)
@@ -71,6 +76,13 @@ class Admission:
         except (InvalidEvent, UndecodableRecord) as error:
             self._parking.quarantine(record, str(error))
         return self._done(record)
+
+    def _take_step(self, record: InboxRecord, step: CorrectionStep) -> bool:
+        """One that is taken ends its batch: a timer to which it gives another time would have two in this one."""
+        if not self._is_ours(step.entity.encode()):
+            raise InvalidEvent(f"it is a step of a correction for {shortened(step.entity, 100)!r}, whose partition is another one")
+        taken = self._steps.take(record, step)
+        return self._done(record) and not taken
 
     def refuse(self, record: InboxRecord, reason: str) -> None:
         """Quarantine a record that is too large for a transaction, by reference: the inbox still holds it."""

@@ -15,6 +15,7 @@ from streams.data import EventData
 from streams.engine.identity import answer_id, emitted_id, fingerprint_of
 from streams.engine.records import (
     ACCEPTED,
+    CORRECTED,
     PARKED,
     QUARANTINED,
     REJECTED,
@@ -208,7 +209,7 @@ _log_decoder = msgspec.json.Decoder(LogHeader)
 _parked_decoder = msgspec.json.Decoder(ParkedHeader)
 _due_decoder = msgspec.json.Decoder(DueHeader)
 _NAMES = {LogHeader: LOG_HEADER, ParkedHeader: PARKED_HEADER, DueHeader: DUE_HEADER}
-_LOGGED, _ASIDE, _PENDING = (ACCEPTED, REJECTED), (PARKED, UNANSWERED, QUARANTINED), (TIMER, CALL)
+_LOGGED, _ASIDE, _PENDING = (ACCEPTED, REJECTED, CORRECTED), (PARKED, UNANSWERED, QUARANTINED), (TIMER, CALL)
 
 
 def log_header(headers: Headers | None) -> LogHeader:

@@ -11,6 +11,7 @@ from streams.engine.envelope import Envelope, LogHeader, event_again, log_header
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.image import Image
 from streams.engine.records import ACCEPTED, Headers
+from streams.engine.step import CorrectionStep
 from streams.errors import HistoryError
 from streams.event import Event
 from streams.outcome import Rejected
@@ -33,7 +34,7 @@ def read_logged(envelopes: EnvelopeReader, data: EventData, headers: Headers) ->
 def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes | None, Headers]]) -> Image:
     """Fold the (value, headers) of one partition's log, in order, into `image`, and return it.
 
-    A record without a value is an operator's tombstone, and is left out.
+    A record without a value is an operator's tombstone, and is left out. A correction's step sets its row.
 
     Raises HistoryError if a handler now rejects an event that was accepted: new code that decides the past differently needs
     a rebuild, which shows the differences.
@@ -42,6 +43,10 @@ def fold(engine: Engine, image: Image, records: Iterable[tuple[bytes | None, Hea
         if value is None:
             continue
         (event, header), _ = read_logged(engine.wire.envelopes, engine.codec.decode(value), headers)
+        if isinstance(event.data, CorrectionStep):
+            image.rows[event.key] = (event.data.row_of(engine.codec, engine.row_type), header.sequence)
+            image.sequence, image.recorded = header.sequence, header.recorded
+            continue
         handler = engine.handlers.by_event[type(event.data)]
         if header.outcome == ACCEPTED and handler.function is not None:
             row = image.rows.get(event.key, (None, 0))[0]

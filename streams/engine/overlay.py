@@ -102,6 +102,11 @@ class Overlay:
     def has_timers(self, owner: str) -> bool:
         return bool(self.image.due.of(owner)) or owner in self._scheduled
 
+    def is_scheduled(self, event_id: str) -> bool:
+        """Whether a timer of this id waits."""
+        there = event_id in self.image.due or any(it.event_id == event_id for it in self.changes.due)
+        return there and event_id not in self.changes.settled
+
     def next_timer(self, owner: str, limit: FiringLimit, refused: Collection[str] = ()) -> PendingTimer | None:
         """The key's earliest pending timer that `limit` allows, without those in `refused`; of one time the first scheduled."""
         settled, kept = self.changes.settled, self.image.due.of(owner)

@@ -25,6 +25,8 @@ Entry = tuple[Record | None, int]
 """A row and its version, the sequence of its last accepted event. The row is None if it was deleted."""
 
 ACCEPTED, REJECTED, PARKED, QUARANTINED = "accepted", "rejected", "parked", "quarantined"
+CORRECTED = "corrected"
+"""The outcome of a correction's step, which is in the log and is no event."""
 REASON_LIMIT = 1_000
 """Characters of a reason that are kept."""
 UNANSWERED = "unanswered"
@@ -136,6 +138,8 @@ class Counters:
     derived_rejected: int = 0
     fired: int = 0
     """Log records of timers that were handled in place: they came from no inbox."""
+    corrected: int = 0
+    """Log records of steps of corrections; a step whose row has moved counts as `control`."""
 
     def plus(self, other: Counters) -> Counters:
         # By the fields, for one that was read from an earlier version's marker has no attribute of its own for a later field.

@@ -8,13 +8,15 @@ import msgspec
 
 from streams.data import namespace_of
 from streams.engine.envelope import event_and_request, log_header
-from streams.engine.records import ACCEPTED, Headers
+from streams.engine.records import ACCEPTED, CORRECTED, Headers
 from streams.engine.times import from_micros
 from streams.engine.wire_format import WireFormat
 from streams.event import Event, reference_of
 
 ROOT, EMITTED, TIMER, ANSWER = "root", "emitted", "timer", "answer"
 """Kinds: published by somebody; emitted by a handler; fired in place by its key's clock; given by a gateway."""
+STEP = "step"
+"""The kind of a correction's step, which is no event: it sets its row. Its data is a CorrectionStep."""
 HANDLER, VERSION = "handler", "version"
 """Who rejected an event: its handler, or nobody, because its row was not at the expected version."""
 UNHANDLED = "unhandled"
@@ -58,7 +60,7 @@ class RecordedEvent(msgspec.Struct, frozen=True):
         event: The event itself: its data, id, time and source.
         reference: Identifies it, also where publishers choose equal ids. Several events may have one: an id that was given to two
             keys, or again after more events than a worker remembers. Each has a place (`order`) of its own.
-        kind: How it came about: `root` (published), `emitted`, `timer` or `answer` (a gateway's).
+        kind: How it came about: `root` (published), `emitted`, `timer`, `answer` (a gateway's), or `step` (a correction's).
         accepted: Whether it was accepted.
         value: The bytes of its data.
         cause: The reference of the event that led to it; None for a root.
@@ -146,12 +148,13 @@ def read_recorded(wire: WireFormat, namespace: str, partition: int, value: bytes
     time = envelope.time or from_micros(header.time or 0)
     event, request = event_and_request(data, envelope, envelope.id or header.id or "", time)
     cause = None if event.cause is None else reference_of(envelope.cause_source, event.cause)
-    accepted = header.outcome == ACCEPTED
+    accepted = header.outcome in (ACCEPTED, CORRECTED)
     return RecordedEvent(
         OrderKey(header.recorded, namespace, partition, header.sequence),
         event,
         event.reference,
-        TIMER if header.timer else ROOT if cause is None else EMITTED if request is None else ANSWER,
+        STEP if header.outcome == CORRECTED
+        else TIMER if header.timer else ROOT if cause is None else EMITTED if request is None else ANSWER,
         accepted,
         value,
         cause,

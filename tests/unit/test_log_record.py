@@ -24,7 +24,7 @@ def recorded(headers: Headers, **others: Any) -> dict[str, Any]:
         topic="account-log", partition=2, offset=40, key=b"a@b@3", headers=[*headers, pack(header)]
     )
     values = log_record(message, "account", "account.open", b"data")
-    assert is_accepted(values) is (header.outcome == "accepted")
+    assert is_accepted(values) is (header.outcome != "rejected")
     return dict(zip(NAMES, values, strict=False))
 
 
@@ -67,6 +67,12 @@ def test_a_rejection_says_who_and_why(header: dict[str, Any], by: str) -> None:
 def test_a_timer_is_one() -> None:
     """Whatever led to it."""
     assert recorded([], timer=True)["kind"] == "timer"
+
+
+def test_a_step_of_a_correction_is_one() -> None:
+    """It is no root, so nobody counts it among what was published."""
+    found = recorded([], outcome="corrected", id="own", time=5)
+    assert (found["kind"], found["accepted"], found["id"], found["time"], len(found)) == ("step", 1, "own", 5, ALWAYS)
 
 
 def test_a_record_of_nobody_is_refused() -> None:

@@ -29,6 +29,7 @@ from streams.engine.envelope import (
 )
 from streams.engine.marker import Marker
 from streams.engine.records import Counters, DuplicateRecord
+from streams.engine.step import CorrectionStep, DroppedTimer, StepTimer
 from streams.errors import InvalidEvent, UndecodableRecord
 from streams.kafka.schemas_topic import PublishedSchema
 from streams.kafka.task_reports import Report
@@ -65,7 +66,7 @@ KINDS = (
     Kind(
         Marker(
             first=3, last=5, inbox_next=9, recorded=17, application="shop", topic_ids={"order": "x1"}, partitions=2,
-            generation=1, transactional_id="t", counters=Counters(*range(1, 11)),
+            generation=1, transactional_id="t", counters=Counters(*range(1, 12)),
             duplicates=[DuplicateRecord(4, 2, "accepted"), DuplicateRecord(5, 0, "parked")], calls=1, timers=2,
             producers_replaced=3, imports={"signups.tsv-1a2b3c": ImportClock(5, "ada", 6)},
         ),
@@ -102,6 +103,16 @@ KINDS = (
     ),
     Kind(
         ClockCommand("clock", "signups.tsv-1a2b3c", 5, "ada"), read_clock, ("command", "name", "at"), InvalidEvent,
+    ),
+    Kind(
+        CorrectionStep(
+            command="step", namespace="order", entity="o1", correction="c1", number=1, expected=2, row=b"\0\1",
+            added=(StepTimer("e1", 5, "order", "o1", b"\0\2", (("ce_id", b"e1"),), own=True),),
+            dropped=(DroppedTimer("e2", "e0", "test"),), who="ada", why="typo",
+        ),
+        lambda value: msgspec.json.decode(value, type=CorrectionStep),
+        ("command", "namespace", "entity", "correction", "number", "expected", "row"),
+        msgspec.MsgspecError,
     ),
     Kind(
         PublishedSchema("order.place", '{"type":"record"}'),
@@ -226,7 +237,7 @@ def test_a_field_of_another_kind_is_refused(kind: Kind) -> None:
 @pytest.mark.parametrize(
     ("header", "asked"),
     [
-        (LogHeader(1, 2, 3, "postponed", "f00"), "outcome 'postponed'; accepted or rejected was expected"),
+        (LogHeader(1, 2, 3, "postponed", "f00"), "outcome 'postponed'; accepted, rejected or corrected was expected"),
         (
             ParkedHeader("held", "r", "d", "k", "order", 1, 2, 3),
             "status 'held'; parked, unanswered or quarantined was expected",

@@ -16,6 +16,7 @@ from streams.cli.output.screen import EMPTY_KEY, cell_text, console, json_line, 
 from streams.cli.process.session import connect
 from streams.data import namespace_of
 from streams.engine.readable import one_line, shortened
+from streams.engine.step import CorrectionStep
 from streams.history.recorded_event import position_name
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.messages import LogEvent
@@ -77,6 +78,11 @@ def _events(log: Tail, from_beginning: bool, last: int | None) -> Iterable[LogEv
     return chain(past, log.follow(never_cancelled))
 
 
+def _why(event: LogEvent) -> str | None:
+    data = event.event.data
+    return f"{data.why} ({data.who})" if isinstance(data, CorrectionStep) else event.reason
+
+
 def line_of(event: LogEvent, width: int | None = None) -> str:
     """When it was handled, where it is, what it is, and what became of it; cut to `width` on a terminal."""
     data = event.event.data
@@ -85,7 +91,9 @@ def line_of(event: LogEvent, width: int | None = None) -> str:
         for name in data.__struct_fields__
         if name != type(data).key_field and getattr(data, name) is not None
     ]
-    outcome = "" if event.outcome == "accepted" else f" {event.outcome.upper()}: {event.reason}"
+    if isinstance(data, CorrectionStep):
+        fields = [f"version={data.expected}->{event.sequence} correction={data.correction}"]
+    outcome = "" if event.outcome == "accepted" else f" {event.outcome.upper()}: {_why(event)}"
     time = event.recorded.strftime("%H:%M:%S")
     position = position_name(event.namespace, event.partition, event.sequence)
     line = one_line(f"{time} {position:<12} {data.event_type} {data.key or EMPTY_KEY}{outcome} {' '.join(fields)}".rstrip())

@@ -13,9 +13,9 @@ from streams.engine.event_handlers import EventHandler, EventHandlers, Limits
 from streams.engine.readable import in_a_line, named, readable, shortened
 from streams.engine.records import REASON_LIMIT, Codec, Entry
 from streams.engine.wire_format import WireFormat
-from streams.errors import CodeChanged
+from streams.errors import CodeChanged, StreamsError
 from streams.event import Event
-from streams.history.recorded_event import HANDLER, RecordedEvent
+from streams.history.recorded_event import HANDLER, STEP, RecordedEvent
 from streams.outcome import Emission, Rejected
 
 
@@ -81,6 +81,8 @@ class ApplicationHandlers:
 
     def fold_and_emit(self, entry: Entry, it: RecordedEvent) -> tuple[Entry, Sequence[Emission]]:
         """The same, with what the event emits; of one that its handler rejected, as far as it does so with this code, too."""
+        if it.kind == STEP:
+            return self._step(it), ()
         if not it.accepted:
             return entry, self._emitted_by_rejection(entry[0], it)
         handler = self.handler_of(it.namespace, it.event)
@@ -100,6 +102,13 @@ class ApplicationHandlers:
                 f"{_untold(it)}: {it.event_type} was accepted as {it.name}, and its handler now rejects it ({decided.reason})"
             )
         return (decided.row, it.version), decided.emissions
+
+    def _step(self, it: RecordedEvent) -> Entry:
+        """The row that a correction has set. Raises CodeChanged if it cannot be read here."""
+        try:
+            return it.event.data.row_of(self.codec, self.spaces[it.namespace].row_type), it.version
+        except StreamsError as error:
+            raise CodeChanged(f"{_untold(it)}: a correction set it as {it.name}, and that does not read here: {error}") from error
 
     def _emitted_by_rejection(self, row: Record | None, it: RecordedEvent) -> Sequence[Emission]:
         handler = self.handler_of(it.namespace, it.event)

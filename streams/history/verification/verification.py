@@ -232,12 +232,14 @@ class Verification:
         totals, whole = part.log.totals, part.log.is_whole and part.log.sequences.last >= part.log.end
         recorded = totals.at_marker if part.log.end else 0
         quarantined = sum(it.header.status == QUARANTINED for it in aside)
-        control = part.inbox.commands if part.inbox.is_whole else None
+        control = part.inbox.commands - totals.corrected if part.inbox.is_whole and whole else None
         counts = Recount(recorded=recorded, others=others, control=control)
         if exact:
             counts = counts._replace(calls=part.pending.calls, timers=part.pending.timers, quarantined=quarantined)
         if whole:
-            counts = counts._replace(accepted=totals.accepted, rejected=totals.rejected, fired=totals.fired)
+            counts = counts._replace(
+                accepted=totals.accepted, rejected=totals.rejected, fired=totals.fired, corrected=totals.corrected
+            )
             if not totals.undecided:
                 counts = counts._replace(derived_rejected=totals.derived_rejected)
                 if exact and part.at[0] not in self._gateways and self._emissions.is_as_written(part.at):

@@ -10,6 +10,7 @@ from streams.engine.event_handlers import EventHandler
 from streams.engine.execution import ABSENT, wrong_version
 from streams.engine.readable import readable
 from streams.engine.records import ACCEPTED, BY_RETOLD, Entry
+from streams.engine.step import CorrectionStep
 from streams.history.code.application_handlers import ApplicationHandlers, DecidedEvent
 from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification.verification_emissions import EmissionCheck, SaidEvent
@@ -18,7 +19,7 @@ from streams.history.verification.verification_findings import DECIDES, VERSION,
 from streams.history.verification.verification_inbox import InboxCheck
 from streams.history.verification.verification_markers import MarkerCheck
 from streams.history.verification.verification_pending import OpenCall, PendingCheck
-from streams.history.verification.verification_records import KnownIds, PartitionOf, hash_of
+from streams.history.verification.verification_records import KnownIds, PartitionOf, hash_of, identity_of
 from streams.history.verification.verification_rows import RowCheck
 from streams.history.verification.verification_sequences import SequenceCheck
 
@@ -27,7 +28,7 @@ class LogTotals:
     """Counted up to the marker."""
 
     def __init__(self) -> None:
-        self.accepted = self.rejected = self.derived_rejected = self.fired = 0
+        self.accepted = self.rejected = self.derived_rejected = self.fired = self.corrected = 0
         self.emitted = self.released = 0
         """Emissions that are published at once, and scheduled ones that are published when they are due."""
         self.unread = self.undecided = 0
@@ -105,6 +106,24 @@ class DecisionCheck:
             self.cannot_decide(name, sequence, stored.id, "events of keys whose rows are not known")
             return
         self._decide_again(handler, row, sequence, header, stored, name)
+
+    def step(self, step: CorrectionStep, sequence: int) -> None:
+        """Take the row that a correction has set. Raises as `row_of`.
+
+        Which timers it takes away and schedules follows from events that are not in the log as they count now: what their causes
+        say is not compared.
+        """
+        row = step.row_of(self._handlers.codec, self._handlers.spaces[self._namespace].row_type)
+        name, (_, version) = step.entity, self.entries.get(step.entity, ABSENT)
+        if name not in self.opaque and self._sequences.is_begun and version != step.expected:
+            self._add(VERSION, sequence, f"a step to the row at version {version}", f"one at version {step.expected}", name)
+        self.entries[name] = (row, sequence)
+        self.opaque.pop(name, None)
+        self._totals.undecided += bool(step.added or step.dropped)
+        self._emissions.opaque.update(identity_of(it.source, it.cause) for it in step.dropped)
+        for it in step.added:
+            envelope = self._handlers.wire.envelopes.read(list(it.headers))
+            self._emissions.opaque.add(identity_of(envelope.cause_source, envelope.cause or ""))
 
     def _decide_again(
         self, handler: EventHandler, row: Record | None, sequence: int, header: LogHeader, stored: StoredEvent, name: str

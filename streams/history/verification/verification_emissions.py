@@ -126,7 +126,7 @@ class EmissionCheck:
                 return
         if here.content == there.content:
             return
-        if said.doubtful:
+        if said.doubtful or not there.at_once:  # a correction may have given the timer another time
             self._doubtful.append((said, found))
         else:
             self._differ(said, found)

@@ -8,7 +8,7 @@ from typing import Any
 from streams.codec import PREFIX
 from streams.engine.envelope import Envelope, LogHeader, log_header, sequence_of
 from streams.engine.execution import BELIEVED_AHEAD
-from streams.engine.records import ACCEPTED, NO_OFFSET
+from streams.engine.records import ACCEPTED, CORRECTED, NO_OFFSET
 from streams.errors import StreamsError, UndecodableRecord, UnsupportedSchema
 from streams.history.recorded_event import NamespacePartition, position_name
 from streams.history.verification.verification_decisions import (
@@ -28,6 +28,7 @@ from streams.history.verification.verification_findings import (
     UNREADABLE,
 )
 from streams.history.verification.verification_records import IdWindow, StoredRecord, hash_of, identity_of
+from streams.history.verification.verification_steps import StepCheck
 
 
 class LogCheck:
@@ -41,6 +42,7 @@ class LogCheck:
         self._compared = False
         self.totals = LogTotals()
         self._decisions = DecisionCheck(at, common, checks, self.totals)
+        self._steps = StepCheck(at, common.findings, self.marker, self._decisions, self.totals)
         self.count = 0
         self.erased: dict[str, int] = {}
         self._after_gap = array("q")
@@ -101,6 +103,9 @@ class LogCheck:
         if header.offset >= 0:
             self.inbox.log(header.offset, hash_of(key, value, envelope.carried), sequence)
         try:
+            if header.outcome == CORRECTED:
+                self._steps.take(value, key, sequence, header)
+                return
             stored = self._reader.read(value, envelope, header.id, header.time)
         except UnsupportedSchema as error:
             if value[1:PREFIX] != _schema_id(header.fingerprint):

@@ -20,6 +20,7 @@ class Recount(NamedTuple):
     rejected: int | None = None
     derived_rejected: int | None = None
     fired: int | None = None
+    corrected: int | None = None
     quarantined: int | None = None
     control: int | None = None
     others: int | None = None
@@ -81,5 +82,7 @@ class MarkerCheck:
         for name, count in counted._asdict().items():
             if count is not None and (there := said.get(name, getattr(counters, name, 0))) != count:
                 self._add(f"{names.get(name, name)} {count}, as is counted", f"{there}")
-        if counters.accepted + counters.rejected != marker.last and counted.accepted is None:
-            self._add(f"accepted and rejected {marker.last} together", f"{counters.accepted + counters.rejected}")
+        logged = counters.accepted + counters.rejected + counters.corrected
+        if logged != marker.last and counted.accepted is None:
+            self._add(f"accepted, rejected and corrected {marker.last} together", f"{logged}")
+

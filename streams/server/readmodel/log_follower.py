@@ -10,9 +10,11 @@ from confluent_kafka import Message
 
 from streams.codec import PREFIX
 from streams.data import EventData
+from streams.engine.control import PREFIX as CONTROL
 from streams.engine.envelope import parked_header, sequence_of
 from streams.engine.identity import short_fingerprint
 from streams.engine.records import Headers
+from streams.engine.step import CorrectionStep, step_type
 from streams.errors import UndecodableRecord
 from streams.event import Event
 from streams.history.recorded_event import NamespacePartition
@@ -58,13 +60,14 @@ class LogFollower:
                 name = message.key() or b""
                 self._erase(partition, sequence_of(name), name.rpartition(b"@")[0].decode(errors="replace"))
             return
-        of = self._types.get(value[:PREFIX])
+        is_step = value[:1] == CONTROL  # a correction's, which has no schema of its own
+        of = CorrectionStep if is_step else self._types.get(value[:PREFIX])
         if of is None:
             of = self._types[value[:PREFIX]] = type(self._decoder.decode(value))
             schema_id = int.from_bytes(value[1:PREFIX], "big")
             self._writer.put_schema(schema_id, self._decoder.schema_text(schema_id))
         namespace, number = partition
-        record = log_record(message, namespace, of.event_type, value)
+        record = log_record(message, namespace, step_type(namespace) if is_step else of.event_type, value)
         if not self._in_order:
             self._records.append(record)
             self._ends[partition] = message.offset() or 0, record

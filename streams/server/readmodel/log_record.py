@@ -13,10 +13,10 @@ from confluent_kafka import Message
 
 from streams.engine.envelope import LOG_HEADER, LogHeader, log_header
 from streams.engine.identity import answer_id, emitted_id, short_fingerprint
-from streams.engine.records import ACCEPTED
+from streams.engine.records import ACCEPTED, CORRECTED
 from streams.engine.times import EPOCH
 from streams.event import reference_of
-from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, TIMER, VERSION
+from streams.history.recorded_event import ANSWER, EMITTED, HANDLER, ROOT, STEP, TIMER, VERSION
 from streams.history.stored.kept_headers import layout_of, packed_texts
 from streams.kafka.bounded_read import headers_of
 
@@ -60,7 +60,8 @@ def log_record(message: Message, namespace: str, event_type: str, value: bytes) 
     """The values of a record of this type and with this value. Raises UndecodableRecord if no worker wrote it.
 
     `time` in µs since 1970; `idh` and `causeh` are 64 bits of its reference and of its cause's; `kind` is
-    root, emitted, answer, or timer, which has no inbox offset. A worker has checked the headers, so they are only picked here.
+    root, emitted, answer, timer, which has no inbox offset, or step. A worker
+    has checked the headers, so they are only picked here.
     """
     headers = headers_of(message)
     names, texts = zip(*headers, strict=True) if headers else ((), ())
@@ -80,7 +81,7 @@ def log_record(message: Message, namespace: str, event_type: str, value: bytes) 
             header.recorded, namespace, message.partition() or 0, header.sequence, time, key, event_type, event_id, idh,
             TIMER if header.timer else ROOT, 0, 1, header.offset, bytearray(value), packed_texts(at.layout, texts),
         )  # fmt: skip
-    if not (accepted := header.outcome == ACCEPTED):
+    if not (accepted := header.outcome in (ACCEPTED, CORRECTED)):
         header = log_header(headers)
     caused, caused_source, counted, revision, expected = (None,) * len(LINKS) if at.links is None else at.links(picked)
     ordinal, cause, kind = int(counted) if counted else 0, None, ROOT
@@ -92,6 +93,8 @@ def log_record(message: Message, namespace: str, event_type: str, value: bytes) 
             kind, cause = ANSWER, short
     if header.timer:
         kind = TIMER
+    elif header.outcome == CORRECTED:
+        kind = STEP
     values = (
         header.recorded, namespace, message.partition() or 0, header.sequence, time, key, event_type, event_id,
         idh, kind, ordinal, 1 if accepted else 0, header.offset, bytearray(value), packed_texts(at.layout, texts),
