@@ -24,6 +24,7 @@ from streams.server.http import (
 from streams.server.http.guard import Guard
 from streams.server.http.metrics import Metrics
 from streams.server.http.parts import ServerParts
+from streams.server.pages.console import Console
 
 DESCRIPTION = """Events go in by name; rows, projections, views and event logs come out as they are committed.
 
@@ -58,5 +59,6 @@ def http_app(parts: ServerParts) -> FastAPI:
         api.include_router(router)
     problems.install(api)
     openapi.install(api, parts.app, token=parts.config.http_token is not None)
+    api.add_middleware(Console, parts=parts)
     api.add_middleware(Guard, token=parts.config.http_token, host=parts.config.http_host, metrics=metrics)
     return api

@@ -1,0 +1,61 @@
+"""The reference of the API as a page: its routes, and the events with who handles them and what they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streams.server.pages.page_request import Page, PageRequest
+
+PUBLISHING = "/events/"
+
+
+async def docs(asked: PageRequest) -> Page:
+    spec = (await asked.answer("/openapi.json", "")).value
+    flow = (await asked.answer("/", "")).value
+    causes: dict[str, list[str]] = {}
+    for name, out in flow["flow"].items():
+        for effect in out:
+            causes.setdefault(effect, []).append(name)
+    calls = {name for space in flow["namespaces"] for name in space["calls_for"]}
+    schemas = spec["components"]["schemas"]
+    events = [
+        {
+            "name": name, "gateway": name in calls, "leads_to": flow["flow"].get(name, []), "comes_from": causes.get(name, []),
+            "fields": _fields(schemas.get(name, {})), "about": schemas.get(name, {}).get("description", ""),
+        }
+        for name in sorted(asked.parts.app.event_types())
+    ]  # fmt: skip
+    known = {f"{PUBLISHING}{it['name']}" for it in events}
+    routes = [
+        {"method": method.upper(), "path": path, "summary": it.get("summary", ""), "parameters": _parameters(it)}
+        for path, methods in spec["paths"].items()
+        if path not in known
+        for method, it in methods.items()
+    ]
+    return Page("docs.html", "API", "/-/docs", {"events": events, "routes": routes}, as_json="/openapi.json")
+
+
+def _parameters(operation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(it["name"], it.get("description", "")) for it in operation.get("parameters", []) if it["in"] != "path"]
+
+
+def _fields(schema: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, type and meaning of each field."""
+    required = schema.get("required", ())
+    return [
+        (name, _kind(it) if name in required else f"{_kind(it)}, may be left out", it.get("description", ""))
+        for name, it in schema.get("properties", {}).items()
+    ]
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return " or ".join(_kind(it) for it in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    return {"date-time": "time"}.get(schema.get("format", ""), str(schema.get("type", "value")))

@@ -1,0 +1,28 @@
+"""The first page: namespaces, what is in them and what stands still, and how their events lead to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streams.server.pages.flow_graph import BoxLine, flow_graph
+from streams.server.pages.page_request import Page, PageRequest
+
+TROUBLE = ("blocked", "parked", "unanswered")
+"""Counts of a namespace that somebody has to look at."""
+
+
+async def flow(asked: PageRequest) -> Page:
+    answer = await asked.answer()
+    found = answer.value
+    spaces = sorted(found["namespaces"], key=lambda it: not any(it[name] for name in TROUBLE))
+    boxes = {it["name"]: _lines(it) for it in found["namespaces"]}
+    values = {**found, "namespaces": spaces, "graph": flow_graph(boxes, found["flow"])}
+    return Page("flow.html", "Flow", "/", values, answer)
+
+
+def _lines(space: Mapping[str, Any]) -> list[BoxLine]:
+    """The events of a namespace; beside a gateway's, how many calls wait, which are counted for all of them together."""
+    handled = [BoxLine(name, "handler", "") for name in space["handles"]]
+    waits = f"{space['calls']:,} wait" if space["calls"] and len(space["calls_for"]) == 1 else ""
+    return [*handled, *(BoxLine(name, "gateway", waits) for name in space["calls_for"])]

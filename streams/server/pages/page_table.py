@@ -1,0 +1,73 @@
+"""Which address has which page: one table, from the first that fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from streams.server.pages import docs_page, event_pages, finding, parked_pages, status_pages, table_pages, waiting_pages
+from streams.server.pages.flow_page import flow
+from streams.server.pages.page_request import Elsewhere, Page, PageRequest
+
+MakePage = Callable[[PageRequest], Awaitable[Page | Elsewhere]]
+
+
+class PageRoute(NamedTuple):
+    """`pattern` is of the whole percent-encoded path."""
+
+    pattern: str
+    make: MakePage
+
+
+ASIDE = r"/parked/(?P<namespace>[^/]+)/(?P<partition>[^/]+)/(?P<place>[^/]+)"
+DECISION = r"(?P<decision>retry|reject|answer)"
+PAGES: Sequence[PageRoute] = (
+    PageRoute(r"/", flow),
+    PageRoute(r"/rows", table_pages.tables),
+    PageRoute(r"/rows/(?P<name>[^/]+)", table_pages.rows),
+    PageRoute(r"/rows/(?P<namespace>[^/]+)/(?P<key>.+?)(/story)?", table_pages.row),
+    PageRoute(r"/projections", table_pages.projections),
+    PageRoute(r"/projections/(?P<name>[^/]+)", table_pages.projected_rows),
+    PageRoute(r"/projections/(?P<name>[^/]+)/(?P<key>.+)", table_pages.projected_row),
+    PageRoute(r"/views/.+", table_pages.view),
+    PageRoute(r"/events", event_pages.events),
+    PageRoute(r"/events/.+/story", event_pages.event),
+    PageRoute(r"/events/(?P<namespace>[^/]+)", event_pages.events),
+    PageRoute(r"/events/[^/]+/[^/]+/[^/]+", event_pages.event_at),
+    PageRoute(r"/parked", parked_pages.parked),
+    PageRoute(f"{ASIDE}", parked_pages.one),
+    PageRoute(f"{ASIDE}/{DECISION}", parked_pages.asks_once_more),
+    PageRoute(r"/waiting/timers", waiting_pages.timers),
+    PageRoute(r"/waiting/calls", waiting_pages.calls),
+    PageRoute(r"/live", event_pages.live),
+    PageRoute(r"/-/status", status_pages.status),
+    PageRoute(r"/-/docs", docs_page.docs),
+    PageRoute(r"/-/go", finding.go),
+)
+"""Seen with GET."""
+FORMS: Sequence[PageRoute] = (
+    PageRoute(r"/what-if", event_pages.what_if),
+    PageRoute(f"{ASIDE}/{DECISION}", parked_pages.decide),
+)
+"""What a form of a page sends, with POST."""
+NAVIGATION = (
+    ("/", "Flow"),
+    ("/rows", "Rows"),
+    ("/projections", "Projections"),
+    ("/events", "Events"),
+    ("/parked", "Parked"),
+    ("/waiting/timers", "Waiting"),
+    ("/live", "Live"),
+    ("/-/status", "Status"),
+    ("/-/docs", "API"),
+)
+"""The address and the name of what each page links to."""
+
+
+def page_at(path: str, pages: Sequence[PageRoute] = PAGES) -> tuple[MakePage, Mapping[str, str]] | None:
+    """The page of a percent-encoded path, and the parts of the path that it names; None: there is none."""
+    for it in pages:
+        if (found := re.fullmatch(it.pattern, path)) is not None:
+            return it.make, {name: text for name, text in found.groupdict().items() if text is not None}
+    return None

@@ -1,0 +1,154 @@
+"""Pages of tables and projections: the lists of them, their rows, and one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlencode
+
+from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
+
+FILTER = ("_field", "_value")
+"""What the form above a list sends; it becomes a filter of the API's."""
+STORY = "_last=20"
+OF_A_ROW = ("_as_of", "_known", "_min_position")
+
+
+class ListPlace(NamedTuple):
+    """Which kind of table is listed: the path before its name, and what its entry in the navigation is called."""
+
+    path: str
+    noun: str
+
+
+ROWS, PROJECTIONS = ListPlace("/rows", "Rows"), ListPlace("/projections", "Projections")
+
+
+class ShownFilter(NamedTuple):
+    """A filter, and the address of the list without it."""
+
+    words: str
+    without: str
+
+
+class SortLink(NamedTuple):
+    """A column: `url` sorts by it, None where nothing can; `order` is `ascending` or `descending` if the list is sorted by it."""
+
+    name: str
+    url: str | None
+    order: str | None
+
+
+async def tables(asked: PageRequest) -> Page:
+    answer = await asked.answer()
+    return Page("tables.html", "Rows", "/rows", answer.value, answer)
+
+
+async def projections(asked: PageRequest) -> Page:
+    answer = await asked.answer()
+    return Page("projections.html", "Projections", "/projections", answer.value, answer)
+
+
+async def rows(asked: PageRequest) -> Page | Elsewhere:
+    return await _rows(asked, ROWS)
+
+
+async def projected_rows(asked: PageRequest) -> Page | Elsewhere:
+    return await _rows(asked, PROJECTIONS)
+
+
+async def _rows(asked: PageRequest, place: ListPlace) -> Page | Elsewhere:
+    pairs = asked.pairs
+    if any(name in FILTER for name, _ in pairs):
+        return Elsewhere(asked.path + _query(_with_filter(pairs)))
+    answer = await asked.answer()
+    name = unquote(asked.names["name"])
+    about = (await asked.answer(place.path)).value[place.path.strip("/") if place is PROJECTIONS else "tables"]
+    table = next(it for it in about if it["name"] == name)
+    found = answer.value
+    following = asked.path + _query([*_but(pairs, "_next"), ("_next", found["next"])]) if found["next"] else None
+    values = {
+        **found, "name": name, "place": place, "table": table, "columns": _columns(asked.path, pairs, table),
+        "filters": _filters(asked.path, pairs), "kept": [it for it in pairs if it[0] != "_next"], "following": following,
+        "is_first": not any(it == "_next" for it, _ in pairs), "versions": place is ROWS,
+    }  # fmt: skip
+    return Page("rows.html", name, place.path, values, answer)
+
+
+def _with_filter(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    given = dict(pairs)
+    kept = [pair for pair in _but(pairs, "_next") if pair[0] not in FILTER and pair[0] != given.get("_field")]
+    return [*kept, (given["_field"], given.get("_value", ""))] if given.get("_field") else kept
+
+
+def _but(pairs: Sequence[tuple[str, str]], name: str) -> list[tuple[str, str]]:
+    return [pair for pair in pairs if pair[0] != name]
+
+
+def _query(pairs: Sequence[tuple[str, str]]) -> str:
+    return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def _filters(path: str, pairs: Sequence[tuple[str, str]]) -> list[ShownFilter]:
+    found = [pair for pair in pairs if not pair[0].startswith("_") or pair[0].startswith("_key__")]
+    rest = _but(pairs, "_next")
+    return [
+        ShownFilter(f"{_in_words(name)} {value or 'nothing'}", path + _query([it for it in rest if it != (name, value)]))
+        for name, value in found
+    ]
+
+
+def _in_words(name: str) -> str:
+    field, _, operator = name.rpartition("__")
+    return f"{name} is" if not field else f"{field} {operator}"
+
+
+def _columns(path: str, pairs: Sequence[tuple[str, str]], table: Mapping[str, Any]) -> list[SortLink]:
+    """The key, and then the fields."""
+    sorted_by = dict(pairs).get("_sort", "_key")
+    kept = [pair for pair in pairs if pair[0] not in ("_sort", "_next")]
+
+    def link(name: str) -> SortLink:
+        if name not in ("_key", *table["scalar"]):
+            return SortLink(name, None, None)
+        order = {name: "ascending", f"-{name}": "descending"}.get(sorted_by)
+        towards = f"-{name}" if order == "ascending" else name
+        return SortLink("key" if name == "_key" else name, path + _query([*kept, ("_sort", towards)]), order)
+
+    return [link(name) for name in ("_key", *table["fields"])]
+
+
+async def row(asked: PageRequest) -> Page:
+    """The row, if there is one, and its story: of a key that has none now, there may be one all the same."""
+    namespace, key = asked.names["namespace"], asked.names["key"]
+    path = f"/rows/{namespace}/{key}"
+    given = {name: text for name, text in asked.pairs if name in OF_A_ROW and text}
+    answer = await asked.api.get(path, urlencode(given))
+    story = None
+    if not given.keys() & {"_as_of", "_known"}:
+        told = await asked.api.get(f"{path}/story", STORY)
+        story = told.value if told.is_good else None
+    aside = await asked.api.get("/parked", urlencode({"namespace": unquote(namespace), "key": unquote(key), "_limit": 3}))
+    found_aside = aside.value["events"] if aside.is_good else []
+    if not answer.is_good and (answer.status != 404 or not (story or found_aside)):
+        raise PageRefused(answer)
+    none = {"key": unquote(key), "version": None, "row": None}
+    found = answer.value if answer.is_good else none
+    values = {
+        **found, "namespace": unquote(namespace), "story": story, "aside": found_aside, "path": path,
+        "as_of": given.get("_as_of", ""), "missing": None if answer.is_good else answer.value["detail"],
+    }  # fmt: skip
+    return Page("row.html", f"{found['key']} · {unquote(namespace)}", "/rows", values, answer)
+
+
+async def projected_row(asked: PageRequest) -> Page:
+    answer = await asked.answer()
+    name = unquote(asked.names["name"])
+    values = {**answer.value, "name": name, "as_of": dict(asked.pairs).get("_as_of", ""), "path": asked.path}
+    return Page("projected.html", f"{answer.value['key']} · {name}", "/projections", values, answer)
+
+
+async def view(asked: PageRequest) -> Page:
+    answer = await asked.answer()
+    path = unquote(asked.path.removeprefix("/views/"))
+    return Page("view.html", path, "", {"path": path, **answer.value}, answer)
