@@ -17,12 +17,14 @@ from streams import App
 from streams.codec import codec_of
 from streams.config import Config
 from streams.data import EventData, namespace_of
-from streams.engine import marker
+from streams.engine import control, marker
 from streams.engine.attributes import attributes
+from streams.engine.control import OperatorCommand
 from streams.engine.envelope import VERSION_HEADER
+from streams.engine.image import Image
 from streams.engine.marker import Marker
 from streams.engine.records import Counters, Headers
-from streams.engine.stored import parked_record
+from streams.engine.stored import due_record, parked_record
 from streams.errors import BrokerError, OutcomeTimeout
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
@@ -57,6 +59,7 @@ class MemoryKafka:
         self.answers.set()
         self.receipts: dict[tuple[str, int], Receipt] = {}
         self.became_later: dict[int, KnownOutcome] = {}
+        self.commands: list[OperatorCommand] = []
         self.published: list[tuple[EventData, dict[str, Any]]] = []
         self._codec = codec_of(app)
         self._turn = threading.Lock()
@@ -78,6 +81,8 @@ class MemoryKafka:
         types = self.store.row_types
         self._tables = {each[0]: TableFollower(self.writer, each, types[each[0]], self._codec) for each in at}
         self._shown = dict.fromkeys(types, 0)
+        self._aside: dict[NamespacePartition, set[bytes]] = {}
+        self._due: dict[NamespacePartition, set[bytes]] = {}
         self.tell(file=str(self.store.file), partitions=self.store.partitions, waits=STARTING)
 
     def tell(self, **report: Any) -> None:
@@ -148,9 +153,8 @@ class MemoryKafka:
                 logs.take(partition, message)
             logs.flush()
             self._shown[name] = len(logged)
-            for queue in image.parked.values():
-                for aside in queue:
-                    logs.take_parked(partition, _message(f"{name}-parked", 0, *parked_record(aside)))
+            self._show_aside(partition, [parked_record(it) for queue in image.parked.values() for it in queue])
+            self._show_due(partition, image)
             last = Marker(
                 first=1, last=image.sequence, inbox_next=image.inbox_next, recorded=image.recorded,
                 application=self.app.name, topic_ids={}, partitions=1, transactional_id="t", counters=Counters(),
@@ -162,6 +166,36 @@ class MemoryKafka:
                 table.take(_message(f"{name}-table", 0, key.encode(), value, headers), past=False)
             table.flush()
         self.commit()
+
+    def _show_aside(self, partition: NamespacePartition, records: list[tuple[bytes, bytes, Headers]]) -> None:
+        """What is set aside now, and that what was is not any more."""
+        topic, there = f"{partition[0]}-parked", {key for key, _, _ in records}
+        for key in self._aside.get(partition, set()) - there:
+            self.logs.take_parked(partition, _message(topic, 0, key, None, []))
+        for record in records:
+            self.logs.take_parked(partition, _message(topic, 0, *record))
+        self._aside[partition] = there
+
+    def _show_due(self, partition: NamespacePartition, image: Image) -> None:
+        """The timers and calls that wait now, and that those are over that did."""
+        topic = f"{partition[0]}-due"
+        records = [due_record(partition[0], it) for it in (*image.due.values(), *image.calls.values())]
+        there = {key for key, _, _ in records}
+        for key in self._due.get(partition, set()) - there:
+            self.logs.take_due(partition, _message(topic, 0, key, None, []))
+        for record in records:
+            self.logs.take_due(partition, _message(topic, 0, *record))
+        self._due[partition] = there
+
+    def command(self, namespace: str, command: OperatorCommand) -> None:
+        if self.broken:
+            raise BrokerError("the broker is gone")
+        with self._turn:
+            self.commands.append(command)
+            if not self.held:
+                self.world.publish(namespace, command.key.encode(), control.encode(command))
+                self.world.settle(parked="allow")
+                self.show()
 
     def _logged(self, namespace: str) -> list[Message]:
         records = self.world.log_records(namespace)
@@ -186,7 +220,7 @@ class MemoryKafka:
         return {}
 
 
-def _message(topic: str, offset: int, key: bytes, value: bytes, headers: Headers) -> Message:
+def _message(topic: str, offset: int, key: bytes, value: bytes | None, headers: Headers) -> Message:
     return Message(topic=topic, partition=0, offset=offset, key=key, value=value, headers=headers)
 
 

@@ -78,6 +78,15 @@ def test_its_parts_fit_together(spec: dict[str, Any]) -> None:
         ("/events/{event}/story", "/events/order-0:1/story"),
         ("/rows/{namespace}/{key}/story", "/rows/order/o1/story"),
         ("/-/status", "/-/status"),
+        ("/", "/"),
+        ("/rows", "/rows"),
+        ("/projections", "/projections"),
+        ("/events", "/events"),
+        ("/events/{namespace}", "/events/order"),
+        ("/parked", "/parked"),
+        ("/waiting/timers", "/waiting/timers"),
+        ("/waiting/calls", "/waiting/calls"),
+        ("/live", "/live"),
     ],
 )
 def test_every_parameter_that_a_route_takes_is_described(
@@ -138,6 +147,14 @@ def fits(value: Any, schema: Mapping[str, Any], spec: Mapping[str, Any]) -> bool
         ("/events/{namespace}/{partition}/{offset}", "/events/order/0/1"),
         ("/events/{event}/story", "/events/order-0:1/story"),
         ("/rows/{namespace}/{key}/story", "/rows/order/o1/story"),
+        ("/", "/"),
+        ("/rows", "/rows"),
+        ("/projections", "/projections"),
+        ("/events", "/events?_limit=2"),
+        ("/events/{namespace}", "/events/order?outcome=rejected"),
+        ("/parked", "/parked"),
+        ("/waiting/timers", "/waiting/timers"),
+        ("/waiting/calls", "/waiting/calls"),
     ],
 )
 def test_answers_are_as_described(http: httpx.Client, spec: dict[str, Any], path: str, url: str) -> None:

@@ -10,11 +10,12 @@ import processors
 from processors.events import EmailSend, EmailSent
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.wrong_usage import WrongUsage
-from streams.cli.commands.parked_decisions import answer_of, first_at, is_called, one_at, what_followed, what_next
+from streams.cli.commands.parked_decisions import answer_of, is_called, what_followed, what_next
 from streams.codec import codec_of
 from streams.engine.envelope import ParkedHeader
 from streams.errors import InvalidEvent
 from streams.kafka.parked import InboxOffset, ParkedEntry
+from streams.kafka.parked_checks import first_at, one_at
 from streams.receipt import EventOutcome
 
 APP = processors.app()

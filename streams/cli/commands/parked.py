@@ -9,7 +9,7 @@ import typer
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.arguments.options import Json
 from streams.cli.commands.parked_commands import blocking_events, command, found_at, quarantine_blocking, retry_all
-from streams.cli.commands.parked_decisions import one_at, what_next
+from streams.cli.commands.parked_decisions import what_next
 from streams.cli.commands.parked_rehearsal import rehearse_retry
 from streams.cli.output.help import Command, Group
 from streams.cli.output.screen import EMPTY_KEY, cell_text, json_line, plain, say, say_lines, table, talk
@@ -19,6 +19,7 @@ from streams.engine.records import QUARANTINED
 from streams.engine.times import from_micros
 from streams.errors import StreamsError
 from streams.kafka.parked import ParkedEntry, parse_inbox_offset, read_parked
+from streams.kafka.parked_checks import one_at
 
 REASON_SHOWN = 120
 """Characters."""

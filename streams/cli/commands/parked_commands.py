@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from streams.cli.arguments.lookup import namespace_named
-from streams.cli.commands.parked_decisions import answer_of, first_at, is_called, what_followed
+from streams.cli.commands.parked_decisions import answer_of, is_called, what_followed
 from streams.cli.output.attention import blocked_at
 from streams.cli.output.screen import plural, talk
 from streams.cli.process import exit_codes
@@ -22,6 +22,7 @@ from streams.kafka.blocked import Blocked, blocked_partitions
 from streams.kafka.outcomes import OutcomeReader
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset, read_parked
 from streams.kafka.parked import send_commands as send
+from streams.kafka.parked_checks import first_at
 from streams.kafka.status import NamespaceStatus, status
 from streams.receipt import EventOutcome, Receipt
 

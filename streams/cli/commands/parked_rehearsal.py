@@ -8,7 +8,6 @@ from typing import Any
 
 from streams.cli.arguments.lookup import namespace_named
 from streams.cli.commands.parked_commands import found_at
-from streams.cli.commands.parked_decisions import first_at
 from streams.cli.output.branch_text import fields_text
 from streams.cli.output.progress import bar
 from streams.cli.output.screen import EMPTY_KEY, StyledLine, cell_text, json_line, plural, say_styled, second_text, talk
@@ -22,6 +21,7 @@ from streams.engine.records import ACCEPTED, REJECTED
 from streams.history.difference.row_changes import row_changes
 from streams.history.story.story_members import change_members
 from streams.kafka.parked import parse_inbox_offset
+from streams.kafka.parked_checks import first_at
 from streams.outcome import Emission, Scheduled
 from streams.worker.partition_restore import described_restorer
 from streams.worker.rehearsal import Rehearsal, rehearse

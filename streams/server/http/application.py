@@ -8,17 +8,23 @@ from fastapi import FastAPI
 
 from streams.server.http import (
     branches,
+    change_stream,
+    decisions,
+    event_list,
     events,
     health,
     live,
     openapi,
+    overview,
     problem_pages,
     problems,
     projections,
     registry,
+    set_aside,
     stories,
     table_rows,
     views,
+    waiting_lists,
     write,
 )
 from streams.server.http.guard import Guard
@@ -44,13 +50,19 @@ def http_app(parts: ServerParts) -> FastAPI:
     )
     metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed)
     for router in (
+        overview.routes(parts),  # GET /, /rows, /projections
         write.routes(parts),  # POST /events/TYPE
         branches.routes(parts),  # POST /what-if
         stories.routes(parts),  # GET /events/EVENT/story, /rows/NAMESPACE/KEY/story
         events.routes(parts),  # GET /events/NAMESPACE/PARTITION/OFFSET
+        event_list.routes(parts),  # GET /events, /events/NAMESPACE
         table_rows.routes(parts),  # GET /rows/NAMESPACE, /rows/NAMESPACE/KEY
         projections.routes(parts),  # GET /projections/NAME, /projections/NAME/KEY
+        set_aside.routes(parts),  # GET /parked, /parked/NAMESPACE/PARTITION/PLACE
+        decisions.routes(parts),  # POST /parked/NAMESPACE/PARTITION/PLACE/DECISION
+        waiting_lists.routes(parts),  # GET /waiting/timers, /waiting/calls
         views.routes(parts),  # GET /views/PATH
+        change_stream.routes(parts),  # GET /live
         live.routes(parts),  # GET /live/NAMESPACE, /live/NAMESPACE/KEY
         health.routes(parts, metrics),  # GET /-/live, /-/ready, /-/health, /-/status, /-/metrics
         problem_pages.routes(),  # GET /-/problems, /-/problems/NAME

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import time
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -14,11 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streams.server.connections import ALWAYS_ANSWERED
 from streams.server.http.metrics import Metrics
 from streams.server.http.paths import escaped_path
-from streams.server.http.problems import STREAMS, Problem, problem_of
+from streams.server.http.problems import Problem, is_stream, problem_of
 from streams.server.http.registry import is_registry
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 TOKEN_HOLDER, LOCAL = "token", "loopback"
+
+
+UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Guard:
@@ -37,7 +41,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, status, method = time.perf_counter(), 0, scope["method"]
-        if method == "HEAD" and not scope["path"].startswith(STREAMS):
+        if method == "HEAD" and not is_stream(scope["path"]):
             scope = {**scope, "method": "GET"}  # the same headers; the server omits the body
 
         async def sending(message: Message) -> None:
@@ -50,6 +54,7 @@ class Guard:
 
         try:
             self._check(Request(scope))
+            refuse_other_sites(Request(scope))
             escaped_path(scope)
             await self._app(scope, receive, sending)
         except ClientDisconnect:
@@ -84,6 +89,28 @@ class Guard:
                     "a schema registry's client may show the token as the password of HTTP Basic",
                     headers={"WWW-Authenticate": "Bearer"},
                 )  # fmt: skip
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Raises a 403 problem for what a page of another site makes a browser send: a form needs no permission to be posted.
+
+    Browsers say in Sec-Fetch-Site where a request comes from; older ones, and those that reach this server without TLS over a
+    network, in Origin. A program sends neither, and nobody can make a browser show a token that it does not have.
+    """
+    if request.method not in UNSAFE:
+        return
+    if "cookie" not in request.headers and request.headers.get("authorization", "").lower().startswith("bearer "):
+        return
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        ours = site in ("same-origin", "none")
+    else:
+        ours = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if not ours:
+        raise Problem(
+            403, f"a page of another site, {(origin or site or '')[:100]!r}, sent this; what changes something is taken from "
+            "pages of this server and from programs",
+        )  # fmt: skip
 
 
 def _credentials(header: str) -> tuple[str, bytes]:

@@ -14,7 +14,7 @@ from starlette.types import Scope
 from streams.engine.marker import Marker, producers_replaced
 from streams.server.connections import Connections
 from streams.server.http.application_metrics import ApplicationMetrics
-from streams.server.http.problems import STREAMS
+from streams.server.http.problems import is_stream
 from streams.server.http.store_metrics import StoreMetrics
 from streams.server.readmodel.model import ReadModel
 from streams.server.readmodel.observed_status import ObservedStatus
@@ -54,7 +54,7 @@ class Metrics:
         route = getattr(scope.get("route"), "path_format", "none")
         known = method if method in METHODS else "other"  # bounds the label: anyone may send any method, even without a token
         self._requests.labels(known, route, str(status)).inc()
-        if not route.startswith(STREAMS):
+        if not is_stream(route):
             self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:

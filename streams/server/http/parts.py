@@ -13,6 +13,7 @@ from streams.app import App
 from streams.codec import AvroCodec
 from streams.config import Config
 from streams.data import EventData
+from streams.engine.control import OperatorCommand
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
 from streams.query.declared_indexes import TableIndex
@@ -45,7 +46,10 @@ class Publisher(Protocol):
 
 
 class Archive(Protocol):
-    """Reads Kafka for what is not in the read model. Every call may block for seconds; all may be made from several threads."""
+    """Reads Kafka for what is not in the read model, and tells workers what an operator decides.
+
+    Every call may block for seconds; all may be made from several threads.
+    """
 
     def learn(self) -> None:
         """Make known to the codec whatever schemas were published."""
@@ -57,6 +61,9 @@ class Archive(Protocol):
         """The event's outcome, from Kafka; None if it is not known."""
 
     def status(self) -> Status: ...
+
+    def command(self, namespace: str, command: OperatorCommand) -> None:
+        """Send it to the partition of its key. Raises BrokerError."""
 
     def schemas(self) -> Mapping[int, str]:
         """The canonical text of every published schema, by id."""

@@ -21,8 +21,12 @@ from streams.server.readmodel.store_readers import StoreAway
 log = logging.getLogger("retold.server")
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
-STREAMS = "/live/"
-"""The prefix of the paths of streams, which are the only ones that take no HEAD."""
+STREAMS = "/live"
+"""The path of streams, which are the only ones that take no HEAD."""
+
+
+def is_stream(path: str) -> bool:
+    return path == STREAMS or path.startswith(f"{STREAMS}/")
 
 
 class Problem(Exception):
@@ -89,7 +93,7 @@ def install(app: FastAPI) -> None:
             problem.detail = f"there is nothing at {request.url.path}; /openapi.json lists what there is"
         elif isinstance(error, HTTPException) and error.status_code == 405:
             allowed = problem.headers.get("Allow", "other methods")
-            if allowed == "GET" and not request.url.path.startswith(STREAMS):
+            if allowed == "GET" and not is_stream(request.url.path):
                 allowed = problem.headers["Allow"] = "GET, HEAD"  # by the guard
             problem.detail = f"{request.method} is not possible at {request.url.path}; {allowed} is"
         return problem.response(request.url.path)

@@ -1,4 +1,4 @@
-"""Reads from Kafka what is not in the read model, with a consumer of its own for each call."""
+"""Reads from Kafka what is not in the read model, with a consumer of its own for each call, and sends commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import Message
 
 from streams.codec import AvroCodec
+from streams.engine.control import OperatorCommand
 from streams.errors import OutcomeTimeout
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.backlog import BacklogReader
@@ -15,6 +16,7 @@ from streams.kafka.bounded_read import first_records, headers_of
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends, starts
 from streams.kafka.outcomes import OutcomeReader
+from streams.kafka.parked import send_commands
 from streams.kafka.schemas_topic import LearningCodec, all_schemas
 from streams.kafka.status import Status, status
 from streams.kafka.topics import topic_names
@@ -74,6 +76,9 @@ class KafkaArchive:
     def status(self) -> Status:
         """The status, at most a second old."""
         return self._status.get()
+
+    def command(self, namespace: str, command: OperatorCommand) -> None:
+        send_commands(self._clients, self._prefix, namespace, [command])
 
     def schemas(self) -> Mapping[int, str]:
         return all_schemas(self._clients, self._prefix)

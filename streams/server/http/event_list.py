@@ -1,0 +1,93 @@
+"""`GET /events` and `GET /events/NAMESPACE`: what was handled, the latest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from streams.engine.records import ACCEPTED, REJECTED
+from streams.engine.times import from_micros
+from streams.history.recorded_event import OrderKey
+from streams.server.http import overview_spec
+from streams.server.http.answers import answer, at_least, ready, standing
+from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import ServerParts
+from streams.server.http.pools import in_thread
+from streams.server.http.problems import Problem
+from streams.server.http.table_rows import known_namespace
+from streams.server.readmodel.event_listing import EventQuery, ListedEvent, event_page
+
+KINDS = ("log",)
+FILTERS = ("type", "key", "id", "outcome")
+OURS = ("_limit", "_next", "_min_position")
+
+
+def routes(parts: ServerParts) -> APIRouter:
+    router = APIRouter(tags=["events"])
+
+    @router.get("/events", response_class=Response, openapi_extra=overview_spec.event_list(), summary="What was handled")
+    async def events(request: Request) -> Response:
+        return await _listed(request, parts, None)
+
+    @router.get(
+        "/events/{namespace}", response_class=Response, openapi_extra=overview_spec.event_list(),
+        summary="What was handled in a namespace",
+    )  # fmt: skip
+    async def of_namespace(request: Request, namespace: str) -> Response:
+        known_namespace(parts, namespace)
+        return await _listed(request, parts, namespace)
+
+    return router
+
+
+async def _listed(request: Request, parts: ServerParts, namespace: str | None) -> Response:
+    query = _query(request.query_params.multi_items(), namespace)
+    model = ready(parts)
+    await at_least(request, model, KINDS)
+    return await in_thread(parts.pools.memory, _page, request, parts, query)
+
+
+def _page(request: Request, parts: ServerParts, query: EventQuery) -> Response:
+    model = parts.model
+    partitions = model.partitions(None if query.namespace is None else [query.namespace])
+    at = standing(model, KINDS, partitions)  # before the events, so that the position is never ahead of them
+    with model.reading() as db:
+        found = event_page(db, query)
+    ready(parts)  # the model may have been reset meanwhile
+    following = None if found.last is None else cursor_text(found.last[:4])
+    body = {"events": [_members(it) for it in found.events], "next": following, "positions": at.texts, "lag": at.lag}
+    return answer(request, body, at)
+
+
+def _members(it: ListedEvent) -> dict[str, Any]:
+    return {
+        "position": f"{it.namespace}-{it.partition}:{it.sequence}",
+        "namespace": it.namespace,
+        "partition": it.partition,
+        "sequence": it.sequence,
+        "offset": it.inbox if it.inbox >= 0 else None,
+        "type": it.event_type,
+        "key": it.key,
+        "id": it.id,
+        "kind": it.kind,
+        "time": from_micros(it.time),
+        "recorded": from_micros(it.recorded),
+        "outcome": ACCEPTED if it.accepted else REJECTED,
+        "reason": it.reason,
+        "by": it.by,
+    }
+
+
+def _query(pairs: Iterable[tuple[str, str]], namespace: str | None) -> EventQuery:
+    given = known_params(pairs, *FILTERS, *OURS)
+    outcome = given.get("outcome")
+    if outcome not in (None, ACCEPTED, REJECTED):
+        raise Problem(422, f"outcome is {outcome[:80]!r}; {ACCEPTED} or {REJECTED} was expected", field="outcome")
+    accepted = None if outcome is None else outcome == ACCEPTED
+    last = cursor_in(given, tuple[int, str, int, int])
+    before = None if last is None else OrderKey(*last)
+    return EventQuery(limit_in(given), namespace, given.get("type"), given.get("key"), given.get("id"), accepted, before)

@@ -1,0 +1,134 @@
+"""`GET /`, `/rows` and `/projections`: what there is, and how it goes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from streams.data import Record, namespace_of
+from streams.engine.times import from_micros
+from streams.kafka.status import NamespaceStatus
+from streams.schemas.classes import without_none
+from streams.server.http import overview_spec
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import ServerParts
+from streams.server.http.pools import in_thread
+from streams.server.http.server_checks import all_checks
+from streams.server.readmodel.row_columns import is_scalar
+from streams.server.readmodel.row_json import to_json
+from streams.server.readmodel.store_figures import StoreFigures, store_figures
+from streams.server.readmodel.store_readers import StoreAway
+
+LINKS = {
+    "rows": "/rows",
+    "projections": "/projections",
+    "events": "/events",
+    "parked": "/parked",
+    "timers": "/waiting/timers",
+    "calls": "/waiting/calls",
+    "live": "/live",
+    "status": "/-/status",
+    "openapi": "/openapi.json",
+}
+
+
+def routes(parts: ServerParts) -> APIRouter:
+    router = APIRouter(tags=["overview"])
+
+    @router.get("/", response_class=Response, openapi_extra=overview_spec.overview(), summary="What there is, and how it goes")
+    async def overview(request: Request) -> Response:
+        known_params(request.query_params.multi_items())
+        return _answer(await in_thread(parts.pools.memory, _overview, parts))
+
+    @router.get("/rows", response_class=Response, openapi_extra=overview_spec.table_list(), summary="The tables that there are")
+    async def tables(request: Request) -> Response:
+        known_params(request.query_params.multi_items())
+        sizes = await in_thread(parts.pools.memory, parts.model.sizes)
+        found = [_table(space.name, sizes, space.row_type) for space in parts.app.namespaces]
+        return _answer({"tables": found})
+
+    @router.get(
+        "/projections", response_class=Response, openapi_extra=overview_spec.projection_list(),
+        summary="The projections that there are",
+    )  # fmt: skip
+    async def projections(request: Request) -> Response:
+        known_params(request.query_params.multi_items())
+        model = parts.model
+        sizes = await in_thread(parts.pools.memory, model.sizes)
+        found = [
+            {
+                **_table(it.name, sizes, it.row_type), "folds": model.folded_by[it.name],
+                "fault": model.stopped.get(it.name), "rebuilding": model.rebuilding.get(it.name),
+            }
+            for it in parts.app.projections
+        ]  # fmt: skip
+        return _answer({"projections": found})
+
+    return router
+
+
+def _answer(body: Mapping[str, Any]) -> Response:
+    return Response(to_json(body), media_type="application/json", headers={"Cache-Control": "no-cache"})
+
+
+def _table(name: str, sizes: Mapping[str, int], row_type: type[Record]) -> dict[str, Any]:
+    """`scalar` has the fields by which rows are found and sorted."""
+    fields = msgspec.structs.fields(row_type)
+    scalar = [field.name for field in fields if is_scalar(without_none(field.type))]
+    return {"name": name, "rows": sizes.get(name), "fields": [field.name for field in fields], "scalar": scalar}
+
+
+def _overview(parts: ServerParts) -> dict[str, Any]:
+    """It counts rows, so it runs in a thread."""
+    app, sizes, figures = parts.app, parts.model.sizes(), _figures(parts)
+    status = parts.observed.status
+    seen = {} if status is None else {space.name: space for space in status.namespaces}
+    return {
+        "application": app.name,
+        "version": version("retold"),
+        "links": LINKS,
+        "checks": [asdict(each) for each in all_checks(parts) if each.state != "good"],
+        "namespaces": [
+            {
+                "name": space.name,
+                "handles": [data.event_type for data in space.handlers],
+                "calls_for": [g.data.event_type for g in app.gateways if namespace_of(g.data.event_type) == space.name],
+                "rows": sizes.get(space.name),
+                **_counts(figures.get(space.name, StoreFigures()), seen.get(space.name)),
+            }
+            for space in app.namespaces
+        ],
+        "flow": {name: list(out) for name, out in app.flow().items()},
+        "views": [view.path for view in app.views],
+    }
+
+
+def _figures(parts: ServerParts) -> dict[str, StoreFigures]:
+    """Empty while there is no file to read them from."""
+    try:
+        with parts.model.reading() as db:
+            return store_figures(db, [space.name for space in parts.app.namespaces])
+    except (StoreAway, sqlite3.Error):
+        return {}
+
+
+def _counts(found: StoreFigures, seen: NamespaceStatus | None) -> dict[str, Any]:
+    """`lag` and `blocked` are null while the status of the application is not known."""
+    return {
+        "events": found.events,
+        "lag": None if seen is None else seen.lag,
+        "blocked": None if seen is None else len(seen.waiting),
+        "parked": found.parked,
+        "unanswered": found.unanswered,
+        "quarantined": found.quarantined,
+        "calls": found.calls,
+        "timers": found.timers,
+        "last": None if found.last is None else from_micros(found.last),
+    }

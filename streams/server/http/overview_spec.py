@@ -1,0 +1,156 @@
+"""What the OpenAPI says of overviews and of lists of what is set aside or waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.server.http import shapes
+from streams.server.http.json_schema import Spec
+
+NAMES: Spec = shapes.TEXTS
+COUNT = shapes.NUMBER
+UNKNOWN_COUNT = shapes.or_null(shapes.NUMBER)
+
+NAMESPACE = shapes.shape(
+    name=shapes.TEXT, handles=NAMES, calls_for=NAMES, rows=UNKNOWN_COUNT, events=COUNT, lag=UNKNOWN_COUNT, blocked=UNKNOWN_COUNT,
+    parked=COUNT, unanswered=COUNT, quarantined=COUNT, calls=COUNT, timers=COUNT, last=shapes.or_null(shapes.TIME),
+)  # fmt: skip
+CHECK = shapes.shape(name=shapes.TEXT, state=shapes.TEXT, detail=shapes.TEXT, do=shapes.TEXT)
+OVERVIEW = shapes.shape(
+    application=shapes.TEXT,
+    version=shapes.TEXT,
+    links={"type": "object", "additionalProperties": shapes.TEXT},
+    checks={"type": "array", "items": CHECK},
+    namespaces={"type": "array", "items": NAMESPACE},
+    flow={"type": "object", "additionalProperties": NAMES},
+    views=NAMES,
+)
+TABLE = {"name": shapes.TEXT, "rows": UNKNOWN_COUNT, "fields": NAMES, "scalar": NAMES}
+PROJECTION = {**TABLE, "folds": NAMES, "fault": shapes.or_null(shapes.TEXT), "rebuilding": UNKNOWN_COUNT}
+
+
+def overview() -> Spec:
+    """For `GET /`."""
+    return found(OVERVIEW)
+
+
+def table_list() -> Spec:
+    """For `GET /rows`."""
+    return found(shapes.shape(tables={"type": "array", "items": shapes.shape(**TABLE)}))
+
+
+def projection_list() -> Spec:
+    """For `GET /projections`."""
+    return found(shapes.shape(projections={"type": "array", "items": shapes.shape(**PROJECTION)}))
+
+
+LISTED = shapes.shape(
+    **dict.fromkeys(("position", "namespace", "type", "key", "id", "kind"), shapes.TEXT), partition=COUNT, sequence=COUNT,
+    offset=UNKNOWN_COUNT, time=shapes.TIME, recorded=shapes.TIME, outcome=shapes.OUTCOME["outcome"],
+    reason=shapes.or_null(shapes.TEXT), by=shapes.or_null(shapes.TEXT),
+)  # fmt: skip
+
+
+def event_list() -> Spec:
+    """For `GET /events` and `GET /events/NAMESPACE`."""
+    parameters = [
+        _query("type", "Events of this name, such as order.place."),
+        _query("key", "Events of this key."),
+        _query("id", "Events of this id."),
+        _query("outcome", "accepted or rejected."),
+        _query("_limit", "Events a page: 50 if nothing is said, 1000 at most."),
+        _query("_next", "The `next` of the page before."),
+        _query("_min_position", "Answer once this position is reached, such as user-3:977."),
+    ]
+    events = {"type": "array", "items": LISTED}
+    return found(shapes.true_at(events=events, next=shapes.or_null(shapes.TEXT)), *parameters)
+
+
+ASIDE = shapes.shape(
+    **dict.fromkeys(("position", "namespace", "place", "status", "reason"), shapes.TEXT), partition=COUNT,
+    **dict.fromkeys(("type", "key", "id"), shapes.or_null(shapes.TEXT)), since=shapes.TIME,
+)  # fmt: skip
+ONE_ASIDE = shapes.shape(
+    **dict.fromkeys(("position", "namespace", "place", "status", "reason", "first"), shapes.TEXT), partition=COUNT,
+    **dict.fromkeys(("type", "key", "detail"), shapes.or_null(shapes.TEXT)), since=shapes.TIME, bytes=COUNT,
+    data={"type": ["object", "null"]}, behind=NAMES, behind_count=COUNT, answers=NAMES,
+)  # fmt: skip
+DECISION = shapes.shape("why", "type", "data", why=shapes.TEXT, type=shapes.TEXT, data={"type": "object"})
+DECIDED = shapes.shape(
+    **dict.fromkeys(("decision", "position", "key", "outcome", "url"), shapes.TEXT), reason=shapes.or_null(shapes.TEXT),
+    behind=COUNT, still_parked=UNKNOWN_COUNT,
+)  # fmt: skip
+
+
+def aside_list() -> Spec:
+    """For `GET /parked`."""
+    parameters = [
+        _query("namespace", "Events of this namespace."),
+        _query("key", "Events of this key."),
+        _query("status", "parked, unanswered or quarantined."),
+        _query("_limit", "Events a page: 50 if nothing is said, 1000 at most."),
+        _query("_next", "The `next` of the page before."),
+    ]
+    counts = {"type": "object", "additionalProperties": COUNT}
+    events = {"type": "array", "items": ASIDE}
+    return found(shapes.shape(events=events, next=shapes.or_null(shapes.TEXT), counts=counts), *parameters)
+
+
+def one_aside() -> Spec:
+    """For `GET /parked/NAMESPACE/PARTITION/PLACE`."""
+    return found(ONE_ASIDE)
+
+
+def deciding() -> Spec:
+    """For `POST /parked/NAMESPACE/PARTITION/PLACE/DECISION`."""
+    spec = found(DECIDED)
+    told = {"description": "Sent; a worker handles it later.", "content": {"application/json": {"schema": DECIDED}}}
+    conflict = {"description": "It is not the first of its key, is quarantined, or was set aside again."}
+    spec["responses"] |= {"202": told, "409": conflict}
+    body = {"required": True, "content": {"application/json": {"schema": DECISION}}}
+    prefer = "wait=5: how many seconds to wait for a worker to carry it out; 10 if nothing is said."
+    header = {"name": "Prefer", "in": "header", "description": prefer, "schema": shapes.TEXT}
+    return {**spec, "requestBody": body, "parameters": [header]}
+
+
+WAITING = {"type": shapes.or_null(shapes.TEXT), "namespace": shapes.TEXT, "key": shapes.TEXT, "id": shapes.TEXT}
+DATA: Spec = {"type": ["object", "null"]}
+TIMER = shapes.shape(**WAITING, due=shapes.TIME, overdue={"type": "boolean"}, data=DATA)
+CALL = shapes.shape(**WAITING, since=shapes.TIME, data=DATA)
+
+
+def timer_list() -> Spec:
+    """For `GET /waiting/timers`."""
+    return _waiting(timers={"type": "array", "items": TIMER})
+
+
+def call_list() -> Spec:
+    """For `GET /waiting/calls`."""
+    return _waiting(calls={"type": "array", "items": CALL})
+
+
+def _waiting(**members: Spec) -> Spec:
+    parameters = [
+        _query("namespace", "Of keys of this namespace."),
+        _query("key", "Of this key."),
+        _query("_limit", "How many: 50 if nothing is said, 1000 at most."),
+        _query("_next", "The `next` of the page before."),
+    ]
+    counts = {"type": "object", "additionalProperties": COUNT}
+    return found(shapes.shape(**members, next=shapes.or_null(shapes.TEXT), counts=counts), *parameters)
+
+
+def changing() -> Spec:
+    """For `GET /live`, in the form that FastAPI has for streams."""
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": shapes.shape(positions=NAMES)}
+    stream = {"itemSchema": {"type": "object", "properties": {"retry": COUNT, "data": data}}}
+    return {"responses": {"200": {"description": "An event for each change.", "content": {"text/event-stream": stream}}}}
+
+
+def _query(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": shapes.TEXT}
+
+
+def found(body: Spec, *parameters: dict[str, Any]) -> Spec:
+    content = {"application/json": {"schema": body}}
+    return {"parameters": list(parameters), "responses": {"200": {"description": "Found.", "content": content}}}

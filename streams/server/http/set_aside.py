@@ -1,0 +1,158 @@
+"""`GET /parked` and `GET /parked/NAMESPACE/PARTITION/PLACE`: what is set aside, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from streams.data import EventData
+from streams.engine.records import PARKED, QUARANTINED, UNANSWERED
+from streams.engine.times import from_micros
+from streams.errors import InvalidEvent, StreamsError
+from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset
+from streams.kafka.parked_checks import declared_answers
+from streams.server.http import overview_spec
+from streams.server.http.answers import ready
+from streams.server.http.list_paging import limit_in
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import ServerParts
+from streams.server.http.pools import in_thread
+from streams.server.http.problems import Problem
+from streams.server.http.table_rows import known_namespace
+from streams.server.readmodel.aside_listing import AsideQuery, ListedAside, aside_counts, aside_entries, aside_page
+from streams.server.readmodel.row_json import to_json
+
+STATES = (PARKED, UNANSWERED, QUARANTINED)
+PLACE = re.compile(r"\d{1,18}(-\d{1,9})?")
+QUEUE = 100
+"""Events behind the first of a key that are told."""
+
+
+def routes(parts: ServerParts) -> APIRouter:
+    router = APIRouter(tags=["parked"])
+
+    @router.get("/parked", response_class=Response, openapi_extra=overview_spec.aside_list(), summary="What is set aside")
+    async def aside(request: Request) -> Response:
+        query = _query(parts, known_params(request.query_params.multi_items(), "namespace", "key", "status", "_limit", "_next"))
+        ready(parts)
+        return await in_thread(parts.pools.memory, _page, parts, query)
+
+    @router.get(
+        "/parked/{namespace}/{partition}/{place}", response_class=Response, openapi_extra=overview_spec.one_aside(),
+        summary="An event that is set aside",
+    )  # fmt: skip
+    async def one(request: Request, namespace: str, partition: str, place: str) -> Response:
+        known_params(request.query_params.multi_items())
+        at = place_named(parts, namespace, partition, place)
+        ready(parts)
+        return await in_thread(parts.pools.memory, _one, parts, at)
+
+    return router
+
+
+def place_named(parts: ServerParts, namespace: str, partition: str, place: str) -> InboxOffset:
+    """Raises a 404 or a 422 problem."""
+    known_namespace(parts, namespace)
+    if not (partition.isascii() and partition.isdigit() and len(partition) <= 6):
+        raise Problem(422, f"the partition is {partition[:80]!r}; a whole number was expected", field="partition")
+    if not (place.isascii() and PLACE.fullmatch(place)):
+        raise Problem(422, f"the place is {place[:80]!r}; an inbox offset was expected, 1042, or 1042-1 of a timer", field="place")
+    return parse_inbox_offset(f"{namespace}-{partition}@{place}")
+
+
+def entries_at(parts: ServerParts, at: InboxOffset) -> Sequence[ParkedEntry]:
+    """What is set aside there, with all of its key. Raises a 404 problem for nothing."""
+    with parts.model.reading() as db:
+        found = aside_entries(db, at)
+    if not found:
+        raise Problem(404, f"nothing is set aside at {at}, or not any more; /parked lists what is")
+    return found
+
+
+def _query(parts: ServerParts, given: dict[str, str]) -> AsideQuery:
+    namespace, status = given.get("namespace"), given.get("status")
+    if namespace is not None:
+        known_namespace(parts, namespace)
+    if status is not None and status not in STATES:
+        raise Problem(422, f"status is {status[:80]!r}; one of {', '.join(STATES)} was expected", field="status")
+    after = None
+    if "_next" in given:
+        try:
+            after = parse_inbox_offset(given["_next"])
+        except InvalidEvent:
+            raise Problem(422, f"_next is {given['_next'][:80]!r}; the `next` of a page was expected", field="_next") from None
+    return AsideQuery(limit_in(given), namespace, given.get("key"), status, after)
+
+
+def _page(parts: ServerParts, query: AsideQuery) -> Response:
+    with parts.model.reading() as db:
+        found, more = aside_page(db, query)
+        counts = aside_counts(db)
+    ready(parts)  # the model may have been reset meanwhile
+    body = {
+        "events": [_listed(it) for it in found],
+        "next": str(found[-1].inbox_offset) if more else None,
+        "counts": {status: counts.get(status, 0) for status in STATES},
+    }
+    return _answer(body)
+
+
+def _listed(it: ListedAside) -> dict[str, Any]:
+    return {
+        "position": str(it.inbox_offset),
+        "namespace": it.namespace,
+        "partition": it.partition,
+        "place": it.place,
+        "status": it.status,
+        "type": it.event_type,
+        "key": it.key,
+        "id": it.id,
+        "reason": it.reason,
+        "since": from_micros(it.recorded),
+    }
+
+
+def _one(parts: ServerParts, at: InboxOffset) -> Response:
+    found = entries_at(parts, at)
+    entry = next(it for it in found if it.inbox_offset == at)
+    data = _data(parts, entry)
+    behind = [str(it.inbox_offset) for it in found if it.inbox_offset.order > at.order]
+    answers: Sequence[type[EventData]] = ()
+    if entry.header.status == UNANSWERED:
+        with suppress(StreamsError):
+            answers, _ = declared_answers(parts.app, parts.codec, entry)
+    body = {
+        "position": str(at),
+        "namespace": at.namespace,
+        "partition": at.partition,
+        "place": str(at.position),
+        "status": entry.header.status,
+        "type": None if data is None else data.event_type,
+        "key": entry.header.key,
+        "reason": entry.header.reason,
+        "detail": entry.header.detail or None,
+        "since": from_micros(entry.header.recorded),
+        "bytes": len(entry.value),
+        "data": data,
+        "first": str(found[0].inbox_offset),
+        "behind": behind[:QUEUE],
+        "behind_count": len(behind),
+        "answers": [it.event_type for it in answers],
+    }
+    return _answer(body)
+
+
+def _data(parts: ServerParts, entry: ParkedEntry) -> EventData | None:
+    """None where it does not read here."""
+    with suppress(StreamsError):
+        return parts.codec.decode(entry.value)
+    return None
+
+
+def _answer(body: dict[str, Any]) -> Response:
+    return Response(to_json(body), media_type="application/json", headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,87 @@
+"""`GET /waiting/timers` and `GET /waiting/calls`: what will happen later, and what gateways were asked and have not answered."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from streams.data import EventData
+from streams.engine.envelope import CALL, TIMER
+from streams.engine.times import from_micros
+from streams.errors import StreamsError
+from streams.server.http import overview_spec
+from streams.server.http.answers import ready
+from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
+from streams.server.http.parameters import known_params
+from streams.server.http.parts import ServerParts
+from streams.server.http.pools import in_thread
+from streams.server.http.table_rows import known_namespace
+from streams.server.readmodel.due_listing import DueOrder, DueQuery, ListedDue, due_counts, due_page
+from streams.server.readmodel.row_json import to_json
+
+
+def routes(parts: ServerParts) -> APIRouter:
+    router = APIRouter(tags=["waiting"], prefix="/waiting")
+
+    @router.get("/timers", response_class=Response, openapi_extra=overview_spec.timer_list(), summary="Timers that wait")
+    async def timers(request: Request) -> Response:
+        return await _listed(request, parts, TIMER)
+
+    @router.get("/calls", response_class=Response, openapi_extra=overview_spec.call_list(), summary="Calls without an answer")
+    async def calls(request: Request) -> Response:
+        return await _listed(request, parts, CALL)
+
+    return router
+
+
+async def _listed(request: Request, parts: ServerParts, kind: str) -> Response:
+    query = _query(parts, kind, known_params(request.query_params.multi_items(), "namespace", "key", "_limit", "_next"))
+    ready(parts)
+    return await in_thread(parts.pools.memory, _page, parts, query)
+
+
+def _query(parts: ServerParts, kind: str, given: dict[str, str]) -> DueQuery:
+    namespace = given.get("namespace")
+    if namespace is not None:
+        known_namespace(parts, namespace)
+    last = cursor_in(given, tuple[int, str, int, str])
+    return DueQuery(kind, limit_in(given), namespace, given.get("key"), None if last is None else DueOrder(*last))
+
+
+def _page(parts: ServerParts, query: DueQuery) -> Response:
+    with parts.model.reading() as db:
+        found, more = due_page(db, query)
+        counts = due_counts(db)
+    ready(parts)  # the model may have been reset meanwhile
+    last = cursor_text(found[-1].order) if more else None
+    now = time.time_ns() // 1000
+    body = {
+        f"{query.kind}s": [_members(parts, query.kind, it, now) for it in found],
+        "next": last,
+        "counts": {kind: counts.get(kind, 0) for kind in (TIMER, CALL)},
+    }
+    return Response(to_json(body), media_type="application/json", headers={"Cache-Control": "no-cache"})
+
+
+def _members(parts: ServerParts, kind: str, it: ListedDue, now: int) -> dict[str, Any]:
+    data = _data(parts, it.value)
+    at = {"due": from_micros(it.at), "overdue": it.at < now} if kind == TIMER else {"since": from_micros(it.at)}
+    return {
+        "type": None if data is None else data.event_type,
+        "namespace": it.target,
+        "key": it.key,
+        "id": it.id,
+        **at,
+        "data": data,
+    }
+
+
+def _data(parts: ServerParts, value: bytes) -> EventData | None:
+    """None where it does not read here."""
+    with suppress(StreamsError):
+        return parts.codec.decode(value)
+    return None

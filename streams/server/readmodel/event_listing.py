@@ -1,0 +1,84 @@
+"""The events of all logs, the latest first, a page at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from streams.history.recorded_event import OrderKey
+
+SCANNED = 20_000
+"""Events that one page looks through: a filter that few events pass would otherwise read the whole past."""
+ORDER = "recorded desc, ns desc, part desc, seq desc"
+COLUMNS = "recorded, ns, part, seq, time, key, type, id, kind, accepted, by, reason, inbox"
+
+
+class ListedEvent(NamedTuple):
+    """As the file has it; times in µs since 1970. `inbox` is below 0 for what was never in an inbox."""
+
+    recorded: int
+    namespace: str
+    partition: int
+    sequence: int
+    time: int
+    key: str
+    event_type: str
+    id: str
+    kind: str
+    accepted: bool
+    by: str | None
+    reason: str | None
+    inbox: int
+
+    @property
+    def order(self) -> OrderKey:
+        return OrderKey(self.recorded, self.namespace, self.partition, self.sequence)
+
+
+@dataclass(frozen=True)
+class EventQuery:
+    """None: any. `before` is the last event of the page before, in the order of all logs."""
+
+    limit: int
+    namespace: str | None = None
+    event_type: str | None = None
+    key: str | None = None
+    event_id: str | None = None
+    accepted: bool | None = None
+    before: OrderKey | None = None
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        named = {
+            "ns": self.namespace, "type": self.event_type, "key": self.key, "id": self.event_id,
+            "accepted": None if self.accepted is None else int(self.accepted),
+        }  # fmt: skip
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class EventPage(NamedTuple):
+    """`last` is where the next page goes on; None: there is none. It may be behind events that no filter lets pass."""
+
+    events: list[ListedEvent]
+    last: OrderKey | None
+
+
+def event_page(db: sqlite3.Connection, query: EventQuery, scanned: int = SCANNED) -> EventPage:
+    """It looks through at most `scanned` events. Raises sqlite3.Error."""
+    filters = query.filters
+    looked = scanned if filters else query.limit + 1
+    behind, values = "", list[Any]()
+    if query.before is not None:
+        behind, values = "where (recorded, ns, part, seq) < (?, ?, ?, ?)", [*query.before[:4]]
+    conditions = "".join(f" and {name} = ?" for name in filters)
+    latest = f"select {COLUMNS} from record {behind} order by {ORDER} limit {looked}"
+    text = f"select {COLUMNS} from ({latest}) where true{conditions} limit ?"
+    found = [ListedEvent(*row) for row in db.execute(text, [*values, *filters.values(), query.limit + 1])]
+    if len(found) > query.limit:
+        return EventPage(found[: query.limit], found[query.limit - 1].order)
+    if not filters:
+        return EventPage(found, None)
+    end = f"select recorded, ns, part, seq from record {behind} order by {ORDER} limit 1 offset {looked - 1}"
+    last = db.execute(end, values).fetchone()
+    return EventPage(found, None if last is None else OrderKey(*last))
