@@ -15,13 +15,12 @@ from fastapi.responses import Response
 from streams.data import Record, namespace_of
 from streams.engine.times import from_micros
 from streams.kafka.status import NamespaceStatus
-from streams.schemas.classes import without_none
+from streams.query.row_fields import scalars_of
 from streams.server.http import overview_spec
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.server_checks import all_checks
-from streams.server.readmodel.row_columns import is_scalar
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_figures import StoreFigures, store_figures
 from streams.server.readmodel.store_readers import StoreAway
@@ -81,7 +80,7 @@ def _answer(body: Mapping[str, Any]) -> Response:
 def _table(name: str, sizes: Mapping[str, int], row_type: type[Record]) -> dict[str, Any]:
     """`scalar` has the fields by which rows are found and sorted."""
     fields = msgspec.structs.fields(row_type)
-    scalar = [field.name for field in fields if is_scalar(without_none(field.type))]
+    scalar = [field.name for field in scalars_of(row_type)]
     return {"name": name, "rows": sizes.get(name), "fields": [field.name for field in fields], "scalar": scalar}
 
 

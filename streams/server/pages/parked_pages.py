@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlencode
 import msgspec
 
 from streams.data import EventData
-from streams.schemas.classes import without_none
+from streams.hints import without_none
 from streams.server.http.problems import Problem
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
 from streams.server.pages.page_templates import row_url
