@@ -51,11 +51,11 @@ def main() -> int:
 
 
 def run(plan: Plan, keep: Path | None = None) -> SeedResult:
-    """What the processes leave is kept in a folder of `keep`, if the run fails."""
+    """What the processes leave is kept in a folder of `keep`, but Kafka's data."""
     folder = Path(tempfile.mkdtemp(prefix=f"retold-chaos-{plan.seed}-"))
     try:
         result = SeedRun(plan, folder).run()
-        if result.failed and keep is not None:
+        if keep is not None:
             shutil.copytree(folder, keep / f"seed-{plan.seed}", dirs_exist_ok=True, ignore=shutil.ignore_patterns("data"))
         return result
     finally:
@@ -82,7 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=Size.faults, help="how many faults happen in each run")
     parser.add_argument("--only", help=f"applications, with commas: {', '.join(APPLICATIONS)}")
     parser.add_argument("--kinds", help=f"kinds of faults, with commas: {', '.join(KINDS)}")
-    parser.add_argument("--keep", type=Path, help="a folder for what the processes of failed runs leave")
+    parser.add_argument("--keep", type=Path, help="a folder for what the processes of each run leave")
     parser.add_argument("--pauses", action="store_true", help="show each plan, and its longest pauses")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     return parser.parse_args()

@@ -158,7 +158,7 @@ class Worker:
         assert self._process is not None
         self._process.ended(1)
         self._process = None
-        if self._told_to_stop is None or code != 0:
+        if self._told_to_stop is None or code not in (0, -signal.SIGTERM):  # the latter before it listens to signals
             self.ends.append(WorkerEnd(self.number, code, self._last_words()))
             self._back_at = time.monotonic() + BACK_AFTER
 
@@ -173,6 +173,8 @@ class Installation:
         self.folder, self._plan, self._application = folder, plan, application
         self.broker, self.calls = Broker(folder / "broker"), folder / "calls.jsonl"
         self.workers: list[Worker] = []
+        self.expected_ends = set(EXPECTED_ENDS)
+        """Exit codes of workers that are no problem."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -229,7 +231,7 @@ class Installation:
         for worker in self.workers:
             yield from worker.problems
             for end in worker.ends:
-                if end.code not in EXPECTED_ENDS:
+                if end.code not in self.expected_ends:
                     yield f"worker {end.worker} ended with exit code {end.code}: {end.words}"
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -23,6 +23,14 @@ DEPLOYED = "other version deployed"
 RETRIED = "parked keys are retried"
 COMPACTED = "compaction is forced"
 
+OFFSETS_DELETED = "offsets of groups deleted"
+PARTITIONS_ADDED = "partitions added"
+INBOX_MADE_AGAIN = "inbox made again"
+ACCIDENTS = (OFFSETS_DELETED, PARTITIONS_ADDED, INBOX_MADE_AGAIN)
+"""What somebody does to topics by mistake, once in a run, when it is nearly over."""
+EVERY = 2
+"""Every so many runs there is one."""
+
 WORKER, BROKER, LINK, TOPICS = "worker", "broker", "link", "topics"
 """What a fault is about. A link is the connection between a worker and the broker."""
 
@@ -104,7 +112,10 @@ class Size:
 
 @dataclass(frozen=True)
 class Plan:
-    """`one_name`: the workers are of one instance, so that one takes the transactional id of another that ended."""
+    """`one_name`: the workers are of one instance, so that one takes the transactional id of another that ended.
+
+    `accident` is one of ACCIDENTS, or empty.
+    """
 
     seed: int
     application: str
@@ -112,6 +123,7 @@ class Plan:
     one_name: bool
     size: Size
     faults: Sequence[Fault]
+    accident: str = ""
 
     def lines(self) -> Iterator[str]:
         """For a person to read."""
@@ -121,13 +133,17 @@ class Plan:
             f"{self.size.seconds:.0f} s, {len(self.faults)} faults"
         )
         yield from (f"  {fault}" for fault in self.faults)
+        if self.accident:
+            yield f"  at the end: {self.accident}"
 
 
 def plan_of(seed: int, applications: Sequence[str], size: Size, kinds: Sequence[str] = tuple(KINDS)) -> Plan:
     """The same seed with the same size gives the same plan."""
     dice = random.Random(seed)
     application, one_name = applications[seed % len(applications)], dice.random() < 0.5
-    return Plan(seed, application, 2, one_name, size, _faults(dice, 2, size, kinds))
+    faults = _faults(dice, 2, size, kinds)
+    accident = dice.choice(ACCIDENTS) if dice.randrange(EVERY) == 0 else ""
+    return Plan(seed, application, 2, one_name, size, faults, accident)
 
 
 def _faults(dice: random.Random, workers: int, size: Size, kinds: Sequence[str]) -> list[Fault]:

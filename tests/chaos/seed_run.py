@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from streams.cli.process.exit_codes import CONFIGURATION
 from streams.errors import BrokerError
 from streams.kafka.backlog import BacklogReader
 from streams.kafka.status import NamespaceStatus, Status, status
@@ -19,6 +20,7 @@ from tests.chaos.injector import Injector
 from tests.chaos.installation import PARTITIONS, PREFIX, Installation
 from tests.chaos.pauses import longest_waits, pauses
 from tests.chaos.plan import Plan
+from tests.chaos.topic_accidents import TopicAccident
 from tests.support.inbox import Foreign
 from tests.support.workers import settings
 
@@ -65,11 +67,18 @@ class SeedRun:
         looks = Looks(foreign, self._spaces)
         wait(installation, looks.not_owned, TO_START, "before the first event")
         publisher = ChaosPublisher(foreign.clients, config, self._application, self._plan.size, self._plan.seed)
+        accident = TopicAccident(self._plan.accident, installation, foreign, self._application)
         with closing(ChaosOperator(foreign)) as operator:
             self._publish(installation, publisher, operator, result)
+            accident.before_settling()
             result.settled = settle(installation, looks, operator)
-        installation.stop_workers()
+        if not accident.stops_workers:
+            installation.stop_workers()
         self._judge(result, ChaosOracle(foreign, publisher.published, publisher.confirmed, installation.calls).examine())
+        if accident.stops_workers:
+            installation.expected_ends.add(CONFIGURATION)
+            result.failures += accident.at_the_end()
+            installation.stop_workers()
 
     def _publish(
         self, installation: Installation, publisher: ChaosPublisher, operator: ChaosOperator, result: SeedResult

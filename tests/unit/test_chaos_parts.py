@@ -49,6 +49,13 @@ def test_a_broker_fails_seldom_enough_that_something_happens(seed: int) -> None:
     assert all(it.kind in KINDS and 0 < it.at <= 30 for it in faults)
 
 
+def test_somebody_makes_a_mistake_with_topics_in_some_runs() -> None:
+    """Each mistake is among a hundred seeds, and a plan says which it is."""
+    plans = [plan_of(seed, NAMES, Size()) for seed in range(100)]
+    assert {it.accident for it in plans} == {"", *plan.ACCIDENTS}
+    assert all(it.accident in "\n".join(it.lines()) for it in plans)
+
+
 def test_kinds_can_be_chosen() -> None:
     """To look for one of them alone."""
     assert {it.kind for it in plan_of(3, NAMES, Size(), [plan.KILLED, plan.CUT]).faults} == {plan.KILLED, plan.CUT}
