@@ -8,7 +8,7 @@ CHECKED := $(wildcard streams processors)
 # Where it is set, each process compiles all that it imports, and tests and the demo start many.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test unit demo bench simulate chaos docs constraints clean
+.PHONY: help setup browser lint test unit demo bench simulate chaos docs constraints clean
 
 help: ## Show what there is
 	@echo "make TARGET [ARGS=\"...\"]"
@@ -36,6 +36,9 @@ endef
 	@touch $@
 
 setup: .venv/dev.stamp ## Make .venv with everything in it
+
+browser: setup ## What the tests of the console in Debian's Chromium need, beside its package chromium
+	@$(call install,-e ".[browser]")
 
 lint: setup ## Style, types and the application's own laws
 	@$(BIN)/ruff check .
