@@ -23,7 +23,7 @@ from tests.applications import bank
 from tests.applications.bank.events import AccountOpen, AccountRow
 from tests.applications.shop.events import OrdersPerDayRow
 
-PROGRAM = "import sys; from pathlib import Path; from tests.support.file_filler import main; main(Path(sys.argv[1]))"
+PROGRAM = "import sys; from pathlib import Path; from tests.support.file_filler import main; main(Path(sys.argv[1]), *sys.argv[2:])"
 AT = ("log", "account", 0)
 KEYS = 500
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,11 +54,12 @@ def fill(writer: StoreWriter, sequences: Iterable[int], balances: dict[str, int]
     writer.commit()
 
 
-def write(folder: Path, begun: int) -> None:
-    """Without end."""
+def write(folder: Path, begun: int, *, first: bool) -> None:
+    """Without end; `first`: all is read for the first time."""
     store = Store(folder, "", BANK, codec_of(BANK))
     store.open()
-    store.completed()
+    if not first:
+        store.completed()
     writer = store.writer()
     rows = store._db.execute("select key, f_balance from r_account").fetchall()
     balances, last = dict(rows), writer.positions[AT].sequence if AT in writer.positions else 0
@@ -68,12 +69,12 @@ def write(folder: Path, begun: int) -> None:
         last += 100
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, what: str = "") -> None:
     chance = random.Random(12)
     for _ in sys.stdin:
         begins, begun = os.pipe()
         if (child := os.fork()) == 0:
-            write(folder, begun)
+            write(folder, begun, first=what == "first")
         os.read(begins, 1)
         time.sleep(chance.uniform(0.0, 0.1))  # until the point of the kill, which is to be any
         os.kill(child, signal.SIGKILL)

@@ -125,10 +125,31 @@ def test_a_first_reading_goes_on_unless_it_was_killed(tmp_path: Path, caplog: py
     known = again.writer().positions.get(AT, StoredPosition(0)).sequence
     assert (known, "was killed" in caplog.text) == ((0, True) if killed else (100, False))
     fill(again.writer(), range(known + 1, 201))
+    assert Path(f"{again.file}-wal").exists() is killed, "the second reading is not to begin anew"
     again.completed()
     again._db.close()
     again._folder.release()
     assert opened(tmp_path).writer().positions[AT].sequence == 200, "from then on a process that is killed loses nothing"
+
+
+@pytest.mark.timeout(120)
+def test_a_first_reading_that_is_killed_again_and_again_ends(tmp_path: Path) -> None:
+    """It begins anew once; from then on nothing is lost, at whatever points its process is killed."""
+    last, command = 0, [sys.executable, "-c", PROGRAM, str(tmp_path), "first"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(15):
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == b"killed\n"
+            last = checked(tmp_path, last)
+        process.stdin.close()
+    store = opened(tmp_path)
+    assert store.is_complete is False
+    store.completed()
+    store.close()
+    assert checked(tmp_path, last) == last > 0
 
 
 def test_a_large_journal_is_cut_once_nobody_reads(tmp_path: Path) -> None:

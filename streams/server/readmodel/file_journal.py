@@ -1,6 +1,7 @@
 """The journal of the read model's file: in memory while all is read for the first time, a file beside it from then on.
 
-Kafka has everything, so a first reading that is broken off begins anew; it costs a third of the time to write all of it twice.
+Kafka has everything, so a first reading whose process is killed may begin anew: to write all of it twice costs time. But it does so
+once. The one that follows keeps its journal beside the file, and goes on however often it is killed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from pathlib import Path
 from streams.server.readmodel.store_meta import meta_value
 
 FIRST = "first"
-"""In `meta` while everything is read for the first time: unless its process ended in order, such a file may be torn."""
+"""In `meta` while everything is read for the first time: where its journal is."""
+IN_MEMORY, BESIDE = 1, 2
+"""With the one, the file may be torn unless its process ended in order. With the other it never is."""
 MOST = 4_000_000
 """Bytes that the journal's file keeps while nothing is written."""
 
@@ -22,13 +25,14 @@ def keep_in_memory(db: sqlite3.Connection) -> None:
     db.execute("pragma cache_spill=off")  # a page that is written before the end of a transaction that then fails stays as it is
 
 
-def is_first(db: sqlite3.Connection) -> bool:
-    return meta_value(db, FIRST) is not None
+def is_in_memory(db: sqlite3.Connection) -> bool:
+    """Whether the file is read for the first time, with its journal in memory."""
+    return bool(meta_value(db, FIRST) == IN_MEMORY)
 
 
-def why_torn(db: sqlite3.Connection) -> str | None:
-    """Why a file that nobody writes cannot be gone on with, of which not all was read; None if it can."""
-    return "the process that read it for the first time was killed" if is_first(db) and not meta_value(db, "clean") else None
+def may_be_torn(db: sqlite3.Connection) -> bool:
+    """Whether a file that nobody writes cannot be gone on with, since its process was killed."""
+    return is_in_memory(db) and not meta_value(db, "clean")
 
 
 def keep_beside(db: sqlite3.Connection) -> None:

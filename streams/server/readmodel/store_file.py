@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,6 +31,7 @@ READING, WANTED = "reading", "wanted"
 """Files that say that a command has the folder, and that a server wants it: the command then gives it up."""
 YIELDS, LOOKS = 10.0, 0.1
 """s in which a command gives a folder up, and in which somebody has looked whether it is locked."""
+KILLED = "the process that read it for the first time was killed; what is read from now on is kept, should that happen again"
 LEAST_SQLITE = (3, 38, 0)
 WRITING = (
     "synchronous=off", "secure_delete=off", "cache_size=-262144", "wal_autocheckpoint=10000", "temp_store=memory", "threads=0"
@@ -68,6 +70,7 @@ class OpenStore:
     def end_first_reading(self, indexes: Iterable[str]) -> None:
         """All is there: from now on a process that is killed loses nothing. Make the indexes that are not there yet."""
         file_journal.keep_beside(self.db)
+        set_meta(self.db, **{file_journal.FIRST: file_journal.BESIDE})
         self.make_indexes(indexes)
         self.db.execute("delete from meta where name = ?", (file_journal.FIRST,))
 
@@ -91,6 +94,13 @@ class OpenStore:
             db.execute("pragma busy_timeout=1000")  # a reader may hold the end of the journal up; then it is left as it is
             set_meta(db, clean=1)
             db.execute("pragma wal_checkpoint(truncate)")
+
+
+class Doubt(NamedTuple):
+    """Why a file is not believed; `torn`: its process was killed, and so may be the one that makes it anew."""
+
+    why: str
+    torn: bool
 
 
 def files_in_use(state: Path, prefix: str) -> Iterable[Path]:
@@ -160,9 +170,11 @@ class StoreFolder:
             doubt = self._open_known(identity)
             if isinstance(doubt, OpenStore):
                 return doubt
-            log.warning("the read model in %s is read again from Kafka: %s", self.file, doubt)
+            log.warning("the read model in %s is read again from Kafka: %s", self.file, doubt.why)
             self.delete()
-        return self._make(identity, statements)
+            if doubt.torn:
+                return self._make(identity, statements, file_journal.BESIDE)
+        return self._make(identity, statements, file_journal.IN_MEMORY)
 
     def delete(self) -> None:
         for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
@@ -174,18 +186,19 @@ class StoreFolder:
             self.file.replace(self.path / TORN)
         self.delete()
 
-    def _open_known(self, identity: StoreIdentity) -> OpenStore | str:
+    def _open_known(self, identity: StoreIdentity) -> OpenStore | Doubt:
         """The file; or why it is not believed."""
         db = _connect(self.file)
         try:
             why = doubt_about(db, identity)
-            if why is None:
-                why = file_journal.why_torn(db)
+            torn = why is None and file_journal.may_be_torn(db)
+            if torn:
+                why = KILLED
             if why is None:
                 db.execute("pragma synchronous=full")
                 set_meta(db, boot=boot_id(), clean=0)
                 db.execute("pragma wal_checkpoint(truncate)")
-                _set_up(db, first=file_journal.is_first(db))
+                _set_up(db, in_memory=file_journal.is_in_memory(db))
                 return OpenStore(self.file, db, fresh=False)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
@@ -194,18 +207,18 @@ class StoreFolder:
             why = f"it does not read ({error})"
             db.close()
             self.put_aside()
-            return f"{why}; it is kept as read.bad"
+            return Doubt(f"{why}; it is kept as read.bad", torn=True)
         db.close()
-        return why
+        return Doubt(why, torn)
 
-    def _make(self, identity: StoreIdentity, statements: Iterable[str]) -> OpenStore:
+    def _make(self, identity: StoreIdentity, statements: Iterable[str], journal: int) -> OpenStore:
         os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = _connect(self.file)
-        _set_up(db, first=True)
+        _set_up(db, in_memory=journal == file_journal.IN_MEMORY)
         with transaction(db):
             for statement in statements:
                 db.execute(statement)
-            set_meta(db, identity=msgspec.json.encode(identity), boot=boot_id(), clean=0, **{file_journal.FIRST: 1})
+            set_meta(db, identity=msgspec.json.encode(identity), boot=boot_id(), clean=0, **{file_journal.FIRST: journal})
         return OpenStore(self.file, db, fresh=True)
 
 
@@ -225,8 +238,8 @@ def _connect(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=10.0)
 
 
-def _set_up(db: sqlite3.Connection, *, first: bool) -> None:
-    if first:
+def _set_up(db: sqlite3.Connection, *, in_memory: bool) -> None:
+    if in_memory:
         file_journal.keep_in_memory(db)
     else:
         file_journal.keep_beside(db)
