@@ -185,7 +185,7 @@ SETTINGS = (
         "The most calls of gateways at one time, in each namespace of a worker.",
     ),
     Setting(
-        "history", None, span, "all, none, or a time such as 30 days or 12 hours",
+        "history", None, span, "all, none, or a number of hours or days, such as 12 hours or 30 days",
         "How long a server's file keeps events, by when they were recorded; Kafka keeps all.", "all",
     ),
     Setting(

@@ -52,6 +52,7 @@ def test_two_projects_keep_apart(tmp_path: Path) -> None:
         ("RETOLD_PREFIX", "a/", "A-Z a-z 0-9 . _ -"),
         ("RETOLD_APP", "shop", "module:function"),
         ("RETOLD_LOG_LEVEL", "loud", "debug"),
+        ("RETOLD_HISTORY", "3 minutes", "a number of hours or days, such as 12 hours or 30 days"),
     ],
 )
 def test_a_bad_value_is_a_sentence(tmp_path: Path, variable: str, value: str, expectation: str) -> None:
