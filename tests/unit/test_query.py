@@ -18,9 +18,9 @@ from streams.query.query import Query, count_of_rows, facets_of_rows, page_of_ro
 from streams.query.row_fields import fields_of
 from streams.query_parameters import read_query
 from streams.server.readmodel.row_columns import columns_of
-from tests.support.things import FIELDS, Place, Thing, conditions, questions, rows, stored, text_of, texts_of
+from tests.support.things import FIELDS, LONG, Place, Thing, conditions, questions, rows, stored, text_of, texts_of
 
-some = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 COLUMNS = columns_of(Thing)
 NAIVE = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
@@ -116,6 +116,21 @@ def test_a_value_with_a_comma_is_in_a_list_of_json() -> None:
     assert asked(there, note__in='["a,b","c"]') == ["a", "b"]
     assert asked(there, note__in='["c",null]') == ["b", "c"]
     assert asked(there, note__notin="c,d") == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        ("lt", LONG + "b", ["a", "b"]), ("lte", LONG + "b", ["a", "b", "c"]), ("gt", LONG + "a", ["c", "d"]),
+        ("gte", LONG + "b", ["c", "d"]), ("ne", LONG + "b", ["a", "b", "d"]), ("in", LONG + "b," + LONG, ["a", "c"]),
+        ("notin", LONG + "b," + LONG, ["b", "d"]), ("startswith", LONG + "b", ["c", "d"]), ("contains", "a", ["b", "d"]),
+        ("lt", LONG, []), ("gte", LONG, ["a", "b", "c", "d"]),
+    ],
+)  # fmt: skip
+def test_all_of_a_long_text_is_compared_by_a_filter(operator: str, value: str, expected: list[str]) -> None:
+    """The column, and so an index, has its beginning alone, in which all of these are equal."""
+    there = {key: Thing(text=LONG + rest) for key, rest in (("a", ""), ("b", "a"), ("c", "b"), ("d", "ba"))}
+    assert asked(there, **{f"text__{operator}": value}) == expected
 
 
 def test_nothing_comes_last_whatever_the_direction_of_each_field() -> None:
