@@ -39,6 +39,7 @@ class NamespaceRunner:
         self.cycle, self._slot, self._works, self._tell_end = cycle, slot, beside, tell_end
         self.error: BaseException | None = None
         self.ready, self._ended = runtime.flag(), runtime.flag()
+        self._batch_dropped = runtime.batch_dropped
         self._thread = DaemonThread(f"retold-{cycle.members.namespace}")
         self._beside = runtime.background(f"beside-{cycle.members.namespace}", len(beside) + 2)
         self._working: list[Job[None]] = []
@@ -64,7 +65,7 @@ class NamespaceRunner:
 
     async def handle(self, batch: PolledBatch) -> None:
         """Returns when the batch was committed, or will be read again, or has ended the namespace."""
-        await asyncio.wrap_future(self._thread.submit(partial(self._run, partial(self.cycle.handle, batch))))
+        await asyncio.wrap_future(self._thread.submit(partial(self._run, partial(self._handle, batch))))
 
     def stop(self) -> None:
         """Stop after the current batch; `join` waits for it. May be called more than once."""
@@ -101,6 +102,11 @@ class NamespaceRunner:
 
         self._run(poll)
         return batch
+
+    def _handle(self, batch: PolledBatch) -> None:
+        self.cycle.handle(batch)
+        batch.drop()
+        self._batch_dropped()
 
     def _finish(self) -> None:
         self._run(self.cycle.finish)

@@ -49,8 +49,12 @@ class Background(Protocol):
 
 @dataclass(frozen=True)
 class Runtime:
-    """`background(name, count)` has `count` threads, or a simulator's equivalent."""
+    """`background(name, count)` has `count` threads, or a simulator's equivalent.
+
+    `batch_dropped` is called when a batch is handled and gone.
+    """
 
     clock: Clock
     flag: Callable[[], Flag]
     background: Callable[[str, int], Background]
+    batch_dropped: Callable[[], None] = lambda: None

@@ -51,6 +51,12 @@ class SteppedWorker:
         """Whether they are polled, and are handled by the next step."""
         return self._batch is not None and len(self._batch) > 0
 
+    def take(self) -> PolledBatch:
+        """The batch that was polled, for a test that has it handled in another way."""
+        batch, self._batch = self._batch, None
+        assert batch is not None
+        return batch
+
     def partitions(self) -> set[int]:
         return set(self.cycle.tasks.partitions())
 

@@ -1,0 +1,61 @@
+"""When a worker's process looks for reference cycles."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from streams.cli.process.collector import COLLECT_AFTER, OLD, collect_between_batches
+
+
+class Circle:
+    """It refers to itself, so only the collector frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def _no_other_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_cycles_are_collected_between_batches_when_many_containers_are_new() -> None:
+    """By how many there are, as Python itself does it."""
+    circle = weakref.ref(Circle())
+    between_batches()
+    assert circle() is None
+
+
+def test_nothing_is_collected_between_small_batches() -> None:
+    """An idle worker has hundreds of cycles a second."""
+    circle = weakref.ref(Circle())
+    collect_between_batches()
+    assert circle() is not None
+
+
+def test_old_cycles_are_collected_less_often_between_batches() -> None:
+    """All of them, when a hundred collections have left out the oldest."""
+    circle = Circle()
+    gc.collect(1)
+    freed = list[bool]()
+    weakref.finalize(circle, freed.append, True)
+    del circle
+    between_batches()
+    assert not freed
+    for _ in range(OLD + 1):
+        gc.collect(1)
+    between_batches()
+    assert freed
+
+
+def between_batches() -> None:
+    many = [[] for _ in range(2 * COLLECT_AFTER)]
+    collect_between_batches()
+    assert many
