@@ -161,6 +161,10 @@ SETTINGS = (
         "How many of the last records of a partition's event log are remembered, so that a repeated event is recognised.",
     ),
     Setting(
+        "standbys", 0, whole(0, 1), "0 or 1",
+        "With 1, a worker keeps copies of the partitions that it does not own, to take them over at once.",
+    ),
+    Setting(
         "max_event_bytes", 1_048_576, whole(1024, 104_857_600), "a whole number of bytes from 1024 to 104857600",
         "The largest event that may be published, in bytes.",
     ),
@@ -246,6 +250,7 @@ class Config:
     partitions: int
     replication: int
     duplicate_window: int
+    standbys: int
     max_event_bytes: int
     transaction_events: int
     transaction_seconds: float

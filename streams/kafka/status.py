@@ -24,13 +24,27 @@ from streams.kafka.open_transactions import OpenTransaction, among_offsets, open
 from streams.kafka.owners import owners
 from streams.kafka.renewed_client import Admin
 from streams.kafka.schemas_topic import LearningCodec
-from streams.kafka.task_reports import Report, ReportReader, ended, key_of, state_of
+from streams.kafka.task_reports import STANDBY, Report, ReportReader, copies_of, ended, key_of, state_of
 from streams.kafka.topics import TIMEOUT, TopicNames, after_recreation, describe, topic_names
 
 FIRST_LOOK = 300
 """Records before a table's end where its last marker is searched first; then eight times as many, and so on."""
 NORMAL = 5.0
 """s for which a transaction may be open before it is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyStatus:
+    """A worker's copy of a partition that it does not own: `done` of `total` offsets are read; `ready`: it is up to date.
+
+    `joined`: its worker is in the group, and does not read its copies first.
+    """
+
+    worker: str
+    ready: bool
+    done: int
+    total: int
+    joined: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,7 @@ class PartitionStatus:
     oldest: int | None = None
     """The time stamp (µs since 1970) of the first record that is not handled, None if there is none that can be read."""
     oldest_offset: int | None = None
+    copies: tuple[CopyStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +196,7 @@ def status(
         owners(admin, prefix, [space.namespace for space in spaces]),
         ReportReader(clients, admin, prefix).read(),
         _waiting(firsts.values(), LearningCodec(codec, clients, prefix)),
+        clients.clock.now(),
     )
     found = [seen.namespace(space) if space in there else seen.incomplete(space) for space in spaces]
     held = open_transactions(clients, admin, look.partitions(it for space in there for it in space[1:]), older=NORMAL)
@@ -203,6 +219,7 @@ class _Findings:
     owners: Mapping[TopicAndPartition, str]
     reports: Mapping[str, Report] | None
     waiting: Sequence[BlockedPartition]
+    now: int
 
     def namespace(self, space: TopicNames) -> NamespaceStatus:
         numbers = range(self.counts[space.inbox])
@@ -259,7 +276,16 @@ class _Findings:
         return PartitionStatus(
             number, owner, end, position, lag, sequence, recorded, *state,
             oldest=oldest, oldest_offset=None if first is None else first.offset(),
+            copies=self._copies(space.namespace, number, owner),
         )  # fmt: skip
+
+    def _copies(self, namespace: str, number: int, owner: str | None) -> tuple[CopyStatus, ...]:
+        return tuple(
+            CopyStatus(report.worker, it.ready, it.done, it.total, report.state == STANDBY)
+            for report in copies_of(self.reports, namespace, self.now)
+            for it in report.copies
+            if it.partition == number and report.worker != owner
+        )
 
 
 @dataclass(frozen=True)

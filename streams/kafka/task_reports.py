@@ -1,6 +1,7 @@
 """Workers' reports on their partitions' states: the last report of each, in a topic of its own, for monitoring.
 
-Key: `user-3`; `user` for the end of a whole namespace by an error. Value: JSON, a `Report`. Reports are for monitoring only: no
+Key: `user-3`; `user` for the end of a whole namespace by an error; `user` and a worker's id, with a blank between, for the copies
+that it keeps. Value: JSON, a `Report`. Reports are for monitoring only: no
 decision depends on one, and no event waits for one. A reader must compare the report's worker with the partition's owner, since
 a killed worker leaves its last reports behind (`state_of`).
 """
@@ -36,16 +37,31 @@ ENDED = "ended"
 """The state of a namespace whose worker ended it, by an error."""
 STARTING, NO_WORKER = "starting", "no worker"
 """The state of a partition whose owner has not reported yet, and of one without an owner."""
+STANDBY, WARMING = "standby", "warming up"
+"""The state of a worker's copies, once it is in its group, and before."""
+ALIVE = 30_000_000
+"""µs for which a report of copies counts: its worker writes it again every 10 s."""
+COPIES_SHOWN = 1_000
 STATES = (RESTORING, RUNNING, BLOCKED, STARTING, NO_WORKER)
 
 Micros = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999_999)]
 """µs since 1970, up to the year 9999."""
 
 
+class CopyReport(NamedTuple):
+    """A copy of a partition: `done` of `total` offsets are read; `ready`: it is up to date."""
+
+    partition: int
+    ready: bool
+    done: int
+    total: int
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """`worker` is the sender's client id in the group, which is its transactional id too.
 
-    `since` is when the partition entered this `state`. During a restore `done` of `total` records are read.
+    `since` is when the partition entered this `state`. During a restore `done` of `total` records are read, and the rest will
+    take about `left` s, if that is known. A report of `copies` holds for some time from `since` on.
     """
 
     state: str
@@ -58,6 +74,8 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """Lines: the traceback behind `why`."""
     cause: str = ""
     """Of a blocked partition, as in `streams.engine.records`; empty from a worker that did not report it yet."""
+    left: int = 0
+    copies: list[CopyReport] = []
 
 
 class State(NamedTuple):
@@ -89,7 +107,18 @@ def state_of(reports: Mapping[str, Report] | None, key: str, owner: str | None) 
     if report is None or report.worker != owner:
         return State(STARTING)
     read = f"{report.done:,} of {report.total:,} records are read" if report.total else ""
+    read += f", about {report.left:,} s left" if report.left else ""
     return State(report.state, report.since, "; ".join(text for text in (report.why, read) if text), report.cause)
+
+
+def copies_key(namespace: str, worker: str) -> str:
+    return f"{namespace} {worker}"
+
+
+def copies_of(reports: Mapping[str, Report] | None, namespace: str, now: int) -> list[Report]:
+    """The workers that keep copies of partitions of this namespace. `now` in µs since 1970."""
+    found = [it for key, it in (reports or {}).items() if key == copies_key(namespace, it.worker)]
+    return sorted((it for it in found if abs(now - it.since) <= ALIVE), key=lambda it: it.worker)
 
 
 def end_of(namespace: str, worker: str, since: int, text: str) -> dict[str, Report]:
@@ -236,4 +265,5 @@ def _read(message: Message) -> Report | None:
         why=report_reason(report.why),
         trace=_report_trace(report.trace),
         cause=named(report.cause),
+        copies=report.copies[:COPIES_SHOWN],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from confluent_kafka import Producer
@@ -18,6 +18,7 @@ from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.offsets import ends
+from streams.kafka.owners import owners
 from streams.kafka.producer import HeldUp, OnDelivery, TransactionalProducer
 from streams.kafka.quarantine_commands import QuarantineCommandReader
 from streams.kafka.schemas_topic import SchemaReader, publish_schemas
@@ -34,8 +35,8 @@ from streams.worker.gateway_calls import GatewayCalls
 from streams.worker.gateway_loop import GatewayLoop
 from streams.worker.notes import Note, folder_of
 from streams.worker.pace import Pace
-from streams.worker.partition_restore import learn_schemas_of, restorer_of
-from streams.worker.reporter import Reporter, report_end
+from streams.worker.partition_restore import learn_schemas_of, restorer_of, standby_of
+from streams.worker.reporter import Reporter, report_end, standby_report
 from streams.worker.runner import NamespaceRunner
 from streams.worker.runtime import Runtime
 from streams.worker.slots import Slot
@@ -44,6 +45,7 @@ from streams.worker.tasks import Tasks
 from streams.worker.topic_comparison import TopicComparison
 from streams.worker.unblocker import Unblocker
 from streams.worker.wall_clock import WallClock
+from streams.worker.warm_up import WarmUp, join_at_once
 
 RESTORES = 2
 """Partitions of a namespace that are restored at the same time."""
@@ -103,7 +105,10 @@ def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
         namespace, worker_id, cycle.tasks.all, writer.write, parts.runtime.clock, cycle.members.attempts.slow,
         cycle.members.calls.trouble,
     )  # fmt: skip
+    reporter.standby = partial(standby_report, cycle, worker_id)
     beside = [stalls.watch, reporter.report, cycle.members.topics.watch]
+    if (standby := cycle.members.standby) is not None:
+        beside.append(partial(standby.follow, cycle.tasks.partitions))
     last_writer = ReportWriter(clients, clients.admin(), config.prefix)
     tell_end = partial(report_end, namespace, worker_id, last_writer.write, parts.runtime.clock)
     return NamespaceRunner(cycle, slot, beside, clients.check_broker, tell_end, parts.runtime)
@@ -143,11 +148,18 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     count = described[topics.inbox].partitions
     written = [(topic, at) for topic in sorted({*topics[2:], *targets}) for at in range(described[topic].partitions)]
     restorer = restorer_of(app, config, clients, codec, namespace, described)
+    standby = standby_of(clients, restorer) if config.standbys else None
+    if standby is not None:
+        restorer = replace(restorer, copies=standby)
     engine = restorer.engine
     transactional_id = _worker_id(parts, namespace, slot)
     group = group_of(config.prefix, namespace)
     calls = _gateway_calls(parts, engine)
     background = runtime.background(f"restore-{namespace}", RESTORES)
+
+    def all_owned() -> bool:
+        return len(owners(admin, config.prefix, [namespace])) == count
+
     to = Destination(
         topics, lambda name: topic_names(config.prefix, name).inbox, app.name, topic_ids, count, transactional_id
     )
@@ -156,6 +168,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             namespace,
             engine,
             partial(clients.group_consumer, group, transactional_id),
+            join_at_once if standby is None else WarmUp(namespace, standby, all_owned, clock).may_join,
             TransactionWriter(_producer(clients, transactional_id, topics.inbox, partial(partitions_held_up, admin, written)), to),
             Tasks(topics.inbox, restorer, background, calls.closed, clock.now),
             Unblocker(
@@ -175,6 +188,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             runtime.flag(),
             TRANSACTION,
             min(LAST_CALLS, config.gateway_seconds),
+            standby,
         )
     )
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer
 
 from streams.clock import Clock
 from streams.engine.changes import Changes
@@ -33,7 +33,9 @@ from streams.worker.pace import Pace
 from streams.worker.plan import Planner, Works
 from streams.worker.poison import PoisonSearch
 from streams.worker.polled_batch import PolledBatch
+from streams.worker.producer_ready import producer_ready
 from streams.worker.runtime import Flag
+from streams.worker.standby import Standby
 from streams.worker.task import PartitionTask, TaskState
 from streams.worker.tasks import Tasks
 from streams.worker.topic_comparison import TopicComparison
@@ -53,7 +55,9 @@ Parts = Mapping[PartitionTask, Changes]
 
 @dataclass(frozen=True)
 class CycleParts:
-    """The parts of a cycle; `worker.assemble` makes them. `consumer` makes the group's consumer.
+    """The parts of a cycle; `worker.assemble` makes them. `consumer` makes the group's consumer, once it `may_join`.
+
+    `standby`, if there is one, keeps copies of the partitions that this worker does not own.
 
     A transaction that is fenced before it is `fence_age` s old was fenced by another worker of the same name. `last_calls` in
     s: how long a stop waits for gateways.
@@ -62,6 +66,7 @@ class CycleParts:
     namespace: str
     engine: Engine
     consumer: Callable[[], Consumer]
+    may_join: Callable[[], bool]
     transactions: TransactionWriter
     tasks: Tasks
     unblocker: Unblocker
@@ -75,6 +80,7 @@ class CycleParts:
     stopping: Flag
     fence_age: float
     last_calls: float
+    standby: Standby | None = None
 
 
 class Cycle:
@@ -93,21 +99,22 @@ class Cycle:
         self._last = PolledBatch(None)
 
     def open(self) -> None:
-        """Join the group, after aborting the open transaction of an earlier worker of this name (rule 3)."""
+        """Join the group, or later if it may not yet. Aborts the open transaction of an earlier worker of this name (rule 3)."""
         self._ready()
-        self._consumer = self.members.consumer()
-        self.tasks.subscribe(self._consumer)
+        self._joined()
 
     def poll(self) -> PolledBatch:
         """The next batch, perhaps empty. Serves rebalances, and resumes restored and unblocked partitions."""
         members, tasks = self.members, self.tasks
         self._ready()
         members.topics.check()
+        if (consumer := self._joined()) is None:
+            self.stopping.wait(IDLE)
+            return PolledBatch(None)
         tasks.install()
         tasks.unblock(members.unblocker.freed(tasks.in_state(TaskState.BLOCKED)))
-        assert self._consumer is not None, "open() comes first"
         try:
-            self._last = self._collector.collect(self._consumer, self._poll_timeout())
+            self._last = self._collector.collect(consumer, self._poll_timeout())
         except BrokerError:
             members.topics.compare()  # which says more: of an inbox that was made again, the old offset cannot be read
             members.topics.check()
@@ -156,19 +163,14 @@ class Cycle:
             last_first.callback(self.tasks.close)
 
     def _ready(self) -> None:
-        """Retry until the broker answers or the worker stops: a broker that is unavailable for a while ends no worker."""
-        while not self.stopping.is_set():
-            try:
-                self.members.transactions.producer.ready()
-                break
-            except KafkaException as error:
-                if error.args[0].fatal():
-                    raise BrokerError(
-                        f"Kafka refuses the transactions of {self.members.namespace}: {error.args[0].str()}. A worker needs "
-                        "the rights Write and Describe on its transactional id, and on the cluster IdempotentWrite"
-                    ) from error
-                log.warning("transactions are not ready; retrying", namespace=self.members.namespace, error=str(error))
-                self.stopping.wait(1.0)
+        producer_ready(self.members.transactions.producer, self.members.namespace, self.stopping)
+
+    def _joined(self) -> Consumer | None:
+        """The group's consumer; None before the group may be joined."""
+        if self._consumer is None and self.members.may_join():
+            self._consumer = self.members.consumer()
+            self.tasks.subscribe(self._consumer)
+        return self._consumer
 
     def _read_again(self, batch: PolledBatch) -> None:
         """Nothing of the batch was committed. While the broker does not answer, a seek may never return (seen)."""

@@ -20,6 +20,12 @@ from streams.kafka.schemas_topic import add_schemas, all_schemas
 from streams.kafka.topics import TopicInfo, describe, group_of, topic_names
 from streams.worker.restore import Restorer
 from streams.worker.restore_checks import RestoreChecks
+from streams.worker.standby import Standby
+
+FETCH_WAIT = 0.5
+"""s that a fetch waits for records of copies, when there are none."""
+AHEAD = 4_096
+"""kB of a partition that the consumer of copies holds at most."""
 
 
 def described_restorer(app: App, config: Config, clients: Clients, codec: AvroCodec, namespace: str) -> Restorer:
@@ -50,6 +56,12 @@ def restorer_of(
     learn = partial(learn_schemas_of, clients, config.prefix, codec)
     checks = RestoreChecks(topics, app.name, topic_ids, count)
     return Restorer(clients.consumer, committed, admin, topics, group, engine, checks, learn)
+
+
+def standby_of(clients: Clients, restorer: Restorer) -> Standby:
+    """Copies that this restorer restores from. They share one consumer, which holds only a little ahead."""
+    consumer = partial(clients.consumer, "retold-standby", fetch_wait=FETCH_WAIT, ahead=AHEAD)
+    return Standby(consumer, restorer.admin, restorer.checks.partitions, restorer.empty, restorer.learn)
 
 
 def learn_schemas_of(clients: Clients, prefix: str, codec: AvroCodec, cancelled: Cancelled = never_cancelled) -> None:

@@ -16,7 +16,8 @@ from streams.engine.readable import harmless, in_a_line
 from streams.engine.records import SLOW
 from streams.errors import StreamsError
 from streams.kafka.cancellable_steps import Cancelled, Steps, never_cancelled
-from streams.kafka.task_reports import Report, end_of, key_of, report_reason
+from streams.kafka.task_reports import STANDBY, WARMING, CopyReport, Report, copies_key, end_of, key_of, report_reason
+from streams.worker.cycle import Cycle
 from streams.worker.task import PartitionTask, TaskState, TaskStatus
 
 log = structlog.get_logger("retold.worker")
@@ -27,6 +28,8 @@ is reported again.
 
 The last repairs the topic after a late report of the partition's former owner, or a lost record.
 """
+COPIES_AGAIN = 10_000_000
+"""µs after which a report of copies is written again, since it holds only for some time."""
 FOR_AN_END = 3.0
 """s that the report of a namespace's end may take: its worker ends too."""
 NEVER = float("-inf")
@@ -57,6 +60,8 @@ class Reporter:
     ) -> None:
         self._namespace, self._worker, self._tasks, self._write, self._clock = namespace, worker, tasks, write, clock
         self._slow, self._trouble = slow, trouble
+        self.standby: Callable[[], Report | None] = lambda: None
+        """The report of the copies that this worker keeps."""
         self._delivered: dict[str, Report] = {}
         """The last reports that were delivered, as far as we know."""
         self._statuses: dict[int, TaskStatus] = {}
@@ -92,6 +97,7 @@ class Reporter:
         found = {
             key_of(self._namespace, task.partition): report_of(task, self._worker, statuses[task.partition]) for task in tasks
         }
+        found[copies_key(self._namespace, self._worker)] = self.standby()
         reports = {key: report for key, report in found.items() if report is not None}
         if new := {key: report for key, report in reports.items() if self._delivered.get(key) != report}:
             self._write(new, self._cancelled)
@@ -140,4 +146,15 @@ def report_of(task: PartitionTask, worker: str, status: TaskStatus | None = None
     if state is not TaskState.RESTORING:
         return Report(state.value, since, worker, report_reason(why), cause=cause)
     progress = task.progress
-    return Report(state.value, since, worker, HELD if progress.held else "", progress.done, progress.total)
+    why, left = HELD if progress.held else "", round(progress.left or 0)
+    return Report(state.value, since, worker, why, progress.done, progress.total, left=left)
+
+
+def standby_report(cycle: Cycle, worker: str) -> Report | None:
+    """The copies that a worker keeps; None if it keeps none. Its time goes on in steps, so that it is not written too often."""
+    standby = cycle.members.standby
+    if standby is None:
+        return None
+    copies = [CopyReport(it.partition, it.ready, it.done, it.total) for it in standby.states()]
+    now = cycle.members.clock.now()
+    return Report(STANDBY if cycle.tasks.joined else WARMING, now - now % COPIES_AGAIN, worker, copies=copies)

@@ -41,12 +41,12 @@ class Tasks:
         self._on_closed, self._now = on_closed, now
         self._tasks: dict[int, PartitionTask] = {}
         self._epoch = 0
-        self._assigned_once = self._ending = False
+        self._assigned_once = self._ending = self.joined = False
         self._consumer: Consumer
 
     def subscribe(self, consumer: Consumer) -> None:
         """Join the group."""
-        self._consumer = consumer
+        self._consumer, self.joined = consumer, True
         consumer.subscribe([self.inbox], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
 
     def all(self) -> list[PartitionTask]:

@@ -140,6 +140,7 @@ class MemoryBroker:
         self.describes_nothing = False
         """Whether it leaves unanswered what topics there are."""
         self.groups: dict[str, Group] = {}
+        self.tells_members = False
         self.committed: dict[tuple[str, TopicAndPartition], int] = {}
         self.producers: dict[str, Any] = {}
         """By transactional id, the one that was initialized last."""

@@ -88,7 +88,7 @@ class MemoryConsumer:
     """Assigned by hand, or by a group once it subscribes. Rebalances are met in `poll` and `consume`, as librdkafka does."""
 
     def __init__(self, broker: MemoryBroker, options: Mapping[str, Any]) -> None:
-        self._broker, self._group = broker, options["group.id"]
+        self._broker, self._group, self._client_id = broker, options["group.id"], options["client.id"]
         self._committed = options["isolation.level"] == "read_committed"
         self._tells_ends = options.get("enable.partition.eof", False)
         self._at: dict[TopicAndPartition, int] = {}
@@ -103,6 +103,11 @@ class MemoryConsumer:
         [self._topic] = topics
         self._callbacks = callbacks
         self._broker.join(self._group, self, len(self._broker.topics[self._topic]))
+
+    def described(self) -> Any:
+        """As a member of its group."""
+        partitions = [TopicPartition(self._topic or "", at) for at in sorted(self._owned)]
+        return SimpleNamespace(client_id=self._client_id, assignment=SimpleNamespace(topic_partitions=partitions))
 
     def consumer_group_metadata(self) -> Metadata:
         return Metadata(self._group, self, self._generation)
@@ -291,8 +296,12 @@ class MemoryAdmin:
         return {name: self._described(name) for name in asked.topic_names}
 
     def describe_consumer_groups(self, names: Sequence[str], **_: Any) -> dict[str, Future[Any]]:
-        """Of workers that are killed: no group has a member."""
-        return {name: _done(SimpleNamespace(members=[])) for name in names}
+        """Of workers that are killed: no group has a member, unless the broker is to tell of them."""
+        return {name: _done(SimpleNamespace(members=self._members(name))) for name in names}
+
+    def _members(self, name: str) -> list[Any]:
+        group = self._broker.groups.get(name)
+        return [it.described() for it in group.members] if group is not None and self._broker.tells_members else []
 
     def list_topics(self, topic: str = "", *, timeout: float) -> Any:
         """Of one topic, which nobody here may see, such as Kafka's own; else asked by who waits for an answer."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import murmur2
 
@@ -13,13 +15,15 @@ from streams import App
 from streams.codec import codec_of
 from streams.data import EventData
 from streams.engine import marker
+from streams.engine.image import Image
 from streams.kafka.cancellable_steps import never_cancelled
 from streams.kafka.topics import group_of, topic_names
 from streams.worker.assemble import WorkerParts, cycle_of
 from streams.worker.polled_batch import PolledBatch
+from streams.worker.restore import RestoredImage
 from streams.worker.restore_progress import RestoreProgress
 from tests.simulator.broker import Entry, MemoryBroker
-from tests.simulator.clients import clients
+from tests.simulator.clients import MemoryConsumer, clients
 from tests.simulator.time import Process, VirtualClock
 from tests.support.workers import settings
 
@@ -35,7 +39,10 @@ class SteppedWorker:
         """`parts` has the runtime of `process`."""
         self._process = process
         self.cycle = cycle_of(parts, namespace, slot)
-        process.runtime.background("beside", 1).start(self.cycle.members.topics.watch)
+        beside = process.runtime.background("beside", 2)
+        beside.start(self.cycle.members.topics.watch)
+        if (standby := self.cycle.members.standby) is not None:
+            beside.start(partial(standby.follow, self.cycle.tasks.partitions))
         self.cycle.open()
         self._batch: PolledBatch | None = None
 
@@ -60,10 +67,15 @@ class SteppedWorker:
     def partitions(self) -> set[int]:
         return set(self.cycle.tasks.partitions())
 
-    def restore(self, partition: int) -> None:
+    def restore(self, partition: int) -> Image:
         """One partition alone, whoever owns it."""
-        for _ in self.cycle.tasks._restorer.restore(partition, never_cancelled, RestoreProgress(partition)):
-            pass
+        steps = self.cycle.tasks._restorer.restore(partition, never_cancelled, RestoreProgress(partition))
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                restored: RestoredImage = end.value
+                return restored.image
 
     def stop(self) -> None:
         """As one that is told to."""
@@ -78,16 +90,19 @@ class Worker(SteppedWorker):
 
     def __init__(self, site: MemorySite, slot: int) -> None:
         process = Process(site.broker.clock)
-        parts = WorkerParts(site.app, site.config, clients(site.broker), codec_of(site.app), process.runtime, _no_gateways)
+        made = clients(site.broker, site.consumer)
+        parts = WorkerParts(site.app, site.config, made, codec_of(site.app), process.runtime, _no_gateways)
         super().__init__(parts, process, site.namespace, slot)
 
 
 class MemorySite:
     """One namespace of `app`, its topics, and who publishes into it."""
 
-    def __init__(self, app: App, namespace: str, state: Path) -> None:
+    def __init__(self, app: App, namespace: str, state: Path, **others: str) -> None:
+        """`others` are settings."""
         self.app, self.namespace = app, namespace
-        self.config = settings(state, "", partitions=str(PARTITIONS))
+        self.consumer: Callable[[MemoryBroker, Mapping[str, Any]], MemoryConsumer] = MemoryConsumer
+        self.config = settings(state, "", partitions=str(PARTITIONS), **others)
         self.broker = MemoryBroker(VirtualClock())
         self._codec = codec_of(app)
         for space in app.namespaces:

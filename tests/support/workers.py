@@ -97,6 +97,10 @@ class Running:
         """The partitions that this worker holds and has restored."""
         return sorted(self._images(namespace))
 
+    def read(self, namespace: str) -> dict[int, int]:
+        """How many offsets the last restore of each partition had to read."""
+        return {task.partition: task.progress.total for task in self._tasks(namespace).all()}
+
     def blocked(self, namespace: str) -> dict[int, BlockingRecord]:
         """The partitions that are blocked, at which record, and why."""
         tasks = self._tasks(namespace).in_state(TaskState.BLOCKED)

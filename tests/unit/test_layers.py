@@ -264,6 +264,7 @@ KNOWN = {
     "worker/faust_app.py": "Faust lives on an event loop",
     "worker/caller.py": "gateways are coroutines; the loop is given",
     "worker/assemble.py": "names the type of that loop",
+    "worker/standby.py": "a lock: copies are taken by the threads of restores",
     "kafka/renewed_client.py": "clients are shared by threads; confluent-kafka answers in futures",
     "kafka/active_producers.py": "aiokafka lives on an event loop",
 }

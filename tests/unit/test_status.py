@@ -12,7 +12,7 @@ from streams.cli.output.attention import attention
 from streams.engine.marker import Marker, producers_replaced
 from streams.engine.records import SLOW, Counters
 from streams.engine.times import to_micros
-from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus, Status
+from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, NamespaceStatus, PartitionStatus, Status
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 OWNED, ALONE = (PartitionStatus(0, owner, 9, 8, 1, 5, 1) for owner in ("somebody", None))
@@ -113,6 +113,16 @@ def test_each_restore_and_all_that_start_are_reported() -> None:
         "item-0 has been restoring since 2026-02-03T04:05:04Z (2 seconds ago): 5 of 9 records are read.",
         "item-1 is starting: its worker has not reported yet.",
         "item-1, item-2 and item-3 are starting: their workers have not reported yet.",
+    ]
+
+
+def test_a_worker_that_reads_its_copies_before_it_joins_is_named() -> None:
+    """It owns nothing yet, and nobody else would say why it is not ready. Copies of those in the group are in the table."""
+    reading = [CopyStatus("p.retold.shop.item.new.0", False, done, 1_000, False) for done in (250, 1_000)]
+    member = CopyStatus("p.retold.shop.item.old.0", False, 1, 1_000, True)
+    parts = (replace(partition(0, "running"), copies=(reading[0], member)), replace(partition(1, "running"), copies=(reading[1],)))
+    assert found(NamespaceStatus("item", "shop", parts)) == [
+        "The worker p.retold.shop.item.new.0 reads copies of 2 partitions before it joins: 1,250 of 2,000 records are read."
     ]
 
 

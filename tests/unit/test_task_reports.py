@@ -16,11 +16,16 @@ from streams.engine.records import SCHEMA, SLOW
 from streams.errors import BrokerError
 from streams.kafka.cancellable_steps import Cancelled
 from streams.kafka.task_reports import (
+    ALIVE,
+    COPIES_SHOWN,
     REASON_SHOWN,
     TRACE_SHOWN,
+    CopyReport,
     Report,
     State,
     _read,
+    copies_key,
+    copies_of,
     end_of,
     ended,
     report_reason,
@@ -97,6 +102,31 @@ def test_only_the_present_owners_report_counts(
 def test_what_no_worker_wrote_is_passed_over(value: bytes | None) -> None:
     """Also a time that no calendar has: it would end the command that shows it."""
     assert _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user-3", value=value)) is None
+
+
+def test_a_report_of_copies_counts_for_a_while_and_for_its_namespace() -> None:
+    """Its worker writes it again and again; one that was killed does not."""
+    report = Report("standby", 50_000_000, ME, copies=[CopyReport(3, True, 7, 7)])
+    reports = {copies_key("user", ME): report, copies_key("folder", ME): report, "user-3": Report("running", 6, OTHER)}
+    assert copies_of(reports, "user", 50_000_000 + ALIVE) == [report]
+    assert copies_of(reports, "user", 50_000_001 + ALIVE) == copies_of(None, "user", 0) == []
+    value = msgspec.json.encode(msgspec.structs.replace(report, copies=report.copies * 5_000))
+    found = _read(Message(topic="retold-tasks", partition=0, offset=1, key=b"user w", value=value))
+    assert found is not None
+    assert found.copies == report.copies * COPIES_SHOWN
+
+
+def test_a_report_of_a_restore_says_what_is_left() -> None:
+    """By the rate so far, once there is one."""
+    it = task()
+    at = ("user-table", 3)
+    it.progress.begin({at: (100, 1_100)}, 5.0)
+    it.progress.reach({at: 200}, 5.5)
+    assert report_of(it, ME) == Report("restoring", 5, ME, "", 100, 1_000)
+    it.progress.reach({at: 300}, 7.0)
+    report = report_of(it, ME)
+    assert report == Report("restoring", 5, ME, "", 200, 1_000, left=8)
+    assert state_of({"user-3": report}, "user-3", ME).why == "200 of 1,000 records are read, about 8 s left"
 
 
 def test_what_a_stranger_wrote_is_bounded() -> None:

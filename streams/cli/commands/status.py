@@ -18,7 +18,7 @@ from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.kafka.alarms import checks, seconds_since, worst
 from streams.kafka.open_transactions import sentence
-from streams.kafka.status import Status
+from streams.kafka.status import CopyStatus, Status
 from streams.kafka.status import status as read
 
 COUNTED = ("accepted", "rejected", "duplicates", "emitted")
@@ -87,6 +87,7 @@ def _show_namespaces(found: Status) -> None:
 
 def _show_partitions(found: Status, app: str) -> None:
     heads = ("partition", "state", "handled to", "inbox end", "lag", "oldest", "log", "owner")
+    copied = any(part.copies for space in found.namespaces for part in space.partitions)
     now = to_micros(datetime.now(UTC))
     rows = [
         (
@@ -98,11 +99,17 @@ def _show_partitions(found: Status, app: str) -> None:
             None if part.oldest is None else f"{seconds_since(part.oldest, now):,.0f} s",
             part.sequence,
             _owner(part.owner, app),
+            *([", ".join(_copy(it, app) for it in part.copies) or "none"] if copied else []),
         )
         for space in found.namespaces
         for part in space.partitions
     ]
-    table(heads, rows, right=heads[2:7])
+    table((*heads, "copies") if copied else heads, rows, right=heads[2:7])
+
+
+def _copy(it: CopyStatus, app: str) -> str:
+    """Whose it is, and how far if it is not up to date."""
+    return _owner(it.worker, app) + ("" if it.ready else f" {100 * it.done // max(1, it.total)} %")
 
 
 def _owner(client_id: str | None, app: str) -> str:

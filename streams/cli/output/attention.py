@@ -12,7 +12,7 @@ from streams.engine.readable import harmless
 from streams.engine.records import HANDLER, SCHEMA, SLOW
 from streams.engine.times import from_micros
 from streams.kafka.blocked import blocked_partitions, what_to_do
-from streams.kafka.status import BlockedPartition, NamespaceEnd, NamespaceStatus, PartitionStatus
+from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, NamespaceStatus, PartitionStatus
 from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -61,6 +61,7 @@ def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:
             "number grows, check the network and the broker."
         )
     yield from _partition_states(space, now)
+    yield from _warming(space)
     slow = {it.partition for it in blocked_partitions(space) if it.cause == SLOW}
     for waits in space.waiting:
         if waits.partition not in slow:
@@ -118,6 +119,19 @@ def _partition_states(space: NamespaceStatus, now: datetime) -> Iterator[str]:
         *others, last = (key_of(space.name, number) for number in starting)
         names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
         yield f"{names} starting: {'their workers have' if others else 'its worker has'} not reported yet."
+
+
+def _warming(space: NamespaceStatus) -> Iterator[str]:
+    """A sentence for each worker that reads its copies before it joins the group."""
+    reading: dict[str, list[CopyStatus]] = {}
+    for it in (copy for part in space.partitions for copy in part.copies if not copy.joined):
+        reading.setdefault(it.worker, []).append(it)
+    for worker, copies in reading.items():
+        done, total = sum(it.done for it in copies), sum(it.total for it in copies)
+        yield (
+            f"The worker {harmless(worker)} reads copies of {plural(len(copies), 'partition')} before it joins: "
+            f"{done:,} of {total:,} records are read."
+        )
 
 
 def _blocked_since(space: NamespaceStatus, partition: int, now: datetime) -> str:
