@@ -57,7 +57,7 @@ demo: .venv/runtime.stamp ## The main job on real sign-ups; ARGS="--keep", "--in
 bench: setup ## Events per second beside Faust, Quix and Kafka Streams; ARGS="--quick --json"
 	@$(BIN)/python -m ops.bench $(ARGS)
 
-simulate: setup ## Workers on a Kafka in memory, with faults; ARGS="--seeds 2000 --json", "--seed 17 --trace", "--rules"
+simulate: setup ## Workers on a Kafka in memory, with faults; ARGS="--seeds 2000 --json", "--seed 17 --trace", "--rules", "--against-kafka 300"
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulator $(ARGS)
 
 chaos: setup ## Workers, brokers and networks that fail, on a real Kafka; ARGS="--seeds 20 --json", "--seed 17"

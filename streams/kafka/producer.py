@@ -158,8 +158,9 @@ class TransactionalProducer:
         codes = {failure.code() for failure in self._failures} - {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
         if isinstance(error, KafkaException) and not codes:
             codes = {error.args[0].code()}
-        # A producer that got no answer from a broker may never find its coordinator again (rule 35).
-        self._doubtful |= isinstance(error, BufferError) or (bool(codes) and codes <= SILENT)
+        # A producer that got no answer from a broker may never find its coordinator again (rule 35). One of which the broker
+        # refused a record has counted it, so the broker would refuse its next record there as out of order (rule 8).
+        self._doubtful |= isinstance(error, BufferError) or (bool(codes) and codes <= SILENT) or not codes.isdisjoint(POISON)
         causes = "; ".join(sorted({failure.str() for failure in self._failures})) or str(error)
         raise TransactionAborted(
             f"a transaction of {self._what} was aborted and is tried again: {causes}",

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from tests.simulator.against_kafka import against_kafka
 from tests.simulator.faults import Fault
 from tests.simulator.seeded import SeededRun
 from tests.simulator.switched_off import RULES
@@ -78,7 +79,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--without", choices=list(RULES), help="switch a rule off, and end at the first seed that finds it")
     parser.add_argument("--rules", action="store_true", help="switch each rule off in turn: after how many seeds is it found?")
+    parser.add_argument("--against-kafka", type=int, metavar="N", help="play N scripts on a real Kafka too, and compare")
+    parser.add_argument("--keep", type=Path, help="with --against-kafka: add scripts that show no difference to this file")
     given = parser.parse_args()
+    if given.against_kafka is not None:
+        return 1 if against_kafka(given.against_kafka, given.keep) else 0
     if given.rules:
         return _rules(given.first, given.seeds)
     seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)

@@ -25,6 +25,9 @@ class Transaction:
     began: float
     state: str = OPEN
     partitions: set[TopicAndPartition] = field(default_factory=set)
+    """That its coordinator knows of: they get its end, also if no record was appended to them."""
+    has_offsets: bool = False
+    """Whether its coordinator knows that a group's offsets belong to it."""
     offsets: dict[tuple[str, TopicAndPartition], int] = field(default_factory=dict)
 
 
@@ -48,6 +51,8 @@ class Partition:
     entries: list[Entry] = field(default_factory=list)
     _over: int = 0
     """Before it no transaction is open."""
+    low: int = 0
+    """The first offset that is kept; records before it were deleted."""
 
     @property
     def end(self) -> int:
@@ -56,6 +61,7 @@ class Partition:
     @property
     def stable(self) -> int:
         """Before the first record of a transaction that is open."""
+        self._over = max(self._over, self.low)
         while self._over < self.end and ((it := self.entries[self._over].transaction) is None or it.state != OPEN):
             self._over += 1
         return self._over
@@ -86,7 +92,7 @@ class Partition:
 
     def readable(self, offset: int, *, committed: bool) -> tuple[int, Entry] | None:
         """The first record from `offset` on that a reader is given."""
-        for at in range(offset, self.stable if committed else self.end):
+        for at in range(max(offset, self.low), self.stable if committed else self.end):
             it = self.entries[at]
             aborted = it.transaction is not None and it.transaction.state == ABORTED
             if not it.control and not (committed and aborted):

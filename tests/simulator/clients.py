@@ -16,22 +16,12 @@ from confluent_kafka import (
     Producer,
     TopicCollection,
     TopicPartition,
-    murmur2,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.kafka.clients import Clients
-from tests.simulator.broker import (
-    ABORTED,
-    COMMITTED,
-    OPEN,
-    Entry,
-    MemoryBroker,
-    Metadata,
-    TopicAndPartition,
-    Transaction,
-    refusal,
-)
+from tests.simulator.broker import Entry, MemoryBroker, Metadata, Partition, TopicAndPartition
+from tests.simulator.memory_producer import MemoryProducer
 
 
 def clients(
@@ -50,11 +40,17 @@ def clients(
     return Clients("memory:0", clock=broker.clock, make=make)
 
 
-class MemoryMessage:
-    """A record as a consumer gives it, or the end of a partition."""
+OUTSIDE = -1
+"""Told of a partition that does not have the offset that is asked for; nothing more is asked of it until it is sought."""
 
-    def __init__(self, topic_partition: TopicAndPartition, offset: int, entry: Entry | None) -> None:
-        self._topic_partition, self._offset, self._entry = topic_partition, offset, entry
+
+class MemoryMessage:
+    """A record as a consumer gives it, or, without an `entry`, the end of a partition or another error."""
+
+    def __init__(
+        self, topic_partition: TopicAndPartition, offset: int, entry: Entry | None, error: int = KafkaError._PARTITION_EOF
+    ) -> None:
+        self._topic_partition, self._offset, self._entry, self._error = topic_partition, offset, entry, error
 
     def topic(self) -> str:
         return self._topic_partition[0]
@@ -66,7 +62,7 @@ class MemoryMessage:
         return self._offset
 
     def error(self) -> KafkaError | None:
-        return KafkaError(KafkaError._PARTITION_EOF) if self._entry is None else None
+        return KafkaError(self._error) if self._entry is None else None
 
     def key(self) -> bytes | None:
         return self._entry.key if self._entry else None
@@ -176,6 +172,11 @@ class MemoryConsumer:
             if topic_partition in self._paused:
                 continue
             partition, at = self._broker.partition(topic_partition), self._at[topic_partition]
+            if not partition.low <= at <= partition.end:
+                if self._told.get(topic_partition) == OUTSIDE:
+                    continue
+                self._told[topic_partition] = OUTSIDE
+                return MemoryMessage(topic_partition, at, None, KafkaError._AUTO_OFFSET_RESET)
             record = partition.readable(at, committed=self._committed)
             if record is not None:
                 self._at[topic_partition] = record[0] + 1
@@ -222,63 +223,6 @@ class MuteConsumer(MemoryConsumer):
         return []
 
 
-class MemoryProducer:
-    """Plain, or transactional: one producer of an id at a time, the last that was initialized."""
-
-    def __init__(self, broker: MemoryBroker, options: Mapping[str, Any]) -> None:
-        self._broker, self._id = broker, options.get("transactional.id")
-        self.transaction: Transaction | None = None
-
-    def init_transactions(self, _timeout: float) -> None:
-        before = self._broker.producers.get(self._id or "")
-        if before is not None and before.transaction is not None and before.transaction.state == OPEN:
-            self._broker.end(before.transaction, ABORTED)
-        self._broker.producers[self._id or ""] = self
-
-    def begin_transaction(self) -> None:
-        self._check()
-        self.transaction = Transaction(self, self._broker.clock.monotonic())
-
-    def produce(
-        self, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, headers: Any = None, **_: Any
-    ) -> None:
-        self._check()
-        if not self._broker.takes(topic, value):
-            raise refusal(KafkaError.MSG_SIZE_TOO_LARGE)
-        if partition < 0:
-            partition = int(murmur2(key or b"", len(self._broker.topics[topic])))
-        self._broker.append((topic, partition), key, value, headers, self.transaction)
-
-    def send_offsets_to_transaction(self, offsets: Sequence[TopicPartition], metadata: Metadata, _timeout: float) -> None:
-        self._check()
-        self._broker.check(metadata)
-        assert self.transaction is not None
-        for it in offsets:
-            self.transaction.offsets[metadata.group, (it.topic, it.partition)] = it.offset
-
-    def commit_transaction(self, _timeout: float) -> None:
-        self._end(COMMITTED)
-
-    def abort_transaction(self, _timeout: float) -> None:
-        self._end(ABORTED)
-
-    def poll(self, _timeout: float) -> int:
-        return 0
-
-    def flush(self, _timeout: float) -> int:
-        return 0
-
-    def _end(self, state: str) -> None:
-        self._check()
-        assert self.transaction is not None
-        self._broker.end(self.transaction, state)
-        self.transaction = None
-
-    def _check(self) -> None:
-        if self._id is not None and self._broker.producers.get(self._id) is not self:
-            raise refusal(KafkaError._FENCED, fatal=True)
-
-
 class MemoryAdmin:
     """Answers are there at once, in the futures that confluent-kafka gives."""
 
@@ -289,6 +233,9 @@ class MemoryAdmin:
         self, asked: Mapping[TopicPartition, OffsetSpec], *, isolation_level: IsolationLevel, **_: Any
     ) -> dict[TopicPartition, Future[Any]]:
         return {at: _done(SimpleNamespace(offset=self._offset(at, spec, isolation_level))) for at, spec in asked.items()}
+
+    def delete_records(self, asked: Sequence[TopicPartition], **_: Any) -> dict[TopicPartition, Future[Any]]:
+        return {at: self._deleted(self._broker.partition((at.topic, at.partition)), at.offset) for at in asked}
 
     def describe_topics(self, asked: TopicCollection, **_: Any) -> dict[str, Future[Any]]:
         if self._broker.describes_nothing:
@@ -309,17 +256,23 @@ class MemoryAdmin:
 
     def _described(self, name: str) -> Future[Any]:
         if name not in self._broker.topics:
-            future: Future[Any] = Future()
-            future.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
-            return future
+            return _failed(KafkaError.UNKNOWN_TOPIC_OR_PART)
         return _done(SimpleNamespace(topic_id=self._broker.ids[name], partitions=self._broker.topics[name]))
+
+    @staticmethod
+    def _deleted(partition: Partition, before: int) -> Future[Any]:
+        if before > partition.end:
+            return _failed(KafkaError.OFFSET_OUT_OF_RANGE)
+        partition.low = max(partition.low, before)
+        return _done(SimpleNamespace(low_watermark=partition.low))
 
     def _offset(self, at: TopicPartition, which: OffsetSpec, isolation: IsolationLevel) -> int:
         partition = self._broker.partition((at.topic, at.partition))
         if isinstance(which, EARLIEST):
-            return 0
+            return partition.low
         if which._value >= 0:  # a time, in ms
-            return next((offset for offset, it in enumerate(partition.entries) if it.timestamp >= which._value), -1)
+            kept = list(enumerate(partition.entries))[partition.low :]
+            return next((offset for offset, it in kept if it.timestamp >= which._value), -1)
         return partition.stable if isolation == IsolationLevel.READ_COMMITTED else partition.end
 
 
@@ -329,4 +282,10 @@ EARLIEST = type(OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # the c
 def _done(value: Any) -> Future[Any]:
     future: Future[Any] = Future()
     future.set_result(value)
+    return future
+
+
+def _failed(code: int) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(KafkaException(KafkaError(code)))
     return future

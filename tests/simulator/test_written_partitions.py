@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, murmur2
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.producer import HeldUp, OnDelivery, ProducerLost, TransactionAborted, TransactionalProducer
 from tests.simulator.broker import ABORTED, MemoryBroker
-from tests.simulator.clients import MemoryProducer
+from tests.simulator.memory_producer import MemoryProducer
 from tests.simulator.time import VirtualClock
 
 NAME = "order.here.0"

@@ -29,8 +29,9 @@ from tests.simulator.broker import (
     Transaction,
     refusal,
 )
-from tests.simulator.clients import MemoryAdmin, MemoryConsumer, MemoryMessage, MemoryProducer
+from tests.simulator.clients import MemoryAdmin, MemoryConsumer, MemoryMessage
 from tests.simulator.faults import Fault
+from tests.simulator.memory_producer import MemoryProducer
 
 Record = tuple[bytes | None, bytes | None, Any]
 """Its key, value and headers."""
@@ -160,14 +161,10 @@ class UnrulyProducer(MemoryProducer):
     def __init__(self, trouble: Trouble, owner: str, options: Mapping[str, Any]) -> None:
         super().__init__(trouble.broker, options)
         self._trouble, self._owner = trouble, owner
-        self._on_delivery, self._logger = options.get("on_delivery"), options.get("logger")
+        self._logger = options.get("logger")
         self._failed = False
         self._ended: tuple[Transaction, str] | None = None
         """What was ended, though nobody was told."""
-        self._reports: list[Callable[[], None]] = []
-
-    def is_current(self) -> bool:
-        return self._broker.producers.get(self._id or "") is self
 
     def init_transactions(self, timeout: float) -> None:
         self._answered("init", timeout)
@@ -209,6 +206,7 @@ class UnrulyProducer(MemoryProducer):
         super().send_offsets_to_transaction(offsets, metadata, timeout)
 
     def commit_transaction(self, timeout: float) -> None:
+        self._check_order(self.transaction is not None)
         if self._failed:
             raise refusal(KafkaError._MSG_TIMED_OUT)
         self._end_with(COMMITTED, "commit", timeout)
@@ -216,20 +214,10 @@ class UnrulyProducer(MemoryProducer):
     def abort_transaction(self, timeout: float) -> None:
         self._end_with(ABORTED, "abort", timeout)
 
-    def poll(self, timeout: float) -> int:
-        while self._reports:
-            self._reports.pop(0)()
-        return super().poll(timeout)
-
-    def flush(self, timeout: float) -> int:
-        self.poll(0)
-        return super().flush(timeout)
-
     def _fail(self, code: int) -> None:
+        """What was written is not delivered, which shows only when the transaction is to be committed."""
         self._failed = True
-        if self._on_delivery is not None:
-            on_delivery = self._on_delivery
-            self._reports.append(lambda: on_delivery(KafkaError(code), None))
+        self._report(code)
 
     def _end_with(self, state: str, request: str, timeout: float) -> None:
         fault = self._answered(request, timeout)

@@ -1,0 +1,65 @@
+"""A transaction that was aborted for a record that the broker refused does not take the next one along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.producer import OnDelivery, TransactionAborted, TransactionalProducer
+from tests.simulator.broker import MemoryBroker, Metadata
+from tests.simulator.memory_producer import MemoryProducer
+from tests.simulator.time import VirtualClock
+
+
+class Member:
+    """Of a group of one."""
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    it = MemoryBroker(VirtualClock())
+    it.create(["order", "order-log"], 1)
+    it.largest["order-log"] = 5
+    return it
+
+
+def test_a_transaction_after_a_record_was_refused_is_committed(broker: MemoryBroker) -> None:
+    """The client goes on counting behind the refused record, so a producer that was kept is refused once more.
+
+    Then the search for what is too large would begin anew each time, since every other abort is for another reason.
+    """
+
+    def make(on_delivery: OnDelivery, _: CoordinatorConnection) -> Any:
+        return MemoryProducer(broker, {"transactional.id": "order.here.0", "on_delivery": on_delivery})
+
+    member = Member()
+    broker.join("orders", member, 1)
+    metadata = Metadata("orders", member, broker.groups["orders"].generation)
+    producer = TransactionalProducer(make, "order.here.0", "order", clock=broker.clock)
+    for value in (b"far too large", b"small"):
+        producer.ready()
+        producer.begin()
+        producer.put("order-log", value, b"o1@1", 0, None)
+        if value == b"small":
+            producer.commit([], metadata)
+        else:
+            with pytest.raises(TransactionAborted) as refused:
+                producer.commit([], metadata)
+            assert refused.value.poison
+    assert [it.value for _, it in broker.partition(("order-log", 0)).committed()] == [b"small"]
+
+
+def test_a_client_that_is_kept_is_refused_once_more(broker: MemoryBroker) -> None:
+    """As librdkafka is: the simulator's producer counts a record that was refused, too."""
+    told: list[int] = []
+    client = MemoryProducer(broker, {"transactional.id": "x", "on_delivery": lambda error, _: told.append(error.code())})
+    client.init_transactions(1)
+    for value in (b"far too large", b"small", b"small"):
+        client.begin_transaction()
+        client.produce("order-log", value, b"k", 0)
+        client.flush(1)
+        client.abort_transaction(1)
+    assert told == [KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._PURGE_QUEUE]
