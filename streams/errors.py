@@ -261,6 +261,18 @@ class InvalidChange(HistoryError):
     status = 422
 
 
+class StalePlan(HistoryError):
+    """A plan of a correction that is not one of this past: of another log, or not as it was written."""
+
+    status = 409
+
+
+class TooBusy(HistoryError):
+    """A row that always moves before a correction comes to it."""
+
+    status = 503
+
+
 class NoSuchEvent(HistoryError):
     """The recorded past has no such event or row, or more than one."""
 

@@ -119,6 +119,9 @@ class CutPast:
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         return first_root_of(self.events(), time, behind)
 
+    def steps(self) -> Sequence[RecordedEvent]:
+        return [it for it in self._past.steps() if self.has(it)]
+
     def end(self) -> OrderKey | None:
         return max((it.order for it in self.events()), default=None)
 

@@ -15,10 +15,13 @@ from streams.engine.times import checked_time, to_micros
 from streams.errors import HistoryError
 from streams.history.branch.branch import Branch, replay, what_if
 from streams.history.branch.branch_calls import Answers
+from streams.history.branch.branch_past import BranchPast
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.branch.shrinking import SearchLimits, Shrunk, shrink
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode
+from streams.history.correction.correction_plan import CorrectionPlan
+from streams.history.correction.planning import CorrectedLog, plan_correction
 from streams.history.cut_past import Cut, CutPast
 from streams.history.difference.comparison import compare
 from streams.history.difference.difference import Difference
@@ -52,6 +55,8 @@ class History(HistoryContents):
 
     _origin: tuple[History, Difference] | None = None
     """Of a branch: the past that it is one of, and how it differs from that one."""
+    _is_imagined = False
+    """Whether it is a branch, or the past as of a time."""
 
     @classmethod
     def open(cls, app: App, file: str | Path) -> Self:
@@ -94,7 +99,8 @@ class History(HistoryContents):
             HistoryError: `known` is later than what this past knows for certain.
 
         """
-        past = self._past if self._origin is None else with_own_times(self._past, [it.name for it in self.app.namespaces])
+        branched = isinstance(self._past, BranchPast)  # this is a branch, or a past that was corrected
+        past = with_own_times(self._past, [it.name for it in self.app.namespaces]) if branched else self._past
         asked, frontier = Cut(_micros("at", at), _micros("known", known)), self._source.frontier
         return self._made(CutPast(past, asked if frontier is None else cut_until(frontier, asked)), self._handlers)
 
@@ -158,7 +164,41 @@ class History(HistoryContents):
         return made
 
     def _made(self, past: Past, handlers: ApplicationHandlers) -> History:
-        return History(past, handlers, self._source)
+        made = History(past, handlers, self._source)
+        made._is_imagined = True
+        return made
+
+    def correct(
+        self,
+        *,
+        insert: Iterable[Insertion] = (),
+        remove: Iterable[str] = (),
+        replace: Mapping[str, EventData] | None = None,
+        by: str,
+        why: str,
+    ) -> CorrectionPlan:
+        """The plan of a correction: what would become of the present if the past were changed. Nothing happens yet.
+
+        In a test, `world.apply` applies it.
+
+        Args:
+            insert: Events that are missing, as for `what_if`.
+            remove: Published events that should not have been, with all that they led to.
+            replace: The right data by the published event that had other data.
+            by: Who corrects.
+            why: Why, in a sentence.
+
+        Raises:
+            NoSuchEvent: A named event is not there.
+            InvalidChange: A named event was not published, a handler would raise, or nobody or no reason is given.
+            HistoryError: This is a branch, or the past as of a time; or what follows cannot be told.
+            InvalidEvent: An event may not be published as it is.
+
+        """
+        if self._is_imagined:
+            raise HistoryError("a branch, or the past as of a time, is corrected nowhere: correct the past itself")
+        change = self._change(insert, remove, replace or {})
+        return plan_correction(self._source.corrected or CorrectedLog(self._past), self._handlers, change, by, why)
 
     def shrink(
         self, namespace: Namespace[R] | str, key: str, condition: str | Callable[[R], bool], *, seconds: float = 60.0

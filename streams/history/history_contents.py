@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from streams.data import Record
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.planning import CorrectedLog
 from streams.history.event_lookup import Find
 from streams.history.history_table import HistoryTable
 from streams.history.past import Past
@@ -30,12 +31,13 @@ class HistorySource(NamedTuple):
     """What all histories that are made of one have from it.
 
     `find` looks up an event by name. Nothing that was recorded until `frontier` (µs) can change any more; None: nothing at all
-    can. `close` lets its file go.
+    can. `close` lets its file go. `corrected` has the corrections so far, if there is any.
     """
 
     find: Find
     frontier: int | None = None
     close: Callable[[], None] = lambda: None
+    corrected: CorrectedLog | None = None
 
 
 class HistoryContents:

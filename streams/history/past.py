@@ -14,7 +14,7 @@ from streams.engine.times import to_micros
 from streams.errors import BeforeHistory
 from streams.history.branch.branch_aside import NOTHING_ASIDE, BranchAside
 from streams.history.high_water import LEAST, with_high_water
-from streams.history.recorded_event import EMITTED, ROOT, TIMER, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import EMITTED, ROOT, STEP, TIMER, OrderKey, Place, RecordedEvent
 
 
 class ErasedEvent(NamedTuple):
@@ -84,6 +84,9 @@ class Past(Protocol):
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         """The first root event, in the total order, that happened later than `time` (µs), and stands behind a place."""
 
+    def steps(self) -> Sequence[RecordedEvent]:
+        """The steps of corrections among the events, which set rows."""
+
     def end(self) -> OrderKey | None:
         """The last event's; None: there is none."""
 
@@ -151,6 +154,9 @@ class MemoryPast:
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         return first_root_of(self._events, time, behind)
+
+    def steps(self) -> Sequence[RecordedEvent]:
+        return [it for it in self._events if it.kind == STEP]
 
     def end(self) -> OrderKey | None:
         return self._events[-1].order if self._events else None

@@ -28,7 +28,7 @@ class MemoryApplication:
     """Each namespace has one partition. `now` is the time it is."""
 
     def __init__(self, app: App, codec: AvroCodec, seen: Journal, now: datetime) -> None:
-        self._app, self._seen, self.now = app, seen, now
+        self.app, self._seen, self.now = app, seen, now
         self._foreign: AvroCodec | None = None
         self._gateways = {gateway.data: gateway for gateway in app.gateways}
         self.projecting = Projector(app.projections, codec)
@@ -37,7 +37,7 @@ class MemoryApplication:
 
     def space(self, event_type: str) -> Space:
         """The namespace of an event's name, or of this name. Raises DefinitionError."""
-        return self.spaces[self._app.namespace(namespace_of(event_type)).name]
+        return self.spaces[self.app.namespace(namespace_of(event_type)).name]
 
     def publish(self, namespace: str, key: bytes | None, value: bytes | None, headers: Headers | None = None) -> int:
         """Put a record into an inbox; gives its offset."""
@@ -112,7 +112,7 @@ class MemoryApplication:
         if emitted.namespace in self.spaces:
             self.publish(emitted.namespace, emitted.key, emitted.value, emitted.headers)
         else:
-            self._foreign = self._foreign or foreign_codec(self._app)
+            self._foreign = self._foreign or foreign_codec(self.app)
             self._seen.outside.append(self._foreign.decode(emitted.value))
 
     def _call(self, space: Space, call: PendingCall) -> list[EventData]:

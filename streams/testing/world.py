@@ -15,10 +15,10 @@ from streams.engine.records import Headers
 from streams.engine.times import checked_time, to_micros
 from streams.event import Event
 from streams.testing.codecs import codec_for
+from streams.testing.correctable_world import CorrectableWorld
 from streams.testing.journal import Journal
 from streams.testing.memory_application import MemoryApplication
 from streams.testing.results import Result, outcome_of
-from streams.testing.world_contents import WorldContents
 from streams.testing.world_io import Answers, answering, headers_of
 
 Parked = Literal["raise", "allow"]
@@ -42,7 +42,7 @@ def event(data: D, *, time: datetime = START, id: str = "e1") -> Event[D]:
     return Event(data, id, time, None, id)
 
 
-class World(WorldContents):
+class World(CorrectableWorld):
     """An application in memory, on the engine and the codec that a worker has. Each namespace has one partition.
 
     Time stands still until `advance`, and what was emitted waits until `settle`. Gateways are called at once, with their

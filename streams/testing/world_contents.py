@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from streams.app import App, view_at
 from streams.data import Record
@@ -14,9 +14,6 @@ from streams.namespace import Namespace
 from streams.projection import Projection
 from streams.testing.memory_application import MemoryApplication
 from streams.view import Table, Tables
-
-if TYPE_CHECKING:
-    from streams.history.history import History
 
 R = TypeVar("R", bound=Record)
 
@@ -80,15 +77,6 @@ class WorldContents:
 
         """
         return [log_record(it) for it in self._run.space(namespace).log]
-
-    def history(self) -> History:
-        """What has been handled so far, as a recorded past: `world.history().what_if(remove=["place-1"])`.
-
-        What is handled afterwards is not in it. Name events by the ids that `when` gave them, or find them in `events()`.
-        """
-        from streams.testing.world_history import history_of  # most tests ask nothing of the past, and start sooner
-
-        return history_of(self.app, self._run.spaces.values())
 
     def image(self, namespace: str) -> Image:
         """The state that the engine works on, for tests of retold itself.

@@ -8,6 +8,7 @@ from streams.app import App
 from streams.engine.changes import HandledRecord
 from streams.engine.stored import log_record
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.planning import CorrectedLog
 from streams.history.event_lookup import in_memory
 from streams.history.history import History
 from streams.history.history_contents import HistorySource
@@ -18,11 +19,18 @@ from streams.testing.space import Space
 from streams.testing.world_waiting import WorldWaiting
 
 
-def history_of(app: App, spaces: Iterable[Space]) -> History:
+def history_of(app: App, spaces: Iterable[Space], so_far: CorrectedLog | None = None) -> History:
+    """`so_far` has the corrections, if there were any."""
     handlers = ApplicationHandlers(app, codec_for(app))
     there = list(spaces)
-    events = [_recorded(handlers, space.name, it) for space in there for it in space.log]
-    return History(MemoryPast(events), handlers, HistorySource(in_memory), WorldWaiting(handlers.codec, there))
+    past = recorded_past(handlers, there) if so_far is None else so_far.past(handlers)
+    source = HistorySource(in_memory, corrected=so_far)
+    return History(past, handlers, source, WorldWaiting(handlers.codec, there))
+
+
+def recorded_past(handlers: ApplicationHandlers, spaces: Iterable[Space]) -> MemoryPast:
+    """The logs of a World, with the steps of corrections."""
+    return MemoryPast(_recorded(handlers, space.name, it) for space in spaces for it in space.log)
 
 
 def _recorded(handlers: ApplicationHandlers, namespace: str, it: HandledRecord) -> RecordedEvent:

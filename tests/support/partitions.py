@@ -21,6 +21,7 @@ from streams.engine.duplicates import DEFAULT_WINDOW
 from streams.engine.engine import Engine, Inbox
 from streams.engine.event_handlers import Limits
 from streams.engine.records import Headers, InboxRecord
+from streams.engine.step import CorrectionStep, encode_step
 from streams.engine.stored import log_record
 from streams.engine.timers import due_timers
 from streams.engine.times import from_micros, to_micros
@@ -61,6 +62,9 @@ class Partitions:
 
     def say(self, namespace: str, command: OperatorCommand) -> None:
         self._put(namespace, command.key.encode(), encode(command), [])
+
+    def correct(self, step: CorrectionStep) -> None:
+        self._put(step.namespace, step.entity.encode(), encode_step(step), [])
 
     def clock(self, name: str, at: datetime | None) -> None:
         """An import's clock, to each partition."""

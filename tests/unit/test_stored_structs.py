@@ -31,6 +31,15 @@ from streams.engine.marker import Marker
 from streams.engine.records import Counters, DuplicateRecord
 from streams.engine.step import CorrectionStep, DroppedTimer, StepTimer
 from streams.errors import InvalidEvent, UndecodableRecord
+from streams.history.correction.correction_plan import (
+    CorrectionPlan,
+    PlannedCall,
+    PlannedEvent,
+    PlannedRow,
+    StoredChange,
+    StoredInsertion,
+)
+from streams.history.recorded_event import OrderKey
 from streams.kafka.schemas_topic import PublishedSchema
 from streams.kafka.task_reports import Report
 from streams.localbroker import state
@@ -112,6 +121,21 @@ KINDS = (
         ),
         lambda value: msgspec.json.decode(value, type=CorrectionStep),
         ("command", "namespace", "entity", "correction", "number", "expected", "row"),
+        msgspec.MsgspecError,
+    ),
+    Kind(
+        CorrectionPlan(
+            "shop", "c1", "ada", "typo",
+            StoredChange(
+                (StoredInsertion(b"\0\1", 5, "e1", "test", "r1", OrderKey(1, "order", 0, 2, 0, 3)),), ("r2",), {"r3": b"\0\2"},
+                OrderKey(9, "order", 0, 7),
+            ),
+            "r0", (PlannedRow("order", "o1", 2, {}, {"a": 1}, 1, 2),), (PlannedEvent("a.b", "k", "e", "a-0:1", "accepted"),),
+            (PlannedEvent("a.b", "k", "e", "a-0:1", "accepted", ("data",), {"a": 1}),), (PlannedEvent("a.b", "k", "e", "n", "o"),),
+            (PlannedCall("would call", "a.b", "k", "e", "a.c"),), 1, "f00", 2,
+        ),
+        lambda value: msgspec.json.decode(value, type=CorrectionPlan),
+        ("application", "correction", "by", "why", "change"),
         msgspec.MsgspecError,
     ),
     Kind(

@@ -124,4 +124,4 @@ def _replayed(
 
 
 def _branch(run: BranchRun) -> Branch:
-    return Branch(run.difference(), run.rows, run.past())
+    return Branch(run.difference(), {place: row.row for place, row in run.reached.items()}, run.past())

@@ -23,14 +23,15 @@ from streams.history.branch.branch_queue import BranchQueue, BranchTurn
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.past import Past, cause_of, with_parked
-from streams.history.recorded_event import ROOT, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import ROOT, STEP, OrderKey, Place, RecordedEvent
 
 
 class PlacedChange(NamedTuple):
-    """The places of what is taken out, and the event and its bytes by the place of the one that is replaced."""
+    """The places of what is taken out, the event and its bytes by the place of the one that is replaced, and what is put in."""
 
     removed: frozenset[OrderKey]
     replaced: dict[OrderKey, tuple[Event[Any], bytes]]
+    inserted: Sequence[tuple[BranchTurn, OrderKey]] = ()
 
 
 def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queue: BranchQueue) -> PlacedChange:
@@ -52,6 +53,8 @@ def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queu
         replaced[was.order] = replace(was.event, data=data), handlers.codec.encode(data)
         queue.push(was.order, was)
     put_in, equal, keys = set[tuple[str, Place]](), Counter[tuple[str, bytes, datetime]](), _Keys(past)
+    inserted = list[tuple[BranchTurn, OrderKey]]()
+    queue.keep_places(change.places.values(), change.end)
     for it in change.insert:
         turn = _inserted(past, handlers, it, equal)
         if (turn.reference, turn.place) in put_in:
@@ -59,8 +62,10 @@ def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queu
                 f"two events were to be put in with the id {named(turn.event.id)}: the second one would be a duplicate", "id"
             )
         put_in.add((turn.reference, turn.place))
-        queue.push(_order_of(past, queue, it, turn, keys), turn)
-    return PlacedChange(frozenset(removed), replaced)
+        order = change.places.get(turn.reference) or _order_of(past, queue, it, turn, keys)
+        queue.push(order, turn)
+        inserted.append((turn, order))
+    return PlacedChange(frozenset(removed), replaced, inserted)
 
 
 def events_in_change(past: Past, name: str) -> Sequence[RecordedEvent]:
@@ -88,6 +93,11 @@ def _root(past: Past, name: str, how: str) -> RecordedEvent:
     root = was = _event(past, name, how)
     while (cause := cause_of(past, root)) is not None:
         root = cause
+    if was.kind == STEP:
+        raise InvalidChange(
+            f"{was.name} cannot be {how}: it is a step of the correction {was.event.data.correction}. Correct what that correction "
+            "changed: put in again what it took out, or take out or replace what it put in"
+        )
     if was.kind != ROOT:
         raise InvalidChange(
             f"{was.event_type} {was.name} cannot be {how}: it follows from {root.event_type} {root.name} (id {root.event.id}). "

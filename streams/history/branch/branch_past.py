@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from streams.history.branch.branch_aside import BranchAside
 from streams.history.past import ErasedEvent, Past, answered, before, first_root_of
-from streams.history.recorded_event import OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import STEP, OrderKey, Place, RecordedEvent
 
 
 class BranchPast:
@@ -70,6 +70,9 @@ class BranchPast:
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         return first_root_of(self.events(), time, behind)
+
+    def steps(self) -> Sequence[RecordedEvent]:
+        return self._with_own(self._past.steps(), [it for it in self._decided if it.kind == STEP])
 
     def end(self) -> OrderKey | None:
         return self._past.end()

@@ -17,6 +17,8 @@ SPACING = 1 << 20
 """Between the turns of events behind one record, so that timers find room before each."""
 BEFORE = 1 << 31
 """How much less the depth is of an event that stands before a record."""
+LAST = "~"
+"""Behind all namespaces, in their order."""
 END = 1 << 62
 """µs: later than all."""
 
@@ -73,6 +75,8 @@ class BranchQueue:
         self._feed: Iterator[RecordedEvent] = iter(feed)
         self._next = next(self._feed, None)
         self.turns = turns
+        self.end = OrderKey(END, "", 0, 0)
+        """Where timers fire that were overdue when they were scheduled."""
 
     def push(self, order: OrderKey, item: BranchTurn | BranchTimer | RecordedEvent) -> None:
         self.turns += 1
@@ -88,6 +92,12 @@ class BranchQueue:
             return None
         order, _, item = heapq.heappop(self._heap)
         return order, item
+
+    def keep_places(self, places: Iterable[OrderKey], end: OrderKey | None) -> None:
+        """Those of a run before, of a past that ended at `end`: give no turn of them again, nor an earlier one."""
+        self.turns = max([self.turns, *(place.turn // SPACING + 1 for place in places)])
+        if end is not None:
+            self.end = OrderKey(end.recorded, LAST, 0, 0)
 
     def _turn(self) -> int:
         self.turns += 1
@@ -107,8 +117,9 @@ class BranchQueue:
         """Where a timer fires if none of its owner's events comes before: as the order passes its time, else at the end."""
         if due > cause.recorded:
             return OrderKey(due, "", -1, -1, 0, self._turn())
-        last = cause.sequence if cause.recorded == END else 0  # such as that of a timer: its effects stand behind it
-        return OrderKey(END, "", 0, max(due, last), max(cause.depth, 0), self._turn())
+        end = self.end if cause < self.end else OrderKey(END, "", 0, 0)
+        last = cause.sequence if cause[:2] == end[:2] else 0  # such as that of a timer: its effects stand behind it
+        return end._replace(sequence=max(due, last), depth=max(cause.depth, 0), turn=self._turn())
 
 
 def in_place(order: OrderKey, number: int) -> OrderKey:

@@ -13,10 +13,11 @@ from streams.engine.times import to_micros
 from streams.errors import CodeChanged
 from streams.history.branch.branch_emissions import BranchEmission, emissions_of
 from streams.history.branch.branch_queue import BranchQueue, BranchTimer, BranchTurn
+from streams.history.branch.step_timers import timers_behind
 from streams.history.code.application_handlers import ApplicationHandlers, now_raises
 from streams.history.difference.difference import UntoldRow
 from streams.history.past import Past, before, from_order, is_cause, refuse_erased, with_parked
-from streams.history.recorded_event import HANDLER, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import HANDLER, STEP, OrderKey, Place, RecordedEvent
 from streams.outcome import Scheduled
 
 
@@ -70,6 +71,8 @@ def row_before(past: Past, handlers: ApplicationHandlers, place: Place, order: O
     timers, is_open = list[BranchTimer](), False
     for it in before(past.key_events(place), order):
         is_open = is_open or it.reference in past.aside.unanswered
+        if it.kind == STEP:
+            timers = timers_behind(handlers, timers, it.event.data, place)
         try:
             timers += _unfired(past, handlers, entry[0], it)
             entry = handlers.fold(entry, it)

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from heapq import merge
 
-from streams.data import Record
 from streams.engine.readable import in_a_line
 from streams.history.branch.branch_aside import BranchAside
 from streams.history.branch.branch_calls import Answers
 from streams.history.branch.branch_change import place_change
 from streams.history.branch.branch_consequences import BranchConsequences, RowBefore, Said
+from streams.history.branch.branch_corrections import StepsInBranch
 from streams.history.branch.branch_decision import (
     BranchDecision,
     as_recorded,
@@ -36,7 +36,7 @@ from streams.history.code.recorded_code import RecordedCode
 from streams.history.difference import difference
 from streams.history.difference.difference import Difference, Origin
 from streams.history.past import Past, is_cause
-from streams.history.recorded_event import PARKED, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import PARKED, STEP, OrderKey, Place, RecordedEvent
 
 
 def events_and_parked(past: Past) -> Iterator[RecordedEvent]:
@@ -45,19 +45,15 @@ def events_and_parked(past: Past) -> Iterator[RecordedEvent]:
 
 
 class BranchRun:
-    """`in_full`: all events are decided, but for the first `skip`. Otherwise those that the change reaches."""
+    """`in_full`: all events are decided, but for the first `skip`. Otherwise those that the change reaches.
 
-    def __init__(
-        self,
-        past: Past,
-        base: RecordedCode,
-        handlers: ApplicationHandlers,
-        answers: Answers | None,
-        limit: int | None,
-        *,
-        in_full: bool,
-        skip: int = 0,
-    ) -> None:
+    `steps_stand` is for what corrections have set (branch_corrections.py).
+    """
+
+    def __init__(  # noqa: PLR0913 - one computation, and how it is made
+        self, past: Past, base: RecordedCode, handlers: ApplicationHandlers, answers: Answers | None, limit: int | None, *,
+        in_full: bool, skip: int = 0, steps_stand: bool = True,
+    ) -> None:  # fmt: skip
         self._past, self._base, self._handlers = past, base, handlers
         self._queue = BranchQueue(events_and_parked(past) if in_full else (), past.aside.turns)
         self._reached = ReachedRows(past, handlers, self._queue, in_full=in_full)
@@ -66,6 +62,9 @@ class BranchRun:
         self._after = BranchConsequences(past, base, handlers, self._queue, self._findings, answers, self._lineage)
         steps = BranchSteps(self._decide, self._miss)
         self._were = RowsOfBase(past, base, self._lineage, self._findings)
+        self._corrections = StepsInBranch(
+            past, handlers, self._reached, self._were, self._lineage, self._findings, stand=steps_stand
+        )
         self._skipped, self._skip = SkippedEvents(base, handlers, self._queue, self._reached, self._were), skip
         self._unchanged: UnchangedEvents | None = None
         self._timers = BranchTimers(past, self._queue, self._lineage, self._after, handlers.spaces, steps)
@@ -80,6 +79,7 @@ class BranchRun:
 
     def begin(self, change: Change) -> None:
         placed = place_change(self._past, self._handlers, change, self._queue)
+        self._corrections.begin(self._queue)
         self._lineage.removed |= placed.removed
         self._after.otherwise |= placed.replaced
 
@@ -99,7 +99,9 @@ class BranchRun:
     def _take_recorded(self, order: OrderKey, was: RecordedEvent) -> None:
         if self._lineage.has_seen(was) or self._past.aside.is_fired_in_place(was):
             return
-        if self._lineage.is_gone(was):
+        if was.kind == STEP:
+            self._corrections.take(order, was)
+        elif self._lineage.is_gone(was):
             self._miss(was)
         else:
             self._decide(order, self._after.turn_of(was))
@@ -221,9 +223,9 @@ class BranchRun:
             self._findings.found.origins.append(Origin(difference.RAISES, was, now, before.row, row.base[0], None))
 
     @property
-    def rows(self) -> Mapping[Place, Record | None]:
-        """Those that were reached."""
-        return {place: row.row for place, row in self._reached.rows.items()}
+    def reached(self) -> Mapping[Place, BranchRow]:
+        """The rows that were reached."""
+        return self._reached.rows
 
     def difference(self) -> Difference:
         """To be asked for once."""

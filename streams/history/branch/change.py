@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from streams.data import EventData
+from streams.history.recorded_event import OrderKey
 
 
 class InsertedEvent(msgspec.Struct, frozen=True):
@@ -40,9 +41,14 @@ class Change(msgspec.Struct, frozen=True):
         insert: Events to put in.
         remove: Root events to take out, with all that they led to.
         replace: Data by the root event that it takes the place of. The key stays the same.
+        places: Where an event that is put in stands, by its reference: as it was found when it was put in first, for a correction
+            of a past that has grown since.
+        end: Where that past ended. Timers that were overdue then fire there, and not behind all that has come since.
 
     """
 
     insert: Sequence[InsertedEvent] = ()
     remove: frozenset[str] = frozenset()
     replace: Mapping[str, EventData] = {}
+    places: Mapping[str, OrderKey] = {}
+    end: OrderKey | None = None

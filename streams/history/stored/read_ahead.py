@@ -15,7 +15,7 @@ class ReadAhead:
     def __init__(self, past: StoredPast) -> None:
         self._past, self._scan = past, past.effects_scan()
         self.find, self.end, self.key_events, self.first_erased = past.find, past.end, past.key_events, past.first_erased
-        self.erased_keys, self.namespace_events = past.erased_keys, past.namespace_events
+        self.erased_keys, self.namespace_events, self.steps = past.erased_keys, past.namespace_events, past.steps
         self.former, self.former_answer, self.first_root_after = past.former, past.former_answer, past.first_root_after
         self.find_all, self.aside, self.unsure_until = past.find_all, past.aside, past.unsure_until
 

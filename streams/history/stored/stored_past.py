@@ -14,7 +14,7 @@ from streams.errors import InvalidSchema
 from streams.history.branch.branch_aside import NOTHING_ASIDE
 from streams.history.high_water import LEAST
 from streams.history.past import ErasedEvent, answered
-from streams.history.recorded_event import ROOT, NamespacePartition, OrderKey, Place, RecordedEvent
+from streams.history.recorded_event import ROOT, STEP, NamespacePartition, OrderKey, Place, RecordedEvent
 from streams.history.stored.stored_events import StoredEvents, StoredRow
 from streams.history.stored.stored_scan import EffectsScan, StoredScan
 
@@ -195,6 +195,9 @@ class StoredPast:
             return found[:most]
         places = self._db.execute("select ns, part, seq from record where id = ? limit ?", (event_id, most)).fetchall()
         return [it for place in places if (it := self.at(*place)) is not None]
+
+    def steps(self) -> Sequence[RecordedEvent]:
+        return sorted(self._where("kind = ?", STEP), key=lambda it: it.order)
 
     def first_root_after(self, time: int, behind: OrderKey | None = None) -> RecordedEvent | None:
         """Most events were recorded after they had happened: those before `time` are looked at only if they are of the future."""

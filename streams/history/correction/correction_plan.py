@@ -1,0 +1,199 @@
+"""The plan of a correction: what it changes, and all that would be otherwise, shown before anything happens.
+
+It is a JSON document with a digest. What is applied is the change alone: by then the rows may have moved, and are planned again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from streams.data import EventData, Record
+from streams.engine.records import Codec
+from streams.engine.times import from_micros, to_micros
+from streams.errors import StalePlan
+from streams.history.branch.branch_change import events_in_change
+from streams.history.branch.change import Change, InsertedEvent
+from streams.history.past import Past
+from streams.history.recorded_event import OrderKey, RecordedEvent
+
+FORMAT = 1
+
+
+class StoredInsertion(msgspec.Struct, frozen=True):
+    """An event that is put in: its bytes, when it happened (µs since 1970), and where it stands."""
+
+    value: bytes
+    time: int
+    id: str
+    source: str
+    reference: str
+    place: OrderKey
+
+
+class StoredChange(msgspec.Struct, frozen=True):
+    """A change as it is kept: with bytes in place of data. `end` is where the past ended that it was planned on."""
+
+    insert: tuple[StoredInsertion, ...] = ()
+    remove: tuple[str, ...] = ()
+    replace: dict[str, bytes] = {}
+    end: OrderKey | None = None
+    def read(self, codec: Codec) -> Change:
+        """Raises UnsupportedSchema for events that are not known here."""
+        inserted = [InsertedEvent(codec.decode(it.value), from_micros(it.time), it.id, None, it.source) for it in self.insert]
+        replaced = {name: codec.decode(value) for name, value in self.replace.items()}
+        places = {it.reference: it.place for it in self.insert}
+        return Change(inserted, frozenset(self.remove), replaced, places, self.end)
+
+
+class PlannedEvent(msgspec.Struct, frozen=True):
+    """An event that is taken out, put in, or becomes otherwise; `what` of it."""
+
+    type: str
+    key: str
+    id: str
+    name: str
+    outcome: str
+    what: tuple[str, ...] = ()
+    data: Any = None
+
+
+class PlannedRow(msgspec.Struct, frozen=True):
+    """A row that is to be set: at which version it was seen, what it is and what it becomes; null: there is none.
+
+    `timers_added` and `timers_dropped` count the timers that are scheduled for it, or not any more.
+    """
+
+    namespace: str
+    key: str
+    version: int
+    before: Any
+    after: Any
+    timers_added: int = 0
+    timers_dropped: int = 0
+
+
+class PlannedCall(msgspec.Struct, frozen=True):
+    """A gateway's call that should not have been made, is missing, or differs; `undo` is the event that takes it back."""
+
+    kind: str
+    type: str
+    key: str
+    id: str
+    undo: str | None = None
+
+
+class CorrectionPlan(msgspec.Struct, frozen=True):
+    """What a correction would do. Nothing has happened yet.
+
+    Attributes:
+        application: Whose past is corrected.
+        correction: The correction's id.
+        by: Who corrects.
+        why: Why.
+        change: What is put in, taken out and replaced.
+        first: The first event of the past that was planned on; None: it was empty. By it the log is known again.
+        rows: The rows that are set.
+        missing: Events that would not have happened.
+        surplus: Events that would have happened.
+        changed: Events that would have become otherwise.
+        calls: What gateways should not have been asked, or should have been.
+        open: How many events wait for answers that nobody has given.
+        digest: Of all the rest. A plan that was edited has another one, and is refused.
+
+    """
+
+    application: str
+    correction: str
+    by: str
+    why: str
+    change: StoredChange
+    first: str | None = None
+    rows: tuple[PlannedRow, ...] = ()
+    missing: tuple[PlannedEvent, ...] = ()
+    surplus: tuple[PlannedEvent, ...] = ()
+    changed: tuple[PlannedEvent, ...] = ()
+    calls: tuple[PlannedCall, ...] = ()
+    open: int = 0
+    digest: str = ""
+    format: int = FORMAT
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would be otherwise."""
+        return not (self.rows or self.missing or self.surplus or self.changed or self.calls)
+
+
+def stored_change(codec: Codec, change: Change) -> StoredChange:
+    """Of a change that says where each event stands."""
+    inserted = tuple(
+        StoredInsertion(codec.encode(it.data), to_micros(it.time), it.id or "", it.source, reference, place)
+        for it, (reference, place) in zip(change.insert, change.places.items(), strict=True)
+    )
+    replaced = {name: codec.encode(data) for name, data in sorted(change.replace.items())}
+    return StoredChange(inserted, tuple(sorted(change.remove)), replaced, change.end)
+
+
+def planned_event(it: RecordedEvent, what: Sequence[str] = ()) -> PlannedEvent:
+    outcome = "accepted" if it.accepted else f"rejected: {it.reason}"
+    return PlannedEvent(it.event_type, it.key, it.event.id, it.name, outcome, tuple(what), plain(it.event.data))
+
+
+def plain(data: EventData | Record | None) -> Any:
+    """As JSON has it."""
+    return None if data is None else msgspec.to_builtins(data, str_keys=True, enc_hook=_mapping)
+
+
+def _mapping(value: Any) -> Any:
+    return dict(value)
+
+
+def sealed(plan: CorrectionPlan) -> CorrectionPlan:
+    return replace(plan, digest=_digest(plan))
+
+
+def encode_plan(plan: CorrectionPlan) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n"
+
+
+def decode_plan(text: bytes) -> CorrectionPlan:
+    """Raises StalePlan for what is no plan, or not as it was written."""
+    try:
+        plan = msgspec.json.decode(text, type=CorrectionPlan)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise StalePlan(f"this is no plan of a correction: {error}. What `retold correct plan` wrote was expected") from error
+    if plan.format != FORMAT:
+        raise StalePlan(f"the plan has the format {plan.format}; {FORMAT} was expected: make it with this version of retold")
+    refuse_edited(plan)
+    return plan
+
+
+def refuse_edited(plan: CorrectionPlan) -> None:
+    """Raises StalePlan unless a plan is as it was written."""
+    if plan.digest != _digest(plan):
+        raise StalePlan(
+            f"the plan of the correction {plan.correction} is not as it was written: its digest is {plan.digest[:16]!r}…, and "
+            f"{_digest(plan)[:16]}… was expected. Make another plan of what is to be changed"
+        )
+
+
+def refuse_other_log(plan: CorrectionPlan, application: str, log: Past) -> None:
+    """Raises StalePlan for a plan of another application, or of a log that has not the events that it was made of."""
+    if plan.application != application:
+        raise StalePlan(f"the plan is of the application {plan.application!r}, and this one is {application}")
+    end = log.end()
+    if plan.first is not None and not events_in_change(log, plan.first):
+        raise StalePlan(
+            f"the plan was made of another log: its first event, {plan.first}, is not in this one. Make a plan of this log"
+        )
+    if plan.first is not None and plan.change.end is not None and (end is None or end < plan.change.end):
+        raise StalePlan("the plan was made of a log that went on further than this one. Make a plan of this log")
+
+
+
+def _digest(plan: CorrectionPlan) -> str:
+    return sha256(msgspec.json.encode(replace(plan, digest=""), order="deterministic")).hexdigest()

@@ -1,0 +1,119 @@
+"""Planning a correction: the difference between the past as corrected so far, and as corrected once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from streams.engine.readable import shortened
+from streams.errors import HistoryError, InvalidChange
+from streams.event import derived_id
+from streams.history.branch.branch import what_if
+from streams.history.branch.branch_change import place_change
+from streams.history.branch.branch_queue import END, BranchQueue
+from streams.history.branch.change import Change
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_past import CorrectedPast, DifferentRow
+from streams.history.correction.correction_plan import (
+    CorrectionPlan,
+    PlannedCall,
+    PlannedRow,
+    plain,
+    planned_event,
+    sealed,
+    stored_change,
+)
+from streams.history.correction.merged_change import merged
+from streams.history.difference.difference import NOT, Difference
+from streams.history.past import Past
+from streams.history.recorded_event import OrderKey
+
+LONGEST = 1_000
+"""Characters of who corrects, and of why."""
+
+
+class CorrectedLog(NamedTuple):
+    """A log, and the corrections of it so far, in their order."""
+
+    log: Past
+    changes: Sequence[Change] = ()
+
+    def past(self, handlers: ApplicationHandlers) -> Past:
+        """The history that counts. Raises HistoryError if the log has steps of corrections that are not known here."""
+        if self.changes:
+            return CorrectedPast(self.log, handlers, merged(self.log, self.changes)).past
+        for it in self.log.steps():
+            raise HistoryError(
+                f"this past was corrected: {it.name} is a step of the correction {it.event.data.correction}, and what that has "
+                "changed is not known here. Correct it where its corrections are kept"
+            )
+        return self.log
+
+
+def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change: Change, by: str, why: str) -> CorrectionPlan:
+    """Raises InvalidChange for a change that cannot be made, and for nobody or no reason; else as `what_if`."""
+    _refuse_unsigned(by, why)
+    before = so_far.past(handlers)
+    placed = with_places(before, so_far.log, handlers, change)
+    found = what_if(before, handlers, placed).difference
+    corrected = CorrectedPast(so_far.log, handlers, merged(so_far.log, [*so_far.changes, placed]))
+    stored = stored_change(handlers.codec, placed)
+    first = next(iter(so_far.log.events()), None)
+    told = [msgspec.json.encode(stored).hex(), by, why, len(so_far.changes)]
+    plan = CorrectionPlan(
+        handlers.app.name,
+        derived_id("correction", handlers.app.name, *told),
+        by,
+        why,
+        stored,
+        None if first is None else first.exact_name,
+        tuple(_row(it) for it in corrected.different_rows()),
+        tuple(planned_event(it) for it in found.missing),
+        tuple(planned_event(it) for it in found.surplus),
+        tuple(planned_event(it.now, it.what) for it in found.changed),
+        tuple(_calls(handlers, found)),
+        len(found.open),
+    )
+    for it in corrected.different_rows():
+        corrected.refuse_fired(it)
+    return sealed(plan)
+
+
+def with_places(before: Past, log: Past, handlers: ApplicationHandlers, change: Change) -> Change:
+    """The change, with the id and the place of each event that is put in: both stay, however the log grows."""
+    placed = place_change(before, handlers, change, BranchQueue((), before.aside.turns)).inserted
+    end = log.end() or OrderKey(0, "", 0, 0)  # of a branch's past it is the same
+    places = {
+        turn.reference: end._replace(depth=1, turn=order.turn) if order.recorded == END else order for turn, order in placed
+    }
+    inserted = [replace(it, id=turn.event.id, after=None) for it, (turn, _) in zip(change.insert, placed, strict=True)]
+    return Change(inserted, change.remove, change.replace, places, end)
+
+
+
+def _refuse_unsigned(by: str, why: str) -> None:
+    for what, text in (("who corrects", by), ("why", why)):
+        if not text.strip():
+            raise InvalidChange(f"a correction says {what}, since it is told for ever; by= and why= were expected")
+        if len(text) > LONGEST:
+            raise InvalidChange(f"{what} is {len(text)} characters long: {shortened(text, 40)!r}; at most {LONGEST} are kept")
+
+
+def _row(it: DifferentRow) -> PlannedRow:
+    namespace, key = it.place
+    row, version = it.live
+    return PlannedRow(namespace, key, version, plain(row), plain(it.row.row), len(it.added), len(it.dropped))
+
+
+def _calls(handlers: ApplicationHandlers, found: Difference) -> list[PlannedCall]:
+    undo = {it.data: None if it.undo is None else it.undo.event_type for it in handlers.app.gateways}
+    return [
+        PlannedCall(
+            it.kind, it.request.data.event_type, it.request.key, it.request.id,
+            undo.get(type(it.request.data)) if it.kind == NOT else None,
+        )
+        for it in found.calls
+    ]  # fmt: skip

@@ -1,0 +1,85 @@
+"""A past that is corrected while it goes on: an application in memory, and a coordinator that may stop anywhere."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+from streams.history.branch.change import Change
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction.corrected_past import CorrectedPast, Signature, live_timers
+from streams.history.correction.fixed_point import next_steps
+from streams.history.correction.merged_change import merged
+from streams.history.correction.planning import CorrectedLog, plan_correction
+from streams.history.past import MemoryPast, Past
+from streams.history.recorded_event import STEP, Place
+from tests.support.partitions import Partitions
+from tests.support.pasts import past_of
+
+BY = Signature("c1", "ann", "a test")
+
+
+class Corrected:
+    """`there` goes on; `changes` are the corrections so far."""
+
+    def __init__(self, there: Partitions) -> None:
+        self.there, self.handlers = there, ApplicationHandlers(there.app, there.codec)
+        self.changes: list[Change] = []
+
+    @property
+    def log(self) -> MemoryPast:
+        return past_of(self.there)
+
+    @property
+    def past(self) -> Past:
+        """The history that counts."""
+        return CorrectedLog(self.log, self.changes).past(self.handlers)
+
+    def corrected(self) -> CorrectedPast:
+        log = self.log
+        return CorrectedPast(log, self.handlers, merged(log, self.changes))
+
+    def correct(self, change: Change) -> None:
+        plan = plan_correction(CorrectedLog(self.log, self.changes), self.handlers, change, "ann", "a test")
+        self.changes.append(plan.change.read(self.handlers.codec))
+
+    def step(self) -> bool:
+        """Send the first step of a round; False: nothing differs."""
+        steps = next_steps(self.log, self.handlers, self.changes, BY)
+        if steps:
+            self.there.correct(steps[0])
+        return bool(steps)
+
+    def go_on(self, chosen: random.Random) -> None:
+        """Steps, and what is handled between them, in any order."""
+        for _ in range(chosen.randint(0, 12)):
+            if chosen.random() < 0.4:
+                self.step()
+            else:
+                self.there.step()
+                self.there.now += timedelta(seconds=chosen.choice([0, 1, 30]))
+
+    def finish(self) -> int:
+        """To the fixed point; returns in how many rounds."""
+        self.there.settle()
+        for round_ in range(60):
+            if not self.step():
+                return round_
+            self.there.settle()
+        raise AssertionError("there is no fixed point")
+
+    def steps(self) -> list[Place]:
+        """The rows that were set, in order."""
+        return [it.place for it in self.log.events() if it.kind == STEP]
+
+    def timers(self) -> dict[str, tuple[bytes, int]]:
+        """The timers that wait, as the engine has them."""
+        found = [it for image in self.there.images.values() for it in image.due.values()]
+        return {it.event_id: (it.emitted.value, it.at) for it in found}
+
+    def timers_told(self) -> dict[str, tuple[bytes, int]]:
+        """The same as the log tells."""
+        log = self.log
+        places = dict.fromkeys(it.place for it in log.events())
+        found = [live_timers(log, self.handlers, place) for place in places]
+        return {name: (it.value, it.due) for timers in found for name, it in timers.items()}

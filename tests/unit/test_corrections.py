@@ -1,0 +1,231 @@
+"""Corrections: the rows of the present become those of a fresh replay of the corrected log, whatever happens meanwhile.
+
+The number of cases is CORRECTION_CASES (15 unless it is set).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from streams.errors import HistoryError
+from streams.history.branch.branch_corrections import StepsInBranch
+from streams.history.branch.branch_run import BranchRun
+from streams.history.branch.change import Change, InsertedEvent
+from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction import corrected_past
+from streams.history.correction.planning import CorrectedLog, plan_correction
+from streams.history.past import MemoryPast, Past
+from streams.history.recorded_event import ROOT, STEP, Place, RecordedEvent
+from tests.support.corrections import Corrected
+from tests.support.pasts import live_rows, made
+from tests.support.stored_topics import StoredTopics
+from tests.unit.test_branch import an_event, other_data, replayed, told
+
+CASES = int(os.environ.get("CORRECTION_CASES", "15"))
+many = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+KINDS = ["bank", "shop", "permits"]
+cases = (st.sampled_from(KINDS), st.integers(0, 10**6))
+
+
+def begun(kind: str, seed: int) -> tuple[random.Random, Corrected]:
+    chosen, there = made(kind, seed)
+    return chosen, Corrected(there)
+
+
+def a_live_event(kind: str, chosen: random.Random, here: Corrected) -> None:
+    """One that comes while the past is corrected, now or late."""
+    data = an_event(kind, chosen, f"live-{chosen.random()}", here.log)
+    late = timedelta(minutes=chosen.choice([0, 0, 0, 5, 600]))
+    here.there.publish(data, f"live-{chosen.random()}", here.there.now - late)
+
+
+def roots(past: Past) -> list[RecordedEvent]:
+    return [it for it in past.events() if it.kind == ROOT]
+
+
+def an_insertion(kind: str, chosen: random.Random, past: Past, name: str) -> InsertedEvent:
+    near = chosen.choice(roots(past)).event.time
+    return InsertedEvent(an_event(kind, chosen, name, past), near + timedelta(seconds=chosen.choice([-1, 0, 1])), name)
+
+
+def a_correction(kind: str, chosen: random.Random, past: Past, name: str = "new") -> Change:
+    """Something is put in, taken out or replaced, or two of these."""
+    was = chosen.choice(roots(past))
+    replaceable = was.event_type in ("transfer.start", "permit.step")
+    what = chosen.choice(["insert", "remove", "both", "replace" if replaceable else "remove"])
+    return Change(
+        [an_insertion(kind, chosen, past, name)] if what in ("insert", "both") else (),
+        frozenset([was.exact_name]) if what in ("remove", "both") else frozenset(),
+        {was.exact_name: other_data(was.event.data)} if what == "replace" else {},
+    )
+
+
+def assert_corrected(here: Corrected) -> None:
+    """The oracle."""
+    corrected = here.corrected()
+    assert list(corrected.different_rows()) == []
+    assert live_rows(here.there) == replayed(corrected.past.events(), here.handlers)
+    assert here.timers() == here.timers_told()
+    assert StoredTopics.of(here.there).verified().findings == []
+
+
+def corrects(kind: str, seed: int) -> None:
+    """Two corrections, with events between the steps of each."""
+    chosen, here = begun(kind, seed)
+    for number in range(chosen.choice([1, 1, 2])):
+        for _ in range(chosen.randint(0, 3)):
+            a_live_event(kind, chosen, here)
+            here.there.step()
+        here.correct(a_correction(kind, chosen, here.past, f"new-{number}"))
+        for _ in range(chosen.randint(0, 3)):
+            here.go_on(chosen)
+            a_live_event(kind, chosen, here)
+        here.finish()
+        assert_corrected(here)
+    there = here.there
+    there.now += timedelta(days=70)
+    a_live_event(kind, chosen, here)
+    here.finish()
+    assert_corrected(here)
+
+
+@many
+@given(*cases)
+def test_the_present_becomes_what_a_fresh_replay_of_the_corrected_log_gives(kind: str, seed: int) -> None:
+    """Rows and timers, with live events between the steps, and timers that fire later."""
+    corrects(kind, seed)
+
+
+@many
+@given(*cases)
+def test_what_comes_later_changes_no_place_of_what_was_corrected(kind: str, seed: int) -> None:
+    """Late events and timers among it: once a correction is applied, nothing differs any more."""
+    stays(kind, seed)
+
+
+def stays(kind: str, seed: int) -> None:
+    chosen, here = begun(kind, seed)
+    here.correct(a_correction(kind, chosen, here.past))
+    here.go_on(chosen)
+    here.finish()
+    for _ in range(3):
+        a_live_event(kind, chosen, here)
+        here.there.settle()
+    here.there.now += timedelta(days=70)
+    a_live_event(kind, chosen, here)
+    assert here.finish() == 0
+
+
+@many
+@given(*cases)
+def test_a_correction_that_is_applied_again_writes_nothing(kind: str, seed: int) -> None:
+    """Nothing differs, so no step is planned; and a row that it does not reach is set by none."""
+    chosen, here = begun(kind, seed)
+    here.correct(a_correction(kind, chosen, here.past))
+    here.finish()
+    count = len(here.steps())
+    assert here.finish() == 0
+    assert len(here.steps()) == count
+    reached = {it.place for it in here.past.events()} | {it.place for it in here.log.events()}
+    assert set(here.steps()) <= reached
+
+
+@many
+@given(*cases)
+def test_what_is_put_in_and_taken_out_again_leaves_the_history_as_it_was(kind: str, seed: int) -> None:
+    """Order and bytes, and the rows too."""
+    chosen, here = begun(kind, seed)
+    before, rows = told(here.log), live_rows(here.there)
+    here.correct(Change([an_insertion(kind, chosen, here.past, "new")]))
+    here.finish()
+    [put_in] = [it for it in here.past.events() if it.event.id == "new"]
+    here.correct(Change(remove=frozenset([put_in.exact_name])))
+    here.finish()
+    assert told(here.past) == before
+    assert live_rows(here.there) == rows
+
+
+@many
+@given(*cases)
+def test_what_is_taken_out_and_put_in_again_leaves_the_history_as_it_was(kind: str, seed: int) -> None:
+    """It stands where it stood."""
+    chosen, here = begun(kind, seed)
+    before, rows = told(here.log), live_rows(here.there)
+    was = chosen.choice(roots(here.log))
+    here.correct(Change(remove=frozenset([was.exact_name])))
+    here.finish()
+    here.correct(Change([InsertedEvent(was.event.data, was.event.time, was.event.id, source=was.event.source)]))
+    here.finish()
+    assert told(here.past) == before
+    assert live_rows(here.there) == rows
+
+
+@many
+@given(*cases)
+def test_a_plan_is_empty_if_and_only_if_nothing_would_be_otherwise(kind: str, seed: int) -> None:
+    """An event that is replaced by an equal one is no difference; any other is."""
+    chosen, here = begun(kind, seed)
+    log, was = here.log, chosen.choice(roots(here.log))
+    same = Change(replace={was.exact_name: was.event.data})
+    for change in (same, a_correction(kind, chosen, log)):
+        plan = plan_correction(CorrectedLog(log), here.handlers, change, "ann", "a test")
+        after = CorrectedLog(log, [plan.change.read(here.handlers.codec)]).past(here.handlers)
+        assert plan.is_empty == (told(after) == told(log))
+
+
+def taking_steps_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step has set counts as what happened, also for the corrections."""
+    begin = StepsInBranch.__init__
+    monkeypatch.setattr(StepsInBranch, "__init__", lambda *given, stand, **named: begin(*given, stand=True, **named))
+
+
+def without_what_steps_did_to_timers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timers of the present are those of the events alone."""
+    told = corrected_past.live_timers
+
+    def of_events(log: Past, handlers: ApplicationHandlers, place: Place) -> Any:
+        return told(MemoryPast(it for it in log.events() if it.kind != STEP), handlers, place)
+
+    monkeypatch.setattr(corrected_past, "live_timers", of_events)
+
+
+def without_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put in has its place anew each time that the log has grown, and so have timers that were overdue."""
+    begin = BranchRun.begin
+    monkeypatch.setattr(BranchRun, "begin", lambda run, change: begin(run, replace(change, places={}, end=None)))
+
+
+@pytest.mark.parametrize(
+    ("switch_off", "law", "kind"),
+    [
+        (taking_steps_as_they_are, corrects, "bank"),
+        (without_what_steps_did_to_timers, corrects, "shop"),
+        (without_places, stays, "shop"),
+    ],
+)
+def test_without_a_rule_the_present_is_another(
+    switch_off: Callable[[pytest.MonkeyPatch], None],
+    law: Callable[[str, int], None],
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of these is needed for the properties above."""
+    switch_off(monkeypatch)
+    assert not all(holds(law, kind, seed) for seed in range(60))
+
+
+def holds(law: Callable[[str, int], None], kind: str, seed: int) -> bool:
+    try:
+        law(kind, seed)
+    except (AssertionError, HistoryError):
+        return False
+    return True

@@ -1,0 +1,250 @@
+"""Corrections in a World: a plan is shown, applied, and corrected again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from streams.data import EventData
+from streams.errors import HistoryError, InvalidChange, NoSuchEvent, StalePlan
+from streams.history.branch.change import InsertedEvent
+from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
+from streams.history.correction.fixed_point import ROUNDS_IN_VAIN
+from streams.testing.world import START, World
+from streams.testing.world_corrections import MemoryCorrections
+from tests.applications import bank, shop, timed
+from tests.applications.bank import account, transfer
+from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
+from tests.applications.shop.events import Line, OrderPlace, StockReceive
+from tests.applications.timed.events import AlarmTouch
+
+
+def a_bank() -> World:
+    world = World(bank.app())
+    for name in ("a", "b"):
+        world.when(AccountOpen(account=name, balance=100), id=f"open-{name}")
+    for number, amount in enumerate((30, 90)):
+        world.now += timedelta(minutes=1)
+        world.when(TransferStart(transfer=f"t{number}", source="a", target="b", amount=amount), id=f"start-{number}")
+        world.settle()
+    return world
+
+
+def a_plan(world: World, **change: Any) -> CorrectionPlan:
+    return world.history().correct(**{"by": "ann", "why": "typo"} | change)
+
+
+def balances(world: World) -> dict[str, int]:
+    return {key: row.balance for key, row in world.table(account).items()}
+
+
+def test_what_is_taken_out_never_was() -> None:
+    """The transfer that had failed for want of its money succeeds; an event that comes later is handled on the corrected rows."""
+    world = a_bank()
+    assert balances(world) == {"a": 70, "b": 130}
+    plan = a_plan(world, remove=["start-0"])
+    assert {(it.namespace, it.key) for it in plan.rows} == {
+        ("account", "a"), ("account", "b"), ("transfer", "t0"), ("transfer", "t1"),
+    }  # fmt: skip
+    assert balances(world) == {"a": 70, "b": 130}
+    assert world.apply(plan) == 4
+    assert balances(world) == {"a": 10, "b": 190}
+    assert set(world.table(transfer)) == {"t1"}
+    assert world.when(TransferStart(transfer="t2", source="a", target="b", amount=20)).accepted
+    world.settle()
+    assert world.table(transfer)["t2"].status == "failed"
+    assert balances(world) == {"a": 10, "b": 190}
+
+
+def test_a_plan_shows_everything_before_anything_happens() -> None:
+    """Rows with their versions, events taken out and put in, and what is otherwise."""
+    world = a_bank()
+    plan = a_plan(world, replace={"start-0": TransferStart(transfer="t0", source="a", target="b", amount=10)})
+    [row] = [it for it in plan.rows if (it.namespace, it.key) == ("account", "a")]
+    assert (row.version, row.before, row.after) == (world.image("account").rows["a"][1], {"balance": 70}, {"balance": 0})
+    assert {it.type for it in plan.surplus} == {"transfer.done", "account.credit"}
+    assert ("transfer.start", ("data",)) in [(it.type, it.what) for it in plan.changed]
+    assert decode_plan(encode_plan(plan)) == plan
+
+
+def test_what_is_put_in_stands_where_it_would_have_come() -> None:
+    """Before what came later: so that is refused now."""
+    world = a_bank()
+    event = TransferStart(transfer="early", source="a", target="b", amount=80)
+    world.apply(a_plan(world, insert=[(event, START + timedelta(seconds=1))]))
+    assert balances(world) == {"a": 20, "b": 180}
+    assert {key: row.status for key, row in world.table(transfer).items()} == {"early": "done", "t0": "failed", "t1": "failed"}
+
+
+def test_applying_twice_writes_nothing() -> None:
+    """The second time nothing differs."""
+    world = a_bank()
+    plan = a_plan(world, remove=["start-0"])
+    assert world.apply(plan) == 4
+    count = len(world.log("account"))
+    assert world.apply(plan) == 0
+    assert len(world.log("account")) == count
+
+
+def test_whoever_has_seen_the_corrected_row_may_write_on_it() -> None:
+    """The version that the step gave the row is that of the corrected row, so such an event counts, and nothing differs."""
+    world = a_bank()
+    plan = a_plan(world, remove=["start-0"])
+    world.apply(plan)
+    version = world.image("account").rows["a"][1]
+    assert world.when(AccountCredit(account="a", transfer="t", amount=5), expected_version=version).accepted
+    world.settle()
+    assert world.apply(plan) == 0
+    assert balances(world)["a"] == 15
+
+
+def test_what_is_put_in_at_the_end_stands_before_what_comes_later() -> None:
+    """Also before a late event, which happened before it."""
+    world = World(timed.app())
+    world.when(AlarmTouch(name="k", number=1, after=0, other=""), id="first")
+    plan = a_plan(world, insert=[(AlarmTouch(name="k", number=2, after=0, other=""), world.now)])
+    world.apply(plan)
+    world.when(AlarmTouch(name="k", number=4, after=0, other=""), time=world.now - timedelta(hours=1))
+    assert world.apply(plan) == 0
+    assert world.table(timed.alarm)["k"].trace == "t1t2t4"
+
+
+def test_a_correction_is_corrected() -> None:
+    """What was taken out is put in again; rows are as they were, and so is the history."""
+    world = a_bank()
+    before, rows = told(world), balances(world)
+    was = world.history().event("start-0").event
+    world.apply(a_plan(world, remove=["start-0"]))
+    assert told(world) != before
+    again = InsertedEvent(was.data, was.time, was.id, source=was.source)
+    world.apply(a_plan(world, insert=[again]))
+    assert (told(world), balances(world)) == (before, rows)
+
+
+def told(world: World) -> list[tuple[str, EventData, str]]:
+    return [(it.reference, it.event.data, str(it.outcome)) for it in world.history().events()]
+
+
+def test_who_and_why_are_in_the_log() -> None:
+    """Each step has its record, with the version that it gave the row."""
+    world = a_bank()
+    plan = a_plan(world, remove=["start-0"])
+    world.apply(plan)
+    last = world.log("account")[-1]
+    assert (last.header.outcome, last.event.data.who, last.event.data.why) == ("corrected", "ann", "typo")  # type: ignore[attr-defined]
+    assert last.event.data.correction == plan.correction  # type: ignore[attr-defined]
+    assert world.image("account").rows[last.event.key][1] == last.header.sequence
+
+
+def test_projections_are_folded_over_the_corrected_past() -> None:
+    """An order that never was is in none of them."""
+    world = World(shop.app())
+    world.when(StockReceive(sku="x", quantity=9, price=3), id="receive")
+    for number in range(2):
+        world.when(OrderPlace(order=f"o{number}", customer="c", lines=(Line(sku="x", quantity=1),)), id=f"place-{number}")
+    world.settle()
+    other = World(shop.app())
+    other.when(StockReceive(sku="x", quantity=9, price=3), id="receive")
+    other.when(OrderPlace(order="o1", customer="c", lines=(Line(sku="x", quantity=1),)), id="place-1")
+    other.settle()
+    plan = a_plan(world, remove=["place-0"])
+    assert [(it.kind, it.key, it.undo) for it in plan.calls] == [("would not call", "o0", "payment.refund")]
+    world.apply(plan)
+    for projection in world.app.projections:
+        assert dict(world.table(projection)) == dict(other.table(projection))
+    assert world.table(shop.stock) == other.table(shop.stock)
+
+
+def test_a_timer_of_what_never_was_does_not_ring() -> None:
+    """And one that should have been set rings when it is due."""
+    world = World(timed.app())
+    world.when(AlarmTouch(name="k", number=1, after=5, other=""), id="wrong")
+    world.apply(a_plan(world, remove=["wrong"], insert=[(AlarmTouch(name="k", number=3, after=3, other=""), world.now)]))
+    world.advance(timedelta(hours=4))
+    assert world.table(timed.alarm)["k"].trace == "t3r3"
+    world.advance(timedelta(hours=4))
+    assert "r1" not in world.table(timed.alarm)["k"].trace
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"remove": ["nobody"]}, NoSuchEvent, "nobody"),
+        ({"remove": ["start-0"], "by": " "}, InvalidChange, "who corrects"),
+        ({"remove": ["start-0"], "why": ""}, InvalidChange, "why"),
+        ({"remove": ["start-0"], "why": "x" * 1001}, InvalidChange, "at most 1000"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(change: dict[str, Any], error: type[Exception], said: str) -> None:
+    """With what was expected."""
+    with pytest.raises(error, match=said):
+        a_plan(a_bank(), **change)
+
+
+def test_a_derived_event_and_a_step_are_not_corrected() -> None:
+    """Its root is named, or the correction."""
+    world = a_bank()
+    [debit, *_] = [it for it in world.history().events() if it.event_type == "account.debit"]
+    with pytest.raises(InvalidChange, match="start-0"):
+        a_plan(world, remove=[debit.name])
+    plan = a_plan(world, remove=["start-0"])
+    world.apply(plan)
+    with pytest.raises(NoSuchEvent):
+        a_plan(world, remove=["start-0"])
+
+
+def test_a_correction_at_whose_consequence_a_handler_raises_is_refused() -> None:
+    """Nothing was done."""
+    world = World(timed.app())
+    world.when(AlarmTouch(name="k", number=1, after=0, other=""), id="right")
+    with pytest.raises(InvalidChange, match="ZeroDivisionError"):
+        a_plan(world, replace={"right": AlarmTouch(name="k", number=99, after=0, other="")})
+    assert len(world.log("alarm")) == 1
+
+
+def test_a_plan_that_was_edited_or_is_of_another_log_is_refused() -> None:
+    """By its digest, and by the first event of its log."""
+    world = a_bank()
+    plan = a_plan(world, remove=["start-0"])
+    edited = msgspec.structs.replace(plan, by="eve")
+    with pytest.raises(StalePlan, match="not as it was written"):
+        world.apply(edited)
+    with pytest.raises(StalePlan, match="not as it was written"):
+        decode_plan(encode_plan(edited))
+    with pytest.raises(StalePlan, match="no plan"):
+        decode_plan(b"{}")
+    other = World(bank.app())
+    other.when(AccountOpen(account="z", balance=1), id="open-z")
+    with pytest.raises(StalePlan, match="another log"):
+        other.apply(plan)
+    with pytest.raises(StalePlan, match="application"):
+        World(shop.app()).apply(plan)
+
+
+def test_a_row_that_never_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a bound, with the row's name; nothing but whole steps was written."""
+    world = a_bank()
+    plan = a_plan(world, remove=["start-0"])
+    publish = MemoryCorrections._publish
+
+    def too_late(self: MemoryCorrections, steps: Any) -> None:
+        publish(self, [msgspec.structs.replace(step, expected=step.expected + 1) for step in steps])
+
+    monkeypatch.setattr(MemoryCorrections, "_publish", too_late)
+    with pytest.raises(HistoryError, match=f"moved {ROUNDS_IN_VAIN} times"):
+        world.apply(plan)
+    assert balances(world) == {"a": 70, "b": 130}
+    monkeypatch.undo()
+    assert world.apply(plan) == 4
+
+
+def test_a_branch_is_not_corrected() -> None:
+    """Nor the past as of a time."""
+    world = a_bank()
+    for imagined in (world.history().what_if(remove=["start-0"]), world.history().as_of(world.now)):
+        with pytest.raises(HistoryError, match="corrected nowhere"):
+            imagined.correct(remove=["start-1"], by="ann", why="x")
+
