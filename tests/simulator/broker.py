@@ -30,6 +30,11 @@ class Transaction:
     """Whether its coordinator knows that a group's offsets belong to it."""
     offsets: dict[tuple[str, TopicAndPartition], int] = field(default_factory=dict)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether its coordinator has heard of it: else it has no end, and no timeout."""
+        return bool(self.partitions) or self.has_offsets
+
 
 class Entry(NamedTuple):
     """A record at its offset; a control record has no key, value or headers, and nobody is given it."""

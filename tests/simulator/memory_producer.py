@@ -103,7 +103,7 @@ class MemoryProducer:
         """Nothing is sent to end a transaction that nobody heard of."""
         self.poll(0)
         assert self.transaction is not None
-        if self.transaction.partitions or self.transaction.has_offsets:
+        if self.transaction.is_known:
             self._check_current()
             self._broker.end(self.transaction, state)
         self.transaction, self._error = None, None

@@ -1,4 +1,4 @@
-"""Who publishes in a seeded run: random events of an application, some of them late, and some published twice."""
+"""Who publishes in a seeded run: random events of an application, late, twice, with other data, forged, or in a wrong place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from confluent_kafka import murmur2
+from msgspec.structs import replace
 
 from streams.codec import AvroCodec
 from streams.data import EventData, namespace_of
@@ -18,15 +19,26 @@ from streams.testing.world_io import headers_of
 from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.applications.timed.events import AlarmTouch
-from tests.simulator.broker import MemoryBroker
+from tests.simulator.broker import MemoryBroker, TopicAndPartition
+
+FORGED: Headers = [
+    ("ce_sequence", b"7"), ("ce_recordedtime", b"2001-01-01T00:00:00Z"), ("ce_outcome", b"rejected"), ("ce_reason", b"forged"),
+    ("retold", b'[7,7,7,"rejected","forged","forged"]'), ("retold_version", b"7"), ("retold_due", b"forged"),
+    ("retold_parked", b'{"status":"quarantined","reason":"forged"}'),
+    ("ce_causationid", b"forged"), ("ce_correlationid", b"forged"),
+]  # fmt: skip
+"""What only a worker may say, and causes that there never were."""
 
 
 @dataclass
 class Published:
+    """`in_order`: it was put behind all that was published before it, where it is handled."""
+
     namespace: str
     partition: int
     event_id: str
     key: str
+    in_order: bool
 
 
 class RandomPublisher:
@@ -40,31 +52,71 @@ class RandomPublisher:
         self._make = {"bank": self._bank, "timed": self._alarm, "shop": self._order}[kind]
         self._old = dice.random() < 0.5
         self._sent: list[tuple[EventData, Headers]] = []
+        self._misplaced: set[int] = set()
         self.published: list[Published] = []
         """Each event once."""
+        self.refused: set[tuple[str, int, int]] = set()
+        """Namespace, partition and offset of what must be quarantined, and of nothing else."""
 
     def publish(self) -> None:
-        """One event; or one again, as a publisher does that got no answer."""
+        """One event; or one again, as a publisher does that got no answer; or one that a careless or bad publisher makes."""
         number = len(self.published)
-        if number > 5 and self._dice.random() < 0.05:
+        odd = self._dice.random() if number > 5 else 1.0
+        if odd < 0.05:
             self._send(*self._dice.choice(self._sent))
-            return
+        elif odd < 0.08:
+            self._contradict(self._dice.choice([it for at, it in enumerate(self._sent) if at not in self._misplaced]))
+        elif odd < 0.09:
+            data, headers = self._next("retold/bank/account")
+            self.refused.add(self._send(data, headers))
+        else:
+            self._publish_next(odd)
+
+    def _publish_next(self, odd: float) -> None:
+        number = len(self.published)
+        data, headers = self._next("test")
+        if odd < 0.12:
+            headers = [*FORGED, *headers] if self._dice.random() < 0.5 else [*headers, *FORGED]
+        namespace, key = namespace_of(data.event_type), data.key.encode()
+        misplaced = odd > 0.97 and number > 5
+        self._sent.append((data, headers))
+        if misplaced:
+            self._misplaced.add(number)
+            self._misplace(data, headers)
+        else:
+            self._send(data, headers)
+        self.published.append(Published(namespace, self._place(namespace, key)[1], f"e{number}", data.key, not misplaced))
+
+    def _next(self, source: str) -> tuple[EventData, Headers]:
+        number = len(self.published)
         data = self._make(number)
         late = timedelta(seconds=self._dice.choice([0, 0, 0, 30, 300]))
         time = from_micros(self._broker.clock.now()) - late
         if self._old:
             time += number * timedelta(minutes=20) - timedelta(hours=120)
-        headers = headers_of(data, f"e{number}", "test", time_text(time))
-        self._sent.append((data, headers))
-        at = self._send(data, headers)
-        self.published.append(Published(namespace_of(data.event_type), at, f"e{number}", data.key))
+        return data, headers_of(data, f"e{number}", source, time_text(time))
 
-    def _send(self, data: EventData, headers: Headers) -> int:
-        """The partition."""
-        key, inbox = data.key.encode(), topic_names("", namespace_of(data.event_type)).inbox
-        at = int(murmur2(key, len(self._broker.topics[inbox])))
+    def _contradict(self, sent: tuple[EventData, Headers]) -> None:
+        """The same id with other data."""
+        data, headers = sent
+        self.refused.add(self._send(_otherwise(data), headers))
+
+    def _misplace(self, data: EventData, headers: Headers) -> None:
+        """Under another key, or in another partition."""
+        inbox, right = self._place(namespace_of(data.event_type), data.key.encode())
+        key = self._dice.choice([data.key.encode(), b"elsewhere", None])
+        at = (right + self._dice.randint(1, 2)) % len(self._broker.topics[inbox])
         self._broker.append((inbox, at), key, self._codec.encode(data), headers, None)
-        return at
+
+    def _place(self, namespace: str, key: bytes) -> TopicAndPartition:
+        inbox = topic_names("", namespace).inbox
+        return inbox, int(murmur2(key, len(self._broker.topics[inbox])))
+
+    def _send(self, data: EventData, headers: Headers) -> tuple[str, int, int]:
+        """Where it is: namespace, partition and offset."""
+        namespace, key = namespace_of(data.event_type), data.key.encode()
+        at = self._place(namespace, key)
+        return namespace, at[1], self._broker.append(at, key, self._codec.encode(data), headers, None)
 
     def _bank(self, number: int) -> EventData:
         accounts = [f"a{it}" for it in range(6)]
@@ -88,3 +140,11 @@ class RandomPublisher:
             name=dice.choice("abcdefgh"), number=dice.randint(0, 9), after=dice.choice([0, 0, 1, 2, 6]),
             other=dice.choice(["", "z", "y"]),
         )  # fmt: skip
+
+
+def _otherwise(data: EventData) -> EventData:
+    """Other data of the same key."""
+    fields = [name for name in data.__struct_fields__ if name != data.key_field]
+    name = next(it for it in fields if isinstance(getattr(data, it), int | str))
+    value = getattr(data, name)
+    return replace(data, **{name: value + 1 if isinstance(value, int) else f"{value}!"})

@@ -11,15 +11,16 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from streams.codec import codec_of
-from streams.errors import BrokerUnavailable
+from streams.errors import BrokerError
+from streams.kafka.schemas_topic import publish_schemas
 from streams.kafka.topics import group_of, topic_names
 from streams.worker.assemble import WorkerParts
-from tests.applications import bank, shop, timed
 from tests.simulator import faults
 from tests.simulator.broker import MemoryBroker
+from tests.simulator.deployments import codecs, versions
 from tests.simulator.faults import Fault
 from tests.simulator.gateways import LoopFlag, Services, VirtualLoop
+from tests.simulator.operators import Operators
 from tests.simulator.oracle import Oracle, Place, Unsettled
 from tests.simulator.random_publisher import RandomPublisher
 from tests.simulator.time import Process, VirtualClock
@@ -48,7 +49,9 @@ class SeededWorker(SteppedWorker):
         run.loops.append(loop)
         process = Process(clock, lambda: LoopFlag(clock, loop))
         clients = unruly_clients(run.trouble, self.name)
-        parts = WorkerParts(run.app, run.config, clients, run.codec, process.runtime, lambda: loop)
+        app, codec = run.apps[run.versions[self.name]], run.codecs[run.versions[self.name]].copy()
+        publish_schemas(clients, "", codec)
+        parts = WorkerParts(app, run.config, clients, codec, process.runtime, lambda: loop)
         super().__init__(parts, process, namespace, slot)
 
     def step(self) -> None:
@@ -67,20 +70,24 @@ class SeededRun:
         self.seed, self.dice = seed, random.Random(seed)
         self.kind = self.dice.choice(["bank", "timed", "shop"])
         self.services = Services(random.Random(seed), answered)
-        self.app = self.services.behind({"bank": bank.app, "timed": timed.app, "shop": shop.app}[self.kind]())
-        self.codec = codec_of(self.app)
-        limit = self.dice.choice(["3", "10", "200"])
+        self.apps = [self.services.behind(it) for it in versions(self.kind, self.dice)]
+        self.codecs, app = codecs(self.kind), self.apps[-1]
+        limit, tries = self.dice.choice(["3", "10", "200"]), self.dice.choice(["2", "10"])
         standbys = str(seed % 2)  # no throw of the dice, so that the faults of a seed stay as they are
-        self.config = settings(state, "", partitions=str(PARTITIONS), transaction_events=limit, standbys=standbys)
+        self.config = settings(
+            state, "", partitions=str(PARTITIONS), transaction_events=limit, gateway_tries=tries, standbys=standbys
+        )
         self.broker = MemoryBroker(VirtualClock())
-        for space in self.app.namespaces:
+        for space in app.namespaces:
             self.broker.create(topic_names("", space.name)[1:], PARTITIONS)
         self.broker.create(["retold-schemas"], 1)
-        decided = faults.chosen(self.dice, self.dice.randint(5, 14), REQUESTS)
-        self.plan = decided if plan is None else list(plan)
+        self.plan = self._decided() if plan is None else list(plan)
         self.trouble = Trouble(self.broker, self.plan, self._act)
-        self.publisher = RandomPublisher(self.kind, self.broker, self.codec, self.dice)
-        self._oracle = Oracle(self.app, self.broker, PARTITIONS)
+        self.publisher = RandomPublisher(self.kind, self.broker, self.codecs[0], self.dice)
+        self.operators = Operators(app, self.broker, self.codecs[-1], self.dice)
+        self._oracle = Oracle(app, self.codecs[-1], self.broker, PARTITIONS)
+        self.versions: dict[str, int] = {}
+        """By worker, which of the applications it runs."""
         self._workers: dict[str, SeededWorker] = {}
         self._away: dict[str, float] = {}
         """Workers that do not run, and when they are started again."""
@@ -88,9 +95,9 @@ class SeededRun:
         """Members that were killed, which their group misses later."""
         self._to_stop: set[str] = set()
         self.loops: list[VirtualLoop] = []
-        for space in self.app.namespaces:
+        for space in app.namespaces:
             for slot in range(SLOTS):
-                self._away[f"{space.name}.{slot}"] = 0.0
+                self._away[f"{space.name}.{slot}"], self.versions[f"{space.name}.{slot}"] = 0.0, 0
 
     def run(self) -> None:
         """Raises Unsettled, or what a fault of the code raises."""
@@ -108,12 +115,13 @@ class SeededRun:
                     self.publisher.publish()
             self._one_step(self.dice.choice(self._names()))
         self.trouble.left.clear()
+        self._deploy_last()
         self._settle("after the last fault")
         self.broker.clock.step(LATER.total_seconds())
         self._settle("after the last timer is due")
         if self.services.contradictions:
             raise Unsettled(f"gateways were called with other data under one key: {self.services.contradictions[:3]}")
-        self._oracle.check(published)
+        self._oracle.check(self.publisher, self.operators)
 
     def _names(self) -> list[str]:
         return sorted({*self._workers, *self._away})
@@ -142,7 +150,7 @@ class SeededRun:
         namespace, _, slot = name.rpartition(".")
         try:
             self._workers[name] = SeededWorker(self, namespace, int(slot))
-        except BrokerUnavailable:  # the command ends with this, and whoever supervises it starts it again
+        except BrokerError:  # the command ends with this, and whoever supervises it starts it again
             self._away[name] = self.broker.clock.monotonic() + 5
             return
         del self._away[name]
@@ -165,13 +173,35 @@ class SeededRun:
             case faults.EXPIRE if worker is not None:
                 self._expire(worker.namespace, worker.cycle._consumer)
             case faults.COMPACT:
-                for space in self.app.namespaces:
-                    for partition in self.broker.topics[topic_names("", space.name).table]:
-                        partition.compact()
+                self._compact()
+            case faults.DEPLOY:
+                self.versions[owner] = (self.versions[owner] + 1 + int(fault.amount * 2)) % len(self.apps)
+                self._to_stop.add(owner)
+            case faults.OPERATOR:
+                self.trouble.tell(f"an operator says: {self.operators.act()}")
             case faults.PAUSE if worker is not None:
                 self._pause(worker, 20 * fault.amount**2)
             case faults.LATE_COMMIT if worker is not None:  # beyond its session, and mostly within its transaction's time-out
                 self._pause(worker, SESSION + 5 * fault.amount)
+
+    def _decided(self) -> list[Fault]:
+        """Faults, and what people do meanwhile."""
+        dice = self.dice
+        found = faults.chosen(dice, dice.randint(5, 14), REQUESTS)
+        for kind, most in ((faults.DEPLOY, 3), (faults.OPERATOR, 8)):
+            found += faults.chosen(dice, dice.randint(0, most), REQUESTS, [kind])
+        return sorted(found, key=lambda it: it.at)
+
+    def _deploy_last(self) -> None:
+        """Everywhere, so that all that is parked can be handled."""
+        self._to_stop |= {name for name in self.versions if self.versions[name] != len(self.apps) - 1}
+        self.versions = dict.fromkeys(self.versions, len(self.apps) - 1)
+
+    def _compact(self) -> None:
+        for space in self.apps[-1].namespaces:
+            for topic in topic_names("", space.name)[2:]:  # all but the inbox
+                for partition in self.broker.topics[topic]:
+                    partition.compact()
 
     def _pause(self, worker: SeededWorker, seconds: float) -> None:
         """It stands still, and the others go on; beyond its session they get what it had."""
@@ -199,10 +229,11 @@ class SeededRun:
     def _settle(self, when: str) -> None:
         """All workers go on by turns until nothing is left. Raises Unsettled."""
         until = self.broker.clock.monotonic() + 600
-        for _ in range(STEPS_TO_SETTLE):
+        for number in range(STEPS_TO_SETTLE):
             for name in self._names():
                 self._one_step(name)
-            if not self._away and not self._left_over():
+            nothing = not self._away and not self._left_over()
+            if (nothing or number % 100 == 50) and not self.operators.let_go() and nothing:
                 return
             if self.broker.clock.monotonic() > until:
                 break

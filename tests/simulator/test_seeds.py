@@ -34,3 +34,17 @@ def test_faults_are_those_that_are_given(tmp_path: Path) -> None:
     run = SeededRun(5, tmp_path, plan)
     run.run()
     assert [line.split()[1] for line in run.trouble.trace if line.startswith("fault ")] == ["crash", "pause", "clock"]
+
+
+def test_people_act_while_things_fail(tmp_path: Path) -> None:
+    """Versions are deployed and taken back, what is parked is retried and rejected, and publishers say what is refused."""
+    runs = [SeededRun(seed, tmp_path / str(seed)) for seed in range(20, 24)]
+    for run in runs:
+        run.run()
+    said = " ".join(line for run in runs for line in run.trouble.trace)
+    assert [it for it in PEOPLE if it not in said] == []
+    assert any(run.publisher.refused for run in runs)
+    assert any(run.operators.rejected for run in runs)
+
+
+PEOPLE = ("action deploy", "action operator", "operator says: retry", "reject ")

@@ -38,7 +38,10 @@ Record = tuple[bytes | None, bytes | None, Any]
 CLOSER = 0.01
 """s that a request takes: virtual time goes by, also in a worker that is never idle."""
 TRANSACTION = 10.0
-NOT_IN_A_PAUSE = {faults.PAUSE, faults.LATE_COMMIT, faults.CRASH, faults.RESTART}
+NOT_IN_A_PAUSE = {faults.PAUSE, faults.LATE_COMMIT, faults.CRASH, faults.RESTART, faults.DEPLOY}
+BEYOND_ONE_CLIENT = {
+    faults.PAUSE, faults.LATE_COMMIT, faults.EXPIRE, faults.COMPACT, faults.RESTART, *faults.ACTIONS,
+}  # fmt: skip
 
 
 class Crash(BaseException):
@@ -84,7 +87,8 @@ class Trouble:
                 break
             if fault.applies_to(request) and not (self.busy and fault.kind in NOT_IN_A_PAUSE):
                 self.left.remove(fault)
-                self.tell(f"fault {fault.kind} at request {self.requests}, {request} of {owner}, at {clock.monotonic():.2f} s")
+                what = "action" if fault.kind in faults.ACTIONS else "fault"
+                self.tell(f"{what} {fault.kind} at request {self.requests}, {request} of {owner}, at {clock.monotonic():.2f} s")
                 return self._shown(owner, fault)
         return None
 
@@ -106,7 +110,7 @@ class Trouble:
                 self.broker.append(topic_partition, key, value, headers, Transaction(producer, now))
         for name, producer in list(self.broker.producers.items()):
             open_one = producer.transaction
-            if open_one is not None and open_one.state == OPEN and now > open_one.began + TRANSACTION:
+            if open_one is not None and open_one.state == OPEN and open_one.is_known and now > open_one.began + TRANSACTION:
                 self.tell(f"the broker aborts the transaction of {name}, which is too old")
                 self.broker.end(open_one, ABORTED)
                 self.broker.producers[name] = SimpleNamespace(transaction=None)
@@ -119,7 +123,7 @@ class Trouble:
                 self.away_until = self.broker.clock.monotonic() + 30 * fault.amount**2
             case faults.CLOCK:
                 self.broker.clock.step(round((fault.amount - 0.5) * 4 * 3600))
-            case faults.PAUSE | faults.LATE_COMMIT | faults.EXPIRE | faults.COMPACT | faults.RESTART:
+            case kind if kind in BEYOND_ONE_CLIENT:
                 self._act(owner, fault)
                 return None
         return fault
