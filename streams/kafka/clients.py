@@ -52,6 +52,8 @@ OPTION_PROBLEM = re.compile(r"(?i)configuration property|expected \w+ value for|
 
 SESSION = 6.0
 """How long a dead worker's partitions stay assigned to it: the broker's minimum session timeout."""
+HEARTBEAT = 0.3
+"""s: a member hears of a rebalance by the answer to a heartbeat, and until then a partition that moves belongs to nobody."""
 MAX_POLL = 60.0
 TRANSACTION = 10.0
 OVERDUE = 10.0 + 5.0
@@ -117,7 +119,7 @@ class Clients:
             "enable.partition.eof": True,
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": _ms(SESSION),
-            "heartbeat.interval.ms": _ms(SESSION / 3),
+            "heartbeat.interval.ms": _ms(HEARTBEAT),
             "max.poll.interval.ms": _ms(MAX_POLL),
         })  # fmt: skip
 

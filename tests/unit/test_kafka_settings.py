@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -33,6 +34,14 @@ from streams.kafka.topics import (
 )
 from streams.localbroker.choose import no_answer_error
 from streams.receipt import EventOutcome, Receipt, publish_outcome
+
+
+def test_a_member_hears_of_a_rebalance_at_once() -> None:
+    """By its heartbeats: until then a partition that moves belongs to nobody."""
+    made: list[Any] = []
+    clients = Clients("memory:0", make=lambda _, options: made.append(options))  # type: ignore[arg-type, func-returns-value]  # no client
+    clients.group_consumer("g", "c")
+    assert made[0]["heartbeat.interval.ms"] <= 300 < made[0]["session.timeout.ms"] / 3
 
 
 @pytest.fixture
