@@ -182,7 +182,7 @@ def _ending(it: OpenTransaction, address: str, prefix: str) -> str:
     if it.hangs:
         return f"{whose}. It hangs: {_why_it_hangs(it)} To end it, run `{tool} abort {where} --start-offset {it.first_offset}`."
     if (it.transactional_id or "").startswith(f"{prefix}retold."):
-        return f"{whose}, a worker of retold. It ends it when it starts again; {otherwise}"
+        return f"{whose}, a worker of retold. It ends it when it starts again, or whoever takes over its partitions; {otherwise}"
     return f"{whose}. It must commit or abort it; {otherwise}"
 
 

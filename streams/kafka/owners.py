@@ -35,3 +35,9 @@ def owners(
             for at in member.assignment.topic_partitions if member.assignment else []:
                 found[at.topic, at.partition] = member.client_id
     return found
+
+
+def member_ids(admin: Admin, group: str) -> set[str]:
+    """The client ids of all members of a group. Raises BrokerError, also if its coordinator does not know it now."""
+    answers = admin.request(AdminClient.describe_consumer_groups, [group], timeout=TIMEOUT, read=as_is)
+    return {member.client_id for member in result(answers[group], f"asking for the group {group}").members}

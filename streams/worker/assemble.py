@@ -17,6 +17,7 @@ from streams.engine.engine import Engine
 from streams.kafka.clients import TRANSACTION, Clients
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.coordinator_connection import CoordinatorConnection
+from streams.kafka.dead_workers import OLD, DeadWorkers
 from streams.kafka.offsets import ends
 from streams.kafka.owners import owners
 from streams.kafka.producer import HeldUp, OnDelivery, TransactionalProducer
@@ -74,15 +75,19 @@ def worker(
     faust_app = faust_app_of(app, config)
     acting = {namespace_of(gateway.data.event_type) for gateway in app.gateways} & set(chosen)
     faust_app.gateways = gateways = GatewayLoop(config.gateway_calls * len(acting))
+    parts = WorkerParts(app, config, clients, codec, runtime, gateways.get, deadman, ends_dead=True)
     for name in chosen:
-        faust_app.add(name, _runner(WorkerParts(app, config, clients, codec, runtime, gateways.get, deadman), name))
+        faust_app.add(name, _runner(parts, name))
     remove_old_stacks(folder_of(config))
     return faust_app
 
 
 @dataclass(frozen=True)
 class WorkerParts:
-    """What the cycles of one worker have in common. `gateways` returns the event loop that gateways are called on."""
+    """What the cycles of one worker have in common. `gateways` returns the event loop that gateways are called on.
+
+    `ends_dead`: it ends the transactions of workers that are gone, whose producers a broker in memory does not tell.
+    """
 
     app: App
     config: Config
@@ -91,6 +96,7 @@ class WorkerParts:
     runtime: Runtime
     gateways: Callable[[], asyncio.AbstractEventLoop]
     deadman: Deadman | None = None
+    ends_dead: bool = False
 
 
 def _runner(parts: WorkerParts, namespace: str) -> NamespaceRunner:
@@ -151,6 +157,9 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
     standby = standby_of(clients, restorer) if config.standbys else None
     if standby is not None:
         restorer = replace(restorer, copies=standby)
+    if parts.ends_dead:
+        dead = DeadWorkers(clients, admin, config.prefix, namespace, app.name, _worker_id(parts, namespace, slot))
+        restorer = replace(restorer, end_dead=dead.end_transactions)
     engine = restorer.engine
     transactional_id = _worker_id(parts, namespace, slot)
     group = group_of(config.prefix, namespace)
@@ -186,7 +195,7 @@ def cycle_of(parts: WorkerParts, namespace: str, slot: int, breaker: CircuitBrea
             Pace(config.transaction_events, config.transaction_seconds),
             clock,
             runtime.flag(),
-            TRANSACTION,
+            OLD,
             min(LAST_CALLS, config.gateway_seconds),
             standby,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -54,7 +54,7 @@ class RestoredImage(NamedTuple):
 class Restorer:
     """`consumer` makes a read_committed consumer without a group that reports ends of partitions.
 
-    `copies` has partitions that were kept up to date before they are assigned.
+    `copies` has partitions that were kept up to date before they are assigned. `end_dead` ends what dead workers left open there.
 
     The `committed` offsets are only compared: the marker says where handling starts. `learn` adds every published schema to
     the engine's codec, unless it is cancelled.
@@ -69,6 +69,7 @@ class Restorer:
     checks: RestoreChecks
     learn: Callable[[Cancelled], None]
     copies: Copies = NO_COPIES
+    end_dead: Callable[[Sequence[TopicAndPartition]], None] = lambda _: None
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.
@@ -99,6 +100,7 @@ class Restorer:
         return copy if same else None
 
     def _restored(self, copy: PartitionCopy, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
+        self.end_dead(copy.partitions)
         try:
             with closing(self.committed()) as committed:
                 return (yield from self._settled(copy, committed, cancelled, progress))

@@ -39,7 +39,8 @@ ABORT = f"To end it, run `{TOOL} abort --topic user --partition 3 --start-offset
         (
             OpenTransaction("user", 3, 1042, 1, SINCE, 7, "p.retold.shop.user.host.0", 10.0),
             "1 record from there on cannot be read. Its producer is 7 (transactional id p.retold.shop.user.host.0), a worker "
-            "of retold. It ends it when it starts again; otherwise the broker aborts it after its time-out of 10 s.",
+            "of retold. It ends it when it starts again, or whoever takes over its partitions; otherwise the broker aborts it "
+            "after its time-out of 10 s.",
         ),
         (
             OpenTransaction("user", 3, 1042, 2, SINCE, 7, "billing-1", None, hangs=True),

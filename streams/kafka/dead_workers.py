@@ -1,0 +1,65 @@
+"""Ends what a worker that is gone left open: its transaction would hide the records behind it until its time-out (rule 3)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from confluent_kafka import KafkaException
+
+from streams.errors import BrokerError
+from streams.kafka.clients import Clients
+from streams.kafka.offsets import TopicAndPartition, held_up, stable_ends
+from streams.kafka.open_transactions import OpenTransaction, open_transactions, worker_ids
+from streams.kafka.owners import member_ids
+from streams.kafka.renewed_client import Admin
+from streams.kafka.topics import group_of
+
+log = logging.getLogger("retold.kafka")
+
+OLD = 3.0
+"""s that a transaction must have been open: a worker that has just started is not in its group yet, and makes a short one."""
+SECONDS = 5.0
+"""s that ending one may take."""
+
+
+class DeadWorkers:
+    """Of one namespace. A worker's transactional id is its client id in the group, so the group says whether it is alive.
+
+    A worker that only stood still is taken for dead by the group, too: its partitions have other owners, so its transaction
+    could not be committed any more (rule 4). `me` is this worker's id: who is not in the group knows nothing of it.
+    """
+
+    def __init__(self, clients: Clients, admin: Admin, prefix: str, namespace: str, application: str, me: str) -> None:
+        self._clients, self._admin, self._me = clients, admin, me
+        self._ids, self._group = worker_ids(prefix, application, namespace), group_of(prefix, namespace)
+
+    def end_transactions(self, partitions: Sequence[TopicAndPartition]) -> None:
+        """End those that hold up any of these partitions. If that is not possible, their time-outs end them."""
+        try:
+            if held_up(self._admin, partitions):
+                for it in self._left_open(partitions):
+                    self._end(it)
+        except (BrokerError, KafkaException) as error:
+            log.warning("whether a dead worker left a transaction open is not known: %s", error)
+
+    def _left_open(self, partitions: Sequence[TopicAndPartition]) -> list[OpenTransaction]:
+        """One of each worker that is not in the group."""
+        found = open_transactions(self._clients, self._admin, partitions, older=OLD)
+        ours = {it.transactional_id: it for it in found if (it.transactional_id or "").startswith(self._ids)}
+        alive = member_ids(self._admin, self._group) if ours else set()
+        return [it for name, it in ours.items() if self._me in alive and name not in alive and self._is_old(it)]
+
+    def _is_old(self, it: OpenTransaction) -> bool:
+        now = datetime.fromtimestamp(self._clients.clock.now() / 1e6, UTC)
+        return it.since is not None and (now - it.since).total_seconds() >= OLD
+
+    def _end(self, it: OpenTransaction) -> None:
+        """A producer of the same id takes its place for a moment: the broker aborts what was open."""
+        if stable_ends(self._admin, [it.topic_partition])[it.topic_partition] != it.first_offset:
+            return  # it has ended: the worker may have been started again
+        name = it.transactional_id or ""
+        log.warning("ending the transaction that the worker %s left open: it is not in its group any more", name)
+        producer = self._clients.transactional_producer(name, "retold-dead-workers", lambda *_: None)
+        producer.init_transactions(SECONDS)

@@ -1,0 +1,100 @@
+"""What a dead worker left open is ended by the worker that takes over its partitions, and not by its time-out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from streams.config import Config
+from streams.kafka.dead_workers import OLD, DeadWorkers
+from streams.kafka.offsets import held_up
+from streams.kafka.topics import ensure, group_of
+from tests.applications import probe
+from tests.applications.probe.events import EchoHear, EchoRow
+from tests.support.inbox import Foreign
+from tests.support.workers import Running, settings, until
+
+LONG = 120.0
+"""s: the time-out of a transaction that nobody waits for here."""
+
+
+@pytest.fixture
+def config(tmp_path: Path, prefix: str) -> Config:
+    return settings(tmp_path, prefix)
+
+
+@pytest.fixture
+def foreign(config: Config, broker: str) -> Foreign:
+    found = Foreign(probe.app(), config, broker)
+    ensure(found.clients.admin(), config, ["probe", "echo"])
+    return found
+
+
+def name(config: Config, instance: str) -> str:
+    return f"{config.prefix}retold.probe.echo.{instance}.0"
+
+
+def left_open(foreign: Foreign, instance: str) -> Producer:
+    """A transaction of a worker of this instance, in each partition of the table."""
+    found = foreign.clients.transactional_producer(name(foreign.config, instance), "gone", lambda *_: None, timeout=LONG)
+    found.init_transactions(20)
+    found.begin_transaction()
+    for partition in range(2):
+        found.produce(f"{foreign.config.prefix}echo-table", b"", b"\x00none", partition)
+    assert found.flush(20) == 0
+    return found
+
+
+@contextmanager
+def member(foreign: Foreign, client_id: str) -> Iterator[None]:
+    """Of the group, under this name."""
+    consumer = foreign.clients.group_consumer(group_of(foreign.config.prefix, "echo"), client_id)
+    try:
+        consumer.subscribe([f"{foreign.config.prefix}echo"])
+        until(lambda: consumer.poll(0.1) is None and bool(consumer.assignment()), "it has not joined")
+        yield
+    finally:
+        consumer.close()
+
+
+def test_a_transaction_of_a_worker_that_is_gone_is_ended_by_who_takes_over(
+    config: Config, broker: str, foreign: Foreign
+) -> None:
+    """Its partitions are handled at once, and not after its time-out."""
+    left_open(foreign, "gone")
+    time.sleep(OLD)
+    began = time.monotonic()
+    foreign.publish(*[EchoHear(name="k")] * 3)
+    with Running(probe.app(), config, broker, ["echo"]) as worker:
+        until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "not handled")
+    assert time.monotonic() - began < LONG / 2
+
+
+def test_a_transaction_of_a_worker_that_lives_is_left_to_it(config: Config, foreign: Foreign) -> None:
+    """The group has it, so it commits what it began. One who is not in the group itself ends nothing."""
+    producer, topics = left_open(foreign, "busy"), [(f"{config.prefix}echo-table", at) for at in range(2)]
+    time.sleep(OLD)
+    clients = foreign.clients
+    dead = DeadWorkers(clients, clients.admin(), config.prefix, "echo", "probe", name(config, "busy"))
+    other = DeadWorkers(clients, clients.admin(), config.prefix, "echo", "probe", name(config, "other"))
+    other.end_transactions(topics)
+    with member(foreign, name(config, "busy")):
+        dead.end_transactions(topics)
+        other.end_transactions(topics)
+        assert held_up(clients.admin(), topics).keys() == set(topics)
+        producer.commit_transaction(20)
+    assert not held_up(clients.admin(), topics)
+
+
+def test_a_transaction_that_has_just_begun_is_left_alone(config: Config, foreign: Foreign) -> None:
+    """A worker that starts is not in its group yet, and ends what may hang with a short transaction."""
+    producer, topics = left_open(foreign, "starting"), [(f"{config.prefix}echo-table", at) for at in range(2)]
+    clients = foreign.clients
+    with member(foreign, name(config, "me")):
+        DeadWorkers(clients, clients.admin(), config.prefix, "echo", "probe", name(config, "me")).end_transactions(topics)
+        producer.commit_transaction(20)
