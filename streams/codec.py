@@ -60,8 +60,7 @@ class AvroCodec:
     def copy(self) -> AvroCodec:
         """An independent copy that shares the compiled schemas."""
         made = AvroCodec((), ())
-        for name, kept in vars(self).items():
-            setattr(made, name, kept.copy())
+        vars(made).update({name: kept.copy() for name, kept in vars(self).items()})
         return made
 
     def decode(self, value: bytes) -> EventData:

@@ -84,7 +84,7 @@ class MemoryConsumer:
     """Assigned by hand, or by a group once it subscribes. Rebalances are met in `poll` and `consume`, as librdkafka does."""
 
     def __init__(self, broker: MemoryBroker, options: Mapping[str, Any]) -> None:
-        self._broker, self._group, self._client_id = broker, options["group.id"], options["client.id"]
+        self._broker, self._group, self._client_id = broker, options["group.id"], options.get("client.id", "")
         self._committed = options["isolation.level"] == "read_committed"
         self._tells_ends = options.get("enable.partition.eof", False)
         self._at: dict[TopicAndPartition, int] = {}
