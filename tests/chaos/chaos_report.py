@@ -34,8 +34,10 @@ class SeedResult:
     pauses: list[Pause] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     """Of each fault that happened: how long an event had to wait at most, in s."""
-    worker_ends: list[tuple[int, int]] = field(default_factory=list)
-    """Workers that ended by themselves, with their exit codes."""
+    differences: list[str] = field(default_factory=list)
+    """Rows that a server has otherwise than their tables."""
+    worker_ends: list[tuple[str, int]] = field(default_factory=list)
+    """Workers and servers that ended by themselves, with their exit codes."""
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -78,7 +80,7 @@ def totals(results: Sequence[SeedResult]) -> dict[str, Any]:
         "lost": sum(it.lost for it in results),
         "doubled": sum(it.doubled for it in results),
         "misordered": sum(it.misordered for it in results),
-        "unequal": sum(it.unequal for it in results),
+        "unequal": sum(it.unequal + len(it.differences) for it in results),
         "hung": sum(bool(it.hung) for it in results),
         "longest_pause_s": round(max((it.longest_pause for it in results), default=0.0), 2),
         "longest_pause_with_somebody_there_s": round(max((it.longest_unexplained for it in results), default=0.0), 2),

@@ -57,6 +57,7 @@ class Injector:
         self.happened.append(happened)
         end = {
             plan.BROKER: self._of_broker, plan.WORKER: self._of_worker, plan.LINK: self._of_link, plan.TOPICS: self._of_topics,
+            plan.SERVER: self._of_server,
         }[fault.about[0]](fault)  # fmt: skip
 
         def over() -> None:
@@ -89,6 +90,15 @@ class Injector:
         }[fault.kind]
         begin()
         return end
+
+    def _of_server(self, fault: Fault) -> Act:
+        """As above."""
+        [server] = self._installation.servers
+        if fault.kind == plan.SERVER_STILL:
+            server.stand_still()
+            return server.go_on
+        server.kill(fault.lasts)
+        return nothing
 
     def _of_link(self, fault: Fault) -> Act:
         """As above; what changes a network is called in its thread."""

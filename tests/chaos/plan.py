@@ -31,7 +31,10 @@ ACCIDENTS = (OFFSETS_DELETED, PARTITIONS_ADDED, INBOX_MADE_AGAIN)
 EVERY = 2
 """Every so many runs there is one."""
 
-WORKER, BROKER, LINK, TOPICS = "worker", "broker", "link", "topics"
+SERVER_KILLED = "server killed"
+SERVER_STILL = "server stands still"
+
+WORKER, BROKER, LINK, TOPICS, SERVER = "worker", "broker", "link", "topics", "server"
 """What a fault is about. A link is the connection between a worker and the broker."""
 
 
@@ -60,6 +63,8 @@ KINDS = {
     DEPLOYED: FaultKind(WORKER, 4, 0.0, 0.0),
     RETRIED: FaultKind(TOPICS, 2, 0.0, 0.0),
     COMPACTED: FaultKind(TOPICS, 1, 0.0, 0.0),
+    SERVER_KILLED: FaultKind(SERVER, 1, 0.1, 5.0),
+    SERVER_STILL: FaultKind(SERVER, 1, 1.0, 10.0),
 }
 MOST_OF_THE_BROKER = 2
 """While it is away nothing else can be seen."""
@@ -124,13 +129,14 @@ class Plan:
     size: Size
     faults: Sequence[Fault]
     accident: str = ""
+    servers: int = 1
 
     def lines(self) -> Iterator[str]:
         """For a person to read."""
         names = "one instance" if self.one_name else "instances of their own"
         yield (
-            f"seed {self.seed}: {self.application}, {self.workers} workers as {names}, {self.size.events:,} events in "
-            f"{self.size.seconds:.0f} s, {len(self.faults)} faults"
+            f"seed {self.seed}: {self.application}, {self.workers} workers as {names}, {self.servers} server, "
+            f"{self.size.events:,} events in {self.size.seconds:.0f} s, {len(self.faults)} faults"
         )
         yield from (f"  {fault}" for fault in self.faults)
         if self.accident:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +31,8 @@ TO_SETTLE = 120.0
 """s after the last fault, and after the last event was published, in which all must be handled."""
 TICK = 0.02
 BETWEEN_LOOKS = 0.5
+SHOWN = 5
+"""Rows that a server has otherwise."""
 PARKED = "are parked"
 
 
@@ -56,8 +59,10 @@ class SeedRun:
                 result.hung = str(error)
             except AssertionError as error:
                 result.failures.append(str(error))
+            except Exception:  # noqa: BLE001 - the other runs go on
+                result.failures.append(traceback.format_exc())
             result.failures += installation.problems()
-            result.worker_ends = [(it.worker, it.code) for worker in installation.workers for it in worker.ends]
+            result.worker_ends = [(it.name, it.code) for it in installation.ends()]
         result.seconds = time.monotonic() - began
         return result
 
@@ -75,10 +80,15 @@ class SeedRun:
         if not accident.stops_workers:
             installation.stop_workers()
         self._judge(result, ChaosOracle(foreign, publisher.published, publisher.confirmed, installation.calls).examine())
+        if not self._application.past:  # timers that come due change rows meanwhile
+            for server in installation.servers:
+                result.differences = list(server.differences(foreign, server.tick))
+                result.failures += result.differences[:SHOWN]
         if accident.stops_workers:
             installation.expected_ends.add(CONFIGURATION)
             result.failures += accident.at_the_end()
             installation.stop_workers()
+        installation.stop_servers()
 
     def _publish(
         self, installation: Installation, publisher: ChaosPublisher, operator: ChaosOperator, result: SeedResult

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from typing import ClassVar
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chaos import plan
 from tests.chaos.chaos_report import SeedResult, totals
+from tests.chaos.chaos_server import difference
 from tests.chaos.injector import Happened
 from tests.chaos.pauses import (
     HandledRecord,
@@ -92,6 +97,35 @@ def test_a_pause_is_explained_while_nobody_is_there() -> None:
     assert spans == [Span(103.0, 105.0), Span(120.0, 123.0)]
     assert with_somebody_there(Pause(("a", 0), 100.0, 110.0), spans) == 8.0
     assert with_somebody_there(Pause(("a", 0), 121.0, 140.0), spans) == 17.0
+
+
+class Answers(BaseHTTPRequestHandler):
+    """The first request finds nothing; then there is a row."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(503 if len(self.asked) == 1 else 200)
+        self.end_headers()
+        self.wfile.write(b'{"key": "a", "version": 7}')
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nobody reads it."""
+
+
+def test_a_server_is_given_time_and_another_row_is_found() -> None:
+    """It may have been killed just now; what it has otherwise in the end is told with both."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.server_address[1]}") as http:
+            right = {"key": "a", "version": 7}
+            assert difference(http, "/rows/x/a", right, lambda: None) == ""
+            assert Answers.asked == ["/rows/x/a"] * 2
+            told = difference(http, "/rows/x/a", right | {"version": 8}, lambda: None, seconds=0.1)
+            assert "'version': 8" in told
+            assert '"version": 7' in told
+        server.shutdown()
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
