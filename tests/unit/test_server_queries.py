@@ -118,7 +118,7 @@ def test_all_rows_come_as_lines(http: httpx.Client, given: dict[str, Any], monke
     monkeypatch.setattr(row_answers, "AT_ONCE", 2)
     got = http.get("/rows/order", **given)
     assert got.headers["content-type"] == "application/x-ndjson"
-    assert got.headers["vary"] == "Accept"
+    assert "Accept" in got.headers["vary"]
     assert "Retold-Position" in got.headers
     assert [json.loads(line) for line in got.text.splitlines()] == http.get("/rows/order").json()["rows"]
 
@@ -139,7 +139,7 @@ def test_the_form_is_the_one_that_the_client_likes_best(http: httpx.Client) -> N
     """JSON for all that takes anything; a parameter comes before the header."""
     kinds = {
         "*/*": "application/json",
-        "text/html, text/csv;q=0.5, application/json;q=0.9": "application/json",
+        "text/csv;q=0.5, application/json;q=0.9": "application/json",
         "text/csv": "text/csv; charset=utf-8",
         "text/csv;q=0, application/x-ndjson;q=0.1": "application/x-ndjson",
         "image/png": "application/json",
@@ -147,7 +147,8 @@ def test_the_form_is_the_one_that_the_client_likes_best(http: httpx.Client) -> N
     }
     found = {accept: http.get("/rows/order", headers={"Accept": accept}).headers["content-type"] for accept in kinds}
     assert found == kinds
-    assert http.get("/rows/order?_form=json", headers={"Accept": "text/csv"}).headers["content-type"] == "application/json"
+    for form, kind in (("json", "application/json"), ("html", "text/html; charset=utf-8"), ("csv", "text/csv; charset=utf-8")):
+        assert http.get(f"/rows/order?_form={form}", headers={"Accept": "text/csv"}).headers["content-type"] == kind
 
 
 def test_a_list_that_takes_too_long_is_broken_off(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

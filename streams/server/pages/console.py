@@ -59,9 +59,12 @@ class Console:
             headers = {"Cache-Control": FOR_GOOD, "X-Content-Type-Options": "nosniff"}
             await Response(content, headers=headers, media_type=kind)(scope, receive, send)
             return
-        form = asked_form(Headers(scope=scope).get("accept", ""), scope["query_string"].decode("ascii"))
+        query = scope["query_string"].decode("ascii")
+        form, found = asked_form(Headers(scope=scope).get("accept", ""), query), page_at(path)
         scope["query_string"] = form.query.encode("ascii")
-        found = page_at(path)
+        if form.query != query or (form.html and found is not None):
+            others = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+            scope["headers"] = [*others, (b"accept", b"application/json")]  # of what a page is made, and what `_form=json` said
         if form.html and found is not None:
             await self._page(scope, receive, send, form.query, *found)
         else:
