@@ -10,6 +10,7 @@ from streams.server.http import (
     branches,
     change_stream,
     decisions,
+    event_batch,
     event_list,
     events,
     health,
@@ -49,9 +50,11 @@ def http_app(parts: ServerParts) -> FastAPI:
         redirect_slashes=False,
     )
     metrics = Metrics(parts.model, parts.watching, parts.states, parts.connections, parts.observed)
+    endpoints = write.endpoints_of(parts)
     for router in (
         overview.routes(parts),  # GET /, /rows, /projections
-        write.routes(parts),  # POST /events/TYPE
+        write.routes(parts, endpoints),  # POST /events/TYPE
+        event_batch.routes(parts, endpoints),  # POST /events
         branches.routes(parts),  # POST /what-if
         stories.routes(parts),  # GET /events/EVENT/story, /rows/NAMESPACE/KEY/story
         events.routes(parts),  # GET /events/NAMESPACE/PARTITION/OFFSET

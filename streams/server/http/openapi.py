@@ -17,7 +17,7 @@ from streams.server.connections import ALWAYS_ANSWERED
 from streams.server.http import shapes
 from streams.server.http.json_schema import AT, Spec, components, reference
 from streams.server.http.problems import MEDIA_TYPE
-from streams.server.http.requests import CLOUD_EVENT, JSON, LONGEST_WAIT
+from streams.server.http.requests import CLOUD_BATCH, CLOUD_EVENT, JSON, LINES, LONGEST_WAIT
 from streams.server.http.row_forms import FORMS
 
 
@@ -64,6 +64,25 @@ def publishing(data: type[EventData]) -> Spec:
             "500": {"description": "It was parked or quarantined, and is kept."},
             "503": {"description": "Kafka does not answer; the event may still arrive, if `detail` says so."},
             "504": {"description": "No outcome in the time given; the event is published."},
+        },
+    }
+
+
+def publishing_many() -> Spec:
+    """For `POST /events`."""
+    lines = {LINES: {"schema": shapes.TEXT}}
+    event = {"type": "object", "description": "A CloudEvent, as for one event."}
+    return {
+        "parameters": [
+            _query("_bad", "skip: publish the lines that are right; else nothing is published if one is wrong."),
+            _header("Idempotency-Key", "A request repeated with its key publishes nothing again."),
+            _header("Prefer", f"wait=5: answer with the outcomes that there are in so many seconds ({LONGEST_WAIT:.0f} at most)."),
+            _header("traceparent", "The trace that the events belong to, as in W3C's Trace Context."),
+        ],
+        "requestBody": {"required": True, "content": {**lines, CLOUD_BATCH: {"schema": {"type": "array", "items": event}}}},
+        "responses": {
+            "200": {"description": "A result a line, with outcomes, as `Prefer: wait` asked.", "content": lines},
+            "202": {"description": "Published: a result a line, in their order.", "content": lines},
         },
     }
 

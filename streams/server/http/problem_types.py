@@ -62,5 +62,10 @@ PROBLEM_TYPES: Final = (
         "Looking for the rows took longer than the setting `query_seconds`, since no index leads to them, or they are too many.",
         "Declare the index that the answer names, or ask for less. The same query would take as long again.",
     ),
+    ProblemType(
+        "invalid-lines", 422, "Lines of a batch that may not be published",
+        "Lines of a batch are no events that the application handles; `errors` has the line, the field and a sentence for each.",
+        "Correct them and send the batch again: nothing of it was published. Or add `_bad=skip`, which publishes the rest.",
+    ),
 )  # fmt: skip
 BY_NAME: Final = {it.name: it for it in PROBLEM_TYPES}

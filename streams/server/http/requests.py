@@ -23,6 +23,7 @@ from streams.eventfiles.repeats import no_repeats
 from streams.server.http.problems import Problem
 
 JSON, CLOUD_EVENT = "application/json", "application/cloudevents+json"
+LINES, CLOUD_BATCH = "application/x-ndjson", "application/cloudevents-batch+json"
 DRAINED = 16 * 1024 * 1024
 """Bytes of a too large body that are read before answering: else the client, still sending, would not get the answer."""
 WANTED = "an object with the event's fields"
@@ -46,8 +47,8 @@ class PublishRequest:
     traceparent: str | None = None
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body. Raises a 413 problem for more than `limit` bytes."""
+async def read_body(request: Request, limit: int, whose: str = " (RETOLD_MAX_EVENT_BYTES)") -> bytes:
+    """The body. Raises a 413 problem for more than `limit` bytes; `whose` says where the limit is from."""
     size, parts = 0, []
     async for part in request.stream():
         size += len(part)
@@ -57,17 +58,17 @@ async def read_body(request: Request, limit: int) -> bytes:
             break
     if size > limit:
         least = "at least " if size > limit + DRAINED else ""
-        raise Problem(413, f"the body has {least}{size} bytes; at most {limit} are taken (RETOLD_MAX_EVENT_BYTES)")
+        raise Problem(413, f"the body has {least}{size} bytes; at most {limit} are taken{whose}")
     return b"".join(parts)
 
 
-def media_type(request: Request) -> str:
-    """The content type. Raises a 415 problem unless it is JSON or a CloudEvent in JSON, in UTF-8."""
+def media_type(request: Request, kinds: tuple[str, str] = (JSON, CLOUD_EVENT)) -> str:
+    """The content type. Raises a 415 problem unless it is one of these, in UTF-8."""
     text = request.headers.get("content-type", "")
     name = _in_utf8(text)
-    if name not in (JSON, CLOUD_EVENT):
+    if name is None or name not in kinds:
         shown = repr(text[:100]) if text else "missing"
-        raise Problem(415, f"the content type is {shown}; {JSON} or {CLOUD_EVENT} was expected", field="Content-Type")
+        raise Problem(415, f"the content type is {shown}; {' or '.join(kinds)} was expected", field="Content-Type")
     return name
 
 
@@ -98,6 +99,14 @@ def one_line(request: Request, name: str) -> str | None:
 
 def read_asked(kind: str, body: bytes, event_type: str) -> PublishRequest:
     """Parse a body. Raises a 400 problem for invalid JSON, and a 422 problem for JSON of another form."""
+    value = read_json(body)
+    if not isinstance(value, dict):
+        raise Problem(422, f"the body is {kind_of(value)}; {WANTED} was expected")
+    return PublishRequest(value) if kind == JSON else cloud_event(value, event_type)
+
+
+def read_json(body: bytes, wanted: str = WANTED) -> Any:
+    """JSON in which no object has a name twice. Raises a 400 problem; `wanted` is what it says was expected."""
     try:
         value = msgspec.json.decode(body)
         json.loads(
@@ -106,7 +115,7 @@ def read_asked(kind: str, body: bytes, event_type: str) -> PublishRequest:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         begin = body[:40].decode("utf-8", "replace")
         raise Problem(
-            400, f"the body, which begins with {begin!r}, is no JSON ({error}); {WANTED} was expected"
+            400, f"the body, which begins with {begin!r}, is no JSON ({error}); {wanted} was expected"
         ) from None
     except RecursionError:
         raise Problem(400, "the body is nested too deeply") from None
@@ -114,12 +123,11 @@ def read_asked(kind: str, body: bytes, event_type: str) -> PublishRequest:
         if not error.field:
             raise Problem(400, f"the body does not read: {error}") from None
         raise Problem(400, f"{error} in one object of the body; each name was expected once", field=error.field) from None
-    if not isinstance(value, dict):
-        raise Problem(422, f"the body is {_kind(value)}; {WANTED} was expected")
-    return PublishRequest(value) if kind == JSON else _cloud_event(value, event_type)
+    return value
 
 
-def _cloud_event(whole: Mapping[str, Any], event_type: str) -> PublishRequest:
+def cloud_event(whole: Mapping[str, Any], event_type: str) -> PublishRequest:
+    """A CloudEvent in JSON. Raises InvalidEvent naming the attribute that is wrong."""
     value = {name: given for name, given in whole.items() if given is not None}  # null means that an attribute is absent
     for name in value:
         if name not in ATTRIBUTES:
@@ -130,7 +138,7 @@ def _cloud_event(whole: Mapping[str, Any], event_type: str) -> PublishRequest:
     if _in_utf8(str(value.get("datacontenttype", JSON))) != JSON:
         raise _wrong("datacontenttype", f"is {value['datacontenttype']!r:.80}; {JSON!r} was expected")
     if not isinstance(value.get("data"), dict):
-        raise _wrong("data", f"is {_kind(value.get('data'))}; {WANTED} was expected")
+        raise _wrong("data", f"is {kind_of(value.get('data'))}; {WANTED} was expected")
     version = value.get("expectedversion")
     if version is not None and (type(version) is not int or version < 0):
         raise _wrong("expectedversion", f"is {version!r:.80}; a whole number from 0 up was expected")
@@ -167,7 +175,8 @@ def _wrong(name: str, what: str) -> InvalidEvent:
     return InvalidEvent(f"the attribute {name!r} {what}", name)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a value of JSON is, in words."""
     names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
 

@@ -39,27 +39,38 @@ from streams.server.readmodel.row_json import to_json
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 KEY_LENGTH = 256
+CONFIRMED_IN = 10.0
+"""s in which Kafka must have an event."""
 Route = Callable[[Request], Awaitable[Response]]
 
 
-def routes(parts: ServerParts) -> APIRouter:
+def endpoints_of(parts: ServerParts) -> Mapping[str, EventEndpoint]:
+    """What publishes each type of event."""
+    keys = IdempotencyKeys(parts.model.sent)
+    return {name: EventEndpoint(parts, keys, data) for name, data in parts.app.event_types().items()}
+
+
+def routes(parts: ServerParts, endpoints: Mapping[str, EventEndpoint]) -> APIRouter:
     """One route for each event, so that each has its schema in the OpenAPI, and one that answers for unknown events."""
     router = APIRouter(tags=["events"])
-    keys = IdempotencyKeys(parts.model.sent)
     for name, data in parts.app.event_types().items():
-        door = EventEndpoint(parts, keys, data)
         router.add_api_route(
-            f"/events/{name}", door.route(), methods=["POST"], status_code=202, operation_id=f"publish {name}",
+            f"/events/{name}", endpoints[name].route(), methods=["POST"], status_code=202, operation_id=f"publish {name}",
             summary=f"Publish {name}", response_class=Response, openapi_extra=openapi.publishing(data),
         )  # fmt: skip
 
     @router.post("/events/{event_type}", include_in_schema=False)
     async def unknown(event_type: str) -> Response:
-        names = sorted(parts.app.event_types())
-        near, known = did_you_mean(event_type, names), ", ".join(names)
-        raise Problem(404, f"{parts.app.name} handles no event {event_type[:100]!r}{near}; it handles {known}")
+        raise Problem(404, unknown_event(parts, event_type))
 
     return router
+
+
+def unknown_event(parts: ServerParts, event_type: str) -> str:
+    """Of an event that the application does not handle, with those that it does."""
+    names = sorted(parts.app.event_types())
+    near, known = did_you_mean(event_type, names), ", ".join(names)
+    return f"{parts.app.name} handles no event {event_type[:100]!r}{near}; it handles {known}"
 
 
 class CheckedRequest(NamedTuple):
@@ -99,17 +110,21 @@ class EventEndpoint:
         wanted = await in_thread(pools.memory, self._read, request, kind, body)
         receipt = await in_thread(pools.publishing, self._publish, request, wanted)
         if seconds is None:
-            return _answer(202, _shown(receipt), receipt)
+            return _answer(202, shown_receipt(receipt), receipt)
         return await self._wait(receipt, seconds)
 
     def _read(self, request: Request, kind: str, body: bytes) -> CheckedRequest:
         """Parse and check the body."""
         asked = read_asked(kind, body, self._type)
+        return self.check(asked)._replace(version=self._version(request, asked))
+
+    def check(self, asked: PublishRequest) -> CheckedRequest:
+        """The data of what is asked for. Raises InvalidEvent."""
         data = self._convert(asked.data)
         content = self._checked(data)
         if asked.subject not in (None, data.key):
             raise InvalidEvent(f"the subject is {asked.subject!r:.100}; the event's key, {data.key!r:.100}", "subject")
-        return CheckedRequest(asked, data, content, self._version(request, asked))
+        return CheckedRequest(asked, data, content, asked.expected_version)
 
     def _version(self, request: Request, asked: PublishRequest) -> int | None:
         version = expected_version(request)
@@ -131,6 +146,13 @@ class EventEndpoint:
 
     def _publish(self, request: Request, wanted: CheckedRequest) -> Receipt:
         """The receipt, confirmed by the broker. Blocks."""
+        event_id = self.id_of(request, wanted.asked, f"POST /events/{self._type}")
+        receipt = self.send(request, wanted, event_id)
+        self.confirm(receipt, CONFIRMED_IN, repeatable=event_id is not None)
+        return receipt
+
+    def send(self, request: Request, wanted: CheckedRequest, event_id: str | None) -> Receipt:
+        """The receipt, not confirmed yet: of the first request with its Idempotency-Key, if there is one. May block."""
 
         def publish() -> Receipt:
             return self._parts.publisher.publish(
@@ -139,36 +161,36 @@ class EventEndpoint:
             )  # fmt: skip
 
         asked, data, content, version = wanted
-        event_id, key = asked.id, one_line(request, IDEMPOTENCY_KEY)
-        if key is None:
-            receipt = publish()
-        else:
-            event_id = self._id(request, key, asked)
-            receipt = self._keys.once(key, event_id, digest_of(content, version), publish)
-        self._confirm(receipt, repeatable=event_id is not None)
-        return receipt
+        key = one_line(request, IDEMPOTENCY_KEY)
+        if key is None or event_id is None:
+            return publish()
+        return self._keys.once(key, event_id, digest_of(content, version), publish)
 
-    def _confirm(self, receipt: Receipt, *, repeatable: bool) -> None:
+    def confirm(self, receipt: Receipt, seconds: float, *, repeatable: bool) -> None:
         """Wait until Kafka has it. `repeatable`: repeating the request gives the same id, so the error has a Retry-After."""
         try:
-            self._parts.publisher.confirm(receipt)
+            self._parts.publisher.confirm(receipt, seconds)
         except OutcomeTimeout as error:
             raise Problem(BrokerError.status, str(error), headers=RETRY_AFTER if repeatable else None) from error
 
-    def _id(self, request: Request, key: str, asked: PublishRequest) -> str:
+    def id_of(self, request: Request, asked: PublishRequest, route: str) -> str | None:
+        """The id that the event brings, or that its Idempotency-Key gives it on this route. Raises a 400 problem."""
+        key = one_line(request, IDEMPOTENCY_KEY)
+        if key is None:
+            return asked.id
         if asked.id is not None:
             raise Problem(
-                400, "a CloudEvent has an id of its own: send it without an Idempotency-Key", field="Idempotency-Key"
+                400, "the event has an id of its own: send it without an Idempotency-Key", field=IDEMPOTENCY_KEY
             )
         if not 0 < len(key) <= KEY_LENGTH:
             raise Problem(
                 400, f"the Idempotency-Key has {len(key)} characters; 1 to {KEY_LENGTH} were expected",
                 field=IDEMPOTENCY_KEY,
             )  # fmt: skip
-        return request_id(request.state.principal, f"POST /events/{self._type}", key)
+        return request_id(request.state.principal, route, key)
 
     async def _wait(self, receipt: Receipt, seconds: float) -> Response:
-        model, shown = self._parts.model, _shown(receipt)
+        model, shown = self._parts.model, shown_receipt(receipt)
         partition = receipt.namespace, receipt.partition or 0
         became = await until(model.notifier, lambda: model.became(partition, receipt.offset or 0), seconds)
         headers = {"Preference-Applied": f"wait={seconds:g}", "Location": url_of(receipt)}
@@ -192,11 +214,11 @@ def _unknown(receipt: Receipt, seconds: float, headers: Mapping[str, str], model
     """The problem for an event whose outcome is not known here yet."""
     if model.notifier.ended:
         detail = f"{STOPS}; {receipt.what} is published at {receipt.inbox_offset}, see {url_of(receipt)}"
-        return Problem(503, detail, headers={**headers, **RETRY_AFTER}, receipt=_shown(receipt))
+        return Problem(503, detail, headers={**headers, **RETRY_AFTER}, receipt=shown_receipt(receipt))
     why = _holds_up(receipt.namespace, model)
     what = f"was not handled after {seconds:g} s" if why is None else f"is handled or will be, {why}"
     detail = f"{receipt.what} is at {receipt.inbox_offset}, and {what}; see {url_of(receipt)}"
-    return Problem(OutcomeTimeout.status, detail, headers=headers, receipt=_shown(receipt))
+    return Problem(OutcomeTimeout.status, detail, headers=headers, receipt=shown_receipt(receipt))
 
 
 def _holds_up(namespace: str, model: ReadModel) -> str | None:
@@ -213,7 +235,8 @@ def url_of(receipt: Receipt) -> str:
     return f"/events/{receipt.namespace}/{receipt.partition}/{receipt.offset}"
 
 
-def _shown(receipt: Receipt) -> dict[str, Any]:
+def shown_receipt(receipt: Receipt) -> dict[str, Any]:
+    """A receipt as members of an answer."""
     return {
         "type": receipt.event_type,
         "key": receipt.key,
