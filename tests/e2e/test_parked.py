@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from streams.codec import prefix_of
@@ -117,3 +118,29 @@ def test_a_command_that_makes_no_sense_is_a_sentence(env: dict[str, str]) -> Non
         assert said.returncode != 0
         assert sentence in said.stderr
         assert "Traceback" not in said.stderr
+
+
+def test_a_browser_decides_what_the_command_decides(env: dict[str, str], foreign: Foreign, tmp_path: Path) -> None:
+    """Through a real server: what is set aside is seen, a retry that fails says so, and a rejection frees the key.
+
+    The log names who decided, and what is parked is gone from the server's file.
+    """
+    log = tmp_path / "server.log"
+    with Process("server", env=env | {"RETOLD_HTTP_PORT": "0"}, log=log):
+        until(lambda: "Listening at " in log.read_text(), "the server does not listen")
+        url = log.read_text().split("Listening at ")[1].split(";")[0]
+        with httpx.Client(base_url=url, timeout=60.0) as http:
+            until(lambda: http.get("/-/ready").status_code == 200, "not ready")
+            assert http.get("/parked").json()["counts"] == {"parked": 3, "unanswered": 0, "quarantined": 1}
+            one = http.get("/parked/probe/0/0").json()
+            assert ("Traceback" in one["detail"], one["behind"]) == (True, ["probe-0@1", "probe-0@2"])
+            tried = http.post("/parked/probe/0/0/retry", json={})
+            assert (tried.status_code, "set aside again" in tried.json()["detail"]) == (409, True), tried.text
+            freed = http.post("/parked/probe/0/0/reject", json={"why": "a typo"})
+            assert (freed.status_code, freed.json()["outcome"], freed.json()["still_parked"]) == (200, "rejected", 0), freed.text
+            assert http.get("/parked").json()["counts"]["parked"] == 0
+            assert "a typo" in http.get("/events?outcome=rejected").json()["events"][0]["reason"]
+            page = http.get("/rows/probe/k", headers={"Accept": "text/html"})
+            assert (page.status_code, "a typo" in page.text) == (200, True)
+            spaces = http.get("/").json()["namespaces"]
+            assert [it["quarantined"] for it in spaces if it["name"] == "probe"] == [1]
