@@ -50,7 +50,9 @@ COMMANDS = (
     TableEntry("rebuild-view", "Operate", "Fold a projection again from all logs, while the server answers."),
     TableEntry("topics", "Operate", "Compare the topics with their expected settings; create missing ones."),
     TableEntry("reset", "Operate", "Delete this project's topics and its state, to begin again."),
-    TableEntry("parked", "Operate", "List events that are set aside; retry, reject, answer or quarantine them."),
+    TableEntry("correct", "Operate", "Correct the past: plan, apply, and list corrections."),
+    TableEntry("parked", "Operate",
+ "List events that are set aside; retry, reject, answer or quarantine them."),
 )
 
 

@@ -10,7 +10,17 @@ from confluent_kafka.admin import AdminClient
 from streams.errors import BrokerError, ConfigError
 from streams.kafka.owners import owners
 from streams.kafka.renewed_client import Admin
-from streams.kafka.topics import TIMEOUT, as_is, describe, group_of, result, schemas_topic, tasks_topic, topic_names
+from streams.kafka.topics import (
+    TIMEOUT,
+    as_is,
+    corrections_topic,
+    describe,
+    group_of,
+    result,
+    schemas_topic,
+    tasks_topic,
+    topic_names,
+)
 
 
 def delete_all(admin: Admin, prefix: str, namespaces: Sequence[str]) -> list[str]:
@@ -22,7 +32,7 @@ def delete_all(admin: Admin, prefix: str, namespaces: Sequence[str]) -> list[str
         names = ", ".join(sorted({topic for topic, _ in held}))
         raise ConfigError(f"a worker handles {names}: stop `retold run` and every worker first; nothing was deleted")
     asked = [name for space in namespaces for name in topic_names(prefix, space)[1:]]
-    there = sorted(describe(admin, [*asked, schemas_topic(prefix), tasks_topic(prefix)]))
+    there = sorted(describe(admin, [*asked, schemas_topic(prefix), tasks_topic(prefix), corrections_topic(prefix)]))
     if there:
         answers = admin.request(AdminClient.delete_topics, there, timeout=TIMEOUT, read=as_is, operation_timeout=TIMEOUT)
         for name, answer in answers.items():

@@ -1,6 +1,8 @@
 """The topics: one table of their settings; missing topics are created, existing ones are checked.
 
-Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`; `retold-schemas`, `retold-tasks` for all.
+Names, after the prefix: `user` (inbox), `user-log`, `user-table`, `user-parked`; `retold-schemas`, `retold-tasks`,
+`retold-corrections` for all.
+
 """
 
 from __future__ import annotations
@@ -94,6 +96,7 @@ TOPICS = (
         TopicSetting("segment.bytes", str(MIB), "unchecked"),  # readers read all of it, and workers write often
         TopicSetting("min.cleanable.dirty.ratio", "0.1", "unchecked"),
     ), optional=True),
+    TopicKind("corrections", "retold-corrections", 1, COMPACT, optional=True),
 )  # fmt: skip
 
 
@@ -151,6 +154,10 @@ def schemas_topic(prefix: str) -> str:
 
 def tasks_topic(prefix: str) -> str:
     return f"{prefix}retold-tasks"
+
+
+def corrections_topic(prefix: str) -> str:
+    return f"{prefix}retold-corrections"
 
 
 def group_of(prefix: str, namespace: str) -> str:

@@ -25,11 +25,11 @@ def config(tmp_path: Path, prefix: str) -> Config:
 
 
 def test_topics_are_made_once(config: Config, broker: str) -> None:
-    """The first call makes all seven, the second finds them right and makes none."""
+    """The first call makes all eight, the second finds them right and makes none."""
     admin = Clients.of(config, broker).admin()
     first, second = ensure(admin, config, ["user"]), ensure(admin, config, ["user"])
-    assert [(len(first), all(report.created for report in first))] == [(7, True)]
-    assert [(report.created, report.problems) for report in second] == [(False, ())] * 7
+    assert [(len(first), all(report.created for report in first))] == [(8, True)]
+    assert [(report.created, report.problems) for report in second] == [(False, ())] * 8
     raise_for_problems(second)
 
 
@@ -37,7 +37,7 @@ def test_a_missing_topic_is_a_problem_when_none_is_made(config: Config, broker: 
     """A mere check changes nothing on the broker."""
     admin = Clients.of(config, broker).admin()
     reports = ensure(admin, config, ["user"], create=False)
-    assert ["is missing" in report.problems[0] for report in reports] == [True] * 7
+    assert ["is missing" in report.problems[0] for report in reports] == [True] * 8
     assert describe(admin, [report.name for report in reports]) == {}
 
 
@@ -81,7 +81,7 @@ def test_a_topic_that_somebody_else_makes_meanwhile_is_compared(config: Config, 
     admin.theirs = NewTopic(topic, 5, 1, config={"retention.ms": "1000"})
     reports = ensure(admin, config, ["user"])
     [report] = [report for report in reports if report.name == topic]
-    assert [it.created for it in reports].count(True) == 6
+    assert [it.created for it in reports].count(True) == 7
     assert (report.created, report.partitions) == (False, 5)
     assert any("has 5 partitions; 2 were expected" in problem for problem in report.problems)
     assert any("retention.ms=1000; -1 was expected" in problem for problem in report.problems)
@@ -109,8 +109,8 @@ def test_a_topic_that_is_not_needed_stops_nobody(method: Any, config: Config, br
     admin.method, admin.topic = method, tasks_topic(config.prefix)
     reports = ensure(admin, config, ["user"])
     raise_for_problems(reports)
-    assert [it.created for it in reports] == [True] * 6 + [False]
-    assert "TOPIC_AUTHORIZATION_FAILED" in reports[-1].problems[0]
+    assert [it.created for it in reports] == [True] * 6 + [False, True]
+    assert "TOPIC_AUTHORIZATION_FAILED" in reports[-2].problems[0]
     elsewhere = replace(config, prefix=f"{config.prefix}b.")
     admin.topic = topic_names(elsewhere.prefix, "user").log
     with pytest.raises(BrokerError, match="TOPIC_AUTHORIZATION_FAILED"):

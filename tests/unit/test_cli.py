@@ -83,7 +83,7 @@ def demo(project: Project) -> Project:
     return project
 
 
-GROUPS = ("schemas", "parked")
+GROUPS = ("schemas", "correct", "parked")
 """Commands that have commands of their own."""
 
 

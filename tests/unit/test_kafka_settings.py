@@ -60,13 +60,14 @@ def test_a_namespaces_topics_have_the_same_number_of_partitions(config: Config) 
     """Partitions correspond: what is handled in inbox partition 2 is logged in log partition 2."""
     found = {topic.name: topic.partitions for topic in wanted(config, ["user"])}
     kinds = ("", "-log", "-table", "-parked", "-due")
-    assert found == {**{f"p.user{kind}": 3 for kind in kinds}, "p.retold-schemas": 1, "p.retold-tasks": 1}
+    shared = ("schemas", "tasks", "corrections")
+    assert found == {**{f"p.user{kind}": 3 for kind in kinds}, **{f"p.retold-{kind}": 1 for kind in shared}}
 
 
 def test_only_a_topic_that_is_needed_is_refused(config: Config) -> None:
-    """A worker goes on without the reports that it writes for others; each other topic must be as it should be."""
+    """A worker goes on without its reports, and without the corrections; each other topic must be as it should be."""
     problem = ("the topic is missing",)
-    assert [topic.kind for topic in wanted(config, ["user"]) if topic.optional] == ["tasks"]
+    assert [topic.kind for topic in wanted(config, ["user"]) if topic.optional] == ["tasks", "corrections"]
     raise_for_problems([TopicReport("p.retold-tasks", "tasks", False, 0, problem, optional=True)])
     with pytest.raises(TopicMismatch, match="the topic is missing"):
         raise_for_problems([TopicReport("p.user", "inbox", False, 0, problem)])

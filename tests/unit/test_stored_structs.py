@@ -40,6 +40,7 @@ from streams.history.correction.correction_plan import (
     StoredInsertion,
 )
 from streams.history.recorded_event import OrderKey
+from streams.kafka.corrections_topic import CorrectionState
 from streams.kafka.schemas_topic import PublishedSchema
 from streams.kafka.task_reports import Report
 from streams.localbroker import state
@@ -132,10 +133,19 @@ KINDS = (
             ),
             "r0", (PlannedRow("order", "o1", 2, {}, {"a": 1}, 1, 2),), (PlannedEvent("a.b", "k", "e", "a-0:1", "accepted"),),
             (PlannedEvent("a.b", "k", "e", "a-0:1", "accepted", ("data",), {"a": 1}),), (PlannedEvent("a.b", "k", "e", "n", "o"),),
-            (PlannedCall("would call", "a.b", "k", "e", "a.c"),), 1, "f00", 2,
+            (PlannedCall("would call", "a.b", "k", "e", "a.c"),), 1, ("p",), "f00", 2,
         ),
         lambda value: msgspec.json.decode(value, type=CorrectionPlan),
         ("application", "correction", "by", "why", "change"),
+        msgspec.MsgspecError,
+    ),
+    Kind(
+        CorrectionState(
+            "shop", "c1", 2, "ada", "typo", StoredChange((), ("r2",)), "applying", 5, 6, "host-7", 3,
+            (PlannedCall("would call", "a.b", "k", "e", "a.c"),),
+        ),
+        lambda value: msgspec.json.decode(value, type=CorrectionState),
+        ("application", "correction", "number", "by", "why", "change", "state", "begun", "seen"),
         msgspec.MsgspecError,
     ),
     Kind(

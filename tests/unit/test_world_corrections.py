@@ -152,6 +152,7 @@ def test_projections_are_folded_over_the_corrected_past() -> None:
     other.settle()
     plan = a_plan(world, remove=["place-0"])
     assert [(it.kind, it.key, it.undo) for it in plan.calls] == [("would not call", "o0", "payment.refund")]
+    assert set(plan.projections) == {projection.name for projection in world.app.projections}
     world.apply(plan)
     for projection in world.app.projections:
         assert dict(world.table(projection)) == dict(other.table(projection))

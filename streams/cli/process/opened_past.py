@@ -12,7 +12,7 @@ from streams.cli.output.progress import Advance, bar
 from streams.cli.output.screen import talk, time_text
 from streams.cli.process import logging_setup
 from streams.cli.process.collector import spare_the_collector
-from streams.cli.process.session import connect
+from streams.cli.process.session import Session, connect
 from streams.codec import AvroCodec, codec_of
 from streams.config import load
 from streams.engine.times import from_micros
@@ -42,15 +42,16 @@ class OpenedPast:
 
 @contextmanager
 def open_past(
-    file: Path | None = None, *, with_times: bool = False, with_unhandled: bool = False
+    file: Path | None = None, *, with_times: bool = False, with_unhandled: bool = False, session: Session | None = None
 ) -> Iterator[OpenedPast]:
     """The past that a broker has; or that of a `file` that was exported, which needs none. Raises StreamsError.
 
-    `with_times`: it is asked as of a time. `with_unhandled`: events without a handler are read too.
+    `with_times`: it is asked as of a time. `with_unhandled`: events without a handler are read too. A `session` is used if there is
+    one already.
     """
     spare_the_collector()
     if file is None:
-        app, codec, source = _read(with_times=with_times)
+        app, codec, source = _read(session or connect(), with_times=with_times)
     else:
         config = load()
         logging_setup.set_up(config)
@@ -68,8 +69,7 @@ def open_past(
         yield OpenedPast(app, past, StoredWaiting(db, codec), handlers, codec, source)
 
 
-def _read(*, with_times: bool) -> tuple[App, AvroCodec, HistoryFile]:
-    session = connect()
+def _read(session: Session, *, with_times: bool) -> tuple[App, AvroCodec, HistoryFile]:
     reader = HistoryReader(session.clients, session.config, session.app, session.codec)
     with _progress() as progress:
         source = reader.read(progress, with_times=with_times)

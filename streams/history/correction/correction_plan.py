@@ -103,6 +103,7 @@ class CorrectionPlan(msgspec.Struct, frozen=True):
         changed: Events that would have become otherwise.
         calls: What gateways should not have been asked, or should have been.
         open: How many events wait for answers that nobody has given.
+        projections: Projections that fold some of these events. A server's are not folded again by a correction.
         digest: Of all the rest. A plan that was edited has another one, and is refused.
 
     """
@@ -119,6 +120,7 @@ class CorrectionPlan(msgspec.Struct, frozen=True):
     changed: tuple[PlannedEvent, ...] = ()
     calls: tuple[PlannedCall, ...] = ()
     open: int = 0
+    projections: tuple[str, ...] = ()
     digest: str = ""
     format: int = FORMAT
 

@@ -76,6 +76,7 @@ def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change:
         tuple(planned_event(it.now, it.what) for it in found.changed),
         tuple(_calls(handlers, found)),
         len(found.open),
+        _projections(handlers, found),
     )
     for it in corrected.different_rows():
         corrected.refuse_fired(it)
@@ -106,6 +107,13 @@ def _row(it: DifferentRow) -> PlannedRow:
     namespace, key = it.place
     row, version = it.live
     return PlannedRow(namespace, key, version, plain(row), plain(it.row.row), len(it.added), len(it.dropped))
+
+
+def _projections(handlers: ApplicationHandlers, found: Difference) -> tuple[str, ...]:
+    """Those that fold an event which is otherwise."""
+    events = [*found.missing, *found.surplus, *(it.now for it in found.changed), *found.open]
+    types = {type(it.event.data) for it in events}
+    return tuple(it.name for it in handlers.app.projections if not types.isdisjoint(it.folds_by))
 
 
 def _calls(handlers: ApplicationHandlers, found: Difference) -> list[PlannedCall]:

@@ -1,0 +1,71 @@
+"""A plan of a correction as lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from streams.cli.output.screen import StyledLine
+from streams.engine.readable import one_line, shortened
+from streams.history.correction.correction_plan import CorrectionPlan, PlannedCall, PlannedEvent, PlannedRow
+
+LABEL = 12
+MOST = 10
+"""Of one kind that are shown; the plan's file has all."""
+LONGEST = 120
+
+
+def plan_lines(plan: CorrectionPlan) -> Iterator[StyledLine]:
+    """Everything before anything happens."""
+    yield _line("correction", f"{plan.correction}  by {plan.by}: {plan.why}", "bold")
+    if plan.is_empty:
+        yield _line("same", "nothing would be otherwise", "green")
+        return
+    counts = f"{len(plan.missing)} taken out   {len(plan.surplus)} put in   {len(plan.changed)} otherwise"
+    yield _line("events", counts)
+    yield from _listed("taken out", [_event(it) for it in plan.missing])
+    yield from _listed("put in", [_event(it) for it in plan.surplus])
+    yield from _listed("otherwise", [f"{_event(it)} ({', '.join(it.what)})" for it in plan.changed])
+    yield from _listed("rows", [_row(it) for it in plan.rows])
+    yield from _listed("calls", [_call(it) for it in plan.calls])
+    if plan.projections:
+        yield _line("projections", f"{', '.join(plan.projections)}: a server's are not corrected", "red")
+    if plan.open:
+        yield _line("open", f"{plan.open} events wait for answers that nobody has given")
+
+
+def _line(label: str, text: str, style: str = "") -> StyledLine:
+    return [(f"{label:<{LABEL}}", "dim"), (one_line(text), style)]
+
+
+def _listed(label: str, texts: Sequence[str]) -> Iterable[StyledLine]:
+    for number, text in enumerate(texts[:MOST]):
+        yield _line(label if number == 0 else "", text)
+    if len(texts) > MOST:
+        yield _line("", f"… and {len(texts) - MOST:,} more", "dim")
+
+
+def _event(it: PlannedEvent) -> str:
+    return f"{it.type} {it.key}  {it.name}  {it.outcome}"
+
+
+def _row(it: PlannedRow) -> str:
+    timers = f"  timers +{it.timers_added} -{it.timers_dropped}" if it.timers_added or it.timers_dropped else ""
+    return f"{it.namespace} {it.key}  version {it.version}: {_changes(it.before, it.after)}{timers}"
+
+
+def _changes(before: Any, after: Any) -> str:
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return f"{_short(before)} → {_short(after)}"
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return ", ".join(f"{name} {_short(before.get(name))} → {_short(after.get(name))}" for name in names) or "the row stays"
+
+
+def _short(value: Any) -> str:
+    return "(none)" if value is None else shortened(msgspec.json.encode(value).decode(), LONGEST)
+
+
+def _call(it: PlannedCall) -> str:
+    return f"{it.kind}  {it.type} {it.key} ({it.id})" + (f"  undo: {it.undo}" if it.undo else "")

@@ -1,0 +1,90 @@
+"""Sends steps of corrections to the inboxes of their rows, and waits until they are handled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from streams.engine.marker import Marker
+from streams.engine.step import CorrectionStep, encode_step
+from streams.errors import BrokerError, OutcomeTimeout
+from streams.kafka.clients import Clients
+from streams.kafka.messages import table_record
+from streams.kafka.offsets import TopicAndPartition, stable_ends
+from streams.kafka.topics import describe, topic_names
+
+STILL = 60.0
+"""s without a step that is handled after which waiting ends with an error."""
+CONFIRMED = 15.0
+"""s that the broker has to confirm a step."""
+
+
+class StepWriter:
+    """Of an application. Used by one thread."""
+
+    def __init__(self, clients: Clients, prefix: str, namespaces: Sequence[str]) -> None:
+        self._clients, self._spaces = clients, {name: topic_names(prefix, name) for name in namespaces}
+        admin = clients.admin()
+        tables = describe(admin, [space.table for space in self._spaces.values()])
+        there = [(name, number) for name, info in tables.items() for number in range(info.partitions)]
+        self._inboxes = {space.table: space.inbox for space in self._spaces.values()}
+        self._handled: dict[TopicAndPartition, int] = {}
+        self._sent: dict[TopicAndPartition, int] = {}
+        self._failed: list[KafkaError] = []
+        self._consumer: Consumer = clients.consumer("retold-steps", partition_eof=False)
+        self._consumer.assign([TopicPartition(*at, offset) for at, offset in stable_ends(admin, there).items()])
+        self._producer = clients.producer("retold-steps", delivery=CONFIRMED - 5.0, on_delivery=self._delivered)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def send(self, steps: Sequence[CorrectionStep]) -> None:
+        """Returns when all are handled, whether they were taken or their rows had moved.
+
+        Raises BrokerError if one was not delivered, and OutcomeTimeout if nothing is handled for a minute.
+        """
+        self._sent.clear()
+        self._failed.clear()
+        for step in steps:
+            while True:
+                try:
+                    self._producer.produce(self._spaces[step.namespace].inbox, encode_step(step), step.entity.encode())
+                    break
+                except BufferError:
+                    self._producer.poll(0.1)
+        if self._producer.flush(CONFIRMED) or self._failed:
+            why = self._failed[0].str() if self._failed else f"no confirmation in {CONFIRMED:.0f} s"
+            raise BrokerError(f"a step of a correction did not reach its inbox: {why}. Apply the correction again")
+        self._wait()
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failed.append(error)
+            return
+        at = message.topic() or "", message.partition() or 0
+        self._sent[at] = max(self._sent.get(at, -1), message.offset() or 0)
+
+    def _wait(self) -> None:
+        clock = self._clients.clock
+        moved = clock.monotonic()
+        while any(self._handled.get(at, 0) <= offset for at, offset in self._sent.items()):
+            message = self._consumer.poll(0.2)
+            if message is not None and self._take(message):
+                moved = clock.monotonic()
+            if clock.monotonic() - moved > STILL:
+                raise OutcomeTimeout(
+                    f"a step of the correction was sent, and nothing was handled for {STILL:.0f} s: is a worker running, and is no "
+                    "partition blocked? See `retold status`. Apply the correction again: it goes on where it stands"
+                )
+
+    def _take(self, message: Message) -> bool:
+        error = message.error()
+        if error is not None:
+            if error.fatal():
+                raise BrokerError(f"what becomes of a correction cannot be read: {error.str()}")
+            return False
+        record = table_record(message)
+        if isinstance(record, Marker):
+            self._handled[self._inboxes[message.topic() or ""], message.partition() or 0] = record.inbox_next
+        return True
