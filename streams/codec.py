@@ -219,8 +219,7 @@ class AvroCodec:
         prefix = value[:PREFIX]
         if len(prefix) < PREFIX or prefix[0] != 0 or prefix[1] > 127:
             return UndecodableRecord(
-                f"the value begins with {prefix.hex(' ') or 'nothing'}; expected 00 and the 4 bytes of a schema id, "
-                "then Avro"
+                f"the value begins with {prefix.hex(' ') or 'nothing'}; expected 00 and the 4 bytes of a schema id, then Avro"
             )
         schema_id = int.from_bytes(prefix[1:], "big")
         if (reason := self._waiting.get(prefix)) is not None:
