@@ -73,6 +73,13 @@ def test_the_form_may_be_asked_for_in_the_address(server: MemoryServer) -> None:
     assert server.http.get("/rows/order?_form=pdf").status_code == 422
 
 
+def test_a_page_counts_as_what_it_shows(server: MemoryServer) -> None:
+    """In the metrics, by the same route as its JSON."""
+    seen(server, "/rows/order/o1")
+    figures = server.http.get("/-/metrics").text
+    assert 'retold_http_requests_total{method="GET",route="/rows/{namespace}/{key}",status="200"}' in figures
+
+
 def test_every_link_of_every_page_leads_somewhere(server: MemoryServer) -> None:
     """From the first page on, by links alone, all pages are reached; none leads to another host."""
     waiting, known = ["/"], {"/"}
@@ -80,7 +87,8 @@ def test_every_link_of_every_page_leads_somewhere(server: MemoryServer) -> None:
         url = waiting.pop()
         got = server.http.get(url, headers=BROWSER)
         assert got.status_code == 200, (url, got.text)
-        if got.headers["content-type"] == "application/json":
+        if not got.headers["content-type"].startswith("text/html"):
+            assert got.headers["content-type"].partition(";")[0] in ("application/json", "text/csv")
             continue
         for link in page_of(got).links():
             target = urljoin(url, link).partition("#")[0]
@@ -129,6 +137,11 @@ def test_rows_are_filtered_by_a_form_and_sorted_by_links(server: MemoryServer) -
     assert "o2" not in page.texts("a")
     assert ("th", {"scope": "col", "aria-sort": "descending"}) in page.tags
     assert "/rows/order?status=paid&_sort=total" in page.links()
+    got = server.http.get("/rows/order?status=paid&_field=total&_op=gte&_value=3&_next=x", headers=BROWSER)
+    assert got.headers["location"] == "/rows/order?status=paid&total__gte=3"
+    page = seen(server, got.headers["location"])
+    assert ("total at least 3" in page.text, "2 rows" in page.text) == (True, True)
+    assert "/rows/order?status=paid" in page.links()
 
 
 def test_pages_of_rows_follow_each_other(server: MemoryServer) -> None:

@@ -26,8 +26,8 @@ def test_html_is_for_those_who_ask_for_it(accept: str, html: bool) -> None:
 
 def test_the_address_may_say_it() -> None:
     """Then the header does not count, and the API does not see the parameter; another value is the API's to answer."""
-    assert asked_form(FIREFOX, "status=paid&_form=json&x=a%26b") == (False, "status=paid&x=a%26b")
-    assert asked_form("*/*", "_form=html") == (True, "")
-    assert asked_form(FIREFOX, "_form=csv") == (False, "_form=csv")
-    assert asked_form(FIREFOX, "_form=html&_form=json") == (False, "_form=html&_form=json")
-    assert asked_form(FIREFOX, "status=a%20b") == (True, "status=a%20b")
+    assert asked_form(FIREFOX, "status=paid&_form=json&x=a%26b") == (False, "status=paid&x=a%26b", True)
+    assert asked_form("*/*", "_form=html") == (True, "", True)
+    assert asked_form(FIREFOX, "_form=csv") == (False, "_form=csv", False)
+    assert asked_form(FIREFOX, "_form=html&_form=json") == (False, "_form=html&_form=json", False)
+    assert asked_form(FIREFOX, "status=a%20b") == (True, "status=a%20b", False)

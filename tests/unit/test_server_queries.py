@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from collections.abc import Iterator
@@ -140,6 +141,8 @@ def test_the_form_is_the_one_that_the_client_likes_best(http: httpx.Client) -> N
     kinds = {
         "*/*": "application/json",
         "text/csv;q=0.5, application/json;q=0.9": "application/json",
+        "text/html;q=0.5, text/csv;q=0.5, application/json;q=0.9": "application/json",
+        "text/html, text/csv;q=0.5, application/json;q=0.9": "text/html; charset=utf-8",
         "text/csv": "text/csv; charset=utf-8",
         "text/csv;q=0, application/x-ndjson;q=0.1": "application/x-ndjson",
         "image/png": "application/json",
@@ -214,4 +217,5 @@ def test_every_type_of_problem_is_documented_and_has_a_page(http: httpx.Client) 
         page = http.get(each.url, headers={"Accept": "text/html"})
         assert page.headers["content-type"].startswith("text/html")
         assert f"<h1>{each.title}</h1>" in page.text
+        assert each.do in html.unescape(page.text)
     assert_problem(http.get("/-/problems/unknown-feild"), 404, "did you mean unknown-field?")

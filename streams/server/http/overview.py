@@ -15,7 +15,8 @@ from fastapi.responses import Response
 from streams.data import Record, namespace_of
 from streams.engine.times import from_micros
 from streams.kafka.status import NamespaceStatus
-from streams.query.row_fields import scalars_of
+from streams.query.filters import operators_of
+from streams.query.row_fields import KEY, fields_of
 from streams.server.http import overview_spec
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -78,10 +79,16 @@ def _answer(body: Mapping[str, Any]) -> Response:
 
 
 def _table(name: str, sizes: Mapping[str, int], row_type: type[Record]) -> dict[str, Any]:
-    """`scalar` has the fields by which rows are found and sorted."""
-    fields = msgspec.structs.fields(row_type)
-    scalar = [field.name for field in scalars_of(row_type)]
-    return {"name": name, "rows": sizes.get(name), "fields": [field.name for field in fields], "scalar": scalar}
+    """`scalar` has the fields by which rows are sorted, `operators` how rows are chosen by each, the key among them."""
+    fields = [field.name for field in msgspec.structs.fields(row_type)]
+    found = fields_of(row_type).values()
+    return {
+        "name": name,
+        "rows": sizes.get(name),
+        "fields": fields,
+        "scalar": [field.name for field in found if field.is_scalar and field is not KEY],
+        "operators": {field.name: operators_of(field) for field in found if operators_of(field)},
+    }
 
 
 def _overview(parts: ServerParts) -> dict[str, Any]:

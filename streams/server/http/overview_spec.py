@@ -25,7 +25,8 @@ OVERVIEW = shapes.shape(
     flow={"type": "object", "additionalProperties": NAMES},
     views=NAMES,
 )
-TABLE = {"name": shapes.TEXT, "rows": UNKNOWN_COUNT, "fields": NAMES, "scalar": NAMES}
+OPERATORS = {"type": "object", "additionalProperties": NAMES}
+TABLE = {"name": shapes.TEXT, "rows": UNKNOWN_COUNT, "fields": NAMES, "scalar": NAMES, "operators": OPERATORS}
 PROJECTION = {**TABLE, "folds": NAMES, "fault": shapes.or_null(shapes.TEXT), "rebuilding": UNKNOWN_COUNT}
 
 

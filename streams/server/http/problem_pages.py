@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -12,10 +10,6 @@ from streams.server.http.parameters import known_params
 from streams.server.http.problem_types import BY_NAME, PROBLEM_TYPES, ProblemType
 from streams.server.http.problems import Problem
 from streams.server.readmodel.row_json import to_json
-
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<h1>{title}</h1><p>{what}</p><p>{do}</p><p><code>{name}</code>, status {status}</p></html>
-"""
 
 
 def routes() -> APIRouter:
@@ -33,16 +27,10 @@ def routes() -> APIRouter:
         if found is None:
             there = ", ".join(BY_NAME)
             raise Problem(404, f"there is no type of problem {name[:100]!r}{did_you_mean(name, BY_NAME)}; there are {there}")
-        if "text/html" in request.headers.get("accept", ""):
-            return Response(PAGE.format_map(_escaped(found)), media_type="text/html", headers={"Vary": "Accept"})
-        return Response(to_json(_members(found)), media_type="application/json", headers={"Vary": "Accept"})
+        return Response(to_json(_members(found)), media_type="application/json")
 
     return router
 
 
 def _members(of: ProblemType) -> dict[str, object]:
     return {"type": of.url, **of._asdict()}
-
-
-def _escaped(of: ProblemType) -> dict[str, str]:
-    return {name: html.escape(str(value)) for name, value in of._asdict().items()}

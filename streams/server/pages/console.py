@@ -62,9 +62,10 @@ class Console:
         query = scope["query_string"].decode("ascii")
         form, found = asked_form(Headers(scope=scope).get("accept", ""), query), page_at(path)
         scope["query_string"] = form.query.encode("ascii")
-        if form.query != query or (form.html and found is not None):
-            others = [(name, value) for name, value in scope["headers"] if name != b"accept"]
-            scope["headers"] = [*others, (b"accept", b"application/json")]  # of what a page is made, and what `_form=json` said
+        is_page = form.html and found is not None
+        if form.named or is_page:
+            accepted = b"text/html" if form.html and not is_page else b"application/json"  # a page is made of the API's JSON
+            scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"accept"), (b"accept", accepted)]
         if form.html and found is not None:
             await self._page(scope, receive, send, form.query, *found)
         else:
@@ -151,7 +152,9 @@ def _varied(send: Send) -> Send:
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(raw=message["headers"]).add_vary_header("Accept")
+            headers = MutableHeaders(raw=message["headers"])
+            if "accept" not in headers.get("vary", "").lower():
+                headers.add_vary_header("Accept")
         await send(message)
 
     return sending

@@ -36,6 +36,15 @@ async def docs(asked: PageRequest) -> Page:
     return Page("docs.html", "API", "/-/docs", {"events": events, "routes": routes}, as_json="/openapi.json")
 
 
+async def problems(asked: PageRequest) -> Page:
+    """All types of problems, or one of them."""
+    answer = await asked.answer()
+    found = answer.value
+    listed = found.get("problems", [found])
+    title = "Problems" if "problems" in found else found["title"]
+    return Page("problem_types.html", title, "/-/docs", {"problems": listed}, answer)
+
+
 def _parameters(operation: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(it["name"], it.get("description", "")) for it in operation.get("parameters", []) if it["in"] != "path"]
 

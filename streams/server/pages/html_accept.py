@@ -10,10 +10,11 @@ OURS = ("html", "json")
 
 
 class AskedForm(NamedTuple):
-    """Whether HTML is wanted, and the query without what said so."""
+    """Whether HTML is wanted, and the query without what said so; `named`: the parameter said it, so the header does not count."""
 
     html: bool
     query: str
+    named: bool = False
 
 
 def asked_form(accept: str, query: str) -> AskedForm:
@@ -24,7 +25,7 @@ def asked_form(accept: str, query: str) -> AskedForm:
     forms = [value for name, value in pairs if name == "_form"]
     if len(forms) != 1 or forms[0] not in OURS:
         return AskedForm(False, query)
-    return AskedForm(forms[0] == "html", urlencode([pair for pair in pairs if pair[0] != "_form"]))
+    return AskedForm(forms[0] == "html", urlencode([pair for pair in pairs if pair[0] != "_form"]), named=True)
 
 
 def prefers_html(accept: str) -> bool:

@@ -43,6 +43,7 @@ PAGES: Sequence[PageRoute] = (
     PageRoute(r"/live", event_pages.live),
     PageRoute(r"/-/status", status_pages.status),
     PageRoute(r"/-/docs", docs_page.docs),
+    PageRoute(r"/-/problems(/[^/]+)?", docs_page.problems),
     PageRoute(r"/-/go", finding.go),
 )
 """Seen with GET."""

@@ -8,8 +8,14 @@ from urllib.parse import unquote, urlencode
 
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
 
-FILTER = ("_field", "_value")
+FILTER = ("_field", "_op", "_value")
 """What the form above a list sends; it becomes a filter of the API's."""
+WORDS = {
+    "": "is", "ne": "is not", "lt": "below", "lte": "at most", "gt": "above", "gte": "at least", "startswith": "begins with",
+    "contains": "contains", "has": "has", "in": "is one of", "notin": "is none of", "isnull": "is nothing (true or false)",
+}  # fmt: skip
+"""Operators as a person reads them, in the order of the form."""
+COUNTED = ("_count", "capped")
 STORY = "_last=20"
 OF_A_ROW = ("_as_of", "_known", "_min_position")
 
@@ -61,7 +67,8 @@ async def _rows(asked: PageRequest, place: ListPlace) -> Page | Elsewhere:
     pairs = asked.pairs
     if any(name in FILTER for name, _ in pairs):
         return Elsewhere(asked.path + _query(_with_filter(pairs)))
-    answer = await asked.answer()
+    is_now = not {name for name, _ in pairs} & {"_as_of", "_known", "_count"}
+    answer = await asked.answer(asked.path, urlencode([*pairs, COUNTED] if is_now and _filters(asked.path, pairs) else pairs))
     name = unquote(asked.names["name"])
     about = (await asked.answer(place.path)).value[place.path.strip("/") if place is PROJECTIONS else "tables"]
     table = next(it for it in about if it["name"] == name)
@@ -71,14 +78,18 @@ async def _rows(asked: PageRequest, place: ListPlace) -> Page | Elsewhere:
         **found, "name": name, "place": place, "table": table, "columns": _columns(asked.path, pairs, table),
         "filters": _filters(asked.path, pairs), "kept": [it for it in pairs if it[0] != "_next"], "following": following,
         "is_first": not any(it == "_next" for it, _ in pairs), "versions": place is ROWS,
+        "operators": [it for it in WORDS if any(it in there for there in table["operators"].values())], "words": WORDS,
+        "export": asked.path + _query([*_but(pairs, "_next"), ("_form", "csv")]),
     }  # fmt: skip
     return Page("rows.html", name, place.path, values, answer)
 
 
 def _with_filter(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     given = dict(pairs)
-    kept = [pair for pair in _but(pairs, "_next") if pair[0] not in FILTER and pair[0] != given.get("_field")]
-    return [*kept, (given["_field"], given.get("_value", ""))] if given.get("_field") else kept
+    field, operator = given.get("_field", ""), given.get("_op", "")
+    name = f"{field}__{operator}" if operator else field
+    kept = [pair for pair in _but(pairs, "_next") if pair[0] not in FILTER and pair[0] != name]
+    return [*kept, (name, given.get("_value", ""))] if field else kept
 
 
 def _but(pairs: Sequence[tuple[str, str]], name: str) -> list[tuple[str, str]]:
@@ -90,7 +101,7 @@ def _query(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _filters(path: str, pairs: Sequence[tuple[str, str]]) -> list[ShownFilter]:
-    found = [pair for pair in pairs if not pair[0].startswith("_") or pair[0].startswith("_key__")]
+    found = [pair for pair in pairs if not pair[0].startswith("_") or pair[0].partition("__")[0] == "_key"]
     rest = _but(pairs, "_next")
     return [
         ShownFilter(f"{_in_words(name)} {value or 'nothing'}", path + _query([it for it in rest if it != (name, value)]))
@@ -100,7 +111,8 @@ def _filters(path: str, pairs: Sequence[tuple[str, str]]) -> list[ShownFilter]:
 
 def _in_words(name: str) -> str:
     field, _, operator = name.rpartition("__")
-    return f"{name} is" if not field else f"{field} {operator}"
+    known = operator in WORDS and field
+    return f"{field.removeprefix('_')} {WORDS[operator].partition(' (')[0]}" if known else f"{name.removeprefix('_')} is"
 
 
 def _columns(path: str, pairs: Sequence[tuple[str, str]], table: Mapping[str, Any]) -> list[SortLink]:
