@@ -107,6 +107,22 @@ class CutPast:
     def erased_keys(self, namespace: str) -> Sequence[str]:
         return self._past.erased_keys(namespace)
 
+    @property
+    def whole(self) -> Past:
+        """The past that this is a part of."""
+        return self._past.whole if isinstance(self._past, CutPast) else self._past
+
+    def is_held_back(self, it: RecordedEvent) -> bool:
+        """Whether an event of the whole past had happened by then, as known then, and is not here: it depends on a later time."""
+        as_of, known = self.cut.as_of, self.cut.known
+        if known is not None and it.order.recorded > known:
+            return False
+        if as_of is not None and to_micros(it.event.time) > as_of:
+            return False
+        if isinstance(self._past, CutPast) and not self._past.has(it):
+            return self._past.is_held_back(it)
+        return as_of is not None and it.high is not None and it.high > as_of
+
     def find(self, reference: str) -> RecordedEvent | None:
         return next(iter(self.find_all(reference)), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -25,6 +26,7 @@ from streams.history.correction.planning import CorrectedLog, plan_correction
 from streams.history.cut_past import Cut, CutPast
 from streams.history.difference.comparison import compare
 from streams.history.difference.difference import Difference
+from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.event_lookup import in_file
 from streams.history.history_contents import HistoryContents, HistorySource
 from streams.history.past import Past, with_own_times
@@ -71,8 +73,8 @@ class History(HistoryContents):
 
         """
         opened = open_export(Path(file), app)
-        db, codec = opened.connect(ToldConnection), codec_of(app)
-        learn_schemas(db, codec)
+        db = opened.connect(ToldConnection)
+        codec = _codec(app, db)
         past, waiting = StoredPast(db, codec), StoredWaiting(db, codec)
         source = HistorySource(in_file(past, waiting, app), opened.frontier, db.close)
         return cls(past, ApplicationHandlers(app, codec), source, waiting)
@@ -214,7 +216,7 @@ class History(HistoryContents):
             seconds: Search for so long.
 
         Raises:
-            HistoryError: The condition never held, or holds where there is no row.
+            HistoryError: The condition never held (NoSuchEvent), or holds where there is no row.
             InvalidEvent: The text is no condition.
             DefinitionError: The application does not have this namespace.
 
@@ -224,7 +226,7 @@ class History(HistoryContents):
         return shrink(self._past, self._handlers, (space.name, key), self._asked(space, condition), limits)
 
     def difference(self, other: History | None = None) -> Difference:
-        """How this past differs from another one.
+        """How this past differs from another one; a row that one of both cannot tell is in `untold`.
 
         Args:
             other: The other one; None: the past that this is a branch of. Of that one the branch itself knows the difference:
@@ -239,6 +241,13 @@ class History(HistoryContents):
         if other is None:
             raise HistoryError("this past is no branch: name the one that it is to be compared with")
         return compare(other._past, other._handlers, self._past, self._handlers)
+
+
+def _codec(app: App, db: sqlite3.Connection) -> UnhandledTypes:
+    """What nothing handles any more reads, too: it leaves its own rows untold, and no others."""
+    codec = codec_of(app)
+    learn_schemas(db, codec)
+    return UnhandledTypes(app, codec)
 
 
 def _micros(name: str, time: datetime | None) -> int | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast, overload
 
 from streams.data import Record
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.planning import CorrectedLog
+from streams.history.cut_past import CutPast
 from streams.history.event_lookup import Find
 from streams.history.history_table import HistoryTable
 from streams.history.past import Past
@@ -95,6 +96,35 @@ class HistoryContents:
             return HistoryTable(self._tables.table(source.name), source.row_type)
         known = source.name in {projection.name for projection in self.app.projections}
         return Table(cast("Mapping[str, R]", self._tables.of(source.name) if known else {}), source.row_type)
+
+    def held_back(
+        self, source: Namespace[Any] | Projection[Any] | None = None, key: str | None = None
+    ) -> list[RecordedEvent]:
+        """Of a past as of a time: the events that had happened by then and are not in it, since each depends on a later one.
+
+        Each counts from its `high` on. Empty if this is no past as of a time.
+
+        Args:
+            source: Those that would change the rows of this namespace, or this projection; None: all.
+            key: Of a namespace, those of this row alone.
+
+        Returns:
+            The events in the order of their times.
+
+        Raises:
+            DefinitionError: The application does not have this namespace.
+
+        """
+        past = self._past
+        if not isinstance(past, CutPast):
+            return []
+        events: Iterable[RecordedEvent] = past.whole.events()
+        if isinstance(source, Projection):
+            events = (it for it in events if it.accepted and type(it.event.data) in source.folds_by)
+        elif source is not None:
+            name = self._space(source).name
+            events = past.whole.namespace_events(name) if key is None else past.whole.key_events((name, key))
+        return sorted(filter(past.is_held_back, events), key=lambda it: (it.event.time, it.order))
 
     def view(self, path: str) -> Any:
         """A view's answer: `history.view("orders-of/c7")`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from streams.app import App
 from streams.engine.records import Entry
@@ -25,12 +25,29 @@ class TablesOfPast(Protocol):
         """All rows, or a HistoryError if one of them cannot be told."""
 
 
-def view_of_past(store: TablesOfPast, view: View, names: Mapping[str, str]) -> object:
-    """A view's answer.
+class AskedTables:
+    """What was asked for. `of` has the keys by table or projection; None: all of it."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, set[str] | None] = {}
+
+    def table(self, name: str) -> Self:
+        self.of[name] = None
+        return self
+
+    def row(self, name: str, key: str) -> Self:
+        keys = self.of.setdefault(name, set())
+        if keys is not None:
+            keys.add(key)
+        return self
+
+
+def view_of_past(store: TablesOfPast, view: View, names: Mapping[str, str], asked: AskedTables | None = None) -> object:
+    """A view's answer; `asked` gets what it has read.
 
     Raises what the view raises; and the HistoryError of what it asked for and cannot be told, even if the view caught it.
     """
-    tables = _PastTables(store)
+    tables = _PastTables(store, AskedTables() if asked is None else asked)
     found: object = None
     try:
         found = view.answer(Tables(tables), **names)
@@ -47,8 +64,8 @@ def view_of_past(store: TablesOfPast, view: View, names: Mapping[str, str]) -> o
 class _PastTables(Mapping[str, Mapping[str, Any]]):
     """`refused` is why something that was asked for cannot be told."""
 
-    def __init__(self, store: TablesOfPast) -> None:
-        self.store = store
+    def __init__(self, store: TablesOfPast, asked: AskedTables) -> None:
+        self.store, self.asked = store, asked
         self._names = [*(it.name for it in store.app.namespaces), *(it.name for it in store.app.projections)]
         self.refused: HistoryError | None = None
 
@@ -78,9 +95,11 @@ class _PastTable(Mapping[str, Any]):
         self._tables, self._name = tables, name
 
     def _whole(self) -> Mapping[str, Any]:
+        self._tables.asked.table(self._name)
         return self._tables.store.whole(self._name)
 
     def __getitem__(self, key: str) -> Any:
+        self._tables.asked.row(self._name, key)
         row, _ = self._tables.ask(lambda: self._tables.store.entry(self._name, key))
         if row is None:
             raise KeyError(key)

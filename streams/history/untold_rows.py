@@ -8,14 +8,18 @@ missing. A projection is folded from events and not from rows: only an event tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from streams.data import namespace_of
+from streams.engine.readable import named
 from streams.errors import BeforeHistory, CodeChanged
 from streams.history.past import Past, erased_row, refuse_erased
 from streams.history.recorded_event import Place
 from streams.projection import Projection
+
+NAMED = 5
+"""Rows whose keys are in an error."""
 
 
 class UntoldRows(Mapping[str, str]):
@@ -24,11 +28,20 @@ class UntoldRows(Mapping[str, str]):
     Those of which an event was erased, or is not kept, are known at once, and the others are added by who folds them.
     """
 
-    def __init__(self, past: Past, namespace: str, goes_on: Callable[[Place], bool] = lambda _: False) -> None:
-        """`goes_on`: whether a row is told all the same, since it is kept from behind what is gone."""
+    def __init__(
+        self,
+        past: Past,
+        namespace: str,
+        goes_on: Callable[[Place], bool] = lambda _: False,
+        keys: Iterable[str] | None = None,
+    ) -> None:
+        """`goes_on`: whether a row is told all the same, since it is kept from behind what is gone.
+
+        `keys`: of these alone it is looked whether something is gone; None: of all.
+        """
         self._namespace = namespace
-        keys = (key for key in past.erased_keys(namespace) if not goes_on((namespace, key)))
-        found = {key: erased_row(past, (namespace, key)) for key in keys}
+        gone = past.erased_keys(namespace) if keys is None else keys
+        found = {key: erased_row(past, (namespace, key)) for key in gone if not goes_on((namespace, key))}
         self._errors: dict[str, BeforeHistory | CodeChanged] = {key: it for key, it in found.items() if it is not None}
 
     def add(self, key: str, error: BeforeHistory | CodeChanged) -> None:
@@ -39,10 +52,15 @@ class UntoldRows(Mapping[str, str]):
         """Raises the first row's error if there is any: what is made of the others would be wrong."""
         if not self._errors:
             return
-        first, count = self._errors[min(self._errors)], len(self)
+        keys, count = [*self], len(self)
         some = "one of its rows" if count == 1 else f"{count:,} of its rows"
-        text = f"the table {self._namespace} is needed whole, and {some} cannot be told: "
-        raise BeforeHistory(text + str(first)) if isinstance(first, BeforeHistory) else CodeChanged(text + first.why)
+        shown = ", ".join(repr(named(key)) for key in keys[:NAMED]) + (f" and {count - NAMED:,} more" if count > NAMED else "")
+        text = (
+            f"the table {self._namespace} is needed whole, and {some} cannot be told ({shown}; `retold get {self._namespace}` as "
+            "of this time tells the others, and why each of these is missing). The first: "
+        )
+        error = self._errors[keys[0]]
+        raise BeforeHistory(text + str(error)) if isinstance(error, BeforeHistory) else CodeChanged(text + error.why)
 
     @property
     def by_code(self) -> int:

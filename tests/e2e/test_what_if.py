@@ -180,7 +180,7 @@ def test_a_fault_is_shown_where_it_is(copy: Copy) -> None:
     )
     assert summary["origins_by_handler"] == {"user.rename": 1}
     done = copy.replay("--format", "markdown", "--save", "accepted.json")
-    assert done.returncode == 1
+    assert done.returncode == 0, "it did what was asked: all that is otherwise is accepted by the file"
     assert "| user.rename | leaves another row | 1 | u1 user-" in done.stdout
     assert "The differences were written to accepted.json" in done.stderr
     assert copy.replay("--accept", "accepted.json").returncode == 0

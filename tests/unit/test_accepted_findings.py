@@ -107,6 +107,7 @@ def test_what_is_accepted_is_counted_and_not_shown_again(capsys: pytest.CaptureF
     out, err = capsys.readouterr()
     assert out == ""
     assert "no damage, 1 event or row that this code decides otherwise, 1 of them accepted." in err
+    assert (verify._code(report, accepted), verify._code(report, [])) == (1, 0)
     verify._show_json(report, [], 0.1, None)
     *others, summary = map(json.loads, capsys.readouterr().out.splitlines())
     assert [it for it in others if "finding" in it] == []
@@ -123,6 +124,7 @@ def test_damage_is_never_accepted() -> None:
     accepted = acceptable(report)
     assert report.damage > 0
     assert findings_not_accepted(report, accepted) == []
+    assert verify._code(report, []) == 1, "also if all else is saved"
     assert {it.kind.damage for it in verify._refused(report, [])} == {True}
     assert verify._refused(report, accepted) == list(report.findings)
     with pytest.raises(ConfigError, match="damage is never accepted"):

@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from streams import App, Event, Namespace, Outcome
+from streams import App, Event, Namespace, Outcome, Rejected
+from streams.cli.output.branch_text import difference_lines
 from streams.errors import CodeChanged, HistoryError, InvalidEvent
 from streams.history.branch.branch import replay, what_if
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import LocalCode, emitted
 from streams.history.past import Past
+from streams.history.past_tables import PastTables
 from streams.testing.world_io import headers_of
 from tests.applications import bank, shop, timed
 from tests.applications.bank.events import AccountDebit, AccountOpen, AccountRow, TransferStart
@@ -229,6 +231,30 @@ def test_a_row_that_the_code_cannot_tell_stays_as_it_was_in_a_branch() -> None:
     assert [it.place for it in put_in.untold] == [("account", "a")]
     assert [it.event.id for it in put_in.surplus] == ["late"]
     assert put_in.rows == []
+
+
+def at_most_60(row: AccountRow | None, event: Event[AccountDebit]) -> Outcome[AccountRow]:
+    if event.data.amount > 60:
+        raise Rejected("too much at once")
+    return bank.debit(row, event)
+
+
+@pytest.mark.parametrize(("replaced", "balance"), [(None, 140), (50, 90)])
+def test_a_row_is_told_in_a_branch_that_does_not_have_what_the_code_refuses(replaced: int | None, balance: int) -> None:
+    """Or has it with other data: as it was the row is not known, and in the branch all of it is decided."""
+    past, handlers = a_bank(("a", "b", 80), ("b", "a", 50), ("a", "b", 10))
+    stricter = ApplicationHandlers(with_change(bank.app(), AccountDebit, lambda _: at_most_60), handlers.codec)
+    first = next(it for it in past.events() if it.event.id == "start-0")
+    other = {first.reference: TransferStart(transfer="t0", source="a", target="b", amount=replaced or 0)}
+    change = Change(remove=frozenset([first.reference])) if replaced is None else Change(replace=other)
+    branch = what_if(past, stricter, change)
+    [untold] = branch.difference.untold
+    assert (untold.place, untold.is_told, untold.after, untold.events) == (("account", "a"), True, AccountRow(balance=balance), 0)
+    assert "too much at once" in untold.why
+    assert branch.difference.not_compared == 0
+    assert PastTables(branch.past, stricter).table("account")["a"] == AccountRow(balance=balance)
+    assert f"balance {balance}" in str(difference_lines(branch.difference, 0.1))
+    assert ("account", "a") not in {it.place for it in branch.difference.rows}
 
 
 def raising(row: AccountRow | None, event: Event[AccountDebit]) -> Outcome[AccountRow]:

@@ -376,6 +376,45 @@ def test_a_table_tells_the_rows_that_the_code_can_tell(file: tuple[Path, Any]) -
         assert [row.count for row in history.table(shop.orders_per_day).values()] == [len(rest) + 1]
 
 
+def test_what_one_of_two_pasts_cannot_tell_does_not_keep_the_rest_from_being_compared(file: tuple[Path, Any]) -> None:
+    """The row is untold, with the event that is refused and why; the others are compared."""
+    path, _ = file
+    world = a_shop()
+    mine = with_change(shop.app(), OrderPlace, refusing({"o1"}))
+    with History.open(mine, path) as theirs:
+        found = world.history().difference(theirs)
+        whole = world.history().difference(History.open(shop.app(), path))
+    assert [it.place for it in found.untold] == [("order", "o1")]
+    [untold] = found.untold
+    assert untold.recorded is not None
+    assert untold.recorded.event_type == "order.place"
+    assert untold.why.endswith("its handler now rejects it (not today)")
+    assert found.rows == [it for it in whole.rows if it.place != ("order", "o1")] != []
+    assert not found.is_empty
+
+
+def test_a_past_as_of_a_time_tells_what_is_held_back() -> None:
+    """An event that had happened and depends on a later one: of a row, a namespace or all, in the order of their times."""
+    world = World(bank.app())
+    world.when(AccountOpen(account="a", balance=9), id="open-a")
+    world.advance(timedelta(hours=2))
+    world.when(AccountDebit(account="a", transfer="t", amount=1), id="now")
+    world.when(AccountDebit(account="a", transfer="u", amount=1), id="late", time=START + MINUTE)
+    world.when(AccountOpen(account="b", balance=9), id="open-b", time=START + MINUTE)
+    world.settle()
+    history = world.history()
+    assert history.held_back() == []
+    then = history.as_of(START + timedelta(hours=1))
+    assert [it.event.id for it in then.held_back(bank.account, "a")] == ["late"]
+    assert [it.event.id for it in then.held_back(bank.account)] == ["late"]
+    assert then.held_back(bank.account, "b") == []
+    assert "late" in [it.event.id for it in then.held_back()]
+    assert then.table(bank.account)["b"].balance == 9
+    assert "late" in [it.event.id for it in then.as_of(START + timedelta(minutes=30)).held_back()]
+    assert then.as_of(START).held_back() == []
+    assert history.as_of(START + timedelta(hours=3)).held_back() == []
+
+
 def test_a_damaged_file_is_a_sentence(file: tuple[Path, Any]) -> None:
     """However far it could be read."""
     path, _ = file

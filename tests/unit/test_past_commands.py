@@ -20,17 +20,21 @@ from streams.cli.commands.get import get
 from streams.cli.commands.replay import replay
 from streams.cli.commands.what_if import what_if
 from streams.cli.commands.when import when
+from streams.cli.output.replay_text import replay_lines, replay_markdown
 from streams.cli.process import exit_codes
+from streams.cli.process.opened_past import open_past
 from streams.engine.times import from_micros
 from streams.errors import CodeChanged, ConfigError, HistoryError, StreamsError
 from streams.history.cut_past import Cut
+from streams.history.difference.difference import Difference
+from streams.history.difference.difference_members import summary_members
 from streams.history.past_times import cut_of
 from streams.history.stored.past_file import HistoryFile
 from streams.server.readmodel.history_export import export
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from tests.applications import shop as shop_application
-from tests.applications.shop.events import OrderPlace
-from tests.support.other_code import refusing, with_change
+from tests.applications.shop.events import OrderCancel, OrderPaid, OrderPlace
+from tests.support.other_code import refusing, strict, with_change, without_handler
 from tests.support.pasts import made, past_of
 from tests.support.stored_pasts import stored
 
@@ -214,12 +218,13 @@ def asked_err(shop: Path, capsys: pytest.CaptureFixture[str], *options: str) -> 
         ("order", "o1", "ns = 'order' and key = 'o1'"),
         ("order", None, "ns = 'order'"),
         ("orders_per_day", None, "type = 'order.place' and accepted"),
+        ("orders-of/c", None, "ns = 'order'"),
     ],
 )
 def test_what_had_happened_and_is_held_back_is_counted(
     name: str, key: str | None, where: str, shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An event that depends on a later one is in no row as of its own time: of the row, the table or the projection it is told."""
+    """An event that depends on a later one is in no row as of its own time: it is told of all that was read, also in JSON."""
     with closing(sqlite3.connect(shop)) as db:
         [until] = db.execute("select max(time) from record").fetchone()
         db.execute(f"update record set high = {until} + 1000000 where {where}")
@@ -232,8 +237,15 @@ def test_what_had_happened_and_is_held_back_is_counted(
     told = capsys.readouterr().err
     assert re.search(rf"{count} events? that happened by then (is|are) not in it", told)
     with suppress(typer.Exit):
-        get(name, key, history=shop, as_of=Cut(until + 1_000_000))
-    assert "happened by then" not in capsys.readouterr().err
+        get(name, key, history=shop, as_of=Cut(until), as_json=True)
+    [held] = [it["held_back"] for it in map(json.loads, capsys.readouterr().out.splitlines()) if "held_back" in it]
+    assert held["events"] == count
+    assert held["first"].keys() == {"position", "type", "time", "counts_from"}
+    with suppress(typer.Exit):
+        get(name, key, history=shop, as_of=Cut(until + 1_000_000), as_json=True)
+    said = capsys.readouterr()
+    assert "happened by then" not in said.err
+    assert "held_back" not in said.out
 
 
 @pytest.mark.parametrize(
@@ -249,6 +261,8 @@ def test_what_had_happened_and_is_held_back_is_counted(
         (["when", "order", "o1", "receipt < 'a'"], exit_codes.CONFIGURATION, "cannot be asked after order-"),
         (["when", "order", "o99", "total < 0"], exit_codes.NO, "nothing ever happened to it"),
         (["shrink", "charges", "o1", "count > 1"], exit_codes.USAGE, "charges is a projection"),
+        (["shrink", "order", "o1", "total < 0"], exit_codes.NO, "never held"),
+        (["shrink", "order", "o99", "total < 0"], exit_codes.NO, "nothing ever happened to it"),
         (["shrink", "order", "o1", "totl < 0"], exit_codes.USAGE, "did you mean total?"),
         (["story", "nobody"], exit_codes.NO, "such as user/u1"),
         (["story", "charges/o1"], exit_codes.NO, "charges is a projection, and no event is about its rows alone"),
@@ -326,7 +340,90 @@ def test_rows_that_this_code_cannot_tell_are_named_beside_the_others(
     for ask in (
         lambda: get("order", "o2", history=shop),
         lambda: get("orders-of/c", history=shop),
-        lambda: when("order", "o2", "status == 'paid'", history=shop),
     ):
         with pytest.raises(CodeChanged, match=why):
             ask()
+    with pytest.raises(CodeChanged, match=r"2 of its rows cannot be told \('o2', 'o5'; `retold get order` as of this time tells"):
+        get("orders-of/c", history=shop)
+
+
+def shop_that_takes_no_money() -> App:
+    return with_change(shop_application.app(), OrderPaid, strict)
+
+
+def test_a_row_is_told_up_to_where_this_code_cannot_tell_it(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `when`, with exit code 3 and why it ends; nothing is said to hold now. The same where an event was erased."""
+    get("order", history=shop, as_json=True)
+    [paid, *_] = [it["key"] for it in map(json.loads, capsys.readouterr().out.splitlines()) if it["row"]["status"] == "paid"]
+    words = ["when", "order", paid, "status == 'reserving' or status == 'paid'", "--history", str(shop)]
+    assert run_command([*words, "--json"]) == exit_codes.OK
+    whole = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [it["type"] for it in whole][-1] == "order.paid"
+
+    def told() -> tuple[list[dict[str, Any]], str]:
+        assert run_command([*words, "--json"]) == exit_codes.CONFIGURATION
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert run_command(words) == exit_codes.CONFIGURATION
+        said = capsys.readouterr().err
+        assert "holds now" not in said
+        assert "does not hold" not in said
+        return found, " ".join(said.split())
+
+    monkeypatch.setenv("RETOLD_APP", f"{__name__}:shop_that_takes_no_money")
+    found, said = told()
+    assert found[:-1] == whole[:-1]
+    assert found[-1].keys() == {"key", "unreadable"}
+    assert f"It is told up to there and no further: the row '{paid}' of order cannot be told: order.paid was accepted as" in said
+    assert "--history FILE" in said
+    monkeypatch.setenv("RETOLD_APP", "tests.applications.shop:app")
+    with closing(sqlite3.connect(shop)) as db:
+        last = whole[-1]["position"].partition("-")[2].split(":")
+        db.execute("insert into erased(ns, part, seq, key) values('order', ?, ?, ?)", (*last, paid))
+        db.execute("delete from record where ns = 'order' and part = ? and seq = ?", last)
+        db.commit()
+    found, said = told()
+    assert found[:-1] == whole[:-1]
+    assert "was erased" in said
+
+
+def shop_without_cancelling() -> App:
+    return replace(without_handler(shop_application.app(), OrderCancel), projections=[], views=[])
+
+
+def test_a_handler_that_is_gone_leaves_its_own_rows_untold(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others of a file are told, by `get` and from Python."""
+    get("order", history=shop, as_json=True)
+    whole = {it["key"]: it["row"] for it in map(json.loads, capsys.readouterr().out.splitlines())}
+    with closing(sqlite3.connect(shop)) as db:
+        gone = {key for (key,) in db.execute("select key from record where type = 'order.cancel' and accepted")}
+    assert 0 < len(gone) < len(whole)
+    monkeypatch.setenv("RETOLD_APP", f"{__name__}:shop_without_cancelling")
+    assert run_command(["get", "order", "--history", str(shop), "--json"]) == exit_codes.CONFIGURATION
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {it["key"]: it["row"] for it in told if "row" in it} == {key: it for key, it in whole.items() if key not in gone}
+    assert {it["key"] for it in told if "unreadable" in it} == gone
+    assert all("has no handler for it" in it["unreadable"] for it in told if "unreadable" in it)
+    with History.open(shop_without_cancelling(), shop) as past:
+        assert past.table(past.app.namespace("order")).untold.keys() == gone
+
+
+def test_replay_says_how_many_events_are_parked(shop: Path) -> None:
+    """They are not in the past: in text, as Markdown and for programs. With none, nothing is said."""
+    with closing(sqlite3.connect(shop)) as db:
+        for number, status in enumerate(("parked", "parked", "quarantined")):
+            text = "insert into aside(ns, part, place, status, recorded, value, headers) values('order', 0, ?, ?, 0, '', '')"
+            db.execute(text, (f"{number}", status))
+        db.commit()
+    found = Difference()
+    with open_past(shop) as opened:
+        found.parked = opened.waiting.count("parked")
+    sentence = "2 events are parked, and not in this past: `retold parked retry` with --rehearse shows"
+    assert sentence in str(replay_lines(found, "main", 0.1, None))
+    assert sentence in "\n".join(replay_markdown(found, "main", 0.1, None))
+    assert summary_members(found)["parked"] == 2
+    found.parked = 0
+    assert "parked" not in str(replay_lines(found, "main", 0.1, None))

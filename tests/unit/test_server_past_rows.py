@@ -74,6 +74,23 @@ def test_a_row_has_two_times(server: MemoryServer) -> None:
     assert free(server, known=FRONTIER) == 8
 
 
+def test_an_answer_says_what_had_happened_and_is_held_back(server: MemoryServer) -> None:
+    """The late delivery, of its row and its table; and what a view has read, but nothing of what it has not."""
+    then = START + timedelta(minutes=2)
+    late = told(server, "/rows/stock/x", as_of=then)["held_back"]
+    assert late["first"]["type"] == "stock.receive"
+    assert late["first"]["time"] <= "2026-01-01T00:02:00Z" < late["first"]["counts_from"]
+    assert told(server, "/rows/stock", as_of=then)["held_back"] == late
+    orders = told(server, "/rows/order", as_of=then)["held_back"]
+    assert (orders["events"] > 0, orders["first"]["position"][:6]) == (True, "order-")
+    assert told(server, "/views/orders-of/c1", as_of=then)["held_back"] == orders, "it loops over all of them"
+    assert told(server, "/projections/orders_per_day", as_of=then)["held_back"] is None
+    assert told(server, "/rows/stock/x", as_of=START + timedelta(hours=2))["held_back"] is None
+    assert told(server, "/rows/stock/x", known=FRONTIER)["held_back"] is None
+    nothing = server.http.get(f"/rows/stock/nothing?_as_of={quote(str(then))}")
+    assert (nothing.status_code, nothing.json()["held_back"]) == (404, None)
+
+
 def test_an_answer_about_the_past_is_the_same_for_ever(server: MemoryServer) -> None:
     """With both times its ETag stays; without one the answer says which it is."""
     first = server.http.get(f"/rows/stock/x?_as_of={quote(str(START + timedelta(minutes=2)))}")

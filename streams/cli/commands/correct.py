@@ -75,7 +75,7 @@ def plan(
 
 def _planned(session: Session, document: ChangeDocument, by: str, why: str) -> CorrectionPlan:
     known = read_corrections(session.clients, session.config.prefix, session.app.name)
-    with open_past(session=session) as opened, wrong_usage(InvalidEvent, DefinitionError):
+    with open_past(session=session, with_unhandled=False) as opened, wrong_usage(InvalidEvent, DefinitionError):
         so_far = CorrectedLog(opened.past, [it.change.read(session.codec) for it in known])
         past = so_far.past(opened.handlers)
         find = in_file(opened.past, opened.waiting, opened.app)

@@ -73,7 +73,7 @@ class CorrectionRun:
     def _log(self) -> Past:
         """The log as it is now."""
         self._opened.close()
-        self._past: OpenedPast = self._opened.enter_context(open_past(session=self._session))
+        self._past: OpenedPast = self._opened.enter_context(open_past(session=self._session, with_unhandled=False))
         if self._past.source.stuck:
             raise HistoryError(f"the past cannot be corrected, since not all of it can be read: {self._past.source.stuck[0]}")
         return self._past.past

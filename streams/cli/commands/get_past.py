@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import msgspec
 import typer
 
-from streams.app import App
 from streams.cli.arguments.lookup import namespace_named, projection_named, view_named
 from streams.cli.arguments.row_question import RowQuestion
 from streams.cli.arguments.wrong_usage import WrongUsage
@@ -22,10 +21,9 @@ from streams.data import Record
 from streams.engine.readable import in_a_line
 from streams.errors import HistoryError
 from streams.history.cut_past import Cut, moment_text
-from streams.history.held_back import held_back, held_back_of
+from streams.history.held_back import HeldBack, held_back_members
 from streams.history.past_times import cut_until, time_members, token_of, told
-from streams.history.past_views import view_of_past
-from streams.history.stored.stored_past import StoredPast
+from streams.history.past_views import AskedTables, view_of_past
 from streams.history.stored.stored_rows import StoredRows
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.store_schema import code_of
@@ -57,41 +55,48 @@ def get_past(asked: RowsAsked, times: Cut, history: Path | None) -> None:
                 if key is not None or asked.limit is not None:
                     raise WrongUsage(f"{name} is a view, and its answer is no table: it has no KEY and no --limit")
                 asked.question.refuse_for_one(f"{name} is a view, and its answer is no table")
-                _show_answer(_answer(store, name, *view), cut, as_json=asked.as_json)
+                asked_for = AskedTables()
+                content = _answer(store, name, *view, asked_for)
+                _show_answer(content, cut, store.held_back(asked_for), as_json=asked.as_json)
             else:
-                code = _show_rows(store, asked, cut)
-                _tell_held_back(opened.past, app, name, key, cut)
+                asked_for = AskedTables().table(name) if key is None else AskedTables().row(name, key)
+                code = _show_rows(store, asked, cut, store.held_back(asked_for))
                 if code != exit_codes.OK:
                     raise typer.Exit(code)
 
 
-def _answer(store: PastStore, path: str, view: View, names: Mapping[str, str]) -> bytes:
+def _answer(store: PastStore, path: str, view: View, names: Mapping[str, str], asked: AskedTables) -> bytes:
     """As JSON. Raises HistoryError whatever the view raises."""
     try:
-        return msgspec.json.encode(plain(view_of_past(store, view, names)))
+        return msgspec.json.encode(plain(view_of_past(store, view, names, asked)))
     except (HistoryError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise HistoryError(f"the view {path} raises {in_a_line(error)}, or gives what cannot be written as JSON") from error
 
 
-def _show_answer(answer: bytes, cut: Cut, *, as_json: bool) -> None:
+def _show_answer(answer: bytes, cut: Cut, held: HeldBack | None, *, as_json: bool) -> None:
+    _tell_held_back(held)
     if as_json:
-        json_line({"answer": msgspec.json.decode(answer), **_members(cut)})
+        json_line({"answer": msgspec.json.decode(answer), **_held_back(held), **_members(cut)})
         return
     say_lines(msgspec.json.format(answer).decode())
     _close(cut)
 
 
-def _show_rows(store: PastStore, asked: RowsAsked, cut: Cut) -> int:
-    """The exit code."""
+def _show_rows(store: PastStore, asked: RowsAsked, cut: Cut, held: HeldBack | None) -> int:
+    """The exit code. For a program, one row has what is held back of it; of a table, a line of its own has it."""
     name, key, limit, question, as_json = asked
+    _tell_held_back(held)
+    members = {} if key is None else _held_back(held)
     projected = projection_named(store.app, name) is not None
     found: Iterable[tuple[str, Record, int]]
     shown, total = limit if as_json else limit or SHOWN, None
     if key is not None:
         row, version = store.entry(name, key)
         if row is None:
+            if as_json and held is not None:
+                json_line({"key": key, "row": None, **members, **_members(cut)})
             talk(f"The table {name} had no row {key!r}, {told(cut)}.")
             return exit_codes.NO
         found = [(key, row, version)]
@@ -104,7 +109,10 @@ def _show_rows(store: PastStore, asked: RowsAsked, cut: Cut) -> int:
         show_count(total or 0, as_json=as_json)
     elif as_json:
         for each, row, version in found:
-            json_line({"key": each, **({} if projected else {"version": version}), "row": row, **_members(cut)})
+            version_of = {} if projected else {"version": version}
+            json_line({"key": each, **version_of, "row": row, **members, **_members(cut)})
+        if key is None and held is not None:
+            json_line({**_held_back(held), **_members(cut)})
     else:
         _show(store, name, list(found), total, one=key is not None)
     untold = None if key is not None or projected else store.untold(name)
@@ -114,13 +122,12 @@ def _show_rows(store: PastStore, asked: RowsAsked, cut: Cut) -> int:
     return exit_codes.CONFIGURATION if untold else exit_codes.OK
 
 
-def _tell_held_back(past: StoredPast, app: App, name: str, key: str | None, cut: Cut) -> None:
+def _held_back(held: HeldBack | None) -> dict[str, Any]:
+    return {} if held is None else {"held_back": held_back_members(held)}
+
+
+def _tell_held_back(found: HeldBack | None) -> None:
     """What had happened by then is not all there, if something depends on what came later: say so, since nothing else shows it."""
-    projection = projection_named(app, name)
-    if projection is None:
-        found = held_back(past.db, cut, namespace_named(app, name).name, key)
-    else:
-        found = held_back_of(past.db, cut, {data.event_type for data in projection.folds_by})
     if found is None:
         return
     count, at, until = plural(found.events, "event"), moment_text(found.time), moment_text(found.counts_from)

@@ -24,6 +24,7 @@ from streams.cli.process.named_files import read_named, write_named
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.config import load
 from streams.engine.readable import named
+from streams.engine.records import PARKED
 from streams.engine.times import to_micros
 from streams.errors import ConfigError, StreamsError
 from streams.history.acceptance_file import encode_accepted
@@ -88,8 +89,8 @@ def replay(  # noqa: PLR0913 - one parameter an option
     from them is counted. Nothing real is touched. If the code before refuses an event that had been accepted, its row is not
     compared from there on.
 
-    The exit code is 0 if nothing is otherwise, or all of it is accepted, and 1 if something is. Any other code: it could not be
-    compared.
+    The exit code is 0 if nothing is otherwise, or all of it is accepted or saved to be, and 1 if something is. Any other code: it
+    could not be compared.
 
     Example: [bold]retold replay --base origin/main --format markdown[/]
     """
@@ -98,17 +99,19 @@ def replay(  # noqa: PLR0913 - one parameter an option
     if as_json and shape not in (None, "json"):
         raise typer.BadParameter(f"--json is the same as --format json: leave out --json or --format {shape}.")
     accepted = [] if accept is None else _read(accept)
-    with _compared(), base_folder(load().project, base) as (folder, name), open_past(history, with_unhandled=True) as opened:
+    with _compared(), base_folder(load().project, base) as (folder, name), open_past(history) as opened:
         began = time.perf_counter()
         skip = _skipped(opened, last, since)
         found = _replayed(opened, folder, python, skip, assume_answers=assume_answers)
         took = time.perf_counter() - began
+        found.parked = opened.waiting.count(PARKED)
     if found.waiting and not assume_answers:
         talk("With --assume-answers, what follows from a request with other data is told as well.")
     refused = not_accepted(found, accepted)
     _tell("json" if as_json else shape or "text", found, name, took, None if accept is None else refused)
     if save is not None:
         write_named(save, encode_accepted(counted(found)))
+        refused = []  # all that may be accepted is, by this file
         talk(f"The differences were written to {named(str(save))}; with --accept they are exit code 0.")
     elif accept is None and found.untold:
         talk("Rows that cannot be told are exit code 1 until they are accepted: --save FILE, and from then on --accept FILE.")

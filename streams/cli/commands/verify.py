@@ -68,7 +68,7 @@ def verify(
     """Verify that logs, tables and inboxes are whole and fit together; changes nothing.
 
     Every event of every log is handled again in memory. Workers may run meanwhile. The exit code is 1 if anything is found that is
-    not accepted; damage is never accepted.
+    neither accepted nor saved to be; damage is never accepted.
 
     Example: [bold]retold verify --since last.note --note today.note[/]
     """
@@ -95,7 +95,12 @@ def verify(
     if save is not None:
         write_named(save, encode_accepted(acceptable(report)))
         talk(f"What this code decides otherwise was written to {named(str(save))}; with --accept it is exit code 0.")
-    raise typer.Exit(exit_codes.NO if report.damage or refused else exit_codes.OK)
+    raise typer.Exit(_code(report, [] if save is not None else refused))
+
+
+def _code(report: VerificationReport, refused: Sequence[AcceptedFinding]) -> int:
+    """What is saved is accepted, and damage never is."""
+    return exit_codes.NO if report.damage or refused else exit_codes.OK
 
 
 def _noted(file: Path, application: str, prefix: str) -> VerificationNote:

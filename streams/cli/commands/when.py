@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any
 
@@ -14,16 +14,18 @@ from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import whole
 from streams.cli.output.row_text import change_text, value_text
 from streams.cli.output.screen import json_line, plural, table, talk, time_text
-from streams.cli.output.untold_text import show_untold
+from streams.cli.output.untold_text import show_end, show_untold
 from streams.cli.process import exit_codes
-from streams.cli.process.opened_past import open_past
+from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.engine.times import from_micros
+from streams.errors import BeforeHistory
 from streams.history.difference.row_changes import FieldChange, Missing
+from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.story.named_event import nothing_happened
 from streams.history.story.story_members import change_members
 from streams.history.untold_rows import UntoldRows
 from streams.history.when.predicate import Predicate
-from streams.history.when.when import Turn, Turns, events_told
+from streams.history.when.when import Turn, Turns, events_before_gone
 
 SHOWN = 50
 
@@ -50,7 +52,8 @@ def when(
 
     That is, after which event it began to hold, and each change. A condition names fields of the row:
     [bold]total > 100 and status in ('paid', 'sent')[/]. Times are compared with texts such as '2026-01-31T12:00:00Z'. Where there
-    is no row nothing holds, but [bold]row is None[/]. If it never held, the exit code is 1.
+    is no row nothing holds, but [bold]row is None[/]. If it never held, the exit code is 1. Of a row that this code cannot tell,
+    what it can is told, up to where it ends, and the exit code is 3.
 
     Example: [bold]retold when order o1 "status == 'paid'"[/]
     """
@@ -59,26 +62,35 @@ def when(
     text = key_or_condition if condition is None else condition
     with open_past(history) as opened:
         predicate = condition_about(namespace_named(opened.app, namespace), text)
-        untold = UntoldRows(opened.past, namespace) if all_rows else None
+        untold = UntoldRows(opened.past, namespace, keys=None if all_rows else ())
         turns = Turns(predicate, opened.handlers, untold)
+        gone: BeforeHistory | None = None
         if all_rows:
             found = turns.take(opened.past.namespace_events(namespace))
         else:
-            events = events_told(opened.past, (namespace, key_or_condition))
-            if not events:
-                place = namespace, key_or_condition
-                raise nothing_happened(opened.past, place, opened.waiting.of_key(place, 1))
+            events, gone = _events(opened, (namespace, key_or_condition))
             found = turns.take(events)
-        if as_json:
-            shown = _as_json(found, limit)
+        shown = _as_json(found, limit) if as_json else _as_table(found, predicate, limit or SHOWN, with_key=all_rows)
+        if gone is not None:
+            untold.add(key_or_condition, gone)
+        if not as_json:
+            _conclude(turns, predicate, ever=shown > 0, all_rows=all_rows, is_whole=not untold)
+        if all_rows:
+            show_untold(untold, as_json=as_json)
         else:
-            shown = _as_table(found, predicate, limit or SHOWN, with_key=all_rows)
-            _conclude(turns, predicate, ever=shown > 0, all_rows=all_rows)
-        show_untold(untold, as_json=as_json)
+            show_end(untold, as_json=as_json)
     if untold:
         raise typer.Exit(exit_codes.CONFIGURATION)
     if not shown and not turns.holding:
         raise typer.Exit(exit_codes.NO)
+
+
+def _events(opened: OpenedPast, place: Place) -> tuple[Sequence[RecordedEvent], BeforeHistory | None]:
+    """Those of one row that are told, and why no more of them are. Raises NoSuchEvent, or BeforeHistory if none is."""
+    events, gone = events_before_gone(opened.past, place)
+    if events:
+        return events, gone
+    raise gone or nothing_happened(opened.past, place, opened.waiting.of_key(place, 1))
 
 
 def _as_json(found: Iterator[Turn], limit: int | None) -> int:
@@ -123,10 +135,11 @@ def _changed(change: FieldChange) -> str:
     return f"{change.field} {value_text(change.after)}" if isinstance(change.before, Missing) else change_text(change)
 
 
-def _conclude(turns: Turns, predicate: Predicate, *, ever: bool, all_rows: bool) -> None:
+def _conclude(turns: Turns, predicate: Predicate, *, ever: bool, all_rows: bool, is_whole: bool) -> None:
+    """Of one row that is not told to its end, nothing holds now."""
     events = plural(turns.looked_at, "event")
     if all_rows:
         talk(f"{predicate.text} holds now of {len(turns.holding):,} of {plural(turns.keys, 'key')}; {events} looked at.")
-    else:
+    elif is_whole:
         told = "holds now" if turns.holding else "does not hold now" if ever else "never held"
         talk(f"{predicate.text} {told}; {events} looked at.")

@@ -101,9 +101,15 @@ def untold_lines(untold: Sequence[UntoldRow]) -> Iterator[StyledLine]:
     if not untold:
         return
     yield from _listed("untold", [_short(it.why) for it in untold], BAD)
-    events, rows = sum(it.events for it in untold), plural(len(untold), "row")
+    for it in untold:
+        if it.is_told:
+            row = "there is no row" if it.after is None else fields_text(None, it.after)
+            yield _line("", f"without it, {it.place[0]} {it.place[1] or EMPTY_KEY}: {row}", BOLD)
+    left = [it for it in untold if not it.is_told]
+    events, rows = sum(it.events for it in left), plural(len(left), "row")
     if not events:
-        yield _line("", f"so it is not told what would be otherwise in {'it' if len(untold) == 1 else f'these {rows}'}", DIM)
+        which = "it" if len(left) == 1 else f"these {rows}"
+        yield from [_line("", f"so it is not told what would be otherwise in {which}", DIM)] if left else []
         return
     stand = "stands as recorded, and is" if events == 1 else "stand as recorded, and are"
     yield _line("", f"so {plural(events, 'event')} of {rows} {stand} not compared", DIM)

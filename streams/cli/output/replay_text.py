@@ -22,7 +22,15 @@ def replay_lines(found: Difference, base: str, took: float, refused: Sequence[Ac
         follows = "all that is otherwise follows from origins that are accepted"
         what = follows if found.origins else "the rows that cannot be told, and nothing else is otherwise"
         lines.append([("accepted    ", "dim"), (what, "green")])
+    lines += [[("parked      ", "dim"), (text, "yellow")] for text in _parked(found)]
     return lines
+
+
+def _parked(found: Difference) -> Iterator[str]:
+    """What was never handled is decided by neither code."""
+    if found.parked:
+        are = plural(found.parked, "event is", "events are")
+        yield f"{are} parked, and not in this past: `retold parked retry` with --rehearse shows what this code makes of a key"
 
 
 def replay_markdown(found: Difference, base: str, took: float, refused: Sequence[AcceptedOrigin] | None) -> Iterator[str]:
@@ -34,6 +42,7 @@ def replay_markdown(found: Difference, base: str, took: float, refused: Sequence
         text = same_text(found)
         yield f"{text[0].upper()}{text[1:]}.{before}"
         yield from _accepted(found, refused)
+        yield from _parked_markdown(found)
         return
     follows = len(found.missing) + len(found.surplus) + len(found.changed) + len(found.open)
     handlers = {it.recorded.event_type for it in found.origins}
@@ -50,12 +59,19 @@ def replay_markdown(found: Difference, base: str, took: float, refused: Sequence
             break
         yield f"| {' | '.join(map(_cell, _row(first, count)))} |"
     yield from _accepted(found, refused)
+    yield from _parked_markdown(found)
 
 
 def _accepted(found: Difference, refused: Sequence[AcceptedOrigin] | None) -> Iterator[str]:
     if refused is not None and not refused and (found.origins or found.untold):
         yield ""
         yield f"All {'origins' if found.origins else 'of these rows'} are accepted."
+
+
+def _parked_markdown(found: Difference) -> Iterator[str]:
+    for text in _parked(found):
+        yield ""
+        yield f"{text}."
 
 
 def _untold(found: Difference) -> Iterator[str]:

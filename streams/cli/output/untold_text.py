@@ -11,18 +11,32 @@ from streams.history.untold_rows import UntoldRows
 SHOWN = 5
 
 
+WAY_OUT = (
+    " Where the code is the reason, the version that handled the event tells it: export the past (`retold history --export FILE`), "
+    "and ask that file there, with --history FILE."
+)
+
+
 def show_untold(untold: UntoldRows | None, *, as_json: bool) -> None:
     """By key, why each cannot be told; for a program one line each, behind the rows."""
     if not untold:
         return
     if as_json:
-        for key, why in untold.items():
-            json_line({"key": key, "unreadable": why})
+        _show_lines(untold)
     for why in islice(untold.values(), SHOWN):
         talk(f"Left out: {one_line(why)}.")
     more = f", {len(untold) - SHOWN:,} of them not named here (--json has all)" if len(untold) > SHOWN else ""
-    way_out = (
-        " Where the code is the reason, the version that handled the event tells it: export the past "
-        "(`retold history --export FILE`), and ask that file there, with --history FILE."
-    )
-    talk(f"{plural(len(untold), 'row')} cannot be told{more}.{way_out if untold.by_code else ''}")
+    talk(f"{plural(len(untold), 'row')} cannot be told{more}.{WAY_OUT if untold.by_code else ''}")
+
+
+def show_end(untold: UntoldRows, *, as_json: bool) -> None:
+    """Why a row is not told to its end, if it is not."""
+    if as_json:
+        _show_lines(untold)
+    for why in untold.values():
+        talk(f"It is told up to there and no further: {one_line(why)}.{WAY_OUT if untold.by_code else ''}")
+
+
+def _show_lines(untold: UntoldRows) -> None:
+    for key, why in untold.items():
+        json_line({"key": key, "unreadable": why})

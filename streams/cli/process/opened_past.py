@@ -42,12 +42,12 @@ class OpenedPast:
 
 @contextmanager
 def open_past(
-    file: Path | None = None, *, with_times: bool = False, with_unhandled: bool = False, session: Session | None = None
+    file: Path | None = None, *, with_times: bool = False, with_unhandled: bool = True, session: Session | None = None
 ) -> Iterator[OpenedPast]:
     """The past that a broker has; or that of a `file` that was exported, which needs none. Raises StreamsError.
 
-    `with_times`: it is asked as of a time. `with_unhandled`: events without a handler are read too. A `session` is used if there is
-    one already.
+    `with_times`: it is asked as of a time. `with_unhandled`: events without a handler are read too; else they are an error. A
+    `session` is used if there is one already.
     """
     spare_the_collector()
     if file is None:

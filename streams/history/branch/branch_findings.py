@@ -77,7 +77,7 @@ class BranchFindings:
     def miss(self, row: BranchRow, was: RecordedEvent, *, asked: bool) -> None:
         """A recorded event is not in the branch; `asked`: a gateway was called."""
         if row.untold is not None:
-            self._tell(row.untold)
+            self.tell(row.untold)
         if was.cause in self._open:
             row.open = True
             self._open.add(was.reference)
@@ -103,14 +103,15 @@ class BranchFindings:
         else:
             self.found.changed.append(ChangedEvent(was, now, what))
 
-    def _tell(self, untold: UntoldRow) -> None:
+    def tell(self, untold: UntoldRow) -> None:
+        """Once."""
         if untold.place not in self._untold:
             self._untold.add(untold.place)
             self.found.untold.append(untold)
 
     def leave(self, untold: UntoldRow, was: RecordedEvent | None, now: RecordedEvent, what: tuple[str, ...]) -> None:
         """An event of a row that cannot be told: it was not decided; `what` of it is otherwise, as its cause has it."""
-        self._tell(untold)
+        self.tell(untold)
         untold.events += 1
         is_open = now.cause in self._open
         if was is not None and not what and not is_open:
@@ -168,7 +169,9 @@ class BranchFindings:
         found = self.found
         self._join_moved()
         for place, row in rows.items():
-            if row.base[0] != row.row and row.untold is None:
+            if row.told_anew is not None:
+                row.told_anew.is_told, row.told_anew.after = True, row.row
+            elif row.base[0] != row.row and row.untold is None:
                 found.rows.append(RowChange(place, row.base[0], row.row, row.open))
         found.put_outcomes_first()
         found.keys, found.skipped = len(rows) - only_skipped, skipped

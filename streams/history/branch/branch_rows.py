@@ -26,7 +26,8 @@ class BranchRow(msgspec.Struct):
 
     `token` is its version: a sequence of the log, or a number below 0 for what only the branch has. A `stopped` one has an event
     whose handler raised; `was_stopped`: it was so in the past, which is itself a branch. An `open` one waits for an answer that
-    the branch has not got. An `untold` one is known neither as it was nor in the branch (branch_untold.py).
+    the branch has not got. An `untold` one is known neither as it was nor in the branch, and a `told_anew` one in the branch alone
+    (branch_untold.py).
     """
 
     since: OrderKey
@@ -38,6 +39,7 @@ class BranchRow(msgspec.Struct):
     was_stopped: bool = False
     open: bool = False
     untold: UntoldRow | None = None
+    told_anew: UntoldRow | None = None
 
 
 class ReachedRows:

@@ -113,9 +113,9 @@ class BranchRun:
         row = self._reached.reach(was.place, self._timers.first_place(was, was.order))
         self._timers.miss(row, was)
         before, asked = row.base[0], self._asked(was)
-        pending = self._were.fold(row, was)
+        pending = self._were.fold(row, was, in_branch=False)
         self._findings.miss(row, was, asked=asked)
-        untold = row.untold is None and self._after.has_untold(was, pending, as_it_was=False)
+        untold = row.untold is None and row.told_anew is None and self._after.has_untold(was, pending, as_it_was=False)
         self._after.miss(was, RowBefore(before, None, False, pending, untold), asked=asked)
         self._lineage.miss(was)
 
@@ -133,12 +133,13 @@ class BranchRun:
             self._timers.fire_before(row, order, turn)
         as_it_was = was is not None and not row.was_stopped and row.base[0] == row.row and was.event == turn.event
         base_before, row_before = row.base[0], row.row
-        pending = {} if was is None else self._were.fold(row, was)
+        pending = {} if was is None else self._were.fold(row, was, in_branch=was.event == turn.event)
         if row.untold is not None:
             self._were.leave(order, turn, row.untold)
             return
         self._findings.count(turn.event)
-        untold = was is not None and self._after.has_untold(was, pending, as_it_was=as_it_was)
+        as_it_was = as_it_was and row.told_anew is None
+        untold = was is not None and row.told_anew is None and self._after.has_untold(was, pending, as_it_was=as_it_was)
         before = RowBefore(base_before, row_before, as_it_was, pending, untold)
         is_open = self._findings.is_open(row, turn.cause)
         if row.stopped:

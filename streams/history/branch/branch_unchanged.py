@@ -45,7 +45,7 @@ class UnchangedEvents:
         handler = None if space is None else space.by_event.get(type(it.event.data))
         if row.timers or row.stopped or row.base[0] is not row.row or handler is None or handler.function is None:
             return False
-        if row.untold is not None:
+        if row.untold is not None or row.told_anew is not None:
             return False
         try:
             decided = self._handlers.decide(order.namespace, handler, row.row, it.event)

@@ -18,22 +18,31 @@ class RowsOfBase:
     """Folds the rows of a branch as they were.
 
     From an event on that `base` refuses though it was accepted, a row is not known, and the recorded outcome stands: what
-    happened to the row from there on stays in the branch as it was, with all that it led to, and is not compared.
+    happened to the row from there on stays in the branch as it was, with all that it led to, and is not compared. Where the branch
+    does not have that event, or has it with other data, only the row as it was is not known, and the branch decides on.
     """
 
     def __init__(self, past: Past, base: RecordedCode, lineage: BranchLineage, findings: BranchFindings) -> None:
         self._past, self._base, self._lineage, self._findings = past, base, lineage, findings
 
-    def fold(self, row: BranchRow, was: RecordedEvent) -> EmissionsByReference:
-        """Take a row as it was one event further; returns the event's timers that have not fired in the past."""
+    def fold(self, row: BranchRow, was: RecordedEvent, *, in_branch: bool = True) -> EmissionsByReference:
+        """Take a row as it was one event further; returns the event's timers that have not fired in the past.
+
+        `in_branch`: the branch has this event, as it was.
+        """
         row.was_stopped = row.was_stopped or was.is_parked
-        if row.untold is not None:
+        if row.untold is not None or row.told_anew is not None:
             self._base.leave(was)
             return {}
         try:
             row.base = self._base.fold(row.base, was)
         except CodeChanged as error:
-            row.untold = UntoldRow(was.place, was, error.why)
+            untold = UntoldRow(was.place, was, error.why)
+            if in_branch:
+                row.untold = untold
+            else:
+                row.told_anew = untold
+                self._findings.tell(untold)
             return {}
         return without_recorded(self._past, was, self._base.scheduled(was))
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from streams.data import EventData
 from streams.engine.readable import named
-from streams.errors import HistoryError
+from streams.errors import HistoryError, NoSuchEvent
 from streams.event import Event
 from streams.history.branch.branch import what_if
 from streams.history.branch.branch_calls import Answers
@@ -68,11 +68,11 @@ def shrink(
     `all_before`: by branches of all that was before it. That takes longer, and knows more: where other things happen in a branch
     than in the past, rows matter that did not then, such as an account whose being there kept money from coming back.
 
-    Raises HistoryError if the condition never held, or holds of a row that is not there.
+    Raises NoSuchEvent if the condition never held, and HistoryError if it holds of a row that is not there.
     """
     shown = first_shown(past, handlers, place, condition)
     if shown is None:
-        raise HistoryError(f"{condition.text} never held of {place[0]} {named(place[1])!r}, so there is nothing to shrink")
+        raise NoSuchEvent(f"{condition.text} never held of {place[0]} {named(place[1])!r}, so there is nothing to shrink")
     part = up_to(past, shown.order) if all_before else led_to(past, place, shown.order)
     smaller = _Smaller(part, handlers, place, condition)
     search = Search(smaller.roots, smaller.shows_without, limits.in_time, limits.tell, limits.tries)

@@ -39,7 +39,7 @@ class AcceptedOrigin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def counted(found: Difference) -> list[AcceptedOrigin]:
     counts = Counter((it.recorded.event_type, it.kind) for it in found.origins)
-    counts.update((it.recorded.event_type, UNTOLD) for it in found.untold)
+    counts.update((it.recorded.event_type, UNTOLD) for it in found.untold if it.recorded is not None)
     return [AcceptedOrigin(handler, kind, count) for (handler, kind), count in sorted(counts.items())]
 
 

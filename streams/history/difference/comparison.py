@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict, deque
 
 from streams.data import Record
+from streams.engine.records import Entry
+from streams.errors import BeforeHistory, CodeChanged
 from streams.history.branch.branch_decision import changes
 from streams.history.code.application_handlers import ApplicationHandlers
-from streams.history.difference.difference import ChangedEvent, Difference, RowChange
+from streams.history.difference.difference import ChangedEvent, Difference, RowChange, UntoldRow
 from streams.history.past import Past
 from streams.history.past_tables import PastTables
 from streams.history.recorded_event import Place, RecordedEvent
@@ -16,7 +18,7 @@ from streams.history.recorded_event import Place, RecordedEvent
 def compare(past: Past, handlers: ApplicationHandlers, other: Past, other_handlers: ApplicationHandlers) -> Difference:
     """How `other` differs from `past`: events and rows. What is open, calls and origins only a branch knows itself.
 
-    All events of `past` are held in memory. Raises HistoryError for a row that cannot be told.
+    All events of `past` are held in memory. A row that one of both cannot tell is untold, with why, and the others are compared.
     """
     then, found = defaultdict[tuple[str, Place], deque[RecordedEvent]](deque), Difference()
     for it in past.events():
@@ -37,10 +39,33 @@ def compare(past: Past, handlers: ApplicationHandlers, other: Past, other_handle
     found.keys = len(places)
     before, after = PastTables(past, handlers), PastTables(other, other_handlers)
     for place in sorted(places):
-        change = RowChange(place, _row(before, place), _row(after, place))
+        try:
+            change = RowChange(place, _row(before, place), _row(after, place))
+        except (BeforeHistory, CodeChanged) as error:
+            found.untold.append(_untold(place, error, (past, handlers), (other, other_handlers)))
+            continue
         if change.before != change.after:
             found.rows.append(change)
     return found
+
+
+def _untold(
+    place: Place, error: BeforeHistory | CodeChanged, *sides: tuple[Past, ApplicationHandlers]
+) -> UntoldRow:
+    why = error.why if isinstance(error, CodeChanged) else str(error)
+    refused = (refused_event(past, handlers, place) for past, handlers in sides) if isinstance(error, CodeChanged) else ()
+    return UntoldRow(place, next((it for it in refused if it is not None), None), why)
+
+
+def refused_event(past: Past, handlers: ApplicationHandlers, place: Place) -> RecordedEvent | None:
+    """The event of a row that the code refuses though it was accepted; None: there is none."""
+    entry: Entry = (None, 0)
+    for it in past.key_events(place):
+        try:
+            entry = handlers.fold(entry, it)
+        except CodeChanged:
+            return it
+    return None
 
 
 def _touched(found: Difference) -> set[Place]:

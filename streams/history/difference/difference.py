@@ -123,20 +123,24 @@ class RaisedEvent(msgspec.Struct, frozen=True):
 class UntoldRow(msgspec.Struct):
     """A row that the code which made the past cannot tell any more: it now refuses an event that it had accepted.
 
-    From that event on nothing of the row is compared: what happened to it stands as it was recorded.
+    From that event on nothing of the row is compared: what happened to it stands as it was recorded, unless `is_told`.
 
     Attributes:
         place: Its namespace and key.
-        recorded: The event that is refused.
+        recorded: The event that is refused; None: of two pasts that were compared, one does not have all events of the row.
         why: How, in a sentence.
         events: How many events of the row are not decided again, from that one on, or from where the row was reached.
+        is_told: Whether the branch tells it all the same, since it does not have that event, or has it with other data.
+        after: The row in the branch, if it does; None: there is none.
 
     """
 
     place: Place
-    recorded: RecordedEvent
+    recorded: RecordedEvent | None
     why: str
     events: int = 0
+    is_told: bool = False
+    after: Record | None = None
 
 
 class TimerChange(msgspec.Struct, frozen=True):
@@ -182,6 +186,7 @@ class Difference(msgspec.Struct):
         skipped: How many events before them were not decided, in a replay of the last ones.
         open_recorded: How many of `open` the past has.
         not_compared: How many of the past's events are of rows in `untold`, and nothing else is known of them.
+        parked: In a replay, how many events were parked when the past was read, and so are not in it; None: that was not asked.
 
     """
 
@@ -207,6 +212,7 @@ class Difference(msgspec.Struct):
     skipped: int = 0
     open_recorded: int = 0
     not_compared: int = 0
+    parked: int | None = None
 
     def put_outcomes_first(self) -> None:
         """Of what changed, the events with another outcome, or that are parked in only one of both: rows follow from them."""

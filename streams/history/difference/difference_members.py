@@ -30,7 +30,7 @@ def difference_members(found: Difference) -> Iterator[dict[str, Any]]:
         namespace, key = it.place
         yield {
             "difference": "untold", "namespace": namespace, "key": key, "why": it.why, "not_compared": it.events,
-            "recorded": event_members(it.recorded),
+            "recorded": None if it.recorded is None else event_members(it.recorded), "told": it.is_told, "after": it.after,
         }  # fmt: skip
     for kind, events in (("missing", found.missing), ("surplus", found.surplus), ("open", found.open)):
         for event in events:
@@ -83,6 +83,7 @@ def summary_members(found: Difference) -> dict[str, Any]:
         "in_flight": len(found.in_flight),
         "timers": len(found.timers),
         "keys": found.keys,
+        **({} if found.parked is None else {"parked": found.parked}),
     }
 
 

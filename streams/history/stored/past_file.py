@@ -13,7 +13,7 @@ import msgspec
 from streams.app import App
 from streams.errors import HistoryError
 
-FORMAT = 9
+FORMAT = 10
 """Of the file: another one is read again from Kafka."""
 
 

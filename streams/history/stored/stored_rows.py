@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 
 from streams.data import namespace_of
@@ -43,6 +44,11 @@ class StoredRows:
         self.past, self.handlers = CutPast(past, cut), handlers
         self._whole, self._code = past, code
         self.read = 0
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The file that they are in."""
+        return self._whole.db
 
     def _begin(self, place: Place) -> tuple[int, Entry]:
         """The sequence and the row of the last checkpoint that the cut has."""

@@ -48,6 +48,11 @@ class StoredWaiting:
         aside = [it for it, _, _ in self._aside("ns = ? and key = ? order by inbox limit ?", *place, most)]
         return sorted([*due, *aside], key=lambda it: it.at)[:most]
 
+    def count(self, status: str) -> int:
+        """How many events are set aside with this status."""
+        [found] = self._db.execute("select count(*) from aside where status = ?", (status,)).fetchone()
+        return int(found)
+
     def set_aside(self, event_id: str) -> Sequence[WaitingEvent]:
         """What is set aside under an event's id."""
         return [it for it, _, _ in self._aside("id = ?", event_id)]

@@ -8,10 +8,10 @@ import msgspec
 
 from streams.data import Record
 from streams.engine.records import Entry
-from streams.errors import CodeChanged, HistoryError
+from streams.errors import BeforeHistory, CodeChanged, HistoryError
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.difference.row_changes import FieldChange, row_changes
-from streams.history.past import Past, refuse_erased
+from streams.history.past import Past, erased_row, refuse_erased
 from streams.history.recorded_event import Place, RecordedEvent
 from streams.history.untold_rows import UntoldRows
 from streams.history.when.condition import Condition
@@ -93,6 +93,18 @@ class Turns:
     def keys(self) -> int:
         """How many keys there are whose rows can be told."""
         return len(self._rows)
+
+
+def events_before_gone(past: Past, place: Place) -> tuple[Sequence[RecordedEvent], BeforeHistory | None]:
+    """The events of a row up to the first that was erased, and why those behind it cannot be told; None: all are there.
+
+    Raises BeforeHistory for a row whose first events are not kept.
+    """
+    gone = past.first_erased(place)
+    if gone is None or gone.is_old:
+        return events_told(past, place), None
+    events = [it for it in past.key_events(place) if it.order.sequence < gone.sequence]
+    return events, erased_row(past, place)
 
 
 def events_told(past: Past, place: Place) -> Sequence[RecordedEvent]:

@@ -108,6 +108,7 @@ def past_bytes(
     )
 
 
-def nothing_then(sentence: str, cut: Cut, at: AnswerPosition) -> Problem:
-    """A 404 of what was not there at that time."""
-    return Problem(404, sentence, headers={**at.headers, TIMES_HEADER: token_of(cut)}, **time_members(cut))
+def nothing_then(sentence: str, held: Mapping[str, Any] | None, cut: Cut, at: AnswerPosition) -> Problem:
+    """A 404 of what was not there at that time; `held` had happened by then, and is not told."""
+    members = {"held_back": held, **time_members(cut)}
+    return Problem(404, sentence, headers={**at.headers, TIMES_HEADER: token_of(cut)}, **members)

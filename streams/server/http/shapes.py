@@ -63,7 +63,10 @@ def of_projection(row: Spec) -> Spec:
     return shape(key=TEXT, row=row)
 
 
-PAST: Spec = {"as_of": or_null(TIME), "known": TIME}
+HELD_BACK = shape(events=NUMBER, first=shape(position=TEXT, type=TEXT, time=TIME, counts_from=TIME)) | {
+    "description": "How many events had happened by then and are not told, since each depends on a later time; and the first."
+}
+PAST: Spec = {"as_of": or_null(TIME), "known": TIME, "held_back": or_null(HELD_BACK)}
 """What an answer about the past has."""
 
 

@@ -18,6 +18,8 @@ from streams.engine.projector import Projector
 from streams.engine.records import Entry
 from streams.errors import BeforeHistory, CodeChanged, TooMuch
 from streams.history.folded_projection import folded
+from streams.history.held_back import HeldBack, held_back
+from streams.history.past_views import AskedTables
 from streams.history.stored.stored_rows import StoredRows
 from streams.history.untold_rows import UntoldRows, refuse_erased_of
 from streams.projection import Projection
@@ -92,6 +94,10 @@ class PastStore:
 
     def row_type(self, name: str) -> type[Record]:
         return self._types[name]
+
+    def held_back(self, asked: AskedTables) -> HeldBack | None:
+        """What had happened by then and is in none of the rows that are asked for, since it depends on a later time."""
+        return held_back(self._rows.db, self._rows.past.cut, self.app, asked)
 
     def natural(self, name: str, most: int | None) -> Iterator[tuple[str, Record, int]]:
         """At most so many rows with keys and versions, in the order for people, read one by one."""

@@ -26,6 +26,7 @@ FIXED = (
     reason text, expected integer, inbox integer not null, value blob not null, headers blob not null,
     primary key(ns, part, seq)) without rowid""",
     "create index record_of_future on record(recorded, ns, part, seq) where time > recorded",
+    "create index record_held_back on record(ns, key, time, high, recorded) where high > time",
     """create table aside(ns text not null, part integer not null, place text not null, inbox integer, status text not null,
     recorded integer not null, key text, type text, id text, idh integer, causeh integer, reason text, value blob not null,
     headers blob not null, primary key(ns, part, place)) without rowid""",
