@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from confluent_kafka import KafkaException
 
-from streams.errors import BrokerError
+from streams.errors import BrokerError, PartitionLost
+from streams.kafka.cancellable_steps import Cancelled, never_cancelled
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import TopicAndPartition, held_up, stable_ends
 from streams.kafka.open_transactions import OpenTransaction, open_transactions, worker_ids
@@ -35,12 +36,17 @@ class DeadWorkers:
         self._clients, self._admin, self._me = clients, admin, me
         self._ids, self._group = worker_ids(prefix, application, namespace), group_of(prefix, namespace)
 
-    def end_transactions(self, partitions: Sequence[TopicAndPartition]) -> None:
-        """End those that hold up any of these partitions. If that is not possible, their time-outs end them."""
+    def end_transactions(self, partitions: Sequence[TopicAndPartition], cancelled: Cancelled = never_cancelled) -> None:
+        """End those that hold up any of these partitions. If that is not possible, their time-outs end them.
+
+        Raises PartitionLost when cancelled.
+        """
         try:
-            if held_up(self._admin, partitions):
+            if held_up(self._admin, partitions, cancelled=cancelled):
                 for it in self._left_open(partitions):
                     self._end(it)
+        except PartitionLost:
+            raise
         except (BrokerError, KafkaException) as error:
             log.warning("whether a dead worker left a transaction open is not known: %s", error)
 

@@ -70,11 +70,13 @@ class OpenSpan(NamedTuple):
     end: int
 
 
-def held_up(admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0) -> dict[TopicAndPartition, OpenSpan]:
-    """The partitions where a read_committed reader cannot reach the end. Raises BrokerError."""
+def held_up(
+    admin: Admin, partitions: Sequence[TopicAndPartition], *, timeout: float = 10.0, cancelled: Cancelled = never_cancelled
+) -> dict[TopicAndPartition, OpenSpan]:
+    """The partitions where a read_committed reader cannot reach the end. Raises BrokerError; PartitionLost when cancelled."""
     # The ends first: so a smaller stable offset, which is read later, means an open transaction and not newer records.
-    end = ends(admin, partitions, timeout=timeout)
-    stable = stable_ends(admin, partitions, timeout=timeout)
+    end = ends(admin, partitions, timeout=timeout, cancelled=cancelled)
+    stable = stable_ends(admin, partitions, timeout=timeout, cancelled=cancelled)
     return {each: OpenSpan(stable[each], end[each]) for each in partitions if stable[each] < end[each]}
 
 

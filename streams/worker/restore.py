@@ -54,7 +54,8 @@ class RestoredImage(NamedTuple):
 class Restorer:
     """`consumer` makes a read_committed consumer without a group that reports ends of partitions.
 
-    `copies` has partitions that were kept up to date before they are assigned. `end_dead` ends what dead workers left open there.
+    `copies` has partitions that were kept up to date before they are assigned. `end_dead` ends what dead workers left open there,
+    unless it is cancelled.
 
     The `committed` offsets are only compared: the marker says where handling starts. `learn` adds every published schema to
     the engine's codec, unless it is cancelled.
@@ -69,7 +70,7 @@ class Restorer:
     checks: RestoreChecks
     learn: Callable[[Cancelled], None]
     copies: Copies = NO_COPIES
-    end_dead: Callable[[Sequence[TopicAndPartition]], None] = lambda _: None
+    end_dead: Callable[[Sequence[TopicAndPartition], Cancelled], None] = lambda *_: None
 
     def restore(self, partition: int, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
         """Restore a partition. Raises PartitionLost when cancelled, NamespaceTaken or TopicMismatch for a wrong table, BrokerError.
@@ -95,13 +96,17 @@ class Restorer:
         copy = self.copies.take(partition)
         if copy is None:
             return None
-        described = describe(self.admin, [topic for topic, _ in copy.partitions], cancelled=cancelled)
+        try:
+            described = describe(self.admin, [topic for topic, _ in copy.partitions], cancelled=cancelled)
+        except BrokerError:  # among them PartitionLost
+            self.copies.put_back(copy)
+            raise
         same = all(topic in described and described[topic].id == self.checks.topic_ids[topic] for topic, _ in copy.partitions)
         return copy if same else None
 
     def _restored(self, copy: PartitionCopy, cancelled: Cancelled, progress: RestoreProgress) -> Steps[RestoredImage]:
-        self.end_dead(copy.partitions)
         try:
+            self.end_dead(copy.partitions, cancelled)
             with closing(self.committed()) as committed:
                 return (yield from self._settled(copy, committed, cancelled, progress))
         except (GeneratorExit, PartitionLost, BrokerError, KafkaException):
