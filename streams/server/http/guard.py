@@ -6,22 +6,25 @@ import base64
 import binascii
 import hmac
 import time
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.server.connections import ALWAYS_ANSWERED
+from streams.server.http.console_cookie import LOCAL_NAME, NAME, is_cookie_good
 from streams.server.http.metrics import Metrics
 from streams.server.http.paths import escaped_path
 from streams.server.http.problems import Problem, is_stream, problem_of
 from streams.server.http.registry import is_registry
+from streams.server.pages.html_accept import prefers_html
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 TOKEN_HOLDER, LOCAL = "token", "loopback"
 
 
+LOGIN, STATIC_PATH = "/-/login", "/-/static/"
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -71,8 +74,7 @@ class Guard:
         request.state.trusted = self._expected is None
         request.state.principal = LOCAL if self._expected is None else TOKEN_HOLDER
         if self._expected is None:
-            host = request.headers.get("host", "").lower()
-            name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+            name = _host_name(request)
             if name not in self._hosts:
                 raise Problem(
                     421, f"this server answers to {', '.join(sorted(self._hosts))} and not to {name[:100]!r}; for other "
@@ -83,12 +85,43 @@ class Guard:
             kind, shown = _credentials(request.headers.get("authorization", ""))
             taken = kind == "bearer" or (kind == "basic" and is_registry(path))
             request.state.trusted = hmac.compare_digest(shown, self._expected) and taken
-            if not request.state.trusted and path not in ALWAYS_ANSWERED:
+            if not request.state.trusted and shown == b"":
+                request.state.trusted = self._has_cookie(request)
+            if not request.state.trusted and not _is_open(path):
+                if request.method == "GET" and prefers_html(request.headers.get("accept", "")):
+                    raise Problem(303, "log in first", headers={"Location": login_url(request), "Vary": "Accept"})
                 raise Problem(
                     401, "the header `Authorization: Bearer …` with this server's token (RETOLD_HTTP_TOKEN) was expected; "
                     "a schema registry's client may show the token as the password of HTTP Basic",
                     headers={"WWW-Authenticate": "Bearer"},
                 )  # fmt: skip
+
+    def _has_cookie(self, request: Request) -> bool:
+        """Whether a browser has shown the token before. Without TLS that counts on this machine alone."""
+        value = request.cookies.get(LOCAL_NAME if is_local(request) else NAME, "")
+        return self._expected is not None and is_cookie_good(self._expected, value, time.time())
+
+
+def _is_open(path: str) -> bool:
+    """What is answered without a token: probes, and what a browser needs to show one."""
+    return path in ALWAYS_ANSWERED or path == LOGIN or path.startswith(STATIC_PATH)
+
+
+def login_url(request: Request) -> str:
+    """Where a browser logs in, and comes back from."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"{LOGIN}?{urlencode({'next': escaped_path(request.scope) + query})}"
+
+
+def is_local(request: Request) -> bool:
+    """Whether this machine is asked by a name of its own."""
+    return _host_name(request) in LOOPBACK
+
+
+def _host_name(request: Request) -> str:
+    """Of the Host header, without the port."""
+    host = request.headers.get("host", "").lower()
+    return host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
 
 
 def refuse_other_sites(request: Request) -> None:

@@ -15,15 +15,17 @@ from jinja2 import Environment
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streams.server.http.guard import STATIC_PATH
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import MEDIA_TYPE, Problem
 from streams.server.pages.form_body import is_form, read_form
 from streams.server.pages.html_accept import asked_form
 from streams.server.pages.inner_api import InnerAnswer, InnerApi
+from streams.server.pages.login import LoginPages
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
 from streams.server.pages.page_table import FORMS, NAVIGATION, MakePage, page_at
-from streams.server.pages.page_templates import STATIC, STATIC_PATH, environment, static_file
+from streams.server.pages.page_templates import STATIC, environment, static_file
 from streams.server.pages.server_state import server_state
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_readers import StoreAway
@@ -44,10 +46,17 @@ class Console:
     def __init__(self, app: ASGIApp, parts: ServerParts) -> None:
         self._app, self._parts = app, parts
         self._templates: Environment = environment()
+        self._login = LoginPages(self._templates, parts.config.http_token)
         self._static = {STATIC_PATH + name: (static_file(name), kind) for name, kind in STATIC.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["raw_path"].decode("ascii") if scope["type"] == "http" else ""
+        if path and self._login.answers(scope["method"], path):
+            await self._send_login(scope, receive, send)
+            return
+        if path and path not in self._static and not scope["state"]["trusted"]:
+            await self._app(scope, receive, send)  # a page would tell a stranger more than a probe does
+            return
         if path and scope["method"] == "POST" and is_form(Request(scope)) and (posted := page_at(path, FORMS)) is not None:
             await self._page(scope, receive, send, scope["query_string"].decode("ascii"), *posted)
             return
@@ -89,12 +98,21 @@ class Console:
             response = await in_thread(self._parts.pools.memory, self._rendered, page, path, query)
         await response(scope, receive, send)
 
+    async def _send_login(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._login.response(request)
+        except Problem as problem:
+            response = problem.response(request.url.path)
+        response.headers.update(SECURITY)
+        await response(scope, receive, send)
+
     def _rendered(self, page: Page, path: str, query: str) -> Response:
         same = f"?{query}&_form=json" if query else "?_form=json"
         text = self._templates.get_template(page.template).render(
             title=page.title, current=page.nav, navigation=NAVIGATION, application=self._parts.app.name, path=path,
             state=server_state(self._parts.model), set_aside=self._set_aside(), page=page.values,
-            json_url=same if page.as_json == "" else page.as_json,
+            logged_in=self._parts.config.http_token is not None, json_url=same if page.as_json == "" else page.as_json,
         )  # fmt: skip
         headers = {"Vary": "Accept", "Cache-Control": "no-cache", **SECURITY}
         if page.answer is not None:

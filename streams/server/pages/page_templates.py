@@ -14,11 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from streams.engine.readable import one_line, shortened
 from streams.engine.times import from_micros
+from streams.server.http.guard import STATIC_PATH
 
 FOLDER = Path(__file__).parent
 STATIC = {"retold.css": "text/css", "live.js": "text/javascript", "retold.svg": "image/svg+xml"}
 """The files that pages load, and their types."""
-STATIC_PATH = "/-/static/"
 CELL = 120
 """Characters of a value in a cell of a table."""
 

@@ -1,0 +1,58 @@
+"""Logging in: a browser shows the server's token once, and gets a cookie; logging out drops it."""
+
+from __future__ import annotations
+
+import hmac
+import time
+
+from fastapi import Request
+from fastapi.responses import Response
+from jinja2 import Environment
+
+from streams.server.http.console_cookie import LOCAL_NAME, NAME, SECONDS, cookie_value, set_cookie
+from streams.server.http.guard import LOGIN, is_local
+from streams.server.pages.form_body import is_form, read_form
+
+LOGOUT = "/-/logout"
+METHODS = ("GET", "POST")
+
+
+class LoginPages:
+    """`token` is the server's; None: it needs none."""
+
+    def __init__(self, templates: Environment, token: str | None) -> None:
+        self._template, self._token = templates.get_template("login.html"), token
+
+    def answers(self, method: str, path: str) -> bool:
+        return (path == LOGIN and method in METHODS) or (path == LOGOUT and method == "POST")
+
+    async def response(self, request: Request) -> Response:
+        """Raises a problem for a body that is no form."""
+        path, name = request.url.path, LOCAL_NAME if is_local(request) else NAME
+        if path == LOGOUT:
+            return _elsewhere(LOGIN, set_cookie(name, "", 0))
+        if self._token is None:
+            return _elsewhere("/")
+        if request.method == "GET":
+            return self._page(request.query_params.get("next", "/"), "", 200)
+        form = await read_form(request) if is_form(request) else {}
+        back, shown = form.get("next", "/"), form.get("token", "").strip().encode()
+        if not hmac.compare_digest(shown, self._token.encode()):
+            return self._page(back, "That is not this server's token.", 401)
+        value = cookie_value(self._token.encode(), time.time())
+        return _elsewhere(local_path(back), set_cookie(name, value, SECONDS))
+
+    def _page(self, back: str, wrong: str, status: int) -> Response:
+        text = self._template.render(back=local_path(back), wrong=wrong)
+        return Response(text, status, {"Cache-Control": "no-store"}, media_type="text/html; charset=utf-8")
+
+
+def local_path(text: str) -> str:
+    """A path of this server; `/` for whatever would lead a browser elsewhere."""
+    is_path = text.startswith("/") and not text.startswith("//")
+    return text if is_path and text.isascii() and text.isprintable() and "\\" not in text else "/"
+
+
+def _elsewhere(path: str, cookie: str = "") -> Response:
+    headers = {"Location": path, "Cache-Control": "no-store"}
+    return Response(status_code=303, headers=headers | ({"Set-Cookie": cookie} if cookie else {}))
