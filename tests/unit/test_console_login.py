@@ -81,6 +81,18 @@ def test_a_program_still_hears_401(server: MemoryServer, browser: httpx.Client) 
     assert "shop" not in browser.get("/-/login").text.replace("shop.example", "")
 
 
+def test_a_stranger_sees_no_more_of_a_probe_than_a_program(server: MemoryServer, browser: httpx.Client) -> None:
+    """A page of the problem would name the application, and say how it stands."""
+    server.model.waits = "the server has not read the tables yet"
+    try:
+        got = browser.get("/-/ready")
+        assert (got.status_code, got.headers["content-type"]) == (503, "application/problem+json")
+        logged_in(browser)
+        assert "not ready" in page_of(browser.get("/-/ready")).text
+    finally:
+        server.model.waits = None
+
+
 def test_a_decision_by_a_cookie_comes_from_own_pages_alone(browser: httpx.Client) -> None:
     """A page of another site is refused though the browser sent the cookie."""
     logged_in(browser)

@@ -67,6 +67,9 @@ def test_the_flow_says_what_needs_somebody(shop: tuple[MemoryServer, Trouble]) -
     assert "Parked 3" in page.text
     names = [it for it in page.texts("a") if it in found]
     assert {*names[:2]} == {"stock", "payment"}
+    assert "2 events of stock are set aside, and hold up their keys. Look and decide" in page.text
+    assert "1 event of payment is set aside, and holds up its key. Look and decide" in page.text
+    assert "/parked?namespace=stock" in page.links()
 
 
 def test_what_waits_is_seen(shop: tuple[MemoryServer, Trouble]) -> None:

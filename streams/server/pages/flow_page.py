@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streams.server.pages.flow_graph import BoxLine, flow_graph
@@ -17,8 +17,19 @@ async def flow(asked: PageRequest) -> Page:
     found = answer.value
     spaces = sorted(found["namespaces"], key=lambda it: not any(it[name] for name in TROUBLE))
     boxes = {it["name"]: _lines(it) for it in found["namespaces"]}
-    values = {**found, "namespaces": spaces, "graph": flow_graph(boxes, found["flow"])}
+    values = {
+        **found, "namespaces": spaces, "graph": flow_graph(boxes, found["flow"]), "handled": _handled(found["namespaces"]),
+        "aside": [it for it in spaces if it["parked"] or it["unanswered"]],
+        "checks": [it for it in found["checks"] if not it["name"].endswith(".parked")],
+    }  # fmt: skip
     return Page("flow.html", "Flow", "/", values, answer)
+
+
+def _handled(spaces: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Whether all that was published is handled, and nothing waits for a person; None: that is not known."""
+    if any(it[name] for it in spaces for name in (*TROUBLE, "lag")):
+        return False
+    return None if any(it["lag"] is None for it in spaces) else True
 
 
 def _lines(space: Mapping[str, Any]) -> list[BoxLine]:
