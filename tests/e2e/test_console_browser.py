@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from streams.data import EventData
+from tests.applications.shop import app as shop_app
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.memory_server import MemoryServer
 from tests.support.troubled_shop import Trouble, publish, troubled_server
@@ -74,8 +75,17 @@ def all_pages(server: MemoryServer) -> list[str]:
         "/", "/rows", "/rows/order", "/rows/order?status=cancelled", "/rows/order/o1", "/rows/stock/y", "/projections",
         "/projections/charges", "/projections/charges/o1", "/views/orders-of/c", "/events", "/events/order-0:1/story", "/parked",
         parked, f"{parked}/retry", f"{parked}/reject", unanswered, f"{unanswered}/answer", "/waiting/timers", "/waiting/calls",
-        "/live", "/-/status", "/-/docs", "/rows/ordr",
+        "/live", "/-/problems", "/-/problems/unknown-field", "/-/status", "/-/docs", "/rows/ordr",
     ]  # fmt: skip
+
+
+def hindrances(page: Any) -> list[tuple[str, str]]:
+    """What axe finds: the rule, and the first place."""
+    axe = importlib.util.find_spec("axe_playwright_python")
+    assert axe is not None
+    assert axe.origin is not None
+    page.evaluate(Path(axe.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
+    return [(it["id"], it["nodes"][0]["html"]) for it in page.evaluate("axe.run()")["violations"]]
 
 
 @pytest.mark.slow
@@ -83,19 +93,13 @@ def all_pages(server: MemoryServer) -> list[str]:
 def test_everyone_can_use_every_page(browser: Any, shop: tuple[MemoryServer, Trouble], width: int, scheme: str) -> None:
     """Axe finds nothing, nothing is wider than the window, and the browser has nothing to complain of."""
     server, _ = shop
-    axe = importlib.util.find_spec("axe_playwright_python")
-    assert axe is not None
-    assert axe.origin is not None
-    script = Path(axe.origin).with_name("axe.min.js").read_text(encoding="utf-8")
     page = opened(browser, server, viewport={"width": width, "height": 800}, color_scheme=scheme)
     complaints: list[str] = []
     page.on("console", lambda it: complaints.append(it.text) if it.type in ("error", "warning") and "404" not in it.text else None)
     page.on("pageerror", lambda it: complaints.append(str(it)))
     for path in all_pages(server):
         page.goto(path)
-        page.evaluate(script)
-        found = page.evaluate("axe.run()")["violations"]
-        assert [(it["id"], it["nodes"][0]["html"]) for it in found] == [], path
+        assert hindrances(page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     assert complaints == []
 
@@ -155,6 +159,22 @@ def press(page: Any, name: str) -> None:
                 page.keyboard.press("Enter")
             return
     raise AssertionError(f"the Tab key does not come to {name!r}")
+
+
+def test_a_browser_logs_in(browser: Any, tmp_path: Path) -> None:
+    """And comes to the page that it asked for; a cookie of this machine needs no TLS."""
+    token = "correct-horse-battery"
+    with MemoryServer(shop_app(), tmp_path, token) as server:
+        page = opened(browser, server)
+        page.goto("/rows/stock")
+        assert hindrances(page) == []
+        page.get_by_label("token").fill(token)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/rows/stock")
+        assert page.get_by_role("heading", level=1).inner_text().startswith("stock")
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url("**/-/login")
+        assert page.goto("/rows/stock").url.endswith("/-/login?next=%2Frows%2Fstock")
 
 
 def test_a_form_of_another_site_changes_nothing(browser: Any, shop: tuple[MemoryServer, Trouble]) -> None:
