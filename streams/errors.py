@@ -33,6 +33,8 @@ StreamsError                       HTTP status, if it is none of 500
     ├── BeforeHistory         410  it rests on an event that was erased, or is not kept
     ├── CodeChanged           409  a handler now rejects, or fails at, what was accepted, so this code cannot tell a row
     ├── InvalidChange         422  a change of the past that cannot be made, such as to take out what a handler emitted
+    ├── StalePlan             409  a plan of a correction that was edited, or is of another log
+    ├── TooBusy               503  a row that always moves before a correction comes to it
     ├── NoSuchEvent           404  the recorded past has no such event or row
     ├── NotKnownYet           503  it may still be joined by more
     └── TooMuch               422  more events would have to be read than a server reads for an answer

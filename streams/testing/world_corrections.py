@@ -31,12 +31,16 @@ class MemoryCorrections:
         return CorrectedLog(recorded_past(self._handlers, self._run.spaces.values()), [*self._changes.values()])
 
     def begin(self, plan: CorrectionPlan) -> Signature:
-        """Take a plan on. Raises StalePlan for one that was edited, or is of another log."""
+        """Take a plan on. Raises StalePlan for one that was edited, or is of another log, and as `next_steps`."""
         refuse_edited(plan)
         refuse_other_log(plan, self._run.app.name, self.so_far.log)
+        by = Signature(plan.correction, plan.by, plan.why)
+        changes = {plan.correction: plan.change.read(self._handlers.codec)} | self._changes
         if plan.correction not in self._changes:
-            self._changes[plan.correction] = plan.change.read(self._handlers.codec)
-        return Signature(plan.correction, plan.by, plan.why)
+            changes[plan.correction] = changes.pop(plan.correction)
+        next_steps(self.so_far.log, self._handlers, [*changes.values()], by)  # what cannot be done is not begun
+        self._changes = changes
+        return by
 
     def apply(self, plan: CorrectionPlan) -> int:
         """Returns how many steps were taken. Raises as `begin`, and HistoryError where the past cannot be corrected."""
@@ -45,14 +49,6 @@ class MemoryCorrections:
         taken = reach_fixed_point(lambda: self.so_far.log, self._handlers, changes, by, self._publish)
         self.fold_projections()
         return taken
-
-    def step(self, by: Signature) -> CorrectionStep | None:
-        """Publish the first step of the next round; it is handled when its turn comes. None: nothing differs."""
-        steps = next_steps(self.so_far.log, self._handlers, [*self._changes.values()], by)
-        if not steps:
-            return None
-        self._put(steps[0])
-        return steps[0]
 
     def _publish(self, steps: Sequence[CorrectionStep]) -> None:
         for step in steps:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from streams.cli.commands.correct_apply import the_only_one
+from streams.cli.commands.correct_apply import apply_plan, the_only_one
+from streams.cli.process.session import connect
+from streams.engine.step import CorrectionStep
+from streams.history.correction.correction_plan import decode_plan
+from streams.kafka.corrections_topic import read_corrections, write_corrections
+from streams.kafka.step_writer import StepWriter
 from tests.support.processes import PROJECT, Process, answer, retold
 from tests.support.processes import environment as environment_of
 from tests.support.workers import until
@@ -85,9 +93,8 @@ def test_a_sign_up_that_should_not_have_been(env: Env, tmp_path: Path) -> None:
 
 
 def test_a_coordinator_that_is_killed_goes_on_where_it_stood(env: Env, tmp_path: Path) -> None:
-    """Wherever that was; meanwhile no other correction is taken on, and a later event is handled on the corrected rows."""
-    file, other = tmp_path / "plan.json", tmp_path / "other.json"
-    planned(env, other, "--remove", "rename-2")
+    """Wherever that was; a later event is handled on the corrected rows."""
+    file = tmp_path / "plan.json"
     planned(env, file, *(word for number in (3, 4, 5) for word in ("--remove", f"signup-{number}")))
     command = [sys.executable, "-m", "streams.cli", "correct", "apply", str(file)]
     killed = subprocess.Popen(command, env=dict(env), cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -95,10 +102,6 @@ def test_a_coordinator_that_is_killed_goes_on_where_it_stood(env: Env, tmp_path:
     with suppress(ProcessLookupError):
         killed.send_signal(signal.SIGKILL)
     killed.wait(10)
-    if "applying" in states(env):
-        done = retold("correct", "apply", str(other), env=env)
-        assert "is not applied to its end" in done.stderr
-        assert done.returncode != 0
     done = retold("correct", "apply", str(file), env=env)
     assert done.returncode == 0, done.stderr
     assert "applying" not in states(env)
@@ -106,6 +109,51 @@ def test_a_coordinator_that_is_killed_goes_on_where_it_stood(env: Env, tmp_path:
     signed_up(env, "u3", "signup-3-again")
     assert row(env, "user", "u3") is not None
     assert retold("verify", env=env).returncode == 0
+
+
+class StoppedError(Exception):
+    """The coordinator ends here."""
+
+
+@pytest.mark.parametrize("sent", [0, 1, 2])
+def test_one_that_is_stopped_between_two_steps_leaves_whole_rows(
+    sent: int, env: Env, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the past is being corrected is said then, and no other correction is taken on until this one is applied."""
+    user, file, other = f"s{sent}", tmp_path / "plan.json", tmp_path / "other.json"
+    signed_up(env, user, f"signup-{user}")
+    until(lambda: row(env, "folder", user) is not None, "it gets no folder")
+    planned(env, other, "--remove", "rename-2")
+    planned(env, file, "--remove", f"signup-{user}")
+    send = StepWriter.send
+
+    def some(writer: StepWriter, steps: Sequence[CorrectionStep]) -> None:
+        send(writer, steps[:sent])
+        raise StoppedError
+
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(StepWriter, "send", some)
+    session, plan = connect(), decode_plan(file.read_bytes())
+    with pytest.raises(StoppedError):
+        apply_plan(session, plan)
+    assert (row(env, "user", user) is None) == (sent > 0)
+    for words in (("get", "user"), ("status",)):
+        done = retold(*words, env=env)
+        assert "The past is being corrected by ann (a test)" in done.stdout + done.stderr
+    done = retold("correct", "apply", str(other), env=env)
+    assert (done.returncode, "is not applied to its end" in done.stderr) == (3, True), done.stderr
+    if sent == 1:  # as if it were still at work
+        known = read_corrections(session.clients, session.config.prefix, plan.application)
+        [state] = [it for it in known if it.correction == plan.correction]
+        alive = replace(state, coordinator=f"{socket.gethostname()}-{os.getpid()}", seen=session.clients.clock.now())
+        write_corrections(session.clients, session.config.prefix, [alive])
+        done = retold("correct", "apply", str(file), env=env)
+        assert (done.returncode, "is being applied by" in done.stderr) == (3, True), done.stderr
+        write_corrections(session.clients, session.config.prefix, [state])
+    assert retold("correct", "apply", str(file), env=env).returncode == 0
+    assert [row(env, name, user) for name in ("user", "folder")] == [None, None]
+    assert "The past is being corrected" not in retold("status", env=env).stdout
 
 
 def states(env: Env) -> list[str]:

@@ -8,13 +8,21 @@ from typing import Any
 import msgspec
 import pytest
 
+from streams.cli.output.story_text import key_story_lines
 from streams.data import EventData
 from streams.errors import HistoryError, InvalidChange, NoSuchEvent, StalePlan
 from streams.history.branch.change import InsertedEvent
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
 from streams.history.correction.fixed_point import ROUNDS_IN_VAIN
+from streams.history.event_lookup import in_memory
+from streams.history.history import History
+from streams.history.history_contents import HistorySource
+from streams.history.recorded_event import STEP
+from streams.testing.codecs import codec_for
 from streams.testing.world import START, World
 from streams.testing.world_corrections import MemoryCorrections
+from streams.testing.world_history import recorded_past
 from tests.applications import bank, shop, timed
 from tests.applications.bank import account, transfer
 from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
@@ -139,6 +147,27 @@ def test_who_and_why_are_in_the_log() -> None:
     assert world.image("account").rows[last.event.key][1] == last.header.sequence
 
 
+def test_the_story_of_the_log_shows_who_has_set_a_row() -> None:
+    """With what it changed; `when` finds it, and a branch does not tell what it does not know."""
+    world = a_bank()
+    world.apply(a_plan(world, remove=["start-0"]))
+    handlers = ApplicationHandlers(world.app, codec_for(world.app))
+    log = recorded_past(handlers, world._run.spaces.values())
+    as_recorded = History(log, handlers, HistorySource(in_memory))
+    lines = key_story_lines(as_recorded.row_story("account", "a"), world.now, 140)
+    text = "\n".join("".join(part for part, _ in line) for line in lines)
+    assert "account.correction-step a" in text
+    assert "corrected by ann: typo\n   balance 70 → 10" in text
+    [turn] = as_recorded.when("account", "a", "balance == 10")
+    assert turn.event.kind == STEP
+    [untold] = as_recorded.what_if(remove=["start-1"]).difference().untold
+    assert (untold.place, "was set by a correction" in untold.why) == (("transfer", "t1"), True)
+    with pytest.raises(HistoryError, match="what that has changed is not known here"):
+        as_recorded.correct(remove=["start-1"], by="ann", why="x")
+    with pytest.raises(InvalidChange, match="is a step of the correction"):
+        as_recorded.what_if(remove=[turn.event.name])
+
+
 def test_projections_are_folded_over_the_corrected_past() -> None:
     """An order that never was is in none of them."""
     world = World(shop.app())
@@ -223,6 +252,19 @@ def test_a_plan_that_was_edited_or_is_of_another_log_is_refused() -> None:
         other.apply(plan)
     with pytest.raises(StalePlan, match="application"):
         World(shop.app()).apply(plan)
+
+
+def test_what_another_correction_has_made_impossible_is_not_begun() -> None:
+    """A plan that was made before that one; what comes later is not held up by it."""
+    world = a_bank()
+    first = a_plan(world, remove=["start-0"])
+    second = a_plan(world, replace={"start-0": TransferStart(transfer="t0", source="a", target="b", amount=1)})
+    world.apply(first)
+    with pytest.raises(InvalidChange, match="only one of them"):
+        world.apply(second)
+    assert world.apply(first) == 0
+    world.apply(a_plan(world, remove=["start-1"]))
+    assert balances(world) == {"a": 100, "b": 100}
 
 
 def test_a_row_that_never_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,11 +14,11 @@ from streams.cli.output.screen import plural, talk
 from streams.cli.process.opened_past import OpenedPast, open_past
 from streams.cli.process.session import Session
 from streams.engine.step import CorrectionStep
-from streams.errors import HistoryError, StalePlan, unwritable_state
+from streams.errors import BrokerError, HistoryError, StalePlan, unwritable_state
 from streams.history.branch.change import Change
 from streams.history.correction.corrected_past import Signature
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log
-from streams.history.correction.fixed_point import reach_fixed_point
+from streams.history.correction.fixed_point import next_steps, reach_fixed_point
 from streams.history.past import Past
 from streams.kafka.corrections_topic import (
     APPLIED,
@@ -43,20 +43,29 @@ class CorrectionRun:
         self._clients, self._prefix, self._app = session.clients, session.config.prefix, session.app
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._opened = ExitStack()
+        self._steps = 0
+        """Of this correction, in the log."""
 
     def apply(self, plan: CorrectionPlan) -> int:
         """Returns how many steps were taken. Raises StalePlan, HistoryError, BrokerError and OutcomeTimeout."""
         ensure(self._clients.admin(), self._session.config, self._session.namespaces)
-        with self._opened:
-            refuse_other_log(plan, self._app.name, self._log())
         known = read_corrections(self._clients, self._prefix, self._app.name)
         self._refuse_another(plan, known)
+        stored = {it.correction: it.change for it in known}
+        stored.setdefault(plan.correction, plan.change)
+        changes = [it.read(self._session.codec) for it in stored.values()]
+        with self._opened:
+            log = self._log()
+            refuse_other_log(plan, self._app.name, log)
+            next_steps(log, self._past.handlers, changes, _signature(plan))  # what cannot be done is not begun
         state = self._begun(plan, known)
-        others = [it for it in known if it.correction != plan.correction]
-        in_order = sorted([*others, state], key=lambda it: it.number)
-        changes = [it.change.read(self._session.codec) for it in in_order]
-        taken = self._reach(state, changes)
-        self._say(replace(state, state=APPLIED, coordinator="", steps=state.steps + taken, open=state.open))
+        try:
+            taken = self._reach(state, changes)
+        except BaseException:  # whoever goes on need not wait
+            with suppress(BrokerError):
+                self._say(replace(state, coordinator=""))
+            raise
+        self._say(replace(state, state=APPLIED, coordinator="", steps=self._steps))
         return taken
 
     def _reach(self, state: CorrectionState, changes: Sequence[Change]) -> int:
@@ -67,8 +76,10 @@ class CorrectionRun:
                 writer.send(steps)
 
             self._log()
-            by = Signature(state.correction, state.by, state.why)
-            return reach_fixed_point(self._log, self._past.handlers, changes, by, publish)
+            by = _signature(state)
+            taken = reach_fixed_point(self._log, self._past.handlers, changes, by, publish)
+            self._steps = sum(it.event.data.correction == state.correction for it in self._past.past.steps())
+            return taken
 
     def _log(self) -> Past:
         """The log as it is now."""
@@ -86,7 +97,8 @@ class CorrectionRun:
                     f"the correction {it.correction} by {it.by} is not applied to its end: it is at work, or was stopped. Apply it "
                     "again until nothing differs; then make a new plan"
                 )
-            if it.state == APPLYING and it.coordinator != self._name and now - it.seen < ALONE and not _has_ended(it.coordinator):
+            at_work = it.state == APPLYING and it.coordinator not in ("", self._name) and now - it.seen < ALONE
+            if at_work and not _has_ended(it.coordinator):
                 raise StalePlan(
                     f"the correction {it.correction} is being applied by {it.coordinator}, which was at work "
                     f"{(now - it.seen) / 1e6:.0f} s ago: let it end"
@@ -107,6 +119,10 @@ class CorrectionRun:
 
     def _say(self, state: CorrectionState) -> None:
         write_corrections(self._clients, self._prefix, [replace(state, seen=self._clients.clock.now())])
+
+
+def _signature(of: CorrectionPlan | CorrectionState) -> Signature:
+    return Signature(of.correction, of.by, of.why)
 
 
 def _has_ended(coordinator: str) -> bool:

@@ -15,6 +15,7 @@ from streams.cli.arguments.options import HistoryOption, Json
 from streams.cli.arguments.parsers import past_times, time_with_zone, whole
 from streams.cli.arguments.row_question import Count, RowQuestion, Sort, Where
 from streams.cli.commands.get_past import RowsAsked, get_past
+from streams.cli.output.attention import correcting
 from streams.cli.output.row_text import SHOWN, count_of, natural, show_count, show_many, show_one, show_projected
 from streams.cli.output.screen import json_line, talk
 from streams.cli.process import exit_codes
@@ -24,6 +25,7 @@ from streams.engine.marker import Marker
 from streams.engine.times import to_micros
 from streams.history.cut_past import Cut
 from streams.history.recorded_event import position_name
+from streams.kafka.corrections_topic import read_corrections
 from streams.kafka.projected import read_projection
 from streams.kafka.tables_and_logs import TableState, read_table
 from streams.projection import Projection
@@ -99,6 +101,8 @@ def _get_rows(session: Session, asked: RowsAsked) -> None:
         talk(count_of(len(shown), len(rows)))
     if not as_json:
         talk(f"As of {at}." if at else "No event has been handled yet.")
+    for text in correcting(read_corrections(session.clients, session.config.prefix, session.app.name)):
+        talk(text)
 
 
 def _cut(as_of: Cut, known: datetime | None) -> Cut:
@@ -131,6 +135,8 @@ def _get_projected(session: Session, projection: Projection[Any], asked: RowsAsk
         if key is None and not question.counts:
             talk(count_of(len(shown), len(chosen)))
         talk(f"As of {reached}." if reached else "No event has been handled yet.")
+    if read_corrections(session.clients, session.config.prefix, session.app.name):
+        talk(f"The past was corrected, and the projection {projection.name} keeps what the events had made of it.")
 
 
 def _position(state: TableState[Record], key: str) -> dict[str, int]:

@@ -10,13 +10,14 @@ import typer
 from msgspec import to_builtins
 
 from streams.cli.arguments.options import Json
-from streams.cli.output.attention import attention, import_clocks
+from streams.cli.output.attention import attention, correcting, import_clocks
 from streams.cli.output.screen import console, json_line, say, say_lines, table, talk
 from streams.cli.process import exit_codes
 from streams.cli.process.session import connect
 from streams.engine.readable import named
 from streams.engine.times import to_micros
 from streams.kafka.alarms import checks, seconds_since, worst
+from streams.kafka.corrections_topic import read_corrections
 from streams.kafka.open_transactions import sentence
 from streams.kafka.status import CopyStatus, Status
 from streams.kafka.status import status as read
@@ -51,6 +52,8 @@ def status(as_json: Json = False, check: Check = False) -> None:
         for text in attention(space, now):
             say_lines(text)
     for text in import_clocks(found.namespaces):
+        say_lines(text)
+    for text in correcting(read_corrections(session.clients, session.config.prefix, session.app.name)):
         say_lines(text)
     for each in found.open_transactions:
         say(sentence(each, found.broker, found.prefix))

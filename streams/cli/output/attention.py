@@ -12,6 +12,7 @@ from streams.engine.readable import harmless
 from streams.engine.records import HANDLER, SCHEMA, SLOW
 from streams.engine.times import from_micros
 from streams.kafka.blocked import blocked_partitions, what_to_do
+from streams.kafka.corrections_topic import APPLYING, CorrectionState
 from streams.kafka.status import BlockedPartition, CopyStatus, NamespaceEnd, NamespaceStatus, PartitionStatus
 from streams.kafka.task_reports import BLOCKED, NO_WORKER, RUNNING, STARTING, key_of
 
@@ -31,6 +32,16 @@ def import_clocks(spaces: Iterable[NamespaceStatus]) -> Iterator[str]:
             f"{from_micros(clock.at):%Y-%m-%d %H:%M:%S}: timers that were overdue when they were scheduled wait for it. It ends "
             f"with its publisher; if that died, publish the file again, or end it: retold publish --release {shlex.quote(shown)}"
         )
+
+
+def correcting(states: Iterable[CorrectionState]) -> Iterator[str]:
+    """A sentence for each correction that is not applied to its end."""
+    for it in states:
+        if it.state == APPLYING:
+            yield (
+                f"The past is being corrected by {it.by} ({harmless(it.why)[:200]}): rows that {it.correction} has not set yet "
+                "are as they were. If it was stopped, apply its plan again; `retold correct list` says when it is applied."
+            )
 
 
 def attention(space: NamespaceStatus, now: datetime) -> Iterator[str]:

@@ -13,7 +13,7 @@ from streams.engine.readable import one_line, shortened
 from streams.engine.records import BY_OPERATOR
 from streams.engine.times import from_micros, to_micros
 from streams.history.difference.row_changes import FieldChange
-from streams.history.recorded_event import ANSWER, HANDLER, ROOT, TIMER, VERSION, RecordedEvent
+from streams.history.recorded_event import ANSWER, HANDLER, ROOT, STEP, TIMER, VERSION, RecordedEvent
 from streams.history.story.story import CREATED, DELETED, UNKNOWN, KeyStory, Story, StoryStep
 from streams.history.story.waiting import WaitingEvent
 
@@ -122,8 +122,11 @@ def _body(indent: str, step: StoryStep, *, first: bool, whole: bool = False) -> 
     if step.cause is not None:
         why = "scheduled by" if it.kind == TIMER else "because of"
         yield TreeLine(indent, f"{why} {step.cause.event_type} {step.cause.key}, {step.cause.name}", DIM)
+    if it.kind == STEP:
+        by = it.event.data
+        yield TreeLine(indent, f"corrected by {shortened(by.who, REASON)}: {shortened(by.why, REASON)}", BOLD)
     changes = [change for change in step.changes if step.row_is != CREATED or change.after is not None]
-    said = not changes or whole or (it.kind == ROOT and step.row_is != CREATED)
+    said = it.kind != STEP and (not changes or whole or (it.kind == ROOT and step.row_is != CREATED))
     if said and (data := _fields(it.event.data, leave_out=type(it.event.data).key_field)):
         yield TreeLine(indent, data, DIM)
     if changes:

@@ -41,6 +41,8 @@ class AnswerPosition:
     lag: int | None
     rebuilding: Mapping[str, int] = field(default_factory=dict)
     """Tables that it was made from and that are made again, and how many percent of each are done."""
+    uncorrected: Sequence[str] = ()
+    """Projections that it was made from and that do not follow the corrections of the past."""
 
     @property
     def texts(self) -> list[str]:
@@ -53,6 +55,8 @@ class AnswerPosition:
         shown = {"Retold-Position": ", ".join(texts)} if 0 < len(texts) <= SHOWN else {}
         if self.rebuilding:
             shown["Retold-Rebuilding"] = ", ".join(f"{name} {percent}%" for name, percent in self.rebuilding.items())
+        if self.uncorrected:
+            shown["Retold-Uncorrected"] = ", ".join(self.uncorrected)
         return shown | {"Retold-Lag": "unknown" if self.lag is None else str(self.lag)}
 
     def of_tables(self, remade: RemadeTables, names: Iterable[str]) -> AnswerPosition:
@@ -60,13 +64,15 @@ class AnswerPosition:
 
         `remade` is to be taken before what is answered is read: later, it may be that of other rows.
         """
-        found = {name: remade.rebuilding[name] for name in names if name in remade.rebuilding} if remade.rebuilding else {}
+        asked = list(names)
+        found = {name: remade.rebuilding[name] for name in asked if name in remade.rebuilding} if remade.rebuilding else {}
+        uncorrected = [name for name in asked if name in remade.uncorrected]
         held = [remade.held[name] for name in found if name in remade.held]
         if not held:
-            return replace(self, rebuilding=found)
+            return replace(self, rebuilding=found, uncorrected=uncorrected)
         positions = {at: min([reached, *(it.get(f"{at[0]}-{at[1]}", 0) for it in held)]) for at, reached in self.positions.items()}
         later = sum(self.positions.values()) - sum(positions.values())
-        return AnswerPosition(positions, None if self.lag is None else self.lag + later, found)
+        return AnswerPosition(positions, None if self.lag is None else self.lag + later, found, uncorrected)
 
 
 def standing_at(

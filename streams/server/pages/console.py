@@ -35,7 +35,7 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
-POSITION = ("Retold-Position", "Retold-Lag", "Retold-Rebuilding", "Retold-As-Of")
+POSITION = ("Retold-Position", "Retold-Lag", "Retold-Rebuilding", "Retold-Uncorrected", "Retold-As-Of")
 """Headers of the API's answer that its page has, too."""
 FOR_GOOD = "public, max-age=31536000, immutable"
 

@@ -61,6 +61,8 @@ class LogFollower:
                 self._erase(partition, sequence_of(name), name.rpartition(b"@")[0].decode(errors="replace"))
             return
         is_step = value[:1] == CONTROL  # a correction's, which has no schema of its own
+        if is_step:
+            self._writer.note_correction()
         of = CorrectionStep if is_step else self._types.get(value[:PREFIX])
         if of is None:
             of = self._types[value[:PREFIX]] = type(self._decoder.decode(value))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -33,16 +33,21 @@ from streams.server.readmodel.notifier import Notifier
 from streams.server.readmodel.outcome_lookup import key_use, outcome_at
 from streams.server.readmodel.row_columns import columns_of
 from streams.server.readmodel.row_json import RowDecoder
+from streams.server.readmodel.store_meta import meta_value
 from streams.server.readmodel.store_moment import FoundRow, StoreMoment
 from streams.server.readmodel.store_readers import StoreAway, StoreReaders
 from streams.server.readmodel.store_schema import projection_table, row_table
 
 
 class RemadeTables(NamedTuple):
-    """What is made again: how many percent are done, and where those stand still into which nothing is folded."""
+    """What is made again: how many percent are done, and where those stand still into which nothing is folded.
+
+    `uncorrected` are projections that do not follow the corrections of the past.
+    """
 
     rebuilding: Mapping[str, int]
     held: Mapping[str, Mapping[str, int]]
+    uncorrected: Set[str] = frozenset()
 
 
 class ReadModel:
@@ -75,6 +80,7 @@ class ReadModel:
         self.lag_ages = LagAges()
         self.markers: Mapping[NamespacePartition, Marker] = {}
         self._logged: Mapping[NamespacePartition, int] = {}
+        self._corrected = False
         self._blobs: dict[NamespacePartition, bytes] = {}
         self._readers = StoreReaders()
         self._refreshing = threading.Lock()
@@ -122,7 +128,7 @@ class ReadModel:
     @property
     def remade(self) -> RemadeTables:
         """What is made again now."""
-        return RemadeTables(self.rebuilding, self.held)
+        return RemadeTables(self.rebuilding, self.held, frozenset(self.projected if self._corrected else ()))
 
     def fault(self, what: str, why: str) -> None:
         """Something is wrong with the follower itself."""
@@ -152,6 +158,7 @@ class ReadModel:
                     self._blobs[namespace, part], markers[namespace, part] = blob, kept_marker(blob)
             self.markers = markers
             self._logged = {(ns, part): seq for kind, ns, part, seq, _ in found if kind == "log"}
+            self._corrected = meta_value(db, "corrected") is not None
 
     def partitions(self, namespaces: Iterable[str] | None = None) -> list[NamespacePartition]:
         chosen = self.counts if namespaces is None else namespaces

@@ -111,6 +111,10 @@ class StoreWriter:
         self._changes.append((text, (namespace, part, sequence, key, namespace, part, sequence)))
         self._changes.append(("delete from record where ns = ? and part = ? and seq = ?", (namespace, part, sequence)))
 
+    def note_correction(self) -> None:
+        """The past was corrected, which no projection follows."""
+        self._changes.append(("insert or replace into meta(name, value) values('corrected', 1)", ()))
+
     def put_schema(self, schema_id: int, text: str) -> None:
         """The schema of records that are in the file: without Kafka, nobody else has it."""
         self._changes.append(("insert or replace into schema(id, text) values(?, ?)", (schema_id, text)))
