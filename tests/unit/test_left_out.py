@@ -208,6 +208,25 @@ def test_an_effect_is_not_told_without_a_cause_that_is_not_kept(kind: str, seed:
             told(there, store, whole, cut)
 
 
+@few
+@given(st.sampled_from([*KINDS, "clocks"]), st.integers(0, 10**6))
+@example("clocks", 35)
+def test_a_table_has_the_rows_that_are_told_and_why_the_others_are_not(kind: str, seed: int) -> None:
+    """From Python too, where a table is folded in one pass: what may have happened by then or not leaves its own row untold."""
+    chosen, there = of_clocks_that_differ(seed) if kind == "clocks" else made(kind, seed)
+    whole, handlers = past_of(there), ApplicationHandlers(there.app, there.codec)
+    with read_anew(there, chosen.choice(list(whole.events())).order.recorded) as store:
+        for cut in (a_cut(chosen, whole) for _ in range(6)):
+            told = PastTables(CutPast(StoredPast(store._db, there.codec), cut), handlers)
+            right = PastTables(CutPast(whole, cut), handlers)
+            for namespace in handlers.spaces:
+                table, rows = told.table(namespace), right.table(namespace)
+                assert table.told == {key: row for key, row in rows.items() if key not in table.untold}
+                for key in table.untold:
+                    with pytest.raises(BeforeHistory, match="too old for the setting `history`"):
+                        table.entry(key)
+
+
 def test_an_event_from_far_ahead_refuses_no_row_but_those_that_depend_on_it() -> None:
     """What follows from it is kept, however old, so nothing that is left out depends on its time."""
     there, far = Partitions(bank.app(), 2, now=START, seed=1, most=6), START + timedelta(days=4000)
