@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from streams.codec import codec_of
 from streams.engine.times import to_micros
 from streams.server.http import past_answers
 from streams.server.readmodel.store_high_water import fill_high_water, put_frontier
 from streams.testing.world import START
 from tests.applications import shop
-from tests.applications.shop.events import Line, OrderPlace, StockReceive
+from tests.applications.shop.events import Line, OrderLineRefused, OrderPlace, StockReceive
 from tests.support.memory_server import MemoryServer
-from tests.support.other_code import refusing, with_change
+from tests.support.other_code import refusing, with_change, without_handler
 from tests.support.stored_pasts import forget_schemas
 from tests.unit.test_server_errors import assert_problem
 
@@ -89,6 +91,29 @@ def test_an_answer_says_what_had_happened_and_is_held_back(server: MemoryServer)
     assert told(server, "/rows/stock/x", known=FRONTIER)["held_back"] is None
     nothing = server.http.get(f"/rows/stock/nothing?_as_of={quote(str(then))}")
     assert (nothing.status_code, nothing.json()["held_back"]) == (404, None)
+
+
+def test_a_handler_that_is_gone_leaves_its_own_rows_untold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a deployment that has taken one away: the others are told."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        server.kafka.publish(StockReceive(sku="x", quantity=5, price=3), id="receive", source="depot")
+        for name, quantity in (("o1", 1), ("o2", 9)):
+            order = OrderPlace(order=name, customer="c", lines=(Line(sku="x", quantity=quantity),))
+            server.kafka.publish(order, id=name, source="shop")
+        server.kafka.world.settle()
+        server.kafka.show()
+        fill(server)
+        path = f"/rows/order?_known={quote(str(FRONTIER))}"
+        whole = {it["key"]: it["row"] for it in server.http.get(path).json()["rows"]}
+        assert whole.keys() == {"o1", "o2"}
+        without = without_handler(shop.app(), OrderLineRefused)
+        for name, other in (("app", without), ("codec", codec_of(without))):
+            monkeypatch.setitem(vars(server.parts), name, other)
+        monkeypatch.delitem(vars(server.parts), "past_codec")
+        found = server.http.get(path)
+        assert found.status_code == 200, found.text
+        assert {it["key"]: it["row"] for it in found.json()["rows"]} == {"o1": whole["o1"]}
+        assert "has no handler for it" in found.json()["unreadable"]["reasons"]["o2"]
 
 
 def test_an_answer_about_the_past_is_the_same_for_ever(server: MemoryServer) -> None:

@@ -14,6 +14,7 @@ from streams.codec import AvroCodec
 from streams.config import Config
 from streams.data import EventData
 from streams.engine.control import OperatorCommand
+from streams.history.difference.unhandled_types import UnhandledTypes
 from streams.history.recorded_event import NamespacePartition
 from streams.kafka.status import Status
 from streams.query.declared_indexes import TableIndex
@@ -94,6 +95,11 @@ class ServerParts:
 
     def __post_init__(self) -> None:
         _ = self.code  # of the code that was loaded, and not of what may lie there later
+
+    @cached_property
+    def past_codec(self) -> UnhandledTypes:
+        """Reads events without a handler, too: such a one leaves its own row of the past untold, and no others."""
+        return UnhandledTypes(self.app, self.codec)
 
     @cached_property
     def code(self) -> str:

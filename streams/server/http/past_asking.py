@@ -57,4 +57,4 @@ def _ask(parts: ServerParts, ask: Ask[T]) -> T:
 
 
 def _asked(parts: ServerParts, ask: Ask[T], db: sqlite3.Connection) -> T:
-    return ask(StoredPast(db, parts.codec), StoredWaiting(db, parts.codec))
+    return ask(StoredPast(db, parts.past_codec), StoredWaiting(db, parts.codec))
