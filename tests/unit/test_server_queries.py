@@ -219,3 +219,25 @@ def test_every_type_of_problem_is_documented_and_has_a_page(http: httpx.Client) 
         assert f"<h1>{each.title}</h1>" in page.text
         assert each.do in html.unescape(page.text)
     assert_problem(http.get("/-/problems/unknown-feild"), 404, "did you mean unknown-field?")
+
+
+def test_an_address_has_an_end(http: httpx.Client) -> None:
+    """Beyond it nothing is read of it; what is shorter may still be wrong."""
+    got = http.get(f"/rows/order?customer__in={','.join(['c' * 80] * 102)}")
+    assert_problem(got, 414, "at most 8192 are taken")
+    assert got.json()["type"] == "/-/problems/address-too-long"
+    assert http.get(f"/rows/order?customer__in={','.join(['c' * 70] * 102)}").json()["type"] == "/-/problems/wrong-value"
+
+
+def test_a_position_beyond_the_end_says_where_the_log_ends(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be of another cluster, and then no waiting helps."""
+    monkeypatch.setattr("streams.server.http.answers.POSITION_TIMEOUT", 0.1)
+    got = http.get("/rows/order?_min_position=order-0:99")
+    assert_problem(got, 503, "stands at order-0:", "where the log ends as far as it knows", field="_min_position")
+    assert got.json()["type"] == "/-/problems/not-reached"
+
+
+def test_a_place_beyond_the_end_of_a_stream_has_its_type(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is to begin without it."""
+    monkeypatch.setattr("streams.server.http.live.CATCH_UP_TIMEOUT", 0.1)
+    assert http.get("/live/order", headers={"Last-Event-ID": "0:99"}).json()["type"] == "/-/problems/other-log"

@@ -129,13 +129,16 @@ async def at_least(request: Request, model: ReadModel, kinds: Sequence[str], nam
         POSITION_TIMEOUT,
     )
     if reached is None and model.notifier.ended:
-        raise Problem(503, f"{STOPS}; _min_position {text} is not reached", field="_min_position", headers=RETRY_AFTER)
+        detail = f"{STOPS}; _min_position {text} is not reached"
+        raise Problem(503, detail, field="_min_position", kind="not-reached", headers=RETRY_AFTER)
     if reached is None:
         now = ", ".join(f"{part[0]}-{part[1]}:{_reached(model, kinds, part, names)}" for part, _ in wanted)
-        again = [f". {name} is folded again, {model.rebuilding.get(name, 0)} % are done" for name in names if name in model.held]
+        more = [f". {name} is folded again, {model.rebuilding.get(name, 0)} % are done" for name in names if name in model.held]
+        if not more and model.lag(kinds, [partition for partition, _ in wanted]) == 0:
+            more = [", where the log ends as far as it knows: the position may be of another cluster, or of a log before this one"]
         raise Problem(
-            503, f"_min_position {text} is not reached after {POSITION_TIMEOUT:.0f} s; this server stands at {now}{''.join(again)}",
-            field="_min_position", headers=RETRY_AFTER,
+            503, f"_min_position {text} is not reached after {POSITION_TIMEOUT:.0f} s; this server stands at {now}{''.join(more)}",
+            field="_min_position", kind="not-reached", headers=RETRY_AFTER,
         )  # fmt: skip
     _check(model)  # the model may have been reset meanwhile
 

@@ -20,6 +20,8 @@ from streams.server.http.problems import Problem, is_stream, problem_of
 from streams.server.http.registry import is_registry
 from streams.server.pages.html_accept import prefers_html
 
+LONGEST_ADDRESS = 8 * 1024
+"""Bytes of path and parameters."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 TOKEN_HOLDER, LOCAL = "token", "loopback"
 
@@ -71,6 +73,9 @@ class Guard:
 
     def _check(self, request: Request) -> None:
         """Raises a problem for a wrong host, or a missing or wrong token, which the answer does not distinguish."""
+        size = len(request.scope["raw_path"]) + len(request.scope["query_string"])
+        if size > LONGEST_ADDRESS:
+            raise Problem(414, f"the address has {size} bytes; at most {LONGEST_ADDRESS} are taken", kind="address-too-long")
         request.state.trusted = self._expected is None
         request.state.principal = LOCAL if self._expected is None else TOKEN_HOLDER
         if self._expected is None:

@@ -117,7 +117,7 @@ async def _reached(parts: ServerParts, known: dict[NamespacePartition, int], tex
         end = ",".join(f"{partition[1]}:{model.log_position(partition)}" for partition in known)
         raise Problem(
             422, f"Last-Event-ID is {text[:100]!r}, and the log ends at {end}: it is of another log. Begin without it",
-            field="Last-Event-ID",
+            field="Last-Event-ID", kind="other-log",
         )  # fmt: skip
 
 

@@ -67,5 +67,20 @@ PROBLEM_TYPES: Final = (
         "Lines of a batch are no events that the application handles; `errors` has the line, the field and a sentence for each.",
         "Correct them and send the batch again: nothing of it was published. Or add `_bad=skip`, which publishes the rest.",
     ),
+    ProblemType(
+        "not-reached", 503, "A position that is not reached in time",
+        "This server had not read up to `_min_position` after 5 s, or is stopping.",
+        "Ask again. If the answer says that the log ends before it, the position is of another cluster or log: leave it out.",
+    ),
+    ProblemType(
+        "other-log", 422, "A place in another log",
+        "`Last-Event-ID` is beyond the end of the log, which was made again or is of another cluster.",
+        "Connect without it: from now on, or with `_from=beginning` from the first event on.",
+    ),
+    ProblemType(
+        "address-too-long", 414, "An address that is too long",
+        "Path and parameters of the request have more than 8 KiB.",
+        "Ask with fewer or shorter filters, or in several requests.",
+    ),
 )  # fmt: skip
 BY_NAME: Final = {it.name: it for it in PROBLEM_TYPES}
