@@ -31,5 +31,10 @@ class DuplicateWindow:
         if len(self._young) >= self.size:
             self._old, self._young = self._young, {}
 
+    def restore(self, remembered: dict[bytes, Remembered]) -> None:
+        """Begin with what a log's end says; it is this window's from now on."""
+        self._young = remembered
+        self.add({})
+
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

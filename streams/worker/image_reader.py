@@ -63,7 +63,7 @@ class ImageReader:
         if last is not None:
             image.sequence, image.recorded, image.inbox_next = last.last, last.recorded, last.inbox_next
             image.counters, image.imports = last.counters, dict(last.imports)
-        image.window.add(self.log.remembered())
+        image.window.restore(self.log.remembered())
         for key, (value, headers) in self._pending.items():
             header = due_header(headers)
             pending = pending_of(self._engine.wire, key, value, without_packed(headers), header, self._is_own)

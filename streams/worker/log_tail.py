@@ -17,15 +17,12 @@ class LogTail:
 
     def __init__(self, envelopes: EnvelopeReader, window: int) -> None:
         self._envelopes, self._window = envelopes, window
-        self._taken: list[tuple[bytes, Remembered]] = []
+        self._remembered: dict[bytes, Remembered] = {}
         self._sequences: set[int] = set()
         self._deleted: set[int] = set()
         self._forgot = False
-
-    @property
-    def sequence(self) -> int:
+        self.sequence = 0
         """The highest sequence; 0 if there is none."""
-        return max(self._sequences | self._deleted, default=0)
 
     @property
     def count(self) -> int:
@@ -41,12 +38,16 @@ class LogTail:
     def gap(self) -> tuple[int, int] | None:
         """The first and the last sequence of the first gap in what was read."""
         first = min(self._sequences, default=0)
+        deleted = sum(it >= first and it not in self._sequences for it in self._deleted)
+        if len(self._sequences) + deleted == self.sequence - first + 1:
+            return None  # as nearly always: sorting takes longer, while partitions wait for a restore
         there = sorted(sequence for sequence in self._sequences | self._deleted if sequence >= first)
         return next(((low + 1, high - 1) for low, high in pairwise(there) if high > low + 1), None)
 
     def take(self, message: Message) -> None:
         """Read a record. A tombstone by an operator has its record's sequence in its key, and lies behind later records."""
         sequence = sequence_of(message.key() or b"")
+        self.sequence = max(self.sequence, sequence)
         if message.value() is None:
             self._sequences.discard(sequence)
             self._deleted.add(sequence)
@@ -55,24 +56,29 @@ class LogTail:
         headers = headers_of(message)
         digest = self._envelopes.read(without_packed(headers)).digest
         if digest is not None:
-            self._taken.append((digest, (sequence, hash(message.value()), log_header(headers).outcome)))
+            self._remembered[digest] = (sequence, hash(message.value()), log_header(headers).outcome)
         if len(self._sequences) + len(self._deleted) >= 2 * self._window:
             self._forget()
 
     def put_before(self, earlier: LogTail) -> None:
         """Put an earlier part of the log before this one; at most `window` records are kept."""
-        self._taken = [*earlier._taken, *self._taken][-self._window :]
+        self._remembered = self._last(earlier._remembered | self._remembered)
         self._sequences |= earlier._sequences - self._deleted
         self._deleted |= earlier._deleted
+        self.sequence = max(self.sequence, earlier.sequence)
 
     def remembered(self) -> dict[bytes, Remembered]:
-        """The entries of the duplicate window, in the order of the log."""
-        return dict(self._taken)
+        """The entries of the duplicate window, in the order of the log. They grow when more is read."""
+        return self._remembered
 
     def _forget(self) -> None:
         """Whoever follows a log for long has read more than the window holds."""
         last = self.sequence - self._window
-        self._taken = [it for it in self._taken if it[1][0] > last]
+        self._remembered = self._last(self._remembered)
         self._sequences = {it for it in self._sequences if it > last}
         self._deleted = {it for it in self._deleted if it > last}
         self._forgot = True
+
+    def _last(self, remembered: dict[bytes, Remembered]) -> dict[bytes, Remembered]:
+        last = self.sequence - self._window
+        return {digest: it for digest, it in remembered.items() if it[0] > last}
