@@ -9,7 +9,7 @@ from streams.data import EventData, namespace_of
 from streams.engine.changes import PendingTimer
 from streams.engine.envelope import CONTENT_TYPE, Envelope, caused_by
 from streams.engine.identity import emitted_id
-from streams.engine.records import EmittedRecord, Headers
+from streams.engine.records import EmittedRecord, Header, Headers
 from streams.engine.times import checked_time, from_micros, iso_text, to_micros
 from streams.engine.wire_format import WireFormat, too_large
 from streams.errors import UndeclaredEmission
@@ -28,66 +28,81 @@ class EmissionRecords(NamedTuple):
     emissions: list[Emission]
 
 
+class EmittedType(NamedTuple):
+    """What all emissions of one type have in common."""
+
+    name: str
+    namespace: str
+    header: Header
+
+
 class Emissions:
-    """The emissions of one cause, which was recorded at `recorded` (µs)."""
+    """Makes records of what the events of one namespace emit; `source` is theirs."""
 
-    def __init__(
-        self, source: str, wire: WireFormat, cause: Event[Any], envelope: Envelope, recorded: int
-    ) -> None:
-        self.wire, self.cause, self.recorded = wire, cause, recorded
-        self.namespace = namespace_of(cause.data.event_type)
-        self.reference = cause.reference
-        self.ordinals: dict[tuple[str, str], int] = {}
-        self.common = [
-            ("ce_specversion", b"1.0"),
-            ("ce_source", source.encode()),
-            ("content-type", CONTENT_TYPE),
-            *caused_by(cause, recorded, envelope.hops),
-        ]
-        if envelope.trace is not None:
-            self.common.append(("traceparent", envelope.trace))
+    def __init__(self, source: str, wire: WireFormat) -> None:
+        self._wire = wire
+        self._first: Headers = [("ce_specversion", b"1.0"), ("ce_source", source.encode()), ("content-type", CONTENT_TYPE)]
+        self._types: dict[type[EventData], EmittedType] = {}
 
-    def of(self, emit: Iterable[Emission], declared: frozenset[type[EventData]]) -> EmissionRecords:
-        """The records of `emit`. Raises UndeclaredEmission or InvalidEvent: then the cause is parked."""
-        following, scheduled = EmissionRecords([], [], []), list[Emission]()
-        happened = iso_text(self.cause.time)
+    def of(
+        self, cause: Event[Any], envelope: Envelope, recorded: int, emit: Iterable[Emission], declared: frozenset[type[EventData]]
+    ) -> EmissionRecords:
+        """The records of `emit`; the cause was recorded at `recorded` (µs).
+
+        Raises UndeclaredEmission or InvalidEvent: then the cause is parked.
+        """
+        following, scheduled, emitted_by = EmissionRecords([], [], []), list[Emission](), cause.data.event_type
+        ordinals: dict[tuple[str, str], int] = {}
+        reference, common = cause.reference, self._common(cause, envelope, recorded)
+        happened = "ce_time", iso_text(cause.time).encode()
         for emission in emit:
-            data = emission.data if isinstance(emission, Scheduled) else emission
-            check_emission(self.cause.data.event_type, data, declared)
             if not isinstance(emission, Scheduled):
-                data, emitted, _ = self._record(data, happened)
+                check_emission(emitted_by, emission, declared)
+                data, emitted, _ = self._record(emission, reference, ordinals, common, happened)
                 following.now.append(emitted)
                 following.emissions.append(data)
                 continue
-            at = checked_time(f"{data.event_type} is scheduled at", emission.at)
-            due = to_micros(at)
-            data, emitted, event_id = self._record(data, iso_text(at))
-            if due >= to_micros(self.cause.time) + A_WHILE:  # by the events' time, so that a replay counts alike
-                emitted = emitted._replace(headers=_without_hops(emitted.headers))
-            own = emitted.namespace == self.namespace and data.key == self.cause.key
-            following.later.append(PendingTimer(due, emitted, event_id, self.cause.key, own, overdue=due <= self.recorded))
+            check_emission(emitted_by, emission.data, declared)
+            at = checked_time(f"{emission.data.event_type} is scheduled at", emission.at)
+            due, its_time = to_micros(at), ("ce_time", iso_text(at).encode())
+            if due >= to_micros(cause.time) + A_WHILE:  # by the events' time, so that a replay counts alike
+                data, emitted, event_id = self._record(emission.data, reference, ordinals, _without_hops(common), its_time)
+            else:
+                data, emitted, event_id = self._record(emission.data, reference, ordinals, common, its_time)
+            own = emitted.namespace == namespace_of(emitted_by) and data.key == cause.key
+            following.later.append(PendingTimer(due, emitted, event_id, cause.key, own, overdue=due <= recorded))
             scheduled.append(Scheduled(data, from_micros(due)))
         following.emissions.extend(scheduled)
         return following
 
-    def _record(self, data: EventData, time: str) -> tuple[EventData, EmittedRecord, str]:
-        """The data as a reader decodes it, its record and its id."""
-        name, key = data.event_type, data.key
-        data, value = self.wire.codec.encode_frozen_event(data)
-        if len(value) > self.wire.limits.event_bytes:
-            raise too_large(f"{name}, emitted for {key[:100]!r},", value, self.wire.limits)
-        ordinal = self.ordinals.get((name, key), 0)
-        self.ordinals[name, key] = ordinal + 1
-        event_id = emitted_id(self.reference, name, key, ordinal)
-        headers = [
-            *self.common,
-            ("ce_id", event_id.encode()),
-            ("ce_type", name.encode()),
-            ("ce_time", time.encode()),
-        ]
+    def _common(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Headers:
+        """The headers that all emissions of one cause have."""
+        common = [*self._first, *caused_by(cause, recorded, envelope.hops)]
+        if envelope.trace is not None:
+            common.append(("traceparent", envelope.trace))
+        return common
+
+    def _record(
+        self, data: EventData, cause: str, ordinals: dict[tuple[str, str], int], common: Headers, time: Header
+    ) -> tuple[EventData, EmittedRecord, str]:
+        """The data as a reader decodes it, its record and its id. `cause` is a reference."""
+        name, namespace, type_header = self._types.get(type(data)) or self._meet(data)
+        key = data.key
+        data, value = self._wire.codec.encode_frozen_event(data)
+        if len(value) > self._wire.limits.event_bytes:
+            raise too_large(f"{name}, emitted for {key[:100]!r},", value, self._wire.limits)
+        ordinal = ordinals.get((name, key), 0)
+        ordinals[name, key] = ordinal + 1
+        event_id = emitted_id(cause, name, key, ordinal)
+        headers = [*common, ("ce_id", event_id.encode()), type_header, time]
         if ordinal:
             headers.append(("ce_ordinal", b"%d" % ordinal))
-        return data, EmittedRecord(namespace_of(name), key.encode(), value, headers), event_id
+        return data, EmittedRecord(namespace, key.encode(), value, headers), event_id
+
+    def _meet(self, data: EventData) -> EmittedType:
+        name = data.event_type
+        found = self._types[type(data)] = EmittedType(name, namespace_of(name), ("ce_type", name.encode()))
+        return found
 
 
 def check_emission(event_type: str, data: object, declared: frozenset[type[EventData]]) -> None:

@@ -161,10 +161,11 @@ def caused_by(cause: Event[Any], recorded: int, hops: int) -> Headers:
 
     The cause's source is a header only if the cause's id alone is not unique.
     """
+    cause_id, first = cause.id.encode(), cause.correlation
     headers = [
-        ("ce_causationid", cause.id.encode()),
+        ("ce_causationid", cause_id),
         ("ce_causetime", iso_text_of(recorded).encode()),
-        ("ce_correlationid", (cause.correlation or cause.id).encode()),
+        ("ce_correlationid", first.encode() if first and first is not cause.id else cause_id),
         ("ce_hops", b"%d" % (hops + 1)),
     ]
     if cause.source and not is_unique(cause.source, cause.id):

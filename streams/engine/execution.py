@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -11,7 +10,7 @@ from streams.data import Record
 from streams.engine.attempts import Attempt, Attempts
 from streams.engine.changes import HandledRecord, PendingCall
 from streams.engine.emissions import EmissionRecords, Emissions
-from streams.engine.envelope import Arrival, Envelope
+from streams.engine.envelope import Arrival
 from streams.engine.event_handlers import EventHandler, EventHandlers
 from streams.engine.identity import timer_number
 from streams.engine.overlay import Overlay
@@ -20,7 +19,6 @@ from streams.engine.records import ACCEPTED, NO_OFFSET, REASON_LIMIT, REJECTED, 
 from streams.engine.times import to_micros
 from streams.engine.wire_format import WireFormat
 from streams.errors import InvalidEvent
-from streams.event import Event
 from streams.outcome import Emission, Rejected
 
 BELIEVED_AHEAD = 3_600_000_000
@@ -42,7 +40,7 @@ class Execution:
     """Executes the events of one batch in its overlay."""
 
     def __init__(self, handlers: EventHandlers, wire: WireFormat, overlay: Overlay, attempts: Attempts) -> None:
-        self._attempts = attempts
+        self._attempts, self._emissions = attempts, Emissions(handlers.source, wire)
         self._handlers, self._wire, self._overlay, self._changes = handlers, wire, overlay, overlay.changes
 
     def out_of_time(self) -> bool:
@@ -57,7 +55,7 @@ class Execution:
         try:
             decided = self._decide(handler, arrival)
             emit = decided.emit
-            following = self._emissions(event, arrival.envelope, recorded).of(emit, handler.emits) if emit else None
+            following = self._emissions.of(event, arrival.envelope, recorded, emit, handler.emits) if emit else None
         except BaseException as error:  # whatever a handler raises parks its event, and stops nobody else
             if isinstance(error, KeyboardInterrupt) and self._attempts.ctrl_c:
                 raise  # Ctrl-C, in a test or a fold; Python raises it in no other thread
@@ -107,9 +105,6 @@ class Execution:
     def reject(self, arrival: Arrival, reason: str, by: str) -> None:
         """Reject the event without calling its handler."""
         self._note_rejected(arrival, self._recorded(arrival), reason, by=by)
-
-    def _emissions(self, cause: Event[Any], envelope: Envelope, recorded: int) -> Emissions:
-        return Emissions(self._handlers.source, self._wire, cause, envelope, recorded)
 
     def _note(self, arrival: Arrival, recorded: int, outcome: str = ACCEPTED) -> HandledRecord:
         """Append to the log, add the id to the duplicate window, and count."""
