@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
@@ -101,9 +102,11 @@ class MemoryConsumer:
         self._broker.join(self._group, self, len(self._broker.topics[self._topic]))
 
     def described(self) -> Any:
-        """As a member of its group."""
-        partitions = [TopicPartition(self._topic or "", at) for at in sorted(self._owned)]
-        return SimpleNamespace(client_id=self._client_id, assignment=SimpleNamespace(topic_partitions=partitions))
+        """As a member of its group, with a ConsumerProtocolAssignment of version 0 and no data of its own."""
+        topic, owned = (self._topic or "").encode(), sorted(self._owned)
+        shape = f">hih{len(topic)}si{len(owned)}ii"
+        assignment = struct.pack(shape, 0, 1, len(topic), topic, len(owned), *owned, -1)
+        return SimpleNamespace(client_id=self._client_id, assignment=assignment)
 
     def consumer_group_metadata(self) -> Metadata:
         return Metadata(self._group, self, self._generation)
@@ -242,9 +245,9 @@ class MemoryAdmin:
             return {name: Future() for name in asked.topic_names}
         return {name: self._described(name) for name in asked.topic_names}
 
-    def describe_consumer_groups(self, names: Sequence[str], **_: Any) -> dict[str, Future[Any]]:
+    def list_groups(self, name: str, *, timeout: float) -> list[Any]:
         """Of workers that are killed: no group has a member, unless the broker is to tell of them."""
-        return {name: _done(SimpleNamespace(members=self._members(name))) for name in names}
+        return [SimpleNamespace(id=name, error=None, members=self._members(name))]
 
     def _members(self, name: str) -> list[Any]:
         group = self._broker.groups.get(name)

@@ -15,7 +15,7 @@ from tests.support.source import nodes_of
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "streams").rglob("*.py"))
 ADMIN = {name for name, _ in inspect.getmembers(AdminClient, callable) if not name.startswith("_")} - {"poll"}
-TIMED = {"list_topics", "committed", "offsets_for_times", "get_watermark_offsets"}
+TIMED = {"list_topics", "list_groups", "committed", "offsets_for_times", "get_watermark_offsets"}
 """What clients of every kind can do, with `timeout` or from what they have in memory."""
 
 
@@ -47,3 +47,21 @@ WITHOUT_KAFKA = {"streams/server/readmodel/commit_thread.py"}
 
 OURS = {"members.pace.committed", "self.members.calls.committed", "self._model.committed", "self.committed"}
 """Functions of our own that are called as a consumer's."""
+
+
+TO_A_COORDINATOR = {
+    "describe_consumer_groups", "list_consumer_group_offsets", "alter_consumer_group_offsets", "delete_consumer_group_offsets",
+    "delete_consumer_groups",
+}  # fmt: skip
+"""Requests of an AdminClient that may end the process, if its broker goes away and comes back."""
+
+
+def test_no_group_is_asked_for_by_a_request_that_may_end_the_process() -> None:
+    """But when all is deleted, once, by a command that can be given again."""
+    found = {
+        (str(path.relative_to(ROOT)), node.attr)
+        for path in MODULES
+        for node in nodes_of(path)
+        if isinstance(node, ast.Attribute) and node.attr in TO_A_COORDINATOR
+    }
+    assert found == {("streams/kafka/deletion.py", "delete_consumer_groups")}
