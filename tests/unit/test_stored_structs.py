@@ -42,7 +42,7 @@ from streams.history.correction.correction_plan import (
 from streams.history.recorded_event import OrderKey
 from streams.kafka.corrections_topic import CorrectionState
 from streams.kafka.schemas_topic import PublishedSchema
-from streams.kafka.task_reports import Report
+from streams.kafka.task_reports import CopyReport, Report
 from streams.localbroker import state
 from streams.schemas.lock import LockedVersion
 
@@ -155,7 +155,7 @@ KINDS = (
         msgspec.MsgspecError,
     ),
     Kind(
-        Report("restoring", 5, "p.retold.shop.order.host.0", "it waits", 3, 9, "Traceback", "slow"),
+        Report("restoring", 5, "p.retold.shop.order.host.0", "it waits", 3, 9, "Traceback", "slow", 4, [CopyReport(1, True, 7, 7)]),
         lambda value: msgspec.json.decode(value, type=Report),
         ("state", "since", "worker"),
         msgspec.MsgspecError,
@@ -314,7 +314,7 @@ def test_every_struct_that_is_read_back_is_in_the_table() -> None:
     lock_file, client_statistics = {"Lock"}, {"_Statistics"}
     notes_of_this_machine = {"self"}  # one that does not read is as one that is missing
     servers_file = {"FollowerReport", "StoreIdentity", "Topics", "dict", "row_type"}  # as above: it is read again from Kafka
-    requests = {"ChangeDocument"}
+    requests = {"ChangeDocument", "DecisionDocument", "LIST", "kinds", "types"}  # also what addresses say
     kept_files = {"list", "VerificationNote", "_AnyNote"}  # accepted origins and noted logs: people are told to write them again
     others = requests | kept_files | notes_of_this_machine | page_links | lock_file | client_statistics | servers_file
     assert found - others == {type(kind.sample).__name__ for kind in KINDS} - {"LockedVersion"}
