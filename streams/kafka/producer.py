@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -18,6 +19,7 @@ from streams.clock import SYSTEM, Clock
 from streams.errors import StreamsError
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.offsets import TopicAndPartition
+from streams.kafka.renewed_client import as_raised
 from streams.kafka.written_partitions import WrittenPartitions
 
 log = logging.getLogger("retold.kafka")
@@ -123,7 +125,7 @@ class TransactionalProducer:
             except BufferError:
                 if self._clock.monotonic() > self._deadline():
                     raise BufferError("the producer's queue stayed full") from None
-                producer.poll(0.05)
+                as_raised(partial(producer.poll, 0.05))
             except (ValueError, TypeError) as error:
                 raise RecordRefused(f"a record for {topic}-{partition} is not taken by the Kafka client: {error}") from error
 
@@ -182,7 +184,7 @@ class TransactionalProducer:
         return self._began + self._timeout * 0.9
 
     def _disturbed(self, producer: Producer) -> bool:
-        producer.poll(0)  # runs the callbacks for what was logged about the connection by now
+        as_raised(partial(producer.poll, 0))  # runs the callbacks for what was logged about the connection by now
         if self._doubtful or self._coordinator.disturbed:
             log.info("%s: the connection to the transaction coordinator was disturbed; replacing the producer", self._id)
             return True
@@ -197,7 +199,7 @@ class TransactionalProducer:
             self._late_requests += 1
             raise
         finally:
-            producer.poll(0)
+            as_raised(partial(producer.poll, 0))
             # These requests may arrive late too. Each fences a producer that came meanwhile, but ends no transaction.
             self._late_requests += self._coordinator.disturbances + self._doubtful
         self._coordinator.disturbances, self._doubtful = 0, False
@@ -237,7 +239,7 @@ class TransactionalProducer:
         """Retry while the error is retriable: a commit whose answer was lost is requested again too."""
         while True:
             try:
-                call(max(0.1, deadline - self._clock.monotonic()))
+                as_raised(partial(call, max(0.1, deadline - self._clock.monotonic())))
             except KafkaException as error:
                 if not error.args[0].retriable() or self._clock.monotonic() >= deadline:
                     raise

@@ -83,15 +83,16 @@ class RenewedClient(Generic[C]):
         self._close(self.client)
 
 
-def _interruptible(call: Callable[[], T]) -> T:
-    """Raises what a signal's handler raised, such as KeyboardInterrupt, within a call of librdkafka's admin client.
+def as_raised(call: Callable[[], T]) -> T:
+    """Raises what was raised within a call of a Kafka client, though Python makes a SystemError of it (confluent-kafka 2.16).
 
-    The client returns a result all the same, of which Python makes a SystemError (seen with confluent-kafka 2.16 and Ctrl-C).
+    A signal's handler raises in an admin client's call, such as KeyboardInterrupt, and the client returns a result all the same. A
+    producer that was fenced raises in a flush or poll, and still calls the callback of a delivery.
     """
     try:
         return call()
     except SystemError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt | SystemExit):
+        if isinstance(error.__cause__, KeyboardInterrupt | SystemExit | KafkaException):
             raise error.__cause__ from None
         raise
 
@@ -136,7 +137,7 @@ class Admin(RenewedClient[AdminClient]):
     ) -> dict[K, V | KafkaException]:
         client = self.client
         ask = getattr(client, method.__name__)  # by its name: the client may be a simulator's
-        futures = _interruptible(partial(ask, asked, request_timeout=timeout, **options))
+        futures = as_raised(partial(ask, asked, request_timeout=timeout, **options))
         clock = self.clock
         began = asked_at = clock.monotonic()
         while not clock.wait(futures.values(), SLICE) and clock.monotonic() < began + timeout + GRACE:

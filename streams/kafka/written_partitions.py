@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import partial
 
 from confluent_kafka import KafkaException, Producer
 
 from streams.errors import BrokerError
 from streams.kafka.offsets import TopicAndPartition, held_up
-from streams.kafka.renewed_client import Admin
+from streams.kafka.renewed_client import Admin, as_raised
 
 log = logging.getLogger("retold.kafka")
 
@@ -54,7 +55,7 @@ class WrittenPartitions:
                 producer.produce(topic, None, KEY, partition)
             for topic, key in self._keys:
                 producer.produce(topic, None, key)
-        producer.flush(seconds)  # what is aborted before it is sent reaches no partition
+        as_raised(partial(producer.flush, seconds))  # what is aborted before it is sent reaches no partition
         return True
 
 

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from confluent_kafka import Producer
 
+from streams.clock import SYSTEM
 from streams.config import Config
 from streams.engine.engine import Engine
 from streams.engine.envelope import parked_header
@@ -16,7 +17,7 @@ from streams.errors import NamespaceStopped
 from streams.kafka.bounded_read import headers_of
 from streams.kafka.commit import Destination, TransactionWriter
 from streams.kafka.coordinator_connection import STATISTICS_SECONDS, CoordinatorConnection
-from streams.kafka.producer import TransactionAborted, TransactionalProducer
+from streams.kafka.producer import OnDelivery, TransactionAborted, TransactionalProducer
 from streams.kafka.topics import TopicNames, ensure, group_of, topic_names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo, ProbeRow
@@ -177,3 +178,25 @@ def test_a_lost_producer_is_replaced_and_everything_restored(config: Config, bro
         until(lambda: worker.rows("echo") == {"k": EchoRow(heard=3)}, "it does not go on")
     assert [m.key() for m in foreign.read("echo-log")] == [b"k@1", b"k@2", b"k@3"]
     assert sum(marker.producers_replaced for marker in foreign.markers("echo").values()) == 1
+
+
+def test_a_producer_that_is_fenced_as_it_begins_is_replaced(config: Config, broker: str, foreign: Foreign) -> None:
+    """Two processes of one name start at once: the client of the first raises in a flush, and calls a callback all the same.
+
+    Python makes a SystemError of that, which nobody expects, and the worker would end with it (a script for Kafka found it).
+    """
+    log, name = f"{config.prefix}echo-log", f"{config.prefix}twice"
+
+    def make(on_delivery: OnDelivery, connection: CoordinatorConnection) -> Producer:
+        return foreign.clients.transactional_producer(name, name, on_delivery, connection)
+
+    def held_up() -> list[tuple[str, int]]:
+        make(nothing, CoordinatorConnection(SYSTEM)).init_transactions(20)
+        return [(log, 0), (log, 1)]
+
+    first = TransactionalProducer(make, name, "echo", held_up=held_up)
+    ensure(foreign.clients.admin(), config, ["echo"])
+    first.ready()
+    first.ready()
+    assert first.begin()
+    first.close()

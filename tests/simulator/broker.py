@@ -66,10 +66,11 @@ class Partition:
     @property
     def stable(self) -> int:
         """Before the first record of a transaction that is open."""
-        self._over = max(self._over, self.low)
-        while self._over < self.end and ((it := self.entries[self._over].transaction) is None or it.state != OPEN):
-            self._over += 1
-        return self._over
+        entries, over = self.entries, max(self._over, self.low)
+        while over < len(entries) and ((it := entries[over].transaction) is None or it.state != OPEN):
+            over += 1
+        self._over = over
+        return over
 
     def compact(self) -> None:
         """Of each key the last committed record is kept; others leave gaps in the offsets."""
@@ -182,7 +183,9 @@ class MemoryBroker:
         """Gives its offset."""
         partition = self.partition(topic_partition)
         timestamp = self.clock.now() // 1000
-        sent = [(name, text.encode() if isinstance(text, str) else text) for name, text in headers or ()]
+        sent = list(headers or ())
+        if any(type(text) is str for _, text in sent):
+            sent = [(name, text.encode() if isinstance(text, str) else text) for name, text in sent]
         partition.entries.append(Entry(key, value, sent, timestamp, transaction))
         if transaction is not None:
             transaction.partitions.add(topic_partition)

@@ -175,16 +175,15 @@ class MemoryConsumer:
             if topic_partition in self._paused:
                 continue
             partition, at = self._broker.partition(topic_partition), self._at[topic_partition]
-            if not partition.low <= at <= partition.end:
+            end = partition.stable if self._committed else partition.end
+            if at < partition.low or (at > end and at > partition.end):
                 if self._told.get(topic_partition) == OUTSIDE:
                     continue
                 self._told[topic_partition] = OUTSIDE
                 return MemoryMessage(topic_partition, at, None, KafkaError._AUTO_OFFSET_RESET)
-            record = partition.readable(at, committed=self._committed)
-            if record is not None:
+            if at < end and (record := partition.readable(at, committed=self._committed)) is not None:
                 self._at[topic_partition] = record[0] + 1
                 return MemoryMessage(topic_partition, *record)
-            end = partition.stable if self._committed else partition.end
             self._at[topic_partition] = max(at, end)
             if self._tells_ends and self._told.get(topic_partition) != end:
                 self._told[topic_partition] = end

@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPar
 
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends, stable_ends, starts
-from streams.kafka.renewed_client import Admin
+from streams.kafka.renewed_client import Admin, as_raised
 from tests.simulator import script
 from tests.simulator.script import Operation
 
@@ -220,11 +220,7 @@ class _Member:
 
 def _told(call: Callable[[], Seen]) -> Seen:
     try:
-        return call()
-    except SystemError as error:  # a callback was called while the client was to raise that
-        if not isinstance(error.__cause__, KafkaException):
-            raise
-        cause = error.__cause__.args[0]
+        return as_raised(call)
     except KafkaException as error:
         cause = error.args[0]
     may = {"fatal": cause.fatal(), "must abort": cause.txn_requires_abort(), "try again": cause.retriable()}

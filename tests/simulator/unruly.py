@@ -108,7 +108,7 @@ class Trouble:
             if producer.is_current() and (producer.transaction is None or producer.transaction.state != OPEN):
                 self.tell(f"a record is appended to {topic_partition} behind the end of its transaction")
                 self.broker.append(topic_partition, key, value, headers, Transaction(producer, now))
-        for name, producer in list(self.broker.producers.items()):
+        for name, producer in [*self.broker.producers.items()]:
             open_one = producer.transaction
             if open_one is not None and open_one.state == OPEN and open_one.is_known and now > open_one.began + TRANSACTION:
                 self.tell(f"the broker aborts the transaction of {name}, which is too old")
