@@ -10,6 +10,8 @@ import pytest
 
 from streams.cli.output.story_text import key_story_lines
 from streams.data import EventData
+from streams.engine import control
+from streams.engine.control import OperatorCommand
 from streams.errors import HistoryError, InvalidChange, NoSuchEvent, StalePlan
 from streams.history.branch.change import InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
@@ -26,7 +28,7 @@ from streams.testing.world_history import recorded_past
 from tests.applications import bank, shop, timed
 from tests.applications.bank import account, transfer
 from tests.applications.bank.events import AccountCredit, AccountOpen, TransferStart
-from tests.applications.shop.events import Line, OrderPlace, StockReceive
+from tests.applications.shop.events import Line, OrderPlace, PaymentCharged, StockReceive
 from tests.applications.timed.events import AlarmTouch
 
 
@@ -252,6 +254,25 @@ def test_a_plan_that_was_edited_or_is_of_another_log_is_refused() -> None:
         other.apply(plan)
     with pytest.raises(StalePlan, match="application"):
         World(shop.app()).apply(plan)
+
+
+def test_an_answer_that_comes_late_is_corrected_when_the_plan_is_applied_again() -> None:
+    """It was not in the log before. Nothing is left of the order then, as if it had never been placed."""
+    world = World(shop.app(), answers=lambda _: None)
+    world.when(StockReceive(sku="x", quantity=9, price=3), id="receive")
+    world.when(OrderPlace(order="o1", customer="c", lines=(Line(sku="x", quantity=1),)), id="place-1")
+    world.settle()
+    plan = a_plan(world, remove=["place-1"])
+    assert world.apply(plan) > 0
+    first = world.image("payment").parked["o1"][0]
+    answer = world.encode(PaymentCharged(order="o1", receipt="r-1"))
+    command = OperatorCommand("answer", "o1", first.offset, "ann", value=answer, timer=first.timer)
+    world.publish("payment", b"o1", control.encode(command))
+    world.settle(parked="allow")
+    assert world.apply(plan) == 1  # the payment that the answer has made
+    assert world.apply(plan) == 0
+    assert (dict(world.table(shop.order)), dict(world.table(shop.payment))) == ({}, {})
+    assert world.table(shop.stock)["x"].free == 9
 
 
 def test_what_another_correction_has_made_impossible_is_not_begun() -> None:
