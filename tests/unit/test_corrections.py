@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from streams.engine.step import encode_step
 from streams.errors import HistoryError
 from streams.history.branch.branch_corrections import StepsInBranch
 from streams.history.branch.branch_run import BranchRun
@@ -27,7 +28,7 @@ from streams.history.past import MemoryPast, Past
 from streams.history.recorded_event import ROOT, STEP, Place, RecordedEvent
 from tests.support.corrections import Corrected
 from tests.support.pasts import live_rows, made
-from tests.support.stored_topics import StoredTopics
+from tests.support.stored_topics import INBOX, LOG, StoredTopics
 from tests.unit.test_branch import an_event, other_data, replayed, told
 
 CASES = int(os.environ.get("CORRECTION_CASES", "15"))
@@ -137,6 +138,25 @@ def test_a_correction_that_is_applied_again_writes_nothing(kind: str, seed: int)
     assert len(here.steps()) == count
     reached = {it.place for it in here.past.events()} | {it.place for it in here.log.events()}
     assert set(here.steps()) <= reached
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"), [("expected", "expected version"), ("row", "folds otherwise"), ("entity", "misplaced record")]
+)
+def test_a_step_that_was_altered_in_log_and_inbox_alike_is_found(field: str, kind: str) -> None:
+    """What it says is held against the rows before it and behind it."""
+    _, here = begun("bank", 3)
+    here.correct(Change(remove=frozenset([next(it for it in roots(here.log) if it.event_type == "transfer.start").exact_name])))
+    assert here.finish() > 0
+    step = here.log.steps()[-1]
+    data = step.event.data
+    others = {"expected": data.expected + 1, "row": b"", "entity": "nobody"}
+    value = encode_step(replace(data, **{field: others[field]}))
+    topics = StoredTopics.of(here.there)
+    for where, records in topics.topics.items():
+        if where.kind in (LOG, INBOX):
+            records[:] = [it._replace(value=value) if it.value == step.value else it for it in records]
+    assert kind in {it.kind.name for it in topics.verified().findings}
 
 
 @many
