@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from streams.codec import AvroCodec
 from streams.data import EventData, namespace_of
+from streams.engine import control
 from streams.engine.attributes import time_text
 from streams.engine.records import Headers
 from streams.engine.times import from_micros
@@ -69,13 +70,15 @@ class RandomPublisher:
         elif odd < 0.09:
             data, headers = self._next("retold/bank/account")
             self.refused.add(self._send(data, headers))
+        elif odd < 0.13:
+            self._copy()
         else:
             self._publish_next(odd)
 
     def _publish_next(self, odd: float) -> None:
         number = len(self.published)
         data, headers = self._next("test")
-        if odd < 0.12:
+        if odd < 0.16:
             headers = [*FORGED, *headers] if self._dice.random() < 0.5 else [*headers, *FORGED]
         namespace, key = namespace_of(data.event_type), data.key.encode()
         misplaced = odd > 0.97 and number > 5
@@ -95,6 +98,17 @@ class RandomPublisher:
         if self._old:
             time += number * timedelta(minutes=20) - timedelta(hours=120)
         return data, headers_of(data, f"e{number}", source, time_text(time))
+
+    def _copy(self) -> None:
+        """A record that is there already, whoever wrote it, such as a gateway's answer: something on the way delivers it twice."""
+        inboxes = sorted(name for name in self._broker.topics if "-" not in name)
+        at = self._dice.choice(inboxes), self._dice.randrange(len(self._broker.topics[inboxes[0]]))
+        there = [(offset, it) for offset, it in self._broker.partition(at).committed() if (it.value or b"")[:1] != control.PREFIX]
+        if there:
+            offset, it = self._dice.choice(there)
+            copied = self._broker.append(at, it.key, it.value, it.headers, None)
+            if (*at, offset) in self.refused:
+                self.refused.add((*at, copied))
 
     def _contradict(self, sent: tuple[EventData, Headers]) -> None:
         """The same id with other data."""
