@@ -152,6 +152,8 @@ class TransactionalProducer:
             raise self._lost(error) from error
         try:
             if self.is_open:
+                # The broker has ended one that is too old, and fences its producer later: as if another worker had this name.
+                self._doubtful |= self._clock.monotonic() - self._began >= self._timeout
                 self._coordinator.ending()
                 self._call(self._live().abort_transaction, self._clock.monotonic() + self._timeout)
         except KafkaException as second:

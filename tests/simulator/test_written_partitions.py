@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, murmur2
 
+from streams.errors import BrokerError
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.producer import HeldUp, OnDelivery, ProducerLost, TransactionAborted, TransactionalProducer
 from tests.simulator.broker import ABORTED, MemoryBroker
@@ -52,6 +53,24 @@ def records(broker: MemoryBroker) -> dict[tuple[str, int], int]:
             for it in kept.entries:
                 found[topic, number] += not it.control and it.transaction is not None and it.transaction.state == ABORTED
     return {at: count for at, count in found.items() if count}
+
+
+def test_a_producer_whose_transaction_outlived_its_timeout_is_replaced(broker: MemoryBroker) -> None:
+    """Its process stood still: the broker has ended it, and fences the next one of this producer."""
+    producer = made(broker, [])
+    producer.ready()
+    for seconds, replaced in ((9.0, 0), (10.0, 1)):
+        producer.begin()
+        broker.clock.sleep(seconds)
+        with pytest.raises(TransactionAborted):
+            producer.give_up(BrokerError("it is refused"))
+        producer.ready()
+        assert producer.replaced == replaced
+    broker.clock.sleep(10.0)
+    with pytest.raises(TransactionAborted):
+        producer.give_up(BrokerError("there is nothing to refuse"))
+    producer.ready()
+    assert producer.replaced == 1
 
 
 def test_a_new_producer_ends_what_may_hang(broker: MemoryBroker) -> None:
