@@ -13,12 +13,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.chaos.chaos_applications import APPLICATIONS
 from tests.chaos.chaos_report import SeedResult, totals
 from tests.chaos.plan import KINDS, Plan, Size, plan_of
 from tests.chaos.seed_run import SeedRun
+from tests.chaos.small_disk import with_own_mounts
 
 
 def main() -> int:
@@ -30,7 +32,11 @@ def main() -> int:
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # connections that are cut are written to for a while
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every block is left, and ends what it has started
     results: list[SeedResult] = []
+    until = time.monotonic() + 60 * given.minutes
     for seed in seeds:
+        if time.monotonic() > until:
+            print(f"{given.minutes:g} minutes are over: seed {seed} and those behind it are not run.", file=sys.stderr)
+            break
         plan = plan_of(seed, applications, size, kinds)
         results.append(run(plan, given.keep))
         print(results[-1].line(), file=sys.stderr, flush=True)
@@ -47,6 +53,8 @@ def main() -> int:
             f"{found['doubled']} doubled, {found['misordered']} misordered, {found['unequal']} unequal, {found['hung']} hung; "
             f"longest pause {found['longest_pause_s']} s; in {found['seconds']:.0f} s"
         )
+        if found["not_run"]:
+            print(f"Not run on this machine: {', '.join(found['not_run'])}")
     return 1 if found["failed"] else 0
 
 
@@ -82,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=Size.faults, help="how many faults happen in each run")
     parser.add_argument("--only", help=f"applications, with commas: {', '.join(APPLICATIONS)}")
     parser.add_argument("--kinds", help=f"kinds of faults, with commas: {', '.join(KINDS)}")
+    parser.add_argument("--minutes", type=float, default=55.0, help="begin no run after so many minutes")
     parser.add_argument("--keep", type=Path, help="a folder for what the processes of each run leave")
     parser.add_argument("--pauses", action="store_true", help="show each plan, and its longest pauses")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -89,6 +98,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    with_own_mounts(["tests.chaos", *sys.argv[1:]])
     try:
         code = main()
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.chaos.injector import Happened
 from tests.chaos.pauses import Pause, nobody_there, percentile, with_somebody_there
-from tests.chaos.plan import Plan
+from tests.chaos.plan import Fault, Plan
 
 SHOWN = 4
 """Pauses."""
@@ -20,6 +20,8 @@ class SeedResult:
 
     plan: Plan
     happened: list[Happened] = field(default_factory=list)
+    not_run: list[Fault] = field(default_factory=list)
+    """Faults that cannot happen on this machine."""
     began: float = 0.0
     """When the first event was published, in s since 1970."""
     published: int = 0
@@ -38,6 +40,8 @@ class SeedResult:
     """Rows that a server has otherwise than their tables."""
     worker_ends: list[tuple[str, int]] = field(default_factory=list)
     """Workers and servers that ended by themselves, with their exit codes."""
+    broker_ends: int = 0
+    """How often the broker ended by itself, since its disk was full."""
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -87,6 +91,8 @@ def totals(results: Sequence[SeedResult]) -> dict[str, Any]:
         "settled_s": {"p50": _share(0.5, [it.settled for it in results]), "p99": _share(0.99, [it.settled for it in results])},
         "seconds": round(sum(it.seconds for it in results), 1),
         "failed": [it.plan.seed for it in results if it.failed],
+        "broker_ends": sum(it.broker_ends for it in results),
+        "not_run": sorted({fault.kind for it in results for fault in it.not_run}),
         "kinds": by_kind(results),
     }
 

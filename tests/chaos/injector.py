@@ -15,6 +15,8 @@ from tests.chaos.installation import Installation
 from tests.chaos.plan import Fault
 
 Act = Callable[[], None]
+LATER = 3.0
+"""s after which a broker whose disk was full has ended, if it ends."""
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Injector:
         self._numbers = count()
         self._faults = list(faults)
         self.happened: list[Happened] = []
+        self.not_run: list[Fault] = []
+        """Faults that cannot happen on this machine."""
 
     def start(self) -> None:
         now = time.monotonic()
@@ -53,6 +57,9 @@ class Injector:
         heapq.heappush(self._left, (when, next(self._numbers), act))
 
     def _begin(self, fault: Fault) -> None:
+        if fault.kind == plan.DISK_FULL and self._installation.disk is None:
+            self.not_run.append(fault)
+            return
         happened = Happened(fault, time.time())
         self.happened.append(happened)
         end = {
@@ -72,11 +79,30 @@ class Injector:
         if fault.kind == plan.BROKER_STILL:
             broker.stand_still()
             return broker.go_on
+        if fault.kind == plan.DISK_FULL:
+            return self._fill_disk()
         if fault.kind == plan.BROKER_KILLED:
             broker.kill()
         else:
             broker.stop()
         return broker.start
+
+    def _fill_disk(self) -> Act:
+        """As above. Kafka ends at its first write, and is started again when there is room."""
+        disk, broker = self._installation.disk, self._installation.broker
+        assert disk is not None
+        disk.fill()
+
+        def look() -> None:
+            if not disk.is_full:  # it may be full again by now
+                broker.end_if_disk_was_full()
+
+        def over() -> None:
+            disk.free()
+            look()
+            self._at(time.monotonic() + LATER, look)
+
+        return over
 
     def _of_worker(self, fault: Fault) -> Act:
         """As above."""

@@ -23,7 +23,8 @@ from tests.chaos.chaos_applications import Application
 from tests.chaos.chaos_server import Server
 from tests.chaos.member import TO_STOP, Member, ProcessEnd
 from tests.chaos.network import Link
-from tests.chaos.plan import Plan
+from tests.chaos.plan import DISK_FULL, Plan
+from tests.chaos.small_disk import SmallDisk, can_mount
 from tests.support.processes import PROJECT, descendants, environment, stand_still
 
 PARTITIONS = 4
@@ -38,6 +39,8 @@ class Broker:
         self._running: embedded.EmbeddedBroker | None = None
         self._java = 0
         self.address = ""
+        self.ended_by_itself = 0
+        """How often."""
 
     def start(self) -> None:
         self._running = running = embedded.start(self._folder)
@@ -53,6 +56,14 @@ class Broker:
         self._running.process.wait(30)
         self._running.stop()  # closes what it was held by
         self._running = None
+
+    def end_if_disk_was_full(self) -> None:
+        """Kafka ends when it cannot write; where it did not have to, it goes on."""
+        if self._running is not None and self._running.process.poll() is not None:
+            self.ended_by_itself += 1
+            self._running.stop()
+            self._running = None
+            self.start()
 
     def stand_still(self) -> None:
         stand_still(self._java)
@@ -75,6 +86,9 @@ class Installation:
     def __init__(self, plan: Plan, application: Application, folder: Path) -> None:
         self.folder, self._plan, self._application = folder, plan, application
         self.broker, self.calls = Broker(folder / "broker"), folder / "calls.jsonl"
+        wanted = any(it.kind == DISK_FULL for it in plan.faults)
+        self.disk = SmallDisk(folder / "broker") if wanted and can_mount() else None
+        """The broker's; None: it is that of this machine, and never full."""
         self.workers: list[Member] = []
         self.servers: list[Server] = []
         self.expected_ends = set(EXPECTED_ENDS)
@@ -83,6 +97,8 @@ class Installation:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            if self.disk is not None:
+                stack.enter_context(self.disk)
             stack.callback(self.broker.stop)
             self.broker.start()
             for number in range(self._plan.workers):

@@ -31,6 +31,7 @@ ACCIDENTS = (OFFSETS_DELETED, PARTITIONS_ADDED, INBOX_MADE_AGAIN)
 EVERY = 2
 """Every so many runs there is one."""
 
+DISK_FULL = "broker's disk full"
 SERVER_KILLED = "server killed"
 SERVER_STILL = "server stands still"
 
@@ -65,6 +66,7 @@ KINDS = {
     COMPACTED: FaultKind(TOPICS, 1, 0.0, 0.0),
     SERVER_KILLED: FaultKind(SERVER, 1, 0.1, 5.0),
     SERVER_STILL: FaultKind(SERVER, 1, 1.0, 10.0),
+    DISK_FULL: FaultKind(BROKER, 1, 2.0, 6.0),
 }
 MOST_OF_THE_BROKER = 2
 """While it is away nothing else can be seen."""

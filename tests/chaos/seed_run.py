@@ -63,6 +63,7 @@ class SeedRun:
                 result.failures.append(traceback.format_exc())
             result.failures += installation.problems()
             result.worker_ends = [(it.name, it.code) for it in installation.ends()]
+        result.broker_ends = installation.broker.ended_by_itself
         result.seconds = time.monotonic() - began
         return result
 
@@ -110,7 +111,8 @@ class SeedRun:
             publisher.finish(tick)
         finally:
             publisher.stop()
-            result.happened, result.published = injector.happened, len(publisher.published)
+            result.happened, result.not_run = injector.happened, injector.not_run
+            result.published = len(publisher.published)
 
     @staticmethod
     def _judge(result: SeedResult, findings: Findings) -> None:

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.cimpl import NewPartitions
 
 from streams.cli.process.exit_codes import CONFIGURATION
@@ -49,14 +49,15 @@ class TopicAccident:
         until(self._offsets_deleted, "the groups are still there", pause=1.0)
 
     def _offsets_deleted(self) -> bool:
-        """Members that were killed are missed after their session."""
+        """Members that were killed are missed after their session; a group that was deleted before is not there."""
         groups = [group_of(self._foreign.config.prefix, space) for space in self._spaces]
-        try:
-            for future in self._admin.client.delete_consumer_groups(groups).values():
+        codes = set[int]()
+        for future in self._admin.client.delete_consumer_groups(groups).values():
+            try:
                 future.result(20)
-        except KafkaException:
-            return False
-        return True
+            except KafkaException as error:
+                codes.add(error.args[0].code())
+        return codes <= {KafkaError.GROUP_ID_NOT_FOUND}
 
     def at_the_end(self) -> Iterator[str]:
         """What is wrong afterwards, in words. No worker handles anything from then on."""
