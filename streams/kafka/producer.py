@@ -186,7 +186,13 @@ class TransactionalProducer:
         return self._began + self._timeout * 0.9
 
     def _disturbed(self, producer: Producer) -> bool:
-        as_raised(partial(producer.poll, 0))  # runs the callbacks for what was logged about the connection by now
+        try:
+            as_raised(partial(producer.poll, 0))  # runs the callbacks for what was logged about the connection by now
+        except KafkaException as error:
+            if not error.args[0].fatal():
+                raise
+            # It is told late, when the transaction has ended. If another one has fenced it, its next transaction says so.
+            self._doubtful |= error.args[0].code() not in FENCED
         if self._doubtful or self._coordinator.disturbed:
             log.info("%s: the connection to the transaction coordinator was disturbed; replacing the producer", self._id)
             return True

@@ -87,6 +87,10 @@ class MemoryProducer:
             self._check_order(self.transaction is not None)
         self._end(ABORTED)
 
+    def fail(self, error: KafkaError) -> None:
+        """It hears of a fatal error now, as of an answer to an earlier request."""
+        self._error = self._fatal = error
+
     def poll(self, _timeout: float) -> int:
         """Raises KafkaException once if a request was answered by what nothing can follow on."""
         while self._reports:

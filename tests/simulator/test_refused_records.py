@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from streams.kafka.coordinator_connection import CoordinatorConnection
 from streams.kafka.producer import OnDelivery, TransactionAborted, TransactionalProducer
@@ -50,6 +50,27 @@ def test_a_transaction_after_a_record_was_refused_is_committed(broker: MemoryBro
                 producer.commit([], metadata)
             assert refused.value.poison
     assert [it.value for _, it in broker.partition(("order-log", 0)).committed()] == [b"small"]
+
+
+@pytest.mark.parametrize("fenced", [False, True], ids=["another error", "fenced"])
+def test_a_producer_that_fails_between_transactions_is_replaced(broker: MemoryBroker, fenced: bool) -> None:
+    """Its fatal error is told late, as after a full disk. It ended the worker; but one that another fenced must end it."""
+    made = list[MemoryProducer]()
+
+    def make(on_delivery: OnDelivery, _: CoordinatorConnection) -> Any:
+        made.append(MemoryProducer(broker, {"transactional.id": "order.here.0", "on_delivery": on_delivery}))
+        return made[-1]
+
+    producer = TransactionalProducer(make, "order.here.0", "order", clock=broker.clock)
+    producer.ready()
+    made[0].fail(KafkaError(KafkaError._FENCED if fenced else KafkaError.INVALID_TXN_STATE, fatal=True))
+    producer.ready()
+    assert len(made) == (1 if fenced else 2)
+    if fenced:
+        with pytest.raises(KafkaException):
+            producer.begin()
+    else:
+        assert producer.begin()
 
 
 def test_a_client_that_is_kept_is_refused_once_more(broker: MemoryBroker) -> None:
