@@ -188,10 +188,7 @@ class TransactionalProducer:
     def _disturbed(self, producer: Producer) -> bool:
         try:
             as_raised(partial(producer.poll, 0))  # runs the callbacks for what was logged about the connection by now
-        except KafkaException as error:
-            if not error.args[0].fatal():
-                raise
-            # It is told late, when the transaction has ended. If another one has fenced it, its next transaction says so.
+        except KafkaException as error:  # told late. If another one has fenced it, its next transaction says so
             self._doubtful |= error.args[0].code() not in FENCED
         if self._doubtful or self._coordinator.disturbed:
             log.info("%s: the connection to the transaction coordinator was disturbed; replacing the producer", self._id)
