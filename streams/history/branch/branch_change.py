@@ -94,16 +94,21 @@ def _root(past: Past, name: str, how: str) -> RecordedEvent:
     while (cause := cause_of(past, root)) is not None:
         root = cause
     if was.kind == STEP:
-        raise InvalidChange(
-            f"{was.name} cannot be {how}: it is a step of the correction {was.event.data.correction}. Correct what that correction "
-            "changed: put in again what it took out, or take out or replace what it put in"
-        )
+        raise step_is_no_event(was, how)
     if was.kind != ROOT:
         raise InvalidChange(
             f"{was.event_type} {was.name} cannot be {how}: it follows from {root.event_type} {root.name} (id {root.event.id}). "
             "Only what was published can be changed: change that, or the code of a handler between"
         )
     return was
+
+
+def step_is_no_event(step: RecordedEvent, how: str) -> InvalidChange:
+    """The error of a change that names a correction's step."""
+    return InvalidChange(
+        f"{step.name} cannot be {how}: it is a step of the correction {step.event.data.correction}. Correct what that correction "
+        "changed: put in again what it took out, or take out or replace what it put in"
+    )
 
 
 class _Keys:

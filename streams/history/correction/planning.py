@@ -27,6 +27,7 @@ from streams.history.correction.correction_plan import (
     stored_change,
 )
 from streams.history.correction.merged_change import merged
+from streams.history.correction.put_again import with_sources
 from streams.history.difference.difference import NOT, Difference
 from streams.history.past import Past
 from streams.history.recorded_event import OrderKey
@@ -57,7 +58,7 @@ def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change:
     """Raises InvalidChange for a change that cannot be made, and for nobody or no reason; else as `what_if`."""
     _refuse_unsigned(by, why)
     before = so_far.past(handlers)
-    placed = with_places(before, so_far.log, handlers, change)
+    placed = with_places(before, so_far.log, handlers, with_sources(before, so_far.log, change))
     found = what_if(before, handlers, placed).difference
     corrected = CorrectedPast(so_far.log, handlers, merged(so_far.log, [*so_far.changes, placed]))
     stored = stored_change(handlers.codec, placed)
