@@ -312,3 +312,43 @@ def test_a_branch_is_not_corrected() -> None:
         with pytest.raises(HistoryError, match="corrected nowhere"):
             imagined.correct(remove=["start-1"], by="ann", why="x")
 
+
+
+def test_what_was_put_in_and_taken_out_leaves_no_timer_that_fired() -> None:
+    """Its timers fired meanwhile, for other rows, too: what they did goes with it, and the past has nothing of them."""
+    world, never = World(timed.app()), World(timed.app())
+    for it in (world, never):
+        it.when(AlarmTouch(name="c", number=1, after=0, other=""), id="first")
+    put_in = InsertedEvent(AlarmTouch(name="c", number=6, after=1, other="b"), world.now, "new")
+    world.apply(a_plan(world, insert=[put_in]))
+    for it in (world, never):
+        it.advance(timedelta(hours=2))
+    assert world.table(timed.bell).keys() == {"b", "c"}
+    world.apply(a_plan(world, remove=["new"]))
+    for space in (timed.alarm, timed.bell):
+        assert dict(world.table(space)) == dict(never.table(space))
+    assert [it.event_type for it in world.history().events()] == ["alarm.touch"]
+
+
+@pytest.mark.parametrize("later", [{"remove": ["late"]}, {"replace": {"late": AccountOpen(account="z", balance=5)}}, {}])
+def test_an_event_that_was_put_in_may_be_published_after_all(later: dict[str, Any]) -> None:
+    """As by a publisher that tries again: it is one event, and can be corrected as one. It ended all corrections of that log."""
+    world = a_bank()
+    opening = AccountOpen(account="z", balance=3)
+    world.apply(a_plan(world, insert=[InsertedEvent(opening, world.now, "late", source="test")]))
+    world.when(opening, id="late")
+    world.apply(a_plan(world, **(later or {"remove": ["start-1"]})))
+    assert balances(world).get("z") == {"remove": None, "replace": 5}.get(next(iter(later), ""), 3)
+    assert [it.accepted for it in world.history().events() if it.event.id == "late"] == ([] if "remove" in later else [True])
+
+
+def test_one_id_is_put_in_for_one_row() -> None:
+    """The first one would be undone in silence, also by another correction."""
+    world = a_bank()
+    first, second = (InsertedEvent(AccountOpen(account=key, balance=3), world.now, "one") for key in "yz")
+    with pytest.raises(InvalidChange, match="give it another one"):
+        a_plan(world, insert=[first, second])
+    world.apply(a_plan(world, insert=[first]))
+    with pytest.raises(InvalidChange, match=r"which account\.open y has"):
+        a_plan(world, insert=[second])
+    assert balances(world)["y"] == 3

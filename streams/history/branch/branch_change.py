@@ -41,6 +41,9 @@ def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queu
         was = _root(past, name, "taken out")
         removed.add(was.order)
         queue.push(was.order, was)
+    for effect in (it for name in sorted(change.gone) for it in past.effects(name) if it.kind != STEP):
+        removed.add(effect.order)
+        queue.push(effect.order, effect)
     for name, data in change.replace.items():
         was = _root(past, name, "replaced")
         if was.order in removed:

@@ -44,6 +44,8 @@ class Change(msgspec.Struct, frozen=True):
         places: Where an event that is put in stands, by its reference: as it was found when it was put in first, for a correction
             of a past that has grown since.
         end: Where that past ended. Timers that were overdue then fire there, and not behind all that has come since.
+        gone: References of events that a correction had put in, which the past never had, and another one took out: what they have
+            led to meanwhile is in the past, and goes with them.
 
     """
 
@@ -52,3 +54,4 @@ class Change(msgspec.Struct, frozen=True):
     replace: Mapping[str, EventData] = {}
     places: Mapping[str, OrderKey] = {}
     end: OrderKey | None = None
+    gone: frozenset[str] = frozenset()

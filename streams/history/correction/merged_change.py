@@ -16,43 +16,71 @@ from streams.event import reference_of
 from streams.history.branch.branch_change import events_in_change
 from streams.history.branch.change import Change, InsertedEvent
 from streams.history.past import Past
-from streams.history.recorded_event import OrderKey
+from streams.history.recorded_event import ROOT, OrderKey, Place
 
 
 def merged(log: Past, changes: Sequence[Change]) -> Change:
     """`log` is the past as it was recorded; the changes name all events that they put in, and say where each stands.
 
-    Raises InvalidChange if one puts in again what another one took out, at another time.
+    An event that was put in, and is published by its id later, stands where it was handled then: it is one event.
+
+    Raises InvalidChange if one puts in again what another one took out, at another time, or by an id that another row's has.
     """
     put_in: dict[str, InsertedEvent] = {}
     removed: set[str] = set()
     replaced: dict[str, EventData] = {}
     places: dict[str, OrderKey] = {}
+    gone: set[str] = set()
     for change in changes:
         for name in change.remove:
-            if put_in.pop(name, None) is None:
+            it = put_in.pop(name, None)
+            if it is not None:
+                gone.add(name)
+            if it is None or _is_published(log, name, it):
                 replaced.pop(name, None)
                 removed.add(name)
         for name, data in change.replace.items():
-            if name in put_in:
-                put_in[name] = replace(put_in[name], data=data)
+            if (it := put_in.get(name)) is not None and not _is_published(log, name, it):
+                put_in[name] = replace(it, data=data)
             else:
                 replaced[name] = data
         for it in change.insert:
             reference = reference_of(it.source, it.id or "")
+            _refuse_another_row(it, put_in.get(reference))
             if (again := _taken_out(log, removed, reference, it)) is None:
                 put_in[reference] = it
                 places[reference] = change.places[reference]
+                gone.discard(reference)
             else:
                 removed.discard(again)
                 _put_again(log, again, it, replaced)
     end = max((change.end for change in changes if change.end is not None), default=None)
-    return Change([*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, end)
+    put_in = {name: it for name, it in put_in.items() if not _is_published(log, name, it)}
+    return Change(
+        [*put_in.values()], frozenset(removed), replaced, {name: places[name] for name in put_in}, end, frozenset(gone)
+    )
+
+
+def _place(it: InsertedEvent) -> Place:
+    return namespace_of(it.data.event_type), it.data.key
+
+
+def _is_published(log: Past, reference: str, it: InsertedEvent) -> bool:
+    """Whether the log has an event that was put in, since it was published later."""
+    return any(was.kind == ROOT and was.place == _place(it) for was in log.find_all(reference))
+
+
+def _refuse_another_row(it: InsertedEvent, there: InsertedEvent | None) -> None:
+    if there is not None and _place(there) != _place(it):
+        raise InvalidChange(
+            f"{it.data.event_type} {named(it.data.key)} was to be put in with the id {named(it.id or '')}, which "
+            f"{there.data.event_type} {named(there.data.key)} has, that a correction put in: give it another one"
+        )
 
 
 def _taken_out(log: Past, removed: Iterable[str], reference: str, it: InsertedEvent) -> str | None:
     """The name of an event of the log that was taken out, and is put in again."""
-    place = namespace_of(it.data.event_type), it.data.key
+    place = _place(it)
     found = (name for name in removed if name.partition("@")[0] == reference)
     return next((name for name in found if any(was.place == place for was in events_in_change(log, name))), None)
 
