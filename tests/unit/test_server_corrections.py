@@ -9,7 +9,11 @@ import pytest
 
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
+from tests.support.html_page import HtmlPage
 from tests.support.memory_server import MemoryServer
+
+TAKEN = ("stock.correction-step", "corrected", "ann", "a test order")
+"""Type and outcome of the step that corrects the stock, and by whom it is and why."""
 
 
 @pytest.fixture
@@ -52,11 +56,51 @@ def test_a_projection_says_that_it_is_not_corrected(server: Any) -> None:
 
 
 def test_the_story_and_the_events_have_the_step(server: Any) -> None:
-    """Who has corrected, and why."""
+    """As `corrected`, with who has corrected, and why."""
     corrected(server)
     story = server.http.get("/rows/stock/A1/story").json()
     [step] = [it for it in story["events"] if it["kind"] == "step"]
-    assert (step["type"], step["data"]["who"], step["data"]["why"]) == ("stock.correction-step", "ann", "a test order")
-    listed = server.http.get("/events?_limit=100")
-    assert listed.status_code == 200
-    assert "stock.correction-step" in {it["type"] for it in listed.json()["events"]}
+    assert (step["type"], step["outcome"], step["by"], step["reason"]) == TAKEN
+    assert server.http.get(f"/events/{step['position']}/story").json()["event"]["outcome"] == "corrected"
+    listed = server.http.get("/events?_limit=100").json()["events"]
+    [listed_step] = [it for it in listed if it["position"] == step["position"]]
+    assert (listed_step["type"], listed_step["outcome"], listed_step["by"], listed_step["reason"]) == TAKEN
+    at = server.http.get(f"/events/stock/{listed_step['partition']}/{listed_step['offset']}").json()
+    assert (at["outcome"], at["position"]) == ("corrected", step["position"])
+
+
+def test_events_are_chosen_by_an_outcome_of_three(server: Any) -> None:
+    """Each event has one of them; another outcome is refused with their names."""
+    corrected(server)
+    every = server.http.get("/events?_limit=100").json()["events"]
+    for outcome in ("accepted", "rejected", "corrected"):
+        found = server.http.get(f"/events?_limit=100&outcome={outcome}").json()["events"]
+        assert found == [it for it in every if it["outcome"] == outcome]
+    assert {it["kind"] for it in found} == {"step"}
+    refused = server.http.get("/events?outcome=good")
+    assert refused.status_code == 422
+    assert "accepted, rejected or corrected was expected" in refused.json()["detail"]
+
+
+def test_pages_say_by_whom_a_row_was_corrected_and_why(server: Any) -> None:
+    """The row's, the step's own, and the list of events; none shows the bytes of the row."""
+    corrected(server)
+    [step] = server.http.get("/events?outcome=corrected&type=stock.correction-step").json()["events"]
+    addresses = ("/rows/stock/A1", f"/events/{step['position']}/story", "/events", "/live")
+    for address in addresses:
+        page = HtmlPage(server.http.get(address, headers={"Accept": "text/html"}).text)
+        assert "corrected by ann: a test order" in page.text, address
+    own = HtmlPage(server.http.get(addresses[1], headers={"Accept": "text/html"}).text)
+    assert "A correction: ann changed the past" in own.text
+    assert not {"row", "added", "dropped"} & {*own.texts("dt")}
+
+
+def test_the_described_outcomes_are_those_that_are_told(server: Any) -> None:
+    """A client that was made from the OpenAPI reads a step."""
+    paths = server.http.get("/openapi.json").json()["paths"]
+    listed = paths["/events"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert "corrected" in listed["properties"]["events"]["items"]["properties"]["outcome"]["enum"]
+    told = paths["/events/{event}/story"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    event = told["properties"]["event"]["properties"]
+    assert "corrected" in event["outcome"]["enum"]
+    assert "step" in event["kind"]["enum"]

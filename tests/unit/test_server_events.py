@@ -83,7 +83,8 @@ def test_a_page_looks_through_some_events_only(server: MemoryServer) -> None:
 @pytest.mark.parametrize(
     ("query", "field", "words"),
     [
-        ("outcome=lost", "outcome", "accepted or rejected"), ("_limit=0", "_limit", "from 1 to 1000"), ("_next=x", "_next", "'x'"),
+        ("outcome=lost", "outcome", "accepted, rejected or corrected"),
+        ("_limit=0", "_limit", "from 1 to 1000"), ("_next=x", "_next", "'x'"),
         ("_next=WzEsIm9yZGVyIiwxLDFlMjBd", "_next", "of a page"), ("colour=red", "colour", "no parameter"),
     ],
 )  # fmt: skip

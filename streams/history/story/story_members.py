@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.engine.records import ACCEPTED, REJECTED
+from streams.engine.records import ACCEPTED, CORRECTED, REJECTED
 from streams.engine.times import from_micros
 from streams.history.difference.row_changes import FieldChange, Missing
-from streams.history.recorded_event import PARKED, UNHANDLED, RecordedEvent
+from streams.history.recorded_event import PARKED, STEP, UNHANDLED, RecordedEvent
 from streams.history.story.story import KeyStory, Story, StoryStep
 from streams.history.story.waiting import WaitingEvent
 
 
 def outcome_name(it: RecordedEvent) -> str:
-    """`accepted` or `rejected`; in a branch also `parked`, and in a replay `unhandled`."""
+    """`accepted`, `rejected` or, of a correction's step, `corrected`; in a branch also `parked`, and in a replay `unhandled`."""
     if it.by in (PARKED, UNHANDLED):
         return it.by
+    if it.kind == STEP:
+        return CORRECTED
     return ACCEPTED if it.accepted else REJECTED
 
 
 def event_members(it: RecordedEvent) -> dict[str, Any]:
+    """`by` and `reason` are who rejected it and why; of a correction's step, who corrected and why."""
+    by, reason = (it.event.data.who, it.event.data.why) if it.kind == STEP else (it.by, it.reason)
     return {
         "position": it.name if it.has_position else None,
         "type": it.event_type,
@@ -30,8 +34,8 @@ def event_members(it: RecordedEvent) -> dict[str, Any]:
         "time": it.event.time,
         "recorded": from_micros(it.order.recorded) if it.has_position else None,
         "outcome": outcome_name(it),
-        "reason": it.reason,
-        "by": it.by,
+        "reason": reason,
+        "by": by,
         "data": it.event.data,
     }
 

@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from streams.engine.records import ACCEPTED, REJECTED
 from streams.engine.times import from_micros
 from streams.history.recorded_event import OrderKey
 from streams.server.http import overview_spec
@@ -19,7 +18,7 @@ from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace
-from streams.server.readmodel.event_listing import EventQuery, ListedEvent, event_page
+from streams.server.readmodel.event_listing import OUTCOMES, EventQuery, ListedEvent, event_page
 
 KINDS = ("log",)
 FILTERS = ("type", "key", "id", "outcome")
@@ -76,7 +75,7 @@ def _members(it: ListedEvent) -> dict[str, Any]:
         "kind": it.kind,
         "time": from_micros(it.time),
         "recorded": from_micros(it.recorded),
-        "outcome": ACCEPTED if it.accepted else REJECTED,
+        "outcome": it.outcome,
         "reason": it.reason,
         "by": it.by,
     }
@@ -85,9 +84,10 @@ def _members(it: ListedEvent) -> dict[str, Any]:
 def _query(pairs: Iterable[tuple[str, str]], namespace: str | None) -> EventQuery:
     given = known_params(pairs, *FILTERS, *OURS)
     outcome = given.get("outcome")
-    if outcome not in (None, ACCEPTED, REJECTED):
-        raise Problem(422, f"outcome is {outcome[:80]!r}; {ACCEPTED} or {REJECTED} was expected", field="outcome")
-    accepted = None if outcome is None else outcome == ACCEPTED
+    if outcome is not None and outcome not in OUTCOMES:
+        *names, last_name = OUTCOMES
+        expected = f"{', '.join(names)} or {last_name}"
+        raise Problem(422, f"outcome is {outcome[:80]!r}; {expected} was expected", field="outcome")
     last = cursor_in(given, tuple[int, str, int, int])
     before = None if last is None else OrderKey(*last)
-    return EventQuery(limit_in(given), namespace, given.get("type"), given.get("key"), given.get("id"), accepted, before)
+    return EventQuery(limit_in(given), namespace, given.get("type"), given.get("key"), given.get("id"), outcome, before)

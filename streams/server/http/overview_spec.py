@@ -47,7 +47,7 @@ def projection_list() -> Spec:
 
 LISTED = shapes.shape(
     **dict.fromkeys(("position", "namespace", "type", "key", "id", "kind"), shapes.TEXT), partition=COUNT, sequence=COUNT,
-    offset=UNKNOWN_COUNT, time=shapes.TIME, recorded=shapes.TIME, outcome=shapes.OUTCOME["outcome"],
+    offset=UNKNOWN_COUNT, time=shapes.TIME, recorded=shapes.TIME, outcome=shapes.LOGGED_OUTCOME,
     reason=shapes.or_null(shapes.TEXT), by=shapes.or_null(shapes.TEXT),
 )  # fmt: skip
 
@@ -58,7 +58,7 @@ def event_list() -> Spec:
         _query("type", "Events of this name, such as order.place."),
         _query("key", "Events of this key."),
         _query("id", "Events of this id."),
-        _query("outcome", "accepted or rejected."),
+        _query("outcome", "accepted, rejected, or corrected: a step of a correction."),
         _query("_limit", "Events a page: 50 if nothing is said, 1000 at most."),
         _query("_next", "The `next` of the page before."),
         _query("_min_position", "Answer once this position is reached, such as user-3:977."),

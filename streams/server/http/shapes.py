@@ -35,12 +35,19 @@ OUTCOME: Spec = {
     "sequence": or_null(NUMBER),
     "recorded": or_null(TIME),
 }
+LOGGED_OUTCOME: Spec = {"type": "string", "enum": ["accepted", "rejected", "corrected"]}
+"""Of what is in an event log: `corrected` is a correction's step."""
+BECAME_OUTCOME: Spec = {"type": "string", "enum": [*OUTCOME["outcome"]["enum"], "corrected"]}
+"""Of what came to an offset of an inbox, which may be a step, too."""
 PUBLISHED = {"type": TEXT, "key": TEXT, "id": TEXT, **INBOX_OFFSET, "url": TEXT}
 RECEIPT = shape(**PUBLISHED)
 SETTLED = shape(**PUBLISHED, **OUTCOME)
-BECAME = shape("position", **{name: or_null(TEXT) for name in ("type", "key", "id")}, **INBOX_OFFSET, **OUTCOME, position=TEXT)
+BECAME = shape(
+    "position", **{name: or_null(TEXT) for name in ("type", "key", "id")}, **INBOX_OFFSET,
+    **{**OUTCOME, "outcome": BECAME_OUTCOME}, position=TEXT,
+)  # fmt: skip
 LOGGED = shape(
-    namespace=TEXT, partition=NUMBER, sequence=NUMBER, position=TEXT, recorded=TIME, outcome=OUTCOME["outcome"],
+    namespace=TEXT, partition=NUMBER, sequence=NUMBER, position=TEXT, recorded=TIME, outcome=LOGGED_OUTCOME,
     reason=or_null(TEXT), type=TEXT, key=TEXT, id=TEXT, time=TIME, cause=or_null(TEXT), correlation=or_null(TEXT),
     data={"type": "object"},
 )  # fmt: skip
@@ -77,10 +84,10 @@ def true_at(**properties: Spec) -> Spec:
 
 TOLD = {
     **dict.fromkeys(("position", "type", "key", "id", "source"), TEXT),
-    "kind": {"type": "string", "enum": ["root", "emitted", "timer", "answer"]},
+    "kind": {"type": "string", "enum": ["root", "emitted", "timer", "answer", "step"]},
     "time": TIME,
     "recorded": TIME,
-    "outcome": {"type": "string", "enum": ["accepted", "rejected"]},
+    "outcome": LOGGED_OUTCOME,
     "reason": or_null(TEXT),
     "by": or_null(TEXT),
     "data": {"type": "object"},

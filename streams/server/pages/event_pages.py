@@ -11,6 +11,7 @@ import msgspec
 from streams.server.http.problems import Problem
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
 from streams.server.pages.page_templates import aside_url, event_url
+from streams.server.readmodel.event_listing import OUTCOMES
 
 FILTERS = ("type", "key", "id", "outcome")
 ROOT, TAIL = "root", 100
@@ -32,7 +33,7 @@ async def events(asked: PageRequest) -> Page | Elsewhere:
     values = {
         **found, "namespace": unquote(asked.names.get("namespace", "")), "given": {name: given.get(name, "") for name in FILTERS},
         "namespaces": [space.name for space in app.namespaces], "types": sorted(app.event_types()), "following": following,
-        "is_first": "_next" not in given,
+        "is_first": "_next" not in given, "outcomes": [*OUTCOMES],
     }  # fmt: skip
     return Page("events.html", "Events", "/events", values, answer)
 

@@ -6,16 +6,26 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from streams.history.recorded_event import OrderKey
+from streams.engine.records import ACCEPTED, CORRECTED, REJECTED
+from streams.engine.step import step_of
+from streams.history.recorded_event import STEP, OrderKey
 
 SCANNED = 20_000
 """Events that one page looks through: a filter that few events pass would otherwise read the whole past."""
 ORDER = "recorded desc, ns desc, part desc, seq desc"
-COLUMNS = "recorded, ns, part, seq, time, key, type, id, kind, accepted, by, reason, inbox"
+COLUMNS = (
+    "recorded, ns, part, seq, time, key, type, id, kind, accepted, by, reason, inbox, "
+    f"case kind when '{STEP}' then value end as step"
+)
+OUTCOMES = {ACCEPTED: f"accepted and kind <> '{STEP}'", REJECTED: "not accepted", CORRECTED: f"kind = '{STEP}'"}
+"""How each is found; to the rows' tables a correction's step is as good as an accepted event."""
 
 
 class ListedEvent(NamedTuple):
-    """As the file has it; times in µs since 1970. `inbox` is below 0 for what was never in an inbox."""
+    """Times in µs since 1970. `inbox` is below 0 for what was never in an inbox.
+
+    `by` and `reason` are who rejected it and why; of a correction's step, who corrected and why.
+    """
 
     recorded: int
     namespace: str
@@ -26,7 +36,7 @@ class ListedEvent(NamedTuple):
     event_type: str
     id: str
     kind: str
-    accepted: bool
+    outcome: str
     by: str | None
     reason: str | None
     inbox: int
@@ -45,15 +55,12 @@ class EventQuery:
     event_type: str | None = None
     key: str | None = None
     event_id: str | None = None
-    accepted: bool | None = None
+    outcome: str | None = None
     before: OrderKey | None = None
 
     @property
     def filters(self) -> dict[str, Any]:
-        named = {
-            "ns": self.namespace, "type": self.event_type, "key": self.key, "id": self.event_id,
-            "accepted": None if self.accepted is None else int(self.accepted),
-        }  # fmt: skip
+        named = {"ns": self.namespace, "type": self.event_type, "key": self.key, "id": self.event_id}
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -67,18 +74,26 @@ class EventPage(NamedTuple):
 def event_page(db: sqlite3.Connection, query: EventQuery, scanned: int = SCANNED) -> EventPage:
     """It looks through at most `scanned` events. Raises sqlite3.Error."""
     filters = query.filters
-    looked = scanned if filters else query.limit + 1
+    conditions = [f"{name} = ?" for name in filters] + ([OUTCOMES[query.outcome]] if query.outcome else [])
+    looked = scanned if conditions else query.limit + 1
     behind, values = "", list[Any]()
     if query.before is not None:
         behind, values = "where (recorded, ns, part, seq) < (?, ?, ?, ?)", [*query.before[:4]]
-    conditions = "".join(f" and {name} = ?" for name in filters)
     latest = f"select {COLUMNS} from record {behind} order by {ORDER} limit {looked}"
-    text = f"select {COLUMNS} from ({latest}) where true{conditions} limit ?"
-    found = [ListedEvent(*row) for row in db.execute(text, [*values, *filters.values(), query.limit + 1])]
+    text = f"select * from ({latest}) where {' and '.join(conditions) or 'true'} limit ?"
+    found = [_listed(row) for row in db.execute(text, [*values, *filters.values(), query.limit + 1])]
     if len(found) > query.limit:
         return EventPage(found[: query.limit], found[query.limit - 1].order)
-    if not filters:
+    if not conditions:
         return EventPage(found, None)
     end = f"select recorded, ns, part, seq from record {behind} order by {ORDER} limit 1 offset {looked - 1}"
     last = db.execute(end, values).fetchone()
     return EventPage(found, None if last is None else OrderKey(*last))
+
+
+def _listed(row: tuple[Any, ...]) -> ListedEvent:
+    accepted, by, reason, inbox, value = row[-5:]
+    outcome = ACCEPTED if accepted else REJECTED
+    if (step := step_of(value)) is not None:
+        outcome, by, reason = CORRECTED, step.who, step.why
+    return ListedEvent._make((*row[:-5], outcome, by, reason, inbox))

@@ -8,10 +8,10 @@ from contextlib import suppress
 from streams.engine.envelope import without_packed
 from streams.engine.envelope_reader import EnvelopeReader
 from streams.engine.identity import short_fingerprint
-from streams.engine.records import ACCEPTED, PARKED, REJECTED, Codec
+from streams.engine.records import ACCEPTED, CORRECTED, PARKED, REJECTED, Codec
 from streams.engine.times import from_micros
 from streams.errors import StreamsError
-from streams.history.recorded_event import VERSION
+from streams.history.recorded_event import STEP, VERSION
 from streams.history.stored.kept_headers import unpacked
 from streams.receipt import Receipt, duplicate_outcome
 from streams.server.readmodel.key_uses import SOURCE, KeyUse, digest_of
@@ -47,15 +47,16 @@ def key_use(db: sqlite3.Connection, codec: Codec, event_id: str) -> KeyUse | Non
 
 def _logged(db: sqlite3.Connection, at: tuple[str, int, int]) -> KnownOutcome | None:
     text = (
-        "select accepted, by, seq, recorded, reason, type, key, id from record where ns = ? and part = ? and inbox = ? "
+        "select accepted, kind, by, seq, recorded, reason, type, key, id from record where ns = ? and part = ? and inbox = ? "
         "order by seq desc limit 1"
     )
     found = db.execute(text, at).fetchone()
     if found is None:
         return None
-    accepted, by, sequence, recorded, reason, event_type, key, event_id = found
+    accepted, kind, by, sequence, recorded, reason, event_type, key, event_id = found
+    outcome = CORRECTED if kind == STEP else ACCEPTED if accepted else REJECTED
     return KnownOutcome(
-        outcome=ACCEPTED if accepted else REJECTED, sequence=sequence, recorded=from_micros(recorded), reason=reason,
+        outcome=outcome, sequence=sequence, recorded=from_micros(recorded), reason=reason,
         wrong_version=by == VERSION, event_type=event_type, key=key, id=event_id,
     )  # fmt: skip
 
