@@ -7,6 +7,7 @@ import html
 import io
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import httpx
 import pytest
 
 from streams.server.http import row_stream
+from streams.server.http.pools import FEW
 from streams.server.http.problem_types import PROBLEM_TYPES
 from streams.server.readmodel import row_answers
 from tests.applications import shop
 from tests.applications.shop.events import Line, OrderPlace, StockReceive
 from tests.support.memory_server import MemoryServer
+from tests.support.workers import until
 from tests.unit.test_server_errors import assert_problem
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +162,40 @@ def test_a_list_that_takes_too_long_is_broken_off(http: httpx.Client, monkeypatc
     monkeypatch.setattr(row_stream, "LONGEST", -1.0)
     with pytest.raises(httpx.RemoteProtocolError):
         http.get("/rows/order?_form=ndjson")
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_a_whole_result_that_is_sorted_too_long_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Before its first row: as a page of it is, and with the index to declare."""
+    monkeypatch.setattr("streams.server.readmodel.query_limit.STEPS", 1)
+    with MemoryServer(shop.app(), tmp_path, query_seconds="0.001") as server:
+        server.kafka.writer._db.execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) "
+            "insert into r_order(key, version, body, f_total) select 'k' || i, 1, '{}', i from n"
+        )
+        got = server.http.get(f"/rows/order?_form={form}&_sort=-total")
+        assert_problem(got, 503, 'declare indexes=["-total"]')
+        assert got.json()["type"] == "/-/problems/query-too-slow"
+
+
+def test_whole_results_have_an_end_at_once(tmp_path: Path) -> None:
+    """Eight clients that take nothing hold eight moments of the file: the ninth is refused, and pages are answered all the same."""
+    with MemoryServer(shop.app(), tmp_path) as server:
+        server.kafka.writer._db.execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) "
+            "insert into r_order(key, version, body) select 'k' || i, 1, '{\"note\": \"' || hex(zeroblob(1000)) || '\"}' from n"
+        )
+        server.kafka.commit()
+        held = ExitStack()
+        for _ in range(FEW):
+            got = held.enter_context(server.http.stream("GET", "/rows/order?_form=ndjson"))
+            assert got.status_code == 200
+        with held:
+            assert_problem(server.http.get("/rows/order?_form=csv"), 503, "8 whole results are being sent")
+            assert len(server.http.get("/rows/order").json()["rows"]) == 50
+        until(lambda: server.http.get("/rows/order?_form=csv&_key=k1").status_code == 200, "no turn was given back")
 
 
 def test_rows_that_do_not_read_are_counted_in_a_header(server: MemoryServer) -> None:

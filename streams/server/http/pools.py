@@ -22,7 +22,11 @@ class Pools:
         self.kafka = CapacityLimiter(THREADS)
         """For what is not in the read model: forgotten outcomes, the status, schemas."""
         self.memory = CapacityLimiter(FEW)
-        """For what takes longer in the read model: pages of rows, streams, metrics."""
+        """For what takes longer in the read model: pages of rows, metrics."""
+        self.results = CapacityLimiter(FEW)
+        """For whole results, each of which may look through a table for minutes."""
+        self.results_at_once = CapacityLimiter(FEW)
+        """Each holds a moment of the file, and what is sorted for it in memory, until its client has all."""
         self.views = CapacityLimiter(FEW)
         """For the application's own functions, which may be slow."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from streams.query.declared_indexes import TableIndex, advised_index, index_text
 from streams.query.query import Query
@@ -15,14 +16,22 @@ from streams.server.readmodel.row_answers import FoundPage, RowAnswers
 
 def timed_page(parts: ServerParts, rows: RowAnswers, table: str, query: Query) -> tuple[FoundPage, Mapping[str, str]]:
     """The page, and its header. Raises a 503 problem that names the index to declare."""
-    began, seconds = time.perf_counter(), parts.config.query_seconds
-    try:
-        with rows.limited(seconds):
-            found = rows.page(query)
-    except QueryTooSlow:
-        raise Problem(503, too_slow(table, query, parts.indexes[table], seconds), kind="query-too-slow") from None
+    began = time.perf_counter()
+    with timely(parts, rows, table, query):
+        found = rows.page(query)
     taken = (time.perf_counter() - began) * 1_000
     return found, {"Server-Timing": f'db;dur={taken:.1f};desc="{rows.plan(query)}"'}
+
+
+@contextmanager
+def timely(parts: ServerParts, rows: RowAnswers, table: str, query: Query) -> Iterator[None]:
+    """Raises a 503 problem that names the index to declare if looking for the rows takes longer than `query_seconds`."""
+    seconds = parts.config.query_seconds
+    try:
+        with rows.limited(seconds):
+            yield
+    except QueryTooSlow:
+        raise Problem(503, too_slow(table, query, parts.indexes[table], seconds), kind="query-too-slow") from None
 
 
 def too_slow(table: str, query: Query, declared: Sequence[TableIndex], seconds: float) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from typing import Any, Final, NamedTuple
 
 from streams.query.query import FacetValue, Query, RowCount, capped
@@ -45,13 +45,16 @@ class RowAnswers:
             facets = {name: self._facet(asked, name, *sql) for name, sql in asked.facets().items()}
         return FoundPage(rows, place, count, facets)
 
-    def all_rows(self, query: Query) -> Iterator[Sequence[StoredRow]]:
-        """All rows from the page on, some at a time. They are sorted once, and without their bodies, which may be large."""
+    def all_rows(self, query: Query) -> Generator[Sequence[StoredRow]]:
+        """All rows from the page on, some at a time. They are sorted once, and without their bodies, which may be large.
+
+        To be closed, if it is not read to its end: until then the file is held, whatever ends the transaction.
+        """
         one = f"select key, version, body from {self._table} where id = ?"
         for text, values in self._asked(query).pieces("id"):
-            ids = self._db.execute(text, [*values, -1])
-            while some := ids.fetchmany(AT_ONCE):
-                yield [self._db.execute(one, (number,)).fetchone() for number, *_ in some]
+            with closing(self._db.execute(text, [*values, -1])) as ids:
+                while some := ids.fetchmany(AT_ONCE):
+                    yield [self._db.execute(one, (number,)).fetchone() for number, *_ in some]
 
     def plan(self, query: Query) -> str:
         """How rows are looked for: by which index, or `scan`."""
