@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,13 @@ KINDS = (
                 OrderKey(9, "order", 0, 7),
             ),
             "r0", (PlannedRow("order", "o1", 2, {}, {"a": 1}, 1, 2),), (PlannedEvent("a.b", "k", "e", "a-0:1", "accepted"),),
-            (PlannedEvent("a.b", "k", "e", "a-0:1", "accepted", ("data",), {"a": 1}),), (PlannedEvent("a.b", "k", "e", "n", "o"),),
-            (PlannedCall("would call", "a.b", "k", "e", "a.c"),), 1, ("p",), "f00", 2,
+            (
+                PlannedEvent(
+                    "a.b", "k", "e", "a-0:1", "accepted", ("data",), {"a": 1}, datetime(2026, 1, 1, tzinfo=UTC), "a.c k", {"a": 2}
+                ),
+            ),
+            (PlannedEvent("a.b", "k", "e", "n", "o"),),
+            (PlannedCall("would call", "a.b", "k", "e", "a.c"),), 1, ("p",), "f00", 3,
         ),
         lambda value: msgspec.json.decode(value, type=CorrectionPlan),
         ("application", "correction", "by", "why", "change"),

@@ -7,14 +7,17 @@ from typing import Any
 
 import msgspec
 
-from streams.cli.output.screen import StyledLine
+from streams.cli.output.row_text import change_text
+from streams.cli.output.screen import EMPTY_KEY, StyledLine, second_text
 from streams.engine.readable import one_line, shortened
 from streams.history.correction.correction_plan import CorrectionPlan, PlannedCall, PlannedEvent, PlannedRow
+from streams.history.difference.difference import DATA
+from streams.history.difference.row_changes import row_changes
 
 LABEL = 12
 MOST = 10
 """Of one kind that are shown; the plan's file has all."""
-LONGEST = 120
+LONGEST, FIELDS = 120, 6
 
 
 def plan_lines(plan: CorrectionPlan) -> Iterator[StyledLine]:
@@ -27,7 +30,7 @@ def plan_lines(plan: CorrectionPlan) -> Iterator[StyledLine]:
     yield _line("events", counts)
     yield from _listed("taken out", [_event(it) for it in plan.missing])
     yield from _listed("put in", [_event(it) for it in plan.surplus])
-    yield from _listed("otherwise", [f"{_event(it)} ({', '.join(it.what)})" for it in plan.changed])
+    yield from _listed("otherwise", [f"{_event(it)}: {_otherwise(it)}" for it in plan.changed])
     yield from _listed("rows", [_row(it) for it in plan.rows])
     yield from _listed("calls", [_call(it) for it in plan.calls])
     if plan.projections:
@@ -48,7 +51,19 @@ def _listed(label: str, texts: Sequence[str]) -> Iterable[StyledLine]:
 
 
 def _event(it: PlannedEvent) -> str:
-    return f"{it.type} {it.key}  {it.name}  {it.outcome}"
+    """By its position; what is put in has none, and is named by its id, or by what it follows from."""
+    name = it.name
+    if not name:
+        name = f"because of {it.because}" if it.because else f"id {it.id}"
+        name += "" if it.time is None else f"  {second_text(it.time)}"
+    return f"{it.type} {it.key or EMPTY_KEY}  {name}  {it.outcome}"
+
+
+def _otherwise(it: PlannedEvent) -> str:
+    """What of it is otherwise, with its data before and after."""
+    if it.before is None:
+        return ", ".join(it.what)
+    return " · ".join([*(what for what in it.what if what != DATA), *map(change_text, row_changes(it.before, it.data)[:FIELDS])])
 
 
 def _row(it: PlannedRow) -> str:

@@ -6,6 +6,7 @@ It is a JSON document with a digest. What is applied is the change alone: by the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -18,10 +19,10 @@ from streams.engine.times import from_micros, to_micros
 from streams.errors import StalePlan
 from streams.history.branch.branch_change import events_in_change
 from streams.history.branch.change import Change, InsertedEvent
-from streams.history.past import Past
+from streams.history.past import Past, cause_of
 from streams.history.recorded_event import OrderKey, RecordedEvent
 
-FORMAT = 1
+FORMAT = 2
 
 
 class StoredInsertion(msgspec.Struct, frozen=True):
@@ -51,7 +52,11 @@ class StoredChange(msgspec.Struct, frozen=True):
 
 
 class PlannedEvent(msgspec.Struct, frozen=True):
-    """An event that is taken out, put in, or becomes otherwise; `what` of it."""
+    """An event that is taken out, put in, or becomes otherwise; `what` of it.
+
+    `name` is its position in the log; empty: it is not there. `because` names the event that it follows from; empty: none.
+    `before` is the data that it had, if that becomes otherwise.
+    """
 
     type: str
     key: str
@@ -60,6 +65,9 @@ class PlannedEvent(msgspec.Struct, frozen=True):
     outcome: str
     what: tuple[str, ...] = ()
     data: Any = None
+    time: datetime | None = None
+    because: str = ""
+    before: Any = None
 
 
 class PlannedRow(msgspec.Struct, frozen=True):
@@ -140,9 +148,15 @@ def stored_change(codec: Codec, change: Change) -> StoredChange:
     return StoredChange(inserted, tuple(sorted(change.remove)), replaced, change.end)
 
 
-def planned_event(it: RecordedEvent, what: Sequence[str] = ()) -> PlannedEvent:
+def planned_event(past: Past, it: RecordedEvent, what: Sequence[str] = (), was: RecordedEvent | None = None) -> PlannedEvent:
+    """Of an event that `past` has; `was`: the event as it was before."""
     outcome = "accepted" if it.accepted else f"rejected: {it.reason}"
-    return PlannedEvent(it.event_type, it.key, it.event.id, it.name, outcome, tuple(what), plain(it.event.data))
+    cause = cause_of(past, it)
+    return PlannedEvent(
+        it.event_type, it.key, it.event.id, it.name if it.has_position else "", outcome, tuple(what), plain(it.event.data),
+        it.event.time, "" if cause is None else f"{cause.event_type} {cause.key}",
+        None if was is None or was.event.data == it.event.data else plain(was.event.data),
+    )  # fmt: skip
 
 
 def plain(data: EventData | Record | None) -> Any:

@@ -59,7 +59,8 @@ def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change:
     _refuse_unsigned(by, why)
     before = so_far.past(handlers)
     placed = with_places(before, so_far.log, handlers, with_sources(before, so_far.log, change))
-    found = what_if(before, handlers, placed).difference
+    branch = what_if(before, handlers, placed)
+    found = branch.difference
     corrected = CorrectedPast(so_far.log, handlers, merged(so_far.log, [*so_far.changes, placed]))
     stored = stored_change(handlers.codec, placed)
     first = next(iter(so_far.log.events()), None)
@@ -72,9 +73,9 @@ def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change:
         stored,
         None if first is None else first.exact_name,
         tuple(_row(it) for it in corrected.different_rows()),
-        tuple(planned_event(it) for it in found.missing),
-        tuple(planned_event(it) for it in found.surplus),
-        tuple(planned_event(it.now, it.what) for it in found.changed),
+        tuple(planned_event(before, it) for it in found.missing),
+        tuple(planned_event(branch.past, it) for it in found.surplus),
+        tuple(planned_event(branch.past, it.now, it.what, it.recorded) for it in found.changed),
         tuple(_calls(handlers, found)),
         len(found.open),
         _projections(handlers, found),
@@ -111,9 +112,9 @@ def _row(it: DifferentRow) -> PlannedRow:
 
 
 def _projections(handlers: ApplicationHandlers, found: Difference) -> tuple[str, ...]:
-    """Those that fold an event which is otherwise."""
-    events = [*found.missing, *found.surplus, *(it.now for it in found.changed), *found.open]
-    types = {type(it.event.data) for it in events}
+    """Those that fold an event which is otherwise. What is rejected is not folded."""
+    changed = [it for each in found.changed for it in (each.recorded, each.now)]
+    types = {type(it.event.data) for it in (*found.missing, *found.surplus, *changed, *found.open) if it.accepted}
     return tuple(it.name for it in handlers.app.projections if not types.isdisjoint(it.folds_by))
 
 

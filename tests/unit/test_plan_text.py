@@ -1,0 +1,74 @@
+"""A correction's plan as lines: what is put in is named by what it is, and what is otherwise is shown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from streams.cli.output.plan_text import plan_lines
+from streams.history.branch.change import InsertedEvent
+from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
+from streams.testing.world import World
+from tests.applications import bank, shop
+from tests.applications.bank.events import AccountOpen, TransferStart
+from tests.applications.shop.events import Line, OrderPlace, StockReceive
+
+
+def lines_of(plan: CorrectionPlan) -> list[str]:
+    """As they are after the plan was written and read."""
+    return ["".join(part for part, _ in line) for line in plan_lines(decode_plan(encode_plan(plan)))]
+
+
+def a_plan(world: World, **change: Any) -> CorrectionPlan:
+    return world.history().correct(**change, by="ann", why="typo")
+
+
+def a_transfer(amount: int) -> TransferStart:
+    return TransferStart(transfer="t0", source="a", target="b", amount=amount)
+
+
+def a_bank() -> World:
+    world = World(bank.app())
+    for name in ("a", "b"):
+        world.when(AccountOpen(account=name, balance=100), id=f"open-{name}")
+    return world
+
+
+def test_what_is_put_in_is_named_by_its_id_and_what_follows_by_its_cause() -> None:
+    """And not by the position of the event that it stands by, which is another one."""
+    world = a_bank()
+    plan = a_plan(world, insert=[InsertedEvent(a_transfer(30), world.now, "fix-1")])
+    text = "\n".join(lines_of(plan))
+    assert f"transfer.start t0  id fix-1  {world.now:%Y-%m-%d %H:%M:%S}Z  accepted" in text
+    assert "account.debit a  because of transfer.start t0  " in text
+    assert not [it.name for it in plan.surplus if it.name]
+    assert "account-0:" not in text
+
+
+def test_what_is_taken_out_is_named_by_its_position() -> None:
+    """It stands in the log."""
+    world = a_bank()
+    [opened] = [it for it in world.history().events() if it.event.id == "open-a"]
+    assert f"account.open a  {opened.name}  accepted" in "\n".join(lines_of(a_plan(world, remove=["open-a"])))
+
+
+def test_other_data_is_shown_before_and_after() -> None:
+    """As what-if shows it."""
+    world = a_bank()
+    world.when(a_transfer(30), id="start-0")
+    world.settle()
+    [line] = [it for it in lines_of(a_plan(world, replace={"start-0": a_transfer(40)})) if "transfer.start" in it]
+    assert line.endswith("accepted: amount 30 → 40")
+
+
+def test_a_projection_is_not_touched_by_what_is_rejected() -> None:
+    """It folds what was accepted alone."""
+    world = World(shop.app())
+    place = OrderPlace(order="o1", customer="c", lines=(Line(sku="x", quantity=1),))
+    world.when(StockReceive(sku="x", quantity=9, price=3), id="receive")
+    world.when(place, id="place-1")
+    world.settle()
+    plan = a_plan(world, insert=[InsertedEvent(place, world.now + timedelta(seconds=1), "again")])
+    assert [it.outcome.partition(":")[0] for it in plan.surplus] == ["rejected"]
+    assert any(OrderPlace in it.folds_by for it in world.app.projections)
+    assert plan.projections == ()
