@@ -182,7 +182,7 @@ def test_what_cannot_be_applied_is_a_sentence(env: Env, tmp_path: Path) -> None:
     done = retold("correct", "plan", "--remove", "nobody", "--why", "x", env=env)
     assert (done.returncode, "nobody" in done.stderr) == (1, True), done.stderr
     done = retold("correct", "plan", "--remove", "signup-6", env=env)
-    assert (done.returncode, "says why" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "--why is missing" in done.stderr) == (2, True), done.stderr
     with the_only_one(Path(env["RETOLD_STATE"])):
         done = retold("correct", "apply", str(file), env=env)
     assert (done.returncode, "let it end" in done.stderr) == (3, True), done.stderr

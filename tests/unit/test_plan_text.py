@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from streams.cli.arguments.wrong_usage import WrongUsage
+from streams.cli.commands.correct import plan as plan_command
 from streams.cli.output.plan_text import plan_lines
 from streams.history.branch.change import InsertedEvent
 from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
@@ -72,3 +76,10 @@ def test_a_projection_is_not_touched_by_what_is_rejected() -> None:
     assert [it.outcome.partition(":")[0] for it in plan.surplus] == ["rejected"]
     assert any(OrderPlace in it.folds_by for it in world.app.projections)
     assert plan.projections == ()
+
+
+@pytest.mark.parametrize("why", ["", " "])
+def test_a_plan_without_a_reason_names_the_option(why: str) -> None:
+    """With an example, and before a broker is looked for."""
+    with pytest.raises(WrongUsage, match=r"--why is missing.*such as --why"):
+        plan_command(remove=["x"], why=why)

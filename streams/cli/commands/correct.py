@@ -10,7 +10,7 @@ import typer
 
 from streams.cli.arguments.change_options import InsertOption, RemoveOption, ReplaceOption, change_document
 from streams.cli.arguments.options import Json
-from streams.cli.arguments.wrong_usage import wrong_usage
+from streams.cli.arguments.wrong_usage import WrongUsage, wrong_usage
 from streams.cli.commands.correct_apply import apply_plan
 from streams.cli.output.help import Command, Group
 from streams.cli.output.plan_text import plan_lines
@@ -58,6 +58,8 @@ def plan(
     Example: [bold]retold correct plan --remove user-3:7 --why "a test" -o plan.json[/]
     """
     document = change_document(remove, insert, replace)
+    if not why.strip():
+        raise WrongUsage('--why is missing: a correction keeps its reason for ever; such as --why "a zero was missing"')
     session = connect()
     made = _planned(session, document, by or getpass.getuser(), why)
     if output is not None:
