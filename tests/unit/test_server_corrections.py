@@ -95,6 +95,19 @@ def test_pages_say_by_whom_a_row_was_corrected_and_why(server: Any) -> None:
     assert not {"row", "added", "dropped"} & {*own.texts("dt")}
 
 
+def test_pages_of_a_projection_say_that_it_is_not_corrected(server: Any) -> None:
+    """In words, as its JSON does in a header; no page of rows does, and none before."""
+    addresses = ("/projections/orders_per_day", "/projections/orders_per_day/2026-01-01", "/rows/stock")
+
+    def said() -> list[bool]:
+        texts = [HtmlPage(server.http.get(it, headers={"Accept": "text/html"}).text).text for it in addresses]
+        return ["It is so of orders_per_day." in it for it in texts]
+
+    assert said() == [False] * 3
+    corrected(server)
+    assert said() == [True, True, False]
+
+
 def test_the_described_outcomes_are_those_that_are_told(server: Any) -> None:
     """A client that was made from the OpenAPI reads a step."""
     paths = server.http.get("/openapi.json").json()["paths"]

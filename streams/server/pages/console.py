@@ -113,6 +113,7 @@ class Console:
             title=page.title, current=page.nav, navigation=NAVIGATION, application=self._parts.app.name, path=path,
             state=server_state(self._parts.model), set_aside=self._set_aside(), page=page.values,
             logged_in=self._parts.config.http_token is not None, json_url=same if page.as_json == "" else page.as_json,
+            uncorrected="" if page.answer is None else page.answer.headers.get("Retold-Uncorrected", ""),
         )  # fmt: skip
         headers = {"Vary": "Accept", "Cache-Control": "no-cache", **SECURITY}
         if page.answer is not None:
