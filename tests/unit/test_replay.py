@@ -677,7 +677,7 @@ def test_other_code_whose_handler_hangs_names_the_event() -> None:
     first = next(it for it in past_of(there).events() if it.event_type == "account.debit")
 
     def watched(server: CodeServer, answers: IO[bytes]) -> None:
-        watch(server, answers, 0.05, lambda _: released.set())
+        watch(server, answers, 0.3, lambda _: released.set())  # longer than other processes keep one waiting
 
     with (
         linked(there, with_change(bank.app(), AccountDebit, hanging(released)), now, beside=watched) as link,
@@ -700,7 +700,7 @@ def test_other_code_whose_handler_hangs_when_it_is_asked_again_names_the_event()
         return changed
 
     def watched(server: CodeServer, answers: IO[bytes]) -> None:
-        watch(server, answers, 0.05, lambda _: released.set())
+        watch(server, answers, 0.3, lambda _: released.set())  # longer than other processes keep one waiting
 
     now = ApplicationHandlers(with_change(bank.app(), AccountCredit, other_code.twice), there.codec)
     with (
