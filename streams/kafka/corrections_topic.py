@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 from confluent_kafka import KafkaError, Message
 
-from streams.engine.readable import harmless
-from streams.errors import BrokerError
+from streams.engine.readable import harmless, one_line
+from streams.errors import BrokerError, InvalidChange
 from streams.history.correction.correction_plan import PlannedCall, StoredChange
 from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
@@ -24,6 +25,8 @@ log = logging.getLogger("retold.corrections")
 APPLYING, APPLIED = "applying", "applied"
 READING = 10.0
 """s to read the topic."""
+ROOM = 1024
+"""Bytes of a record beside its value: its key, and what Kafka adds."""
 CONFIRMED = 15.0
 """s that the broker has to confirm a state."""
 
@@ -31,7 +34,8 @@ CONFIRMED = 15.0
 class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     """`number` counts the corrections of an application from 1, in their order. `begun` and `seen` in µs since 1970.
 
-    While it is `applying`, its `coordinator` says at `seen` that it is at work. `open` are calls that a person must see to.
+    While it is `applying`, its `coordinator` says at `seen` that it is at work. `claim` is the offset of the first state of this
+    coordinator; -1: this is the first one. `open` are calls that a person must see to.
     """
 
     application: str
@@ -46,40 +50,84 @@ class CorrectionState(msgspec.Struct, frozen=True, omit_defaults=True):
     coordinator: str = ""
     steps: int = 0
     open: tuple[PlannedCall, ...] = ()
+    claim: int = -1
+
+
+class Corrections(NamedTuple):
+    """Of an application: `states` has the last state of each correction, in their order, and `claims` that of each claim."""
+
+    states: list[CorrectionState]
+    claims: dict[int, CorrectionState]
 
 
 def read_corrections(clients: Clients, prefix: str, application: str) -> list[CorrectionState]:
     """All corrections of an application, in their order; none if the topic is missing. Raises BrokerError."""
+    return read_claims(clients, prefix, application).states
+
+
+def read_claims(clients: Clients, prefix: str, application: str) -> Corrections:
+    """The same, with each coordinator's claim. Raises BrokerError."""
     admin, topic = clients.admin(), corrections_topic(prefix)
     if topic not in describe(admin, [topic]):
-        return []
+        return Corrections([], {})
     at = topic, 0
     span = {at: (starts(admin, [at])[at], ends(admin, [at])[at])}
     found: dict[bytes, CorrectionState] = {}
+    claims: dict[int, CorrectionState] = {}
     consumer = clients.consumer("retold-corrections")
     try:
         for message in read_to(consumer, span, clock=clients.clock, timeout=READING):
-            if (state := _read(message)) is not None and state.application == application:
-                found[message.key() or b""] = state
+            key, offset = message.key() or b"", message.offset() or 0
+            if message.value() is None:  # taken back
+                found.pop(key, None)
+                claims = {at: it for at, it in claims.items() if it.correction.encode() != key}
+            elif (state := _read(message)) is not None and state.application == application:
+                found[key] = state
+                claims[offset if state.claim < 0 else state.claim] = state
     finally:
         consumer.close()
-    return sorted(found.values(), key=lambda it: it.number)
+    return Corrections(sorted(found.values(), key=_order), claims)
+
+
+def _order(it: CorrectionState) -> tuple[int, int, str]:
+    return it.number, it.begun, it.correction
 
 
 def _read(message: Message) -> CorrectionState | None:
     """None, and a warning, for what retold did not write. It is shown to people, so what drives a terminal is spelt."""
-    if message.value() is None:
-        return None
     try:
         state = msgspec.json.decode(message.value() or b"", type=CorrectionState)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         log.warning("%s@%s is no correction: %s", message.topic(), message.offset(), harmless(str(error)))
         return None
-    return msgspec.structs.replace(state, by=harmless(state.by), why=harmless(state.why))
+    return msgspec.structs.replace(
+        state, by=harmless(state.by), why=harmless(state.why), coordinator=one_line(state.coordinator)
+    )
+
+
+def encode_state(state: CorrectionState, largest: int) -> bytes:
+    """Raises InvalidChange for one that is larger than a record of the topic may be; `largest` in bytes."""
+    value = msgspec.json.encode(state)
+    if len(value) + ROOM > largest:
+        raise InvalidChange(
+            f"the correction {state.correction} takes {len(value)} bytes to keep, and {largest - ROOM} are allowed: correct less "
+            "at once, or raise max_event_bytes"
+        )
+    return value
 
 
 def write_corrections(clients: Clients, prefix: str, states: Sequence[CorrectionState]) -> None:
-    """Returns when the broker has them. Raises BrokerError."""
+    """Returns when the broker has them. Raises BrokerError, and InvalidChange for one that is too large, before any is written."""
+    values = [(it.correction, encode_state(it, clients.largest)) for it in states]
+    _write(clients, prefix, values)
+
+
+def take_back(clients: Clients, prefix: str, correction: str) -> None:
+    """As if it had never been begun. Raises BrokerError."""
+    _write(clients, prefix, [(correction, None)])
+
+
+def _write(clients: Clients, prefix: str, values: Sequence[tuple[str, bytes | None]]) -> None:
     failed: list[KafkaError] = []
 
     def delivered(error: KafkaError | None, _message: Message) -> None:
@@ -87,8 +135,8 @@ def write_corrections(clients: Clients, prefix: str, states: Sequence[Correction
             failed.append(error)
 
     producer = clients.producer("retold-corrections", delivery=CONFIRMED - 5.0, on_delivery=delivered)
-    for state in states:
-        producer.produce(corrections_topic(prefix), msgspec.json.encode(state), state.correction.encode())
+    for correction, value in values:
+        producer.produce(corrections_topic(prefix), value, correction.encode())
     if producer.flush(CONFIRMED) or failed:
         why = failed[0].str() if failed else f"no confirmation in {CONFIRMED:.0f} s"
         raise BrokerError(f"the state of a correction could not be written to {corrections_topic(prefix)}: {why}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -32,15 +32,16 @@ class StepWriter:
         self._handled: dict[TopicAndPartition, int] = {}
         self._sent: dict[TopicAndPartition, int] = {}
         self._failed: list[KafkaError] = []
-        self._consumer: Consumer = clients.consumer("retold-steps", partition_eof=False)
-        self._consumer.assign([TopicPartition(*at, offset) for at, offset in stable_ends(admin, there).items()])
+        begin = stable_ends(admin, there)  # whatever may fail comes before what is to be closed
         self._producer = clients.producer("retold-steps", delivery=CONFIRMED - 5.0, on_delivery=self._delivered)
+        self._consumer: Consumer = clients.consumer("retold-steps", partition_eof=False)
+        self._consumer.assign([TopicPartition(*at, offset) for at, offset in begin.items()])
 
     def close(self) -> None:
         self._consumer.close()
 
-    def send(self, steps: Sequence[CorrectionStep]) -> None:
-        """Returns when all are handled, whether they were taken or their rows had moved.
+    def send(self, steps: Sequence[CorrectionStep], waiting: Callable[[], None] = lambda: None) -> None:
+        """Returns when all are handled, whether they were taken or their rows had moved. Meanwhile it calls `waiting` often.
 
         Raises BrokerError if one was not delivered, and OutcomeTimeout if nothing is handled for a minute.
         """
@@ -56,7 +57,7 @@ class StepWriter:
         if self._producer.flush(CONFIRMED) or self._failed:
             why = self._failed[0].str() if self._failed else f"no confirmation in {CONFIRMED:.0f} s"
             raise BrokerError(f"a step of a correction did not reach its inbox: {why}. Apply the correction again")
-        self._wait()
+        self._wait(waiting)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -65,10 +66,11 @@ class StepWriter:
         at = message.topic() or "", message.partition() or 0
         self._sent[at] = max(self._sent.get(at, -1), message.offset() or 0)
 
-    def _wait(self) -> None:
+    def _wait(self, waiting: Callable[[], None]) -> None:
         clock = self._clients.clock
         moved = clock.monotonic()
         while any(self._handled.get(at, 0) <= offset for at, offset in self._sent.items()):
+            waiting()
             message = self._consumer.poll(0.2)
             if message is not None and self._take(message):
                 moved = clock.monotonic()
@@ -79,12 +81,15 @@ class StepWriter:
                 )
 
     def _take(self, message: Message) -> bool:
+        """Whether a partition that has a step went on: in a busy application others always do."""
         error = message.error()
         if error is not None:
             if error.fatal():
                 raise BrokerError(f"what becomes of a correction cannot be read: {error.str()}")
             return False
         record = table_record(message)
-        if isinstance(record, Marker):
-            self._handled[self._inboxes[message.topic() or ""], message.partition() or 0] = record.inbox_next
-        return True
+        if not isinstance(record, Marker):
+            return False
+        at = self._inboxes[message.topic() or ""], message.partition() or 0
+        before, self._handled[at] = self._handled.get(at, 0), record.inbox_next
+        return at in self._sent and record.inbox_next > before

@@ -96,7 +96,10 @@ TOPICS = (
         TopicSetting("segment.bytes", str(MIB), "unchecked"),  # readers read all of it, and workers write often
         TopicSetting("min.cleanable.dirty.ratio", "0.1", "unchecked"),
     ), optional=True),
-    TopicKind("corrections", "retold-corrections", 1, COMPACT, optional=True),
+    TopicKind("corrections", "retold-corrections", 1, (
+        *COMPACT,
+        TopicSetting("max.message.bytes", "largest record", "at least"),
+    ), optional=True),
 )  # fmt: skip
 
 

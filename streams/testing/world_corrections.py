@@ -10,7 +10,7 @@ from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import Signature
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_edited, refuse_other_log
-from streams.history.correction.fixed_point import next_steps, reach_fixed_point
+from streams.history.correction.fixed_point import check_steps, reach_fixed_point
 from streams.history.correction.planning import CorrectedLog
 from streams.history.past_tables import PastTables
 from streams.testing.codecs import codec_for
@@ -31,14 +31,14 @@ class MemoryCorrections:
         return CorrectedLog(recorded_past(self._handlers, self._run.spaces.values()), [*self._changes.values()])
 
     def begin(self, plan: CorrectionPlan) -> Signature:
-        """Take a plan on. Raises StalePlan for one that was edited, or is of another log, and as `next_steps`."""
+        """Take a plan on. Raises StalePlan for one that was edited, or is of another log, and as `check_steps`."""
         refuse_edited(plan)
         refuse_other_log(plan, self._run.app.name, self.so_far.log)
         by = Signature(plan.correction, plan.by, plan.why)
         changes = {plan.correction: plan.change.read(self._handlers.codec)} | self._changes
         if plan.correction not in self._changes:
             changes[plan.correction] = changes.pop(plan.correction)
-        next_steps(self.so_far.log, self._handlers, [*changes.values()], by)  # what cannot be done is not begun
+        check_steps(self.so_far.log, self._handlers, [*changes.values()], by)  # what cannot be done is not begun
         self._changes = changes
         return by
 

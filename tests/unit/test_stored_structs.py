@@ -148,7 +148,7 @@ KINDS = (
     Kind(
         CorrectionState(
             "shop", "c1", 2, "ada", "typo", StoredChange((), ("r2",)), "applying", 5, 6, "host-7", 3,
-            (PlannedCall("would call", "a.b", "k", "e", "a.c"),),
+            (PlannedCall("would call", "a.b", "k", "e", "a.c"),), 4,
         ),
         lambda value: msgspec.json.decode(value, type=CorrectionState),
         ("application", "correction", "number", "by", "why", "change", "state", "begun", "seen"),

@@ -12,9 +12,12 @@ from streams.cli.output.story_text import key_story_lines
 from streams.data import EventData
 from streams.engine import control
 from streams.engine.control import OperatorCommand
-from streams.errors import HistoryError, InvalidChange, NoSuchEvent, StalePlan
+from streams.engine.step import encode_step
+from streams.errors import HistoryError, InvalidChange, NoSuchEvent, StalePlan, TooBusy
 from streams.history.branch.change import InsertedEvent
 from streams.history.code.application_handlers import ApplicationHandlers
+from streams.history.correction import fixed_point
+from streams.history.correction.corrected_past import CorrectedPast, DifferentRow, Signature
 from streams.history.correction.correction_plan import CorrectionPlan, decode_plan, encode_plan
 from streams.history.correction.fixed_point import ROUNDS_IN_VAIN
 from streams.history.event_lookup import in_memory
@@ -295,14 +298,74 @@ def test_a_row_that_never_stands_still_is_given_up(monkeypatch: pytest.MonkeyPat
     publish = MemoryCorrections._publish
 
     def too_late(self: MemoryCorrections, steps: Any) -> None:
-        publish(self, [msgspec.structs.replace(step, expected=step.expected + 1) for step in steps])
+        world.when(AccountCredit(account=steps[0].entity, transfer="t", amount=1))
+        publish(self, steps)
 
+    monkeypatch.setattr(fixed_point, "STEPS_OF_A_ROUND", 1)
     monkeypatch.setattr(MemoryCorrections, "_publish", too_late)
-    with pytest.raises(HistoryError, match=f"moved {ROUNDS_IN_VAIN} times"):
+    with pytest.raises(TooBusy, match=f"moved {ROUNDS_IN_VAIN} times"):
         world.apply(plan)
-    assert balances(world) == {"a": 70, "b": 130}
+    assert balances(world) == {"a": 70 + ROUNDS_IN_VAIN, "b": 130}
     monkeypatch.undo()
-    assert world.apply(plan) == 4
+    assert world.apply(plan) == 3  # the transfer, which comes first, stood still
+
+
+def test_a_step_that_is_handled_and_not_taken_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row stands still, so what is wrong is not that the row moves; the sentence names it."""
+    world = a_bank()
+    plan = a_plan(world, remove=["start-0"])
+    publish, rounds = MemoryCorrections._publish, []
+
+    def set_aside(self: MemoryCorrections, steps: Any) -> None:
+        rounds.append(steps)
+        publish(self, [msgspec.structs.replace(step, row=b"no row") for step in steps])
+
+    monkeypatch.setattr(MemoryCorrections, "_publish", set_aside)
+    monkeypatch.setattr(MemoryCorrections, "fold_projections", lambda _: None)
+    with pytest.raises(HistoryError, match=f"was handled and not taken, though the row is at version {plan.rows[0].version} still"):
+        world.apply(plan)
+    assert len(rounds) == 1
+
+
+def a_list(rows: int) -> tuple[World, CorrectionPlan]:
+    """A world of some accounts, and a plan that takes all of them out."""
+    world = World(bank.app())
+    for number in range(rows):
+        world.when(AccountOpen(account=f"a{number:02}", balance=1), id=f"open-{number}")
+    return world, a_plan(world, remove=[f"open-{number}" for number in range(rows)])
+
+
+def test_what_cannot_be_done_in_the_last_round_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the first step of the first round is sent."""
+    world, plan = a_list(5)
+    refuse = CorrectedPast.refuse_fired
+
+    def refuse_last(self: CorrectedPast, it: DifferentRow) -> None:
+        if it.place == ("account", "a04"):
+            raise HistoryError("it has fired")
+        refuse(self, it)
+
+    monkeypatch.setattr(fixed_point, "STEPS_OF_A_ROUND", 2)
+    monkeypatch.setattr(CorrectedPast, "refuse_fired", refuse_last)
+    with pytest.raises(HistoryError, match="it has fired"):
+        world.apply(plan)
+    assert len(world.table(account)) == 5
+    monkeypatch.undo()
+    monkeypatch.setattr(fixed_point, "STEPS_OF_A_ROUND", 2)
+    assert world.apply(plan) == 5
+
+
+def test_a_step_that_is_too_large_is_a_sentence_before_anything_is_sent() -> None:
+    """A step takes more bytes than its row, so a row may fit where its step does not."""
+    world, plan = a_list(1)
+    handlers = ApplicationHandlers(world.app, codec_for(world.app))
+    log = recorded_past(handlers, world._run.spaces.values())
+    by, changes = Signature(plan.correction, "ann", "typo"), [plan.change.read(handlers.codec)]
+    [step] = fixed_point.next_steps(log, handlers, changes, by)
+    size = len(encode_step(step))
+    assert fixed_point.check_steps(log, handlers, changes, by, size) == 1
+    with pytest.raises(InvalidChange, match=f"the row a00 of account .* holds {size} bytes, and an event may hold {size - 1}"):
+        fixed_point.check_steps(log, handlers, changes, by, size - 1)
 
 
 def test_a_branch_is_not_corrected() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
-
-from msgspec.structs import replace
 
 from streams.cli.output.screen import plural, talk
 from streams.cli.process.opened_past import OpenedPast, open_past
@@ -18,21 +16,13 @@ from streams.errors import BrokerError, HistoryError, StalePlan, unwritable_stat
 from streams.history.branch.change import Change
 from streams.history.correction.corrected_past import Signature
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log
-from streams.history.correction.fixed_point import next_steps, reach_fixed_point
+from streams.history.correction.fixed_point import check_steps, reach_fixed_point
 from streams.history.past import Past
-from streams.kafka.corrections_topic import (
-    APPLIED,
-    APPLYING,
-    CorrectionState,
-    read_corrections,
-    write_corrections,
-)
+from streams.kafka.correction_claim import CorrectionClaim, is_at_work, own_name
+from streams.kafka.corrections_topic import APPLIED, APPLYING, Corrections, CorrectionState, read_claims
 from streams.kafka.step_writer import StepWriter
 from streams.kafka.topics import ensure
 from streams.private_files import lock_private, make_private
-
-ALONE = 20_000_000
-"""µs without a sign of another coordinator, on another machine, after which its correction is taken over."""
 
 
 class CorrectionRun:
@@ -41,7 +31,7 @@ class CorrectionRun:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._clients, self._prefix, self._app = session.clients, session.config.prefix, session.app
-        self._name = f"{socket.gethostname()}-{os.getpid()}"
+        self._claim = CorrectionClaim(session.clients, session.config.prefix, own_name())
         self._opened = ExitStack()
         self._steps = 0
         """Of this correction, in the log."""
@@ -49,35 +39,52 @@ class CorrectionRun:
     def apply(self, plan: CorrectionPlan) -> int:
         """Returns how many steps were taken. Raises StalePlan, HistoryError, BrokerError and OutcomeTimeout."""
         ensure(self._clients.admin(), self._session.config, self._session.namespaces)
-        known = read_corrections(self._clients, self._prefix, self._app.name)
+        known = read_claims(self._clients, self._prefix, self._app.name)
         self._refuse_another(plan, known)
-        stored = {it.correction: it.change for it in known}
+        before = next((it for it in known.states if it.correction == plan.correction), None)
+        stored = {it.correction: it.change for it in known.states}
         stored.setdefault(plan.correction, plan.change)
         changes = [it.read(self._session.codec) for it in stored.values()]
         with self._opened:
             log = self._log()
             refuse_other_log(plan, self._app.name, log)
-            next_steps(log, self._past.handlers, changes, _signature(plan))  # what cannot be done is not begun
-        state = self._begun(plan, known)
+            differ = check_steps(log, self._past.handlers, changes, _signature(plan), self._largest)
+        if not differ and before is not None and before.state == APPLIED:
+            return 0
+        state = before or self._new_state(plan, known.states)
+        self._claim.take(state, before, stored)
         try:
             taken = self._reach(state, changes)
+            self._claim.look()
+        except StalePlan:  # another one is at work, and says how it stands
+            raise
         except BaseException:  # whoever goes on need not wait
             with suppress(BrokerError):
-                self._say(replace(state, coordinator=""))
+                self._claim.end(APPLYING, state.steps)
             raise
-        self._say(replace(state, state=APPLIED, coordinator="", steps=self._steps))
+        self._claim.end(APPLIED, self._steps)
         return taken
+
+    @property
+    def _largest(self) -> int:
+        return self._session.config.max_event_bytes
 
     def _reach(self, state: CorrectionState, changes: Sequence[Change]) -> int:
         with self._opened, closing(StepWriter(self._clients, self._prefix, self._session.namespaces)) as writer:
 
             def publish(steps: Sequence[CorrectionStep]) -> None:
-                self._say(state)
-                writer.send(steps)
+                self._claim.look()
+                writer.send(steps, self._claim.stay)
 
-            self._log()
+            def log() -> Past:
+                self._claim.stay()
+                found = self._log()
+                self._claim.stay()  # deciding on it may take long
+                return found
+
             by = _signature(state)
-            taken = reach_fixed_point(self._log, self._past.handlers, changes, by, publish)
+            log()
+            taken = reach_fixed_point(log, self._past.handlers, changes, by, publish, self._largest)
             self._steps = sum(it.event.data.correction == state.correction for it in self._past.past.steps())
             return taken
 
@@ -89,54 +96,31 @@ class CorrectionRun:
             raise HistoryError(f"the past cannot be corrected, since not all of it can be read: {self._past.source.stuck[0]}")
         return self._past.past
 
-    def _refuse_another(self, plan: CorrectionPlan, known: Sequence[CorrectionState]) -> None:
-        now = self._clients.clock.now()
-        for it in known:
-            if it.correction != plan.correction and it.state == APPLYING:
+    def _refuse_another(self, plan: CorrectionPlan, known: Corrections) -> None:
+        """Of corrections that were stopped, the first is applied to its end first."""
+        for state in takewhile(lambda it: it.correction != plan.correction, known.states):
+            if state.state == APPLYING:
                 raise StalePlan(
-                    f"the correction {it.correction} by {it.by} is not applied to its end: it is at work, or was stopped. Apply it "
-                    "again until nothing differs; then make a new plan"
+                    f"the correction {state.correction} by {state.by} is not applied to its end: it is at work, or was stopped. "
+                    "Apply it again until nothing differs; then make a new plan"
                 )
-            at_work = it.state == APPLYING and it.coordinator not in ("", self._name) and now - it.seen < ALONE
-            if at_work and not _has_ended(it.coordinator):
+        now = self._clients.clock.now()
+        for it in known.claims.values():
+            if is_at_work(it, now):
                 raise StalePlan(
                     f"the correction {it.correction} is being applied by {it.coordinator}, which was at work "
                     f"{(now - it.seen) / 1e6:.0f} s ago: let it end"
                 )
 
-    def _begun(self, plan: CorrectionPlan, known: Sequence[CorrectionState]) -> CorrectionState:
-        """The state of this correction, which is written; it keeps its number if it was begun before."""
-        now = self._clients.clock.now()
-        was = next((it for it in known if it.correction == plan.correction), None)
-        if was is None:
-            number = max((it.number for it in known), default=0) + 1
-            was = CorrectionState(
-                self._app.name, plan.correction, number, plan.by, plan.why, plan.change, APPLYING, now, now, open=plan.calls
-            )
-        state = replace(was, state=APPLYING, coordinator=self._name)
-        self._say(state)
-        return state
-
-    def _say(self, state: CorrectionState) -> None:
-        write_corrections(self._clients, self._prefix, [replace(state, seen=self._clients.clock.now())])
+    def _new_state(self, plan: CorrectionPlan, known: Sequence[CorrectionState]) -> CorrectionState:
+        now, number = self._clients.clock.now(), max((it.number for it in known), default=0) + 1
+        return CorrectionState(
+            self._app.name, plan.correction, number, plan.by, plan.why, plan.change, APPLYING, now, now, open=plan.calls
+        )
 
 
 def _signature(of: CorrectionPlan | CorrectionState) -> Signature:
     return Signature(of.correction, of.by, of.why)
-
-
-def _has_ended(coordinator: str) -> bool:
-    """Whether a coordinator of this machine has ended; of another machine's it is not known."""
-    host, _, number = coordinator.rpartition("-")
-    if host != socket.gethostname() or not number.isdigit():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 @contextmanager

@@ -6,11 +6,13 @@ in a later round, whoever was stopped goes on where it stood, and once nothing d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
 
+from streams.engine.event_handlers import Limits
 from streams.engine.readable import named
-from streams.engine.step import CorrectionStep
-from streams.errors import TooBusy
+from streams.engine.step import CorrectionStep, encode_step
+from streams.errors import HistoryError, InvalidChange, TooBusy
 from streams.history.branch.change import Change
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import CorrectedPast, Signature
@@ -20,15 +22,37 @@ from streams.history.past import Past
 ROUNDS_IN_VAIN = 100
 """Rounds without a step that was accepted, after which it is given up."""
 STEPS_OF_A_ROUND = 1_000
+LARGEST = Limits().event_bytes
+"""Bytes of a step, which is an event to its worker."""
 
 
-def next_steps(log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature) -> list[CorrectionStep]:
+def next_steps(
+    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST
+) -> list[CorrectionStep]:
     """The steps of a round, in causal order; none: the present is what `changes`, all corrections so far, make of it.
 
-    Raises HistoryError if the past cannot be told, or a handler raises in the corrected past.
+    Raises HistoryError if the past cannot be told, a handler raises in the corrected past, or a step holds over `largest` bytes.
     """
-    corrected = CorrectedPast(log, handlers, merged(log, changes))
-    return [step for step, _ in zip(corrected.steps(by), range(STEPS_OF_A_ROUND), strict=False)]
+    return [*islice(_steps(log, handlers, changes, by, largest), STEPS_OF_A_ROUND)]
+
+
+def check_steps(
+    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int = LARGEST
+) -> int:
+    """How many steps there are, in all rounds together; none of them is kept. Raises as `next_steps`, for any of them."""
+    return sum(1 for _ in _steps(log, handlers, changes, by, largest))
+
+
+def _steps(
+    log: Past, handlers: ApplicationHandlers, changes: Sequence[Change], by: Signature, largest: int
+) -> Iterator[CorrectionStep]:
+    for step in CorrectedPast(log, handlers, merged(log, changes)).steps(by):
+        if (size := len(encode_step(step))) > largest:
+            raise InvalidChange(
+                f"the row {named(step.entity)} of {step.namespace} cannot be corrected: its step holds {size} bytes, and an event "
+                f"may hold {largest}. Raise max_event_bytes for this command and every worker, or correct something else"
+            )
+        yield step
 
 
 def reach_fixed_point(
@@ -37,18 +61,23 @@ def reach_fixed_point(
     changes: Sequence[Change],
     by: Signature,
     publish: Callable[[Sequence[CorrectionStep]], None],
+    largest: int = LARGEST,
 ) -> int:
     """Publish steps until nothing differs; returns how many were accepted.
 
-    `log` gives the recorded past as it is now, `publish` returns when the steps have been handled.
+    `log` gives the recorded past as it is now, `publish` returns when the steps have been handled, `largest` is how many bytes
+    a step may hold.
 
-    Raises TooBusy if a row always moves before its step comes.
+    Raises TooBusy if a row always moves before its step comes, and HistoryError for a step that was handled and not taken.
     """
     in_vain = taken = 0
-    while steps := next_steps(past := log(), handlers, changes, by):
+    left: set[str] = set()
+    while steps := next_steps(past := log(), handlers, changes, by, largest):
+        _refuse_untaken(steps, left)
         publish(steps)
         past = log()
-        accepted = sum(past.find(step.event_id) is not None for step in steps)
+        left = {step.event_id for step in steps if past.find(step.event_id) is None}
+        accepted = len(steps) - len(left)
         taken += accepted
         in_vain = 0 if accepted else in_vain + 1
         if in_vain == ROUNDS_IN_VAIN:
@@ -59,3 +88,14 @@ def reach_fixed_point(
                 "correction again when there is less to do"
             )
     return taken
+
+
+def _refuse_untaken(steps: Sequence[CorrectionStep], left: Collection[str]) -> None:
+    """A step has the id of one that is `left` from the round before if its row is still at the same version."""
+    for step in steps:
+        if step.event_id in left:
+            raise HistoryError(
+                f"the step to the row {named(step.entity)} of {step.namespace} was handled and not taken, though the row is at "
+                f"version {step.expected} still: a worker has set it aside, and `retold status` and its log say why. All that was "
+                "set before stands"
+            )
