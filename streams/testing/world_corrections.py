@@ -35,9 +35,8 @@ class MemoryCorrections:
         refuse_edited(plan)
         refuse_other_log(plan, self._run.app.name, self.so_far.log)
         by = Signature(plan.correction, plan.by, plan.why)
-        changes = {plan.correction: plan.change.read(self._handlers.codec)} | self._changes
-        if plan.correction not in self._changes:
-            changes[plan.correction] = changes.pop(plan.correction)
+        changes = {**self._changes}
+        changes.setdefault(plan.correction, plan.change.read(self._handlers.codec))
         check_steps(self.so_far.log, self._handlers, [*changes.values()], by)  # what cannot be done is not begun
         self._changes = changes
         return by

@@ -405,6 +405,18 @@ def test_an_event_that_was_put_in_may_be_published_after_all(later: dict[str, An
     assert [it.accepted for it in world.history().events() if it.event.id == "late"] == ([] if "remove" in later else [True])
 
 
+def test_a_plan_that_is_applied_again_keeps_its_place_among_corrections() -> None:
+    """The later of two that replace one event counts, also where it is the one that is applied again."""
+    world = a_bank()
+    for amount in (10, 20):
+        data = TransferStart(transfer="t0", source="a", target="b", amount=amount)
+        plan = a_plan(world, replace={"start-0": data})
+        world.apply(plan)
+    before = balances(world)
+    assert world.apply(plan) == 0
+    assert balances(world) == before
+
+
 def test_one_id_is_put_in_for_one_row() -> None:
     """The first one would be undone in silence, also by another correction."""
     world = a_bank()
