@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -127,8 +127,8 @@ def test_one_that_is_stopped_between_two_steps_leaves_whole_rows(
     planned(env, file, "--remove", f"signup-{user}")
     send = StepWriter.send
 
-    def some(writer: StepWriter, steps: Sequence[CorrectionStep]) -> None:
-        send(writer, steps[:sent])
+    def some(writer: StepWriter, steps: Sequence[CorrectionStep], waiting: Callable[[], None]) -> None:
+        send(writer, steps[:sent], waiting)
         raise StoppedError
 
     for name, value in env.items():
