@@ -146,7 +146,7 @@ def test_a_process_of_any_name_is_there_or_not(number: str, ended: bool) -> None
     assert has_ended(f"{socket.gethostname()}-{number}") == ended
 
 
-@pytest.mark.parametrize("value", [b"x", b"{}", b"[" * 100_000])
+@pytest.mark.parametrize("value", [b"x", b"{}", b'{"x":' + b"[" * 100_000])
 def test_what_is_no_correction_is_left_out(value: bytes, kafka: MemoryBroker, caplog: pytest.LogCaptureFixture) -> None:
     """With a warning; others are told."""
     kafka.append(("retold-corrections", 0), b"c0", value, [], None)
