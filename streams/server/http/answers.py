@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import Response
 
+from streams.data import EventData
+from streams.errors import StreamsError
 from streams.history.recorded_event import NamespacePartition
 from streams.query.query import Query
 from streams.server.http.parts import ServerParts
@@ -170,6 +173,18 @@ def refuse_lacking(
             503, f"the rows of {name} are made again for their present schema; until then they are not to be found or sorted by "
             f"{what}", field=lacking[0], headers={**RETRY_AFTER, **at.headers},
         )  # fmt: skip
+
+
+def latest(body: Any) -> Response:
+    """JSON that is looked at anew for each request, and says no position."""
+    return Response(to_json(body), media_type="application/json", headers={"Cache-Control": "no-cache"})
+
+
+def decoded(parts: ServerParts, value: bytes) -> EventData | None:
+    """An event in the wire format; None where it does not read here."""
+    with suppress(StreamsError):
+        return parts.codec.decode(value)
+    return None
 
 
 def answer(request: Request, body: Any, at: AnswerPosition, *, etag: str | None = None) -> Response:

@@ -18,11 +18,11 @@ from streams.kafka.status import NamespaceStatus
 from streams.query.filters import operators_of
 from streams.query.row_fields import KEY, fields_of
 from streams.server.http import overview_spec
+from streams.server.http.answers import latest
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.server_checks import all_checks
-from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_figures import StoreFigures, store_figures
 from streams.server.readmodel.store_readers import StoreAway
 
@@ -45,14 +45,14 @@ def routes(parts: ServerParts) -> APIRouter:
     @router.get("/", response_class=Response, openapi_extra=overview_spec.overview(), summary="What there is, and how it goes")
     async def overview(request: Request) -> Response:
         known_params(request.query_params.multi_items())
-        return _answer(await in_thread(parts.pools.memory, _overview, parts))
+        return latest(await in_thread(parts.pools.memory, _overview, parts))
 
     @router.get("/rows", response_class=Response, openapi_extra=overview_spec.table_list(), summary="The tables that there are")
     async def tables(request: Request) -> Response:
         known_params(request.query_params.multi_items())
         sizes = await in_thread(parts.pools.memory, parts.model.sizes)
         found = [_table(space.name, sizes, space.row_type) for space in parts.app.namespaces]
-        return _answer({"tables": found})
+        return latest({"tables": found})
 
     @router.get(
         "/projections", response_class=Response, openapi_extra=overview_spec.projection_list(),
@@ -69,23 +69,20 @@ def routes(parts: ServerParts) -> APIRouter:
             }
             for it in parts.app.projections
         ]  # fmt: skip
-        return _answer({"projections": found})
+        return latest({"projections": found})
 
     return router
 
 
-def _answer(body: Mapping[str, Any]) -> Response:
-    return Response(to_json(body), media_type="application/json", headers={"Cache-Control": "no-cache"})
-
-
 def _table(name: str, sizes: Mapping[str, int], row_type: type[Record]) -> dict[str, Any]:
+    return {"name": name, "rows": sizes.get(name), **table_fields(row_type)}
+
+
+def table_fields(row_type: type[Record]) -> dict[str, Any]:
     """`scalar` has the fields by which rows are sorted, `operators` how rows are chosen by each, the key among them."""
-    fields = [field.name for field in msgspec.structs.fields(row_type)]
     found = fields_of(row_type).values()
     return {
-        "name": name,
-        "rows": sizes.get(name),
-        "fields": fields,
+        "fields": [field.name for field in msgspec.structs.fields(row_type)],
         "scalar": [field.name for field in found if field.is_scalar and field is not KEY],
         "operators": {field.name: operators_of(field) for field in found if operators_of(field)},
     }

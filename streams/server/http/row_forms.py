@@ -12,6 +12,7 @@ import msgspec
 from streams.data import Record
 from streams.errors import InvalidQuery
 from streams.query.row_fields import KEY, RowField, fields_of
+from streams.server.http.accept import weights
 from streams.server.readmodel.row_json import to_json
 
 FORMS: Final = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
@@ -27,21 +28,9 @@ def form_of(accept: Sequence[str], given: str | None) -> str:
             raise InvalidQuery(f"_form is {given[:80]!r}; one of {', '.join(FORMS)} was expected", "_form")
         return given
     by_type = {media_type.partition(";")[0]: form for form, media_type in FORMS.items()}
-    wanted = [_wish(part) for line in accept for part in line.split(",")]
-    liked = [(weight, -at, by_type[kind]) for at, (kind, weight) in enumerate(wanted) if kind in by_type and weight > 0]
+    wanted = enumerate(weights(",".join(accept)))
+    liked = [(weight, -at, by_type[kind]) for at, (kind, weight) in wanted if kind in by_type and weight > 0]
     return max(liked)[2] if liked else "json"
-
-
-def _wish(part: str) -> tuple[str, float]:
-    """A media type of `Accept`, and its weight."""
-    kind, *parameters = (each.strip().lower() for each in part.split(";"))
-    for each in parameters:
-        if each.startswith("q="):
-            try:
-                return kind, float(each[2:])
-            except ValueError:
-                return kind, 0.0
-    return kind, 1.0
 
 
 def shown_row(

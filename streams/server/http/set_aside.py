@@ -17,7 +17,7 @@ from streams.errors import InvalidEvent, StreamsError
 from streams.kafka.parked import InboxOffset, ParkedEntry, parse_inbox_offset
 from streams.kafka.parked_checks import declared_answers
 from streams.server.http import overview_spec
-from streams.server.http.answers import ready
+from streams.server.http.answers import decoded, latest, ready
 from streams.server.http.list_paging import limit_in
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
@@ -25,7 +25,6 @@ from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
 from streams.server.http.table_rows import known_namespace
 from streams.server.readmodel.aside_listing import AsideQuery, ListedAside, aside_counts, aside_entries, aside_page
-from streams.server.readmodel.row_json import to_json
 
 STATES = (PARKED, UNANSWERED, QUARANTINED)
 PLACE = re.compile(r"\d{1,18}(-\d{1,9})?")
@@ -99,7 +98,7 @@ def _page(parts: ServerParts, query: AsideQuery) -> Response:
         "next": str(found[-1].inbox_offset) if more else None,
         "counts": {status: counts.get(status, 0) for status in STATES},
     }
-    return _answer(body)
+    return latest(body)
 
 
 def _listed(it: ListedAside) -> dict[str, Any]:
@@ -120,7 +119,7 @@ def _listed(it: ListedAside) -> dict[str, Any]:
 def _one(parts: ServerParts, at: InboxOffset) -> Response:
     found = entries_at(parts, at)
     entry = next(it for it in found if it.inbox_offset == at)
-    data = _data(parts, entry)
+    data = decoded(parts, entry.value)
     behind = [str(it.inbox_offset) for it in found if it.inbox_offset.order > at.order]
     answers: Sequence[type[EventData]] = ()
     if entry.header.status == UNANSWERED:
@@ -144,15 +143,4 @@ def _one(parts: ServerParts, at: InboxOffset) -> Response:
         "behind_count": len(behind),
         "answers": [it.event_type for it in answers],
     }
-    return _answer(body)
-
-
-def _data(parts: ServerParts, entry: ParkedEntry) -> EventData | None:
-    """None where it does not read here."""
-    with suppress(StreamsError):
-        return parts.codec.decode(entry.value)
-    return None
-
-
-def _answer(body: dict[str, Any]) -> Response:
-    return Response(to_json(body), media_type="application/json", headers={"Cache-Control": "no-cache"})
+    return latest(body)

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from streams.data import EventData
 from streams.engine.envelope import CALL, TIMER
 from streams.engine.times import from_micros
-from streams.errors import StreamsError
 from streams.server.http import overview_spec
-from streams.server.http.answers import ready
+from streams.server.http.answers import decoded, latest, ready
 from streams.server.http.list_paging import cursor_in, cursor_text, limit_in
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.table_rows import known_namespace
 from streams.server.readmodel.due_listing import DueOrder, DueQuery, ListedDue, due_counts, due_page
-from streams.server.readmodel.row_json import to_json
 
 
 def routes(parts: ServerParts) -> APIRouter:
@@ -64,11 +60,11 @@ def _page(parts: ServerParts, query: DueQuery) -> Response:
         "next": last,
         "counts": {kind: counts.get(kind, 0) for kind in (TIMER, CALL)},
     }
-    return Response(to_json(body), media_type="application/json", headers={"Cache-Control": "no-cache"})
+    return latest(body)
 
 
 def _members(parts: ServerParts, kind: str, it: ListedDue, now: int) -> dict[str, Any]:
-    data = _data(parts, it.value)
+    data = decoded(parts, it.value)
     at = {"due": from_micros(it.at), "overdue": it.at < now} if kind == TIMER else {"since": from_micros(it.at)}
     return {
         "type": None if data is None else data.event_type,
@@ -78,10 +74,3 @@ def _members(parts: ServerParts, kind: str, it: ListedDue, now: int) -> dict[str
         **at,
         "data": data,
     }
-
-
-def _data(parts: ServerParts, value: bytes) -> EventData | None:
-    """None where it does not read here."""
-    with suppress(StreamsError):
-        return parts.codec.decode(value)
-    return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from streams.server.http.problems import Problem
+from streams.server.pages.filter_form import address
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
 from streams.server.pages.page_templates import aside_url, event_url
 from streams.server.readmodel.event_listing import OUTCOMES
@@ -25,11 +26,11 @@ async def events(asked: PageRequest) -> Page | Elsewhere:
     given = dict(pairs)
     if len(pairs) != len(asked.pairs) or "namespace" in given:  # a form sends what is empty, too
         base = f"/events/{quote(given.pop('namespace'), safe='')}" if "namespace" in given else "/events"
-        return Elsewhere(base + (f"?{urlencode(given)}" if given else ""))
+        return Elsewhere(address(base, [*given.items()]))
     answer = await asked.answer()
     found, app = answer.value, asked.parts.app
     kept = [pair for pair in pairs if pair[0] != "_next"]
-    following = f"{asked.path}?{urlencode([*kept, ('_next', found['next'])])}" if found["next"] else None
+    following = address(asked.path, [*kept, ("_next", found["next"])]) if found["next"] else None
     values = {
         **found, "namespace": unquote(asked.names.get("namespace", "")), "given": {name: given.get(name, "") for name in FILTERS},
         "namespaces": [space.name for space in app.namespaces], "types": sorted(app.event_types()), "following": following,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
+from streams.server.http.accept import weights
+
 HTML, ANY = "text/html", "*/*"
 OURS = ("html", "json")
 
@@ -30,22 +32,6 @@ def asked_form(accept: str, query: str) -> AskedForm:
 
 def prefers_html(accept: str) -> bool:
     """Whether HTML is named, and nothing that an API's client would name is wanted more: `*/*` alone means JSON."""
-    wanted = dict(_weights(accept))
+    wanted = dict(weights(accept))
     html = wanted.get(HTML, 0.0)
     return html > 0.0 and all(html >= weight for kind, weight in wanted.items() if kind != ANY)
-
-
-def _weights(accept: str) -> list[tuple[str, float]]:
-    found = []
-    for part in accept.lower().split(","):
-        kind, *parameters = (it.strip() for it in part.split(";"))
-        weight = next((it[2:].strip() for it in parameters if it.startswith("q=")), "1")
-        found.append((kind, _number(weight)))
-    return found
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0

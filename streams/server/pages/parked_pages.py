@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 import msgspec
 
 from streams.data import EventData
 from streams.hints import without_none
 from streams.server.http.problems import Problem
+from streams.server.pages.filter_form import filter_values, without_empty
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
 from streams.server.pages.page_templates import row_url
 
@@ -33,18 +34,11 @@ class AnswerField(NamedTuple):
 
 
 async def parked(asked: PageRequest) -> Page | Elsewhere:
-    pairs = [pair for pair in asked.pairs if pair[1]]
-    if len(pairs) != len(asked.pairs):  # a form sends what is empty, too
-        return Elsewhere(asked.path + (f"?{urlencode(pairs)}" if pairs else ""))
+    if (same := without_empty(asked)) is not None:
+        return same
     answer = await asked.answer()
-    found, given = answer.value, dict(pairs)
-    following = None
-    if found["next"]:
-        following = f"/parked?{urlencode({**given, '_next': found['next']})}"
-    values = {
-        **found, "given": {name: given.get(name, "") for name in FILTERS}, "following": following,
-        "namespaces": [space.name for space in asked.parts.app.namespaces], "reasons": _reasons(found["events"]),
-    }  # fmt: skip
+    found = answer.value
+    values = {**found, **filter_values(asked, FILTERS, found["next"]), "reasons": _reasons(found["events"])}
     return Page("parked.html", "Parked", "/parked", values, answer)
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlencode
 
+from streams.server.http.overview import table_fields
+from streams.server.http.pools import in_thread
+from streams.server.pages.filter_form import address
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
 
 FILTER = ("_field", "_op", "_value")
@@ -66,20 +69,20 @@ async def projected_rows(asked: PageRequest) -> Page | Elsewhere:
 async def _rows(asked: PageRequest, place: ListPlace) -> Page | Elsewhere:
     pairs = asked.pairs
     if any(name in FILTER for name, _ in pairs):
-        return Elsewhere(asked.path + _query(_with_filter(pairs)))
+        return Elsewhere(address(asked.path, _with_filter(pairs)))
     is_now = not {name for name, _ in pairs} & {"_as_of", "_known", "_count"}
     answer = await asked.answer(asked.path, urlencode([*pairs, COUNTED] if is_now and _filters(asked.path, pairs) else pairs))
     name = unquote(asked.names["name"])
-    about = (await asked.answer(place.path)).value[place.path.strip("/") if place is PROJECTIONS else "tables"]
-    table = next(it for it in about if it["name"] == name)
+    sizes = await in_thread(asked.parts.pools.memory, asked.parts.model.sizes, name)
+    table = {"rows": sizes.get(name), **table_fields(asked.parts.model.row_types[name])}
     found = answer.value
-    following = asked.path + _query([*_but(pairs, "_next"), ("_next", found["next"])]) if found["next"] else None
+    following = address(asked.path, [*_but(pairs, "_next"), ("_next", found["next"])]) if found["next"] else None
     values = {
         **found, "name": name, "place": place, "table": table, "columns": _columns(asked.path, pairs, table),
         "filters": _filters(asked.path, pairs), "kept": [it for it in pairs if it[0] != "_next"], "following": following,
         "is_first": not any(it == "_next" for it, _ in pairs), "versions": place is ROWS,
         "operators": [it for it in WORDS if any(it in there for there in table["operators"].values())], "words": WORDS,
-        "export": asked.path + _query([*_but(pairs, "_next"), ("_form", "csv")]),
+        "export": address(asked.path, [*_but(pairs, "_next"), ("_form", "csv")]),
     }  # fmt: skip
     return Page("rows.html", name, place.path, values, answer)
 
@@ -96,15 +99,11 @@ def _but(pairs: Sequence[tuple[str, str]], name: str) -> list[tuple[str, str]]:
     return [pair for pair in pairs if pair[0] != name]
 
 
-def _query(pairs: Sequence[tuple[str, str]]) -> str:
-    return f"?{urlencode(pairs)}" if pairs else ""
-
-
 def _filters(path: str, pairs: Sequence[tuple[str, str]]) -> list[ShownFilter]:
     found = [pair for pair in pairs if not pair[0].startswith("_") or pair[0].partition("__")[0] == "_key"]
     rest = _but(pairs, "_next")
     return [
-        ShownFilter(f"{_in_words(name)} {value or 'nothing'}", path + _query([it for it in rest if it != (name, value)]))
+        ShownFilter(f"{_in_words(name)} {value or 'nothing'}", address(path, [it for it in rest if it != (name, value)]))
         for name, value in found
     ]
 
@@ -125,7 +124,7 @@ def _columns(path: str, pairs: Sequence[tuple[str, str]], table: Mapping[str, An
             return SortLink(name, None, None)
         order = {name: "ascending", f"-{name}": "descending"}.get(sorted_by)
         towards = f"-{name}" if order == "ascending" else name
-        return SortLink("key" if name == "_key" else name, path + _query([*kept, ("_sort", towards)]), order)
+        return SortLink("key" if name == "_key" else name, address(path, [*kept, ("_sort", towards)]), order)
 
     return [link(name) for name in ("_key", *table["fields"])]
 

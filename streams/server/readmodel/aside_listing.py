@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from streams.engine.envelope import ParkedHeader, parked_header, without_packed
 from streams.engine.records import LAST
 from streams.history.stored.kept_headers import unpacked
 from streams.kafka.parked import InboxOffset, ParkedEntry
+from streams.server.readmodel.list_query import page_of
 
 TIMER = f"case instr(place, '-') when 0 then {LAST} else cast(substr(place, instr(place, '-') + 1) as integer) end"
 ORDER = f"ns, part, cast(place as integer), {TIMER}"
@@ -53,17 +54,13 @@ def offset_of(namespace: str, partition: int, place: str) -> InboxOffset:
 
 def aside_page(db: sqlite3.Connection, query: AsideQuery) -> tuple[list[ListedAside], bool]:
     """And whether there are more. Raises sqlite3.Error."""
-    named = {"ns": query.namespace, "key": query.key, "status": query.status}
-    filters = {name: value for name, value in named.items() if value is not None}
-    conditions, values = [f"{name} = ?" for name in filters], list[Any](filters.values())
+    after = None
     if query.after is not None:
-        conditions.append(f"({ORDER}) > (?, ?, ?, ?)")
         namespace, partition, (offset, timer) = query.after.order
-        values += [namespace, partition, offset, timer]
-    where = f"where {' and '.join(conditions)}" if conditions else ""
-    text = f"select {COLUMNS} from aside {where} order by {ORDER} limit ?"
-    found = [ListedAside(*row) for row in db.execute(text, [*values, query.limit + 1])]
-    return found[: query.limit], len(found) > query.limit
+        after = (namespace, partition, offset, timer)
+    named = {"ns": query.namespace, "key": query.key, "status": query.status}
+    found, more = page_of(db, f"select {COLUMNS} from aside", named, ORDER, after, query.limit)
+    return [ListedAside(*row) for row in found], more
 
 
 def aside_counts(db: sqlite3.Connection) -> dict[str, int]:

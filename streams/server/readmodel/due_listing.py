@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from streams.server.readmodel.list_query import page_of
 
 COLUMNS = "at, ns, part, id, target, key, value"
 ORDER = "at, ns, part, id"
@@ -49,14 +51,8 @@ class DueQuery:
 def due_page(db: sqlite3.Connection, query: DueQuery) -> tuple[list[ListedDue], bool]:
     """And whether there are more. Raises sqlite3.Error."""
     named = {"kind": query.kind, "target": query.target, "key": query.key}
-    filters = {name: value for name, value in named.items() if value is not None}
-    conditions, values = [f"{name} = ?" for name in filters], list[Any](filters.values())
-    if query.after is not None:
-        conditions.append(f"({ORDER}) > (?, ?, ?, ?)")
-        values += query.after
-    text = f"select {COLUMNS} from due where {' and '.join(conditions)} order by {ORDER} limit ?"
-    found = [ListedDue(*row) for row in db.execute(text, [*values, query.limit + 1])]
-    return found[: query.limit], len(found) > query.limit
+    found, more = page_of(db, f"select {COLUMNS} from due", named, ORDER, query.after, query.limit)
+    return [ListedDue(*row) for row in found], more
 
 
 def due_counts(db: sqlite3.Connection) -> dict[str, int]:

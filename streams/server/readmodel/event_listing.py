@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from streams.engine.records import ACCEPTED, CORRECTED, REJECTED
 from streams.engine.step import step_of
 from streams.history.recorded_event import STEP, OrderKey
+from streams.server.readmodel.list_query import equal_to
 
 SCANNED = 20_000
 """Events that one page looks through: a filter that few events pass would otherwise read the whole past."""
@@ -60,8 +61,7 @@ class EventQuery:
 
     @property
     def filters(self) -> dict[str, Any]:
-        named = {"ns": self.namespace, "type": self.event_type, "key": self.key, "id": self.event_id}
-        return {name: value for name, value in named.items() if value is not None}
+        return equal_to({"ns": self.namespace, "type": self.event_type, "key": self.key, "id": self.event_id})
 
 
 class EventPage(NamedTuple):

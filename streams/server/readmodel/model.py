@@ -194,11 +194,11 @@ class ReadModel:
             db.execute("begin")
             yield db
 
-    def sizes(self) -> dict[str, int]:
-        """How many rows each table and projection has; empty while that is not known. Counting takes long: for threads."""
+    def sizes(self, *names: str) -> dict[str, int]:
+        """How many rows these tables and projections have, or all; empty if it is not known. Counting takes long: for threads."""
         try:
             with self.moment() as moment:
-                return {name: moment.count(table) for name, table in (self.tables | self.projected).items()}
+                return {name: moment.count(it) for name, it in (self.tables | self.projected).items() if not names or name in names}
         except (StoreAway, sqlite3.Error):
             return {}
 
