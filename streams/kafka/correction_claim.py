@@ -20,7 +20,7 @@ from streams.kafka.corrections_topic import (
     CorrectionState,
     read_claims,
     take_back,
-    write_corrections,
+    write_correction,
 )
 
 ALONE = 120_000_000
@@ -48,7 +48,7 @@ class CorrectionClaim:
         """
         self._known = {*known, state.correction}
         first = replace(state, state=APPLYING, coordinator=self._name, seen=self._clients.clock.now(), claim=-1)
-        write_corrections(self._clients, self._prefix, [first])
+        write_correction(self._clients, self._prefix, first)
         found = read_claims(self._clients, self._prefix, state.application)
         ours = [at for at, it in found.claims.items() if it.coordinator == self._name and it == first]
         if not ours:
@@ -78,7 +78,7 @@ class CorrectionClaim:
 
     def _write(self, state: CorrectionState) -> None:
         now = self._clients.clock.now()
-        write_corrections(self._clients, self._prefix, [replace(state, seen=now)])
+        write_correction(self._clients, self._prefix, replace(state, seen=now))
         self._said = now
 
     def _refuse(self, found: Corrections) -> None:
@@ -101,7 +101,7 @@ class CorrectionClaim:
         if before is None:
             take_back(self._clients, self._prefix, mine)
         else:
-            write_corrections(self._clients, self._prefix, [replace(before, coordinator="", claim=self._first)])
+            write_correction(self._clients, self._prefix, replace(before, coordinator="", claim=self._first))
 
 
 def own_name() -> str:

@@ -6,7 +6,6 @@ Key: the correction's id. Value: JSON, a `CorrectionState`; the last one counts.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -116,18 +115,17 @@ def encode_state(state: CorrectionState, largest: int) -> bytes:
     return value
 
 
-def write_corrections(clients: Clients, prefix: str, states: Sequence[CorrectionState]) -> None:
-    """Returns when the broker has them. Raises BrokerError, and InvalidChange for one that is too large, before any is written."""
-    values = [(it.correction, encode_state(it, clients.largest)) for it in states]
-    _write(clients, prefix, values)
+def write_correction(clients: Clients, prefix: str, state: CorrectionState) -> None:
+    """Returns when the broker has it. Raises BrokerError, and InvalidChange for one that is too large."""
+    _write(clients, prefix, state.correction, encode_state(state, clients.largest))
 
 
 def take_back(clients: Clients, prefix: str, correction: str) -> None:
     """As if it had never been begun. Raises BrokerError."""
-    _write(clients, prefix, [(correction, None)])
+    _write(clients, prefix, correction, None)
 
 
-def _write(clients: Clients, prefix: str, values: Sequence[tuple[str, bytes | None]]) -> None:
+def _write(clients: Clients, prefix: str, correction: str, value: bytes | None) -> None:
     failed: list[KafkaError] = []
 
     def delivered(error: KafkaError | None, _message: Message) -> None:
@@ -135,8 +133,7 @@ def _write(clients: Clients, prefix: str, values: Sequence[tuple[str, bytes | No
             failed.append(error)
 
     producer = clients.producer("retold-corrections", delivery=CONFIRMED - 5.0, on_delivery=delivered)
-    for correction, value in values:
-        producer.produce(corrections_topic(prefix), value, correction.encode())
+    producer.produce(corrections_topic(prefix), value, correction.encode())
     if producer.flush(CONFIRMED) or failed:
         why = failed[0].str() if failed else f"no confirmation in {CONFIRMED:.0f} s"
         raise BrokerError(f"the state of a correction could not be written to {corrections_topic(prefix)}: {why}")

@@ -20,7 +20,7 @@ from streams.cli.commands.correct_apply import apply_plan, the_only_one
 from streams.cli.process.session import connect
 from streams.engine.step import CorrectionStep
 from streams.history.correction.correction_plan import decode_plan
-from streams.kafka.corrections_topic import read_corrections, write_corrections
+from streams.kafka.corrections_topic import read_corrections, write_correction
 from streams.kafka.step_writer import StepWriter
 from tests.support.processes import PROJECT, Process, answer, retold
 from tests.support.processes import environment as environment_of
@@ -147,10 +147,10 @@ def test_one_that_is_stopped_between_two_steps_leaves_whole_rows(
         known = read_corrections(session.clients, session.config.prefix, plan.application)
         [state] = [it for it in known if it.correction == plan.correction]
         alive = replace(state, coordinator=f"{socket.gethostname()}-{os.getpid()}", seen=session.clients.clock.now())
-        write_corrections(session.clients, session.config.prefix, [alive])
+        write_correction(session.clients, session.config.prefix, alive)
         done = retold("correct", "apply", str(file), env=env)
         assert (done.returncode, "is being applied by" in done.stderr) == (3, True), done.stderr
-        write_corrections(session.clients, session.config.prefix, [state])
+        write_correction(session.clients, session.config.prefix, state)
     assert retold("correct", "apply", str(file), env=env).returncode == 0
     assert [row(env, name, user) for name in ("user", "folder")] == [None, None]
     assert "The past is being corrected" not in retold("status", env=env).stdout

@@ -18,7 +18,7 @@ from streams.kafka.corrections_topic import (
     CorrectionState,
     read_claims,
     read_corrections,
-    write_corrections,
+    write_correction,
 )
 from tests.simulator.broker import MemoryBroker, Partition
 from tests.simulator.clients import MemoryConsumer, clients
@@ -69,7 +69,7 @@ def test_whoever_wrote_first_wins_also_if_it_looks_last(kafka: MemoryBroker) -> 
     class Late(MemoryConsumer):
         def assign(self, partitions: object) -> None:
             if topic(kafka).end == 1:
-                write_corrections(clients(kafka), "", [a_state("c2", coordinator="m2-1", seen=kafka.clock.now())])
+                write_correction(clients(kafka), "", a_state("c2", coordinator="m2-1", seen=kafka.clock.now()))
             super().assign(partitions)  # type: ignore[arg-type]
 
     CorrectionClaim(clients(kafka, Late), "", "m1-1").take(a_state("c1"), None, [])
@@ -103,7 +103,7 @@ def test_one_that_was_begun_and_applied_meanwhile_is_not_undone(kafka: MemoryBro
 def test_one_that_is_taken_back_stands_as_it_did(kafka: MemoryBroker) -> None:
     """It had been stopped before, and others do not take it for one at work."""
     before = a_state("c2", number=2)
-    write_corrections(clients(kafka), "", [before])
+    write_correction(clients(kafka), "", before)
     a_claim(kafka, "m1").take(a_state("c1"), None, ["c2"])
     with pytest.raises(StalePlan):
         a_claim(kafka, "m2").take(before, before, ["c1"])
@@ -150,7 +150,7 @@ def test_a_process_of_any_name_is_there_or_not(number: str, ended: bool) -> None
 def test_what_is_no_correction_is_left_out(value: bytes, kafka: MemoryBroker, caplog: pytest.LogCaptureFixture) -> None:
     """With a warning; others are told."""
     kafka.append(("retold-corrections", 0), b"c0", value, [], None)
-    write_corrections(clients(kafka), "", [a_state("c1")])
+    write_correction(clients(kafka), "", a_state("c1"))
     with caplog.at_level(logging.WARNING):
         assert told(kafka) == {"c1": (APPLYING, "")}
     assert "retold-corrections@0 is no correction" in caplog.text
@@ -158,7 +158,7 @@ def test_what_is_no_correction_is_left_out(value: bytes, kafka: MemoryBroker, ca
 
 def test_what_drives_a_terminal_is_spelt(kafka: MemoryBroker) -> None:
     """In all that is shown of a correction."""
-    write_corrections(clients(kafka), "", [a_state("c1", by="a\x1b", why="b\x1b", coordinator="m\x1b\n-1")])
+    write_correction(clients(kafka), "", a_state("c1", by="a\x1b", why="b\x1b", coordinator="m\x1b\n-1"))
     [found] = read_corrections(clients(kafka), "", "shop")
     assert (found.by, found.why, found.coordinator) == ("a\\x1b", "b\\x1b", "m\\x1b\\n-1")
 

@@ -14,6 +14,7 @@ from streams.cli.process.session import Session
 from streams.engine.step import CorrectionStep
 from streams.errors import BrokerError, HistoryError, StalePlan, unwritable_state
 from streams.history.branch.change import Change
+from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.correction.corrected_past import Signature
 from streams.history.correction.correction_plan import CorrectionPlan, refuse_other_log
 from streams.history.correction.fixed_point import check_steps, reach_fixed_point
@@ -48,13 +49,14 @@ class CorrectionRun:
         with self._opened:
             log = self._log()
             refuse_other_log(plan, self._app.name, log)
-            differ = check_steps(log, self._past.handlers, changes, _signature(plan), self._largest)
+            handlers = self._past.handlers
+            differ = check_steps(log, handlers, changes, _signature(plan), self._largest)
         if not differ and before is not None and before.state == APPLIED:
             return 0
         state = before or self._new_state(plan, known.states)
         self._claim.take(state, before, stored)
         try:
-            taken = self._reach(state, changes)
+            taken = self._reach(state, handlers, changes)
             self._claim.look()
         except StalePlan:  # another one is at work, and says how it stands
             raise
@@ -69,7 +71,7 @@ class CorrectionRun:
     def _largest(self) -> int:
         return self._session.config.max_event_bytes
 
-    def _reach(self, state: CorrectionState, changes: Sequence[Change]) -> int:
+    def _reach(self, state: CorrectionState, handlers: ApplicationHandlers, changes: Sequence[Change]) -> int:
         with self._opened, closing(StepWriter(self._clients, self._prefix, self._session.namespaces)) as writer:
 
             def publish(steps: Sequence[CorrectionStep]) -> None:
@@ -83,8 +85,7 @@ class CorrectionRun:
                 return found
 
             by = _signature(state)
-            log()
-            taken = reach_fixed_point(log, self._past.handlers, changes, by, publish, self._largest)
+            taken = reach_fixed_point(log, handlers, changes, by, publish, self._largest)
             self._steps = sum(it.event.data.correction == state.correction for it in self._past.past.steps())
             return taken
 

@@ -54,11 +54,6 @@ class DifferentRow(NamedTuple):
     dropped: tuple[DroppedTimer, ...]
     added: tuple[BranchTimer, ...]
 
-    @property
-    def same_row(self) -> bool:
-        """Whether the timers alone are otherwise."""
-        return self.live[0] == self.row.row
-
 
 class CorrectedPast:
     """`log` is the past as it was recorded, with the steps of corrections; `change` is all that they change together."""
@@ -83,7 +78,6 @@ class CorrectedPast:
                 f"the past cannot be corrected so: the handler of {it.event_type} of {it.key!r} would raise {raised.error}. "
                 "Correct something else, or its handler"
             )
-
         for place, row in sorted(self._reached.items(), key=lambda it: it[1].since):
             if row.untold is not None:
                 raise HistoryError(f"the past cannot be corrected: {row.untold.why}")

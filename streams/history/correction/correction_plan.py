@@ -43,6 +43,7 @@ class StoredChange(msgspec.Struct, frozen=True):
     remove: tuple[str, ...] = ()
     replace: dict[str, bytes] = {}
     end: OrderKey | None = None
+
     def read(self, codec: Codec) -> Change:
         """Raises UnsupportedSchema for events that are not known here."""
         inserted = [InsertedEvent(codec.decode(it.value), from_micros(it.time), it.id, None, it.source) for it in self.insert]
@@ -208,7 +209,6 @@ def refuse_other_log(plan: CorrectionPlan, application: str, log: Past) -> None:
         )
     if plan.first is not None and plan.change.end is not None and (end is None or end < plan.change.end):
         raise StalePlan("the plan was made of a log that went on further than this one. Make a plan of this log")
-
 
 
 def _digest(plan: CorrectionPlan) -> str:

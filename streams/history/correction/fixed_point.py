@@ -72,7 +72,8 @@ def reach_fixed_point(
     """
     in_vain = taken = 0
     left: set[str] = set()
-    while steps := next_steps(past := log(), handlers, changes, by, largest):
+    past = log()
+    while steps := next_steps(past, handlers, changes, by, largest):
         _refuse_untaken(steps, left)
         publish(steps)
         past = log()

@@ -63,6 +63,9 @@ def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change:
     found = branch.difference
     corrected = CorrectedPast(so_far.log, handlers, merged(so_far.log, [*so_far.changes, placed]))
     stored = stored_change(handlers.codec, placed)
+    different = [*corrected.different_rows()]
+    for it in different:
+        corrected.refuse_fired(it)
     first = next(iter(so_far.log.events()), None)
     told = [msgspec.json.encode(stored).hex(), by, why, len(so_far.changes)]
     plan = CorrectionPlan(
@@ -72,7 +75,7 @@ def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change:
         why,
         stored,
         None if first is None else first.exact_name,
-        tuple(_row(it) for it in corrected.different_rows()),
+        tuple(_row(it) for it in different),
         tuple(planned_event(before, it) for it in found.missing),
         tuple(planned_event(branch.past, it) for it in found.surplus),
         tuple(planned_event(branch.past, it.now, it.what, it.recorded) for it in found.changed),
@@ -80,8 +83,6 @@ def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change:
         len(found.open),
         _projections(handlers, found),
     )
-    for it in corrected.different_rows():
-        corrected.refuse_fired(it)
     return sealed(plan)
 
 
@@ -94,7 +95,6 @@ def with_places(before: Past, log: Past, handlers: ApplicationHandlers, change: 
     }
     inserted = [replace(it, id=turn.event.id, after=None) for it, (turn, _) in zip(change.insert, placed, strict=True)]
     return Change(inserted, change.remove, change.replace, places, end)
-
 
 
 def _refuse_unsigned(by: str, why: str) -> None:
