@@ -1,8 +1,7 @@
-"""A question to a table, and its answer from rows in memory: what every other way to answer it must agree with."""
+"""A question to a table, and the rows in memory that it asks for, in their order."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
@@ -40,13 +39,6 @@ class RowCount(NamedTuple):
 class FacetValue(NamedTuple):
     value: Any
     often: int
-
-
-class RowsPage(NamedTuple):
-    """Keys and rows; and the place where the next page begins, None if there is none."""
-
-    rows: Sequence[tuple[str, Any]]
-    next: tuple[Any, ...] | None
 
 
 @dataclass(frozen=True)
@@ -95,13 +87,6 @@ class Query:
         """The place of a row in the order."""
         return tuple(each.field.sorted_by(key, row) for each in self.order)
 
-    def is_behind(self, place: tuple[Any, ...]) -> bool:
-        """Whether a place is behind that of the row before the page."""
-        for found, last, each in zip(place, self.after or (), self.order, strict=False):
-            if found != last:
-                return last is not None and (found is None or (found < last if each.falling else found > last))
-        return self.after is None
-
 
 def sorted_rows(rows: Iterable[tuple[str, Any]], query: Query) -> list[tuple[str, Any]]:
     """All rows that are asked for, in their order, on whichever page."""
@@ -112,29 +97,5 @@ def sorted_rows(rows: Iterable[tuple[str, Any]], query: Query) -> list[tuple[str
     return [(key, row) for _, key, row in found]
 
 
-def page_of_rows(rows: Iterable[tuple[str, Any]], query: Query) -> RowsPage:
-    """The page that is asked for."""
-    found = [(key, row) for key, row in sorted_rows(rows, query) if query.is_behind(query.place(key, row))]
-    shown = found[: query.limit]
-    return RowsPage(shown, query.place(*shown[-1]) if shown and len(found) > query.limit else None)
-
-
-def count_of_rows(rows: Iterable[tuple[str, Any]], query: Query) -> RowCount:
-    """How many rows are as asked, on all pages."""
-    return capped(sum(1 for key, row in rows if query.holds(key, row)), query)
-
-
 def capped(count: int, query: Query) -> RowCount:
     return RowCount(CAP, True) if query.count == "capped" and count > CAP else RowCount(count, False)
-
-
-def facets_of_rows(rows: Iterable[tuple[str, Any]], query: Query) -> Mapping[str, Sequence[FacetValue]]:
-    """By field, how often which value is there; the most frequent first, then by value, nothing last."""
-    found = [(key, row) for key, row in rows if query.holds(key, row)]
-    return {field.name: _facet(field, found) for field in query.facets}
-
-
-def _facet(field: RowField, rows: Sequence[tuple[str, Any]]) -> Sequence[FacetValue]:
-    counts = Counter(field.sorted_by(key, row) for key, row in rows)
-    some = sorted(counts.items(), key=lambda it: (-it[1], *((1,) if it[0] is None else (0, it[0]))))
-    return [FacetValue(value, count) for value, count in some[:FACET_VALUES]]

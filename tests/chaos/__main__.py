@@ -73,7 +73,7 @@ def run(plan: Plan, keep: Path | None = None) -> SeedResult:
 def _tell(result: SeedResult, given: argparse.Namespace) -> None:
     """What failed, the plan, and how to run it again."""
     names = ("events", "seconds", "faults", "only", "kinds")
-    options = "".join(f" --{name} {shlex.quote(str(value))}" for name in names if (value := getattr(given, name)))
+    options = "".join(f" --{name} {shlex.quote(str(value))}" for name in names if (value := getattr(given, name)) is not None)
     for text in [*([f"hung: {result.hung}"] if result.hung else []), *result.failures]:
         print(f"  {text}", file=sys.stderr)
     print("\n".join(result.plan.lines()), file=sys.stderr)

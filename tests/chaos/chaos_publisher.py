@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, Message, murmur2
-from msgspec.structs import asdict, replace
 
 from streams.codec import AvroCodec, codec_of
 from streams.config import Config
@@ -21,6 +20,7 @@ from streams.kafka.topics import topic_names
 from streams.testing.world_io import headers_of
 from tests.chaos.chaos_applications import Application
 from tests.chaos.plan import Size
+from tests.support.other_data import other_data
 
 SOURCE = "chaos"
 FIRST, AGAIN, OTHERWISE, UNREADABLE, MISPLACED = "first", "again", "otherwise", "unreadable", "misplaced"
@@ -142,13 +142,6 @@ class ChaosPublisher:
         """Evenly from the application's past up to now."""
         past = self._application.past or timedelta(seconds=self._size.seconds)
         return self._began - past + past * (number / self._size.events)
-
-
-def other_data(data: EventData) -> EventData:
-    """Of the same key, with one field changed."""
-    fields = asdict(data)
-    name = next(it for it in fields if it != data.key_field and isinstance(fields[it], int | str))
-    return replace(data, **{name: fields[name] + (1 if isinstance(fields[name], int) else "!")})
 
 
 def _codecs(application: Application) -> dict[type[EventData], AvroCodec]:

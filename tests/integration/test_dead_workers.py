@@ -13,10 +13,10 @@ from confluent_kafka import Producer
 from streams.config import Config
 from streams.kafka.dead_workers import OLD, DeadWorkers
 from streams.kafka.offsets import held_up
-from streams.kafka.topics import ensure, group_of
+from streams.kafka.topics import group_of
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow
-from tests.support.inbox import Foreign
+from tests.support.inbox import Foreign, of_probe
 from tests.support.workers import Running, settings, until
 
 LONG = 120.0
@@ -30,9 +30,7 @@ def config(tmp_path: Path, prefix: str) -> Config:
 
 @pytest.fixture
 def foreign(config: Config, broker: str) -> Foreign:
-    found = Foreign(probe.app(), config, broker)
-    ensure(found.clients.admin(), config, ["probe", "echo"])
-    return found
+    return of_probe(config, broker)
 
 
 def name(config: Config, instance: str) -> str:

@@ -20,10 +20,10 @@ from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends, stable_ends
 from streams.kafka.open_transactions import OpenTransaction, open_transactions, sentence
 from streams.kafka.status import Status, status
-from streams.kafka.topics import ensure, group_of, topic_names
+from streams.kafka.topics import group_of, topic_names
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow
-from tests.support.inbox import Foreign
+from tests.support.inbox import Foreign, of_probe
 from tests.support.processes import PROJECT, answer, environment, retold
 from tests.support.workers import Running, settings, until
 
@@ -38,9 +38,7 @@ def config(tmp_path: Path, prefix: str) -> Config:
 
 @pytest.fixture
 def foreign(config: Config, broker: str) -> Foreign:
-    found = Foreign(probe.app(), config, broker)
-    ensure(found.clients.admin(), config, ["probe", "echo"])
-    return found
+    return of_probe(config, broker)
 
 
 class Said:

@@ -8,10 +8,9 @@ import pytest
 
 from streams.config import Config
 from streams.kafka.status import PartitionStatus, status
-from streams.kafka.topics import ensure
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow
-from tests.support.inbox import Foreign
+from tests.support.inbox import Foreign, of_probe
 from tests.support.workers import Running, settings, until
 
 KEYS = [f"k{n}" for n in range(400)]
@@ -24,9 +23,7 @@ def config(tmp_path: Path, prefix: str) -> Config:
 
 @pytest.fixture
 def foreign(config: Config, broker: str) -> Foreign:
-    found = Foreign(probe.app(), config, broker)
-    ensure(found.clients.admin(), config, ["probe", "echo"])
-    return found
+    return of_probe(config, broker)
 
 
 def look(foreign: Foreign) -> tuple[PartitionStatus, ...]:

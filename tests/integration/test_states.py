@@ -27,7 +27,7 @@ from streams.server.readmodel.state_counts import StateCounts, StateObserver
 from streams.worker import reporter
 from tests.applications import probe
 from tests.applications.probe.events import EchoHear, EchoRow, ProbeDo
-from tests.support.inbox import Foreign
+from tests.support.inbox import Foreign, of_probe
 from tests.support.processes import PROJECT, Process, answer, environment, retold
 from tests.support.workers import Running, settings, until
 
@@ -42,9 +42,7 @@ def config(tmp_path: Path, prefix: str) -> Config:
 
 @pytest.fixture
 def foreign(config: Config, broker: str) -> Foreign:
-    found = Foreign(probe.app(), config, broker)
-    ensure(found.clients.admin(), config, SPACES)
-    return found
+    return of_probe(config, broker)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from confluent_kafka import murmur2
-from msgspec.structs import replace
 
 from streams.codec import AvroCodec
 from streams.data import EventData, namespace_of
@@ -21,6 +20,7 @@ from tests.applications.bank.events import AccountOpen, TransferStart
 from tests.applications.shop.events import Line, OrderCancel, OrderPlace, StockReceive
 from tests.applications.timed.events import AlarmTouch
 from tests.simulator.broker import MemoryBroker, TopicAndPartition
+from tests.support.other_data import other_data
 
 FORGED: Headers = [
     ("ce_sequence", b"7"), ("ce_recordedtime", b"2001-01-01T00:00:00Z"), ("ce_outcome", b"rejected"), ("ce_reason", b"forged"),
@@ -113,7 +113,7 @@ class RandomPublisher:
     def _contradict(self, sent: tuple[EventData, Headers]) -> None:
         """The same id with other data."""
         data, headers = sent
-        self.refused.add(self._send(_otherwise(data), headers))
+        self.refused.add(self._send(other_data(data), headers))
 
     def _misplace(self, data: EventData, headers: Headers) -> None:
         """Under another key, or in another partition."""
@@ -154,11 +154,3 @@ class RandomPublisher:
             name=dice.choice("abcdefgh"), number=dice.randint(0, 9), after=dice.choice([0, 0, 1, 2, 6]),
             other=dice.choice(["", "z", "y"]),
         )  # fmt: skip
-
-
-def _otherwise(data: EventData) -> EventData:
-    """Other data of the same key."""
-    fields = [name for name in data.__struct_fields__ if name != data.key_field]
-    name = next(it for it in fields if isinstance(getattr(data, it), int | str))
-    value = getattr(data, name)
-    return replace(data, **{name: value + 1 if isinstance(value, int) else f"{value}!"})

@@ -23,7 +23,7 @@ from tests.applications import probe
 from tests.applications.probe.events import EchoHear
 from tests.simulator.broker import MemoryBroker
 from tests.simulator.clients import MemoryConsumer, MemoryMessage
-from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
+from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker, go_on
 
 KEYS = [f"a{number}" for number in range(12)]
 """In all partitions: one without a marker looks at the others, too."""
@@ -76,16 +76,6 @@ class CopiedSite(MemorySite):
         return {topic: self.broker.partition((topic, partition)).end for topic in TOPICS}
 
 
-def go_on(there: MemorySite, *workers: Worker) -> None:
-    """By turns, until all is handled."""
-    for _ in range(ENOUGH):
-        for worker in workers:
-            worker.step()
-        if there.handled():
-            return
-    raise AssertionError(f"after {ENOUGH} steps events are left: {there.markers()}")
-
-
 def copies(worker: Worker) -> list[CopyState]:
     standby = worker.cycle.members.standby
     assert standby is not None
@@ -103,6 +93,16 @@ def copied(there: MemorySite, *workers: Worker) -> None:
                     worker.step()
             return
     raise AssertionError(f"after {ENOUGH} steps copies are missing: {[copies(it) for it in workers]}")
+
+
+def with_copies(state: Path, events: int) -> tuple[CopiedSite, Worker, Worker]:
+    """Two workers that have handled so many events, and have a copy of what the other one owns."""
+    there = CopiedSite(state)
+    first, second = Worker(there, 0), Worker(there, 1)
+    there.hear(range(events))
+    go_on(there, first, second)
+    copied(there, first, second)
+    return there, first, second
 
 
 def check(there: CopiedSite, worker: Worker, times: int) -> None:
@@ -125,11 +125,7 @@ def restored(worker: Worker) -> None:
 
 def test_who_takes_over_reads_only_the_rest(tmp_path: Path) -> None:
     """Its copies have all that was committed, so a restore reads no record; rows are what the log says."""
-    there = CopiedSite(tmp_path)
-    first, second = Worker(there, 0), Worker(there, 1)
-    there.hear(range(60))
-    go_on(there, first, second)
-    copied(there, first, second)
+    there, _, second = with_copies(tmp_path, 60)
     there.read.clear()
     there.expire(0)
     restored(second)
@@ -141,11 +137,7 @@ def test_who_takes_over_reads_only_the_rest(tmp_path: Path) -> None:
 
 def test_a_copy_that_is_behind_is_read_on(tmp_path: Path) -> None:
     """What was committed after the last look, and nothing before it, is read by the restore."""
-    there = CopiedSite(tmp_path)
-    first, second = Worker(there, 0), Worker(there, 1)
-    there.hear(range(60))
-    go_on(there, first, second)
-    copied(there, first, second)
+    there, first, second = with_copies(tmp_path, 60)
     behind = {at: there.lengths(at) for at in first.partitions()}
     there.hear(range(60, 120))
     for _ in range(ENOUGH // 10):
@@ -183,11 +175,7 @@ def test_a_copy_of_topics_that_were_cut_off_is_dropped(tmp_path: Path) -> None:
 
 def test_a_copy_of_a_table_that_was_made_again_is_dropped(tmp_path: Path) -> None:
     """Its offsets mean something else in the new one: everything is read."""
-    there = CopiedSite(tmp_path)
-    first, second = Worker(there, 0), Worker(there, 1)
-    there.hear(range(24))
-    go_on(there, first, second)
-    copied(there, first, second)
+    there, first, second = with_copies(tmp_path, 24)
     partition = min(first.partitions())
     there.broker.ids[topic_names("", "echo").table] = "another"
     there.read.clear()
@@ -197,11 +185,7 @@ def test_a_copy_of_a_table_that_was_made_again_is_dropped(tmp_path: Path) -> Non
 
 def test_a_copy_that_was_not_followed_for_a_day_is_dropped(tmp_path: Path) -> None:
     """A machine slept: of what is over, Kafka keeps a tombstone for seven days only."""
-    there = CopiedSite(tmp_path)
-    first, second = Worker(there, 0), Worker(there, 1)
-    there.hear(range(24))
-    go_on(there, first, second)
-    copied(there, first, second)
+    there, first, second = with_copies(tmp_path, 24)
     there.broker.clock.step(STALE / 1e6)
     there.read.clear()
     second.restore(min(first.partitions()))
@@ -213,11 +197,7 @@ def test_a_copy_that_was_not_followed_for_a_day_is_dropped(tmp_path: Path) -> No
 
 def test_a_copy_that_is_wrong_is_no_reason_to_stop(tmp_path: Path) -> None:
     """Whatever it is wrong in: everything is read instead, and only that decides."""
-    there = CopiedSite(tmp_path)
-    first, second = Worker(there, 0), Worker(there, 1)
-    there.hear(range(24))
-    go_on(there, first, second)
-    copied(there, first, second)
+    there, first, second = with_copies(tmp_path, 24)
     partition, standby = min(first.partitions()), second.cycle.members.standby
     assert standby is not None
     copy = standby.take(partition)
@@ -231,11 +211,7 @@ def test_a_copy_that_is_wrong_is_no_reason_to_stop(tmp_path: Path) -> None:
 
 def test_a_copy_that_was_taken_changes_no_more(tmp_path: Path) -> None:
     """Records that were read for it before come too late: its rows are those that are handled now."""
-    there = CopiedSite(tmp_path)
-    first, second = Worker(there, 0), Worker(there, 1)
-    there.hear(range(24))
-    go_on(there, first, second)
-    copied(there, first, second)
+    there, first, second = with_copies(tmp_path, 24)
     images: dict[int, Image] = {}
 
     def take_over() -> None:
@@ -325,11 +301,7 @@ def test_without_the_setting_no_copies_are_kept(tmp_path: Path) -> None:
 
 def test_a_log_that_ends_before_its_marker_is_refused_with_a_copy_too(tmp_path: Path) -> None:
     """A copy has no say in what is refused (rule 32): everything is read again, and that is refused."""
-    there = CopiedSite(tmp_path)
-    first, second = Worker(there, 0), Worker(there, 1)
-    there.hear(range(24))
-    go_on(there, first, second)
-    copied(there, first, second)
+    there, first, second = with_copies(tmp_path, 24)
     partition = min(first.partitions())
     there.cut(partition, {topic_names("", "echo").log: 0})
     with pytest.raises(TopicMismatch, match="ends at sequence 0"):

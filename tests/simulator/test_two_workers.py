@@ -16,7 +16,7 @@ from tests.applications.probe.events import EchoHear
 from tests.applications.shop.events import Line, OrderPaid, OrderPlace
 from tests.applications.timed.events import AlarmTouch
 from tests.simulator.broker import Metadata
-from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker
+from tests.simulator.workers import ENOUGH, PARTITIONS, MemorySite, Worker, go_on
 
 KEYS = [f"k{number}" for number in range(12)]
 
@@ -28,16 +28,6 @@ def site(state: Path) -> MemorySite:
 def publish(there: MemorySite, numbers: range) -> None:
     for number in numbers:
         there.publish(EchoHear(name=KEYS[number % len(KEYS)]))
-
-
-def go_on(there: MemorySite, *workers: Worker) -> None:
-    """By turns, until all is handled."""
-    for _ in range(ENOUGH):
-        for worker in workers:
-            worker.step()
-        if there.handled():
-            return
-    raise AssertionError(f"after {ENOUGH} steps events are left: {there.markers()}")
 
 
 def test_two_workers_share_a_namespace_through_a_rebalance(tmp_path: Path) -> None:

@@ -150,3 +150,13 @@ class MemorySite:
 
 def _no_gateways() -> asyncio.AbstractEventLoop:
     raise AssertionError("the application of this test has no gateways")
+
+
+def go_on(there: MemorySite, *workers: Worker) -> None:
+    """By turns, until all is handled."""
+    for _ in range(ENOUGH):
+        for worker in workers:
+            worker.step()
+        if there.handled():
+            return
+    raise AssertionError(f"after {ENOUGH} steps events are left: {there.markers()}")

@@ -16,7 +16,8 @@ from streams.engine import marker
 from streams.kafka.bounded_read import read_to
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import ends
-from streams.kafka.topics import topic_names
+from streams.kafka.topics import ensure, topic_names
+from tests.applications import probe
 
 
 class Foreign:
@@ -94,3 +95,10 @@ def assert_delivered(reports: list[KafkaError | None]) -> None:
     """A KafkaError cannot be compared with None: confluent-kafka raises a SystemError."""
     failed = [error.str() for error in reports if error is not None]
     assert not failed, failed
+
+
+def of_probe(config: Config, broker: str) -> Foreign:
+    """Of the application `probe`, whose topics are made."""
+    found = Foreign(probe.app(), config, broker)
+    ensure(found.clients.admin(), config, ["probe", "echo"])
+    return found

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from streams.errors import InvalidQuery
 from streams.query.cursors import cursor_of, place_of
 from streams.query.filters import Filter, filters_of
-from streams.query.query import Query, count_of_rows, facets_of_rows, page_of_rows, sorted_rows
+from streams.query.query import Query, sorted_rows
 from streams.query.row_fields import fields_of
 from streams.query_parameters import read_query
 from streams.server.readmodel.row_columns import columns_of
+from tests.support.plain_query import count_of_rows, facets_of_rows, page_of_rows
 from tests.support.things import FIELDS, LONG, Place, Thing, conditions, questions, rows, stored, text_of, texts_of
 
 some = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
