@@ -17,11 +17,11 @@ from streams.history.cut_past import Cut
 from streams.history.held_back import held_back_members
 from streams.history.past_views import AskedTables, view_of_past
 from streams.server.http.answers import AnswerPosition
-from streams.server.http.pages import ListRequest, form_headers, lines_of, next_links, page_members
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import ask_as_of, nothing_then, past_answer, past_bytes
 from streams.server.http.problems import Problem
 from streams.server.http.row_forms import FORMS
+from streams.server.http.row_lists import ListRequest, form_headers, lines_of, next_links, page_members
 from streams.server.readmodel.past_store import PastStore
 from streams.server.readmodel.row_answers import FoundPage
 from streams.server.readmodel.row_json import to_json

@@ -11,16 +11,14 @@ from fastapi.responses import Response
 from streams.errors import did_you_mean
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
-from streams.server.http.pages import ListRequest, list_answer, read_list
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import projected_as_it_was, projection_as_it_was
-from streams.server.http.pools import in_thread
 from streams.server.http.problems import Problem
-from streams.server.http.row_stream import OpenedRows, stream_rows
+from streams.server.http.row_lists import ListRequest, read_list
+from streams.server.http.row_stream import OpenedRows, answer_rows
 from streams.server.http.snapshot import check
-from streams.server.http.timed_lists import timed_page
 from streams.server.readmodel.model import RemadeTables
 from streams.server.readmodel.store_moment import StoreMoment
 
@@ -41,9 +39,8 @@ def routes(parts: ServerParts) -> APIRouter:
         model = ready(parts)
         check(model, name)
         await at_least(request, model, KINDS, [name])
-        if listed.all_rows:
-            return await stream_rows(parts, listed, partial(_open, parts, listed, model.remade))
-        return await in_thread(parts.pools.memory, _page, request, parts, listed)
+        open_rows = partial(_open, parts, listed, model.remade)
+        return await answer_rows(request, parts, listed, open_rows, partial(_still, parts, name))
 
     one = openapi.one_projected(parts.app)
 
@@ -61,8 +58,7 @@ def routes(parts: ServerParts) -> APIRouter:
         at = standing(model, KINDS, model.partitions(model.folded_by[name]))  # before the row, as in table_rows
         at = at.of_tables(remade, [name])
         found = model.row(model.projected[name], key)
-        ready(parts)  # the model may have been reset meanwhile
-        check(model, name)
+        _still(parts, name)
         if found is None or found.body is None:
             raise Problem(404, f"the projection {name} has no row {key!r:.600}", headers=at.headers)
         return answer(request, {"key": key, "row": msgspec.Raw(found.body), "positions": at.texts, "lag": at.lag}, at)
@@ -83,16 +79,10 @@ def _open(parts: ServerParts, asked: ListRequest, remade: RemadeTables, moment: 
     model, name, table = parts.model, asked.table, parts.model.projected[asked.table]
     at = standing_at(model, moment, KINDS, model.partitions(model.folded_by[name])).of_tables(remade, [name])
     refuse_lacking(model, moment, name, table, asked.query, at)
-    ready(parts)  # the model may have been reset meanwhile
-    check(model, name)
+    _still(parts, name)
     return OpenedRows(at, moment.rows_of(table, model.columns[name], whole=True), None)
 
 
-def _page(request: Request, parts: ServerParts, asked: ListRequest) -> Response:
-    remade = parts.model.remade
-    with parts.model.moment() as moment:
-        opened = _open(parts, asked, remade, moment)
-        found, timing = timed_page(parts, opened.rows, asked.table, asked.query)
-    ready(parts)  # as before
-    check(parts.model, asked.table)
-    return list_answer(request, asked, found, opened.at, opened.unreadable, timing)
+def _still(parts: ServerParts, name: str) -> None:
+    """Raises a problem: the model may have been reset meanwhile, or the projection stopped."""
+    check(ready(parts), name)

@@ -1,4 +1,4 @@
-"""The whole result of a question, row by row: all of one moment of the file, which is held until the end."""
+"""The rows that a question asks for, now: a page, or the whole result row by row, of one moment that is held until its end."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from contextlib import ExitStack, closing
 from typing import Any, Final, NamedTuple
 
 from anyio import WouldBlock, fail_after
+from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from streams.server.http.answers import STOPS, AnswerPosition
-from streams.server.http.pages import ListRequest, form_headers
 from streams.server.http.parts import ServerParts
 from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
 from streams.server.http.row_forms import FORMS
-from streams.server.http.timed_lists import timely
+from streams.server.http.row_lists import ListRequest, form_headers, list_answer
+from streams.server.http.timed_lists import timed_page, timely
 from streams.server.readmodel.row_answers import RowAnswers, StoredRow
 from streams.server.readmodel.store_moment import StoreMoment
 
@@ -52,6 +53,23 @@ class HeldResponse(StreamingResponse):
             raise Problem(503, f"the result takes longer than {LONGEST:.0f} s: ask for it in pages, with _limit") from None
         finally:
             self._held.close()
+
+
+async def answer_rows(
+    request: Request, parts: ServerParts, asked: ListRequest, open_rows: Open, still: Callable[[], object]
+) -> Response:
+    """`open_rows` and `still` raise problems: the second one if what was answered from is not there any more."""
+    if asked.all_rows:
+        return await stream_rows(parts, asked, open_rows)
+    return await in_thread(parts.pools.memory, _page, request, parts, asked, open_rows, still)
+
+
+def _page(request: Request, parts: ServerParts, asked: ListRequest, open_rows: Open, still: Callable[[], object]) -> Response:
+    with parts.model.moment() as moment:
+        opened = open_rows(moment)
+        found, timing = timed_page(parts, opened.rows, asked.table, asked.query)
+    still()
+    return list_answer(request, asked, found, opened.at, opened.unreadable, timing)
 
 
 async def stream_rows(parts: ServerParts, asked: ListRequest, open_rows: Open) -> Response:

@@ -13,16 +13,14 @@ from streams.errors import did_you_mean
 from streams.namespace import Namespace
 from streams.server.http import openapi
 from streams.server.http.answers import answer, at_least, ready, refuse_lacking, standing, standing_at
-from streams.server.http.pages import ListRequest, list_answer, read_list
 from streams.server.http.parameters import known_params
 from streams.server.http.parts import ServerParts
 from streams.server.http.past_answers import TIMES, split_times
 from streams.server.http.past_rows import row_as_it_was, rows_as_they_were
-from streams.server.http.pools import in_thread
 from streams.server.http.problems import RETRY_AFTER, Problem
-from streams.server.http.row_stream import OpenedRows, stream_rows
+from streams.server.http.row_lists import ListRequest, read_list
+from streams.server.http.row_stream import OpenedRows, answer_rows
 from streams.server.http.snapshot import refuse_new
-from streams.server.http.timed_lists import timed_page
 from streams.server.readmodel.model import RemadeTables
 from streams.server.readmodel.store_moment import StoreMoment
 
@@ -44,9 +42,8 @@ def routes(parts: ServerParts) -> APIRouter:
             return await rows_as_they_were(request, parts, listed, asked)
         refuse_new(model, namespace)
         await at_least(request, model, KINDS)
-        if listed.all_rows:
-            return await stream_rows(parts, listed, partial(_open, parts, listed, model.remade))
-        return await in_thread(parts.pools.memory, _page, request, parts, listed)
+        open_rows = partial(_open, parts, listed, model.remade)
+        return await answer_rows(request, parts, listed, open_rows, partial(ready, parts))
 
     @router.get(
         "/rows/{namespace}/{key:rest}", response_class=Response, openapi_extra=openapi.one_row(parts.app), summary="A row"
@@ -100,12 +97,3 @@ def _open(parts: ServerParts, asked: ListRequest, remade: RemadeTables, moment: 
     ready(parts)  # the model may have been reset meanwhile
     rows = moment.rows_of(table, model.columns[name], whole=count == 0)
     return OpenedRows(at, rows, {"count": count, "keys": [key for key, _ in some]})
-
-
-def _page(request: Request, parts: ServerParts, asked: ListRequest) -> Response:
-    remade = parts.model.remade
-    with parts.model.moment() as moment:
-        opened = _open(parts, asked, remade, moment)
-        found, timing = timed_page(parts, opened.rows, asked.table, asked.query)
-    ready(parts)  # as before
-    return list_answer(request, asked, found, opened.at, opened.unreadable, timing)
