@@ -147,6 +147,11 @@ def _ask(
     timeout: float,
     cancelled: Cancelled,
 ) -> Offsets:
+    raise_if_cancelled(cancelled)
+    try:
+        admin.learn_leaders({at.topic for at in asked}, min(timeout, REFRESH))
+    except KafkaException as error:
+        raise TryAgain(f"who leads the partitions is not known: {error.args[0].str()}") from error
     found = admin.request(
         AdminClient.list_offsets, asked, timeout=timeout, read=_read, cancelled=cancelled, isolation_level=isolation
     )

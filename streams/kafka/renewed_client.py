@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -30,6 +30,8 @@ SLICE = 0.1
 """s between two checks whether a request was cancelled."""
 GRACE = 1.0
 """s beyond its timeout in which a client must report that a request timed out."""
+LED = 300.0
+"""s for which a client knows who leads a topic, well below the 900 s of librdkafka's cache."""
 HURRY = 1.0
 """s without an answer after which the client is made to ask for the cluster's controller."""
 
@@ -103,6 +105,18 @@ class Admin(RenewedClient[AdminClient]):
     def __init__(self, make: Callable[[], AdminClient], clock: Clock = SYSTEM) -> None:
         super().__init__(make)
         self.clock = clock
+        self._led: tuple[AdminClient | None, frozenset[str], float] = None, frozenset(), 0.0
+        """A client, the topics whose leaders it knows, and until when (by the monotonic clock)."""
+
+    def learn_leaders(self, topics: Iterable[str], timeout: float) -> None:
+        """Have the client know who leads these topics, before it is asked about their partitions. Raises KafkaException.
+
+        librdkafka 2.16 (`rd_kafka_topic_partition_list_query_leaders_async`) else waits for the cluster's metadata, and uses freed
+        memory if another thread's request brings some at that moment: the process is gone.
+        """
+        client, known, until = self._led
+        if client is not self.client or self.clock.monotonic() >= until or not known.issuperset(topics):
+            self.refresh(timeout)
 
     def request(
         self,
@@ -159,10 +173,11 @@ class Admin(RenewedClient[AdminClient]):
         """
         client = self.client
         try:
-            client.list_topics(timeout=timeout)
+            found = client.list_topics(timeout=timeout)
         except KafkaException as error:
             self.heard(client, silent=got_no_answer(error))
             raise
+        self._led = client, frozenset(found.topics), self.clock.monotonic() + LED
 
 
 def _learn_controller(client: AdminClient, timeout: float) -> None:

@@ -230,10 +230,13 @@ class MemoryAdmin:
 
     def __init__(self, broker: MemoryBroker, _options: Mapping[str, Any]) -> None:
         self._broker = broker
+        self._led: frozenset[str] = frozenset()
 
     def list_offsets(
         self, asked: Mapping[TopicPartition, OffsetSpec], *, isolation_level: IsolationLevel, **_: Any
     ) -> dict[TopicPartition, Future[Any]]:
+        unknown = {at.topic for at in asked} & {*self._broker.topics} - self._led
+        assert not unknown, f"librdkafka may end the process: this client does not know who leads {unknown}"
         return {at: _done(SimpleNamespace(offset=self._offset(at, spec, isolation_level))) for at, spec in asked.items()}
 
     def delete_records(self, asked: Sequence[TopicPartition], **_: Any) -> dict[TopicPartition, Future[Any]]:
@@ -253,8 +256,11 @@ class MemoryAdmin:
         return [it.described() for it in group.members] if group is not None and self._broker.tells_members else []
 
     def list_topics(self, topic: str = "", *, timeout: float) -> Any:
-        """Of one topic, which nobody here may see, such as Kafka's own; else asked by who waits for an answer."""
-        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={})})
+        """Of all topics; or of one, which nobody here may see, such as Kafka's own."""
+        if topic:
+            return SimpleNamespace(topics={topic: SimpleNamespace(partitions={})})
+        self._led = frozenset(self._broker.topics)
+        return SimpleNamespace(topics=dict.fromkeys(self._led))
 
     def _described(self, name: str) -> Future[Any]:
         if name not in self._broker.topics:
