@@ -18,9 +18,13 @@ from streams.private_files import make_private, open_private
 
 log = structlog.get_logger("retold.worker")
 
+FOLDER = "notes"
+"""In the folder of a project's state."""
+
+
 def folder_of(config: Config) -> Path:
     """Where the notes of a project are."""
-    return config.state / "notes"
+    return config.state / FOLDER
 
 
 T = TypeVar("T", bound=msgspec.Struct)

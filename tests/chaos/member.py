@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streams.worker.deadman import has_just_fired
+from streams.worker.notes import FOLDER
 from tests.chaos import skewed_clock
 from tests.chaos.network import Link
 from tests.support.processes import Process, stand_still
@@ -24,11 +26,15 @@ READY = b"Ready: "
 
 @dataclass(frozen=True)
 class ProcessEnd:
-    """A process's end that nobody caused. `was_ready`: it had said so. `words` are the last ones of its log."""
+    """A process's end that nobody caused. `was_ready`: it had said so. `words` are the last ones of its log.
+
+    `by_deadman`: it had given no sign of life for 9 s in a batch, as where it stood still in one.
+    """
 
     name: str
     code: int
     was_ready: bool
+    by_deadman: bool
     words: str
 
 
@@ -46,6 +52,7 @@ class Member:
         self._clock = folder / "clock"
         skewed_clock.set_ahead(self._clock, 0.0)
         self._env = {**env, skewed_clock.CLOCK: str(self._clock)}
+        self._notes = Path(env["RETOLD_STATE"]) / FOLDER
         self.log = folder / "process.log"
         self._began_at = 0
         """Where the log of this process begins."""
@@ -117,7 +124,8 @@ class Member:
         self._process.ended(1)
         self._process = None
         if self._told_to_stop is None or code not in (0, -signal.SIGTERM):  # the latter before it listens to signals
-            self.ends.append(ProcessEnd(self.name, code, READY in self._said()[self._began_at :], self._last_words()))
+            was_ready, by_deadman = READY in self._said()[self._began_at :], code == 1 and has_just_fired(self._notes)
+            self.ends.append(ProcessEnd(self.name, code, was_ready, by_deadman, self._last_words()))
             self._back_at = time.monotonic() + BACK_AFTER
 
     def _last_words(self) -> str:

@@ -107,6 +107,13 @@ def test_the_file_of_a_running_server_is_used(config: Config, clients: Clients, 
     assert (own.of_server, sorted(names(own))) == (False, sorted(names(found)))
 
 
+def test_a_request_that_is_given_up_ends_the_reading(config: Config, clients: Clients, client: Client) -> None:
+    """As where a server takes the file over while Kafka is asked: it gives no file then, and raises nothing."""
+    do(client, "a")
+    follower = TopicFollower(clients, config.prefix, APP, codec_of(APP), config.state, lambda _: None)
+    assert follower.read_to_ends(lambda *_: {}, lambda: True, lambda *_: None) is None
+
+
 def test_without_topics_there_is_no_past(config: Config, clients: Clients) -> None:
     """The sentence says how they come to be there."""
     with pytest.raises(TopicMismatch, match="is missing: start a worker, or make it"):

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from streams.app import App
 from streams.codec import AvroCodec
-from streams.errors import BrokerError, StreamsError, TopicMismatch
+from streams.errors import BrokerError, PartitionLost, StreamsError, TopicMismatch
 from streams.kafka.clients import Clients
 from streams.kafka.offsets import Offsets, TopicAndPartition, ends, starts
 from streams.kafka.renewed_client import Admin
@@ -84,6 +84,8 @@ class TopicFollower:
             for tries_left in reversed(range(TRIES)):
                 try:
                     self._follow(store, lambda: self._state.behind is None or stopped())
+                    break
+                except PartitionLost:  # a request was given up since it was to stop
                     break
                 except StoreDoubt as doubt:
                     if not tries_left:
