@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from streams import App, Event, Namespace, Outcome, Rejected
 from streams.cli.output.branch_text import difference_lines
@@ -330,10 +331,12 @@ def test_an_id_that_was_handled_several_times_names_several_events() -> None:
 
 
 def test_an_id_that_another_key_has_may_be_put_in() -> None:
-    """As a publisher may give it. The same key would take it for a duplicate."""
+    """As a publisher may give it, to several keys at once, too. The same key would take it for a duplicate."""
     past, handlers = handled_twice()
     put_in = InsertedEvent(AlarmTouch(name="c", number=1, after=0, other=""), START, "touch", source="test")
     assert [it.key for it in what_if(past, handlers, Change([put_in])).difference.surplus] == ["c"]
+    two = [replace(put_in, data=AlarmTouch(name=name, number=1, after=0, other="")) for name in "cd"]
+    assert [it.key for it in what_if(past, handlers, Change(two)).difference.surplus] == ["c", "d"]
     taken = InsertedEvent(AlarmTouch(name="b", number=1, after=0, other=""), START, "touch", source="test")
     with pytest.raises(InvalidEvent, match=r"with the id touch, which alarm-0:\d has already"):
         what_if(past, handlers, Change([taken]))

@@ -141,7 +141,7 @@ class BranchConsequences:
         said = Said(set(), set(), untold)
         if turn.was is not None:
             self._keep(before.pending if waiting is None else waiting, emissions)
-        for it in emissions:
+        for it in map(self._without_another, emissions):
             if it.recorded is not None:
                 said.records.add(it.recorded.order)
                 if not it.same or it.recorded.order <= order:
@@ -160,6 +160,12 @@ class BranchConsequences:
                 elif self._emit(order, turn, row, it):
                     said.new.add(it.reference)
         return said
+
+    def _without_another(self, it: BranchEmission) -> BranchEmission:
+        """What was in flight before a branch is so again, and takes no place of what the branch has under its id instead."""
+        if it.recorded is None or it.same or not self._is_in_flight(it, {}):
+            return it
+        return it._replace(recorded=None)
 
     def _is_in_flight(self, it: BranchEmission, waiting: EmissionsByReference) -> bool:
         return (it.value, it.event.time) in (waiting.get(it.reference), self._past.aside.in_flight.get(it.reference))

@@ -13,7 +13,7 @@ from streams.history.branch.branch_queue import BranchQueue, BranchTurn
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.local_code import emitted
 from streams.history.past import Past, before, cause_of, is_cause, refuse_erased
-from streams.history.recorded_event import ANSWER, OrderKey, RecordedEvent
+from streams.history.recorded_event import ANSWER, OrderKey, Place, RecordedEvent
 
 
 class BranchLineage:
@@ -31,7 +31,8 @@ class BranchLineage:
         self._seen: set[OrderKey] = set()
         self._missed: set[OrderKey] = set()
         self._last: tuple[str, Sequence[RecordedEvent]] = ("", ())
-        self._decided: dict[str, tuple[datetime, ...]] = {}
+        self._decided: dict[str, tuple[tuple[Place, datetime], ...]] = {}
+        """By reference: whose row's events were decided, and their times. Publishers may give one id to several rows."""
         self._said: dict[str, set[OrderKey]] = {}
         """By the reference of an event that was decided or is missing: the records that it leads to."""
 
@@ -42,7 +43,7 @@ class BranchLineage:
         """Whether its turn is now. If not, it has been already, or it is a duplicate."""
         decided = self._decided.get(turn.reference, ())
         if turn.was is None:
-            if turn.event.time in decided:
+            if (turn.place, turn.event.time) in decided:
                 return False
         elif turn.was.order in self._seen:
             return False
@@ -50,7 +51,7 @@ class BranchLineage:
             self._seen.add(turn.was.order)
         if decided and turn.reference not in self._said:  # one of its reference was plainly as it was, so that all effects are its
             self._said[turn.reference] = {it.order for it in self._past.effects(turn.reference)}
-        self._decided[turn.reference] = (*decided, turn.event.time)
+        self._decided[turn.reference] = (*decided, (turn.place, turn.event.time))
         return True
 
     def is_plain(self, it: RecordedEvent) -> bool:
@@ -60,7 +61,7 @@ class BranchLineage:
     def repeat(self, it: RecordedEvent) -> None:
         """An event was decided as it was, and leads to what it led to."""
         self._seen.add(it.order)
-        self._decided[it.reference] = (it.event.time,)
+        self._decided[it.reference] = ((it.place, it.event.time),)
 
     def is_gone(self, it: RecordedEvent) -> bool:
         """Whether a recorded event, whose turn it is, is not in the branch."""
@@ -68,6 +69,13 @@ class BranchLineage:
             return True
         said = None if it.cause is None else self._said.get(it.cause)
         return said is not None and it.order not in said and not self._another_says(it)
+
+    def gone(self, was: RecordedEvent, effects: Sequence[RecordedEvent], said: Collection[OrderKey]) -> list[RecordedEvent]:
+        """Of what an event of the past may have led to, what it had led to and does not now: it leads to the places `said`."""
+        if len(effects) == len(said):
+            return []
+        found = (it for it in effects if it.order not in said and is_cause(self._past, was, it))
+        return [it for it in found if not self._another_says(it)]
 
     def _another_says(self, it: RecordedEvent) -> bool:
         """Whether an event of its cause's reference that the branch has not reached leads to it."""

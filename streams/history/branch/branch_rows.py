@@ -27,7 +27,7 @@ class BranchRow(msgspec.Struct):
     `token` is its version: a sequence of the log, or a number below 0 for what only the branch has. A `stopped` one has an event
     whose handler raised; `was_stopped`: it was so in the past, which is itself a branch. An `open` one waits for an answer that
     the branch has not got. An `untold` one is known neither as it was nor in the branch, and a `told_anew` one in the branch alone
-    (branch_untold.py).
+    (branch_untold.py). `waited`: when the timers were due (µs) that waited at it as it was, and have not fired in the past.
     """
 
     since: OrderKey
@@ -40,6 +40,7 @@ class BranchRow(msgspec.Struct):
     open: bool = False
     untold: UntoldRow | None = None
     told_anew: UntoldRow | None = None
+    waited: dict[str, int] = {}
 
 
 class ReachedRows:
@@ -82,7 +83,8 @@ def row_before(past: Past, handlers: ApplicationHandlers, place: Place, order: O
             if it.accepted:
                 return BranchRow(order, entry, *entry, [], untold=UntoldRow(place, it, error.why))
     stopped = any(it.order < order for it in past.aside.parked_of(place))
-    return BranchRow(order, entry, *entry, timers, stopped, stopped, is_open)
+    waited = {it.turn.reference: it.due for it in timers}
+    return BranchRow(order, entry, *entry, timers, stopped, stopped, is_open, waited=waited)
 
 
 def _unfired(past: Past, handlers: ApplicationHandlers, row: Record | None, it: RecordedEvent) -> Sequence[BranchTimer]:

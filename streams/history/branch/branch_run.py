@@ -35,7 +35,7 @@ from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.code.recorded_code import RecordedCode
 from streams.history.difference import difference
 from streams.history.difference.difference import Difference, Origin
-from streams.history.past import Past, is_cause
+from streams.history.past import Past
 from streams.history.recorded_event import PARKED, STEP, OrderKey, Place, RecordedEvent
 
 
@@ -131,7 +131,8 @@ class BranchRun:
         row = self._reached.reach(turn.place, self._timers.first_place(was, order))
         if row.timers or self._past.aside.fired:
             self._timers.fire_before(row, order, turn)
-        as_it_was = was is not None and not row.was_stopped and row.base[0] == row.row and was.event == turn.event
+        goes_on = not (row.was_stopped or row.stopped)
+        as_it_was = was is not None and goes_on and row.base[0] == row.row and was.event == turn.event
         base_before, row_before = row.base[0], row.row
         pending = {} if was is None else self._were.fold(row, was, in_branch=was.event == turn.event)
         if row.untold is not None:
@@ -140,8 +141,7 @@ class BranchRun:
         self._findings.count(turn.event)
         as_it_was = as_it_was and row.told_anew is None
         untold = was is not None and row.told_anew is None and self._after.has_untold(was, pending, as_it_was=as_it_was)
-        before = RowBefore(base_before, row_before, as_it_was, pending, untold)
-        is_open = self._findings.is_open(row, turn.cause)
+        before, is_open = RowBefore(base_before, row_before, as_it_was, pending, untold), self._findings.is_open(row, turn.cause)
         if row.stopped:
             self._stop(order, turn, row, before, "an event before it of its key is parked", behind=True)
             return
@@ -156,7 +156,7 @@ class BranchRun:
         what = () if was is None else changes(was, now)
         self._findings.note(was, now, what, is_open=is_open)
         if was is not None and as_it_was:
-            gone = self._gone(was, effects, said)
+            gone = self._lineage.gone(was, effects, said.records)
             timers = self._after.times_otherwise(decision.emissions, before.pending)
             moved = not self._after.same_code and in_another_order(decision.emissions)
             elsewhere = timers or bool(said.untold) or moved or leads_elsewhere(decision.emissions, gone, said.new)
@@ -168,12 +168,6 @@ class BranchRun:
                 emitted = emitted_otherwise(decision.emissions, led_to, unhandled, codec) if elsewhere else ((), ())
                 self._findings.found.origins.append(Origin(kind, was, now, before.row, row.base[0], row.row, *emitted))
         self._lineage.lead_to(turn.reference, said.records, effects)
-
-    def _gone(self, was: RecordedEvent, effects: list[RecordedEvent], said: Said) -> list[RecordedEvent]:
-        """What an event had led to, as far as records tell, and does not any more."""
-        if len(effects) == len(said.records):
-            return []
-        return [it for it in effects if it.order not in said.records and is_cause(self._past, was, it)]
 
     def _take(
         self,

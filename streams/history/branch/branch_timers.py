@@ -79,13 +79,25 @@ class BranchTimers:
             self.fired[order].append(FiredTimer(timer.turn.reference, timer.owner, timer.own, timer.known))
             self.fire(row, in_place(order, number), timer)
             number += 1
+        for timer in [it for it in row.timers if it.again]:  # one before it has stopped the row
+            self._wait_on(row, order, timer)
         for each in again:
             self._bring_again(row, order, each, was, None)
 
+    def _wait_on(self, row: BranchRow, order: OrderKey, timer: BranchTimer) -> None:
+        """A timer that had fired and does not now."""
+        row.timers.remove(timer)
+        if timer.turn.was is not None:
+            self._steps.miss(timer.turn.was)
+        self._after.wait(order, row, BranchTimer(timer.due, timer.owner, replace(timer.turn, was=None), timer.own, timer.known))
+
     def miss(self, row: BranchRow, was: RecordedEvent) -> None:
-        """An event is gone: what it had fired waits, and what had not fired before it does not if it is put in again."""
+        """An event is gone: what it had fired waits, and what had not fired before it does not if it is put in again.
+
+        That is asked of the row as it was: what had scheduled such a timer may be gone, too.
+        """
         time = to_micros(was.event.time)
-        if unfired := {it.turn.reference for it in row.timers if it.known and it.due < time}:
+        if unfired := {reference for reference, due in row.waited.items() if due < time}:
             self.unfired[was.order] = frozenset(unfired)
         self._wait_again(row, was)
 

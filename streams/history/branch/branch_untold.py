@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streams.engine.times import to_micros
 from streams.errors import CodeChanged
 from streams.history.branch.branch_decision import as_recorded, changes
 from streams.history.branch.branch_findings import BranchFindings
@@ -44,7 +45,9 @@ class RowsOfBase:
                 row.told_anew = untold
                 self._findings.tell(untold)
             return {}
-        return without_recorded(self._past, was, self._base.scheduled(was))
+        pending = without_recorded(self._past, was, self._base.scheduled(was))
+        row.waited.update((reference, to_micros(time)) for reference, (_, time) in pending.items())
+        return pending
 
     def leave(self, order: OrderKey, turn: BranchTurn, untold: UntoldRow) -> None:
         """An event of such a row is not decided."""
