@@ -82,12 +82,27 @@ def test_a_change_that_makes_no_sense_is_refused() -> None:
     other = TransferStart(transfer="t9", source="a", target="b", amount=1)
     with pytest.raises(HistoryError, match=r"transfer\.start 't0' was to be replaced by transfer\.start 't9'"):
         what_if(past, handlers, Change(replace={start.reference: other}))
-    with pytest.raises(InvalidEvent, match=r"start-0, which transfer-\d:1 has already"):
+    with pytest.raises(InvalidEvent, match=r"start-0, which transfer\.start t0 transfer-\d:1 of .* has already"):
         what_if(past, handlers, Change([InsertedEvent(start.event.data, START, "start-0", source="test")]))
     with pytest.raises(InvalidEvent, match="no time zone"):
         what_if(past, handlers, Change([InsertedEvent(other, datetime(2026, 1, 1))]))  # noqa: DTZ001 - that is the point
     with pytest.raises(HistoryError, match=r"no event nowhere .* to be followed by another one"):
         what_if(past, handlers, Change([InsertedEvent(other, START, after="nowhere")]))
+
+
+def test_an_id_is_that_of_an_event_whoever_published_it() -> None:
+    """What is put in without a source has no id of an event of its row; once that is taken out, it is the same event again."""
+    past, handlers = a_bank(("a", "b", 80))
+    start = next(it for it in past.events() if it.event.id == "start-0")
+    again = InsertedEvent(start.event.data, start.event.time, "start-0")
+    with pytest.raises(InvalidEvent, match=r"the id start-0, which transfer\.start t0 transfer-\d:1 of .* has already"):
+        what_if(past, handlers, Change([again]))
+    with pytest.raises(InvalidEvent, match=r"start-0, .* has already: give it another id, or replace that one"):
+        what_if(past, handlers, Change([again], frozenset([start.exact_name])))
+    without = what_if(past, handlers, Change(remove=frozenset([start.exact_name]))).past
+    back = what_if(without, handlers, Change([again])).past
+    assert [(it.order, it.reference) for it in back.events()] == [(it.order, it.reference) for it in past.events()]
+    assert what_if(past, handlers, Change([replace(again, source="ann")])).difference.surplus
 
 
 def test_equal_events_that_are_put_in_are_several() -> None:
@@ -338,7 +353,7 @@ def test_an_id_that_another_key_has_may_be_put_in() -> None:
     two = [replace(put_in, data=AlarmTouch(name=name, number=1, after=0, other="")) for name in "cd"]
     assert [it.key for it in what_if(past, handlers, Change(two)).difference.surplus] == ["c", "d"]
     taken = InsertedEvent(AlarmTouch(name="b", number=1, after=0, other=""), START, "touch", source="test")
-    with pytest.raises(InvalidEvent, match=r"with the id touch, which alarm-0:\d has already"):
+    with pytest.raises(InvalidEvent, match=r"with the id touch, which alarm\.touch b alarm-0:\d of .* has already"):
         what_if(past, handlers, Change([taken]))
 
 

@@ -21,6 +21,7 @@ from streams.errors import DefinitionError, InvalidChange, InvalidEvent, NoSuchE
 from streams.event import Event
 from streams.history.branch.branch_queue import BranchQueue, BranchTurn
 from streams.history.branch.change import Change, InsertedEvent
+from streams.history.branch.put_again import has_the_id, with_sources
 from streams.history.code.application_handlers import ApplicationHandlers
 from streams.history.past import Past, cause_of, with_parked
 from streams.history.recorded_event import ROOT, STEP, OrderKey, Place, RecordedEvent
@@ -58,7 +59,7 @@ def place_change(past: Past, handlers: ApplicationHandlers, change: Change, queu
     put_in, equal, keys = set[tuple[str, Place]](), Counter[tuple[str, bytes, datetime]](), _Keys(past)
     inserted = list[tuple[BranchTurn, OrderKey]]()
     queue.keep_places(change.places.values(), change.end)
-    for it in change.insert:
+    for it in with_sources(past, change).insert:
         turn = _inserted(past, handlers, it, equal)
         if (turn.reference, turn.place) in put_in:
             raise InvalidEvent(
@@ -160,9 +161,7 @@ def _inserted(
     if (known := next((it for it in past.find_all(event.reference) if it.place == turn.place), None)) is not None and (
         _former(past, turn) is None
     ):
-        raise InvalidEvent(
-            f"{data.event_type} was to be put in with the id {named(event_id)}, which {known.name} has already", "id"
-        )
+        raise has_the_id(data.event_type, event_id, known)
     return turn
 
 

@@ -33,6 +33,11 @@ class BranchPast:
             if it.cause is not None:
                 self._effects[it.cause].append(it)
 
+    @property
+    def origin(self) -> Past:
+        """The past that it is a branch of."""
+        return self._past
+
     def _is_untouched(self, it: RecordedEvent) -> bool:
         return _is_untouched(self._since, it)
 

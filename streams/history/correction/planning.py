@@ -27,7 +27,6 @@ from streams.history.correction.correction_plan import (
     stored_change,
 )
 from streams.history.correction.merged_change import merged
-from streams.history.correction.put_again import with_sources
 from streams.history.difference.difference import NOT, Difference
 from streams.history.past import Past
 from streams.history.recorded_event import OrderKey
@@ -58,7 +57,7 @@ def plan_correction(so_far: CorrectedLog, handlers: ApplicationHandlers, change:
     """Raises InvalidChange for a change that cannot be made, and for nobody or no reason; else as `what_if`."""
     _refuse_unsigned(by, why)
     before = so_far.past(handlers)
-    placed = with_places(before, so_far.log, handlers, with_sources(before, so_far.log, change))
+    placed = with_places(before, so_far.log, handlers, change)
     branch = what_if(before, handlers, placed)
     found = branch.difference
     corrected = CorrectedPast(so_far.log, handlers, merged(so_far.log, [*so_far.changes, placed]))
@@ -93,7 +92,10 @@ def with_places(before: Past, log: Past, handlers: ApplicationHandlers, change: 
     places = {
         turn.reference: end._replace(depth=1, turn=order.turn) if order.recorded == END else order for turn, order in placed
     }
-    inserted = [replace(it, id=turn.event.id, after=None) for it, (turn, _) in zip(change.insert, placed, strict=True)]
+    inserted = [
+        replace(it, id=turn.event.id, after=None, source=turn.event.source)
+        for it, (turn, _) in zip(change.insert, placed, strict=True)
+    ]
     return Change(inserted, change.remove, change.replace, places, end)
 
 
