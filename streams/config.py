@@ -221,6 +221,10 @@ SETTINGS = (
         "What a request must show as `Authorization: Bearer …`; it is never shown.", "none", secret=True,
     ),
     Setting(
+        "site", None, path, "the path of a folder with an index.html",
+        "The folder of a front end, which the server shows at /app/.", "none",
+    ),
+    Setting(
         "http_connections", 2_000, whole(1, 100_000), "a whole number from 1 to 100000",
         "The most connections to the server at one time; fewer if the process may open fewer files.",
     ),
@@ -265,6 +269,7 @@ class Config:
     http_host: str
     http_port: int
     http_token: str | None = field(repr=False)
+    site: Path | None
     http_connections: int
     http_connections_per_peer: int
     http_proxies: str | None

@@ -28,6 +28,7 @@ from streams.errors import ConfigError, StreamsError
 from streams.localbroker.choose import own
 from streams.localbroker.password import access_sentence
 from streams.server.listen import listen, url_of
+from streams.server.site_folder import check_site
 
 FOR_A_BROKER = 60.0
 """s that a worker waits for the broker, if it is restarted while that is away."""
@@ -52,6 +53,7 @@ def run(
     """
     config = load()
     app = _lawful_at_last(config) if reload else lawful(config)
+    check_site(config)
     with ExitStack() as stack:
         listening = None if no_server else stack.enter_context(_address(config))
         broker = stack.enter_context(own(config, on_progress=talk))
@@ -67,6 +69,8 @@ def run(
         if listening is not None:
             url = url_of(listening)
             talk(f"The server listens at {url}; see {url}/openapi.json for its endpoints.")
+            if config.site is not None:
+                talk(f"The front end is at {url}/app/.")
             processes.append(stack.enter_context(server_beside(listening, shutdown, waits=reload)))
         if reload:
             Reloader(config, processes, shutdown.stop).start()

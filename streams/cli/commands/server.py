@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from streams.config import Config, load
 from streams.kafka.clients import Clients
 from streams.load import application
 from streams.server.listen import inherited, listen, url_of
+from streams.server.site_folder import check_site
 
 if TYPE_CHECKING:  # it is imported late: see `import_server`
     from streams.server.readmodel.model import ReadModel
@@ -37,6 +39,9 @@ def server(
         int | None,
         typer.Option("--fd", parser=whole(0), help="File descriptor of a listening socket to use.", metavar="NUMBER"),
     ] = None,
+    site: Annotated[
+        Path | None, typer.Option("--site", help="Folder of a front end to serve at /app/.", metavar="FOLDER")
+    ] = None,
 ) -> None:
     """Serve HTTP: publish events, query rows, projections and views, follow event logs.
 
@@ -44,6 +49,9 @@ def server(
     [bold]retold server[/], and in another terminal [bold]curl http://127.0.0.1:8080/rows/user[/]
     """
     config = load()
+    if site is not None:
+        config = replace(config, site=site.absolute())
+    check_site(config)
     logging_setup.set_up(config)
     app = application(config)
     shutdown = Shutdown(ends_with_stdin)

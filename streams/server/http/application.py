@@ -28,10 +28,11 @@ from streams.server.http import (
     waiting_lists,
     write,
 )
-from streams.server.http.guard import Guard
+from streams.server.http.guard import SITE_PATH, Guard
 from streams.server.http.metrics import Metrics
 from streams.server.http.parts import ServerParts
 from streams.server.pages.console import Console
+from streams.server.pages.site_files import SiteFiles, site_route
 
 DESCRIPTION = """Events go in by name; rows, projections, views and event logs come out as they are committed.
 
@@ -72,6 +73,9 @@ def http_app(parts: ServerParts) -> FastAPI:
         registry.routes(parts),  # GET /schemas, /subjects, /config
     ):
         api.include_router(router)
+    if parts.config.site is not None:
+        api.include_router(site_route())
+        api.mount(SITE_PATH.rstrip("/"), SiteFiles(parts.config.site))
     problems.install(api)
     openapi.install(api, parts.app, token=parts.config.http_token is not None)
     api.add_middleware(Console, parts=parts)

@@ -26,7 +26,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 TOKEN_HOLDER, LOCAL = "token", "loopback"
 
 
-LOGIN, STATIC_PATH = "/-/login", "/-/static/"
+LOGIN, STATIC_PATH, SITE_PATH = "/-/login", "/-/static/", "/app/"
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -108,8 +108,8 @@ class Guard:
 
 
 def _is_open(path: str) -> bool:
-    """What is answered without a token: probes, and what a browser needs to show one."""
-    return path in ALWAYS_ANSWERED or path == LOGIN or path.startswith(STATIC_PATH)
+    """What is answered without a token: probes, what a browser needs to show one, and the files of a front end."""
+    return path in ALWAYS_ANSWERED or path in (LOGIN, SITE_PATH.rstrip("/")) or path.startswith((STATIC_PATH, SITE_PATH))
 
 
 def login_url(request: Request) -> str:

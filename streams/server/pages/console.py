@@ -25,16 +25,11 @@ from streams.server.pages.inner_api import InnerAnswer, InnerApi
 from streams.server.pages.login import LoginPages
 from streams.server.pages.page_request import Elsewhere, Page, PageRefused, PageRequest
 from streams.server.pages.page_table import FORMS, NAVIGATION, MakePage, page_at
-from streams.server.pages.page_templates import STATIC, environment, static_file
+from streams.server.pages.page_templates import SECURITY, STATIC, environment, static_file
 from streams.server.pages.server_state import server_state
 from streams.server.readmodel.row_json import to_json
 from streams.server.readmodel.store_readers import StoreAway
 
-SECURITY = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-}
 POSITION = ("Retold-Position", "Retold-Lag", "Retold-Rebuilding", "Retold-Uncorrected", "Retold-As-Of")
 """Headers of the API's answer that its page has, too."""
 FOR_GOOD = "public, max-age=31536000, immutable"

@@ -19,6 +19,12 @@ from streams.server.http.guard import STATIC_PATH
 FOLDER = Path(__file__).parent
 STATIC = {"retold.css": "text/css", "live.js": "text/javascript", "retold.svg": "image/svg+xml"}
 """The files that pages load, and their types."""
+SECURITY = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+"""Headers of every page: it loads and asks this server alone."""
 CELL = 120
 """Characters of a value in a cell of a table."""
 

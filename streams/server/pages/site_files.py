@@ -1,0 +1,48 @@
+"""The files of a front end of the application's own, at /app/: a browser loads them here and uses the API beside them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import RedirectResponse, Response
+from starlette.staticfiles import PathLike, StaticFiles
+from starlette.types import Scope
+
+from streams.server.http.guard import SITE_PATH
+from streams.server.pages.page_templates import SECURITY
+
+
+def site_route() -> APIRouter:
+    """Leads from /app to /app/, since the addresses in the files are relative."""
+    router = APIRouter()
+
+    @router.get(SITE_PATH.rstrip("/"), include_in_schema=False)
+    async def to_the_site() -> Response:
+        return RedirectResponse(SITE_PATH, 308)
+
+    return router
+
+
+class SiteFiles(StaticFiles):
+    """They may be seen without a token, as the page for logging in may: what they show, they ask the API for.
+
+    A browser asks again each time (`no-cache`) and is told if nothing has changed, so a new version is seen at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(directory=folder, html=True)
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Hidden files are not served: an editor or git may have left some."""
+        if any(part.startswith(".") and part != "." for part in Path(path).parts):
+            return "", None
+        return super().lookup_path(path)
+
+    def file_response(
+        self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers.update({"Cache-Control": "no-cache", **SECURITY})
+        return response
