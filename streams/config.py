@@ -97,6 +97,14 @@ def addresses(text: str) -> str:
     return ",".join(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
 
 
+def origins(text: str) -> str:
+    """Origins of web pages with commas between, each as a browser writes it."""
+    found = [part.strip() for part in text.split(",")]
+    for each in found:
+        matching(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")(each)
+    return ",".join(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """`read` parses a text or raises ValueError; `expected` completes the sentence "… was expected".
@@ -221,6 +229,10 @@ SETTINGS = (
         "What a request must show as `Authorization: Bearer …`; it is never shown.", "none", secret=True,
     ),
     Setting(
+        "http_origins", None, origins, "origins such as https://shop.example, with commas between, without a path",
+        "Origins of front ends elsewhere, whose pages may use the API.", "none",
+    ),
+    Setting(
         "site", None, path, "the path of a folder with an index.html",
         "The folder of a front end, which the server shows at /app/.", "none",
     ),
@@ -269,6 +281,7 @@ class Config:
     http_host: str
     http_port: int
     http_token: str | None = field(repr=False)
+    http_origins: str | None
     site: Path | None
     http_connections: int
     http_connections_per_peer: int

@@ -28,6 +28,7 @@ from streams.server.http import (
     waiting_lists,
     write,
 )
+from streams.server.http.cross_origin import allow_origins, origins_of
 from streams.server.http.guard import SITE_PATH, Guard
 from streams.server.http.metrics import Metrics
 from streams.server.http.parts import ServerParts
@@ -40,7 +41,7 @@ Every answer says up to which position it is true (`Retold-Position`) and how fa
 
 
 def http_app(parts: ServerParts) -> FastAPI:
-    """An ASGI application that answers from `parts`. There is no CORS, so pages of other origins cannot use it."""
+    """An ASGI application that answers from `parts`. Pages of other origins cannot use it, but those that the settings name."""
     api = FastAPI(
         title=parts.app.name,
         version=version("retold"),
@@ -79,5 +80,10 @@ def http_app(parts: ServerParts) -> FastAPI:
     problems.install(api)
     openapi.install(api, parts.app, token=parts.config.http_token is not None)
     api.add_middleware(Console, parts=parts)
-    api.add_middleware(Guard, token=parts.config.http_token, host=parts.config.http_host, metrics=metrics)
+    origins = origins_of(parts.config)
+    api.add_middleware(
+        Guard, token=parts.config.http_token, host=parts.config.http_host, metrics=metrics, origins=origins
+    )
+    if origins:
+        allow_origins(api, origins)
     return api

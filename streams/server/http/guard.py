@@ -36,8 +36,10 @@ class Guard:
     Otherwise a web page could point its own host name here (DNS rebinding), and a browser would give it our answers.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, host: str, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(
+        self, app: ASGIApp, token: str | None, host: str, metrics: Metrics, origins: frozenset[str] = frozenset()
+    ) -> None:
+        self._app, self._metrics, self._origins = app, metrics, origins
         self._expected = None if token is None else token.encode()
         self._hosts = LOOPBACK | {host.lower()}
 
@@ -59,7 +61,7 @@ class Guard:
 
         try:
             self._check(Request(scope))
-            refuse_other_sites(Request(scope))
+            refuse_other_sites(Request(scope), self._origins)
             escaped_path(scope)
             await self._app(scope, receive, sending)
         except ClientDisconnect:
@@ -129,17 +131,19 @@ def _host_name(request: Request) -> str:
     return host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
 
 
-def refuse_other_sites(request: Request) -> None:
+def refuse_other_sites(request: Request, origins: frozenset[str]) -> None:
     """Raises a 403 problem for what a page of another site makes a browser send: a form needs no permission to be posted.
 
     Browsers say in Sec-Fetch-Site where a request comes from; older ones, and those that reach this server without TLS over a
     network, in Origin. A program sends neither, and nobody can make a browser show a token that it does not have.
+    A cookie is for our own pages alone, so with one `origins`, those of front ends elsewhere, do not count.
     """
     if request.method not in UNSAFE:
         return
-    if "cookie" not in request.headers and request.headers.get("authorization", "").lower().startswith("bearer "):
-        return
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    is_shown = request.headers.get("authorization", "").lower().startswith("bearer ")
+    if "cookie" not in request.headers and (is_shown or origin in origins):
+        return
     if site is not None:
         ours = site in ("same-origin", "none")
     else:

@@ -1,0 +1,33 @@
+"""CORS: which pages of other origins may use the API, and read what it answers."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from streams.config import Config
+
+METHODS = ("GET", "HEAD", "POST")
+SENT = (
+    "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer", "traceparent",
+)  # fmt: skip
+"""Headers that a page may send."""
+READ = (
+    "ETag", "Link", "Location", "Preference-Applied", "Retold-As-Of", "Retold-Held-Back", "Retold-Lag", "Retold-Position",
+    "Retold-Rebuilding", "Retold-Uncorrected", "Retold-Unreadable", "Retry-After", "Server-Timing", "WWW-Authenticate",
+)  # fmt: skip
+"""Headers of an answer that a page may read."""
+SECONDS = 600
+"""For which a browser need not ask again what is allowed."""
+
+
+def origins_of(config: Config) -> frozenset[str]:
+    return frozenset(config.http_origins.split(",")) if config.http_origins else frozenset()
+
+
+def allow_origins(api: FastAPI, origins: frozenset[str]) -> None:
+    """Before the guard: a browser asks first what it may send, and shows no token for that. Cookies are never allowed."""
+    api.add_middleware(
+        CORSMiddleware, allow_origins=sorted(origins), allow_methods=METHODS, allow_headers=SENT, expose_headers=READ,
+        max_age=SECONDS,
+    )  # fmt: skip
