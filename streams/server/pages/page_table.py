@@ -6,7 +6,16 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from streams.server.pages import docs_page, event_pages, finding, parked_pages, status_pages, table_pages, waiting_pages
+from streams.server.pages import (
+    docs_page,
+    event_form,
+    event_pages,
+    finding,
+    parked_pages,
+    status_pages,
+    table_pages,
+    waiting_pages,
+)
 from streams.server.pages.flow_page import flow
 from streams.server.pages.page_request import Elsewhere, Page, PageRequest
 
@@ -48,6 +57,7 @@ PAGES: Sequence[PageRoute] = (
 )
 """Seen with GET."""
 FORMS: Sequence[PageRoute] = (
+    PageRoute(r"/events/(?P<type>[^/]+)", event_form.publish),
     PageRoute(r"/what-if", event_pages.what_if),
     PageRoute(f"{ASIDE}/{DECISION}", parked_pages.decide),
 )
